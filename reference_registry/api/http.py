@@ -1,0 +1,117 @@
+"""What a handler receives and returns: requests and responses as plain values.
+
+Handlers know nothing of ASGI; ``reference_registry.app`` turns its messages into :class:`Request`
+and sends the :class:`Response` that comes back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+__all__ = [
+    "Body",
+    "BytesBody",
+    "ClientGone",
+    "FileBody",
+    "Request",
+    "Response",
+    "StreamBody",
+    "json_bytes",
+]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request. Header names are lower case; several lines of one name are kept apart."""
+
+    method: str
+    path: str
+    """The percent-decoded path, without the configured ``http.prefix``."""
+    query_string: str
+    headers: Mapping[str, tuple[str, ...]]
+    scheme: str
+    body: AsyncIterator[bytes]
+    """The request body in chunks; ends early with ``ClientGone`` where the client left."""
+    remote_address: str = ""
+    principal: str | None = None
+    """The authenticated user, where client authentication is configured."""
+
+    def header(self, name: str) -> str | None:
+        """The first header line called *name* (lower case), or None."""
+        lines = self.headers.get(name)
+        return lines[0] if lines else None
+
+    def query(self, name: str) -> str | None:
+        """The first query parameter called *name*, or None."""
+        for key, value in parse_qsl(self.query_string, keep_blank_values=True):
+            if key == name:
+                return value
+        return None
+
+    def queries(self, name: str) -> list[str]:
+        """Every query parameter called *name*, in order."""
+        pairs = parse_qsl(self.query_string, keep_blank_values=True)
+        return [value for key, value in pairs if key == name]
+
+
+class ClientGone(Exception):
+    """The client closed its connection before its request body was complete."""
+
+
+@dataclass(frozen=True)
+class BytesBody:
+    """A body that is at hand."""
+
+    content: bytes
+
+
+@dataclass(frozen=True)
+class FileBody:
+    """A body, or the part ``[start, start + length)`` of it, that lies in a file.
+
+    A whole file is handed to the server to send (ASGI ``http.response.pathsend``), so that its
+    bytes never enter Python; a part is read in chunks.
+    """
+
+    path: Path
+    start: int
+    length: int
+    whole: bool
+
+
+@dataclass(frozen=True)
+class StreamBody:
+    """A body that arrives in chunks. An exception raised by ``chunks`` cuts the connection, so
+    that the client sees a truncated body and not a complete one."""
+
+    chunks: AsyncIterator[bytes]
+
+
+Body = BytesBody | FileBody | StreamBody
+
+
+@dataclass(frozen=True)
+class Response:
+    """One HTTP response. ``Content-Length`` is added for ``BytesBody`` and ``FileBody`` unless
+    given; a ``StreamBody`` without it goes out chunked. Nothing of the body is sent for HEAD."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: Body = field(default_factory=lambda: BytesBody(b""))
+
+    def header(self, name: str) -> str | None:
+        """The first header called *name*, compared without case, or None."""
+        for key, value in self.headers:
+            if key.lower() == name.lower():
+                return value
+        return None
+
+
+def json_bytes(document: Any) -> bytes:
+    """*document* as Go's ``json.Encoder`` writes it: no spaces, one newline at the end."""
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"

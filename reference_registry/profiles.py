@@ -1,0 +1,311 @@
+"""What each release does differently, in one table.
+
+The code asks a :class:`Profile` for a named behaviour and never for a version. ``IDEAL`` is the
+registry as its users wish it; ``DISTRIBUTION_2_8`` lists every way in which CNCF distribution 2.8
+differs from it, and each later release lists what changed since the one before, so that the bottom
+of this file reads as a changelog.
+
+Every value was measured on the released binary (2.8.2 as Debian ships it; 2.8.3, 3.0.0-alpha.1,
+3.0.0 and 3.1.1 built from their tags). Issue numbers are those of distribution/distribution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+__all__ = ["DEFAULT_PROFILE", "PROFILES", "Profile", "profile_named"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """Named behaviours; the defaults are those of ``ideal``."""
+
+    name: str = "ideal"
+    implementation: str = "pullproof"
+    """Whose behaviour this is: ``pullproof`` or ``distribution``."""
+
+    # -- answers --------------------------------------------------------------------------------
+    json_content_type: str = "application/json"
+    """Content-Type of JSON answers. 2.8 adds a charset."""
+    error_detail: Literal["text", "struct"] = "text"
+    """``detail`` of a wrapped error: its text, or the marshalled Go struct (2.8: often ``{}``)."""
+
+    # -- proxy: what a miss costs ---------------------------------------------------------------
+    blob_miss: Literal["shared", "tee", "double"] = "shared"
+    """GET of an uncached blob. ``double``: one upstream GET for the client and another for the
+    cache (2.8, #3569). ``tee``: one stream feeds both, per client (3.x). ``shared``: one upstream
+    GET serves the cache and every client that asks meanwhile (#1334, #3969)."""
+    blob_head_downloads: bool = False
+    """HEAD of an uncached blob fetches the whole blob, and answers after it (all releases)."""
+    blob_miss_headers: bool = True
+    """A miss is answered with length, type and digest. 3.0.0-alpha.1 sends none of them."""
+    blob_miss_ignores_range: bool = False
+    """Range and If-None-Match on a miss are ignored: 200 with the full body (#4667)."""
+    fill_survives_client: bool = True
+    """The cache fill is completed after the client left (2.8 and ideal; not 3.x, #4793)."""
+    fill_leaves_upload_on_abort: bool = False
+    """An aborted fill leaves ``_uploads/<uuid>`` behind (3.0.0-alpha.1, 3.0.0)."""
+    fill_leaves_upload_on_mismatch: bool = False
+    """A fill whose bytes do not match leaves ``_uploads/<uuid>`` behind (all releases)."""
+    appends_error_to_broken_body: bool = False
+    """After a body that upstream cut short, the error's JSON follows on the same stream (#4872)."""
+    verifies_manifests: bool = True
+    """Manifest bytes are checked against the digest that was asked for (no release does)."""
+    pings_anonymous_upstream_every_time: bool = False
+    """An upstream that sends no challenge is asked ``GET /v2/`` before every operation, because
+    the empty list of challenges is never remembered (all releases)."""
+    pings_upstream_at_start: bool = False
+    """One ``GET /v2/`` at start; the process dies if upstream cannot be reached (all releases)."""
+    refetches_blob_cached_elsewhere: bool = False
+    """A blob that another repository has cached is fetched again (all releases). ``ideal`` asks
+    upstream with HEAD whether this repository has it, and links it."""
+
+    # -- proxy: what upstream's failures become -------------------------------------------------
+    honest_upstream_errors: bool = True
+    """401, 403, 404, 429 and 5xx reach the client as such, Retry-After kept. Every release answers
+    404 by tag, 500 by digest, and 404 or 500 for a blob (#3842, #4477)."""
+    marks_stale: bool = True
+    """Content served because upstream failed carries ``Warning: 110`` (RFC 9111, 5.5)."""
+    not_modified_skips_caching: bool = False
+    """304 to a conditional GET by tag writes the tag link but not the manifest (all releases)."""
+    not_modified_before_existence: bool = False
+    """``If-None-Match`` equal to the digest in the URL is answered 304 without looking for the
+    manifest (all releases)."""
+
+    # -- proxy: credentials ---------------------------------------------------------------------
+    upstream_basic_auth: bool = True
+    """A Basic challenge of upstream is answered (not by 2.8, #3153)."""
+    caches_upstream_tokens: bool = True
+    """Bearer tokens are kept until they expire; every release asks anew per client request."""
+    realm_rule: Literal["any", "same-site"] = "same-site"
+    """Which token realms get the credentials. 3.1.1 and ideal: the upstream's own host and port or
+    registrable domain (CVE-2026-33540); ``any`` before. Loopback realms of a loopback upstream
+    count as the same site for ``ideal`` only (``realm_allows_loopback``)."""
+    realm_allows_loopback: bool = True
+    """A token server on another port of the same IP literal is trusted (not by 3.1.1)."""
+
+    # -- proxy: expiry --------------------------------------------------------------------------
+    honours_ttl: bool = True
+    """``proxy.ttl`` is read; 2.8 does not know the key and keeps everything 168 h (#3880)."""
+    ttl_zero_means_never: bool = True
+    """``ttl: 0`` turns the scheduler off (3.x). 2.8 has no such switch."""
+    expiry_needs_delete_enabled: bool = False
+    """Without ``storage.delete.enabled: true`` expiry deletes nothing and forgets the entry, so
+    that the content stays for ever (all releases, #4249)."""
+    expiry_counts_shared_blobs: bool = True
+    """A blob's bytes go only when no other repository links it; every release deletes them under
+    the others (#2367, #4191)."""
+    expiry_removes_manifest_bytes: bool = True
+    """Manifest bytes are freed at expiry; releases leave them to garbage-collect."""
+    expiry_removes_tag_links: bool = True
+    """Tags that point at an expired manifest go with it; releases keep them for ever."""
+    rebuilds_damaged_state: bool = True
+    """An empty or damaged ``scheduler-state.json`` is rebuilt from the tree with a warning; every
+    release panics at start."""
+    saves_state: Literal["at-once", "ticker"] = "at-once"
+    """``ticker``: every 5 s if something changed, and what happened since is lost at exit."""
+    saves_state_on_drain: bool = True
+    """State is written on a graceful stop (with ``http.draintimeout``; not by 2.8 and alpha.1)."""
+
+    # -- tags and catalog -----------------------------------------------------------------------
+    paginates_tags: bool = True
+    """``n`` and ``last`` of tags/list are honoured (not by 2.8); sorted then."""
+    tags_skip_when_last_unknown: bool = False
+    """``last=`` that names no existing tag skips one tag too many (3.0.0-alpha.1, 3.0.0)."""
+    tags_link_on_exact_page: bool = False
+    """A page that ends exactly with the last tag still carries a Link (3.1.1)."""
+    proxy_tags_pagination: Literal["local", "ignored", "upstream"] = "local"
+    """How the proxy applies ``n`` and ``last``: to the full upstream list, not at all (2.8), or by
+    forwarding them (3.1.1, where ``last`` without ``n`` is ignored)."""
+    empty_tags: Literal["list", "null"] = "list"
+    """``"tags":[]`` or ``"tags":null`` once all tags are gone."""
+    catalog_lists: Literal["_layers", "_manifests", "either"] = "either"
+    """The directory that makes a repository appear in the catalog: ``_layers`` (2.8),
+    ``_manifests`` (3.x)."""
+    catalog_bad_n_is_default: bool = False
+    """Negative or textual ``n`` of the catalog means 100 (2.8) instead of 400."""
+
+    # -- standard registry ----------------------------------------------------------------------
+    delete_tag: Literal["supported", "digest-invalid", "even-if-disabled"] = "supported"
+    """DELETE by tag: 202 where deletion is enabled; 400 DIGEST_INVALID (2.8); or 202 even where it
+    is disabled (3.0.0-alpha.1, 3.0.0)."""
+    referrers_api: bool = True
+    """``/v2/<name>/referrers/<digest>`` exists (OCI 1.1; in no release)."""
+    converts_to_schema1: bool = False
+    """schema2 by tag without an Accept for it is converted to schema1 (2.8)."""
+    picks_platform_for_old_clients: bool = False
+    """A manifest list by tag for a client that cannot read lists is answered with its linux/amd64
+    child (all releases)."""
+    oci_manifest_needs_accept: bool = False
+    """An OCI manifest without a matching Accept is 404 (all releases)."""
+    oci_index_needs_accept: bool = False
+    """An OCI index without a matching Accept is 404 (2.8)."""
+    sha512: bool = True
+    """Blobs and manifests are kept under sha512 when pushed so; releases store them as sha256."""
+    upload_status_needs_state: bool = False
+    """GET of an upload without its ``_state`` token is 404 (2.8)."""
+    wrong_upload_offset: Literal["range-invalid", "upload-invalid"] = "range-invalid"
+    """A PATCH at the wrong offset: 416, or 404 BLOB_UPLOAD_INVALID (2.8)."""
+    checks_content_range: bool = True
+    """``Content-Range`` of a PATCH is compared with what is stored (not by 2.8)."""
+    monolithic_post: bool = True
+    """``POST ?digest=`` with a body stores the blob (in no release)."""
+
+    # -- garbage collection ---------------------------------------------------------------------
+    gc_enumerates: Literal["_layers", "_manifests", "either"] = "either"
+    """Which directory makes GC look at a repository. 2.8 misses a cache's manifest-only ones and
+    deletes their bytes."""
+    gc_fails_without_layers: bool = False
+    """A repository without ``_layers`` makes the whole run fail (3.0.0, 3.1.1)."""
+    gc_keeps_children_of_tagged_index: bool = True
+    """``--delete-untagged`` spares children of a tagged index (not 2.8, alpha.1)."""
+    gc_fails_without_tags: bool = False
+    """``--delete-untagged`` fails on a repository that never had a tag (2.8, alpha.1)."""
+    gc_removes_layer_links: bool = True
+    """Layer links of swept blobs go too (3.0.0 and later)."""
+    gc_lists_layer_links: bool = False
+    """Prints ``layer link eligible for deletion`` (3.0.0 and later)."""
+    gc_untagged_line: Literal["digest", "struct"] = "digest"
+    """``manifest eligible for deletion: <digest>`` or ``{<repo> <digest> [tags]}`` (3.0.0)."""
+    gc_fails_on_empty_storage: bool = False
+    """A storage without repositories is an error, exit 1 (all releases)."""
+    gc_quiet_flag: bool = True
+    """``--quiet`` exists (3.0.0 and later)."""
+
+    # -- process --------------------------------------------------------------------------------
+    unknown_config_keys: Literal["error", "ignored"] = "error"
+    """Releases accept any unknown key in silence: ``remoteURL`` gives a writable registry."""
+
+
+IDEAL = Profile()
+
+DISTRIBUTION_2_8 = Profile(
+    name="2.8",
+    implementation="distribution",
+    json_content_type="application/json; charset=utf-8",
+    error_detail="struct",
+    blob_miss="double",
+    blob_head_downloads=True,
+    blob_miss_ignores_range=True,
+    fill_leaves_upload_on_mismatch=True,
+    appends_error_to_broken_body=True,
+    verifies_manifests=False,
+    pings_anonymous_upstream_every_time=True,
+    pings_upstream_at_start=True,
+    refetches_blob_cached_elsewhere=True,
+    honest_upstream_errors=False,
+    marks_stale=False,
+    not_modified_skips_caching=True,
+    not_modified_before_existence=True,
+    upstream_basic_auth=False,
+    caches_upstream_tokens=False,
+    realm_rule="any",
+    honours_ttl=False,
+    ttl_zero_means_never=False,
+    expiry_needs_delete_enabled=True,
+    expiry_counts_shared_blobs=False,
+    expiry_removes_manifest_bytes=False,
+    expiry_removes_tag_links=False,
+    rebuilds_damaged_state=False,
+    saves_state="ticker",
+    saves_state_on_drain=False,
+    paginates_tags=False,
+    proxy_tags_pagination="ignored",
+    empty_tags="null",
+    catalog_lists="_layers",
+    catalog_bad_n_is_default=True,
+    delete_tag="digest-invalid",
+    referrers_api=False,
+    converts_to_schema1=True,
+    picks_platform_for_old_clients=True,
+    oci_manifest_needs_accept=True,
+    oci_index_needs_accept=True,
+    sha512=False,
+    upload_status_needs_state=True,
+    wrong_upload_offset="upload-invalid",
+    checks_content_range=False,
+    monolithic_post=False,
+    gc_enumerates="_layers",
+    gc_keeps_children_of_tagged_index=False,
+    gc_fails_without_tags=True,
+    gc_removes_layer_links=False,
+    gc_fails_on_empty_storage=True,
+    gc_quiet_flag=False,
+    unknown_config_keys="ignored",
+)
+
+DISTRIBUTION_3_0_ALPHA_1 = replace(
+    DISTRIBUTION_2_8,
+    name="3.0.0-alpha.1",
+    json_content_type="application/json",
+    error_detail="text",
+    blob_miss="tee",
+    blob_miss_headers=False,
+    fill_survives_client=False,
+    fill_leaves_upload_on_abort=True,
+    honours_ttl=True,
+    ttl_zero_means_never=True,
+    paginates_tags=True,
+    tags_skip_when_last_unknown=True,
+    proxy_tags_pagination="local",
+    empty_tags="list",
+    catalog_lists="_manifests",
+    catalog_bad_n_is_default=False,
+    delete_tag="even-if-disabled",
+    converts_to_schema1=False,
+    oci_index_needs_accept=False,
+    upload_status_needs_state=False,
+    wrong_upload_offset="range-invalid",
+    checks_content_range=True,
+    gc_enumerates="_manifests",
+)
+
+DISTRIBUTION_3_0 = replace(
+    DISTRIBUTION_3_0_ALPHA_1,
+    name="3.0",
+    blob_miss_headers=True,
+    upstream_basic_auth=True,
+    saves_state_on_drain=True,
+    gc_fails_without_layers=True,
+    gc_keeps_children_of_tagged_index=True,
+    gc_fails_without_tags=False,
+    gc_removes_layer_links=True,
+    gc_lists_layer_links=True,
+    gc_untagged_line="struct",
+    gc_quiet_flag=True,
+)
+
+DISTRIBUTION_3_1 = replace(
+    DISTRIBUTION_3_0,
+    name="3.1",
+    fill_leaves_upload_on_abort=False,
+    realm_rule="same-site",
+    realm_allows_loopback=False,
+    tags_skip_when_last_unknown=False,
+    tags_link_on_exact_page=True,
+    proxy_tags_pagination="upstream",
+    empty_tags="null",
+    delete_tag="supported",
+)
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        IDEAL,
+        DISTRIBUTION_2_8,
+        DISTRIBUTION_3_0_ALPHA_1,
+        DISTRIBUTION_3_0,
+        DISTRIBUTION_3_1,
+    )
+}
+DEFAULT_PROFILE = IDEAL
+
+
+def profile_named(name: str) -> Profile:
+    """The profile called *name*; ``ValueError`` with the known names where there is none."""
+    try:
+        return PROFILES[name]
+    except KeyError:
+        known = ", ".join(PROFILES)
+        raise ValueError(f"unknown profile {name!r}; known are {known}") from None

@@ -1,0 +1,142 @@
+"""What the API asks of a repository, whether it is stored here or pulled through from upstream.
+
+Two classes stand behind this protocol: ``storage.repository.LocalRepository`` (the standard
+registry, and the cache side of a proxy) and ``proxy.repository.ProxyRepository`` (which holds a
+local one and an upstream). The API layer never knows which of the two it talks to; that a proxy
+refuses writes is said by ``ProxyRepository`` and nowhere else.
+
+Every method raises :class:`reference_registry.api.errors.RegistryError` for an answer that is not
+a success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from reference_registry.api.http import Request, Response
+from reference_registry.digest import Digest
+
+__all__ = ["Descriptor", "Manifest", "Registry", "Repository", "TagPage", "UploadSession"]
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """OCI image-spec descriptor.md, the three required properties. ``size`` is in bytes."""
+
+    digest: Digest
+    size: int
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest's exact bytes and the media type it is served under."""
+
+    digest: Digest
+    media_type: str
+    content: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+    """More answer headers, such as ``Warning`` and ``Age`` on stale content."""
+
+
+@dataclass(frozen=True)
+class TagPage:
+    """One page of ``tags/list``. ``next`` is the ``last=`` of the following page, or None."""
+
+    tags: tuple[str, ...] | None
+    """None is sent as JSON ``null``, as distribution does for some empty lists."""
+    next: str | None = None
+
+
+@dataclass(frozen=True)
+class UploadSession:
+    """A blob upload in progress. ``offset`` is the number of bytes stored so far."""
+
+    uuid: str
+    offset: int
+
+
+class Repository(Protocol):
+    """One repository by name."""
+
+    @property
+    def name(self) -> str: ...
+
+    # -- pull -----------------------------------------------------------------------------------
+    async def resolve(self, tag: str) -> Digest:
+        """The digest that *tag* stands for now. MANIFEST_UNKNOWN where there is no such tag."""
+        ...
+
+    async def manifest(self, digest: Digest, *, tag: str | None = None) -> Manifest:
+        """The manifest *digest*. *tag* is the tag it was just resolved from, if any: releases of
+        distribution ask their upstream by tag then (see profile ``fetches_tagged_manifest_by``)."""
+        ...
+
+    async def serve_blob(self, digest: Digest, request: Request) -> Response:
+        """The answer to GET or HEAD of the blob *digest*, Range and conditions included."""
+        ...
+
+    async def tags(self, *, n: int | None, last: str | None) -> TagPage:
+        """A page of tags in the order that the profile gives. NAME_UNKNOWN for no such repository.
+        ``n`` and ``last`` have been validated by the caller."""
+        ...
+
+    async def referrers(self, digest: Digest) -> Sequence[dict[str, object]]:
+        """Descriptors of the manifests whose ``subject`` is *digest*; may be empty."""
+        ...
+
+    # -- push -----------------------------------------------------------------------------------
+    async def put_manifest(
+        self, digest: Digest, media_type: str, content: bytes, tags: Sequence[str]
+    ) -> Digest | None:
+        """Store *content*, already parsed and verified, under *digest* and point *tags* at it.
+        Returns the digest of the manifest's ``subject``, for ``OCI-Subject``, or None."""
+        ...
+
+    async def delete_manifest(self, digest: Digest) -> None: ...
+
+    async def delete_tag(self, tag: str) -> None: ...
+
+    async def delete_blob(self, digest: Digest) -> None: ...
+
+    async def mount_blob(self, digest: Digest, source: str | None) -> bool:
+        """Link *digest* from repository *source* (or from anywhere: None). False where absent."""
+        ...
+
+    async def start_upload(self) -> UploadSession: ...
+
+    async def upload(self, uuid: str) -> UploadSession:
+        """The session *uuid*. BLOB_UPLOAD_UNKNOWN where there is none."""
+        ...
+
+    async def append_upload(
+        self, session: UploadSession, chunks: AsyncIterator[bytes]
+    ) -> UploadSession: ...
+
+    async def commit_upload(self, session: UploadSession, digest: Digest) -> Descriptor:
+        """Verify, move into place, link. DIGEST_INVALID where the bytes have another digest."""
+        ...
+
+    async def cancel_upload(self, session: UploadSession) -> None: ...
+
+
+class Registry(Protocol):
+    """All repositories of one registry."""
+
+    def repository(self, name: str) -> Repository:
+        """The repository *name* (already validated), whether or not anything is stored in it."""
+        ...
+
+    def catalog(self) -> Sequence[str]:
+        """The names of the repositories stored locally, sorted (profile ``catalog_lists``)."""
+        ...
+
+    async def start(self) -> None:
+        """Begin background work: expiry schedule, upload purging, upstream check."""
+        ...
+
+    async def stop(self) -> None:
+        """End background work and save what must survive."""
+        ...

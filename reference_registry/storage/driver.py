@@ -1,0 +1,72 @@
+"""Where bytes are kept: the contract, and the file-system driver.
+
+Paths are absolute and slash-separated, as in distribution's storage drivers
+(``/docker/registry/v2/...``). Calls are synchronous: on a local file system they cost microseconds,
+and long walks are made in a worker thread by their callers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+__all__ = ["PathNotFound", "StorageDriver"]
+
+
+class PathNotFound(Exception):
+    """There is nothing at ``path``."""
+
+    def __init__(self, driver: str, path: str) -> None:
+        super().__init__(f"{driver}: Path not found: {path}")
+        self.driver = driver
+        self.path = path
+
+
+class StorageDriver(Protocol):
+    """Methods raise :class:`PathNotFound` where *path* does not exist, ``OSError`` for the rest."""
+
+    @property
+    def name(self) -> str:
+        """``filesystem`` or ``inmemory``."""
+        ...
+
+    def read(self, path: str) -> bytes: ...
+
+    def write(self, path: str, content: bytes) -> None:
+        """Create or replace the file, parents too; a reader never sees a part of it."""
+        ...
+
+    def size(self, path: str) -> int:
+        """Of a file, in bytes."""
+        ...
+
+    def is_file(self, path: str) -> bool: ...
+
+    def exists(self, path: str) -> bool: ...
+
+    def open_read(self, path: str, start: int = 0) -> BinaryIO: ...
+
+    def open_append(self, path: str) -> BinaryIO:
+        """For writing at the end; created, parents too, where missing."""
+        ...
+
+    def children(self, path: str) -> list[str]:
+        """Full paths of the entries of a directory, sorted by name."""
+        ...
+
+    def walk_files(self, path: str) -> Iterator[str]:
+        """Full paths of all files below *path*, sorted within each directory."""
+        ...
+
+    def move(self, source: str, target: str) -> None:
+        """Atomically, parents of *target* created."""
+        ...
+
+    def delete(self, path: str) -> None:
+        """The file, or the directory with all below it."""
+        ...
+
+    def local_path(self, path: str) -> Path | None:
+        """The file of the operating system behind *path*, or None for a driver that has none."""
+        ...
