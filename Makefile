@@ -1,0 +1,36 @@
+# Every target sets up what it needs; a second run finds it there.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/ready
+
+# The real registry joins the scenarios where it is installed; where it is demanded, its absence fails.
+REAL   := $(if $(or $(shell command -v docker-registry),$(PULLPROOF_REQUIRE_REAL)),--target binary:docker-registry)
+
+.PHONY: scenarios test lint docs bench clean
+
+scenarios: $(READY)
+	$(BIN)/pytest scenarios/ -n auto $(ARGS)
+
+test: $(READY)
+	$(BIN)/pytest tests/ -n auto $(ARGS)
+	$(BIN)/pytest scenarios/ -n auto --target reference --target reference@2.8 $(REAL) $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(READY)
+	$(BIN)/pytest scenarios/ --collect-only -q --pullproof-catalogue docs/scenarios.md
+
+bench: $(READY)
+	$(BIN)/python -m bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[test,lint]'
+	touch $@

@@ -1,0 +1,154 @@
+"""What a scenario expects to see, side by side with what was seen.
+
+A scenario looks at three sides: what the **client** was answered, what the **upstream** was asked,
+and what lies on **disk**. Every look is recorded, and a mismatch does not end the scenario, so that
+one run tells everything that a target does otherwise - which is what a deviation entry lists.
+
+Expected values are plain values, or one of the matchers of this module where more than one outcome
+is right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Literal
+
+__all__ = [
+    "Expectations",
+    "Finding",
+    "Matcher",
+    "Side",
+    "any_of",
+    "at_least",
+    "at_most",
+    "containing",
+    "matching",
+    "present",
+]
+
+Side = Literal["client", "upstream", "disk"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One look: on which side, at what, what was expected and what was seen (both as data)."""
+
+    side: Side
+    what: str
+    expected: Any
+    observed: Any
+    holds: bool
+
+    @property
+    def key(self) -> str:
+        """``side: what``, by which deviations name it; unique within a scenario."""
+        return f"{self.side}: {self.what}"
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """An expectation that more than one value meets."""
+
+    description: str
+    accepts: Callable[[Any], bool]
+
+    def __repr__(self) -> str:
+        return self.description
+
+
+def any_of(*values: Any) -> Matcher:
+    """Equal to one of *values*."""
+    return Matcher(f"any of {list(values)!r}", lambda seen: seen in values)
+
+
+def at_least(least: float) -> Matcher:
+    """A number not below *least*."""
+    return Matcher(f"at least {least}", lambda seen: seen is not None and seen >= least)
+
+
+def at_most(most: float) -> Matcher:
+    """A number not above *most*."""
+    return Matcher(f"at most {most}", lambda seen: seen is not None and seen <= most)
+
+
+def containing(part: Any) -> Matcher:
+    """A text with, or a collection of, *part*."""
+    return Matcher(f"containing {part!r}", lambda seen: seen is not None and part in seen)
+
+
+def matching(pattern: str) -> Matcher:
+    """A text that the regular expression *pattern* matches as a whole."""
+    whole = re.compile(pattern, re.DOTALL)
+    return Matcher(
+        f"matching {pattern!r}", lambda seen: isinstance(seen, str) and bool(whole.fullmatch(seen))
+    )
+
+
+present = Matcher("present", lambda seen: seen is not None)
+"""Any value but None."""
+
+
+class Expectations:
+    """The ``expect`` fixture: records findings, judged when the scenario has ended."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+
+    def client(self, what: str, observed: Any, expected: Any) -> bool:
+        """What a client was answered. Returns whether the expectation holds."""
+        return self._record("client", what, observed, expected)
+
+    def upstream(self, what: str, observed: Any, expected: Any) -> bool:
+        """What the upstream was asked."""
+        return self._record("upstream", what, observed, expected)
+
+    def disk(self, what: str, observed: Any, expected: Any) -> bool:
+        """What lies in the storage, the state file, the log or garbage-collect's output."""
+        return self._record("disk", what, observed, expected)
+
+    def _record(self, side: Side, what: str, observed: Any, expected: Any) -> bool:
+        if any(f.side == side and f.what == what for f in self.findings):
+            # A deviation entry could not tell the two apart.
+            raise ValueError(f"this scenario looks twice at {side}: {what}; name the second look")
+        if isinstance(expected, Matcher):
+            holds, shown = expected.accepts(observed), repr(expected)
+        else:
+            holds, shown = observed == expected, as_data(expected)
+        self.findings.append(Finding(side, what, shown, as_data(observed), holds))
+        return holds
+
+    def mismatches(self) -> dict[str, Any]:
+        """What did not hold: finding key to observed value, as a deviation lists it."""
+        return {finding.key: finding.observed for finding in self.findings if not finding.holds}
+
+
+def as_data(value: Any) -> Any:
+    """*value* in terms that JSON and TOML share: sets sorted, tuples as lists, bytes as text or by
+    their length, None (which TOML lacks) as ``absent``."""
+    match value:
+        case None:
+            return "absent"
+        case bool() | int() | float() | str():
+            return value
+        case bytes():
+            return _text_or_length(value)
+        case Mapping():
+            return {str(key): as_data(item) for key, item in value.items()}
+        case set() | frozenset():
+            return sorted((as_data(item) for item in value), key=repr)
+        case PurePath():
+            return str(value)
+        case Iterable():
+            return [as_data(item) for item in value]
+        case _:
+            return str(value)
+
+
+def _text_or_length(content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return f"<{len(content)} bytes>"

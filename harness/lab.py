@@ -1,0 +1,93 @@
+"""What one test has running, and the end of it.
+
+A :class:`Lab` belongs to one test: it starts mock upstreams and registries under test, knows all of
+them for the conversation that a failure prints, and stops them whatever happened.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.conversation import Line, render_conversation
+from harness.scenario import Need
+from harness.targets import Target
+from harness.targets.registry import RunningRegistry
+from harness.targets.settings import Settings
+from harness.upstream import MockUpstream
+
+__all__ = ["Lab", "TargetUnderTest"]
+
+
+class Lab:
+    """The servers of one test. *workdir* is a directory of the test's own."""
+
+    def __init__(self, workdir: Path) -> None:
+        self.workdir = workdir
+        self._upstreams: list[MockUpstream] = []
+        self._registries: list[RunningRegistry] = []
+
+    def upstream(self, **options: Any) -> MockUpstream:
+        """A mock upstream that is listening; *options* are those of ``MockUpstream``."""
+        upstream = MockUpstream(**options)
+        upstream.start()
+        self._upstreams.append(upstream)
+        return upstream
+
+    def launch(self, target: Target, settings: Settings) -> RunningRegistry:
+        """A registry of *target*, ready to answer. Raises ``DidNotStart`` where it refuses to."""
+        workdir = self.workdir / f"registry-{len(self._registries) + 1}"
+        workdir.mkdir(parents=True, exist_ok=True)
+        registry = target.launch(settings, workdir)
+        self._registries.append(registry)
+        return registry
+
+    def conversation(self) -> str:
+        """Everything said so far, in order, with the ends of the registries' logs."""
+        lines = [
+            Line(exchange.order, "client", "registry", exchange.describe())
+            for registry in self._registries
+            for exchange in registry.exchanges
+        ]
+        lines += [
+            Line(entry.order, "registry", f"upstream {number}", entry.describe())
+            for number, upstream in enumerate(self._upstreams, 1)
+            for entry in upstream.ledger.entries
+        ]
+        logs = [
+            (f"registry {number}", registry.logs())
+            for number, registry in enumerate(self._registries, 1)
+        ]
+        return render_conversation(lines, logs)
+
+    def close(self) -> None:
+        """Stop everything; the registries first, so that none of them sees its upstream vanish."""
+        for registry in reversed(self._registries):
+            registry.stop()
+        for upstream in reversed(self._upstreams):
+            upstream.stop()
+
+
+class TargetUnderTest:
+    """The ``target`` fixture: launches registries of the target that the test runs on."""
+
+    def __init__(self, target: Target, lab: Lab) -> None:
+        self.target = target
+        self._lab = lab
+
+    @property
+    def name(self) -> str:
+        """Such as ``reference@ideal`` or ``docker-registry``."""
+        return self.target.name
+
+    def has(self, need: Need) -> bool:
+        """Whether the target can be treated in that way."""
+        return need in self.target.capabilities
+
+    def proxy(self, upstream: MockUpstream, **settings: Any) -> RunningRegistry:
+        """A pull-through cache of *upstream*; *settings* are fields of ``Settings``."""
+        return self._lab.launch(self.target, Settings(upstream_url=upstream.url, **settings))
+
+    def standard(self, **settings: Any) -> RunningRegistry:
+        """A standard registry, without upstream."""
+        return self._lab.launch(self.target, Settings(**settings))

@@ -1,0 +1,38 @@
+"""Programs that are not Python's: found, or the reason why a test cannot run.
+
+``PULLPROOF_REQUIRE_REAL=1`` (set in CI) turns a missing part from a skip into a failure, so that a
+green run there means that the real thing was asked.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+__all__ = ["real_part"]
+
+_PACKAGES = {
+    "docker-registry": "docker-registry",
+    "skopeo": "skopeo",
+    "htpasswd": "apache2-utils",
+    "redis-server": "redis-server",
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "dockerd": "docker.io",
+}
+
+
+def real_part(program: str) -> Path:
+    """The path of *program*. Without it: skips the test, or fails it where real parts are
+    required; both say which Debian package brings the program."""
+    found = shutil.which(program)
+    if found:
+        return Path(found)
+    package = _PACKAGES.get(program, program)
+    reason = f"{program} is not installed (Debian package {package})"
+    if os.environ.get("PULLPROOF_REQUIRE_REAL") == "1":
+        pytest.fail(f"{reason}, but PULLPROOF_REQUIRE_REAL=1 demands it", pytrace=False)
+    pytest.skip(reason)

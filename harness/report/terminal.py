@@ -1,0 +1,64 @@
+"""The matrix as it appears at the end of a run."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.deviations import Verdict
+from harness.results import MODEL, Matrix, Result
+
+__all__ = ["print_matrix"]
+
+_CELL = {
+    Verdict.HOLDS: Text("holds", style="green"),
+    Verdict.DEVIATES: Text("deviates", style="yellow"),
+    Verdict.FAILS: Text("FAILS", style="bold red"),
+    Verdict.NOT_APPLICABLE: Text("n/a", style="dim"),
+}
+
+
+def print_matrix(matrix: Matrix, console: Console) -> None:
+    """Write *matrix*, what each known deviation is, and the totals, to *console*."""
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    table.add_column("claim", ratio=1, overflow="fold")
+    for target in matrix.targets:
+        table.add_column(target, no_wrap=True)
+    theme = ""
+    for key, cells in matrix.rows:
+        first = next(iter(cells.values()))
+        if first.theme != theme:
+            theme = first.theme
+            table.add_row(Text(theme, style="bold cyan"), *("" for _ in matrix.targets))
+        case = key.partition("[")[2].rstrip("]")
+        claim = f"  {first.claim}" + (f" ({case})" if case else "")
+        table.add_row(Text(claim), *(_cell(cells.get(target)) for target in matrix.targets))
+    console.print(table)
+    _print_deviations(matrix, console)
+    console.print()
+    for target in matrix.targets:
+        counts = {verdict: matrix.count(target, verdict) for verdict in Verdict}
+        words = ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items() if count)
+        kind = " (client model, no registry involved)" if target == MODEL else ""
+        console.print(Text(f"{target}{kind}: {words}"))
+
+
+def _cell(result: Result | None) -> Text:
+    return _CELL[result.verdict] if result else Text("")
+
+
+def _print_deviations(matrix: Matrix, console: Console) -> None:
+    """Each known deviation once, with the targets that show it."""
+    seen: dict[tuple[str, str, str], list[str]] = {}
+    for key, cells in matrix.rows:
+        for target, result in cells.items():
+            if result.verdict is Verdict.DEVIATES:
+                place = (key, result.does, result.reference)
+                seen.setdefault(place, []).append(target)
+    if not seen:
+        return
+    console.print()
+    console.print(Text("known deviations", style="bold"))
+    for (key, does, reference), targets in seen.items():
+        console.print(Text(f"  {key} ({', '.join(targets)}): {does} [{reference}]"))

@@ -1,0 +1,136 @@
+"""The one result model that every report is made from.
+
+A :class:`Result` is a cell of the matrix: one claim on one target. It travels from pytest-xdist's
+workers to the controller as plain data inside a test report's ``user_properties``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from harness.deviations import Judgement, Verdict
+from harness.expectation import Finding
+from harness.scenario import Scenario
+
+__all__ = ["MODEL", "Matrix", "Result"]
+
+MODEL = "model"
+"""The column of scenarios that ask a client model instead of a target."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was found out about one claim on one target."""
+
+    key: str
+    """The scenario's id, with the case in brackets where it has several."""
+    claim: str
+    level: str
+    refs: tuple[str, ...]
+    target: str
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+    problems: tuple[str, ...] = ()
+    """For FAILS, one line each."""
+    does: str = ""
+    """For DEVIATES: what the implementation does, in words."""
+    reference: str = ""
+    """For DEVIATES: where that is documented or was measured."""
+    reason: str = ""
+    """For NOT_APPLICABLE: what the target lacks."""
+    conversation: str = ""
+    """For FAILS: client, upstream and log in order."""
+    excused: tuple[str, ...] = ()
+    """Keys of the findings that ``differences.toml`` explains for this target."""
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, scenario: Scenario, case: str, target: str, judgement: Judgement) -> Result:
+        """The result of judging *scenario*'s *case* (empty where it has only one)."""
+        deviation = judgement.deviation if judgement.verdict is Verdict.DEVIATES else None
+        return cls(
+            key=f"{scenario.id}[{case}]" if case else scenario.id,
+            claim=scenario.claim,
+            level=scenario.level.value,
+            refs=scenario.refs,
+            target=target,
+            verdict=judgement.verdict,
+            problems=judgement.problems,
+            excused=judgement.excused,
+            does=deviation.does if deviation else "",
+            reference=deviation.reference if deviation else "",
+        )
+
+    @property
+    def theme(self) -> str:
+        """The part of the key before the first dot."""
+        return self.key.partition(".")[0]
+
+    def as_data(self) -> dict[str, Any]:
+        """As JSON values."""
+        data = asdict(self)
+        data["verdict"] = self.verdict.value
+        return data
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Result:
+        """The reverse of :meth:`as_data`."""
+        values = dict(data)
+        values["verdict"] = Verdict(values["verdict"])
+        values["findings"] = tuple(Finding(**finding) for finding in values["findings"])
+        for name in ("refs", "problems", "excused"):
+            values[name] = tuple(values[name])
+        return cls(**values)
+
+    def essence(self, excused: Container[str]) -> tuple[Verdict | None, dict[str, Any]]:
+        """What makes two cells alike: the mismatches but for the *excused* findings, from which
+        follows whether a claim holds or deviates, or else the verdict."""
+        settled = self.verdict in {Verdict.HOLDS, Verdict.DEVIATES}
+        mismatches = {
+            finding.key: finding.observed
+            for finding in self.findings
+            if not finding.holds and finding.key not in excused
+        }
+        return (None if settled else self.verdict), mismatches
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Claims as rows, targets as columns."""
+
+    targets: tuple[str, ...]
+    rows: tuple[tuple[str, Mapping[str, Result]], ...]
+    """Key to results by target, in the order in which scenarios stand in their files."""
+
+    @classmethod
+    def of(cls, results: Iterable[Result], targets: Sequence[str]) -> Matrix:
+        """Rows sorted by key, so that the matrix is the same however the work was spread."""
+        rows: dict[str, dict[str, Result]] = {}
+        for result in results:
+            rows.setdefault(result.key, {})[result.target] = result
+        columns = list(targets)
+        if any(MODEL in row for row in rows.values()):
+            columns.append(MODEL)
+        return cls(tuple(columns), tuple(sorted(rows.items())))
+
+    def count(self, target: str, verdict: Verdict) -> int:
+        """How many claims have *verdict* on *target*."""
+        return sum(
+            1 for _, cells in self.rows if target in cells and cells[target].verdict is verdict
+        )
+
+    def unequal(self, left: str, right: str) -> list[str]:
+        """Cells in which the columns of two targets are not alike, one line each.
+
+        Cells are alike when every mismatch is the same, but for those that ``differences.toml``
+        explains for either target.
+        """
+        return [
+            f"{key}: {left} {one[1] or 'as claimed'}, {right} {other[1] or 'as claimed'}"
+            for key, cells in self.rows
+            if left in cells and right in cells
+            for excused in [{*cells[left].excused, *cells[right].excused}]
+            if (one := cells[left].essence(excused)) != (other := cells[right].essence(excused))
+        ]

@@ -1,0 +1,3 @@
+"""Shared by the project's own tests."""
+
+pytest_plugins = ["pytester"]
