@@ -1,0 +1,36 @@
+"""What is under test, from the text of a ``--target`` option to a running registry."""
+
+from __future__ import annotations
+
+from harness.targets.binary import BinaryTarget
+from harness.targets.errors import DidNotStart, TargetError
+from harness.targets.garbage import GcRun
+from harness.targets.metrics import Metrics
+from harness.targets.running import RunningRegistry
+from harness.targets.settings import Settings
+from harness.targets.state import StateEntry
+from harness.targets.target import Target
+
+__all__ = [
+    "DidNotStart",
+    "GcRun",
+    "Metrics",
+    "RunningRegistry",
+    "Settings",
+    "StateEntry",
+    "Target",
+    "TargetError",
+    "parse_target",
+]
+
+_KINDS = "reference, reference@PROFILE, binary:PATH"
+
+
+def parse_target(text: str) -> Target:
+    """The target that *text* names. ``TargetError`` with one line where there is none."""
+    kind, colon, rest = text.partition(":")
+    if kind == "binary" and colon:
+        if not rest:
+            raise TargetError("binary: needs a path, such as binary:/usr/bin/docker-registry")
+        return BinaryTarget.find(rest)
+    raise TargetError(f"{text!r} is no target; known are {_KINDS}")

@@ -1,0 +1,42 @@
+"""Keeping credentials out of whatever is shown or written down."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import httpx
+
+__all__ = ["redact_headers", "redact_text"]
+
+HIDDEN = "[redacted]"
+
+_SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "set-cookie"})
+# Long enough not to hit prose, and no challenge's first parameter (realm="...").
+_CREDENTIALS = re.compile(r"\b(Basic|Bearer)(\s+)(?!\w+=\")[\w+/=.~-]{16,}", re.IGNORECASE)
+_USERINFO = re.compile(r"(://)[^\s/@\"']+@")
+
+
+def redact_headers(
+    headers: httpx.Headers, secrets: Iterable[str] = ()
+) -> tuple[tuple[str, str], ...]:
+    """*headers* in order, with the values that carry credentials replaced; the scheme of an
+    ``Authorization`` stays, since which kind was sent is what a reader wants to know."""
+    return tuple((name, _redacted(name, value, secrets)) for name, value in headers.multi_items())
+
+
+def _redacted(name: str, value: str, secrets: Iterable[str]) -> str:
+    if name.lower() not in _SECRET_HEADERS:
+        return redact_text(value, secrets)
+    scheme, space, _ = value.partition(" ")
+    return f"{scheme} {HIDDEN}" if space else HIDDEN
+
+
+def redact_text(text: str, secrets: Iterable[str] = ()) -> str:
+    """*text* without Basic or Bearer credentials, user information in URLs, and any of *secrets*
+    that has four characters or more (hiding every "p" would hide the text and not the password)."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= 4:
+            text = text.replace(secret, HIDDEN)
+    text = _CREDENTIALS.sub(rf"\1\2{HIDDEN}", text)
+    return _USERINFO.sub(rf"\1{HIDDEN}@", text)

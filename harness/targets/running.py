@@ -1,0 +1,183 @@
+"""A registry that a target has launched, whatever stands behind it."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from harness.client import Answer, Exchange, RegistryClient
+from harness.disk import Disk
+from harness.redaction import redact_text
+from harness.targets.garbage import GcRun
+from harness.targets.metrics import Metrics
+from harness.targets.settings import HTPASSWD, Settings, config_text, htpasswd_text, render
+from harness.targets.state import FILE_NAME, StateEntry, read_state
+
+__all__ = ["RunningRegistry"]
+
+T = TypeVar("T")
+
+_POLL = 0.005
+"""Seconds between two looks at a condition that nobody announces."""
+
+
+class RunningRegistry(ABC):
+    """One registry with its client, storage, configuration and log.
+
+    Files lie under *workdir*: ``config.yml``, ``htpasswd`` and ``storage``. What is there already
+    is served, so that a tree can be prepared before the launch. The port may change with a restart;
+    ``client`` follows.
+    """
+
+    def __init__(self, settings: Settings, workdir: Path) -> None:
+        self.settings = settings
+        self.workdir = workdir
+        self.root = workdir / "storage"
+        self.config_path = workdir / "config.yml"
+        self.state_path = self.root / FILE_NAME
+        self.disk = Disk(self.root)
+        self.exchanges: list[Exchange] = []
+        """Every request of ``client`` with its answer, in the order in which they ended."""
+        self.client = RegistryClient("http://127.0.0.1:0", exchanges=self.exchanges)
+        self._debug_client = RegistryClient("http://127.0.0.1:0")
+        self.request = self.client.request
+        self.get = self.client.get
+        self.head = self.client.head
+        self.post = self.client.post
+        self.put = self.client.put
+        self.patch = self.client.patch
+        self.delete = self.client.delete
+
+    # -- where it is ----------------------------------------------------------------------------
+    @property
+    def url(self) -> str:
+        """``http://127.0.0.1:PORT`` of the API, without a path."""
+        return self.client.url
+
+    @property
+    def debug_url(self) -> str:
+        """The same of the debug listener."""
+        return self._debug_client.url
+
+    # -- life -----------------------------------------------------------------------------------
+    def start(self) -> None:
+        """Write the configuration, start, and return once it listens. ``DidNotStart`` where it
+        ends instead."""
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        self.client.secrets = self.settings.secrets()
+        if self.settings.htpasswd is not None:
+            path = self.workdir / HTPASSWD
+            path.write_text(htpasswd_text(self.settings.htpasswd))
+        self.client.url, self._debug_client.url = self._begin()
+
+    def stop(self) -> None:
+        """As an operator stops it (SIGTERM). Nothing happens where it does not run."""
+        self._end()
+        self._hang_up()
+
+    def kill(self) -> None:
+        """As a crash stops it: nothing is saved, nothing finished."""
+        self._end_at_once()
+        self._hang_up()
+
+    def restart(self, **changes: Any) -> None:
+        """Stop and start again on the same storage, with *changes* to :class:`Settings`."""
+        self.stop()
+        self.settings = replace(self.settings, **changes)
+        self.start()
+
+    @abstractmethod
+    def _begin(self) -> tuple[str, str]:
+        """Start it and return the URLs of its API and its debug listener."""
+
+    @abstractmethod
+    def _end(self) -> None: ...
+
+    @abstractmethod
+    def _end_at_once(self) -> None: ...
+
+    def _hang_up(self) -> None:
+        self.client.close()
+        self._debug_client.close()
+
+    # -- what can be seen of it -----------------------------------------------------------------
+    def logs(self, *, redacted: bool = True) -> str:
+        """What it wrote since it was launched, restarts included. Credentials are replaced, unless
+        a scenario wants to know whether the registry itself leaves them out."""
+        output = self._output()
+        return redact_text(output, self.settings.secrets()) if redacted else output
+
+    @abstractmethod
+    def _output(self) -> str: ...
+
+    def health(self) -> Answer:
+        """The answer of ``/debug/health``."""
+        return self._debug_client.get("/debug/health")
+
+    def debug(self, path: str) -> Answer:
+        """The answer to GET of any *path* of the debug listener."""
+        return self._debug_client.get(path)
+
+    def metrics(self) -> Metrics:
+        """A scrape of ``/metrics``; ``ValueError`` where the debug listener gives none."""
+        answer = self._debug_client.get("/metrics")
+        if answer.status != 200:
+            raise ValueError(f"/metrics answered {answer.status or answer.error}")
+        return Metrics.parse(answer.body.decode())
+
+    def state(self) -> dict[str, StateEntry] | None:
+        """The entries of ``scheduler-state.json`` as it is now; None where there is no file,
+        ``ValueError`` where it is damaged."""
+        return read_state(self.state_path)
+
+    # -- time -----------------------------------------------------------------------------------
+    def eventually(self, predicate: Callable[[], T], timeout: float = 10.0) -> T:
+        """The first true value of *predicate*, or its last one after *timeout* seconds: what the
+        scenario then expects of it tells more than an exception here."""
+        deadline = time.monotonic() + timeout
+        while not (value := predicate()) and time.monotonic() < deadline:
+            time.sleep(_POLL)
+        return value
+
+    def await_state(
+        self, predicate: Callable[[dict[str, StateEntry]], object], timeout: float = 10.0
+    ) -> dict[str, StateEntry]:
+        """The saved entries once *predicate* is true of them, or after *timeout* seconds as they
+        are then. No file counts as no entries."""
+        state: dict[str, StateEntry] = {}
+
+        def holds() -> bool:
+            nonlocal state
+            state = self.state() or {}
+            return bool(predicate(state))
+
+        self.eventually(holds, timeout)
+        return state
+
+    @abstractmethod
+    def pass_time(self, delta: timedelta) -> None:
+        """Make every expiry come nearer by *delta*. What is due then is done in the background:
+        await it."""
+
+    @abstractmethod
+    def garbage_collect(self, *, dry_run: bool = False, delete_untagged: bool = False) -> GcRun:
+        """Run ``garbage-collect`` on the same configuration, whether or not it serves meanwhile."""
+
+    # -- for subclasses -------------------------------------------------------------------------
+    def _write_config(
+        self, addr: str, debug_addr: str, redis_key: Literal["addr", "addrs"] = "addr"
+    ) -> None:
+        document = render(
+            self.settings,
+            root=self.root,
+            htpasswd=self.workdir / HTPASSWD,
+            addr=addr,
+            debug_addr=debug_addr,
+            redis_key=redis_key,
+        )
+        self.config_path.write_text(config_text(document))

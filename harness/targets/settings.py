@@ -1,0 +1,166 @@
+"""What a scenario wants of a registry, and distribution's ``config.yml`` that says so.
+
+Keys: https://distribution.github.io/distribution/about/configuration/
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import bcrypt
+import yaml
+
+__all__ = ["HTPASSWD", "Settings", "config_text", "htpasswd_text", "render"]
+
+HTPASSWD = "htpasswd"
+"""The name of the password file, in the directory of the configuration file."""
+REALM = "pullproof"
+"""The realm of the challenge where ``htpasswd`` is set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that scenarios vary. The default is a standard registry with nothing special."""
+
+    upstream_url: str | None = None
+    """``proxy.remoteurl``: makes it a pull-through cache."""
+    upstream_login: tuple[str, str] | None = field(default=None, repr=False)
+    """``proxy.username`` and ``proxy.password``."""
+    ttl: str | int | None = None
+    """``proxy.ttl``, as written in the file (``48h``, ``0``); None leaves the key out."""
+    delete_enabled: bool = False
+    cache: Literal["inmemory", "redis"] | None = None
+    """``storage.cache.blobdescriptor``."""
+    redis_addr: str | None = None
+    """``host:port``, for ``cache="redis"``."""
+    htpasswd: Mapping[str, str] | None = field(default=None, repr=False)
+    """Users and their passwords, asked of clients."""
+    readonly: bool = False
+    """``storage.maintenance.readonly.enabled``."""
+    draintimeout: str | None = None
+    """``http.draintimeout``: how long SIGTERM lets requests finish, such as ``5s``."""
+    prometheus: bool = True
+    """Metrics on the debug address."""
+    health_storagedriver: bool = False
+    secret: str | None = field(default="signs-upload-tokens", repr=False)
+    """``http.secret``, which upload tokens are signed with; the same after a restart."""
+    headers: Mapping[str, Sequence[str]] | None = None
+    """``http.headers``: added to every API answer."""
+    prefix: str | None = None
+    log_level: Literal["error", "warn", "info", "debug"] = "info"
+    log_formatter: Literal["text", "json"] = "text"
+    maxentries: int | None = None
+    """``catalog.maxentries``."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Merged over all of the above, deeply; a None removes the key."""
+
+    def secrets(self) -> tuple[str, ...]:
+        """The texts that must not be shown to anyone."""
+        logins = list((self.htpasswd or {}).items())
+        if self.upstream_login is not None:
+            logins.append(self.upstream_login)
+        basic = [b64encode(f"{user}:{password}".encode()).decode() for user, password in logins]
+        passwords = [password for _, password in logins]
+        return (*basic, *passwords, *([self.secret] if self.secret else []))
+
+
+def render(
+    settings: Settings,
+    *,
+    root: Path,
+    htpasswd: Path,
+    addr: str = "127.0.0.1:0",
+    debug_addr: str = "127.0.0.1:0",
+    redis_key: Literal["addr", "addrs"] = "addr",
+) -> dict[str, Any]:
+    """*settings* as the document of a configuration file.
+
+    *root* is the storage directory, *htpasswd* where :func:`htpasswd_text` will be written.
+    *redis_key* is how the release spells the address: ``addr`` (2.8) or ``addrs`` (3.x).
+    """
+    document: dict[str, Any] = {
+        "version": 0.1,
+        "log": {"level": settings.log_level, "formatter": settings.log_formatter},
+        "storage": _storage(settings, root),
+        "http": _http(settings, addr, debug_addr),
+    }
+    if settings.upstream_url is not None:
+        document["proxy"] = _proxy(settings, settings.upstream_url)
+    if settings.redis_addr is not None:
+        many = redis_key == "addrs"
+        document["redis"] = {redis_key: [settings.redis_addr] if many else settings.redis_addr}
+    if settings.htpasswd is not None:
+        document["auth"] = {"htpasswd": {"realm": REALM, "path": str(htpasswd)}}
+    if settings.health_storagedriver:
+        document["health"] = {"storagedriver": {"enabled": True, "interval": "10s", "threshold": 3}}
+    if settings.maxentries is not None:
+        document["catalog"] = {"maxentries": settings.maxentries}
+    return merged(document, settings.extra)
+
+
+def _storage(settings: Settings, root: Path) -> dict[str, Any]:
+    storage: dict[str, Any] = {"filesystem": {"rootdirectory": str(root)}}
+    if settings.delete_enabled:
+        storage["delete"] = {"enabled": True}
+    if settings.cache is not None:
+        storage["cache"] = {"blobdescriptor": settings.cache}
+    if settings.readonly:
+        storage["maintenance"] = {"readonly": {"enabled": True}}
+    return storage
+
+
+def _http(settings: Settings, addr: str, debug_addr: str) -> dict[str, Any]:
+    debug: dict[str, Any] = {"addr": debug_addr}
+    if settings.prometheus:
+        debug["prometheus"] = {"enabled": True, "path": "/metrics"}
+    http: dict[str, Any] = {"addr": addr, "debug": debug}
+    if settings.secret is not None:
+        http["secret"] = settings.secret
+    if settings.prefix is not None:
+        http["prefix"] = settings.prefix
+    if settings.draintimeout is not None:
+        http["draintimeout"] = settings.draintimeout
+    if settings.headers is not None:
+        http["headers"] = {name: list(values) for name, values in settings.headers.items()}
+    return http
+
+
+def _proxy(settings: Settings, remoteurl: str) -> dict[str, Any]:
+    proxy: dict[str, Any] = {"remoteurl": remoteurl}
+    if settings.upstream_login is not None:
+        proxy["username"], proxy["password"] = settings.upstream_login
+    if settings.ttl is not None:
+        proxy["ttl"] = settings.ttl
+    return proxy
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """*base* with *over* laid on it: mappings merge, anything else replaces, None removes."""
+    result = dict(base)
+    for key, value in over.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, Mapping):
+            below = result.get(key)
+            result[key] = merged(below if isinstance(below, Mapping) else {}, value)
+        else:
+            result[key] = value
+    return result
+
+
+def config_text(document: Mapping[str, Any]) -> str:
+    """*document* as YAML, keys in the order given."""
+    return yaml.safe_dump(dict(document), sort_keys=False)
+
+
+def htpasswd_text(users: Mapping[str, str]) -> str:
+    """An Apache password file with bcrypt hashes, the only kind that distribution accepts; of the
+    lowest cost, since tests check many passwords and guard none."""
+    return "".join(
+        f"{user}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds=4)).decode()}\n"
+        for user, password in users.items()
+    )

@@ -1,0 +1,95 @@
+"""``scheduler-state.json``: what a cache means to forget, and when.
+
+One JSON object; an entry is keyed ``repository@digest`` and holds ``Key``, ``ExpiryData`` (RFC 3339
+in UTC) and ``EntryType`` (0 blob, 1 manifest), as distribution's ``proxy/scheduler`` writes it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+__all__ = ["FILE_NAME", "SAVE_INTERVAL", "StateEntry", "read_state", "shift_expiry"]
+
+FILE_NAME = "scheduler-state.json"
+"""In the storage root, beside ``docker/``."""
+SAVE_INTERVAL = timedelta(seconds=5)
+"""How often distribution writes the file, if something changed since."""
+
+_KINDS = {0: "blob", 1: "manifest"}
+_NEVER_SET = datetime(1, 1, 1, tzinfo=UTC)
+"""Go's zero time, which an absent ``ExpiryData`` is read as."""
+
+
+@dataclass(frozen=True)
+class StateEntry:
+    """One entry as the file has it; ``key`` is its ``Key`` field, not the object's member name."""
+
+    key: str
+    repository: str
+    digest: str
+    kind: str
+    """``blob``, ``manifest``, or the number in the file where it is neither."""
+    expires: datetime
+
+
+def read_state(path: Path) -> dict[str, StateEntry] | None:
+    """The entries by member name; None where there is no file. ``ValueError`` for a file that is
+    not what distribution writes.
+
+    A running registry rewrites the file in place, so that a reader may meet half of it: what cannot
+    be read is read again until it no longer changes.
+    """
+    content: str | None = None
+    while True:
+        try:
+            previous, content = content, path.read_text()
+        except FileNotFoundError:
+            return None
+        try:
+            return _parse(content)
+        except (ValueError, TypeError, AttributeError) as problem:
+            if content == previous:
+                raise ValueError(f"{path.name} is damaged: {problem}") from problem
+        time.sleep(0.02)
+
+
+def _parse(content: str) -> dict[str, StateEntry]:
+    document = json.loads(content)
+    return {} if document is None else {name: _entry(e) for name, e in document.items()}
+
+
+def _entry(value: dict[str, Any]) -> StateEntry:
+    key = str(value.get("Key", ""))
+    repository, _, digest = key.rpartition("@")
+    kind = value.get("EntryType", 0)
+    expires = value.get("ExpiryData")
+    return StateEntry(
+        key=key,
+        repository=repository,
+        digest=digest,
+        kind=_KINDS.get(kind, str(kind)),
+        expires=_NEVER_SET if expires is None else datetime.fromisoformat(expires),
+    )
+
+
+def shift_expiry(content: str, by: timedelta) -> str:
+    """The file's *content* with every ``ExpiryData`` moved *by* (negative: into the past). What is
+    not a moment of the calendar stays as it is."""
+    document = json.loads(content)
+    for entry in (document or {}).values():
+        with suppress(ValueError, OverflowError, KeyError, TypeError):
+            moved = datetime.fromisoformat(entry["ExpiryData"]) + by
+            entry["ExpiryData"] = _rfc3339(moved)
+    return json.dumps(document, separators=(",", ":"))
+
+
+def _rfc3339(moment: datetime) -> str:
+    """As Go's ``time.RFC3339Nano`` writes UTC: no trailing zeros in the fraction."""
+    text = moment.astimezone(UTC).replace(tzinfo=None).isoformat()
+    return (text.rstrip("0") if "." in text else text) + "Z"

@@ -1,0 +1,44 @@
+"""What can be put under test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from harness.scenario import Need
+from harness.targets.running import RunningRegistry
+from harness.targets.settings import Settings
+
+__all__ = ["Target"]
+
+
+class Target(Protocol):
+    """A registry implementation that can be launched as often as wanted."""
+
+    @property
+    def name(self) -> str:
+        """The column's heading: ``reference@ideal``, ``docker-registry``."""
+        ...
+
+    @property
+    def implementation(self) -> str:
+        """``pullproof`` or ``distribution``: whose deviations count."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """The release series that deviations speak of (``2.8``), or ``ideal``."""
+        ...
+
+    @property
+    def capabilities(self) -> frozenset[Need]:
+        """What scenarios may ask of it beyond HTTP."""
+        ...
+
+    def check(self) -> None:
+        """Find out, once per session, whether it works at all. ``TargetError`` where not."""
+        ...
+
+    def launch(self, settings: Settings, workdir: Path) -> RunningRegistry:
+        """A registry that listens. ``DidNotStart`` where it ended instead."""
+        ...
