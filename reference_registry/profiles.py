@@ -31,6 +31,17 @@ class Profile:
     error_detail: Literal["text", "struct"] = "text"
     """``detail`` of a wrapped error: its text, or the marshalled Go struct (2.8: often ``{}``)."""
 
+    range_rules: Literal["rfc9110", "go"] = "rfc9110"
+    """How ``Range`` of a stored blob is read: ``go`` is its ``http.ServeContent`` (all releases):
+    416 for bad syntax too, in plain text, and ranges on HEAD."""
+    multi_range: Literal["whole", "multipart"] = "whole"
+    """Several ranges in one request: the whole content, or ``multipart/byteranges`` (2.8.2)."""
+    keeps_caching_headers_on_416: bool = False
+    """A 416 still carries the blob's Etag and Cache-Control (2.8, 3.0.0-alpha.1)."""
+    trusts_descriptor_cache: bool = False
+    """With a descriptor cache, a blob whose bytes are gone is answered 200 with its full length
+    and no body (all releases)."""
+
     # -- proxy: what a miss costs ---------------------------------------------------------------
     blob_miss: Literal["shared", "tee", "double"] = "shared"
     """GET of an uncached blob. ``double``: one upstream GET for the client and another for the
@@ -152,6 +163,17 @@ class Profile:
     monolithic_post: bool = True
     """``POST ?digest=`` with a body stores the blob (in no release)."""
 
+    sparse_indexes: bool = True
+    """An index may be pushed before its children (no release takes it)."""
+    accepts_foreign_layers: bool = True
+    """Layers with ``urls``, and those of a non-distributable type, may be missing (no release)."""
+    mounts_from_anywhere: bool = True
+    """``mount`` without ``from`` finds the blob in any repository (no release)."""
+    repository_needs_tags: bool = False
+    """tags/list of a repository that never had a tag is 404 NAME_UNKNOWN (all releases)."""
+    upload_uuid_version: Literal[4, 7] = 4
+    """Uploads are named by random, or by time-ordered UUIDs (3.1.1)."""
+
     # -- garbage collection ---------------------------------------------------------------------
     gc_enumerates: Literal["_layers", "_manifests", "either"] = "either"
     """Which directory makes GC look at a repository. 2.8 misses a cache's manifest-only ones and
@@ -176,6 +198,55 @@ class Profile:
     # -- process --------------------------------------------------------------------------------
     unknown_config_keys: Literal["error", "ignored"] = "error"
     """Releases accept any unknown key in silence: ``remoteURL`` gives a writable registry."""
+    strict_config: bool = True
+    """What releases take in silence (a quoted boolean, a key given twice, a bare number of
+    nanoseconds) is an error, and every bad configuration ends with exit code 2. Releases end with 1
+    for what they cannot parse and with 2 where they panic."""
+    config_version_without_dot_panics: bool = False
+    """``version: 1`` is a panic, exit 2, and not an error, exit 1 (2.8)."""
+    has_tag_sections: bool = True
+    """``storage.tag`` is a section and not a second driver (3.0.0 and later)."""
+    has_maxtags: bool = True
+    """``tags.maxtags`` is known (3.1.1)."""
+    has_clientauth: bool = True
+    """``http.tls.clientauth`` is known (3.0.0 and later)."""
+    has_proxy_exec: bool = True
+    """``proxy.exec`` is known (3.0.0 and later)."""
+    has_cache_write_timeout: bool = True
+    """``proxy.cachewritetimeout`` is known (3.1.1)."""
+    has_blobdescriptorsize: bool = True
+    """``storage.cache.blobdescriptorsize`` is known (3.x)."""
+    redis_addresses: Literal["addr", "addrs", "either"] = "either"
+    """The key that names the redis server: ``addr`` (2.8, alpha.1), ``addrs`` (3.0.0 and later)."""
+    old_tls: bool = False
+    """``http.tls.minimumtls`` takes tls1.0 and tls1.1 (2.8)."""
+    drain_timeout_default: float | None = 10.0
+    """Seconds to finish requests in flight after SIGTERM where ``http.draintimeout`` is not given.
+    None: the process is killed by the signal and saves nothing (all releases)."""
+    drains_on_sigint: bool = True
+    """SIGINT ends like SIGTERM (not 2.8 and alpha.1, which die of it even while draining is on)."""
+    drain_panics_without_ttl: bool = False
+    """A graceful stop with ``ttl: 0`` is a nil pointer, exit 2 (3.0.0)."""
+
+    # -- clients' credentials -------------------------------------------------------------------
+    provisions_htpasswd: bool = False
+    """A missing htpasswd file is made, with one user ``docker`` and a password that is printed once
+    (all releases). ``ideal`` calls it the mistake that it is, a path that does not exist."""
+    hides_unknown_users: bool = True
+    """An unknown user takes as long to refuse as a wrong password (3.1.1)."""
+
+    # -- health and metrics ---------------------------------------------------------------------
+    health_errors_name_cause: bool = True
+    """The text of a failed http or tcp check carries the cause (3.x)."""
+    cache_metrics: Literal["by-type", "by-name"] = "by-name"
+    """``registry_storage_cache_total{type}`` (2.8) or ``registry_storage_cache_hits_total`` etc."""
+    proxy_metrics: Literal["absent", "after-use", "always"] = "always"
+    """Whether ``registry_proxy_*`` exists: not in 2.8; from the first proxied request on in
+    3.0.0-alpha.1; from the start, also without a proxy, since 3.0.0."""
+    counts_proxy_blobs_wrongly: bool = False
+    """``/debug/vars``: blob misses and pulled bytes stay 0 and hits equal requests (2.8)."""
+    debug_vars_break_with_redis: bool = False
+    """``/debug/vars`` is no JSON once redis is configured (3.0.0)."""
 
 
 IDEAL = Profile()
@@ -185,6 +256,10 @@ DISTRIBUTION_2_8 = Profile(
     implementation="distribution",
     json_content_type="application/json; charset=utf-8",
     error_detail="struct",
+    range_rules="go",
+    multi_range="multipart",
+    keeps_caching_headers_on_416=True,
+    trusts_descriptor_cache=True,
     blob_miss="double",
     blob_head_downloads=True,
     blob_miss_ignores_range=True,
@@ -226,6 +301,10 @@ DISTRIBUTION_2_8 = Profile(
     wrong_upload_offset="upload-invalid",
     checks_content_range=False,
     monolithic_post=False,
+    sparse_indexes=False,
+    accepts_foreign_layers=False,
+    mounts_from_anywhere=False,
+    repository_needs_tags=True,
     gc_enumerates="_layers",
     gc_keeps_children_of_tagged_index=False,
     gc_fails_without_tags=True,
@@ -233,6 +312,24 @@ DISTRIBUTION_2_8 = Profile(
     gc_fails_on_empty_storage=True,
     gc_quiet_flag=False,
     unknown_config_keys="ignored",
+    strict_config=False,
+    config_version_without_dot_panics=True,
+    has_tag_sections=False,
+    has_maxtags=False,
+    has_clientauth=False,
+    has_proxy_exec=False,
+    has_cache_write_timeout=False,
+    has_blobdescriptorsize=False,
+    redis_addresses="addr",
+    old_tls=True,
+    drain_timeout_default=None,
+    drains_on_sigint=False,
+    provisions_htpasswd=True,
+    hides_unknown_users=False,
+    health_errors_name_cause=False,
+    cache_metrics="by-type",
+    proxy_metrics="absent",
+    counts_proxy_blobs_wrongly=True,
 )
 
 DISTRIBUTION_3_0_ALPHA_1 = replace(
@@ -240,6 +337,7 @@ DISTRIBUTION_3_0_ALPHA_1 = replace(
     name="3.0.0-alpha.1",
     json_content_type="application/json",
     error_detail="text",
+    multi_range="whole",
     blob_miss="tee",
     blob_miss_headers=False,
     fill_survives_client=False,
@@ -259,11 +357,19 @@ DISTRIBUTION_3_0_ALPHA_1 = replace(
     wrong_upload_offset="range-invalid",
     checks_content_range=True,
     gc_enumerates="_manifests",
+    config_version_without_dot_panics=False,
+    has_blobdescriptorsize=True,
+    old_tls=False,
+    health_errors_name_cause=True,
+    cache_metrics="by-name",
+    proxy_metrics="after-use",
+    counts_proxy_blobs_wrongly=False,
 )
 
 DISTRIBUTION_3_0 = replace(
     DISTRIBUTION_3_0_ALPHA_1,
     name="3.0",
+    keeps_caching_headers_on_416=False,
     blob_miss_headers=True,
     upstream_basic_auth=True,
     saves_state_on_drain=True,
@@ -274,11 +380,20 @@ DISTRIBUTION_3_0 = replace(
     gc_lists_layer_links=True,
     gc_untagged_line="struct",
     gc_quiet_flag=True,
+    has_tag_sections=True,
+    has_clientauth=True,
+    has_proxy_exec=True,
+    redis_addresses="addrs",
+    drains_on_sigint=True,
+    drain_panics_without_ttl=True,
+    proxy_metrics="always",
+    debug_vars_break_with_redis=True,
 )
 
 DISTRIBUTION_3_1 = replace(
     DISTRIBUTION_3_0,
     name="3.1",
+    upload_uuid_version=7,
     fill_leaves_upload_on_abort=False,
     realm_rule="same-site",
     realm_allows_loopback=False,
@@ -287,6 +402,11 @@ DISTRIBUTION_3_1 = replace(
     proxy_tags_pagination="upstream",
     empty_tags="null",
     delete_tag="supported",
+    has_maxtags=True,
+    has_cache_write_timeout=True,
+    drain_panics_without_ttl=False,
+    hides_unknown_users=True,
+    debug_vars_break_with_redis=False,
 )
 
 PROFILES = {

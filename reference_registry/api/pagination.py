@@ -1,0 +1,48 @@
+"""Cutting sorted lists into pages.
+
+OCI distribution-spec, "Listing Tags": ``n`` entries after ``last``; the next page is named by a
+``Link`` header with ``rel="next"`` (RFC 8288).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+from reference_registry.profiles import Profile
+from reference_registry.repository import TagPage
+
+__all__ = ["next_link", "page", "tag_page"]
+
+
+def page(names: Sequence[str], n: int | None, last: str | None) -> tuple[Sequence[str], str | None]:
+    """At most *n* of the sorted *names* after *last*, and the ``last`` of the page that follows."""
+    start = bisect_right(names, last) if last else 0
+    if n is None or len(names) - start <= n:
+        return names[start:], None
+    chosen = names[start : start + n]
+    return chosen, chosen[-1] if chosen else None
+
+
+def tag_page(names: Sequence[str], n: int | None, last: str | None, profile: Profile) -> TagPage:
+    """A page of the sorted tag *names*, with the quirks of *profile*."""
+    if not profile.paginates_tags:
+        n = last = None
+    if last and profile.tags_skip_when_last_unknown:
+        start = bisect_left(names, last) + 1
+        chosen, following = page(names[start:], n, None)
+    else:
+        chosen, following = page(names, n, last)
+    if n and len(chosen) == n and profile.tags_link_on_exact_page:
+        following = chosen[-1]
+    # n=0 asks for an empty list and always gets one.
+    if not chosen and n != 0 and profile.empty_tags == "null":
+        return TagPage(None)
+    return TagPage(tuple(chosen), following)
+
+
+def next_link(path: str, n: int | None, last: str) -> tuple[str, str]:
+    """The ``Link`` header to the page after *last*; *path* is what was asked, without a query."""
+    query = {"last": last} if n is None else {"last": last, "n": str(n)}
+    return ("Link", f'<{path}?{urlencode(query)}>; rel="next"')

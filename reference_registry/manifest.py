@@ -1,0 +1,247 @@
+"""Reading manifests: what kind a document is and which content it refers to. No I/O.
+
+Sources: OCI image-spec ``manifest.md``, ``image-index.md`` and ``descriptor.md``; Docker image
+manifest version 2, schemas 1 and 2.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reference_registry.digest import Digest, parse_digest
+
+__all__ = [
+    "DOCKER_LIST",
+    "DOCKER_MANIFEST",
+    "INDEX_TYPES",
+    "MANIFEST_TYPES",
+    "OCI_ARTIFACT",
+    "OCI_INDEX",
+    "OCI_MANIFEST",
+    "SCHEMA1",
+    "SCHEMA1_SIGNED",
+    "ContentReference",
+    "ManifestInvalid",
+    "ParsedManifest",
+    "media_type_of",
+    "parse_manifest",
+    "referrer_descriptor",
+]
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_ARTIFACT = "application/vnd.oci.artifact.manifest.v1+json"
+"""Withdrawn before OCI 1.1 was released, but pushed by tools of that time."""
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+json"
+SCHEMA1_SIGNED = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+
+INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_LIST})
+MANIFEST_TYPES = INDEX_TYPES | {
+    OCI_MANIFEST,
+    OCI_ARTIFACT,
+    DOCKER_MANIFEST,
+    SCHEMA1,
+    SCHEMA1_SIGNED,
+}
+
+
+class ManifestInvalid(Exception):
+    """The document is not a manifest of the media type it is said to be."""
+
+
+@dataclass(frozen=True)
+class ContentReference:
+    """A descriptor inside a manifest. ``size`` is in bytes, 0 where schema 1 does not tell it."""
+
+    digest: Digest
+    media_type: str
+    size: int = 0
+    urls: tuple[str, ...] = ()
+    """Where the content may be had instead; such content need not be in the registry."""
+    platform: Mapping[str, Any] | None = None
+    artifact_type: str | None = None
+
+
+@dataclass(frozen=True)
+class ParsedManifest:
+    """What the registry needs to know of a manifest."""
+
+    media_type: str
+    config: ContentReference | None = None
+    layers: tuple[ContentReference, ...] = ()
+    children: tuple[ContentReference, ...] = ()
+    """The manifests of an index or list."""
+    subject: Digest | None = None
+    artifact_type: str | None = None
+    annotations: Mapping[str, str] | None = None
+
+    @property
+    def blobs(self) -> tuple[ContentReference, ...]:
+        """Config and layers."""
+        return self.layers if self.config is None else (self.config, *self.layers)
+
+
+def parse_manifest(content: bytes, media_type: str | None = None) -> ParsedManifest:
+    """*content* as a manifest of *media_type*, or of the type that it states or has the shape of.
+
+    Raises :class:`ManifestInvalid`, with a text for the client.
+    """
+    document = _load(content)
+    stated = _string(document, "mediaType") or _type_by_shape(document)
+    if media_type is None:
+        media_type = stated
+    if media_type not in MANIFEST_TYPES:
+        raise ManifestInvalid(f"unknown manifest media type {media_type!r}")
+    if media_type in {SCHEMA1, SCHEMA1_SIGNED}:
+        layers = _schema1_layers(document)
+        return ParsedManifest(media_type, layers=layers)
+    if document.get("schemaVersion", 2) != 2:
+        raise ManifestInvalid(f"schemaVersion is {document['schemaVersion']!r} and not 2")
+    if stated != media_type:
+        raise ManifestInvalid(f"mediaType should be {media_type!r} and not {stated!r}")
+    return ParsedManifest(
+        media_type,
+        config=_config(document, media_type),
+        layers=_references(document, "blobs" if media_type == OCI_ARTIFACT else "layers"),
+        children=_references(document, "manifests") if media_type in INDEX_TYPES else (),
+        subject=_subject(document),
+        artifact_type=_string(document, "artifactType"),
+        annotations=_annotations(document),
+    )
+
+
+def media_type_of(content: bytes) -> str:
+    """The media type of a stored manifest: the one it states, else the one it has the shape of.
+
+    On disk nothing else tells it. What is no JSON object is ``application/octet-stream``.
+    """
+    try:
+        document = _load(content)
+        return _string(document, "mediaType") or _type_by_shape(document)
+    except ManifestInvalid:
+        return "application/octet-stream"
+
+
+def referrer_descriptor(parsed: ParsedManifest, digest: Digest, size: int) -> dict[str, object]:
+    """The entry of *parsed*, whose content has *digest* and *size*, in a list of referrers.
+
+    ``artifactType`` falls back to the config's media type (OCI distribution-spec, "Listing
+    Referrers"); annotations are copied.
+    """
+    entry: dict[str, object] = {"mediaType": parsed.media_type, "digest": digest, "size": size}
+    artifact_type = parsed.artifact_type
+    if not artifact_type and parsed.config is not None:
+        artifact_type = parsed.config.media_type
+    if artifact_type:
+        entry["artifactType"] = artifact_type
+    if parsed.annotations:
+        entry["annotations"] = dict(parsed.annotations)
+    return entry
+
+
+def _load(content: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ManifestInvalid(f"not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise ManifestInvalid("not a JSON object")
+    return document
+
+
+def _type_by_shape(document: Mapping[str, Any]) -> str:
+    if document.get("schemaVersion") == 1:
+        return SCHEMA1_SIGNED if "signatures" in document else SCHEMA1
+    if "manifests" in document:
+        if "config" in document or "layers" in document:
+            raise ManifestInvalid("both an index (manifests) and an image (config, layers)")
+        return OCI_INDEX
+    return OCI_MANIFEST
+
+
+def _config(document: Mapping[str, Any], media_type: str) -> ContentReference | None:
+    if media_type in INDEX_TYPES or media_type == OCI_ARTIFACT:
+        return None
+    if "manifests" in document:
+        raise ManifestInvalid("expected an image but found an index (manifests)")
+    if "config" not in document:
+        raise ManifestInvalid("config is missing")
+    return _reference(document["config"], "config")
+
+
+def _references(document: Mapping[str, Any], key: str) -> tuple[ContentReference, ...]:
+    entries = document.get(key)
+    if entries is None:
+        return ()
+    if not isinstance(entries, list):
+        raise ManifestInvalid(f"{key} is not a list")
+    return tuple(_reference(entry, f"{key}[{i}]") for i, entry in enumerate(entries))
+
+
+def _reference(entry: Any, where: str) -> ContentReference:
+    if not isinstance(entry, dict):
+        raise ManifestInvalid(f"{where} is not a descriptor")
+    digest = parse_digest(_string(entry, "digest") or "")
+    if digest is None:
+        raise ManifestInvalid(f"{where} has no digest of a supported algorithm")
+    size = entry.get("size", 0)
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise ManifestInvalid(f"{where} has the size {size!r}")
+    urls = entry.get("urls") or []
+    if not _is_list_of_strings(urls):
+        raise ManifestInvalid(f"urls of {where} is not a list of strings")
+    platform = entry.get("platform")
+    return ContentReference(
+        digest,
+        _string(entry, "mediaType") or "",
+        size,
+        tuple(urls),
+        platform if isinstance(platform, dict) else None,
+        _string(entry, "artifactType"),
+    )
+
+
+def _subject(document: Mapping[str, Any]) -> Digest | None:
+    if document.get("subject") is None:
+        return None
+    return _reference(document["subject"], "subject").digest
+
+
+def _schema1_layers(document: Mapping[str, Any]) -> tuple[ContentReference, ...]:
+    entries = document.get("fsLayers")
+    if not isinstance(entries, list):
+        raise ManifestInvalid("fsLayers is not a list")
+    digests: Iterable[Digest | None] = (
+        parse_digest(str(entry.get("blobSum"))) if isinstance(entry, dict) else None
+        for entry in entries
+    )
+    # An image often repeats its empty layer.
+    unique = dict.fromkeys(digests)
+    if None in unique:
+        raise ManifestInvalid("fsLayers has an entry without a digest")
+    return tuple(ContentReference(digest, "") for digest in unique if digest is not None)
+
+
+def _annotations(document: Mapping[str, Any]) -> dict[str, str] | None:
+    annotations = document.get("annotations")
+    if annotations is None:
+        return None
+    if not isinstance(annotations, dict) or not _is_list_of_strings(list(annotations.values())):
+        raise ManifestInvalid("annotations is not a map of strings")
+    return annotations
+
+
+def _string(document: Mapping[str, Any], key: str) -> str | None:
+    value = document.get(key)
+    if value is not None and not isinstance(value, str):
+        raise ManifestInvalid(f"{key} is not a string")
+    return value or None
+
+
+def _is_list_of_strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)

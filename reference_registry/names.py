@@ -1,0 +1,47 @@
+"""The grammar of repository names, tags and references.
+
+``ideal`` follows the OCI distribution-spec ("Pulling manifests"). Releases of distribution route by
+their own grammar, which also lets a host name with a port stand before the path and takes any
+``algorithm:encoded`` for a digest.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = [
+    "DISTRIBUTION_NAME",
+    "DISTRIBUTION_REFERENCE",
+    "MAX_NAME_LENGTH",
+    "is_repository_name",
+    "is_tag",
+]
+
+MAX_NAME_LENGTH = 255
+"""The longest repository name; many clients and distribution itself stop here."""
+
+_ALPHANUMERIC = "[a-z0-9]+"
+_COMPONENT = rf"{_ALPHANUMERIC}(?:(?:\.|_|__|-+){_ALPHANUMERIC})*"
+_NAME = rf"{_COMPONENT}(?:/{_COMPONENT})*"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+_HOST_LABEL = "(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
+_HOST = rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*(?::[0-9]+)?"
+_DIGEST_LIKE = r"[A-Za-z0-9_+.-]+:[A-Fa-f0-9]+"
+
+DISTRIBUTION_NAME = rf"(?:{_HOST}/)?{_NAME}"
+"""Pattern source of the names that distribution's router accepts."""
+DISTRIBUTION_REFERENCE = rf"{_TAG}|{_DIGEST_LIKE}"
+"""Pattern source of the manifest references that distribution's router accepts."""
+
+_NAME_PATTERN = re.compile(_NAME)
+_TAG_PATTERN = re.compile(_TAG)
+
+
+def is_repository_name(text: str) -> bool:
+    """Whether *text* is a repository name of the OCI grammar, and not too long."""
+    return len(text) <= MAX_NAME_LENGTH and _NAME_PATTERN.fullmatch(text) is not None
+
+
+def is_tag(text: str) -> bool:
+    """Whether *text* may be a tag."""
+    return _TAG_PATTERN.fullmatch(text) is not None

@@ -1,0 +1,76 @@
+"""The standard registry: repositories that are stored here and may be written."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from datetime import timedelta
+
+from reference_registry.clock import Clock
+from reference_registry.config import Config, UploadPurgingConfig
+from reference_registry.profiles import Profile
+from reference_registry.storage.driver import PathNotFound
+from reference_registry.storage.enumeration import repository_names
+from reference_registry.storage.repository import LocalRepository
+from reference_registry.storage.store import Storage, open_storage
+from reference_registry.storage.uploads import Uploads
+
+__all__ = ["StandardRegistry"]
+
+_log = logging.getLogger(__name__)
+
+
+class StandardRegistry:
+    """Implements :class:`reference_registry.repository.Registry` over a :class:`Storage`.
+
+    A proxy holds one as its cache.
+    """
+
+    def __init__(self, config: Config, profile: Profile, clock: Clock) -> None:
+        self.storage: Storage = open_storage(config.storage, profile, clock)
+        self._config = config
+        self._profile = profile
+        self._clock = clock
+        self._purging: asyncio.Task[None] | None = None
+
+    def repository(self, name: str) -> LocalRepository:
+        return LocalRepository(name, self.storage)
+
+    def catalog(self) -> Sequence[str]:
+        try:
+            return sorted(repository_names(self.storage.driver, self._profile.catalog_lists))
+        except PathNotFound:
+            return []
+
+    async def start(self) -> None:
+        purging = self._config.storage.uploadpurging
+        if purging.enabled and not self._config.storage.readonly:
+            self._purging = asyncio.create_task(
+                _purge_uploads(self.storage.uploads, purging, self._clock)
+            )
+
+    async def stop(self) -> None:
+        if self._purging is not None:
+            self._purging.cancel()
+            await asyncio.gather(self._purging, return_exceptions=True)
+            self._purging = None
+
+
+async def _purge_uploads(uploads: Uploads, config: UploadPurgingConfig, clock: Clock) -> None:
+    """Remove abandoned uploads again and again, first after a random part of an hour, so that
+    registries that share a storage do not all walk it at once (as distribution does)."""
+    wait = timedelta(minutes=random.randrange(60))  # noqa: S311 - spreads load, hides nothing
+    while True:
+        _log.info("Starting upload purge in %s", wait)
+        await clock.sleep_until(clock.now() + wait)
+        try:
+            purged = await asyncio.to_thread(
+                uploads.purge, clock.now() - config.age, dry_run=config.dryrun
+            )
+        except OSError as error:
+            _log.error("Upload purge failed: %s", error)
+        else:
+            _log.info("Purged %d uploads%s", len(purged), " (dry run)" if config.dryrun else "")
+        wait = config.interval

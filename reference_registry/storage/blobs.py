@@ -1,0 +1,70 @@
+"""The global blob store: content by digest, shared by all repositories.
+
+That a repository may serve a blob is said by its own link (``storage.repository``); here is only
+the bytes. Layers, configs and manifests lie side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from reference_registry.digest import Digest, parse_digest
+from reference_registry.storage import layout
+from reference_registry.storage.driver import PathNotFound, StorageDriver
+
+__all__ = ["BlobStore"]
+
+
+class BlobStore:
+    """Bytes by digest. Every method but ``has`` and ``delete`` raises ``PathNotFound`` for a blob
+    that is not stored."""
+
+    def __init__(self, driver: StorageDriver) -> None:
+        self._driver = driver
+
+    def has(self, digest: Digest) -> bool:
+        return self._driver.is_file(layout.blob_data(digest))
+
+    def size(self, digest: Digest) -> int:
+        """In bytes."""
+        return self._driver.size(layout.blob_data(digest))
+
+    def read(self, digest: Digest) -> bytes:
+        """All of it; for manifests and configs, not for layers."""
+        return self._driver.read(layout.blob_data(digest))
+
+    def open(self, digest: Digest, start: int = 0) -> BinaryIO:
+        return self._driver.open_read(layout.blob_data(digest), start)
+
+    def local_path(self, digest: Digest) -> Path | None:
+        """The file that holds it, whether it exists or not; None where the driver has no files."""
+        return self._driver.local_path(layout.blob_data(digest))
+
+    def put(self, digest: Digest, content: bytes) -> None:
+        """Store *content*, whose digest the caller has verified. Stored bytes are not rewritten."""
+        if not self.has(digest):
+            self._driver.write(layout.blob_data(digest), content)
+
+    def adopt(self, source: str, digest: Digest) -> None:
+        """Move the verified file at the storage path *source* in. What is stored already stays,
+        so that its readers keep the file they opened; *source* is then left to its owner."""
+        if not self.has(digest):
+            self._driver.move(source, layout.blob_data(digest))
+
+    def delete(self, digest: Digest) -> bool:
+        """Free the bytes; False where there were none."""
+        try:
+            self._driver.delete(layout.blob_directory(digest))
+        except PathNotFound:
+            return False
+        return True
+
+    def all(self) -> Iterator[Digest]:
+        """Every digest that has bytes. ``PathNotFound`` where nothing was ever stored."""
+        for path in self._driver.walk_files(layout.BLOBS):
+            *_, algorithm, _, encoded, file = path.split("/")
+            digest = parse_digest(f"{algorithm}:{encoded}")
+            if file == "data" and digest is not None:
+                yield digest

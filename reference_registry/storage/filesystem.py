@@ -1,0 +1,129 @@
+"""The storage driver over a directory of the local file system."""
+
+# os and not pathlib: these calls are made for every request, and a Path costs as much as the call.
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from reference_registry.storage.driver import PathNotFound
+
+__all__ = ["FilesystemDriver"]
+
+
+class FilesystemDriver:
+    """Keeps ``/a/b`` in ``<root>/a/b``. The root itself is made by the first write.
+
+    A file is replaced by renaming a complete one over it, so that neither a reader nor a process
+    killed in between leaves a part of it. Nothing is synced to disk: a cache can fetch again what
+    a power cut took.
+    """
+
+    name = "filesystem"
+
+    def __init__(self, root: Path) -> None:
+        self._root = str(root)
+
+    def _full(self, path: str) -> str:
+        return self._root + path
+
+    def _missing(self, path: str) -> PathNotFound:
+        return PathNotFound(self.name, path)
+
+    def read(self, path: str) -> bytes:
+        try:
+            with open(self._full(path), "rb", buffering=0) as file:
+                return file.read()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise self._missing(path) from None
+
+    def write(self, path: str, content: bytes) -> None:
+        full = self._full(path)
+        part = f"{full}.{uuid.uuid4().hex}.part"
+        with self._creating_parents(part, "xb") as file:
+            file.write(content)
+        try:
+            os.replace(part, full)
+        except OSError:
+            os.unlink(part)
+            raise
+
+    def size(self, path: str) -> int:
+        try:
+            return os.stat(self._full(path)).st_size
+        except (FileNotFoundError, NotADirectoryError):
+            raise self._missing(path) from None
+
+    def is_file(self, path: str) -> bool:
+        return os.path.isfile(self._full(path))
+
+    def exists(self, path: str) -> bool:
+        return os.path.exists(self._full(path))
+
+    def open_read(self, path: str, start: int = 0) -> BinaryIO:
+        try:
+            file = open(self._full(path), "rb")
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise self._missing(path) from None
+        file.seek(start)
+        return file
+
+    def open_append(self, path: str) -> BinaryIO:
+        return self._creating_parents(self._full(path), "ab")
+
+    def children(self, path: str) -> list[str]:
+        try:
+            names = os.listdir(self._full(path))
+        except (FileNotFoundError, NotADirectoryError):
+            raise self._missing(path) from None
+        base = path.rstrip("/")
+        return [f"{base}/{name}" for name in sorted(names)]
+
+    def walk_files(self, path: str) -> Iterator[str]:
+        if not self.exists(path):
+            raise self._missing(path)
+        return self._walk(path)
+
+    def _walk(self, path: str) -> Iterator[str]:
+        if self.is_file(path):
+            yield path
+            return
+        try:
+            children = self.children(path)
+        except PathNotFound:  # deleted while we walked
+            return
+        for child in children:
+            yield from self._walk(child)
+
+    def move(self, source: str, target: str) -> None:
+        if not self.exists(source):
+            raise self._missing(source)
+        full = self._full(target)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        os.replace(self._full(source), full)
+
+    def delete(self, path: str) -> None:
+        full = self._full(path)
+        try:
+            if os.path.isdir(full):
+                shutil.rmtree(full)
+            else:
+                os.unlink(full)
+        except (FileNotFoundError, NotADirectoryError):
+            raise self._missing(path) from None
+
+    def local_path(self, path: str) -> Path | None:
+        return Path(self._full(path))
+
+    def _creating_parents(self, full: str, mode: str) -> BinaryIO:
+        """Open *full*; its parents are there nearly always, so they are made only on failure."""
+        try:
+            return open(full, mode, buffering=0)  # type: ignore[return-value]
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(full), exist_ok=True)
+            return open(full, mode, buffering=0)  # type: ignore[return-value]

@@ -1,0 +1,113 @@
+"""The link files of one repository: which layers, manifests and tags it has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reference_registry.digest import Digest, parse_digest
+from reference_registry.storage import layout
+from reference_registry.storage.driver import PathNotFound, StorageDriver
+
+__all__ = ["RepositoryLinks"]
+
+
+class RepositoryLinks:
+    """Reads and writes links; whether the bytes they name are there is not looked at.
+
+    A link is read for the digest in it, which releases let differ from the one in its path: they
+    keep a blob pushed as sha512 under sha256.
+    """
+
+    def __init__(self, driver: StorageDriver, name: str) -> None:
+        self._driver = driver
+        self._name = name
+
+    def exists(self) -> bool:
+        """Whether the repository has, or once had, a manifest or a layer."""
+        return self._driver.exists(layout.manifests(self._name)) or self._driver.exists(
+            layout.layers(self._name)
+        )
+
+    # -- layers ---------------------------------------------------------------------------------
+    def layer(self, digest: Digest) -> Digest | None:
+        """The digest that the bytes of the layer *digest* are stored under."""
+        return self._read(layout.layer_link(self._name, digest))
+
+    def link_layer(self, digest: Digest, stored_as: Digest | None = None) -> None:
+        self._driver.write(
+            layout.layer_link(self._name, digest), (stored_as or digest).encode("ascii")
+        )
+
+    def unlink_layer(self, digest: Digest) -> bool:
+        """False where there was no link. The directory stays, as in distribution."""
+        return self._delete(layout.layer_link(self._name, digest))
+
+    def layers(self) -> Iterator[Digest]:
+        return self._linked(layout.layers(self._name))
+
+    # -- manifests ------------------------------------------------------------------------------
+    def revision(self, digest: Digest) -> Digest | None:
+        """The digest that the bytes of the manifest *digest* are stored under."""
+        return self._read(layout.revision_link(self._name, digest))
+
+    def link_revision(self, digest: Digest) -> None:
+        self._driver.write(layout.revision_link(self._name, digest), digest.encode("ascii"))
+
+    def unlink_revision(self, digest: Digest) -> bool:
+        """False where there was no link."""
+        return self._delete(layout.revision_link(self._name, digest))
+
+    def revisions(self) -> Iterator[Digest]:
+        return self._linked(layout.revisions(self._name))
+
+    # -- tags -----------------------------------------------------------------------------------
+    def tag(self, tag: str) -> Digest | None:
+        """What *tag* points at."""
+        return self._read(layout.tag_current_link(self._name, tag))
+
+    def link_tag(self, tag: str, digest: Digest) -> None:
+        content = digest.encode("ascii")
+        self._driver.write(layout.tag_index_link(self._name, tag, digest), content)
+        self._driver.write(layout.tag_current_link(self._name, tag), content)
+
+    def unlink_tag(self, tag: str) -> bool:
+        """Remove the tag with its history; False where there was none."""
+        return self._delete(layout.tag_directory(self._name, tag))
+
+    def tag_names(self) -> list[str] | None:
+        """In bytewise order; None where there never was a tag."""
+        try:
+            paths = self._driver.children(layout.tags(self._name))
+        except PathNotFound:
+            return None
+        return [path.rpartition("/")[2] for path in paths]
+
+    def tags_pointing_at(self, digest: Digest) -> list[str]:
+        return [tag for tag in self.tag_names() or () if self.tag(tag) == digest]
+
+    # -- files ----------------------------------------------------------------------------------
+    def _read(self, path: str) -> Digest | None:
+        try:
+            content = self._driver.read(path)
+        except PathNotFound:
+            return None
+        return parse_digest(content.decode("ascii", "replace"))
+
+    def _delete(self, path: str) -> bool:
+        try:
+            self._driver.delete(path)
+        except PathNotFound:
+            return False
+        return True
+
+    def _linked(self, directory: str) -> Iterator[Digest]:
+        """The digests in the paths of the link files below *directory*."""
+        try:
+            paths = self._driver.walk_files(directory)
+        except PathNotFound:
+            return
+        for path in paths:
+            *_, algorithm, encoded, file = path.split("/")
+            digest = parse_digest(f"{algorithm}:{encoded}")
+            if file == "link" and digest is not None:
+                yield digest

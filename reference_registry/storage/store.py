@@ -1,0 +1,54 @@
+"""What all repositories of one storage share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reference_registry.clock import Clock
+from reference_registry.config import StorageConfig
+from reference_registry.profiles import Profile
+from reference_registry.storage.blobs import BlobStore
+from reference_registry.storage.descriptor_cache import DescriptorCache, MemoryDescriptorCache
+from reference_registry.storage.driver import StorageDriver
+from reference_registry.storage.filesystem import FilesystemDriver
+from reference_registry.storage.memory import MemoryDriver
+from reference_registry.storage.subjects import SubjectMemory
+from reference_registry.storage.uploads import Uploads
+
+__all__ = ["Storage", "open_storage"]
+
+
+@dataclass(frozen=True)
+class Storage:
+    """One storage, ready for use. ``descriptors`` is None where no descriptor cache is wanted."""
+
+    driver: StorageDriver
+    blobs: BlobStore
+    uploads: Uploads
+    descriptors: DescriptorCache | None
+    subjects: SubjectMemory
+    profile: Profile
+    delete_enabled: bool
+
+
+def open_storage(config: StorageConfig, profile: Profile, clock: Clock) -> Storage:
+    """The storage that *config* describes. Nothing is written, nor need anything exist yet."""
+    driver: StorageDriver = (
+        MemoryDriver() if config.driver == "inmemory" else FilesystemDriver(config.rootdirectory)
+    )
+    blobs = BlobStore(driver)
+    return Storage(
+        driver,
+        blobs,
+        Uploads(driver, clock, uuid_version=profile.upload_uuid_version),
+        _descriptor_cache(config),
+        SubjectMemory(blobs),
+        profile,
+        config.delete_enabled,
+    )
+
+
+def _descriptor_cache(config: StorageConfig) -> DescriptorCache | None:
+    if config.cache.blobdescriptor == "inmemory":
+        return MemoryDescriptorCache(config.cache.blobdescriptorsize)
+    return None

@@ -1,0 +1,141 @@
+"""Upload sessions on disk: ``_uploads/<uuid>/{data,startedat}``, as distribution keeps them.
+
+Distribution also saves the state of its hash, for want of which it reads the data again; Python's
+hash objects cannot be saved, so they are kept in memory and made anew after a restart. Either
+registry therefore continues what the other began.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import threading
+import uuid
+from collections import OrderedDict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from reference_registry.clock import Clock
+from reference_registry.storage import layout
+from reference_registry.storage.driver import PathNotFound, StorageDriver
+from reference_registry.storage.enumeration import repository_names
+from reference_registry.storage.writer import BlobWriter
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+__all__ = ["Uploads", "is_upload_id"]
+
+_REMEMBERED = 1000
+_UUID = re.compile(r"[A-Za-z0-9_=-]+(?:[.][A-Za-z0-9_=-]+)*")
+
+
+def is_upload_id(text: str) -> bool:
+    """Whether *text* may stand in a path as an upload's name."""
+    return _UUID.fullmatch(text) is not None
+
+
+class Uploads:
+    """All upload sessions of a storage.
+
+    One writer at a time may have a session open; :meth:`resume` of one that is being written is a
+    ``BlockingIOError``.
+    """
+
+    def __init__(self, driver: StorageDriver, clock: Clock, *, uuid_version: int = 4) -> None:
+        self._driver = driver
+        self._clock = clock
+        self._uuid_version = uuid_version
+        self._hashers: OrderedDict[str, tuple[int, _Hash]] = OrderedDict()
+        self._open: set[str] = set()
+        self._lock = threading.Lock()
+
+    def start(self, repository: str) -> str:
+        """A new, empty session's id."""
+        upload = str(_uuid7(self._clock.now()) if self._uuid_version == 7 else uuid.uuid4())
+        started = self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._driver.write(layout.upload_startedat(repository, upload), started.encode("ascii"))
+        self._driver.write(layout.upload_data(repository, upload), b"")
+        return upload
+
+    def size(self, repository: str, upload: str) -> int:
+        """Bytes stored so far; ``PathNotFound`` where there is no such session."""
+        return self._driver.size(layout.upload_data(repository, upload))
+
+    def started_at(self, repository: str, upload: str) -> datetime | None:
+        """When the session began, or None where that cannot be read."""
+        try:
+            text = self._driver.read(layout.upload_startedat(repository, upload)).decode("ascii")
+            return datetime.fromisoformat(text).astimezone(UTC)
+        except (PathNotFound, ValueError):
+            return None
+
+    def resume(self, repository: str, upload: str) -> BlobWriter:
+        """A writer at the end of the session, which is free again when the writer is closed."""
+        size = self.size(repository, upload)
+        with self._lock:
+            if upload in self._open:
+                raise BlockingIOError(f"upload {upload} is being written")
+            self._open.add(upload)
+        offset, hasher = self._hashers.pop(upload, (0, None))
+        return BlobWriter(
+            self._driver,
+            layout.upload_directory(repository, upload),
+            hasher=hasher if offset == size else None,
+            offset=size,
+            on_close=lambda writer: self._closed(upload, writer),
+        )
+
+    def _closed(self, upload: str, writer: BlobWriter) -> None:
+        self._open.discard(upload)
+        if self._driver.exists(writer.data_path):
+            self._hashers[upload] = (writer.offset, writer.hasher)
+        while len(self._hashers) > _REMEMBERED:
+            self._hashers.popitem(last=False)
+
+    def forget(self, repository: str, upload: str) -> bool:
+        """Remove the session with all it holds; False where there was none."""
+        self._hashers.pop(upload, None)
+        try:
+            self._driver.delete(layout.upload_directory(repository, upload))
+        except PathNotFound:
+            return False
+        return True
+
+    def purge(self, started_before: datetime, *, dry_run: bool = False) -> list[str]:
+        """Remove the sessions that began before a moment; the storage paths of their directories.
+
+        A session that does not tell when it began is kept.
+        """
+        purged = []
+        for repository in self._repositories():
+            for path in self._children(layout.uploads(repository)):
+                upload = path.rpartition("/")[2]
+                started = self.started_at(repository, upload)
+                if started is None or started >= started_before or upload in self._open:
+                    continue
+                purged.append(path)
+                if not dry_run:
+                    self.forget(repository, upload)
+        return purged
+
+    def _repositories(self) -> list[str]:
+        try:
+            return list(repository_names(self._driver, "_uploads"))
+        except PathNotFound:
+            return []
+
+    def _children(self, path: str) -> list[str]:
+        try:
+            return self._driver.children(path)
+        except PathNotFound:
+            return []
+
+
+def _uuid7(now: datetime) -> uuid.UUID:
+    """RFC 9562, 5.7: a UUID that sorts by the time of its making."""
+    milliseconds = int(now.timestamp() * 1000) & ((1 << 48) - 1)
+    value = milliseconds << 80 | secrets.randbits(80)
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return uuid.UUID(int=value)

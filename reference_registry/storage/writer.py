@@ -1,0 +1,102 @@
+"""Writing a blob piece by piece, hashing on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from reference_registry.digest import Digest, algorithm_of
+from reference_registry.storage.blobs import BlobStore
+from reference_registry.storage.driver import PathNotFound, StorageDriver
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+__all__ = ["BlobWriter", "DigestMismatch"]
+
+_CHUNK = 1 << 20
+
+
+class DigestMismatch(Exception):
+    """The bytes written have the digest ``actual`` and not ``expected``."""
+
+    def __init__(self, expected: Digest, actual: Digest) -> None:
+        super().__init__(f"content has digest {actual}, not {expected}")
+        self.expected = expected
+        self.actual = actual
+
+
+class BlobWriter:
+    """Appends to ``<directory>/data`` and at last moves it into the blob store.
+
+    Every chunk is on its way to the file system when :meth:`append` returns, so another reader may
+    follow behind through :attr:`data_path`. A writer that is closed without :meth:`commit` or
+    :meth:`discard` leaves its upload on disk, for another writer to resume.
+    """
+
+    def __init__(
+        self,
+        driver: StorageDriver,
+        directory: str,
+        *,
+        hasher: _Hash | None = None,
+        offset: int = 0,
+        on_close: Callable[[BlobWriter], None] | None = None,
+    ) -> None:
+        """Continue the data at *offset* bytes, which *hasher* has seen already. Without a *hasher*
+        sha256 is taken and what is stored is read anew. *on_close* is called once."""
+        self.data_path = f"{directory}/data"
+        self._driver = driver
+        self._directory = directory
+        self._on_close = on_close
+        self._file = driver.open_append(self.data_path)
+        self.offset = offset if hasher is not None else driver.size(self.data_path)
+        self.hasher = hasher if hasher is not None else self._rehash("sha256")
+
+    def append(self, chunk: bytes) -> None:
+        """Write *chunk* at the end; ``OSError`` where the disk is full."""
+        view = memoryview(chunk)
+        while view:
+            view = view[self._file.write(view) :]
+        self.hasher.update(chunk)
+        self.offset += len(chunk)
+
+    def close(self) -> None:
+        """Stop writing; what was written stays. May be called twice."""
+        self._file.close()
+        if self._on_close is not None:
+            on_close, self._on_close = self._on_close, None
+            on_close(self)
+
+    def digest(self, algorithm: str = "sha256") -> Digest:
+        """The digest of what was written; read anew where hashing went by another algorithm."""
+        hasher = self.hasher if self.hasher.name == algorithm else self._rehash(algorithm)
+        return Digest(f"{algorithm}:{hasher.hexdigest()}")
+
+    def verify(self, expected: Digest) -> None:
+        """Raise :class:`DigestMismatch` unless what was written has the digest *expected*."""
+        actual = self.digest(algorithm_of(expected))
+        if actual != expected:
+            raise DigestMismatch(expected, actual)
+
+    def commit(self, blobs: BlobStore, digest: Digest) -> None:
+        """Verify, move the bytes to *digest* in *blobs* and remove the upload directory. On
+        :class:`DigestMismatch` the upload stays as it is."""
+        self.verify(digest)
+        blobs.adopt(self.data_path, digest)
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove the upload directory and all in it; may be called twice."""
+        with contextlib.suppress(PathNotFound):
+            self._driver.delete(self._directory)
+        self.close()
+
+    def _rehash(self, algorithm: str) -> _Hash:
+        hasher = hashlib.new(algorithm)
+        with self._driver.open_read(self.data_path) as file:
+            while chunk := file.read(_CHUNK):
+                hasher.update(chunk)
+        return hasher
