@@ -1,0 +1,187 @@
+"""One client's connection: requests are parsed by h11, what goes back is written by hand.
+
+h11 judges what it is asked to send, and the point of a mock upstream is to send what no judge would
+let pass; so a fresh parser reads each request, and nothing but the parser is h11's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import socket
+import struct
+import termios
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import h11
+
+from harness.content import CHUNK
+from harness.upstream.calls import Call, route
+
+__all__ = ["BadRequest", "ClientLeft", "Connection"]
+
+_KEPT_BODY = 64 * 1024
+"""Bytes of a request's body that are kept; the rest is read and dropped."""
+
+
+class ClientLeft(Exception):
+    """The other side closed or reset the connection."""
+
+
+class BadRequest(Exception):
+    """What came in is not HTTP/1.1."""
+
+
+class Connection(asyncio.Protocol):
+    """The transport's side of one connection. Lives on the server's event loop."""
+
+    def __init__(self, serve: Callable[[Connection], Awaitable[None]]) -> None:
+        self._serve = serve
+        self._incoming = bytearray()
+        self._readable = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._ended = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._transport: asyncio.Transport | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    # -- asyncio's callbacks --------------------------------------------------------------------
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        # With no room in the transport's own buffer, a finished write() is in the kernel's hands.
+        transport.set_write_buffer_limits(high=0)
+        self.task = asyncio.get_running_loop().create_task(self._run())
+
+    def data_received(self, data: bytes) -> None:
+        self._incoming += data
+        self._readable.set()
+        if len(self._incoming) > CHUNK:
+            self.transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        self._ended.set()
+        self._readable.set()
+        return True  # a half-closed client still gets its answer
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost.set()
+        self._ended.set()
+        self._readable.set()
+        self._writable.set()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    async def _run(self) -> None:
+        try:
+            await self._serve(self)
+        except ClientLeft:
+            pass
+        finally:
+            self.transport.close()
+
+    # -- for the server -------------------------------------------------------------------------
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The transport, once connected."""
+        assert self._transport is not None
+        return self._transport
+
+    async def next_call(self) -> tuple[Call, bool] | None:
+        """The next request, and whether the client wants to keep the connection after it; None
+        where the client closed instead. Raises :class:`BadRequest`."""
+        parser = h11.Connection(h11.SERVER)
+        request: h11.Request | None = None
+        body = bytearray()
+        try:
+            while True:
+                event = parser.next_event()
+                if event is h11.NEED_DATA:
+                    if parser.they_are_waiting_for_100_continue:
+                        await self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                        # Tells the parser, which would have us send it again.
+                        parser.send(h11.InformationalResponse(status_code=100, headers=[]))
+                    parser.receive_data(await self._read())
+                elif isinstance(event, h11.Request):
+                    request = event
+                elif isinstance(event, h11.Data):
+                    body += event.data[: _KEPT_BODY - len(body)]
+                elif isinstance(event, h11.EndOfMessage) and request is not None:
+                    break
+                else:
+                    return None
+        except h11.RemoteProtocolError as error:
+            raise BadRequest(str(error)) from error
+        self._incoming[:0] = parser.trailing_data[0]
+        headers = tuple((name.decode(), value.decode("latin-1")) for name, value in request.headers)
+        call = route(request.method.decode(), request.target.decode(), headers, bytes(body))
+        options = (call.header("connection") or "").lower()
+        keep = "close" not in options and request.http_version != b"1.0"
+        return call, keep
+
+    async def _read(self) -> bytes:
+        """What has come in; empty at the end, as h11 wants it."""
+        while not self._incoming and not self._ended.is_set():
+            self._readable.clear()
+            await self._readable.wait()
+        data = bytes(self._incoming)
+        self._incoming.clear()
+        if not self._lost.is_set():
+            self.transport.resume_reading()
+        return data
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """Hand *data* to the kernel. Raises :class:`ClientLeft`."""
+        if not self._lost.is_set():
+            self.transport.write(data)
+            await self._writable.wait()
+        if self._lost.is_set():
+            raise ClientLeft
+
+    async def unless_gone(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Await *coroutine*; raise :class:`ClientLeft` once the client closes its side."""
+        waiting = asyncio.create_task(coroutine)
+        gone = asyncio.create_task(self._ended.wait())
+        try:
+            await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                raise ClientLeft
+        finally:
+            waiting.cancel()
+            gone.cancel()
+
+    async def close(self) -> None:
+        """Close in order: what was written still arrives."""
+        self.transport.close()
+        await self._lost.wait()
+
+    async def reset(self) -> None:
+        """Make the client see a connection reset, after it has got all that was written."""
+        sock: socket.socket = self.transport.get_extra_info("socket")
+        # A reset throws away what the kernel has not delivered: first let the client take it.
+        # The kernel tells nobody when that is done, so there is no event to wait for.
+        while not self._lost.is_set() and _undelivered(sock) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort()
+        await self._lost.wait()
+
+    def abort(self) -> None:
+        """Close at once; what the kernel has not taken is lost."""
+        self.transport.abort()
+
+
+def _undelivered(sock: socket.socket) -> int:
+    """Bytes in the send queue that the other side has not acknowledged (tcp(7), SIOCOUTQ)."""
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0])
+    except OSError:
+        return 0

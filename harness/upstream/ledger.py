@@ -1,0 +1,232 @@
+"""Every request that reached a mock upstream, as frozen entries. Safe from any thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from harness.order import next_order
+from harness.upstream.calls import Call, Headers, Kind
+from harness.upstream.credentials import redacted
+from reference_registry.digest import Digest
+
+__all__ = ["Entry", "Ledger", "Outcome", "Record"]
+
+Outcome = Literal["pending", "complete", "cut", "client left"]
+"""How an answer ended: not yet, as planned, ended early by us, or by the other side."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One request and what became of it. Never holds a password or a token."""
+
+    order: int
+    """Grows with time over all upstreams and clients of the process (:mod:`harness.order`)."""
+    method: str
+    path: str
+    query: str
+    kind: Kind
+    repository: str | None
+    tag: str | None
+    digest: Digest | None
+    headers: Headers
+    """The request's header lines, names in lower case, secrets replaced."""
+    credential: str
+    """``none``, ``basic:<user>``, ``bearer``."""
+    token_known: bool | None
+    """Whether a bearer token is one that this upstream issued; None without one."""
+    status: int | None = None
+    """None while nothing was answered, and for ever where the connection was cut before."""
+    sent_bytes: int = 0
+    """Bytes of the answer's body given to the connection."""
+    outcome: Outcome = "pending"
+    fault: str | None = None
+    """The scripted fault that this request met, in words."""
+
+    @property
+    def line(self) -> str:
+        """Such as ``GET /v2/team/app/tags/list?n=10``."""
+        return f"{self.method} {self.path}" + (f"?{self.query}" if self.query else "")
+
+    def header(self, name: str) -> str | None:
+        """The first request header line called *name* (lower case), or None."""
+        return next((value for key, value in self.headers if key == name), None)
+
+    def describe(self) -> str:
+        """One line for people."""
+        notes = [] if self.credential == "none" else [self.credential]
+        if self.token_known is False:
+            notes.append("a token that is not ours")
+        if self.outcome != "complete":
+            notes.append(self.outcome)
+        if self.fault:
+            notes.append(f"fault: {self.fault}")
+        status = "no answer" if self.status is None else str(self.status)
+        return f"{self.line} -> {status}, {self.sent_bytes} bytes" + (
+            f" [{'; '.join(notes)}]" if notes else ""
+        )
+
+
+class Record:
+    """The handle by which the server tells what became of one request."""
+
+    def __init__(self, ledger: Ledger, order: int) -> None:
+        self._ledger = ledger
+        self._order = order
+
+    def note(
+        self,
+        *,
+        status: int | None = None,
+        sent: int = 0,
+        outcome: Outcome | None = None,
+        fault: str | None = None,
+    ) -> None:
+        """Add to the entry. Called before the bytes in question go out, so that whoever has
+        received them finds them in the ledger."""
+        self._ledger._update(
+            self._order,
+            lambda entry: replace(
+                entry,
+                status=entry.status if status is None else status,
+                sent_bytes=entry.sent_bytes + sent,
+                outcome=outcome or entry.outcome,
+                fault=fault or entry.fault,
+            ),
+        )
+
+
+class Ledger:
+    """The requests so far, in the order of their arrival."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._entries: dict[int, Entry] = {}
+        self._watchers: list[Callable[[Entry], None]] = []
+
+    # -- reading --------------------------------------------------------------------------------
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """A snapshot."""
+        with self._changed:
+            return tuple(self._entries.values())
+
+    def lines(self) -> list[str]:
+        """``["HEAD /v2/team/app/manifests/v1", ...]``, with the query where there is one."""
+        return [entry.line for entry in self.entries]
+
+    def select(
+        self,
+        method: str | None = None,
+        *,
+        kind: Kind | None = None,
+        digest: str | None = None,
+        tag: str | None = None,
+        repository: str | None = None,
+        status: int | None = None,
+    ) -> list[Entry]:
+        """The entries for which everything given holds."""
+        return [
+            entry
+            for entry in self.entries
+            if method in {None, entry.method}
+            and kind in {None, entry.kind}
+            and digest in {None, entry.digest}
+            and tag in {None, entry.tag}
+            and repository in {None, entry.repository}
+            and status in {None, entry.status}
+        ]
+
+    def count(
+        self,
+        method: str | None = None,
+        *,
+        kind: Kind | None = None,
+        digest: str | None = None,
+        tag: str | None = None,
+        repository: str | None = None,
+        status: int | None = None,
+    ) -> int:
+        """How many entries :meth:`select` finds."""
+        found = self.select(
+            method, kind=kind, digest=digest, tag=tag, repository=repository, status=status
+        )
+        return len(found)
+
+    def describe(self) -> str:
+        """All entries, one line each, for the message of a failed assertion."""
+        return "\n".join(entry.describe() for entry in self.entries) or "(no request)"
+
+    # -- waiting --------------------------------------------------------------------------------
+    def wait_for(
+        self, predicate: Callable[[Entry], bool], timeout: float = 10.0, *, count: int = 1
+    ) -> Entry:
+        """Wait until *count* entries satisfy *predicate*; return the last of them.
+
+        Raises ``TimeoutError`` with the ledger's content after *timeout* seconds.
+        """
+
+        def found() -> list[Entry]:
+            return [entry for entry in self._entries.values() if predicate(entry)]
+
+        with self._changed:
+            if self._changed.wait_for(lambda: len(found()) >= count, timeout):
+                return found()[count - 1]
+        raise TimeoutError(f"no such request within {timeout} s; there were:\n{self.describe()}")
+
+    def wait_idle(self, timeout: float = 10.0) -> None:
+        """Wait until no answer is pending. Raises ``TimeoutError`` as :meth:`wait_for` does."""
+
+        def idle() -> bool:
+            return all(entry.outcome != "pending" for entry in self._entries.values())
+
+        with self._changed:
+            if self._changed.wait_for(idle, timeout):
+                return
+        raise TimeoutError(f"answers are pending after {timeout} s:\n{self.describe()}")
+
+    def watch(self, watcher: Callable[[Entry], None]) -> None:
+        """Call *watcher* with each entry whose answer has ended, on the server's thread."""
+        with self._changed:
+            self._watchers.append(watcher)
+
+    # -- writing --------------------------------------------------------------------------------
+    def clear(self) -> None:
+        """Forget everything so far, also what is still being answered."""
+        with self._changed:
+            self._entries.clear()
+            self._changed.notify_all()
+
+    def open(self, call: Call, credential: str, token_known: bool | None) -> Record:
+        """Enter *call*, which has just arrived."""
+        entry = Entry(
+            next_order(),
+            call.method,
+            call.path,
+            call.query,
+            call.kind,
+            call.repository,
+            call.tag,
+            call.digest,
+            redacted(call.headers),
+            credential,
+            token_known,
+        )
+        with self._changed:
+            self._entries[entry.order] = entry
+            self._changed.notify_all()
+        return Record(self, entry.order)
+
+    def _update(self, order: int, change: Callable[[Entry], Entry]) -> None:
+        with self._changed:
+            before = self._entries.get(order)
+            if before is None:
+                return
+            after = self._entries[order] = change(before)
+            self._changed.notify_all()
+            watchers = list(self._watchers)
+        if before.outcome == "pending" != after.outcome:
+            for watcher in watchers:
+                watcher(after)

@@ -1,0 +1,154 @@
+"""How the upstream itself answers, faults and authentication aside. Pure.
+
+OCI distribution-spec 1.1; where it leaves a choice, as CNCF distribution does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from harness.content import OCI_INDEX, Blob
+from harness.upstream.calls import Call, Headers
+from harness.upstream.ranges import Unsatisfiable, parse_range
+from harness.upstream.replies import Body, Reply, error_reply, json_reply
+from harness.upstream.store import Store
+
+__all__ = ["RegistryOptions", "answer"]
+
+_OCTET_STREAM = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class RegistryOptions:
+    """What registries differ in."""
+
+    page_size: int | None = None
+    """The most entries in one page of tags or catalog, as Quay and ECR limit them."""
+    referrers: bool = True
+    """Whether the referrers API of OCI 1.1 exists; without it, a 404 as from distribution."""
+
+
+def answer(call: Call, store: Store, options: RegistryOptions) -> Reply:
+    """The answer to *call* from what *store* holds."""
+    handler = _HANDLERS.get(call.kind)
+    if handler is None or (call.kind == "referrers" and not options.referrers):
+        return Reply(404, (("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "0")))
+    if call.method not in {"GET", "HEAD"}:
+        return error_reply(405, "UNSUPPORTED", "The operation is unsupported.")
+    return handler(call, store, options)
+
+
+def _base(call: Call, store: Store, options: RegistryOptions) -> Reply:
+    return json_reply(200, {})
+
+
+def _manifest(call: Call, store: Store, options: RegistryOptions) -> Reply:
+    manifest = store.manifest(call.repository or "", call.reference or "")
+    if manifest is None:
+        detail = {"name": call.repository, "reference": call.reference}
+        return error_reply(404, "MANIFEST_UNKNOWN", "manifest unknown", detail)
+    return _content(call, manifest, manifest.media_type)
+
+
+def _blob(call: Call, store: Store, options: RegistryOptions) -> Reply:
+    blob = None if call.digest is None else store.blob(call.repository or "", call.digest)
+    if blob is None:
+        detail = {"digest": call.reference}
+        return error_reply(404, "BLOB_UNKNOWN", "blob unknown to registry", detail)
+    whole = _content(call, blob, _OCTET_STREAM, ("Accept-Ranges", "bytes"))
+    if whole.status == 304 or call.method == "HEAD" or not _range_applies(call, blob):
+        return whole
+    try:
+        part = parse_range(call.header("range"), blob.size)
+    except Unsatisfiable:
+        total = (("Content-Range", f"bytes */{blob.size}"),)
+        return error_reply(416, "RANGE_INVALID", "invalid content range", headers=total)
+    if part is None:
+        return whole
+    start, stop = part
+    headers = whole.with_headers(
+        {
+            "Content-Length": str(stop - start),
+            "Content-Range": f"bytes {start}-{stop - 1}/{blob.size}",
+        }
+    ).headers
+    return Reply(206, headers, Body(blob, start, stop))
+
+
+def _range_applies(call: Call, blob: Blob) -> bool:
+    """RFC 9110, 13.1.5: with If-Range of another version, Range is ignored."""
+    return call.header("if-range") in {None, f'"{blob.digest}"'}
+
+
+def _content(call: Call, blob: Blob, media_type: str, *more: tuple[str, str]) -> Reply:
+    etag = f'"{blob.digest}"'
+    names: Headers = (("Docker-Content-Digest", blob.digest), ("Etag", etag))
+    # distribution's clients send the digest with and without the quotes of an entity tag.
+    conditions = [part.strip() for part in (call.header("if-none-match") or "").split(",")]
+    if etag in conditions or blob.digest in conditions:
+        return Reply(304, names)
+    head = (("Content-Type", media_type), ("Content-Length", str(blob.size)), *names, *more)
+    return Reply(200, head, Body(blob))
+
+
+def _tags(call: Call, store: Store, options: RegistryOptions) -> Reply:
+    name = call.repository or ""
+    tags = store.tags(name)
+    if tags is None:
+        detail = {"name": name}
+        return error_reply(404, "NAME_UNKNOWN", "repository name not known to registry", detail)
+    return _page(call, tags, options, lambda page: {"name": name, "tags": page})
+
+
+def _catalog(call: Call, store: Store, options: RegistryOptions) -> Reply:
+    return _page(call, store.repositories(), options, lambda page: {"repositories": page})
+
+
+def _page(
+    call: Call,
+    names: list[str],
+    options: RegistryOptions,
+    document: Callable[[list[str]], dict[str, Any]],
+) -> Reply:
+    """OCI distribution-spec, section "Listing Tags": ``n``, ``last``, and the Link header."""
+    asked = call.parameter("n")
+    if asked is not None and not (asked.isascii() and asked.isdigit()):
+        detail = {"n": asked}
+        message = "invalid number of results requested"
+        return error_reply(400, "PAGINATION_NUMBER_INVALID", message, detail)
+    limits = [int(asked)] if asked is not None else []
+    limits += [options.page_size] if options.page_size is not None else []
+    last = call.parameter("last")
+    rest = names if last is None else [name for name in names if name > last]
+    page = rest[: min(limits)] if limits else rest
+    headers: Headers = ()
+    if page and len(page) < len(rest):
+        following = urlencode({"last": page[-1], "n": len(page)})
+        headers = (("Link", f'<{call.path}?{following}>; rel="next"'),)
+    return json_reply(200, document(page), headers)
+
+
+def _referrers(call: Call, store: Store, options: RegistryOptions) -> Reply:
+    if call.digest is None:
+        return error_reply(400, "DIGEST_INVALID", "provided digest is not one")
+    listed = store.referrers(call.repository or "", call.digest)
+    headers: Headers = ()
+    if wanted := call.parameter("artifactType"):
+        listed = [entry for entry in listed if entry.get("artifactType") == wanted]
+        headers = (("OCI-Filters-Applied", "artifactType"),)
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}
+    return json_reply(200, index, headers, media_type=OCI_INDEX)
+
+
+_HANDLERS: dict[str, Callable[[Call, Store, RegistryOptions], Reply]] = {
+    "base": _base,
+    "manifest": _manifest,
+    "blob": _blob,
+    "tags": _tags,
+    "catalog": _catalog,
+    "referrers": _referrers,
+    "upload": lambda call, store, options: error_reply(404, "NAME_UNKNOWN", "no uploads here"),
+}
