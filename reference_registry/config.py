@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 __all__ = [
     "AuthConfig",
@@ -34,13 +34,21 @@ __all__ = [
 DEFAULT_TTL = timedelta(hours=168)
 """What distribution uses where ``proxy.ttl`` is absent, and 2.8 always."""
 
+LogLevel = Literal["error", "warn", "info", "debug"]
+LogFormatter = Literal["text", "json", "logstash"]
+Network = Literal["tcp", "unix"]
+CheckKind = Literal["storagedriver", "file", "http", "tcp"]
+LOG_LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
+LOG_FORMATTERS: tuple[LogFormatter, ...] = get_args(LogFormatter)
+NETWORKS: tuple[Network, ...] = get_args(Network)
+
 
 @dataclass(frozen=True, kw_only=True)
 class LogConfig:
-    """``log``. ``fields`` are added to every line; ``formatter`` is ``text`` or ``json``."""
+    """``log``. ``fields`` are added to every line; ``logstash`` is JSON with its names."""
 
-    level: Literal["error", "warn", "info", "debug"] = "info"
-    formatter: str = "text"
+    level: LogLevel = "info"
+    formatter: LogFormatter = "text"
     fields: Mapping[str, str] = field(default_factory=dict)
     accesslog_disabled: bool = False
 
@@ -124,9 +132,11 @@ class DebugConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class HttpConfig:
-    """``http``. ``addr`` is ``[HOST]:PORT``; an absent host means every interface."""
+    """``http``. ``addr`` is ``[HOST]:PORT``; an absent host means every interface. Where ``net`` is
+    ``unix`` it is the path of a socket."""
 
     addr: str = ":0"
+    net: Network = "tcp"
     host: str | None = None
     prefix: str = "/"
     relativeurls: bool = False
@@ -134,6 +144,10 @@ class HttpConfig:
     draintimeout: timedelta | None = None
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tls: TlsConfig | None = None
+    http2: bool = True
+    """Over TLS; ``http.http2.disabled`` turns it off."""
+    h2c: bool = False
+    """HTTP/2 without TLS (3.0.0 and later)."""
     debug: DebugConfig | None = None
 
 
@@ -156,7 +170,7 @@ class AuthConfig:
 class PeriodicCheck:
     """One entry of ``health``: what is checked, how often, after how many failures it counts."""
 
-    kind: Literal["storagedriver", "file", "http", "tcp"]
+    kind: CheckKind
     target: str = ""
     """The path, URI or address; empty for the storage driver."""
     interval: timedelta = timedelta(seconds=10)

@@ -71,6 +71,26 @@ class Profile:
     refetches_blob_cached_elsewhere: bool = False
     """A blob that another repository has cached is fetched again (all releases). ``ideal`` asks
     upstream with HEAD whether this repository has it, and links it."""
+    fetches_tagged_manifest_by: Literal["digest", "tag"] = "digest"
+    """What follows the HEAD of a tag: GET of the digest that it told, or GET of the tag again, which
+    may have moved meanwhile (all releases)."""
+    joins_upstream_requests: bool = True
+    """Clients that ask for the same manifest or tag at once share one upstream request (#1334)."""
+    retries_upstream: bool = True
+    """A request that got no answer at all is sent once more, a moment later."""
+    upstream_timeouts: bool = True
+    """10 s to connect and 60 s between bytes; releases wait for ever (#3705)."""
+    honours_remote_path: bool = True
+    """A path in ``proxy.remoteurl`` stands before every request; releases use it for the start-up
+    ping alone."""
+    blob_accept_encoding: str = "identity"
+    """``Accept-Encoding`` of blob requests. Releases let a blob be compressed on the way."""
+    upstream_user_agent: str = "pullproof"
+    """``User-Agent`` of upstream requests."""
+    knows_schema1: bool = True
+    """Docker's schema 1 manifests are asked for and taken (2.8 and ideal; not 3.x)."""
+    keeps_unknown_manifests: bool = True
+    """A manifest whose Content-Type is unknown is kept and served; releases answer 500 (#3530)."""
 
     # -- proxy: what upstream's failures become -------------------------------------------------
     honest_upstream_errors: bool = True
@@ -95,6 +115,9 @@ class Profile:
     count as the same site for ``ideal`` only (``realm_allows_loopback``)."""
     realm_allows_loopback: bool = True
     """A token server on another port of the same IP literal is trusted (not by 3.1.1)."""
+    restricts_targets: bool = True
+    """Redirects and realms that lead to another host must not lead to this machine or its link, nor
+    from https to http. Releases follow everything."""
 
     # -- proxy: expiry --------------------------------------------------------------------------
     honours_ttl: bool = True
@@ -269,6 +292,14 @@ DISTRIBUTION_2_8 = Profile(
     pings_anonymous_upstream_every_time=True,
     pings_upstream_at_start=True,
     refetches_blob_cached_elsewhere=True,
+    fetches_tagged_manifest_by="tag",
+    joins_upstream_requests=False,
+    retries_upstream=False,
+    upstream_timeouts=False,
+    honours_remote_path=False,
+    blob_accept_encoding="gzip",
+    upstream_user_agent="Go-http-client/1.1",
+    keeps_unknown_manifests=False,
     honest_upstream_errors=False,
     marks_stale=False,
     not_modified_skips_caching=True,
@@ -276,6 +307,7 @@ DISTRIBUTION_2_8 = Profile(
     upstream_basic_auth=False,
     caches_upstream_tokens=False,
     realm_rule="any",
+    restricts_targets=False,
     honours_ttl=False,
     ttl_zero_means_never=False,
     expiry_needs_delete_enabled=True,
@@ -340,6 +372,8 @@ DISTRIBUTION_3_0_ALPHA_1 = replace(
     multi_range="whole",
     blob_miss="tee",
     blob_miss_headers=False,
+    blob_accept_encoding="zstd, gzip, deflate",
+    knows_schema1=False,
     fill_survives_client=False,
     fill_leaves_upload_on_abort=True,
     honours_ttl=True,
