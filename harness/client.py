@@ -88,6 +88,12 @@ class Exchange:
     error: str | None
     seconds: float
 
+    def describe(self) -> str:
+        """One line for people."""
+        status = "no answer" if self.status is None else self.status
+        failure = f" [{self.error}]" if self.error else ""
+        return f"{self.method} {self.path} -> {status}, {self.body_size} bytes{failure}"
+
 
 @dataclass(frozen=True)
 class Call:

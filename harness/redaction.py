@@ -11,7 +11,8 @@ __all__ = ["redact_headers", "redact_text"]
 
 HIDDEN = "[redacted]"
 
-_SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "set-cookie"})
+_LOGINS = frozenset({"authorization", "proxy-authorization"})
+_COOKIES = frozenset({"cookie", "set-cookie"})
 # Long enough not to hit prose, and no challenge's first parameter (realm="...").
 _CREDENTIALS = re.compile(r"\b(Basic|Bearer)(\s+)(?!\w+=\")[\w+/=.~-]{16,}", re.IGNORECASE)
 _USERINFO = re.compile(r"(://)[^\s/@\"']+@")
@@ -26,10 +27,10 @@ def redact_headers(
 
 
 def _redacted(name: str, value: str, secrets: Iterable[str]) -> str:
-    if name.lower() not in _SECRET_HEADERS:
-        return redact_text(value, secrets)
-    scheme, space, _ = value.partition(" ")
-    return f"{scheme} {HIDDEN}" if space else HIDDEN
+    if name.lower() in _LOGINS:
+        scheme, space, _ = value.partition(" ")
+        return f"{scheme} {HIDDEN}" if space else HIDDEN
+    return HIDDEN if name.lower() in _COOKIES else redact_text(value, secrets)
 
 
 def redact_text(text: str, secrets: Iterable[str] = ()) -> str:

@@ -6,12 +6,13 @@ from harness.targets.binary import BinaryTarget
 from harness.targets.errors import DidNotStart, TargetError
 from harness.targets.garbage import GcRun
 from harness.targets.metrics import Metrics
-from harness.targets.running import RunningRegistry
+from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
 from harness.targets.state import StateEntry
 from harness.targets.target import Target
 
 __all__ = [
+    "DEFAULT_TARGET",
     "DidNotStart",
     "GcRun",
     "Metrics",
@@ -22,6 +23,9 @@ __all__ = [
     "TargetError",
     "parse_target",
 ]
+
+DEFAULT_TARGET = "reference"
+"""What is tested where no ``--target`` says otherwise."""
 
 _KINDS = "reference, reference@PROFILE, binary:PATH"
 

@@ -20,7 +20,7 @@ from harness.redaction import redact_text
 from harness.scenario import Need
 from harness.targets.errors import DidNotStart, TargetError
 from harness.targets.garbage import GcRun
-from harness.targets.running import RunningRegistry
+from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
 from harness.targets.state import SAVE_INTERVAL, shift_expiry
 

@@ -9,7 +9,11 @@ __all__ = ["DidNotStart", "TargetError"]
 
 _TELLING = tuple(
     re.compile(pattern)
-    for pattern in (r"^panic: .*", r"level\W+fatal.*?msg\W+(.*)", r"^configuration error: .*")
+    for pattern in (
+        r"^(panic: .*)",
+        r'level\W+fatal.*?msg"?[=:]"?((?:[^"\\]|\\.)+)',
+        r"^(configuration error: .*)",
+    )
 )
 """Where distribution says why it ends: Go prints a trace after a panic, cobra its usage after a
 configuration error."""
@@ -39,5 +43,5 @@ def gist(output: str) -> str:
     for pattern in _TELLING:
         for line in lines:
             if match := pattern.search(line):
-                return match[match.lastindex or 0].strip('"{} ')
+                return match[1]
     return lines[-1] if lines else "it said nothing"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.scenario import Need
-from harness.targets.running import RunningRegistry
+from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
 
 __all__ = ["Target"]

@@ -1,0 +1,41 @@
+"""Why a registry ended, found in what it wrote."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.targets.errors import DidNotStart, gist
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        (
+            'time="x" level=info msg="debug server listening"\npanic: cannot reach upstream\n\n'
+            "goroutine 1 [running]:\nmain.main()\n\t/src/main.go:22 +0x25\n",
+            "panic: cannot reach upstream",
+        ),
+        (
+            'time="x" level=fatal msg="listen tcp: address 80: missing port in address"\n',
+            "listen tcp: address 80: missing port in address",
+        ),
+        ('{"level":"fatal","msg":"no room","time":"x"}\n', "no room"),
+        (
+            "configuration error: error parsing /c: bad\nUsage:\n  registry serve <config>\n",
+            "configuration error: error parsing /c: bad",
+        ),
+        ("first\nlast\n\n", "last"),
+        ("", "it said nothing"),
+    ],
+    ids=["panic", "fatal", "fatal as JSON", "configuration", "anything", "nothing"],
+)
+def test_the_telling_line_is_found(output: str, told: str) -> None:
+    assert gist(output) == told
+
+
+def test_the_error_is_one_line() -> None:
+    error = DidNotStart("binary:/r", 2, "panic: x\nmore\n")
+    assert str(error) == "binary:/r: did not start, exit code 2: panic: x"
+    assert (error.exit_code, error.message) == (2, "panic: x\nmore\n")
+    late = DidNotStart("binary:/r", None, "")
+    assert str(late) == "binary:/r: did not start, did not listen in time: it said nothing"
