@@ -3,6 +3,8 @@
 from harness.upstream.auth import Anonymous, Auth, Basic, Bearer
 from harness.upstream.faults import Fault
 from harness.upstream.ledger import Entry, Ledger
+from harness.upstream.limits import RateLimit, RateLimiter
+from harness.upstream.matching import Match
 from harness.upstream.mock import MockUpstream
 from harness.upstream.tokens import TokenServer
 
@@ -14,6 +16,9 @@ __all__ = [
     "Entry",
     "Fault",
     "Ledger",
+    "Match",
     "MockUpstream",
+    "RateLimit",
+    "RateLimiter",
     "TokenServer",
 ]

@@ -7,7 +7,6 @@ specification.
 
 from __future__ import annotations
 
-import hmac
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -53,11 +52,7 @@ class Basic:
     realm: str = "mock upstream"
 
     def challenge(self, call: Call, who: Credential, site: Site) -> str | None:
-        right = (
-            who.scheme == "basic"
-            and who.username == self.username
-            and hmac.compare_digest(who.secret.encode(), self.password.encode())
-        )
+        right = who.scheme == "basic" and who.proves(self.username, self.password)
         return None if right else f'Basic realm="{self.realm}"'
 
 

@@ -46,7 +46,8 @@ class Connection(asyncio.Protocol):
         self._ended = asyncio.Event()
         self._lost = asyncio.Event()
         self._transport: asyncio.Transport | None = None
-        self.task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._refused = False
 
     # -- asyncio's callbacks --------------------------------------------------------------------
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -54,7 +55,10 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         # With no room in the transport's own buffer, a finished write() is in the kernel's hands.
         transport.set_write_buffer_limits(high=0)
-        self.task = asyncio.get_running_loop().create_task(self._run())
+        if self._refused:
+            transport.abort()
+        else:
+            self._task = asyncio.get_running_loop().create_task(self._run())
 
     def data_received(self, data: bytes) -> None:
         self._incoming += data
@@ -171,12 +175,17 @@ class Connection(asyncio.Protocol):
             await asyncio.sleep(0.001)
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.abort()
+        self.transport.abort()
         await self._lost.wait()
 
-    def abort(self) -> None:
-        """Close at once; what the kernel has not taken is lost."""
-        self.transport.abort()
+    async def cut(self) -> None:
+        """Close at once, whatever is going on, and return when nothing is left of it."""
+        self._refused = True  # in case it was accepted and is not connected yet
+        if self._transport is not None:
+            self._transport.abort()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
 
 def _undelivered(sock: socket.socket) -> int:

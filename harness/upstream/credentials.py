@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 from dataclasses import dataclass, field
+from urllib.parse import parse_qs
 
-from harness.upstream.calls import Headers
+from harness.upstream.calls import Call, Headers
 
-__all__ = ["NO_CREDENTIAL", "Credential", "parse_credential", "redacted"]
+__all__ = ["NO_CREDENTIAL", "Credential", "credential_of", "parse_credential", "redacted"]
 
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
 
 
 @dataclass(frozen=True)
 class Credential:
-    """A parsed ``Authorization`` header (RFC 7617 Basic, RFC 6750 Bearer)."""
+    """Who a request says it comes from (RFC 7617 Basic, RFC 6750 Bearer)."""
 
     scheme: str
-    """``none``, ``basic``, ``bearer``, or whatever else was sent, in lower case."""
+    """``none``, ``basic``, ``bearer``, or whatever else was sent, in lower case; ``form`` for a
+    user name in the body of a request for a token."""
     username: str | None = None
     secret: str = field(default="", repr=False)
     """The password or the token."""
 
     @property
     def label(self) -> str:
-        """``none``, ``basic:<user>``, ``bearer``: what the ledger keeps."""
+        """``none``, ``basic:<user>``, ``bearer``, ``form:<user>``: what the ledger keeps."""
         return self.scheme if self.username is None else f"{self.scheme}:{self.username}"
+
+    def proves(self, username: str, password: str) -> bool:
+        """Whether this is the password of that user."""
+        return self.username == username and hmac.compare_digest(
+            self.secret.encode(), password.encode()
+        )
 
 
 NO_CREDENTIAL = Credential("none")
@@ -45,6 +54,15 @@ def parse_credential(header: str | None) -> Credential:
     except (binascii.Error, UnicodeDecodeError):
         return Credential(scheme)
     return Credential(scheme, username, password) if colon else Credential(scheme)
+
+
+def credential_of(call: Call) -> Credential:
+    """The credential that *call* carries, in its header or, asking for a token, in its body."""
+    if call.kind == "token" and call.method == "POST":
+        form = parse_qs(call.body.decode("utf-8", "replace"))
+        if username := form.get("username"):
+            return Credential("form", username[0], form.get("password", [""])[0])
+    return parse_credential(call.header("authorization"))
 
 
 def redacted(headers: Headers) -> Headers:

@@ -97,9 +97,11 @@ class Status(Action):
     body: bytes = b""
 
     def alter(self, reply: Reply, call: Call) -> Reply:
-        length = {"Content-Length": str(len(self.body))}
-        return Reply(self.status, (), Body(Blob(self.body))).with_headers(
-            {"Content-Type": "application/json", **length, **dict(self.headers)}
+        head = {"Content-Length": str(len(self.body))}
+        if self.body:
+            head["Content-Type"] = "application/json"
+        return Reply(self.status, tuple(head.items()), Body(Blob(self.body))).with_headers(
+            dict(self.headers)
         )
 
     def __str__(self) -> str:

@@ -34,7 +34,7 @@ class Entry:
     headers: Headers
     """The request's header lines, names in lower case, secrets replaced."""
     credential: str
-    """``none``, ``basic:<user>``, ``bearer``."""
+    """``none``, ``basic:<user>``, ``bearer``, ``form:<user>`` for a token asked for by POST."""
     token_known: bool | None
     """Whether a bearer token is one that this upstream issued; None without one."""
     status: int | None = None
@@ -44,6 +44,8 @@ class Entry:
     outcome: Outcome = "pending"
     fault: str | None = None
     """The scripted fault that this request met, in words."""
+    unexpected: bool = False
+    """Whether nothing expected this request (``MockUpstream.strict``)."""
 
     @property
     def line(self) -> str:
@@ -83,6 +85,7 @@ class Record:
         sent: int = 0,
         outcome: Outcome | None = None,
         fault: str | None = None,
+        unexpected: bool = False,
     ) -> None:
         """Add to the entry. Called before the bytes in question go out, so that whoever has
         received them finds them in the ledger."""
@@ -94,6 +97,7 @@ class Record:
                 sent_bytes=entry.sent_bytes + sent,
                 outcome=outcome or entry.outcome,
                 fault=fault or entry.fault,
+                unexpected=unexpected or entry.unexpected,
             ),
         )
 

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from weakref import WeakSet
 
 from harness.upstream.connection import Connection
 
@@ -28,7 +29,8 @@ class Listener:
         self._ssl_context = ssl_context
         self._reserved: socket.socket | None = None
         self._server: asyncio.Server | None = None
-        self._connections: set[Connection] = set()
+        # Weak, as one whose TLS handshake fails is never heard of again.
+        self._connections: WeakSet[Connection] = WeakSet()
 
     @property
     def port(self) -> int:
@@ -48,7 +50,7 @@ class Listener:
             sock = _bound(self._host, self._port)
             try:
                 self._server = await asyncio.get_running_loop().create_server(
-                    lambda: Connection(self._handle), sock=sock, ssl=self._ssl_context, backlog=1024
+                    self._accept, sock=sock, ssl=self._ssl_context, backlog=1024
                 )
             except OSError:
                 sock.close()
@@ -60,12 +62,7 @@ class Listener:
         server, self._server = self._server, None
         if server is not None:
             server.close()
-            tasks = [task for one in self._connections if (task := one.task) is not None]
-            for connection in list(self._connections):
-                connection.abort()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*(connection.cut() for connection in list(self._connections)))
             await server.wait_closed()
 
     async def stop(self) -> None:
@@ -75,12 +72,10 @@ class Listener:
             self._reserved.close()
             self._reserved = None
 
-    async def _handle(self, connection: Connection) -> None:
+    def _accept(self) -> Connection:
+        connection = Connection(self._serve)
         self._connections.add(connection)
-        try:
-            await self._serve(connection)
-        finally:
-            self._connections.discard(connection)
+        return connection
 
 
 def _bound(host: str, port: int) -> socket.socket:

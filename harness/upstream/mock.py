@@ -8,32 +8,29 @@ safe from both sides.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from types import TracebackType
 from typing import Self, TypeVar
 
 from harness.content import Blob, Manifest
 from harness.loop import LabLoop, lab_loop
-from harness.upstream.auth import Anonymous, Auth, Bearer, Site
+from harness.upstream.auth import Anonymous, Auth, Bearer
 from harness.upstream.calls import TOKEN_PATH, Call, Kind
-from harness.upstream.connection import BadRequest, Connection
-from harness.upstream.credentials import Credential, parse_credential
-from harness.upstream.faults import Delivery, Fault, FaultList
-from harness.upstream.ledger import Ledger
+from harness.upstream.expectations import Expectations, nearest
+from harness.upstream.faults import Fault
+from harness.upstream.ledger import Entry, Ledger
+from harness.upstream.limits import RateLimit, RateLimiter
 from harness.upstream.listener import Listener
 from harness.upstream.matching import Match, What
-from harness.upstream.registry import RegistryOptions, answer
-from harness.upstream.replies import Reply, error_reply
+from harness.upstream.registry import RegistryOptions
 from harness.upstream.scripting import FaultScript
-from harness.upstream.store import Store
+from harness.upstream.service import Service
 from harness.upstream.tokens import TokenServer
-from harness.upstream.wire import send
 from reference_registry.clock import Clock, SystemClock
 
 __all__ = ["MockUpstream"]
 
 C = TypeVar("C", bound=Blob | Manifest)
-_VERSION_HEADER = {"Docker-Distribution-Api-Version": "registry/2.0"}
 
 
 class MockUpstream:
@@ -41,6 +38,9 @@ class MockUpstream:
 
     ``with MockUpstream() as upstream:`` or :meth:`start` and :meth:`stop`. Every instance is
     independent of every other: a second one is another host, for redirects and hostile realms.
+
+    *page_size* limits a page of tags or catalog; *referrers* says whether that API exists; *clock*
+    is what tokens and rate limits go by; *ssl_context* makes it speak TLS.
     """
 
     def __init__(
@@ -55,27 +55,29 @@ class MockUpstream:
         clock: Clock | None = None,
         loop: LabLoop | None = None,
     ) -> None:
-        self.auth = auth or Anonymous()
-        self.ledger = Ledger()
-        self._store = Store()
-        self._faults = FaultList()
-        self._options = RegistryOptions(page_size, referrers)
         self._host = host
         self._scheme = "http" if ssl_context is None else "https"
         self._loop = loop or lab_loop()
-        self._listener = Listener(self._serve, host, port, ssl_context)
-        self._tokens: TokenServer | None = None
-        self._token_listener: Listener | None = None
-        if isinstance(self.auth, Bearer):
-            self._tokens = TokenServer(self.auth.policy(), clock or SystemClock())
-            if self.auth.own_port:
-                self._token_listener = Listener(self._serve, host, 0, ssl_context)
+        self._clock = clock or SystemClock()
+        self._strict = False
+        self._service = Service(auth or Anonymous(), RegistryOptions(page_size, referrers))
+        self._listener = Listener(self._service.serve, host, port, ssl_context)
+        self._listeners = [self._listener]
+        if isinstance(auth, Bearer):
+            self._service.tokens = TokenServer(auth.policy(), self._clock)
+            if auth.own_port:
+                self._service.token_port_is_own = True
+                self._listeners.append(Listener(self._service.serve_tokens, host, 0, ssl_context))
 
     # -- life -----------------------------------------------------------------------------------
     def start(self) -> None:
         """Listen. ``OSError`` where the address cannot be had."""
+        self._loop.run(self._start())
+
+    async def _start(self) -> None:
         for listener in self._listeners:
-            self._loop.run(listener.start())
+            await listener.start()
+        self._service.realm = self.token_url
 
     def stop(self) -> None:
         """Cut all connections and give the port back. Harmless when not started."""
@@ -103,10 +105,8 @@ class MockUpstream:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
-
-    @property
-    def _listeners(self) -> list[Listener]:
-        return [self._listener] + ([self._token_listener] if self._token_listener else [])
+        if error is None and self.is_strict:
+            self.assert_no_unexpected()
 
     # -- addresses ------------------------------------------------------------------------------
     @property
@@ -122,32 +122,31 @@ class MockUpstream:
     @property
     def token_url(self) -> str:
         """Where the token server answers: the realm of its challenges."""
-        listener = self._token_listener or self._listener
-        return f"{self._scheme}://{self._host}:{listener.port}{TOKEN_PATH}"
+        return f"{self._scheme}://{self._host}:{self._listeners[-1].port}{TOKEN_PATH}"
 
     @property
     def token_server(self) -> TokenServer:
         """The token server of a ``Bearer`` upstream; ``LookupError`` for any other."""
-        if self._tokens is None:
+        if self._service.tokens is None:
             raise LookupError("only an upstream with Bearer authentication has a token server")
-        return self._tokens
+        return self._service.tokens
 
     # -- content --------------------------------------------------------------------------------
-    def add(self, repository: str, content: C, tags: tuple[str, ...] = ()) -> C:
+    def add(self, repository: str, content: C, tags: Collection[str] = ()) -> C:
         """Put *content* and everything it names into *repository*; point *tags* at it; return it.
 
-        A tag that pointed elsewhere is moved.
+        A tag that pointed elsewhere is moved. Manifests made by hand are ``Manifest(Blob(...))``.
         """
-        self._store.add(repository, content, tags)
+        self._service.store.add(repository, content, tags)
         return content
 
     def untag(self, repository: str, tag: str) -> None:
         """Forget a tag. ``KeyError`` where there is none."""
-        self._store.untag(repository, tag)
+        self._service.store.untag(repository, tag)
 
     def remove(self, repository: str, digest: str) -> None:
         """Forget a manifest with its tags, or a blob. ``KeyError`` where there is neither."""
-        self._store.remove(repository, digest)
+        self._service.store.remove(repository, digest)
 
     # -- faults ---------------------------------------------------------------------------------
     def on(
@@ -163,67 +162,78 @@ class MockUpstream:
     ) -> FaultScript:
         """Script a fault for matching requests: ``upstream.on("GET", blob).reset(after=1000)``.
 
-        *what* is a path, a glob, a digest or content, as :class:`Match` explains; *times* is how
-        many requests meet the fault at most; *state* restricts it to a :attr:`state` of the
-        upstream. The first matching fault that is not used up is the one that applies.
+        *what* is a path, a glob, a digest or content, as ``matching.Match`` explains; *times* is
+        how many requests meet the fault at most; *state* restricts it to a :attr:`state` of the
+        upstream. The first matching fault that is not used up is the one that applies, also to
+        requests that would otherwise be answered 401.
         """
         match = Match.of(method, what, kind=kind, repository=repository)
-        return FaultScript(self._faults, Fault(match, times=times, state=state, where=where))
+        return FaultScript(
+            self._service.faults, Fault(match, times=times, state=state, where=where)
+        )
+
+    def add_fault(self, fault: Fault) -> FaultScript:
+        """Put a fault that is at hand as data into the script."""
+        return FaultScript(self._service.faults, fault)
+
+    def limit(self, rule: RateLimit) -> RateLimiter:
+        """Limit the rate of requests from now on, as Docker Hub does; tells what is left of it."""
+        self._service.limiter = RateLimiter(rule, self._clock)
+        return self._service.limiter
 
     def clear_faults(self) -> None:
-        """Behave from now on, and let go whoever hangs."""
-        self._faults.clear()
+        """Behave from now on: no fault, no limit; whoever hangs is let go."""
+        self._service.limiter = None
+        self._service.faults.clear()
 
     @property
     def faults(self) -> tuple[Fault, ...]:
         """The script as it stands."""
-        return self._faults.faults
+        return self._service.faults.faults
 
     @property
     def state(self) -> str:
         """What ``state=`` of a fault is compared with; ``"start"`` until something sets it."""
-        return self._faults.state
+        return self._service.faults.state
 
     @state.setter
     def state(self, state: str) -> None:
-        self._faults.state = state
+        self._service.faults.state = state
 
-    # -- serving --------------------------------------------------------------------------------
-    async def _serve(self, connection: Connection) -> None:
-        keep = True
-        while keep:
-            try:
-                request = await connection.next_call()
-            except BadRequest as error:
-                await self._refuse(connection, str(error))
-                return
-            if request is None:
-                return
-            call, keep = request
-            keep = await self._answer(connection, call) and keep
+    # -- what was seen --------------------------------------------------------------------------
+    @property
+    def ledger(self) -> Ledger:
+        """Every request so far."""
+        return self._service.ledger
 
-    async def _answer(self, connection: Connection, call: Call) -> bool:
-        who = parse_credential(call.header("authorization"))
-        bearer = who.scheme == "bearer"
-        known = (self._tokens is not None and self._tokens.issued(who.secret)) if bearer else None
-        record = self.ledger.open(call, who.label, known)
-        reply, delivery = self._reply(call, who), Delivery()
-        if (fault := self._faults.take(call)) is not None:
-            record.note(fault=str(fault))
-            for action in fault.actions:
-                reply, delivery = action.alter(reply, call), action.deliver(delivery)
-        return await send(connection, call, reply, delivery, record)
+    def strict(self, expected: Iterable[str | Match] | None = None) -> None:
+        """From now on only *expected* requests are expected: ``"GET /v2/team/*"``, a path, a glob,
+        a digest, a ``Match``. None goes back to the rule of the beginning: what can be answered from
+        the content, or meets a fault.
 
-    def _reply(self, call: Call, who: Credential) -> Reply:
-        if call.kind == "token" and self._tokens is not None:
-            return self._tokens.answer(call)
-        challenge = self.auth.challenge(call, who, Site(self.token_url, self._tokens))
-        if challenge is not None:
-            reply = error_reply(401, "UNAUTHORIZED", "authentication required")
-            return reply.with_headers({**_VERSION_HEADER, "WWW-Authenticate": challenge})
-        return answer(call, self._store, self._options).with_headers(_VERSION_HEADER)
+        The answers are the same; :meth:`assert_no_unexpected` tells, also at the end of a ``with``.
+        """
+        self._strict = True
+        self._service.expectations = None
+        if expected is not None:
+            rules = (Match.parse(one) if isinstance(one, str) else one for one in expected)
+            self._service.expectations = Expectations(tuple(rules))
 
-    async def _refuse(self, connection: Connection, reason: str) -> None:
-        call = Call("?", f"({reason})")
-        reply = error_reply(400, "UNSUPPORTED", "this is not HTTP/1.1")
-        await send(connection, call, reply, Delivery(), self.ledger.open(call, "none", None))
+    @property
+    def is_strict(self) -> bool:
+        """Whether :meth:`strict` was called."""
+        return self._strict
+
+    @property
+    def unexpected(self) -> tuple[Entry, ...]:
+        """The requests that nothing expected."""
+        return tuple(entry for entry in self.ledger.entries if entry.unexpected)
+
+    def assert_no_unexpected(self) -> None:
+        """``AssertionError`` where a request was not expected, with the nearest expectation."""
+        if found := [entry.line for entry in self.unexpected]:
+            known = self._service.expected_lines()
+            told = [f"unexpected: {line}\n  {nearest(line, known)}" for line in found]
+            raise AssertionError(
+                "\n".join([f"{self.url} had requests that nothing expects", *told])
+            )

@@ -16,7 +16,7 @@ from harness.upstream.ranges import Unsatisfiable, parse_range
 from harness.upstream.replies import Body, Reply, error_reply, json_reply
 from harness.upstream.store import Store
 
-__all__ = ["RegistryOptions", "answer"]
+__all__ = ["NOT_FOUND", "RegistryOptions", "answer"]
 
 _OCTET_STREAM = "application/octet-stream"
 
@@ -31,11 +31,15 @@ class RegistryOptions:
     """Whether the referrers API of OCI 1.1 exists; without it, a 404 as from distribution."""
 
 
+NOT_FOUND = Reply(404, (("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "0")))
+"""A path that names nothing of a registry."""
+
+
 def answer(call: Call, store: Store, options: RegistryOptions) -> Reply:
     """The answer to *call* from what *store* holds."""
     handler = _HANDLERS.get(call.kind)
     if handler is None or (call.kind == "referrers" and not options.referrers):
-        return Reply(404, (("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "0")))
+        return NOT_FOUND
     if call.method not in {"GET", "HEAD"}:
         return error_reply(405, "UNSUPPORTED", "The operation is unsupported.")
     return handler(call, store, options)

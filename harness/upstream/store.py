@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,8 +32,13 @@ class Store:
         self._repositories: dict[str, _Repository] = {}
 
     # -- changing -------------------------------------------------------------------------------
-    def add(self, repository: str, content: Blob | Manifest, tags: tuple[str, ...] = ()) -> None:
-        """Put *content*, with everything it names, into *repository* and point *tags* at it."""
+    def add(self, repository: str, content: Blob | Manifest, tags: Collection[str] = ()) -> None:
+        """Put *content*, with everything it names, into *repository* and point *tags* at it.
+
+        ``ValueError`` where a tag would point at a blob, ``TypeError`` where *tags* is one string.
+        """
+        if isinstance(tags, str):
+            raise TypeError(f"tags are a collection: ({tags!r},)")
         if isinstance(content, Blob) and tags:
             raise ValueError("a tag points at a manifest, not at a blob")
         with self._lock:
@@ -91,11 +97,15 @@ class Store:
         with self._lock:
             return sorted(self._repositories)
 
-    def references(self, repository: str) -> tuple[list[str], list[Digest], list[Digest]]:
-        """The tags, manifest digests and blob digests of *repository*."""
+    def paths(self) -> list[str]:
+        """Every path that names something held here."""
+        found = ["/v2/", "/v2/_catalog"]
         with self._lock:
-            found = self._repositories.get(repository, _Repository())
-            return sorted(found.tags), sorted(found.manifests), sorted(found.blobs)
+            for name, held in self._repositories.items():
+                found.append(f"/v2/{name}/tags/list")
+                found += [f"/v2/{name}/manifests/{ref}" for ref in (*held.tags, *held.manifests)]
+                found += [f"/v2/{name}/blobs/{digest}" for digest in held.blobs]
+        return found
 
     def referrers(self, repository: str, subject: Digest) -> list[dict[str, Any]]:
         """Descriptors of the manifests whose subject is *subject*, as OCI distribution-spec,

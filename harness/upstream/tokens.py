@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from urllib.parse import parse_qs
 
 from harness.upstream.calls import Call
-from harness.upstream.credentials import Credential, parse_credential
+from harness.upstream.credentials import credential_of
 from harness.upstream.replies import Reply, error_reply, json_reply
 from reference_registry.clock import Clock
 
@@ -91,23 +91,19 @@ class TokenServer:
         if self._refusal is not None:
             return error_reply(self._refusal, "DENIED", "no token for you")
         if call.method == "POST":
-            fields = parse_qs(call.body.decode("utf-8", "replace"))
-            scopes = fields.get("scope", [])
-            username = next(iter(fields.get("username", [])), None)
-            secret = next(iter(fields.get("password", [])), "")
-            who = Credential("none") if username is None else Credential("basic", username, secret)
+            scopes = parse_qs(call.body.decode("utf-8", "replace")).get("scope", [])
         elif call.method in {"GET", "HEAD"}:
             scopes = call.parameters("scope")
-            who = parse_credential(call.header("authorization"))
         else:
             return error_reply(405, "UNSUPPORTED", "The operation is unsupported.")
-        policy = self._policy
-        known = policy.username in {None, who.username} and policy.password in {"", who.secret}
+        policy, who = self._policy, credential_of(call)
+        known = policy.username is None or who.proves(policy.username, policy.password)
         anonymous = who.scheme == "none" and bool(policy.public)
         if not known and not anonymous:
             return error_reply(401, "UNAUTHORIZED", "incorrect username or password")
-        granted = frozenset(scope for scope in _triples(scopes) if known or self._is_public(*scope))
-        return self._issue(granted)
+        return self._issue(
+            frozenset(scope for scope in _triples(scopes) if known or self._is_public(*scope))
+        )
 
     def _is_public(self, resource: str, name: str, action: str) -> bool:
         globs = self._policy.public

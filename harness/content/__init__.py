@@ -1,0 +1,46 @@
+"""Images, indexes, artifacts and blobs with bytes that never change: same seed, same digest.
+
+They are real: docker and containerd pull and unpack them.
+"""
+
+from harness.content.blob import CHUNK, Blob, Content, Pattern
+from harness.content.builders import an_artifact, an_image, an_index, descriptor
+from harness.content.layer import a_layer
+from harness.content.manifest import Artifact, Image, Index, Manifest, Platform
+from harness.content.media_types import (
+    DOCKER_CONFIG,
+    DOCKER_LAYER,
+    DOCKER_MANIFEST,
+    DOCKER_MANIFEST_LIST,
+    OCI_CONFIG,
+    OCI_EMPTY,
+    OCI_INDEX,
+    OCI_LAYER,
+    OCI_MANIFEST,
+)
+
+__all__ = [
+    "CHUNK",
+    "DOCKER_CONFIG",
+    "DOCKER_LAYER",
+    "DOCKER_MANIFEST",
+    "DOCKER_MANIFEST_LIST",
+    "OCI_CONFIG",
+    "OCI_EMPTY",
+    "OCI_INDEX",
+    "OCI_LAYER",
+    "OCI_MANIFEST",
+    "Artifact",
+    "Blob",
+    "Content",
+    "Image",
+    "Index",
+    "Manifest",
+    "Pattern",
+    "Platform",
+    "a_layer",
+    "an_artifact",
+    "an_image",
+    "an_index",
+    "descriptor",
+]

@@ -1,0 +1,110 @@
+"""What a mock upstream does with each request: ledger, authentication, answer, faults, delivery."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from harness.upstream.auth import Auth, Site
+from harness.upstream.calls import Call
+from harness.upstream.connection import BadRequest, Connection
+from harness.upstream.credentials import Credential, credential_of
+from harness.upstream.expectations import Expectations
+from harness.upstream.faults import Delivery, FaultList
+from harness.upstream.ledger import Ledger
+from harness.upstream.limits import RateLimiter
+from harness.upstream.registry import NOT_FOUND, RegistryOptions, answer
+from harness.upstream.replies import Reply, error_reply
+from harness.upstream.store import Store
+from harness.upstream.tokens import TokenServer
+from harness.upstream.wire import send
+
+__all__ = ["Service"]
+
+_VERSION_HEADER = {"Docker-Distribution-Api-Version": "registry/2.0"}
+
+
+@dataclass
+class Service:
+    """The parts of one upstream, and the order in which a request passes through them."""
+
+    auth: Auth
+    options: RegistryOptions
+    tokens: TokenServer | None = None
+    token_port_is_own: bool = False
+    realm: str = ""
+    """The token server's URL, known once the listeners have their ports."""
+    store: Store = field(default_factory=Store)
+    faults: FaultList = field(default_factory=FaultList)
+    ledger: Ledger = field(default_factory=Ledger)
+    limiter: RateLimiter | None = None
+    expectations: Expectations | None = None
+    """None: what the store can answer is expected, and what meets a fault."""
+
+    async def serve(self, connection: Connection) -> None:
+        """Answer what comes in over *connection*, on the registry's port, until it ends."""
+        await self._serve(connection, tokens_only=False)
+
+    async def serve_tokens(self, connection: Connection) -> None:
+        """The same on the token server's own port."""
+        await self._serve(connection, tokens_only=True)
+
+    async def _serve(self, connection: Connection, *, tokens_only: bool) -> None:
+        keep = True
+        while keep:
+            try:
+                request = await connection.next_call()
+            except BadRequest as error:
+                await self._refuse(connection, str(error))
+                return
+            if request is None:
+                return
+            call, keep = request
+            keep = await self._answer(connection, call, tokens_only=tokens_only) and keep
+
+    async def _answer(self, connection: Connection, call: Call, *, tokens_only: bool) -> bool:
+        who = credential_of(call)
+        record = self.ledger.open(call, who.label, self._knows(who))
+        misplaced = self.token_port_is_own and tokens_only != (call.kind == "token")
+        reply = NOT_FOUND if misplaced else self._reply(call, who)
+        delivery = Delivery()
+        fault = self.faults.take(call)
+        record.note(
+            fault=None if fault is None else str(fault),
+            unexpected=fault is None and self._surprises(call, reply),
+        )
+        for action in () if fault is None else fault.actions:
+            reply, delivery = action.alter(reply, call), action.deliver(delivery)
+        return await send(connection, call, reply, delivery, record)
+
+    def _knows(self, who: Credential) -> bool | None:
+        if who.scheme != "bearer":
+            return None
+        return self.tokens is not None and self.tokens.issued(who.secret)
+
+    def _reply(self, call: Call, who: Credential) -> Reply:
+        if call.kind == "token" and self.tokens is not None:
+            return self.tokens.answer(call)
+        challenge = self.auth.challenge(call, who, Site(self.realm, self.tokens))
+        if challenge is not None:
+            reply = error_reply(401, "UNAUTHORIZED", "authentication required")
+            return reply.with_headers({**_VERSION_HEADER, "WWW-Authenticate": challenge})
+        reply = answer(call, self.store, self.options).with_headers(_VERSION_HEADER)
+        return reply if self.limiter is None else self.limiter.apply(call, reply)
+
+    def _surprises(self, call: Call, reply: Reply) -> bool:
+        if self.expectations is not None:
+            return call not in self.expectations
+        return reply.status in {400, 404, 405}
+
+    def expected_lines(self) -> list[str]:
+        """The requests that are expected now, in words."""
+        if self.expectations is not None:
+            return self.expectations.lines()
+        return [f"GET {path}" for path in self.store.paths()]
+
+    async def _refuse(self, connection: Connection, reason: str) -> None:
+        call = Call("?", f"({reason})")
+        record = self.ledger.open(call, "none", None)
+        record.note(unexpected=True)
+        reply = error_reply(400, "UNSUPPORTED", "this is not HTTP/1.1")
+        await send(connection, call, reply, Delivery(), record)
