@@ -40,6 +40,9 @@ class Request:
     remote_address: str = ""
     principal: str | None = None
     """The authenticated user, where client authentication is configured."""
+    target: str = ""
+    """Path and query exactly as the client sent them, for logs."""
+    http_version: str = "1.1"
 
     def header(self, name: str) -> str | None:
         """The first header line called *name* (lower case), or None."""

@@ -1,0 +1,128 @@
+"""What a registry counts, as plain numbers.
+
+Counting happens on every request, rendering only when somebody scrapes: these are attributes and
+dictionaries to add to, and :mod:`reference_registry.observability.metrics` makes Prometheus text of
+them. All counting is done on the event loop's thread.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+
+__all__ = [
+    "DURATION_BOUNDS",
+    "SIZE_BOUNDS",
+    "CacheCounters",
+    "Counters",
+    "Histogram",
+    "HttpCounters",
+    "ProxyCounters",
+    "TrafficCounters",
+]
+
+# The buckets of distribution's metrics, seconds and bytes.
+DURATION_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
+SIZE_BOUNDS = tuple(float(1024 << power) for power in range(22))
+
+_METHODS = frozenset({"get", "put", "head", "post", "delete", "connect", "options", "notify"})
+
+
+class Histogram:
+    """Observations by bucket. ``counts[i]`` are those up to ``bounds[i]`` and above the bound
+    before it; the last are those above all bounds."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+
+class HttpCounters:
+    """``registry_http_*``, by the handler that answered (``base``, ``manifest``, ``blob``...)."""
+
+    def __init__(self) -> None:
+        self.in_flight: dict[str, int] = {}
+        self.requests: dict[tuple[str, str, int], int] = {}
+        """By handler, method in lower case, and status."""
+        self.durations: dict[tuple[str, str], Histogram] = {}
+        self.request_sizes: dict[str, Histogram] = {}
+        self.response_sizes: dict[str, Histogram] = {}
+
+    def started(self, handler: str) -> None:
+        self.in_flight[handler] = self.in_flight.get(handler, 0) + 1
+
+    def finished(
+        self, handler: str, method: str, status: int, seconds: float, received: int, sent: int
+    ) -> None:
+        """*received* and *sent* are bytes of bodies."""
+        self.in_flight[handler] -= 1
+        method = method.lower()
+        if method not in _METHODS:
+            method = "unknown"
+        key = (handler, method, status)
+        self.requests[key] = self.requests.get(key, 0) + 1
+        try:
+            duration = self.durations[handler, method]
+            request_size = self.request_sizes[handler]
+            response_size = self.response_sizes[handler]
+        except KeyError:
+            duration = self.durations.setdefault((handler, method), Histogram(DURATION_BOUNDS))
+            request_size = self.request_sizes.setdefault(handler, Histogram(SIZE_BOUNDS))
+            response_size = self.response_sizes.setdefault(handler, Histogram(SIZE_BOUNDS))
+        duration.observe(seconds)
+        request_size.observe(received)
+        response_size.observe(sent)
+
+
+@dataclass
+class CacheCounters:
+    """Look-ups in the descriptor cache."""
+
+    requests: int = 0
+    hits: int = 0
+    misses: int = 0
+    errors: int = 0
+
+
+@dataclass
+class TrafficCounters:
+    """What a proxy served and fetched. Bytes are those of bodies."""
+
+    requests: int = 0
+    hits: int = 0
+    misses: int = 0
+    pulled_bytes: int = 0
+    """From upstream."""
+    pushed_bytes: int = 0
+    """To clients."""
+
+
+@dataclass
+class ProxyCounters:
+    blob: TrafficCounters = field(default_factory=TrafficCounters)
+    manifest: TrafficCounters = field(default_factory=TrafficCounters)
+
+
+@dataclass
+class Counters:
+    """All of one application."""
+
+    http: HttpCounters = field(default_factory=HttpCounters)
+    storage: dict[tuple[str, str], Histogram] = field(default_factory=dict)
+    """Seconds of storage actions, by driver and action (``GetContent``, ``Stat``...)."""
+    cache: CacheCounters = field(default_factory=CacheCounters)
+    proxy: ProxyCounters = field(default_factory=ProxyCounters)
+
+    def storage_action(self, driver: str, action: str, seconds: float) -> None:
+        try:
+            histogram = self.storage[driver, action]
+        except KeyError:
+            histogram = self.storage.setdefault((driver, action), Histogram(DURATION_BOUNDS))
+        histogram.observe(seconds)

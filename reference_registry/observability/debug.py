@@ -1,0 +1,136 @@
+"""The debug listener's application: health, metrics and variables.
+
+Paths and answers are those of distribution's debug server (Go's default mux): anything else is
+``404 page not found``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from reference_registry.api.hooks import HealthGate
+from reference_registry.config import Config
+from reference_registry.durations import format_duration
+from reference_registry.observability.counters import Counters, TrafficCounters
+from reference_registry.observability.metrics import CONTENT_TYPE, MetricsPage
+from reference_registry.observability.redaction import (
+    REDACTED,
+    SECRET_HEADERS,
+    Redactor,
+)
+from reference_registry.profiles import Profile
+
+__all__ = ["DebugApplication", "variables"]
+
+_SECRET_FIELDS = frozenset({"password", "secret"})
+
+_redact = Redactor()
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Answer = tuple[int, str, bytes]
+
+
+class DebugApplication:
+    """ASGI."""
+
+    def __init__(
+        self, config: Config, *, profile: Profile, health: HealthGate, counters: Counters
+    ) -> None:
+        self._config = config
+        self._profile = profile
+        self._health = health
+        self._counters = counters
+        debug = config.http.debug
+        enabled = debug is not None and debug.prometheus_enabled
+        self._metrics_path = debug.prometheus_path if debug is not None and enabled else None
+        self._page: MetricsPage | None = None
+
+    async def __call__(self, scope: Mapping[str, Any], receive: object, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        status, content_type, body = self._answer(scope["method"], scope["path"])
+        headers = [
+            (b"content-type", content_type.encode()),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        if status == 404:
+            headers.append((b"x-content-type-options", b"nosniff"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send(
+            {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body}
+        )
+
+    def _answer(self, method: str, path: str) -> Answer:
+        if path == "/debug/health" and method == "GET":
+            failing = self._health.failing()
+            document = json.dumps(dict(failing), separators=(",", ":"), ensure_ascii=False)
+            kind = self._profile.json_content_type
+            return 503 if failing else 200, kind, document.encode()
+        if path == "/debug/vars":
+            return 200, "application/json; charset=utf-8", self._variables()
+        if path == self._metrics_path:
+            self._page = self._page or MetricsPage(self._counters, self._profile)
+            return 200, CONTENT_TYPE, self._page.render()
+        return 404, "text/plain; charset=utf-8", b"404 page not found\n"
+
+    def _variables(self) -> bytes:
+        document = variables(self._config, self._counters, self._profile)
+        text = json.dumps(document, ensure_ascii=False)
+        if self._profile.debug_vars_break_with_redis and "redis" in document["registry"]:
+            text = text.replace(json.dumps(document["registry"]["redis"]), "", 1)
+        return text.encode()
+
+
+def variables(config: Config, counters: Counters, profile: Profile) -> dict[str, Any]:
+    """The document of ``/debug/vars``. Where distribution shows its passwords (3.x, once redis is
+    configured), ``[redacted]`` stands here."""
+    blob = _traffic(counters.proxy.blob)
+    if profile.counts_proxy_blobs_wrongly:
+        blob |= {"Hits": blob["Requests"], "Misses": 0, "BytesPulled": 0}
+    registry: dict[str, Any] = {
+        "notifications": {"endpoints": None},
+        "proxy": {"blobs": blob, "manifests": _traffic(counters.proxy.manifest)},
+    }
+    cache = counters.cache
+    if cache.requests:
+        looked_up = {"Requests": cache.requests, "Hits": cache.hits, "Misses": cache.misses}
+        registry["cache"] = {"storage": {"blobdescriptor": looked_up}}
+    if config.redis is not None:
+        registry["redis"] = {"Config": _plain(config)}
+    return {"registry": registry}
+
+
+def _traffic(traffic: TrafficCounters) -> dict[str, int]:
+    return {
+        "Requests": traffic.requests,
+        "Hits": traffic.hits,
+        "Misses": traffic.misses,
+        "BytesPulled": traffic.pulled_bytes,
+        "BytesPushed": traffic.pushed_bytes,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """*value* as JSON knows it, secrets replaced."""
+    if dataclasses.is_dataclass(value):
+        return {
+            field.name: REDACTED
+            if field.name in _SECRET_FIELDS and getattr(value, field.name)
+            else _plain(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+        }
+    if isinstance(value, Mapping):
+        return {
+            key: REDACTED if key.lower() in SECRET_HEADERS else _plain(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    return _redact(str(value)) if isinstance(value, str | Path) else value
