@@ -8,11 +8,9 @@ import hmac
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
-from harness.upstream.calls import Call, Headers
+from harness.upstream.calls import Call
 
-__all__ = ["NO_CREDENTIAL", "Credential", "credential_of", "parse_credential", "redacted"]
-
-_SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
+__all__ = ["NO_CREDENTIAL", "Credential", "credential_of", "parse_credential"]
 
 
 @dataclass(frozen=True)
@@ -63,11 +61,3 @@ def credential_of(call: Call) -> Credential:
         if username := form.get("username"):
             return Credential("form", username[0], form.get("password", [""])[0])
     return parse_credential(call.header("authorization"))
-
-
-def redacted(headers: Headers) -> Headers:
-    """*headers* with the secrets replaced by three asterisks."""
-    return tuple(
-        (name, f"{value.partition(' ')[0]} ***" if name in _SECRET_HEADERS else value)
-        for name, value in headers
-    )

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import httpx
+
 from harness.order import next_order
+from harness.redaction import redact_headers
 from harness.upstream.calls import Call, Headers, Kind
-from harness.upstream.credentials import redacted
 from reference_registry.digest import Digest
 
 __all__ = ["Entry", "Ledger", "Outcome", "Record"]
@@ -214,7 +216,7 @@ class Ledger:
             call.repository,
             call.tag,
             call.digest,
-            redacted(call.headers),
+            redact_headers(httpx.Headers(call.headers)),
             credential,
             token_known,
         )

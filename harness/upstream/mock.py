@@ -208,8 +208,8 @@ class MockUpstream:
 
     def strict(self, expected: Iterable[str | Match] | None = None) -> None:
         """From now on only *expected* requests are expected: ``"GET /v2/team/*"``, a path, a glob,
-        a digest, a ``Match``. None goes back to the rule of the beginning: what can be answered from
-        the content, or meets a fault.
+        a digest, a ``Match``. None goes back to the rule of the beginning: what can be answered
+        from the content is expected. What meets a fault always is.
 
         The answers are the same; :meth:`assert_no_unexpected` tells, also at the end of a ``with``.
         """
@@ -235,5 +235,5 @@ class MockUpstream:
             known = self._service.expected_lines()
             told = [f"unexpected: {line}\n  {nearest(line, known)}" for line in found]
             raise AssertionError(
-                "\n".join([f"{self.url} had requests that nothing expects", *told])
+                "\n".join([f"the upstream {self.url} did not expect everything:", *told])
             )

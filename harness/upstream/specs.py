@@ -1,0 +1,204 @@
+"""Images, faults and addresses as words of a command line. Pure; ``ValueError`` says what is wrong.
+
+An image: ``team/app:v1,layers=3,size=1MiB`` or ``team/app:v1,index=amd64+arm64``. A fault: whom it
+meets, what happens, how often: ``GET blob 429 times=2 retry-after=7``.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import get_args
+
+from harness.content import Manifest, an_image, an_index
+from harness.upstream.calls import Kind
+from harness.upstream.faults import (
+    Action,
+    Chunked,
+    Corrupt,
+    Delay,
+    Fault,
+    Hang,
+    Redirect,
+    Reset,
+    SetHeaders,
+    Status,
+    Throttle,
+    Truncate,
+)
+from harness.upstream.matching import Match
+from reference_registry.digest import parse_digest
+from reference_registry.names import is_repository_name, is_tag
+
+__all__ = ["ImageSpec", "parse_address", "parse_fault", "parse_image", "parse_login", "parse_size"]
+
+_SIZE = re.compile(r"(\d+)(B|kB|KiB|MB|MiB|GB|GiB)?")
+_UNITS = {
+    "B": 1,
+    "kB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+}
+
+
+def parse_size(text: str) -> int:
+    """Bytes from ``4096``, ``64KiB``, ``1MiB``, ``2GB``."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a size such as 4096, 64KiB or 1MiB")
+    return int(match[1]) * _UNITS[match[2] or "B"]
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Host and port from ``127.0.0.1:5555``, ``[::1]:5555`` or ``:5555`` (loopback)."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"{text!r} is not an address such as 127.0.0.1:5555")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def parse_login(text: str) -> tuple[str, str]:
+    """User name and password from ``user:password``."""
+    username, colon, password = text.partition(":")
+    if not colon or not username:
+        raise ValueError("a login is written user:password")
+    return username, password
+
+
+# -- images -------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class ImageSpec:
+    """An image, or an index of images, and where it is put."""
+
+    repository: str
+    tag: str
+    layers: int = 2
+    layer_size: int = 4096
+    platforms: tuple[str, ...] = ()
+    """Of an index; empty for a plain image."""
+    oci: bool = True
+
+    def build(self) -> Manifest:
+        """The content; equal specs give equal digests."""
+
+        def image(platform: str) -> Manifest:
+            seed = f"{self.repository}:{self.tag}/{platform}"
+            return an_image(
+                seed,
+                layers=self.layers,
+                layer_size=self.layer_size,
+                oci=self.oci,
+                platform=platform,
+            )
+
+        if not self.platforms:
+            return image("linux/amd64")
+        return an_index(*map(image, self.platforms), oci=self.oci)
+
+
+def parse_image(text: str) -> ImageSpec:
+    """An :class:`ImageSpec` from ``NAME[:TAG][,layers=N][,size=SIZE][,index=ARCH+ARCH][,docker]``."""
+    reference, *options = text.split(",")
+    repository, _, tag = reference.partition(":")
+    if not is_repository_name(repository):
+        raise ValueError(f"{repository!r} is not a repository name such as team/app")
+    spec = ImageSpec(repository, tag or "latest")
+    if not is_tag(spec.tag):
+        raise ValueError(f"{spec.tag!r} is not a tag")
+    for option in options:
+        key, _, value = option.partition("=")
+        match key:
+            case "layers" if value.isdecimal():
+                spec = replace(spec, layers=int(value))
+            case "size":
+                spec = replace(spec, layer_size=parse_size(value))
+            case "index" if value:
+                names = (name if "/" in name else f"linux/{name}" for name in value.split("+"))
+                spec = replace(spec, platforms=tuple(names))
+            case "docker" if not value:
+                spec = replace(spec, oci=False)
+            case _:
+                raise ValueError(
+                    f"{option!r} is not layers=N, size=SIZE, index=ARCH+ARCH or docker"
+                )
+    return spec
+
+
+# -- faults -------------------------------------------------------------------------------------
+def parse_fault(text: str) -> Fault:
+    """A fault from ``[METHOD] [KIND | PATH | GLOB | DIGEST] ACTION... [times=N]``.
+
+    Actions: a status, ``delay=SECONDS``, ``throttle=SIZE`` (per second), ``hang[=BYTES]``,
+    ``reset[=BYTES]``, ``truncate=BYTES``, ``corrupt``, ``chunked``, ``redirect=URL``,
+    ``retry-after=SECONDS``, ``Header:value`` (``Header:`` drops it).
+    """
+    words = shlex.split(text)
+    fault = Fault(Match())
+    for position, word in enumerate(words):
+        if position == 0 and (word == "*" or (word.isalpha() and word.isupper())):
+            fault = replace(fault, match=Match.of(word))
+        elif not fault.actions and (match := _narrowed(fault.match, word)) is not None:
+            fault = replace(fault, match=match)
+        elif word.startswith("times="):
+            fault = replace(fault, times=int(_number(word)))
+        else:
+            fault = replace(fault, actions=(*fault.actions, _action(word)))
+    if not fault.actions:
+        raise ValueError(f"{text!r} does not say what happens: 429, reset=1000, hang, corrupt, ...")
+    return fault
+
+
+def _narrowed(match: Match, word: str) -> Match | None:
+    for kind in get_args(Kind):
+        if word == kind:
+            return replace(match, kind=kind)
+    if word.startswith(("/", "*")) or parse_digest(word):
+        return replace(match, what=word)
+    return None
+
+
+_ACTIONS: dict[str, Callable[[str], Action]] = {
+    "delay": lambda word: Delay(_number(word)),
+    "throttle": lambda word: Throttle(parse_size(word.partition("=")[2])),
+    "hang": lambda word: Hang(_position(word)),
+    "reset": lambda word: Reset(_position(word)),
+    "truncate": lambda word: Truncate(int(_number(word))),
+    "corrupt": lambda word: Corrupt(),
+    "chunked": lambda word: Chunked(),
+    "redirect": lambda word: Redirect(_url(word)),
+    "retry-after": lambda word: SetHeaders((("Retry-After", str(int(_number(word)))),)),
+}
+
+
+def _action(word: str) -> Action:
+    if re.fullmatch(r"[1-5]\d\d", word):
+        return Status(int(word))
+    name = word.partition("=")[0]
+    if name in _ACTIONS:
+        return _ACTIONS[name](word)
+    if header := re.fullmatch(r"([A-Za-z][\w-]*):(.*)", word):
+        return SetHeaders(((header[1], header[2].strip() or None),))
+    raise ValueError(f"{word!r} is no action: 429, {', '.join(_ACTIONS)}, times=N or Header:value")
+
+
+def _number(word: str) -> float:
+    name, _, value = word.partition("=")
+    if not re.fullmatch(r"\d+(\.\d+)?", value):
+        raise ValueError(f"{name} takes a number, such as {name}=2")
+    return float(value)
+
+
+def _position(word: str) -> int | None:
+    return int(_number(word)) if "=" in word else None
+
+
+def _url(word: str) -> str:
+    url = word.partition("=")[2]
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("redirect takes a URL, such as redirect=http://127.0.0.1:5556")
+    return url
