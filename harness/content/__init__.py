@@ -5,7 +5,7 @@ They are real: docker and containerd pull and unpack them.
 
 from harness.content.blob import CHUNK, Blob, Content, Pattern
 from harness.content.builders import an_artifact, an_image, an_index, descriptor
-from harness.content.layer import a_layer
+from harness.content.layer import SMALLEST_LAYER, a_layer
 from harness.content.manifest import Artifact, Image, Index, Manifest, Platform
 from harness.content.media_types import (
     DOCKER_CONFIG,
@@ -30,6 +30,7 @@ __all__ = [
     "OCI_INDEX",
     "OCI_LAYER",
     "OCI_MANIFEST",
+    "SMALLEST_LAYER",
     "Artifact",
     "Blob",
     "Content",

@@ -14,9 +14,11 @@ import zlib
 from harness.content.blob import Blob
 from harness.content.media_types import OCI_LAYER
 
-__all__ = ["a_layer"]
+__all__ = ["SMALLEST_LAYER", "a_layer"]
 
-_SMALLEST_LAYER = 2048
+SMALLEST_LAYER = 2048
+"""The least number of bytes of a layer."""
+
 _TAR_BLOCK = tarfile.BLOCKSIZE
 _STORED_MAX = 65535
 _GZIP_FRAME = 18
@@ -24,8 +26,8 @@ _GZIP_FRAME = 18
 
 def a_layer(seed: str, size: int = 4096, media_type: str = OCI_LAYER) -> Blob:
     """A tar archive with one file, gzip-compressed, of exactly *size* bytes (2048 or more)."""
-    if size < _SMALLEST_LAYER:
-        raise ValueError(f"a layer takes {_SMALLEST_LAYER} bytes or more, not {size}")
+    if size < SMALLEST_LAYER:
+        raise ValueError(f"a layer takes {SMALLEST_LAYER} bytes or more, not {size}")
     archive_size = size - size % _TAR_BLOCK
     # What tar's 512-byte blocks leave over goes into gzip's "extra" field, which takes 6 bytes.
     while not ((padding := size - _gzip_size(archive_size)) == 0 or padding >= 6):

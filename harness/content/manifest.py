@@ -28,6 +28,9 @@ class Platform:
                 return cls(os, architecture, variant)
         raise ValueError(f"{text!r} is not a platform such as linux/amd64")
 
+    def __str__(self) -> str:
+        return "/".join(filter(None, (self.os, self.architecture, self.variant)))
+
     def document(self) -> dict[str, str]:
         """As it stands in an index and in an image's configuration."""
         document = {"architecture": self.architecture, "os": self.os}

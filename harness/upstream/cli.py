@@ -90,7 +90,7 @@ def add_command(commands: Any) -> None:
         "--rate-limit",
         type=_by(parse_count),
         metavar="N",
-        help="answer 429 after N GETs of manifests",
+        help="answer 429 after N GETs of a manifest",
     )
     add("--page-size", type=_by(parse_count), metavar="N", help="the most tags in one page")
     add("--verbose", action="store_true", help="print the headers of each request too")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from harness.content import Manifest, an_image, an_index
+from harness.content import SMALLEST_LAYER, Manifest, Platform, an_image, an_index
 from harness.upstream.calls import Kind
 from harness.upstream.faults import (
     Action,
@@ -32,8 +32,18 @@ from harness.upstream.matching import Match
 from reference_registry.digest import parse_digest
 from reference_registry.names import is_repository_name, is_tag
 
-__all__ = ["ImageSpec", "parse_address", "parse_fault", "parse_image", "parse_login", "parse_size"]
+__all__ = [
+    "ImageSpec",
+    "parse_address",
+    "parse_count",
+    "parse_fault",
+    "parse_image",
+    "parse_login",
+    "parse_size",
+]
 
+_LARGEST_LAYER = 2**30
+"""Layers are made in memory."""
 _SIZE = re.compile(r"(\d+)(B|kB|KiB|MB|MiB|GB|GiB)?")
 _UNITS = {
     "B": 1,
@@ -52,6 +62,13 @@ def parse_size(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is not a size such as 4096, 64KiB or 1MiB")
     return int(match[1]) * _UNITS[match[2] or "B"]
+
+
+def parse_count(text: str) -> int:
+    """A number from 1 up."""
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise ValueError(f"{text!r} is not a number from 1 up")
+    return int(text)
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -79,17 +96,16 @@ class ImageSpec:
     tag: str
     layers: int = 2
     layer_size: int = 4096
-    platforms: tuple[str, ...] = ()
+    platforms: tuple[Platform, ...] = ()
     """Of an index; empty for a plain image."""
     oci: bool = True
 
     def build(self) -> Manifest:
         """The content; equal specs give equal digests."""
 
-        def image(platform: str) -> Manifest:
-            seed = f"{self.repository}:{self.tag}/{platform}"
+        def image(platform: Platform) -> Manifest:
             return an_image(
-                seed,
+                f"{self.repository}:{self.tag}/{platform}",
                 layers=self.layers,
                 layer_size=self.layer_size,
                 oci=self.oci,
@@ -97,12 +113,12 @@ class ImageSpec:
             )
 
         if not self.platforms:
-            return image("linux/amd64")
+            return image(Platform())
         return an_index(*map(image, self.platforms), oci=self.oci)
 
 
 def parse_image(text: str) -> ImageSpec:
-    """An :class:`ImageSpec` from ``NAME[:TAG][,layers=N][,size=SIZE][,index=ARCH+ARCH][,docker]``."""
+    """From ``NAME[:TAG][,layers=N][,size=SIZE][,index=ARCH+ARCH][,docker]``."""
     reference, *options = text.split(",")
     repository, _, tag = reference.partition(":")
     if not is_repository_name(repository):
@@ -116,17 +132,23 @@ def parse_image(text: str) -> ImageSpec:
             case "layers" if value.isdecimal():
                 spec = replace(spec, layers=int(value))
             case "size":
-                spec = replace(spec, layer_size=parse_size(value))
-            case "index" if value:
-                names = (name if "/" in name else f"linux/{name}" for name in value.split("+"))
-                spec = replace(spec, platforms=tuple(names))
+                spec = replace(spec, layer_size=_layer_size(value))
+            case "index":
+                names = [name if "/" in name else f"linux/{name}" for name in value.split("+")]
+                spec = replace(spec, platforms=tuple(map(Platform.parse, names)))
             case "docker" if not value:
                 spec = replace(spec, oci=False)
             case _:
-                raise ValueError(
-                    f"{option!r} is not layers=N, size=SIZE, index=ARCH+ARCH or docker"
-                )
+                wanted = "layers=N, size=SIZE, index=ARCH+ARCH or docker"
+                raise ValueError(f"{option!r} is not one of {wanted}")
     return spec
+
+
+def _layer_size(text: str) -> int:
+    size = parse_size(text)
+    if not SMALLEST_LAYER <= size <= _LARGEST_LAYER:
+        raise ValueError(f"a layer has from {SMALLEST_LAYER} bytes to 1GiB, not {text}")
+    return size
 
 
 # -- faults -------------------------------------------------------------------------------------
