@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 __all__ = ["Line", "render_conversation"]
+
+_DIGEST = re.compile(r"(sha\d{3}:[0-9a-f]{12})[0-9a-f]{52,}")
 
 
 @dataclass(frozen=True)
@@ -14,21 +18,22 @@ class Line:
 
     order: int
     speaker: str
-    """``client`` for a request to the registry under test, ``proxy`` for one to an upstream."""
+    """``client`` for a request to the registry under test, ``registry`` for one to an upstream."""
     listener: str
     text: str
 
 
 def render_conversation(lines: Iterable[Line], logs: Iterable[tuple[str, str]] = ()) -> str:
-    """*lines* by their order, what the proxy asked upstream indented below the client's request;
-    then the last lines of each log, given as (name, text)."""
+    """*lines* by their order, what the registry asked upstream indented below the client's request;
+    then the last lines of each log, given as (name, text). Digests are shortened in the former."""
     out = []
     for line in sorted(lines, key=lambda entry: entry.order):
         indent = "" if line.speaker == "client" else "    "
-        out.append(f"{indent}{line.speaker} -> {line.listener}: {line.text}")
+        text = _DIGEST.sub(r"\1...", line.text)
+        out.append(f"{indent}{line.speaker} -> {line.listener}: {text}")
     for name, text in logs:
         tail = text.strip().splitlines()[-20:]
         if tail:
             out.append(f"--- log of {name}, last {len(tail)} lines")
-            out.extend(tail)
+            out.extend(textwrap.shorten(line, 240, placeholder=" ...") for line in tail)
     return "\n".join(out)

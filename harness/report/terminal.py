@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -32,8 +33,11 @@ def print_matrix(matrix: Matrix, console: Console) -> None:
             theme = first.theme
             table.add_row(Text(theme, style="bold cyan"), *("" for _ in matrix.targets))
         case = key.partition("[")[2].rstrip("]")
-        claim = f"  {first.claim}" + (f" ({case})" if case else "")
-        table.add_row(Text(claim), *(_cell(cells.get(target)) for target in matrix.targets))
+        claim = Text(first.claim + (f" ({case})" if case else ""))
+        # Padding, so that a claim of several lines stays below its theme.
+        table.add_row(
+            Padding(claim, (0, 0, 0, 2)), *(_cell(cells.get(target)) for target in matrix.targets)
+        )
     console.print(table)
     _print_deviations(matrix, console)
     console.print()

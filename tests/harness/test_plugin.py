@@ -1,0 +1,152 @@
+"""The plugin as its users meet it: in pytest runs of their own."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+PREAMBLE = """
+from harness.scenario import INFO, MUST, Need, scenario
+from harness.content import an_image
+"""
+
+HOLDS = """
+@scenario("demo.base", "The API root answers", level=MUST, refs=("spec",))
+def test_base(target, expect):
+    expect.client("status", target.standard().get("/v2/").status, 200)
+"""
+
+WRONG = """
+@scenario("demo.teapot", "The API root is a teapot", level=MUST, refs=("spec",))
+def test_teapot(upstream, target, expect):
+    upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.proxy(upstream)
+    cache.get("/v2/team/app/manifests/v1")
+    expect.client("status", cache.get("/v2/").status, 418)
+"""
+
+DEVIATION = """
+[[deviation]]
+scenario = "demo.teapot"
+implementation = "distribution"
+versions = ["2.8"]
+does = "is no teapot"
+reference = "RFC 2324"
+observed = { "client: status" = 200 }
+"""
+
+
+def test_a_claim_that_holds_passes_and_stands_in_the_matrix(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(PREAMBLE + HOLDS)
+    result = pytester.runpytest("--target", "reference", "--target", "reference@2.8")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*reference@ideal*reference@2.8*", "*The API root*holds*holds*"])
+
+
+def test_a_failure_tells_the_problem_and_the_conversation(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(PREAMBLE + WRONG)
+    result = pytester.runpytest()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*client: status: expected 418, but saw 200*",
+            "*client -> registry: GET /v2/team/app/manifests/v1*",
+            "*registry -> upstream 1: * /v2/team/app/manifests/v1*",
+            "*client -> registry: GET /v2/ *",
+        ]
+    )
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_known_deviations_pass_under_their_own_letter(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(PREAMBLE + WRONG)
+    (pytester.path / "deviations.toml").write_text(DEVIATION)
+    result = pytester.runpytest("--target", "reference@2.8")
+    result.stdout.fnmatch_lines(["*teapot*deviates*", "*is no teapot*RFC 2324*", "*1 deviates*"])
+    assert result.ret == pytest.ExitCode.OK
+
+
+def test_a_failure_of_a_release_prints_the_entry_to_add(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(PREAMBLE + WRONG)
+    result = pytester.runpytest("--target", "reference@2.8")
+    result.stdout.fnmatch_lines(["*deviations.toml takes:*", 'scenario = "demo.teapot"'])
+
+
+def test_results_survive_xdist_and_become_json(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(PREAMBLE + HOLDS + WRONG)
+    out = pytester.path / "out.json"
+    result = pytester.runpytest_subprocess("-n", "2", "--pullproof-json", str(out))
+    result.assert_outcomes(passed=1, failed=1)
+    document = json.loads(out.read_text())
+    assert document["totals"]["reference@ideal"] == {
+        "holds": 1,
+        "deviates": 0,
+        "fails": 1,
+        "n/a": 0,
+    }
+    failed = next(r for r in document["results"] if r["verdict"] == "fails")
+    assert "/v2/team/app/manifests/v1" in failed["conversation"]
+
+
+def test_a_scenario_that_looks_at_nothing_fails(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        PREAMBLE
+        + """
+@scenario("demo.blind", "Nothing is looked at", level=INFO, refs=("none",))
+def test_blind(expect):
+    pass
+"""
+    )
+    result = pytester.runpytest()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*the scenario looked at nothing*"])
+
+
+def test_one_id_for_two_scenarios_is_refused(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_one=PREAMBLE + HOLDS, test_two=PREAMBLE + HOLDS)
+    result = pytester.runpytest()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*scenario id demo.base stands at test_one.py*test_two.py*"])
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("nonsense", "*nonsense*reference*binary:PATH*"),
+        ("reference@9.9", "*9.9*2.8*"),
+        ("binary:/no/such/registry", "*/no/such/registry*"),
+    ],
+)
+def test_a_bad_target_is_one_line_and_exit_code_2(
+    pytester: pytest.Pytester, target: str, message: str
+) -> None:
+    pytester.makepyfile(PREAMBLE + HOLDS)
+    result = pytester.runpytest_subprocess("--target", target)
+    assert result.ret == 2
+    result.stderr.fnmatch_lines([message])
+    output = result.stdout.str() + result.stderr.str()
+    assert "Traceback" not in output
+
+
+def test_a_binary_that_does_not_start_is_one_line_and_exit_code_2(
+    pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    broken = tmp_path / "registry"
+    broken.write_text("#!/bin/sh\necho 'out of order' >&2\nexit 3\n")
+    broken.chmod(0o755)
+    pytester.makepyfile(PREAMBLE + HOLDS)
+    result = pytester.runpytest_subprocess("--target", f"binary:{broken}")
+    assert result.ret == 2
+    result.stderr.fnmatch_lines([f"*{broken}*"])
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+
+
+def test_the_catalogue_is_written_from_what_was_collected(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(PREAMBLE + HOLDS + WRONG)
+    (pytester.path / "deviations.toml").write_text(DEVIATION)
+    page = pytester.path / "page.md"
+    pytester.runpytest("--collect-only", "--pullproof-catalogue", str(page))
+    text = page.read_text()
+    assert "2 scenarios" in text
+    assert "### `demo.base`" in text
+    assert "Known deviation: distribution 2.8 is no teapot (RFC 2324)" in text
