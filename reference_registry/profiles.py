@@ -42,6 +42,10 @@ class Profile:
     """With a descriptor cache, a blob whose bytes are gone is answered 200 with its full length
     and no body (all releases)."""
 
+    names_what_is_invalid: bool = True
+    """A malformed repository name, tag or digest in a path is told as such; releases answer 404 in
+    plain text, or 500 for what only their storage driver refuses."""
+
     # -- proxy: what a miss costs ---------------------------------------------------------------
     blob_miss: Literal["shared", "tee", "double"] = "shared"
     """GET of an uncached blob. ``double``: one upstream GET for the client and another for the
@@ -152,6 +156,10 @@ class Profile:
     proxy_tags_pagination: Literal["local", "ignored", "upstream"] = "local"
     """How the proxy applies ``n`` and ``last``: to the full upstream list, not at all (2.8), or by
     forwarding them (3.1.1, where ``last`` without ``n`` is ignored)."""
+    page_size_detail: Literal["text", "number"] = "text"
+    """How a bad ``n`` of tags/list is shown in the error: as sent, or as a number (3.1.1)."""
+    limits_tags_page: bool = True
+    """A larger ``n`` of tags/list than ``tags.maxtags`` is cut down to it (3.1.1)."""
     empty_tags: Literal["list", "null"] = "list"
     """``"tags":[]`` or ``"tags":null`` once all tags are gone."""
     catalog_lists: Literal["_layers", "_manifests", "either"] = "either"
@@ -192,6 +200,26 @@ class Profile:
     """Layers with ``urls``, and those of a non-distributable type, may be missing (no release)."""
     mounts_from_anywhere: bool = True
     """``mount`` without ``from`` finds the blob in any repository (no release)."""
+    accepts_schema1: bool = True
+    """Docker schema 1 manifests may be pushed (not to 2.8, unless asked for; not to 3.x)."""
+    accepts_untyped_manifest: bool = True
+    """A manifest pushed without a Content-Type is taken for what it says it is (no release)."""
+    oversized_manifest_status: int = 413
+    """For a manifest over 4 MiB; 400 from all releases."""
+    tags_by_query: bool = True
+    """``PUT`` by digest takes ``?tag=``, and says so in ``OCI-Tag`` (in no release)."""
+    finds_manifests_among_layers: bool = False
+    """A manifest is also looked for among the layers, so that a layer's digest is 500 there
+    (2.8)."""
+    upload_needs_state: bool = False
+    """Writes to an upload without its ``_state`` token are 404 (all releases). ``ideal`` uses the
+    token only to notice a client that has lost count."""
+    keeps_upload_on_mismatch: bool = False
+    """An upload that was closed with the wrong digest stays (all releases)."""
+    bad_content_range_is_unknown: bool = False
+    """``Content-Range`` that cannot be read: 500 (3.x) instead of 416."""
+    proxy_signs_with_empty_secret: bool = False
+    """A proxy without ``http.secret`` signs upload tokens with the empty string (3.0.0, 3.1.1)."""
     repository_needs_tags: bool = False
     """tags/list of a repository that never had a tag is 404 NAME_UNKNOWN (all releases)."""
     upload_uuid_version: Literal[4, 7] = 4
@@ -279,6 +307,7 @@ DISTRIBUTION_2_8 = Profile(
     implementation="distribution",
     json_content_type="application/json; charset=utf-8",
     error_detail="struct",
+    names_what_is_invalid=False,
     range_rules="go",
     multi_range="multipart",
     keeps_caching_headers_on_416=True,
@@ -319,6 +348,7 @@ DISTRIBUTION_2_8 = Profile(
     saves_state_on_drain=False,
     paginates_tags=False,
     proxy_tags_pagination="ignored",
+    limits_tags_page=False,
     empty_tags="null",
     catalog_lists="_layers",
     catalog_bad_n_is_default=True,
@@ -333,6 +363,14 @@ DISTRIBUTION_2_8 = Profile(
     wrong_upload_offset="upload-invalid",
     checks_content_range=False,
     monolithic_post=False,
+    accepts_schema1=False,
+    accepts_untyped_manifest=False,
+    oversized_manifest_status=400,
+    tags_by_query=False,
+    finds_manifests_among_layers=True,
+    upload_needs_state=True,
+    keeps_upload_on_mismatch=True,
+    bad_content_range_is_unknown=True,
     sparse_indexes=False,
     accepts_foreign_layers=False,
     mounts_from_anywhere=False,
@@ -390,6 +428,7 @@ DISTRIBUTION_3_0_ALPHA_1 = replace(
     upload_status_needs_state=False,
     wrong_upload_offset="range-invalid",
     checks_content_range=True,
+    finds_manifests_among_layers=False,
     gc_enumerates="_manifests",
     config_version_without_dot_panics=False,
     has_blobdescriptorsize=True,
@@ -404,6 +443,7 @@ DISTRIBUTION_3_0 = replace(
     DISTRIBUTION_3_0_ALPHA_1,
     name="3.0",
     keeps_caching_headers_on_416=False,
+    proxy_signs_with_empty_secret=True,
     blob_miss_headers=True,
     upstream_basic_auth=True,
     saves_state_on_drain=True,
@@ -428,6 +468,8 @@ DISTRIBUTION_3_1 = replace(
     DISTRIBUTION_3_0,
     name="3.1",
     upload_uuid_version=7,
+    page_size_detail="number",
+    limits_tags_page=True,
     fill_leaves_upload_on_abort=False,
     realm_rule="same-site",
     realm_allows_loopback=False,

@@ -1,0 +1,99 @@
+"""What goes when an entry of the schedule has expired.
+
+Releases remove what a DELETE would remove, and a blob's bytes, whoever else uses them; and nothing
+at all unless deletion is enabled for clients. ``ideal`` removes everything that nobody else refers
+to: link, tags, bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from reference_registry.digest import Digest
+from reference_registry.profiles import Profile
+from reference_registry.proxy.schedule import BLOB, MANIFEST, Entry, Schedule
+from reference_registry.registry import StandardRegistry
+from reference_registry.storage.repository import LocalRepository
+
+__all__ = ["evict"]
+
+_log = logging.getLogger(__name__)
+
+
+async def evict(
+    local: StandardRegistry, schedule: Schedule, entry: Entry, profile: Profile
+) -> None:
+    """Delete what *entry* stands for. What cannot be done is logged, as distribution does, and the
+    entry is over all the same."""
+    problem = await _evict(local, schedule, entry, profile)
+    if problem is not None:
+        _log.error("Scheduler error returned from OnExpire(%s): %s", entry.key, problem)
+
+
+async def _evict(
+    local: StandardRegistry, schedule: Schedule, entry: Entry, profile: Profile
+) -> str | None:
+    if entry.kind not in {BLOB, MANIFEST}:
+        return "scheduler entry type"
+    target = entry.target()
+    if target is None:
+        return "unexpected reference"
+    if profile.expiry_needs_delete_enabled and not local.storage.delete_enabled:
+        return "operation unsupported"
+    name, digest = target
+    repository = local.repository(name)
+    if entry.kind == BLOB:
+        return await _evict_blob(repository, schedule, entry, digest, profile)
+    return await _evict_manifest(repository, schedule, entry, digest, profile)
+
+
+async def _evict_blob(
+    repository: LocalRepository,
+    schedule: Schedule,
+    entry: Entry,
+    digest: Digest,
+    profile: Profile,
+) -> str | None:
+    if not repository.unlink_blob(digest) and profile.expiry_needs_delete_enabled:
+        return "unknown blob"
+    if profile.expiry_counts_shared_blobs:
+        await _free_if_unused(repository, schedule, entry, digest)
+    else:
+        repository.delete_bytes(digest)
+    return None
+
+
+async def _evict_manifest(
+    repository: LocalRepository,
+    schedule: Schedule,
+    entry: Entry,
+    digest: Digest,
+    profile: Profile,
+) -> str | None:
+    if not repository.unlink_manifest(digest) and profile.expiry_needs_delete_enabled:
+        return "unknown blob"
+    if profile.expiry_removes_tag_links:
+        for tag in repository.tags_pointing_at(digest):
+            repository.unlink_tag(tag)
+    if profile.expiry_removes_manifest_bytes:
+        await _free_if_unused(repository, schedule, entry, digest)
+    return None
+
+
+async def _free_if_unused(
+    repository: LocalRepository, schedule: Schedule, entry: Entry, digest: Digest
+) -> None:
+    """Delete the bytes unless another repository, or this one under the other kind, has them."""
+    if schedule.holds(digest, besides=entry) or _is_linked(repository, digest):
+        return
+    if await asyncio.to_thread(repository.links_elsewhere, digest):
+        return
+    # While the thread walked the storage, somebody may have pulled it again.
+    if not schedule.holds(digest, besides=entry) and not _is_linked(repository, digest):
+        repository.delete_bytes(digest)
+
+
+def _is_linked(repository: LocalRepository, digest: Digest) -> bool:
+    links = repository.links
+    return links.layer(digest) is not None or links.revision(digest) is not None

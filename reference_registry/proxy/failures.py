@@ -1,0 +1,77 @@
+"""What can go wrong between the proxy and its upstream.
+
+::
+
+    UpstreamFailure
+      UpstreamRefused        upstream answered, with a status that is no success
+      UpstreamUnreachable    no answer came: name, connection, TLS, no credentials to send
+        UpstreamTimedOut     ... within the time allowed
+      UpstreamBroken         an answer came that cannot be used: cut short, wrong bytes, a redirect
+                             to where we do not go
+
+What a client is told about each is decided in ``proxy.answers`` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reference_registry.proxy.challenge import Challenge
+
+__all__ = [
+    "Refusal",
+    "UpstreamBroken",
+    "UpstreamFailure",
+    "UpstreamRefused",
+    "UpstreamTimedOut",
+    "UpstreamUnreachable",
+]
+
+
+class UpstreamFailure(Exception):
+    """Upstream did not give what was asked for. ``str()`` is fit for a log: it names the request
+    without query and credentials."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An answer of upstream that is no success."""
+
+    status: int
+    reason: str
+    """The reason phrase, such as ``Too Many Requests``."""
+    body: bytes = b""
+    """Its beginning; empty for HEAD."""
+    retry_after: str | None = None
+    challenges: tuple[Challenge, ...] = ()
+
+
+class UpstreamRefused(UpstreamFailure):
+    """Upstream answered with a status outside of 2xx."""
+
+    def __init__(self, request: str, refusal: Refusal) -> None:
+        super().__init__(f"{request}: upstream answered {refusal.status} {refusal.reason}".rstrip())
+        self.refusal = refusal
+
+    @property
+    def status(self) -> int:
+        """The status of upstream's answer."""
+        return self.refusal.status
+
+
+class UpstreamUnreachable(UpstreamFailure):
+    """No answer came. ``method``, ``url`` and ``cause`` are what Go's ``url.Error`` consists of."""
+
+    def __init__(self, method: str, url: str, cause: str) -> None:
+        super().__init__(f"{method} {url}: {cause}")
+        self.method = method
+        self.url = url
+        self.cause = cause
+
+
+class UpstreamTimedOut(UpstreamUnreachable):
+    """No answer, or no further byte of one, came in time."""
+
+
+class UpstreamBroken(UpstreamFailure):
+    """An answer came that cannot be used."""

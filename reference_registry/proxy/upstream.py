@@ -1,0 +1,290 @@
+"""The registry that is mirrored, in the terms of the OCI distribution-spec.
+
+Every method of :class:`UpstreamRepository` raises :class:`UpstreamFailure` where upstream does not
+give what was asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import httpx
+
+from reference_registry.clock import Clock
+from reference_registry.config import ProxyConfig
+from reference_registry.config_problem import CannotStart
+from reference_registry.digest import Digest, digest_of, parse_digest
+from reference_registry.profiles import Profile
+from reference_registry.proxy.accept import accept_header, is_known_manifest_type
+from reference_registry.proxy.challenge import parse_challenges
+from reference_registry.proxy.failures import UpstreamBroken, UpstreamFailure, UpstreamRefused
+from reference_registry.proxy.pages import next_link
+from reference_registry.proxy.sites import parse_target, same_origin
+from reference_registry.proxy.upstream_auth import AuthSession, Credentials, UpstreamAuth
+from reference_registry.proxy.upstream_http import Resolve, UpstreamHttp, body_chunks, read_body
+
+__all__ = ["BlobBody", "BlobInfo", "Upstream", "UpstreamManifest", "UpstreamRepository"]
+
+MAX_MANIFEST = 4 * 1024 * 1024
+"""Bytes; the size that the OCI distribution-spec asks registries to take at least."""
+_MAX_TAGS_PAGE = 32 * 1024 * 1024
+_MAX_PAGES = 1000
+_MAX_TOKEN = 1024 * 1024
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
+
+
+@dataclass(frozen=True)
+class UpstreamManifest:
+    """A manifest as upstream sent it; whether it has the digest that was asked for is not said."""
+
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class BlobInfo:
+    """``size`` is in bytes; None where upstream does not tell it."""
+
+    size: int | None
+    media_type: str
+
+
+class BlobBody:
+    """A blob, or its end from ``start`` on, on its way from upstream. Close it, or read it all."""
+
+    def __init__(
+        self, response: httpx.Response, info: BlobInfo, start: int, *, decoded: bool
+    ) -> None:
+        self.info = info
+        self.start = start
+        """The offset of the first byte that :meth:`chunks` gives; 0 where upstream ignored the
+        range that was asked for."""
+        self._response = response
+        self._decoded = decoded
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes as they arrive; raises :class:`UpstreamFailure` where they end early."""
+        return body_chunks(self._response, decoded=self._decoded)
+
+    async def aclose(self) -> None:
+        """Give up what has not been read."""
+        await self._response.aclose()
+
+
+class Upstream:
+    """One upstream registry. *transport* and *resolve* are replaced in tests."""
+
+    def __init__(
+        self,
+        config: ProxyConfig,
+        profile: Profile,
+        clock: Clock,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        resolve: Resolve | None = None,
+    ) -> None:
+        url = _parse_remote(config.remoteurl)
+        origin = url.copy_with(userinfo=b"", path="/", query=None, fragment=None)
+        self._remoteurl = str(url.copy_with(userinfo=b""))
+        self._api = origin.copy_with(path=url.path) if profile.honours_remote_path else origin
+        self._profile = profile
+        self._ping_lock = asyncio.Lock()
+        self._pings: set[asyncio.Task[None]] = set()
+        self.http = UpstreamHttp(origin, profile, transport=transport, resolve=resolve)
+        self.auth = UpstreamAuth(
+            origin, _credentials(config, url), profile=profile, clock=clock, fetch=self._fetch_token
+        )
+
+    def repository(self, name: str) -> UpstreamRepository:
+        """The repository *name*, for the requests of one client request."""
+        return UpstreamRepository(self, name, self._profile)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for ping in self._pings:
+            ping.cancel()
+        await self.http.aclose()
+
+    def url(self, path: str) -> httpx.URL:
+        """The URL of *path*, such as ``/v2/``, which may have a query."""
+        return httpx.URL(str(self._api).rstrip("/") + path)
+
+    async def ping_at_start(self) -> None:
+        """``GET <remoteurl>/v2/``; :class:`CannotStart` where no answer comes."""
+        try:
+            await self.http.ping(httpx.URL(f"{self._remoteurl}/v2/"))
+        except UpstreamFailure as failure:
+            raise CannotStart(
+                "proxy.remoteurl",
+                f"upstream does not answer ({failure})",
+                "start it first, or correct the URL",
+                released_exit_code=2,
+            ) from failure
+
+    async def establish_challenge(self) -> None:
+        """What releases do before each operation: ``GET /v2/`` unless upstream is known to ask for
+        credentials. One ping at a time; it goes on although its client may leave."""
+        if self.auth.challenges or not self._profile.pings_anonymous_upstream_every_time:
+            return
+        ping = asyncio.ensure_future(self._ping())
+        self._pings.add(ping)
+        ping.add_done_callback(self._pings.discard)
+        await asyncio.shield(ping)
+
+    async def _ping(self) -> None:
+        async with self._ping_lock:
+            if self.auth.challenges:
+                return
+            response = await self.http.ping(self.url("/v2/"))
+            if response.status_code == 401:
+                self.auth.learn(parse_challenges(response.headers.get_list("www-authenticate")))
+
+    async def _fetch_token(self, url: httpx.URL, authorization: str | None) -> bytes:
+        return await self.http.fetch(url, authorization, limit=_MAX_TOKEN)
+
+
+class UpstreamRepository:
+    """One repository of upstream."""
+
+    def __init__(self, upstream: Upstream, name: str, profile: Profile) -> None:
+        self.name = name
+        self._upstream = upstream
+        self._profile = profile
+        self._session: AuthSession = upstream.auth.session(name)
+        self._path = f"/v2/{name}"
+
+    async def resolve(self, tag: str) -> tuple[Digest, UpstreamManifest | None]:
+        """The digest of *tag*, by HEAD; and the manifest itself where GET was needed, because
+        upstream refused HEAD or did not name a digest."""
+        await self._upstream.establish_challenge()
+        try:
+            response = await self._send("HEAD", f"/manifests/{tag}", self._accept())
+            await response.aclose()
+        except UpstreamRefused as refused:
+            if self._profile.honest_upstream_errors and refused.status != 405:
+                raise
+        else:
+            digest = parse_digest(response.headers.get("docker-content-digest", ""))
+            if digest is not None:
+                return digest, None
+        manifest = await self._get_manifest(tag)
+        return digest_of(manifest.content), manifest
+
+    async def manifest(self, reference: str) -> UpstreamManifest:
+        """The manifest of a tag or digest."""
+        await self._upstream.establish_challenge()
+        return await self._get_manifest(reference)
+
+    async def _get_manifest(self, reference: str) -> UpstreamManifest:
+        response = await self._send("GET", f"/manifests/{reference}", self._accept())
+        media_type = response.headers.get("content-type", "")
+        content = await read_body(response, MAX_MANIFEST)
+        if not is_known_manifest_type(media_type, self._profile):
+            raise UpstreamBroken(
+                f"unsupported manifest media type and no default available: {media_type}"
+            )
+        return UpstreamManifest(media_type, content)
+
+    async def stat_blob(self, digest: Digest) -> BlobInfo:
+        """Size and type by HEAD. :class:`UpstreamBroken` where the size is not told."""
+        await self._upstream.establish_challenge()
+        response = await self._send("HEAD", f"/blobs/{digest}")
+        await response.aclose()
+        info = _blob_info(response)
+        if info.size is None:
+            raise UpstreamBroken(
+                f"missing content-length header for request: {response.request.url}"
+            )
+        return info
+
+    async def open_blob(self, digest: Digest, start: int = 0, last: int | None = None) -> BlobBody:
+        """The blob from byte *start* to *last* (inclusive; None: the end). Where upstream ignores
+        the range, the whole blob comes: look at :attr:`BlobBody.start`."""
+        headers = {"Accept-Encoding": self._profile.blob_accept_encoding}
+        if start or last is not None:
+            headers["Range"] = f"bytes={start}-{'' if last is None else last}"
+        response = await self._send("GET", f"/blobs/{digest}", headers)
+        decoded = self._profile.blob_accept_encoding != "identity"
+        if response.status_code != 206:
+            return BlobBody(response, _blob_info(response), 0, decoded=decoded)
+        match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
+        if match is None or int(match[1]) != start:
+            await response.aclose()
+            raise UpstreamBroken(f"GET {response.request.url}: not the range that was asked for")
+        media_type = _blob_info(response).media_type
+        return BlobBody(response, BlobInfo(int(match[3]), media_type), start, decoded=decoded)
+
+    async def tags(
+        self, *, n: int | None = None, last: str | None = None, every_page: bool = True
+    ) -> list[str]:
+        """All tags in upstream's order, or one page of them."""
+        await self._upstream.establish_challenge()
+        query = urlencode([(k, v) for k, v in (("last", last), ("n", n)) if v is not None])
+        url = self._upstream.url(f"{self._path}/tags/list" + (f"?{query}" if query else ""))
+        tags: list[str] = []
+        for _ in range(_MAX_PAGES):
+            response = await self._upstream.http.send("GET", url, session=self._session)
+            links = response.headers.get_list("link")
+            tags += _parse_tags(await read_body(response, _MAX_TAGS_PAGE), str(url))
+            link = next_link(links) if every_page else None
+            if link is None:
+                return tags
+            target = parse_target(link, url)
+            if target is None or not same_origin(target, url) or target == url:
+                raise UpstreamBroken(f"GET {url}: the next page is {link[:200]!r}")
+            url = target
+        raise UpstreamBroken(f"GET {url}: more than {_MAX_PAGES} pages of tags")
+
+    def _accept(self) -> dict[str, str]:
+        return {"Accept": accept_header(self._profile)}
+
+    async def _send(
+        self, method: str, path: str, headers: dict[str, str] | None = None
+    ) -> httpx.Response:
+        url = self._upstream.url(f"{self._path}{path}")
+        return await self._upstream.http.send(method, url, headers=headers, session=self._session)
+
+
+def _parse_remote(remoteurl: str) -> httpx.URL:
+    try:
+        url = httpx.URL(remoteurl)
+    except httpx.InvalidURL as error:
+        problem = str(error)
+    else:
+        if url.scheme in {"http", "https"} and url.host:
+            return url
+        problem = "it is not an http or https URL"
+    raise CannotStart(
+        "proxy.remoteurl", problem, "write https://HOST or http://HOST:PORT", released_exit_code=2
+    )
+
+
+def _credentials(config: ProxyConfig, remote: httpx.URL) -> Credentials | None:
+    if config.username:
+        return Credentials(config.username, config.password or "")
+    # As Go's client does with a user in a URL.
+    return Credentials(remote.username, remote.password) if remote.username else None
+
+
+def _blob_info(response: httpx.Response) -> BlobInfo:
+    length = response.headers.get("content-length", "")
+    size = int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
+    return BlobInfo(size, response.headers.get("content-type", "application/octet-stream"))
+
+
+def _parse_tags(body: bytes, url: str) -> list[str]:
+    try:
+        document = json.loads(body)
+        tags = document["tags"]
+    except (ValueError, RecursionError, TypeError, KeyError):
+        raise UpstreamBroken(f"GET {url}: not a list of tags") from None
+    if tags is None:
+        return []
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise UpstreamBroken(f"GET {url}: not a list of tags")
+    return tags

@@ -1,0 +1,175 @@
+"""Answering upstream's challenges: Basic and Bearer, with a user's credentials or without.
+
+Releases of distribution ask ``GET /v2/`` for the challenge before an operation and fetch a token
+per client request. ``ideal`` sends the request, lets itself be refused once, and from then on knows
+the challenge and keeps the tokens.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+import httpx
+
+from reference_registry.clock import Clock
+from reference_registry.profiles import Profile
+from reference_registry.proxy.challenge import (
+    Challenge,
+    Token,
+    TokenUnusable,
+    parse_token,
+    token_query,
+)
+from reference_registry.proxy.failures import UpstreamBroken, UpstreamUnreachable
+from reference_registry.proxy.single_flight import SingleFlight
+from reference_registry.proxy.sites import parse_target, trusts_realm
+
+__all__ = ["AuthSession", "Credentials", "UpstreamAuth"]
+
+_log = logging.getLogger(__name__)
+
+Fetch = Callable[[httpx.URL, str | None], Awaitable[bytes]]
+"""GET a URL with this ``Authorization`` header or none, and return the body of the answer."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A user of upstream."""
+
+    username: str
+    password: str = field(repr=False)
+
+    @property
+    def basic(self) -> str:
+        """The value of ``Authorization`` (RFC 7617, UTF-8)."""
+        pair = f"{self.username}:{self.password}".encode()
+        return f"Basic {base64.b64encode(pair).decode('ascii')}"
+
+
+class UpstreamAuth:
+    """What is known about getting into one upstream, shared by all repositories."""
+
+    def __init__(
+        self,
+        base: httpx.URL,
+        credentials: Credentials | None,
+        *,
+        profile: Profile,
+        clock: Clock,
+        fetch: Fetch,
+    ) -> None:
+        self.challenges: tuple[Challenge, ...] = ()
+        self._base = base
+        self._credentials = credentials
+        self._profile = profile
+        self._clock = clock
+        self._fetch = fetch
+        self._tokens: dict[str, Token] = {}
+        self._joined: SingleFlight[str, Token] = SingleFlight()
+        self._distrusted: set[str] = set()
+
+    def session(self, repository: str) -> AuthSession:
+        """The right to pull *repository*. Where the profile keeps no tokens, a session keeps them
+        for itself, and is to be made anew for each client request."""
+        tokens = self._tokens if self._profile.caches_upstream_tokens else {}
+        return AuthSession(self, f"repository:{repository}:pull", tokens)
+
+    def learn(self, challenges: Iterable[Challenge]) -> None:
+        """Remember what upstream asks for, if it asks for anything we know."""
+        usable = tuple(c for c in challenges if c.scheme in {"basic", "bearer"})
+        if usable:
+            self.challenges = usable
+
+    async def authorization(self, scope: str, tokens: dict[str, Token]) -> str | None:
+        """The ``Authorization`` for *scope* by the challenges known, or None where there is nothing
+        to send. Raises :class:`UpstreamUnreachable` and :class:`UpstreamBroken`."""
+        for challenge in self.challenges:
+            if challenge.scheme == "bearer":
+                realm = self._realm(challenge)
+                if realm is not None:
+                    token = await self._token(realm, challenge.get("service"), scope, tokens)
+                    return f"Bearer {token.value}"
+            elif self._profile.upstream_basic_auth:
+                if self._credentials is not None:
+                    return self._credentials.basic
+                if not self._profile.honest_upstream_errors:
+                    raise UpstreamUnreachable("GET", str(self._base), "no basic auth credentials")
+        return None
+
+    def _realm(self, challenge: Challenge) -> httpx.URL | None:
+        realm = parse_target(challenge.get("realm"), self._base)
+        if realm is None or not challenge.get("realm"):
+            return None
+        if self._credentials is None and self._profile.restricts_targets:
+            return realm  # Nothing is given away; where it leads is checked when it is fetched.
+        if trusts_realm(self._base, realm, self._profile):
+            return realm
+        if realm.host not in self._distrusted and len(self._distrusted) < 100:
+            self._distrusted.add(realm.host)
+            _log.warning("upstream names a token server on another site, %s: not used", realm.host)
+        return None
+
+    async def _token(
+        self, realm: httpx.URL, service: str, scope: str, tokens: dict[str, Token]
+    ) -> Token:
+        token = tokens.get(scope)
+        if token is not None and self._clock.now() < token.expires:
+            return token
+
+        async def fetch() -> Token:
+            return await self._fetch_token(realm, service, scope)
+
+        shared = self._profile.caches_upstream_tokens
+        token = await (self._joined.run(scope, fetch) if shared else fetch())
+        if shared:
+            self._drop_expired()
+        tokens[scope] = token
+        return token
+
+    async def _fetch_token(self, realm: httpx.URL, service: str, scope: str) -> Token:
+        credentials = self._credentials
+        query = token_query(
+            realm.query.decode("ascii"),
+            scope=scope,
+            service=service,
+            account=credentials.username if credentials is not None else None,
+        )
+        authorization = credentials.basic if credentials is not None else None
+        body = await self._fetch(realm.copy_with(query=query.encode("ascii")), authorization)
+        try:
+            return parse_token(body, self._clock.now())
+        except TokenUnusable as error:
+            raise UpstreamBroken(f"GET {realm.host}: token server: {error}") from None
+
+    def _drop_expired(self) -> None:
+        now = self._clock.now()
+        for scope in [s for s, token in self._tokens.items() if token.expires <= now]:
+            del self._tokens[scope]
+
+
+class AuthSession:
+    """Authorization of requests for one repository."""
+
+    def __init__(self, auth: UpstreamAuth, scope: str, tokens: dict[str, Token]) -> None:
+        self._auth = auth
+        self._scope = scope
+        self._tokens = tokens
+
+    async def authorization(self) -> str | None:
+        """What to send with the next request, or None."""
+        return await self._auth.authorization(self._scope, self._tokens)
+
+    async def refused(self, sent: str | None, challenges: tuple[Challenge, ...]) -> str | None:
+        """After a 401 to a request that carried *sent*: another ``Authorization`` to try, or None.
+
+        Several requests refused for one expired token fetch one new token among them.
+        """
+        self._auth.learn(challenges)
+        token = self._tokens.get(self._scope)
+        if token is not None and sent == f"Bearer {token.value}":
+            del self._tokens[self._scope]
+        fresh = await self.authorization()
+        return fresh if fresh != sent else None

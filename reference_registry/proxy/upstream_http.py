@@ -1,0 +1,307 @@
+"""Sending one request to upstream: credentials, redirects, a second try, and failures as values.
+
+Credentials go to the origin they were meant for and nowhere else; redirects are followed hop by hop
+by this module, so that each target is looked at first (``proxy.sites``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import random
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+
+import httpx
+
+from reference_registry.profiles import Profile
+from reference_registry.proxy.challenge import parse_challenges
+from reference_registry.proxy.failures import (
+    Refusal,
+    UpstreamBroken,
+    UpstreamFailure,
+    UpstreamRefused,
+    UpstreamTimedOut,
+    UpstreamUnreachable,
+)
+from reference_registry.proxy.sites import (
+    address_is_forbidden,
+    is_loopback,
+    parse_target,
+    same_origin,
+    target_problem,
+)
+from reference_registry.proxy.upstream_auth import AuthSession
+
+__all__ = ["UpstreamHttp", "body_chunks", "read_body"]
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MAX_REDIRECTS = 5
+_ERROR_BODY = 64 * 1024
+_TIMEOUTS = httpx.Timeout(60.0, connect=10.0)
+_TIMEOUTS_OF_GO = httpx.Timeout(None, connect=30.0)
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=30.0)
+
+# Go never asks a web proxy for the machine itself, whatever HTTP_PROXY says.
+_DIRECT: dict[str, None] = {
+    "all://localhost": None,
+    "all://127.0.0.1": None,
+    "all://[::1]": None,
+}
+
+Resolve = Callable[[str], Awaitable[list[str]]]
+"""The addresses of a host name."""
+
+
+class UpstreamHttp:
+    """An HTTP client for one upstream and the hosts that it refers us to.
+
+    *base* is the origin that credentials are for. *transport* and *resolve* are replaced in tests;
+    *pause* is what lies between a request without an answer and its repetition.
+    """
+
+    def __init__(
+        self,
+        base: httpx.URL,
+        profile: Profile,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        resolve: Resolve | None = None,
+        pause: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._base = base
+        self._profile = profile
+        self._client = httpx.AsyncClient(
+            transport=transport,
+            mounts=_DIRECT if transport is None else None,
+            timeout=_TIMEOUTS if profile.upstream_timeouts else _TIMEOUTS_OF_GO,
+            limits=_LIMITS,
+            follow_redirects=False,
+        )
+        self._resolve = resolve or (_addresses_of if transport is None else None)
+        self._pause = pause or _short_pause
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def send(
+        self,
+        method: str,
+        url: httpx.URL,
+        *,
+        headers: Mapping[str, str] | None = None,
+        session: AuthSession | None = None,
+    ) -> httpx.Response:
+        """The open answer, with a status of 2xx, that the caller has to close.
+
+        Raises :class:`UpstreamFailure`. Where upstream challenges a request that the profile sent
+        on trial, it is sent once more with what the challenge asks for.
+        """
+        authorization = await session.authorization() if session is not None else None
+        response = await self._follow(method, url, headers or {}, authorization)
+        if response.status_code == 401 and session is not None and self._answers(response):
+            challenges = parse_challenges(response.headers.get_list("www-authenticate"))
+            try:
+                better = await session.refused(authorization, challenges)
+            except BaseException:
+                await response.aclose()
+                raise
+            if better is not None:
+                await _discard(response)
+                response = await self._follow(method, url, headers or {}, better)
+        if not response.is_success:
+            raise await _refused(method, response)
+        return response
+
+    def _answers(self, refusal: httpx.Response) -> bool:
+        """Whether the challenge of *refusal* is ours to answer."""
+        return not self._profile.pings_anonymous_upstream_every_time and same_origin(
+            refusal.url, self._base
+        )
+
+    async def fetch(self, url: httpx.URL, authorization: str | None, *, limit: int) -> bytes:
+        """The body of a GET of any *url* that upstream named, at most *limit* bytes of it."""
+        await self._check_target("GET", url)
+        response = await self._follow("GET", url, {}, authorization)
+        if not response.is_success:
+            raise await _refused("GET", response)
+        return await read_body(response, limit)
+
+    async def ping(self, url: httpx.URL) -> httpx.Response:
+        """The answer to an unauthenticated GET, whatever its status, read and closed."""
+        response = await self._follow("GET", url, {}, None)
+        await _discard(response)
+        return response
+
+    # -- one exchange after another ---------------------------------------------------------------
+    async def _follow(
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], authorization: str | None
+    ) -> httpx.Response:
+        """The first answer that is no redirect. *authorization* is for the origin of *url* only."""
+        first = url
+        for _ in range(_MAX_REDIRECTS + 1):
+            sent = {"User-Agent": self._profile.upstream_user_agent, **headers}
+            if authorization is not None and same_origin(first, url):
+                sent["Authorization"] = authorization
+            response = await self._exchange(method, url, sent)
+            if response.status_code not in _REDIRECTS:
+                return response
+            location = response.headers.get("location", "")
+            await _discard(response)
+            target = parse_target(location, url)
+            if target is None:
+                raise UpstreamBroken(f"{_name(method, url)}: redirected to {location[:200]!r}")
+            await self._check_target(method, target)
+            url = target
+        raise UpstreamBroken(f"{_name(method, first)}: more than {_MAX_REDIRECTS} redirects")
+
+    async def _exchange(
+        self, method: str, url: httpx.URL, headers: Mapping[str, str]
+    ) -> httpx.Response:
+        try:
+            return await self._exchange_once(method, url, headers)
+        except UpstreamTimedOut:
+            raise
+        except UpstreamUnreachable:
+            if not self._profile.retries_upstream:
+                raise
+        await self._pause()
+        return await self._exchange_once(method, url, headers)
+
+    async def _exchange_once(
+        self, method: str, url: httpx.URL, headers: Mapping[str, str]
+    ) -> httpx.Response:
+        # Made by hand and not by the client, so that no cookie that upstream set is ever sent.
+        extensions = {"timeout": self._client.timeout.as_dict()}
+        request = httpx.Request(method, url, headers=headers, extensions=extensions)
+        try:
+            return await self._client.send(request, stream=True, auth=None)
+        except httpx.TimeoutException as error:
+            raise UpstreamTimedOut(method, _without_query(url), _cause(error, url)) from error
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise UpstreamUnreachable(method, _without_query(url), _cause(error, url)) from error
+
+    async def _check_target(self, method: str, target: httpx.URL) -> None:
+        if not self._profile.restricts_targets:
+            return
+        problem = target_problem(self._base, target)
+        if problem is None and self._resolve is not None and not same_origin(target, self._base):
+            problem = await self._problem_of_addresses(target, self._resolve)
+        if problem is not None:
+            raise UpstreamBroken(f"{_name(method, target)}: refused to go there: {problem}")
+
+    async def _problem_of_addresses(self, target: httpx.URL, resolve: Resolve) -> str | None:
+        """A public name that stands for a local address. (The connection resolves it again, so a
+        name server that changes its mind in between is not caught.)"""
+        if is_loopback(self._base.host):
+            return None
+        for text in await resolve(target.host):
+            if address_is_forbidden(ipaddress.ip_address(text.partition("%")[0])):
+                return f"{target.host} is local"
+        return None
+
+
+# -- bodies ----------------------------------------------------------------------------------------
+async def body_chunks(
+    response: httpx.Response, *, decoded: bool = False
+) -> AsyncGenerator[bytes, None]:
+    """The body as it arrives, as it was sent or *decoded*; the response is closed afterwards.
+
+    Raises :class:`UpstreamBroken` where it ends early or cannot be decoded, and
+    :class:`UpstreamTimedOut` where it stands still.
+    """
+    method, url = response.request.method, response.request.url
+    chunks = response.aiter_bytes() if decoded else response.aiter_raw()
+    try:
+        async for chunk in chunks:
+            yield chunk
+    except httpx.TimeoutException as error:
+        raise UpstreamTimedOut(method, _without_query(url), _cause(error, url)) from error
+    except httpx.HTTPError as error:
+        raise UpstreamBroken(f"{_name(method, url)}: {_cause(error, url)}") from error
+    finally:
+        await response.aclose()
+
+
+async def read_body(response: httpx.Response, limit: int) -> bytes:
+    """The whole decoded body; :class:`UpstreamBroken` where it is larger than *limit* bytes."""
+    content = bytearray()
+    async with aclosing(body_chunks(response, decoded=True)) as chunks:
+        async for chunk in chunks:
+            content += chunk
+            if len(content) > limit:
+                name = _name(response.request.method, response.request.url)
+                raise UpstreamBroken(f"{name}: the body is larger than {limit} bytes")
+    return bytes(content)
+
+
+async def _refused(method: str, response: httpx.Response) -> UpstreamRefused:
+    body = await _discard(response)
+    return UpstreamRefused(
+        _name(method, response.request.url),
+        Refusal(
+            response.status_code,
+            response.reason_phrase,
+            body,
+            response.headers.get("retry-after"),
+            parse_challenges(response.headers.get_list("www-authenticate")),
+        ),
+    )
+
+
+async def _discard(response: httpx.Response) -> bytes:
+    """Close, after reading a little, since only a connection read to the end is used again."""
+    content = bytearray()
+    try:
+        async with aclosing(body_chunks(response, decoded=True)) as chunks:
+            async for chunk in chunks:
+                content += chunk
+                if len(content) > _ERROR_BODY:
+                    break
+    except UpstreamFailure:
+        return bytes(content)
+    return bytes(content[:_ERROR_BODY])
+
+
+# -- words -----------------------------------------------------------------------------------------
+def _without_query(url: httpx.URL) -> str:
+    return str(url.copy_with(query=None, userinfo=b""))
+
+
+def _name(method: str, url: httpx.URL) -> str:
+    return f"{method} {_without_query(url)}"
+
+
+def _cause(error: Exception, url: httpx.URL) -> str:
+    """The reason of a failed exchange, in Go's words where a user will have seen them before."""
+    address = f"{url.host}:{url.port or (443 if url.scheme == 'https' else 80)}"
+    if isinstance(error, httpx.ConnectTimeout):
+        return f"dial tcp {address}: i/o timeout"
+    if isinstance(error, httpx.TimeoutException):
+        return "timeout awaiting response"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED:
+            return f"dial tcp {address}: connect: connection refused"
+        if isinstance(cause, OSError) and cause.errno == errno.ECONNRESET:
+            return f"read tcp {address}: connection reset by peer"
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, httpx.ConnectError) and not str(error).strip("."):
+        return f"dial tcp {address}"
+    return str(error) or type(error).__name__
+
+
+async def _addresses_of(host: str) -> list[str]:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return []  # The connection will fail by itself, and say why.
+    return [str(address[0]) for *_, address in found]
+
+
+async def _short_pause() -> None:
+    # Spread out, so that requests that failed together do not come back together.
+    await asyncio.sleep(random.uniform(0.05, 0.25))  # noqa: S311 - nothing secret about it
