@@ -125,7 +125,9 @@ class BinaryRegistry(RunningRegistry):
         )
         self._started_at = time.time()
         self._process = Process(
-            [self._target.path, "serve", self.config_path], directory=self.workdir
+            [self._target.path, "serve", self.config_path],
+            environment=clean_environment(self.settings.environment),
+            directory=self.workdir,
         )
         if not told:
             return f"http://127.0.0.1:{port}" if _opens(port, self._process) else None
@@ -184,7 +186,7 @@ class BinaryRegistry(RunningRegistry):
         flags = ["--dry-run"] * dry_run + ["--delete-untagged"] * delete_untagged
         run = subprocess.run(
             [self._target.path, "garbage-collect", *flags, self.config_path],
-            env=clean_environment(),
+            env=clean_environment(self.settings.environment),
             cwd=self.workdir,
             capture_output=True,
             text=True,

@@ -57,6 +57,8 @@ class Settings:
     """``catalog.maxentries``."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Merged over all of the above, deeply; a None removes the key."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """``REGISTRY_*`` variables, which go over the file; the test process's own do not reach it."""
 
     def secrets(self) -> tuple[str, ...]:
         """The texts that must not be shown to anyone."""

@@ -80,6 +80,16 @@ def test_a_restart_keeps_the_storage_and_changes_the_settings(
     assert registry.get(LAYER, auth=("user", "password")).body == IMAGE.layers[0].content
 
 
+def test_variables_go_over_the_file(
+    any_target: Target, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGISTRY_STORAGE_MAINTENANCE_READONLY", "{enabled: true}")
+    registry = launch(any_target)
+    assert registry.post("/v2/team/app/blobs/uploads/").status == 202
+    registry.restart(environment={"REGISTRY_STORAGE_MAINTENANCE_READONLY": "{enabled: true}"})
+    assert registry.post("/v2/team/app/blobs/uploads/").status == 405
+
+
 def test_stopped_it_refuses_and_starts_again(any_target: Target, launch: Launch) -> None:
     registry = launch(any_target)
     registry.stop()
