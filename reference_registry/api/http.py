@@ -21,8 +21,12 @@ __all__ = [
     "Request",
     "Response",
     "StreamBody",
+    "file_chunks",
     "json_bytes",
+    "read_body",
 ]
+
+_CHUNK = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -118,3 +122,37 @@ class Response:
 def json_bytes(document: Any) -> bytes:
     """*document* as Go's ``json.Encoder`` writes it: no spaces, one newline at the end."""
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
+async def read_body(body: Body, limit: int) -> bytes:
+    """All bytes of *body*; ``ValueError`` where there are more than *limit*."""
+    content = bytearray()
+    async for chunk in _chunks(body):
+        content += chunk
+        if len(content) > limit:
+            raise ValueError(f"more than {limit} bytes")
+    return bytes(content)
+
+
+async def _chunks(body: Body) -> AsyncIterator[bytes]:
+    if isinstance(body, BytesBody):
+        yield body.content
+    elif isinstance(body, StreamBody):
+        async for chunk in body.chunks:
+            yield chunk
+    else:
+        async for chunk in file_chunks(body):
+            yield chunk
+
+
+async def file_chunks(body: FileBody) -> AsyncIterator[bytes]:
+    """The bytes of *body*, piece by piece; ``EOFError`` where the file ends too early."""
+    left = body.length
+    with body.path.open("rb") as file:
+        file.seek(body.start)
+        while left > 0:
+            chunk = file.read(min(left, _CHUNK))
+            if not chunk:
+                raise EOFError(f"{body.path} ends {left} bytes too early")
+            left -= len(chunk)
+            yield chunk

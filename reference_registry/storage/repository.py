@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from reference_registry.api.details import (
+    detail,
     unknown_repository,
     unknown_revision,
     unknown_tag,
@@ -22,6 +23,7 @@ from reference_registry.api.errors import (
     DIGEST_INVALID,
     MANIFEST_UNKNOWN,
     RANGE_INVALID,
+    UNKNOWN,
 )
 from reference_registry.api.http import Request, Response, StreamBody
 from reference_registry.api.pagination import tag_page
@@ -194,9 +196,11 @@ class LocalRepository:
 
     async def manifest(self, digest: Digest, *, tag: str | None = None) -> Manifest:
         manifest = self.manifest_or_none(digest)
-        if manifest is None:
-            raise unknown_revision(self._profile, self.name, digest)
-        return manifest
+        if manifest is not None:
+            return manifest
+        if self._profile.finds_manifests_among_layers and self.has_blob(digest):
+            raise UNKNOWN(detail(self._profile, "not a manifest"))
+        raise unknown_revision(self._profile, self.name, digest)
 
     async def serve_blob(self, digest: Digest, request: Request) -> Response:
         descriptor = self.stat_blob(digest)
@@ -246,7 +250,7 @@ class LocalRepository:
     async def delete_manifest(self, digest: Digest) -> None:
         self._require_delete()
         if not self.unlink_manifest(digest):
-            raise unknown_revision(self._profile, self.name, digest)
+            raise MANIFEST_UNKNOWN()
         for tag in self.tags_pointing_at(digest):
             self.unlink_tag(tag)
 
@@ -261,7 +265,7 @@ class LocalRepository:
     async def delete_blob(self, digest: Digest) -> None:
         self._require_delete()
         if not self.unlink_blob(digest):
-            raise BLOB_UNKNOWN(digest)
+            raise BLOB_UNKNOWN()
 
     async def mount_blob(self, digest: Digest, source: str | None) -> bool:
         if source is None:
@@ -300,7 +304,10 @@ class LocalRepository:
         try:
             return await asyncio.to_thread(self.commit_blob, writer, digest)
         except DigestMismatch as mismatch:
-            raise DIGEST_INVALID(str(mismatch)) from None
+            if not self._profile.keeps_upload_on_mismatch:
+                writer.discard()
+            struct = {"Digest": mismatch.expected, "Reason": {}}
+            raise DIGEST_INVALID(detail(self._profile, str(mismatch), struct)) from None
         finally:
             writer.close()
 

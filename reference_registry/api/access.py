@@ -1,0 +1,32 @@
+"""What a request needs permission for (distribution's ``appendAccessRecords``)."""
+
+from __future__ import annotations
+
+from reference_registry.api.hooks import Access
+from reference_registry.api.http import Request
+from reference_registry.api.routing import Route
+
+__all__ = ["access_needed"]
+
+_ACTIONS = {
+    "GET": ("pull",),
+    "HEAD": ("pull",),
+    "POST": ("pull", "push"),
+    "PUT": ("pull", "push"),
+    "PATCH": ("pull", "push"),
+    "DELETE": ("delete",),
+}
+
+
+def access_needed(request: Request, route: Route) -> list[Access]:
+    """Empty for ``/v2/``, where being known is enough."""
+    if route.resource == "catalog":
+        return [Access("registry", "catalog", "*")]
+    name = route.parameters.get("name")
+    if name is None:
+        return []
+    access = [Access("repository", name, action) for action in _ACTIONS.get(request.method, ())]
+    source = request.query("from")
+    if source:
+        access.append(Access("repository", source, "pull"))
+    return access

@@ -1,0 +1,196 @@
+"""``/v2/<name>/manifests/<reference>``."""
+
+from __future__ import annotations
+
+from reference_registry.api.context import Context, Resource, parsed_digest
+from reference_registry.api.details import detail
+from reference_registry.api.errors import (
+    DIGEST_INVALID,
+    MANIFEST_INVALID,
+    MANIFEST_UNKNOWN,
+    TAG_INVALID,
+    UNKNOWN,
+    RegistryError,
+)
+from reference_registry.api.http import BytesBody, Request, Response
+from reference_registry.api.negotiation import (
+    Treatment,
+    accepted_types,
+    default_platform,
+    treatment,
+)
+from reference_registry.api.old_clients import image_as_schema1
+from reference_registry.api.ranges import etag_matches
+from reference_registry.digest import Digest, algorithm_of, digest_of
+from reference_registry.manifest import (
+    DOCKER_MANIFEST,
+    SCHEMA1,
+    SCHEMA1_SIGNED,
+    ManifestInvalid,
+    ParsedManifest,
+    parse_manifest,
+)
+from reference_registry.names import is_tag
+from reference_registry.repository import Manifest
+from reference_registry.storage import layout
+
+__all__ = ["MANIFEST", "MAX_MANIFEST_SIZE"]
+
+MAX_MANIFEST_SIZE = 4 << 20
+"""Bytes. OCI distribution-spec, "Pushing Manifests", has registries take at least as much."""
+
+_MAX_TAGS = 100
+"""Of one push by digest; the specification asks for at least 10."""
+
+
+async def _serve(context: Context) -> Response:
+    """OCI distribution-spec, "Pulling manifests"."""
+    profile, repository = context.profile, context.repository
+    tag, digest = _reference(context)
+    if digest is None:
+        digest = await repository.resolve(tag)
+    condition = context.request.header("if-none-match")
+    # Releases compare before they look whether the manifest exists, and know no lists and no `*`.
+    if profile.not_modified_before_existence and condition in {digest, f'"{digest}"'}:
+        return Response(304)
+    manifest = await repository.manifest(digest, tag=tag or None)
+    manifest = await _negotiated(context, manifest, tag)
+    headers = (
+        ("Docker-Content-Digest", manifest.digest),
+        ("Etag", f'"{manifest.digest}"'),
+        *manifest.headers,
+    )
+    if (
+        not profile.not_modified_before_existence
+        and condition is not None
+        and (condition == manifest.digest or etag_matches(condition, f'"{manifest.digest}"'))
+    ):
+        return Response(304, headers)
+    return Response(
+        200, (("Content-Type", manifest.media_type), *headers), BytesBody(manifest.content)
+    )
+
+
+async def _negotiated(context: Context, manifest: Manifest, tag: str) -> Manifest:
+    """*manifest*, or what the profile gives a client that does not accept its type."""
+    accepted = accepted_types(context.request.headers.get("accept", ()))
+    match treatment(manifest.media_type, accepted, by_tag=bool(tag), profile=context.profile):
+        case Treatment.SERVE:
+            return manifest
+        case Treatment.HIDE_OCI_MANIFEST:
+            raise MANIFEST_UNKNOWN(
+                message="OCI manifest found, but accept header does not support OCI manifests"
+            )
+        case Treatment.HIDE_OCI_INDEX:
+            raise MANIFEST_UNKNOWN(
+                message="OCI index found, but accept header does not support OCI indexes"
+            )
+        case Treatment.CONVERT_TO_SCHEMA1:
+            return await image_as_schema1(context, manifest, tag)
+        case Treatment.PICK_PLATFORM:
+            return await _platform_child(context, manifest, accepted, tag)
+
+
+async def _platform_child(
+    context: Context, manifest: Manifest, accepted: frozenset[str], tag: str
+) -> Manifest:
+    child = default_platform(parse_manifest(manifest.content).children)
+    if child is None:
+        raise MANIFEST_UNKNOWN()
+    found = await context.repository.manifest(child.digest)
+    if found.media_type != DOCKER_MANIFEST or DOCKER_MANIFEST in accepted:
+        return found
+    if context.profile.converts_to_schema1:
+        return await image_as_schema1(context, found, tag)
+    raise MANIFEST_INVALID(message="Schema 2 manifest not supported by client")
+
+
+async def _put(context: Context) -> Response:
+    """OCI distribution-spec, "Pushing Manifests"."""
+    profile = context.profile
+    content = await _body(context)
+    parsed = _parsed(context, content)
+    tag, digest = _reference(context)
+    if digest is None:
+        if not is_tag(tag):
+            raise TAG_INVALID(detail(profile, f"not a tag: {tag}"))
+        digest, tags = digest_of(content), [tag]
+    else:
+        algorithm = algorithm_of(digest) if profile.sha512 else "sha256"
+        if digest_of(content, algorithm) != digest:
+            raise DIGEST_INVALID()
+        tags = _tags_in_query(context.request) if profile.tags_by_query else []
+    subject = await context.repository.put_manifest(digest, parsed.media_type, content, tags)
+    headers = [context.location(f"manifests/{digest}"), ("Docker-Content-Digest", digest)]
+    if subject is not None and profile.referrers_api:
+        headers.append(("OCI-Subject", subject))
+    if tags and not tag:
+        headers.append(("OCI-Tag", ", ".join(tags)))
+    return Response(201, tuple(headers))
+
+
+async def _delete(context: Context) -> Response:
+    """OCI distribution-spec, "Deleting tags" and "Deleting Manifests"."""
+    tag, digest = _reference(context)
+    if digest is None:
+        await context.repository.delete_tag(tag)
+    else:
+        await context.repository.delete_manifest(digest)
+    return Response(202)
+
+
+def _reference(context: Context) -> tuple[str, Digest | None]:
+    """The tag in the path, or the digest and an empty tag."""
+    reference = context.parameters["reference"]
+    if ":" not in reference:
+        if is_tag(reference) or context.request.method == "PUT":
+            return reference, None
+        raise MANIFEST_UNKNOWN(f"not a tag: {reference}")
+    try:
+        return "", parsed_digest(reference, context.profile)
+    except RegistryError:
+        if context.profile.names_what_is_invalid:
+            raise
+        # Distribution takes it for a tag, and its storage driver refuses the path.
+        path = layout.tag_current_link(context.parameters["name"], reference)
+        struct = {"Path": path, "DriverName": context.config.storage.driver}
+        text = f"{context.config.storage.driver}: invalid path: {path}"
+        raise UNKNOWN(detail(context.profile, text, struct)) from None
+
+
+async def _body(context: Context) -> bytes:
+    content = bytearray()
+    async for chunk in context.request.body:
+        content += chunk
+        if len(content) > MAX_MANIFEST_SIZE:
+            error = MANIFEST_INVALID("http: request body too large")
+            raise RegistryError(context.profile.oversized_manifest_status, error.entries)
+    return bytes(content)
+
+
+def _parsed(context: Context, content: bytes) -> ParsedManifest:
+    profile = context.profile
+    stated = (context.request.header("content-type") or "").partition(";")[0].strip()
+    try:
+        if not stated and not profile.accepts_untyped_manifest:
+            raise ManifestInvalid("no Content-Type")
+        parsed = parse_manifest(content, stated or None)
+        if parsed.media_type in {SCHEMA1, SCHEMA1_SIGNED} and not profile.accepts_schema1:
+            raise ManifestInvalid("schema 1 is not accepted")
+    except ManifestInvalid as invalid:
+        raise MANIFEST_INVALID(detail(profile, str(invalid))) from None
+    return parsed
+
+
+def _tags_in_query(request: Request) -> list[str]:
+    """The ``tag`` parameters of a push by digest; TAG_INVALID where one is no tag."""
+    tags = list(dict.fromkeys(request.queries("tag")))
+    if len(tags) > _MAX_TAGS:
+        raise RegistryError(414, TAG_INVALID(f"more than {_MAX_TAGS} tags").entries)
+    for tag in tags:
+        if not is_tag(tag):
+            raise TAG_INVALID(f"not a tag: {tag}")
+    return tags
+
+
+MANIFEST = Resource(reads={"GET": _serve, "HEAD": _serve}, writes={"PUT": _put, "DELETE": _delete})

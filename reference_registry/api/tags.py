@@ -1,0 +1,47 @@
+"""``/v2/<name>/tags/list``."""
+
+from __future__ import annotations
+
+from reference_registry.api.context import Context, Resource, json_response
+from reference_registry.api.errors import PAGINATION_NUMBER_INVALID
+from reference_registry.api.http import Response
+from reference_registry.api.pagination import next_link
+from reference_registry.api.urls import prefixed
+
+__all__ = ["TAGS"]
+
+
+async def _list(context: Context) -> Response:
+    """OCI distribution-spec, "Listing Tags"."""
+    profile = context.profile
+    n = _page_size(context)
+    page = await context.repository.tags(n=n, last=context.request.query("last"))
+    names = None if page.tags is None else list(page.tags)
+    document = {"name": context.parameters["name"], "tags": names}
+    if page.next is None:
+        return json_response(document, profile)
+    path = prefixed(context.request.path, context.config.http)
+    return json_response(document, profile, 200, next_link(path, n, page.next))
+
+
+def _page_size(context: Context) -> int | None:
+    """``n``; None where it is absent or not looked at. PAGINATION_NUMBER_INVALID for less than 0
+    and for text."""
+    text = context.request.query("n")
+    profile = context.profile
+    if not text or not profile.paginates_tags:
+        return None
+    try:
+        n = int(text)
+    except ValueError:
+        n = None
+    if n is None or n < 0:
+        # 3.1 shows the number that it made of the text, which is 0 where it made none.
+        shown = (n or 0) if profile.page_size_detail == "number" else text
+        raise PAGINATION_NUMBER_INVALID({"n": shown})
+    if profile.limits_tags_page:
+        n = min(n, context.config.tags_maxtags)
+    return n
+
+
+TAGS = Resource(reads={"GET": _list}, writes={})

@@ -1,0 +1,237 @@
+"""The registry as an ASGI application: ``create_app`` makes one from a configuration.
+
+A request goes downhill: health gate, route, client authentication, the repository's name, then the
+handler of the resource (``api``), which asks a ``Repository`` (``storage`` or ``proxy``).
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import httpx
+
+from reference_registry.api.access import access_needed
+from reference_registry.api.context import Context, json_response
+from reference_registry.api.details import detail
+from reference_registry.api.errors import NAME_INVALID, UNAVAILABLE, UNKNOWN, RegistryError
+from reference_registry.api.hooks import (
+    AuthenticationBroken,
+    Authenticator,
+    Exchange,
+    HealthGate,
+    Observer,
+)
+from reference_registry.api.http import BytesBody, ClientGone, Request, Response
+from reference_registry.api.resources import RESOURCES, dispatch, plain_text
+from reference_registry.api.routing import Moved, Route, Router
+from reference_registry.api.upload_state import UploadStates
+from reference_registry.api.urls import prefixed
+from reference_registry.asgi import ASGIApp, Receive, ResponseSender, Scope, Send, read_request
+from reference_registry.clock import Clock, SystemClock
+from reference_registry.config import Config
+from reference_registry.names import MAX_NAME_LENGTH, is_repository_name
+from reference_registry.profiles import DEFAULT_PROFILE, Profile
+from reference_registry.registry import StandardRegistry
+from reference_registry.repository import Registry
+
+__all__ = ["Application", "create_app"]
+
+_log = logging.getLogger(__name__)
+
+_API_VERSION = ("Docker-Distribution-Api-Version", "registry/2.0")
+
+
+class Application:
+    """The API listener's ASGI application, with the registry behind it.
+
+    ``start`` and ``stop`` begin and end the registry's background work; a server that speaks ASGI
+    lifespan calls them by itself.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        profile: Profile,
+        clock: Clock,
+        registry: Registry,
+        *,
+        authenticator: Authenticator | None = None,
+        health: HealthGate | None = None,
+        observers: Sequence[Observer] = (),
+        debug: ASGIApp | None = None,
+    ) -> None:
+        self.config = config
+        self.profile = profile
+        self.registry = registry
+        self.debug = debug
+        self._clock = clock
+        self._authenticator = authenticator
+        self._health = health
+        self._observers = tuple(observers)
+        self._router = Router(profile)
+        self._states = _upload_states(config, profile)
+        self._prefix = config.http.prefix.rstrip("/")
+        self._extra_headers = tuple(
+            (name, value) for name, values in config.http.headers.items() for value in values
+        )
+
+    async def start(self) -> None:
+        await self.registry.start()
+
+    async def stop(self) -> None:
+        await self.registry.stop()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        if scope["type"] != "http":
+            raise ValueError(f"this application does not speak {scope['type']}")
+        started, began = self._clock.now(), time.perf_counter()
+        request, body = read_request(scope, receive)
+        local = self._without_prefix(request.path)
+        found = self._router.find(local) if local is not None else None
+        handler = found.resource if isinstance(found, Route) else None
+        for observer in self._observers:
+            observer.started(request, handler)
+        sender = ResponseSender(scope, receive, send)
+        status, complete = 499, False
+        try:
+            response = await self._answer(replace(request, path=local or request.path), found)
+            status = response.status
+            await sender.send(response)
+            complete = True
+        except ClientGone:
+            _log.debug("client left: %s %s", request.method, request.path)
+        finally:
+            exchange = Exchange(
+                request=request,
+                handler=handler,
+                status=status,
+                sent=sender.sent,
+                received=body.received,
+                started=started,
+                seconds=time.perf_counter() - began,
+                complete=complete,
+            )
+            for observer in self._observers:
+                observer.finished(exchange)
+
+    def _without_prefix(self, path: str) -> str | None:
+        """*path* below ``http.prefix``; None outside of it."""
+        return path.removeprefix(self._prefix) if path.startswith(f"{self._prefix}/") else None
+
+    async def _answer(self, request: Request, found: Route | Moved | None) -> Response:
+        failing = self._health.failing() if self._health is not None else {}
+        if failing:
+            error = UNAVAILABLE("health check failed: please see /debug/health")
+            return self._error_response(error)
+        if request.path == "/":
+            return Response(200, (("Cache-Control", "no-cache"),))
+        match found:
+            case None:
+                response = plain_text(404, "404 page not found\n")
+            case Moved():
+                response = self._moved(request, found)
+            case Route():
+                response = await self._dispatch(request, found)
+        return replace(response, headers=(_API_VERSION, *response.headers))
+
+    async def _dispatch(self, request: Request, route: Route) -> Response:
+        try:
+            if self._authenticator is not None:
+                access = access_needed(request, route)
+                user = await self._authenticator.authenticate(request, access)
+                request = replace(request, principal=user)
+            self._check_name(route)
+            context = Context(
+                request=request,
+                parameters=route.parameters,
+                registry=self.registry,
+                config=self.config,
+                profile=self.profile,
+                clock=self._clock,
+                states=self._states,
+            )
+            response = await dispatch(RESOURCES[route.resource], context)
+        except RegistryError as error:
+            response = self._error_response(error)
+        except AuthenticationBroken as broken:
+            _log.error("client authentication does not work: %s", broken)
+            response = Response(400)
+        except ClientGone:
+            raise
+        except Exception as error:
+            _log.exception("error in %s %s", request.method, request.path)
+            response = self._error_response(UNKNOWN(detail(self.profile, str(error))))
+        return replace(response, headers=(*response.headers, *self._extra_headers))
+
+    def _check_name(self, route: Route) -> None:
+        name = route.parameters.get("name")
+        if name is None or is_repository_name(name):
+            return
+        if self.profile.names_what_is_invalid:
+            raise NAME_INVALID(f"not a repository name: {name}")
+        # The grammar of distribution's routes is wider; its storage driver is not.
+        if len(name) > MAX_NAME_LENGTH or ":" in name:
+            text = f'repository name "{name}" is invalid'
+            raise UNKNOWN(detail(self.profile, text, {"Name": name, "Reason": {}}))
+
+    def _error_response(self, error: RegistryError) -> Response:
+        return json_response(error.body(), self.profile, error.status, *error.headers)
+
+    def _moved(self, request: Request, moved: Moved) -> Response:
+        """301; Go's router sends a body with it only where a slash was to be added or dropped."""
+        query = f"?{request.query_string}" if request.query_string else ""
+        target = f"{prefixed(moved.path, self.config.http)}{query}"
+        if moved.cleaned or request.method not in {"GET", "HEAD"}:
+            return Response(301, (("Location", target),))
+        content = f'<a href="{html.escape(target)}">Moved Permanently</a>.\n\n'
+        return Response(
+            301,
+            (("Content-Type", "text/html; charset=utf-8"), ("Location", target)),
+            BytesBody(content.encode()),
+        )
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """https://asgi.readthedocs.io/en/latest/specs/lifespan.html"""
+        await receive()
+        await self.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_app(
+    config: Config,
+    *,
+    profile: Profile = DEFAULT_PROFILE,
+    clock: Clock | None = None,
+    upstream: httpx.AsyncBaseTransport | None = None,
+) -> Application:
+    """The registry that *config* describes: a standard one, or a proxy where ``proxy`` is set.
+
+    *upstream* replaces the network between a proxy and its upstream. Nothing is read, written or
+    asked before :meth:`Application.start`.
+    """
+    clock = clock or SystemClock()
+    registry: Registry = StandardRegistry(config, profile, clock)
+    return Application(config, profile, clock, registry)
+
+
+def _upload_states(config: Config, profile: Profile) -> UploadStates:
+    if config.http.secret:
+        return UploadStates(config.http.secret)
+    if config.proxy is not None and profile.proxy_signs_with_empty_secret:
+        return UploadStates("")
+    _log.warning(
+        "http.secret is not set; a random one is used, so uploads that began on another registry "
+        "behind the same load balancer, or before a restart, cannot be told from forged ones"
+    )
+    return UploadStates(secrets.token_hex(32))

@@ -1,0 +1,168 @@
+"""Between ASGI messages and the plain requests and responses that handlers know.
+
+Blobs that lie in a file are handed to the server by ``http.response.pathsend`` where it offers
+that extension (https://asgi.readthedocs.io/en/latest/extensions.html#path-send), so that their
+bytes never enter Python.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import aclosing
+from typing import Any
+
+from reference_registry.api.http import (
+    Body,
+    BytesBody,
+    ClientGone,
+    FileBody,
+    Request,
+    Response,
+    file_chunks,
+)
+
+__all__ = ["ASGIApp", "Receive", "RequestBody", "ResponseSender", "Scope", "Send", "read_request"]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_PATHSEND = "http.response.pathsend"
+_WITHOUT_LENGTH = frozenset({204, 304})
+"""Statuses whose answers have no content, and so no length to tell (RFC 9110, 8.6)."""
+
+
+class RequestBody:
+    """The chunks of a request body; to be read once. ``received`` counts bytes."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._done = False
+        self.received = 0
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._done:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self._done = True
+                raise ClientGone
+            self._done = not message.get("more_body", False)
+            chunk: bytes = message.get("body", b"")
+            if chunk:
+                self.received += len(chunk)
+                return chunk
+        raise StopAsyncIteration
+
+
+def read_request(scope: Scope, receive: Receive) -> tuple[Request, RequestBody]:
+    """The request that *scope* describes; its path is as sent, percent-decoded."""
+    lines: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
+    for name, value in scope["headers"]:
+        lines[name.decode("latin-1").lower()] += (value.decode("latin-1"),)
+    body = RequestBody(receive)
+    client = scope.get("client")
+    request = Request(
+        method=scope["method"],
+        path=scope["path"],
+        query_string=scope["query_string"].decode("latin-1"),
+        headers=dict(lines),
+        scheme=scope.get("scheme", "http"),
+        body=body,
+        remote_address=f"{client[0]}:{client[1]}" if client else "",
+    )
+    return request, body
+
+
+class ResponseSender:
+    """Sends one response. ``sent`` counts the body bytes handed over so far."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._head_only = scope["method"] == "HEAD"
+        self._sends_paths = _PATHSEND in (scope.get("extensions") or {})
+        self._receive = receive
+        self._send = send
+        self.sent = 0
+
+    async def send(self, response: Response) -> None:
+        """Raises :class:`ClientGone` where the client leaves in mid-body, and whatever the body's
+        chunks raise: the server then cuts the connection."""
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": response.status,
+                "headers": [
+                    (name.encode("latin-1"), value.encode("latin-1"))
+                    for name, value in _with_length(response)
+                ],
+            }
+        )
+        body = response.body
+        if self._head_only or response.status in _WITHOUT_LENGTH:
+            await self._chunk(b"", more=False)
+        elif isinstance(body, BytesBody):
+            await self._chunk(body.content, more=False)
+        elif isinstance(body, FileBody) and body.whole and self._sends_paths:
+            await self._send({"type": _PATHSEND, "path": str(body.path)})
+            self.sent += body.length
+        else:
+            chunks = file_chunks(body) if isinstance(body, FileBody) else body.chunks
+            await self._unless_gone(self._pump(chunks))
+
+    async def _pump(self, chunks: AsyncIterator[bytes]) -> None:
+        # A generator must be closed here, and not when its garbage is collected.
+        if hasattr(chunks, "aclose"):
+            async with aclosing(chunks):
+                await self._pump_open(chunks)
+        else:
+            await self._pump_open(chunks)
+
+    async def _pump_open(self, chunks: AsyncIterator[bytes]) -> None:
+        async for chunk in chunks:
+            await self._chunk(chunk, more=True)
+        await self._chunk(b"", more=False)
+
+    async def _chunk(self, chunk: bytes, *, more: bool) -> None:
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
+        self.sent += len(chunk)
+
+    async def _unless_gone(self, work: Awaitable[None]) -> None:
+        """Do *work*, but stop when the client leaves: a server need not tell it at ``send``."""
+        working = asyncio.ensure_future(work)
+        leaving = asyncio.ensure_future(self._disconnection())
+        try:
+            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise ClientGone
+            working.result()
+        finally:
+            for task in (working, leaving):
+                task.cancel()
+            await asyncio.gather(working, leaving, return_exceptions=True)
+
+    async def _disconnection(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+def _with_length(response: Response) -> tuple[tuple[str, str], ...]:
+    """The headers, with a Content-Length where it is known and not given."""
+    length = _length(response.body)
+    if (
+        length is None
+        or response.status in _WITHOUT_LENGTH
+        or response.header("content-length") is not None
+    ):
+        return response.headers
+    return (*response.headers, ("Content-Length", str(length)))
+
+
+def _length(body: Body) -> int | None:
+    if isinstance(body, BytesBody):
+        return len(body.content)
+    return body.length if isinstance(body, FileBody) else None
