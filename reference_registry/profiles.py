@@ -233,8 +233,16 @@ class Profile:
     """A repository without ``_layers`` makes the whole run fail (3.0.0, 3.1.1)."""
     gc_keeps_children_of_tagged_index: bool = True
     """``--delete-untagged`` spares children of a tagged index (not 2.8, alpha.1)."""
-    gc_fails_without_tags: bool = False
-    """``--delete-untagged`` fails on a repository that never had a tag (2.8, alpha.1)."""
+    gc_without_tags: Literal["untagged", "fails", "skips"] = "untagged"
+    """What ``--delete-untagged`` makes of a repository that never had a tag: all of it is untagged;
+    the whole run fails (2.8, alpha.1); its manifests are neither in use nor deleted (3.0.0)."""
+    gc_keeps_referrers: bool = True
+    """``--delete-untagged`` spares what refers to a kept manifest by ``subject`` (no release)."""
+    gc_fails_on_unreadable_manifest: bool = False
+    """Content that is no manifest, linked as one, makes the whole run fail (all releases)."""
+    gc_reads_link_targets: bool = True
+    """A layer kept under another digest than it is referred to by stays (no release: they sweep
+    what was pushed as sha512)."""
     gc_removes_layer_links: bool = True
     """Layer links of swept blobs go too (3.0.0 and later)."""
     gc_lists_layer_links: bool = False
@@ -296,6 +304,9 @@ class Profile:
     3.0.0-alpha.1; from the start, also without a proxy, since 3.0.0."""
     counts_proxy_blobs_wrongly: bool = False
     """``/debug/vars``: blob misses and pulled bytes stay 0 and hits equal requests (2.8)."""
+    debug_listens_first: bool = True
+    """The debug listener is up before the registry is built, and so while upstream is asked (2.8,
+    ideal); or after (3.x)."""
     debug_vars_break_with_redis: bool = False
     """``/debug/vars`` is no JSON once redis is configured (3.0.0)."""
 
@@ -377,7 +388,10 @@ DISTRIBUTION_2_8 = Profile(
     repository_needs_tags=True,
     gc_enumerates="_layers",
     gc_keeps_children_of_tagged_index=False,
-    gc_fails_without_tags=True,
+    gc_without_tags="fails",
+    gc_keeps_referrers=False,
+    gc_fails_on_unreadable_manifest=True,
+    gc_reads_link_targets=False,
     gc_removes_layer_links=False,
     gc_fails_on_empty_storage=True,
     gc_quiet_flag=False,
@@ -434,6 +448,7 @@ DISTRIBUTION_3_0_ALPHA_1 = replace(
     has_blobdescriptorsize=True,
     old_tls=False,
     health_errors_name_cause=True,
+    debug_listens_first=False,
     cache_metrics="by-name",
     proxy_metrics="after-use",
     counts_proxy_blobs_wrongly=False,
@@ -449,7 +464,7 @@ DISTRIBUTION_3_0 = replace(
     saves_state_on_drain=True,
     gc_fails_without_layers=True,
     gc_keeps_children_of_tagged_index=True,
-    gc_fails_without_tags=False,
+    gc_without_tags="skips",
     gc_removes_layer_links=True,
     gc_lists_layer_links=True,
     gc_untagged_line="struct",
