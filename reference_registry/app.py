@@ -22,6 +22,7 @@ from reference_registry.api.errors import NAME_INVALID, UNAVAILABLE, UNKNOWN, Re
 from reference_registry.api.hooks import (
     AuthenticationBroken,
     Authenticator,
+    Background,
     Exchange,
     HealthGate,
     Observer,
@@ -32,9 +33,14 @@ from reference_registry.api.routing import Moved, Route, Router
 from reference_registry.api.upload_state import UploadStates
 from reference_registry.api.urls import prefixed
 from reference_registry.asgi import ASGIApp, Receive, ResponseSender, Scope, Send, read_request
+from reference_registry.auth import authenticator_for
 from reference_registry.clock import Clock, SystemClock
 from reference_registry.config import Config
 from reference_registry.names import MAX_NAME_LENGTH, is_repository_name
+from reference_registry.observability.counters import Counters
+from reference_registry.observability.debug import DebugApplication
+from reference_registry.observability.health import Health
+from reference_registry.observability.metrics import HttpMetrics
 from reference_registry.profiles import DEFAULT_PROFILE, Profile
 from reference_registry.registry import StandardRegistry
 from reference_registry.repository import Registry
@@ -64,6 +70,7 @@ class Application:
         health: HealthGate | None = None,
         observers: Sequence[Observer] = (),
         debug: ASGIApp | None = None,
+        background: Sequence[Background] = (),
     ) -> None:
         self.config = config
         self.profile = profile
@@ -73,6 +80,7 @@ class Application:
         self._authenticator = authenticator
         self._health = health
         self._observers = tuple(observers)
+        self._background = (*background, registry)
         self._router = Router(profile)
         self._states = _upload_states(config, profile)
         self._prefix = config.http.prefix.rstrip("/")
@@ -81,10 +89,12 @@ class Application:
         )
 
     async def start(self) -> None:
-        await self.registry.start()
+        for part in self._background:
+            await part.start()
 
     async def stop(self) -> None:
-        await self.registry.stop()
+        for part in reversed(self._background):
+            await part.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -214,15 +224,31 @@ def create_app(
     profile: Profile = DEFAULT_PROFILE,
     clock: Clock | None = None,
     upstream: httpx.AsyncBaseTransport | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Application:
     """The registry that *config* describes: a standard one, or a proxy where ``proxy`` is set.
 
-    *upstream* replaces the network between a proxy and its upstream. Nothing is read, written or
-    asked before :meth:`Application.start`.
+    *upstream* replaces the network between a proxy and its upstream; *observers* are told of every
+    request, beside the metrics. Nothing is read, written or asked before
+    :meth:`Application.start`.
     """
     clock = clock or SystemClock()
-    registry: Registry = StandardRegistry(config, profile, clock)
-    return Application(config, profile, clock, registry)
+    local = StandardRegistry(config, profile, clock)
+    registry: Registry = local
+    counters = Counters()
+    health = Health(config.health.checks, driver=local.storage.driver, profile=profile, clock=clock)
+    authenticator = authenticator_for(config.auth, profile)
+    return Application(
+        config,
+        profile,
+        clock,
+        registry,
+        authenticator=authenticator,
+        health=health,
+        observers=(HttpMetrics(counters), *observers),
+        debug=DebugApplication(config, profile=profile, health=health, counters=counters),
+        background=(health,) if authenticator is None else (authenticator, health),
+    )
 
 
 def _upload_states(config: Config, profile: Profile) -> UploadStates:

@@ -75,8 +75,16 @@ def read_request(scope: Scope, receive: Receive) -> tuple[Request, RequestBody]:
         scheme=scope.get("scheme", "http"),
         body=body,
         remote_address=f"{client[0]}:{client[1]}" if client else "",
+        target=_target(scope),
+        http_version=scope.get("http_version", "1.1"),
     )
     return request, body
+
+
+def _target(scope: Scope) -> str:
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    query: bytes = scope["query_string"]
+    return (path + b"?" + query if query else path).decode("latin-1")
 
 
 class ResponseSender:

@@ -14,6 +14,7 @@ __all__ = [
     "Access",
     "AuthenticationBroken",
     "Authenticator",
+    "Background",
     "Exchange",
     "HealthGate",
     "Observer",
@@ -39,6 +40,18 @@ class Access:
 class AuthenticationBroken(Exception):
     """The authenticator itself does not work, as with an unreadable htpasswd file. The client gets
     400 with an empty body, as from distribution."""
+
+
+class Background(Protocol):
+    """A part that must be started before the first request, and stopped after the last."""
+
+    async def start(self) -> None:
+        """Raises :class:`reference_registry.config_problem.CannotStart`."""
+        ...
+
+    async def stop(self) -> None:
+        """Also called for a part that was never started."""
+        ...
 
 
 class Authenticator(Protocol):

@@ -44,32 +44,34 @@ class HtpasswdAuthenticator:
         self._verified: OrderedDict[bytes, None] = OrderedDict()
         self._seen: Mapping[bytes, bytes] = {}
         self._turn = asyncio.Semaphore(_MOST_AT_ONCE)
-        self._prepare(config, profile)
+        self._provisions = profile.provisions_htpasswd
+        self._checks_at_start = profile.strict_config
 
-    def _prepare(self, config: HtpasswdConfig, profile: Profile) -> None:
+    async def start(self) -> None:
+        """Make the file where the profile does, or else look whether it can be used: a release
+        finds out with the first request."""
+        path = self._file.path
+        fix = f"make one with: pullproof-registry htpasswd -Bbn USER PASSWORD > {path}"
         try:
-            if profile.provisions_htpasswd and (password := provision(config.path)):
+            if self._provisions and (password := provision(path)):
                 fields = {"user": "docker", "password": password}
                 message = "htpasswd is missing, provisioning with default user"
                 _log.warning(message, extra={"fields": fields})
-            if profile.strict_config:
+            if self._checks_at_start:
                 self._file.entries()
+            return
         except FileNotFoundError:
-            raise CannotStart(
-                "auth.htpasswd.path",
-                f"there is no file {config.path}",
-                f"make one with: pullproof-registry htpasswd -Bbn USER PASSWORD > {config.path}",
-                released_exit_code=2,
-            ) from None
+            what = f"there is no file {path}"
         except IsADirectoryError:
-            what, fix = f"{config.path} is a directory", "name the file within it"
-            raise CannotStart("auth.htpasswd.path", what, fix, released_exit_code=2) from None
+            what, fix = f"{path} is a directory", "name the file within it"
         except HtpasswdSyntax as error:
-            fix = "write it with: pullproof-registry htpasswd -Bbn USER PASSWORD"
-            raise CannotStart("auth.htpasswd.path", str(error), fix) from None
+            what = f"{path}: {error}"
         except OSError as error:
-            what = f"{config.path} cannot be used: {error.strerror}"
-            raise CannotStart("auth.htpasswd.path", what, released_exit_code=2) from None
+            what, fix = f"{path}: {error.strerror}", "check its permissions"
+        raise CannotStart("auth.htpasswd.path", what, fix, released_exit_code=2)
+
+    async def stop(self) -> None:
+        self._verified.clear()
 
     async def authenticate(self, request: Request, access: Sequence[Access]) -> str | None:
         credentials = basic_credentials(request.header("authorization"))
