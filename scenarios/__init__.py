@@ -1,0 +1,1 @@
+"""The claims, one file per theme, and what known implementations do otherwise."""

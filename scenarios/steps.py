@@ -1,0 +1,62 @@
+"""Steps that scenarios of several themes take."""
+
+from __future__ import annotations
+
+import time
+
+from harness.clients.push import put_manifest, upload_blob
+from harness.content import Manifest
+from harness.scenario import Need
+from harness.targets.registry import RunningRegistry
+from harness.upstream import MockUpstream
+
+__all__ = ["OBSERVED", "asked", "push", "settle"]
+
+OBSERVED = frozenset({Need.CONFIG, Need.STORAGE})
+"""The needs of a scenario that configures a registry and reads its storage."""
+
+_QUIET = 0.12
+"""Seconds without a change after which a cache is at rest."""
+_QUIET_WHILE_UPLOADING = 0.5
+"""The same where an upload directory is there: a fill that the disk delays, or what one left."""
+
+
+def asked(upstream: MockUpstream, kind: str | None = None) -> list[str]:
+    """What *upstream* was asked, in order: for *kind*, or for all but ``/v2/`` and tokens."""
+    return [
+        entry.line
+        for entry in upstream.ledger.entries
+        if (entry.kind == kind if kind else entry.kind not in {"base", "token"})
+    ]
+
+
+def settle(cache: RunningRegistry, upstream: MockUpstream) -> None:
+    """Wait until nothing has been asked upstream and nothing has changed on disk for a moment.
+
+    For saying that something did *not* happen: a cache may write after it has answered, and nobody
+    announces that it will not.
+    """
+    calm_since, seen = time.monotonic(), None
+
+    def calm() -> bool:
+        nonlocal calm_since, seen
+        upstream.ledger.wait_idle()
+        now = (cache.disk.files(), len(upstream.ledger.entries))
+        if now != seen:
+            calm_since, seen = time.monotonic(), now
+        uploading = any("/_uploads/" in path for path in cache.disk.files())
+        wanted = _QUIET_WHILE_UPLOADING if uploading else _QUIET
+        return time.monotonic() - calm_since > wanted
+
+    if not cache.eventually(calm):
+        raise TimeoutError("the cache did not come to rest")
+
+
+def push(registry: RunningRegistry, repository: str, manifest: Manifest, *tags: str) -> None:
+    """Push *manifest*, with its blobs and children, and point *tags* at it."""
+    for child in manifest.children:
+        push(registry, repository, child)
+    for blob in manifest.blobs:
+        upload_blob(registry.client, repository, blob)
+    for reference in tags or (manifest.digest,):
+        put_manifest(registry.client, repository, reference, manifest)

@@ -1,0 +1,997 @@
+"""A registry without an upstream: what is pushed to it comes back, and every answer has the form
+that clients rely on."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+import pytest
+
+from harness.client import Answer
+from harness.clients.containerd_pull import ACCEPT, containerd_pull
+from harness.clients.docker_push import docker_push
+from harness.clients.skopeo_push import skopeo_push
+from harness.content import Blob, Content, Manifest, an_artifact, an_image, an_index
+from harness.expectation import Expectations, any_of, matching
+from harness.lab import TargetUnderTest
+from harness.scenario import INFO, MUST, SHOULD, scenario
+from harness.targets.registry import RunningRegistry
+from reference_registry.digest import Digest, digest_of
+from scenarios.steps import OBSERVED, push
+
+ERRORS = "OCI distribution-spec: Error Codes"
+TAGS = "OCI distribution-spec: Listing Tags"
+CATALOG = "distribution docs: HTTP API V2, Listing Repositories"
+CHUNKS = "OCI distribution-spec: Pushing a blob in chunks"
+PUT_MANIFEST = "OCI distribution-spec: Pushing Manifests"
+BLOBS = "OCI distribution-spec: Pulling blobs"
+MEASURED = "measured on 2.8.2 to 3.1.1"
+
+APP = "/v2/team/app"
+UPLOADS = f"{APP}/blobs/uploads/"
+
+
+# -- round trips -------------------------------------------------------------------------------
+@scenario(
+    "standard.round-trip",
+    "What a client pushes comes back byte for byte",
+    level=MUST,
+    refs=("OCI distribution-spec: Push", "OCI distribution-spec: Pull"),
+    needs=OBSERVED,
+)
+@pytest.mark.parametrize(
+    ("client", "oci"),
+    [("docker", False), ("skopeo", True)],
+    ids=["docker-schema2", "skopeo-oci"],
+)
+def test_round_trip(client: str, oci: bool, target: TargetUnderTest, expect: Expectations) -> None:
+    """The registry before the cache is configured: if this fails, nothing else matters."""
+    registry = target.standard()
+    image = an_image(oci=oci)
+    pushes = {"docker": docker_push, "skopeo": skopeo_push}
+
+    pushed = pushes[client](registry.client, "team/app", "v1", image)
+    pull = containerd_pull(registry.client, "team/app", "v1")
+
+    blobs = {blob.digest for blob in image.blobs}
+    expect.client("the push was refused", pushed.refused_step, None)
+    expect.client("blobs uploaded", set(pushed.uploaded), blobs)
+    expect.client("the pull is complete", pull.complete, True)
+    expect.client("digest", pull.digest, image.digest)
+    expect.disk("tags", registry.disk.tags("team/app"), {"v1": image.digest})
+    expect.disk("revisions", registry.disk.revisions("team/app"), {image.digest})
+    expect.disk("layer links", registry.disk.layer_links("team/app"), blobs)
+    expect.disk("blobs", registry.disk.blobs(), {image.digest, *blobs})
+    expect.disk("unfinished uploads", len(registry.disk.uploads("team/app")), 0)
+
+
+@scenario(
+    "standard.pushed-twice",
+    "A second push of the same image uploads nothing",
+    level=MUST,
+    refs=("OCI distribution-spec: Checking if content exists in the registry",),
+    needs=OBSERVED,
+)
+def test_pushed_twice(target: TargetUnderTest, expect: Expectations) -> None:
+    """ "Layer already exists": what makes pushing a new tag of an old image cheap."""
+    registry = target.standard()
+    image = an_image()
+    docker_push(registry.client, "team/app", "v1", image)
+    before = registry.disk.blobs()
+
+    again = docker_push(registry.client, "team/app", "v2", image)
+
+    expect.client("blobs uploaded", again.uploaded, [])
+    expect.client("the push was refused", again.refused_step, None)
+    expect.disk("new blobs", registry.disk.blobs() - before, set())
+    tags = {"v1": image.digest, "v2": image.digest}
+    expect.disk("tags", registry.disk.tags("team/app"), tags)
+
+
+@scenario(
+    "standard.layout",
+    "The storage tree is distribution's, file by file",
+    level=INFO,
+    refs=("distribution registry/storage/paths.go", MEASURED),
+    needs=OBSERVED,
+)
+def test_layout(target: TargetUnderTest, expect: Expectations) -> None:
+    """Backup scripts, disk usage reports and the move to another release all count on it."""
+    registry = target.standard()
+    image = an_image(layers=1)
+
+    push(registry, "team/app", image, "v1")
+
+    repository = "docker/registry/v2/repositories/team/app"
+    links = [
+        *(f"_layers/{_slashed(blob)}/link" for blob in image.blobs),
+        f"_manifests/revisions/{_slashed(image)}/link",
+        "_manifests/tags/v1/current/link",
+        f"_manifests/tags/v1/index/{_slashed(image)}/link",
+    ]
+    data = [
+        f"docker/registry/v2/blobs/sha256/{c.digest[7:9]}/{c.digest[7:]}/data"
+        for c in (image, *image.blobs)
+    ]
+    files = {*data, *(f"{repository}/{link}" for link in links)}
+    expect.disk("files", set(registry.disk.files()), files)
+    current = (registry.root / repository / "_manifests/tags/v1/current/link").read_bytes()
+    expect.disk("content of a link", current, image.digest.encode())
+
+
+@scenario(
+    "standard.multi-platform",
+    "An index and the images that it lists come back, each under its digest",
+    level=MUST,
+    refs=(PUT_MANIFEST, "OCI image-spec: Image Index"),
+    needs=OBSERVED,
+)
+@pytest.mark.parametrize("oci", [True, False], ids=["oci-index", "docker-list"])
+def test_multi_platform(oci: bool, target: TargetUnderTest, expect: Expectations) -> None:
+    """Platform images have no tag of their own: only the index keeps them."""
+    registry = target.standard()
+    index = an_index(oci=oci)
+
+    push(registry, "team/app", index, "v1")
+
+    for platform in ("linux/amd64", "linux/arm64"):
+        pull = containerd_pull(registry.client, "team/app", "v1", platform=platform)
+        expect.client(f"{platform} is complete", pull.complete, True)
+    tag = registry.get(f"{APP}/manifests/v1", headers=ACCEPT)
+    expect.client("media type", tag.headers.get("Content-Type"), index.media_type)
+    expect.client("digest", tag.digest, index.digest)
+    revisions = {index.digest, *(child.digest for child in index.children)}
+    expect.disk("revisions", registry.disk.revisions("team/app"), revisions)
+    expect.disk("tags", registry.disk.tags("team/app"), {"v1": index.digest})
+
+
+@scenario(
+    "standard.tag-moves",
+    "Pushing to an existing tag moves it; the old image stays under its digest",
+    level=MUST,
+    refs=(PUT_MANIFEST,),
+    needs=OBSERVED,
+)
+def test_tag_moves(target: TargetUnderTest, expect: Expectations) -> None:
+    """What a roll-back to a digest relies on, and what fills the disk with untagged images."""
+    registry = target.standard()
+    old, new = an_image("old"), an_image("new")
+    push(registry, "team/app", old, "latest")
+
+    push(registry, "team/app", new, "latest")
+
+    by_tag = registry.get(f"{APP}/manifests/latest", headers=ACCEPT)
+    by_digest = registry.get(f"{APP}/manifests/{old.digest}", headers=ACCEPT)
+    expect.client("digest of the tag", by_tag.digest, new.digest)
+    expect.client("the old image is there", by_digest.body == old.content, True)
+    expect.disk("tags", registry.disk.tags("team/app"), {"latest": new.digest})
+    history = registry.disk.tag_history("team/app", "latest")
+    expect.disk("history of the tag", history, {old.digest, new.digest})
+
+
+# -- blob uploads ------------------------------------------------------------------------------
+@scenario(
+    "standard.chunked-upload",
+    "A blob can be uploaded in parts, and the registry tells how far it is",
+    level=MUST,
+    refs=(CHUNKS,),
+    needs=OBSERVED,
+)
+def test_chunked_upload(target: TargetUnderTest, expect: Expectations) -> None:
+    """What uploads of large layers over bad lines are made of."""
+    registry = target.standard()
+    blob = Blob.of_size(5000)
+    first, second = blob.content[:2000], blob.content[2000:]
+
+    opened = registry.post(UPLOADS, content=b"")
+    one = _patch(registry, opened, first, start=0)
+    status = registry.get(one.headers["Location"])
+    two = _patch(registry, one, second, start=2000)
+    closed = registry.put(_with_digest(two, blob.digest), content=b"")
+
+    pulled = registry.get(f"{APP}/blobs/{blob.digest}")
+    expect.client("status of POST", opened.status, 202)
+    expect.client("status of PATCH", [one.status, two.status], [202, 202])
+    expect.client("Range after PATCH", [_range(one), _range(two)], ["0-1999", "0-4999"])
+    expect.client("status of GET", status.status, 204)
+    expect.client("Range of GET", _range(status), "0-1999")
+    expect.client("status of PUT", closed.status, 201)
+    expect.client("digest of PUT", closed.digest, blob.digest)
+    location = urlsplit(closed.headers.get("Location", "")).path
+    expect.client("Location of PUT", location, f"{APP}/blobs/{blob.digest}")
+    expect.client("the bytes are right", pulled.body == blob.content, True)
+    expect.disk("unfinished uploads", len(registry.disk.uploads("team/app")), 0)
+
+
+@scenario(
+    "standard.part-out-of-order",
+    "A part that does not begin where the last one ended is 416, and the upload can go on",
+    level=MUST,
+    refs=(CHUNKS, MEASURED),
+    needs=OBSERVED,
+)
+def test_part_out_of_order(target: TargetUnderTest, expect: Expectations) -> None:
+    """After a lost answer a client sends its part again. Stored twice, the layer is broken; with
+    any status but 416 the client does not know where to resume."""
+    registry = target.standard()
+    blob = Blob.of_size(5000)
+    opened = registry.post(UPLOADS, content=b"")
+    one = _patch(registry, opened, blob.content[:2000], start=0)
+
+    gap = _patch(registry, one, blob.content[3000:], start=3000)
+    two = _patch(registry, one, blob.content[2000:], start=2000)
+    closed = registry.put(_with_digest(two, blob.digest), content=b"") if two.status == 202 else two
+
+    expect.client("status of the part with a gap", gap.status, 416)
+    expect.client("status of the right part", two.status, 202)
+    expect.client("status of PUT", closed.status, 201)
+    expect.disk("the blob is stored", registry.disk.has_blob(blob.digest), True)
+
+
+@scenario(
+    "standard.part-sent-twice",
+    "A part that is sent a second time to its old Location is refused, not appended",
+    level=MUST,
+    refs=(CHUNKS, MEASURED),
+    needs=OBSERVED,
+)
+def test_part_sent_twice(target: TargetUnderTest, expect: Expectations) -> None:
+    """A retry by a client, or by a proxy in between, must not change the layer."""
+    registry = target.standard()
+    blob = Blob.of_size(5000)
+    opened = registry.post(UPLOADS, content=b"")
+    one = registry.patch(opened.headers["Location"], content=blob.content[:2000])
+
+    again = registry.patch(opened.headers["Location"], content=blob.content[:2000])
+    two = registry.patch(one.headers["Location"], content=blob.content[2000:])
+    closed = registry.put(_with_digest(two, blob.digest), content=b"")
+
+    expect.client("status of the repeated part", again.status, 416)
+    expect.client("status of PUT", closed.status, 201)
+    expect.disk("the blob is stored", registry.disk.has_blob(blob.digest), True)
+
+
+@scenario(
+    "standard.upload-cancelled",
+    "A cancelled upload is gone, with its bytes",
+    level=SHOULD,
+    refs=("distribution docs: HTTP API V2, Canceling an Upload", ERRORS),
+    needs=OBSERVED,
+)
+def test_upload_cancelled(target: TargetUnderTest, expect: Expectations) -> None:
+    """Aborted pushes are frequent; what they leave fills the disk until a purge a week later."""
+    registry = target.standard()
+    opened = registry.post(UPLOADS, content=b"")
+    sent = registry.patch(opened.headers["Location"], content=b"half a layer")
+
+    cancelled = registry.delete(sent.headers["Location"])
+    later = registry.get(sent.headers["Location"])
+
+    expect.client("status of DELETE", cancelled.status, 204)
+    expect.client("status afterwards", later.status, 404)
+    expect.client("error code afterwards", later.error_code, "BLOB_UPLOAD_UNKNOWN")
+    expect.disk("unfinished uploads", len(registry.disk.uploads("team/app")), 0)
+
+
+@scenario(
+    "standard.wrong-digest",
+    "A blob whose bytes do not have the announced digest is refused and not stored",
+    level=MUST,
+    refs=("OCI distribution-spec: POST then PUT", ERRORS),
+    needs=OBSERVED,
+)
+def test_wrong_digest(target: TargetUnderTest, expect: Expectations) -> None:
+    """A bit that flipped on the way is found here or never."""
+    registry = target.standard()
+    announced = Blob.of_size(5000).digest
+    opened = registry.post(UPLOADS, content=b"")
+
+    answer = registry.put(_with_digest(opened, announced), content=b"something else")
+
+    expect.client("status", answer.status, 400)
+    expect.client("error code", answer.error_code, "DIGEST_INVALID")
+    expect.client("it can be pulled", registry.get(f"{APP}/blobs/{announced}").status, 404)
+    expect.disk("blobs", registry.disk.blobs(), set())
+    expect.disk("layer links", registry.disk.layer_links("team/app"), set())
+
+
+@scenario(
+    "standard.single-post",
+    "A blob can be pushed with a single POST",
+    level=SHOULD,
+    refs=("OCI distribution-spec: Single POST", MEASURED),
+    needs=OBSERVED,
+)
+def test_single_post(target: TargetUnderTest, expect: Expectations) -> None:
+    """One round trip instead of three for small configurations and signatures. The specification
+    lets a registry answer 202 and take the bytes later; it must not answer 201 without them."""
+    registry = target.standard()
+    blob = Blob.of_size(500)
+
+    answer = registry.post(
+        f"{UPLOADS}?digest={blob.digest}",
+        content=blob.content,
+        headers={"Content-Type": "application/octet-stream"},
+    )
+
+    expect.client("status", answer.status, 201)
+    expect.disk("the blob is stored", registry.disk.has_blob(blob.digest), True)
+
+
+@scenario(
+    "standard.mount",
+    "A blob is mounted from another repository without a byte being sent",
+    level=MUST,
+    refs=("OCI distribution-spec: Mounting a blob from another repository",),
+    needs=OBSERVED,
+)
+def test_mount(target: TargetUnderTest, expect: Expectations) -> None:
+    """Promotion from a staging to a release repository takes no time with it. Where there is
+    nothing to mount, the answer is an upload session, so that the client can go on."""
+    registry = target.standard()
+    image = an_image()
+    push(registry, "team/app", image, "v1")
+    digest = image.layers[0].digest
+    absent = Blob.of_size(100, "absent").digest
+
+    mounted = registry.post(
+        f"/v2/team/fork/blobs/uploads/?mount={digest}&from=team/app", content=b""
+    )
+    not_there = registry.post(
+        f"/v2/team/fork/blobs/uploads/?mount={absent}&from=team/app", content=b""
+    )
+    not_known = registry.post(
+        f"/v2/team/fork/blobs/uploads/?mount={digest}&from=team/no", content=b""
+    )
+
+    expect.client("status", mounted.status, 201)
+    location = urlsplit(mounted.headers.get("Location", "")).path
+    expect.client("Location", location, f"/v2/team/fork/blobs/{digest}")
+    expect.client("status for an absent blob", not_there.status, 202)
+    expect.client("status for an unknown source", not_known.status, 202)
+    expect.disk("layer links", registry.disk.layer_links("team/fork"), {digest})
+
+
+@scenario(
+    "standard.other-repository",
+    "A blob of one repository cannot be read through another",
+    level=SHOULD,
+    refs=(BLOBS, MEASURED),
+    needs=OBSERVED,
+)
+def test_other_repository(target: TargetUnderTest, expect: Expectations) -> None:
+    """Repositories are what access is granted by; digests are no secrets."""
+    registry = target.standard()
+    image = an_image()
+    push(registry, "team/app", image, "v1")
+
+    blob = registry.get(f"/v2/team/fork/blobs/{image.layers[0].digest}")
+    manifest = registry.get(f"/v2/team/fork/manifests/{image.digest}", headers=ACCEPT)
+
+    expect.client("status for the blob", blob.status, 404)
+    expect.client("status for the manifest", manifest.status, 404)
+    expect.disk("repositories", registry.disk.repositories(), ["team/app"])
+
+
+# -- manifests ---------------------------------------------------------------------------------
+@scenario(
+    "standard.manifest-without-its-blobs",
+    "A manifest that names blobs which are not there is refused, each named",
+    level=SHOULD,
+    refs=(PUT_MANIFEST, ERRORS, MEASURED),
+    needs=OBSERVED,
+)
+def test_manifest_without_its_blobs(target: TargetUnderTest, expect: Expectations) -> None:
+    """Taken, it would be an image that nobody can pull."""
+    registry = target.standard()
+    image = an_image()
+
+    answer = _put(registry, "v1", image)
+
+    codes = {entry["code"] for entry in answer.json()["errors"]}
+    unnamed = [blob.digest for blob in image.blobs if blob.digest not in answer.body.decode()]
+    expect.client("status", answer.status, 400)
+    expect.client("error codes", codes, {"MANIFEST_BLOB_UNKNOWN"})
+    expect.client("blobs not named", unnamed, [])
+    expect.disk("files", registry.disk.files(), [])
+
+
+@scenario(
+    "standard.manifest-refused",
+    "A manifest that is not what it is said to be is refused and not stored",
+    level=MUST,
+    refs=(PUT_MANIFEST, ERRORS, MEASURED),
+    needs=OBSERVED,
+)
+def test_manifest_refused(target: TargetUnderTest, expect: Expectations) -> None:
+    """Each of these would be found by the first client that pulls, and by nobody before."""
+    registry = target.standard()
+    image, other = an_image(), an_image("other")
+    push(registry, "team/app", image, "v1")
+    before = registry.disk.files()
+    as_index = Manifest(Blob(image.content, an_index().media_type))
+    broken = Manifest(Blob(b"{", image.media_type))
+
+    for name, reference, manifest, code in (
+        ("another digest", other.digest, image, "DIGEST_INVALID"),
+        ("the type of an index", "v2", as_index, "MANIFEST_INVALID"),
+        ("half a document", "v2", broken, "MANIFEST_INVALID"),
+    ):
+        answer = _put(registry, reference, manifest)
+        expect.client(f"status for {name}", answer.status, 400)
+        expect.client(f"error code for {name}", answer.error_code, code)
+
+    expect.disk("new files", set(registry.disk.files()) - set(before), set())
+
+
+@scenario(
+    "standard.manifest-too-large",
+    "A manifest of more than 4 MiB is refused",
+    level=SHOULD,
+    refs=(f"{PUT_MANIFEST} (413 for an excessive manifest)", MEASURED),
+    needs=OBSERVED,
+)
+def test_manifest_too_large(target: TargetUnderTest, expect: Expectations) -> None:
+    """Manifests are read into memory; without a limit anyone who may push can exhaust it."""
+    registry = target.standard()
+    image = an_image()
+    push(registry, "team/app", image, "v1")
+    document = image.content[:-1] + b" " * (4 * 1024 * 1024) + b"}"
+
+    answer = _put(registry, "v2", Manifest(Blob(document, image.media_type)))
+
+    expect.client("status", answer.status, any_of(400, 413))
+    expect.disk("tags", sorted(registry.disk.tags("team/app")), ["v1"])
+
+
+@scenario(
+    "standard.manifest-put-answer",
+    "The answer to a pushed manifest names its digest and where it is",
+    level=MUST,
+    refs=(PUT_MANIFEST,),
+    needs=OBSERVED,
+)
+@pytest.mark.parametrize("by", ["tag", "digest"])
+def test_manifest_put_answer(by: str, target: TargetUnderTest, expect: Expectations) -> None:
+    """Pipelines take the digest to deploy from here."""
+    registry = target.standard()
+    image = an_image()
+    push(registry, "team/app", image)
+
+    answer = _put(registry, "v1" if by == "tag" else image.digest, image)
+
+    location = urlsplit(answer.headers.get("Location", "")).path
+    expect.client("status", answer.status, 201)
+    expect.client("digest", answer.digest, image.digest)
+    expect.client("Location", location, f"{APP}/manifests/{image.digest}")
+    expect.client("body", answer.body, b"")
+    tags = {"v1": image.digest} if by == "tag" else {}
+    expect.disk("tags", registry.disk.tags("team/app"), tags)
+
+
+@scenario(
+    "standard.referrers",
+    "What refers to an image is listed under its digest",
+    level=MUST,
+    refs=("OCI distribution-spec: Listing Referrers", "d#4261", MEASURED),
+    needs=OBSERVED,
+)
+def test_referrers(target: TargetUnderTest, expect: Expectations) -> None:
+    """cosign, notation and ORAS find signatures and SBOMs that way; without it they fall back to a
+    tag that every pusher overwrites."""
+    registry = target.standard()
+    image = an_image()
+    sbom = an_artifact(subject=image)
+    push(registry, "team/app", image, "v1")
+    push(registry, "team/app", sbom)
+
+    pushed = _put(registry, sbom.digest, sbom)
+    listed = registry.get(f"{APP}/referrers/{image.digest}")
+
+    expect.client("OCI-Subject of the push", pushed.headers.get("OCI-Subject"), image.digest)
+    expect.client("status", listed.status, 200)
+    digests = [entry["digest"] for entry in _json(listed).get("manifests", [])]
+    expect.client("digests", digests, [sbom.digest])
+    expect.disk("revisions", registry.disk.revisions("team/app"), {image.digest, sbom.digest})
+
+
+@scenario(
+    "standard.sha512",
+    "A blob that was pushed under sha512 is there under sha512",
+    level=SHOULD,
+    refs=("OCI image-spec: Descriptor, Registered algorithms", MEASURED),
+    needs=OBSERVED,
+)
+def test_sha512(target: TargetUnderTest, expect: Expectations) -> None:
+    """A registry that answers with another digest than the one asked for breaks clients that
+    verify."""
+    registry = target.standard()
+    content = b"a blob"
+    digest = digest_of(content, "sha512")
+    opened = registry.post(UPLOADS, content=b"")
+
+    closed = registry.put(_with_digest(opened, digest), content=content)
+    pulled = registry.get(f"{APP}/blobs/{digest}")
+
+    expect.client("status of PUT", closed.status, 201)
+    expect.client("digest of PUT", closed.digest, digest)
+    expect.client("status of GET", pulled.status, 200)
+    expect.client("digest of GET", pulled.digest, digest)
+    expect.client("the bytes are right", pulled.body == content, True)
+
+
+# -- headers and errors ------------------------------------------------------------------------
+@scenario(
+    "standard.manifest-headers",
+    "A manifest has its type, length, digest and a quoted entity tag",
+    level=MUST,
+    refs=("OCI distribution-spec: Pulling manifests", "RFC 9110, 8.8.3 ETag"),
+    needs=OBSERVED,
+)
+def test_manifest_headers(target: TargetUnderTest, expect: Expectations) -> None:
+    """All that a client learns about a tag before it decides to pull."""
+    registry = target.standard()
+    image = an_image()
+    push(registry, "team/app", image, "v1")
+
+    for method in ("GET", "HEAD"):
+        answer = registry.request(method, f"{APP}/manifests/v1", headers=ACCEPT)
+        expect.client(f"status of {method}", answer.status, 200)
+        for name, value in (
+            ("Content-Type", image.media_type),
+            ("Content-Length", str(image.size)),
+            ("Docker-Content-Digest", image.digest),
+            ("Etag", f'"{image.digest}"'),
+            ("Docker-Distribution-Api-Version", "registry/2.0"),
+        ):
+            expect.client(f"{name} of {method}", answer.headers.get(name), value)
+
+
+@scenario(
+    "standard.blob-headers",
+    "A blob can be kept for ever and read in parts, and says so",
+    level=SHOULD,
+    refs=(BLOBS, "RFC 9110, 14.3 Accept-Ranges", "RFC 9111, 5.2.2.1 max-age"),
+    needs=OBSERVED,
+)
+def test_blob_headers(target: TargetUnderTest, expect: Expectations) -> None:
+    """Web caches before the registry and lazy pullers behind it go by these headers."""
+    registry = target.standard()
+    image = an_image()
+    push(registry, "team/app", image, "v1")
+    layer = image.layers[0]
+
+    answer = registry.head(f"{APP}/blobs/{layer.digest}")
+
+    for name, value in (
+        ("Accept-Ranges", "bytes"),
+        ("Cache-Control", "max-age=31536000"),
+        ("Content-Length", str(layer.size)),
+        ("Content-Type", "application/octet-stream"),
+        ("Docker-Content-Digest", layer.digest),
+        ("Etag", f'"{layer.digest}"'),
+    ):
+        expect.client(name, answer.headers.get(name), value)
+
+
+@scenario(
+    "standard.base",
+    "/v2/ says that the API is there",
+    level=MUST,
+    refs=("OCI distribution-spec: Determining Support", MEASURED),
+    needs=OBSERVED,
+)
+def test_base(target: TargetUnderTest, expect: Expectations) -> None:
+    """Every client's first request, and every load balancer's health check."""
+    registry = target.standard()
+
+    get, head = registry.get("/v2/"), registry.head("/v2/")
+    bare, root = registry.get("/v2"), registry.get("/")
+
+    expect.client("statuses", [get.status, head.status], [200, 200])
+    expect.client("body", get.body, b"{}")
+    version = get.headers.get("Docker-Distribution-Api-Version")
+    expect.client("API version", version, "registry/2.0")
+    expect.client("status of /v2", bare.status, 301)
+    expect.client("Location of /v2", urlsplit(bare.headers.get("Location", "")).path, "/v2/")
+    expect.client("status of /", root.status, 200)
+    expect.client("body of /", root.body, b"")
+
+
+@scenario(
+    "standard.error-bodies",
+    "Whatever is not there is 404 with the code for its kind",
+    level=MUST,
+    refs=(ERRORS,),
+    needs=OBSERVED,
+)
+def test_error_bodies(target: TargetUnderTest, expect: Expectations) -> None:
+    """Clients and mirrors decide by the code whether to go on elsewhere."""
+    registry = target.standard()
+    push(registry, "team/app", an_image(), "v1")
+    absent = Blob.of_size(100, "absent").digest
+
+    for name, path, code in (
+        ("tag", f"{APP}/manifests/v9", "MANIFEST_UNKNOWN"),
+        ("manifest", f"{APP}/manifests/{absent}", "MANIFEST_UNKNOWN"),
+        ("blob", f"{APP}/blobs/{absent}", "BLOB_UNKNOWN"),
+        ("tag of an unknown repository", "/v2/team/no/manifests/v1", "MANIFEST_UNKNOWN"),
+        ("list of tags of an unknown repository", "/v2/team/no/tags/list", "NAME_UNKNOWN"),
+    ):
+        answer = registry.get(path, headers=ACCEPT)
+        media_type = answer.headers.get("Content-Type", "").partition(";")[0]
+        found = [answer.status, answer.error_code, media_type]
+        expect.client(f"unknown {name}", found, [404, code, "application/json"])
+
+
+@scenario(
+    "standard.malformed-names",
+    "Malformed repository names, tags and digests are the client's mistake, and touch no file",
+    level=SHOULD,
+    refs=(ERRORS, "OCI distribution-spec: Pulling manifests (grammar of <name>)", MEASURED),
+    needs=OBSERVED,
+)
+def test_malformed_names(target: TargetUnderTest, expect: Expectations) -> None:
+    """Names become paths. What does not fit the grammar must not get that far, and must not raise
+    the alarm of a 5xx."""
+    registry = target.standard()
+    image = an_image()
+    push(registry, "team/app", image, "v1")
+    before = registry.disk.files()
+
+    for name, path in (
+        ("upper case", "/v2/Team/app/manifests/v1"),
+        ("dots", "/v2/team/%2e%2e/%2e%2e/manifests/v1"),
+        ("a tag that begins with a dash", f"{APP}/manifests/-v1"),
+        ("a tag of 129 characters", f"{APP}/manifests/{'t' * 129}"),
+        ("a digest that is too short", f"{APP}/blobs/sha256:abc"),
+        ("a name of 256 characters", f"/v2/{'n' * 256}/tags/list"),
+    ):
+        answer = registry.get(path, headers=ACCEPT)
+        expect.client(f"status for {name}", answer.status, any_of(301, 400, 404))
+
+    expect.disk("files", registry.disk.files() == before, True)
+
+
+@scenario(
+    "standard.unknown-routes",
+    "Unknown paths are 404, wrong methods 405 with the right ones named",
+    level=MUST,
+    refs=("RFC 9110, 15.5.6 405 Method Not Allowed", MEASURED),
+    needs=OBSERVED,
+)
+def test_unknown_routes(target: TargetUnderTest, expect: Expectations) -> None:
+    """These come from the web server below the registry; error bodies are not JSON there."""
+    registry = target.standard()
+    push(registry, "team/app", an_image(), "v1")
+
+    unknown = registry.get("/v2/team/app/no-such-thing/v1")
+    elsewhere = registry.get("/v3/")
+    wrong = registry.post(f"{APP}/tags/list", content=b"")
+
+    allowed = {part.strip() for part in wrong.headers.get("Allow", "").split(",")}
+    expect.client("statuses of unknown paths", [unknown.status, elsewhere.status], [404, 404])
+    expect.client("status of a wrong method", wrong.status, 405)
+    expect.client("GET is named", "GET" in allowed, True)
+
+
+# -- lists -------------------------------------------------------------------------------------
+@scenario(
+    "standard.tags-in-pages",
+    "Tags come in pages of the wanted size, in order, each linked to the next",
+    level=MUST,
+    refs=(TAGS, MEASURED),
+    needs=OBSERVED,
+)
+def test_tags_in_pages(target: TargetUnderTest, expect: Expectations) -> None:
+    """Repositories of CI builds have ten thousands of tags. Without pages each look at the list
+    transfers them all."""
+    registry = target.standard()
+    names = ["v10", "v2", "alpha", "v1", "beta"]
+    push(registry, "team/app", an_image(), *names)
+
+    first = registry.get(f"{APP}/tags/list?n=2")
+    second = registry.get(_next(first) or f"{APP}/tags/list?n=2&last=beta")
+    third = registry.get(f"{APP}/tags/list?n=2&last=v10")
+
+    for name, page, tags in (
+        ("first", first, ["alpha", "beta"]),
+        ("second", second, ["v1", "v10"]),
+        ("third", third, ["v2"]),
+    ):
+        listed = page.json()["tags"]
+        # What ignores the question lists in the order of the directory, which means nothing.
+        expect.client(f"{name} page", listed if len(listed) < 5 else sorted(listed), tags)
+    expect.client("Link of the first", _next(first), f"{APP}/tags/list?last=beta&n=2")
+    expect.client("Link of the last", _next(third), None)
+
+
+@scenario(
+    "standard.tags-in-order",
+    "The list of tags is in alphabetical order",
+    level=MUST,
+    refs=(TAGS, MEASURED),
+    needs=OBSERVED,
+)
+def test_tags_in_order(target: TargetUnderTest, expect: Expectations) -> None:
+    """Scripts that take the last entry for the newest get a random tag otherwise."""
+    registry = target.standard()
+    names = [f"v{number * 7 % 16:02}" for number in range(16)]
+    push(registry, "team/app", an_image(), *names)
+
+    listed = registry.get(f"{APP}/tags/list").json()["tags"]
+
+    expect.client("all are there", set(listed) == set(names), True)
+    expect.client("in order", listed == sorted(listed), True)
+
+
+@scenario(
+    "standard.tags-after-a-deleted-one",
+    "The page after a tag that no longer exists begins with the next one",
+    level=MUST,
+    refs=(TAGS, MEASURED),
+    needs=OBSERVED,
+)
+def test_tags_after_a_deleted_one(target: TargetUnderTest, expect: Expectations) -> None:
+    """Clean-up jobs delete tags while they page through the list; skipped ones stay for ever."""
+    registry = target.standard()
+    push(registry, "team/app", an_image(), "a", "c", "d")
+
+    listed = registry.get(f"{APP}/tags/list?n=2&last=b").json()["tags"]
+
+    expect.client("tags", sorted(listed), ["c", "d"])
+
+
+@scenario(
+    "standard.tags-exact-page",
+    "A page that holds exactly the last tags has no Link to a next one",
+    level=SHOULD,
+    refs=(TAGS, MEASURED),
+    needs=OBSERVED,
+)
+def test_tags_exact_page(target: TargetUnderTest, expect: Expectations) -> None:
+    """The next page would be empty, or null, which breaks clients that expect a list."""
+    registry = target.standard()
+    push(registry, "team/app", an_image(), "a", "b")
+
+    page = registry.get(f"{APP}/tags/list?n=2")
+    beyond = registry.get(f"{APP}/tags/list?n=2&last=b")
+
+    expect.client("tags", sorted(page.json()["tags"]), ["a", "b"])
+    expect.client("Link", _next(page), None)
+    following = beyond.json()["tags"]
+    expect.client("tags beyond the end", following and sorted(following), [])
+
+
+@scenario(
+    "standard.tags-bad-number",
+    "A page size that is no number is refused; none at all is an empty list",
+    level=SHOULD,
+    refs=(TAGS, "distribution docs: HTTP API V2, Pagination", MEASURED),
+    needs=OBSERVED,
+)
+def test_tags_bad_number(target: TargetUnderTest, expect: Expectations) -> None:
+    """A script with an unset variable should hear of it, and not get everything."""
+    registry = target.standard()
+    push(registry, "team/app", an_image(), "v1")
+
+    for wanted in ("-1", "many"):
+        answer = registry.get(f"{APP}/tags/list?n={wanted}")
+        found = [answer.status, answer.error_code]
+        expect.client(f"n={wanted}", found, [400, "PAGINATION_NUMBER_INVALID"])
+    none = registry.get(f"{APP}/tags/list?n=0")
+    expect.client("n=0", [none.status, _json(none).get("tags")], [200, []])
+
+
+@scenario(
+    "standard.catalog-in-pages",
+    "The catalog comes in order, in pages of the wanted size",
+    level=SHOULD,
+    refs=(CATALOG, MEASURED),
+    needs=OBSERVED,
+)
+def test_catalog_in_pages(target: TargetUnderTest, expect: Expectations) -> None:
+    """Inventory and clean-up tools walk through it."""
+    registry = target.standard()
+    for name in ("team/app", "base", "team/api", "tools"):
+        push(registry, name, an_image(), "v1")
+
+    whole = registry.get("/v2/_catalog")
+    first = registry.get("/v2/_catalog?n=3")
+    second = registry.get(_next(first) or "/v2/_catalog?n=3&last=team/app")
+
+    names = ["base", "team/api", "team/app", "tools"]
+    expect.client("the whole", whole.json()["repositories"], names)
+    expect.client("Link of the whole", _next(whole), None)
+    expect.client("first page", first.json()["repositories"], names[:3])
+    expect.client("second page", second.json()["repositories"], names[3:])
+    expect.client("Link of the second", _next(second), None)
+
+
+@scenario(
+    "standard.catalog-bad-number",
+    "A catalog page that is too large or no number is refused",
+    level=SHOULD,
+    refs=(CATALOG, "d#4844", MEASURED),
+    needs=OBSERVED,
+)
+def test_catalog_bad_number(target: TargetUnderTest, expect: Expectations) -> None:
+    """catalog.maxentries keeps one request from walking through the whole storage."""
+    registry = target.standard(maxentries=5)
+    push(registry, "team/app", an_image(), "v1")
+
+    for wanted in ("6", "-1", "many"):
+        answer = registry.get(f"/v2/_catalog?n={wanted}")
+        found = [answer.status, answer.error_code]
+        expect.client(f"n={wanted}", found, [400, "PAGINATION_NUMBER_INVALID"])
+    whole = registry.get("/v2/_catalog?n=5")
+    expect.client("n=5", _json(whole).get("repositories"), ["team/app"])
+
+
+@scenario(
+    "standard.catalog-membership",
+    "A repository is in the catalog as soon as it has a blob or a manifest",
+    level=INFO,
+    refs=(CATALOG, MEASURED),
+    needs=OBSERVED,
+)
+def test_catalog_membership(target: TargetUnderTest, expect: Expectations) -> None:
+    """What is not listed is not cleaned up, and what is listed may hold nothing to pull."""
+    registry = target.standard()
+    opened = registry.post("/v2/only/blobs/uploads/", content=b"")
+    content = b"a blob"
+    registry.put(_with_digest(opened, digest_of(content)), content=content)
+    push(registry, "both", an_image(), "v1")
+    push(registry, "index", an_index(an_image(), platforms=()), "v1")
+
+    listed = registry.get("/v2/_catalog").json()["repositories"]
+
+    expect.client("repositories", listed, ["both", "index", "only"])
+    expect.disk("repositories", registry.disk.repositories(), ["both", "index", "only"])
+
+
+# -- where it thinks it is ---------------------------------------------------------------------
+@scenario(
+    "standard.behind-https",
+    "Behind a proxy that ends TLS, upload locations begin with https",
+    level=SHOULD,
+    refs=("distribution docs: Authenticate proxy with nginx", "RFC 7239", MEASURED),
+    needs=OBSERVED,
+)
+@pytest.mark.parametrize("how", ["x-forwarded", "forwarded"])
+def test_behind_https(how: str, target: TargetUnderTest, expect: Expectations) -> None:
+    """With http:// in the Location, docker push fails after a successful login: the most asked
+    question about registries behind nginx or an ingress."""
+    registry = target.standard()
+    headers = {
+        "x-forwarded": {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "hub.example.com"},
+        "forwarded": {"Forwarded": "for=192.0.2.1;proto=https;host=hub.example.com"},
+    }[how]
+
+    answer = registry.post(UPLOADS, content=b"", headers=headers)
+
+    expect.client("status", answer.status, 202)
+    location = answer.headers.get("Location", "")
+    expect.client("base of Location", _base(location), "https://hub.example.com")
+
+
+@scenario(
+    "standard.http-host",
+    "http.host decides what Location begins with, and http.relativeurls that it begins with /",
+    level=SHOULD,
+    refs=("distribution docs: Configuring a registry, http", MEASURED),
+    needs=OBSERVED,
+)
+def test_http_host(target: TargetUnderTest, expect: Expectations) -> None:
+    """The remedies where the proxy in front cannot be taught to send the right headers."""
+    named = target.standard(extra={"http": {"host": "https://hub.example.com"}})
+    relative = target.standard(extra={"http": {"relativeurls": True}})
+
+    with_host = named.post(UPLOADS, content=b"").headers.get("Location", "")
+    without = relative.post(UPLOADS, content=b"").headers.get("Location", "")
+
+    expect.client("base with http.host", _base(with_host), "https://hub.example.com")
+    expect.client("with relativeurls", without.startswith(UPLOADS), True)
+
+
+@scenario(
+    "standard.headers-and-prefix",
+    "http.headers are on every API answer, http.prefix before every path",
+    level=SHOULD,
+    refs=("distribution docs: Configuring a registry, http", MEASURED),
+    needs=OBSERVED,
+)
+def test_headers_and_prefix(target: TargetUnderTest, expect: Expectations) -> None:
+    """For web interfaces that call the registry from a browser, and for a registry that shares a
+    host name."""
+    registry = target.standard(prefix="/hub/", headers={"X-Team": ["platform"]})
+
+    base = registry.get("/hub/v2/")
+    missing = registry.get("/hub/v2/team/app/manifests/v1", headers=ACCEPT)
+    unprefixed = registry.get("/v2/")
+    opened = registry.post("/hub/v2/team/app/blobs/uploads/", content=b"")
+
+    expect.client("status of the base", base.status, 200)
+    expect.client("header of the base", base.headers.get("X-Team"), "platform")
+    expect.client("header of an error", missing.headers.get("X-Team"), "platform")
+    expect.client("status without the prefix", unprefixed.status, 404)
+    location = urlsplit(opened.headers.get("Location", "")).path
+    expect.client("Location", location, matching(r"/hub/v2/team/app/blobs/uploads/[0-9a-f-]+"))
+
+
+@scenario(
+    "standard.read-only",
+    "A read-only registry refuses every write and serves every read",
+    level=SHOULD,
+    refs=("distribution docs: Configuring a registry, readonly", MEASURED),
+    needs=OBSERVED,
+)
+def test_read_only(target: TargetUnderTest, expect: Expectations) -> None:
+    """The state in which garbage-collect may run while images are pulled."""
+    registry = target.standard(delete_enabled=True)
+    image = an_image()
+    push(registry, "team/app", image, "v1")
+    registry.restart(readonly=True)
+    before = registry.disk.snapshot()
+
+    answers = {
+        "POST of an upload": registry.post(UPLOADS, content=b""),
+        "PUT of a manifest": _put(registry, "v2", image),
+        "DELETE of a manifest": registry.delete(f"{APP}/manifests/{image.digest}"),
+        "DELETE of a blob": registry.delete(f"{APP}/blobs/{image.layers[0].digest}"),
+    }
+
+    for name, answer in answers.items():
+        expect.client(f"status of {name}", answer.status, 405)
+    pull = containerd_pull(registry.client, "team/app", "v1")
+    expect.client("the pull is complete", pull.complete, True)
+    expect.disk("changes", bool(before.diff(registry.disk.snapshot())), False)
+
+
+# -- helpers -----------------------------------------------------------------------------------
+def _slashed(content: Content) -> str:
+    return content.digest.replace(":", "/")
+
+
+def _patch(registry: RunningRegistry, before: Answer, content: bytes, *, start: int) -> Answer:
+    """PATCH to the Location of the answer *before*, saying where *content* belongs."""
+    headers = {"Content-Range": f"{start}-{start + len(content) - 1}"}
+    return registry.patch(before.headers["Location"], content=content, headers=headers)
+
+
+def _put(registry: RunningRegistry, reference: str, manifest: Content) -> Answer:
+    return registry.put(
+        f"{APP}/manifests/{reference}",
+        content=manifest.content,
+        headers={"Content-Type": manifest.media_type},
+    )
+
+
+def _with_digest(before: Answer, digest: Digest) -> str:
+    location = before.headers["Location"]
+    return f"{location}{'&' if '?' in location else '?'}digest={digest}"
+
+
+def _range(answer: Answer) -> str | None:
+    found: str | None = answer.headers.get("Range")
+    return found
+
+
+def _next(page: Answer) -> str | None:
+    """The target of the Link header with rel="next"."""
+    link = re.fullmatch(r'<([^>]+)>; rel="next"', page.headers.get("Link", ""))
+    return link[1] if link else None
+
+
+def _json(answer: Answer) -> dict[str, object]:
+    try:
+        document = answer.json()
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _base(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
