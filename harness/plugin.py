@@ -82,6 +82,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(MatrixReporter(config), "pullproof-matrix")
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if hasattr(session.config, "workerinput"):
+        return  # the controller of pytest-xdist has looked already
+    try:
+        for chosen in session.config.stash[_TARGETS]:
+            chosen.check()
+    except TargetError as error:
+        pytest.exit(f"pullproof: {error}", returncode=2)
+
+
 # -- collection --------------------------------------------------------------------------------
 
 
@@ -108,7 +118,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         catalogue.write_text(page, encoding="utf-8")
 
 
-def scenario_of(node: pytest.Item | pytest.FunctionDefinition | Any) -> Scenario | None:
+def scenario_of(node: pytest.Item) -> Scenario | None:
     """The scenario that *node* proves, or None for an ordinary test."""
     marker = node.get_closest_marker(MARKER)
     return marker.args[0] if marker else None
@@ -159,7 +169,8 @@ def target(request: pytest.FixtureRequest, lab: Lab) -> TargetUnderTest:
     """What the run tests; a scenario that uses it runs once for each ``--target``."""
     chosen: Target = request.param
     found = scenario_of(request.node)
-    missing = sorted(need.value for need in (found.needs if found else ()) - chosen.capabilities)
+    needs = found.needs if found else frozenset()
+    missing = sorted(need.value for need in needs - chosen.capabilities)
     if missing:
         pytest.skip(f"{chosen.name} does not offer that {' and that '.join(missing)}")
     return TargetUnderTest(chosen, lab)
@@ -306,9 +317,10 @@ class MatrixReporter:
     def _unequal_twins(self) -> list[str]:
         """Cells in which two targets of one release differ without an entry that says why."""
         matrix = self._matrix()
+        targets = self._config.stash[_TARGETS]
         return [
             line
-            for left, right in itertools.combinations(self._config.stash[_TARGETS], 2)
+            for left, right in itertools.combinations(targets, 2)
             if (left.implementation, left.version) == (right.implementation, right.version)
             for line in matrix.unequal(left.name, right.name)
         ]
