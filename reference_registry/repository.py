@@ -48,6 +48,8 @@ class TagPage:
     tags: tuple[str, ...] | None
     """None is sent as JSON ``null``, as distribution does for some empty lists."""
     next: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    """More answer headers, such as ``Warning`` on a stale list."""
 
 
 @dataclass(frozen=True)

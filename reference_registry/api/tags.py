@@ -19,9 +19,10 @@ async def _list(context: Context) -> Response:
     names = None if page.tags is None else list(page.tags)
     document = {"name": context.parameters["name"], "tags": names}
     if page.next is None:
-        return json_response(document, profile)
+        return json_response(document, profile, 200, *page.headers)
     path = prefixed(context.request.path, context.config.http)
-    return json_response(document, profile, 200, next_link(path, n, page.next))
+    link = next_link(path, n, page.next)
+    return json_response(document, profile, 200, link, *page.headers)
 
 
 def _page_size(context: Context) -> int | None:

@@ -103,6 +103,18 @@ class TrafficCounters:
     pushed_bytes: int = 0
     """To clients."""
 
+    def pulled(self, size: int) -> None:
+        """*size* bytes came from upstream, because something was asked for that was missing."""
+        self.misses += 1
+        self.pulled_bytes += size
+
+    def pushed(self, size: int, *, hit: bool) -> None:
+        """A client is served *size* bytes, from the cache if *hit*."""
+        self.requests += 1
+        self.pushed_bytes += size
+        if hit:
+            self.hits += 1
+
 
 @dataclass
 class ProxyCounters:

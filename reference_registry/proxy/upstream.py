@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
@@ -19,6 +20,7 @@ from reference_registry.clock import Clock
 from reference_registry.config import ProxyConfig
 from reference_registry.config_problem import CannotStart
 from reference_registry.digest import Digest, digest_of, parse_digest
+from reference_registry.manifest import OCI_INDEX
 from reference_registry.profiles import Profile
 from reference_registry.proxy.accept import accept_header, is_known_manifest_type
 from reference_registry.proxy.challenge import parse_challenges
@@ -67,7 +69,7 @@ class BlobBody:
         self._response = response
         self._decoded = decoded
 
-    def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncGenerator[bytes, None]:
         """The bytes as they arrive; raises :class:`UpstreamFailure` where they end early."""
         return body_chunks(self._response, decoded=self._decoded)
 
@@ -225,20 +227,49 @@ class UpstreamRepository:
         """All tags in upstream's order, or one page of them."""
         await self._upstream.establish_challenge()
         query = urlencode([(k, v) for k, v in (("last", last), ("n", n)) if v is not None])
-        url = self._upstream.url(f"{self._path}/tags/list" + (f"?{query}" if query else ""))
+        path = f"/tags/list?{query}" if query else "/tags/list"
         tags: list[str] = []
+        async for url, page in self._pages(path, {}, _MAX_TAGS_PAGE):
+            tags += _tags_of(page, url)
+            if not every_page:
+                break
+        return tags
+
+    async def referrers(self, digest: Digest) -> list[dict[str, object]]:
+        """The descriptors of the manifests that refer to *digest* (OCI distribution-spec, "Listing
+        Referrers")."""
+        await self._upstream.establish_challenge()
+        found: list[dict[str, object]] = []
+        path, accept = f"/referrers/{digest}", {"Accept": OCI_INDEX}
+        async for url, page in self._pages(path, accept, MAX_MANIFEST):
+            found += _referrers_of(page, url)
+        return found
+
+    async def _pages(
+        self, path: str, headers: dict[str, str], limit: int
+    ) -> AsyncGenerator[tuple[str, Any], None]:
+        """The JSON documents of *path* and of the pages that follow it, with their URLs, each of at
+        most *limit* bytes. Another origin's page is not fetched."""
+        url = self._upstream.url(f"{self._path}{path}")
         for _ in range(_MAX_PAGES):
-            response = await self._upstream.http.send("GET", url, session=self._session)
+            response = await self._upstream.http.send(
+                "GET", url, headers=headers, session=self._session
+            )
             links = response.headers.get_list("link")
-            tags += _parse_tags(await read_body(response, _MAX_TAGS_PAGE), str(url))
-            link = next_link(links) if every_page else None
+            body = await read_body(response, limit)
+            try:
+                document = json.loads(body)
+            except (ValueError, RecursionError):
+                raise UpstreamBroken(f"GET {url}: not JSON") from None
+            yield str(url), document
+            link = next_link(links)
             if link is None:
-                return tags
+                return
             target = parse_target(link, url)
             if target is None or not same_origin(target, url) or target == url:
                 raise UpstreamBroken(f"GET {url}: the next page is {link[:200]!r}")
             url = target
-        raise UpstreamBroken(f"GET {url}: more than {_MAX_PAGES} pages of tags")
+        raise UpstreamBroken(f"GET {url}: more than {_MAX_PAGES} pages")
 
     def _accept(self) -> dict[str, str]:
         return {"Accept": accept_header(self._profile)}
@@ -277,14 +308,17 @@ def _blob_info(response: httpx.Response) -> BlobInfo:
     return BlobInfo(size, response.headers.get("content-type", "application/octet-stream"))
 
 
-def _parse_tags(body: bytes, url: str) -> list[str]:
-    try:
-        document = json.loads(body)
-        tags = document["tags"]
-    except (ValueError, RecursionError, TypeError, KeyError):
-        raise UpstreamBroken(f"GET {url}: not a list of tags") from None
+def _tags_of(page: Any, url: str) -> list[str]:
+    tags = page.get("tags", ()) if isinstance(page, dict) else ()
     if tags is None:
         return []
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise UpstreamBroken(f"GET {url}: not a list of tags")
     return tags
+
+
+def _referrers_of(page: Any, url: str) -> list[dict[str, object]]:
+    found = page.get("manifests") if isinstance(page, dict) else None
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise UpstreamBroken(f"GET {url}: not a list of referrers")
+    return found

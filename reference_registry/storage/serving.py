@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from reference_registry.api.errors import RANGE_INVALID
 from reference_registry.api.http import Body, BytesBody, FileBody, Request, Response, StreamBody
@@ -19,9 +19,26 @@ from reference_registry.api.ranges import (
 from reference_registry.profiles import Profile
 from reference_registry.repository import Descriptor
 
-__all__ = ["StoredContent", "blob_headers", "serve_content"]
+__all__ = ["Content", "StoredContent", "blob_headers", "serve_content"]
 
 _CHUNK = 256 * 1024
+
+
+class Content(Protocol):
+    """Bytes of a known size that can be had from any offset."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        ...
+
+    def body(self, part: ByteRange | None = None) -> Body:
+        """The body of an answer that carries *part*, or all."""
+        ...
+
+    def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
+        """``length`` bytes from ``start``; raises where they cannot all be had."""
+        ...
 
 
 class StoredContent:
@@ -61,7 +78,7 @@ def blob_headers(descriptor: Descriptor) -> tuple[tuple[str, str], ...]:
 
 
 def serve_content(
-    request: Request, descriptor: Descriptor, content: StoredContent, profile: Profile
+    request: Request, descriptor: Descriptor, content: Content, profile: Profile
 ) -> Response:
     """The answer to *request* (GET or HEAD) for the blob *descriptor*.
 
@@ -143,7 +160,7 @@ def _refusal_of_go(
 
 
 def _multipart(
-    headers: tuple[tuple[str, str], ...], content: StoredContent, ranges: Sequence[ByteRange]
+    headers: tuple[tuple[str, str], ...], content: Content, ranges: Sequence[ByteRange]
 ) -> Response:
     """RFC 9110, 14.6."""
     boundary = secrets.token_hex(30)

@@ -1,0 +1,170 @@
+"""A blob that is not cached, as ``ideal`` fetches it: once, for everybody who asks meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from reference_registry.api.http import Body, Request, Response, StreamBody
+from reference_registry.api.ranges import ByteRange, precondition_status
+from reference_registry.digest import Digest
+from reference_registry.proxy.answers import blob_error
+from reference_registry.proxy.failures import UpstreamFailure
+from reference_registry.proxy.fill import Fill
+from reference_registry.proxy.services import Services
+from reference_registry.proxy.upstream import BlobInfo, UpstreamRepository
+from reference_registry.repository import Descriptor
+from reference_registry.storage.driver import PathNotFound
+from reference_registry.storage.repository import LocalRepository
+from reference_registry.storage.serving import blob_headers, serve_content
+
+__all__ = ["SharedMiss"]
+
+_BLOB_TYPE = "application/octet-stream"
+"""What a hit says too, so that an answer does not tell the first pull from the second."""
+
+
+class SharedMiss:
+    """Answers for one repository."""
+
+    def __init__(
+        self, local: LocalRepository, upstream: UpstreamRepository, services: Services
+    ) -> None:
+        self._local = local
+        self._upstream = upstream
+        self._services = services
+        self._profile = services.profile
+
+    async def serve(self, digest: Digest, request: Request) -> Response:
+        """The answer to GET or HEAD; raises the error that ``proxy.answers`` makes of a failure."""
+        # HEAD, and GET that will be 304, need no more than to know that upstream has the blob.
+        if request.method == "HEAD" or precondition_status(request, f'"{digest}"') is not None:
+            info = await self._stat(digest)
+            return self._answer(digest, request, info, _Nothing(info.size or 0))
+        if self._is_stored_for_others(digest):
+            return await self._adopt(digest, request)
+        fill = await self._join(digest)
+        try:
+            info = await fill.info()
+        except UpstreamFailure as failure:
+            raise blob_error(failure, digest, self._profile) from failure
+        if info.size is None:
+            self._services.counters.blob.pushed(0, hit=False)
+            descriptor = Descriptor(digest, 0, _BLOB_TYPE)
+            return Response(200, blob_headers(descriptor), StreamBody(fill.chunks()))
+        content = _FillingContent(fill, info.size, self._upstream)
+        return self._answer(digest, request, info, content)
+
+    def _answer(
+        self, digest: Digest, request: Request, info: BlobInfo, content: _FillingContent | _Nothing
+    ) -> Response:
+        self._services.counters.blob.pushed(info.size or 0, hit=False)
+        descriptor = Descriptor(digest, info.size or 0, _BLOB_TYPE)
+        return serve_content(request, descriptor, content, self._profile)
+
+    async def _stat(self, digest: Digest) -> BlobInfo:
+        """What upstream says of the blob, or a fill that has asked already."""
+        fill = self._services.fills.get(digest)
+        try:
+            if fill is not None and fill.has_repository(self._local.name):
+                info = await fill.info()
+                if info.size is not None:
+                    return info
+            return await self._services.joined_stats.run(
+                (self._local.name, digest), lambda: self._upstream.stat_blob(digest)
+            )
+        except UpstreamFailure as failure:
+            raise blob_error(failure, digest, self._profile) from failure
+
+    async def _adopt(self, digest: Digest, request: Request) -> Response:
+        """The bytes are here for another repository: ask upstream whether this one has them."""
+        await self._stat(digest)
+        try:
+            descriptor = self._local.link_blob(digest)
+        except PathNotFound:  # expired while upstream was asked
+            return await self.serve(digest, request)
+        self._services.cached_blob(self._local.name, digest)
+        self._services.counters.blob.pushed(descriptor.size, hit=True)
+        return await self._local.serve_blob(digest, request)
+
+    def _is_stored_for_others(self, digest: Digest) -> bool:
+        return (
+            not self._profile.refetches_blob_cached_elsewhere
+            and digest not in self._services.fills
+            and self._services.local.storage.blobs.has(digest)
+        )
+
+    async def _join(self, digest: Digest) -> Fill:
+        """The fill of *digest* that is under way, or a new one."""
+        fills = self._services.fills
+        fill = fills.get(digest)
+        if fill is not None and not fill.has_repository(self._local.name):
+            await self._stat(digest)
+            fill.also_for(self._local)
+        if fill is None:
+
+            def cached(local: LocalRepository, size: int) -> None:
+                self._services.cached_blob(local.name, digest)
+                if local is self._local:
+                    self._services.counters.blob.pulled(size)
+
+            storage = self._services.local.storage
+            fill = Fill(digest, self._local, self._upstream, storage, cached)
+            fills[digest] = fill
+            fill.task.add_done_callback(lambda _: fills.pop(digest))
+        return fill
+
+
+class _Nothing:
+    """Content of a size, for answers without a body."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def body(self, part: ByteRange | None = None) -> Body:
+        return StreamBody(self.chunks(0, 0))
+
+    async def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
+        return
+        yield b""
+
+
+class _FillingContent:
+    """The content of a fill that is under way."""
+
+    def __init__(self, fill: Fill, size: int, upstream: UpstreamRepository) -> None:
+        self.size = size
+        self._fill = fill
+        self._upstream = upstream
+
+    def body(self, part: ByteRange | None = None) -> Body:
+        start, length = (part.start, part.length) if part else (0, self.size)
+        return StreamBody(self.chunks(start, length))
+
+    async def chunks(self, start: int, length: int) -> AsyncGenerator[bytes, None]:
+        """From the fill where it has come that far, else straight from upstream, which may serve a
+        range long before the fill would reach it. Where that fails, the fill is waited for."""
+        end = start + length
+        if not self._fill.reaches(start):
+            async with aclosing(self._from_upstream(start, end)) as chunks:
+                async for chunk in chunks:
+                    start += len(chunk)
+                    yield chunk
+        async with aclosing(self._fill.chunks(start, end - start)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def _from_upstream(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
+        """As many bytes from *start* towards *end* as upstream gives."""
+        try:
+            body = await self._upstream.open_blob(self._fill.digest, start, end - 1)
+            if body.start != start or body.info.size != self.size:
+                await body.aclose()
+                return
+            async with aclosing(body.chunks()) as chunks:
+                async for chunk in chunks:
+                    wanted = chunk[: end - start]
+                    start += len(wanted)
+                    yield wanted
+        except UpstreamFailure:
+            return

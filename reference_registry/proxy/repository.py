@@ -1,0 +1,217 @@
+"""A repository that is pulled through: what is cached answers, and upstream fills the cache.
+
+What happens when upstream fails is the same everywhere: what is cached is served (``ideal`` marks
+it as stale), and otherwise ``proxy.answers`` says what the client is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import NoReturn
+
+from reference_registry.api.details import unsupported
+from reference_registry.api.errors import RegistryError
+from reference_registry.api.http import Request, Response
+from reference_registry.api.pagination import tag_page
+from reference_registry.digest import Digest, algorithm_of, digest_of
+from reference_registry.manifest import ManifestInvalid, media_type_of, parse_manifest
+from reference_registry.proxy.answers import (
+    STALE,
+    manifest_error,
+    tag_error,
+    tags_error,
+    upload_error,
+)
+from reference_registry.proxy.blob_double import DoubleMiss
+from reference_registry.proxy.blob_shared import SharedMiss
+from reference_registry.proxy.blob_tee import TeeMiss
+from reference_registry.proxy.failures import UpstreamBroken, UpstreamFailure
+from reference_registry.proxy.services import Services
+from reference_registry.proxy.upstream import UpstreamManifest
+from reference_registry.repository import Descriptor, Manifest, TagPage, UploadSession
+
+__all__ = ["ProxyRepository"]
+
+_MISSES: dict[str, type[DoubleMiss] | type[TeeMiss] | type[SharedMiss]] = {
+    "double": DoubleMiss,
+    "tee": TeeMiss,
+    "shared": SharedMiss,
+}
+
+
+class ProxyRepository:
+    """The repository *name* for one client request.
+
+    It remembers which tags it had to resolve without upstream, so that the manifests they lead to
+    are marked as stale.
+    """
+
+    def __init__(self, name: str, services: Services) -> None:
+        self.name = name
+        self._services = services
+        self._profile = services.profile
+        self._local = services.local.repository(name)
+        self._upstream = services.upstream.repository(name)
+        self._stale_tags: set[str] = set()
+
+    # -- tags and manifests -----------------------------------------------------------------------
+    async def resolve(self, tag: str) -> Digest:
+        try:
+            digest, manifest = await self._ask_for_tag(tag)
+        except UpstreamFailure as failure:
+            return self._resolve_without_upstream(tag, failure)
+        if manifest is not None and self._profile.verifies_manifests:
+            self._store(digest, manifest)
+        self._point(tag, digest)
+        return digest
+
+    async def _ask_for_tag(self, tag: str) -> tuple[Digest, UpstreamManifest | None]:
+        if not self._profile.joins_upstream_requests:
+            return await self._upstream.resolve(tag)
+        return await self._services.joined_tags.run(
+            (self.name, tag), lambda: self._upstream.resolve(tag)
+        )
+
+    def _resolve_without_upstream(self, tag: str, failure: UpstreamFailure) -> Digest:
+        digest = self._local.tag_digest(tag)
+        if digest is None:
+            raise tag_error(failure, tag, self._profile) from failure
+        if self._profile.marks_stale:
+            if not self._local.has_manifest(digest):
+                raise tag_error(failure, tag, self._profile) from failure
+            self._stale_tags.add(tag)
+        return digest
+
+    def _point(self, tag: str, digest: Digest) -> None:
+        """Let the cached *tag* point at *digest*. Releases write this link although the manifest
+        may never come (#4477); ``ideal`` writes it when it is there, and only if it is new."""
+        is_new = self._local.tag_digest(tag) != digest
+        if self._profile.not_modified_skips_caching or (
+            is_new and self._local.has_manifest(digest)
+        ):
+            self._local.link_tag(tag, digest)
+
+    async def manifest(self, digest: Digest, *, tag: str | None = None) -> Manifest:
+        manifest = self._local.manifest_or_none(digest)
+        hit = manifest is not None
+        if manifest is None:
+            manifest = await self._pull_manifest(digest, tag)
+            if tag is not None:
+                self._point(tag, digest)
+        self._services.counters.manifest.pushed(len(manifest.content), hit=hit)
+        if tag in self._stale_tags:
+            return replace(manifest, headers=manifest.headers + STALE)
+        return manifest
+
+    async def _pull_manifest(self, digest: Digest, tag: str | None) -> Manifest:
+        by_tag = tag is not None and self._profile.fetches_tagged_manifest_by == "tag"
+        reference = tag if tag is not None and by_tag else str(digest)
+        try:
+            if self._profile.joins_upstream_requests:
+                pulled = await self._services.joined_manifests.run(
+                    (self.name, digest), lambda: self._upstream.manifest(reference)
+                )
+            else:
+                pulled = await self._upstream.manifest(reference)
+            return self._store(digest, pulled)
+        except UpstreamFailure as failure:
+            raise manifest_error(failure, self.name, digest, self._profile) from failure
+
+    def _store(self, digest: Digest, pulled: UpstreamManifest) -> Manifest:
+        """Cache what upstream sent for *digest*; :class:`UpstreamBroken` where it is wrong.
+
+        Releases do not verify: they store the bytes under the digest that these have, schedule the
+        one that was asked for, and serve the one as the other.
+        """
+        content = pulled.content
+        true_digest = digest_of(content, algorithm_of(digest))
+        if self._profile.verifies_manifests:
+            if true_digest != digest:
+                raise UpstreamBroken(f"{self.name}@{digest}: upstream sent {true_digest}")
+            if self._local.has_manifest(digest):  # Somebody who asked at the same time stored it.
+                return Manifest(digest, media_type_of(content), content)
+        else:
+            try:
+                parse_manifest(content, pulled.media_type.partition(";")[0].strip())
+            except ManifestInvalid as invalid:
+                raise UpstreamBroken(str(invalid)) from invalid
+        self._services.counters.manifest.pulled(len(content))
+        self._local.put_cached_manifest(true_digest, content)
+        self._services.cached_manifest(self.name, digest)
+        return Manifest(digest, media_type_of(content), content)
+
+    async def tags(self, *, n: int | None, last: str | None) -> TagPage:
+        try:
+            return await self._tags_of_upstream(n, last)
+        except UpstreamFailure as failure:
+            try:
+                page = await self._local.tags(n=n, last=last)
+            except RegistryError:
+                raise tags_error(failure, self.name, self._profile) from failure
+            return replace(page, headers=STALE) if self._profile.marks_stale else page
+
+    async def _tags_of_upstream(self, n: int | None, last: str | None) -> TagPage:
+        profile = self._profile
+        if profile.proxy_tags_pagination == "upstream" and n is not None:
+            names = await self._upstream.tags(n=n, last=last, every_page=False) if n else []
+            if n and not names:
+                return TagPage(None)
+            return TagPage(tuple(names), names[-1] if n and len(names) == n else None)
+        names = await self._upstream.tags()
+        if not names and not profile.honest_upstream_errors:
+            return TagPage(None)
+        if profile.proxy_tags_pagination == "local":
+            return tag_page(sorted(names), n, last, profile)
+        return TagPage(tuple(names))
+
+    async def referrers(self, digest: Digest) -> Sequence[dict[str, object]]:
+        """As upstream lists them; the cached ones where it cannot be asked or has no such API."""
+        try:
+            return await self._upstream.referrers(digest)
+        except UpstreamFailure:
+            return await self._local.referrers(digest)
+
+    # -- blobs ------------------------------------------------------------------------------------
+    async def serve_blob(self, digest: Digest, request: Request) -> Response:
+        cached = self._local.stat_blob(digest)
+        if cached is not None:
+            self._services.counters.blob.pushed(cached.size, hit=True)
+            return await self._local.serve_blob(digest, request)
+        miss = _MISSES[self._profile.blob_miss](self._local, self._upstream, self._services)
+        return await miss.serve(digest, request)
+
+    # -- push and delete: a mirror shows what upstream has ----------------------------------------
+    async def put_manifest(
+        self, digest: Digest, media_type: str, content: bytes, tags: Sequence[str]
+    ) -> NoReturn:
+        raise unsupported()
+
+    async def delete_manifest(self, digest: Digest) -> NoReturn:
+        raise unsupported()
+
+    async def delete_tag(self, tag: str) -> NoReturn:
+        raise unsupported()
+
+    async def delete_blob(self, digest: Digest) -> NoReturn:
+        raise unsupported()
+
+    async def mount_blob(self, digest: Digest, source: str | None) -> NoReturn:
+        raise unsupported()
+
+    async def start_upload(self) -> NoReturn:
+        raise unsupported()
+
+    async def upload(self, uuid: str) -> NoReturn:
+        raise upload_error(self._profile)
+
+    async def append_upload(
+        self, session: UploadSession, chunks: AsyncIterator[bytes]
+    ) -> UploadSession:
+        raise upload_error(self._profile)
+
+    async def commit_upload(self, session: UploadSession, digest: Digest) -> Descriptor:
+        raise upload_error(self._profile)
+
+    async def cancel_upload(self, session: UploadSession) -> None:
+        raise upload_error(self._profile)

@@ -1,0 +1,67 @@
+"""What all repositories of one proxy share."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from reference_registry.digest import Digest
+from reference_registry.observability.counters import ProxyCounters
+from reference_registry.profiles import Profile
+from reference_registry.proxy.background import Background
+from reference_registry.proxy.expiry import Expiry
+from reference_registry.proxy.fill import Fill
+from reference_registry.proxy.single_flight import SingleFlight
+from reference_registry.proxy.upstream import BlobInfo, Upstream, UpstreamManifest
+from reference_registry.registry import StandardRegistry
+
+__all__ = ["Services"]
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of a proxy. ``expiry`` is None where nothing ever expires."""
+
+    local: StandardRegistry
+    upstream: Upstream
+    profile: Profile
+    counters: ProxyCounters
+    expiry: Expiry | None
+    background: Background = field(default_factory=Background)
+    storing: set[Digest] = field(default_factory=set)
+    """The blobs that a release is caching just now, whichever repository they are for."""
+    fills: dict[Digest, Fill] = field(default_factory=dict)
+    """The blobs that ``ideal`` is caching just now."""
+    joined_tags: SingleFlight[tuple[str, str], tuple[Digest, UpstreamManifest | None]] = field(
+        default_factory=SingleFlight
+    )
+    joined_manifests: SingleFlight[tuple[str, Digest], UpstreamManifest] = field(
+        default_factory=SingleFlight
+    )
+    joined_stats: SingleFlight[tuple[str, Digest], BlobInfo] = field(default_factory=SingleFlight)
+
+    def cached_blob(self, repository: str, digest: Digest) -> None:
+        """*repository* has just cached the blob *digest*."""
+        if self.expiry is not None:
+            self.expiry.cached_blob(repository, digest)
+
+    def cached_manifest(self, repository: str, digest: Digest) -> None:
+        """*repository* has just cached the manifest *digest*."""
+        if self.expiry is not None:
+            self.expiry.cached_manifest(repository, digest)
+
+    async def settled(self) -> None:
+        """Wait until nothing is being cached in the background."""
+        while self.fills:
+            await asyncio.wait([fill.task for fill in self.fills.values()])
+            await asyncio.sleep(0)
+        await self.background.settled()
+
+    async def stop(self) -> None:
+        """End what is under way and close the connections to upstream."""
+        for fill in list(self.fills.values()):
+            await fill.cancel()
+        await self.background.stop()
+        for joined in (self.joined_tags, self.joined_manifests, self.joined_stats):
+            await joined.stop()
+        await self.upstream.aclose()
