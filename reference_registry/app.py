@@ -42,6 +42,7 @@ from reference_registry.observability.debug import DebugApplication
 from reference_registry.observability.health import Health
 from reference_registry.observability.metrics import HttpMetrics
 from reference_registry.profiles import DEFAULT_PROFILE, Profile
+from reference_registry.proxy.registry import ProxyRegistry
 from reference_registry.registry import StandardRegistry
 from reference_registry.repository import Registry
 
@@ -234,8 +235,10 @@ def create_app(
     """
     clock = clock or SystemClock()
     local = StandardRegistry(config, profile, clock)
-    registry: Registry = local
     counters = Counters()
+    registry: Registry = local
+    if config.proxy is not None:
+        registry = ProxyRegistry(config, profile, clock, local, upstream, counters=counters.proxy)
     health = Health(config.health.checks, driver=local.storage.driver, profile=profile, clock=clock)
     authenticator = authenticator_for(config.auth, profile)
     return Application(

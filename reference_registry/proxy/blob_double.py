@@ -44,10 +44,14 @@ class DoubleMiss:
         except UpstreamFailure as failure:
             raise unknown_error(failure, profile) from failure
         size = info.size or 0
-        if digest not in self._services.storing:
-            self._services.storing.add(digest)
-            self._services.background.start(self._store(digest, size))
-        return await answer_from(self._to_client(digest, size), request, digest, info, profile)
+        stores = digest not in self._services.storing
+        self._services.storing.add(digest)
+        try:
+            return await answer_from(self._to_client(digest, size), request, digest, info, profile)
+        finally:
+            # The release starts both at once, and the cache comes in second, since it has to sync.
+            if stores:
+                self._services.background.start(self._store(digest, size))
 
     async def _to_client(self, digest: Digest, size: int) -> AsyncGenerator[bytes, None]:
         async with aclosing(copy_blob(self._upstream, digest, size)) as chunks:

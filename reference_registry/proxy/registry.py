@@ -50,13 +50,14 @@ class ProxyRegistry:
                 saves_on_stop=profile.saves_state_on_drain and graceful,
             )
         self.expiry = expiry
+        self.counters = counters if counters is not None else ProxyCounters()
         self._local = local
         self._profile = profile
         self._services = Services(
             local,
             Upstream(config.proxy, profile, clock, transport=transport),
             profile,
-            counters if counters is not None else ProxyCounters(),
+            self.counters,
             expiry,
         )
 

@@ -214,7 +214,9 @@ async def body_chunks(
     :class:`UpstreamTimedOut` where it stands still.
     """
     method, url = response.request.method, response.request.url
-    chunks = response.aiter_bytes() if decoded else response.aiter_raw()
+    # A transport that is no network may have given the body with the answer.
+    raw = not decoded and not response.is_stream_consumed
+    chunks = response.aiter_raw() if raw else response.aiter_bytes()
     try:
         async for chunk in chunks:
             yield chunk
