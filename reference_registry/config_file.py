@@ -25,7 +25,7 @@ from reference_registry.config_reading import Reading, nearest
 from reference_registry.config_section import Section
 from reference_registry.config_storage import read_health, read_storage
 from reference_registry.config_syntax import SyntaxMistake, repaired
-from reference_registry.config_tree import Entry, Scalar, Tree, parse_tree
+from reference_registry.config_tree import Entry, Tree, parse_tree
 from reference_registry.config_tree import Mapping as MappingTree
 from reference_registry.profiles import IDEAL, Profile
 
@@ -162,7 +162,7 @@ def _overridden(tree: Tree, environ: Mapping[str, str], reading: Reading) -> Tre
 # -- from a tree to a configuration -------------------------------------------------------------
 def _config(tree: Tree, source: str, reading: Reading) -> Config:
     top = Place(source, 1)
-    if not isinstance(tree, MappingTree) and not _is_nothing(tree):
+    if not isinstance(tree, MappingTree):
         reading.refuse(top, "configuration", "no keys at all", 'begin with "version: 0.1"')
         return Config()
     root = Section(reading, "", Entry(top, tree))
@@ -182,10 +182,6 @@ def _config(tree: Tree, source: str, reading: Reading) -> Config:
     _check_together(root, config)
     reading.finish()
     return config
-
-
-def _is_nothing(tree: Tree) -> bool:
-    return isinstance(tree, Scalar) and tree.kind == "null"
 
 
 def _check_version(root: Section) -> None:

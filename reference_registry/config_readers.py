@@ -33,6 +33,7 @@ from reference_registry.config_section import Section
 
 __all__ = ["read_auth", "read_http", "read_log", "read_proxy", "read_redis"]
 
+_NOT_IN_HOST = frozenset(' "<>\\^`{|}')
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 
 
@@ -273,7 +274,7 @@ def _split_url(text: str) -> SplitResult | None:
         _ = url.port  # raises where it is no number
     except ValueError:
         return None
-    return url
+    return None if _NOT_IN_HOST & set(url.netloc) else url
 
 
 # -- redis --------------------------------------------------------------------------------------

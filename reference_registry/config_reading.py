@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from reference_registry.config_problem import Place, Problem
@@ -53,6 +52,8 @@ class Reading:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The one of *known* that *word* is most likely a slip of."""
+    from difflib import get_close_matches  # only where there is a mistake
+
     by_lower = {name.lower(): name for name in known}
     plain = re.sub(r"[^a-z0-9]", "", word.lower())
     found = get_close_matches(plain, by_lower, n=1, cutoff=0.7)

@@ -230,7 +230,9 @@ class Section:
         if entry is not None and isinstance(entry.value, Scalar):
             self._known.add(key)
             mapping = Mapping({entry.value.text: Entry(entry.place, NOTHING)})
-            return Section(self.reading, self.full_name(key), Entry(entry.place, mapping))
+            self._sections[key] = Section(
+                self.reading, self.full_name(key), Entry(entry.place, mapping)
+            )
         return self.section(key)
 
     def sections(self, key: str) -> list[Section]:

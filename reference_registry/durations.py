@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from fractions import Fraction
 
 __all__ = ["format_duration", "from_nanoseconds", "parse_duration", "suggested_duration"]
 
@@ -22,7 +21,7 @@ _NANOSECONDS = {
     "m": 60 * 10**9,
     "h": 3600 * 10**9,
 }
-_TERM = r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)"
+_TERM = r"(?:(\d+)(?:\.(\d*))?|\.(\d+))(ns|us|µs|μs|ms|s|m|h)"
 _TERMS = re.compile(_TERM, re.ASCII)
 _DURATION = re.compile(rf"(?:{_TERM})+", re.ASCII)
 _LONGEST = 64  # characters; longer ones are not durations but attempts at something else
@@ -47,18 +46,17 @@ _FOREIGN_UNITS = {
 _MEANT = re.compile(r"(\d{1,9}) *([a-z]*)", re.ASCII)
 
 
-def from_nanoseconds(nanoseconds: int | Fraction) -> timedelta:
+def from_nanoseconds(nanoseconds: int) -> timedelta:
     """*nanoseconds*, cut to whole microseconds, but at least one where it is not zero.
 
     Raises ``ValueError`` for what Go's 64-bit duration cannot hold.
     """
-    exact = Fraction(nanoseconds)
-    if abs(exact) > _LARGEST:
+    if abs(nanoseconds) > _LARGEST:
         raise ValueError("longer than 292 years")
-    microseconds = int(exact / 1000)
-    if microseconds == 0 and exact != 0:
-        microseconds = 1 if exact > 0 else -1
-    return timedelta(microseconds=microseconds)
+    microseconds = abs(nanoseconds) // 1000
+    if microseconds == 0 and nanoseconds != 0:
+        microseconds = 1
+    return timedelta(microseconds=microseconds if nanoseconds > 0 else -microseconds)
 
 
 def parse_duration(text: str) -> timedelta:
@@ -68,9 +66,11 @@ def parse_duration(text: str) -> timedelta:
         return timedelta(0)
     if len(text) > _LONGEST or not _DURATION.fullmatch(unsigned):
         raise ValueError("not a duration")
-    nanoseconds = Fraction(0)
-    for number, unit in _TERMS.findall(unsigned):
-        nanoseconds += Fraction(number) * _NANOSECONDS[unit]
+    nanoseconds = 0
+    for whole, part, only_part, unit in _TERMS.findall(unsigned):
+        fraction = part or only_part
+        digits = int(f"{whole}{fraction}")
+        nanoseconds += digits * _NANOSECONDS[unit] // 10 ** len(fraction)
     return from_nanoseconds(-nanoseconds if text.startswith("-") else nanoseconds)
 
 
