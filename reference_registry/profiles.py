@@ -216,6 +216,8 @@ class Profile:
     token only to notice a client that has lost count."""
     keeps_upload_on_mismatch: bool = False
     """An upload that was closed with the wrong digest stays (all releases)."""
+    checks_chunk_type: bool = False
+    """A PATCH whose Content-Type is not ``application/octet-stream`` is 500 (all releases)."""
     bad_content_range_is_unknown: bool = False
     """``Content-Range`` that cannot be read: 500 (3.x) instead of 416."""
     proxy_signs_with_empty_secret: bool = False
@@ -381,6 +383,7 @@ DISTRIBUTION_2_8 = Profile(
     finds_manifests_among_layers=True,
     upload_needs_state=True,
     keeps_upload_on_mismatch=True,
+    checks_chunk_type=True,
     bad_content_range_is_unknown=True,
     sparse_indexes=False,
     accepts_foreign_layers=False,

@@ -40,7 +40,7 @@ class StandardRegistry:
 
     def catalog(self) -> Sequence[str]:
         try:
-            return sorted(repository_names(self.storage.driver, self._profile.catalog_lists))
+            return list(repository_names(self.storage.driver, self._profile.catalog_lists))
         except PathNotFound:
             return []
 

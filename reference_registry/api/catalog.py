@@ -9,6 +9,7 @@ from reference_registry.api.errors import PAGINATION_NUMBER_INVALID
 from reference_registry.api.http import Response
 from reference_registry.api.pagination import next_link, page
 from reference_registry.api.urls import prefixed
+from reference_registry.storage.enumeration import path_order
 
 __all__ = ["CATALOG"]
 
@@ -19,7 +20,7 @@ async def _list(context: Context) -> Response:
     """https://distribution.github.io/distribution/spec/api/#listing-repositories"""
     n = _page_size(context)
     names = await asyncio.to_thread(context.registry.catalog)
-    chosen, following = page(names, n, context.request.query("last"))
+    chosen, following = page(names, n, context.request.query("last"), key=path_order)
     document = {"repositories": list(chosen)}
     if following is None:
         return json_response(document, context.profile)

@@ -7,7 +7,7 @@ OCI distribution-spec, "Listing Tags": ``n`` entries after ``last``; the next pa
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import urlencode
 
 from reference_registry.profiles import Profile
@@ -16,9 +16,16 @@ from reference_registry.repository import TagPage
 __all__ = ["next_link", "page", "tag_page"]
 
 
-def page(names: Sequence[str], n: int | None, last: str | None) -> tuple[Sequence[str], str | None]:
-    """At most *n* of the sorted *names* after *last*, and the ``last`` of the page that follows."""
-    start = bisect_right(names, last) if last else 0
+def page(
+    names: Sequence[str],
+    n: int | None,
+    last: str | None,
+    *,
+    key: Callable[[str], str] = str,
+) -> tuple[Sequence[str], str | None]:
+    """At most *n* of *names* after *last*, and the ``last`` of the page that follows. *names* are
+    sorted by *key*."""
+    start = bisect_right(names, key(last), key=key) if last else 0
     if n is None or len(names) - start <= n:
         return names[start:], None
     chosen = names[start : start + n]

@@ -28,6 +28,7 @@ from reference_registry.storage.uploads import is_upload_id
 
 __all__ = ["UPLOAD", "UPLOADS"]
 
+_OCTETS = "application/octet-stream"
 _CONTENT_RANGE = re.compile(r"(?:bytes )?([0-9]{1,18})-([0-9]{1,18})(?:/[0-9*]+)?")
 
 
@@ -69,6 +70,9 @@ async def _status(context: Context) -> Response:
 async def _append(context: Context) -> Response:
     """A chunk, or a stream without a length."""
     session = await _session(context)
+    kind = context.request.header("content-type") or _OCTETS
+    if context.profile.checks_chunk_type and kind != _OCTETS:
+        raise UNKNOWN(detail(context.profile, "bad Content-Type"))
     _check_content_range(context, session)
     session = await context.repository.append_upload(session, context.request.body)
     return Response(202, _session_headers(context, session))

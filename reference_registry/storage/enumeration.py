@@ -8,14 +8,20 @@ from typing import Literal
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound, StorageDriver
 
-__all__ = ["Evidence", "repository_names"]
+__all__ = ["Evidence", "path_order", "repository_names"]
 
 Evidence = Literal["_layers", "_manifests", "_uploads", "either"]
 """The directory that makes a directory a repository."""
 
 
+def path_order(name: str) -> str:
+    """The sort key of the order in which a walk comes upon repositories: ``a``, ``a/b``, ``a-b``.
+    Catalogs are in this order."""
+    return name.replace("/", "\0")
+
+
 def repository_names(driver: StorageDriver, evidence: Evidence = "either") -> Iterator[str]:
-    """The names of all repositories, sorted as paths are: ``a``, ``a/b``, ``a-b``.
+    """The names of all repositories, in :func:`path_order`.
 
     Raises ``PathNotFound``, on the first step, where nothing was ever stored.
     """

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from reference_registry.api.errors import MANIFEST_BLOB_UNKNOWN, RegistryError
+from reference_registry.api.details import detail
+from reference_registry.api.errors import MANIFEST_BLOB_UNKNOWN, UNKNOWN, RegistryError
 from reference_registry.digest import Digest
 from reference_registry.manifest import ContentReference, ParsedManifest
 from reference_registry.profiles import Profile
 
 __all__ = ["check_references"]
 
-_NON_DISTRIBUTABLE = (
-    "application/vnd.oci.image.layer.nondistributable.",
-    "application/vnd.docker.image.rootfs.foreign.",
-)
+_DOCKER_FOREIGN = "application/vnd.docker.image.rootfs.foreign."
+_NON_DISTRIBUTABLE = ("application/vnd.oci.image.layer.nondistributable.", _DOCKER_FOREIGN)
 
 
 def check_references(
@@ -31,20 +30,31 @@ def check_references(
     Layers that may not be distributed need not be here (OCI image-spec layer.md), nor, for
     ``ideal``, the children of an index (sparse indexes).
     """
-    missing = [
-        reference.digest
-        for reference in parsed.blobs
-        if not (profile.accepts_foreign_layers and _is_foreign(reference))
-        and not has_blob(reference.digest)
-    ]
+    entries: list[dict[str, Any]] = []
+    for blob in parsed.blobs:
+        if profile.accepts_foreign_layers:
+            missing = not _may_be_missing(blob) and not has_blob(blob.digest)
+        elif _is_refused(blob):
+            missing = True
+            entries += UNKNOWN().entries + UNKNOWN(detail(profile, "invalid URL on layer")).entries
+        else:
+            missing = not has_blob(blob.digest)
+        if missing:
+            entries += MANIFEST_BLOB_UNKNOWN(blob.digest).entries
     if not profile.sparse_indexes:
-        missing += [c.digest for c in parsed.children if not has_manifest(c.digest)]
-    if missing:
-        entries: list[dict[str, Any]] = []
-        for digest in dict.fromkeys(missing):
-            entries += MANIFEST_BLOB_UNKNOWN(digest).entries
-        raise RegistryError(MANIFEST_BLOB_UNKNOWN.status, tuple(entries))
+        for child in parsed.children:
+            if not has_manifest(child.digest):
+                entries += MANIFEST_BLOB_UNKNOWN(child.digest).entries
+    if entries:
+        first = UNKNOWN if entries[0]["code"] == UNKNOWN.code else MANIFEST_BLOB_UNKNOWN
+        raise RegistryError(first.status, tuple(entries))
 
 
-def _is_foreign(reference: ContentReference) -> bool:
-    return bool(reference.urls) or reference.media_type.startswith(_NON_DISTRIBUTABLE)
+def _may_be_missing(blob: ContentReference) -> bool:
+    return bool(blob.urls) or blob.media_type.startswith(_NON_DISTRIBUTABLE)
+
+
+def _is_refused(blob: ContentReference) -> bool:
+    """Releases allow no ``urls`` at all unless ``validation.manifests.urls`` names them, and no
+    foreign layer of Docker's without."""
+    return bool(blob.urls) or blob.media_type.startswith(_DOCKER_FOREIGN)

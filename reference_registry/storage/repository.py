@@ -161,7 +161,9 @@ class LocalRepository:
         writer.verify(digest)
         stored_as = digest if self._profile.sha512 else writer.digest("sha256")
         writer.commit(self._storage.blobs, stored_as)
-        return self._link_blob(digest, stored_as)
+        if digest != stored_as:
+            self._link_blob(digest, stored_as)
+        return self._link_blob(stored_as, stored_as)
 
     def links_elsewhere(self, digest: Digest) -> list[str]:
         """The other repositories that link *digest*, as a layer or as a manifest. Walks the
@@ -286,7 +288,7 @@ class LocalRepository:
         try:
             return UploadSession(uuid, self._storage.uploads.size(self.name, uuid))
         except PathNotFound:
-            raise BLOB_UPLOAD_UNKNOWN() from None
+            raise BLOB_UPLOAD_UNKNOWN(detail(self._profile, "blob upload unknown")) from None
 
     async def append_upload(
         self, session: UploadSession, chunks: AsyncIterator[bytes]
