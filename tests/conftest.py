@@ -1,3 +1,3 @@
 """Shared by the project's own tests."""
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "tests.mirrors.options"]

@@ -1,0 +1,115 @@
+"""What a plan becomes once the hosts behave in certain ways: every request, and the end.
+
+:func:`simulate` is deterministic and contacts nothing; how hosts behave is data
+(:mod:`harness.mirrors.behaviours`), or any other :class:`~harness.mirrors.network.Network`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.content import Manifest, Platform, an_image
+from harness.mirrors.behaviours import HEALTHY, HostBehaviour
+from harness.mirrors.containerd.attempts import Attempt, Pull, PullError
+from harness.mirrors.containerd.conversation import Conversation, Hangs
+from harness.mirrors.containerd.fetching import Fetching
+from harness.mirrors.containerd.plan import Plan
+from harness.mirrors.containerd.pullers import Ctr
+from harness.mirrors.containerd.pushing import Pushing
+from harness.mirrors.containerd.resolving import Resolving
+from harness.mirrors.containerd.wording import RequestFailed
+from harness.mirrors.network import Network
+from harness.mirrors.simulated_network import RegistryContent, SimulatedNetwork
+
+__all__ = ["run", "simulate"]
+
+_PLATFORM = Platform()
+
+
+def simulate(
+    plan: Plan,
+    behaviours: Mapping[str, HostBehaviour] | None = None,
+    *,
+    image: Manifest | None = None,
+    elsewhere: HostBehaviour = HEALTHY,
+) -> Pull:
+    """The pull (or push) of *plan* where hosts behave as told.
+
+    *behaviours* are found by the host as URLs name it, with or without port; every other host
+    behaves like *elsewhere*, which is healthy by default. All have *image*, a small one by default.
+    """
+    image = image or an_image(layers=1)
+    network = SimulatedNetwork(behaviours or {}, RegistryContent(image), elsewhere=elsewhere)
+    return run(plan, network, image)
+
+
+def run(plan: Plan, network: Network, image: Manifest | None = None) -> Pull:
+    """The pull of *plan* over *network*; *image* is what a push pushes."""
+    if plan.refusal is not None:
+        return Pull(plan, error=_refused(plan))
+    record: list[Attempt] = []
+    try:
+        _run(plan, network, image, record)
+    except RequestFailed as failed:
+        return Pull(plan, tuple(record), _error(plan, failed))
+    except Hangs as hangs:
+        return Pull(plan, tuple(record), _deadline(plan, hangs.failed))
+    return Pull(plan, tuple(record))
+
+
+def _run(plan: Plan, network: Network, image: Manifest | None, record: list[Attempt]) -> None:
+    command = plan.puller.command if isinstance(plan.puller, Ctr) else "pull"
+    if command == "push":
+        if image is None:
+            raise ValueError("a push needs an image")
+        Pushing(plan, Conversation(network, plan.release, record)).run(image)
+        return
+    try:
+        root = Resolving(plan, Conversation(network, plan.release, record)).run()
+    except RequestFailed as failed:
+        if command == "fetch-object":
+            raise
+        raise failed.within(_resolving(plan)) from None
+    fetching = Fetching(plan, Conversation(network, plan.release, record), _PLATFORM)
+    if command == "fetch-object":
+        fetching.fetch_only(root)
+    else:
+        fetching.run(root)
+
+
+# -- errors -------------------------------------------------------------------------------------
+def _resolving(plan: Plan) -> str:
+    if plan.transfer:
+        return "failed to resolve image: "
+    return f'failed to resolve reference "{plan.reference}": '
+
+
+def _pulling(plan: Plan) -> str:
+    if isinstance(plan.puller, Ctr):
+        return "ctr: "
+    return f'failed to pull and unpack image "{plan.reference}": '
+
+
+def _refused(plan: Plan) -> PullError:
+    refusal = plan.refusal
+    assert refusal is not None
+    code = None if isinstance(plan.puller, Ctr) else refusal.code
+    if refusal.while_resolving:
+        return PullError(f"{_pulling(plan)}{_resolving(plan)}{refusal.message}", code)
+    prefix = "ctr: " if isinstance(plan.puller, Ctr) else ""
+    return PullError(prefix + refusal.message, code)
+
+
+def _error(plan: Plan, failed: RequestFailed) -> PullError:
+    code = failed.code or ("NOT_FOUND" if failed.not_found else "UNKNOWN")
+    message = f"{_pulling(plan)}{failed.text}"
+    if isinstance(plan.puller, Ctr):
+        return PullError(message, None, failed.host, failed.status)
+    if code != "UNKNOWN" and plan.release.mangles_percent:
+        message = message.replace("%3A", "%!A(MISSING)")
+    return PullError(message, code, failed.host, failed.status)
+
+
+def _deadline(plan: Plan, failed: RequestFailed) -> PullError:
+    code = None if isinstance(plan.puller, Ctr) else "DEADLINE_EXCEEDED"
+    return PullError(f"{_pulling(plan)}context deadline exceeded", code, failed.host)

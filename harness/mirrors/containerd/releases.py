@@ -1,0 +1,256 @@
+"""What each containerd release does differently, in one table.
+
+The model asks a :class:`Release` for a named behaviour and never for a version. The defaults of
+the fields are 1.6.0; :data:`RELEASES` at the bottom derives every later release from the one it
+grew out of, so that the table reads as a changelog. A release that is not listed behaves like the
+nearest one before it in its series.
+
+Values are measured on 1.6.20, 1.6.39, 1.7.24, 1.7.34, 2.1.9 and 2.3.4; the patch release in which a
+behaviour changed was read from containerd's tags.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+__all__ = ["DEFAULT_RELEASE", "RELEASES", "Release", "UnknownRelease", "release_named"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """Named behaviours of one release; the defaults are those of 1.6.0."""
+
+    version: str = "1.6.0"
+
+    # -- reading hosts.toml ---------------------------------------------------------------------
+    host_tables: Literal["any", "headers"] = "any"
+    """How ``[host]`` is read. ``any``: every spelling counts, each URL once, ordered by the line of
+    its first mention, inline tables in random order before all others. ``headers``: only table
+    headers (``[host."URL"]`` and below) count, one entry for each run of equal URLs; hosts that are
+    inline tables or dotted keys are silently not seen."""
+    key_case: Literal["exact or upper", "any"] = "exact or upper"
+    """In which letter case a known key may be written."""
+    server_alone_suffices: bool = False
+    """A file without ``host`` tables is honoured; otherwise it is ignored as a whole."""
+    capabilities: frozenset[str] = frozenset({"pull", "resolve", "push"})
+    """The capability names that are known; any other makes the whole file invalid."""
+    reads_dial_timeout: bool = False
+    """``dial_timeout`` is known; otherwise it is ignored like any unknown key."""
+
+    # -- reading config.toml --------------------------------------------------------------------
+    config_version: int = 2
+    """The highest ``version`` of config.toml that the daemon starts with."""
+    default_config_path: Literal["none", "until set", "without mirrors"] = "none"
+    """When an absent ``config_path`` means both well-known directories. ``until set``: whenever the
+    key is absent, so that ``mirrors`` alone are already an error."""
+    legacy_tls: bool = True
+    """``registry.configs.HOST.tls`` is used for ``mirrors`` (removed in 2.0)."""
+    endpoint_credentials: Literal["endpoint", "challenger"] = "endpoint"
+    """With ``registry.mirrors``: whose ``configs`` entry answers a challenge, that of the endpoint
+    of the mirror list, or that of the host that challenged (a redirect target may differ)."""
+    transfer_service: bool = False
+    """CRI pulls go through the transfer service, which knows one hosts directory only, unless the
+    configuration holds something that it cannot do."""
+    ctr_transfer_service: bool = False
+    """``ctr images pull`` and ``push`` go through the transfer service unless ``--local``."""
+
+    # -- schemes, TLS and time ------------------------------------------------------------------
+    https_first: Literal["never", "explicit port", "any port"] = "never"
+    """Which ``http://`` hosts with TLS settings are first asked over https (port 80 never is)."""
+    dial_timeout_counts_as_tls: bool = False
+    """``dial_timeout`` alone makes an ``http://`` host be asked over https first (2.0.7 on)."""
+    loopback_scheme: Literal["http", "by port"] = "http"
+    """The default for a loopback registry. ``by port``: http on 80, https on 443 or without a port
+    (certificate not checked), otherwise https first."""
+    ctr_always_has_tls: bool = False
+    """``ctr`` counts as having TLS settings even without any flag, so that every ``http://`` host
+    is asked over https first (fixed by 1.6.32 and 1.7.16)."""
+    remembers_fallback: bool = False
+    """A client that fell back to http once goes on with http for that host, and a handshake that
+    timed out falls back too."""
+    falls_back_when_refused: bool = False
+    """A refused or timed out connection falls back to http if the URL names no port."""
+    progress_timeout: bool = False
+    """``image_pull_progress_timeout`` (5 min) ends a pull in which no byte arrives."""
+    response_header_timeout: float | None = None
+    """Seconds until a request that gets no answer fails; None waits for ever."""
+
+    # -- requests -------------------------------------------------------------------------------
+    attempts: int = 6
+    """Requests per host and object while the answer is 401 with usable credentials, 408 or 429."""
+    repeats_server_errors: bool = False
+    """500, 503 and 504 are repeated once if this is the last host."""
+    repeats_transport_errors: bool = False
+    """A timeout or an early end of the connection is repeated if this is the last host."""
+    explains_forbidden: bool = False
+    """HEAD that is answered 403 is repeated as GET, to show the registry's own message."""
+    checks_tag_get: bool = False
+    """The status of the GET that replaces a HEAD without digest is looked at (below 400)."""
+    blob_round: Literal["always", "after 404"] = "always"
+    """When a digest is looked for as a blob after it was not found as a manifest. ``after 404``:
+    only if no host answered with another status of 400 or more."""
+    resolve_error: Literal["first", "ranked"] = "first"
+    """Which host's error ends resolving. ``first``: the first that is not 404. ``ranked``: too
+    large a manifest, then the first status of 400 or more, then 404, then transport errors."""
+    push_names_namespace: bool = False
+    """Pushes carry ``ns=`` too."""
+
+    # -- credentials ----------------------------------------------------------------------------
+    basic_needs_credentials: bool = False
+    """A Basic challenge without credentials fails with "no basic auth credentials"; otherwise the
+    401 itself is the answer."""
+    renews_refused_token: bool = False
+    """A 401 with ``error=`` discards the host's token before another is asked for."""
+    host_headers_on_token_requests: bool = False
+    """``header`` of hosts.toml is sent to the token server too."""
+    node_headers_on_token_requests: bool = False
+    """``registry.headers`` too, unless the transfer service pulls."""
+
+    # -- what the user is told ------------------------------------------------------------------
+    status_wording: Literal["pulling from host", "unexpected status"] = "pulling from host"
+    joins_registry_errors: bool = False
+    """The registry's own error follows on a second line."""
+    manifest_too_short: Literal["expected number", "short read"] = "expected number"
+    mangles_percent: bool = True
+    """"not found" errors pass through a format string once too often: ``%3A`` is mutilated."""
+    redacts_queries: bool = False
+    """Queries of URLs in transport errors are shown as ``%5BREDACTED%5D``."""
+    verification_prefix: str = ""
+    """What Go puts before a certificate error."""
+
+    def then(self, version: str, **changes: Any) -> Release:
+        """The release *version*, which differs from this one by *changes*."""
+        return replace(self, version=version, **changes)
+
+
+class UnknownRelease(ValueError):
+    """A version that is older than 1.6, or no version at all."""
+
+
+# -- 1.6 ----------------------------------------------------------------------------------------
+_1_6_0 = Release()
+_1_6_25 = _1_6_0.then(
+    "1.6.25",
+    https_first="explicit port",
+    loopback_scheme="by port",
+    ctr_always_has_tls=True,
+    basic_needs_credentials=True,
+    status_wording="unexpected status",
+    verification_prefix="tls: failed to verify certificate: ",
+)
+_1_6_32 = _1_6_25.then(
+    "1.6.32",
+    ctr_always_has_tls=False,
+    remembers_fallback=True,
+    renews_refused_token=True,
+)
+
+# -- 1.7 ----------------------------------------------------------------------------------------
+_1_7_0 = _1_6_0.then(
+    "1.7.0",
+    progress_timeout=True,
+    status_wording="unexpected status",
+    verification_prefix="tls: failed to verify certificate: ",
+)
+_1_7_7 = _1_7_0.then(
+    "1.7.7",
+    https_first="explicit port",
+    loopback_scheme="by port",
+    ctr_always_has_tls=True,
+)
+_1_7_8 = _1_7_7.then("1.7.8", basic_needs_credentials=True)
+_1_7_16 = _1_7_8.then(
+    "1.7.16",
+    ctr_always_has_tls=False,
+    remembers_fallback=True,
+    renews_refused_token=True,
+)
+_1_7_24 = _1_7_16.then("1.7.24", https_first="any port", falls_back_when_refused=True)
+_1_7_25 = _1_7_24.then("1.7.25", mangles_percent=False)
+_1_7_30 = _1_7_25.then("1.7.30", redacts_queries=True)
+_1_7_32 = _1_7_30.then("1.7.32", server_alone_suffices=True)
+
+# -- 2.0 ----------------------------------------------------------------------------------------
+_2_0_0 = _1_7_25.then(
+    "2.0.0",
+    host_tables="headers",
+    key_case="any",
+    server_alone_suffices=True,
+    config_version=3,
+    legacy_tls=False,
+    endpoint_credentials="challenger",
+    ctr_transfer_service=True,
+    resolve_error="ranked",
+)
+_2_0_7 = _2_0_0.then("2.0.7", reads_dial_timeout=True, dial_timeout_counts_as_tls=True)
+_2_0_8 = _2_0_7.then("2.0.8", redacts_queries=True)
+_2_0_11 = _2_0_8.then("2.0.11", blob_round="after 404")
+
+# -- 2.1 ----------------------------------------------------------------------------------------
+_2_1_0 = _2_0_7.then(
+    "2.1.0",
+    dial_timeout_counts_as_tls=False,
+    transfer_service=True,
+    repeats_server_errors=True,
+    host_headers_on_token_requests=True,
+    node_headers_on_token_requests=True,
+    joins_registry_errors=True,
+)
+_2_1_3 = _2_1_0.then("2.1.3", manifest_too_short="short read")
+_2_1_6 = _2_1_3.then("2.1.6", redacts_queries=True)
+
+# -- 2.2 ----------------------------------------------------------------------------------------
+_2_2_0 = _2_1_3.then(
+    "2.2.0",
+    default_config_path="until set",
+    capabilities=frozenset({"pull", "resolve", "push", "referrers"}),
+)
+_2_2_1 = _2_2_0.then("2.2.1", redacts_queries=True)
+_2_2_2 = _2_2_1.then("2.2.2", default_config_path="without mirrors")
+_2_2_6 = _2_2_2.then("2.2.6", blob_round="after 404")
+
+# -- 2.3 ----------------------------------------------------------------------------------------
+_2_3_0 = _2_2_6.then(
+    "2.3.0",
+    response_header_timeout=30.0,
+    checks_tag_get=True,
+    push_names_namespace=True,
+)
+_2_3_2 = _2_3_0.then("2.3.2", attempts=5, repeats_transport_errors=True)
+_2_3_3 = _2_3_2.then("2.3.3", explains_forbidden=True)
+
+RELEASES: tuple[Release, ...] = (
+    *(_1_6_0, _1_6_25, _1_6_32),
+    *(_1_7_0, _1_7_7, _1_7_8, _1_7_16, _1_7_24, _1_7_25, _1_7_30, _1_7_32),
+    *(_2_0_0, _2_0_7, _2_0_8, _2_0_11),
+    *(_2_1_0, _2_1_3, _2_1_6),
+    *(_2_2_0, _2_2_1, _2_2_2, _2_2_6),
+    *(_2_3_0, _2_3_2, _2_3_3),
+)
+"""Every release in which something changed, oldest first in its series."""
+
+DEFAULT_RELEASE = "1.6.20"
+
+_VERSION = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:[-+~].*)?", re.DOTALL)
+
+
+def release_named(version: str) -> Release:
+    """The behaviours of *version*, such as ``1.6.20``, ``v2.1.9`` or ``1.7`` (its last release).
+
+    A series newer than the last one listed behaves like that one. Raises :class:`UnknownRelease`
+    for anything before 1.6, and for text that is no version.
+    """
+    match = _VERSION.fullmatch(version)
+    if match is None:
+        raise UnknownRelease(f"{version[:40]!r} is not a containerd version such as 1.7.24")
+    wanted = (int(match[1]), int(match[2]), int(match[3]) if match[3] else 9999)
+    earlier = [known for known in RELEASES if _numbers(known) <= wanted]
+    if not earlier:
+        raise UnknownRelease(f"containerd {version[:40]} is older than 1.6, the first one modelled")
+    return replace(max(earlier, key=_numbers), version=version.removeprefix("v"))
+
+
+def _numbers(known: Release) -> tuple[int, ...]:
+    return tuple(int(part) for part in known.version.split("."))

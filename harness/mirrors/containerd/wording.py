@@ -1,0 +1,138 @@
+"""What containerd says when something fails, release by release.
+
+The texts are containerd's and Go's own; addresses stand for themselves where containerd would show
+the number that a name resolved to.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from harness.mirrors.containerd.plan import PlannedHost
+from harness.mirrors.containerd.releases import Release
+from harness.mirrors.network import Failure, Request, Response, with_port
+
+__all__ = [
+    "RequestFailed",
+    "next_host",
+    "registry_errors",
+    "request_url",
+    "status_line",
+    "transport_failure",
+    "unexpected_status",
+]
+
+
+@dataclass(eq=False)
+class RequestFailed(Exception):
+    """A request, a download or an authorization failed for good at one host."""
+
+    text: str
+    host: str | None = None
+    status: int | None = None
+    failure: Failure | None = None
+    not_found: bool = False
+    denied: bool = False
+    """Authorization failed in a way that containerd has a name for."""
+    code: str | None = None
+    """The gRPC status that this error is shown with, if it has one of its own."""
+
+    def __str__(self) -> str:
+        return self.text
+
+    def within(self, prefix: str) -> RequestFailed:
+        """The same failure with *prefix* before its text."""
+        return RequestFailed(
+            prefix + self.text,
+            self.host,
+            self.status,
+            self.failure,
+            self.not_found,
+            self.denied,
+            self.code,
+        )
+
+
+def next_host(host: PlannedHost, failed: RequestFailed) -> str:
+    """Why the host after *host* is asked."""
+    return f"{host.name} answered {failed.status}" if failed.status else f"{host.name} failed"
+
+
+def request_url(request: Request) -> str:
+    """The URL of *request* with its query as it is sent."""
+    query = f"?{urlencode(request.query)}" if request.query else ""
+    return f"{request.scheme}://{request.host}{request.path}{query}"
+
+
+def status_line(status: int) -> str:
+    """``404 Not Found``."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def registry_errors(body: bytes) -> str | None:
+    """The errors of an OCI error document, as containerd prints them; None if there are none."""
+    try:
+        errors = json.loads(body)["errors"]
+        texts = [f"{_code(str(error['code']))}: {error['message']}" for error in errors]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return texts[0] if len(texts) == 1 else "errors:\n" + "\n".join(texts) if texts else None
+
+
+_KNOWN_CODES = frozenset(
+    {"UNSUPPORTED", "UNAUTHORIZED", "DENIED", "UNAVAILABLE", "TOOMANYREQUESTS"}
+)
+
+
+def _code(code: str) -> str:
+    return code.lower() if code in _KNOWN_CODES else "unknown"
+
+
+def unexpected_status(request: Request, response: Response, release: Release) -> str:
+    """The text for a status that ends a request, wherever it is not a special case."""
+    if release.status_wording == "pulling from host":
+        return f"unexpected status: {status_line(response.status)}"
+    text = (
+        f"unexpected status from {request.method} request to {request_url(request)}: "
+        f"{status_line(response.status)}"
+    )
+    errors = registry_errors(response.body) if release.joins_registry_errors else None
+    return text if errors is None else f"{text}\n{errors}"
+
+
+def transport_failure(request: Request, failure: Failure, release: Release) -> RequestFailed:
+    """The failure of a request that got no answer."""
+    url = request_url(request)
+    if release.redacts_queries and request.query:
+        names = "&".join(f"{name}=%5BREDACTED%5D" for name, _ in request.query)
+        url = f"{url.partition('?')[0]}?{names}"
+    reason = _REASONS[failure].format(
+        address=with_port(request.host, request.scheme),
+        name=request.host.partition(":")[0],
+        scheme=request.scheme,
+        prefix=release.verification_prefix,
+    )
+    text = f'failed to do request: {request.method.title()} "{url}": {reason}'
+    return RequestFailed(text, host=request.host, failure=failure)
+
+
+_REASONS = {
+    Failure.UNRESOLVED: "dial tcp: lookup {name}: no such host",
+    Failure.REFUSED: "dial tcp {address}: connect: connection refused",
+    Failure.UNREACHABLE: "dial tcp {address}: i/o timeout",
+    Failure.HANDSHAKE_TIMEOUT: "net/http: TLS handshake timeout",
+    Failure.UNTRUSTED: "{prefix}x509: certificate signed by unknown authority",
+    Failure.CLIENT_CERTIFICATE_REQUIRED: "remote error: tls: certificate required",
+    Failure.NOT_TLS: "http: server gave HTTP response to HTTPS client",
+    Failure.NOT_HTTP: "net/http: HTTP/1.x transport connection broken: malformed HTTP response",
+    Failure.RESET: "read tcp {address}: read: connection reset by peer",
+    Failure.NO_ANSWER: "net/http: timeout awaiting response headers",
+    Failure.UNSUPPORTED_SCHEME: 'unsupported protocol scheme "{scheme}"',
+    Failure.TOO_MANY_REDIRECTS: "stopped after 10 redirects",
+}

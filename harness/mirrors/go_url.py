@@ -1,0 +1,170 @@
+"""URLs, paths and addresses as Go reads them (net/url, path, net).
+
+containerd's decisions hang on details in which Go and Python's urllib differ: ``up.test:5000`` is a
+scheme and no host, ``127.0.0.1:5000`` is an error, credentials and queries are parsed and dropped.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import string
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+__all__ = [
+    "GoURL",
+    "InvalidURL",
+    "clean_path",
+    "is_loopback",
+    "join_path",
+    "parse_url",
+    "port_of",
+    "split_host_port",
+]
+
+
+class InvalidURL(ValueError):
+    """Text that Go's url.Parse refuses."""
+
+
+@dataclass(frozen=True)
+class GoURL:
+    """What is used of a parsed URL: ``host`` keeps its port, ``path`` is decoded."""
+
+    scheme: str
+    host: str
+    path: str
+    query: str = ""
+
+    @property
+    def hostname(self) -> str:
+        """The host without port and without the brackets of an IPv6 address."""
+        name, colon, port = self.host.rpartition(":")
+        host = name if colon and _is_optional_port(colon + port) else self.host
+        return host.removeprefix("[").removesuffix("]")
+
+
+_SCHEME_START = frozenset(string.ascii_letters)
+_SCHEME_LATER = frozenset(string.ascii_letters + string.digits + "+-.")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# url.shouldEscape in host mode: these may stand in a host although they are not unreserved.
+_HOST_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-_.~!$&'()*+,;=:[]<>\"")
+
+
+def parse_url(text: str) -> GoURL:
+    """*text* as url.Parse reads it. Raises :class:`InvalidURL`."""
+    if _CONTROL.search(text):
+        raise InvalidURL("net/url: invalid control character in URL")
+    rest, _, _fragment = text.partition("#")
+    scheme, rest = _split_scheme(rest)
+    rest, _, query = rest.partition("?")
+    if not rest.startswith("/"):
+        if scheme:
+            return GoURL(scheme, "", "", query)  # opaque: everything after the colon is no host
+        if ":" in rest.partition("/")[0]:
+            raise InvalidURL("first path segment in URL cannot contain colon")
+    host = ""
+    if rest.startswith("//") and (scheme or not rest.startswith("///")):
+        authority, slash, path = rest[2:].partition("/")
+        host, rest = _host(authority), slash + path
+    return GoURL(scheme, host, _unescape(rest), query)
+
+
+def _split_scheme(text: str) -> tuple[str, str]:
+    for index, character in enumerate(text):
+        if character in _SCHEME_START:
+            continue
+        if character == ":":
+            if index == 0:
+                raise InvalidURL("missing protocol scheme")
+            return text[:index].lower(), text[index + 1 :]
+        if index == 0 or character not in _SCHEME_LATER:
+            break
+    return "", text
+
+
+def _host(authority: str) -> str:
+    _userinfo, _, host = authority.rpartition("@")
+    if host.startswith("["):
+        address, bracket, port = host.rpartition("]")
+        if not bracket:
+            raise InvalidURL("missing ']' in host")
+        if not _is_optional_port(port):
+            raise InvalidURL(f"invalid port {port!r} after host")
+        return f"{address}]{port}"
+    _name, colon, port = host.rpartition(":")
+    if colon and not _is_optional_port(colon + port):
+        raise InvalidURL(f"invalid port {colon + port!r} after host")
+    if _BAD_ESCAPE.search(host):
+        raise InvalidURL("invalid URL escape")
+    for character in host:
+        if character.isascii() and character not in _HOST_CHARACTERS and character != "%":
+            raise InvalidURL(f"invalid character {character!r} in host name")
+    return _unescape(host)
+
+
+def _is_optional_port(text: str) -> bool:
+    return text == "" or (text.startswith(":") and (text[1:].isdecimal() or text == ":"))
+
+
+def _unescape(text: str) -> str:
+    if _BAD_ESCAPE.search(text):
+        raise InvalidURL("invalid URL escape")
+    return unquote_to_bytes(text).decode("utf-8", "replace") if "%" in text else text
+
+
+# -- path ---------------------------------------------------------------------------------------
+def clean_path(path: str) -> str:
+    """path.Clean: the shortest equivalent of *path*; the empty path is ``.``."""
+    rooted = path.startswith("/")
+    kept: list[str] = []
+    for part in path.split("/"):
+        if part in {"", "."}:
+            continue
+        if part != "..":
+            kept.append(part)
+        elif kept and kept[-1] != "..":
+            kept.pop()
+        elif not rooted:
+            kept.append(part)
+    return ("/" if rooted else "") + "/".join(kept) or "."
+
+
+def join_path(*parts: str) -> str:
+    """path.Join: the parts that are not empty, joined and cleaned."""
+    joined = "/".join(part for part in parts if part)
+    return clean_path(joined) if joined else ""
+
+
+# -- addresses ----------------------------------------------------------------------------------
+def split_host_port(host: str) -> tuple[str, str] | None:
+    """net.SplitHostPort, or None where it returns an error (no port, too many colons)."""
+    name, colon, port = host.rpartition(":")
+    if not colon:
+        return None
+    if name.startswith("["):
+        return (name[1:-1], port) if name.endswith("]") and "]" not in name[1:-1] else None
+    return None if ":" in name or "[" in name or "]" in name else (name, port)
+
+
+def port_of(host: str) -> str:
+    """The port in *host*, or the empty string."""
+    split = split_host_port(host)
+    return split[1] if split else ""
+
+
+def is_loopback(host: str) -> bool:
+    """containerd's idea of a local registry: ``localhost``, 127.0.0.0/8 or ::1, with any port.
+
+    An IPv6 address in brackets without a port is not recognised, as in containerd.
+    """
+    split = split_host_port(host)
+    name = split[0] if split else host
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

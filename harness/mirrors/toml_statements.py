@@ -1,0 +1,145 @@
+"""Where the statements of a TOML document stand: line and column of every header and key.
+
+tomllib gives values and the order of keys but no positions, and the order in which containerd
+tries its hosts depends on how and on which line each was written. The text is expected to be valid
+TOML: it is scanned after tomllib accepted it. Grammar: https://toml.io/en/v1.0.0.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+__all__ = ["LARGEST_FILE", "InvalidTOML", "Statement", "read_toml", "statements"]
+
+LARGEST_FILE = 1 << 20
+"""Characters of configuration that are read; nobody writes more by hand."""
+
+
+class InvalidTOML(ValueError):
+    """Text that is not TOML; ``line`` is where, counted from 1, if that is known."""
+
+    def __init__(self, reason: str, line: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.line = line
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A table header, an array-of-tables header, or the key of a key/value pair.
+
+    ``path`` is complete: for a pair it starts with the header that is in force. ``line`` and
+    ``column`` count from 1 and point at the bracket or at the key.
+    """
+
+    kind: Literal["table", "array", "pair"]
+    path: tuple[str, ...]
+    line: int
+    column: int
+
+
+_POSITION = re.compile(r"\(at (?:line (\d+), column \d+|end of document)\)")
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    """The document's values. Raises :class:`InvalidTOML`, for too large a file as well."""
+    if len(text) > LARGEST_FILE:
+        raise InvalidTOML(f"more than {LARGEST_FILE >> 20} MiB of configuration is not read")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        reason = str(error)
+        position = _POSITION.search(reason)
+        line = int(position[1]) if position and position[1] else None
+        raise InvalidTOML(_POSITION.sub("", reason).strip(), line) from None
+    except RecursionError:
+        raise InvalidTOML("arrays or inline tables are nested too deeply") from None
+
+
+_KEY_PART = r"""(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\\n])*"|'[^'\n]*')"""
+_KEY = re.compile(rf"{_KEY_PART}(?:[ \t]*\.[ \t]*{_KEY_PART})*")
+_PART = re.compile(_KEY_PART)
+_BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
+_SPACE = re.compile(r"[ \t]*")
+_VALUE_PIECE = re.compile(
+    r"""
+      \"{3}(?:\\.|[^\\])*?\"{3}\"{0,2}
+    | '{3}.*?'{3}'{0,2}
+    | "(?:\\.|[^"\\\n])*"
+    | '[^'\n]*'
+    | \#[^\n]*
+    | [\[{]
+    | [\]}]
+    | \n
+    | [^"'\#\[\]{}\n]+
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def statements(text: str) -> Iterator[Statement]:
+    """The statements of the valid TOML document *text*, in file order.
+
+    Keys inside of inline tables and arrays are part of a value and are not listed.
+    """
+    header: tuple[str, ...] = ()
+    position, line, counted = 0, 1, 0
+    while True:
+        position = _end(_BLANK, text, position)
+        if position >= len(text):
+            return
+        line += text.count("\n", counted, position)
+        counted = position
+        column = position - text.rfind("\n", 0, position)
+        if text.startswith("[", position):
+            array = text.startswith("[[", position)
+            key = _KEY.match(text, _end(_SPACE, text, position + 1 + array))
+            if key is None:
+                return
+            header = _path(key[0])
+            yield Statement("array" if array else "table", header, line, column)
+            position = _end_of_value(text, key.end(), depth=1 + array)
+        else:
+            key = _KEY.match(text, position)
+            if key is None:
+                return
+            yield Statement("pair", header + _path(key[0]), line, column)
+            position = _end_of_value(text, key.end())
+
+
+def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
+    match = pattern.match(text, position)
+    return match.end() if match else position
+
+
+def _path(key: str) -> tuple[str, ...]:
+    return tuple(_decoded(part) for part in _PART.findall(key))
+
+
+def _decoded(part: str) -> str:
+    if part.startswith("'"):
+        return part[1:-1]
+    if part.startswith('"'):
+        return part[1:-1] if "\\" not in part else str(tomllib.loads(f"key = {part}")["key"])
+    return part
+
+
+def _end_of_value(text: str, position: int, depth: int = 0) -> int:
+    """Where the line ends on which the value that follows *position* is complete."""
+    while position < len(text):
+        piece = _VALUE_PIECE.match(text, position)
+        if piece is None:
+            return len(text)
+        position = piece.end()
+        match piece[0]:
+            case "[" | "{":
+                depth += 1
+            case "]" | "}":
+                depth -= 1
+            case "\n" if depth <= 0:
+                return position
+    return position

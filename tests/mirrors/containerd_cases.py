@@ -1,0 +1,320 @@
+"""Measured cases: reading them, setting them in a world, and comparing what the model does.
+
+The format of the file is described in its own ``about``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from harness.mirrors.behaviours import UNRESOLVABLE, HostBehaviour, behaviour_from
+from harness.mirrors.containerd import (
+    Attempt,
+    AuthConfig,
+    Cri,
+    Ctr,
+    Plan,
+    Pull,
+    Puller,
+    resolve_plan,
+    run,
+)
+from harness.mirrors.network import Failure
+from harness.mirrors.simulated_network import RegistryContent, SimulatedNetwork
+from tests.mirrors.worlds import (
+    CERTIFICATE_FILES,
+    CERTS_D,
+    OTHER_CERTS_D,
+    UNTRUSTED_AUTHORITY,
+    World,
+)
+
+__all__ = ["Case", "differences", "plan_of", "pulls", "read_cases"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One measured case."""
+
+    document: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """Its name in the file."""
+        return str(self.document["id"])
+
+    @property
+    def group(self) -> str:
+        """The letter its id begins with."""
+        return self.id[0]
+
+    @property
+    def releases(self) -> tuple[str, ...]:
+        """The releases it was measured on."""
+        return tuple(self.document["expect"])
+
+    @property
+    def world(self) -> World:
+        """The world it was measured in."""
+        return _world(self.document.get("imagekind", "image"))
+
+
+@cache
+def _world(image_kind: str) -> World:
+    return World(image_kind=image_kind)
+
+
+@cache
+def read_cases(file: Path) -> tuple[Case, ...]:
+    """The cases in *file*."""
+    return tuple(Case(document) for document in json.loads(file.read_text())["cases"])
+
+
+# -- setting a case -----------------------------------------------------------------------------
+def plan_of(case: Case, release: str, world: World) -> Plan:
+    """What *release* plans to do in *case*."""
+    document = world.fill(case.document)
+    return resolve_plan(
+        document["image"],
+        release=release,
+        puller=_puller(document),
+        config_toml=_config_toml(document.get("daemon", {})),
+        files=_files(document),
+    )
+
+
+def pulls(case: Case, release: str, world: World) -> Iterator[Pull]:
+    """What the model says will happen: one pull, or one for each order that chance may bring."""
+    plan = plan_of(case, release, world)
+    orders = list(itertools.permutations(range(plan.unordered)))
+    for resolve, fetch in itertools.product(orders, orders):
+        drawn = plan.reordered(resolve, fetch) if plan.unordered else plan
+        yield run(drawn, _network(case, world), world.image)
+
+
+def _puller(document: Mapping[str, Any]) -> Puller:
+    client = document["client"]
+    if client == "cri":
+        auth = document.get("auth")
+        return Cri(None if auth is None else AuthConfig(**auth))
+    hosts_dir = CERTS_D if document.get("hosts_dir", True) else None
+    return Ctr.from_arguments(client.removeprefix("ctr-"), document.get("ctr_args", []), hosts_dir)
+
+
+def _files(document: Mapping[str, Any]) -> dict[str, str]:
+    files = dict(CERTIFICATE_FILES)
+    roots = [CERTS_D]
+    if document.get("daemon", {}).get("etc"):
+        roots.append("/etc/containerd/certs.d")
+    for root in roots:
+        files |= _below(root, document.get("files", {}))
+    return files | _below(OTHER_CERTS_D, document.get("files2", {}))
+
+
+def _below(root: str, tree: Mapping[str, str]) -> dict[str, str]:
+    return {
+        f"{root}/{path}": CERTIFICATE_FILES[text.removeprefix("@copy:")]
+        if text.startswith("@copy:")
+        else text
+        for path, text in tree.items()
+    }
+
+
+def _config_toml(daemon: Mapping[str, Any]) -> str:
+    section = 'plugins."io.containerd.grpc.v1.cri".registry'
+    quoted = json.dumps
+    lines = [
+        "version = 2",
+        f"[{section}]",
+        f"config_path = {quoted(daemon.get('config_path', CERTS_D))}",
+    ]
+    for host, endpoints in daemon.get("mirrors", {}).items():
+        lines += [f"[{section}.mirrors.{quoted(host)}]", f"endpoint = {quoted(endpoints)}"]
+    for host, auth in daemon.get("auth", {}).items():
+        lines.append(f"[{section}.configs.{quoted(host)}.auth]")
+        lines += [f"{key.replace('_', '')} = {quoted(value)}" for key, value in auth.items()]
+    if daemon.get("headers"):
+        lines.append(f"[{section}.headers]")
+        lines += [f"{name} = {quoted(v)}" for name, v in daemon["headers"].items()]
+    return "\n".join(lines)
+
+
+def _network(case: Case, world: World) -> SimulatedNetwork:
+    documents = world.fill(case.document.get("hosts", {}))
+    authorities = {"trusted": None, "untrusted": UNTRUSTED_AUTHORITY}
+    behaviours: dict[str, HostBehaviour] = {}
+    for host, addresses in world.addresses.items():
+        # Documents are filled in, keys included only where they are placeholders.
+        behaviour = behaviour_from(documents.get(host, {}), authorities)
+        behaviours |= dict.fromkeys(addresses, behaviour)
+    return SimulatedNetwork(behaviours, RegistryContent(world.image), elsewhere=UNRESOLVABLE)
+
+
+# -- comparing ----------------------------------------------------------------------------------
+def differences(case: Case, release: str, pull: Pull, world: World) -> list[str]:
+    """Everything in which *pull* is not what was measured; empty if they agree."""
+    expected = world.fill(case.document["expect"][release])
+    found = _request_differences(pull, expected["requests"], world)
+    if found:
+        return found
+    seen = {
+        "outcome": (pull.outcome, expected["outcome"]),
+        "gRPC code": (pull.error and pull.error.code, expected.get("grpc_code")),
+        "error": (_told(pull, world), _normal(expected.get("error"), pull, world)),
+        "x- headers": (_x_headers(pull, world), expected.get("x_headers", [])),
+        "client certificates": (
+            _client_certificates(pull, world),
+            expected.get("client_cert_cn", []),
+        ),
+        "token forms": (
+            [dict(a.form) for a in pull.received if a.form],
+            expected.get("token_forms", []),
+        ),
+    }
+    found = [
+        f"{what}: model {model!r}, measured {measured!r}"
+        for what, (model, measured) in seen.items()
+        if model != measured
+    ]
+    return found + _token_query_differences(pull, expected.get("token_queries", []))
+
+
+def _row(attempt: Attempt, world: World) -> list[Any]:
+    credential = attempt.credential
+    shown = {
+        "none": "none",
+        "basic": f"basic:{credential.user}:{credential.secret}",
+        "bearer": f"bearer:{credential.secret}",
+    }.get(credential.kind, credential.secret)
+    return [
+        world.host_at(attempt.host),
+        attempt.method,
+        attempt.path,
+        attempt.ns,
+        shown,
+        attempt.scheme,
+        attempt.status,
+    ]
+
+
+def _request_differences(pull: Pull, measured: Sequence[list[Any]], world: World) -> list[str]:
+    """Sequences are compared in order; requests of lanes by path, as they run at once."""
+    rest = list(measured)
+    for is_concurrent, group in itertools.groupby(pull.received, key=lambda a: a.lane != ""):
+        attempts = list(group)
+        if is_concurrent:
+            rows, rest = _taken(attempts, rest, pull)
+            problem = _lane_problem(attempts, rows, pull, world)
+        else:
+            problem = None
+            for attempt in attempts:
+                row = rest.pop(0) if rest else None
+                if row != _row(attempt, world):
+                    problem = f"model {_row(attempt, world)} ({attempt.because}), measured {row}"
+                    break
+                if attempt.failure is Failure.RESET and rest and rest[0] == row:
+                    rest.pop(0)  # Go resends once on a connection that was used before.
+        if problem is not None:
+            return [problem]
+    return [f"measured, not in the model: {row}" for row in rest]
+
+
+def _taken(
+    attempts: Sequence[Attempt], rows: list[list[Any]], pull: Pull
+) -> tuple[list[list[Any]], list[list[Any]]]:
+    """The rows that belong to concurrent *attempts*: as many, or all if the pull ends there."""
+    ends_here = pull.error is not None and attempts[-1] is pull.received[-1]
+    count = len(rows) if ends_here else len(attempts)
+    return rows[:count], rows[count:]
+
+
+def _lane_problem(
+    attempts: Sequence[Attempt], rows: Sequence[list[Any]], pull: Pull, world: World
+) -> str | None:
+    """Of a failing group each lane may be cut off by the failure of another."""
+    modelled = _by_path([_row(attempt, world) for attempt in attempts])
+    measured = _by_path(rows)
+    may_be_cut = pull.error is not None
+    for path in modelled.keys() | measured.keys():
+        model, real = modelled.get(path, []), measured.get(path, [])
+        if model != real and not (may_be_cut and model[: len(real)] == real):
+            return f"{path}: model {model}, measured {real}"
+    return None if rows else "no concurrent request was measured"
+
+
+def _by_path(rows: Sequence[list[Any]]) -> dict[str, list[list[Any]]]:
+    paths: dict[str, list[list[Any]]] = {}
+    for row in rows:
+        paths.setdefault(row[2], []).append(row)
+    return paths
+
+
+def _x_headers(pull: Pull, world: World) -> list[Any]:
+    content = RegistryContent(world.image)
+    found = []
+    for attempt in pull.received:
+        headers = {n: list(v) for n, v in attempt.headers.items() if n.lower().startswith("x-")}
+        if headers:
+            reference = attempt.path.rpartition("/")[2]
+            kind = content.kind(reference) if ":" in reference else "tag"
+            if attempt.step == "token":
+                kind = "token"
+            found.append([world.host_at(attempt.host), attempt.scheme, kind, headers])
+    return found
+
+
+def _client_certificates(pull: Pull, world: World) -> list[Any]:
+    hosts = {world.host_at(a.host) for a in pull.received if a.client_certificate}
+    return [[host, "client"] for host in sorted(hosts)]
+
+
+def _token_query_differences(pull: Pull, measured: Sequence[Mapping[str, str]]) -> list[str]:
+    """Recordings hold either the last ``scope`` of a query or all of them, joined."""
+    queries = [a.query for a in pull.received if a.step == "token" and a.method == "GET"]
+    if len(queries) != len(measured):
+        return [f"token queries: model {queries}, measured {measured}"]
+    found = []
+    for query, real in zip(queries, measured, strict=True):
+        last = dict(query)
+        joined = {n: " ".join(v for name, v in query if name == n) for n in last}
+        if real not in (last, joined):
+            found.append(f"token query: model {query}, measured {real}")
+    return found
+
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_RESET = re.compile(r"read tcp (?:<local>->)?(\S+):")
+_EXPECTED_BYTES = re.compile(r"expected \d+ bytes")
+
+
+def _told(pull: Pull, world: World) -> str | None:
+    """The model's message with addresses as a resolver would show them."""
+    if pull.error is None:
+        return None
+    text = pull.error.message.replace(CERTS_D, "<config_path>")
+    if pull.error.code is None:
+        text = text.rpartition("\n")[2]  # Of ctr's output the last line was recorded.
+    for addresses in world.addresses.values():
+        if len(addresses) == 4:
+            for dialled in ("dial tcp ", "read tcp "):
+                text = text.replace(dialled + addresses[0], dialled + addresses[2])
+    return _normal(text, pull, world)
+
+
+def _normal(text: str | None, pull: Pull, world: World) -> str | None:
+    """*text* without what differs from one measurement to the next.
+
+    Where requests that run at once fail, chance decides which one is reported.
+    """
+    if text is None:
+        return None
+    known = set() if pull.received and pull.received[-1].lane else set(world.values.values())
+    text = _DIGEST.sub(lambda m: m[0] if m[0] in known else "sha256:<other>", text)
+    return _EXPECTED_BYTES.sub("expected N bytes", _RESET.sub(r"read tcp \1:", text))

@@ -1,0 +1,34 @@
+"""The containerd model against every measured case, release by release.
+
+``--containerd-cases FILE`` runs another file of the same format.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.mirrors.containerd_cases import Case, differences, pulls, read_cases
+
+NOT_MODELLED: dict[tuple[str, str], str] = {}
+"""(group, release) and the reason why it is left out."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" not in metafunc.fixturenames:
+        return
+    cases = read_cases(metafunc.config.getoption("containerd_cases"))
+    metafunc.parametrize(
+        ("case", "release"),
+        [
+            pytest.param(case, release, id=f"{case.id}-{release}")
+            for case in cases
+            for release in case.releases
+            if (case.group, release) not in NOT_MODELLED
+        ],
+    )
+
+
+def test_the_model_does_what_was_measured(case: Case, release: str) -> None:
+    world = case.world
+    found = [differences(case, release, pull, world) for pull in pulls(case, release, world)]
+    assert [] in found, "\n".join(found[0])
