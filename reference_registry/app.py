@@ -12,8 +12,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-
-import httpx
+from typing import TYPE_CHECKING
 
 from reference_registry.api.access import access_needed
 from reference_registry.api.context import Context, json_response
@@ -42,9 +41,11 @@ from reference_registry.observability.debug import DebugApplication
 from reference_registry.observability.health import Health
 from reference_registry.observability.metrics import HttpMetrics
 from reference_registry.profiles import DEFAULT_PROFILE, Profile
-from reference_registry.proxy.registry import ProxyRegistry
 from reference_registry.registry import StandardRegistry
 from reference_registry.repository import Registry
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = ["Application", "create_app"]
 
@@ -238,6 +239,9 @@ def create_app(
     counters = Counters()
     registry: Registry = local
     if config.proxy is not None:
+        # The HTTP client is slow to import, and a standard registry has no use for it.
+        from reference_registry.proxy.registry import ProxyRegistry
+
         registry = ProxyRegistry(config, profile, clock, local, upstream, counters=counters.proxy)
     health = Health(config.health.checks, driver=local.storage.driver, profile=profile, clock=clock)
     authenticator = authenticator_for(config.auth, profile)
