@@ -8,6 +8,7 @@ is looked at before anything is sent to it, and credentials go to hosts of upstr
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 
 import httpx
@@ -17,6 +18,7 @@ from reference_registry.profiles import Profile
 __all__ = [
     "address_is_forbidden",
     "is_loopback",
+    "is_web_url",
     "parse_target",
     "registrable_domain",
     "same_origin",
@@ -24,6 +26,7 @@ __all__ = [
     "trusts_realm",
 ]
 
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # Names under which anybody can register, beside the top-level domains: the second level under
@@ -72,9 +75,16 @@ def parse_target(text: str, base: httpx.URL) -> httpx.URL | None:
         url = base.join(text)
     except (httpx.InvalidURL, ValueError):
         return None
-    if url.scheme not in {"http", "https"} or not url.host:
-        return None
-    return url.copy_with(fragment=None)
+    return url.copy_with(fragment=None) if is_web_url(url) else None
+
+
+def is_web_url(url: httpx.URL) -> bool:
+    """Whether *url* is http or https, with a host and a port that may exist."""
+    return (
+        url.scheme in {"http", "https"}
+        and _HOST.fullmatch(_host(url)) is not None
+        and (url.port is None or 0 < url.port < 65536)
+    )
 
 
 def same_origin(one: httpx.URL, other: httpx.URL) -> bool:
@@ -87,7 +97,7 @@ def _origin(url: httpx.URL) -> tuple[str, str, int]:
 
 
 def _host(url: httpx.URL) -> str:
-    return url.host.lower().rstrip(".")
+    return url.raw_host.decode("ascii").lower().rstrip(".")
 
 
 def trusts_realm(upstream: httpx.URL, realm: httpx.URL, profile: Profile) -> bool:

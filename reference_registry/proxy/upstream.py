@@ -26,7 +26,7 @@ from reference_registry.proxy.accept import accept_header, is_known_manifest_typ
 from reference_registry.proxy.challenge import parse_challenges
 from reference_registry.proxy.failures import UpstreamBroken, UpstreamFailure, UpstreamRefused
 from reference_registry.proxy.pages import next_link
-from reference_registry.proxy.sites import parse_target, same_origin
+from reference_registry.proxy.sites import is_web_url, parse_target, same_origin
 from reference_registry.proxy.upstream_auth import AuthSession, Credentials, UpstreamAuth
 from reference_registry.proxy.upstream_http import Resolve, UpstreamHttp, body_chunks, read_body
 
@@ -287,7 +287,7 @@ def _parse_remote(remoteurl: str) -> httpx.URL:
     except httpx.InvalidURL as error:
         problem = str(error)
     else:
-        if url.scheme in {"http", "https"} and url.host:
+        if is_web_url(url):
             return url
         problem = "it is not an http or https URL"
     raise CannotStart(
