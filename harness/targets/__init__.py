@@ -6,10 +6,12 @@ from harness.targets.binary import BinaryTarget
 from harness.targets.errors import DidNotStart, TargetError
 from harness.targets.garbage import GcRun
 from harness.targets.metrics import Metrics
+from harness.targets.reference import ReferenceTarget
 from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
 from harness.targets.state import StateEntry
 from harness.targets.target import Target
+from reference_registry.profiles import DEFAULT_PROFILE
 
 __all__ = [
     "DEFAULT_TARGET",
@@ -37,4 +39,8 @@ def parse_target(text: str) -> Target:
         if not rest:
             raise TargetError("binary: needs a path, such as binary:/usr/bin/docker-registry")
         return BinaryTarget.find(rest)
+    if text == "reference":
+        return ReferenceTarget(DEFAULT_PROFILE)
+    if text.startswith("reference@"):
+        return ReferenceTarget.named(text.removeprefix("reference@"))
     raise TargetError(f"{text!r} is no target; known are {_KINDS}")

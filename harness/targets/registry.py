@@ -18,7 +18,10 @@ from harness.targets.metrics import Metrics
 from harness.targets.settings import HTPASSWD, Settings, config_text, htpasswd_text, render
 from harness.targets.state import FILE_NAME, StateEntry, read_state
 
-__all__ = ["RunningRegistry"]
+__all__ = ["NOWHERE", "RunningRegistry"]
+
+NOWHERE = "http://127.0.0.1:0"
+"""The URL of what does not listen (yet)."""
 
 T = TypeVar("T")
 
@@ -43,8 +46,8 @@ class RunningRegistry(ABC):
         self.disk = Disk(self.root)
         self.exchanges: list[Exchange] = []
         """Every request of ``client`` with its answer, in the order in which they ended."""
-        self.client = RegistryClient("http://127.0.0.1:0", exchanges=self.exchanges)
-        self._debug_client = RegistryClient("http://127.0.0.1:0")
+        self.client = RegistryClient(NOWHERE, exchanges=self.exchanges)
+        self._debug_client = RegistryClient(NOWHERE)
         self.request = self.client.request
         self.get = self.client.get
         self.head = self.client.head
@@ -132,7 +135,8 @@ class RunningRegistry(ABC):
 
     def state(self) -> dict[str, StateEntry] | None:
         """The entries of ``scheduler-state.json`` as it is now; None where there is no file,
-        ``ValueError`` where it is damaged."""
+        ``ValueError`` where it is damaged. After :meth:`pass_time` the entries are nearer by what
+        has passed."""
         return read_state(self.state_path)
 
     # -- time -----------------------------------------------------------------------------------
@@ -163,6 +167,11 @@ class RunningRegistry(ABC):
     def pass_time(self, delta: timedelta) -> None:
         """Make every expiry come nearer by *delta*. What is due then is done in the background:
         await it."""
+
+    def let_pass(self, delta: timedelta) -> None:
+        """Let *delta* go by while it runs, keeping what it has in memory: by waiting, unless its
+        clock can be turned."""
+        time.sleep(delta.total_seconds())
 
     @abstractmethod
     def garbage_collect(self, *, dry_run: bool = False, delete_untagged: bool = False) -> GcRun:

@@ -1,0 +1,213 @@
+"""``reference[@PROFILE]``: the reference registry, run in this process in a few milliseconds."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+from harness.loop import lab_loop
+from harness.scenario import Need
+from harness.targets.errors import DidNotStart, TargetError
+from harness.targets.garbage import GcRun
+from harness.targets.jumping_clock import JumpingClock
+from harness.targets.reference_log import Log
+from harness.targets.registry import NOWHERE, RunningRegistry
+from harness.targets.settings import Settings
+from harness.targets.state import SAVE_INTERVAL, StateEntry
+from reference_registry.config import Config
+from reference_registry.config_file import load
+from reference_registry.config_problem import CannotStart, ConfigError
+from reference_registry.garbage_collection import collect
+from reference_registry.profiles import Profile, profile_named
+from reference_registry.proxy.registry import ProxyRegistry
+from reference_registry.server import Server
+from reference_registry.serving import drain_time
+
+__all__ = ["ReferenceRegistry", "ReferenceTarget"]
+
+_START_TIMEOUT = 20.0
+_SAVED_SOON = 0.25
+"""Seconds of real time in which a registry that was woken has written its state."""
+
+
+@dataclass(frozen=True)
+class ReferenceTarget:
+    """The reference registry under one profile."""
+
+    profile: Profile
+
+    @classmethod
+    def named(cls, profile: str) -> ReferenceTarget:
+        """``reference@``*profile*; ``TargetError`` with the known ones where there is none."""
+        try:
+            return cls(profile_named(profile))
+        except ValueError as error:
+            raise TargetError(f"reference@{profile}: {error}") from None
+
+    @property
+    def name(self) -> str:
+        return f"reference@{self.profile.name}"
+
+    @property
+    def implementation(self) -> str:
+        return self.profile.implementation
+
+    @property
+    def version(self) -> str:
+        return self.profile.name
+
+    @property
+    def capabilities(self) -> frozenset[Need]:
+        """Everything."""
+        return frozenset(Need)
+
+    def check(self) -> None:
+        """Nothing can be missing: it is part of this project."""
+
+    def launch(self, settings: Settings, workdir: Path) -> ReferenceRegistry:
+        """A registry that listens, its files under *workdir*. ``DidNotStart``."""
+        registry = ReferenceRegistry(self, settings, workdir)
+        registry.start()
+        return registry
+
+
+class ReferenceRegistry(RunningRegistry):
+    """Runs on the lab loop, by a clock that can be turned."""
+
+    def __init__(self, target: ReferenceTarget, settings: Settings, workdir: Path) -> None:
+        super().__init__(settings, workdir)
+        self._target = target
+        self._profile = target.profile
+        self._clock = JumpingClock()
+        self._passed = timedelta(0)
+        self._server: Server | None = None
+        self._log: Log | None = None
+        self._earlier_output = ""
+
+    # -- life -----------------------------------------------------------------------------------
+    def _begin(self) -> tuple[str, str]:
+        self._write_config("127.0.0.1:0", "127.0.0.1:0", "addrs" if self._speaks_v3() else "addr")
+        config = self._load()
+        self._log = log = Log(config)
+        log.open()
+        self._server = server = Server(
+            config, profile=self._profile, clock=self._clock, observers=[log]
+        )
+
+        async def start() -> None:
+            with log.speaking():
+                await server.start()
+
+        try:
+            lab_loop().run(start(), _START_TIMEOUT)
+        except CannotStart as problem:
+            self._bury()
+            strict = self._profile.strict_config
+            raise self._refused(2 if strict else problem.released_exit_code, problem) from problem
+        except TimeoutError as late:
+            self._bury()
+            raise DidNotStart(self._target.name, None, self._earlier_output) from late
+        return server.url, server.debug_url or NOWHERE
+
+    def _end(self) -> None:
+        if self._server is not None:
+            drain = drain_time(self._server.config, self._profile) or timedelta(0)
+            lab_loop().run(self._server.stop(drain), drain.total_seconds() + _START_TIMEOUT)
+            self._bury()
+
+    def _end_at_once(self) -> None:
+        """What is in flight is cut, but ends as code and not as a process does: it cleans up."""
+        if self._server is None:
+            return
+        saved = self.state_path.read_bytes() if self.state_path.is_file() else None
+        lab_loop().run(self._server.stop())
+        self._bury()
+        if saved is not None:
+            self.state_path.write_bytes(saved)
+        else:
+            self.state_path.unlink(missing_ok=True)
+
+    def _bury(self) -> None:
+        self._earlier_output = self._output()
+        if self._log is not None:
+            self._log.close()
+        self._server = self._log = None
+
+    def _output(self) -> str:
+        return self._earlier_output + (self._log.text() if self._log else "")
+
+    def _load(self) -> Config:
+        try:
+            return load(self.config_path, self.settings.environment, self._profile)
+        except ConfigError as error:
+            raise self._refused(error.exit_code, error) from error
+
+    def _refused(self, exit_code: int, error: Exception) -> DidNotStart:
+        return DidNotStart(self._target.name, exit_code, f"{self._earlier_output}{error}")
+
+    def _speaks_v3(self) -> bool:
+        return not self._profile.name.startswith("2.")
+
+    # -- time -----------------------------------------------------------------------------------
+    def pass_time(self, delta: timedelta) -> None:
+        """Turn the clock, once what is being fetched has been cached."""
+        server = self._server
+        if server is not None and isinstance(server.app.registry, ProxyRegistry):
+            lab_loop().run(server.app.registry.settled())
+        self._clock.advance(delta)
+        self._passed += delta
+
+    def state(self) -> dict[str, StateEntry] | None:
+        """As in the base class. The moments are those of the machine's clock: what has passed by
+        turning the registry's is taken off, so that an entry comes nearer here, too."""
+        entries = super().state()
+        return entries and {name: self._nearer(entry) for name, entry in entries.items()}
+
+    def _nearer(self, entry: StateEntry) -> StateEntry:
+        with suppress(OverflowError):
+            return replace(entry, expires=entry.expires - self._passed)
+        return entry
+
+    def await_state(
+        self, predicate: Callable[[dict[str, StateEntry]], object], timeout: float = 10.0
+    ) -> dict[str, StateEntry]:
+        """As in the base class, but a profile that saves every five seconds is not waited for: its
+        clock is turned to the next tick."""
+        if self._profile.saves_state == "at-once":
+            return super().await_state(predicate, timeout)
+        attempts = max(1, int(timeout / _SAVED_SOON))
+        for _ in range(attempts):
+            state = super().await_state(predicate, 0)
+            if predicate(state):
+                return state
+            self._clock.advance(SAVE_INTERVAL)
+            state = super().await_state(predicate, _SAVED_SOON)
+            if predicate(state):
+                return state
+        return state
+
+    # -- garbage --------------------------------------------------------------------------------
+    def garbage_collect(self, *, dry_run: bool = False, delete_untagged: bool = False) -> GcRun:
+        try:
+            config = self._load()
+        except DidNotStart as refused:
+            return GcRun(refused.exit_code or 1, "", refused.message)
+        out, err, log = io.StringIO(), io.StringIO(), Log(config)
+        log.open()
+        try:
+            with log.speaking():
+                exit_code = collect(
+                    config,
+                    self._profile,
+                    dry_run=dry_run,
+                    delete_untagged=delete_untagged,
+                    out=out,
+                    err=err,
+                )
+        finally:
+            log.close()
+        return GcRun(exit_code, out.getvalue(), log.text() + err.getvalue())

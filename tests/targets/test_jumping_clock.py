@@ -1,0 +1,71 @@
+"""Time flows by itself and can be made to leap, from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from harness.targets.jumping_clock import JumpingClock
+
+HOUR = timedelta(hours=1)
+
+
+def test_it_runs_like_the_machines_clock_and_leaps() -> None:
+    clock = JumpingClock()
+    assert abs(clock.now() - datetime.now(UTC)) < timedelta(minutes=1)
+    clock.advance(HOUR)
+    clock.advance(HOUR)
+    assert abs(clock.now() - datetime.now(UTC) - 2 * HOUR) < timedelta(minutes=1)
+    with pytest.raises(ValueError, match="forward"):
+        clock.advance(-HOUR)
+
+
+def test_sleepers_wake_when_their_moment_comes_and_not_before() -> None:
+    clock = JumpingClock()
+
+    async def sleep() -> list[int]:
+        woken: list[int] = []
+
+        async def until(hours: int) -> None:
+            await clock.sleep_until(begun + hours * HOUR)
+            woken.append(hours)
+
+        begun = clock.now()
+        sleepers = [asyncio.create_task(until(hours)) for hours in (3, 1)]
+        await asyncio.sleep(0)
+        for leap in (30, 40):
+            threading.Thread(target=clock.advance, args=(timedelta(minutes=leap),)).start()
+        await sleepers[1]
+        assert woken == [1]
+        clock.advance(2 * HOUR)
+        await sleepers[0]
+        return woken
+
+    assert asyncio.run(asyncio.wait_for(sleep(), 30)) == [1, 3]
+
+
+def test_real_time_wakes_sleepers_too() -> None:
+    clock = JumpingClock()
+    clock.advance(HOUR)
+    moment = clock.now() + timedelta(milliseconds=20)
+    asyncio.run(asyncio.wait_for(clock.sleep_until(moment), 30))
+    assert clock.now() >= moment
+
+
+def test_a_moment_that_is_past_is_not_waited_for() -> None:
+    clock = JumpingClock()
+    asyncio.run(asyncio.wait_for(clock.sleep_until(clock.now() - HOUR), 30))
+
+
+def test_sleepers_of_a_closed_loop_do_not_matter() -> None:
+    clock = JumpingClock()
+
+    async def leave() -> None:
+        asyncio.get_running_loop().create_task(clock.sleep_until(clock.now() + HOUR)).cancel()
+        await asyncio.sleep(0)
+
+    asyncio.run(leave())
+    clock.advance(2 * HOUR)
