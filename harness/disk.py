@@ -109,7 +109,7 @@ class Disk:
         """Each tag with the digest that its ``current`` link holds."""
         found = {}
         for link in self._below(layout.tags, repository, "*/current/link"):
-            if (digest := _read(link)) is not None:
+            if digest := _read(link):
                 found[link.parent.parent.name] = digest
         return found
 
@@ -123,11 +123,11 @@ class Disk:
 
     def revisions(self, repository: str) -> set[str]:
         """The digests of the manifests that are linked into *repository*."""
-        return {_linked(link) for link in self._below(layout.revisions, repository, "*/*/link")}
+        return self._linked_digests(layout.revisions, repository)
 
     def layer_links(self, repository: str) -> set[str]:
         """The digests of the blobs (layers and configs) that are linked into *repository*."""
-        return {_linked(link) for link in self._below(layout.layers, repository, "*/*/link")}
+        return self._linked_digests(layout.layers, repository)
 
     def uploads(self, repository: str) -> set[str]:
         """The ids of the upload directories of *repository*, finished or abandoned."""
@@ -158,6 +158,12 @@ class Disk:
         if not is_repository_name(repository):
             raise ValueError(f"{repository!r} is no repository name")
         return self._at(section(repository)).glob(pattern)
+
+    def _linked_digests(self, section: Callable[[str], str], repository: str) -> set[str]:
+        """What the links below *section* speak of. 2.8 creates a link and then writes it, and fails
+        where somebody asks in between: one that is still empty does not count."""
+        links = self._below(section, repository, "*/*/link")
+        return {_linked(link) for link in links if _read(link)}
 
     def _walk(self) -> Iterator[Path]:
         for directory, _, names in os.walk(self.root):
