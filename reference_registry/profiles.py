@@ -194,10 +194,10 @@ class Profile:
     monolithic_post: bool = True
     """``POST ?digest=`` with a body stores the blob (in no release)."""
 
-    sparse_indexes: bool = True
-    """An index may be pushed before its children (no release takes it)."""
-    accepts_foreign_layers: bool = True
-    """Layers with ``urls``, and those of a non-distributable type, may be missing (no release)."""
+    sparse_manifests: bool = True
+    """A manifest may be pushed before its layers, and an index before its children, as the OCI
+    conformance suite's sparse data has it. No release takes either, nor layers with ``urls``,
+    which are not to be pushed at all."""
     mounts_from_anywhere: bool = True
     """``mount`` without ``from`` finds the blob in any repository (no release)."""
     accepts_schema1: bool = True
@@ -385,8 +385,7 @@ DISTRIBUTION_2_8 = Profile(
     keeps_upload_on_mismatch=True,
     checks_chunk_type=True,
     bad_content_range_is_unknown=True,
-    sparse_indexes=False,
-    accepts_foreign_layers=False,
+    sparse_manifests=False,
     mounts_from_anywhere=False,
     repository_needs_tags=True,
     gc_enumerates="_layers",

@@ -13,6 +13,7 @@ from reference_registry.api.http import Request
 
 __all__ = [
     "ByteRange",
+    "InvertedRange",
     "RangeNotSatisfiable",
     "RangeSyntaxError",
     "etag_matches",
@@ -27,6 +28,11 @@ _MAX_RANGES = 64
 
 class RangeSyntaxError(ValueError):
     """The header is not a byte range; RFC 9110, 14.2 has it ignored."""
+
+
+class InvertedRange(RangeSyntaxError):
+    """A range ends before it begins. RFC 9110, 14.1.1 calls it invalid, but the OCI conformance
+    suite wants a 416 and not the whole content."""
 
 
 class RangeNotSatisfiable(ValueError):
@@ -75,7 +81,7 @@ def _parse_spec(spec: str, size: int) -> ByteRange | None:
         return ByteRange(size - length, length) if length else None
     start = int(first)
     if last and int(last) < start:
-        raise RangeSyntaxError(spec)
+        raise InvertedRange(spec)
     if start >= size:
         return None
     end = min(int(last), size - 1) if last else size - 1

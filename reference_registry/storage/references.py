@@ -14,7 +14,6 @@ from reference_registry.profiles import Profile
 __all__ = ["check_references"]
 
 _DOCKER_FOREIGN = "application/vnd.docker.image.rootfs.foreign."
-_NON_DISTRIBUTABLE = ("application/vnd.oci.image.layer.nondistributable.", _DOCKER_FOREIGN)
 
 
 def check_references(
@@ -27,31 +26,24 @@ def check_references(
     """Raise one MANIFEST_BLOB_UNKNOWN entry for each blob or child manifest that is missing.
 
     A ``subject`` may be pushed later (OCI distribution-spec, "Pushing Manifests with Subject").
-    Layers that may not be distributed need not be here (OCI image-spec layer.md), nor, for
-    ``ideal``, the children of an index (sparse indexes).
+    For ``ideal`` so may layers and the children of an index (profile ``sparse_manifests``), but
+    not the config: without it nothing can be made of an image.
     """
     entries: list[dict[str, Any]] = []
-    for blob in parsed.blobs:
-        if profile.accepts_foreign_layers:
-            missing = not _may_be_missing(blob) and not has_blob(blob.digest)
-        elif _is_refused(blob):
-            missing = True
+    blobs = (parsed.config,) if profile.sparse_manifests else parsed.blobs
+    for blob in filter(None, blobs):
+        if not profile.sparse_manifests and _is_refused(blob):
             entries += UNKNOWN().entries + UNKNOWN(detail(profile, "invalid URL on layer")).entries
-        else:
-            missing = not has_blob(blob.digest)
-        if missing:
-            entries += MANIFEST_BLOB_UNKNOWN(blob.digest).entries
-    if not profile.sparse_indexes:
+        elif has_blob(blob.digest):
+            continue
+        entries += MANIFEST_BLOB_UNKNOWN(blob.digest).entries
+    if not profile.sparse_manifests:
         for child in parsed.children:
             if not has_manifest(child.digest):
                 entries += MANIFEST_BLOB_UNKNOWN(child.digest).entries
     if entries:
         first = UNKNOWN if entries[0]["code"] == UNKNOWN.code else MANIFEST_BLOB_UNKNOWN
         raise RegistryError(first.status, tuple(entries))
-
-
-def _may_be_missing(blob: ContentReference) -> bool:
-    return bool(blob.urls) or blob.media_type.startswith(_NON_DISTRIBUTABLE)
 
 
 def _is_refused(blob: ContentReference) -> bool:

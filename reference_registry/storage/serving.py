@@ -11,6 +11,7 @@ from reference_registry.api.errors import RANGE_INVALID
 from reference_registry.api.http import Body, BytesBody, FileBody, Request, Response, StreamBody
 from reference_registry.api.ranges import (
     ByteRange,
+    InvertedRange,
     RangeNotSatisfiable,
     RangeSyntaxError,
     parse_range,
@@ -133,6 +134,10 @@ def _wanted_ranges(
         return ()
     try:
         return parse_range(header, size)
+    except InvertedRange:
+        if profile.range_rules == "rfc9110":
+            raise RangeNotSatisfiable(header) from None
+        raise
     except RangeSyntaxError:
         if profile.range_rules == "rfc9110":
             return ()
