@@ -31,7 +31,7 @@ from reference_registry.profiles import IDEAL, Profile
 
 __all__ = ["LARGEST_FILE", "ReadConfig", "load", "read"]
 
-LARGEST_FILE = 256 * 1024
+LARGEST_FILE = 64 * 1024
 """Bytes. No configuration comes near it, and nothing slower than a second fits in."""
 
 _MOST_REPAIRS = 20
