@@ -30,17 +30,17 @@ def check_references(
     not the config: without it nothing can be made of an image.
     """
     entries: list[dict[str, Any]] = []
-    blobs = (parsed.config,) if profile.sparse_manifests else parsed.blobs
-    for blob in filter(None, blobs):
-        if not profile.sparse_manifests and _is_refused(blob):
+    missing = [blob for blob in parsed.blobs if not has_blob(blob.digest)]
+    if profile.sparse_manifests:
+        if parsed.config not in missing:
+            return
+    else:
+        missing = [blob for blob in parsed.blobs if blob in missing or _is_refused(blob)]
+        missing += [child for child in parsed.children if not has_manifest(child.digest)]
+    for reference in missing:
+        if not profile.sparse_manifests and _is_refused(reference):
             entries += UNKNOWN().entries + UNKNOWN(detail(profile, "invalid URL on layer")).entries
-        elif has_blob(blob.digest):
-            continue
-        entries += MANIFEST_BLOB_UNKNOWN(blob.digest).entries
-    if not profile.sparse_manifests:
-        for child in parsed.children:
-            if not has_manifest(child.digest):
-                entries += MANIFEST_BLOB_UNKNOWN(child.digest).entries
+        entries += MANIFEST_BLOB_UNKNOWN(reference.digest).entries
     if entries:
         first = UNKNOWN if entries[0]["code"] == UNKNOWN.code else MANIFEST_BLOB_UNKNOWN
         raise RegistryError(first.status, tuple(entries))
