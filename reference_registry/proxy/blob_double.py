@@ -46,20 +46,23 @@ class DoubleMiss:
         size = info.size or 0
         stores = digest not in self._services.storing
         self._services.storing.add(digest)
+        source = self._to_client(digest, size, stores=stores)
         try:
-            return await answer_from(self._to_client(digest, size), request, digest, info, profile)
+            return await answer_from(source, request, digest, info, profile)
         finally:
-            # The release starts both at once, and the cache comes in second, since it has to sync.
             if stores:
                 self._services.background.start(self._store(digest, size))
 
-    async def _to_client(self, digest: Digest, size: int) -> AsyncGenerator[bytes, None]:
+    async def _to_client(
+        self, digest: Digest, size: int, *, stores: bool
+    ) -> AsyncGenerator[bytes, None]:
         async with aclosing(copy_blob(self._upstream, digest, size)) as chunks:
             async for chunk in chunks:
                 yield chunk
         self._count(size)
-        # The release then looks the blob up for its notifications, at upstream if it must.
-        if not self._local.has_blob(digest):
+        # The release then looks the blob up for its notifications, at upstream if it must. Its own
+        # copy comes in second, since it has to sync.
+        if stores or not self._local.has_blob(digest):
             try:
                 await self._services.upstream.establish_challenge()
             except UpstreamFailure as failure:

@@ -49,9 +49,9 @@ class ProxyRegistry:
                 clock=clock,
                 saves_on_stop=profile.saves_state_on_drain and graceful,
             )
+        self.local = local
         self.expiry = expiry
         self.counters = counters if counters is not None else ProxyCounters()
-        self._local = local
         self._profile = profile
         self._services = Services(
             local,
@@ -65,7 +65,7 @@ class ProxyRegistry:
         return ProxyRepository(name, self._services)
 
     def catalog(self) -> Sequence[str]:
-        return self._local.catalog()
+        return self.local.catalog()
 
     async def settled(self) -> None:
         """Wait until nothing is being fetched in the background."""
@@ -74,7 +74,7 @@ class ProxyRegistry:
     async def start(self) -> None:
         """Read the schedule and, as the profile has it, see whether upstream answers. Raises
         :class:`reference_registry.config_problem.CannotStart`."""
-        await self._local.start()
+        await self.local.start()
         if self.expiry is not None:
             await self.expiry.start()
         if self._profile.pings_upstream_at_start:
@@ -84,4 +84,4 @@ class ProxyRegistry:
         await self._services.stop()
         if self.expiry is not None:
             await self.expiry.stop()
-        await self._local.stop()
+        await self.local.stop()

@@ -13,6 +13,7 @@ import random
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import cached_property
 
 import httpx
 
@@ -73,19 +74,26 @@ class UpstreamHttp:
     ) -> None:
         self._base = base
         self._profile = profile
-        self._client = httpx.AsyncClient(
-            transport=transport,
-            mounts=_DIRECT if transport is None else None,
-            timeout=_TIMEOUTS if profile.upstream_timeouts else _TIMEOUTS_OF_GO,
-            limits=_LIMITS,
-            follow_redirects=False,
-        )
+        self._transport = transport
         self._resolve = resolve or (_addresses_of if transport is None else None)
         self._pause = pause or _short_pause
 
+    @cached_property
+    def _client(self) -> httpx.AsyncClient:
+        # Made when it is first used: reading the trusted certificates takes longer than the start
+        # of everything else.
+        return httpx.AsyncClient(
+            transport=self._transport,
+            mounts=_DIRECT if self._transport is None else None,
+            timeout=_TIMEOUTS if self._profile.upstream_timeouts else _TIMEOUTS_OF_GO,
+            limits=_LIMITS,
+            follow_redirects=False,
+        )
+
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        if "_client" in self.__dict__:
+            await self._client.aclose()
 
     async def send(
         self,

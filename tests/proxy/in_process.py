@@ -16,6 +16,7 @@ from reference_registry.config import Config, HttpConfig, ProxyConfig, StorageCo
 from reference_registry.observability.counters import ProxyCounters
 from reference_registry.profiles import profile_named
 from reference_registry.proxy.registry import ProxyRegistry
+from reference_registry.storage.repository import LocalRepository
 from tests.proxy.upstream_double import URL, UpstreamDouble
 
 __all__ = ["Answer", "Exchange", "Proxy"]
@@ -203,6 +204,10 @@ class Proxy:
     async def settled(self) -> None:
         """Nothing is being fetched in the background any more."""
         await self.registry.settled()
+
+    def local(self, name: str) -> LocalRepository:
+        """The cache side of a repository."""
+        return self.registry.local.repository(name)
 
     # -- disk -------------------------------------------------------------------------------------
     def files(self) -> list[str]:
