@@ -6,6 +6,7 @@ import asyncio
 import base64
 import logging
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -63,7 +64,7 @@ def connect(
     profile: str = "ideal",
     clock: ManualClock | None = None,
     remoteurl: str = "http://registry.example",
-    **login: str,
+    **login: Any,
 ) -> Upstream:
     config = ProxyConfig(remoteurl=remoteurl, **login)
     return Upstream(
@@ -71,7 +72,7 @@ def connect(
     )
 
 
-LOGIN = {"username": "joe", "password": "pa:ss"}
+LOGIN: dict[str, Any] = {"username": "joe", "password": "pa:ss"}
 
 
 async def stat(upstream: Upstream) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import httpx
 import pytest
@@ -36,7 +37,7 @@ def connect(
     profile: str = "ideal",
     remoteurl: str = "https://registry.example",
     resolve: Callable[[str], list[str]] | None = None,
-    **login: str,
+    **login: Any,
 ) -> Upstream:
     async def addresses(host: str) -> list[str]:
         return resolve(host) if resolve is not None else []
