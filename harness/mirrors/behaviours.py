@@ -65,6 +65,8 @@ class TokenService:
 
     credential: str | None = None
     """``user:password`` that it asks for if any are sent; None accepts everybody."""
+    status: int | None = None
+    """Answered to every request."""
     post_status: int | None = None
     get_status: int | None = None
     token: str | None = None

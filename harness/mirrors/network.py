@@ -45,8 +45,10 @@ class Failure(Enum):
     """Plain HTTP was spoken to a server that speaks TLS."""
     RESET = auto()
     """The server read the request and closed the connection without an answer."""
+    SILENT = auto()
+    """The server accepted the connection and reads nothing."""
     NO_ANSWER = auto()
-    """The server accepted the request and says nothing."""
+    """The server read the request and says nothing."""
     UNSUPPORTED_SCHEME = auto()
     TOO_MANY_REDIRECTS = auto()
 
@@ -58,7 +60,20 @@ class Failure(Enum):
     @property
     def is_timeout(self) -> bool:
         """Whether the client gave up waiting."""
-        return self in {Failure.UNREACHABLE, Failure.HANDSHAKE_TIMEOUT, Failure.NO_ANSWER}
+        return self in _TIMEOUTS
+
+    @property
+    def has_no_limit(self) -> bool:
+        """Whether only a limit on the time until the answer's headers ends the waiting."""
+        return self in {Failure.SILENT, Failure.NO_ANSWER}
+
+
+_TIMEOUTS = {
+    Failure.UNREACHABLE,
+    Failure.HANDSHAKE_TIMEOUT,
+    Failure.SILENT,
+    Failure.NO_ANSWER,
+}
 
 
 class ConnectionFailed(Exception):

@@ -181,7 +181,7 @@ def _connect(host: HostBehaviour, scheme: str, trust: Trust) -> None:
         raise ConnectionFailed(Failure.UNSUPPORTED_SCHEME)
     secured = scheme == "https"
     if host.silent:
-        raise ConnectionFailed(Failure.HANDSHAKE_TIMEOUT if secured else Failure.NO_ANSWER)
+        raise ConnectionFailed(Failure.HANDSHAKE_TIMEOUT if secured else Failure.SILENT)
     if not secured:
         if host.speaks == "tls":
             raise ConnectionFailed(Failure.NOT_HTTP)
@@ -245,7 +245,8 @@ def _error(status: int, message: str | None = None) -> Response:
 
 def _issue(service: TokenService, request: Request) -> Response:
     parameters = dict(request.form if request.method == "POST" else request.query)
-    scripted = service.post_status if request.method == "POST" else service.get_status
+    of_method = service.post_status if request.method == "POST" else service.get_status
+    scripted = of_method if service.status is None else service.status
     if scripted is not None:
         return _error(scripted)
     if service.credential is not None and not _is_known(service.credential, request, parameters):

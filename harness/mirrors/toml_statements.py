@@ -15,8 +15,10 @@ from typing import Any, Literal
 
 __all__ = ["LARGEST_FILE", "InvalidTOML", "Statement", "read_toml", "statements"]
 
-LARGEST_FILE = 1 << 20
-"""Characters of configuration that are read; nobody writes more by hand."""
+LARGEST_FILE = 512 * 1024
+LONGEST_LINE = 8 * 1024
+"""In characters. Beyond them nothing is read: tomllib takes time that grows with the square of a
+key's length, and nobody writes such files by hand."""
 
 
 class InvalidTOML(ValueError):
@@ -48,13 +50,17 @@ _POSITION = re.compile(r"\(at (?:line (\d+), column \d+|end of document)\)")
 def read_toml(text: str) -> dict[str, Any]:
     """The document's values. Raises :class:`InvalidTOML`, for too large a file as well."""
     if len(text) > LARGEST_FILE:
-        raise InvalidTOML(f"more than {LARGEST_FILE >> 20} MiB of configuration is not read")
+        raise InvalidTOML(f"the file has {len(text)} characters; {LARGEST_FILE} are read at most")
+    for number, row in enumerate(text.split("\n"), 1):
+        if len(row) > LONGEST_LINE:
+            raise InvalidTOML(f"a line of more than {LONGEST_LINE} characters", number)
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         reason = str(error)
         position = _POSITION.search(reason)
-        line = int(position[1]) if position and position[1] else None
+        end_of_document = text.count("\n") + 1
+        line = int(position[1]) if position and position[1] else end_of_document
         raise InvalidTOML(_POSITION.sub("", reason).strip(), line) from None
     except RecursionError:
         raise InvalidTOML("arrays or inline tables are nested too deeply") from None

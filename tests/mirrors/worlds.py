@@ -41,6 +41,7 @@ CERTIFICATE_FILES = {
     f"{CERTIFICATES}/client.pem": _CLIENT + _KEY,
 }
 
+_ENCODED_PORT = re.compile(r"(%3A|%!A\(MISSING\))5000")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_.]+)\}")
 
 
@@ -112,6 +113,9 @@ class World:
         """*value* with every placeholder in it replaced, at any depth."""
         if isinstance(value, str):
             filled = _PLACEHOLDER.sub(lambda match: self.values.get(match[1], match[0]), value)
+            # The port of {up} stands literally in the messages, after a percent-encoded colon.
+            port = self.values["up"].rpartition(":")[2]
+            filled = _ENCODED_PORT.sub(rf"\g<1>{port}", filled)
             return filled.replace("team/app", self.repository)
         if isinstance(value, Mapping):
             return {self.fill(key): self.fill(item) for key, item in value.items()}

@@ -24,7 +24,7 @@ __all__ = ["Conversation", "Exchange", "Hangs"]
 
 Step = Literal["resolve", "fetch", "push", "token"]
 _REDIRECTS = {301, 302, 303, 307, 308}
-_MOST_REDIRECTS = 10
+_MOST_REQUESTS = 10
 _PLAIN_HEADERS = frozenset({"authorization", "accept", "range", "content-type"})
 
 
@@ -69,13 +69,11 @@ class Conversation:
         :class:`RequestFailed`, and :class:`Hangs` where no time limit applies.
         """
         first = request
-        for hop in range(_MOST_REDIRECTS + 1):
+        for _ in range(_MOST_REQUESTS):
             response = self._round_trip(request, client, step, because)
             location = response.header("Location")
             if response.status not in _REDIRECTS or location is None:
                 return Exchange(request, response)
-            if hop == _MOST_REDIRECTS:
-                break
             because = f"{request.host} redirects here ({response.status})"
             request = authorize(self._redirected(first, request, response.status, location))
         raise transport_failure(request, Failure.TOO_MANY_REDIRECTS, self._release)
@@ -135,7 +133,7 @@ class Conversation:
         except ConnectionFailed as error:
             self._write(request, step, because, None, error.failure, client)
             failed = transport_failure(request, error.failure, self._release)
-            if error.failure is Failure.NO_ANSWER and self._release.response_header_timeout is None:
+            if error.failure.has_no_limit and self._release.response_header_timeout is None:
                 raise Hangs(failed) from None
             raise failed from None
         self._write(request, step, because, response, None, client)
@@ -179,7 +177,7 @@ class Conversation:
                 return client.dial_timeout
             case Failure.HANDSHAKE_TIMEOUT:
                 return HANDSHAKE_TIMEOUT
-            case Failure.NO_ANSWER:
+            case Failure.SILENT | Failure.NO_ANSWER:
                 return self._release.response_header_timeout or float("inf")
         return 0.0
 

@@ -96,6 +96,8 @@ def parse_hosts_toml(text: str, directory: str, release: Release) -> HostsFile:
     Raises :class:`InvalidHostsFile` where containerd ignores the file, and :class:`DaemonPanics`
     where reading it kills containerd.
     """
+    if release.accepts_byte_order_mark:
+        text = text.removeprefix("\ufeff")
     try:
         document = read_toml(text)
     except InvalidTOML as error:
@@ -122,40 +124,37 @@ class _Lines:
     """Where things stand in one file."""
 
     def __init__(self, text: str) -> None:
-        self._statements = tuple(statements(text))
+        self.headers: list[tuple[str, ...]] = []
+        """The ``[table]`` headers in file order."""
+        self.assigned: set[tuple[str, ...]] = set()
+        """The keys before an equals sign; a table among them is an inline table."""
+        self._first: dict[tuple[str, ...], int] = {}
+        for statement in statements(text):
+            if statement.kind == "table":
+                self.headers.append(statement.path)
+            elif statement.kind == "pair":
+                self.assigned.add(statement.path)
+            for depth in range(1, min(len(statement.path), _DEEPEST) + 1):
+                self._first.setdefault(statement.path[:depth], statement.line)
 
     def of(self, *path: str) -> int | None:
         """The line on which *path*, or something below it, is first mentioned."""
-        depth = len(path)
-        return next((s.line for s in self._statements if s.path[:depth] == path), None)
+        return self._first.get(path)
 
-    def headers(self) -> list[tuple[str, ...]]:
-        """The ``[table]`` headers in file order."""
-        return [s.path for s in self._statements if s.kind == "table"]
 
-    def assigned(self) -> frozenset[tuple[str, ...]]:
-        """The keys that stand before an equals sign; a table among them is an inline table."""
-        return frozenset(s.path for s in self._statements if s.kind == "pair")
-
-    def firsts(self, depth: int) -> dict[tuple[str, ...], int]:
-        """The first line of every path, cut to *depth* parts."""
-        lines: dict[tuple[str, ...], int] = {}
-        for statement in self._statements:
-            lines.setdefault(statement.path[:depth], statement.line)
-        return lines
+_DEEPEST = 3
+"""Parts of a key that matter: ``host``, the URL, and the key in its table."""
 
 
 def _order(hosts: Mapping[str, Any], lines: _Lines, release: Release) -> tuple[list[str], int]:
     """The hosts' URLs as they are tried, and how many at the front are in random order."""
     if release.host_tables == "headers":
-        named = [path[1] for path in lines.headers() if len(path) > 1 and path[0] == "host"]
+        named = [path[1] for path in lines.headers if len(path) > 1 and path[0] == "host"]
         return [url for url, _ in itertools.groupby(named)], 0
     if len(hosts) > 1 and not all(isinstance(host, dict) for host in hosts.values()):
         raise DaemonPanics("a key of [host] that is no table, beside another one")
-    assigned = lines.assigned()
-    inline = [url for url in hosts if ("host", url) in assigned or ("host",) in assigned]
-    first = lines.firsts(2)
-    placed = sorted(hosts.keys() - set(inline), key=lambda url: first["host", url])
+    inline = [url for url in hosts if {("host",), ("host", url)} & lines.assigned]
+    placed = sorted(hosts.keys() - set(inline), key=lambda url: lines.of("host", url) or 0)
     return inline + placed, len(inline) if len(inline) > 1 else 0
 
 

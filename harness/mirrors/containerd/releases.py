@@ -32,6 +32,8 @@ class Release:
     inline tables or dotted keys are silently not seen."""
     key_case: Literal["exact or upper", "any"] = "exact or upper"
     """In which letter case a known key may be written."""
+    accepts_byte_order_mark: bool = True
+    """A file may begin with a byte order mark; otherwise that makes it invalid."""
     server_alone_suffices: bool = False
     """A file without ``host`` tables is honoured; otherwise it is ignored as a whole."""
     capabilities: frozenset[str] = frozenset({"pull", "resolve", "push"})
@@ -177,6 +179,7 @@ _2_0_0 = _1_7_25.then(
     "2.0.0",
     host_tables="headers",
     key_case="any",
+    accepts_byte_order_mark=False,
     server_alone_suffices=True,
     config_version=3,
     legacy_tls=False,

@@ -132,6 +132,7 @@ _REASONS = {
     Failure.NOT_TLS: "http: server gave HTTP response to HTTPS client",
     Failure.NOT_HTTP: "net/http: HTTP/1.x transport connection broken: malformed HTTP response",
     Failure.RESET: "read tcp {address}: read: connection reset by peer",
+    Failure.SILENT: "net/http: timeout awaiting response headers",
     Failure.NO_ANSWER: "net/http: timeout awaiting response headers",
     Failure.UNSUPPORTED_SCHEME: 'unsupported protocol scheme "{scheme}"',
     Failure.TOO_MANY_REDIRECTS: "stopped after 10 redirects",
