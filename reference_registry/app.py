@@ -135,8 +135,8 @@ class Application:
                 observer.finished(exchange)
 
     def _without_prefix(self, path: str) -> str | None:
-        """*path* below ``http.prefix``; None outside of it."""
-        return path.removeprefix(self._prefix) if path.startswith(f"{self._prefix}/") else None
+        """*path* below ``http.prefix``; None outside of it, where only ``/`` is anything."""
+        return path.removeprefix(self._prefix) if path.startswith(f"{self._prefix}/v2") else None
 
     async def _answer(self, request: Request, found: Route | Moved | None) -> Response:
         failing = self._health.failing() if self._health is not None else {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import aclosing
 from typing import Any
 
@@ -124,13 +124,15 @@ class ResponseSender:
 
     async def _pump(self, chunks: AsyncIterator[bytes]) -> None:
         # A generator must be closed here, and not when its garbage is collected.
-        if hasattr(chunks, "aclose"):
+        if isinstance(chunks, AsyncGenerator):
             async with aclosing(chunks):
                 await self._pump_open(chunks)
         else:
             await self._pump_open(chunks)
 
     async def _pump_open(self, chunks: AsyncIterator[bytes]) -> None:
+        # A server may hold the head back until there is something of the body.
+        await self._chunk(b"", more=True)
         async for chunk in chunks:
             await self._chunk(chunk, more=True)
         await self._chunk(b"", more=False)

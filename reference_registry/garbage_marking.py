@@ -108,10 +108,10 @@ class _Marker:
         self._result = Marking()
 
     def visit(self, repository: RepositoryContent) -> None:
-        if repository.manifests is None:
-            return
+        if repository.manifests is None and self._profile.gc_lists_layer_links:
+            return  # 3.x goes on with the next repository here, and never sees its layers
         kept = self._kept(repository)
-        for digest in repository.manifests:
+        for digest in repository.manifests or {}:
             if digest in kept:
                 self._emit(f"{repository.name}: marking manifest {digest} ")
                 self._result.marked.add(digest)
@@ -142,12 +142,12 @@ class _Marker:
         return tagged
 
     def _untagged(self, repository: RepositoryContent, digest: Digest) -> None:
-        if repository.tags is None and self._profile.gc_without_tags == "fails":
-            text = f"failed to retrieve tags unknown repository name={repository.name}"
-            raise MarkingFailed(text, depth=2)
         manifest = UntaggedManifest(repository.name, digest, tuple(repository.tags or ()))
         if self._profile.gc_untagged_line == "digest":
             self._emit(manifest.line(self._profile))
+        if repository.tags is None and self._profile.gc_without_tags == "fails":
+            text = f"failed to retrieve tags unknown repository name={repository.name}"
+            raise MarkingFailed(text, depth=2)
         self._result.untagged.append(manifest)
 
     def _mark_references(self, repository: RepositoryContent, digest: Digest) -> None:

@@ -76,8 +76,8 @@ class Profile:
     """A blob that another repository has cached is fetched again (all releases). ``ideal`` asks
     upstream with HEAD whether this repository has it, and links it."""
     fetches_tagged_manifest_by: Literal["digest", "tag"] = "digest"
-    """What follows the HEAD of a tag: GET of the digest that it told, or GET of the tag again, which
-    may have moved meanwhile (all releases)."""
+    """What follows the HEAD of a tag: GET of the digest that it told, or GET of the tag again,
+    which may have moved meanwhile (all releases)."""
     joins_upstream_requests: bool = True
     """Clients that ask for the same manifest or tag at once share one upstream request (#1334)."""
     retries_upstream: bool = True
@@ -216,6 +216,9 @@ class Profile:
     token only to notice a client that has lost count."""
     keeps_upload_on_mismatch: bool = False
     """An upload that was closed with the wrong digest stays (all releases)."""
+    cancel_leaves_hash_state: bool = False
+    """A cancelled upload leaves ``_uploads/<uuid>/hashstates``, since it is closed after it was
+    removed (measured on 2.8.2)."""
     checks_chunk_type: bool = False
     """A PATCH whose Content-Type is not ``application/octet-stream`` is 500 (all releases)."""
     bad_content_range_is_unknown: bool = False
@@ -383,6 +386,7 @@ DISTRIBUTION_2_8 = Profile(
     finds_manifests_among_layers=True,
     upload_needs_state=True,
     keeps_upload_on_mismatch=True,
+    cancel_leaves_hash_state=True,
     checks_chunk_type=True,
     bad_content_range_is_unknown=True,
     sparse_manifests=False,

@@ -51,6 +51,10 @@ class StorageDriver(Protocol):
         """For writing at the end; created, parents too, where missing."""
         ...
 
+    def names(self, path: str) -> list[str]:
+        """The names of the entries of a directory, as they come."""
+        ...
+
     def children(self, path: str) -> list[str]:
         """Full paths of the entries of a directory, sorted by name."""
         ...

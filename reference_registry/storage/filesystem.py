@@ -76,13 +76,15 @@ class FilesystemDriver:
     def open_append(self, path: str) -> BinaryIO:
         return self._creating_parents(self._full(path), "ab")
 
-    def children(self, path: str) -> list[str]:
+    def names(self, path: str) -> list[str]:
         try:
-            names = os.listdir(self._full(path))
+            return os.listdir(self._full(path))
         except (FileNotFoundError, NotADirectoryError):
             raise self._missing(path) from None
+
+    def children(self, path: str) -> list[str]:
         base = path.rstrip("/")
-        return [f"{base}/{name}" for name in sorted(names)]
+        return [f"{base}/{name}" for name in sorted(self.names(path))]
 
     def walk_files(self, path: str) -> Iterator[str]:
         if not self.exists(path):

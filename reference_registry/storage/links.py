@@ -74,13 +74,13 @@ class RepositoryLinks:
         """Remove the tag with its history; False where there was none."""
         return self._delete(layout.tag_directory(self._name, tag))
 
-    def tag_names(self) -> list[str] | None:
-        """In bytewise order; None where there never was a tag."""
+    def tag_names(self, *, in_order: bool = True) -> list[str] | None:
+        """In bytewise order, or as the file system has them; None where there never was a tag."""
         try:
-            paths = self._driver.children(layout.tags(self._name))
+            names = self._driver.names(layout.tags(self._name))
         except PathNotFound:
             return None
-        return [path.rpartition("/")[2] for path in paths]
+        return sorted(names) if in_order else names
 
     def tags_pointing_at(self, digest: Digest) -> list[str]:
         return [tag for tag in self.tag_names() or () if self.tag(tag) == digest]

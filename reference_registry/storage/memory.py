@@ -58,13 +58,16 @@ class MemoryDriver:
             raise IsADirectoryError(path)
         return cast("BinaryIO", _Appender(content, self._lock))
 
-    def children(self, path: str) -> list[str]:
+    def names(self, path: str) -> list[str]:
         with self._lock:
             node = self._find(path)
             if not isinstance(node, dict):
                 raise self._missing(path)
-            base = path.rstrip("/")
-            return [f"{base}/{name}" for name in sorted(node)]
+            return list(node)
+
+    def children(self, path: str) -> list[str]:
+        base = path.rstrip("/")
+        return [f"{base}/{name}" for name in sorted(self.names(path))]
 
     def walk_files(self, path: str) -> Iterator[str]:
         with self._lock:

@@ -220,7 +220,7 @@ class LocalRepository:
         return serve_content(request, descriptor, content, self._profile)
 
     async def tags(self, *, n: int | None, last: str | None) -> TagPage:
-        names = self.links.tag_names()
+        names = self.links.tag_names(in_order=self._profile.paginates_tags)
         if names is None:
             if self._profile.repository_needs_tags or not self.exists():
                 raise unknown_repository(self.name)
@@ -316,6 +316,8 @@ class LocalRepository:
     async def cancel_upload(self, session: UploadSession) -> None:
         if not self._storage.uploads.forget(self.name, session.uuid):
             raise BLOB_UPLOAD_UNKNOWN()
+        if self._profile.cancel_leaves_hash_state:
+            self._storage.uploads.leave_hash_state(self.name, session.uuid, session.offset)
 
     async def _resume(self, session: UploadSession) -> BlobWriter:
         """A writer of *session*, in a thread since the data may have to be hashed anew."""

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["Uploads", "is_upload_id"]
 
 _REMEMBERED = 1000
+_GO_SHA256_STATE = bytes.fromhex(
+    "736861036a09e667bb67ae853c6ef372a54ff53a510e527f9b05688c1f83d9ab5be0cd19"
+) + bytes(72)
+"""Go's ``sha256.New().MarshalBinary()``: a magic word, the eight words of FIPS 180-4, 5.3.3, and
+the block and length, which are empty."""
 _UUID = re.compile(r"[A-Za-z0-9_=-]+(?:[.][A-Za-z0-9_=-]+)*")
 
 
@@ -101,6 +106,12 @@ class Uploads:
         except PathNotFound:
             return False
         return True
+
+    def leave_hash_state(self, repository: str, upload: str, offset: int) -> None:
+        """Write the file in which distribution saves its hash for *offset*. What it holds here is
+        the state before the first byte, which is all that Python's hashes tell."""
+        path = f"{layout.upload_directory(repository, upload)}/hashstates/sha256/{offset}"
+        self._driver.write(path, _GO_SHA256_STATE)
 
     def purge(self, started_before: datetime, *, dry_run: bool = False) -> list[str]:
         """Remove the sessions that began before a moment; the storage paths of their directories.
