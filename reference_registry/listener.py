@@ -27,6 +27,7 @@ __all__ = ["Listener", "reachable_host"]
 
 # Granian configures the logging module as a whole unless told to change levels only.
 _NO_LOGGING = {"incremental": True, "handlers": {}, "formatters": {}, "loggers": {}}
+_INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
 _LAST_WORDS = 0.25  # seconds for a connection to end once its request was cancelled
 _THREADS_END = 0.5  # seconds
 
@@ -145,10 +146,14 @@ class Listener:
         their answer: Granian would wait for them."""
         for held in _own_sockets():
             with closing(held), suppress(OSError):
-                name = held.getsockname()
-                ours = name == str(self._unix) if self._unix else name[1] == self.address.port
-                if ours:
+                if self._is_ours(held):
                     held.shutdown(socket.SHUT_RDWR)
+
+    def _is_ours(self, held: socket.socket) -> bool:
+        name = held.getsockname()
+        if self._unix is not None:
+            return bool(name == str(self._unix))
+        return held.family in _INTERNET and name[1] == self.address.port
 
 
 class _Granian(GranianServer):
@@ -173,9 +178,9 @@ def reachable_host(host: str) -> str:
 
 def _own_sockets() -> Iterator[socket.socket]:
     """Duplicates of all sockets that this process holds."""
-    for name in os.listdir("/dev/fd"):  # noqa: PTH208 - names of descriptors, not paths
+    for descriptor in Path("/dev/fd").iterdir():
         with suppress(OSError):
-            yield socket.socket(fileno=os.dup(int(name)))
+            yield socket.socket(fileno=os.dup(int(descriptor.name)))
 
 
 @cache
@@ -194,7 +199,7 @@ def _await_end_of_other_threads(expected: set[int]) -> None:
 def _foreign_threads() -> set[int]:
     """Threads of this process that Python has not started; none where the system cannot tell."""
     try:
-        threads = {int(name) for name in os.listdir("/proc/self/task")}  # noqa: PTH208
+        threads = {int(thread.name) for thread in Path("/proc/self/task").iterdir()}
     except OSError:
         return set()
     return threads - {thread.native_id for thread in threading.enumerate()}

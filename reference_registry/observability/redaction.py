@@ -14,7 +14,7 @@ SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 _PATTERNS = (
     # Authorization: Basic dXNlcjpwdw==
-    (re.compile(r"\b(basic|bearer)\s+[\w+/=.~-]{4,}", re.IGNORECASE), rf"\1 {REDACTED}"),
+    (re.compile(r"\b((?i:basic|bearer))\s+(?=\S*[A-Z0-9=])[\w+/=.~-]{4,}"), rf"\1 {REDACTED}"),
     # https://user:password@host
     (re.compile(r"(://)[^/@\s\"']*@"), rf"\1{REDACTED}@"),
     # ?token=..., "access_token":"...", X-Amz-Signature=...

@@ -1,0 +1,237 @@
+"""Metrics under distribution's names, and the debug application that serves them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from reference_registry.config import (
+    Config,
+    DebugConfig,
+    HealthConfig,
+    HttpConfig,
+    PeriodicCheck,
+    ProxyConfig,
+    RedisConfig,
+)
+from reference_registry.observability.counters import Counters, Histogram
+from reference_registry.observability.debug import DebugApplication, variables
+from reference_registry.observability.metrics import MetricsPage
+from reference_registry.profiles import PROFILES
+
+
+def _counters() -> Counters:
+    counters = Counters()
+    http = counters.http
+    for method, status, seconds in (("GET", 200, 0.001), ("GET", 404, 0.3), ("FOO", 405, 99)):
+        http.started("manifest")
+        http.finished("manifest", method, status, seconds, 10, 2000)
+    http.started("blob")
+    counters.storage_action("filesystem", "GetContent", 0.01)
+    counters.cache.requests, counters.cache.hits, counters.cache.misses = 3, 2, 1
+    counters.proxy.blob.requests = 2
+    counters.proxy.blob.pulled_bytes = 77
+    return counters
+
+
+def _samples(
+    counters: Counters, profile: str
+) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    text = MetricsPage(counters, PROFILES[profile]).render().decode()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_http_families() -> None:
+    found = _samples(_counters(), "ideal")
+
+    def value(name: str, **labels: str) -> float:
+        return found[f"registry_http_{name}", tuple(sorted(labels.items()))]
+
+    assert value("requests_total", handler="manifest", method="get", code="200") == 1
+    assert value("requests_total", handler="manifest", method="get", code="404") == 1
+    assert value("requests_total", handler="manifest", method="unknown", code="405") == 1
+    assert value("in_flight_requests", handler="blob") == 1
+    assert value("in_flight_requests", handler="manifest") == 0
+    assert value("in_flight_requests", handler="base") == 0
+    buckets = {"0.005": 1, "0.25": 1, "0.5": 2, "60": 2, "+Inf": 2}
+    for bound, count in buckets.items():
+        labels = {"handler": "manifest", "method": "get", "le": bound}
+        assert value("request_duration_seconds_bucket", **labels) == count
+    assert value("request_duration_seconds_count", handler="manifest", method="get") == 2
+    assert value("request_duration_seconds_sum", handler="manifest", method="get") == 0.301
+    assert value("response_size_bytes_bucket", handler="manifest", le="1024") == 0
+    assert value("response_size_bytes_bucket", handler="manifest", le="2048") == 3
+    assert value("response_size_bytes_bucket", handler="manifest", le="1.048576e+06") == 3
+    assert value("request_size_bytes_sum", handler="manifest") == 30
+
+
+@pytest.mark.parametrize(
+    ("profile", "cache", "proxy"),
+    [
+        ("2.8", {"registry_storage_cache_total"}, set()),
+        ("3.0.0-alpha.1", None, {"requests", "pulled_bytes"}),
+        ("3.0", None, {"requests", "hits", "misses", "pulled_bytes", "pushed_bytes"}),
+        ("ideal", None, {"requests", "hits", "misses", "pulled_bytes", "pushed_bytes"}),
+    ],
+)
+def test_families_by_profile(profile: str, cache: set[str] | None, proxy: set[str]) -> None:
+    names = {name for name, _ in _samples(_counters(), profile)}
+    by_name = {f"registry_storage_cache_{kind}_total" for kind in ("requests", "hits", "errors")}
+    assert {name for name in names if "_cache_" in name} == (cache or by_name)
+    expected = {f"registry_proxy_{kind}_total" for kind in proxy}
+    assert {name for name in names if "_proxy_" in name} == expected
+
+
+def test_the_cache_of_2_8_by_type() -> None:
+    found = _samples(_counters(), "2.8")
+    for kind, number in (("Request", 3), ("Hit", 2), ("Miss", 1)):
+        assert found["registry_storage_cache_total", (("type", kind),)] == number
+
+
+@pytest.mark.parametrize(("profile", "families"), [("3.0.0-alpha.1", 0), ("3.1", 10)])
+def test_proxy_metrics_before_the_first_request(profile: str, families: int) -> None:
+    names = [name for name, _ in _samples(Counters(), profile) if "_proxy_" in name]
+    assert len(names) == families
+
+
+def test_two_registries_count_apart() -> None:
+    busy, idle = _samples(_counters(), "ideal"), _samples(Counters(), "ideal")
+    key = ("registry_proxy_requests_total", (("type", "blob"),))
+    assert (busy[key], idle[key]) == (2, 0)
+
+
+def test_a_value_on_a_bound_belongs_below_it() -> None:
+    histogram = Histogram((1.0, 2.0))
+    for value in (1.0, 1.5, 2.0, 2.5):
+        histogram.observe(value)
+    assert histogram.counts == [1, 2, 1]
+
+
+# -- the debug application ----------------------------------------------------------------------
+class _Gate:
+    def __init__(self, failing: dict[str, str]) -> None:
+        self._failing = failing
+
+    def failing(self) -> dict[str, str]:
+        return self._failing
+
+
+def _answer(
+    path: str,
+    *,
+    method: str = "GET",
+    profile: str = "ideal",
+    failing: dict[str, str] | None = None,
+    config: Config | None = None,
+) -> tuple[int, dict[str, str], bytes]:
+    debug = DebugConfig(addr=":0", prometheus_enabled=True, prometheus_path="/numbers")
+    app = DebugApplication(
+        config or Config(http=HttpConfig(debug=debug)),
+        profile=PROFILES[profile],
+        health=_Gate(failing or {}),
+        counters=_counters(),
+    )
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app({"type": "http", "method": method, "path": path}, None, send))
+    start, body = sent
+    headers = {name.decode(): value.decode() for name, value in start["headers"]}
+    return start["status"], headers, body["body"]
+
+
+def test_metrics_at_the_configured_path() -> None:
+    status, headers, body = _answer("/numbers")
+    assert status == 200
+    assert headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert b"\nregistry_http_requests_total{" in body
+    assert _answer("/metrics")[0] == 404
+
+
+def test_no_metrics_unless_enabled() -> None:
+    config = Config(http=HttpConfig(debug=DebugConfig(addr=":0")))
+    assert _answer("/metrics", config=config)[0] == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/v2/", "/debug/", "/debug/health/down", "/debug/health/up"])
+def test_other_paths(path: str) -> None:
+    status, headers, body = _answer(path)
+    assert (status, body) == (404, b"404 page not found\n")
+    assert headers["content-type"] == "text/plain; charset=utf-8"
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_head_has_no_body() -> None:
+    status, headers, body = _answer("/debug/vars", method="HEAD")
+    assert (status, body) == (200, b"")
+    assert int(headers["content-length"]) > 2
+
+
+def test_health_is_json_with_errors_by_name() -> None:
+    status, headers, body = _answer("/debug/health", failing={"a": 'b "c"'}, profile="2.8")
+    assert status == 503
+    assert body == b'{"a":"b \\"c\\""}'
+    assert headers["content-type"] == "application/json; charset=utf-8"
+
+
+_CONFIG = Config(
+    http=HttpConfig(secret="hunter1hunter1"),
+    proxy=ProxyConfig(
+        remoteurl="https://u:hunter2hunter2@h", username="u", password="hunter3hunter3"
+    ),
+    redis=RedisConfig(addr="h:1", password="hunter4hunter4", dialtimeout=timedelta(seconds=1)),
+    health=HealthConfig(
+        checks=(
+            PeriodicCheck(
+                kind="http", target="http://h", headers={"Authorization": ("Basic hunter5",)}
+            ),
+        )
+    ),
+)
+
+
+def test_variables_show_the_configuration_without_its_secrets() -> None:
+    status, _, body = _answer("/debug/vars", config=_CONFIG)
+    assert status == 200
+    assert b"hunter" not in body
+    shown = json.loads(body)["registry"]["redis"]["Config"]
+    assert shown["redis"] == {
+        "addr": "h:1",
+        "username": None,
+        "password": "[redacted]",
+        "db": 0,
+        "dialtimeout": "1s",
+        "readtimeout": None,
+        "writetimeout": None,
+        "pool_maxidle": None,
+        "pool_maxactive": None,
+        "pool_idletimeout": None,
+    }
+
+
+def test_variables_of_3_0_are_no_json_with_redis() -> None:
+    body = _answer("/debug/vars", config=_CONFIG, profile="3.0")[2]
+    assert b'"redis": }' in body
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(body)
+    assert json.loads(_answer("/debug/vars", profile="3.0")[2])
+
+
+@pytest.mark.parametrize(
+    ("profile", "expected"),
+    [("2.8", (2, 2, 0, 0)), ("3.1", (2, 0, 0, 77)), ("ideal", (2, 0, 0, 77))],
+)
+def test_blob_counters_of_2_8_are_wrong(profile: str, expected: tuple[int, ...]) -> None:
+    blobs = variables(Config(), _counters(), PROFILES[profile])["registry"]["proxy"]["blobs"]
+    assert tuple(blobs[key] for key in ("Requests", "Hits", "Misses", "BytesPulled")) == expected
