@@ -93,6 +93,12 @@ class Application:
     async def start(self) -> None:
         for part in self._background:
             await part.start()
+        if not self.config.http.secret and self.config.proxy is None:
+            _log.warning(
+                "http.secret is not set; a random one is used, so uploads that began on another "
+                "registry behind the same load balancer, or before a restart, cannot be told from "
+                "forged ones"
+            )
 
     async def stop(self) -> None:
         for part in reversed(self._background):
@@ -263,8 +269,4 @@ def _upload_states(config: Config, profile: Profile) -> UploadStates:
         return UploadStates(config.http.secret)
     if config.proxy is not None and profile.proxy_signs_with_empty_secret:
         return UploadStates("")
-    _log.warning(
-        "http.secret is not set; a random one is used, so uploads that began on another registry "
-        "behind the same load balancer, or before a restart, cannot be told from forged ones"
-    )
     return UploadStates(secrets.token_hex(32))
