@@ -50,7 +50,8 @@ _SCHEME_LATER = frozenset(string.ascii_letters + string.digits + "+-.")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # url.shouldEscape in host mode: these may stand in a host although they are not unreserved.
-_HOST_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-_.~!$&'()*+,;=:[]<>\"")
+# Brackets are left to IPv6 addresses, as Go has it since 1.24.8 and 1.25.2.
+_HOST_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-_.~!$&'()*+,;=:<>\"")
 
 
 def parse_url(text: str) -> GoURL:

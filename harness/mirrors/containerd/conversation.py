@@ -6,14 +6,11 @@ speaks no TLS) is forgotten when the step is over.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 from urllib.parse import parse_qsl
 
-from harness.mirrors.containerd.attempts import Attempt, Credential
+from harness.mirrors.attempts import Attempt, Step, credential_of
 from harness.mirrors.containerd.plan import HANDSHAKE_TIMEOUT, Client
 from harness.mirrors.containerd.releases import Release
 from harness.mirrors.containerd.wording import RequestFailed, transport_failure
@@ -22,7 +19,6 @@ from harness.mirrors.network import ConnectionFailed, Failure, Network, Request,
 
 __all__ = ["Conversation", "Exchange", "Hangs"]
 
-Step = Literal["resolve", "fetch", "push", "token"]
 _REDIRECTS = {301, 302, 303, 307, 308}
 _MOST_REQUESTS = 10
 _PLAIN_HEADERS = frozenset({"authorization", "accept", "range", "content-type"})
@@ -199,19 +195,3 @@ def _is_same_or_below(name: str, parent: str) -> bool:
 
 def _noteworthy(headers: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     return {name: v for name, v in headers.items() if name.lower() not in _PLAIN_HEADERS}
-
-
-def credential_of(authorization: str | None) -> Credential:
-    """What an Authorization header says."""
-    if authorization is None:
-        return Credential()
-    scheme, _, rest = authorization.partition(" ")
-    if scheme.lower() == "bearer":
-        return Credential("bearer", secret=rest)
-    if scheme.lower() == "basic":
-        try:
-            user, _, secret = base64.b64decode(rest, validate=True).decode().partition(":")
-        except (binascii.Error, ValueError):
-            return Credential("other", secret=authorization)
-        return Credential("basic", user, secret)
-    return Credential("other", secret=authorization)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.content import Manifest, Platform, an_image
+from harness.mirrors.attempts import Attempt
 from harness.mirrors.behaviours import HEALTHY, HostBehaviour
-from harness.mirrors.containerd.attempts import Attempt, Pull, PullError
 from harness.mirrors.containerd.conversation import Conversation, Hangs
 from harness.mirrors.containerd.fetching import Fetching
+from harness.mirrors.containerd.outcome import Pull, PullError
 from harness.mirrors.containerd.plan import Plan
 from harness.mirrors.containerd.pullers import Ctr
 from harness.mirrors.containerd.pushing import Pushing

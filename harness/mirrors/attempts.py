@@ -1,15 +1,18 @@
-"""What a simulated pull did: every request with its reason, and how it ended."""
+"""The record of a modelled client: every request, or try at a connection, with its reason."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from harness.mirrors.containerd.plan import Plan
 from harness.mirrors.network import Failure
 
-__all__ = ["Attempt", "Credential", "Pull", "PullError"]
+__all__ = ["Attempt", "Credential", "Step", "credential_of"]
+
+Step = Literal["resolve", "fetch", "push", "token", "ping"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Credential:
 class Attempt:
     """One request, or one try at a connection."""
 
-    step: Literal["resolve", "fetch", "push", "token"]
+    step: Step
     method: str
     scheme: str
     host: str
@@ -60,38 +63,17 @@ class Attempt:
         return self.failure is None or self.failure.reaches_server
 
 
-@dataclass(frozen=True)
-class PullError:
-    """How a pull failed, as its caller sees it."""
-
-    message: str
-    code: str | None = "UNKNOWN"
-    """The gRPC status; None for ``ctr``, which has none."""
-    host: str | None = None
-    """The host whose failure is reported."""
-    status: int | None = None
-    """The status that is reported, if it is one."""
-
-
-@dataclass(frozen=True)
-class Pull:
-    """A pull, or a push, from its first request to its end."""
-
-    plan: Plan
-    attempts: tuple[Attempt, ...] = ()
-    error: PullError | None = None
-
-    @property
-    def outcome(self) -> Literal["ok", "error"]:
-        """Whether the caller got what it asked for."""
-        return "ok" if self.error is None else "error"
-
-    @property
-    def received(self) -> tuple[Attempt, ...]:
-        """The requests that a server saw."""
-        return tuple(attempt for attempt in self.attempts if attempt.received)
-
-    @property
-    def seconds_lost(self) -> float:
-        """The time spent waiting for hosts that never answer."""
-        return sum(attempt.seconds for attempt in self.attempts)
+def credential_of(authorization: str | None) -> Credential:
+    """What an Authorization header says."""
+    if authorization is None:
+        return Credential()
+    scheme, _, rest = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return Credential("bearer", secret=rest)
+    if scheme.lower() == "basic":
+        try:
+            user, _, secret = base64.b64decode(rest, validate=True).decode().partition(":")
+        except (binascii.Error, ValueError):
+            return Credential("other", secret=authorization)
+        return Credential("basic", user, secret)
+    return Credential("other", secret=authorization)

@@ -1,0 +1,48 @@
+"""How a simulated pull ended, and everything it did before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.mirrors.attempts import Attempt
+from harness.mirrors.containerd.plan import Plan
+
+__all__ = ["Pull", "PullError"]
+
+
+@dataclass(frozen=True)
+class PullError:
+    """How a pull failed, as its caller sees it."""
+
+    message: str
+    code: str | None = "UNKNOWN"
+    """The gRPC status; None for ``ctr``, which has none."""
+    host: str | None = None
+    """The host whose failure is reported."""
+    status: int | None = None
+    """The status that is reported, if it is one."""
+
+
+@dataclass(frozen=True)
+class Pull:
+    """A pull, or a push, from its first request to its end."""
+
+    plan: Plan
+    attempts: tuple[Attempt, ...] = ()
+    error: PullError | None = None
+
+    @property
+    def outcome(self) -> Literal["ok", "error"]:
+        """Whether the caller got what it asked for."""
+        return "ok" if self.error is None else "error"
+
+    @property
+    def received(self) -> tuple[Attempt, ...]:
+        """The requests that a server saw."""
+        return tuple(attempt for attempt in self.attempts if attempt.received)
+
+    @property
+    def seconds_lost(self) -> float:
+        """The time spent waiting for hosts that never answer."""
+        return sum(attempt.seconds for attempt in self.attempts)
