@@ -78,6 +78,8 @@ class Profile:
     fetches_tagged_manifest_by: Literal["digest", "tag"] = "digest"
     """What follows the HEAD of a tag: GET of the digest that it told, or GET of the tag again,
     which may have moved meanwhile (all releases)."""
+    fills_config_unscheduled: bool = False
+    """A configuration that was fetched to make a schema 1 manifest never expires (2.8)."""
     joins_upstream_requests: bool = True
     """Clients that ask for the same manifest or tag at once share one upstream request (#1334)."""
     retries_upstream: bool = True
@@ -338,6 +340,7 @@ DISTRIBUTION_2_8 = Profile(
     pings_upstream_at_start=True,
     refetches_blob_cached_elsewhere=True,
     fetches_tagged_manifest_by="tag",
+    fills_config_unscheduled=True,
     joins_upstream_requests=False,
     retries_upstream=False,
     upstream_timeouts=False,

@@ -80,6 +80,11 @@ class Repository(Protocol):
         """The answer to GET or HEAD of the blob *digest*, Range and conditions included."""
         ...
 
+    async def read_blob(self, digest: Digest, limit: int) -> bytes:
+        """The bytes of a small blob, such as an image's configuration. BLOB_UNKNOWN where there is
+        none, ``ValueError`` for more than *limit* bytes."""
+        ...
+
     async def tags(self, *, n: int | None, last: str | None) -> TagPage:
         """A page of tags in the order that the profile gives. NAME_UNKNOWN for no such repository.
         ``n`` and ``last`` have been validated by the caller."""

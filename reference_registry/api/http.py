@@ -23,7 +23,6 @@ __all__ = [
     "StreamBody",
     "file_chunks",
     "json_bytes",
-    "read_body",
 ]
 
 _CHUNK = 256 * 1024
@@ -122,27 +121,6 @@ class Response:
 def json_bytes(document: Any) -> bytes:
     """*document* as Go's ``json.Encoder`` writes it: no spaces, one newline at the end."""
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
-
-
-async def read_body(body: Body, limit: int) -> bytes:
-    """All bytes of *body*; ``ValueError`` where there are more than *limit*."""
-    content = bytearray()
-    async for chunk in _chunks(body):
-        content += chunk
-        if len(content) > limit:
-            raise ValueError(f"more than {limit} bytes")
-    return bytes(content)
-
-
-async def _chunks(body: Body) -> AsyncIterator[bytes]:
-    if isinstance(body, BytesBody):
-        yield body.content
-    elif isinstance(body, StreamBody):
-        async for chunk in body.chunks:
-            yield chunk
-    else:
-        async for chunk in file_chunks(body):
-            yield chunk
 
 
 async def file_chunks(body: FileBody) -> AsyncIterator[bytes]:

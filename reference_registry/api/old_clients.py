@@ -9,7 +9,6 @@ from functools import cache
 from reference_registry.api.context import Context
 from reference_registry.api.details import detail
 from reference_registry.api.errors import MANIFEST_INVALID, UNKNOWN, RegistryError
-from reference_registry.api.http import read_body
 from reference_registry.api.schema1 import (
     EMPTY_LAYER,
     EMPTY_LAYER_DIGEST,
@@ -50,10 +49,8 @@ async def image_as_schema1(context: Context, manifest: Manifest, tag: str) -> Ma
 
 
 async def _read_blob(context: Context, digest: Digest) -> bytes:
-    request = replace(context.request, method="GET", headers={}, query_string="")
     try:
-        response = await context.repository.serve_blob(digest, request)
-        return await read_body(response.body, _MAX_CONFIG_SIZE)
+        return await context.repository.read_blob(digest, _MAX_CONFIG_SIZE)
     except (RegistryError, ValueError) as error:
         raise MANIFEST_INVALID(detail(context.profile, str(error))) from None
 

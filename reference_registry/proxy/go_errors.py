@@ -6,7 +6,9 @@ The wording is that of distribution's ``registry/client/errors.go`` and of Go's 
 from __future__ import annotations
 
 import base64
+import errno
 import json
+import re
 from typing import Any
 
 from reference_registry.proxy.failures import (
@@ -33,6 +35,8 @@ _MESSAGES = {
 }
 """The codes that Go's client knows, with the messages that it leaves out of a text."""
 
+_REFUSED = re.compile(r"dial tcp \[?([^\]]*)\]?:(\d+): connect: connection refused")
+
 
 def text_of(failure: UpstreamFailure) -> str:
     """*failure* as Go's ``error.Error()`` words it."""
@@ -57,7 +61,8 @@ def text_of(failure: UpstreamFailure) -> str:
 def struct_of(failure: UpstreamFailure) -> Any:
     """*failure* as Go's ``encoding/json`` shows the error value."""
     if isinstance(failure, UpstreamUnreachable):
-        return {"Op": failure.method.capitalize(), "URL": failure.url, "Err": {}}
+        cause = _dial_error(failure.cause)
+        return {"Op": failure.method.capitalize(), "URL": failure.url, "Err": cause}
     if not isinstance(failure, UpstreamRefused):
         return {}
     refusal = failure.refusal
@@ -71,6 +76,16 @@ def struct_of(failure: UpstreamFailure) -> Any:
         return {"code": "UNAUTHORIZED", "message": _MESSAGES["UNAUTHORIZED"], "detail": encoded}
     _, problem = _parse_problem(refusal.body)
     return {"ParseErr": problem, "StatusCode": refusal.status, "Response": encoded}
+
+
+def _dial_error(cause: str) -> dict[str, Any]:
+    """The ``net.OpError`` of a refused connection; empty for everything else."""
+    match = _REFUSED.fullmatch(cause)
+    if match is None:
+        return {}
+    address = {"IP": match[1], "Port": int(match[2]), "Zone": ""}
+    error = {"Syscall": "connect", "Err": errno.ECONNREFUSED}
+    return {"Op": "dial", "Net": "tcp", "Source": None, "Addr": address, "Err": error}
 
 
 def _errors(refusal: Refusal) -> list[dict[str, Any]] | None:

@@ -18,6 +18,7 @@ from reference_registry.digest import Digest, algorithm_of, digest_of
 from reference_registry.manifest import ManifestInvalid, media_type_of, parse_manifest
 from reference_registry.proxy.answers import (
     STALE,
+    blob_error,
     manifest_error,
     tag_error,
     tags_error,
@@ -180,6 +181,18 @@ class ProxyRepository:
             return await self._local.serve_blob(digest, request)
         miss = _MISSES[self._profile.blob_miss](self._local, self._upstream, self._services)
         return await miss.serve(digest, request)
+
+    async def read_blob(self, digest: Digest, limit: int) -> bytes:
+        if self._local.has_blob(digest):
+            return await self._local.read_blob(digest, limit)
+        try:
+            content = await self._upstream.read_blob(digest, limit)
+        except UpstreamFailure as failure:
+            raise blob_error(failure, digest, self._profile) from failure
+        self._local.put_cached_blob(digest, content)
+        if not self._profile.fills_config_unscheduled:
+            self._services.cached_blob(self.name, digest)
+        return content
 
     # -- push and delete: a mirror shows what upstream has ----------------------------------------
     async def put_manifest(

@@ -19,7 +19,7 @@ import httpx
 from reference_registry.clock import Clock
 from reference_registry.config import ProxyConfig
 from reference_registry.config_problem import CannotStart
-from reference_registry.digest import Digest, digest_of, parse_digest
+from reference_registry.digest import Digest, algorithm_of, digest_of, parse_digest
 from reference_registry.manifest import OCI_INDEX
 from reference_registry.profiles import Profile
 from reference_registry.proxy.accept import accept_header, is_known_manifest_type
@@ -220,6 +220,16 @@ class UpstreamRepository:
             raise UpstreamBroken(f"GET {response.request.url}: not the range that was asked for")
         media_type = _blob_info(response).media_type
         return BlobBody(response, BlobInfo(int(match[3]), media_type), start, decoded=decoded)
+
+    async def read_blob(self, digest: Digest, limit: int) -> bytes:
+        """The whole blob; :class:`UpstreamBroken` where it is larger than *limit* bytes or has
+        another digest."""
+        await self._upstream.establish_challenge()
+        response = await self._send("GET", f"/blobs/{digest}")
+        content = await read_body(response, limit)
+        if digest_of(content, algorithm_of(digest)) != digest:
+            raise UpstreamBroken(f"GET {response.request.url}: not the bytes of {digest}")
+        return content
 
     async def tags(
         self, *, n: int | None = None, last: str | None = None, every_page: bool = True

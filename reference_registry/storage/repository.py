@@ -148,6 +148,11 @@ class LocalRepository:
             self._storage.descriptors.forget(self.name, digest)
         return self.links.unlink_layer(digest)
 
+    def put_cached_blob(self, digest: Digest, content: bytes) -> Descriptor:
+        """Store and link a small blob, whose *digest* the caller has verified."""
+        self._storage.blobs.put(digest, content)
+        return self._link_blob(digest, digest)
+
     def blob_writer(self) -> BlobWriter:
         """A writer of a new blob, under ``_uploads/<uuid>`` until :meth:`commit_blob`. Closing it
         leaves the upload on disk; :meth:`BlobWriter.discard` removes it."""
@@ -218,6 +223,17 @@ class LocalRepository:
             blobs.local_path(stored_as),
         )
         return serve_content(request, descriptor, content, self._profile)
+
+    async def read_blob(self, digest: Digest, limit: int) -> bytes:
+        descriptor = self.stat_blob(digest)
+        if descriptor is None:
+            raise BLOB_UNKNOWN(digest)
+        if descriptor.size > limit:
+            raise ValueError(f"{digest} is larger than {limit} bytes")
+        try:
+            return self._storage.blobs.read(descriptor.digest)
+        except PathNotFound:  # The descriptor cache was believed.
+            raise BLOB_UNKNOWN(digest) from None
 
     async def tags(self, *, n: int | None, last: str | None) -> TagPage:
         names = self.links.tag_names(in_order=self._profile.paginates_tags)
