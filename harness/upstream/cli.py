@@ -123,7 +123,8 @@ def _run(options: argparse.Namespace) -> int:
     try:
         upstream.start()
     except OSError as error:
-        print(f"cannot listen on {host}:{port}: {error.strerror}", file=sys.stderr)
+        why = f"cannot listen on {host}:{port}: {error.strerror}"
+        print(f"python -m harness upstream: {why}", file=sys.stderr)
         return 2
     try:
         print(upstream.url, flush=True)

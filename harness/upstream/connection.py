@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import fcntl
 import socket
+import ssl
 import struct
 import termios
 from collections.abc import Awaitable, Callable, Coroutine
@@ -35,10 +36,17 @@ class BadRequest(Exception):
 
 
 class Connection(asyncio.Protocol):
-    """The transport's side of one connection. Lives on the server's event loop."""
+    """The transport's side of one accepted socket. Lives on the server's event loop."""
 
-    def __init__(self, serve: Callable[[Connection], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        serve: Callable[[Connection], Awaitable[None]],
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._sock = sock
         self._serve = serve
+        self._ssl_context = ssl_context
         self._incoming = bytearray()
         self._readable = asyncio.Event()
         self._writable = asyncio.Event()
@@ -46,19 +54,14 @@ class Connection(asyncio.Protocol):
         self._ended = asyncio.Event()
         self._lost = asyncio.Event()
         self._transport: asyncio.Transport | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._refused = False
+        self._started = False
+        self.task = asyncio.get_running_loop().create_task(self._run())
+        """Done when the connection is served to its end."""
 
     # -- asyncio's callbacks --------------------------------------------------------------------
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        # With no room in the transport's own buffer, a finished write() is in the kernel's hands.
-        transport.set_write_buffer_limits(high=0)
-        if self._refused:
-            transport.abort()
-        else:
-            self._task = asyncio.get_running_loop().create_task(self._run())
 
     def data_received(self, data: bytes) -> None:
         self._incoming += data
@@ -69,7 +72,8 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         self._ended.set()
         self._readable.set()
-        return True  # a half-closed client still gets its answer
+        # A half-closed client still gets its answer. TLS, as asyncio has it, knows no such thing.
+        return self._ssl_context is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost.set()
@@ -84,12 +88,32 @@ class Connection(asyncio.Protocol):
         self._writable.set()
 
     async def _run(self) -> None:
+        self._started = True
         try:
+            await self._connect()
             await self._serve(self)
         except ClientLeft:
             pass
         finally:
-            self.transport.close()
+            if self._transport is not None:
+                self._transport.close()
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(lambda: self, self._sock)
+        if self._ssl_context is None:
+            # With no room in the transport's own buffer, a finished write() is with the kernel.
+            self.transport.set_write_buffer_limits(high=0)
+            return
+        try:
+            tls = await loop.start_tls(self.transport, self, self._ssl_context, server_side=True)
+        except OSError as error:  # ssl.SSLError is one
+            raise ClientLeft from error
+        if tls is None:  # lost meanwhile
+            raise ClientLeft
+        self._transport = tls
+        # asyncio's TLS pauses at the limit, not above it: with 0 it would never resume.
+        tls.set_write_buffer_limits(high=1, low=0)
 
     # -- for the server -------------------------------------------------------------------------
     @property
@@ -146,7 +170,7 @@ class Connection(asyncio.Protocol):
         if not self._lost.is_set():
             self.transport.write(data)
             await self._writable.wait()
-        if self._lost.is_set():
+        if self.transport.is_closing():
             raise ClientLeft
 
     async def unless_gone(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -180,12 +204,12 @@ class Connection(asyncio.Protocol):
 
     async def cut(self) -> None:
         """Close at once, whatever is going on, and return when nothing is left of it."""
-        self._refused = True  # in case it was accepted and is not connected yet
         if self._transport is not None:
             self._transport.abort()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+        if not self._started:
+            self._sock.close()
 
 
 def _undelivered(sock: socket.socket) -> int:

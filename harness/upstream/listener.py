@@ -6,15 +6,20 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from weakref import WeakSet
+from functools import partial
 
 from harness.upstream.connection import Connection
 
 __all__ = ["Listener"]
 
+_BACKLOG = 1024
+
 
 class Listener:
-    """Accepts connections and runs *serve* for each. Lives on one event loop."""
+    """Accepts connections and runs *serve* for each. Lives on one event loop.
+
+    It accepts by itself: ``asyncio.Server`` loses a connection that comes while it is closed.
+    """
 
     def __init__(
         self,
@@ -28,9 +33,8 @@ class Listener:
         self._port = port
         self._ssl_context = ssl_context
         self._reserved: socket.socket | None = None
-        self._server: asyncio.Server | None = None
-        # Weak, as one whose TLS handshake fails is never heard of again.
-        self._connections: WeakSet[Connection] = WeakSet()
+        self._listening: socket.socket | None = None
+        self._connections: set[Connection] = set()
 
     @property
     def port(self) -> int:
@@ -46,24 +50,20 @@ class Listener:
 
     async def up(self) -> None:
         """Listen; nothing happens where it already does."""
-        if self._server is None:
-            sock = _bound(self._host, self._port)
-            try:
-                self._server = await asyncio.get_running_loop().create_server(
-                    self._accept, sock=sock, ssl=self._ssl_context, backlog=1024
-                )
-            except OSError:
-                sock.close()
-                raise
+        if self._listening is None:
+            self._listening = _bound(self._host, self._port)
+            self._listening.setblocking(False)
+            self._listening.listen(_BACKLOG)
+            asyncio.get_running_loop().add_reader(self._listening, self._accept, self._listening)
 
     async def down(self) -> None:
         """Refuse connections and cut the open ones. The port stays ours: a socket that is bound
         and does not listen keeps it."""
-        server, self._server = self._server, None
-        if server is not None:
-            server.close()
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            asyncio.get_running_loop().remove_reader(listening)
+            listening.close()
             await asyncio.gather(*(connection.cut() for connection in list(self._connections)))
-            await server.wait_closed()
 
     async def stop(self) -> None:
         """Go down and give the port back. Harmless when not started."""
@@ -72,10 +72,19 @@ class Listener:
             self._reserved.close()
             self._reserved = None
 
-    def _accept(self) -> Connection:
-        connection = Connection(self._serve)
-        self._connections.add(connection)
-        return connection
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(_BACKLOG):
+            try:
+                sock, _address = listening.accept()
+            except OSError:  # nobody waits, or there are no file descriptors left for now
+                return
+            sock.setblocking(False)
+            connection = Connection(sock, self._serve, self._ssl_context)
+            self._connections.add(connection)
+            connection.task.add_done_callback(partial(self._forget, connection))
+
+    def _forget(self, connection: Connection, task: asyncio.Task[None]) -> None:
+        self._connections.discard(connection)
 
 
 def _bound(host: str, port: int) -> socket.socket:

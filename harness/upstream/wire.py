@@ -97,6 +97,8 @@ class _Transmission:
         rate = self._delivery.bytes_per_second
         piece = CHUNK if rate is None else max(1, min(CHUNK, int(rate * _TICK)))
         for chunk in self._reply.body.chunks(start, stop, piece):
+            if rate is not None:
+                await self._connection.unless_gone(asyncio.sleep(len(chunk) / rate))
             start += len(chunk)
             ends = last and start == stop and not self._chunked
             self._record.note(sent=len(chunk), outcome="complete" if ends else None)
@@ -104,8 +106,8 @@ class _Transmission:
                 await self._connection.write(b"%x\r\n%b\r\n" % (len(chunk), bytes(chunk)))
             else:
                 await self._connection.write(chunk)
-            if rate is not None:
-                await self._connection.unless_gone(asyncio.sleep(len(chunk) / rate))
+            # As long as the kernel takes everything, nothing above would let others run.
+            await asyncio.sleep(0)
 
 
 def _is_chunked(reply: Reply) -> bool:

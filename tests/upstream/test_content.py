@@ -1,0 +1,170 @@
+"""Deterministic content: the bytes are pinned, and they are what they claim to be."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.content import (
+    CHUNK,
+    DOCKER_LAYER,
+    DOCKER_MANIFEST,
+    DOCKER_MANIFEST_LIST,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    SMALLEST_LAYER,
+    Blob,
+    Platform,
+    a_layer,
+    an_artifact,
+    an_image,
+    an_index,
+    descriptor,
+)
+
+
+def test_the_same_seed_gives_the_same_bytes_for_ever() -> None:
+    """Recordings and documents name these digests: a change here breaks other people's files."""
+    assert an_image().digest == PINNED["image"]
+    assert an_image(oci=False).digest == PINNED["docker image"]
+    assert an_index().digest == PINNED["index"]
+    assert an_artifact().digest == PINNED["artifact"]
+    assert Blob.of_size(1_000_000).digest == PINNED["blob"]
+
+
+PINNED = {
+    "image": "sha256:0a5d3682b65fbacf1f9225df7d0915093f020eb129756606539651ccba2eb842",
+    "docker image": "sha256:4d36e6928f4a7aefd248778269085e6bf93700c5c5439303322d3ebcd1564b83",
+    "index": "sha256:4e89f53dfd67085dfdefdc0a7cbf6bc670bdd3d4b849e77d941485ed07f3f991",
+    "artifact": "sha256:ed1583b722d1e46c9ed39e64328fc4138cd18312727ed03764443a700fc9e0bf",
+    "blob": "sha256:3bceacd775ee5cbf08c72421bdb3d0aeae156528efbf52f688dbaef72de6c93e",
+}
+
+
+def test_seeds_and_sizes_tell_content_apart() -> None:
+    contents = [
+        an_image("a"),
+        an_image("b"),
+        an_image("a", layers=1),
+        an_image("a", layer_size=5000),
+        an_image("a", oci=False),
+        an_image("a", platform="linux/arm64"),
+        an_image("a", annotations={"k": "v"}),
+        an_image("a", subject=an_image("s")),
+    ]
+    assert len({content.digest for content in contents}) == len(contents)
+
+
+@given(st.integers(SMALLEST_LAYER, 200_000))
+@settings(max_examples=60, deadline=None)
+def test_a_layer_is_an_archive_of_exactly_the_size_asked_for(size: int) -> None:
+    layer = a_layer("seed", size)
+    assert layer.size == len(layer.content) == size
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(layer.content))) as archive:
+        (member,) = archive.getmembers()
+        assert member.isfile()
+
+
+def test_a_layer_that_is_too_small_is_refused() -> None:
+    with pytest.raises(ValueError, match="2048 bytes or more, not 100"):
+        a_layer("seed", 100)
+
+
+@pytest.mark.parametrize("oci", [True, False])
+def test_an_image_names_what_it_has(oci: bool) -> None:
+    image = an_image(layers=3, layer_size=3000, oci=oci, annotations={"k": "v"})
+    document = json.loads(image.content)
+    assert image.media_type == document["mediaType"] == (OCI_MANIFEST if oci else DOCKER_MANIFEST)
+    assert document["config"] == descriptor(image.config)
+    assert document["layers"] == [descriptor(layer) for layer in image.layers]
+    assert document["annotations"] == {"k": "v"}
+    assert [layer.size for layer in image.layers] == [3000] * 3
+    assert image.blobs == (image.config, *image.layers)
+    assert image.digest == f"sha256:{hashlib.sha256(image.content).hexdigest()}"
+    assert image.size == len(image.content)
+    config = json.loads(image.config.content)
+    unpacked = [gzip.decompress(layer.content) for layer in image.layers]
+    assert config["rootfs"]["diff_ids"] == [
+        f"sha256:{hashlib.sha256(data).hexdigest()}" for data in unpacked
+    ]
+    if not oci:
+        assert {layer.media_type for layer in image.layers} == {DOCKER_LAYER}
+
+
+def test_layers_can_be_shared() -> None:
+    base = an_image("base")
+    derived = an_image("derived", layers=[*base.layers, a_layer("more")])
+    assert derived.layers[:2] == base.layers
+    assert derived.digest != base.digest
+
+
+@pytest.mark.parametrize(("oci", "media_type"), [(True, OCI_INDEX), (False, DOCKER_MANIFEST_LIST)])
+def test_an_index_lists_an_image_for_each_platform(oci: bool, media_type: str) -> None:
+    index = an_index(platforms=("linux/amd64", "linux/arm/v7"), oci=oci)
+    document = json.loads(index.content)
+    assert index.media_type == document["mediaType"] == media_type
+    assert [entry["digest"] for entry in document["manifests"]] == [
+        child.digest for child in index.manifests
+    ]
+    assert [entry["platform"] for entry in document["manifests"]] == [
+        {"architecture": "amd64", "os": "linux"},
+        {"architecture": "arm", "os": "linux", "variant": "v7"},
+    ]
+    assert index.children == index.manifests
+    assert index.manifests[0].digest != index.manifests[1].digest
+
+
+def test_an_index_of_given_manifests_may_nest() -> None:
+    inner, artifact = an_index(), an_artifact()
+    document = json.loads(an_index(inner, artifact).content)
+    assert document["manifests"] == [descriptor(inner), descriptor(artifact)]
+
+
+def test_an_artifact_refers_to_its_subject() -> None:
+    image = an_image()
+    artifact = an_artifact(subject=image, artifact_type="application/vnd.example.signature")
+    document = json.loads(artifact.content)
+    assert document["subject"] == descriptor(image)
+    assert document["artifactType"] == "application/vnd.example.signature"
+    assert document["config"]["digest"] == artifact.config.digest
+    assert artifact.config.content == b"{}"
+    assert artifact.blobs == (artifact.config, *artifact.layers)
+
+
+@given(st.integers(0, 3 * CHUNK), st.integers(0, 3 * CHUNK))
+@settings(max_examples=40, deadline=None)
+def test_a_part_of_generated_bytes_equals_that_part_of_the_whole(start: int, stop: int) -> None:
+    blob = Blob.of_size(2 * CHUNK + 1234, "parts")
+    part = b"".join(blob.chunks(start, stop))
+    assert part == blob.content[start:stop]
+    assert b"".join(Blob(blob.content).chunks(start, stop)) == part
+
+
+def test_no_two_blocks_of_generated_bytes_are_equal() -> None:
+    blocks = [bytes(chunk) for chunk in Blob.of_size(8 * CHUNK).chunks()]
+    assert len(set(blocks)) == 8
+    assert {len(block) for block in blocks} == {CHUNK}
+
+
+def test_generated_and_given_bytes_have_the_same_digest() -> None:
+    generated = Blob.of_size(700_000, "x")
+    assert generated.digest == Blob(generated.content).digest
+    assert generated.size == len(generated.content)
+
+
+@pytest.mark.parametrize("text", ["linux", "linux/", "/amd64", "a/b/c/d", ""])
+def test_what_is_no_platform(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a platform"):
+        Platform.parse(text)
+
+
+@pytest.mark.parametrize("text", ["linux/amd64", "linux/arm/v7"])
+def test_a_platform_reads_as_it_is_written(text: str) -> None:
+    assert str(Platform.parse(text)) == text

@@ -1,0 +1,173 @@
+"""Images, faults and addresses in the words of the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.content import DOCKER_MANIFEST, Image, Index
+from harness.upstream.faults import (
+    Action,
+    Chunked,
+    Corrupt,
+    Delay,
+    Fault,
+    Hang,
+    Redirect,
+    Reset,
+    SetHeaders,
+    Status,
+    Throttle,
+    Truncate,
+)
+from harness.upstream.matching import Match
+from harness.upstream.specs import (
+    parse_address,
+    parse_count,
+    parse_fault,
+    parse_image,
+    parse_login,
+    parse_size,
+)
+
+DIGEST = f"sha256:{'a' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("512", 512), ("1B", 1), ("2kB", 2000), ("64KiB", 65536), ("1MiB", 2**20)],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5MiB", "1mib", "MiB", "1 MiB"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a size such as"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:5555", ("127.0.0.1", 5555)),
+        (":0", ("127.0.0.1", 0)),
+        ("[::1]:80", ("::1", 80)),
+        ("localhost:1", ("localhost", 1)),
+    ],
+)
+def test_addresses(text: str, address: tuple[str, int]) -> None:
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize("text", ["", "5555", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", ":70000"])
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(ValueError, match="is not an address such as"):
+        parse_address(text)
+
+
+def test_logins_and_counts() -> None:
+    assert parse_login("user:pass:word") == ("user", "pass:word")
+    assert parse_count("12") == 12
+    for text in ("user", ":pass"):
+        with pytest.raises(ValueError, match="user:password"):
+            parse_login(text)
+    for text in ("0", "-1", "x", ""):
+        with pytest.raises(ValueError, match="from 1 up"):
+            parse_count(text)
+
+
+def test_images() -> None:
+    spec = parse_image("team/app:v1,layers=3,size=4KiB,docker")
+    assert (spec.repository, spec.tag) == ("team/app", "v1")
+    image = spec.build()
+    assert isinstance(image, Image)
+    assert [layer.size for layer in image.layers] == [4096] * 3
+    assert image.media_type == DOCKER_MANIFEST
+    assert image == parse_image("team/app:v1,layers=3,size=4KiB,docker").build()
+    assert parse_image("app").tag == "latest"
+
+
+def test_indexes() -> None:
+    index = parse_image("app:v1,index=amd64+windows/amd64+arm/v7,layers=1").build()
+    assert isinstance(index, Index)
+    platforms = [str(child.platform) for child in index.manifests if isinstance(child, Image)]
+    assert platforms == ["linux/amd64", "windows/amd64", "arm/v7"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "'' is not a repository name"),
+        ("Team:v1", "'Team' is not a repository name"),
+        ("app:v 1", "'v 1' is not a tag"),
+        ("app:v1,layers=x", "'layers=x' is not one of layers=N"),
+        ("app:v1,size=1KiB", "a layer has from 2048 bytes"),
+        ("app:v1,size=2GiB", "to 1GiB"),
+        ("app:v1,size=", "'' is not a size"),
+        ("app:v1,index=", "is not a platform"),
+        ("app:v1,docker=yes", "'docker=yes' is not one of"),
+        ("app:v1,unknown", "'unknown' is not one of"),
+    ],
+)
+def test_what_is_no_image(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_image(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "match", "actions", "times"),
+    [
+        (
+            "GET blob 429 times=2 retry-after=7",
+            Match("GET", None, "blob"),
+            [Status(429), SetHeaders((("Retry-After", "7"),))],
+            2,
+        ),
+        ("500", Match(), [Status(500)], None),
+        ("* hang", Match(), [Hang()], None),
+        ("GET /v2/team/* hang=10", Match("GET", "/v2/team/*"), [Hang(10)], None),
+        (f"HEAD {DIGEST} reset", Match("HEAD", DIGEST), [Reset()], None),
+        ("manifest */v1 reset=0", Match(None, "*/v1", "manifest"), [Reset(0)], None),
+        ("blob truncate=5 times=1", Match(None, None, "blob"), [Truncate(5)], 1),
+        ("blob delay=0.5 corrupt", Match(None, None, "blob"), [Delay(0.5), Corrupt()], None),
+        ("chunked throttle=64KiB", Match(), [Chunked(), Throttle(65536)], None),
+        (
+            "GET blob redirect=http://127.0.0.1:5556",
+            Match("GET", None, "blob"),
+            [Redirect("http://127.0.0.1:5556")],
+            None,
+        ),
+        (
+            "manifest Docker-Content-Digest: 'Content-Type:text/plain; a=b'",
+            Match(None, None, "manifest"),
+            [
+                SetHeaders((("Docker-Content-Digest", None),)),
+                SetHeaders((("Content-Type", "text/plain; a=b"),)),
+            ],
+            None,
+        ),
+    ],
+)
+def test_faults(text: str, match: Match, actions: list[Action], times: int | None) -> None:
+    assert parse_fault(text) == Fault(match, tuple(actions), times)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "does not say what happens"),
+        ("GET blob", "does not say what happens"),
+        ("GET blob times=2", "does not say what happens"),
+        ("GET blob 42", "'42' is no action"),
+        ("GET blobs 429", "'blobs' is no action"),
+        ("429 times=x", "times takes a number"),
+        ("delay", "delay takes a number"),
+        ("truncate", "truncate takes a number"),
+        ("throttle", "'' is not a size"),
+        ("redirect=elsewhere", "redirect takes a URL"),
+        ("'429", "No closing quotation"),
+    ],
+)
+def test_what_is_no_fault(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_fault(text)
