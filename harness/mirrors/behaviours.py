@@ -104,9 +104,9 @@ class Rule:
     action: Action
     method: str | None = None
     kind: str | None = None
-    """``manifest-tag``, ``manifest-digest``, ``blob``, ``token`` or ``other``."""
+    """``base`` (/v2/), ``manifest-tag``, ``manifest-digest``, ``blob``, ``token``, ``other``."""
     obj: str | None = None
-    """``tag``, ``index``, ``manifest``, ``config``, ``layer``, ``token`` or ``other``."""
+    """``base``, ``tag``, ``index``, ``manifest``, ``config``, ``layer``, ``token``, ``other``."""
     auth: Literal["none", "some"] | None = None
     times: int | None = None
     """How often the rule applies; None for always."""

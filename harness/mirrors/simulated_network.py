@@ -120,6 +120,8 @@ class SimulatedNetwork:
     def _target(self, request: Request) -> _Target:
         if _UPLOAD.fullmatch(request.path):
             return _Target("other", "other")
+        if request.path.endswith("/v2/"):
+            return _Target("base", "base")
         match = _RESOURCE.fullmatch(request.path)
         if match is None:
             is_token = request.path.endswith("/token")
@@ -152,6 +154,8 @@ class SimulatedNetwork:
             refusal = _error(401)
             challenge = {"WWW-Authenticate": host.challenge.header()}
             return Response(401, {**refusal.headers, **challenge}, refusal.body)
+        if target.kind == "base":
+            return Response(200, {"Content-Type": ("application/json",)}, b"{}")
         if request.method == "POST":
             return Response(202, {"Location": (f"{request.path.rstrip('/')}/u1",)})
         if request.method == "PUT":

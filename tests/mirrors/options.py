@@ -10,6 +10,7 @@ _FIXTURES = Path(__file__).parents[2] / "fixtures"
 _FILES = {
     "containerd": "containerd/cases.json",
     "kubelet": "kubelet/keyring-cases.json",
+    "registries-conf": "containers/registries-conf-cases.json",
 }
 
 
