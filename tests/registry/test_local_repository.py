@@ -1,0 +1,310 @@
+"""The local repository as a cache uses it: links, bytes, tags, and who else has them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.content import an_artifact, an_image
+from reference_registry.clock import SystemClock
+from reference_registry.config import CacheConfig, StorageConfig
+from reference_registry.digest import Digest, digest_of
+from reference_registry.profiles import DEFAULT_PROFILE, profile_named
+from reference_registry.repository import Descriptor
+from reference_registry.storage import layout
+from reference_registry.storage.descriptor_cache import MemoryDescriptorCache
+from reference_registry.storage.driver import PathNotFound
+from reference_registry.storage.enumeration import path_order, repository_names
+from reference_registry.storage.repository import LocalRepository
+from reference_registry.storage.store import Storage, open_storage
+from reference_registry.storage.writer import DigestMismatch
+
+_HELLO = digest_of(b"hello")
+_DESCRIPTOR = Descriptor(_HELLO, 5, "application/octet-stream")
+
+
+@pytest.fixture(params=["filesystem", "inmemory"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    config = StorageConfig(driver=request.param, rootdirectory=tmp_path)
+    return open_storage(config, DEFAULT_PROFILE, SystemClock())
+
+
+@pytest.fixture
+def repository(storage: Storage) -> LocalRepository:
+    return LocalRepository("team/app", storage)
+
+
+def _put_blob(repository: LocalRepository, content: bytes, digest: Digest | None = None) -> None:
+    writer = repository.blob_writer()
+    writer.append(content)
+    repository.commit_blob(writer, digest or digest_of(content))
+
+
+# -- blobs -------------------------------------------------------------------------------------
+def test_a_blob_is_bytes_and_a_link(storage: Storage, repository: LocalRepository) -> None:
+    assert not repository.exists()
+    assert repository.stat_blob(_HELLO) is None
+
+    _put_blob(repository, b"hello")
+
+    assert repository.exists()
+    assert repository.stat_blob(_HELLO) == _DESCRIPTOR
+    assert storage.driver.read(layout.layer_link("team/app", _HELLO)) == _HELLO.encode()
+    assert storage.driver.read(layout.blob_data(_HELLO)) == b"hello"
+    assert storage.driver.children(layout.uploads("team/app")) == []
+
+
+def test_a_blob_of_another_repository_is_unknown(
+    storage: Storage, repository: LocalRepository
+) -> None:
+    _put_blob(repository, b"hello")
+    other = LocalRepository("team/other", storage)
+
+    assert not other.has_blob(_HELLO)
+    assert other.link_blob(_HELLO) == _DESCRIPTOR
+    assert other.has_blob(_HELLO)
+
+
+def test_linking_bytes_that_are_not_there(repository: LocalRepository) -> None:
+    with pytest.raises(PathNotFound):
+        repository.link_blob(_HELLO)
+    assert not repository.exists()
+
+
+def test_link_and_bytes_go_apart(storage: Storage, repository: LocalRepository) -> None:
+    _put_blob(repository, b"hello")
+
+    assert repository.unlink_blob(_HELLO)
+    assert not repository.unlink_blob(_HELLO)
+    assert not repository.has_blob(_HELLO)
+    assert storage.blobs.has(_HELLO)
+    assert repository.delete_bytes(_HELLO)
+    assert not repository.delete_bytes(_HELLO)
+    assert not storage.blobs.has(_HELLO)
+
+
+def test_link_without_bytes_is_no_blob(repository: LocalRepository) -> None:
+    _put_blob(repository, b"hello")
+    repository.delete_bytes(_HELLO)
+
+    assert repository.stat_blob(_HELLO) is None
+
+
+def test_commit_of_wrong_bytes(storage: Storage, repository: LocalRepository) -> None:
+    writer = repository.blob_writer()
+    writer.append(b"other")
+
+    with pytest.raises(DigestMismatch):
+        repository.commit_blob(writer, _HELLO)
+
+    assert storage.driver.exists(writer.data_path)
+    writer.discard()
+    assert not storage.driver.exists(writer.data_path)
+    assert not storage.blobs.has(_HELLO)
+    assert not repository.exists()
+
+
+def test_sha512_stays_sha512(storage: Storage, repository: LocalRepository) -> None:
+    digest = digest_of(b"hello", "sha512")
+
+    _put_blob(repository, b"hello", digest)
+
+    assert repository.stat_blob(digest) == replace(_DESCRIPTOR, digest=digest)
+    assert not repository.has_blob(_HELLO)
+    assert list(storage.blobs.all()) == [digest]
+
+
+def test_releases_keep_sha512_as_sha256(tmp_path: Path) -> None:
+    config = StorageConfig(rootdirectory=tmp_path)
+    repository = LocalRepository("a", open_storage(config, profile_named("2.8"), SystemClock()))
+    digest = digest_of(b"hello", "sha512")
+
+    _put_blob(repository, b"hello", digest)
+
+    assert repository.stat_blob(digest) == repository.stat_blob(_HELLO) == _DESCRIPTOR
+    # Opened by ideal, it is still found.
+    ours = LocalRepository("a", open_storage(config, DEFAULT_PROFILE, SystemClock()))
+    assert ours.stat_blob(digest) == _DESCRIPTOR
+
+
+def test_who_else_links_it(storage: Storage, repository: LocalRepository) -> None:
+    _put_blob(repository, b"hello")
+    assert repository.links_elsewhere(_HELLO) == []
+
+    LocalRepository("b", storage).link_blob(_HELLO)
+    LocalRepository("a/deep/one", storage).put_cached_manifest(_HELLO, b"hello")
+
+    assert repository.links_elsewhere(_HELLO) == ["a/deep/one", "b"]
+
+
+# -- manifests and tags ------------------------------------------------------------------------
+def test_manifests_and_tags(storage: Storage, repository: LocalRepository) -> None:
+    image = an_image()
+    digest = Digest(image.digest)
+    assert not repository.has_manifest(digest)
+    assert repository.manifest_or_none(digest) is None
+
+    repository.put_cached_manifest(digest, image.content)
+    repository.link_tag("v1", digest)
+
+    manifest = repository.manifest_or_none(digest)
+    assert manifest is not None
+    assert (manifest.digest, manifest.media_type, manifest.content) == (
+        digest,
+        image.media_type,
+        image.content,
+    )
+    assert repository.has_manifest(digest)
+    assert repository.tag_digest("v1") == digest
+    files = set(storage.driver.walk_files(layout.manifests("team/app")))
+    assert files == {
+        layout.revision_link("team/app", digest),
+        layout.tag_current_link("team/app", "v1"),
+        layout.tag_index_link("team/app", "v1", digest),
+    }
+    assert {storage.driver.read(path) for path in files} == {digest.encode()}
+
+
+def test_a_moved_tag_remembers(storage: Storage, repository: LocalRepository) -> None:
+    old, new = Digest(an_image("old").digest), Digest(an_image("new").digest)
+    for digest in (old, new):
+        repository.link_tag("latest", digest)
+
+    assert repository.tag_digest("latest") == new
+    assert storage.driver.is_file(layout.tag_index_link("team/app", "latest", old))
+    assert repository.tags_pointing_at(old) == []
+
+
+def test_tags_pointing_at(repository: LocalRepository) -> None:
+    for tag in ("b", "a", "c"):
+        repository.link_tag(tag, _HELLO)
+    repository.link_tag("c", digest_of(b"other"))
+
+    assert repository.tags_pointing_at(_HELLO) == ["a", "b"]
+    assert repository.unlink_tag("a")
+    assert not repository.unlink_tag("a")
+    assert repository.tag_digest("a") is None
+
+
+def test_manifest_without_link_or_bytes(repository: LocalRepository) -> None:
+    image = an_image()
+    digest = Digest(image.digest)
+    repository.put_cached_manifest(digest, image.content)
+
+    repository.delete_bytes(digest)
+    assert not repository.has_manifest(digest)
+    assert repository.manifest_or_none(digest) is None
+    repository.put_cached_manifest(digest, image.content)
+    assert repository.unlink_manifest(digest)
+    assert not repository.unlink_manifest(digest)
+    assert not repository.has_manifest(digest)
+
+
+def test_a_damaged_link_is_no_link(storage: Storage, repository: LocalRepository) -> None:
+    for content in (b"", b"sha256:", b"\xff", b"../../etc"):
+        storage.driver.write(layout.revision_link("team/app", _HELLO), content)
+        assert repository.manifest_or_none(_HELLO) is None
+
+
+def test_referrers(repository: LocalRepository) -> None:
+    image, other = an_image("signed"), an_image("other")
+    signature = an_artifact("signature", subject=image)
+    for manifest in (image, other, signature):
+        repository.put_cached_manifest(Digest(manifest.digest), manifest.content)
+
+    found = [m.digest for m in repository.referrers_of(Digest(image.digest))]
+    assert found == [signature.digest]
+    assert list(repository.referrers_of(Digest(other.digest))) == []
+
+    # Each manifest is read once; whether it is there is looked at each time.
+    repository.unlink_manifest(Digest(signature.digest))
+    assert list(repository.referrers_of(Digest(image.digest))) == []
+
+
+def test_referrer_whose_bytes_come_back(repository: LocalRepository) -> None:
+    image = an_image("signed")
+    signature = an_artifact("signature", subject=image)
+    repository.put_cached_manifest(Digest(signature.digest), signature.content)
+    repository.delete_bytes(Digest(signature.digest))
+    assert list(repository.referrers_of(Digest(image.digest))) == []
+
+    repository.put_cached_manifest(Digest(signature.digest), signature.content)
+
+    assert len(list(repository.referrers_of(Digest(image.digest)))) == 1
+
+
+# -- all repositories --------------------------------------------------------------------------
+def test_repositories_by_evidence(storage: Storage) -> None:
+    with pytest.raises(PathNotFound):
+        list(repository_names(storage.driver))
+    _put_blob(LocalRepository("blobs/only", storage), b"hello")
+    LocalRepository("manifests/only", storage).put_cached_manifest(_HELLO, b"hello")
+    LocalRepository("both", storage).put_cached_manifest(_HELLO, b"hello")
+    LocalRepository("both", storage).link_blob(_HELLO)
+    storage.uploads.start("uploads/only")
+
+    assert list(repository_names(storage.driver, "_layers")) == ["blobs/only", "both"]
+    assert list(repository_names(storage.driver, "_manifests")) == ["both", "manifests/only"]
+    assert list(repository_names(storage.driver)) == ["blobs/only", "both", "manifests/only"]
+
+
+def test_repositories_within_repositories(storage: Storage) -> None:
+    names = ["a", "a/b", "a/b/c", "a-b", "a.b", "b"]
+    for name in names:
+        LocalRepository(name, storage).put_cached_manifest(_HELLO, b"hello")
+
+    assert list(repository_names(storage.driver)) == names == sorted(names, key=path_order)
+
+
+# -- descriptor cache --------------------------------------------------------------------------
+def test_least_recently_used_descriptors_go_first() -> None:
+    cache = MemoryDescriptorCache(2)
+    for name in ("a", "b"):
+        cache.remember(name, _HELLO, _DESCRIPTOR)
+    assert cache.find("a", _HELLO) == _DESCRIPTOR
+
+    cache.remember("c", _HELLO, _DESCRIPTOR)
+
+    assert cache.find("b", _HELLO) is None
+    assert cache.find("a", _HELLO) == cache.find("c", _HELLO) == _DESCRIPTOR
+    cache.forget("a", _HELLO)
+    cache.forget("a", _HELLO)
+    assert cache.find("a", _HELLO) is None
+
+
+def test_descriptor_cache_without_a_bound() -> None:
+    cache = MemoryDescriptorCache(0)
+    for n in range(20):
+        cache.remember(str(n), _HELLO, _DESCRIPTOR)
+
+    assert all(cache.find(str(n), _HELLO) for n in range(20))
+
+
+@pytest.mark.parametrize(("profile", "believed"), [("ideal", None), ("2.8", _DESCRIPTOR)])
+def test_descriptor_cache_and_lost_bytes(
+    profile: str, believed: Descriptor | None, tmp_path: Path
+) -> None:
+    config = StorageConfig(rootdirectory=tmp_path, cache=CacheConfig(blobdescriptor="inmemory"))
+    storage = open_storage(config, profile_named(profile), SystemClock())
+    repository = LocalRepository("a", storage)
+    _put_blob(repository, b"hello")
+    assert repository.stat_blob(_HELLO) == _DESCRIPTOR
+
+    storage.driver.delete(layout.layer_link("a", _HELLO))
+    storage.blobs.delete(_HELLO)
+
+    assert repository.stat_blob(_HELLO) == believed
+
+
+def test_descriptor_cache_spares_the_link(tmp_path: Path) -> None:
+    config = StorageConfig(rootdirectory=tmp_path, cache=CacheConfig(blobdescriptor="inmemory"))
+    storage = open_storage(config, DEFAULT_PROFILE, SystemClock())
+    LocalRepository("b", storage)  # none is shared by name alone
+    repository = LocalRepository("a", storage)
+    _put_blob(repository, b"hello")
+
+    assert not LocalRepository("b", storage).has_blob(_HELLO)
+    assert repository.unlink_blob(_HELLO)
+    assert not repository.has_blob(_HELLO)
