@@ -118,6 +118,7 @@ def test_mismatch_keeps_the_upload(driver: StorageDriver, uploads: Uploads) -> N
 
     with pytest.raises(DigestMismatch) as mismatch:
         writer.commit(blobs, expected)
+    writer.close()
 
     assert (mismatch.value.expected, mismatch.value.actual) == (expected, digest_of(b"hello"))
     assert uploads.size("a", upload) == 5
