@@ -21,8 +21,10 @@ import h11
 from harness.content import CHUNK
 from harness.upstream.calls import Call, route
 
-__all__ = ["BadRequest", "ClientLeft", "Connection"]
+__all__ = ["BadRequest", "ClientLeft", "Connection", "TlsAttempted"]
 
+_TLS_HANDSHAKE = b"\x16\x03"
+"""RFC 8446, 5.1: content type and major version of the first record."""
 _KEPT_BODY = 64 * 1024
 """Bytes of a request's body that are kept; the rest is read and dropped."""
 
@@ -33,6 +35,10 @@ class ClientLeft(Exception):
 
 class BadRequest(Exception):
     """What came in is not HTTP/1.1."""
+
+
+class TlsAttempted(BadRequest):
+    """What came in is a TLS handshake: what many clients try first, and no request."""
 
 
 class Connection(asyncio.Protocol):
@@ -136,7 +142,10 @@ class Connection(asyncio.Protocol):
                         await self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                         # Tells the parser, which would have us send it again.
                         parser.send(h11.InformationalResponse(status_code=100, headers=[]))
-                    parser.receive_data(await self._read())
+                    data = await self._read()
+                    if request is None and data.startswith(_TLS_HANDSHAKE):
+                        raise TlsAttempted
+                    parser.receive_data(data)
                 elif isinstance(event, h11.Request):
                     request = event
                 elif isinstance(event, h11.Data):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from harness.upstream.auth import Auth, Site
 from harness.upstream.calls import Call
-from harness.upstream.connection import BadRequest, Connection
+from harness.upstream.connection import BadRequest, Connection, TlsAttempted
 from harness.upstream.credentials import Credential, credential_of
 from harness.upstream.expectations import Expectations
 from harness.upstream.faults import Delivery, FaultList
@@ -20,6 +20,8 @@ from harness.upstream.wire import send
 
 __all__ = ["Service"]
 
+_NOT_TLS = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+"""By an answer in HTTP, docker and containerd know that they may go on without TLS."""
 _VERSION_HEADER = {"Docker-Distribution-Api-Version": "registry/2.0"}
 
 
@@ -53,6 +55,9 @@ class Service:
         while keep:
             try:
                 request = await connection.next_call()
+            except TlsAttempted:
+                await connection.write(_NOT_TLS)
+                return
             except BadRequest as error:
                 await self._refuse(connection, str(error))
                 return

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
+from harness.__main__ import main
 from harness.process import Process
 from harness.upstream import MockUpstream
 
@@ -92,11 +93,14 @@ def test_verbose_shows_headers_and_no_secret(run: Run, http: httpx.Client) -> No
         (["downstream"], "invalid choice: 'downstream'"),
     ],
 )
-def test_bad_arguments_get_one_line(arguments: list[str], reason: str) -> None:
-    command = [sys.executable, "-m", "harness", *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert (ended.returncode, ended.stdout) == (2, "")
-    (line,) = ended.stderr.splitlines()
+def test_bad_arguments_get_one_line(
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    printed = capsys.readouterr()
+    assert (exit_.value.code, printed.out) == (2, "")
+    (line,) = printed.err.splitlines()
     assert reason in line
 
 

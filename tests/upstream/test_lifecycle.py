@@ -187,6 +187,14 @@ def test_parallel_clients(upstream: MockUpstream, image: Image) -> None:
     assert upstream.ledger.count("GET", status=200) == 8 * 10 * 4
 
 
+def test_a_tls_handshake_is_no_request(upstream: MockUpstream) -> None:
+    """skopeo, docker and containerd try it first, and go on in plain HTTP."""
+    with RawConnection(upstream) as connection:
+        connection.socket.sendall(b"\x16\x03\x01\x00\x05hello")
+        assert connection.receive_all().head.startswith("HTTP/1.1 400 ")
+    assert upstream.ledger.entries == ()
+
+
 # -- TLS ----------------------------------------------------------------------------------------
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:

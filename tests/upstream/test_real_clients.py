@@ -14,7 +14,16 @@ import httpx
 import pytest
 import yaml
 
-from harness.content import Image, Index, Manifest, an_artifact, an_image, an_index
+from harness.content import (
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Image,
+    Index,
+    Manifest,
+    an_artifact,
+    an_image,
+    an_index,
+)
 from harness.process import Process, clean_environment
 from harness.real_parts import real_part
 from harness.upstream import Anonymous, Auth, Basic, Bearer, MockUpstream
@@ -126,18 +135,14 @@ def make_proxy(tmp_path: Path) -> Iterator[Callable[..., str]]:
         yield start
 
 
-MANIFEST_TYPES = (
-    "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
-)
+MANIFEST_TYPES = f"{OCI_INDEX}, {OCI_MANIFEST}"
 
 
 def pull(http: httpx.Client, url: str, manifest: Manifest) -> None:
     """Pull *manifest*, its blobs and its children through the proxy at *url*."""
     base = f"{url}/v2/team/app"
-    accept = {"Accept": MANIFEST_TYPES}
-    assert (
-        http.get(f"{base}/manifests/{manifest.digest}", headers=accept).content == manifest.content
-    )
+    path = f"{base}/manifests/{manifest.digest}"
+    assert http.get(path, headers={"Accept": MANIFEST_TYPES}).content == manifest.content
     for blob in manifest.blobs:
         assert http.get(f"{base}/blobs/{blob.digest}").content == blob.content
     for child in manifest.children:
@@ -189,11 +194,12 @@ def test_docker_registry_meets_the_faults(
     upstream.on("*", image, times=2).status(503)
     assert http.get(f"{url}/v2/team/app/manifests/{image.digest}").status_code == 500
     upstream.clear_faults()
-    upstream.on("GET", image.layers[0]).redirect("http://127.0.0.1:1/nowhere")
+    upstream.on("*", image.layers[0]).redirect("http://127.0.0.1:1/nowhere")
     assert http.get(f"{url}/v2/team/app/blobs/{image.layers[0].digest}").status_code == 500
     upstream.down()
     assert http.get(f"{url}/v2/team/app/manifests/v1").status_code == 404
     upstream.up()
+    upstream.clear_faults()
     pull(http, url, image)
 
 

@@ -59,7 +59,7 @@ def test_nothing_is_expected(upstream: MockUpstream, client: httpx.Client) -> No
 
 def test_what_is_not_http_is_unexpected_and_answered_400(upstream: MockUpstream) -> None:
     with RawConnection(upstream) as connection:
-        connection.socket.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n")
+        connection.socket.sendall(b"EHLO upstream\r\n\r\n")
         answer = connection.receive_all()
     assert answer.head.startswith("HTTP/1.1 400 ")
     (entry,) = upstream.unexpected
