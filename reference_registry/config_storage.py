@@ -76,7 +76,9 @@ def _driver(root: Section, storage: Section) -> Literal["filesystem", "inmemory"
             storage.refuse_unknown(driver, released=2)
         case _:
             what = f"more than one driver: {', '.join(named)}"
-            root.refuse("storage", what, "keep one of them")
+            by_variable = any(storage.place_of(driver).line is None for driver in named)
+            released = 2 if by_variable else 1  # a release panics where the file alone was right
+            root.refuse("storage", what, "keep one of them", released=released)
     return "filesystem"
 
 

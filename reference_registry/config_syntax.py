@@ -57,7 +57,7 @@ def mistake_of(error: yaml.YAMLError, text: str) -> SyntaxMistake:
                 number + 1,
                 key,
                 "no space after the colon",
-                f'write "{repair.strip()}"' if key == "version" else f'write "{key}: ..."',
+                'write "version: 0.1"' if key == "version" else f'write "{key}: ..."',
                 repair=repair,
             )
     at = marks[0] if marks else None
