@@ -207,7 +207,8 @@ class Expiry:
     async def _save_by_ticker(self) -> None:
         tick = self._clock.now()
         while True:
-            tick += _TICK
+            # In step with the start; ticks that passed meanwhile are dropped, as by Go's ticker.
+            tick += (1 + (self._clock.now() - tick) // _TICK) * _TICK
             await self._clock.sleep_until(tick)
             if self._unsaved.is_set():
                 await self._save()
@@ -219,13 +220,12 @@ class Expiry:
         self._unsaved.clear()
         writing = asyncio.create_task(asyncio.to_thread(self._write, self._schedule.snapshot()))
         try:
-            saved = await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            await asyncio.wait([writing])  # Not to be overtaken by the last write, of stop().
-            raise
-        if not saved:
-            self._unsaved.set()
-        return saved
+            return await asyncio.shield(writing)
+        finally:
+            # When stop() cancels us, its own write must neither overtake this one nor be left out.
+            await asyncio.wait([writing])
+            if not writing.result():
+                self._unsaved.set()
 
     def _write(self, entries: dict[str, Entry]) -> bool:
         try:
