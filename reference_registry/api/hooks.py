@@ -39,7 +39,12 @@ class Access:
 
 class AuthenticationBroken(Exception):
     """The authenticator itself does not work, as with an unreadable htpasswd file. The client gets
-    400 with an empty body, as from distribution."""
+    503, or 400 with an empty body as from distribution."""
+
+
+class Panic(Exception):
+    """A fault of a release that Go ends by a panic of the handler: the connection is cut, without
+    an answer where none has begun (``net/http``)."""
 
 
 class Background(Protocol):

@@ -43,7 +43,7 @@ class _Grammar:
 
 
 # ``ideal`` takes whatever stands there and answers by name what is wrong with it.
-_ANYTHING = _Grammar(name=".+", reference="[^/]+", digest="[^/]+", uuid="[^/]+")
+_ANYTHING = _Grammar(name=".+", reference="[^/]+", digest="(?!uploads$)[^/]+", uuid="[^/]+")
 _DISTRIBUTION = _Grammar(
     name=DISTRIBUTION_NAME,
     reference=DISTRIBUTION_REFERENCE,

@@ -53,8 +53,9 @@ def test_unknown(profile: str, path: str) -> None:
         ("/..", Moved("/", cleaned=True)),
     ],
 )
-def test_moved(path: str, moved: Moved) -> None:
-    assert Router(profile_named("2.8")).find(path) == moved
+@pytest.mark.parametrize("profile", ["ideal", "2.8"])
+def test_moved(profile: str, path: str, moved: Moved) -> None:
+    assert Router(profile_named(profile)).find(path) == moved
 
 
 @pytest.mark.parametrize(
