@@ -1,0 +1,51 @@
+"""A modelled client's requests, really sent: the bridge from ``harness.mirrors`` to sockets.
+
+A model names hosts as its files do (``registry.example``); here each name stands for a registry on
+loopback, so that a pull of containerd can be played against a cache under test and the source
+behind it without either name existing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+from harness.client import RegistryClient
+from harness.mirrors.network import ConnectionFailed, Failure, Request, Response, Trust
+
+__all__ = ["WireNetwork"]
+
+
+class WireNetwork:
+    """Sends requests for the hosts of *clients*; any other name has no address.
+
+    Everything goes over plain HTTP, whatever the scheme: TLS is the model's business, and there is
+    none on loopback. Implements :class:`harness.mirrors.network.Network`.
+    """
+
+    def __init__(self, clients: Mapping[str, RegistryClient]) -> None:
+        self._clients = clients
+
+    def exchange(self, request: Request, trust: Trust) -> Response:
+        """The registry's answer; :class:`ConnectionFailed` where there is none."""
+        client = self._clients.get(request.host)
+        if client is None:
+            raise ConnectionFailed(Failure.UNRESOLVED)
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        answer = client.request(
+            request.method,
+            f"{request.path}{query}",
+            headers={name: ", ".join(values) for name, values in request.headers.items()},
+            content=urlencode(request.form).encode() if request.form else None,
+        )
+        if answer.status is None:
+            refused = answer.error is not None and "refused" in answer.error
+            raise ConnectionFailed(Failure.REFUSED if refused else Failure.RESET)
+        length = answer.headers.get("Content-Length")
+        return Response(
+            answer.status,
+            {name: tuple(answer.headers.get_list(name)) for name in answer.headers},
+            answer.body,
+            int(length) if length is not None else None,
+            cut=answer.error is not None,
+        )
