@@ -27,12 +27,14 @@ class DidNotStart(TargetError):
     """A registry ended before it listened; some scenarios expect that.
 
     ``exit_code`` is that of the process (negative: the signal that ended it; None: it was given up
-    while still running), ``message`` all that it said.
+    while still running), ``message`` all that it said, ``reason`` the line of it to show first.
     """
 
-    def __init__(self, target: str, exit_code: int | None, message: str) -> None:
+    def __init__(
+        self, target: str, exit_code: int | None, message: str, reason: str | None = None
+    ) -> None:
         ending = "did not listen in time" if exit_code is None else f"exit code {exit_code}"
-        super().__init__(f"{target}: did not start, {ending}: {gist(message)}")
+        super().__init__(f"{target}: did not start, {ending}: {reason or gist(message)}")
         self.exit_code = exit_code
         self.message = message
 

@@ -30,6 +30,7 @@ from reference_registry.serving import drain_time
 __all__ = ["ReferenceRegistry", "ReferenceTarget"]
 
 _START_TIMEOUT = 20.0
+_STOP_TIMEOUT = 20.0
 _SAVED_SOON = 0.25
 """Seconds of real time in which a registry that was woken has written its state."""
 
@@ -92,6 +93,16 @@ class ReferenceRegistry(RunningRegistry):
     def _begin(self) -> tuple[str, str]:
         self._write_config("127.0.0.1:0", "127.0.0.1:0", "addrs" if self._speaks_v3() else "addr")
         config = self._load()
+        try:
+            server = self._serve(config)
+        except CannotStart as problem:
+            strict = self._profile.strict_config
+            raise self._refused(2 if strict else problem.released_exit_code, problem) from problem
+        except TimeoutError as late:
+            raise DidNotStart(self._target.name, None, self._output()) from late
+        return server.url, server.debug_url or NOWHERE
+
+    def _serve(self, config: Config) -> Server:
         self._log = log = Log(config)
         log.open()
         self._server = server = Server(
@@ -104,28 +115,28 @@ class ReferenceRegistry(RunningRegistry):
 
         try:
             lab_loop().run(start(), _START_TIMEOUT)
-        except CannotStart as problem:
+        except BaseException:
             self._bury()
-            strict = self._profile.strict_config
-            raise self._refused(2 if strict else problem.released_exit_code, problem) from problem
-        except TimeoutError as late:
-            self._bury()
-            raise DidNotStart(self._target.name, None, self._earlier_output) from late
-        return server.url, server.debug_url or NOWHERE
+            raise
+        return server
 
     def _end(self) -> None:
         if self._server is not None:
             drain = drain_time(self._server.config, self._profile) or timedelta(0)
-            lab_loop().run(self._server.stop(drain), drain.total_seconds() + _START_TIMEOUT)
-            self._bury()
+            try:
+                lab_loop().run(self._server.stop(drain), drain.total_seconds() + _STOP_TIMEOUT)
+            finally:
+                self._bury()
 
     def _end_at_once(self) -> None:
         """What is in flight is cut, but ends as code and not as a process does: it cleans up."""
         if self._server is None:
             return
         saved = self.state_path.read_bytes() if self.state_path.is_file() else None
-        lab_loop().run(self._server.stop())
-        self._bury()
+        try:
+            lab_loop().run(self._server.stop(), _STOP_TIMEOUT)
+        finally:
+            self._bury()
         if saved is not None:
             self.state_path.write_bytes(saved)
         else:
@@ -147,7 +158,9 @@ class ReferenceRegistry(RunningRegistry):
             raise self._refused(error.exit_code, error) from error
 
     def _refused(self, exit_code: int, error: Exception) -> DidNotStart:
-        return DidNotStart(self._target.name, exit_code, f"{self._earlier_output}{error}")
+        output = f"{self._output()}{error}\n"
+        reason = str(error).partition("\n")[0]
+        return DidNotStart(self._target.name, exit_code, output, reason)
 
     def _speaks_v3(self) -> bool:
         return not self._profile.name.startswith("2.")

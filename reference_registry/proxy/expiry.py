@@ -11,6 +11,7 @@ import logging
 from datetime import timedelta
 from typing import Any
 
+from reference_registry.api.hooks import Panic
 from reference_registry.clock import Clock
 from reference_registry.config_problem import CannotStart
 from reference_registry.digest import Digest
@@ -42,7 +43,7 @@ _SPACING_AFTER_FAILURE = 5.0
 _log = logging.getLogger(__name__)
 
 
-class ScheduleLost(RuntimeError):
+class ScheduleLost(Panic):
     """Nothing can be scheduled, because the state file held ``null``: distribution then writes to a
     nil map, and the panic ends the request."""
 
