@@ -25,7 +25,7 @@ async def _list(context: Context) -> Response:
     if following is None:
         return json_response(document, context.profile)
     path = prefixed(context.request.path, context.config.http)
-    return json_response(document, context.profile, 200, next_link(path, n, following))
+    return json_response(document, context.profile, 200, next_link(path, last=following, n=n))
 
 
 def _page_size(context: Context) -> int:

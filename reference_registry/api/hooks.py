@@ -18,6 +18,7 @@ __all__ = [
     "Exchange",
     "HealthGate",
     "Observer",
+    "Panic",
     "unauthorized",
 ]
 

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from reference_registry.profiles import Profile
 from reference_registry.repository import TagPage
 
-__all__ = ["next_link", "page", "tag_page"]
+__all__ = ["first_fitting", "next_link", "page", "tag_page"]
 
 
 def page(
@@ -49,7 +49,18 @@ def tag_page(names: Sequence[str], n: int | None, last: str | None, profile: Pro
     return TagPage(tuple(chosen), following)
 
 
-def next_link(path: str, n: int | None, last: str) -> tuple[str, str]:
-    """The ``Link`` header to the page after *last*; *path* is what was asked, without a query."""
-    query = {"last": last} if n is None else {"last": last, "n": str(n)}
-    return ("Link", f'<{path}?{urlencode(query)}>; rel="next"')
+def first_fitting(entries: Sequence[bytes], limit: int) -> int:
+    """How many of *entries*, in their order, take at most *limit* bytes together; at least one."""
+    used = 0
+    for count, entry in enumerate(entries):
+        used += len(entry)
+        if used > limit and count:
+            return count
+    return len(entries)
+
+
+def next_link(path: str, **query: str | int | None) -> tuple[str, str]:
+    """The ``Link`` header to the page that *query* names; *path* is what was asked, without a
+    query. Parameters that are None are left out."""
+    given = {name: value for name, value in sorted(query.items()) if value is not None}
+    return ("Link", f'<{path}?{urlencode(given)}>; rel="next"')

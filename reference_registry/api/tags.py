@@ -21,7 +21,7 @@ async def _list(context: Context) -> Response:
     if page.next is None:
         return json_response(document, profile, 200, *page.headers)
     path = prefixed(context.request.path, context.config.http)
-    link = next_link(path, n, page.next)
+    link = next_link(path, last=page.next, n=n)
     return json_response(document, profile, 200, link, *page.headers)
 
 
