@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -334,16 +333,20 @@ class MatrixReporter:
             return
         from rich.console import Console
 
-        from harness.report.terminal import print_matrix
+        from harness.report.terminal import comfortable_width, print_matrix
 
+        matrix = self._matrix()
+        # Where nobody looks at a screen, such as in CI, lines may be as long as claims want them.
+        width = terminalreporter._tw.fullwidth
+        if not terminalreporter.isatty:
+            width = max(width, comfortable_width(matrix))
         terminalreporter.section("pullproof")
         console = Console(
             file=terminalreporter._tw._file,
             force_terminal=terminalreporter.hasmarkup,
-            width=terminalreporter._tw.fullwidth,
+            width=width,
             highlight=False,
         )
-        matrix = self._matrix()
         print_matrix(matrix, console)
         for line in self._unequal_twins():
             terminalreporter.write_line(f"NOT ALIKE {line}", red=True)

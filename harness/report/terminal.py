@@ -10,7 +10,7 @@ from rich.text import Text
 from harness.deviations import Verdict
 from harness.results import MODEL, Matrix, Result
 
-__all__ = ["print_matrix"]
+__all__ = ["comfortable_width", "print_matrix"]
 
 _CELL = {
     Verdict.HOLDS: Text("holds", style="green"),
@@ -46,6 +46,11 @@ def print_matrix(matrix: Matrix, console: Console) -> None:
         words = ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items() if count)
         kind = " (client model, no registry involved)" if target == MODEL else ""
         console.print(Text(f"{target}{kind}: {words}"))
+
+
+def comfortable_width(matrix: Matrix) -> int:
+    """The number of columns that gives claims 72 of them beside all targets."""
+    return 72 + sum(1 + max(len(target), len("deviates")) for target in matrix.targets)
 
 
 def _cell(result: Result | None) -> Text:
