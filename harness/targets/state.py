@@ -7,11 +7,11 @@ in UTC) and ``EntryType`` (0 blob, 1 manifest), as distribution's ``proxy/schedu
 from __future__ import annotations
 
 import json
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 __all__ = ["FILE_NAME", "SAVE_INTERVAL", "StateEntry", "read_state", "shift_expiry"]
@@ -21,6 +21,7 @@ FILE_NAME = "scheduler-state.json"
 SAVE_INTERVAL = timedelta(seconds=5)
 """How often distribution writes the file, if something changed since."""
 
+_READINGS = 30
 _KINDS = {0: "blob", 1: "manifest"}
 _NEVER_SET = datetime(1, 1, 1, tzinfo=UTC)
 """Go's zero time, which an absent ``ExpiryData`` is read as."""
@@ -43,20 +44,19 @@ def read_state(path: Path) -> dict[str, StateEntry] | None:
     not what distribution writes.
 
     A running registry rewrites the file in place, so that a reader may meet half of it: what cannot
-    be read is read again until it no longer changes.
+    be read is read again for a while.
     """
-    content: str | None = None
+    readings = 0
     while True:
+        readings += 1
         try:
-            previous, content = content, path.read_text()
+            return _parse(path.read_text())
         except FileNotFoundError:
             return None
-        try:
-            return _parse(content)
         except (ValueError, TypeError, AttributeError) as problem:
-            if content == previous:
+            if readings == _READINGS:
                 raise ValueError(f"{path.name} is damaged: {problem}") from problem
-        time.sleep(0.02)
+        sleep(0.01)
 
 
 def _parse(content: str) -> dict[str, StateEntry]:
