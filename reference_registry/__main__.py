@@ -136,10 +136,12 @@ def _serve(options: argparse.Namespace, profile: Profile) -> int:
     import asyncio
     import logging
 
+    from reference_registry.api.hooks import Observer
     from reference_registry.config_file import read
     from reference_registry.observability.access_log import AccessLog
     from reference_registry.observability.logs import configure_logging
     from reference_registry.observability.redaction import Redactor, secrets_of
+    from reference_registry.observability.request_log import RequestLog
     from reference_registry.server import Server
     from reference_registry.serving import run_until_signalled
 
@@ -154,8 +156,11 @@ def _serve(options: argparse.Namespace, profile: Profile) -> int:
     for warning in found.warnings:
         log.warning("%s", warning)
 
+    observers: list[Observer] = [RequestLog()]
+    if not config.log.accesslog_disabled:
+        observers.append(AccessLog(redact))
+
     async def run() -> int:
-        observers = [] if config.log.accesslog_disabled else [AccessLog(redact)]
         return await run_until_signalled(Server(config, profile=profile, observers=observers))
 
     try:

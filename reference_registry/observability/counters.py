@@ -2,13 +2,14 @@
 
 Counting happens on every request, rendering only when somebody scrapes: these are attributes and
 dictionaries to add to, and :mod:`reference_registry.observability.metrics` makes Prometheus text of
-them. All counting is done on the event loop's thread.
+them. Requests are counted on the event loop's thread, storage actions on any.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from threading import Lock
 
 __all__ = [
     "DURATION_BOUNDS",
@@ -131,10 +132,11 @@ class Counters:
     """Seconds of storage actions, by driver and action (``GetContent``, ``Stat``...)."""
     cache: CacheCounters = field(default_factory=CacheCounters)
     proxy: ProxyCounters = field(default_factory=ProxyCounters)
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
     def storage_action(self, driver: str, action: str, seconds: float) -> None:
-        try:
-            histogram = self.storage[driver, action]
-        except KeyError:
-            histogram = self.storage.setdefault((driver, action), Histogram(DURATION_BOUNDS))
-        histogram.observe(seconds)
+        with self._lock:
+            histogram = self.storage.get((driver, action))
+            if histogram is None:
+                histogram = self.storage[driver, action] = Histogram(DURATION_BOUNDS)
+            histogram.observe(seconds)

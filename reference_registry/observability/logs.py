@@ -2,7 +2,7 @@
 
 ``text`` is ``time="..." level=info msg="..." key=value``, ``json`` one object a line, ``logstash``
 the same under Logstash's names. Structured fields come as ``extra={"fields": {...}}``; those of
-``log.fields`` are added to every line.
+``log.fields`` are added to every line, and while a request is answered its id.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TextIO
 
 from reference_registry.config import LogConfig
 from reference_registry.observability.redaction import Redactor
+from reference_registry.observability.request_log import current_request_id
 
 __all__ = ["LogFormatter", "configure_logging"]
 
@@ -49,6 +50,9 @@ class LogFormatter(logging.Formatter):
         if record.exc_info:
             message = f"{message}\n{self.formatException(record.exc_info)}"
         fields = {**self._fields, **getattr(record, "fields", {})}
+        request_id = current_request_id.get()
+        if request_id is not None:
+            fields["http.request.id"] = request_id
         redacted = {
             key: self._redact(value) if isinstance(value, str) else value
             for key, value in fields.items()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from reference_registry.clock import Clock
 from reference_registry.config import StorageConfig
+from reference_registry.observability.counters import Counters
+from reference_registry.observability.storage_metrics import CountedCache, TimedDriver
 from reference_registry.profiles import Profile
 from reference_registry.storage.blobs import BlobStore
 from reference_registry.storage.descriptor_cache import DescriptorCache, MemoryDescriptorCache
@@ -31,17 +33,25 @@ class Storage:
     delete_enabled: bool
 
 
-def open_storage(config: StorageConfig, profile: Profile, clock: Clock) -> Storage:
-    """The storage that *config* describes. Nothing is written, nor need anything exist yet."""
+def open_storage(
+    config: StorageConfig, profile: Profile, clock: Clock, counters: Counters | None = None
+) -> Storage:
+    """The storage that *config* describes. Nothing is written, nor need anything exist yet. With
+    *counters* its actions are timed and its cache's hits counted."""
     driver: StorageDriver = (
         MemoryDriver() if config.driver == "inmemory" else FilesystemDriver(config.rootdirectory)
     )
+    descriptors = _descriptor_cache(config)
+    if counters is not None:
+        driver = TimedDriver(driver, counters)
+        if descriptors is not None:
+            descriptors = CountedCache(descriptors, counters.cache)
     blobs = BlobStore(driver)
     return Storage(
         driver,
         blobs,
         Uploads(driver, clock, uuid_version=profile.upload_uuid_version),
-        _descriptor_cache(config),
+        descriptors,
         SubjectMemory(blobs),
         profile,
         config.delete_enabled,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from reference_registry.app import create_app
 from reference_registry.config import (
     Config,
     DebugConfig,
@@ -18,11 +20,19 @@ from reference_registry.config import (
     PeriodicCheck,
     ProxyConfig,
     RedisConfig,
+    StorageConfig,
 )
-from reference_registry.observability.counters import Counters, Histogram
+from reference_registry.digest import digest_of
+from reference_registry.observability.counters import CacheCounters, Counters, Histogram
 from reference_registry.observability.debug import DebugApplication, variables
 from reference_registry.observability.metrics import MetricsPage
+from reference_registry.observability.storage_metrics import CountedCache, TimedDriver
 from reference_registry.profiles import PROFILES
+from reference_registry.registry import StandardRegistry
+from reference_registry.repository import Descriptor
+from reference_registry.storage.descriptor_cache import MemoryDescriptorCache
+from reference_registry.storage.driver import PathNotFound
+from reference_registry.storage.filesystem import FilesystemDriver
 
 
 def _counters() -> Counters:
@@ -114,6 +124,62 @@ def test_a_value_on_a_bound_belongs_below_it() -> None:
     for value in (1.0, 1.5, 2.0, 2.5):
         histogram.observe(value)
     assert histogram.counts == [1, 2, 1]
+
+
+# -- storage ------------------------------------------------------------------------------------
+def test_storage_actions_have_the_names_of_distribution_s_drivers(tmp_path: Path) -> None:
+    counters = Counters()
+    driver = TimedDriver(FilesystemDriver(tmp_path), counters)
+    driver.write("/a/b", b"content")
+    assert (driver.read("/a/b"), driver.size("/a/b")) == (b"content", 7)
+    assert (driver.is_file("/a/b"), driver.exists("/c")) == (True, False)
+    assert (driver.names("/a"), driver.children("/a")) == (["b"], ["/a/b"])
+    assert list(driver.walk_files("/a")) == ["/a/b"]
+    with driver.open_append("/a/b") as file:
+        file.write(b"!")
+    with driver.open_read("/a/b", 7) as file:
+        assert file.read() == b"!"
+    driver.move("/a/b", "/a/c")
+    assert driver.local_path("/a/c") == tmp_path / "a/c"
+    driver.delete("/a")
+    with pytest.raises(PathNotFound):
+        driver.read("/a/b")
+    actions = {action: sum(h.counts) for (name, action), h in counters.storage.items()}
+    assert actions == {
+        "PutContent": 1,
+        "GetContent": 2,
+        "Stat": 3,
+        "List": 2,
+        "Walk": 1,
+        "Writer": 1,
+        "Reader": 1,
+        "Move": 1,
+        "Delete": 1,
+    }
+    assert {name for name, _ in counters.storage} == {"filesystem"}
+
+
+def test_hits_of_the_descriptor_cache() -> None:
+    counters = CacheCounters()
+    cache = CountedCache(MemoryDescriptorCache(), counters)
+    digest = digest_of(b"x")
+    assert cache.find("a", digest) is None
+    cache.remember("a", digest, Descriptor(digest, 1, "text/plain"))
+    assert cache.find("a", digest) is not None
+    cache.forget("a", digest)
+    assert cache.find("a", digest) is None
+    assert counters == CacheCounters(requests=3, hits=1, misses=2)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_storage_is_timed_only_for_those_who_look(enabled: bool, tmp_path: Path) -> None:
+    config = Config(
+        storage=StorageConfig(rootdirectory=tmp_path),
+        http=HttpConfig(debug=DebugConfig(addr=":0", prometheus_enabled=enabled)),
+    )
+    registry = create_app(config).registry
+    assert isinstance(registry, StandardRegistry)
+    assert isinstance(registry.storage.driver, TimedDriver) == enabled
 
 
 # -- the debug application ----------------------------------------------------------------------

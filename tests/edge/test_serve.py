@@ -20,7 +20,7 @@ from harness.process import Process, clean_environment
 from tests.edge.config_cases import GOOD
 
 _TIMEOUT = 30.0
-_LISTENING = re.compile(r'msg="listening on (127\.0\.0\.1:\d+)"')
+_LISTENING = re.compile(r'listening on (127\.0\.0\.1:\d+)"')
 
 
 @dataclass(frozen=True)
@@ -196,6 +196,19 @@ def test_the_access_log_can_be_turned_off(serve: Serve) -> None:
     served.signal(signal.SIGTERM)
     assert served.process.wait(_TIMEOUT) == 0
     assert "GET /v2/" not in served.process.output()
+
+
+def test_what_is_logged_for_a_request_bears_its_id(serve: Serve) -> None:
+    served = serve("log:\n  level: debug\n  formatter: json\n")
+    with httpx.Client(trust_env=False) as client:
+        for path in ("/v2/", "/v2/a/manifests/none"):
+            client.get(f"{served.url}{path}")
+    good = served.log(r'"http\.request\.id": "([0-9a-f-]+)".*"msg": "response completed"')
+    bad = served.log(
+        r'"http\.request\.id": "([0-9a-f-]+)".*"http\.response\.status": 404.*"level": "info".*'
+        r'"msg": "response completed with error"'
+    )
+    assert good[1] != bad[1]
 
 
 def test_warnings_are_in_the_log(serve: Serve) -> None:
