@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.registry.in_process import InProcess
 
 MakeRegistry = Callable[..., InProcess]
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
+    """Runs coroutines, one after the other, in one event loop."""
+    with asyncio.Runner() as runner:
+        yield runner.run
 
 
 @pytest.fixture
