@@ -25,6 +25,7 @@ from reference_registry.api.hooks import (
     Exchange,
     HealthGate,
     Observer,
+    Panic,
 )
 from reference_registry.api.http import BytesBody, ClientGone, Request, Response
 from reference_registry.api.resources import RESOURCES, dispatch, plain_text
@@ -178,11 +179,12 @@ class Application:
             )
             response = await dispatch(RESOURCES[route.resource], context)
         except RegistryError as error:
+            self._log_failure(request, error)
             response = self._error_response(error)
         except AuthenticationBroken as broken:
             _log.error("client authentication does not work: %s", broken)
-            response = Response(400)
-        except ClientGone:
+            response = self._authentication_broken()
+        except (ClientGone, Panic):
             raise
         except Exception as error:
             _log.exception("error in %s %s", request.method, request.path)
@@ -199,6 +201,20 @@ class Application:
         if len(name) > MAX_NAME_LENGTH or ":" in name:
             text = f'repository name "{name}" is invalid'
             raise UNKNOWN(detail(self.profile, text, {"Name": name, "Reason": {}}))
+
+    def _log_failure(self, request: Request, error: RegistryError) -> None:
+        """What is not the client's fault, with its cause, which the client need not know."""
+        cause = error.__cause__
+        told_why = self.profile.honest_upstream_errors and cause is not None and error.status != 404
+        if error.status >= 500 or told_why:
+            level = logging.ERROR if error.status >= 500 else logging.WARNING
+            said = (request.method, request.path, error.status, cause or error)
+            _log.log(level, "%s %s is answered %d: %s", *said)
+
+    def _authentication_broken(self) -> Response:
+        if self.profile.broken_htpasswd_is_unavailable:
+            return self._error_response(UNAVAILABLE("client authentication does not work"))
+        return Response(400)
 
     def _error_response(self, error: RegistryError) -> Response:
         return json_response(error.body(), self.profile, error.status, *error.headers)
@@ -241,8 +257,9 @@ def create_app(
     :meth:`Application.start`.
     """
     clock = clock or SystemClock()
-    local = StandardRegistry(config, profile, clock)
     counters = Counters()
+    scraped = config.http.debug is not None and config.http.debug.prometheus_enabled
+    local = StandardRegistry(config, profile, clock, counters if scraped else None)
     registry: Registry = local
     if config.proxy is not None:
         # The HTTP client is slow to import, and a standard registry has no use for it.
@@ -258,7 +275,7 @@ def create_app(
         registry,
         authenticator=authenticator,
         health=health,
-        observers=(HttpMetrics(counters), *observers),
+        observers=(HttpMetrics(counters), *observers) if scraped else tuple(observers),
         debug=DebugApplication(config, profile=profile, health=health, counters=counters),
         background=(health,) if authenticator is None else (authenticator, health),
     )

@@ -19,6 +19,7 @@ from granian.net import SocketHolder  # type: ignore[attr-defined]
 from granian.server.embed import Server as GranianServer
 
 from reference_registry.addresses import ListenAddress
+from reference_registry.api.hooks import Panic
 from reference_registry.asgi import ASGIApp, Receive, Scope, Send
 from reference_registry.binding import BACKLOG, listen_on, listen_on_path
 from reference_registry.config import TlsConfig
@@ -118,6 +119,11 @@ class Listener:
         self._in_flight.add(task)
         try:
             await self._app(scope, receive, send)
+        except Panic:
+            if scope["client"] is not None:
+                host, port = scope["client"]
+                self._cut_connections((host, int(port)))
+            raise
         finally:
             self._in_flight.discard(task)
 
@@ -141,12 +147,12 @@ class Listener:
             self._serving.result()
             raise RuntimeError("the server ended as it began")
 
-    def _cut_connections(self) -> None:
-        """Shut down the connections that clients keep open with half a request, or by not reading
-        their answer: Granian would wait for them."""
+    def _cut_connections(self, client: tuple[str, int] | None = None) -> None:
+        """Shut down the connection of *client*, or all that clients keep open with half a request,
+        or by not reading their answer: Granian would wait for them."""
         for held in _own_sockets():
             with closing(held), suppress(OSError):
-                if self._is_ours(held):
+                if self._is_ours(held) and client in {None, held.getpeername()[:2]}:
                     held.shutdown(socket.SHUT_RDWR)
 
     def _is_ours(self, held: socket.socket) -> bool:

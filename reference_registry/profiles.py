@@ -117,10 +117,13 @@ class Profile:
     """Bearer tokens are kept until they expire; every release asks anew per client request."""
     realm_rule: Literal["any", "same-site"] = "same-site"
     """Which token realms get the credentials. 3.1.1 and ideal: the upstream's own host and port or
-    registrable domain (CVE-2026-33540); ``any`` before. Loopback realms of a loopback upstream
-    count as the same site for ``ideal`` only (``realm_allows_loopback``)."""
+    registrable domain (CVE-2026-33540); ``any`` before."""
     realm_allows_loopback: bool = True
-    """A token server on another port of the same IP literal is trusted (not by 3.1.1)."""
+    """A token server on another port of the same IP literal is trusted (not by 3.1.1), and
+    ``localhost`` is any loopback address."""
+    broken_htpasswd_is_unavailable: bool = True
+    """While the htpasswd file cannot be read, clients get 503; releases answer 400 with an empty
+    body."""
     restricts_targets: bool = True
     """Redirects and realms that lead to another host must not lead to this machine or its link, nor
     from https to http. Releases follow everything."""
@@ -167,6 +170,8 @@ class Profile:
     catalog_lists: Literal["_layers", "_manifests", "either"] = "either"
     """The directory that makes a repository appear in the catalog: ``_layers`` (2.8),
     ``_manifests`` (3.x)."""
+    catalog_lists_empty: bool = False
+    """Repositories stay in the catalog after all of their content has gone (all releases)."""
     catalog_bad_n_is_default: bool = False
     """Negative or textual ``n`` of the catalog means 100 (2.8) instead of 400."""
 
@@ -355,6 +360,7 @@ DISTRIBUTION_2_8 = Profile(
     upstream_basic_auth=False,
     caches_upstream_tokens=False,
     realm_rule="any",
+    broken_htpasswd_is_unavailable=False,
     restricts_targets=False,
     honours_ttl=False,
     ttl_zero_means_never=False,
@@ -370,6 +376,7 @@ DISTRIBUTION_2_8 = Profile(
     limits_tags_page=False,
     empty_tags="null",
     catalog_lists="_layers",
+    catalog_lists_empty=True,
     catalog_bad_n_is_default=True,
     delete_tag="digest-invalid",
     referrers_api=False,

@@ -10,9 +10,11 @@ from datetime import timedelta
 
 from reference_registry.clock import Clock
 from reference_registry.config import Config, UploadPurgingConfig
+from reference_registry.observability.counters import Counters
 from reference_registry.profiles import Profile
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.enumeration import repository_names
+from reference_registry.storage.links import RepositoryLinks
 from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.store import Storage, open_storage
 from reference_registry.storage.uploads import Uploads
@@ -28,8 +30,10 @@ class StandardRegistry:
     A proxy holds one as its cache.
     """
 
-    def __init__(self, config: Config, profile: Profile, clock: Clock) -> None:
-        self.storage: Storage = open_storage(config.storage, profile, clock)
+    def __init__(
+        self, config: Config, profile: Profile, clock: Clock, counters: Counters | None = None
+    ) -> None:
+        self.storage: Storage = open_storage(config.storage, profile, clock, counters)
         self._config = config
         self._profile = profile
         self._clock = clock
@@ -40,9 +44,12 @@ class StandardRegistry:
 
     def catalog(self) -> Sequence[str]:
         try:
-            return list(repository_names(self.storage.driver, self._profile.catalog_lists))
+            names = list(repository_names(self.storage.driver, self._profile.catalog_lists))
         except PathNotFound:
             return []
+        if self._profile.catalog_lists_empty:
+            return names
+        return [name for name in names if RepositoryLinks(self.storage.driver, name).has_content()]
 
     async def start(self) -> None:
         purging = self._config.storage.uploadpurging

@@ -5,6 +5,8 @@ So what is cached does not depend on who asked first.
 
 from __future__ import annotations
 
+import json
+
 from reference_registry.manifest import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
@@ -16,7 +18,7 @@ from reference_registry.manifest import (
 )
 from reference_registry.profiles import Profile
 
-__all__ = ["accept_header", "is_known_manifest_type"]
+__all__ = ["accept_header", "is_json_object", "is_known_manifest_type"]
 
 _ALWAYS = (OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST)
 
@@ -29,6 +31,14 @@ def accept_header(profile: Profile) -> str:
     elif profile.knows_schema1:
         types += [SCHEMA1_SIGNED, "application/json"]
     return ", ".join(types)
+
+
+def is_json_object(content: bytes) -> bool:
+    """What manifests of every kind have in common, and the page of a captive portal has not."""
+    try:
+        return isinstance(json.loads(content), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def is_known_manifest_type(content_type: str, profile: Profile) -> bool:

@@ -6,6 +6,7 @@ it as stale), and otherwise ``proxy.answers`` says what the client is told.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import NoReturn
@@ -33,6 +34,8 @@ from reference_registry.proxy.upstream import UpstreamManifest
 from reference_registry.repository import Descriptor, Manifest, TagPage, UploadSession
 
 __all__ = ["ProxyRepository"]
+
+_log = logging.getLogger(__name__)
 
 _MISSES: dict[str, type[DoubleMiss] | type[TeeMiss] | type[SharedMiss]] = {
     "double": DoubleMiss,
@@ -81,6 +84,7 @@ class ProxyRepository:
         if self._profile.marks_stale:
             if not self._local.has_manifest(digest):
                 raise tag_error(failure, tag, self._profile) from failure
+            _log.warning("%s:%s is served as it was cached: %s", self.name, tag, failure)
             self._stale_tags.add(tag)
         return digest
 
@@ -150,7 +154,10 @@ class ProxyRepository:
                 page = await self._local.tags(n=n, last=last)
             except RegistryError:
                 raise tags_error(failure, self.name, self._profile) from failure
-            return replace(page, headers=STALE) if self._profile.marks_stale else page
+            if not self._profile.marks_stale:
+                return page
+            _log.warning("%s: the cached tags are listed: %s", self.name, failure)
+            return replace(page, headers=STALE)
 
     async def _tags_of_upstream(self, n: int | None, last: str | None) -> TagPage:
         profile = self._profile

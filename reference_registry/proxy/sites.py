@@ -109,13 +109,19 @@ def trusts_realm(upstream: httpx.URL, realm: httpx.URL, profile: Profile) -> boo
     host, realm_host = _host(upstream), _host(realm)
     if (host, upstream.port) == (realm_host, realm.port):
         return True
-    if profile.realm_allows_loopback and (
-        (is_loopback(host) and is_loopback(realm_host))
-        or (_literal(host) is not None and _literal(host) == _literal(realm_host))
-    ):
+    if profile.realm_allows_loopback and _same_machine(host, realm_host):
         return True
     domain = registrable_domain(host)
     return domain is not None and domain == registrable_domain(realm_host)
+
+
+def _same_machine(host: str, other: str) -> bool:
+    """The same address, or ``localhost`` and a loopback address. Two different loopback addresses
+    may belong to two containers or users."""
+    addresses = {_literal(host), _literal(other)}
+    if None in addresses:
+        return is_loopback(host) and is_loopback(other)
+    return len(addresses) == 1
 
 
 def registrable_domain(host: str) -> str | None:

@@ -22,7 +22,7 @@ from reference_registry.config_problem import CannotStart
 from reference_registry.digest import Digest, algorithm_of, digest_of, parse_digest
 from reference_registry.manifest import OCI_INDEX
 from reference_registry.profiles import Profile
-from reference_registry.proxy.accept import accept_header, is_known_manifest_type
+from reference_registry.proxy.accept import accept_header, is_json_object, is_known_manifest_type
 from reference_registry.proxy.challenge import parse_challenges
 from reference_registry.proxy.failures import UpstreamBroken, UpstreamFailure, UpstreamRefused
 from reference_registry.proxy.pages import next_link
@@ -190,6 +190,8 @@ class UpstreamRepository:
             raise UpstreamBroken(
                 f"unsupported manifest media type and no default available: {media_type}"
             )
+        if self._profile.keeps_unknown_manifests and not is_json_object(content):
+            raise UpstreamBroken(f"{response.request.url}: not a manifest, but {media_type}")
         return UpstreamManifest(media_type, content)
 
     async def stat_blob(self, digest: Digest) -> BlobInfo:

@@ -28,6 +28,10 @@ class RepositoryLinks:
             layout.layers(self._name)
         )
 
+    def has_content(self) -> bool:
+        """Whether the repository has a manifest or a layer now."""
+        return next(self.revisions(), None) is not None or next(self.layers(), None) is not None
+
     # -- layers ---------------------------------------------------------------------------------
     def layer(self, digest: Digest) -> Digest | None:
         """The digest that the bytes of the layer *digest* are stored under."""

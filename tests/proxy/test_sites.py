@@ -71,6 +71,7 @@ REALMS = [
     ("http://127.0.0.1:5000", "http://127.0.0.1:5000/token", True, True, True),
     ("http://127.0.0.1:5000", "http://127.0.0.1:5001/token", True, False, True),
     ("http://127.0.0.1:5000", "http://localhost:5001/token", True, False, True),
+    ("http://127.0.0.1:5000", "http://127.0.0.2:5000/token", True, False, False),
     ("http://10.0.0.7:5000", "http://10.0.0.7:5001/token", True, False, True),
     ("http://10.0.0.7:5000", "http://10.0.0.8:5001/token", True, False, False),
     ("http://10.0.0.7:5000", "http://127.0.0.1:5001/token", True, False, False),
