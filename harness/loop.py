@@ -55,7 +55,7 @@ class LabLoop:
         future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
         try:
             return future.result(timeout)
-        except TimeoutError:
+        except BaseException:  # a timeout, or Ctrl-C in the waiting thread
             future.cancel()
             raise
 

@@ -1,4 +1,17 @@
-"""A mock upstream registry: real sockets, scripted faults, and a ledger of every request."""
+"""A mock upstream registry: real sockets, scripted faults, and a ledger of every request.
+
+    >>> from harness.content import an_image
+    >>> with MockUpstream() as upstream:
+    ...     image = upstream.add("team/app", an_image(), tags=("v1",))
+    ...     script = upstream.on("GET", image.layers[0]).reset(after=1000).times(1)
+    ...     # point a client or a cache at upstream.url
+    ...     upstream.ledger.lines()
+    []
+
+One request, followed downhill: ``listener`` accepts, ``connection`` reads, ``calls`` says what is
+asked, ``service`` decides (``ledger``, ``auth``, ``registry``, ``limits``, ``faults``), ``wire``
+sends. ``mock`` is the face of all that.
+"""
 
 from harness.upstream.auth import Anonymous, Auth, Basic, Bearer
 from harness.upstream.faults import Fault

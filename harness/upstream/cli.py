@@ -31,8 +31,9 @@ examples:
 
 a fault is: [METHOD] [KIND | /path | *glob | digest] ACTION... [times=N]
   KIND    base manifest blob tags referrers catalog token upload other
-  ACTION  a status, delay=SECONDS, throttle=BYTES, hang[=BYTES], reset[=BYTES], truncate=BYTES,
-          corrupt, chunked, redirect=URL, retry-after=SECONDS, Header:value (Header: drops it)
+  ACTION  a status, delay=SECONDS, throttle=BYTES, hang[=BYTES], reset[=BYTES],
+          truncate[=BYTES], corrupt, chunked, redirect=URL, retry-after=SECONDS,
+          Header:value (Header: drops it)
 The first fault that matches and is not used up is the one that applies.
 """
 

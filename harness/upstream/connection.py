@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import socket
 import ssl
 import struct
@@ -23,6 +24,7 @@ from harness.upstream.calls import Call, route
 
 __all__ = ["BadRequest", "ClientLeft", "Connection", "TlsAttempted"]
 
+_log = logging.getLogger(__name__)
 _TLS_HANDSHAKE = b"\x16\x03"
 """RFC 8446, 5.1: content type and major version of the first record."""
 _KEPT_BODY = 64 * 1024
@@ -100,6 +102,8 @@ class Connection(asyncio.Protocol):
             await self._serve(self)
         except ClientLeft:
             pass
+        except Exception:  # such as one from a condition that a test gave to a fault
+            _log.exception("the mock upstream failed")
         finally:
             if self._transport is not None:
                 self._transport.close()
@@ -130,7 +134,7 @@ class Connection(asyncio.Protocol):
 
     async def next_call(self) -> tuple[Call, bool] | None:
         """The next request, and whether the client wants to keep the connection after it; None
-        where the client closed instead. Raises :class:`BadRequest`."""
+        where the client closed before it was complete. Raises :class:`BadRequest`."""
         parser = h11.Connection(h11.SERVER)
         request: h11.Request | None = None
         body = bytearray()
@@ -155,6 +159,8 @@ class Connection(asyncio.Protocol):
                 else:
                     return None
         except h11.RemoteProtocolError as error:
+            if self._ended.is_set() and not self._incoming:
+                return None
             raise BadRequest(str(error)) from error
         self._incoming[:0] = parser.trailing_data[0]
         headers = tuple((name.decode(), value.decode("latin-1")) for name, value in request.headers)

@@ -29,6 +29,7 @@ __all__ = [
     "FaultList",
     "Gate",
     "Hang",
+    "Raw",
     "Redirect",
     "Reset",
     "SetHeaders",
@@ -69,6 +70,8 @@ class Gate:
 class Delivery:
     """How an answer goes out. Positions count bytes of the body; None comes before the head."""
 
+    raw: bytes | None = None
+    """To send instead of any answer."""
     delay: float = 0.0
     bytes_per_second: float | None = None
     hang: Hang | None = None
@@ -218,15 +221,29 @@ class Reset(Action):
 
 @dataclass(frozen=True)
 class Truncate(Action):
-    """An orderly close after ``after`` bytes of the body, with more announced."""
+    """An orderly close after ``after`` bytes of the body, with more announced (None: before the
+    head, which clients call an empty reply)."""
 
-    after: int
+    after: int | None = None
 
     def deliver(self, delivery: Delivery) -> Delivery:
         return replace(delivery, cut=self)
 
     def __str__(self) -> str:
         return f"truncated {_position(self.after)}"
+
+
+@dataclass(frozen=True)
+class Raw(Action):
+    """Bytes of one's own instead of an answer in HTTP, and an orderly close."""
+
+    data: bytes
+
+    def deliver(self, delivery: Delivery) -> Delivery:
+        return replace(delivery, raw=self.data)
+
+    def __str__(self) -> str:
+        return f"{len(self.data)} raw bytes"
 
 
 def _position(after: int | None) -> str:

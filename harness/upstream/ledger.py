@@ -208,17 +208,17 @@ class Ledger:
     def open(self, call: Call, credential: str, token_known: bool | None) -> Record:
         """Enter *call*, which has just arrived."""
         entry = Entry(
-            next_order(),
-            call.method,
-            call.path,
-            call.query,
-            call.kind,
-            call.repository,
-            call.tag,
-            call.digest,
-            redact_headers(httpx.Headers(call.headers)),
-            credential,
-            token_known,
+            order=next_order(),
+            method=call.method,
+            path=call.path,
+            query=call.query,
+            kind=call.kind,
+            repository=call.repository,
+            tag=call.tag,
+            digest=call.digest,
+            headers=redact_headers(httpx.Headers(call.headers)),
+            credential=credential,
+            token_known=token_known,
         )
         with self._changed:
             self._entries[entry.order] = entry

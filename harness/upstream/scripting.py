@@ -13,6 +13,7 @@ from harness.upstream.faults import (
     Fault,
     FaultList,
     Hang,
+    Raw,
     Redirect,
     Reset,
     SetHeaders,
@@ -86,9 +87,13 @@ class FaultScript:
         """Reset the connection after *after* bytes of the body, or before the head."""
         return self._act(Reset(after))
 
-    def truncate(self, after: int) -> FaultScript:
-        """Close the connection after *after* bytes of the body."""
+    def truncate(self, after: int | None = None) -> FaultScript:
+        """Close the connection after *after* bytes of the body, or before the head."""
         return self._act(Truncate(after))
+
+    def raw(self, data: bytes) -> FaultScript:
+        """Send *data*, whatever it is, instead of an answer, and close the connection."""
+        return self._act(Raw(data))
 
     # -- when -----------------------------------------------------------------------------------
     def times(self, times: int | None) -> FaultScript:

@@ -10,7 +10,7 @@ from harness.upstream.connection import BadRequest, Connection, TlsAttempted
 from harness.upstream.credentials import Credential, credential_of
 from harness.upstream.expectations import Expectations
 from harness.upstream.faults import Delivery, FaultList
-from harness.upstream.ledger import Ledger
+from harness.upstream.ledger import Ledger, Record
 from harness.upstream.limits import RateLimiter
 from harness.upstream.registry import NOT_FOUND, RegistryOptions, answer
 from harness.upstream.replies import Reply, error_reply
@@ -69,6 +69,16 @@ class Service:
     async def _answer(self, connection: Connection, call: Call, *, tokens_only: bool) -> bool:
         who = credential_of(call)
         record = self.ledger.open(call, who.label, self._knows(who))
+        try:
+            reply, delivery = self._decide(call, who, record, tokens_only=tokens_only)
+        except Exception:
+            record.note(outcome="cut")
+            raise
+        return await send(connection, call, reply, delivery, record)
+
+    def _decide(
+        self, call: Call, who: Credential, record: Record, *, tokens_only: bool
+    ) -> tuple[Reply, Delivery]:
         misplaced = self.token_port_is_own and tokens_only != (call.kind == "token")
         reply = NOT_FOUND if misplaced else self._reply(call, who)
         delivery = Delivery()
@@ -79,7 +89,7 @@ class Service:
         )
         for action in () if fault is None else fault.actions:
             reply, delivery = action.alter(reply, call), action.deliver(delivery)
-        return await send(connection, call, reply, delivery, record)
+        return reply, delivery
 
     def _knows(self, who: Credential) -> bool | None:
         if who.scheme != "bearer":

@@ -156,7 +156,7 @@ def parse_fault(text: str) -> Fault:
     """A fault from ``[METHOD] [KIND | PATH | GLOB | DIGEST] ACTION... [times=N]``.
 
     Actions: a status, ``delay=SECONDS``, ``throttle=SIZE`` (per second), ``hang[=BYTES]``,
-    ``reset[=BYTES]``, ``truncate=BYTES``, ``corrupt``, ``chunked``, ``redirect=URL``,
+    ``reset[=BYTES]``, ``truncate[=BYTES]``, ``corrupt``, ``chunked``, ``redirect=URL``,
     ``retry-after=SECONDS``, ``Header:value`` (``Header:`` drops it).
     """
     words = shlex.split(text)
@@ -189,7 +189,7 @@ _ACTIONS: dict[str, Callable[[str], Action]] = {
     "throttle": lambda word: Throttle(parse_size(word.partition("=")[2])),
     "hang": lambda word: Hang(_position(word)),
     "reset": lambda word: Reset(_position(word)),
-    "truncate": lambda word: Truncate(int(_number(word))),
+    "truncate": lambda word: Truncate(_position(word)),
     "corrupt": lambda word: Corrupt(),
     "chunked": lambda word: Chunked(),
     "redirect": lambda word: Redirect(_url(word)),

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from harness.content import CHUNK
 from harness.upstream.calls import Call
 from harness.upstream.connection import ClientLeft, Connection
-from harness.upstream.faults import Delivery, Reset
+from harness.upstream.faults import Delivery, Reset, Truncate
 from harness.upstream.ledger import Record
 from harness.upstream.replies import Reply
 
@@ -59,10 +59,12 @@ class _Transmission:
             await self._connection.unless_gone(asyncio.sleep(delivery.delay))
         if hang is not None and hang.after is None:
             await self._connection.unless_gone(hang.gate.passed())
-        if isinstance(cut, Reset) and cut.after is None:
-            self._record.note(outcome="cut")
-            await self._connection.reset()
+        if delivery.raw is not None:
+            self._record.note(outcome="complete")
+            await self._connection.write(delivery.raw)
             return False
+        if cut is not None and cut.after is None:
+            return await self._cut(cut)
         end = self._size if cut is None or cut.after is None else min(cut.after, self._size)
         await self._send_head(last=end == 0 and cut is None and hang is None)
         if hang is not None and hang.after is not None:
@@ -73,13 +75,16 @@ class _Transmission:
         else:
             await self._send_body(0, end, last=cut is None)
         if cut is not None:
-            self._record.note(outcome="cut")
-            await (self._connection.reset() if isinstance(cut, Reset) else self._connection.close())
-            return False
+            return await self._cut(cut)
         self._record.note(outcome="complete")
         if self._chunked:
             await self._connection.write(b"0\r\n\r\n")
         return self._framed
+
+    async def _cut(self, cut: Reset | Truncate) -> bool:
+        self._record.note(outcome="cut")
+        await (self._connection.reset() if isinstance(cut, Reset) else self._connection.close())
+        return False
 
     async def _send_head(self, *, last: bool) -> None:
         reply = self._reply

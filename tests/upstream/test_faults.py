@@ -284,6 +284,25 @@ def test_truncation(
         client.get(path)
 
 
+def test_an_empty_reply(upstream: MockUpstream, client: httpx.Client, path: str) -> None:
+    upstream.on("GET", path).truncate()
+    answer = ask(upstream, "GET", path)
+    assert (answer.data, answer.end) == (b"", "closed")
+    entry = upstream.ledger.entries[0]
+    assert (entry.status, entry.outcome, entry.sent_bytes) == (None, "cut", 0)
+    with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+        client.get(path)
+
+
+def test_raw_bytes(upstream: MockUpstream, client: httpx.Client, path: str) -> None:
+    upstream.on("GET", path).raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n")
+    answer = ask(upstream, "GET", path)
+    assert (answer.body, answer.end) == (b"xyz\r\n", "closed")
+    assert upstream.ledger.entries[0].fault == "52 raw bytes"
+    with pytest.raises(httpx.RemoteProtocolError, match="illegal chunk header"):
+        client.get(path)
+
+
 def test_truncation_of_a_chunked_body_lacks_the_last_chunk(
     upstream: MockUpstream, client: httpx.Client, path: str
 ) -> None:
@@ -348,6 +367,17 @@ def test_a_condition_of_ones_own(upstream: MockUpstream, client: httpx.Client, p
     upstream.on("GET", path, where=lambda call: call.header("range") is not None).status(500)
     assert client.get(path).status_code == 200
     assert client.get(path, headers={"Range": "bytes=0-1"}).status_code == 500
+
+
+def test_a_condition_that_fails_is_told(
+    upstream: MockUpstream, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstream.on("GET", path, where=lambda call: 1 / len(call.body) > 0).status(500)
+    answer = ask(upstream, "GET", path)
+    assert (answer.data, answer.end) == (b"", "closed")
+    assert "the mock upstream failed" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+    assert upstream.ledger.entries[0].outcome == "cut"
 
 
 def test_faults_are_data(upstream: MockUpstream) -> None:

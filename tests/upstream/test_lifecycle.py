@@ -164,6 +164,17 @@ def test_a_request_in_pieces(upstream: MockUpstream, image: Image) -> None:
         assert connection.receive_all().body == image.content
 
 
+@pytest.mark.parametrize(
+    "sent", [b"GET /v2/ HT", b"PUT /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx"]
+)
+def test_half_a_request_is_none(upstream: MockUpstream, sent: bytes) -> None:
+    with RawConnection(upstream) as connection:
+        connection.socket.sendall(sent)
+        connection.socket.shutdown(socket.SHUT_WR)
+        assert connection.receive_all().data == b""
+    assert upstream.ledger.entries == ()
+
+
 def test_parallel_clients(upstream: MockUpstream, image: Image) -> None:
     failures: list[BaseException] = []
 
