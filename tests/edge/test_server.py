@@ -16,6 +16,7 @@ import pytest
 
 from harness.loop import LabLoop
 from reference_registry.addresses import ListenAddress
+from reference_registry.api.hooks import Panic
 from reference_registry.asgi import ASGIApp, Receive, Scope, Send
 from reference_registry.config import (
     AuthConfig,
@@ -340,6 +341,28 @@ def test_an_application_that_fails_cuts_the_connection() -> None:
         async with _listening(broken) as listener:
             with pytest.raises(httpx.RemoteProtocolError):
                 await _asked(f"http://{listener.address}/")
+
+    asyncio.run(run())
+
+
+def test_a_panic_is_answered_by_nothing_at_all() -> None:
+    """As when a handler of distribution panics; others keep their connections."""
+    slow = _Slow()
+
+    async def panicking(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/slow":
+            await slow(scope, receive, send)
+        else:
+            raise Panic("assignment to entry in nil map")
+
+    async def run() -> None:
+        async with _listening(panicking) as listener:
+            other = asyncio.create_task(_asked(f"http://{listener.address}/slow"))
+            await slow.asked.wait()
+            with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+                await _asked(f"http://{listener.address}/")
+            slow.go_on.set()
+            assert (await other).text == "hello"
 
     asyncio.run(run())
 
