@@ -185,6 +185,10 @@ class Throttle(Action):
 
     bytes_per_second: float
 
+    def __post_init__(self) -> None:
+        if self.bytes_per_second <= 0:
+            raise ValueError("a throttled body moves: more than 0 bytes per second")
+
     def deliver(self, delivery: Delivery) -> Delivery:
         return replace(delivery, bytes_per_second=self.bytes_per_second)
 

@@ -117,12 +117,16 @@ class MockUpstream:
     @property
     def address(self) -> str:
         """``127.0.0.1:PORT``, as it stands before a repository's name in an image reference."""
-        return f"{self._host}:{self._listener.port}"
+        return self._address(self._listener)
 
     @property
     def token_url(self) -> str:
         """Where the token server answers: the realm of its challenges."""
-        return f"{self._scheme}://{self._host}:{self._listeners[-1].port}{TOKEN_PATH}"
+        return f"{self._scheme}://{self._address(self._listeners[-1])}{TOKEN_PATH}"
+
+    def _address(self, listener: Listener) -> str:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{host}:{listener.port}"
 
     @property
     def token_server(self) -> TokenServer:

@@ -89,7 +89,9 @@ class TokenServer:
     def answer(self, call: Call) -> Reply:
         """The answer to a request for a token."""
         if self._refusal is not None:
-            return error_reply(self._refusal, "DENIED", "no token for you")
+            return error_reply(
+                self._refusal, "DENIED", "requested access to the resource is denied"
+            )
         if call.method == "POST":
             scopes = parse_qs(call.body.decode("utf-8", "replace")).get("scope", [])
         elif call.method in {"GET", "HEAD"}:

@@ -16,7 +16,7 @@ import pytest
 from harness.content import Blob, Image, an_image
 from harness.loop import LabLoop
 from harness.real_parts import real_part
-from harness.upstream import MockUpstream
+from harness.upstream import Bearer, MockUpstream
 from tests.upstream.raw import RawConnection, ask
 
 TAG = "/v2/team/app/manifests/v1"
@@ -113,6 +113,17 @@ def test_every_upstream_is_alone(
     assert http.get(f"{two.url}/v2/").status_code == 200
     assert one.ledger.entries == ()
     assert two.ledger.count() == 2
+
+
+def test_ipv6(make_upstream: Callable[..., MockUpstream], http: httpx.Client) -> None:
+    if not socket.has_ipv6:
+        pytest.skip("this Python has no IPv6")
+    try:
+        upstream = make_upstream(Bearer(), host="::1")
+    except OSError as error:
+        pytest.skip(f"no IPv6 loopback here: {error.strerror}")
+    assert upstream.url.startswith("http://[::1]:")
+    assert http.get(upstream.token_url).status_code == 200
 
 
 # -- connections --------------------------------------------------------------------------------

@@ -165,6 +165,7 @@ def test_faults(text: str, match: Match, actions: list[Action], times: int | Non
         ("delay", "delay takes a number"),
         ("truncate=x", "truncate takes a number"),
         ("throttle", "'' is not a size"),
+        ("throttle=0", "more than 0 bytes per second"),
         ("redirect=elsewhere", "redirect takes a URL"),
         ("'429", "No closing quotation"),
     ],
