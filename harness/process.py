@@ -29,6 +29,8 @@ from harness import process_guard
 __all__ = ["Process", "clean_environment"]
 
 _KEPT_LINES = 50_000
+_LAST_WORDS = 2.0
+"""Seconds in which what a program wrote before its end has been read."""
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -128,7 +130,8 @@ class Process:
                 os.killpg(self.pid, signal.SIGKILL)
         exit_code = self._popen.wait()
         _children.remove(self)
-        self._reader.join()
+        # A descendant that left the group may hold the pipes open for ever.
+        self._reader.join(_LAST_WORDS)
         return exit_code
 
     def _read(self) -> None:

@@ -13,6 +13,7 @@ import pytest
 from harness.real_parts import real_part
 from harness.targets import RunningRegistry, Settings, Target, parse_target
 from harness.targets.binary import BinaryTarget
+from harness.upstream import MockUpstream
 
 Launch = Callable[..., RunningRegistry]
 
@@ -32,8 +33,8 @@ def any_target(request: pytest.FixtureRequest) -> Target:
 
 
 @pytest.fixture
-def launch(tmp_path: Path) -> Iterator[Launch]:
-    """``launch(target, **settings)``; everything is stopped at the end."""
+def launch(tmp_path: Path, source: MockUpstream) -> Iterator[Launch]:
+    """``launch(target, **settings)``; everything is stopped at the end, before its upstream."""
     running: list[RunningRegistry] = []
 
     def launch_one(target: Target, **settings: object) -> RunningRegistry:
@@ -45,6 +46,15 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
     yield launch_one
     for registry in reversed(running):
         registry.stop()
+
+
+@pytest.fixture
+def source() -> Iterator[MockUpstream]:
+    """An upstream to cache from."""
+    upstream = MockUpstream()
+    upstream.start()
+    yield upstream
+    upstream.stop()
 
 
 class Wire:

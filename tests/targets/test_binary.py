@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,6 +146,25 @@ def test_our_own_program_is_recognised(script: Script) -> None:
         "pullproof",
         "ideal",
     )
+
+
+def test_our_own_program_is_launched_like_any_other(tmp_path: Path, launch: Launch) -> None:
+    path = tmp_path / "pullproof-registry"
+    search = os.pathsep.join(sys.path)
+    path.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{search}" exec "{sys.executable}" -m reference_registry "$@"\n'
+    )
+    path.chmod(0o755)
+    target = parse_target(f"binary:{path}")
+    assert (target.name, target.version) == ("pullproof-registry", "ideal")
+    registry = launch(target)
+    assert registry.get("/v2/").status == 200
+    assert registry.health().json() == {}
+    assert registry.garbage_collect(dry_run=True).exit_code == 0
+    with pytest.raises(DidNotStart) as failure:
+        registry.restart(extra={"http": {"addr": 80}})
+    assert failure.value.exit_code == 2
+    assert "http.addr" in str(failure.value)
 
 
 def test_the_real_one(docker_registry: BinaryTarget, launch: Launch) -> None:

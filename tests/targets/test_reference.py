@@ -70,48 +70,39 @@ def test_a_mistake_in_the_configuration_ends_it_as_the_command_line(tmp_path: Pa
 
 
 def test_an_upstream_that_never_answers_is_given_up(
-    launch: Launch, monkeypatch: pytest.MonkeyPatch
+    launch: Launch, source: MockUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.targets.reference._START_TIMEOUT", 0.2)
-    upstream = MockUpstream()
-    upstream.start()
-    upstream.on("GET", "/v2/").hang()
-    try:
-        with pytest.raises(DidNotStart, match="did not listen in time"):
-            launch(parse_target("reference@2.8"), upstream_url=upstream.url)
-    finally:
-        upstream.stop()
+    source.on("GET", "/v2/").hang()
+    with pytest.raises(DidNotStart, match="did not listen in time"):
+        launch(parse_target("reference@2.8"), upstream_url=source.url)
 
 
-def test_a_crash_saves_nothing(launch: Launch) -> None:
-    upstream = MockUpstream()
-    upstream.start()
-    image = upstream.add("team/app", an_image("crash", layers=1))
-    cache = launch(parse_target("reference@2.8"), upstream_url=upstream.url)
-    try:
-        path = f"/v2/team/app/manifests/{image.digest}"
-        assert cache.get(path, headers={"Accept": image.media_type}).status == 200
-        cache.kill()
-        assert cache.disk.revisions("team/app") == {image.digest}
-        assert cache.state() is None
-    finally:
-        upstream.stop()
+def test_a_crash_saves_nothing(launch: Launch, source: MockUpstream) -> None:
+    image = source.add("team/app", an_image("crash", layers=1))
+    cache = launch(parse_target("reference@2.8"), upstream_url=source.url)
+    path = f"/v2/team/app/manifests/{image.digest}"
+    assert cache.get(path, headers={"Accept": image.media_type}).status == 200
+    cache.kill()
+    assert cache.disk.revisions("team/app") == {image.digest}
+    assert cache.state() is None
 
 
-def test_time_passes_across_a_restart(launch: Launch) -> None:
-    upstream = MockUpstream()
-    upstream.start()
-    image = upstream.add("team/app", an_image("restart", layers=1))
-    cache = launch(parse_target("reference"), upstream_url=upstream.url, ttl="10h")
-    try:
-        path = f"/v2/team/app/manifests/{image.digest}"
-        assert cache.get(path, headers={"Accept": image.media_type}).status == 200
-        assert cache.await_state(lambda entries: len(entries) == 1)
-        cache.pass_time(timedelta(hours=6))
-        cache.restart()
-        assert cache.disk.revisions("team/app") == {image.digest}
-        cache.pass_time(timedelta(hours=6))
-        assert cache.eventually(lambda: not cache.disk.revisions("team/app"))
-    finally:
-        cache.stop()
-        upstream.stop()
+def test_time_passes_across_a_restart(launch: Launch, source: MockUpstream) -> None:
+    image = source.add("team/app", an_image("restart", layers=1))
+    cache = launch(parse_target("reference"), upstream_url=source.url, ttl="10h")
+    path = f"/v2/team/app/manifests/{image.digest}"
+    assert cache.get(path, headers={"Accept": image.media_type}).status == 200
+    assert cache.await_state(lambda entries: len(entries) == 1)
+    cache.pass_time(timedelta(hours=6))
+    cache.restart()
+    assert cache.disk.revisions("team/app") == {image.digest}
+    cache.pass_time(timedelta(hours=6))
+    assert cache.eventually(lambda: not cache.disk.revisions("team/app"))
+
+
+def test_decades_pass_at_once(launch: Launch, source: MockUpstream) -> None:
+    """A profile that saves every five seconds does not live through all of them."""
+    cache = launch(parse_target("reference@2.8"), upstream_url=source.url)
+    cache.pass_time(timedelta(days=36500))
+    assert cache.get("/v2/", timeout=10).status == 200
