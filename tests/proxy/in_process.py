@@ -56,9 +56,10 @@ class Exchange:
     credit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
 
     async def start(self) -> Answer:
-        """Status and headers."""
+        """Status and headers; ``ConnectionResetError`` where none come."""
         message = await self._message()
-        assert message is not None
+        if message is None:
+            raise ConnectionResetError("closed without an answer")
         assert message["type"] == "http.response.start"
         headers = {k.decode().lower(): v.decode() for k, v in message["headers"]}
         self.answer = Answer(message["status"], headers)
