@@ -61,9 +61,9 @@ class TimedDriver:
         return self._timed("List", self._driver.children, path)
 
     def walk_files(self, path: str) -> Iterator[str]:
-        began = time.perf_counter()
-        yield from self._driver.walk_files(path)
-        self._count("Walk", began)
+        # A missing path has to be found out here, and not when the first file is wanted.
+        began, files = time.perf_counter(), self._driver.walk_files(path)
+        return self._until_counted(files, began)
 
     def move(self, source: str, target: str) -> None:
         self._timed("Move", self._driver.move, source, target)
@@ -73,6 +73,10 @@ class TimedDriver:
 
     def local_path(self, path: str) -> Path | None:
         return self._driver.local_path(path)
+
+    def _until_counted(self, files: Iterator[str], began: float) -> Iterator[str]:
+        yield from files
+        self._count("Walk", began)
 
     def _timed(self, action: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         began = time.perf_counter()
