@@ -24,6 +24,7 @@ from reference_registry.config import (
     HtpasswdConfig,
     HttpConfig,
     LogConfig,
+    Network,
     ProxyConfig,
     RedisConfig,
     TlsConfig,
@@ -59,7 +60,7 @@ def read_http(root: Section) -> HttpConfig:
     http = root.section("http")
     net = http.choice("net", NETWORKS, "tcp")
     return HttpConfig(
-        addr=_address(http) if net == "tcp" else http.text("addr"),
+        addr=_api_address(http, net),
         net=net,
         host=_external_host(http),
         prefix=_prefix(http),
@@ -72,6 +73,15 @@ def read_http(root: Section) -> HttpConfig:
         h2c=http.section("h2c").flag("enabled"),
         debug=_debug(http),
     )
+
+
+def _api_address(http: Section, net: Network) -> str:
+    if "addr" not in http and http.reading.strict:
+        if net == "unix":
+            http.refuse("addr", "missing", "set addr to the path of the socket")
+        else:
+            http.warn("addr", "missing, any free port of every interface is used", "set addr")
+    return _address(http) if net == "tcp" else http.text("addr")
 
 
 def _address(section: Section, default: str = ":0") -> str:

@@ -355,6 +355,40 @@ def test_what_distribution_has_and_this_has_not(lines: str, message: str, tmp_pa
         _loaded(tmp_path, GOOD + lines)
 
 
+@pytest.mark.parametrize(
+    ("profile", "lines", "outcome"),
+    [
+        ("ideal", "minimumtls: tls1.3", "tls1.3"),
+        ("ideal", "minimumtls: tls1.0", "http.tls.minimumtls: 'tls1.0' is not one of"),
+        ("3.1", "minimumtls: tls1.1", "http.tls.minimumtls: 'tls1.1' is not one of"),
+        ("2.8", "minimumtls: tls1.0", "tls1.2"),
+        ("ideal", "clientcas: [/ca], clientauth: require-and-verify-client-cert", "tls1.2"),
+        ("ideal", "clientcas: [/ca], clientauth: request-client-cert", "is not available here"),
+        ("ideal", "clientcas: [/ca], clientauth: maybe", "http.tls.clientauth: 'maybe' is not one"),
+        ("2.8", "clientcas: [/ca], clientauth: maybe", "tls1.2"),
+        ("ideal", "letsencrypt: {cachefile: /x, email: a@b}", "letsencrypt: not available here"),
+    ],
+)
+def test_tls(profile: str, lines: str, outcome: str, tmp_path: Path) -> None:
+    text = f"{GOOD}  tls: {{certificate: /c, key: /k, {lines}}}\n"
+    if outcome.startswith("tls"):
+        tls = _loaded(tmp_path, text, profile).http.tls
+        assert tls is not None
+        assert tls.minimumtls == outcome
+    else:
+        with pytest.raises(ConfigError) as failure:
+            _loaded(tmp_path, text, profile)
+        assert outcome in str(failure.value)
+
+
+def test_an_absent_address_is_worth_a_warning(tmp_path: Path) -> None:
+    text = "version: 0.1\nstorage: inmemory\n"
+    assert _warnings(tmp_path, text, IDEAL) == ["http.addr"]
+    assert _warnings(tmp_path, text, PROFILES["2.8"]) == []
+    with pytest.raises(ConfigError, match=r"http\.addr: missing; set addr to the path"):
+        _loaded(tmp_path, text + "http: {net: unix}\n")
+
+
 def test_other_drivers(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"storage\.s3: not available here; use filesystem"):
         _loaded(tmp_path, "version: 0.1\nstorage: {s3: {bucket: b}}\n")
