@@ -13,10 +13,10 @@ from pathlib import Path
 
 from reference_registry.config import Config
 from reference_registry.config_environment import overrides_in, with_override
+from reference_registry.config_http import read_http
 from reference_registry.config_problem import ConfigError, Place, Problem
 from reference_registry.config_readers import (
     read_auth,
-    read_http,
     read_log,
     read_proxy,
     read_redis,
