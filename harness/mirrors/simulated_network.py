@@ -81,6 +81,7 @@ class SimulatedNetwork:
 
     Hosts are found by name and port, by name and the scheme's port, or by name alone; *elsewhere*
     is the behaviour of all others. Names that share one behaviour object are one host.
+    *system_roots* are authorities that clients trust without being told to.
     """
 
     def __init__(
@@ -89,10 +90,12 @@ class SimulatedNetwork:
         content: RegistryContent,
         *,
         elsewhere: HostBehaviour = HEALTHY,
+        system_roots: frozenset[bytes] = frozenset(),
     ) -> None:
         self._behaviours = behaviours
         self._content = content
         self._elsewhere = elsewhere
+        self._system_roots = system_roots
         self._applied: Counter[tuple[int, int]] = Counter()
 
     def behaviour(self, host: str, scheme: str) -> HostBehaviour:
@@ -106,7 +109,7 @@ class SimulatedNetwork:
     def exchange(self, request: Request, trust: Trust) -> Response:
         """See :class:`harness.mirrors.network.Network`."""
         host = self.behaviour(request.host, request.scheme)
-        _connect(host, request.scheme, trust)
+        self._connect(host, request.scheme, trust)
         target = self._target(request)
         action = self._action(host, request, target)
         if action.reset:
@@ -116,6 +119,34 @@ class SimulatedNetwork:
         answer = _scripted(action, request) or self._serve(host, request, target)
         shown = trust.client_certificate if host.wants_client_certificate else None
         return _shaped(answer, request, action, shown if request.scheme == "https" else None)
+
+    def _connect(self, host: HostBehaviour, scheme: str, trust: Trust) -> None:
+        """Everything that can go wrong before the server reads the request."""
+        secured = scheme == "https"
+        failures = {
+            Failure.UNRESOLVED: not host.resolvable,
+            Failure.UNREACHABLE: host.unreachable,
+            Failure.REFUSED: host.down,
+            Failure.UNSUPPORTED_SCHEME: scheme not in {"http", "https"},
+            Failure.HANDSHAKE_TIMEOUT: secured and host.silent,
+            Failure.SILENT: host.silent,
+            Failure.NOT_HTTP: not secured and host.speaks == "tls",
+            Failure.NOT_TLS: secured and host.speaks == "plain",
+            Failure.UNTRUSTED: secured and trust.verify and not self._is_known(host, trust),
+            Failure.CLIENT_CERTIFICATE_REQUIRED: secured
+            and host.wants_client_certificate
+            and trust.client_certificate is None,
+        }
+        for failure, happens in failures.items():
+            if happens:
+                raise ConnectionFailed(failure)
+
+    def _is_known(self, host: HostBehaviour, trust: Trust) -> bool:
+        """Whether the client knows who signed the host's certificate."""
+        if host.authority is None:
+            return trust.system_roots
+        roots = self._system_roots if trust.system_roots else frozenset()
+        return host.authority in roots | trust.authorities
 
     def _target(self, request: Request) -> _Target:
         if _UPLOAD.fullmatch(request.path):
@@ -171,32 +202,6 @@ class SimulatedNetwork:
             },
             found.content,
         )
-
-
-def _connect(host: HostBehaviour, scheme: str, trust: Trust) -> None:
-    """Everything that can go wrong before the server reads the request."""
-    if not host.resolvable:
-        raise ConnectionFailed(Failure.UNRESOLVED)
-    if host.unreachable:
-        raise ConnectionFailed(Failure.UNREACHABLE)
-    if host.down:
-        raise ConnectionFailed(Failure.REFUSED)
-    if scheme not in {"http", "https"}:
-        raise ConnectionFailed(Failure.UNSUPPORTED_SCHEME)
-    secured = scheme == "https"
-    if host.silent:
-        raise ConnectionFailed(Failure.HANDSHAKE_TIMEOUT if secured else Failure.SILENT)
-    if not secured:
-        if host.speaks == "tls":
-            raise ConnectionFailed(Failure.NOT_HTTP)
-        return
-    if host.speaks == "plain":
-        raise ConnectionFailed(Failure.NOT_TLS)
-    known = trust.system_roots if host.authority is None else host.authority in trust.authorities
-    if trust.verify and not known:
-        raise ConnectionFailed(Failure.UNTRUSTED)
-    if host.wants_client_certificate and trust.client_certificate is None:
-        raise ConnectionFailed(Failure.CLIENT_CERTIFICATE_REQUIRED)
 
 
 def _scripted(action: Action, request: Request) -> Response | None:

@@ -23,6 +23,7 @@ from harness.mirrors.containerd import (
     Plan,
     Pull,
     Puller,
+    PullError,
     resolve_plan,
     run,
 )
@@ -32,6 +33,7 @@ from tests.mirrors.worlds import (
     CERTIFICATE_FILES,
     CERTS_D,
     OTHER_CERTS_D,
+    TRUSTED_AUTHORITY,
     UNTRUSTED_AUTHORITY,
     World,
 )
@@ -146,13 +148,17 @@ def _config_toml(daemon: Mapping[str, Any]) -> str:
 
 def _network(case: Case, world: World) -> SimulatedNetwork:
     documents = world.fill(case.document.get("hosts", {}))
-    authorities = {"trusted": None, "untrusted": UNTRUSTED_AUTHORITY}
+    authorities = {"trusted": TRUSTED_AUTHORITY, "untrusted": UNTRUSTED_AUTHORITY}
     behaviours: dict[str, HostBehaviour] = {}
     for host, addresses in world.addresses.items():
-        # Documents are filled in, keys included only where they are placeholders.
-        behaviour = behaviour_from(documents.get(host, {}), authorities)
+        behaviour = behaviour_from({"cert": "trusted", **documents.get(host, {})}, authorities)
         behaviours |= dict.fromkeys(addresses, behaviour)
-    return SimulatedNetwork(behaviours, RegistryContent(world.image), elsewhere=UNRESOLVABLE)
+    return SimulatedNetwork(
+        behaviours,
+        RegistryContent(world.image),
+        elsewhere=UNRESOLVABLE,
+        system_roots=frozenset({TRUSTED_AUTHORITY}),
+    )
 
 
 # -- comparing ----------------------------------------------------------------------------------
@@ -165,7 +171,6 @@ def differences(case: Case, release: str, pull: Pull, world: World) -> list[str]
     seen = {
         "outcome": (pull.outcome, expected["outcome"]),
         "gRPC code": (pull.error and pull.error.code, expected.get("grpc_code")),
-        "error": (_told(pull, world), _normal(expected.get("error"), pull, world)),
         "x- headers": (_x_headers(pull, world), expected.get("x_headers", [])),
         "client certificates": (
             _client_certificates(pull, world),
@@ -181,6 +186,10 @@ def differences(case: Case, release: str, pull: Pull, world: World) -> list[str]
         for what, (model, measured) in seen.items()
         if model != measured
     ]
+    possible = [_told(error, pull, world) for error in pull.possible_errors] or [None]
+    told = _normal(expected.get("error"), pull, world)
+    if told not in possible:
+        found.append(f"error: model {possible}, measured {told!r}")
     return found + _token_query_differences(pull, expected.get("token_queries", []))
 
 
@@ -208,50 +217,52 @@ def _request_differences(pull: Pull, measured: Sequence[list[Any]], world: World
     for is_concurrent, group in itertools.groupby(pull.received, key=lambda a: a.lane != ""):
         attempts = list(group)
         if is_concurrent:
-            rows, rest = _taken(attempts, rest, pull)
-            problem = _lane_problem(attempts, rows, pull, world)
+            problem, rest = _lane_problem(attempts, rest, pull, world)
         else:
-            problem = None
-            for attempt in attempts:
-                row = rest.pop(0) if rest else None
-                if row != _row(attempt, world):
-                    problem = f"model {_row(attempt, world)} ({attempt.because}), measured {row}"
-                    break
-                if attempt.failure is Failure.RESET and rest and rest[0] == row:
-                    rest.pop(0)  # Go resends once on a connection that was used before.
+            problem, rest = _sequence_problem(attempts, rest, world)
         if problem is not None:
             return [problem]
     return [f"measured, not in the model: {row}" for row in rest]
 
 
-def _taken(
-    attempts: Sequence[Attempt], rows: list[list[Any]], pull: Pull
-) -> tuple[list[list[Any]], list[list[Any]]]:
-    """The rows that belong to concurrent *attempts*: as many, or all if the pull ends there."""
-    ends_here = pull.error is not None and attempts[-1] is pull.received[-1]
-    count = len(rows) if ends_here else len(attempts)
-    return rows[:count], rows[count:]
+def _sequence_problem(
+    attempts: Sequence[Attempt], rows: Sequence[list[Any]], world: World, may_be_cut: bool = False
+) -> tuple[str | None, list[list[Any]]]:
+    """The first difference, and the rows that are left over."""
+    rest = list(rows)
+    modelled = [_row(attempt, world) for attempt in attempts]
+    for attempt, row, following in zip(attempts, modelled, [*modelled[1:], None], strict=True):
+        if not rest and may_be_cut:
+            return None, rest
+        measured = rest.pop(0) if rest else None
+        if measured != row:
+            return f"model {row} ({attempt.because}), measured {measured}", rest
+        resent = attempt.failure is Failure.RESET and rest[:1] == [row]
+        if resent and following != row:
+            rest.pop(0)  # Go resends once on a connection that was used before.
+    return None, rest
 
 
 def _lane_problem(
     attempts: Sequence[Attempt], rows: Sequence[list[Any]], pull: Pull, world: World
-) -> str | None:
-    """Of a failing group each lane may be cut off by the failure of another."""
-    modelled = _by_path([_row(attempt, world) for attempt in attempts])
-    measured = _by_path(rows)
-    may_be_cut = pull.error is not None
-    for path in modelled.keys() | measured.keys():
-        model, real = modelled.get(path, []), measured.get(path, [])
-        if model != real and not (may_be_cut and model[: len(real)] == real):
-            return f"{path}: model {model}, measured {real}"
-    return None if rows else "no concurrent request was measured"
-
-
-def _by_path(rows: Sequence[list[Any]]) -> dict[str, list[list[Any]]]:
-    paths: dict[str, list[list[Any]]] = {}
-    for row in rows:
-        paths.setdefault(row[2], []).append(row)
-    return paths
+) -> tuple[str | None, list[list[Any]]]:
+    """Compared path by path. Where a lane fails, the others may be cut off."""
+    paths = {attempt.path for attempt in attempts}
+    is_ours = [row[2] in paths for row in rows]
+    count = is_ours.index(False) if False in is_ours else len(rows)
+    ours, rest = rows[:count], list(rows[count:])
+    if not ours:
+        return "no concurrent request was measured", rest
+    for path in paths:
+        problem, left_over = _sequence_problem(
+            [attempt for attempt in attempts if attempt.path == path],
+            [row for row in ours if row[2] == path],
+            world,
+            may_be_cut=pull.error is not None,
+        )
+        if problem is not None or left_over:
+            return problem or f"measured, not in the model: {left_over[0]}", rest
+    return None, rest
 
 
 def _x_headers(pull: Pull, world: World) -> list[Any]:
@@ -295,21 +306,19 @@ def _token_query_differences(pull: Pull, measured: Sequence[Mapping[str, str]]) 
 
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_RESET = re.compile(r"read tcp (?:<local>->)?(\S+):")
+_RESET = re.compile(r"read tcp (?:\S+->)?(\S+):")
 _EXPECTED_BYTES = re.compile(r"expected \d+ bytes")
 
 
-def _told(pull: Pull, world: World) -> str | None:
+def _told(error: PullError, pull: Pull, world: World) -> str | None:
     """The model's message with addresses as a resolver would show them."""
-    if pull.error is None:
-        return None
-    text = pull.error.message.replace(CERTS_D, "<config_path>")
-    if pull.error.code is None:
+    text = error.message.replace(CERTS_D, "<config_path>")
+    if error.code is None:
         text = text.rpartition("\n")[2]  # Of ctr's output the last line was recorded.
     for addresses in world.addresses.values():
         if len(addresses) == 4:
-            for dialled in ("dial tcp ", "read tcp "):
-                text = text.replace(dialled + addresses[0], dialled + addresses[2])
+            _, name, _, ip = addresses
+            text = re.sub(rf"\b(dial|read) tcp {re.escape(name)}:", rf"\1 tcp {ip}:", text)
     return _normal(text, pull, world)
 
 

@@ -15,7 +15,14 @@ from typing import Any
 
 from harness.content import Manifest, an_image, an_index
 
-__all__ = ["CERTS_D", "HUB_HOSTS", "NAMED_HOSTS", "UNTRUSTED_AUTHORITY", "World"]
+__all__ = [
+    "CERTS_D",
+    "HUB_HOSTS",
+    "NAMED_HOSTS",
+    "TRUSTED_AUTHORITY",
+    "UNTRUSTED_AUTHORITY",
+    "World",
+]
 
 NAMED_HOSTS = ("m1", "m2", "m3", "up", "tok")
 HUB_HOSTS = {"dh": "registry-1.docker.io", "dio": "docker.io"}
@@ -23,6 +30,7 @@ CERTS_D = "/test/certs.d"
 OTHER_CERTS_D = "/test/certs2.d"
 CERTIFICATES = "/test/certificates"
 
+TRUSTED_AUTHORITY = b"0 trusted authority"
 UNTRUSTED_AUTHORITY = b"0 untrusted authority"
 
 
@@ -34,7 +42,7 @@ def _pem(label: str, content: bytes) -> str:
 _CLIENT = _pem("CERTIFICATE", b"0 client")
 _KEY = _pem("PRIVATE KEY", b"0 client's key")
 CERTIFICATE_FILES = {
-    f"{CERTIFICATES}/trustedca.crt": _pem("CERTIFICATE", b"0 trusted authority"),
+    f"{CERTIFICATES}/trustedca.crt": _pem("CERTIFICATE", TRUSTED_AUTHORITY),
     f"{CERTIFICATES}/untrustedca.crt": _pem("CERTIFICATE", UNTRUSTED_AUTHORITY),
     f"{CERTIFICATES}/client.crt": _CLIENT,
     f"{CERTIFICATES}/client.key": _KEY,

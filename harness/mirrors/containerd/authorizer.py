@@ -136,7 +136,7 @@ class Authorizer:
             try:
                 host.tokens[scopes] = self._fetch(host, name, scopes)
             except RequestFailed as failed:
-                host.tokens[scopes] = failed.within("failed to authorize: ")
+                host.tokens[scopes] = failed
         token = host.tokens[scopes]
         if isinstance(token, RequestFailed):
             raise token

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from harness.mirrors.attempts import Attempt, Step, credential_of
 from harness.mirrors.containerd.plan import HANDSHAKE_TIMEOUT, Client
 from harness.mirrors.containerd.releases import Release
-from harness.mirrors.containerd.wording import RequestFailed, transport_failure
+from harness.mirrors.containerd.wording import RequestFailed, request_url, transport_failure
 from harness.mirrors.go_url import GoURL, InvalidURL, parse_url, port_of
 from harness.mirrors.network import ConnectionFailed, Failure, Network, Request, Response
 
@@ -71,7 +71,12 @@ class Conversation:
             if response.status not in _REDIRECTS or location is None:
                 return Exchange(request, response)
             because = f"{request.host} redirects here ({response.status})"
-            request = authorize(self._redirected(first, request, response.status, location))
+            request = self._redirected(first, request, response.status, location)
+            try:
+                request = authorize(request)
+            except RequestFailed as failed:
+                doing = f'failed to do request: {request.method.title()} "{request_url(request)}"'
+                raise failed.within(f"{doing}: failed to authorize redirect: ") from None
         raise transport_failure(request, Failure.TOO_MANY_REDIRECTS, self._release)
 
     def _redirected(self, first: Request, request: Request, status: int, location: str) -> Request:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from harness.content import Manifest, Platform, an_image
 from harness.mirrors.attempts import Attempt
@@ -47,14 +47,15 @@ def simulate(
 def run(plan: Plan, network: Network, image: Manifest | None = None) -> Pull:
     """The pull of *plan* over *network*; *image* is what a push pushes."""
     if plan.refusal is not None:
-        return Pull(plan, error=_refused(plan))
+        return _failed(plan, _refused(plan))
     record: list[Attempt] = []
     try:
         _run(plan, network, image, record)
     except RequestFailed as failed:
-        return Pull(plan, tuple(record), _error(plan, failed))
+        errors = tuple(_error(plan, each) for each in (failed, *failed.others))
+        return Pull(plan, tuple(record), errors[0], errors)
     except Hangs as hangs:
-        return Pull(plan, tuple(record), _deadline(plan, hangs.failed))
+        return _failed(plan, _deadline(plan, hangs.failed), record)
     return Pull(plan, tuple(record))
 
 
@@ -76,6 +77,10 @@ def _run(plan: Plan, network: Network, image: Manifest | None, record: list[Atte
         fetching.fetch_only(root)
     else:
         fetching.run(root)
+
+
+def _failed(plan: Plan, error: PullError, record: Sequence[Attempt] = ()) -> Pull:
+    return Pull(plan, tuple(record), error, (error,))
 
 
 # -- errors -------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from harness.mirrors.containerd.pullers import Ctr
 from harness.mirrors.containerd.requester import Requester
 from harness.mirrors.containerd.wording import (
     RequestFailed,
+    at_the_same_time,
     next_host,
     registry_errors,
     request_url,
@@ -69,7 +70,7 @@ class Fetching:
                 failures.append(failed)
         self._conversation.lane = ""
         if failures:
-            raise failures[0]
+            raise at_the_same_time(failures)
 
     def _chosen(self, index: bytes) -> list[Descriptor]:
         """The entry for the platform, or the first one if there is none."""
@@ -96,9 +97,11 @@ class Fetching:
         elif digest_of(body, descriptor.digest.partition(":")[0]) != descriptor.digest:
             problem = f"unexpected commit digest {digest_of(body)}, expected {descriptor.digest}"
         if problem is not None:
+            # ctr writes into the daemon's store through an API, which adds words of its own.
+            is_remote = isinstance(self._plan.puller, Ctr) and not self._plan.transfer
             raise RequestFailed(
-                f'failed commit on ref "{descriptor.kind}-{descriptor.digest}": {problem}: '
-                "failed precondition",
+                f'failed commit on ref "{descriptor.kind}-{descriptor.digest}": '
+                f"{'commit failed: ' if is_remote else ''}{problem}: failed precondition",
                 code="FAILED_PRECONDITION",
             )
         return body
@@ -170,18 +173,22 @@ class Fetching:
         )
         response = exchange.response
         if response.status > 299:
-            raise self._unusable(host, exchange)
+            raise self._unusable(host, resource, exchange)
         return response if offset == 0 else _from_offset(response, offset, host)
 
-    def _unusable(self, host: PlannedHost, exchange: Exchange) -> RequestFailed:
-        response, url = exchange.response, request_url(exchange.request)
+    def _unusable(
+        self, host: PlannedHost, resource: tuple[str, str], exchange: Exchange
+    ) -> RequestFailed:
+        response = exchange.response
+        # After a redirect, too, the host that was asked first is shown.
+        asked = request_url(self._requester.request(host, "GET", resource, {}))
         if response.status == 404:
-            text = f"content at {url} not found: not found"
+            text = f"content at {asked} not found: not found"
             return RequestFailed(text, host.name, 404, not_found=True)
         if self._release.joins_registry_errors:
             text = unexpected_status(exchange.request, response, self._release)
         else:
-            text = f"unexpected status code {url}: {status_line(response.status)}"
+            text = f"unexpected status code {asked}: {status_line(response.status)}"
             errors = registry_errors(response.body)
             if errors is not None:
                 text += f" - Server message: {errors}"

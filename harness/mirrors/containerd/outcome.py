@@ -31,6 +31,9 @@ class Pull:
     plan: Plan
     attempts: tuple[Attempt, ...] = ()
     error: PullError | None = None
+    """How it failed. Where lanes fail at the same time, the first of them."""
+    possible_errors: tuple[PullError, ...] = ()
+    """Every error that may be reported: chance decides between lanes that fail at the same time."""
 
     @property
     def outcome(self) -> Literal["ok", "error"]:

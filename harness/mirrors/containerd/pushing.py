@@ -11,7 +11,11 @@ from harness.content import Content, Manifest
 from harness.mirrors.containerd.conversation import Conversation, Exchange
 from harness.mirrors.containerd.plan import Plan, PlannedHost
 from harness.mirrors.containerd.requester import Requester
-from harness.mirrors.containerd.wording import RequestFailed, unexpected_status
+from harness.mirrors.containerd.wording import (
+    RequestFailed,
+    at_the_same_time,
+    unexpected_status,
+)
 from harness.mirrors.go_url import InvalidURL, parse_url
 from harness.mirrors.network import Request
 
@@ -46,7 +50,7 @@ class Pushing:
                 failures.append(failed)
         self._conversation.lane = ""
         if failures:
-            raise failures[0]
+            raise at_the_same_time(failures)
         resource = ("manifests", reference)
         if not self._exists(host, resource, image):
             because = f"{host.name} does not have the manifest"

@@ -9,9 +9,14 @@ import re
 from dataclasses import dataclass
 
 from harness.mirrors.go_url import InvalidURL, join_path, parse_url
-from reference_registry.digest import parse_digest
 
-__all__ = ["InvalidReference", "Reference", "ctr_reference", "normalised_reference"]
+__all__ = [
+    "InvalidReference",
+    "Reference",
+    "ctr_reference",
+    "digest_problem",
+    "normalised_reference",
+]
 
 
 class InvalidReference(ValueError):
@@ -69,8 +74,9 @@ def normalised_reference(text: str) -> Reference:
     if len(match["domain"]) + 1 + len(match["path"]) > _LONGEST_NAME:
         raise InvalidReference("repository name must not be more than 255 characters")
     digest = match["digest"]
-    if digest is not None and parse_digest(digest) is None:
-        raise InvalidReference("unsupported or malformed digest")
+    problem = None if digest is None else digest_problem(digest)
+    if problem is not None:
+        raise InvalidReference(problem)
     tag = None if digest else match["tag"] or "latest"
     return Reference(match["domain"], match["path"], tag, digest)
 
@@ -103,8 +109,9 @@ def ctr_reference(text: str) -> Reference:
     tag, _, digest = (rest if mark == ":" else mark + rest).partition("@")
     if not mark or not (tag or digest):
         raise InvalidReference("object required")
-    if digest and parse_digest(digest) is None:
-        raise InvalidReference("invalid checksum digest format")
+    problem = digest_problem(digest) if digest else None
+    if problem is not None:
+        raise InvalidReference(problem)
     locator = join_path(parsed.host, path)
     namespace, _, repository = locator.partition("/")
     return Reference(namespace, repository, tag or None, digest or None)
@@ -115,3 +122,22 @@ def _split_object(path: str) -> tuple[str, str, str]:
     return (
         (path, "", "") if match is None else (path[: match.start()], match[0], path[match.end() :])
     )
+
+
+_ENCODED_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
+_DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[a-zA-Z0-9=_-]+", re.ASCII)
+
+
+def digest_problem(text: str) -> str | None:
+    """What go-digest says of *text*, or None for a valid digest."""
+    algorithm, colon, encoded = text.partition(":")
+    if not algorithm or not colon or not encoded:
+        return "invalid checksum digest format"
+    length = _ENCODED_LENGTH.get(algorithm)
+    if length is None:
+        known = _DIGEST.fullmatch(text)
+        return "unsupported digest algorithm" if known else "invalid checksum digest format"
+    if len(encoded) != length:
+        return "invalid checksum digest length"
+    is_hex = re.fullmatch("[0-9a-f]+", encoded)
+    return None if is_hex else "invalid checksum digest format"

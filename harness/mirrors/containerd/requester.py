@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -108,7 +108,7 @@ class Requester:
 
         for spent in range(1, attempts + 1):
             try:
-                authorized = authorize(request)
+                authorized = self._authorized(request, authorize)
                 exchange = self._conversation.follow(
                     authorized, client, self._step, because, authorize
                 )
@@ -120,6 +120,12 @@ class Requester:
             else:
                 return exchange, spent
         raise AssertionError("a request is attempted at least once")  # pragma: no cover
+
+    def _authorized(self, request: Request, authorize: Callable[[Request], Request]) -> Request:
+        try:
+            return authorize(request)
+        except RequestFailed as failed:
+            raise failed.within("failed to authorize: ") from None
 
     def _next(
         self, request: Request, host: PlannedHost, history: list[Exchange], last_host: bool

@@ -10,6 +10,7 @@ from harness.content import DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OC
 from harness.mirrors.containerd.conversation import Conversation, Exchange
 from harness.mirrors.containerd.descriptors import Descriptor, kind_of
 from harness.mirrors.containerd.plan import Plan, PlannedHost
+from harness.mirrors.containerd.reference import digest_problem
 from harness.mirrors.containerd.requester import Requester
 from harness.mirrors.containerd.wording import (
     RequestFailed,
@@ -18,7 +19,7 @@ from harness.mirrors.containerd.wording import (
     unexpected_status,
 )
 from harness.mirrors.network import Response
-from reference_registry.digest import digest_of, parse_digest
+from reference_registry.digest import digest_of
 
 __all__ = ["Resolving"]
 
@@ -93,8 +94,9 @@ class Resolving:
         if self._digest is None:
             named = response.header("Docker-Content-Digest")
             if named and size is not None:
-                if parse_digest(named) is None:
-                    text = f'"{named}" in header not a valid digest: invalid checksum digest format'
+                problem = digest_problem(named)
+                if problem is not None:
+                    text = f'"{named}" in header not a valid digest: {problem}'
                     raise RequestFailed(text, host=host.name)
                 self._digest = named
         if self._digest is None or size is None:

@@ -7,7 +7,8 @@ the number that a name resolved to.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from urllib.parse import urlencode
 
@@ -17,6 +18,7 @@ from harness.mirrors.network import Failure, Request, Response, with_port
 
 __all__ = [
     "RequestFailed",
+    "at_the_same_time",
     "next_host",
     "registry_errors",
     "request_url",
@@ -39,21 +41,21 @@ class RequestFailed(Exception):
     """Authorization failed in a way that containerd has a name for."""
     code: str | None = None
     """The gRPC status that this error is shown with, if it has one of its own."""
+    others: tuple[RequestFailed, ...] = ()
+    """What failed at the same time and might be reported instead."""
 
     def __str__(self) -> str:
         return self.text
 
     def within(self, prefix: str) -> RequestFailed:
         """The same failure with *prefix* before its text."""
-        return RequestFailed(
-            prefix + self.text,
-            self.host,
-            self.status,
-            self.failure,
-            self.not_found,
-            self.denied,
-            self.code,
-        )
+        return replace(self, text=prefix + self.text)
+
+
+def at_the_same_time(failures: Sequence[RequestFailed]) -> RequestFailed:
+    """The failure of several requests that run at once, of which one will be reported."""
+    first, *others = failures
+    return replace(first, others=tuple(others))
 
 
 def next_host(host: PlannedHost, failed: RequestFailed) -> str:
