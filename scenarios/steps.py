@@ -15,7 +15,7 @@ __all__ = ["OBSERVED", "asked", "push", "settle"]
 OBSERVED = frozenset({Need.CONFIG, Need.STORAGE})
 """The needs of a scenario that configures a registry and reads its storage."""
 
-_QUIET = 0.12
+_QUIET = 0.2
 """Seconds without a change after which a cache is at rest."""
 _QUIET_WHILE_UPLOADING = 0.5
 """The same where an upload directory is there: a fill that the disk delays, or what one left."""

@@ -11,7 +11,7 @@ from harness.lab import TargetUnderTest
 from harness.scenario import MUST, SHOULD, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
-from scenarios.steps import OBSERVED, push
+from scenarios.steps import OBSERVED, push, settle
 
 DOCS = "distribution docs: Registry as a pull through cache"
 MANIFEST = "OCI distribution-spec: Deleting Manifests"
@@ -25,7 +25,7 @@ APP = "/v2/team/app"
 # -- on a proxy --------------------------------------------------------------------------------
 @scenario(
     "delete.proxy-refuses",
-    "A proxy deletes no manifest, no tag and no blob, and does not ask its source to",
+    "A proxy deletes no manifest, no tag and no blob, and does not ask its upstream to",
     level=SHOULD,
     refs=(DOCS, "d#3424", "measured on 2.8.2 to 3.1.1"),
     needs=OBSERVED,
@@ -47,7 +47,7 @@ def test_proxy_refuses(
     cache = target.proxy(upstream, delete_enabled=delete_enabled)
     if cached:
         containerd_pull(cache.client, "team/app", "v1")
-        cache.eventually(lambda: len(cache.disk.layer_links("team/app")) == len(image.blobs))
+        settle(cache, upstream)
     before = cache.disk.snapshot()
     upstream.ledger.clear()
 
@@ -64,12 +64,12 @@ def test_proxy_refuses(
     expect.client("error code", answer.error_code, "UNSUPPORTED")
     expect.upstream("requests", upstream.ledger.lines(), [])
     expect.disk("files removed", changes.removed, set())
-    expect.disk("links changed", {path for path in changes.changed if "_" in path}, set())
+    expect.disk("files changed", changes.changed - {"scheduler-state.json"}, set())
 
 
 @scenario(
     "delete.content-survives",
-    "After refused deletions the image is still pulled in full, with the source gone",
+    "After refused deletions the image is still pulled in full, with upstream gone",
     level=SHOULD,
     refs=(DOCS, "measured on 2.8.2 to 3.1.1"),
     needs=OBSERVED,
@@ -133,7 +133,7 @@ def test_manifest(target: TargetUnderTest, expect: Expectations) -> None:
 @scenario(
     "delete.tag",
     "Deleting a tag leaves the manifest and its other tags",
-    level=MUST,
+    level=SHOULD,
     refs=(TAG,),
     needs=OBSERVED,
 )
@@ -218,7 +218,7 @@ def test_disabled(what: str, target: TargetUnderTest, expect: Expectations) -> N
 @scenario(
     "delete.unknown",
     "Deleting what is not there is 404",
-    level=MUST,
+    level=SHOULD,
     refs=(MANIFEST, TAG, BLOB),
     needs=OBSERVED,
 )

@@ -1,5 +1,5 @@
 """Pushing to a pull-through cache: it is refused, in a way that clients understand, and nothing of
-it reaches the source or the disk."""
+it reaches upstream or the disk."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ AS_OCI = {"Content-Type": OCI_MANIFEST}
 # -- blobs -------------------------------------------------------------------------------------
 @scenario(
     "push.upload-refused",
-    "A proxy opens no upload session, whether or not the source has the repository",
+    "A proxy opens no upload session, whether or not upstream has the repository",
     level=SHOULD,
     refs=("d#3424", DOCS, ERRORS),
     needs=OBSERVED,
@@ -124,13 +124,13 @@ def test_single_post_refused(
 def test_mount_refused(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A mount costs no bytes and is the one write that a cache could do by itself; the source
+    """A mount costs no bytes and is the one write that a cache could do by itself; upstream
     would not know of it."""
     image = upstream.add("team/app", an_image(), tags=("v1",))
     digest = image.layers[0].digest
     cache = target.proxy(upstream)
     cache.get(f"/v2/team/app/blobs/{digest}")
-    cache.eventually(lambda: cache.disk.layer_links("team/app"))
+    settle(cache, upstream)
     upstream.ledger.clear()
 
     answer = cache.post(f"/v2/team/new/blobs/uploads/?mount={digest}&from=team/app", content=b"")
@@ -197,7 +197,7 @@ def test_session_forged(
 # -- manifests ---------------------------------------------------------------------------------
 @scenario(
     "push.manifest-refused",
-    "A proxy takes no manifest, not even the one that the source has",
+    "A proxy takes no manifest, not even the one that upstream has",
     level=SHOULD,
     refs=("d#3424", DOCS, PUSHING),
     needs=OBSERVED,
@@ -213,7 +213,7 @@ def test_manifest_refused(
     before = cache.disk.files()
     upstream.ledger.clear()
 
-    for name, image in (("the source's manifest", same), ("a new manifest", other)):
+    for name, image in (("upstream's manifest", same), ("a new manifest", other)):
         reference = "v1" if by == "tag" else image.digest
         answer = cache.put(MANIFESTS + reference, content=image.content, headers=AS_OCI)
         expect.client(f"status for {name}", answer.status, 405)
@@ -253,7 +253,7 @@ def test_broken_manifest_refused(
 
 @scenario(
     "push.cannot-replace-a-tag",
-    "After a refused push a tag still stands for what the source has",
+    "After a refused push a tag still stands for what upstream has",
     level=SHOULD,
     refs=("d#3424", DOCS),
     needs=OBSERVED,
@@ -273,8 +273,8 @@ def test_cannot_replace_a_tag(
     upstream.down()
     offline = cache.get(MANIFESTS + "v1", headers=ACCEPT)
     by_digest = cache.get(MANIFESTS + intruder.digest, headers=ACCEPT)
-    expect.client("digest with the source up", online.digest, image.digest)
-    expect.client("digest with the source down", offline.digest, image.digest)
+    expect.client("digest with upstream up", online.digest, image.digest)
+    expect.client("digest with upstream down", offline.digest, image.digest)
     expect.client("the intruder is served", by_digest.status == 200, False)
     expect.disk("tags", cache.disk.tags("team/app"), {"v1": image.digest})
     expect.disk("blobs", cache.disk.blobs(), {image.digest})
@@ -283,7 +283,7 @@ def test_cannot_replace_a_tag(
 # -- whole pushes ------------------------------------------------------------------------------
 @scenario(
     "push.docker-image-upstream",
-    "docker push of an image that the source has: layers exist, then the manifest is refused, and "
+    "docker push of an image that upstream has: layers exist, then the manifest is refused, and "
     "nothing is downloaded for it",
     level=SHOULD,
     refs=("d#3424", "moby distribution/push_v2.go", "measured on 2.8.2 to 3.1.1"),
@@ -292,7 +292,7 @@ def test_cannot_replace_a_tag(
 def test_docker_image_upstream(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """ "Layer already exists" comes from the source and looks like success up to the last step. The
+    """ "Layer already exists" comes from upstream and looks like success up to the last step. The
     question alone should not make the cache download every layer."""
     image = upstream.add("team/app", an_image(), tags=("v1",))
     cache = target.proxy(upstream)
@@ -307,7 +307,7 @@ def test_docker_image_upstream(
 
 @scenario(
     "push.docker-image-new",
-    "docker push of an image that the source lacks is refused at its first layer",
+    "docker push of an image that upstream lacks is refused at its first layer",
     level=SHOULD,
     refs=("d#3424", "d#1849", "moby distribution/push_v2.go"),
     needs=OBSERVED,
@@ -317,7 +317,7 @@ def test_docker_image_new(
     knows_layers: bool, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
     """docker asks with HEAD only for layers that it has pulled or pushed before. A freshly built
-    image is uploaded unasked, and refused without a word to the source."""
+    image is uploaded unasked, and refused without a word to upstream."""
     cache = target.proxy(upstream)
     before = cache.disk.files()
     upstream.ledger.clear()
@@ -334,7 +334,7 @@ def test_docker_image_new(
 
 @scenario(
     "push.skopeo-image-upstream",
-    "skopeo copy of an image that the source has: blobs exist, then the manifest is refused, and "
+    "skopeo copy of an image that upstream has: blobs exist, then the manifest is refused, and "
     "nothing is downloaded for it",
     level=SHOULD,
     refs=("d#3424", "measured on 2.8.2 to 3.1.1 with skopeo 1.9.3"),
@@ -357,7 +357,7 @@ def test_skopeo_image_upstream(
 
 @scenario(
     "push.skopeo-image-new",
-    "skopeo copy of an image that the source lacks is refused at its first layer",
+    "skopeo copy of an image that upstream lacks is refused at its first layer",
     level=SHOULD,
     refs=("d#3424", "measured on 2.8.2 to 3.1.1 with skopeo 1.9.3"),
     needs=OBSERVED,
@@ -365,7 +365,7 @@ def test_skopeo_image_upstream(
 def test_skopeo_image_new(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The source is asked whether it has the layer, and that is all it ever hears."""
+    """Upstream is asked whether it has the layer, and that is all it ever hears."""
     cache = target.proxy(upstream)
     before = cache.disk.files()
     upstream.ledger.clear()
@@ -384,7 +384,7 @@ def test_skopeo_image_new(
 
 @scenario(
     "push.nothing-written-upstream",
-    "No method but GET and HEAD ever reaches the source",
+    "No method but GET and HEAD ever reaches upstream",
     level=SHOULD,
     refs=("d#849", "d#1218", DOCS),
     needs=OBSERVED,
@@ -392,7 +392,7 @@ def test_skopeo_image_new(
 def test_nothing_written_upstream(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The cache's account at the source may well be allowed to write. Nobody who only reaches the
+    """The cache's account at upstream may well be allowed to write. Nobody who only reaches the
     cache may use it for that."""
     image = upstream.add("team/app", an_image(), tags=("v1",))
     blob = image.layers[0].digest

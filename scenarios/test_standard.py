@@ -4,6 +4,7 @@ that clients rely on."""
 from __future__ import annotations
 
 import re
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,7 +14,7 @@ from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.clients.docker_push import docker_push
 from harness.clients.skopeo_push import skopeo_push
 from harness.content import Blob, Content, Manifest, an_artifact, an_image, an_index
-from harness.expectation import Expectations, any_of, matching
+from harness.expectation import Expectations, any_of
 from harness.lab import TargetUnderTest
 from harness.scenario import INFO, MUST, SHOULD, scenario
 from harness.targets.registry import RunningRegistry
@@ -110,10 +111,8 @@ def test_layout(target: TargetUnderTest, expect: Expectations) -> None:
         "_manifests/tags/v1/current/link",
         f"_manifests/tags/v1/index/{_slashed(image)}/link",
     ]
-    data = [
-        f"docker/registry/v2/blobs/sha256/{c.digest[7:9]}/{c.digest[7:]}/data"
-        for c in (image, *image.blobs)
-    ]
+    stored: list[Content] = [image, *image.blobs]
+    data = [f"docker/registry/v2/blobs/sha256/{c.digest[7:9]}/{c.digest[7:]}/data" for c in stored]
     files = {*data, *(f"{repository}/{link}" for link in links)}
     expect.disk("files", set(registry.disk.files()), files)
     current = (registry.root / repository / "_manifests/tags/v1/current/link").read_bytes()
@@ -256,7 +255,7 @@ def test_part_sent_twice(target: TargetUnderTest, expect: Expectations) -> None:
     "standard.upload-cancelled",
     "A cancelled upload is gone, with its bytes",
     level=SHOULD,
-    refs=("distribution docs: HTTP API V2, Canceling an Upload", ERRORS),
+    refs=("distribution docs: HTTP API V2, Canceling an Upload", "d#4524", ERRORS),
     needs=OBSERVED,
 )
 def test_upload_cancelled(target: TargetUnderTest, expect: Expectations) -> None:
@@ -322,7 +321,7 @@ def test_single_post(target: TargetUnderTest, expect: Expectations) -> None:
 @scenario(
     "standard.mount",
     "A blob is mounted from another repository without a byte being sent",
-    level=MUST,
+    level=SHOULD,
     refs=("OCI distribution-spec: Mounting a blob from another repository",),
     needs=OBSERVED,
 )
@@ -400,7 +399,7 @@ def test_manifest_without_its_blobs(target: TargetUnderTest, expect: Expectation
 @scenario(
     "standard.manifest-refused",
     "A manifest that is not what it is said to be is refused and not stored",
-    level=MUST,
+    level=SHOULD,
     refs=(PUT_MANIFEST, ERRORS, MEASURED),
     needs=OBSERVED,
 )
@@ -473,8 +472,8 @@ def test_manifest_put_answer(by: str, target: TargetUnderTest, expect: Expectati
 @scenario(
     "standard.referrers",
     "What refers to an image is listed under its digest",
-    level=MUST,
-    refs=("OCI distribution-spec: Listing Referrers", "d#4261", MEASURED),
+    level=SHOULD,
+    refs=("OCI distribution-spec: Listing Referrers", "d#3859", "d#4828", MEASURED),
     needs=OBSERVED,
 )
 def test_referrers(target: TargetUnderTest, expect: Expectations) -> None:
@@ -832,7 +831,7 @@ def test_catalog_bad_number(target: TargetUnderTest, expect: Expectations) -> No
 @scenario(
     "standard.catalog-membership",
     "A repository is in the catalog as soon as it has a blob or a manifest",
-    level=INFO,
+    level=SHOULD,
     refs=(CATALOG, MEASURED),
     needs=OBSERVED,
 )
@@ -917,7 +916,8 @@ def test_headers_and_prefix(target: TargetUnderTest, expect: Expectations) -> No
     expect.client("header of an error", missing.headers.get("X-Team"), "platform")
     expect.client("status without the prefix", unprefixed.status, 404)
     location = urlsplit(opened.headers.get("Location", "")).path
-    expect.client("Location", location, matching(r"/hub/v2/team/app/blobs/uploads/[0-9a-f-]+"))
+    uploads = "/hub/v2/team/app/blobs/uploads/"
+    expect.client("Location has the prefix", location.startswith(uploads), True)
 
 
 @scenario(
@@ -984,7 +984,8 @@ def _next(page: Answer) -> str | None:
     return link[1] if link else None
 
 
-def _json(answer: Answer) -> dict[str, object]:
+def _json(answer: Answer) -> dict[str, Any]:
+    """The JSON object of an answer; empty where it is something else."""
     try:
         document = answer.json()
     except ValueError:
