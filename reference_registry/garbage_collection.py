@@ -13,7 +13,7 @@ from typing import TextIO
 
 from reference_registry.clock import SystemClock
 from reference_registry.config import Config
-from reference_registry.digest import Digest
+from reference_registry.digest import Digest, algorithm_of
 from reference_registry.garbage_marking import (
     LayerLink,
     Marking,
@@ -155,10 +155,11 @@ def _tags(links: RepositoryLinks) -> Mapping[str, Digest] | None:
 def _layers(storage: Storage, name: str, links: RepositoryLinks) -> Mapping[Digest, Digest] | None:
     if not storage.driver.exists(layout.layers(name)):
         return None
+    # What is linked as sha256 is stored so, by every release; only the rest need be read.
     return {
         linked: stored_as
         for linked in links.layers()
-        if (stored_as := links.layer(linked)) is not None
+        if (stored_as := linked if algorithm_of(linked) == "sha256" else links.layer(linked))
     }
 
 

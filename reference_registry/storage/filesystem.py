@@ -89,18 +89,19 @@ class FilesystemDriver:
     def walk_files(self, path: str) -> Iterator[str]:
         if not self.exists(path):
             raise self._missing(path)
-        return self._walk(path)
+        return iter([path]) if self.is_file(path) else self._walk(path.rstrip("/"))
 
     def _walk(self, path: str) -> Iterator[str]:
-        if self.is_file(path):
-            yield path
-            return
         try:
-            children = self.children(path)
-        except PathNotFound:  # deleted while we walked
+            with os.scandir(self._full(path)) as entries:
+                found = sorted((entry.name, entry.is_dir()) for entry in entries)
+        except (FileNotFoundError, NotADirectoryError):  # deleted while we walked
             return
-        for child in children:
-            yield from self._walk(child)
+        for name, is_directory in found:
+            if is_directory:
+                yield from self._walk(f"{path}/{name}")
+            else:
+                yield f"{path}/{name}"
 
     def move(self, source: str, target: str) -> None:
         if not self.exists(source):

@@ -1,14 +1,13 @@
 """A repository whose content is stored here: the standard registry's, and a proxy's cache.
 
-The asynchronous methods are those of :class:`reference_registry.repository.Repository` and answer
-clients. The plain ones under "what a cache needs" say and change what is stored, without asking
-whether a client may.
+It answers clients, as :class:`reference_registry.repository.Repository` has it; what is stored, and
+how, is said by :class:`reference_registry.storage.local_content.LocalContent` below it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from reference_registry.api.details import (
     detail,
@@ -28,171 +27,19 @@ from reference_registry.api.errors import (
 from reference_registry.api.http import Request, Response, StreamBody
 from reference_registry.api.pagination import tag_page
 from reference_registry.digest import Digest
-from reference_registry.manifest import media_type_of, parse_manifest, referrer_descriptor
+from reference_registry.manifest import parse_manifest, referrer_descriptor
 from reference_registry.repository import Descriptor, Manifest, TagPage, UploadSession
-from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound
-from reference_registry.storage.enumeration import repository_names
-from reference_registry.storage.links import RepositoryLinks
+from reference_registry.storage.local_content import LocalContent
 from reference_registry.storage.references import check_references
 from reference_registry.storage.serving import StoredContent, blob_headers, serve_content
-from reference_registry.storage.store import Storage
 from reference_registry.storage.writer import BlobWriter, DigestMismatch
 
 __all__ = ["LocalRepository"]
 
-_BLOB_TYPE = "application/octet-stream"
-"""The media type of a blob is known to the manifests that refer to it only."""
 
-
-class LocalRepository:
-    """The repository *name* in *storage*; making one neither reads nor writes anything."""
-
-    def __init__(self, name: str, storage: Storage) -> None:
-        self.name = name
-        self.links = RepositoryLinks(storage.driver, name)
-        self._storage = storage
-        self._profile = storage.profile
-
-    # -- what a cache needs: manifests ------------------------------------------------------------
-    def exists(self) -> bool:
-        """Whether anything is, or once was, stored here."""
-        return self.links.exists()
-
-    def has_manifest(self, digest: Digest) -> bool:
-        """Whether *digest* is linked as a manifest and its bytes are there."""
-        stored_as = self.links.revision(digest)
-        return stored_as is not None and self._storage.blobs.has(stored_as)
-
-    def manifest_or_none(self, digest: Digest) -> Manifest | None:
-        """The manifest, or None where the link or the bytes are missing."""
-        stored_as = self.links.revision(digest)
-        if stored_as is None:
-            return None
-        try:
-            content = self._storage.blobs.read(stored_as)
-        except PathNotFound:
-            return None
-        return Manifest(stored_as, media_type_of(content), content)
-
-    def put_cached_manifest(self, digest: Digest, content: bytes) -> None:
-        """Store and link *content*, which must have *digest*. Its media type is not kept: whoever
-        reads it tells it from the content, as distribution does."""
-        self._storage.blobs.put(digest, content)
-        self.links.link_revision(digest)
-
-    def unlink_manifest(self, digest: Digest) -> bool:
-        """Remove the link; bytes and tags stay. False where there was no link."""
-        return self.links.unlink_revision(digest)
-
-    def tag_digest(self, tag: str) -> Digest | None:
-        """What *tag* points at, whether or not that manifest is stored."""
-        return self.links.tag(tag)
-
-    def link_tag(self, tag: str, digest: Digest) -> None:
-        """Point *tag* at *digest*."""
-        self.links.link_tag(tag, digest)
-
-    def unlink_tag(self, tag: str) -> bool:
-        """Remove *tag*; False where there was none."""
-        return self.links.unlink_tag(tag)
-
-    def tags_pointing_at(self, digest: Digest) -> list[str]:
-        """The tags whose current manifest is *digest*, sorted."""
-        return self.links.tags_pointing_at(digest)
-
-    def referrers_of(self, digest: Digest) -> Iterator[Manifest]:
-        """The stored manifests whose ``subject`` is *digest*."""
-        for revision in self.links.revisions():
-            if self._storage.subjects.subject_of(revision) == digest:
-                manifest = self.manifest_or_none(revision)
-                if manifest is not None:
-                    yield manifest
-
-    # -- what a cache needs: blobs ----------------------------------------------------------------
-    def stat_blob(self, digest: Digest) -> Descriptor | None:
-        """The blob *digest* if it is linked here and its bytes are there.
-
-        With a descriptor cache, releases take its word for both (profile
-        ``trusts_descriptor_cache``); otherwise it spares reading the link only.
-        """
-        descriptors = self._storage.descriptors
-        remembered = descriptors.find(self.name, digest) if descriptors is not None else None
-        if remembered is not None and self._profile.trusts_descriptor_cache:
-            return remembered
-        stored_as = remembered.digest if remembered is not None else self.links.layer(digest)
-        if stored_as is None:
-            return None
-        try:
-            size = self._storage.blobs.size(stored_as)
-        except PathNotFound:
-            if descriptors is not None:
-                descriptors.forget(self.name, digest)
-            return None
-        descriptor = Descriptor(stored_as, size, _BLOB_TYPE)
-        if descriptors is not None and remembered is None:
-            descriptors.remember(self.name, digest, descriptor)
-        return descriptor
-
-    def has_blob(self, digest: Digest) -> bool:
-        """Whether :meth:`stat_blob` finds it."""
-        return self.stat_blob(digest) is not None
-
-    def link_blob(self, digest: Digest) -> Descriptor:
-        """Link bytes that are in the blob store already. ``PathNotFound`` where they are not."""
-        return self._link_blob(digest, digest)
-
-    def unlink_blob(self, digest: Digest) -> bool:
-        """Remove the link; the bytes stay. False where there was no link."""
-        if self._storage.descriptors is not None:
-            self._storage.descriptors.forget(self.name, digest)
-        return self.links.unlink_layer(digest)
-
-    def put_cached_blob(self, digest: Digest, content: bytes) -> Descriptor:
-        """Store and link a small blob, whose *digest* the caller has verified."""
-        self._storage.blobs.put(digest, content)
-        return self._link_blob(digest, digest)
-
-    def blob_writer(self) -> BlobWriter:
-        """A writer of a new blob, under ``_uploads/<uuid>`` until :meth:`commit_blob`. Closing it
-        leaves the upload on disk; :meth:`BlobWriter.discard` removes it."""
-        return self._storage.uploads.resume(self.name, self._storage.uploads.start(self.name))
-
-    def commit_blob(self, writer: BlobWriter, digest: Digest) -> Descriptor:
-        """Verify what *writer* wrote, move it into the blob store and link it here.
-
-        :class:`DigestMismatch` leaves the upload as it is: to discard, or to keep.
-        """
-        writer.verify(digest)
-        stored_as = digest if self._profile.sha512 else writer.digest("sha256")
-        writer.commit(self._storage.blobs, stored_as)
-        if digest != stored_as:
-            self._link_blob(digest, stored_as)
-        return self._link_blob(stored_as, stored_as)
-
-    def links_elsewhere(self, digest: Digest) -> list[str]:
-        """The other repositories that link *digest*, as a layer or as a manifest. Walks the
-        storage: for rare occasions, in a worker thread where the storage is large."""
-        return [
-            name
-            for name in repository_names(self._storage.driver)
-            if name != self.name
-            and (
-                self._storage.driver.is_file(layout.layer_link(name, digest))
-                or self._storage.driver.is_file(layout.revision_link(name, digest))
-            )
-        ]
-
-    def delete_bytes(self, digest: Digest) -> bool:
-        """Free the bytes for all repositories; False where there were none."""
-        return self._storage.blobs.delete(digest)
-
-    def _link_blob(self, digest: Digest, stored_as: Digest) -> Descriptor:
-        descriptor = Descriptor(stored_as, self._storage.blobs.size(stored_as), _BLOB_TYPE)
-        self.links.link_layer(digest, stored_as)
-        if self._storage.descriptors is not None:
-            self._storage.descriptors.remember(self.name, digest, descriptor)
-        return descriptor
+class LocalRepository(LocalContent):
+    """The repository *name* in *storage*."""
 
     # -- pull -------------------------------------------------------------------------------------
     async def resolve(self, tag: str) -> Digest:

@@ -339,3 +339,34 @@ def test_lifespan(run: Any, tmp_path: Path) -> None:
         ("lifespan.startup.complete", ["started"]),
         ("lifespan.shutdown.complete", ["started", "stopped"]),
     ]
+
+
+def test_client_leaves_in_mid_upload(registry: InProcess) -> None:
+    """What arrived is kept, and the client may come back for the rest."""
+    location = httpx.URL(registry.start_upload("a"))
+    incoming = [
+        {"type": "http.request", "body": b"hel", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return incoming.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "PATCH",
+        "path": location.path,
+        "query_string": location.query,
+        "headers": [(b"host", b"registry.test")],
+    }
+    registry.run(registry.app(scope, receive, send))
+
+    assert sent == []
+    status = registry.get(str(location))
+    assert status.headers["range"] == "0-2"
+    answer = registry.put(f"{status.headers['location']}&digest={digest_of(b'hello')}", b"lo")
+    assert answer.status_code == 201
