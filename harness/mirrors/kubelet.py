@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 from harness.mirrors.containerd.credentials import AuthConfig
 from harness.mirrors.containerd.pullers import Cri
-from harness.mirrors.containerd.reference import normalised_reference
 from harness.mirrors.go_url import GoURL, InvalidURL, parse_url, split_host_port
+from harness.mirrors.reference import normalised_reference
 
 __all__ = [
     "InvalidSecret",

@@ -9,6 +9,7 @@ from dataclasses import fields
 import pytest
 
 from harness.mirrors.behaviours import HostBehaviour, behaviour_from
+from harness.mirrors.challenges import parse_challenges
 from harness.mirrors.containerd import (
     RELEASES,
     AuthConfig,
@@ -18,7 +19,6 @@ from harness.mirrors.containerd import (
     UnknownRelease,
     release_named,
 )
-from harness.mirrors.containerd.challenges import parse_challenges
 from harness.mirrors.containerd.credentials import CredentialError
 from harness.mirrors.containerd.hosts_toml import InvalidHostsFile, parse_hosts_toml
 from harness.mirrors.pem import certificates, key_pair_problem

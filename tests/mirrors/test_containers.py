@@ -6,7 +6,6 @@ import pytest
 
 from harness.content import an_index
 from harness.mirrors.behaviours import Action, Challenge, HostBehaviour, Rule, TokenService
-from harness.mirrors.containerd.reference import InvalidReference
 from harness.mirrors.containers import (
     ImageCopy,
     InvalidAuthFile,
@@ -17,6 +16,7 @@ from harness.mirrors.containers import (
     read_registries_conf,
     simulate,
 )
+from harness.mirrors.reference import InvalidReference
 
 IMAGE = "reg.example/team/app:v1"
 DIGEST = "sha256:" + "a" * 64

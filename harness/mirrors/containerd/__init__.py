@@ -20,14 +20,13 @@ Everything here is pure: no I/O, no clock. Behaviours are measured on released d
 from harness.mirrors.attempts import Attempt, Credential
 from harness.mirrors.behaviours import UNRESOLVABLE, Action, Challenge, HostBehaviour, Rule
 from harness.mirrors.containerd.certs_d import Finding
-from harness.mirrors.containerd.credentials import AuthConfig, Login
+from harness.mirrors.containerd.credentials import AuthConfig
 from harness.mirrors.containerd.execution import run, simulate
 from harness.mirrors.containerd.hosts_toml import Capability
 from harness.mirrors.containerd.outcome import Pull, PullError
 from harness.mirrors.containerd.plan import Plan, PlannedHost, Refusal, Source
 from harness.mirrors.containerd.planning import resolve_plan
 from harness.mirrors.containerd.pullers import Cri, Ctr, Puller, UnknownArgument
-from harness.mirrors.containerd.reference import Reference
 from harness.mirrors.containerd.releases import (
     DEFAULT_RELEASE,
     RELEASES,
@@ -35,6 +34,8 @@ from harness.mirrors.containerd.releases import (
     UnknownRelease,
     release_named,
 )
+from harness.mirrors.login import Login
+from harness.mirrors.reference import Reference
 
 __all__ = [
     "DEFAULT_RELEASE",

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl
 
-from harness.mirrors.containerd.challenges import Challenge, parse_challenges
+from harness.mirrors.challenges import Challenge, parse_challenges
 from harness.mirrors.containerd.conversation import Conversation, Exchange
-from harness.mirrors.containerd.credentials import CredentialError, Login
+from harness.mirrors.containerd.credentials import CredentialError
 from harness.mirrors.containerd.plan import Client
 from harness.mirrors.containerd.releases import Release
 from harness.mirrors.containerd.wording import RequestFailed, unexpected_status
 from harness.mirrors.go_url import InvalidURL, parse_url
+from harness.mirrors.login import Login
 from harness.mirrors.network import Request, basic_authorization
 
 __all__ = ["Authorizer"]

@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from harness.mirrors.go_url import InvalidURL, parse_url
+from harness.mirrors.login import ANONYMOUS, Login
 
 __all__ = [
-    "ANONYMOUS",
     "AuthConfig",
     "CredentialError",
     "CredentialSource",
-    "Login",
     "NodeCredentials",
     "RequestCredentials",
     "SameForAll",
@@ -28,19 +27,6 @@ __all__ = [
 
 class CredentialError(Exception):
     """The credentials themselves cannot be read; the request to that host fails."""
-
-
-@dataclass(frozen=True)
-class Login:
-    """A user and a secret. An identity token is a secret without a user."""
-
-    user: str = ""
-    secret: str = field(default="", repr=False)
-    origin: str = "nobody"
-    """Where it comes from, in words for the reader."""
-
-
-ANONYMOUS = Login()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from harness.content import Platform
 from harness.mirrors.containerd.conversation import Conversation, Exchange
-from harness.mirrors.containerd.descriptors import Descriptor, index_entries, manifest_parts
 from harness.mirrors.containerd.plan import Plan, PlannedHost
 from harness.mirrors.containerd.pullers import Ctr
 from harness.mirrors.containerd.requester import Requester
@@ -18,12 +17,12 @@ from harness.mirrors.containerd.wording import (
     RequestFailed,
     at_the_same_time,
     next_host,
-    registry_errors,
     request_url,
-    status_line,
     unexpected_status,
 )
+from harness.mirrors.descriptors import Descriptor, index_entries, manifest_parts
 from harness.mirrors.network import Response
+from harness.mirrors.registry_errors import registry_errors, status_line
 from reference_registry.digest import digest_of
 
 __all__ = ["Fetching"]

@@ -13,9 +13,9 @@ from harness.mirrors.containerd.certs_d import Finding
 from harness.mirrors.containerd.credentials import CredentialSource
 from harness.mirrors.containerd.hosts_toml import ALL_CAPABILITIES, Capability
 from harness.mirrors.containerd.pullers import Puller
-from harness.mirrors.containerd.reference import Reference
 from harness.mirrors.containerd.releases import Release
 from harness.mirrors.network import Trust
+from harness.mirrors.reference import Reference
 
 __all__ = ["Client", "Plan", "PlannedHost", "Refusal", "Source"]
 

@@ -30,18 +30,18 @@ from harness.mirrors.containerd.endpoints import planned_endpoints
 from harness.mirrors.containerd.hosts_toml import ALL_CAPABILITIES, HostEntry
 from harness.mirrors.containerd.plan import DIAL_TIMEOUT, Client, Plan, PlannedHost, Refusal, Source
 from harness.mirrors.containerd.pullers import Cri, Ctr, Puller
-from harness.mirrors.containerd.reference import (
-    InvalidReference,
-    Reference,
-    ctr_reference,
-    normalised_reference,
-)
 from harness.mirrors.containerd.refusals import Refused
 from harness.mirrors.containerd.releases import DEFAULT_RELEASE, Release, release_named
 from harness.mirrors.containerd.trust import TrustReader
 from harness.mirrors.files import FileTree
 from harness.mirrors.go_url import is_loopback, port_of
 from harness.mirrors.network import Trust
+from harness.mirrors.reference import (
+    InvalidReference,
+    Reference,
+    ctr_reference,
+    normalised_reference,
+)
 
 __all__ = ["CONFIG_FILE", "DEFAULT_CONFIG_PATH", "resolve_plan"]
 

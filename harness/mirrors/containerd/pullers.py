@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from harness.mirrors.containerd.credentials import ANONYMOUS, AuthConfig, Login
+from harness.mirrors.containerd.credentials import AuthConfig
+from harness.mirrors.login import ANONYMOUS, Login
 
 __all__ = ["Cri", "Ctr", "Puller", "UnknownArgument"]
 

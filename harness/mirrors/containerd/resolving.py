@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from harness.content import DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_MANIFEST
 from harness.mirrors.containerd.conversation import Conversation, Exchange
-from harness.mirrors.containerd.descriptors import Descriptor, kind_of
 from harness.mirrors.containerd.plan import Plan, PlannedHost
-from harness.mirrors.containerd.reference import digest_problem
 from harness.mirrors.containerd.requester import Requester
-from harness.mirrors.containerd.wording import (
-    RequestFailed,
-    next_host,
-    status_line,
-    unexpected_status,
-)
+from harness.mirrors.containerd.wording import RequestFailed, next_host, unexpected_status
+from harness.mirrors.descriptors import Descriptor, kind_of
 from harness.mirrors.network import Response
+from harness.mirrors.reference import digest_problem
+from harness.mirrors.registry_errors import status_line
 from reference_registry.digest import digest_of
 
 __all__ = ["Resolving"]

@@ -6,23 +6,20 @@ the number that a name resolved to.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 from urllib.parse import urlencode
 
 from harness.mirrors.containerd.plan import PlannedHost
 from harness.mirrors.containerd.releases import Release
 from harness.mirrors.network import Failure, Request, Response, with_port
+from harness.mirrors.registry_errors import registry_errors, status_line
 
 __all__ = [
     "RequestFailed",
     "at_the_same_time",
     "next_host",
-    "registry_errors",
     "request_url",
-    "status_line",
     "transport_failure",
     "unexpected_status",
 ]
@@ -67,33 +64,6 @@ def request_url(request: Request) -> str:
     """The URL of *request* with its query as it is sent."""
     query = f"?{urlencode(request.query)}" if request.query else ""
     return f"{request.scheme}://{request.host}{request.path}{query}"
-
-
-def status_line(status: int) -> str:
-    """``404 Not Found``."""
-    try:
-        return f"{status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return str(status)
-
-
-def registry_errors(body: bytes) -> str | None:
-    """The errors of an OCI error document, as containerd prints them; None if there are none."""
-    try:
-        errors = json.loads(body)["errors"]
-        texts = [f"{_code(str(error['code']))}: {error['message']}" for error in errors]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return texts[0] if len(texts) == 1 else "errors:\n" + "\n".join(texts) if texts else None
-
-
-_KNOWN_CODES = frozenset(
-    {"UNSUPPORTED", "UNAUTHORIZED", "DENIED", "UNAVAILABLE", "TOOMANYREQUESTS"}
-)
-
-
-def _code(code: str) -> str:
-    return code.lower() if code in _KNOWN_CODES else "unknown"
 
 
 def unexpected_status(request: Request, response: Response, release: Release) -> str:

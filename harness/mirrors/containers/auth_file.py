@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.mirrors.containerd.credentials import ANONYMOUS, Login
 from harness.mirrors.containers.sources import PullSource
 from harness.mirrors.kubelet import InvalidSecret, read_docker_config
+from harness.mirrors.login import ANONYMOUS, Login
 
 __all__ = ["AuthFile", "InvalidAuthFile", "read_auth_file"]
 

@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from harness.mirrors.attempts import Attempt, Step, credential_of
-from harness.mirrors.containerd.challenges import Challenge, parse_challenges
-from harness.mirrors.containerd.credentials import Login
-from harness.mirrors.containerd.wording import registry_errors, status_line
+from harness.mirrors.challenges import Challenge, parse_challenges
 from harness.mirrors.containers.sources import PullSource
 from harness.mirrors.go_url import InvalidURL, join_path, parse_url
+from harness.mirrors.login import Login
 from harness.mirrors.network import (
     ConnectionFailed,
     Failure,
@@ -25,6 +24,7 @@ from harness.mirrors.network import (
     Trust,
     basic_authorization,
 )
+from harness.mirrors.registry_errors import registry_errors, status_line
 
 __all__ = ["Client", "Failed"]
 

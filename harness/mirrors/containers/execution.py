@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from harness.content import Manifest, Platform, an_image
 from harness.mirrors.attempts import Attempt
 from harness.mirrors.behaviours import HEALTHY, HostBehaviour
-from harness.mirrors.containerd.descriptors import index_entries, kind_of, manifest_parts
-from harness.mirrors.containerd.reference import InvalidReference
 from harness.mirrors.containers.auth_file import AuthFile
 from harness.mirrors.containers.client import Client, Failed
 from harness.mirrors.containers.registries_conf import RegistriesConf
 from harness.mirrors.containers.sources import PullSource, pull_sources
+from harness.mirrors.descriptors import index_entries, kind_of, manifest_parts
 from harness.mirrors.network import Network, Response
+from harness.mirrors.reference import InvalidReference
 from harness.mirrors.simulated_network import RegistryContent, SimulatedNetwork
 from reference_registry.digest import digest_of
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.mirrors.containerd.reference import (
+from harness.mirrors.containers.registries_conf import Mirror, RegistriesConf, Registry
+from harness.mirrors.reference import (
     InvalidReference,
     Reference,
     normalised_reference,
 )
-from harness.mirrors.containers.registries_conf import Mirror, RegistriesConf, Registry
 
 __all__ = ["PullSource", "long_names", "pull_sources"]
 
