@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from reference_registry import __version__
-from reference_registry.config_problem import CannotStart, ConfigError, Place, Problem
+from reference_registry.config.problem import CannotStart, ConfigError, Place, Problem
 from reference_registry.profiles import DEFAULT_PROFILE, PROFILES, Profile, profile_named
 
 __all__ = ["main"]
@@ -137,7 +137,7 @@ def _serve(options: argparse.Namespace, profile: Profile) -> int:
     import logging
 
     from reference_registry.api.hooks import Observer
-    from reference_registry.config_file import read
+    from reference_registry.config.file import read
     from reference_registry.observability.access_log import AccessLog
     from reference_registry.observability.logs import configure_logging
     from reference_registry.observability.redaction import Redactor, secrets_of
@@ -172,7 +172,7 @@ def _serve(options: argparse.Namespace, profile: Profile) -> int:
 
 
 def _garbage_collect(options: argparse.Namespace, profile: Profile) -> int:
-    from reference_registry.config_file import load
+    from reference_registry.config.file import load
     from reference_registry.garbage_collection import collect
     from reference_registry.observability.logs import configure_logging
     from reference_registry.observability.redaction import Redactor, secrets_of

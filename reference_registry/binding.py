@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from reference_registry.addresses import ListenAddress
-from reference_registry.config_problem import CannotStart
+from reference_registry.config.problem import CannotStart
 
 __all__ = ["BACKLOG", "listen_on", "listen_on_path"]
 

@@ -65,7 +65,7 @@ class Listener:
     async def start(self) -> None:
         """Returns once connections are accepted.
 
-        Raises :class:`reference_registry.config_problem.CannotStart`.
+        Raises :class:`reference_registry.config.problem.CannotStart`.
         """
         with ExitStack() as until_up:
             arguments = {}

@@ -69,7 +69,7 @@ class Server:
     async def start(self) -> None:
         """Returns when requests are answered.
 
-        Raises :class:`reference_registry.config_problem.CannotStart`; nothing is left running then.
+        Raises :class:`reference_registry.config.problem.CannotStart`; nothing is left running then.
         """
         try:
             if self.profile.debug_listens_first:

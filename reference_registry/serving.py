@@ -8,7 +8,7 @@ import signal
 from datetime import timedelta
 
 from reference_registry.config import Config
-from reference_registry.durations import format_duration
+from reference_registry.config.durations import format_duration
 from reference_registry.profiles import Profile
 from reference_registry.server import Server
 
@@ -29,7 +29,7 @@ async def run_until_signalled(server: Server) -> int:
     """Start *server* and stop it on SIGTERM or SIGINT; the exit code.
 
     Without a drain time the signals keep their default action, which ends the process at once, as
-    every release does. Raises :class:`reference_registry.config_problem.CannotStart`.
+    every release does. Raises :class:`reference_registry.config.problem.CannotStart`.
     """
     drain = drain_time(server.config, server.profile)
     signalled = _signalled(server.profile, drains=drain is not None)

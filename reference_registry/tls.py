@@ -11,7 +11,7 @@ from typing import Any
 from granian.constants import SSLProtocols
 
 from reference_registry.config import TlsConfig
-from reference_registry.config_problem import CannotStart
+from reference_registry.config.problem import CannotStart
 
 __all__ = ["granian_tls"]
 

@@ -52,7 +52,7 @@ class Background(Protocol):
     """A part that must be started before the first request, and stopped after the last."""
 
     async def start(self) -> None:
-        """Raises :class:`reference_registry.config_problem.CannotStart`."""
+        """Raises :class:`reference_registry.config.problem.CannotStart`."""
         ...
 
     async def stop(self) -> None:

@@ -16,7 +16,7 @@ from reference_registry.api.hooks import Access, AuthenticationBroken, unauthori
 from reference_registry.api.http import Request
 from reference_registry.auth.htpasswd_file import HtpasswdFile, HtpasswdSyntax, provision
 from reference_registry.config import HtpasswdConfig
-from reference_registry.config_problem import CannotStart
+from reference_registry.config.problem import CannotStart
 from reference_registry.profiles import Profile
 
 __all__ = ["HtpasswdAuthenticator", "basic_credentials"]

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from reference_registry.api.hooks import Exchange
 from reference_registry.api.http import Request
-from reference_registry.durations import format_duration
+from reference_registry.config.durations import format_duration
 
 __all__ = ["RequestLog", "current_request_id"]
 

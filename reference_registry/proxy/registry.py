@@ -73,7 +73,7 @@ class ProxyRegistry:
 
     async def start(self) -> None:
         """Read the schedule and, as the profile has it, see whether upstream answers. Raises
-        :class:`reference_registry.config_problem.CannotStart`."""
+        :class:`reference_registry.config.problem.CannotStart`."""
         await self.local.start()
         if self.expiry is not None:
             await self.expiry.start()

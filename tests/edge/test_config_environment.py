@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from reference_registry.config import Config
-from reference_registry.config_file import load, read
-from reference_registry.config_problem import ConfigError
+from reference_registry.config.file import load, read
+from reference_registry.config.problem import ConfigError
 from reference_registry.profiles import IDEAL, PROFILES
 from tests.edge.config_cases import GOOD
 

@@ -14,8 +14,8 @@ from reference_registry.config import (
     RedisConfig,
     StorageConfig,
 )
-from reference_registry.config_file import LARGEST_FILE, load, read
-from reference_registry.config_problem import ConfigError
+from reference_registry.config.file import LARGEST_FILE, load, read
+from reference_registry.config.problem import ConfigError
 from reference_registry.profiles import IDEAL, PROFILES, Profile
 from tests.edge.config_cases import CASES, GOOD, ConfigCase
 

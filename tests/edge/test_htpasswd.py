@@ -27,7 +27,7 @@ from reference_registry.auth.htpasswd_file import (
     provision,
 )
 from reference_registry.config import HtpasswdConfig
-from reference_registry.config_problem import CannotStart
+from reference_registry.config.problem import CannotStart
 from reference_registry.profiles import IDEAL, PROFILES, Profile
 
 _PULL = Access("repository", "team/app", "pull")

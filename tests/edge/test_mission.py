@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reference_registry.config_file import load, read
+from reference_registry.config.file import load, read
 from reference_registry.profiles import IDEAL, PROFILES
 
 MISSION = Path(__file__).parents[2] / "fixtures" / "mission"

@@ -221,7 +221,7 @@ def test_what_a_standard_registry_need_not_import() -> None:
     slow = ("bcrypt", "difflib", "httpx", "prometheus_client", "rich")
     code = f"""
 import sys
-import reference_registry.config_file, reference_registry.serving
+import reference_registry.config.file, reference_registry.serving
 print([name for name in {slow} if name in sys.modules])
 """
     finished = subprocess.run(

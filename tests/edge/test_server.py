@@ -26,7 +26,7 @@ from reference_registry.config import (
     HttpConfig,
     StorageConfig,
 )
-from reference_registry.config_problem import CannotStart
+from reference_registry.config.problem import CannotStart
 from reference_registry.listener import Listener
 from reference_registry.profiles import PROFILES
 from reference_registry.server import Server

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from reference_registry.config import Config, HttpConfig, StorageConfig, TlsConfig
-from reference_registry.config_problem import CannotStart
+from reference_registry.config.problem import CannotStart
 from reference_registry.server import Server
 from tests.edge.certificates import make_authority, make_certificate
 

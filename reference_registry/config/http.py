@@ -1,0 +1,170 @@
+"""``http`` of config.yml: addresses, names to the outside, TLS, the debug listener."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+from reference_registry.addresses import parse_address
+from reference_registry.config.model import NETWORKS, DebugConfig, HttpConfig, Network, TlsConfig
+from reference_registry.config.section import Section
+
+__all__ = ["read_http", "split_url"]
+
+_NOT_IN_HOST = frozenset(' "<>\\^`{|}')
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+
+
+def read_http(root: Section) -> HttpConfig:
+    """``http``."""
+    http = root.section("http")
+    net = http.choice("net", NETWORKS, "tcp")
+    return HttpConfig(
+        addr=_api_address(http, net),
+        net=net,
+        host=_external_host(http),
+        prefix=_prefix(http),
+        relativeurls=http.flag("relativeurls"),
+        secret=http.text("secret", secret=True) or None,
+        draintimeout=_drain_timeout(http),
+        headers=_headers(http.section("headers")),
+        tls=_tls(http),
+        http2=not http.section("http2").flag("disabled"),
+        h2c=http.section("h2c").flag("enabled"),
+        debug=_debug(http),
+    )
+
+
+def _api_address(http: Section, net: Network) -> str:
+    if "addr" not in http and http.reading.strict:
+        if net == "unix":
+            http.refuse("addr", "missing", "set addr to the path of the socket")
+        else:
+            http.warn("addr", "missing, any free port of every interface is used", "set addr")
+    return _address(http) if net == "tcp" else http.text("addr")
+
+
+def _address(section: Section, default: str = ":0") -> str:
+    address = section.text("addr")
+    try:
+        parse_address(address)
+    except ValueError as error:
+        fix = f'write ":{address}"' if address.isdecimal() else "write HOST:PORT or :PORT"
+        section.refuse("addr", f"{address!r} is no address, {error}", fix)
+        return default
+    return address or default
+
+
+def _external_host(http: Section) -> str | None:
+    host = http.text("host")
+    if not host:
+        return None
+    url = split_url(host)
+    if url is None:
+        http.refuse("host", "not a URL", "write https://NAME", released=2)
+        return None
+    if url.scheme not in {"http", "https"} or not url.hostname:
+        # A release ignores it, and answers with the Host that the client sent.
+        http.refuse("host", "a URL is wanted here", f"write https://{host}", released=None)
+        return None
+    return host
+
+
+def _prefix(http: Section) -> str:
+    prefix = http.text("prefix") or "/"
+    if not prefix.startswith("/"):
+        http.refuse("prefix", "no slash in front", f"write /{prefix}", released=None)
+    return prefix
+
+
+def _drain_timeout(http: Section) -> timedelta | None:
+    timeout = http.duration("draintimeout")
+    # In Go, zero is the same as absent.
+    return None if not timeout and not http.reading.strict else timeout
+
+
+def _headers(section: Section) -> Mapping[str, tuple[str, ...]]:
+    headers: dict[str, tuple[str, ...]] = {}
+    for name in section.names():
+        values = section.texts(name)
+        if not _HEADER_NAME.fullmatch(name) or any(set(value) & set("\r\n\0") for value in values):
+            section.refuse(name, "not a header", "write NAME: [VALUE]", released=None)
+            continue
+        headers[name] = values
+    return headers
+
+
+def _tls(http: Section) -> TlsConfig | None:
+    tls = http.section("tls")
+    certificate, key = tls.text("certificate"), tls.text("key")
+    clientcas = tls.texts("clientcas")
+    minimum = _minimum_tls(tls) if certificate else "tls1.2"
+    tls.unused("ciphersuites", why="the cipher suites of rustls are used")
+    tls.known("minimumtls", "clientauth")
+    letsencrypt = tls.section("letsencrypt")
+    letsencrypt.known("email", "hosts", "directoryurl")
+    if letsencrypt.text("cachefile"):
+        tls.refuse("letsencrypt", "not available here", "set certificate and key")
+    if not certificate:
+        if key:
+            # A release serves plain HTTP then and says nothing.
+            tls.refuse("key", "no certificate to go with it", "set certificate", released=None)
+        return None
+    if not key:
+        tls.refuse("certificate", "no key to go with it", "set key")
+        return None
+    if clientcas:
+        _client_auth(tls)
+    return TlsConfig(
+        certificate=Path(certificate),
+        key=Path(key),
+        clientcas=tuple(map(Path, clientcas)),
+        minimumtls=minimum,
+    )
+
+
+def _minimum_tls(tls: Section) -> str:
+    old: tuple[str, ...] = ("tls1.0", "tls1.1") if tls.reading.profile.old_tls else ()
+    known: tuple[str, ...] = (*old, "tls1.2", "tls1.3")
+    minimum = tls.choice("minimumtls", known, "tls1.2")
+    if minimum in old:
+        tls.warn("minimumtls", f"{minimum} is not offered", "clients need TLS 1.2")
+        return "tls1.2"
+    return minimum
+
+
+def _client_auth(tls: Section) -> None:
+    if not tls.reading.profile.has_clientauth:
+        return
+    required = "require-and-verify-client-cert"
+    modes = ("request-client-cert", "require-any-client-cert", "verify-client-cert-if-given")
+    chosen = tls.choice("clientauth", (*modes, required), required)
+    if chosen != required:
+        tls.refuse("clientauth", f"{chosen} is not available here", f"write {required}")
+
+
+def _debug(http: Section) -> DebugConfig | None:
+    debug = http.section("debug")
+    prometheus = debug.section("prometheus")
+    enabled = prometheus.flag("enabled")
+    path = prometheus.text("path") or "/metrics"
+    if not path.startswith("/"):
+        prometheus.refuse("path", "no slash in front", f"write /{path}", released=None)
+    if not debug.text("addr"):
+        if enabled:
+            debug.refuse("prometheus", "no address to be asked at", "set addr", released=None)
+        return None
+    return DebugConfig(addr=_address(debug), prometheus_enabled=enabled, prometheus_path=path)
+
+
+def split_url(text: str) -> SplitResult | None:
+    """The parts of *text*; None where it is no URL at all."""
+    try:
+        url = urlsplit(text)
+        _ = url.port  # raises where it is no number
+    except ValueError:
+        return None
+    return None if _NOT_IN_HOST & set(url.netloc) else url

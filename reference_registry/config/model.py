@@ -1,0 +1,203 @@
+"""distribution's ``config.yml`` as a typed model.
+
+Field names follow the keys of the file
+(https://distribution.github.io/distribution/about/configuration/); durations are ``timedelta``.
+Reading the file, environment overrides and error messages are ``config.file``'s work, so that code
+and tests can also build a :class:`Config` directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal, get_args
+
+__all__ = [
+    "DEFAULT_TTL",
+    "AuthConfig",
+    "CacheConfig",
+    "Config",
+    "DebugConfig",
+    "HealthConfig",
+    "HtpasswdConfig",
+    "HttpConfig",
+    "LogConfig",
+    "PeriodicCheck",
+    "ProxyConfig",
+    "RedisConfig",
+    "StorageConfig",
+    "TlsConfig",
+    "UploadPurgingConfig",
+]
+
+DEFAULT_TTL = timedelta(hours=168)
+"""What distribution uses where ``proxy.ttl`` is absent, and 2.8 always."""
+
+LogLevel = Literal["error", "warn", "info", "debug"]
+LogFormatter = Literal["text", "json", "logstash"]
+Network = Literal["tcp", "unix"]
+CheckKind = Literal["storagedriver", "file", "http", "tcp"]
+LOG_LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
+LOG_FORMATTERS: tuple[LogFormatter, ...] = get_args(LogFormatter)
+NETWORKS: tuple[Network, ...] = get_args(Network)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogConfig:
+    """``log``. ``fields`` are added to every line; ``logstash`` is JSON with its names."""
+
+    level: LogLevel = "info"
+    formatter: LogFormatter = "text"
+    fields: Mapping[str, str] = field(default_factory=dict)
+    accesslog_disabled: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheConfig:
+    """``storage.cache``: where blob descriptors are remembered."""
+
+    blobdescriptor: str | None = None
+    """``inmemory``, ``redis``, or None for no cache."""
+    blobdescriptorsize: int = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadPurgingConfig:
+    """``storage.maintenance.uploadpurging``."""
+
+    enabled: bool = True
+    age: timedelta = timedelta(hours=168)
+    interval: timedelta = timedelta(hours=24)
+    dryrun: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorageConfig:
+    """``storage``. Exactly one driver: ``filesystem`` (with a root directory) or ``inmemory``."""
+
+    driver: Literal["filesystem", "inmemory"] = "filesystem"
+    rootdirectory: Path = Path("/var/lib/registry")
+    delete_enabled: bool = False
+    cache: CacheConfig = CacheConfig()
+    uploadpurging: UploadPurgingConfig = UploadPurgingConfig()
+    readonly: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisConfig:
+    """``redis``, as 2.8 spells it (``addr``); 3.x's ``addrs`` fills the same field."""
+
+    addr: str
+    username: str | None = None
+    password: str | None = None
+    db: int = 0
+    dialtimeout: timedelta | None = None
+    readtimeout: timedelta | None = None
+    writetimeout: timedelta | None = None
+    pool_maxidle: int | None = None
+    pool_maxactive: int | None = None
+    pool_idletimeout: timedelta | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxyConfig:
+    """``proxy``. Present in :class:`Config` only where ``remoteurl`` is not empty."""
+
+    remoteurl: str
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ttl: timedelta | None = DEFAULT_TTL
+    """How long after caching an entry expires; None: never (``ttl: 0`` under 3.x)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TlsConfig:
+    """``http.tls``."""
+
+    certificate: Path
+    key: Path
+    clientcas: tuple[Path, ...] = ()
+    minimumtls: str = "tls1.2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DebugConfig:
+    """``http.debug``: a second listener for health, metrics and variables."""
+
+    addr: str
+    prometheus_enabled: bool = False
+    prometheus_path: str = "/metrics"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpConfig:
+    """``http``. ``addr`` is ``[HOST]:PORT``; an absent host means every interface. Where ``net`` is
+    ``unix`` it is the path of a socket."""
+
+    addr: str = ":0"
+    net: Network = "tcp"
+    host: str | None = None
+    prefix: str = "/"
+    relativeurls: bool = False
+    secret: str | None = field(default=None, repr=False)
+    draintimeout: timedelta | None = None
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tls: TlsConfig | None = None
+    http2: bool = True
+    """Over TLS; ``http.http2.disabled`` turns it off."""
+    h2c: bool = False
+    """HTTP/2 without TLS (3.0.0 and later)."""
+    debug: DebugConfig | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HtpasswdConfig:
+    """``auth.htpasswd``."""
+
+    realm: str
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthConfig:
+    """``auth``: at most one type. None of them set means everyone may do everything."""
+
+    htpasswd: HtpasswdConfig | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeriodicCheck:
+    """One entry of ``health``: what is checked, how often, after how many failures it counts."""
+
+    kind: CheckKind
+    target: str = ""
+    """The path, URI or address; empty for the storage driver."""
+    interval: timedelta = timedelta(seconds=10)
+    threshold: int = 0
+    timeout: timedelta | None = None
+    statuscode: int = 200
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthConfig:
+    """``health``."""
+
+    checks: tuple[PeriodicCheck, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A whole configuration, valid by construction."""
+
+    log: LogConfig = LogConfig()
+    storage: StorageConfig = StorageConfig()
+    redis: RedisConfig | None = None
+    proxy: ProxyConfig | None = None
+    http: HttpConfig = HttpConfig()
+    auth: AuthConfig = AuthConfig()
+    health: HealthConfig = HealthConfig()
+    catalog_maxentries: int = 1000
+    tags_maxtags: int = 1000

@@ -1,0 +1,168 @@
+"""``storage`` and ``health`` of config.yml.
+
+Below ``storage`` distribution keeps values as YAML gives them and looks at their type when it uses
+them, which is why a quoted ``'true'`` there means false.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from reference_registry.config.durations import parse_duration, suggested_duration
+from reference_registry.config.model import (
+    CacheConfig,
+    CheckKind,
+    HealthConfig,
+    PeriodicCheck,
+    StorageConfig,
+    UploadPurgingConfig,
+)
+from reference_registry.config.section import Section
+
+__all__ = ["read_health", "read_storage"]
+
+_DRIVERS = ("filesystem", "inmemory")
+_ABSENT_DRIVERS = ("azure", "gcs", "oss", "s3", "s3aws", "swift")
+_DEFAULT_INTERVAL = timedelta(seconds=10)
+_TARGETS: tuple[tuple[CheckKind, str], ...] = (("file", "file"), ("http", "uri"), ("tcp", "addr"))
+
+
+def read_storage(root: Section) -> StorageConfig:
+    """``storage``: a section with one driver, or the name of a driver alone."""
+    storage = root.shorthand("storage")
+    driver = _driver(root, storage)
+    maintenance = storage.section("maintenance")
+    storage.section("redirect").flag("disable", released=2)
+    return StorageConfig(
+        driver=driver,
+        rootdirectory=_root_directory(storage),
+        # In every release a quoted 'true' is as good as false here.
+        delete_enabled=storage.section("delete").flag("enabled", released=None),
+        cache=_cache(storage),
+        uploadpurging=_uploadpurging(maintenance.section("uploadpurging", released=2)),
+        readonly=maintenance.section("readonly", released=2).flag("enabled", released=2),
+    )
+
+
+def _driver(root: Section, storage: Section) -> Literal["filesystem", "inmemory"]:
+    options = ["cache", "delete", "maintenance", "redirect"]
+    if root.reading.profile.has_tag_sections:
+        options.append("tag")
+        storage.section("tag").integer("concurrencylimit", released=2)
+    storage.known(*_DRIVERS, *_ABSENT_DRIVERS, *options)
+    named = [key for key in storage.names() if key not in options]
+    known = [key for key in named if key in _DRIVERS or key in _ABSENT_DRIVERS]
+    if root.reading.strict:
+        for key in named:
+            if key not in known:
+                storage.refuse_unknown(key, released=None)
+        if named and not known:
+            return "filesystem"  # the unknown one was reported
+        named = known
+    match named:
+        case ["inmemory"]:
+            return "inmemory"
+        case ["filesystem"]:
+            return "filesystem"
+        case []:
+            fix = "set storage.filesystem.rootdirectory"
+            root.refuse("storage", "no storage driver", fix)
+        case [driver] if driver in _ABSENT_DRIVERS:
+            storage.refuse(driver, "not available here", "use filesystem", released=2)
+        case [driver]:
+            storage.refuse_unknown(driver, released=2)
+        case _:
+            what = f"more than one driver: {', '.join(named)}"
+            by_variable = any(storage.place_of(driver).line is None for driver in named)
+            released = 2 if by_variable else 1  # a release panics where the file alone was right
+            root.refuse("storage", what, "keep one of them", released=released)
+    return "filesystem"
+
+
+def _root_directory(storage: Section) -> Path:
+    filesystem = storage.section("filesystem")
+    filesystem.integer("maxthreads", released=2)
+    path = filesystem.text("rootdirectory")
+    return Path(path) if path else StorageConfig().rootdirectory
+
+
+def _cache(storage: Section) -> CacheConfig:
+    cache = storage.section("cache")
+    kinds = ("inmemory", "redis")
+    older = cache.choice("layerinfo", kinds, "", released=None)
+    kind = cache.choice("blobdescriptor", kinds, older, released=None)
+    size = CacheConfig().blobdescriptorsize
+    cache.known("blobdescriptorsize")
+    if cache.reading.profile.has_blobdescriptorsize and kind == "inmemory":
+        size = cache.integer("blobdescriptorsize", size, released=2)
+    return CacheConfig(blobdescriptor=kind or None, blobdescriptorsize=size)
+
+
+def _uploadpurging(section: Section) -> UploadPurgingConfig:
+    default = UploadPurgingConfig()
+    section.known("age", "interval", "dryrun")
+    if not section.flag("enabled", True, released=None):
+        return UploadPurgingConfig(enabled=False)
+    if section.names() and not section.reading.strict:
+        # A release wants all of them, once the section is there.
+        for key in ("age", "interval", "dryrun"):
+            if key not in section:
+                section.refuse(key, "missing", f"set {key}", released=2)
+    return UploadPurgingConfig(
+        age=_text_duration(section, "age", default.age),
+        interval=_text_duration(section, "interval", default.interval),
+        dryrun=section.flag("dryrun", released=2),
+    )
+
+
+def _text_duration(section: Section, key: str, default: timedelta) -> timedelta:
+    """A duration that a release only takes as text: here no bare number is nanoseconds."""
+    text = section.text(key, released=2)
+    if not text:
+        return default
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        meant = suggested_duration(text) or "168h"
+        section.refuse(key, str(error), f"write {meant}", released=2)
+        return default
+
+
+# -- health -------------------------------------------------------------------------------------
+def read_health(root: Section) -> HealthConfig:
+    """``health``."""
+    health = root.section("health")
+    driver = health.section("storagedriver")
+    checks = [_check("storagedriver", "", driver)] if driver.flag("enabled") else []
+    driver.known("interval", "threshold")
+    for kind, target_key in _TARGETS:
+        for section in health.sections(kind):
+            target = section.text(target_key)
+            if not target:
+                section.refuse(target_key, "missing", f"set {target_key}", released=None)
+            if any(check.target == target for check in checks):
+                what = "checked twice"
+                section.refuse(target_key, what, "keep one of the checks", released=2)
+            checks.append(_check(kind, target, section))
+    return HealthConfig(checks=tuple(checks))
+
+
+def _check(kind: CheckKind, target: str, section: Section) -> PeriodicCheck:
+    check = PeriodicCheck(
+        kind=kind,
+        target=target,
+        interval=section.duration("interval") or _DEFAULT_INTERVAL,
+        threshold=section.integer("threshold"),
+        timeout=section.duration("timeout") if kind in {"http", "tcp"} else None,
+    )
+    if kind != "http":
+        return check
+    headers = section.section("headers")
+    return replace(
+        check,
+        statuscode=section.integer("statuscode") or 200,
+        headers={name: headers.texts(name) for name in headers.names()},
+    )
