@@ -66,10 +66,11 @@ class Conversation:
         """
         first = request
         for _ in range(_MOST_REQUESTS):
-            response = self._round_trip(request, client, step, because)
+            exchange = self._round_trip(request, client, step, because)
+            response = exchange.response
             location = response.header("Location")
             if response.status not in _REDIRECTS or location is None:
-                return Exchange(request, response)
+                return exchange
             because = f"{request.host} redirects here ({response.status})"
             request = self._redirected(first, request, response.status, location)
             try:
@@ -101,23 +102,23 @@ class Conversation:
             form,
         )
 
-    def _round_trip(self, request: Request, client: Client, step: Step, because: str) -> Response:
+    def _round_trip(self, request: Request, client: Client, step: Step, because: str) -> Exchange:
         """One answer; for a client that falls back, over plain HTTP if need be."""
         known = (client.number, request.host)
-        if known in self._speak_plainly:
-            return self._send(replace(request, scheme="http"), client, step, because)
-        try:
-            return self._send(request, client, step, because)
-        except RequestFailed as failed:
-            if not (client.falls_back and request.scheme == "https" and self._calls(failed)):
-                raise
-        if self._release.remembers_fallback:
-            self._speak_plainly.add(known)
-        because = f"{because}; plain HTTP because https failed"
-        return self._send(replace(request, scheme="http"), client, step, because)
+        if known not in self._speak_plainly:
+            try:
+                return Exchange(request, self._send(request, client, step, because))
+            except RequestFailed as failed:
+                may_fall_back = client.falls_back and request.scheme == "https"
+                if not (may_fall_back and self._calls_for_plain_http(failed)):
+                    raise
+            because = f"{because}; plain HTTP because https failed"
+            if self._release.remembers_fallback:
+                self._speak_plainly.add(known)
+        plain = replace(request, scheme="http")
+        return Exchange(plain, self._send(plain, client, step, because))
 
-    def _calls(self, failed: RequestFailed) -> bool:
-        """Whether the failure calls for plain HTTP."""
+    def _calls_for_plain_http(self, failed: RequestFailed) -> bool:
         match failed.failure:
             case Failure.NOT_TLS:
                 return True

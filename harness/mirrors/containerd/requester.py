@@ -106,7 +106,9 @@ class Requester:
         def authorize(target: Request) -> Request:
             return authorizer.authorize(target, self._scope)
 
-        for spent in range(1, attempts + 1):
+        spent = 0
+        while True:
+            spent += 1
             try:
                 authorized = self._authorized(request, authorize)
                 exchange = self._conversation.follow(
@@ -119,7 +121,6 @@ class Requester:
                 because = f"repeated: nothing came, and this is the last host ({spent + 1})"
             else:
                 return exchange, spent
-        raise AssertionError("a request is attempted at least once")  # pragma: no cover
 
     def _authorized(self, request: Request, authorize: Callable[[Request], Request]) -> Request:
         try:
