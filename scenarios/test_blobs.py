@@ -550,13 +550,13 @@ def test_slow_client(upstream: MockUpstream, target: TargetUnderTest, expect: Ex
 
 
 @scenario(
-    "blob.hanging-source",
+    "blob.hanging-upstream",
     "A download that hangs holds up no other one, and nothing that is cached",
     level=SHOULD,
     refs=("d#3705", MEASURED),
     needs=OBSERVED,
 )
-def test_hanging_source(
+def test_hanging_upstream(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
     """One stuck connection to a CDN is ordinary; a cache that stops for it is an outage."""
@@ -778,13 +778,13 @@ def test_vanished_bytes(
 
 
 @scenario(
-    "blob.unlisted-media-type",
+    "blob.neutral-media-type",
     "A blob's type is octet-stream, whatever upstream called it",
     level=SHOULD,
     refs=(PULLING, MEASURED),
     needs=OBSERVED,
 )
-def test_unlisted_media_type(
+def test_neutral_media_type(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
     """A layer that is called text/html is shown, and its scripts run, by a browser that somebody

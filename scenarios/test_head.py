@@ -550,13 +550,13 @@ def test_no_digest_header(
 
 
 @scenario(
-    "head.source-without-head",
+    "head.upstream-without-head",
     "An upstream that does not know HEAD can be cached",
     level=SHOULD,
     refs=(CHECKING, "measured on 2.8.2 to 3.1.1"),
     needs=OBSERVED,
 )
-def test_source_without_head(
+def test_upstream_without_head(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
     """Some vendors' registries answered 405 to HEAD for years."""

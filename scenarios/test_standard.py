@@ -765,7 +765,7 @@ def test_tags_exact_page(target: TargetUnderTest, expect: Expectations) -> None:
 
 @scenario(
     "standard.tags-bad-number",
-    "A page size that is no number is refused; none at all is an empty list",
+    "A page size that is no number is refused; a page of size 0 is an empty list",
     level=SHOULD,
     refs=(TAGS, "distribution docs: HTTP API V2, Pagination", MEASURED),
     needs=OBSERVED,
