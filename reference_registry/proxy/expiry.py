@@ -13,7 +13,7 @@ from typing import Any
 
 from reference_registry.api.hooks import Panic
 from reference_registry.clock import Clock
-from reference_registry.config_problem import CannotStart
+from reference_registry.config.problem import CannotStart
 from reference_registry.digest import Digest
 from reference_registry.profiles import Profile
 from reference_registry.proxy.eviction import evict

@@ -18,7 +18,7 @@ import httpx
 
 from reference_registry.clock import Clock
 from reference_registry.config import ProxyConfig
-from reference_registry.config_problem import CannotStart
+from reference_registry.config.problem import CannotStart
 from reference_registry.digest import Digest, algorithm_of, digest_of, parse_digest
 from reference_registry.manifest import OCI_INDEX
 from reference_registry.profiles import Profile

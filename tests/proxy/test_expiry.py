@@ -13,7 +13,7 @@ import pytest
 
 from harness.content import Image, an_image
 from reference_registry.clock import ManualClock
-from reference_registry.config_problem import CannotStart
+from reference_registry.config.problem import CannotStart
 from reference_registry.digest import Digest
 from reference_registry.proxy.schedule import BLOB, parse_state
 from tests.proxy.conftest import RELEASES, MakeProxy

@@ -11,7 +11,7 @@ import pytest
 
 from reference_registry.clock import ManualClock
 from reference_registry.config import ProxyConfig
-from reference_registry.config_problem import CannotStart
+from reference_registry.config.problem import CannotStart
 from reference_registry.digest import Digest, digest_of
 from reference_registry.profiles import profile_named
 from reference_registry.proxy.failures import (
