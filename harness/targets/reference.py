@@ -19,8 +19,8 @@ from harness.targets.registry import NOWHERE, RunningRegistry
 from harness.targets.settings import Settings
 from harness.targets.state import SAVE_INTERVAL, StateEntry
 from reference_registry.config import Config
-from reference_registry.config_file import load
-from reference_registry.config_problem import CannotStart, ConfigError
+from reference_registry.config.file import load
+from reference_registry.config.problem import CannotStart, ConfigError
 from reference_registry.garbage_collection import collect
 from reference_registry.profiles import Profile, profile_named
 from reference_registry.proxy.registry import ProxyRegistry
@@ -171,6 +171,11 @@ class ReferenceRegistry(RunningRegistry):
         server = self._server
         if server is not None and isinstance(server.app.registry, ProxyRegistry):
             lab_loop().run(server.app.registry.settled())
+        self._clock.advance(delta)
+        self._passed += delta
+
+    def let_pass(self, delta: timedelta) -> None:
+        """Turn the clock."""
         self._clock.advance(delta)
         self._passed += delta
 

@@ -1,0 +1,51 @@
+"""Pulling as clients do, for scenarios whose point is something else."""
+
+from __future__ import annotations
+
+from harness.client import Answer
+from harness.clients.containerd_pull import ACCEPT, Pull, containerd_pull
+from harness.content import Blob, Image, Manifest
+from harness.targets.registry import RunningRegistry
+
+__all__ = ["blob_path", "manifest_path", "pull_blob", "pull_image", "pull_manifest"]
+
+
+def manifest_path(repository: str, reference: str) -> str:
+    """The path of a manifest, by tag or digest."""
+    return f"/v2/{repository}/manifests/{reference}"
+
+
+def blob_path(repository: str, blob: Blob) -> str:
+    """The path of a blob."""
+    return f"/v2/{repository}/blobs/{blob.digest}"
+
+
+def pull_manifest(
+    cache: RunningRegistry, repository: str, manifest: Manifest, reference: str | None = None
+) -> Answer:
+    """GET *manifest*, by its digest unless *reference* is given, and wait until it is cached, if it
+    came."""
+    path = manifest_path(repository, reference or manifest.digest)
+    answer = cache.get(path, headers=ACCEPT)
+    if answer.status == 200:
+        cache.eventually(lambda: manifest.digest in cache.disk.revisions(repository))
+    return answer
+
+
+def pull_blob(cache: RunningRegistry, repository: str, blob: Blob) -> Answer:
+    """GET *blob* and wait until it is cached, if it came: 2.8 stores it after it has answered."""
+    answer = cache.get(blob_path(repository, blob))
+    if answer.status == 200:
+        cache.eventually(lambda: blob.digest in cache.disk.layer_links(repository))
+    return answer
+
+
+def pull_image(cache: RunningRegistry, repository: str, image: Image, reference: str) -> Pull:
+    """Pull *image* by *reference* as containerd does, and wait until all of it is
+    cached, if it came."""
+    pull = containerd_pull(cache.client, repository, reference)
+    if pull.complete:
+        wanted = {blob.digest for blob in image.blobs}
+        cache.eventually(lambda: image.digest in cache.disk.revisions(repository))
+        cache.eventually(lambda: wanted <= cache.disk.layer_links(repository))
+    return pull

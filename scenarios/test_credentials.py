@@ -1,0 +1,589 @@
+"""Credentials on both sides of a cache: those that it asks of clients, those that it gives to
+upstream, and where neither may turn up."""
+
+from __future__ import annotations
+
+import os
+import re
+from base64 import b64encode
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from harness.client import Answer
+from harness.clients.containerd_pull import ACCEPT, containerd_pull
+from harness.content import an_image
+from harness.expectation import Expectations, any_of, at_least
+from harness.lab import TargetUnderTest
+from harness.scenario import INFO, MUST, SHOULD, Need, scenario
+from harness.targets.registry import RunningRegistry
+from harness.upstream import Basic, Bearer, MockUpstream
+from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image, pull_manifest
+from scenarios.steps import OBSERVED, settle
+
+HTPASSWD = "distribution docs: Configuring a registry, htpasswd"
+TOKENS = "distribution docs: Token Authentication Specification"
+BASIC = "RFC 7617: The 'Basic' HTTP Authentication Scheme"
+ERRORS = "OCI distribution-spec: Error Codes"
+MEASURED = "measured on 2.8.2 to 3.1.1"
+
+MakeUpstream = Callable[..., MockUpstream]
+
+ALICE = ("alice", "wonderland")
+ROBOT = ("robot", "upstream-secret")
+# "wonderland" as Apache's htpasswd -m and -s write it.
+MD5_LINE = "mallory:$apr1$cqat/NZ.$RsYtYXmuA5UWS5p3UVSBp0"
+SHA1_LINE = "trudy:{SHA}tiY7sUhYKUwI5L3866kDY+ENcrQ="
+
+
+# -- asked of clients --------------------------------------------------------------------------
+@scenario(
+    "credentials.challenge",
+    "Without credentials every API path is 401, with a challenge and an error that names what is "
+    "missing, and upstream is not asked",
+    level=MUST,
+    refs=(ERRORS, "RFC 9110, 11.6.1: WWW-Authenticate", HTPASSWD),
+    needs=OBSERVED,
+)
+def test_challenge(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
+    """What docker login and the kubelet go by. A cache that asks upstream first spends its rate
+    limit on strangers, and tells them what exists."""
+    image = upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.proxy(upstream, htpasswd=dict([ALICE]))
+    upstream.ledger.clear()
+    paths = {
+        "/v2/": "/v2/",
+        "a manifest": manifest_path("team/app", "v1"),
+        "a blob": blob_path("team/app", image.layers[0]),
+        "tags": "/v2/team/app/tags/list",
+        "the catalog": "/v2/_catalog",
+    }
+
+    answers = {name: cache.get(path, headers=ACCEPT) for name, path in paths.items()}
+
+    for name, answer in answers.items():
+        expect.client(f"status of {name}", answer.status, 401)
+        challenge = answer.headers.get("WWW-Authenticate")
+        expect.client(f"challenge of {name}", challenge, 'Basic realm="pullproof"')
+        expect.client(f"error code of {name}", answer.error_code, "UNAUTHORIZED")
+    expect.client("detail of a manifest", _scopes(answers["a manifest"]), ["team/app:pull"])
+    expect.client("detail of a blob", _scopes(answers["a blob"]), ["team/app:pull"])
+    expect.upstream("requests", upstream.ledger.lines(), [])
+    expect.disk("stored", cache.disk.blobs(), set())
+
+
+@scenario(
+    "credentials.password-decides",
+    "The right password opens a cache, a wrong one and an unknown user do not",
+    level=MUST,
+    refs=(BASIC, HTPASSWD),
+    needs=OBSERVED,
+)
+def test_password_decides(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """And whoever is turned away costs upstream nothing, even for what is not cached."""
+    upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.proxy(upstream, htpasswd=dict([ALICE]))
+    upstream.ledger.clear()
+    path = manifest_path("team/app", "v1")
+
+    wrong = cache.get(path, headers=ACCEPT, auth=("alice", "looking-glass"))
+    empty = cache.get(path, headers=ACCEPT, auth=("alice", ""))
+    unknown = cache.get(path, headers=ACCEPT, auth=("bob", "wonderland"))
+    garbage = cache.get(path, headers=ACCEPT | {"Authorization": "Basic !!!"})
+    bearer = cache.get(path, headers=ACCEPT | {"Authorization": "Bearer wonderland"})
+    expect.upstream("requests before the right password", upstream.ledger.lines(), [])
+    right = cache.get(path, headers=ACCEPT, auth=ALICE)
+
+    expect.client("status, wrong password", wrong.status, 401)
+    expect.client("status, empty password", empty.status, 401)
+    expect.client("status, unknown user", unknown.status, 401)
+    expect.client("status, broken header", garbage.status, 401)
+    expect.client("status, another scheme", bearer.status, 401)
+    expect.client("status, right password", right.status, 200)
+
+
+@scenario(
+    "credentials.cached-content-is-guarded",
+    "What is cached is as closed to strangers as what is not",
+    level=SHOULD,
+    refs=("d#1899", HTPASSWD),
+    needs=OBSERVED,
+)
+def test_cached_content_is_guarded(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Also conditional and partial requests, which a cache may be tempted to answer early."""
+    image = upstream.add("team/app", an_image(), tags=("v1",))
+    layer = image.layers[0]
+    cache = target.proxy(upstream, htpasswd=dict([ALICE]))
+    cache.get(manifest_path("team/app", "v1"), headers=ACCEPT, auth=ALICE)
+    cache.get(blob_path("team/app", layer), auth=ALICE)
+    cache.eventually(lambda: layer.digest in cache.disk.layer_links("team/app"))
+    upstream.ledger.clear()
+    manifest, blob = manifest_path("team/app", image.digest), blob_path("team/app", layer)
+
+    whole = cache.get(manifest, headers=ACCEPT)
+    head = cache.head(manifest, headers=ACCEPT)
+    condition = cache.get(manifest, headers=ACCEPT | {"If-None-Match": f'"{image.digest}"'})
+    part = cache.get(blob, headers={"Range": "bytes=0-9"})
+
+    expect.client("status of the manifest", whole.status, 401)
+    expect.client("status of HEAD", head.status, 401)
+    expect.client("digest in the answer to HEAD", head.digest, None)
+    expect.client("status of a conditional request", condition.status, 401)
+    expect.client("status of a partial request", part.status, 401)
+    expect.upstream("requests", upstream.ledger.lines(), [])
+
+
+@scenario(
+    "credentials.clients-stay-here",
+    "A client's credentials never reach upstream",
+    level=SHOULD,
+    refs=("d#1899", "d#3153", "RFC 9110, 11.7"),
+    needs=OBSERVED,
+)
+def test_clients_stay_here(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Users give this password to the cache and to nobody else."""
+    image = upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.proxy(upstream, htpasswd=dict([ALICE]))
+
+    manifest = cache.get(manifest_path("team/app", "v1"), headers=ACCEPT, auth=ALICE)
+    blob = cache.get(blob_path("team/app", image.layers[0]), auth=ALICE)
+    tags = cache.get("/v2/team/app/tags/list", auth=ALICE)
+    upstream.ledger.wait_idle()
+
+    statuses = [answer.status for answer in (manifest, blob, tags)]
+    expect.client("statuses", statuses, [200, 200, 200])
+    expect.upstream("credentials seen", _credentials(upstream), {"none"})
+
+
+@scenario(
+    "credentials.weak-hashes-refused",
+    "Only bcrypt lines of an htpasswd file let anybody in",
+    level=INFO,
+    refs=(HTPASSWD, MEASURED),
+    needs=OBSERVED,
+)
+def test_weak_hashes_refused(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """The tool htpasswd writes MD5 unless it is told -B: the file looks right, and the login
+    fails."""
+    cache = target.proxy(upstream, htpasswd=dict([ALICE]))
+    file = _htpasswd(cache)
+    _rewrite(file, f"{file.read_text()}{MD5_LINE}\n{SHA1_LINE}\nplain:wonderland\n")
+
+    statuses = {
+        user: cache.get("/v2/", auth=(user, "wonderland")).status
+        for user in ("alice", "mallory", "trudy", "plain")
+    }
+
+    expect.client("bcrypt", statuses["alice"], 200)
+    expect.client("md5", statuses["mallory"], 401)
+    expect.client("sha1", statuses["trudy"], 401)
+    expect.client("plain text", statuses["plain"], 401)
+
+
+@scenario(
+    "credentials.password-file-is-live",
+    "A change of the htpasswd file counts from the next request on",
+    level=INFO,
+    refs=(HTPASSWD, MEASURED),
+    needs=OBSERVED,
+)
+def test_password_file_is_live(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Whoever leaves the company is out at once; no restart throws away a warm cache."""
+    users = {"alice": "wonderland", "bob": "builder"}
+    cache = target.proxy(upstream, htpasswd=users)
+    file = _htpasswd(cache)
+    before = [cache.get("/v2/", auth=login).status for login in users.items()]
+
+    lines = file.read_text().splitlines(keepends=True)
+    _rewrite(file, "".join(line for line in lines if not line.startswith("bob:")))
+    after = [cache.get("/v2/", auth=login).status for login in users.items()]
+
+    expect.client("alice and bob before", before, [200, 200])
+    expect.client("alice and bob after", after, [200, 401])
+
+
+@scenario(
+    "credentials.broken-password-file",
+    "A broken htpasswd file lets nobody in, and says so with an error of the server",
+    level=SHOULD,
+    refs=(MEASURED, "RFC 9110, 15.6.1"),
+    needs=OBSERVED,
+)
+def test_broken_password_file(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """The mistake is on the server's side: 400 with an empty body sends users to look for it in
+    their clients."""
+    cache = target.proxy(upstream, htpasswd=dict([ALICE]))
+    _rewrite(_htpasswd(cache), "this is no password file\n")
+
+    answer = cache.get("/v2/", auth=ALICE)
+
+    expect.client("status", answer.status, any_of(500, 503))
+    expect.client("JSON error", answer.error_code is not None, True)
+
+
+# -- given to upstream -------------------------------------------------------------------------
+@scenario(
+    "credentials.basic-upstream",
+    "An upstream that asks for Basic credentials gets those of the configuration",
+    level=SHOULD,
+    refs=("d#3153", "d#3256", BASIC),
+    needs=OBSERVED,
+)
+def test_basic_upstream(
+    make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Nexus, Artifactory and any registry behind nginx ask so."""
+    upstream = make_upstream(auth=Basic(*ROBOT))
+    image = upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.proxy(upstream, upstream_login=ROBOT)
+
+    pull = pull_image(cache, "team/app", image, "v1")
+
+    expect.client("pull is complete", pull.complete, True)
+    served = {entry.credential for entry in upstream.ledger.select(status=200)}
+    expect.upstream("credentials of what was answered", served, {"basic:robot"})
+
+
+@scenario(
+    "credentials.bearer-upstream",
+    "An upstream that asks for a token gets one from its token server, for pulling and no more",
+    level=SHOULD,
+    refs=(TOKENS, "d#1508"),
+    needs=OBSERVED,
+)
+@pytest.mark.parametrize("account", ["anonymous", "with-account"])
+def test_bearer_upstream(
+    account: str, make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Docker Hub, GHCR, Quay and most others ask so, also for public images. A cache needs no right
+    to push, and should not have one in its hands."""
+    known = account == "with-account"
+    upstream = make_upstream(auth=Bearer(*ROBOT) if known else Bearer())
+    image = upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.proxy(upstream, upstream_login=ROBOT if known else None)
+
+    pull = pull_image(cache, "team/app", image, "v1")
+    tags = cache.get("/v2/team/app/tags/list")
+
+    expect.client("pull is complete", pull.complete, True)
+    expect.client("tags", tags.json()["tags"], ["v1"])
+    asks = upstream.ledger.select(kind="token")
+    expect.upstream(
+        "credentials at the token server",
+        {entry.credential for entry in asks},
+        {"basic:robot" if known else "none"},
+    )
+    scopes = {unquote(scope) for e in asks for scope in re.findall(r"scope=([^&]*)", e.query)}
+    expect.upstream("scopes asked for", scopes, {"repository:team/app:pull"})
+    answered = {
+        entry.credential for entry in upstream.ledger.select(status=200) if entry not in asks
+    }
+    expect.upstream("credentials of what was answered", answered, {"bearer"})
+
+
+@scenario(
+    "credentials.token-is-reused",
+    "A token serves for as many requests as its lifetime allows",
+    level=SHOULD,
+    refs=(TOKENS, "d#4050", MEASURED),
+    needs=OBSERVED,
+)
+def test_token_is_reused(
+    make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A token for every request doubles the round trips, and token servers have rate limits of
+    their own."""
+    upstream = make_upstream(auth=Bearer(*ROBOT))
+    image = upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.proxy(upstream, upstream_login=ROBOT)
+
+    pull_image(cache, "team/app", image, "v1")
+    settle(cache, upstream)
+    for _ in range(3):
+        cache.get(manifest_path("team/app", "v1"), headers=ACCEPT)
+
+    expect.client("status", cache.get(manifest_path("team/app", "v1"), headers=ACCEPT).status, 200)
+    expect.upstream("tokens asked for", upstream.ledger.count(kind="token"), 1)
+
+
+@scenario(
+    "credentials.token-is-renewed",
+    "When a token is no longer valid, a new one is fetched and clients notice nothing",
+    level=SHOULD,
+    refs=(TOKENS, "d#4438", "d#4263"),
+    needs=OBSERVED,
+)
+def test_token_is_renewed(
+    make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Tokens live for minutes, caches for months; and a token server may withdraw one before its
+    time."""
+    upstream = make_upstream(auth=Bearer(*ROBOT))
+    image = upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.proxy(upstream, upstream_login=ROBOT)
+    pull_manifest(cache, "team/app", image, "v1")
+    settle(cache, upstream)
+
+    upstream.token_server.revoke_all()
+    upstream.ledger.clear()
+    tag = cache.get(manifest_path("team/app", "v1"), headers=ACCEPT)
+    upstream.token_server.revoke_all()
+    blob = pull_blob(cache, "team/app", image.layers[0])
+
+    expect.client("status by tag", tag.status, 200)
+    expect.client("marked as stale", tag.headers.get("Warning"), None)
+    expect.client("status of a blob", blob.status, 200)
+    expect.upstream("tokens asked for", upstream.ledger.count(kind="token"), at_least(2))
+    expect.disk("blob is cached", cache.disk.has_blob(image.layers[0].digest), True)
+
+
+@scenario(
+    "credentials.token-server-on-another-port",
+    "A token server on another port of upstream's host is trusted with the credentials",
+    level=INFO,
+    refs=(TOKENS, "CVE-2026-33540", MEASURED),
+    needs=OBSERVED,
+)
+def test_token_server_on_another_port(
+    make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """How self-hosted registries are set up on one machine. A stricter rule breaks them."""
+    upstream = make_upstream(auth=Bearer(*ROBOT, own_port=True))
+    upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.proxy(upstream, upstream_login=ROBOT)
+
+    answer = cache.get(manifest_path("team/app", "v1"), headers=ACCEPT)
+
+    expect.client("status", answer.status, 200)
+    tokens = {entry.credential for entry in upstream.ledger.select(kind="token")}
+    expect.upstream("credentials at the token server", tokens, {"basic:robot"})
+
+
+@scenario(
+    "credentials.hostile-realm",
+    "A challenge that names a token server on a foreign host gets no password out of a cache",
+    level=SHOULD,
+    refs=("CVE-2026-33540", "GHSA-3p65-76g6-3w7r", TOKENS),
+    needs=OBSERVED,
+)
+def test_hostile_realm(
+    make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """The challenge arrives unauthenticated, before any password was sent: whoever can write it - a
+    hijacked mirror, a plain-text hop - could collect the account."""
+    foreign = make_upstream(auth=Bearer(*ROBOT), host="127.0.0.2")
+    upstream = make_upstream(auth=Bearer(*ROBOT, realm=foreign.token_url))
+    upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.proxy(upstream, upstream_login=ROBOT)
+
+    answer = cache.get(manifest_path("team/app", "v1"), headers=ACCEPT)
+
+    expect.client("served", answer.status == 200, False)
+    expect.upstream("passwords seen abroad", _passwords(foreign), set())
+    expect.disk("stored", cache.disk.blobs(), set())
+
+
+@scenario(
+    "credentials.redirect-elsewhere",
+    "A redirect to another host carries no credentials there, and the blob is served",
+    level=MUST,
+    refs=("RFC 9110, 15.4", "d#4599", "CVE-2026-33540"),
+    needs=OBSERVED,
+)
+@pytest.mark.parametrize("scheme", ["basic", "bearer"])
+def test_redirect_elsewhere(
+    scheme: str, make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Layers usually come from a content network or a bucket of somebody else. A bucket with a
+    signed URL even refuses requests with two credentials."""
+    upstream = make_upstream(auth=Basic(*ROBOT) if scheme == "basic" else Bearer(*ROBOT))
+    network = make_upstream()
+    layer = upstream.add("team/app", an_image(), tags=("v1",)).layers[0]
+    network.add("team/app", layer)
+    upstream.on(kind="blob", where=lambda call: call.header("authorization") is not None).redirect(
+        network.url
+    )
+    cache = target.proxy(upstream, upstream_login=ROBOT)
+
+    answer = cache.get(blob_path("team/app", layer))
+    settle(cache, upstream)
+
+    expect.client("status", answer.status, 200)
+    expect.client("bytes are right", answer.body == layer.content, True)
+    expect.upstream("credentials at the content network", _credentials(network), {"none"})
+
+
+@scenario(
+    "credentials.wrong-at-upstream",
+    "When upstream refuses the cache's password, clients learn so, not that there is no image",
+    level=SHOULD,
+    refs=("d#3842", "harbor#20764", MEASURED),
+    needs=OBSERVED,
+)
+def test_wrong_at_upstream(
+    make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A rotated password: the cache goes on with what it has, and everything new fails. 404 sends
+    people looking in the wrong place; a 401 with a challenge makes clients ask for a password that
+    would not help."""
+    upstream = make_upstream(auth=Bearer(*ROBOT))
+    image = upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.proxy(upstream, upstream_login=("robot", "rotated-away"))
+
+    by_tag = cache.get(manifest_path("team/app", "v1"), headers=ACCEPT)
+    by_digest = cache.get(manifest_path("team/app", image.digest), headers=ACCEPT)
+    blob = cache.get(blob_path("team/app", image.layers[0]))
+
+    expected = any_of(401, 403, 502)
+    expect.client("status by tag", by_tag.status, expected)
+    expect.client("status by digest", by_digest.status, expected)
+    expect.client("status of a blob", blob.status, expected)
+    challenges = [answer.headers.get("WWW-Authenticate") for answer in (by_tag, by_digest, blob)]
+    expect.client("challenges", [challenge for challenge in challenges if challenge], [])
+    bodies = by_tag.body + by_digest.body + blob.body
+    expect.client("password in an error", b"rotated-away" in bodies, False)
+    expect.disk("stored", cache.disk.blobs(), set())
+
+
+@scenario(
+    "credentials.revoked-account-keeps-cache",
+    "What is cached is served on after upstream has closed the cache's account",
+    level=INFO,
+    refs=("d#1899", MEASURED),
+    needs=OBSERVED,
+)
+def test_revoked_account_keeps_cache(
+    make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Good in an outage, and to be known where access is taken away for a reason: it lasts until
+    the entries expire."""
+    upstream = make_upstream(auth=Bearer(*ROBOT))
+    image = upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.proxy(upstream, upstream_login=ROBOT)
+    pull_image(cache, "team/app", image, "v1")
+    upstream.token_server.refuse(401)
+    upstream.token_server.revoke_all()
+
+    by_tag = containerd_pull(cache.client, "team/app", "v1")
+    by_digest = containerd_pull(cache.client, "team/app", image.digest)
+
+    expect.client("pull by tag", by_tag.complete, True)
+    expect.client("pull by digest", by_digest.complete, True)
+    expect.disk("image is kept", image.digest in cache.disk.revisions("team/app"), True)
+
+
+@scenario(
+    "credentials.cache-opens-private-images",
+    "Whoever reaches a cache without client credentials reads what its upstream account can read",
+    level=INFO,
+    refs=("d#1899", "harbor#18133", "distribution docs: Registry as a pull through cache"),
+    needs=OBSERVED,
+)
+def test_cache_opens_private_images(
+    make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """The documents warn of it in one sentence. Private images need htpasswd, a network policy, or
+    an account that sees public ones only."""
+    upstream = make_upstream(auth=Bearer(*ROBOT))
+    image = upstream.add("private/app", an_image(), tags=("v1",))
+    path = manifest_path("private/app", "v1")
+    without = target.proxy(upstream)
+    cache = target.proxy(upstream, upstream_login=ROBOT)
+
+    refused = without.get(path, headers=ACCEPT)
+    answer = cache.get(path, headers=ACCEPT)
+
+    expect.client("served by a cache without an account", refused.status == 200, False)
+    expect.client("status at a cache with one", answer.status, 200)
+    expect.client("bytes are right", answer.body == image.content, True)
+
+
+# -- written down ------------------------------------------------------------------------------
+@scenario(
+    "credentials.not-in-the-log",
+    "No password and no token is in the log, at the most talkative level",
+    level=SHOULD,
+    refs=("d#4045", "CWE-532"),
+    needs=OBSERVED | {Need.LOGS},
+)
+@pytest.mark.parametrize("formatter", ["text", "json"])
+def test_not_in_the_log(
+    formatter: str, make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Logs are shipped, kept and read by people who must not have the account."""
+    upstream = make_upstream(auth=Bearer(*ROBOT))
+    image = upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.proxy(
+        upstream,
+        upstream_login=ROBOT,
+        htpasswd=dict([ALICE]),
+        log_level="debug",
+        log_formatter=formatter,
+    )
+
+    pulled = cache.get(manifest_path("team/app", "v1"), headers=ACCEPT, auth=ALICE)
+    cache.get(blob_path("team/app", image.layers[0]), auth=ALICE)
+    cache.get(manifest_path("team/app", "v1"), auth=("alice", "wrong-password"))
+    upstream.token_server.refuse(401)
+    cache.get(manifest_path("team/app", "v9"), headers=ACCEPT, auth=ALICE)
+    upstream.down()
+    cache.get(manifest_path("team/app", "v9"), headers=ACCEPT, auth=ALICE)
+    settle(cache, upstream)
+    cache.stop()
+    log = cache.logs(redacted=False)
+
+    expect.client("status of the pull", pulled.status, 200)
+    expect.upstream("a token was issued", len(upstream.token_server.tokens) > 0, True)
+    secrets = {
+        "the client's password": ALICE[1],
+        "the client's header": _basic(*ALICE),
+        "a wrong password": "wrong-password",
+        "upstream's password": ROBOT[1],
+        "upstream's header": _basic(*ROBOT),
+        **{f"token {n}": token for n, token in enumerate(upstream.token_server.tokens)},
+    }
+    expect.disk("the log tells of the pull", manifest_path("team/app", "v1") in log, True)
+    expect.disk("secrets found", [name for name, secret in secrets.items() if secret in log], [])
+
+
+def _scopes(answer: Answer) -> list[str]:
+    """What the error's detail says is missing, as ``repository:action``."""
+    detail = answer.json()["errors"][0].get("detail") or []
+    return [f"{entry['Name']}:{entry['Action']}" for entry in detail]
+
+
+def _credentials(upstream: MockUpstream) -> set[str]:
+    return {entry.credential for entry in upstream.ledger.entries}
+
+
+def _passwords(upstream: MockUpstream) -> set[str]:
+    return {seen for seen in _credentials(upstream) if seen.startswith("basic")}
+
+
+def _basic(user: str, password: str) -> str:
+    return b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _htpasswd(registry: RunningRegistry) -> Path:
+    return registry.config_path.with_name("htpasswd")
+
+
+def _rewrite(file: Path, content: str) -> None:
+    """Write *file* so that its modification time differs whatever the clock's resolution."""
+    changed = file.stat().st_mtime + 2
+    file.write_text(content)
+    os.utime(file, (changed, changed))

@@ -1,0 +1,396 @@
+"""Lists of tags and of repositories: which of them are live, which are the cache's own, and what a
+tag does when it moves or vanishes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from harness.clients.containerd_pull import ACCEPT
+from harness.content import an_image
+from harness.expectation import Expectations, any_of
+from harness.lab import TargetUnderTest
+from harness.scenario import INFO, MUST, SHOULD, Need, scenario
+from harness.targets.registry import RunningRegistry
+from harness.upstream import MockUpstream
+from scenarios.pulling import manifest_path, pull_blob, pull_image, pull_manifest
+from scenarios.scheduling import all_of, reopen_with
+from scenarios.steps import OBSERVED, asked, push
+
+DOCS = "distribution docs: Registry as a pull through cache"
+LISTING = "OCI distribution-spec: Listing Tags"
+CATALOG = "distribution docs: HTTP API V2, Listing Repositories"
+
+TAGS = "/v2/team/app/tags/list"
+
+
+# -- tags --------------------------------------------------------------------------------------
+@scenario(
+    "tags.live",
+    "The tags that a cache lists are upstream's at that moment, cached or not, and listing caches "
+    "nothing",
+    level=SHOULD,
+    refs=("d#2307", DOCS, "measured on 2.8.2 to 3.1.1"),
+    needs=OBSERVED,
+)
+def test_live(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
+    """Update checkers (Renovate, Flux, Keel) see through the cache what there is, not what somebody
+    happened to pull."""
+    image = upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.proxy(upstream)
+    pull_manifest(cache, "team/app", image, "v1")
+    upstream.add("team/app", an_image("newer"), tags=("v2",))
+    upstream.ledger.clear()
+    before = cache.disk.snapshot()
+
+    answer = cache.get(TAGS)
+    upstream.add("team/app", an_image("newest"), tags=("v3",))
+    later = cache.get(TAGS)
+
+    expect.client("status", answer.status, 200)
+    expect.client("document", _sorted(answer.json()), {"name": "team/app", "tags": ["v1", "v2"]})
+    expect.client("tags a moment later", sorted(later.json()["tags"]), ["v1", "v2", "v3"])
+    expect.upstream("requests", asked(upstream), [f"GET {TAGS}", f"GET {TAGS}"])
+    changes = before.diff(cache.disk.snapshot())
+    expect.disk("files added or changed", changes.added | changes.changed, set())
+
+
+@scenario(
+    "tags.all-pages-of-upstream",
+    "A list that upstream hands out in pages is whole for the client",
+    level=MUST,
+    refs=(LISTING, "d#4844", "d#4846"),
+    needs=OBSERVED,
+)
+def test_all_pages_of_upstream(
+    make_upstream: Callable[..., MockUpstream], target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Public registries send some hundred tags at a time. A cache that stops after the first page
+    hides the newest release."""
+    upstream = make_upstream(page_size=2)
+    wanted = tuple(f"v{n}" for n in range(1, 6))
+    upstream.add("team/app", an_image(), tags=wanted)
+    cache = target.proxy(upstream)
+    upstream.ledger.clear()
+
+    answer = cache.get(TAGS)
+
+    expect.client("status", answer.status, 200)
+    expect.client("tags", sorted(answer.json()["tags"]), list(wanted))
+    expect.client("Link", answer.headers.get("Link"), None)
+    expect.upstream("requests for tags", upstream.ledger.count("GET", kind="tags"), 3)
+
+
+@scenario(
+    "tags.pages-for-clients",
+    "A client that asks for n tags at a time gets all of them, page by page",
+    level=MUST,
+    refs=(LISTING, "d#4856", "d#4931"),
+    needs=OBSERVED,
+)
+@pytest.mark.parametrize("mode", ["proxy", "standard"])
+def test_pages_for_clients(
+    mode: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Clients with a page size of their own follow Link headers to the end, and take a list without
+    one to be complete."""
+    image = an_image()
+    tags = tuple(f"v{n}" for n in range(1, 6))
+    upstream.add("team/app", image, tags=tags)
+    if mode == "proxy":
+        registry = target.proxy(upstream)
+    else:
+        registry = target.standard()
+        push(registry, "team/app", image, *tags)
+
+    pages = list(_pages(registry, f"{TAGS}?n=2", "tags"))
+
+    expect.client("lengths of the pages", [len(page) for page in pages], [2, 2, 1])
+    expect.client("all tags", sorted(tag for page in pages for tag in page), list(tags))
+    for what, query in {"after v3": "last=v3", "after v3, at most ten": "n=10&last=v3"}.items():
+        rest = sorted(registry.get(f"{TAGS}?{query}").json()["tags"])
+        expect.client(f"tags {what}", rest, ["v4", "v5"])
+
+
+@scenario(
+    "tags.exact-page-ends-the-list",
+    "A page that ends with the last tag has no Link to an empty one",
+    level=SHOULD,
+    refs=(LISTING, "measured on 3.1.1"),
+    needs=OBSERVED,
+)
+def test_exact_page_ends_the_list(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """The empty page costs a request, and some clients take an empty or null list for an error."""
+    upstream.add("team/app", an_image(), tags=("v1", "v2"))
+    cache = target.proxy(upstream)
+
+    answer = cache.get(f"{TAGS}?n=2")
+
+    expect.client("tags", sorted(answer.json()["tags"]), ["v1", "v2"])
+    expect.client("Link", answer.headers.get("Link"), None)
+
+
+@scenario(
+    "tags.empty-list",
+    "A repository without tags has an empty list of them, not null",
+    level=MUST,
+    refs=(LISTING, "d#4324"),
+    needs=OBSERVED,
+)
+def test_empty_list(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
+    """Programs iterate over the list; null breaks those that are written in strict languages."""
+    upstream.add("team/app", an_image())
+    cache = target.proxy(upstream)
+
+    answer = cache.get(TAGS)
+
+    expect.client("status", answer.status, 200)
+    expect.client("tags", answer.json()["tags"], [])
+
+
+@scenario(
+    "tags.unknown-repository",
+    "The tags of a repository that upstream does not have are 404 NAME_UNKNOWN",
+    level=MUST,
+    refs=("OCI distribution-spec: Error Codes", LISTING),
+    needs=OBSERVED,
+)
+def test_unknown_repository(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A typing error in an image's name should read as one."""
+    cache = target.proxy(upstream)
+
+    answer = cache.get(TAGS)
+
+    expect.client("status", answer.status, 404)
+    expect.client("error code", answer.error_code, "NAME_UNKNOWN")
+    expect.upstream("requests", asked(upstream), [f"GET {TAGS}"])
+    expect.disk("repositories", cache.disk.repositories(), [])
+
+
+@scenario(
+    "tags.fall-back-to-cached",
+    "While upstream cannot say, the cached tags are listed",
+    level=SHOULD,
+    refs=("d#3705", "measured on 2.8.2 to 3.1.1"),
+    needs=OBSERVED,
+)
+@pytest.mark.parametrize("fault", ["429", "500", "503", "reset", "refused"])
+def test_fall_back_to_cached(
+    fault: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """During an outage the list shrinks to what can still be pulled, which is what a client needs
+    to know then."""
+    image = upstream.add("team/app", an_image(), tags=("v1", "v2"))
+    cache = target.proxy(upstream)
+    pull_manifest(cache, "team/app", image, "v1")
+    match fault:
+        case "refused":
+            upstream.down()
+        case "reset":
+            upstream.on().reset()
+        case status:
+            upstream.on(kind="tags").status(int(status))
+
+    answer = cache.get(TAGS)
+
+    expect.client("status", answer.status, 200)
+    expect.client("tags", answer.json().get("tags"), ["v1"])
+
+
+@scenario(
+    "tags.unavailable-is-not-unknown",
+    "While upstream is down, a repository that is not cached is unavailable, not unknown",
+    level=SHOULD,
+    refs=("d#3842", "d#4477", "measured on 2.8.2 to 3.1.1"),
+    needs=OBSERVED,
+)
+def test_unavailable_is_not_unknown(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """An update checker that reads 404 concludes that the image was withdrawn, and says so to
+    people; on 5xx it tries again later."""
+    upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.proxy(upstream)
+    upstream.down()
+
+    answer = cache.get(TAGS)
+
+    expect.client("status", answer.status, any_of(502, 503, 504))
+
+
+# -- tags that change --------------------------------------------------------------------------
+@scenario(
+    "tags.moved",
+    "A tag that was moved upstream is served anew, and the old image by its digest",
+    level=SHOULD,
+    refs=("d#2307", DOCS, "measured on 2.8.2 to 3.1.1"),
+    needs=OBSERVED,
+)
+def test_moved(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
+    """The tag "latest" through a cache has to be the latest; a deployment that is pinned to the
+    digest of yesterday has to find that, too."""
+    old = upstream.add("team/app", an_image("old"), tags=("latest",))
+    cache = target.proxy(upstream)
+    pull_manifest(cache, "team/app", old, "latest")
+    new = upstream.add("team/app", an_image("new"), tags=("latest",))
+    upstream.ledger.clear()
+
+    answer = pull_manifest(cache, "team/app", new, "latest")
+    cache.eventually(lambda: cache.disk.tags("team/app") == {"latest": new.digest})
+    by_digest = cache.get(manifest_path("team/app", old.digest), headers=ACCEPT)
+
+    expect.client("served by tag", answer.body == new.content, True)
+    expect.client("served by the old digest", by_digest.body == old.content, True)
+    expect.upstream("requests for the old image", upstream.ledger.count(digest=old.digest), 0)
+    expect.disk("tag points at the new image", cache.disk.tags("team/app")["latest"], new.digest)
+    revisions = cache.disk.revisions("team/app")
+    expect.disk("both images are kept", revisions, {old.digest, new.digest})
+
+
+@scenario(
+    "tags.deleted-upstream",
+    "A tag that was deleted upstream is no longer listed",
+    level=SHOULD,
+    refs=("measured on 2.8.2 to 3.1.1", DOCS),
+    needs=OBSERVED,
+)
+def test_deleted_upstream(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A release that was withdrawn should not be offered by the cache, whatever it has kept of it.
+    What was pinned by digest is still there."""
+    image = upstream.add("team/app", an_image(), tags=("v1", "v2"))
+    cache = target.proxy(upstream)
+    pull_image(cache, "team/app", image, "v1")
+    upstream.untag("team/app", "v1")
+
+    listed = cache.get(TAGS)
+    by_digest = cache.get(manifest_path("team/app", image.digest), headers=ACCEPT)
+
+    expect.client("tags", listed.json()["tags"], ["v2"])
+    expect.client("status by digest", by_digest.status, 200)
+
+
+# -- the catalog -------------------------------------------------------------------------------
+@scenario(
+    "tags.catalog-is-local",
+    "The catalog of a cache lists what it has cached, without asking upstream",
+    level=INFO,
+    refs=("d#2307", CATALOG, "measured on 2.8.2 to 3.1.1"),
+    needs=OBSERVED,
+)
+def test_catalog_is_local(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Unlike the list of tags. An empty catalog does not mean that the cache cannot reach its
+    source."""
+    image = upstream.add("team/app", an_image(), tags=("v1",))
+    upstream.add("team/other", an_image("other"), tags=("v1",))
+    cache = target.proxy(upstream)
+    empty = cache.get("/v2/_catalog")
+    pull_image(cache, "team/app", image, "v1")
+    upstream.ledger.clear()
+
+    answer = cache.get("/v2/_catalog")
+
+    expect.client("status while empty", empty.status, 200)
+    expect.client("document while empty", empty.json(), {"repositories": []})
+    expect.client("document", answer.json(), {"repositories": ["team/app"]})
+    expect.upstream("requests", upstream.ledger.lines(), [])
+
+
+@scenario(
+    "tags.catalog-lists-every-repository",
+    "A repository is in the catalog as soon as anything of it is cached",
+    level=SHOULD,
+    refs=(CATALOG, "measured on 2.8.2 to 3.1.1"),
+    needs=OBSERVED,
+)
+@pytest.mark.parametrize("cached", ["manifest", "blob"])
+def test_catalog_lists_every_repository(
+    cached: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Clean-up scripts walk the catalog. What is not in it is never cleaned up."""
+    image = upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.proxy(upstream)
+    if cached == "manifest":
+        pull_manifest(cache, "team/app", image, "v1")
+    else:
+        pull_blob(cache, "team/app", image.layers[0])
+
+    answer = cache.get("/v2/_catalog")
+
+    expect.client("repositories", answer.json()["repositories"], ["team/app"])
+    expect.disk("repositories on disk", cache.disk.repositories(), ["team/app"])
+
+
+@scenario(
+    "tags.catalog-after-expiry",
+    "A repository of which everything has expired is not in the catalog",
+    level=SHOULD,
+    refs=("measured on 2.8.2 to 3.1.1", "d#2314"),
+    needs=OBSERVED | {Need.RESTART, Need.STATE_FILE},
+)
+def test_catalog_after_expiry(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """The catalog of a cache otherwise grows for ever, and more and more of it is empty."""
+    image = upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.proxy(upstream, delete_enabled=True)
+    pull_image(cache, "team/app", image, "v1")
+    reopen_with(cache, *all_of("team/app", image))
+    cache.eventually(lambda: not cache.disk.revisions("team/app"))
+    cache.eventually(lambda: not cache.disk.layer_links("team/app"))
+
+    cache.eventually(lambda: not _catalog(cache), timeout=0.1)
+
+    expect.client("repositories", _catalog(cache), [])
+
+
+@scenario(
+    "tags.catalog-in-pages",
+    "The catalog is handed out in pages that add up to all of it",
+    level=SHOULD,
+    refs=(CATALOG, "d#4856"),
+    needs=OBSERVED,
+)
+def test_catalog_in_pages(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A cache in front of a public registry holds thousands of repositories."""
+    image = an_image(layers=1)
+    cache = target.proxy(upstream)
+    names = [f"team/app{n}" for n in range(1, 4)]
+    for name in names:
+        upstream.add(name, image, tags=("v1",))
+        pull_image(cache, name, image, "v1")
+
+    pages = list(_pages(cache, "/v2/_catalog?n=2", "repositories"))
+
+    expect.client("pages", pages, [names[:2], names[2:]])
+
+
+def _sorted(document: dict[str, Any]) -> dict[str, Any]:
+    """2.8 lists tags in the order in which it finds them."""
+    return document | {"tags": sorted(document["tags"])}
+
+
+def _catalog(registry: RunningRegistry) -> list[str]:
+    repositories: list[str] = registry.get("/v2/_catalog").json()["repositories"]
+    return repositories
+
+
+def _pages(registry: RunningRegistry, path: str, member: str) -> Iterator[list[str]]:
+    """The lists of all pages from *path* on, as clients follow them."""
+    following: str | None = path
+    while following is not None:
+        answer = registry.get(following)
+        yield answer.json()[member]
+        link = answer.headers.get("Link")
+        following = None if link is None else link.partition(">")[0].removeprefix("<")
