@@ -64,7 +64,8 @@ class Profile:
     fill_leaves_upload_on_mismatch: bool = False
     """A fill whose bytes do not match leaves ``_uploads/<uuid>`` behind (all releases)."""
     appends_error_to_broken_body: bool = False
-    """After a body that upstream cut short, the error's JSON follows on the same stream (#4872)."""
+    """After a body that upstream cut short, the error's JSON follows on the same stream (all
+    releases)."""
     verifies_manifests: bool = True
     """Manifest bytes are checked against the digest that was asked for (no release does)."""
     pings_anonymous_upstream_every_time: bool = False
@@ -93,8 +94,8 @@ class Profile:
     """``Accept-Encoding`` of blob requests. Releases let a blob be compressed on the way."""
     upstream_user_agent: str = "pullproof"
     """``User-Agent`` of upstream requests."""
-    knows_schema1: bool = True
-    """Docker's schema 1 manifests are asked for and taken (2.8 and ideal; not 3.x)."""
+    asks_for_schema1: bool = True
+    """Upstream is told that Docker's schema 1 manifests are welcome (2.8 and ideal; not 3.x)."""
     keeps_unknown_manifests: bool = True
     """A manifest whose Content-Type is unknown is kept and served; releases answer 500 (#3530)."""
 
@@ -208,7 +209,8 @@ class Profile:
     mounts_from_anywhere: bool = True
     """``mount`` without ``from`` finds the blob in any repository (no release)."""
     accepts_schema1: bool = True
-    """Docker schema 1 manifests may be pushed (not to 2.8, unless asked for; not to 3.x)."""
+    """Docker schema 1 manifests may be pushed, and are taken from upstream (not by 2.8, unless it
+    is configured so; not by 3.x)."""
     accepts_untyped_manifest: bool = True
     """A manifest pushed without a Content-Type is taken for what it says it is (no release)."""
     oversized_manifest_status: int = 413
@@ -441,7 +443,7 @@ DISTRIBUTION_3_0_ALPHA_1 = replace(
     blob_miss="tee",
     blob_miss_headers=False,
     blob_accept_encoding="zstd, gzip, deflate",
-    knows_schema1=False,
+    asks_for_schema1=False,
     fill_survives_client=False,
     fill_leaves_upload_on_abort=True,
     honours_ttl=True,

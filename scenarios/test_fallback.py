@@ -453,7 +453,7 @@ def test_pull_secret(
     "fallback.layer-cut-short",
     "A layer that the cache has to cut short is continued by the node and ends up whole",
     level=SHOULD,
-    refs=(MEASURED, "d#4872"),
+    refs=(MEASURED,),
     needs=PLAYED,
 )
 def test_layer_cut_short(
