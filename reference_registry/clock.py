@@ -35,8 +35,9 @@ class SystemClock:
         return datetime.now(UTC)
 
     async def sleep_until(self, moment: datetime) -> None:
-        # asyncio's timer is monotonic while we are asked about wall time: look again after each nap.
-        while (left := (moment - self.now()).total_seconds()) > 0:
+        # asyncio's timer is monotonic, and the wall clock may be set meanwhile: look again after
+        # each nap.
+        while (left := (moment - self.now()).total_seconds()) > 0:  # noqa: ASYNC110 - no event
             await asyncio.sleep(min(left, 3600.0))
 
 
