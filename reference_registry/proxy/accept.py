@@ -28,7 +28,7 @@ def accept_header(profile: Profile) -> str:
     types = list(_ALWAYS)
     if profile.keeps_unknown_manifests:
         types += [SCHEMA1_SIGNED, SCHEMA1, OCI_ARTIFACT, "application/json", "*/*"]
-    elif profile.knows_schema1:
+    elif profile.asks_for_schema1:
         types += [SCHEMA1_SIGNED, "application/json"]
     return ", ".join(types)
 
@@ -47,5 +47,5 @@ def is_known_manifest_type(content_type: str, profile: Profile) -> bool:
         return True
     media_type = content_type.partition(";")[0].strip()
     return media_type in _ALWAYS or (
-        profile.knows_schema1 and media_type in {SCHEMA1_SIGNED, SCHEMA1}
+        profile.accepts_schema1 and media_type in {SCHEMA1_SIGNED, SCHEMA1}
     )
