@@ -24,6 +24,8 @@ def listen_on(address: ListenAddress, *, key: str) -> socket.socket:
     try:
         # Old connections of a process that has just ended must not be in the way.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted connections inherit it: the first bytes of a stream follow its head at once.
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family is socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         bound.bind((host, address.port))

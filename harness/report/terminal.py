@@ -50,7 +50,7 @@ def print_matrix(matrix: Matrix, console: Console) -> None:
 
 def comfortable_width(matrix: Matrix) -> int:
     """The number of columns that gives claims 72 of them beside all targets."""
-    return 72 + sum(1 + max(len(target), len("deviates")) for target in matrix.targets)
+    return 72 + sum(2 + max(len(target), len("deviates")) for target in matrix.targets)
 
 
 def _cell(result: Result | None) -> Text:

@@ -11,9 +11,10 @@ import errno
 import ipaddress
 import random
 import socket
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from functools import cached_property
+from functools import cache, cached_property
 
 import httpx
 
@@ -56,6 +57,12 @@ Resolve = Callable[[str], Awaitable[list[str]]]
 """The addresses of a host name."""
 
 
+@cache
+def _trusted_authorities() -> ssl.SSLContext:
+    """The system's, or those of ``SSL_CERT_FILE``; read once a process, which takes a while."""
+    return httpx.create_ssl_context()
+
+
 class UpstreamHttp:
     """An HTTP client for one upstream and the hosts that it refers us to.
 
@@ -84,6 +91,7 @@ class UpstreamHttp:
         # of everything else.
         return httpx.AsyncClient(
             transport=self._transport,
+            verify=_trusted_authorities() if self._transport is None else False,
             mounts=_DIRECT if self._transport is None else None,
             timeout=_TIMEOUTS if self._profile.upstream_timeouts else _TIMEOUTS_OF_GO,
             limits=_LIMITS,
