@@ -94,7 +94,8 @@ class Exchange:
     async def _message(self) -> dict[str, Any] | None:
         self.credit.release()
         getting = asyncio.ensure_future(self.messages.get())
-        await asyncio.wait({getting, self.task}, return_when=asyncio.FIRST_COMPLETED)
+        async with asyncio.timeout(60):
+            await asyncio.wait({getting, self.task}, return_when=asyncio.FIRST_COMPLETED)
         if getting.done():
             return getting.result()
         if not self.messages.empty():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,9 @@ from harness.content import Image, an_image
 from reference_registry.clock import ManualClock
 from reference_registry.config.problem import CannotStart
 from reference_registry.digest import Digest
+from reference_registry.proxy.expiry import STATE_FILE
 from reference_registry.proxy.schedule import BLOB, parse_state
+from reference_registry.storage.filesystem import FilesystemDriver
 from tests.proxy.conftest import RELEASES, MakeProxy
 from tests.proxy.in_process import Proxy
 from tests.proxy.upstream_double import UpstreamDouble
@@ -337,6 +340,34 @@ async def test_a_stop_right_after_a_pull_loses_nothing(make_proxy: MakeProxy) ->
         async with make_proxy(ttl=TTL).running() as proxy:
             await pull_all(proxy)
         assert len(saved(proxy)) == ENTRIES
+
+
+async def test_a_stop_waits_for_the_write_under_way(
+    make_proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the older state could be the last one written."""
+    begun, go_on = threading.Event(), threading.Event()
+    write = FilesystemDriver.write
+
+    def slow_at_first(self: FilesystemDriver, path: str, content: bytes) -> None:
+        if path == STATE_FILE and not begun.is_set():
+            begun.set()
+            assert go_on.wait(60)
+        write(self, path, content)
+
+    monkeypatch.setattr(FilesystemDriver, "write", slow_at_first)
+    proxy = make_proxy(ttl=TTL)
+    await proxy.app.start()
+    await proxy.get(blob_path())
+    await until(begun.is_set)
+    await proxy.get(MANIFEST_PATH, accept=IMAGE.media_type)
+    stopping = asyncio.create_task(proxy.app.stop())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not stopping.done()
+    go_on.set()
+    await stopping
+    assert len(saved(proxy)) == 2
 
 
 async def test_a_file_that_cannot_be_written_is_written_later(
