@@ -33,19 +33,27 @@ def pull_manifest(
 
 
 def pull_blob(cache: RunningRegistry, repository: str, blob: Blob) -> Answer:
-    """GET *blob* and wait until it is cached, if it came: 2.8 stores it after it has answered."""
+    """GET *blob* and wait until it is cached, if it came."""
     answer = cache.get(blob_path(repository, blob))
     if answer.status == 200:
-        cache.eventually(lambda: blob.digest in cache.disk.layer_links(repository))
+        _await_blobs(cache, repository, blob)
     return answer
 
 
 def pull_image(cache: RunningRegistry, repository: str, image: Image, reference: str) -> Pull:
-    """Pull *image* by *reference* as containerd does, and wait until all of it is
-    cached, if it came."""
+    """Pull *image* by *reference* as containerd does, and wait until all of it is cached, if it
+    came."""
     pull = containerd_pull(cache.client, repository, reference)
     if pull.complete:
-        wanted = {blob.digest for blob in image.blobs}
         cache.eventually(lambda: image.digest in cache.disk.revisions(repository))
-        cache.eventually(lambda: wanted <= cache.disk.layer_links(repository))
+        _await_blobs(cache, repository, *image.blobs)
     return pull
+
+
+def _await_blobs(cache: RunningRegistry, repository: str, *blobs: Blob) -> None:
+    """2.8 stores a blob after it has answered, links it, and has finished when the upload is gone:
+    until then it does not cache the same blob for another repository."""
+    wanted = {blob.digest for blob in blobs}
+    cache.eventually(lambda: wanted <= cache.disk.layer_links(repository))
+    # Some releases leave uploads behind for ever.
+    cache.eventually(lambda: not cache.disk.uploads(repository), timeout=0.3)
