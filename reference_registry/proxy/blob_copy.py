@@ -56,7 +56,7 @@ async def answer_from(
     except UpstreamFailure as failure:
         return _refusal(failure, request, headers, size, profile)
     if request.method == "HEAD":
-        return await _head(source, headers)
+        return await _head(source, headers or _guessed(first, size))
     if with_headers:
         return Response(200, headers, StreamBody(_body(first, source, size, profile)))
     typed = (("Content-Type", _sniffed(first)),)
@@ -73,6 +73,13 @@ def _headers(digest: Digest, info: BlobInfo) -> tuple[tuple[str, str], ...]:
         ("Docker-Content-Digest", digest),
         ("Etag", digest),
     )
+
+
+def _guessed(first: bytes, size: int) -> tuple[tuple[str, str], ...]:
+    """What Go adds to HEAD where nothing is set: the type that the content seems to have, and the
+    length of what it has in its buffer."""
+    typed = ("Content-Type", _sniffed(first))
+    return (typed,) if size > _BUFFERED_BY_GO else (typed, ("Content-Length", str(size)))
 
 
 async def _head(

@@ -12,7 +12,7 @@ from harness.client import Answer
 from harness.clients.containerd_pull import ACCEPT
 from harness.content import Blob, Content, Manifest, an_image
 from harness.lab import Lab, TargetUnderTest
-from harness.targets import RunningRegistry, Target
+from harness.targets import DidNotStart, RunningRegistry, Target
 from harness.upstream import MockUpstream
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "names_of",
     "pull_blob",
     "pull_manifest",
+    "starts",
     "tree",
 ]
 
@@ -176,3 +177,14 @@ def names_of(digests: Collection[str], **known: Content) -> list[str]:
     """*digests* by the names that *known* gives them, sorted; unknown ones as they are."""
     names = {str(content.digest): name for name, content in known.items()}
     return sorted(names.get(digest, digest) for digest in digests)
+
+
+# -- starting -------------------------------------------------------------------------------------
+def starts(bench: Bench, *, upstream: bool = False, **settings: Any) -> str | int | None:
+    """``"starts"``, or the exit code where it does not."""
+    try:
+        registry = bench.proxy(**settings) if upstream else bench.standard(**settings)
+    except DidNotStart as refused:
+        return refused.exit_code
+    registry.stop()
+    return "starts"
