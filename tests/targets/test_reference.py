@@ -101,6 +101,18 @@ def test_time_passes_across_a_restart(launch: Launch, source: MockUpstream) -> N
     assert cache.eventually(lambda: not cache.disk.revisions("team/app"))
 
 
+def test_time_passes_while_it_runs(launch: Launch, source: MockUpstream) -> None:
+    """What it holds in memory outlives the leap: here the count of its requests."""
+    image = source.add("team/app", an_image("running", layers=1))
+    cache = launch(parse_target("reference"), upstream_url=source.url, ttl="10h")
+    path = f"/v2/team/app/manifests/{image.digest}"
+    assert cache.get(path, headers={"Accept": image.media_type}).status == 200
+    assert cache.await_state(lambda entries: len(entries) == 1)
+    cache.let_pass(timedelta(hours=11))
+    assert cache.eventually(lambda: not cache.disk.revisions("team/app"))
+    assert cache.metrics().total("registry_http_requests_total", handler="manifest") == 1
+
+
 def test_decades_pass_at_once(launch: Launch, source: MockUpstream) -> None:
     """A profile that saves every five seconds does not live through all of them."""
     cache = launch(parse_target("reference@2.8"), upstream_url=source.url)
