@@ -269,12 +269,10 @@ class Profile:
     """``--quiet`` exists (3.0.0 and later)."""
 
     # -- process --------------------------------------------------------------------------------
-    unknown_config_keys: Literal["error", "ignored"] = "error"
-    """Releases accept any unknown key in silence: ``remoteURL`` gives a writable registry."""
     strict_config: bool = True
-    """What releases take in silence (a quoted boolean, a key given twice, a bare number of
-    nanoseconds) is an error, and every bad configuration ends with exit code 2. Releases end with 1
-    for what they cannot parse and with 2 where they panic."""
+    """What releases take in silence (an unknown key, a quoted boolean, a key given twice, a bare
+    number of nanoseconds) is an error, and every bad configuration ends with exit code 2. Releases
+    end with 1 for what they cannot parse and with 2 where they panic."""
     config_version_without_dot_panics: bool = False
     """``version: 1`` is a panic, exit 2, and not an error, exit 1 (2.8)."""
     has_tag_sections: bool = True
@@ -413,7 +411,6 @@ DISTRIBUTION_2_8 = Profile(
     gc_removes_layer_links=False,
     gc_fails_on_empty_storage=True,
     gc_quiet_flag=False,
-    unknown_config_keys="ignored",
     strict_config=False,
     config_version_without_dot_panics=True,
     has_tag_sections=False,

@@ -5,24 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from datetime import timedelta
 
 from reference_registry.config import Config
 from reference_registry.config.durations import format_duration
+from reference_registry.config.effective import drain_time
 from reference_registry.profiles import Profile
 from reference_registry.server import Server
 
-__all__ = ["drain_time", "run_until_signalled"]
+__all__ = ["run_until_signalled"]
 
 _log = logging.getLogger(__name__)
-
-
-def drain_time(config: Config, profile: Profile) -> timedelta | None:
-    """How long requests in flight may take after a signal; None where the signal just kills."""
-    if config.http.draintimeout is not None:
-        return config.http.draintimeout
-    default = profile.drain_timeout_default
-    return None if default is None else timedelta(seconds=default)
 
 
 async def run_until_signalled(server: Server) -> int:

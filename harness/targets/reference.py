@@ -19,13 +19,13 @@ from harness.targets.registry import NOWHERE, RunningRegistry
 from harness.targets.settings import Settings
 from harness.targets.state import SAVE_INTERVAL, StateEntry
 from reference_registry.config import Config
+from reference_registry.config.effective import drain_time
 from reference_registry.config.file import load
 from reference_registry.config.problem import CannotStart, ConfigError
 from reference_registry.garbage_collection import collect
 from reference_registry.profiles import Profile, profile_named
 from reference_registry.proxy.registry import ProxyRegistry
 from reference_registry.server import Server
-from reference_registry.serving import drain_time
 
 __all__ = ["ReferenceRegistry", "ReferenceTarget"]
 

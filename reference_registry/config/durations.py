@@ -9,7 +9,13 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-__all__ = ["format_duration", "from_nanoseconds", "parse_duration", "suggested_duration"]
+__all__ = [
+    "format_duration",
+    "from_nanoseconds",
+    "parse_duration",
+    "short_duration",
+    "suggested_duration",
+]
 
 _NANOSECONDS = {
     "ns": 1,
@@ -102,6 +108,11 @@ def format_duration(duration: timedelta) -> str:
     if hours:
         return f"{hours}h{minutes_left}m{seconds}"
     return f"{minutes}m{seconds}" if minutes else seconds
+
+
+def short_duration(duration: timedelta) -> str:
+    """As one writes it: ``168h``, ``1h30m``, ``10s``."""
+    return re.sub(r"(?<=[hm])0[ms]", "", format_duration(duration))
 
 
 def _decimal(value: int, unit: int) -> str:

@@ -56,6 +56,10 @@ class ReadConfig:
 
     config: Config | None
     problems: tuple[Problem, ...]
+    source: str = ""
+    """The file, as it was named."""
+    overlooked: tuple[Problem, ...] = ()
+    """What ``ideal`` refuses in this file, and the profile takes in silence, as warnings."""
     places: Mapping[str, Place] = field(default_factory=dict)
     """Where each key that was read stands, by its full name."""
 
@@ -88,12 +92,13 @@ def read(
     text = _text_of(Path(path), source, reading)
     tree = None if text is None else _parsed(text, source, reading)
     if tree is None:
-        return ReadConfig(None, tuple(reading.problems))
+        return ReadConfig(None, tuple(reading.problems), source, tuple(reading.overlooked))
     tree = _overridden(tree, os.environ if environ is None else environ, reading)
     config = _config(tree, source, reading)
     problems = tuple(sorted(reading.problems, key=_order))
     usable = all(problem.exit_code is None for problem in problems)
-    return ReadConfig(config if usable else None, problems, reading.places)
+    overlooked = tuple(sorted(reading.overlooked, key=_order))
+    return ReadConfig(config if usable else None, problems, source, overlooked, reading.places)
 
 
 def _order(problem: Problem) -> tuple[bool, int]:
@@ -150,7 +155,8 @@ def _overridden(tree: Tree, environ: Mapping[str, str], reading: Reading) -> Tre
         if first not in _TOP_LEVEL:
             near = nearest(first, _TOP_LEVEL)
             fix = f"did you mean REGISTRY_{near.upper()}?" if near else ""
-            reading.warn(Place(name), first, "no such key, the variable is ignored", fix)
+            what = "no such key, the variable is ignored"
+            reading.warn(Place(name), first, what, fix, rule="unknown-variable")
             continue
         try:
             tree = with_override(tree, name, value)
@@ -201,6 +207,7 @@ def _maxtags(root: Section) -> int:
     tags = root.section("tags")
     tags.known("maxtags")
     if not root.reading.profile.has_maxtags:
+        tags.unused("maxtags", why="this release has no such limit")
         return _positive(0)
     limit = tags.integer("maxtags")
     if limit < 0:
@@ -219,12 +226,3 @@ def _check_together(root: Section, config: Config) -> None:
     if config.storage.cache.blobdescriptor == "redis" and config.redis is None:
         key = "blobdescriptor" if "blobdescriptor" in cache else "layerinfo"
         cache.refuse(key, "there is no redis section", "add redis.addr", released=2)
-    if config.proxy is None:
-        return
-    expires = config.proxy.ttl is not None and root.reading.profile.expiry_needs_delete_enabled
-    if expires and not config.storage.delete_enabled:
-        what = "what expires is kept for ever by this release unless storage.delete.enabled is true"
-        root.section("proxy").warn("remoteurl", what)
-    if config.storage.readonly:
-        what = "pulls still write to the cache of a proxy"
-        storage.section("maintenance").section("readonly").warn("enabled", what)

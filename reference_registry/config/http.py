@@ -43,7 +43,8 @@ def _api_address(http: Section, net: Network) -> str:
         if net == "unix":
             http.refuse("addr", "missing", "set addr to the path of the socket")
         else:
-            http.warn("addr", "missing, any free port of every interface is used", "set addr")
+            what = "missing, any free port of every interface is used"
+            http.warn("addr", what, "set addr", rule="random-port")
     return _address(http) if net == "tcp" else http.text("addr")
 
 

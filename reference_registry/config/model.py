@@ -61,6 +61,7 @@ class CacheConfig:
     blobdescriptor: str | None = None
     """``inmemory``, ``redis``, or None for no cache."""
     blobdescriptorsize: int = 10_000
+    """Entries that ``inmemory`` keeps; 0 for no bound, as 2.8 has it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,8 @@ class Problem:
     what: str
     fix: str = ""
     exit_code: int | None = None
+    rule: str = ""
+    """For a warning, what it is a case of, such as ``redis-unused``."""
 
     def __str__(self) -> str:
         """``FILE:LINE: KEY: what is wrong; how to put it right``, without a line break."""

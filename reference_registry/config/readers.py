@@ -32,7 +32,7 @@ def read_log(root: Section) -> LogConfig:
     """``log``, and ``loglevel``, its older form."""
     older = root.choice("loglevel", LOG_LEVELS, "info", ignore_case=True)
     if "loglevel" in root:
-        root.warn("loglevel", "an old name", "write it as level below log")
+        root.warn("loglevel", "an old name", "write it as level below log", rule="old-name")
     log = root.section("log")
     log.known("reportcaller")
     log.unused("hooks", why="no mail is sent from here")
@@ -96,7 +96,8 @@ def read_proxy(root: Section) -> ProxyConfig | None:
         return None
     if bool(username) != bool(password):
         lacking = "password" if username else "username"
-        proxy.warn(lacking, "missing, the other of the two is given", f"set {lacking}")
+        what = "missing, the other of the two is given"
+        proxy.warn(lacking, what, f"set {lacking}", rule="half-a-credential")
     return ProxyConfig(
         remoteurl=remoteurl, username=username or None, password=password or None, ttl=ttl
     )

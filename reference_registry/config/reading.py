@@ -24,6 +24,8 @@ class Reading:
 
     profile: Profile
     problems: list[Problem] = field(default_factory=list)
+    overlooked: list[Problem] = field(default_factory=list)
+    """What a strict profile refuses, and this one takes in silence."""
     places: dict[str, Place] = field(default_factory=dict)
     sections: list[Section] = field(default_factory=list)
 
@@ -39,10 +41,14 @@ class Reading:
         code = _EXIT_CODE if self.strict else released
         if code is not None:
             self.problems.append(Problem(place, key, what, fix, code))
+        else:
+            self.overlooked.append(Problem(place, key, what, fix, rule="overlooked"))
 
-    def warn(self, place: Place, key: str, what: str, fix: str = "") -> None:
-        """Something that does not do what one may think."""
-        self.problems.append(Problem(place, key, what, fix))
+    def warn(
+        self, place: Place, key: str, what: str, fix: str = "", *, rule: str = "no-effect"
+    ) -> None:
+        """Something that does not do what one may think, a case of *rule*."""
+        self.problems.append(Problem(place, key, what, fix, rule=rule))
 
     def finish(self) -> None:
         """Report the keys that nobody asked for."""

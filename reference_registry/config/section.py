@@ -71,9 +71,9 @@ class Section:
         name = self.full_name(key)
         self.reading.refuse(self.place_of(key), name, what, fix, released=released)
 
-    def warn(self, key: str, what: str, fix: str = "") -> None:
-        """Note that *key* does not do what one may think."""
-        self.reading.warn(self.place_of(key), self.full_name(key), what, fix)
+    def warn(self, key: str, what: str, fix: str = "", *, rule: str = "no-effect") -> None:
+        """Note that *key* does not do what one may think (see :meth:`Reading.warn`)."""
+        self.reading.warn(self.place_of(key), self.full_name(key), what, fix, rule=rule)
 
     def place_of(self, key: str) -> Place:
         """Where *key* stands; where it is absent, where the section does."""
@@ -98,16 +98,16 @@ class Section:
         self._known.add(key)
         if self.place_of(key).line is None:
             # Not an error: Kubernetes sets REGISTRY_PORT beside a service that is called registry.
-            self.warn(key, "no such key, the variable is ignored", fix)
+            what = "no such key, the variable is ignored"
+            self.warn(key, what, fix, rule="unknown-variable")
         else:
             self.refuse(key, "unknown key", fix, released=released)
 
     def report_unknown_keys(self) -> None:
         """To be called once everything was read."""
-        if self.reading.profile.unknown_config_keys == "error":
-            for key in self.names():
-                if key not in self._known:
-                    self.refuse_unknown(key, released=None)
+        for key in self.names():
+            if key not in self._known:
+                self.refuse_unknown(key, released=None)
 
     # -- values ---------------------------------------------------------------------------------
     def text(

@@ -94,10 +94,12 @@ def _cache(storage: Section) -> CacheConfig:
     kinds = ("inmemory", "redis")
     older = cache.choice("layerinfo", kinds, "", released=None)
     kind = cache.choice("blobdescriptor", kinds, older, released=None)
-    size = CacheConfig().blobdescriptorsize
-    cache.known("blobdescriptorsize")
-    if cache.reading.profile.has_blobdescriptorsize and kind == "inmemory":
+    bounded = cache.reading.profile.has_blobdescriptorsize
+    size = CacheConfig().blobdescriptorsize if bounded else 0
+    if bounded and kind == "inmemory":
         size = cache.integer("blobdescriptorsize", size, released=2)
+    else:
+        cache.unused("blobdescriptorsize", why="only inmemory has a size, and only since 3.0")
     return CacheConfig(blobdescriptor=kind or None, blobdescriptorsize=size)
 
 
@@ -137,7 +139,8 @@ def read_health(root: Section) -> HealthConfig:
     health = root.section("health")
     driver = health.section("storagedriver")
     checks = [_check("storagedriver", "", driver)] if driver.flag("enabled") else []
-    driver.known("interval", "threshold")
+    if not checks:
+        driver.unused("interval", "threshold", why="the check is off unless enabled is true")
     for kind, target_key in _TARGETS:
         for section in health.sections(kind):
             target = section.text(target_key)

@@ -333,13 +333,56 @@ def test_warnings_of_what_has_no_effect(tmp_path: Path) -> None:
 
 
 def test_warnings_of_what_a_release_does_not_do(tmp_path: Path) -> None:
-    text = GOOD + "proxy:\n  remoteurl: https://h\n  ttl: 1h\n"
+    text = (
+        GOOD
+        + "proxy:\n  remoteurl: https://h\n  ttl: 1h\ntags:\n  maxtags: 5\n"
+        + "health:\n  storagedriver:\n    interval: 5s\n"
+    )
     found = read(_written(tmp_path, text), {}, PROFILES["2.8"])
-    assert [problem.what for problem in found.warnings] == [
-        "what expires is kept for ever by this release unless storage.delete.enabled is true",
-        "2.8 does not know this key, everything is kept for 168h",
+    assert [(problem.key, problem.what) for problem in found.warnings] == [
+        ("proxy.ttl", "2.8 does not know this key, everything is kept for 168h"),
+        ("tags.maxtags", "this release has no such limit"),
+        ("health.storagedriver.interval", "the check is off unless enabled is true"),
     ]
-    assert _warnings(tmp_path, text, IDEAL) == []
+    assert _warnings(tmp_path, text, IDEAL) == ["health.storagedriver.interval"]
+
+
+_OVERLOOKED = {
+    "proxy: {remoteURL: 'https://h'}": [("proxy", "remoteURL", "unknown key")],
+    "proxy: {username: u}": [
+        ("proxy", "remoteurl", "missing, which makes a plain registry that can be pushed to")
+    ],
+    "storage.delete: {enabled: 'true'}": [("", "storage.delete", "unknown key")],
+    "health: {storagedriver: {enabled: true, enabled: false}}": [
+        ("health.storagedriver", "enabled", "given twice, first on line 7")
+    ],
+    "health: {storagedriver: {enabled: true, interval: 5}}": [
+        ("health.storagedriver", "interval", "a bare number is nanoseconds")
+    ],
+    "redis: {db: 1}": [("redis", "addr", "missing")],
+}
+
+
+@pytest.mark.parametrize("lines", _OVERLOOKED)
+def test_what_a_release_overlooks(lines: str, tmp_path: Path) -> None:
+    """Each is an error to ``ideal``, word for word."""
+    path = _written(tmp_path, GOOD + lines)
+    found = read(path, {}, PROFILES["3.1"])
+    assert found.config is not None
+    expected = [(f"{section}.{key}".lstrip("."), what) for section, key, what in _OVERLOOKED[lines]]
+    assert [(problem.key, problem.what) for problem in found.overlooked] == expected
+    assert {problem.rule for problem in found.overlooked} == {"overlooked"}
+    strict = read(path, {}, IDEAL)
+    assert strict.overlooked == ()
+    assert {problem.what for problem in found.overlooked} & {p.what for p in strict.errors}
+
+
+@pytest.mark.parametrize(("profile", "size"), [("2.8", 0), ("3.1", 7), ("ideal", 7)])
+def test_how_many_descriptors(profile: str, size: int, tmp_path: Path) -> None:
+    text = GOOD.replace(
+        "http:", "  cache: {blobdescriptor: inmemory, blobdescriptorsize: 7}\nhttp:"
+    )
+    assert _loaded(tmp_path, text, profile).storage.cache.blobdescriptorsize == size
 
 
 @pytest.mark.parametrize(

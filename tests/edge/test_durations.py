@@ -12,6 +12,7 @@ from reference_registry.config.durations import (
     format_duration,
     from_nanoseconds,
     parse_duration,
+    short_duration,
     suggested_duration,
 )
 
@@ -82,6 +83,13 @@ def test_what_is_printed_is_read_back(duration: timedelta) -> None:
 )
 def test_as_go_prints(duration: timedelta, text: str) -> None:
     assert format_duration(duration) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["168h", "1h30m", "1h0.5s", "10m", "10s", "90ms", "1h1s", "20h", "0s"]
+)
+def test_as_one_writes(text: str) -> None:
+    assert short_duration(parse_duration(text)) == text
 
 
 @pytest.mark.parametrize(

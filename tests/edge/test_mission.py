@@ -37,7 +37,8 @@ def test_the_configuration_that_worked(profile: str) -> None:
     assert config.http.debug.prometheus_enabled
     assert [check.kind for check in config.health.checks] == ["storagedriver"]
     assert config.auth.htpasswd is not None
-    assert [p.key for p in found.warnings] == ([] if honoured else ["proxy.ttl"])
+    unknown = [] if honoured else ["storage.cache.blobdescriptorsize", "proxy.ttl"]
+    assert [p.key for p in found.warnings] == unknown
 
 
 def test_the_first_configuration_gets_one_line_for_each_mistake() -> None:

@@ -105,6 +105,7 @@ def test_the_mission_s_second_configuration_is_served_alike(tmp_path: Path) -> N
     with socket.socket() as upstream:
         upstream.bind(("127.0.0.1", 0))
         upstream.listen()
+        upstream.settimeout(_TIMEOUT)
         port = upstream.getsockname()[1]
         replaced = {
             "https://ccr.ccs.tencentyun.com": f"http://127.0.0.1:{port}",

@@ -107,6 +107,7 @@ def test_3_0_panics_when_it_drains_without_a_ttl(serve: Serve, tmp_path: Path) -
     with socket.socket() as upstream:
         upstream.bind(("127.0.0.1", 0))
         upstream.listen()
+        upstream.settimeout(_TIMEOUT)
         port = upstream.getsockname()[1]
         lines = f"  draintimeout: 1s\nproxy:\n  remoteurl: http://127.0.0.1:{port}\n  ttl: 0\n"
         process = Process([*_command(_config(tmp_path, lines)), "--profile", "3.0"])
@@ -146,6 +147,7 @@ def test_a_signal_while_upstream_is_asked(tmp_path: Path) -> None:
     with socket.socket() as upstream:
         upstream.bind(("127.0.0.1", 0))
         upstream.listen()
+        upstream.settimeout(_TIMEOUT)
         port = upstream.getsockname()[1]
         lines = f"  draintimeout: 5s\nproxy:\n  remoteurl: http://127.0.0.1:{port}\n"
         process = Process([*_command(_config(tmp_path, lines)), "--profile", "3.1"])
@@ -216,12 +218,22 @@ def test_warnings_are_in_the_log(serve: Serve) -> None:
     served.log(r"level=warning msg=.*config\.yml:7: loglevel: an old name")
 
 
+def test_credentials_without_client_authentication_are_in_the_log(serve: Serve) -> None:
+    """At every start: private images are open to everyone."""
+    served = serve("proxy: {remoteurl: 'https://h', username: u, password: hunter2hunter2}\n")
+    served.log(
+        r"level=warning msg=.*config\.yml:7: proxy\.username: everyone who reaches this cache can "
+        r"pull every image that this user may pull"
+    )
+    assert "hunter2" not in served.process.output()
+
+
 def test_what_a_standard_registry_need_not_import() -> None:
     """Each of these takes longer than the rest of the start."""
     slow = ("bcrypt", "difflib", "httpx", "prometheus_client", "rich")
     code = f"""
 import sys
-import reference_registry.config.file, reference_registry.serving
+import reference_registry.commands.serve
 print([name for name in {slow} if name in sys.modules])
 """
     finished = subprocess.run(

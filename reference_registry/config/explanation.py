@@ -1,0 +1,155 @@
+"""A configuration in plain words: what comes of it, defaults and the profile's habits included.
+
+No I/O: whether a file exists or a port is free is found out by starting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from reference_registry.addresses import parse_address
+from reference_registry.config.durations import short_duration
+from reference_registry.config.effective import drain_time
+from reference_registry.config.model import Config, HttpConfig, ProxyConfig
+from reference_registry.profiles import Profile
+
+__all__ = ["Line", "explain"]
+
+Line = tuple[str, str]
+"""A subject such as ``expiry``, and what there is to say of it."""
+
+
+def explain(config: Config, profile: Profile) -> Iterator[Line]:
+    """What a registry with *config* is and does, one aspect a line."""
+    yield (
+        "behaves like",
+        profile.name
+        if profile.implementation == "pullproof"
+        else (f"{profile.implementation} {profile.name}"),
+    )
+    if config.proxy is None:
+        yield "registry", "stores what is pushed to it, and fetches nothing from elsewhere"
+    else:
+        yield "registry", f"a cache of {_without_user(config.proxy.remoteurl)}; takes no push"
+        yield "upstream", _upstream(config.proxy, profile)
+    yield "storage", _storage(config)
+    if config.storage.cache.blobdescriptor is not None:
+        yield "storage", _descriptors(config)
+    yield "expiry", _expiry(config, profile)
+    yield "uploads", _uploads(config)
+    yield from _clients(config)
+    yield "listens", f"{_api_url(config.http)}, {_encryption(config.http)}"
+    if config.http.debug is not None:
+        yield "listens", _debug(config)
+    for check in config.health.checks:
+        subject = f"{check.kind} {check.target}".rstrip()
+        often = short_duration(check.interval)
+        yield "health", f"{subject}, every {often}; while it fails, all requests are 503"
+    yield "end", _end(config, profile)
+    access = "no access log" if config.log.accesslog_disabled else "access log on stdout"
+    yield "log", f"{config.log.level}, {config.log.formatter}, on stderr; {access}"
+
+
+# -- aspects ------------------------------------------------------------------------------------
+def _upstream(proxy: ProxyConfig, profile: Profile) -> str:
+    who = "asked without credentials" if proxy.username is None else f"asked as {proxy.username}"
+    if profile.pings_upstream_at_start:
+        return f"{who}; must answer at the start"
+    return f"{who}; need not be there at the start"
+
+
+def _storage(config: Config) -> str:
+    if config.storage.driver == "inmemory":
+        return "in memory; all is lost at the end"
+    return f"files below {config.storage.rootdirectory}"
+
+
+def _descriptors(config: Config) -> str:
+    cache = config.storage.cache
+    if cache.blobdescriptor == "redis" and config.redis is not None:
+        return f"sizes of blobs are remembered in redis at {config.redis.addr}"
+    bound = f"{cache.blobdescriptorsize} at most" if cache.blobdescriptorsize else "without bound"
+    return f"sizes of blobs are remembered in memory, {bound}"
+
+
+def _expiry(config: Config, profile: Profile) -> str:
+    if config.proxy is None:
+        return "never; what is pushed stays until it is deleted"
+    if config.proxy.ttl is None:
+        return "never; what was cached stays"
+    after = f"{short_duration(config.proxy.ttl)} after it was cached, however often it is pulled"
+    if profile.expiry_needs_delete_enabled and not config.storage.delete_enabled:
+        return f"{after}, content is forgotten, and its bytes stay"
+    if config.storage.driver == "inmemory":
+        return f"{after}, content is deleted"
+    state = config.storage.rootdirectory / "scheduler-state.json"
+    return f"{after}, content is deleted; kept track of in {state}"
+
+
+def _uploads(config: Config) -> str:
+    purging = config.storage.uploadpurging
+    if not purging.enabled or config.storage.readonly:
+        return "abandoned ones stay"
+    age, interval = short_duration(purging.age), short_duration(purging.interval)
+    what = "only named in the log" if purging.dryrun else "removed"
+    return f"those abandoned for {age} are {what}, looked for every {interval}"
+
+
+def _clients(config: Config) -> Iterator[Line]:
+    auth, tls = config.auth, config.http.tls
+    who = "everyone"
+    if auth.htpasswd is not None:
+        who = f"users of {auth.htpasswd.path} (realm {auth.htpasswd.realm})"
+    if tls is not None and tls.clientcas:
+        who += f" with a certificate of {', '.join(map(str, tls.clientcas))}"
+    yield "may pull", who
+    if config.proxy is not None or config.storage.readonly:
+        yield "may push", "nobody"
+        yield "may delete", "nobody"
+        return
+    yield "may push", who
+    yield "may delete", who if config.storage.delete_enabled else "nobody"
+
+
+def _api_url(http: HttpConfig) -> str:
+    scheme = "http" if http.tls is None else "https"
+    if http.net == "unix":
+        return f"{scheme} on the socket {http.addr}"
+    shown = f" (known to clients as {http.host})" if http.host else ""
+    return f"{_url(scheme, http.addr)}{http.prefix.rstrip('/')}/v2/{shown}"
+
+
+def _url(scheme: str, address: str) -> str:
+    parsed = parse_address(address)
+    port = str(parsed.port) if parsed.port else "any free port"
+    return f"{scheme}://{str(parsed).rpartition(':')[0] if parsed.host else '*'}:{port}"
+
+
+def _encryption(http: HttpConfig) -> str:
+    if http.tls is None:
+        return "without TLS"
+    oldest = http.tls.minimumtls.removeprefix("tls")
+    return f"TLS {oldest} or newer, HTTP/{2 if http.http2 else 1.1}"
+
+
+def _debug(config: Config) -> str:
+    debug = config.http.debug
+    assert debug is not None
+    paths = ["/debug/health", "/debug/vars"]
+    if debug.prometheus_enabled:
+        paths.append(debug.prometheus_path)
+    return f"{_url('http', debug.addr)} for {', '.join(paths)}, open to everyone"
+
+
+def _end(config: Config, profile: Profile) -> str:
+    drain = drain_time(config, profile)
+    if drain is None:
+        return "SIGTERM and SIGINT kill it at once"
+    signals = "SIGTERM and SIGINT" if profile.drains_on_sigint else "SIGTERM (not SIGINT)"
+    return f"{signals} let requests in flight finish, for {short_duration(drain)} at most"
+
+
+def _without_user(remoteurl: str) -> str:
+    url = urlsplit(remoteurl)
+    return url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
