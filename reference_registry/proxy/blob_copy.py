@@ -11,7 +11,7 @@ from reference_registry.digest import Digest
 from reference_registry.profiles import Profile
 from reference_registry.proxy.answers import unknown_error
 from reference_registry.proxy.failures import UpstreamBroken, UpstreamFailure
-from reference_registry.proxy.upstream import BlobInfo, UpstreamRepository
+from reference_registry.proxy.upstream_repository import BlobInfo, UpstreamRepository
 
 __all__ = ["answer_from", "copy_blob"]
 

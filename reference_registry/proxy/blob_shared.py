@@ -12,7 +12,7 @@ from reference_registry.proxy.answers import blob_error
 from reference_registry.proxy.failures import UpstreamFailure
 from reference_registry.proxy.fill import Fill
 from reference_registry.proxy.services import Services
-from reference_registry.proxy.upstream import BlobInfo, UpstreamRepository
+from reference_registry.proxy.upstream_repository import BlobInfo, UpstreamRepository
 from reference_registry.repository import Descriptor
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.repository import LocalRepository

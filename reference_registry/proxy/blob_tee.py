@@ -12,7 +12,7 @@ from reference_registry.proxy.answers import blob_error, unknown_error
 from reference_registry.proxy.blob_copy import answer_from, copy_blob
 from reference_registry.proxy.failures import UpstreamBroken, UpstreamFailure
 from reference_registry.proxy.services import Services
-from reference_registry.proxy.upstream import UpstreamRepository
+from reference_registry.proxy.upstream_repository import UpstreamRepository
 from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.writer import DigestMismatch
 

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from reference_registry.digest import Digest
 from reference_registry.proxy.failures import UpstreamBroken, UpstreamFailure
-from reference_registry.proxy.upstream import BlobBody, BlobInfo, UpstreamRepository
+from reference_registry.proxy.upstream_repository import BlobBody, BlobInfo, UpstreamRepository
 from reference_registry.proxy.write_behind import WriteBehind
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.repository import LocalRepository

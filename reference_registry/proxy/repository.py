@@ -30,7 +30,7 @@ from reference_registry.proxy.blob_shared import SharedMiss
 from reference_registry.proxy.blob_tee import TeeMiss
 from reference_registry.proxy.failures import UpstreamBroken, UpstreamFailure
 from reference_registry.proxy.services import Services
-from reference_registry.proxy.upstream import UpstreamManifest
+from reference_registry.proxy.upstream_repository import UpstreamManifest
 from reference_registry.repository import Descriptor, Manifest, TagPage, UploadSession
 
 __all__ = ["ProxyRepository"]

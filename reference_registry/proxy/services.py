@@ -12,7 +12,8 @@ from reference_registry.proxy.background import Background
 from reference_registry.proxy.expiry import Expiry
 from reference_registry.proxy.fill import Fill
 from reference_registry.proxy.single_flight import SingleFlight
-from reference_registry.proxy.upstream import BlobInfo, Upstream, UpstreamManifest
+from reference_registry.proxy.upstream import Upstream
+from reference_registry.proxy.upstream_repository import BlobInfo, UpstreamManifest
 from reference_registry.registry import StandardRegistry
 
 __all__ = ["Services"]

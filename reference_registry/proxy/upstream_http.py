@@ -7,13 +7,11 @@ by this module, so that each target is looked at first (``proxy.sites``).
 from __future__ import annotations
 
 import asyncio
-import errno
 import ipaddress
 import random
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache, cached_property
 
 import httpx
@@ -21,10 +19,7 @@ import httpx
 from reference_registry.profiles import Profile
 from reference_registry.proxy.challenge import parse_challenges
 from reference_registry.proxy.failures import (
-    Refusal,
     UpstreamBroken,
-    UpstreamFailure,
-    UpstreamRefused,
     UpstreamTimedOut,
     UpstreamUnreachable,
 )
@@ -36,8 +31,10 @@ from reference_registry.proxy.sites import (
     target_problem,
 )
 from reference_registry.proxy.upstream_auth import AuthSession
+from reference_registry.proxy.upstream_body import discard, read_body, refused
+from reference_registry.proxy.upstream_words import cause_of, request_name, without_query
 
-__all__ = ["UpstreamHttp", "body_chunks", "read_body"]
+__all__ = ["UpstreamHttp"]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
@@ -126,10 +123,10 @@ class UpstreamHttp:
                 await response.aclose()
                 raise
             if better is not None:
-                await _discard(response)
+                await discard(response)
                 response = await self._follow(method, url, headers or {}, better)
         if not response.is_success:
-            raise await _refused(method, response)
+            raise await refused(method, response)
         return response
 
     def _answers(self, refusal: httpx.Response) -> bool:
@@ -143,13 +140,13 @@ class UpstreamHttp:
         await self._check_target("GET", url)
         response = await self._follow("GET", url, {}, authorization)
         if not response.is_success:
-            raise await _refused("GET", response)
+            raise await refused("GET", response)
         return await read_body(response, limit)
 
     async def ping(self, url: httpx.URL) -> httpx.Response:
         """The answer to an unauthenticated GET, whatever its status, read and closed."""
         response = await self._follow("GET", url, {}, None)
-        await _discard(response)
+        await discard(response)
         return response
 
     # -- one exchange after another ---------------------------------------------------------------
@@ -166,13 +163,15 @@ class UpstreamHttp:
             if response.status_code not in _REDIRECTS:
                 return response
             location = response.headers.get("location", "")
-            await _discard(response)
+            await discard(response)
             target = parse_target(location, url)
             if target is None:
-                raise UpstreamBroken(f"{_name(method, url)}: redirected to {location[:200]!r}")
+                raise UpstreamBroken(
+                    f"{request_name(method, url)}: redirected to {location[:200]!r}"
+                )
             await self._check_target(method, target)
             url = target
-        raise UpstreamBroken(f"{_name(method, first)}: more than {_MAX_REDIRECTS} redirects")
+        raise UpstreamBroken(f"{request_name(method, first)}: more than {_MAX_REDIRECTS} redirects")
 
     async def _exchange(
         self, method: str, url: httpx.URL, headers: Mapping[str, str]
@@ -196,9 +195,9 @@ class UpstreamHttp:
         try:
             return await self._client.send(request, stream=True, auth=None)
         except httpx.TimeoutException as error:
-            raise UpstreamTimedOut(method, _without_query(url), _cause(error, url)) from error
+            raise UpstreamTimedOut(method, without_query(url), cause_of(error, url)) from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise UpstreamUnreachable(method, _without_query(url), _cause(error, url)) from error
+            raise UpstreamUnreachable(method, without_query(url), cause_of(error, url)) from error
 
     async def _check_target(self, method: str, target: httpx.URL) -> None:
         if not self._profile.restricts_targets:
@@ -207,7 +206,7 @@ class UpstreamHttp:
         if problem is None and self._resolve is not None and not same_origin(target, self._base):
             problem = await self._problem_of_addresses(target, self._resolve)
         if problem is not None:
-            raise UpstreamBroken(f"{_name(method, target)}: refused to go there: {problem}")
+            raise UpstreamBroken(f"{request_name(method, target)}: refused to go there: {problem}")
 
     async def _problem_of_addresses(self, target: httpx.URL, resolve: Resolve) -> str | None:
         """A public name that stands for a local address. (The connection resolves it again, so a
@@ -218,98 +217,6 @@ class UpstreamHttp:
             if address_is_forbidden(ipaddress.ip_address(text.partition("%")[0])):
                 return f"{target.host} is local"
         return None
-
-
-# -- bodies ----------------------------------------------------------------------------------------
-async def body_chunks(
-    response: httpx.Response, *, decoded: bool = False
-) -> AsyncGenerator[bytes, None]:
-    """The body as it arrives, as it was sent or *decoded*; the response is closed afterwards.
-
-    Raises :class:`UpstreamBroken` where it ends early or cannot be decoded, and
-    :class:`UpstreamTimedOut` where it stands still.
-    """
-    method, url = response.request.method, response.request.url
-    # A transport that is no network may have given the body with the answer.
-    raw = not decoded and not response.is_stream_consumed
-    chunks = response.aiter_raw() if raw else response.aiter_bytes()
-    try:
-        async for chunk in chunks:
-            yield chunk
-    except httpx.TimeoutException as error:
-        raise UpstreamTimedOut(method, _without_query(url), _cause(error, url)) from error
-    except httpx.HTTPError as error:
-        raise UpstreamBroken(f"{_name(method, url)}: {_cause(error, url)}") from error
-    finally:
-        await response.aclose()
-
-
-async def read_body(response: httpx.Response, limit: int) -> bytes:
-    """The whole decoded body; :class:`UpstreamBroken` where it is larger than *limit* bytes."""
-    content = bytearray()
-    async with aclosing(body_chunks(response, decoded=True)) as chunks:
-        async for chunk in chunks:
-            content += chunk
-            if len(content) > limit:
-                name = _name(response.request.method, response.request.url)
-                raise UpstreamBroken(f"{name}: the body is larger than {limit} bytes")
-    return bytes(content)
-
-
-async def _refused(method: str, response: httpx.Response) -> UpstreamRefused:
-    body = await _discard(response)
-    return UpstreamRefused(
-        _name(method, response.request.url),
-        Refusal(
-            response.status_code,
-            response.reason_phrase,
-            body,
-            response.headers.get("retry-after"),
-            parse_challenges(response.headers.get_list("www-authenticate")),
-        ),
-    )
-
-
-async def _discard(response: httpx.Response) -> bytes:
-    """Close, after reading a little, since only a connection read to the end is used again."""
-    content = bytearray()
-    try:
-        async with aclosing(body_chunks(response, decoded=True)) as chunks:
-            async for chunk in chunks:
-                content += chunk
-                if len(content) > _ERROR_BODY:
-                    break
-    except UpstreamFailure:
-        return bytes(content)
-    return bytes(content[:_ERROR_BODY])
-
-
-# -- words -----------------------------------------------------------------------------------------
-def _without_query(url: httpx.URL) -> str:
-    return str(url.copy_with(query=None, userinfo=b""))
-
-
-def _name(method: str, url: httpx.URL) -> str:
-    return f"{method} {_without_query(url)}"
-
-
-def _cause(error: Exception, url: httpx.URL) -> str:
-    """The reason of a failed exchange, in Go's words where a user will have seen them before."""
-    address = f"{url.host}:{url.port or (443 if url.scheme == 'https' else 80)}"
-    if isinstance(error, httpx.ConnectTimeout):
-        return f"dial tcp {address}: i/o timeout"
-    if isinstance(error, httpx.TimeoutException):
-        return "timeout awaiting response"
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED:
-            return f"dial tcp {address}: connect: connection refused"
-        if isinstance(cause, OSError) and cause.errno == errno.ECONNRESET:
-            return f"read tcp {address}: connection reset by peer"
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(error, httpx.ConnectError) and not str(error).strip("."):
-        return f"dial tcp {address}"
-    return str(error) or type(error).__name__
 
 
 async def _addresses_of(host: str) -> list[str]:

@@ -22,7 +22,7 @@ from reference_registry.proxy.failures import (
     UpstreamUnreachable,
 )
 from reference_registry.proxy.upstream import Upstream
-from reference_registry.proxy.upstream_http import read_body
+from reference_registry.proxy.upstream_body import read_body
 from tests.proxy.upstream_double import Pieces, UpstreamDouble, broken
 
 pytestmark = pytest.mark.anyio
