@@ -1,4 +1,4 @@
-"""The command line: ``serve``, ``garbage-collect``, ``check-config``, ``htpasswd``.
+"""The command line: ``serve``, ``garbage-collect``, ``check-config``, ``schedule``, ``htpasswd``.
 
 It takes the arguments of distribution's ``registry`` binary, so that it can stand in for it.
 """
@@ -94,6 +94,9 @@ def _parser(profile: Profile) -> argparse.ArgumentParser:
     _add_config(collect)
     check = command("check-config", "Explain CONFIG, and warn of what it does not do.")
     _add_config(check)
+    schedule = command("schedule", "List what the cache that CONFIG describes holds until when.")
+    schedule.add_argument("--json", action="store_true", help="a list of objects")
+    _add_config(schedule)
     htpasswd = command("htpasswd", "Print USER and the bcrypt hash of a password.")
     for flag, ignored in (("-B", "bcrypt, as always"), ("-n", "print, as always")):
         htpasswd.add_argument(flag, action="store_true", help=ignored)
@@ -145,6 +148,12 @@ def _check_config(options: argparse.Namespace, profile: Profile) -> int:
     return check_config(_config_path(options, profile), profile)
 
 
+def _schedule(options: argparse.Namespace, profile: Profile) -> int:
+    from reference_registry.commands.schedule import schedule
+
+    return schedule(_config_path(options, profile), profile, as_json=options.json)
+
+
 def _htpasswd(options: argparse.Namespace, profile: Profile) -> int:
     from reference_registry.commands.htpasswd import htpasswd
 
@@ -155,6 +164,7 @@ _COMMANDS = {
     "serve": _serve,
     "garbage-collect": _garbage_collect,
     "check-config": _check_config,
+    "schedule": _schedule,
     "htpasswd": _htpasswd,
 }
 
