@@ -70,7 +70,7 @@ def test_entries_of_others_are_shown_as_they_are() -> None:
     lines = list(table(rows(entries, _NOW)))[1:]
     assert lines == [
         "0001-01-01 02:00:00+02:00   overdue  type 7    '\\x1b[2Jno key'",
-        "9999-12-31T23:59:59Z       2912110d 11h  manifest  ",
+        "9999-12-31T23:59:59Z       2912115d 11h  manifest  ",
     ]
 
 
