@@ -74,8 +74,9 @@ async def _evict_manifest(
     if not repository.unlink_manifest(digest) and profile.expiry_needs_delete_enabled:
         return "unknown blob"
     if profile.expiry_removes_tag_links:
-        for tag in repository.tags_pointing_at(digest):
-            repository.unlink_tag(tag)
+        for tag in await asyncio.to_thread(repository.tags_pointing_at, digest):
+            if repository.tag_digest(tag) == digest:  # It may have moved on meanwhile.
+                repository.unlink_tag(tag)
     if profile.expiry_removes_manifest_bytes:
         await _free_if_unused(repository, schedule, entry, digest)
     return None

@@ -38,7 +38,6 @@ __all__ = ["UpstreamHttp"]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
-_ERROR_BODY = 64 * 1024
 _TIMEOUTS = httpx.Timeout(60.0, connect=10.0)
 _TIMEOUTS_OF_GO = httpx.Timeout(None, connect=30.0)
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=30.0)
