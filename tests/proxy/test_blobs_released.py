@@ -99,8 +99,8 @@ async def test_headers_of_a_miss(
         assert answer.headers.get("docker-content-digest") == (DIGEST if promised else None)
         assert answer.headers.get("etag") == (DIGEST if promised else None)
     if profile == "3.0.0-alpha.1":
-        assert get.headers["content-type"] == "application/x-gzip"
-        assert "content-type" not in head.headers
+        # Go's net/http guesses it from the bytes, for HEAD as well.
+        assert get.headers["content-type"] == head.headers["content-type"] == "application/x-gzip"
     else:
         assert get.headers["content-type"] == "application/octet-stream"
 
