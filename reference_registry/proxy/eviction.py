@@ -75,7 +75,8 @@ async def _evict_manifest(
         return "unknown blob"
     if profile.expiry_removes_tag_links:
         for tag in await asyncio.to_thread(repository.tags_pointing_at, digest):
-            if repository.tag_digest(tag) == digest:  # It may have moved on meanwhile.
+            # Meanwhile the tag may have moved on, or the manifest been pulled again.
+            if repository.tag_digest(tag) == digest and not repository.has_manifest(digest):
                 repository.unlink_tag(tag)
     if profile.expiry_removes_manifest_bytes:
         await _free_if_unused(repository, schedule, entry, digest)
