@@ -25,7 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         profile = _chosen_profile(arguments)
         options = _parser(profile).parse_args(arguments)
-        return _COMMANDS[options.command](options, profile)
+        code = _COMMANDS[options.command](options, profile)
+        # Here and not at exit, where nobody would catch what comes of a reader that has left.
+        sys.stdout.flush()
+        return code
     except Misuse as misuse:
         print(f"{PROGRAM}: {misuse}", file=sys.stderr)
         return misuse.exit_code
