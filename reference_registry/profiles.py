@@ -42,6 +42,14 @@ class Profile:
     """With a descriptor cache, a blob whose bytes are gone is answered 200 with its full length
     and no body (all releases)."""
 
+    remembers_manifests: Literal["never", "bytes", "as-blobs"] = "never"
+    """What the descriptor cache knows of manifests: nothing; that the bytes of one that was read
+    are there (2.8, alpha.1); as much as of blobs, so that HEAD of a manifest's digest as a blob is
+    200 (3.0.0 and later)."""
+    descriptor_cache_forgets: Literal["bytes", "all"] = "all"
+    """What goes from a descriptor cache in redis when a repository loses a blob: only what is known
+    of its bytes (2.8 to 3.0.0), or also that the repository had it."""
+
     names_what_is_invalid: bool = True
     """A malformed repository name, tag or digest in a path is told as such; releases answer 404 in
     plain text, or 500 for what only their storage driver refuses."""
@@ -335,6 +343,8 @@ DISTRIBUTION_2_8 = Profile(
     multi_range="multipart",
     keeps_caching_headers_on_416=True,
     trusts_descriptor_cache=True,
+    remembers_manifests="bytes",
+    descriptor_cache_forgets="bytes",
     blob_miss="double",
     blob_head_downloads=True,
     blob_miss_ignores_range=True,
@@ -473,6 +483,7 @@ DISTRIBUTION_3_0 = replace(
     DISTRIBUTION_3_0_ALPHA_1,
     name="3.0",
     keeps_caching_headers_on_416=False,
+    remembers_manifests="as-blobs",
     proxy_signs_with_empty_secret=True,
     blob_miss_headers=True,
     upstream_basic_auth=True,
@@ -497,6 +508,7 @@ DISTRIBUTION_3_0 = replace(
 DISTRIBUTION_3_1 = replace(
     DISTRIBUTION_3_0,
     name="3.1",
+    descriptor_cache_forgets="all",
     upload_uuid_version=7,
     page_size_detail="number",
     limits_tags_page=True,

@@ -33,7 +33,9 @@ class StandardRegistry:
     def __init__(
         self, config: Config, profile: Profile, clock: Clock, counters: Counters | None = None
     ) -> None:
-        self.storage: Storage = open_storage(config.storage, profile, clock, counters)
+        self.storage: Storage = open_storage(
+            config.storage, profile, clock, counters, redis=config.redis
+        )
         self._config = config
         self._profile = profile
         self._clock = clock
@@ -63,6 +65,8 @@ class StandardRegistry:
             self._purging.cancel()
             await asyncio.gather(self._purging, return_exceptions=True)
             self._purging = None
+        if self.storage.descriptors is not None:
+            self.storage.descriptors.close()
 
 
 async def _purge_uploads(uploads: Uploads, config: UploadPurgingConfig, clock: Clock) -> None:

@@ -108,5 +108,11 @@ class CountedCache:
     def remember(self, repository: str, digest: Digest, descriptor: Descriptor) -> None:
         self._cache.remember(repository, digest, descriptor)
 
+    def remember_bytes(self, descriptor: Descriptor) -> None:
+        self._cache.remember_bytes(descriptor)
+
     def forget(self, repository: str, digest: Digest) -> None:
         self._cache.forget(repository, digest)
+
+    def close(self) -> None:
+        self._cache.close()

@@ -26,8 +26,16 @@ class DescriptorCache(Protocol):
         """*repository* has the blob *digest*, stored as *descriptor* says."""
         ...
 
+    def remember_bytes(self, descriptor: Descriptor) -> None:
+        """The bytes are stored, whichever repository may have them."""
+        ...
+
     def forget(self, repository: str, digest: Digest) -> None:
         """*repository* has the blob no longer; others may."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is open; for the end of the registry."""
         ...
 
 
@@ -53,6 +61,12 @@ class MemoryDescriptorCache:
             if 0 < self._size < len(self._entries):
                 self._entries.popitem(last=False)
 
+    def remember_bytes(self, descriptor: Descriptor) -> None:
+        pass  # Never asked for but by the repository.
+
     def forget(self, repository: str, digest: Digest) -> None:
         with self._lock:
             self._entries.pop((repository, digest), None)
+
+    def close(self) -> None:
+        pass

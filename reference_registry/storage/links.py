@@ -37,6 +37,10 @@ class RepositoryLinks:
         """The digest that the bytes of the layer *digest* are stored under."""
         return self._read(layout.layer_link(self._name, digest))
 
+    def has_layer(self, digest: Digest) -> bool:
+        """Whether the layer *digest* is linked, whatever the link says."""
+        return self._driver.is_file(layout.layer_link(self._name, digest))
+
     def link_layer(self, digest: Digest, stored_as: Digest | None = None) -> None:
         self._driver.write(
             layout.layer_link(self._name, digest), (stored_as or digest).encode("ascii")

@@ -52,6 +52,7 @@ class LocalContent:
             content = self._storage.blobs.read(stored_as)
         except PathNotFound:
             return None
+        self._remember_manifest(stored_as, len(content), was_read=True)
         return Manifest(stored_as, media_type_of(content), content)
 
     def put_cached_manifest(self, digest: Digest, content: bytes) -> None:
@@ -59,9 +60,13 @@ class LocalContent:
         reads it tells it from the content, as distribution does."""
         self._storage.blobs.put(digest, content)
         self.links.link_revision(digest)
+        self._remember_manifest(digest, len(content), was_read=False)
 
     def unlink_manifest(self, digest: Digest) -> bool:
         """Remove the link; bytes and tags stay. False where there was no link."""
+        descriptors = self._storage.descriptors
+        if descriptors is not None and self._profile.remembers_manifests == "as-blobs":
+            descriptors.forget(self.name, digest)
         return self.links.unlink_revision(digest)
 
     def tag_digest(self, tag: str) -> Digest | None:
@@ -93,25 +98,31 @@ class LocalContent:
         """The blob *digest* if it is linked here and its bytes are there.
 
         With a descriptor cache, releases take its word for both (profile
-        ``trusts_descriptor_cache``); otherwise it spares reading the link only.
+        ``trusts_descriptor_cache``); otherwise it spares reading the link only, since others may
+        have removed what it remembers.
         """
         descriptors = self._storage.descriptors
         remembered = descriptors.find(self.name, digest) if descriptors is not None else None
         if remembered is not None and self._profile.trusts_descriptor_cache:
             return remembered
-        stored_as = remembered.digest if remembered is not None else self.links.layer(digest)
+        descriptor = self._stat_stored(digest, remembered)
+        if descriptors is not None and descriptor != remembered:
+            if descriptor is None:
+                descriptors.forget(self.name, digest)
+            else:
+                descriptors.remember(self.name, digest, descriptor)
+        return descriptor
+
+    def _stat_stored(self, digest: Digest, remembered: Descriptor | None) -> Descriptor | None:
+        """What the storage says of the blob; the link is not read where it is *remembered*."""
+        known = remembered is not None and remembered.digest == digest
+        stored_as = digest if known and self.links.has_layer(digest) else self.links.layer(digest)
         if stored_as is None:
             return None
         try:
-            size = self._storage.blobs.size(stored_as)
+            return Descriptor(stored_as, self._storage.blobs.size(stored_as), _BLOB_TYPE)
         except PathNotFound:
-            if descriptors is not None:
-                descriptors.forget(self.name, digest)
             return None
-        descriptor = Descriptor(stored_as, size, _BLOB_TYPE)
-        if descriptors is not None and remembered is None:
-            descriptors.remember(self.name, digest, descriptor)
-        return descriptor
 
     def has_blob(self, digest: Digest) -> bool:
         """Whether :meth:`stat_blob` finds it."""
@@ -146,7 +157,7 @@ class LocalContent:
         stored_as = digest if self._profile.sha512 else writer.digest("sha256")
         writer.commit(self._storage.blobs, stored_as)
         if digest != stored_as:
-            self._link_blob(digest, stored_as)
+            self.links.link_layer(digest, stored_as)
         return self._link_blob(stored_as, stored_as)
 
     def links_elsewhere(self, digest: Digest) -> list[str]:
@@ -165,6 +176,17 @@ class LocalContent:
     def delete_bytes(self, digest: Digest) -> bool:
         """Free the bytes for all repositories; False where there were none."""
         return self._storage.blobs.delete(digest)
+
+    def _remember_manifest(self, digest: Digest, size: int, *, was_read: bool) -> None:
+        """As releases do, to whom a manifest is a blob like any other."""
+        descriptors = self._storage.descriptors
+        if descriptors is None or self._profile.remembers_manifests == "never":
+            return
+        descriptor = Descriptor(digest, size, _BLOB_TYPE)
+        if self._profile.remembers_manifests == "as-blobs":
+            descriptors.remember(self.name, digest, descriptor)
+        elif was_read:
+            descriptors.remember_bytes(descriptor)
 
     def _link_blob(self, digest: Digest, stored_as: Digest) -> Descriptor:
         descriptor = Descriptor(stored_as, self._storage.blobs.size(stored_as), _BLOB_TYPE)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reference_registry.clock import Clock
-from reference_registry.config import StorageConfig
-from reference_registry.observability.counters import Counters
+from reference_registry.config import RedisConfig, StorageConfig
+from reference_registry.observability.counters import CacheCounters, Counters
 from reference_registry.observability.storage_metrics import CountedCache, TimedDriver
 from reference_registry.profiles import Profile
 from reference_registry.storage.blobs import BlobStore
@@ -34,14 +34,21 @@ class Storage:
 
 
 def open_storage(
-    config: StorageConfig, profile: Profile, clock: Clock, counters: Counters | None = None
+    config: StorageConfig,
+    profile: Profile,
+    clock: Clock,
+    counters: Counters | None = None,
+    *,
+    redis: RedisConfig | None = None,
 ) -> Storage:
     """The storage that *config* describes. Nothing is written, nor need anything exist yet. With
-    *counters* its actions are timed and its cache's hits counted."""
+    *counters* its actions are timed and its cache's hits counted; without *redis* a descriptor
+    cache that would lie there is left out."""
     driver: StorageDriver = (
         MemoryDriver() if config.driver == "inmemory" else FilesystemDriver(config.rootdirectory)
     )
-    descriptors = _descriptor_cache(config)
+    cache_counters = None if counters is None else counters.cache
+    descriptors = _descriptor_cache(config, profile, redis, cache_counters)
     if counters is not None:
         driver = TimedDriver(driver, counters)
         if descriptors is not None:
@@ -58,7 +65,18 @@ def open_storage(
     )
 
 
-def _descriptor_cache(config: StorageConfig) -> DescriptorCache | None:
-    if config.cache.blobdescriptor == "inmemory":
-        return MemoryDescriptorCache(config.cache.blobdescriptorsize)
+def _descriptor_cache(
+    config: StorageConfig,
+    profile: Profile,
+    redis: RedisConfig | None,
+    counters: CacheCounters | None,
+) -> DescriptorCache | None:
+    match config.cache.blobdescriptor:
+        case "inmemory":
+            return MemoryDescriptorCache(config.cache.blobdescriptorsize)
+        case "redis" if redis is not None:
+            # The client is slow to import.
+            from reference_registry.storage.redis_cache import RedisDescriptorCache
+
+            return RedisDescriptorCache(redis, profile, counters)
     return None

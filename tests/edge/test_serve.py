@@ -230,7 +230,7 @@ def test_credentials_without_client_authentication_are_in_the_log(serve: Serve) 
 
 def test_what_a_standard_registry_need_not_import() -> None:
     """Each of these takes longer than the rest of the start."""
-    slow = ("bcrypt", "difflib", "httpx", "prometheus_client", "rich")
+    slow = ("bcrypt", "difflib", "httpx", "jwt", "prometheus_client", "redis", "rich")
     code = f"""
 import sys
 import reference_registry.commands.serve

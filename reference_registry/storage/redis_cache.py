@@ -1,0 +1,171 @@
+"""The descriptor cache in redis, under distribution's keys (``registry/storage/cache/redis``).
+
+- ``blobs::<digest>``: hash of ``digest``, ``size`` and ``mediatype``
+- ``repository::<name>::blobs``: set of digests
+- ``repository::<name>::blobs::<digest>``: hash of ``mediatype``
+
+None of them expires, and any registry that shares the redis may have written them. Each operation
+is one exchange with the server, made on the thread that asks: redis is meant to stand nearby, and
+when it does not answer it is left alone for a while.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from reference_registry.addresses import parse_address
+from reference_registry.config import RedisConfig
+from reference_registry.digest import Digest, algorithm_of, parse_digest
+from reference_registry.observability.counters import CacheCounters
+from reference_registry.profiles import Profile
+from reference_registry.repository import Descriptor
+
+__all__ = ["RedisDescriptorCache"]
+
+_log = logging.getLogger(__name__)
+
+_PATIENCE = timedelta(milliseconds=500)
+"""For a connection, and for an answer, where the configuration says nothing."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+_BETWEEN_COMPLAINTS = 60.0  # seconds
+
+
+class RedisDescriptorCache:
+    """Implements :class:`reference_registry.storage.descriptor_cache.DescriptorCache`.
+
+    While redis fails nothing is known and nothing is kept, and the registry serves without it.
+    *monotonic* tells seconds.
+    """
+
+    def __init__(
+        self,
+        config: RedisConfig,
+        profile: Profile,
+        counters: CacheCounters | None = None,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        address = parse_address(config.addr)
+        self._client = redis.Redis(
+            host=address.host or "localhost",
+            port=address.port,
+            db=config.db,
+            username=config.username,
+            password=config.password,
+            protocol=2,
+            socket_connect_timeout=(config.dialtimeout or _PATIENCE).total_seconds(),
+            socket_timeout=(config.readtimeout or _PATIENCE).total_seconds(),
+            max_connections=config.pool_maxactive,
+            # A connection that went stale is made anew; what takes too long is not tried again.
+            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+        )
+        self._address = config.addr
+        self._forgets_all = profile.descriptor_cache_forgets == "all"
+        self._counters = counters or CacheCounters()
+        self._monotonic = monotonic
+        self._left_alone_until = 0.0
+        self._pause = _FIRST_PAUSE
+        self._silent_until = 0.0
+
+    def find(self, repository: str, digest: Digest) -> Descriptor | None:
+        def queue(ask: Any) -> None:
+            ask.sismember(_members(repository), digest)
+            ask.hmget(_blob(digest), "digest", "size", "mediatype")
+            ask.hget(_override(repository, digest), "mediatype")
+
+        answers = self._ask(queue)
+        if answers is None:
+            return None
+        member, (stored_as, size, media_type), override = answers
+        if not member or override is None:
+            return None
+        return _descriptor(stored_as, size, override or media_type or b"")
+
+    def remember(self, repository: str, digest: Digest, descriptor: Descriptor) -> None:
+        digests = [digest]
+        if algorithm_of(digest) != algorithm_of(descriptor.digest):
+            digests.append(descriptor.digest)
+
+        def queue(ask: Any) -> None:
+            for known_as in digests:
+                ask.sadd(_members(repository), known_as)
+                _queue_blob(ask, known_as, descriptor)
+                ask.hset(_override(repository, known_as), "mediatype", descriptor.media_type)
+
+        self._ask(queue)
+
+    def remember_bytes(self, descriptor: Descriptor) -> None:
+        self._ask(lambda ask: _queue_blob(ask, descriptor.digest, descriptor))
+
+    def forget(self, repository: str, digest: Digest) -> None:
+        def queue(ask: Any) -> None:
+            if self._forgets_all:
+                ask.srem(_members(repository), digest)
+                ask.delete(_override(repository, digest))
+            ask.hdel(_blob(digest), "digest", "size", "mediatype")
+
+        self._ask(queue)
+
+    def close(self) -> None:
+        self._client.close()
+
+    # -- exchanges ------------------------------------------------------------------------------
+    def _ask(self, queue: Callable[[Any], None]) -> list[Any] | None:
+        """The answers to what *queue* puts into one pipeline; None where there are none."""
+        if self._monotonic() < self._left_alone_until:
+            self._counters.errors += 1
+            return None
+        try:
+            with self._client.pipeline(transaction=False) as pipeline:
+                queue(pipeline)
+                answers = pipeline.execute()
+        except redis.ResponseError as error:  # it is there, and refuses
+            self._failed(error)
+            return None
+        except (redis.RedisError, OSError) as error:
+            self._left_alone_until = self._monotonic() + self._pause
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+            self._failed(error)
+            return None
+        self._pause = _FIRST_PAUSE
+        return answers
+
+    def _failed(self, error: Exception) -> None:
+        self._counters.errors += 1
+        if self._monotonic() >= self._silent_until:
+            self._silent_until = self._monotonic() + _BETWEEN_COMPLAINTS
+            _log.error("redis at %s is not used: %s", self._address, error)
+
+
+def _queue_blob(ask: Any, digest: Digest, descriptor: Descriptor) -> None:
+    mapping = {"digest": descriptor.digest, "size": descriptor.size}
+    ask.hset(_blob(digest), mapping=mapping)
+    ask.hsetnx(_blob(digest), "mediatype", descriptor.media_type)
+
+
+def _descriptor(digest: bytes | None, size: bytes | None, media_type: bytes) -> Descriptor | None:
+    """What the fields say; None where they make no sense."""
+    parsed = parse_digest((digest or b"").decode("ascii", "replace"))
+    if parsed is None or size is None or not size.isdigit() or len(size) > 18:
+        return None
+    return Descriptor(parsed, int(size), media_type.decode("ascii", "replace"))
+
+
+def _blob(digest: Digest) -> str:
+    return f"blobs::{digest}"
+
+
+def _members(repository: str) -> str:
+    return f"repository::{repository}::blobs"
+
+
+def _override(repository: str, digest: Digest) -> str:
+    return f"repository::{repository}::blobs::{digest}"

@@ -1,0 +1,65 @@
+"""A real redis on a free port of loopback, without a file of its own."""
+
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+
+import redis
+
+from harness.process import Process
+from harness.real_parts import real_part
+
+__all__ = ["Keys", "RedisServer"]
+
+_READY = re.compile("Ready to accept connections")
+
+Keys = dict[str, dict[str, str] | set[str]]
+
+
+class RedisServer:
+    """``start`` again after ``stop`` listens on the same port, and has forgotten everything."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self._directory = directory
+        self._options = options
+        self._process: Process | None = None
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self._process = Process(
+            [
+                real_part("redis-server"),
+                *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", self._directory),
+                *("--save", "", "--appendonly", "no"),
+                *self._options,
+            ]
+        )
+        ready = self._process.await_output(_READY, timeout=30.0)
+        assert ready is not None, self._process.output()
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    def client(self, db: int = 0) -> redis.Redis:
+        return redis.Redis(port=self.port, db=db, protocol=2, decode_responses=True)
+
+    def keys(self, db: int = 0) -> Keys:
+        """Everything that is stored, with the time to live of a key that has one."""
+        found: Keys = {}
+        with self.client(db) as client:
+            for key in client.keys("*"):
+                if client.type(key) == "hash":
+                    found[key] = dict(client.hgetall(key))
+                else:
+                    found[key] = set(client.smembers(key))
+                assert client.ttl(key) == -1, f"{key} expires"
+        return found
