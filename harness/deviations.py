@@ -28,8 +28,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import tomlkit
-
 from harness.expectation import Finding
 
 __all__ = [
@@ -225,6 +223,8 @@ def suggest_entry(
 ) -> str:
     """The ``[[deviation]]`` that would list *mismatches* (finding key to observed value), for
     somebody who knows a reference for them."""
+    import tomlkit  # only a failure needs it
+
     observed = tomlkit.inline_table()
     observed.update(mismatches)
     entry = tomlkit.table()

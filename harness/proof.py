@@ -1,0 +1,107 @@
+"""A test that proves a scenario: what it has looked at, and what that comes to."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.deviations import DeviationFile, Judgement, Verdict, suggest_entry
+from harness.expectation import Expectations
+from harness.results import MODEL, Result
+from harness.scenario import Scenario
+
+if TYPE_CHECKING:
+    from harness.lab import Lab
+    from harness.targets import Target
+
+__all__ = ["Proof", "ScenarioFailed"]
+
+
+class ScenarioFailed(Exception):
+    """A target showed something that neither the claim nor the deviations file says."""
+
+
+class Proof:
+    """One scenario, in one *case* (empty where it has only one), on one *target*.
+
+    *target* is None where a client model is asked instead of a registry. *directory* is where the
+    scenario's file lies, and ``deviations.toml`` beside it. ``lab`` is set once one is in use.
+    """
+
+    def __init__(
+        self, scenario: Scenario, case: str, target: Target | None, directory: Path
+    ) -> None:
+        self.scenario = scenario
+        self.target = target
+        self.expectations = Expectations()
+        self.lab: Lab | None = None
+        self.result: Result | None = None
+        self._case = case
+        self._directory = directory
+        self._began = time.perf_counter()
+
+    @property
+    def key(self) -> str:
+        """The scenario's id, with the case in brackets; what deviations and reports call it."""
+        return f"{self.scenario.id}[{self._case}]" if self._case else self.scenario.id
+
+    @cached_property
+    def missing_needs(self) -> list[str]:
+        """What the scenario needs and the target does not offer, in words."""
+        offered = self.target.capabilities if self.target else frozenset()
+        return sorted(need.value for need in self.scenario.needs - offered)
+
+    def conclude(self) -> None:
+        """Judge what was looked at. Raises :class:`ScenarioFailed` with all that is wrong, and
+        :class:`~harness.deviations.DeviationFileError` where the list cannot be used."""
+        judgement = self._judge()
+        self._settle(judgement)
+        if judgement.verdict is Verdict.FAILS:
+            raise ScenarioFailed(self._failure_text(judgement))
+
+    def broke(self, error: Exception) -> None:
+        """The test itself ended with *error*."""
+        problem = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        self._settle(Judgement(Verdict.FAILS, problems=(problem,)))
+
+    def skipped(self, reason: str) -> None:
+        """The test did not run, for *reason*."""
+        self._settle(Judgement(Verdict.NOT_APPLICABLE))
+        assert self.result is not None
+        self.result = replace(self.result, reason=reason)
+
+    def _judge(self) -> Judgement:
+        findings = self.expectations.findings
+        if not findings:
+            return Judgement(Verdict.FAILS, problems=("the scenario looked at nothing",))
+        target = self.target
+        return DeviationFile.beside(self._directory).judge(
+            self.key,
+            findings,
+            target=target.name if target else MODEL,
+            implementation=target.implementation if target else MODEL,
+            version=target.version if target else MODEL,
+        )
+
+    def _settle(self, judgement: Judgement) -> None:
+        failed = judgement.verdict is Verdict.FAILS
+        self.result = replace(
+            Result.of(
+                self.scenario, self._case, self.target.name if self.target else MODEL, judgement
+            ),
+            findings=tuple(self.expectations.findings),
+            seconds=round(time.perf_counter() - self._began, 3),
+            conversation=self.lab.conversation() if failed and self.lab else "",
+        )
+
+    def _failure_text(self, judgement: Judgement) -> str:
+        lines = [self.scenario.claim, *judgement.problems]
+        mismatches = self.expectations.mismatches()
+        target = self.target
+        if target and mismatches and target.implementation != "pullproof":
+            entry = suggest_entry(self.key, target.implementation, target.version, mismatches)
+            lines += ["", "Where this is known and has a reference, deviations.toml takes:", entry]
+        return "\n".join(lines)
