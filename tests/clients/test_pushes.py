@@ -142,6 +142,8 @@ def test_skopeo_itself_makes_these_requests(tmp_path: Path, there: bool) -> None
         if there:
             for repository in ("theirs", "ours"):
                 skopeo_push(registry.client, repository, "first", image)
+        # Lines of the log come when the answers have gone.
+        registry.eventually(lambda: len(_access_log(registry)) >= len(registry.exchanges))
         before = len(_access_log(registry))
         subprocess.run(
             [*copy, f"oci:{tmp_path}/oci", f"docker://{host}/theirs:v1"],
@@ -150,6 +152,8 @@ def test_skopeo_itself_makes_these_requests(tmp_path: Path, there: bool) -> None
             timeout=60,
             env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
         )
+        last = "PUT /v2/theirs/manifests/v1 "
+        registry.eventually(lambda: any(last in line for line in _access_log(registry)))
         theirs = _access_log(registry)[before:]
         before = len(registry.exchanges)
         skopeo_push(registry.client, "ours", "v1", image)

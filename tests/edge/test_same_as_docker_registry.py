@@ -164,7 +164,11 @@ def test_signals_end_it_alike(number: int, lines: str, tmp_path: Path) -> None:
     codes = []
     for program in (_real(), _ours()):
         with _running(program, config) as process:
-            assert process.await_output(_LISTENING, timeout=_TIMEOUT), process.output()
+            listening = process.await_output(_LISTENING, timeout=_TIMEOUT)
+            assert listening is not None, process.output()
+            # Both look out for signals once they answer, the real one not much earlier.
+            with httpx.Client(trust_env=False) as client:
+                assert client.get(f"http://{listening['address']}/v2/").status_code == 200
             os.kill(process.pid, number)
             codes.append(process.wait(_TIMEOUT))
     assert codes[0] == codes[1]
