@@ -1,0 +1,1 @@
+"""Section 13: a cache's credentials, and how it starts."""

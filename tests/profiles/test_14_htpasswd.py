@@ -1,0 +1,1 @@
+"""Section 14: users in an htpasswd file."""

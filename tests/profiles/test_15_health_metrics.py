@@ -1,0 +1,1 @@
+"""Section 15: health, metrics, and the debug listener."""

@@ -1,0 +1,1 @@
+"""Section 18: the configuration file, the environment, and exit codes."""

@@ -1,0 +1,1 @@
+"""Section 21: the cache of blob descriptors."""

@@ -1,0 +1,1 @@
+"""Section 22: TLS, and the URLs of answers."""

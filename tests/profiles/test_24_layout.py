@@ -1,0 +1,1 @@
+"""Section 24: the storage layout."""
