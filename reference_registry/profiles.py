@@ -130,6 +130,9 @@ class Profile:
     realm_allows_loopback: bool = True
     """A token server on another port of the same IP literal is trusted (not by 3.1.1), and
     ``localhost`` is any loopback address."""
+    credentials_only_for_realms_of_start: bool = False
+    """A token server that upstream did not name when it was asked at start gets no credentials (all
+    releases)."""
     broken_htpasswd_is_unavailable: bool = True
     """While the htpasswd file cannot be read, clients get 503; releases answer 400 with an empty
     body."""
@@ -370,6 +373,7 @@ DISTRIBUTION_2_8 = Profile(
     upstream_basic_auth=False,
     caches_upstream_tokens=False,
     realm_rule="any",
+    credentials_only_for_realms_of_start=True,
     broken_htpasswd_is_unavailable=False,
     restricts_targets=False,
     honours_ttl=False,

@@ -10,7 +10,7 @@ from reference_registry.clock import Clock
 from reference_registry.config import ProxyConfig
 from reference_registry.config.problem import CannotStart
 from reference_registry.profiles import Profile
-from reference_registry.proxy.challenge import parse_challenges
+from reference_registry.proxy.challenge import Challenge, parse_challenges
 from reference_registry.proxy.failures import UpstreamFailure
 from reference_registry.proxy.sites import is_web_url
 from reference_registry.proxy.upstream_auth import Credentials, UpstreamAuth
@@ -63,7 +63,7 @@ class Upstream:
     async def ping_at_start(self) -> None:
         """``GET <remoteurl>/v2/``; :class:`CannotStart` where no answer comes."""
         try:
-            await self.http.ping(httpx.URL(f"{self._remoteurl}/v2/"))
+            response = await self.http.ping(httpx.URL(f"{self._remoteurl}/v2/"))
         except UpstreamFailure as failure:
             raise CannotStart(
                 "proxy.remoteurl",
@@ -71,6 +71,7 @@ class Upstream:
                 "start it first, or correct the URL",
                 released_exit_code=2,
             ) from failure
+        self.auth.learn_at_start(_challenges_of(response))
 
     async def establish_challenge(self) -> None:
         """What releases do before each operation: ``GET /v2/`` unless upstream is known to ask for
@@ -88,10 +89,14 @@ class Upstream:
                 return
             response = await self.http.ping(self.url("/v2/"))
             if response.status_code == 401:
-                self.auth.learn(parse_challenges(response.headers.get_list("www-authenticate")))
+                self.auth.learn(_challenges_of(response))
 
     async def _fetch_token(self, url: httpx.URL, authorization: str | None) -> bytes:
         return await self.http.fetch(url, authorization, limit=_MAX_TOKEN)
+
+
+def _challenges_of(response: httpx.Response) -> tuple[Challenge, ...]:
+    return parse_challenges(response.headers.get_list("www-authenticate"))
 
 
 def _parse_remote(remoteurl: str) -> httpx.URL:

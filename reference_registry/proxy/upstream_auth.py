@@ -70,6 +70,7 @@ class UpstreamAuth:
         self._tokens: dict[str, Token] = {}
         self._joined: SingleFlight[str, Token] = SingleFlight()
         self._distrusted: set[str] = set()
+        self._realms_of_start: frozenset[str] | None = None
 
     def session(self, repository: str) -> AuthSession:
         """The right to pull *repository*. Where the profile keeps no tokens, a session keeps them
@@ -82,6 +83,12 @@ class UpstreamAuth:
         usable = tuple(c for c in challenges if c.scheme in {"basic", "bearer"})
         if usable:
             self.challenges = usable
+
+    def learn_at_start(self, challenges: Iterable[Challenge]) -> None:
+        """Give the credentials to the token servers of *challenges* and to no other that upstream
+        may name later, where the profile is so."""
+        if self._profile.credentials_only_for_realms_of_start:
+            self._realms_of_start = frozenset(c.get("realm") for c in challenges)
 
     async def authorization(self, scope: str, tokens: dict[str, Token]) -> str | None:
         """The ``Authorization`` for *scope* by the challenges known, or None where there is nothing
@@ -130,7 +137,8 @@ class UpstreamAuth:
         return token
 
     async def _fetch_token(self, realm: httpx.URL, service: str, scope: str) -> Token:
-        credentials = self._credentials
+        known = self._realms_of_start is None or str(realm) in self._realms_of_start
+        credentials = self._credentials if known else None
         query = token_query(
             realm.query.decode("ascii"),
             scope=scope,
