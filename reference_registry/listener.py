@@ -186,7 +186,13 @@ def _own_sockets() -> Iterator[socket.socket]:
     """Duplicates of all sockets that this process holds."""
     for descriptor in Path("/dev/fd").iterdir():
         with suppress(OSError):
-            yield socket.socket(fileno=os.dup(int(descriptor.name)))
+            duplicate = os.dup(int(descriptor.name))
+            try:
+                held = socket.socket(fileno=duplicate)
+            except OSError:  # It is a file, a pipe, ...
+                os.close(duplicate)
+            else:
+                yield held
 
 
 @cache

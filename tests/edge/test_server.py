@@ -69,6 +69,17 @@ def _sockets() -> set[str]:
     return {target for target in found if target.startswith("socket:")}
 
 
+def _files() -> list[str]:
+    """The files and pipes that this process holds, as often as it does."""
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found.append(str(descriptor.readlink()))
+    return sorted(
+        name for name in found if not name.startswith(("socket:", "anon_inode:", "/proc"))
+    )
+
+
 # -- start and stop -----------------------------------------------------------------------------
 def test_twenty_servers_leave_nothing_behind() -> None:
     """In one process, in a thread beside the test, as the harness runs them."""
@@ -367,7 +378,9 @@ def test_a_panic_is_answered_by_nothing_at_all() -> None:
             slow.go_on.set()
             assert (await other).text == "hello"
 
+    before = _files()
     asyncio.run(run())
+    assert _files() == before
 
 
 def test_ended_tells_of_a_listener_that_stopped() -> None:
