@@ -160,6 +160,10 @@ class Profile:
     release panics at start."""
     saves_state: Literal["at-once", "ticker"] = "at-once"
     """``ticker``: every 5 s if something changed, and what happened since is lost at exit."""
+    shares_storage: bool = True
+    """Several processes may serve one cache: one fetches a blob and the others read along, one
+    deletes what expires, and the state file has what all of them cached. Each process of a release
+    does everything by itself, and its state file overwrites those of the others."""
     saves_state_on_drain: bool = True
     """State is written on a graceful stop (with ``http.draintimeout``; not by 2.8 and alpha.1)."""
 
@@ -383,6 +387,7 @@ DISTRIBUTION_2_8 = Profile(
     expiry_removes_manifest_bytes=False,
     expiry_removes_tag_links=False,
     rebuilds_damaged_state=False,
+    shares_storage=False,
     saves_state="ticker",
     saves_state_on_drain=False,
     paginates_tags=False,

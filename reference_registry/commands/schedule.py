@@ -13,7 +13,6 @@ from reference_registry.commands import PROGRAM
 from reference_registry.config import Config
 from reference_registry.config.file import load
 from reference_registry.profiles import Profile
-from reference_registry.proxy.expiry import STATE_FILE
 from reference_registry.proxy.schedule import (
     BLOB,
     MANIFEST,
@@ -21,6 +20,7 @@ from reference_registry.proxy.schedule import (
     StateUnreadable,
     parse_state,
 )
+from reference_registry.proxy.state_file import STATE_FILE
 
 __all__ = ["Row", "rows", "schedule", "table"]
 

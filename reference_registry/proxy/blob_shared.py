@@ -11,6 +11,7 @@ from reference_registry.digest import Digest
 from reference_registry.proxy.answers import blob_error
 from reference_registry.proxy.failures import UpstreamFailure
 from reference_registry.proxy.fill import Fill
+from reference_registry.proxy.growing import GrowingBlob
 from reference_registry.proxy.services import Services
 from reference_registry.proxy.upstream_repository import BlobInfo, UpstreamRepository
 from reference_registry.repository import Descriptor
@@ -45,14 +46,14 @@ class SharedMiss:
             return await self._adopt(digest, request)
         fill = await self._join(digest)
         try:
-            info = await fill.info()
+            info = await fill.content.info()
         except UpstreamFailure as failure:
             raise blob_error(failure, digest, self._profile) from failure
         if info.size is None:
             self._services.counters.blob.pushed(0, hit=False)
             descriptor = Descriptor(digest, 0, _BLOB_TYPE)
-            return Response(200, blob_headers(descriptor), StreamBody(fill.chunks()))
-        content = _FillingContent(fill, info.size, self._upstream)
+            return Response(200, blob_headers(descriptor), StreamBody(fill.content.chunks()))
+        content = _FillingContent(fill.content, info.size, self._upstream)
         return self._answer(digest, request, info, content)
 
     def _answer(
@@ -67,7 +68,7 @@ class SharedMiss:
         fill = self._services.fills.get(digest)
         try:
             if fill is not None and fill.has_repository(self._local.name):
-                info = await fill.info()
+                info = await fill.content.info()
                 if info.size is not None:
                     return info
             return await self._services.joined_stats.run(
@@ -102,16 +103,20 @@ class SharedMiss:
             await self._stat(digest)
             fill.also_for(self._local)
         if fill is None:
-
-            def cached(local: LocalRepository, size: int) -> None:
-                self._services.cached_blob(local.name, digest)
-                if local is self._local:
-                    self._services.counters.blob.pulled(size)
-
-            storage = self._services.local.storage
-            fill = Fill(digest, self._local, self._upstream, storage, cached)
-            fills[digest] = fill
+            fill = fills[digest] = self._begin(digest)
             fill.task.add_done_callback(lambda _: fills.pop(digest))
+        return fill
+
+    def _begin(self, digest: Digest) -> Fill:
+        services = self._services
+
+        def cached(local: LocalRepository) -> None:
+            services.cached_blob(local.name, digest)
+            if local is self._local and fill.pulled:
+                services.counters.blob.pulled(fill.pulled)
+
+        storage = services.local.storage
+        fill = Fill(digest, self._local, self._upstream, storage, services.claims, cached)
         return fill
 
 
@@ -132,9 +137,9 @@ class _Nothing:
 class _FillingContent:
     """The content of a fill that is under way."""
 
-    def __init__(self, fill: Fill, size: int, upstream: UpstreamRepository) -> None:
+    def __init__(self, growing: GrowingBlob, size: int, upstream: UpstreamRepository) -> None:
         self.size = size
-        self._fill = fill
+        self._growing = growing
         self._upstream = upstream
 
     def body(self, part: ByteRange | None = None) -> Body:
@@ -145,19 +150,19 @@ class _FillingContent:
         """From the fill where it has come that far, else straight from upstream, which may serve a
         range long before the fill would reach it. Where that fails, the fill is waited for."""
         end = start + length
-        if not self._fill.reaches(start):
+        if not self._growing.reaches(start):
             async with aclosing(self._from_upstream(start, end)) as chunks:
                 async for chunk in chunks:
                     start += len(chunk)
                     yield chunk
-        async with aclosing(self._fill.chunks(start, end - start)) as chunks:
+        async with aclosing(self._growing.chunks(start, end - start)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
     async def _from_upstream(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """As many bytes from *start* towards *end* as upstream gives."""
         try:
-            body = await self._upstream.open_blob(self._fill.digest, start, end - 1)
+            body = await self._upstream.open_blob(self._growing.digest, start, end - 1)
             if body.start != start or body.info.size != self.size:
                 await body.aclose()
                 return

@@ -1,37 +1,44 @@
-"""One blob on its way from upstream into the cache, and everybody who reads along.
+"""One blob on its way from upstream into the cache.
 
-A fill is a task of its own. It writes what it gets into an upload, and readers follow behind
-through that file, each at its own pace: a slow one holds nobody up, one that leaves ends nothing,
-and memory holds no more than a few chunks of either. If upstream breaks off, the fill asks once for
-the rest by Range. The bytes are verified before they become the blob, and until they are, the last
-one is held back: nobody ever receives the whole of something wrong.
+A fill is a task of its own. It writes what it gets into an upload, and readers follow behind (see
+``growing``). If upstream breaks off, the fill asks once for the rest by Range. The bytes are
+verified before they become the blob.
+
+Where several processes share the storage one of them fetches, by a claim, and the fills of the
+others read along in its file. Should it end before the blob is whole, be it that it was killed, one
+of them takes what there is and fetches the rest; should it stand still, they go on without it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+import os
+from collections.abc import Callable
+from contextlib import aclosing
 from typing import BinaryIO
 
 from reference_registry.digest import Digest
+from reference_registry.proxy.claims import Announcement, Claim, Claims
 from reference_registry.proxy.failures import UpstreamBroken, UpstreamFailure
+from reference_registry.proxy.growing import FillBroken, GrowingBlob
+from reference_registry.proxy.patience import Patience
 from reference_registry.proxy.upstream_repository import BlobBody, BlobInfo, UpstreamRepository
 from reference_registry.proxy.write_behind import WriteBehind
+from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.store import Storage
 from reference_registry.storage.writer import BlobWriter, DigestMismatch
 
-__all__ = ["Fill", "FillBroken"]
+__all__ = ["Fill"]
 
-_CHUNK = 256 * 1024
+_CHUNK = 1 << 20
+_BLOB_TYPE = "application/octet-stream"
+_PATIENCE = 10.0
+"""Seconds without progress after which another process is not waited for any longer."""
 
 _log = logging.getLogger(__name__)
-
-
-class FillBroken(UpstreamFailure):
-    """The fill that a client was reading from came to nothing."""
 
 
 class Fill:
@@ -44,27 +51,25 @@ class Fill:
         local: LocalRepository,
         upstream: UpstreamRepository,
         storage: Storage,
-        cached: Callable[[LocalRepository, int], None],
+        claims: Claims,
+        cached: Callable[[LocalRepository], None],
+        *,
+        patience: float = _PATIENCE,
     ) -> None:
         self.digest = digest
-        self.written = 0
-        """Bytes on disk so far."""
+        self.content = GrowingBlob(digest, storage)
+        self.pulled = 0
+        """Bytes that came from upstream, and not from another process."""
         self._repositories = {local.name: local}
+        self._local = local
         self._upstream = upstream
         self._storage = storage
+        self._claims = claims
         self._cached = cached
-        self._info: asyncio.Future[BlobInfo] = asyncio.get_running_loop().create_future()
-        self._size: int | None = None
-        self._complete = False
-        self._failure: UpstreamFailure | None = None
-        self._changed = asyncio.Event()
-        self._data_path = ""
-        self.task = asyncio.create_task(self._run(local))
-
-    # -- for readers ------------------------------------------------------------------------------
-    async def info(self) -> BlobInfo:
-        """Size and type, once upstream has answered; raises :class:`UpstreamFailure`."""
-        return await asyncio.shield(self._info)
+        self._patience = patience
+        self._followed: BinaryIO | None = None
+        self._is_allowed = False
+        self.task = asyncio.create_task(self._run())
 
     def has_repository(self, name: str) -> bool:
         """Whether the blob will be linked in the repository *name*."""
@@ -73,147 +78,34 @@ class Fill:
     def also_for(self, local: LocalRepository) -> None:
         """Link the blob in *local* too, which upstream is known to allow."""
         self._repositories[local.name] = local
-        if self._complete:
+        if self.content.is_complete:
             self._link(local)
-
-    def reaches(self, offset: int) -> bool:
-        """Whether reading from *offset* needs no waiting for bytes before it."""
-        return self._complete or offset <= self.written
-
-    async def chunks(
-        self, start: int = 0, length: int | None = None
-    ) -> AsyncGenerator[bytes, None]:
-        """``length`` bytes from ``start`` (None: to the end), as they arrive.
-
-        Raises :class:`FillBroken` where they will not all arrive.
-        """
-        position, end = start, None if length is None else start + length
-        file: BinaryIO | None = None
-        try:
-            while end is None or position < end:
-                readable = await self._readable_beyond(position)
-                if readable <= position:
-                    return
-                wanted = min(_CHUNK, (readable if end is None else min(end, readable)) - position)
-                chunk = file.read(wanted) if file is not None else b""
-                if not chunk:  # Not opened yet, or a snapshot that has been read to its end.
-                    if file is not None:
-                        file.close()
-                    file = self._open(position)
-                    chunk = file.read(wanted)
-                if not chunk:
-                    raise FillBroken(f"{self.digest}: the file ends at {position}")
-                position += len(chunk)
-                yield chunk
-        finally:
-            if file is not None:
-                file.close()
-
-    async def _readable_beyond(self, position: int) -> int:
-        """How far the bytes may be read, once that is beyond *position* or is the end."""
-        while True:
-            if self._complete:
-                return self.written
-            readable = self._held_back()
-            if readable > position:
-                return readable
-            if self._failure is not None:
-                raise FillBroken(str(self._failure)) from self._failure
-            await self._changed.wait()
-
-    def _held_back(self) -> int:
-        """All but the last byte. Without a known size the end of the body is held back by itself:
-        nobody is told that it is complete."""
-        return self.written if self._size is None else min(self.written, self._size - 1)
-
-    def _open(self, position: int) -> BinaryIO:
-        if not self._complete:
-            try:
-                return self._storage.driver.open_read(self._data_path, position)
-            except PathNotFound:
-                pass  # It has just been moved into the blob store.
-        try:
-            return self._storage.blobs.open(self.digest, position)
-        except PathNotFound:
-            raise FillBroken(f"{self.digest}: the bytes are gone") from None
-
-    # -- the transfer -----------------------------------------------------------------------------
-    async def _run(self, local: LocalRepository) -> None:
-        try:
-            body = await self._upstream.open_blob(self.digest)
-        except UpstreamFailure as failure:
-            self._fail(failure)
-            return
-        except BaseException:
-            self._fail(FillBroken("interrupted"))
-            raise
-        writer: BlobWriter | None = None
-        try:
-            writer = local.blob_writer()
-            self._data_path = writer.data_path
-            self._size = body.info.size
-            self._info.set_result(body.info)
-            await self._transfer(body, writer)
-            await asyncio.to_thread(local.commit_blob, writer, self.digest)
-        except BaseException as error:
-            self._fail(_as_failure(error))
-            await body.aclose()
-            if writer is not None:
-                writer.discard()
-            if not isinstance(error, UpstreamFailure | DigestMismatch | OSError):
-                raise
-            _log.warning("%s@%s was not cached: %s", local.name, self.digest, error)
-        else:
-            self._complete = True
-            for repository in self._repositories.values():
-                self._link(repository)
-            self._wake()
 
     async def cancel(self) -> None:
         """Give up, with all readers, and return when nothing is left of it."""
         self.task.cancel()
         await asyncio.wait([self.task])
 
-    async def _transfer(self, body: BlobBody, writer: BlobWriter) -> None:
-        """The bytes of *body*, and of one more for what is missing if it breaks off."""
-        disk = WriteBehind(writer.append, self._advance)
+    async def _run(self) -> None:
+        claim: Claim | None = None
         try:
-            try:
-                await self._copy(body, disk)
-            except UpstreamFailure as failure:
-                await disk.flush()
-                _log.info("%s: %s: asking for the rest", self.digest, failure)
-                await self._copy(await self._rest(), disk)
-            await disk.flush()
+            claim = await self._claim()
+            if not await self._is_stored_meanwhile():
+                await self._fetch(claim)
+            for repository in self._repositories.values():
+                self._link(repository)
+            self.content.complete()
+        except BaseException as error:
+            self.content.fail(_as_failure(error))
+            if not isinstance(error, UpstreamFailure | DigestMismatch | OSError):
+                raise
+            if self.content.has_begun:
+                _log.warning("%s@%s was not cached: %s", self._local.name, self.digest, error)
         finally:
-            await disk.abandon()
-        if self._size is not None and self.written != self._size:
-            raise UpstreamBroken(f"{self.digest}: {self.written} of {self._size} bytes came")
-
-    async def _copy(self, body: BlobBody, disk: WriteBehind) -> None:
-        skip = self.written - body.start
-        left = None if self._size is None else self._size - self.written
-        async for piece in body.chunks():
-            chunk = piece[skip:] if skip else piece
-            skip = max(0, skip - len(piece))
-            if left is not None:
-                left -= len(chunk)
-                if left < 0:
-                    await body.aclose()
-                    raise UpstreamBroken(f"{self.digest}: more bytes came than were announced")
-            if chunk:
-                await disk.put(chunk)
-
-    async def _rest(self) -> BlobBody:
-        rest = await self._upstream.open_blob(self.digest, self.written)
-        if self._size is not None and rest.info.size != self._size:
-            await rest.aclose()
-            raise UpstreamBroken(f"{self.digest}: {self._size} bytes became {rest.info.size}")
-        return rest
-
-    def _advance(self, count: int) -> None:
-        self.written += count
-        self._wake()
+            if claim is not None:
+                claim.release()
+            if self._followed is not None:
+                self._followed.close()
 
     def _link(self, repository: LocalRepository) -> None:
         try:
@@ -222,18 +114,164 @@ class Fill:
         except (OSError, PathNotFound) as error:
             _log.error("%s@%s could not be linked: %s", repository.name, self.digest, error)
         else:
-            self._cached(repository, self.written)
+            self._cached(repository)
 
-    def _fail(self, failure: UpstreamFailure) -> None:
-        self._failure = failure
-        if not self._info.done():
-            self._info.set_exception(failure)
-            self._info.exception()  # Perhaps nobody is waiting for it.
-        self._wake()
+    # -- another process has the claim ------------------------------------------------------------
+    async def _claim(self) -> Claim:
+        """The claim on the blob, as soon as no other process holds it."""
+        now = asyncio.get_running_loop().time
+        patience = Patience(self._patience, now())
+        while (claim := self._claims.take(self.digest)) is None:
+            pause = patience.looked(now(), progress=await self._look())
+            if pause is None:
+                _log.warning("%s: another process stands still, not waiting for it", self.digest)
+                return self._claims.take_aside(self.digest)
+            await asyncio.sleep(pause)
+        return claim
 
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+    async def _look(self) -> bool:
+        """Whether the process that holds the claim has come further."""
+        content = self.content
+        if self._followed is None:
+            told = self._claims.announced(self.digest)
+            if told is None:
+                return False
+            path = layout.upload_data(told.repository, told.upload)
+            if told.repository != self._local.name:
+                await self._upstream.stat_blob(self.digest)
+            self._is_allowed = True
+            try:
+                self._followed = self._storage.driver.open_read(path)
+            except PathNotFound:
+                return False
+            content.begin(BlobInfo(told.size, told.media_type), path)
+        grown = self._followed.seek(0, os.SEEK_END) - content.written
+        if grown > 0:
+            content.advance(grown)
+        return grown > 0
+
+    async def _is_stored_meanwhile(self) -> bool:
+        """Whether the blob has come into the store since somebody found it missing there. It is for
+        our repository too if that has it, or upstream says so."""
+        try:
+            size = self._storage.blobs.size(self.digest)
+        except PathNotFound:
+            return False
+        if not self._is_allowed and not self._local.has_blob(self.digest):
+            await self._upstream.stat_blob(self.digest)
+        content = self.content
+        if not content.has_begun:
+            content.begin(BlobInfo(size, _BLOB_TYPE), layout.blob_data(self.digest))
+        elif not await asyncio.to_thread(self._is_what_was_followed):
+            raise FillBroken(f"{self.digest}: another process had other bytes")
+        content.advance(size - content.written)
+        return True
+
+    def _is_what_was_followed(self) -> bool:
+        """Whether what readers have been given so far is the beginning of what is stored."""
+        if self._followed is None:
+            return True
+        left = self.content.written
+        self._followed.seek(0)
+        try:
+            with self._storage.blobs.open(self.digest) as stored:
+                if os.path.sameopenfile(stored.fileno(), self._followed.fileno()):
+                    return True
+                while left > 0:
+                    ours = self._followed.read(min(left, _CHUNK))
+                    if not ours or stored.read(len(ours)) != ours:
+                        return False
+                    left -= len(ours)
+        except PathNotFound:
+            return False
+        return True
+
+    # -- we have it -------------------------------------------------------------------------------
+    async def _fetch(self, claim: Claim) -> None:
+        content, local = self.content, self._local
+        body = None if content.has_begun else await self._upstream.open_blob(self.digest)
+        info = content.known if body is None else body.info
+        upload = self._storage.uploads.new_id()
+        writer: BlobWriter | None = None
+        try:
+            claim.announce(Announcement(local.name, upload, info.size, info.media_type))
+            writer = local.blob_writer(upload)
+            if body is not None:
+                content.begin(info, writer.data_path)
+            else:
+                content.begin_again(writer.data_path)
+            await self._transfer(body, writer)
+            await asyncio.to_thread(local.commit_blob, writer, self.digest)
+        except BaseException:
+            if body is not None:
+                await body.aclose()
+            if writer is not None:
+                writer.discard()
+            raise
+
+    async def _transfer(self, body: BlobBody | None, writer: BlobWriter) -> None:
+        """The bytes of *body*, or what another process had of them; and of one more body for what
+        is missing after that."""
+        disk = WriteBehind(writer.append, self.content.advance)
+        try:
+            if body is None:
+                await self._copy_followed(disk)
+                body = await self._rest()
+            try:
+                await self._copy(body, disk)
+            except UpstreamFailure as failure:
+                await disk.flush()
+                _log.info("%s: %s: asking for the rest", self.digest, failure)
+                body = await self._rest()
+                if body is None:  # More bytes came than there can be.
+                    raise
+                await self._copy(body, disk)
+            await disk.flush()
+        finally:
+            await disk.abandon()
+        size, written = self.content.size, self.content.written
+        if size is not None and written != size:
+            raise UpstreamBroken(f"{self.digest}: {written} of {size} bytes came")
+
+    async def _copy_followed(self, disk: WriteBehind) -> None:
+        """What another process has left, although its name may be gone: readers have had of it."""
+        if self._followed is not None:
+            self._followed.seek(0)
+            while chunk := await asyncio.to_thread(self._followed.read, _CHUNK):
+                await disk.put(chunk)
+            await disk.flush()
+
+    async def _copy(self, body: BlobBody | None, disk: WriteBehind) -> None:
+        if body is None:
+            return
+        size, written = self.content.size, self.content.written
+        skip = written - body.start
+        left = None if size is None else size - written
+        async with aclosing(body.chunks()) as pieces:
+            async for piece in pieces:
+                self.pulled += len(piece)
+                chunk = piece[skip:] if skip else piece
+                skip = max(0, skip - len(piece))
+                if left is not None:
+                    left -= len(chunk)
+                    if left < 0:
+                        raise UpstreamBroken(f"{self.digest}: more bytes came than were announced")
+                if chunk:
+                    await disk.put(chunk)
+
+    async def _rest(self) -> BlobBody | None:
+        """What is not written yet; None where that is nothing. Where the size is unknown it is told
+        by the end of the whole body alone."""
+        size = self.content.size
+        if size is None:
+            return await self._upstream.open_blob(self.digest)
+        if size == self.content.written:
+            return None
+        rest = await self._upstream.open_blob(self.digest, self.content.written)
+        if rest.info.size != size:
+            await rest.aclose()
+            raise UpstreamBroken(f"{self.digest}: {size} bytes became {rest.info.size}")
+        return rest
 
 
 def _as_failure(error: BaseException) -> UpstreamFailure:

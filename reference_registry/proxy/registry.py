@@ -10,6 +10,7 @@ from reference_registry.clock import Clock
 from reference_registry.config import DEFAULT_TTL, Config
 from reference_registry.observability.counters import ProxyCounters
 from reference_registry.profiles import Profile
+from reference_registry.proxy.claims import FILLS, Claims
 from reference_registry.proxy.expiry import Expiry
 from reference_registry.proxy.repository import ProxyRepository
 from reference_registry.proxy.services import Services
@@ -40,6 +41,11 @@ class ProxyRegistry:
             raise ValueError("the configuration has no proxy.remoteurl")
         ttl = config.proxy.ttl if profile.honours_ttl else DEFAULT_TTL
         graceful = profile.saves_state == "at-once" or config.http.draintimeout is not None
+        uploads = local.storage.uploads
+        self._claims = Claims(
+            local.storage.driver.local_path(FILLS) if profile.shares_storage else None,
+            forget=lambda left: uploads.forget(left.repository, left.upload),
+        )
         expiry = None
         if ttl is not None:
             expiry = Expiry(
@@ -47,6 +53,7 @@ class ProxyRegistry:
                 ttl,
                 profile=profile,
                 clock=clock,
+                claims=self._claims,
                 saves_on_stop=profile.saves_state_on_drain and graceful,
             )
         self.local = local
@@ -58,6 +65,7 @@ class ProxyRegistry:
             Upstream(config.proxy, profile, clock, transport=transport),
             profile,
             self.counters,
+            self._claims,
             expiry,
         )
 
@@ -75,6 +83,7 @@ class ProxyRegistry:
         """Read the schedule and, as the profile has it, see whether upstream answers. Raises
         :class:`reference_registry.config.problem.CannotStart`."""
         await self.local.start()
+        self._claims.sweep()
         if self.expiry is not None:
             await self.expiry.start()
         if self._profile.pings_upstream_at_start:

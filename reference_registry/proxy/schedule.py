@@ -83,6 +83,20 @@ class Schedule:
         """The entries as they are now, for :func:`render_state`."""
         return dict(self._entries)
 
+    def get(self, key: str) -> Entry | None:
+        """The entry that *key* has in the file."""
+        return self._entries.get(key)
+
+    def become(self, entries: Mapping[str, Entry]) -> None:
+        """Hold *entries*, and nothing else. Those that are held already count as handed out if
+        they were (see :meth:`due`)."""
+        for key in self._entries.keys() - entries.keys():
+            self._delete(key)
+        for key, entry in entries.items():
+            if self._entries.get(key) != entry:
+                self._delete(key)
+                self._insert(key, entry)
+
     def add(self, entry: Entry) -> None:
         """Schedule *entry*; it replaces what had its key."""
         self._delete(entry.key)

@@ -9,6 +9,7 @@ from reference_registry.digest import Digest
 from reference_registry.observability.counters import ProxyCounters
 from reference_registry.profiles import Profile
 from reference_registry.proxy.background import Background
+from reference_registry.proxy.claims import Claims
 from reference_registry.proxy.expiry import Expiry
 from reference_registry.proxy.fill import Fill
 from reference_registry.proxy.single_flight import SingleFlight
@@ -27,6 +28,7 @@ class Services:
     upstream: Upstream
     profile: Profile
     counters: ProxyCounters
+    claims: Claims
     expiry: Expiry | None
     background: Background = field(default_factory=Background)
     storing: set[Digest] = field(default_factory=set)

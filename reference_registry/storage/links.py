@@ -93,6 +93,20 @@ class RepositoryLinks:
     def tags_pointing_at(self, digest: Digest) -> list[str]:
         return [tag for tag in self.tag_names() or () if self.tag(tag) == digest]
 
+    def tags_that_knew(self, digest: Digest) -> list[str]:
+        """The tags that point at *digest* or once did, in bytewise order."""
+        return [
+            tag
+            for tag in self.tag_names() or ()
+            if self._driver.is_file(layout.tag_index_link(self._name, tag, digest))
+            or self.tag(tag) == digest
+        ]
+
+    def unlink_former(self, tag: str, digest: Digest) -> bool:
+        """Let *tag* forget that it once pointed at *digest*; False where it does not know."""
+        link = layout.tag_index_link(self._name, tag, digest)
+        return self._delete(link.removesuffix("/link"))
+
     # -- files ----------------------------------------------------------------------------------
     def _read(self, path: str) -> Digest | None:
         try:

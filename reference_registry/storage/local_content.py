@@ -85,6 +85,17 @@ class LocalContent:
         """The tags whose current manifest is *digest*, sorted."""
         return self.links.tags_pointing_at(digest)
 
+    def tags_that_knew(self, digest: Digest) -> list[str]:
+        """The tags that point at *digest* or once did, sorted."""
+        return self.links.tags_that_knew(digest)
+
+    def forget_in_tag(self, tag: str, digest: Digest) -> None:
+        """Remove *tag* where it points at *digest*, else what it remembers of that."""
+        if self.links.tag(tag) == digest:
+            self.links.unlink_tag(tag)
+        else:
+            self.links.unlink_former(tag, digest)
+
     def referrers_of(self, digest: Digest) -> Iterator[Manifest]:
         """The stored manifests whose ``subject`` is *digest*."""
         for revision in self.links.revisions():
@@ -143,10 +154,12 @@ class LocalContent:
         self._storage.blobs.put(digest, content)
         return self._link_blob(digest, digest)
 
-    def blob_writer(self) -> BlobWriter:
+    def blob_writer(self, upload: str | None = None) -> BlobWriter:
         """A writer of a new blob, under ``_uploads/<uuid>`` until :meth:`commit_blob`. Closing it
-        leaves the upload on disk; :meth:`BlobWriter.discard` removes it."""
-        return self._storage.uploads.resume(self.name, self._storage.uploads.start(self.name))
+        leaves the upload on disk; :meth:`BlobWriter.discard` removes it. *upload* is the id, where
+        that has been chosen (:meth:`Uploads.new_id`)."""
+        uploads = self._storage.uploads
+        return uploads.resume(self.name, uploads.start(self.name, upload))
 
     def commit_blob(self, writer: BlobWriter, digest: Digest) -> Descriptor:
         """Verify what *writer* wrote, move it into the blob store and link it here.

@@ -55,9 +55,13 @@ class Uploads:
         self._open: set[str] = set()
         self._lock = threading.Lock()
 
-    def start(self, repository: str) -> str:
-        """A new, empty session's id."""
-        upload = str(_uuid7(self._clock.now()) if self._uuid_version == 7 else uuid.uuid4())
+    def new_id(self) -> str:
+        """The id of a session that has not been started."""
+        return str(_uuid7(self._clock.now()) if self._uuid_version == 7 else uuid.uuid4())
+
+    def start(self, repository: str, upload: str | None = None) -> str:
+        """A new, empty session's id; *upload* where that has been chosen."""
+        upload = upload or self.new_id()
         started = self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         self._driver.write(layout.upload_startedat(repository, upload), started.encode("ascii"))
         self._driver.write(layout.upload_data(repository, upload), b"")

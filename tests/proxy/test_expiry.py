@@ -16,8 +16,8 @@ from harness.content import Image, an_image
 from reference_registry.clock import ManualClock
 from reference_registry.config.problem import CannotStart
 from reference_registry.digest import Digest
-from reference_registry.proxy.expiry import STATE_FILE
 from reference_registry.proxy.schedule import BLOB, parse_state
+from reference_registry.proxy.state_file import STATE_FILE
 from reference_registry.storage.filesystem import FilesystemDriver
 from tests.proxy.conftest import RELEASES, MakeProxy
 from tests.proxy.in_process import Proxy

@@ -1,0 +1,163 @@
+"""A blob whose bytes are arriving in a file, for those who read along.
+
+Readers follow through the file, each at its own pace: a slow one holds nobody up, one that leaves
+ends nothing, and memory holds no more than a chunk of each. Until the blob is known to be right the
+last byte is held back: nobody ever receives the whole of something wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import BinaryIO
+
+from reference_registry.digest import Digest
+from reference_registry.proxy.failures import UpstreamFailure
+from reference_registry.proxy.upstream_repository import BlobInfo
+from reference_registry.storage.driver import PathNotFound
+from reference_registry.storage.store import Storage
+
+__all__ = ["FillBroken", "GrowingBlob"]
+
+_CHUNK = 256 * 1024
+
+
+class FillBroken(UpstreamFailure):
+    """The fill that a client was reading from came to nothing."""
+
+
+class GrowingBlob:
+    """The blob *digest* on its way into *storage*. Whoever writes it tells this object how far it
+    has come; whoever reads it asks for :meth:`info` and :meth:`chunks`."""
+
+    def __init__(self, digest: Digest, storage: Storage) -> None:
+        self.digest = digest
+        self.written = 0
+        """Bytes on disk so far."""
+        self.size: int | None = None
+        """Of the whole, where upstream told it."""
+        self.is_complete = False
+        self._storage = storage
+        self._info: asyncio.Future[BlobInfo] = asyncio.get_running_loop().create_future()
+        self._failure: UpstreamFailure | None = None
+        self._changed = asyncio.Event()
+        self._path = ""
+
+    # -- for the writer ---------------------------------------------------------------------------
+    @property
+    def has_begun(self) -> bool:
+        """Whether size and type are known, and may have been told to clients."""
+        return self._info.done()
+
+    @property
+    def known(self) -> BlobInfo:
+        """Size and type, once it :attr:`has_begun`."""
+        return self._info.result()
+
+    def begin(self, info: BlobInfo, path: str) -> None:
+        """The bytes will be written to the storage path *path*."""
+        self.size = info.size
+        self._path = path
+        self._info.set_result(info)
+
+    def begin_again(self, path: str) -> None:
+        """The same bytes will be written anew, to *path*."""
+        self._path = path
+        self.written = 0
+        self._wake()
+
+    def advance(self, count: int) -> None:
+        """*count* more bytes can be read."""
+        self.written += count
+        self._wake()
+
+    def complete(self) -> None:
+        """All bytes are in the blob store."""
+        self.is_complete = True
+        self._wake()
+
+    def fail(self, failure: UpstreamFailure) -> None:
+        """The bytes will not come."""
+        self._failure = failure
+        if not self._info.done():
+            self._info.set_exception(failure)
+            self._info.exception()  # Perhaps nobody is waiting for it.
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    # -- for readers ------------------------------------------------------------------------------
+    async def info(self) -> BlobInfo:
+        """Size and type, once upstream has answered; raises :class:`UpstreamFailure`."""
+        return await asyncio.shield(self._info)
+
+    def reaches(self, offset: int) -> bool:
+        """Whether reading from *offset* needs no waiting for bytes before it."""
+        return self.is_complete or offset <= self.written
+
+    async def chunks(
+        self, start: int = 0, length: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """``length`` bytes from ``start`` (None: to the end), as they arrive.
+
+        Raises :class:`FillBroken` where they will not all arrive.
+        """
+        position, end = start, None if length is None else start + length
+        file: BinaryIO | None = None
+        path = ""
+        try:
+            while end is None or position < end:
+                readable = await self._readable_beyond(position)
+                if readable <= position:
+                    return
+                wanted = min(_CHUNK, (readable if end is None else min(end, readable)) - position)
+                chunk = file.read(wanted) if file is not None and path == self._path else b""
+                if not chunk:  # Not opened yet, or another file, or one read to its end before.
+                    if file is not None:
+                        file.close()
+                    path, file = self._path, self._open(position)
+                    if file is None:
+                        await self._changed.wait()
+                        continue
+                    chunk = file.read(wanted)
+                if not chunk:
+                    raise FillBroken(f"{self.digest}: the file ends at {position}")
+                position += len(chunk)
+                yield chunk
+        finally:
+            if file is not None:
+                file.close()
+
+    async def _readable_beyond(self, position: int) -> int:
+        """How far the bytes may be read, once that is beyond *position* or is the end."""
+        while True:
+            if self.is_complete:
+                return self.written
+            readable = self._held_back()
+            if readable > position:
+                return readable
+            if self._failure is not None:
+                raise FillBroken(str(self._failure)) from self._failure
+            await self._changed.wait()
+
+    def _held_back(self) -> int:
+        """All but the last byte. Without a known size the end of the body is held back by itself:
+        nobody is told that it is complete."""
+        return self.written if self.size is None else min(self.written, self.size - 1)
+
+    def _open(self, position: int) -> BinaryIO | None:
+        """None where neither is the file there any more nor the blob yet: whoever writes it will
+        say how it goes on."""
+        if not self.is_complete:
+            try:
+                return self._storage.driver.open_read(self._path, position)
+            except PathNotFound:
+                pass  # It has just been moved into the blob store.
+        try:
+            return self._storage.blobs.open(self.digest, position)
+        except PathNotFound:
+            if self.is_complete or self._failure is not None:
+                raise FillBroken(f"{self.digest}: the bytes are gone") from None
+        return None
