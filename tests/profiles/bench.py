@@ -13,7 +13,10 @@ from harness.clients.containerd_pull import ACCEPT
 from harness.content import Blob, Content, Manifest, an_image
 from harness.lab import Lab, TargetUnderTest
 from harness.targets import DidNotStart, RunningRegistry, Target
+from harness.targets.reference import ReferenceRegistry
 from harness.upstream import MockUpstream
+from reference_registry.config.file import read
+from reference_registry.profiles import profile_named
 
 __all__ = [
     "ANY",
@@ -30,6 +33,7 @@ __all__ = [
     "pull_manifest",
     "starts",
     "tree",
+    "warned_of",
 ]
 
 REPOSITORY = "team/app"
@@ -188,3 +192,14 @@ def starts(bench: Bench, *, upstream: bool = False, **settings: Any) -> str | in
         return refused.exit_code
     registry.stop()
     return "starts"
+
+
+def warned_of(bench: Bench, registry: RunningRegistry, word: str) -> bool:
+    """Whether a warning at start has *word*."""
+    said = [line for line in registry.logs().splitlines() if "level=warning" in line]
+    if isinstance(registry, ReferenceRegistry):
+        # Its command line logs what reading the configuration found.
+        profile = profile_named(bench.release)
+        found = read(registry.config_path, registry.settings.environment, profile)
+        said += map(str, found.warnings)
+    return any(word in line for line in said)
