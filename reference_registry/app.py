@@ -267,7 +267,7 @@ def create_app(
 
         registry = ProxyRegistry(config, profile, clock, local, upstream, counters=counters.proxy)
     health = Health(config.health.checks, driver=local.storage.driver, profile=profile, clock=clock)
-    authenticator = authenticator_for(config.auth, profile)
+    authenticator = authenticator_for(config.auth, profile, clock)
     return Application(
         config,
         profile,

@@ -76,6 +76,9 @@ class Profile:
     releases)."""
     verifies_manifests: bool = True
     """Manifest bytes are checked against the digest that was asked for (no release does)."""
+    notices_damage: bool = True
+    """A cached file that is empty, or not of the size that its manifest tells, is looked at and, if
+    it is damaged, fetched again, as one that is gone (no release)."""
     pings_anonymous_upstream_every_time: bool = False
     """An upstream that sends no challenge is asked ``GET /v2/`` before every operation, because
     the empty list of challenges is never remembered (all releases)."""
@@ -321,6 +324,23 @@ class Profile:
     hides_unknown_users: bool = True
     """An unknown user takes as long to refuse as a wrong password (3.1.1)."""
 
+    token_parser: Literal["jose", "libtrust"] = "jose"
+    """2.8 reads tokens with libtrust, which knows RSA's older padding and ECDSA, one audience, and
+    no list of them; 3.x with go-jose, which also knows PSS, EdDSA and lists."""
+    token_key_ids: tuple[Literal["libtrust", "thumbprint", "jwks"], ...] = (
+        "libtrust",
+        "thumbprint",
+        "jwks",
+    )
+    """By which ``kid`` a token may name a key: libtrust's name of a root certificate's key (2.8),
+    that key's RFC 7638 thumbprint (3.0.0 and later), or the name in ``auth.token.jwks`` (3.x)."""
+    has_token_options: bool = True
+    """``auth.token.autoredirectpath`` and ``signingalgorithms`` are known, and an automatic realm
+    minds ``X-Forwarded-Proto`` (3.0.0 and later)."""
+    names_bad_signature: bool = True
+    """The challenge that follows a token with a wrong signature says ``invalid_token``; in 3.x it
+    says nothing."""
+
     # -- health and metrics ---------------------------------------------------------------------
     health_errors_name_cause: bool = True
     """The text of a failed http or tcp check carries the cause (3.x)."""
@@ -358,6 +378,7 @@ DISTRIBUTION_2_8 = Profile(
     fill_leaves_upload_on_mismatch=True,
     appends_error_to_broken_body=True,
     verifies_manifests=False,
+    notices_damage=False,
     pings_anonymous_upstream_every_time=True,
     pings_upstream_at_start=True,
     refetches_blob_cached_elsewhere=True,
@@ -444,6 +465,9 @@ DISTRIBUTION_2_8 = Profile(
     drains_on_sigint=False,
     provisions_htpasswd=True,
     hides_unknown_users=False,
+    token_parser="libtrust",
+    token_key_ids=("libtrust",),
+    has_token_options=False,
     health_errors_name_cause=False,
     cache_metrics="by-type",
     proxy_metrics="absent",
@@ -481,6 +505,9 @@ DISTRIBUTION_3_0_ALPHA_1 = replace(
     config_version_without_dot_panics=False,
     has_blobdescriptorsize=True,
     old_tls=False,
+    token_parser="jose",
+    token_key_ids=("jwks",),
+    names_bad_signature=False,
     health_errors_name_cause=True,
     debug_listens_first=False,
     cache_metrics="by-name",
@@ -507,6 +534,8 @@ DISTRIBUTION_3_0 = replace(
     has_tag_sections=True,
     has_clientauth=True,
     has_proxy_exec=True,
+    token_key_ids=("thumbprint", "jwks"),
+    has_token_options=True,
     redis_addresses="addrs",
     drains_on_sigint=True,
     drain_panics_without_ttl=True,

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
+from reference_registry.api.hooks import Authenticator, Background
 from reference_registry.auth.htpasswd import HtpasswdAuthenticator
+from reference_registry.clock import Clock
 from reference_registry.config import AuthConfig
 from reference_registry.profiles import Profile
 
-__all__ = ["authenticator_for"]
+__all__ = ["StartedAuthenticator", "authenticator_for"]
 
 
-def authenticator_for(config: AuthConfig, profile: Profile) -> HtpasswdAuthenticator | None:
+class StartedAuthenticator(Authenticator, Background, Protocol):
+    """One that reads its files when it is started."""
+
+
+def authenticator_for(
+    config: AuthConfig, profile: Profile, clock: Clock
+) -> StartedAuthenticator | None:
     """What *config* asks for; None where everyone may do everything."""
-    return None if config.htpasswd is None else HtpasswdAuthenticator(config.htpasswd, profile)
+    if config.htpasswd is not None:
+        return HtpasswdAuthenticator(config.htpasswd, profile)
+    if config.token is not None:
+        # The cryptography is slow to import.
+        from reference_registry.auth.token import TokenAuthenticator
+
+        return TokenAuthenticator(config.token, profile, clock)
+    return None

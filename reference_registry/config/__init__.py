@@ -19,6 +19,7 @@ from reference_registry.config.model import (
     RedisConfig,
     StorageConfig,
     TlsConfig,
+    TokenConfig,
     UploadPurgingConfig,
 )
 
@@ -37,5 +38,6 @@ __all__ = [
     "RedisConfig",
     "StorageConfig",
     "TlsConfig",
+    "TokenConfig",
     "UploadPurgingConfig",
 ]

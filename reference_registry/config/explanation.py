@@ -101,6 +101,8 @@ def _clients(config: Config) -> Iterator[Line]:
     who = "everyone"
     if auth.htpasswd is not None:
         who = f"users of {auth.htpasswd.path} (realm {auth.htpasswd.realm})"
+    elif auth.token is not None:
+        who = f"holders of a token from {auth.token.issuer} that allows it"
     if tls is not None and tls.clientcas:
         who += f" with a certificate of {', '.join(map(str, tls.clientcas))}"
     yield "may pull", who

@@ -11,16 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from reference_registry.config.auth import read_auth
 from reference_registry.config.environment import overrides_in, with_override
 from reference_registry.config.http import read_http
 from reference_registry.config.model import Config
 from reference_registry.config.problem import ConfigError, Place, Problem
-from reference_registry.config.readers import (
-    read_auth,
-    read_log,
-    read_proxy,
-    read_redis,
-)
+from reference_registry.config.readers import read_log, read_proxy, read_redis
 from reference_registry.config.reading import Reading, nearest
 from reference_registry.config.section import Section
 from reference_registry.config.storage import read_health, read_storage

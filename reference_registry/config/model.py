@@ -29,6 +29,7 @@ __all__ = [
     "RedisConfig",
     "StorageConfig",
     "TlsConfig",
+    "TokenConfig",
     "UploadPurgingConfig",
 ]
 
@@ -161,11 +162,37 @@ class HtpasswdConfig:
     path: Path
 
 
+SIGNING_ALGORITHMS = (
+    *("EdDSA", "ES256", "ES384", "ES512", "HS256", "HS384", "HS512"),
+    *("PS256", "PS384", "PS512", "RS256", "RS384", "RS512"),
+)
+"""What distribution knows for ``auth.token.signingalgorithms``. Those with a shared secret, HS, are
+of no use: all keys that a registry is given are public."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenConfig:
+    """``auth.token``. At least one of ``rootcertbundle`` and ``jwks`` is set."""
+
+    realm: str
+    service: str
+    issuer: str
+    rootcertbundle: Path | None = None
+    """PEM certificates whose keys, or those of certificates that they issued, sign tokens."""
+    jwks: Path | None = None
+    """A JWK set of keys that sign tokens (3.x)."""
+    autoredirect: bool = False
+    """The realm is this registry's own host, with ``autoredirectpath``."""
+    autoredirectpath: str = "/auth/token"
+    signingalgorithms: tuple[str, ...] = SIGNING_ALGORITHMS
+
+
 @dataclass(frozen=True, kw_only=True)
 class AuthConfig:
     """``auth``: at most one type. None of them set means everyone may do everything."""
 
     htpasswd: HtpasswdConfig | None = None
+    token: TokenConfig | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Sections of config.yml, one reader each: ``log``, ``auth``, ``proxy``, ``redis``.
+"""Sections of config.yml, one reader each: ``log``, ``proxy``, ``redis``.
 
 Keys and meaning: https://distribution.github.io/distribution/about/configuration/. What a release
 does with a mistake is given as ``released``, the exit code measured on the binary; None where it
@@ -8,7 +8,6 @@ takes the value as it is.
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 from reference_registry.addresses import parse_address
 from reference_registry.config.http import split_url
@@ -16,8 +15,6 @@ from reference_registry.config.model import (
     DEFAULT_TTL,
     LOG_FORMATTERS,
     LOG_LEVELS,
-    AuthConfig,
-    HtpasswdConfig,
     LogConfig,
     ProxyConfig,
     RedisConfig,
@@ -25,7 +22,7 @@ from reference_registry.config.model import (
 from reference_registry.config.reading import nearest
 from reference_registry.config.section import Section
 
-__all__ = ["read_auth", "read_log", "read_proxy", "read_redis"]
+__all__ = ["read_log", "read_proxy", "read_redis"]
 
 
 def read_log(root: Section) -> LogConfig:
@@ -42,34 +39,6 @@ def read_log(root: Section) -> LogConfig:
         fields=log.mapped_texts("fields"),
         accesslog_disabled=log.section("accesslog").flag("disabled"),
     )
-
-
-# -- auth ---------------------------------------------------------------------------------------
-def read_auth(root: Section) -> AuthConfig:
-    """``auth``: a section with one type, or the name of a type alone."""
-    auth = root.shorthand("auth")
-    auth.known("htpasswd", "none", "silly", "token")
-    match auth.names():
-        case []:
-            return AuthConfig()
-        case ["htpasswd"]:
-            return AuthConfig(htpasswd=_htpasswd(auth.section("htpasswd")))
-        case ["silly" | "token" as kind]:
-            auth.refuse(kind, "not available here", "use htpasswd", released=2)
-        case [kind]:
-            if kind.lower() != "none":
-                auth.refuse_unknown(kind, released=2)
-        case kinds:
-            root.refuse("auth", f"more than one type: {', '.join(kinds)}", "keep one of them")
-    return AuthConfig()
-
-
-def _htpasswd(section: Section) -> HtpasswdConfig:
-    realm, path = section.text("realm", released=2), section.text("path", released=2)
-    for key, value in (("realm", realm), ("path", path)):
-        if not value:
-            section.refuse(key, "missing", f"set {key}", released=2)
-    return HtpasswdConfig(realm=realm, path=Path(path))
 
 
 # -- proxy --------------------------------------------------------------------------------------

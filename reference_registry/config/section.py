@@ -200,12 +200,13 @@ class Section:
         self.refuse(key, f"{text!r} is not one of {', '.join(known)}", fix, released=released)
         return default
 
-    def texts(self, key: str) -> tuple[str, ...]:
+    def texts(self, key: str, *, released: int | None = 1) -> tuple[str, ...]:
         """A list of words."""
-        items = self._items(key, "a list of texts, as in [one, two]")
+        items = self._items(key, "a list of texts, as in [one, two]", released)
         texts = [item.value.text for item in items if isinstance(item.value, Scalar)]
         if len(texts) != len(items):
-            self.refuse(key, "a list within the list", "write a list of texts, as in [one, two]")
+            fix = "write a list of texts, as in [one, two]"
+            self.refuse(key, "a list within the list", fix, released=released)
         return tuple(texts)
 
     def mapped_texts(self, key: str) -> dict[str, str]:
@@ -262,14 +263,14 @@ class Section:
         self.refuse(key, what, f"write {key}: VALUE", released=released)
         return None
 
-    def _items(self, key: str, wanted: str) -> tuple[Entry, ...]:
+    def _items(self, key: str, wanted: str, released: int | None = 1) -> tuple[Entry, ...]:
         self._known.add(key)
         entry = self._entry(key)
         if entry is None:
             return ()
         if isinstance(entry.value, Sequence):
             return entry.value.items
-        self.refuse(key, "not a list", f"write {wanted}")
+        self.refuse(key, "not a list", f"write {wanted}", released=released)
         return ()
 
     def _refuse_as_section(self, key: str, found: Tree, released: int | None) -> None:

@@ -203,6 +203,13 @@ _STORAGE = "\n  filesystem:\n    rootdirectory: /data\n"
             "users of /p (realm r)",
         ),
         (
+            "",
+            "",
+            "auth: {token: {realm: 'https://r', service: s, issuer: me, jwks: /k}}",
+            "may push",
+            "holders of a token from me that allows it",
+        ),
+        (
             "http:",
             "  maintenance: {uploadpurging: {enabled: false}}\nhttp:",
             "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from reference_registry.config import (
     ProxyConfig,
     RedisConfig,
     StorageConfig,
+    TokenConfig,
 )
 from reference_registry.config.file import LARGEST_FILE, load, read
 from reference_registry.config.problem import ConfigError
@@ -388,7 +390,7 @@ def test_how_many_descriptors(profile: str, size: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("auth: {token: {realm: r}}", "auth.token: not available here; use htpasswd"),
+        ("auth: {silly: {realm: r}}", "auth.silly: not available here; use htpasswd or token"),
         ("redis: {addr: 'h:1', tls: {enabled: true}}", "redis.tls: not available here"),
         ("proxy: {remoteurl: 'https://h', exec: {command: x}}", "proxy.exec: not available here"),
     ],
@@ -422,6 +424,68 @@ def test_tls(profile: str, lines: str, outcome: str, tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as failure:
             _loaded(tmp_path, text, profile)
         assert outcome in str(failure.value)
+
+
+# -- auth.token ---------------------------------------------------------------------------------
+_TOKEN = "realm: 'https://a/t', service: s, issuer: i"
+
+
+def _token(tmp_path: Path, lines: str, profile: str = "ideal") -> TokenConfig:
+    token = _loaded(tmp_path, f"{GOOD}auth: {{token: {{{lines}}}}}\n", profile).auth.token
+    assert token is not None
+    return token
+
+
+def test_token(tmp_path: Path) -> None:
+    lines = (
+        f"{_TOKEN}, rootcertbundle: /c, jwks: /k, autoredirect: true, autoredirectpath: /p, "
+        "signingalgorithms: [ES256, EdDSA]"
+    )
+    assert _token(tmp_path, lines) == TokenConfig(
+        realm="https://a/t",
+        service="s",
+        issuer="i",
+        rootcertbundle=Path("/c"),
+        jwks=Path("/k"),
+        autoredirect=True,
+        autoredirectpath="/p",
+        signingalgorithms=("ES256", "EdDSA"),
+    )
+
+
+def test_what_a_release_knows_of_tokens(tmp_path: Path) -> None:
+    lines = f"{_TOKEN}, rootcertbundle: /c, jwks: /k, autoredirectpath: /p, signingalgorithms: [x]"
+    plain = TokenConfig(realm="https://a/t", service="s", issuer="i", rootcertbundle=Path("/c"))
+    assert _token(tmp_path, lines, "2.8") == plain
+    assert _token(tmp_path, lines, "3.0.0-alpha.1") == replace(plain, jwks=Path("/k"))
+
+
+@pytest.mark.parametrize(
+    ("profile", "lines", "said", "code"),
+    [
+        ("ideal", "service: s, issuer: i, jwks: /k", "realm: missing; set realm", 2),
+        ("2.8", "realm: 'https://r', issuer: i, rootcertbundle: /c", "service: missing", 2),
+        ("2.8", f"{_TOKEN}, jwks: /k", "rootcertbundle: missing; name the file", 2),
+        ("3.1", _TOKEN, "rootcertbundle: missing; name the file", 2),
+        ("3.1", f"{_TOKEN}, jwks: /k, autoredirect: 'true'", "autoredirect: a text in quotes", 2),
+        ("ideal", "realm: r, service: s, issuer: i, jwks: /k", "realm: not a URL; write https", 2),
+        ("ideal", f"{_TOKEN}, jwks: /k, autoredirectpath: p", "autoredirectpath: no slash in", 2),
+        ("3.0", f"{_TOKEN}, jwks: /k, signingalgorithms: [RS1]", "'RS1' is not one of EdDSA", 2),
+        ("3.0", f"{_TOKEN}, jwks: /k, signingalgorithms: RS256", "algorithms: not a list", 2),
+    ],
+)
+def test_what_is_wrong_with_auth_token(
+    profile: str, lines: str, said: str, code: int, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError) as failure:
+        _token(tmp_path, lines, profile)
+    assert said in str(failure.value)
+    assert failure.value.exit_code == code
+
+
+def test_no_token_is_signed_with_what_is_public(tmp_path: Path) -> None:
+    lines = f"auth: {{token: {{{_TOKEN}, jwks: /k, signingalgorithms: [HS256]}}}}"
+    assert _warnings(tmp_path, GOOD + lines, IDEAL) == ["auth.token.signingalgorithms"]
 
 
 def test_an_absent_address_is_worth_a_warning(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def private_images_for_everyone(given: Reviewed) -> Remark | None:
     return Remark(
         "proxy.username",
         "everyone who reaches this cache can pull every image that this user may pull",
-        "add auth.htpasswd, or use a user who sees public images only",
+        "add auth.htpasswd or auth.token, or use a user who sees public images only",
     )
 
 
@@ -52,7 +52,9 @@ def everyone_may_push(given: Reviewed) -> Remark | None:
     if not _reachable(config):
         return None
     able = "push and delete" if config.storage.delete_enabled else "push"
-    return Remark("auth", f"everyone who reaches this registry may {able}", "add auth.htpasswd")
+    return Remark(
+        "auth", f"everyone who reaches this registry may {able}", "add auth.htpasswd or auth.token"
+    )
 
 
 def passwords_in_the_clear(given: Reviewed) -> Remark | None:
@@ -99,7 +101,8 @@ def _has_user(proxy: ProxyConfig) -> bool:
 def _asks_who(config: Config) -> bool:
     """Whether clients have to show who they are."""
     tls = config.http.tls
-    return config.auth.htpasswd is not None or (tls is not None and bool(tls.clientcas))
+    known = config.auth.htpasswd is not None or config.auth.token is not None
+    return known or (tls is not None and bool(tls.clientcas))
 
 
 def _reachable(config: Config) -> bool:

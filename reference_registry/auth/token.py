@@ -1,0 +1,162 @@
+"""``auth.token``: Bearer tokens (RFC 6750) that a server elsewhere has signed.
+
+Challenge and token are those of distribution's "Token Authentication Specification",
+https://distribution.github.io/distribution/spec/auth/token/.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import jwt
+
+from reference_registry.api.hooks import Access, unauthorized
+from reference_registry.api.http import Request
+from reference_registry.auth.token_claims import (
+    BadClaims,
+    Claims,
+    UnreadableClaims,
+    parse_claims,
+    scope_of,
+)
+from reference_registry.auth.token_keys import (
+    TrustedKeys,
+    Untrusted,
+    algorithms_for,
+    certificates_in,
+    keys_in,
+)
+from reference_registry.clock import Clock
+from reference_registry.config import TokenConfig
+from reference_registry.config.problem import CannotStart
+from reference_registry.profiles import Profile
+
+__all__ = ["TokenAuthenticator"]
+
+_log = logging.getLogger(__name__)
+
+_LARGEST_FILE = 1024 * 1024  # bytes
+T = TypeVar("T")
+
+
+class TokenAuthenticator:
+    """Implements :class:`reference_registry.api.hooks.Authenticator`."""
+
+    def __init__(self, config: TokenConfig, profile: Profile, clock: Clock) -> None:
+        self._config = config
+        self._profile = profile
+        self._clock = clock
+        self._trusted = TrustedKeys({}, ())
+
+    async def start(self) -> None:
+        """Read the keys; :class:`CannotStart` where there are none."""
+        config = self._config
+        roots = _read("rootcertbundle", config.rootcertbundle, certificates_in) or []
+        jwks = _read("jwks", config.jwks, keys_in) or {}
+        self._trusted = TrustedKeys.of(roots, jwks, self._profile)
+        if not self._trusted.roots and not self._trusted.keys:
+            key = "rootcertbundle" if config.jwks is None else "jwks"
+            what, fix = "there is no key in it", "put the token server's certificate or key in it"
+            raise CannotStart(f"auth.token.{key}", what, fix, released_exit_code=2)
+
+    async def stop(self) -> None:
+        pass
+
+    async def authenticate(self, request: Request, access: Sequence[Access]) -> str | None:
+        token = self._token_in(request.header("authorization") or "")
+        if token is None:
+            raise unauthorized(self._challenge(request, access), access)
+        try:
+            claims = self._verified(token)
+            if not all(map(claims.grants, access)):
+                raise _Refused("it does not grant what is asked for", "insufficient_scope")
+        except _Refused as refused:
+            _log.info("a token is refused: %s", refused)
+            raise unauthorized(self._challenge(request, access, refused.error), access) from None
+        return claims.subject
+
+    def _token_in(self, authorization: str) -> str | None:
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            return None
+        return None if self._profile.token_parser == "libtrust" and " " in token else token
+
+    def _verified(self, token: str) -> Claims:
+        now, config, profile = self._clock.now(), self._config, self._profile
+        try:
+            header = jwt.get_unverified_header(token)
+            listed = profile.has_token_options
+            if listed and header.get("alg") not in config.signingalgorithms:
+                raise _Refused("its algorithm is not among auth.token.signingalgorithms")
+            key = self._trusted.signer(header, now)
+        except (jwt.PyJWTError, Untrusted) as error:
+            raise _Refused(str(error)) from None
+        try:
+            payload = jwt.PyJWS().decode(token, key, algorithms=algorithms_for(key, profile))
+            claims = parse_claims(payload, audience_list=profile.token_parser == "jose")
+        except (jwt.PyJWTError, UnreadableClaims) as error:
+            error_code = "invalid_token" if profile.names_bad_signature else None
+            raise _Refused(str(error), error_code) from None
+        try:
+            claims.check(issuer=config.issuer, audience=config.service, now=now)
+        except BadClaims as error:
+            raise _Refused(str(error)) from None
+        return claims
+
+    def _challenge(
+        self, request: Request, access: Sequence[Access], error: str | None = None
+    ) -> str:
+        """RFC 6750, 3, with ``service`` and ``scope`` to hand to the realm."""
+        parameters = {
+            "realm": self._realm(request),
+            "service": self._config.service,
+            "scope": scope_of(access),
+            "error": error,
+        }
+        return "Bearer " + ",".join(
+            f"{name}={_quoted(value)}"
+            for name, value in parameters.items()
+            if value or name in {"realm", "service"}
+        )
+
+    def _realm(self, request: Request) -> str:
+        if not self._config.autoredirect:
+            return self._config.realm
+        scheme = "https"
+        if self._profile.has_token_options:
+            scheme = request.header("x-forwarded-proto") or scheme
+        return f"{scheme}://{request.header('host') or ''}{self._config.autoredirectpath}"
+
+
+class _Refused(Exception):
+    """Why, for the log, and what the client is told, if anything."""
+
+    def __init__(self, reason: str, error: str | None = "invalid_token") -> None:
+        super().__init__(reason)
+        self.error = error
+
+
+def _quoted(text: str | None) -> str:
+    escaped = (text or "").replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _read(name: str, path: Path | None, parse: Callable[[bytes], T]) -> T | None:
+    """What *parse* makes of the file at *path*, if there is one; :class:`CannotStart`."""
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+        if len(content) <= _LARGEST_FILE:
+            return parse(content)
+        what = f"larger than {_LARGEST_FILE} bytes"
+    except OSError as error:
+        what = str(error.strerror)
+    except (ValueError, RecursionError) as error:
+        what = str(error) or "cannot be read"
+    fix = "name the file with the token server's certificate or key"
+    raise CannotStart(f"auth.token.{name}", f"{path}: {what}", fix, released_exit_code=2)
