@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from reference_registry.clock import Clock
 from reference_registry.config import Config, UploadPurgingConfig
+from reference_registry.config.durations import format_duration
 from reference_registry.observability.counters import Counters
 from reference_registry.profiles import Profile
 from reference_registry.storage.driver import PathNotFound
@@ -74,7 +75,7 @@ async def _purge_uploads(uploads: Uploads, config: UploadPurgingConfig, clock: C
     registries that share a storage do not all walk it at once (as distribution does)."""
     wait = timedelta(minutes=random.randrange(60))  # noqa: S311 - spreads load, hides nothing
     while True:
-        _log.info("Starting upload purge in %s", wait)
+        _log.info("Starting upload purge in %s", format_duration(wait))
         await clock.sleep_until(clock.now() + wait)
         try:
             purged = await asyncio.to_thread(

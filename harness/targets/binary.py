@@ -121,7 +121,7 @@ class BinaryRegistry(RunningRegistry):
         self._write_config(
             f"127.0.0.1:{port}",
             f"127.0.0.1:{debug_port}",
-            "addr" if self._target.version.startswith("2.") else "addrs",
+            "addr" if self._target.version.startswith(("2.", "3.0.0-alpha")) else "addrs",
         )
         self._started_at = time.time()
         self._process = Process(

@@ -91,7 +91,8 @@ class ReferenceRegistry(RunningRegistry):
 
     # -- life -----------------------------------------------------------------------------------
     def _begin(self) -> tuple[str, str]:
-        self._write_config("127.0.0.1:0", "127.0.0.1:0", "addrs" if self._speaks_v3() else "addr")
+        old = self._profile.redis_addresses == "addr"
+        self._write_config("127.0.0.1:0", "127.0.0.1:0", "addr" if old else "addrs")
         config = self._load()
         try:
             server = self._serve(config)
@@ -161,9 +162,6 @@ class ReferenceRegistry(RunningRegistry):
         output = f"{self._output()}{error}\n"
         reason = str(error).partition("\n")[0]
         return DidNotStart(self._target.name, exit_code, output, reason)
-
-    def _speaks_v3(self) -> bool:
-        return not self._profile.name.startswith("2.")
 
     # -- time -----------------------------------------------------------------------------------
     def pass_time(self, delta: timedelta) -> None:

@@ -82,7 +82,7 @@ def render(
     """*settings* as the document of a configuration file.
 
     *root* is the storage directory, *htpasswd* where :func:`htpasswd_text` will be written.
-    *redis_key* is how the release spells the address: ``addr`` (2.8) or ``addrs`` (3.x).
+    *redis_key* is how the release spells the address: ``addr`` (2.8, 3.0.0-alpha.1) or ``addrs``.
     """
     document: dict[str, Any] = {
         "version": 0.1,

@@ -14,7 +14,8 @@ from reference_registry.config import HttpConfig
 
 __all__ = ["base_url", "location", "prefixed"]
 
-_FORWARDED_PAIR = re.compile(r'\s*([!#$%&\'*+.^_`|~\w-]+)=(?:"((?:[^"\\]|\\.)*)"|([^;,\s"]*))\s*')
+_TOKEN = r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)"
+_FORWARDED_PAIR = re.compile(rf'\s*{_TOKEN}\s*=\s*(?:"((?:[^"\\]|\\.)*)"|{_TOKEN})\s*')
 
 
 def prefixed(path: str, http: HttpConfig) -> str:
@@ -49,18 +50,20 @@ def location(request: Request, http: HttpConfig, path: str, query: dict[str, str
 
 
 def _first_forwarded(header: str) -> dict[str, str]:
-    """The parameters of the first hop; empty where the header cannot be read."""
+    """The parameters of the first hop; empty where the header does not follow RFC 7239, section 4,
+    which wants a host with a port in quotes."""
     pairs: dict[str, str] = {}
-    position = 0
-    while position < len(header):
-        match = _FORWARDED_PAIR.match(header, position)
-        if match is None:
+    rest = header
+    while rest.strip():
+        match = _FORWARDED_PAIR.match(rest)
+        if match is None or match[1].lower() in pairs:
             return {}
         name, quoted, plain = match.groups()
-        value = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
-        pairs.setdefault(name.lower(), value)
-        position = match.end()
-        if position < len(header) and header[position] != ";":
+        pairs[name.lower()] = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+        rest = rest[match.end() :]
+        if rest.startswith(","):
             break
-        position += 1
+        if rest and not rest.startswith(";"):
+            return {}
+        rest = rest[1:]
     return pairs

@@ -17,7 +17,9 @@ from tests.registry.requests import a_request
         ({"x_forwarded_host": "outer.example"}, "http://outer.example"),
         ({"x_forwarded_host": "outer.example , inner"}, "http://outer.example"),
         ({"x_forwarded_port": "444"}, "http://own:5000"),
-        ({"forwarded": "proto=https;host=outer:8"}, "https://outer:8"),
+        ({"forwarded": "proto = https;host=outer;"}, "https://outer"),
+        ({"forwarded": "proto=https;host=outer:8"}, "http://own:5000"),  # not in quotes
+        ({"forwarded": "host=outer;host=other"}, "http://own:5000"),
         ({"forwarded": 'for=1.2.3.4;proto=https;host="outer:8", host=inner'}, "https://outer:8"),
         ({"forwarded": "PROTO=https"}, "https://own:5000"),
         ({"forwarded": r'host="out\"er"'}, 'http://out"er'),
