@@ -141,6 +141,7 @@ def pull_blob(cache: RunningRegistry, blob: Blob, repository: str = REPOSITORY) 
     answer = cache.get(blob_path(blob, repository))
     assert answer.status == 200, answer
     assert cache.eventually(lambda: blob.digest in cache.disk.layer_links(repository))
+    cache.eventually(lambda: not cache.disk.uploads(repository), 2.0)
     return answer
 
 
