@@ -127,6 +127,9 @@ class Profile:
     """A Basic challenge of upstream is answered (not by 2.8, #3153)."""
     caches_upstream_tokens: bool = True
     """Bearer tokens are kept until they expire; every release asks anew per client request."""
+    helper_is_asked_for_realm: bool = False
+    """``proxy.exec`` is asked for the credentials of the token server's host, and not of upstream's
+    (3.0.0 and later; there is none before)."""
     realm_rule: Literal["any", "same-site"] = "same-site"
     """Which token realms get the credentials. 3.1.1 and ideal: the upstream's own host and port or
     registrable domain (CVE-2026-33540); ``any`` before."""
@@ -397,6 +400,7 @@ DISTRIBUTION_2_8 = Profile(
     not_modified_before_existence=True,
     upstream_basic_auth=False,
     caches_upstream_tokens=False,
+    helper_is_asked_for_realm=True,
     realm_rule="any",
     credentials_only_for_realms_of_start=True,
     broken_htpasswd_is_unavailable=False,

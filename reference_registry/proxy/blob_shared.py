@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
@@ -20,6 +22,8 @@ from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.serving import blob_headers, serve_content
 
 __all__ = ["SharedMiss"]
+
+_log = logging.getLogger(__name__)
 
 _BLOB_TYPE = "application/octet-stream"
 """What a hit says too, so that an answer does not tell the first pull from the second."""
@@ -42,7 +46,7 @@ class SharedMiss:
         if request.method == "HEAD" or precondition_status(request, f'"{digest}"') is not None:
             info = await self._stat(digest)
             return self._answer(digest, request, info, _Nothing(info.size or 0))
-        if self._is_stored_for_others(digest):
+        if self._is_stored(digest):
             return await self._adopt(digest, request)
         fill = await self._join(digest)
         try:
@@ -78,17 +82,28 @@ class SharedMiss:
             raise blob_error(failure, digest, self._profile) from failure
 
     async def _adopt(self, digest: Digest, request: Request) -> Response:
-        """The bytes are here for another repository: ask upstream whether this one has them."""
-        await self._stat(digest)
+        """There are bytes, be they another repository's or damaged: ask upstream whether this one
+        has them, and how many."""
+        info = await self._stat(digest)
         try:
+            if await self._are_damaged(digest, info.size):
+                _log.warning("%s@%s is damaged: fetched again", self._local.name, digest)
+                self._local.delete_bytes(digest)
             descriptor = self._local.link_blob(digest)
-        except PathNotFound:  # expired while upstream was asked
+        except PathNotFound:  # deleted, or expired while upstream was asked
             return await self.serve(digest, request)
+        self._services.sizes.learn(digest, descriptor.size)
         self._services.cached_blob(self._local.name, digest)
         self._services.counters.blob.pushed(descriptor.size, hit=True)
         return await self._local.serve_blob(digest, request)
 
-    def _is_stored_for_others(self, digest: Digest) -> bool:
+    async def _are_damaged(self, digest: Digest, size: int | None) -> bool:
+        """Whether the bytes are not the blob: where there are not *size* of them, by reading all of
+        them, since upstream may be mistaken."""
+        blobs = self._services.local.storage.blobs
+        return blobs.size(digest) != size and not await asyncio.to_thread(blobs.verify, digest)
+
+    def _is_stored(self, digest: Digest) -> bool:
         return (
             not self._profile.refetches_blob_cached_elsewhere
             and digest not in self._services.fills
@@ -112,6 +127,7 @@ class SharedMiss:
 
         def cached(local: LocalRepository) -> None:
             services.cached_blob(local.name, digest)
+            services.sizes.learn(digest, fill.content.written)
             if local is self._local and fill.pulled:
                 services.counters.blob.pulled(fill.pulled)
 

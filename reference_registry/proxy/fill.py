@@ -53,8 +53,6 @@ class Fill:
         storage: Storage,
         claims: Claims,
         cached: Callable[[LocalRepository], None],
-        *,
-        patience: float = _PATIENCE,
     ) -> None:
         self.digest = digest
         self.content = GrowingBlob(digest, storage)
@@ -66,7 +64,6 @@ class Fill:
         self._storage = storage
         self._claims = claims
         self._cached = cached
-        self._patience = patience
         self._followed: BinaryIO | None = None
         self._is_allowed = False
         self.task = asyncio.create_task(self._run())
@@ -120,7 +117,7 @@ class Fill:
     async def _claim(self) -> Claim:
         """The claim on the blob, as soon as no other process holds it."""
         now = asyncio.get_running_loop().time
-        patience = Patience(self._patience, now())
+        patience = Patience(_PATIENCE, now())
         while (claim := self._claims.take(self.digest)) is None:
             pause = patience.looked(now(), progress=await self._look())
             if pause is None:

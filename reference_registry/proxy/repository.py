@@ -98,7 +98,7 @@ class ProxyRepository:
             self._local.link_tag(tag, digest)
 
     async def manifest(self, digest: Digest, *, tag: str | None = None) -> Manifest:
-        manifest = self._local.manifest_or_none(digest)
+        manifest = self._undamaged(digest)
         hit = manifest is not None
         if manifest is None:
             manifest = await self._pull_manifest(digest, tag)
@@ -107,6 +107,21 @@ class ProxyRepository:
         self._services.counters.manifest.pushed(len(manifest.content), hit=hit)
         if tag in self._stale_tags:
             return replace(manifest, headers=manifest.headers + STALE)
+        return manifest
+
+    def _undamaged(self, digest: Digest) -> Manifest | None:
+        """What is cached for *digest*. ``ideal`` looks whether it is that when it sees it for the
+        first time or has seen it in another length; what is damaged goes."""
+        manifest = self._local.manifest_or_none(digest)
+        if manifest is None or not self._profile.notices_damage:
+            return manifest
+        content = manifest.content
+        if self._services.sizes.get(digest) != len(content):
+            if digest_of(content, algorithm_of(manifest.digest)) != manifest.digest:
+                _log.warning("%s@%s is damaged: fetched again", self.name, digest)
+                self._local.delete_bytes(manifest.digest)
+                return None
+            self._services.sizes.learn_manifest(digest, content)
         return manifest
 
     async def _pull_manifest(self, digest: Digest, tag: str | None) -> Manifest:
@@ -143,6 +158,8 @@ class ProxyRepository:
                 raise UpstreamBroken(str(invalid)) from invalid
         self._services.counters.manifest.pulled(len(content))
         self._local.put_cached_manifest(true_digest, content)
+        if self._profile.notices_damage:
+            self._services.sizes.learn_manifest(true_digest, content)
         self._services.cached_manifest(self.name, digest)
         return Manifest(digest, media_type_of(content), content)
 
@@ -183,11 +200,15 @@ class ProxyRepository:
     # -- blobs ------------------------------------------------------------------------------------
     async def serve_blob(self, digest: Digest, request: Request) -> Response:
         cached = self._local.stat_blob(digest)
-        if cached is not None:
+        if cached is not None and self._may_be(digest, cached.size):
             self._services.counters.blob.pushed(cached.size, hit=True)
             return await self._local.serve_blob(digest, request)
         miss = _MISSES[self._profile.blob_miss](self._local, self._upstream, self._services)
         return await miss.serve(digest, request)
+
+    def _may_be(self, digest: Digest, size: int) -> bool:
+        """Whether a file of *size* bytes may hold the blob; the miss finds out if not."""
+        return not self._profile.notices_damage or self._services.sizes.allow(digest, size)
 
     async def read_blob(self, digest: Digest, limit: int) -> bytes:
         if self._local.has_blob(digest):

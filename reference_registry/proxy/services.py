@@ -12,6 +12,7 @@ from reference_registry.proxy.background import Background
 from reference_registry.proxy.claims import Claims
 from reference_registry.proxy.expiry import Expiry
 from reference_registry.proxy.fill import Fill
+from reference_registry.proxy.known_sizes import KnownSizes
 from reference_registry.proxy.single_flight import SingleFlight
 from reference_registry.proxy.upstream import Upstream
 from reference_registry.proxy.upstream_repository import BlobInfo, UpstreamManifest
@@ -30,6 +31,7 @@ class Services:
     counters: ProxyCounters
     claims: Claims
     expiry: Expiry | None
+    sizes: KnownSizes = field(default_factory=KnownSizes)
     background: Background = field(default_factory=Background)
     storing: set[Digest] = field(default_factory=set)
     """The blobs that a release is caching just now, whichever repository they are for."""

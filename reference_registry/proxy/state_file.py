@@ -96,7 +96,7 @@ class StateFile:
             yield
         finally:
             if lock is not None:
-                lock.release()
+                lock.release(remove=True)
 
 
 def _wait_for(path: Path) -> FileLock | None:

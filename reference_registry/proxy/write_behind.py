@@ -13,8 +13,8 @@ _MOST_PENDING = 4 * 1024 * 1024
 class WriteBehind:
     """Hands what is put in to *write*, in a worker thread, one piece at a time and in order.
 
-    What arrives during a write is one piece of the next: a fast source makes large pieces and a
-    slow one is not kept waiting. *written* is told, on the event loop, how many bytes each write
+    What arrives during a write is one piece, the next: a fast source makes large pieces, a slow one
+    is not kept waiting, and neither are those who read what a stalled one sent. *written* is told, on the event loop, how many bytes each write
     had. At most 4 MiB wait in memory; a source that is faster than the disk is held up then.
     """
 
@@ -30,16 +30,14 @@ class WriteBehind:
         self._pending.append(chunk)
         self._size += len(chunk)
         if self._writing is not None and (self._writing.done() or self._size > _MOST_PENDING):
-            await self._finish()
+            await self._piece_written(self._writing)
         if self._writing is None:
             self._begin()
 
     async def flush(self) -> None:
         """Return when everything has been written, or raise what a write raised."""
-        await self._finish()
-        if self._pending:
-            self._begin()
-            await self._finish()
+        while self._writing is not None:
+            await self._piece_written(self._writing)
 
     async def abandon(self) -> None:
         """Drop what waits; return when the write that is under way has ended."""
@@ -57,8 +55,10 @@ class WriteBehind:
     async def _write_piece(self, piece: bytes) -> None:
         await asyncio.to_thread(self._write, piece)
         self._written(len(piece))
+        if self._pending:
+            self._begin()
 
-    async def _finish(self) -> None:
-        if self._writing is not None:
-            await asyncio.shield(self._writing)
+    async def _piece_written(self, writing: asyncio.Task[None]) -> None:
+        await asyncio.shield(writing)
+        if self._writing is writing:  # Nothing waited to be the next.
             self._writing = None

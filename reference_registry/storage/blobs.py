@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from reference_registry.digest import Digest, parse_digest
+from reference_registry.digest import Digest, encoded_of, hasher_for, parse_digest
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound, StorageDriver
 
 __all__ = ["BlobStore"]
+
+_CHUNK = 1 << 20
 
 
 class BlobStore:
@@ -37,6 +39,14 @@ class BlobStore:
 
     def open(self, digest: Digest, start: int = 0) -> BinaryIO:
         return self._driver.open_read(layout.blob_data(digest), start)
+
+    def verify(self, digest: Digest) -> bool:
+        """Whether the bytes have that digest; reads all of them."""
+        hasher = hasher_for(digest)
+        with self.open(digest) as file:
+            while chunk := file.read(_CHUNK):
+                hasher.update(chunk)
+        return hasher.hexdigest() == encoded_of(digest)
 
     def local_path(self, digest: Digest) -> Path | None:
         """The file that holds it, whether it exists or not; None where the driver has no files."""

@@ -129,6 +129,19 @@ async def test_what_arrives_during_a_write_is_one_piece() -> None:
     assert disk.told == 4
 
 
+async def test_what_has_arrived_is_written_although_nothing_follows() -> None:
+    disk = Disk()
+    behind = WriteBehind(disk.write, disk.written)
+    await behind.put(b"a")
+    await behind.put(b"b")
+    disk.allowed.release(2)
+    async with asyncio.timeout(20):
+        while disk.told < 2:  # noqa: ASYNC110 - a thread counts
+            await asyncio.sleep(0.001)
+    assert disk.pieces == [b"a", b"b"]
+    await behind.flush()
+
+
 async def test_a_slow_disk_holds_the_source_up() -> None:
     disk = Disk()
     behind = WriteBehind(disk.write, disk.written)
