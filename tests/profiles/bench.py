@@ -31,6 +31,9 @@ __all__ = [
     "names_of",
     "pull_blob",
     "pull_manifest",
+    "push",
+    "push_blob",
+    "put_manifest",
     "starts",
     "tree",
     "warned_of",
@@ -204,3 +207,35 @@ def warned_of(bench: Bench, registry: RunningRegistry, word: str) -> bool:
         found = read(registry.config_path, registry.settings.environment, profile)
         said += map(str, found.warnings)
     return any(word in line for line in said)
+
+
+# -- pushing --------------------------------------------------------------------------------------
+def push_blob(registry: RunningRegistry, blob: Blob, repository: str = REPOSITORY) -> Answer:
+    """POST and PUT; the answer to the latter."""
+    opened = registry.post(f"/v2/{repository}/blobs/uploads/")
+    assert opened.status == 202, opened
+    location = opened.headers["Location"]
+    return registry.put(f"{location}&digest={blob.digest}", content=blob.content)
+
+
+def push(
+    registry: RunningRegistry, manifest: Manifest, *tags: str, repository: str = REPOSITORY
+) -> None:
+    """Push *manifest* with all that it names, by its *tags*, or by its digest."""
+    for child in manifest.children:
+        push(registry, child, repository=repository)
+    for blob in manifest.blobs:
+        assert push_blob(registry, blob, repository).status == 201
+    for reference in tags or (manifest.digest,):
+        assert put_manifest(registry, manifest, reference, repository).status == 201
+
+
+def put_manifest(
+    registry: RunningRegistry, manifest: Manifest, reference: str, repository: str = REPOSITORY
+) -> Answer:
+    """PUT of *manifest* by tag or digest."""
+    return registry.put(
+        manifest_path(reference, repository),
+        content=manifest.content,
+        headers={"Content-Type": manifest.media_type},
+    )
