@@ -12,7 +12,13 @@ from typing import Any
 
 from reference_registry.app import Application, create_app
 from reference_registry.clock import ManualClock
-from reference_registry.config import Config, HttpConfig, ProxyConfig, StorageConfig
+from reference_registry.config import (
+    CacheConfig,
+    Config,
+    HttpConfig,
+    ProxyConfig,
+    StorageConfig,
+)
 from reference_registry.observability.counters import ProxyCounters
 from reference_registry.profiles import profile_named
 from reference_registry.proxy.registry import ProxyRegistry
@@ -116,13 +122,16 @@ class Proxy:
         clock: ManualClock | None = None,
         delete_enabled: bool = False,
         draintimeout: timedelta | None = None,
+        cache: CacheConfig | None = None,
         **proxy: Any,
     ) -> None:
         self.upstream = upstream
         self.root = root
         self.clock = clock or ManualClock()
         config = Config(
-            storage=StorageConfig(rootdirectory=root, delete_enabled=delete_enabled),
+            storage=StorageConfig(
+                rootdirectory=root, delete_enabled=delete_enabled, cache=cache or CacheConfig()
+            ),
             http=HttpConfig(secret="s3cret", draintimeout=draintimeout),
             proxy=ProxyConfig(**{"remoteurl": URL, **proxy}),
         )

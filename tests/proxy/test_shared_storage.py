@@ -151,9 +151,7 @@ async def test_a_fill_for_another_repository_is_given_to_those_who_may_have_it(
         assert set(two.scheduled) >= {f"other/app@{DIGEST}"}
 
 
-async def test_a_refusal_is_everybodys_own(
-    make_proxy: MakeProxy, upstream: UpstreamDouble
-) -> None:
+async def test_a_refusal_is_everybodys_own(make_proxy: MakeProxy, upstream: UpstreamDouble) -> None:
     upstream.on(GET, 403)
     one, two = make_proxy(), make_proxy()
     async with running(one, two):
@@ -206,9 +204,7 @@ async def test_a_reader_that_has_not_begun_survives_it_too(
         await first.leave()
 
 
-async def test_the_other_tries_what_failed(
-    make_proxy: MakeProxy, upstream: UpstreamDouble
-) -> None:
+async def test_the_other_tries_what_failed(make_proxy: MakeProxy, upstream: UpstreamDouble) -> None:
     go_on = asyncio.Event()
     upstream.on(GET, body_of(BLOB[:HALF], go_on, broken()), 503, upstream._stored)
     one, two = make_proxy(), make_proxy()
