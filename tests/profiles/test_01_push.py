@@ -1,0 +1,1 @@
+"""Section 1: what a cache answers to a push."""

@@ -1,0 +1,1 @@
+"""Section 2: what a cache answers to a deletion."""

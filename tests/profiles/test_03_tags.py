@@ -1,0 +1,1 @@
+"""Section 3: a cache's list of tags."""

@@ -1,0 +1,1 @@
+"""Section 4: a cache's list of repositories."""
