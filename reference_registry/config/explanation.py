@@ -53,8 +53,12 @@ def explain(config: Config, profile: Profile) -> Iterator[Line]:
 
 # -- aspects ------------------------------------------------------------------------------------
 def _upstream(proxy: ProxyConfig, profile: Profile) -> str:
-    who = "asked without credentials" if proxy.username is None else f"asked as {proxy.username}"
-    if profile.pings_upstream_at_start:
+    if proxy.exec is not None:
+        kept = "for ever" if proxy.exec.lifetime is None else short_duration(proxy.exec.lifetime)
+        who = f"asked as the user that {proxy.exec.command} names, remembered {kept}"
+    else:
+        who = f"asked as {proxy.username}" if proxy.username else "asked without credentials"
+    if profile.pings_upstream_at_start and proxy.exec is None:
         return f"{who}; must answer at the start"
     return f"{who}; need not be there at the start"
 

@@ -20,6 +20,7 @@ __all__ = [
     "CacheConfig",
     "Config",
     "DebugConfig",
+    "ExecConfig",
     "HealthConfig",
     "HtpasswdConfig",
     "HttpConfig",
@@ -104,12 +105,23 @@ class RedisConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExecConfig:
+    """``proxy.exec``: a credential helper that names the user of upstream (3.0.0 and later)."""
+
+    command: str
+    lifetime: timedelta | None = None
+    """How long to keep what it said; None: for ever. Zero: it is run each time."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProxyConfig:
     """``proxy``. Present in :class:`Config` only where ``remoteurl`` is not empty."""
 
     remoteurl: str
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    exec: ExecConfig | None = None
+    """Goes before ``username`` and ``password``."""
     ttl: timedelta | None = DEFAULT_TTL
     """How long after caching an entry expires; None: never (``ttl: 0`` under 3.x)."""
 

@@ -15,6 +15,7 @@ from reference_registry.config.model import (
     DEFAULT_TTL,
     LOG_FORMATTERS,
     LOG_LEVELS,
+    ExecConfig,
     LogConfig,
     ProxyConfig,
     RedisConfig,
@@ -51,10 +52,7 @@ def read_proxy(root: Section) -> ProxyConfig | None:
     ttl = _ttl(proxy)
     if profile.has_cache_write_timeout:
         proxy.duration("cachewritetimeout")
-    if profile.has_proxy_exec:
-        proxy.known("exec")
-        if "exec" in proxy:
-            proxy.refuse("exec", "not available here", "set username and password")
+    helper = _exec(proxy) if profile.has_proxy_exec else None
     if not remoteurl:
         if proxy.names() and not nearest("remoteurl", proxy.names()):
             what = "missing, which makes a plain registry that can be pushed to"
@@ -63,13 +61,30 @@ def read_proxy(root: Section) -> ProxyConfig | None:
         return None
     if not _check_remote_url(proxy, remoteurl):
         return None
-    if bool(username) != bool(password):
+    if helper is not None and (username or password):
+        given = "username" if username else "password"
+        proxy.warn(given, "no effect beside exec", "remove it")
+    elif bool(username) != bool(password):
         lacking = "password" if username else "username"
         what = "missing, the other of the two is given"
         proxy.warn(lacking, what, f"set {lacking}", rule="half-a-credential")
     return ProxyConfig(
-        remoteurl=remoteurl, username=username or None, password=password or None, ttl=ttl
+        remoteurl=remoteurl,
+        username=username or None,
+        password=password or None,
+        exec=helper,
+        ttl=ttl,
     )
+
+
+def _exec(proxy: Section) -> ExecConfig | None:
+    section = proxy.section("exec")
+    command, lifetime = section.text("command"), section.duration("lifetime")
+    if "exec" not in proxy:
+        return None
+    if not command:
+        section.refuse("command", "missing", "set it to docker-credential-NAME", released=None)
+    return ExecConfig(command=command, lifetime=lifetime)
 
 
 def _check_remote_url(proxy: Section, remoteurl: str) -> bool:

@@ -60,6 +60,7 @@ class ProxyRegistry:
         self.expiry = expiry
         self.counters = counters if counters is not None else ProxyCounters()
         self._profile = profile
+        self._asks_helper = config.proxy.exec is not None
         self._services = Services(
             local,
             Upstream(config.proxy, profile, clock, transport=transport),
@@ -86,7 +87,8 @@ class ProxyRegistry:
         self._claims.sweep()
         if self.expiry is not None:
             await self.expiry.start()
-        if self._profile.pings_upstream_at_start:
+        # A release asks at the start in order to learn whom to show its credentials to.
+        if self._profile.pings_upstream_at_start and not self._asks_helper:
             await self._services.upstream.ping_at_start()
 
     async def stop(self) -> None:

@@ -11,9 +11,10 @@ from reference_registry.config import ProxyConfig
 from reference_registry.config.problem import CannotStart
 from reference_registry.profiles import Profile
 from reference_registry.proxy.challenge import Challenge, parse_challenges
+from reference_registry.proxy.credentials import CredentialHelper, Credentials
 from reference_registry.proxy.failures import UpstreamFailure
 from reference_registry.proxy.sites import is_web_url
-from reference_registry.proxy.upstream_auth import Credentials, UpstreamAuth
+from reference_registry.proxy.upstream_auth import UpstreamAuth
 from reference_registry.proxy.upstream_http import Resolve, UpstreamHttp
 from reference_registry.proxy.upstream_repository import UpstreamRepository
 
@@ -42,8 +43,13 @@ class Upstream:
         self._ping_lock = asyncio.Lock()
         self._pings: set[asyncio.Task[None]] = set()
         self.http = UpstreamHttp(origin, profile, transport=transport, resolve=resolve)
+        self._helper = CredentialHelper(config.exec, clock) if config.exec is not None else None
         self.auth = UpstreamAuth(
-            origin, _credentials(config, url), profile=profile, clock=clock, fetch=self._fetch_token
+            origin,
+            self._helper or _credentials(config, url),
+            profile=profile,
+            clock=clock,
+            fetch=self._fetch_token,
         )
 
     def repository(self, name: str) -> UpstreamRepository:
@@ -54,6 +60,8 @@ class Upstream:
         """Close all connections."""
         for ping in self._pings:
             ping.cancel()
+        if self._helper is not None:
+            await self._helper.stop()
         await self.http.aclose()
 
     def url(self, path: str) -> httpx.URL:

@@ -7,10 +7,8 @@ the challenge and keeps the tokens.
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
 
 import httpx
 
@@ -23,30 +21,17 @@ from reference_registry.proxy.challenge import (
     parse_token,
     token_query,
 )
+from reference_registry.proxy.credentials import CredentialHelper, Credentials
 from reference_registry.proxy.failures import UpstreamBroken, UpstreamUnreachable
 from reference_registry.proxy.single_flight import SingleFlight
 from reference_registry.proxy.sites import parse_target, trusts_realm
 
-__all__ = ["AuthSession", "Credentials", "UpstreamAuth"]
+__all__ = ["AuthSession", "UpstreamAuth"]
 
 _log = logging.getLogger(__name__)
 
 Fetch = Callable[[httpx.URL, str | None], Awaitable[bytes]]
 """GET a URL with this ``Authorization`` header or none, and return the body of the answer."""
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """A user of upstream."""
-
-    username: str
-    password: str = field(repr=False)
-
-    @property
-    def basic(self) -> str:
-        """The value of ``Authorization`` (RFC 7617, UTF-8)."""
-        pair = f"{self.username}:{self.password}".encode()
-        return f"Basic {base64.b64encode(pair).decode('ascii')}"
 
 
 class UpstreamAuth:
@@ -55,7 +40,7 @@ class UpstreamAuth:
     def __init__(
         self,
         base: httpx.URL,
-        credentials: Credentials | None,
+        credentials: Credentials | CredentialHelper | None,
         *,
         profile: Profile,
         clock: Clock,
@@ -100,8 +85,9 @@ class UpstreamAuth:
                     token = await self._token(realm, challenge.get("service"), scope, tokens)
                     return f"Bearer {token.value}"
             elif self._profile.upstream_basic_auth:
-                if self._credentials is not None:
-                    return self._credentials.basic
+                credentials = await self._credentials_for(self._base)
+                if credentials is not None:
+                    return credentials.basic
                 if not self._profile.honest_upstream_errors:
                     raise UpstreamUnreachable("GET", str(self._base), "no basic auth credentials")
         return None
@@ -138,7 +124,7 @@ class UpstreamAuth:
 
     async def _fetch_token(self, realm: httpx.URL, service: str, scope: str) -> Token:
         known = self._realms_of_start is None or str(realm) in self._realms_of_start
-        credentials = self._credentials if known else None
+        credentials = await self._credentials_for(realm) if known else None
         query = token_query(
             realm.query.decode("ascii"),
             scope=scope,
@@ -151,6 +137,13 @@ class UpstreamAuth:
             return parse_token(body, self._clock.now())
         except TokenUnusable as error:
             raise UpstreamBroken(f"GET {realm.host}: token server: {error}") from None
+
+    async def _credentials_for(self, url: httpx.URL) -> Credentials | None:
+        """The user to show to *url*, which is the realm's or upstream's own."""
+        if not isinstance(self._credentials, CredentialHelper):
+            return self._credentials
+        asked = url if self._profile.helper_is_asked_for_realm else self._base
+        return await self._credentials.get(asked.netloc.decode("ascii"))
 
     def _drop_expired(self) -> None:
         now = self._clock.now()

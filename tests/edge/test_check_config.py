@@ -182,6 +182,13 @@ _STORAGE = "\n  filesystem:\n    rootdirectory: /data\n"
             "never; what was cached stays",
         ),
         (
+            "",
+            "",
+            "proxy: {remoteurl: 'http://h', exec: {command: x, lifetime: 12h}}",
+            "upstream",
+            "asked as the user that x names, remembered 12h; need not be there at the start",
+        ),
+        (
             "http:",
             "  cache: {blobdescriptor: inmemory}\nhttp:",
             "",

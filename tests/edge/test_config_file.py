@@ -10,6 +10,7 @@ import pytest
 
 from reference_registry.config import (
     Config,
+    ExecConfig,
     HttpConfig,
     ProxyConfig,
     RedisConfig,
@@ -392,7 +393,6 @@ def test_how_many_descriptors(profile: str, size: int, tmp_path: Path) -> None:
     [
         ("auth: {silly: {realm: r}}", "auth.silly: not available here; use htpasswd or token"),
         ("redis: {addr: 'h:1', tls: {enabled: true}}", "redis.tls: not available here"),
-        ("proxy: {remoteurl: 'https://h', exec: {command: x}}", "proxy.exec: not available here"),
     ],
 )
 def test_what_distribution_has_and_this_has_not(lines: str, message: str, tmp_path: Path) -> None:
@@ -424,6 +424,42 @@ def test_tls(profile: str, lines: str, outcome: str, tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as failure:
             _loaded(tmp_path, text, profile)
         assert outcome in str(failure.value)
+
+
+@pytest.mark.parametrize("profile", ["3.0", "3.1", "ideal"])
+@pytest.mark.parametrize(
+    ("lines", "lifetime"),
+    [("", None), (", lifetime: 0", timedelta(0)), (", lifetime: 12h", timedelta(hours=12))],
+)
+def test_exec(profile: str, lines: str, lifetime: timedelta | None, tmp_path: Path) -> None:
+    text = f"{GOOD}proxy: {{remoteurl: 'https://h', exec: {{command: docker-credential-x{lines}}}}}"
+    proxy = _loaded(tmp_path, text, profile).proxy
+    assert proxy is not None
+    assert proxy.exec == ExecConfig(command="docker-credential-x", lifetime=lifetime)
+
+
+def test_exec_without_a_command(tmp_path: Path) -> None:
+    text = f"{GOOD}proxy: {{remoteurl: 'https://h', exec: {{lifetime: 1h}}}}"
+    with pytest.raises(ConfigError, match=r"proxy\.exec\.command: missing; set it to docker-cred"):
+        _loaded(tmp_path, text)
+    proxy = _loaded(tmp_path, text, "3.1").proxy
+    assert proxy is not None
+    assert proxy.exec == ExecConfig(command="", lifetime=timedelta(hours=1))
+
+
+@pytest.mark.parametrize("profile", ["2.8", "3.0.0-alpha.1"])
+def test_exec_is_no_key_of_older_releases(profile: str, tmp_path: Path) -> None:
+    text = f"{GOOD}proxy: {{remoteurl: 'https://h', exec: {{command: x}}}}"
+    found = read(_written(tmp_path, text), {}, PROFILES[profile])
+    assert found.config is not None
+    assert found.config.proxy is not None
+    assert found.config.proxy.exec is None
+    assert [problem.key for problem in found.overlooked] == ["proxy.exec"]
+
+
+def test_exec_goes_before_the_user_of_the_file(tmp_path: Path) -> None:
+    text = f"{GOOD}proxy: {{remoteurl: 'https://h', username: u, exec: {{command: x}}}}"
+    assert _warnings(tmp_path, text, IDEAL) == ["proxy.username"]
 
 
 # -- auth.token ---------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ def private_images_for_everyone(given: Reviewed) -> Remark | None:
     if proxy is None or not _has_user(proxy) or _asks_who(given.config):
         return None
     return Remark(
-        "proxy.username",
+        "proxy.username" if proxy.exec is None else "proxy.exec",
         "everyone who reaches this cache can pull every image that this user may pull",
         "add auth.htpasswd or auth.token, or use a user who sees public images only",
     )
@@ -95,7 +95,7 @@ def debug_for_everyone(given: Reviewed) -> Remark | None:
 
 
 def _has_user(proxy: ProxyConfig) -> bool:
-    return proxy.username is not None
+    return proxy.username is not None or proxy.exec is not None
 
 
 def _asks_who(config: Config) -> bool:

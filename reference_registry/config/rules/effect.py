@@ -48,7 +48,8 @@ def no_basic_auth_upstream(given: Reviewed) -> Remark | None:
 
 def dies_without_upstream(given: Reviewed) -> Remark | None:
     """Releases ask upstream at the start and end where no answer comes."""
-    if given.config.proxy is None or not given.profile.pings_upstream_at_start:
+    proxy = given.config.proxy
+    if proxy is None or proxy.exec is not None or not given.profile.pings_upstream_at_start:
         return None
     return Remark(
         "proxy.remoteurl",
