@@ -180,9 +180,15 @@ class Profile:
     """``last=`` that names no existing tag skips one tag too many (3.0.0-alpha.1, 3.0.0)."""
     tags_link_on_exact_page: bool = False
     """A page that ends exactly with the last tag still carries a Link (3.1.1)."""
-    proxy_tags_pagination: Literal["local", "ignored", "upstream"] = "local"
-    """How the proxy applies ``n`` and ``last``: to the full upstream list, not at all (2.8), or by
-    forwarding them (3.1.1, where ``last`` without ``n`` is ignored)."""
+    proxy_tags_pagination: Literal["sorted", "ignored", "as-sent", "upstream"] = "sorted"
+    """How the proxy applies ``n`` and ``last``: to the sorted list of upstream, not at all (2.8),
+    to the list in upstream's order (3.0.0-alpha.1, 3.0.0), or by forwarding them (3.1.1, where
+    ``last`` without ``n`` is ignored)."""
+    checks_page_size_last: bool = False
+    """A bad ``n`` of tags/list is noticed when the tags are there, so that it costs an upstream
+    request, and is 404 for an unknown repository (3.0.0-alpha.1, 3.0.0)."""
+    tags_after_last_need_no_repository: bool = False
+    """``last=`` in an unknown repository leads to ``"tags":null`` and not to 404 (3.1.1)."""
     page_size_detail: Literal["text", "number"] = "text"
     """How a bad ``n`` of tags/list is shown in the error: as sent, or as a number (3.1.1)."""
     limits_tags_page: bool = True
@@ -494,7 +500,8 @@ DISTRIBUTION_3_0_ALPHA_1 = replace(
     ttl_zero_means_never=True,
     paginates_tags=True,
     tags_skip_when_last_unknown=True,
-    proxy_tags_pagination="local",
+    proxy_tags_pagination="as-sent",
+    checks_page_size_last=True,
     empty_tags="list",
     catalog_lists="_manifests",
     catalog_bad_n_is_default=False,
@@ -560,6 +567,8 @@ DISTRIBUTION_3_1 = replace(
     tags_skip_when_last_unknown=False,
     tags_link_on_exact_page=True,
     proxy_tags_pagination="upstream",
+    checks_page_size_last=False,
+    tags_after_last_need_no_repository=True,
     empty_tags="null",
     delete_tag="supported",
     has_maxtags=True,

@@ -126,13 +126,18 @@ def test_exact_page_ends_the_list(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
     """The empty page costs a request, and some clients take an empty or null list for an error."""
-    upstream.add("team/app", an_image(), tags=("v1", "v2"))
+    image = upstream.add("team/app", an_image(), tags=("v1", "v2"))
     cache = target.proxy(upstream)
+    pull_manifest(cache, "team/app", image, "v1")
 
     answer = cache.get(f"{TAGS}?n=2")
+    upstream.down()
+    cached = cache.get(f"{TAGS}?n=1")
 
     expect.client("tags", sorted(answer.json()["tags"]), ["v1", "v2"])
     expect.client("Link", answer.headers.get("Link"), None)
+    expect.client("cached tags", cached.json()["tags"], ["v1"])
+    expect.client("Link of the cached ones", cached.headers.get("Link"), None)
 
 
 @scenario(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reference_registry.api.context import Context, Resource, json_response
-from reference_registry.api.errors import PAGINATION_NUMBER_INVALID
+from reference_registry.api.errors import PAGINATION_NUMBER_INVALID, RegistryError
 from reference_registry.api.http import Response
 from reference_registry.api.pagination import next_link
 from reference_registry.api.urls import prefixed
@@ -14,8 +14,14 @@ __all__ = ["TAGS"]
 async def _list(context: Context) -> Response:
     """OCI distribution-spec, "Listing Tags"."""
     profile = context.profile
-    n = _page_size(context)
-    page = await context.repository.tags(n=n, last=context.request.query("last"))
+    last = context.request.query("last")
+    try:
+        n = _page_size(context)
+    except RegistryError:
+        if profile.checks_page_size_last:
+            await context.repository.tags(n=None, last=None)
+        raise
+    page = await context.repository.tags(n=n, last=last)
     names = None if page.tags is None else list(page.tags)
     document = {"name": context.parameters["name"], "tags": names}
     if page.next is None:

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from reference_registry.api.details import unsupported
 from reference_registry.api.errors import RegistryError
+from reference_registry.api.hooks import Panic
 from reference_registry.api.http import Request, Response
 from reference_registry.api.pagination import tag_page
 from reference_registry.digest import Digest, algorithm_of, digest_of
@@ -177,18 +178,24 @@ class ProxyRepository:
             return replace(page, headers=STALE)
 
     async def _tags_of_upstream(self, n: int | None, last: str | None) -> TagPage:
-        profile = self._profile
-        if profile.proxy_tags_pagination == "upstream" and n is not None:
-            names = await self._upstream.tags(n=n, last=last, every_page=False) if n else []
-            if n and not names:
-                return TagPage(None)
-            return TagPage(tuple(names), names[-1] if n and len(names) == n else None)
+        pagination = self._profile.proxy_tags_pagination
+        if pagination == "upstream" and n is not None:
+            return await self._page_of_upstream(n, last)
         names = await self._upstream.tags()
-        if not names and not profile.honest_upstream_errors:
-            return TagPage(None)
-        if profile.proxy_tags_pagination == "local":
-            return tag_page(sorted(names), n, last, profile)
-        return TagPage(tuple(names))
+        if pagination == "sorted":
+            return tag_page(sorted(names), n, last, self._profile)
+        if pagination == "as-sent" and (names or last):
+            return tag_page(names, n, last, self._profile)
+        return TagPage(tuple(names) or None)
+
+    async def _page_of_upstream(self, n: int, last: str | None) -> TagPage:
+        """There is a next page if upstream says so."""
+        if not n:
+            return TagPage(())
+        names, more = await self._upstream.page_of_tags(n, last)
+        if more and not names:
+            raise Panic("runtime error: index out of range [-1]")
+        return TagPage(tuple(names), names[-1] if more else None)
 
     async def referrers(self, digest: Digest) -> Sequence[dict[str, object]]:
         """As upstream lists them; the cached ones where it cannot be asked or has no such API."""

@@ -157,19 +157,21 @@ class UpstreamRepository:
             raise UpstreamBroken(f"GET {response.request.url}: not the bytes of {digest}")
         return content
 
-    async def tags(
-        self, *, n: int | None = None, last: str | None = None, every_page: bool = True
-    ) -> list[str]:
-        """All tags in upstream's order, or one page of them."""
+    async def tags(self) -> list[str]:
+        """All tags in upstream's order."""
         await self._upstream.establish_challenge()
-        query = urlencode([(k, v) for k, v in (("last", last), ("n", n)) if v is not None])
-        path = f"/tags/list?{query}" if query else "/tags/list"
         tags: list[str] = []
-        async for url, page in self._pages(path, {}, _MAX_TAGS_PAGE):
+        async for url, page in self._pages("/tags/list", {}, _MAX_TAGS_PAGE):
             tags += _tags_of(page, url)
-            if not every_page:
-                break
         return tags
+
+    async def page_of_tags(self, n: int, last: str | None) -> tuple[list[str], bool]:
+        """At most *n* tags after *last*, and whether upstream links to more."""
+        await self._upstream.establish_challenge()
+        query = urlencode(({"last": last} if last else {}) | {"n": n})
+        url = self._upstream.url(f"{self._path}/tags/list?{query}")
+        page, links = await self._page(url, {}, _MAX_TAGS_PAGE)
+        return _tags_of(page, str(url)), bool(links)
 
     async def referrers(self, digest: Digest) -> list[dict[str, object]]:
         """The descriptors of the manifests that refer to *digest* (OCI distribution-spec, "Listing
@@ -188,15 +190,7 @@ class UpstreamRepository:
         most *limit* bytes. Another origin's page is not fetched."""
         url = self._upstream.url(f"{self._path}{path}")
         for _ in range(_MAX_PAGES):
-            response = await self._upstream.http.send(
-                "GET", url, headers=headers, session=self._session
-            )
-            links = response.headers.get_list("link")
-            body = await read_body(response, limit)
-            try:
-                document = json.loads(body)
-            except (ValueError, RecursionError):
-                raise UpstreamBroken(f"GET {url}: not JSON") from None
+            document, links = await self._page(url, headers, limit)
             yield str(url), document
             link = next_link(links)
             if link is None:
@@ -206,6 +200,19 @@ class UpstreamRepository:
                 raise UpstreamBroken(f"GET {url}: the next page is {link[:200]!r}")
             url = target
         raise UpstreamBroken(f"GET {url}: more than {_MAX_PAGES} pages")
+
+    async def _page(
+        self, url: httpx.URL, headers: dict[str, str], limit: int
+    ) -> tuple[Any, list[str]]:
+        """The JSON document at *url*, of at most *limit* bytes, and its ``Link`` headers."""
+        response = await self._upstream.http.send(
+            "GET", url, headers=headers, session=self._session
+        )
+        body = await read_body(response, limit)
+        try:
+            return json.loads(body), response.headers.get_list("link")
+        except (ValueError, RecursionError):
+            raise UpstreamBroken(f"GET {url}: not JSON") from None
 
     def _accept(self) -> dict[str, str]:
         return {"Accept": accept_header(self._profile)}

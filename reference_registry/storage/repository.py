@@ -85,7 +85,9 @@ class LocalRepository(LocalContent):
     async def tags(self, *, n: int | None, last: str | None) -> TagPage:
         names = self.links.tag_names(in_order=self._profile.paginates_tags)
         if names is None:
-            if self._profile.repository_needs_tags or not self.exists():
+            if not (last and self._profile.tags_after_last_need_no_repository) and (
+                self._profile.repository_needs_tags or not self.exists()
+            ):
                 raise unknown_repository(self.name)
             names = []
         return tag_page(names, n, last, self._profile)

@@ -23,8 +23,9 @@ def upstream() -> UpstreamDouble:
     return upstream
 
 
-def page(tags: list[str] | None) -> httpx.Response:
-    return httpx.Response(200, json={"name": "team/app", "tags": tags})
+def page(tags: list[str] | None, link: str | None = None) -> httpx.Response:
+    headers = {"Link": f'<{link}>; rel="next"'} if link else {}
+    return httpx.Response(200, headers=headers, json={"name": "team/app", "tags": tags})
 
 
 @every_profile
@@ -105,13 +106,16 @@ async def test_pages_are_made_here(
 
 
 async def test_pages_by_3_1_are_upstreams(make_proxy: MakeProxy, upstream: UpstreamDouble) -> None:
-    """3.5: n and last are passed on; last alone is ignored; n=0 asks nobody."""
-    upstream.on(f"GET {LIST}?last=a&n=1", page(["b"]))
+    """3.5: n and last are passed on, and there is a next page where upstream names one; last alone
+    is ignored; n=0 asks nobody."""
+    upstream.on(f"GET {LIST}?last=a&n=1", page(["b"], f"{LIST}?last=b&n=1"))
     upstream.on(f"GET {LIST}?n=5", page(["a", "b", "c"]))
+    upstream.on(f"GET {LIST}?n=3", page(["a", "b", "c"]))
     upstream.on(f"GET {LIST}?last=c&n=5", page(None))
     async with make_proxy("3.1").running() as proxy:
         some = await proxy.get(f"{LIST}?n=1&last=a")
         every = await proxy.get(f"{LIST}?n=5")
+        exactly = await proxy.get(f"{LIST}?n=3&last=")
         none = await proxy.get(f"{LIST}?n=5&last=c")
         ignored = await proxy.get(f"{LIST}?last=a")
         upstream.clear()
@@ -121,9 +125,81 @@ async def test_pages_by_3_1_are_upstreams(make_proxy: MakeProxy, upstream: Upstr
     assert "last=b" in some.headers["link"]
     assert every.json()["tags"] == ["a", "b", "c"]
     assert "link" not in every.headers
-    assert none.json()["tags"] is None
+    assert exactly.json()["tags"] == ["a", "b", "c"]
+    assert "link" not in exactly.headers
+    assert none.json()["tags"] == []
     assert ignored.json()["tags"] == ["a", "b", "c"]
     assert zero.json()["tags"] == []
+
+
+async def test_a_link_on_an_empty_page_ends_3_1(
+    make_proxy: MakeProxy, upstream: UpstreamDouble
+) -> None:
+    """Go panics for the name of the last tag; the connection is cut."""
+    upstream.on(f"GET {LIST}?n=1", page([], f"{LIST}?n=1"))
+    async with make_proxy("3.1").running() as proxy:
+        with pytest.raises(ConnectionResetError):
+            await proxy.get(f"{LIST}?n=1")
+
+
+@pytest.mark.parametrize(
+    ("profile", "whole", "after"),
+    [
+        ("ideal", ["a", "b", "c"], ["c"]),
+        ("3.0.0-alpha.1", ["c", "a", "b"], []),
+        ("3.0", ["c", "a", "b"], []),
+    ],
+)
+async def test_the_order_of_upstream(
+    make_proxy: MakeProxy,
+    upstream: UpstreamDouble,
+    profile: str,
+    whole: list[str],
+    after: list[str],
+) -> None:
+    """Releases look ``last`` up as if the list were sorted."""
+    upstream.on(f"GET {LIST}", page(["c", "a", "b"]))
+    async with make_proxy(profile).running() as proxy:
+        assert (await proxy.get(LIST)).json()["tags"] == whole
+        assert (await proxy.get(f"{LIST}?last=b")).json()["tags"] == after
+
+
+@pytest.mark.parametrize("profile", ["3.0.0-alpha.1", "3.0"])
+async def test_nothing_after_an_empty_list(
+    make_proxy: MakeProxy, upstream: UpstreamDouble, profile: str
+) -> None:
+    """It is null until something is cut off."""
+    upstream.on(f"GET {LIST}", page([]))
+    async with make_proxy(profile).running() as proxy:
+        assert (await proxy.get(f"{LIST}?n=1")).json()["tags"] is None
+        assert (await proxy.get(f"{LIST}?n=1&last=a")).json()["tags"] == []
+
+
+@every_profile
+async def test_a_bad_page_size(
+    make_proxy: MakeProxy, upstream: UpstreamDouble, profile: str
+) -> None:
+    """3.0.0 looks at it when the tags are there."""
+    async with make_proxy(profile).running() as proxy:
+        answer = await proxy.get(f"{LIST}?n=many")
+    if profile == "2.8":
+        assert answer.status == 200
+        return
+    assert (answer.status, answer.code) == (400, "PAGINATION_NUMBER_INVALID")
+    asked = profile in {"3.0.0-alpha.1", "3.0"}
+    assert upstream.lines == (["GET /v2/", f"GET {LIST}"] if asked else [])
+
+
+@pytest.mark.parametrize(("profile", "status"), [("3.0", 404), ("3.1", 200), ("ideal", 502)])
+async def test_after_a_tag_of_nothing(
+    make_proxy: MakeProxy, upstream: UpstreamDouble, profile: str, status: int
+) -> None:
+    async with make_proxy(profile).running() as proxy:
+        upstream.down = True
+        answer = await proxy.get(f"{LIST}?n=1&last=a")
+    assert answer.status == status
+    if status == 200:
+        assert answer.json()["tags"] is None
 
 
 @pytest.mark.parametrize("profile", ["2.8", "3.1"])

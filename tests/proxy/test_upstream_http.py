@@ -339,9 +339,11 @@ async def test_all_pages_of_tags_are_read(double: UpstreamDouble) -> None:
 
 async def test_one_page_of_tags(double: UpstreamDouble) -> None:
     double.on(f"GET {TAGS}?last=a&n=1", page(["b"], f"{TAGS}?last=b"))
-    tags = await connect(double).repository("team/app").tags(n=1, last="a", every_page=False)
-    assert tags == ["b"]
-    assert len(double.requests) == 1
+    double.on(f"GET {TAGS}?n=2", page(["a", "b"]))
+    repository = connect(double).repository("team/app")
+    assert await repository.page_of_tags(1, "a") == (["b"], True)
+    assert await repository.page_of_tags(2, None) == (["a", "b"], False)
+    assert len(double.requests) == 2
 
 
 @pytest.mark.parametrize(
