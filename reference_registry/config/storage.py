@@ -51,7 +51,9 @@ def _driver(root: Section, storage: Section) -> Literal["filesystem", "inmemory"
     options = ["cache", "delete", "maintenance", "redirect"]
     if root.reading.profile.has_tag_sections:
         options.append("tag")
-        storage.section("tag").integer("concurrencylimit", released=2)
+        tag = storage.section("tag")
+        if tag.integer("concurrencylimit", released=2) < 0:
+            tag.refuse("concurrencylimit", "negative", "write a positive number", released=2)
     storage.known(*_DRIVERS, *_ABSENT_DRIVERS, *options)
     named = [key for key in storage.names() if key not in options]
     known = [key for key in named if key in _DRIVERS or key in _ABSENT_DRIVERS]
@@ -94,6 +96,8 @@ def _cache(storage: Section) -> CacheConfig:
     kinds = ("inmemory", "redis")
     older = cache.choice("layerinfo", kinds, "", released=None)
     kind = cache.choice("blobdescriptor", kinds, older, released=None)
+    if not kind and not cache.reading.strict and (word := cache.text("blobdescriptor")):
+        cache.warn("blobdescriptor", f"{word!r} is no cache, so there is none", rule="no-cache")
     bounded = cache.reading.profile.has_blobdescriptorsize
     size = CacheConfig().blobdescriptorsize if bounded else 0
     if bounded and kind == "inmemory":
