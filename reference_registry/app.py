@@ -36,7 +36,7 @@ from reference_registry.asgi import ASGIApp, Receive, ResponseSender, Scope, Sen
 from reference_registry.auth import authenticator_for
 from reference_registry.clock import Clock, SystemClock
 from reference_registry.config import Config
-from reference_registry.names import MAX_NAME_LENGTH, is_repository_name
+from reference_registry.names import MAX_NAME_LENGTH, below_host, is_repository_name
 from reference_registry.observability.counters import Counters
 from reference_registry.observability.debug import DebugApplication
 from reference_registry.observability.health import Health
@@ -198,8 +198,12 @@ class Application:
         if self.profile.names_what_is_invalid:
             raise NAME_INVALID(f"not a repository name: {name}")
         # The grammar of distribution's routes is wider; its storage driver is not.
-        if len(name) > MAX_NAME_LENGTH or ":" in name:
-            text = f'repository name "{name}" is invalid'
+        limited = below_host(name) if self.profile.name_limit_spares_host else name
+        if len(limited) > MAX_NAME_LENGTH or ":" in name:
+            text = (
+                f'repository name "{name}" invalid: repository name must not be more than '
+                f"{MAX_NAME_LENGTH} characters"
+            )
             raise UNKNOWN(detail(self.profile, text, {"Name": name, "Reason": {}}))
 
     def _log_failure(self, request: Request, error: RegistryError) -> None:

@@ -13,6 +13,7 @@ __all__ = [
     "DISTRIBUTION_NAME",
     "DISTRIBUTION_REFERENCE",
     "MAX_NAME_LENGTH",
+    "below_host",
     "is_repository_name",
     "is_tag",
 ]
@@ -34,12 +35,19 @@ DISTRIBUTION_REFERENCE = rf"{_TAG}|{_DIGEST_LIKE}"
 """Pattern source of the manifest references that distribution's router accepts."""
 
 _NAME_PATTERN = re.compile(_NAME)
+_HOST_PATTERN = re.compile(rf"{_HOST}/")
 _TAG_PATTERN = re.compile(_TAG)
 
 
 def is_repository_name(text: str) -> bool:
     """Whether *text* is a repository name of the OCI grammar, and not too long."""
     return len(text) <= MAX_NAME_LENGTH and _NAME_PATTERN.fullmatch(text) is not None
+
+
+def below_host(name: str) -> str:
+    """*name* without its first component, where that may be a host and something follows."""
+    host = _HOST_PATTERN.match(name)
+    return name[host.end() :] if host else name
 
 
 def is_tag(text: str) -> bool:

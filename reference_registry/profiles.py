@@ -35,7 +35,7 @@ class Profile:
     """How ``Range`` of a stored blob is read: ``go`` is its ``http.ServeContent`` (all releases):
     416 for bad syntax too, in plain text, and ranges on HEAD."""
     multi_range: Literal["whole", "multipart"] = "whole"
-    """Several ranges in one request: the whole content, or ``multipart/byteranges`` (2.8.2)."""
+    """Several ranges in one request: the whole content, or ``multipart/byteranges`` (releases)."""
     keeps_caching_headers_on_416: bool = False
     """A 416 still carries the blob's Etag and Cache-Control (2.8, 3.0.0-alpha.1)."""
     trusts_descriptor_cache: bool = False
@@ -53,6 +53,10 @@ class Profile:
     names_what_is_invalid: bool = True
     """A malformed repository name, tag or digest in a path is told as such; releases answer 404 in
     plain text, or 500 for what only their storage driver refuses."""
+
+    name_limit_spares_host: bool = False
+    """The 255 characters of a repository's name are counted without its first component, since that
+    could be a host (3.0.0 and later)."""
 
     # -- proxy: what a miss costs ---------------------------------------------------------------
     blob_miss: Literal["shared", "tee", "double"] = "shared"
@@ -489,7 +493,6 @@ DISTRIBUTION_3_0_ALPHA_1 = replace(
     name="3.0.0-alpha.1",
     json_content_type="application/json",
     error_detail="text",
-    multi_range="whole",
     blob_miss="tee",
     blob_miss_headers=False,
     blob_accept_encoding="zstd, gzip, deflate",
@@ -529,6 +532,7 @@ DISTRIBUTION_3_0_ALPHA_1 = replace(
 DISTRIBUTION_3_0 = replace(
     DISTRIBUTION_3_0_ALPHA_1,
     name="3.0",
+    name_limit_spares_host=True,
     keeps_caching_headers_on_416=False,
     remembers_manifests="as-blobs",
     proxy_signs_with_empty_secret=True,
