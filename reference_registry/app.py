@@ -94,7 +94,9 @@ class Application:
     async def start(self) -> None:
         for part in self._background:
             await part.start()
-        if not self.config.http.secret and self.config.proxy is None:
+        takes_uploads = self.config.proxy is None
+        warned_of = takes_uploads or self.profile.proxy_warns_of_missing_secret
+        if not self.config.http.secret and warned_of:
             _log.warning(
                 "http.secret is not set; a random one is used, so uploads that began on another "
                 "registry behind the same load balancer, or before a restart, cannot be told from "

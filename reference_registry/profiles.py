@@ -265,6 +265,9 @@ class Profile:
     """``Content-Range`` that cannot be read: 500 (3.x) instead of 416."""
     proxy_signs_with_empty_secret: bool = False
     """A proxy without ``http.secret`` signs upload tokens with the empty string (3.0.0, 3.1.1)."""
+    proxy_warns_of_missing_secret: bool = False
+    """A proxy without ``http.secret`` says so at start, though it takes no uploads (2.8,
+    3.0.0-alpha.1)."""
     repository_needs_tags: bool = False
     """tags/list of a repository that never had a tag is 404 NAME_UNKNOWN (all releases)."""
     upload_uuid_version: Literal[4, 7] = 4
@@ -449,6 +452,7 @@ DISTRIBUTION_2_8 = Profile(
     tags_by_query=False,
     finds_manifests_among_layers=True,
     upload_needs_state=True,
+    proxy_warns_of_missing_secret=True,
     keeps_upload_on_mismatch=True,
     cancel_leaves_hash_state=True,
     checks_chunk_type=True,
@@ -536,6 +540,7 @@ DISTRIBUTION_3_0 = replace(
     keeps_caching_headers_on_416=False,
     remembers_manifests="as-blobs",
     proxy_signs_with_empty_secret=True,
+    proxy_warns_of_missing_secret=False,
     blob_miss_headers=True,
     upstream_basic_auth=True,
     saves_state_on_drain=True,
