@@ -323,6 +323,11 @@ class Profile:
     """``storage.cache.blobdescriptorsize`` is known (3.x)."""
     redis_addresses: Literal["addr", "addrs", "either"] = "either"
     """The key that names the redis server: ``addr`` (2.8, alpha.1), ``addrs`` (3.0.0 and later)."""
+    redis_has_users: bool = True
+    """``redis.username`` is known (not to 2.8)."""
+    redis_tls: Literal["none", "by-certificate", "by-any"] = "by-any"
+    """What makes TLS of the connection to redis: nothing (2.8, alpha.1), ``redis.tls.certificate``
+    (3.0.0), or any key of ``redis.tls`` (3.1.1)."""
     old_tls: bool = False
     """``http.tls.minimumtls`` takes tls1.0 and tls1.1 (2.8)."""
     drain_timeout_default: float | None = 10.0
@@ -478,6 +483,8 @@ DISTRIBUTION_2_8 = Profile(
     has_cache_write_timeout=False,
     has_blobdescriptorsize=False,
     redis_addresses="addr",
+    redis_has_users=False,
+    redis_tls="none",
     old_tls=True,
     drain_timeout_default=None,
     drains_on_sigint=False,
@@ -522,6 +529,7 @@ DISTRIBUTION_3_0_ALPHA_1 = replace(
     gc_enumerates="_manifests",
     config_version_without_dot_panics=False,
     has_blobdescriptorsize=True,
+    redis_has_users=True,
     old_tls=False,
     token_parser="jose",
     token_key_ids=("jwks",),
@@ -557,6 +565,7 @@ DISTRIBUTION_3_0 = replace(
     token_key_ids=("thumbprint", "jwks"),
     has_token_options=True,
     redis_addresses="addrs",
+    redis_tls="by-certificate",
     drains_on_sigint=True,
     drain_panics_without_ttl=True,
     proxy_metrics="always",
@@ -567,6 +576,7 @@ DISTRIBUTION_3_1 = replace(
     DISTRIBUTION_3_0,
     name="3.1",
     descriptor_cache_forgets="all",
+    redis_tls="by-any",
     upload_uuid_version=7,
     page_size_detail="number",
     limits_tags_page=True,

@@ -16,8 +16,9 @@ from reference_registry.config.environment import overrides_in, with_override
 from reference_registry.config.http import read_http
 from reference_registry.config.model import Config
 from reference_registry.config.problem import ConfigError, Place, Problem
-from reference_registry.config.readers import read_log, read_proxy, read_redis
+from reference_registry.config.readers import read_log, read_proxy
 from reference_registry.config.reading import Reading, nearest
+from reference_registry.config.redis import read_redis
 from reference_registry.config.section import Section
 from reference_registry.config.storage import read_health, read_storage
 from reference_registry.config.syntax import SyntaxMistake, repaired

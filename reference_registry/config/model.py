@@ -28,6 +28,7 @@ __all__ = [
     "PeriodicCheck",
     "ProxyConfig",
     "RedisConfig",
+    "RedisTlsConfig",
     "StorageConfig",
     "TlsConfig",
     "TokenConfig",
@@ -89,19 +90,30 @@ class StorageConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RedisTlsConfig:
+    """``redis.tls`` (3.0.0 and later)."""
+
+    certificate: Path | None = None
+    """This client's; ``key`` goes with it."""
+    key: Path | None = None
+    rootcas: tuple[Path, ...] = ()
+    """Who may have signed the server's certificate; empty for those that the system trusts."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RedisConfig:
     """``redis``, as 2.8 spells it (``addr``); 3.x's ``addrs`` fills the same field."""
 
     addr: str
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     db: int = 0
+    tls: RedisTlsConfig | None = None
     dialtimeout: timedelta | None = None
     readtimeout: timedelta | None = None
     writetimeout: timedelta | None = None
-    pool_maxidle: int | None = None
     pool_maxactive: int | None = None
-    pool_idletimeout: timedelta | None = None
+    """``redis.pool.maxactive``, or ``redis.poolsize``; None for no bound."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Sections of config.yml, one reader each: ``log``, ``proxy``, ``redis``.
+"""Sections of config.yml, one reader each: ``log``, ``proxy``.
 
 Keys and meaning: https://distribution.github.io/distribution/about/configuration/. What a release
 does with a mistake is given as ``released``, the exit code measured on the binary; None where it
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from reference_registry.addresses import parse_address
 from reference_registry.config.http import split_url
 from reference_registry.config.model import (
     DEFAULT_TTL,
@@ -18,12 +17,11 @@ from reference_registry.config.model import (
     ExecConfig,
     LogConfig,
     ProxyConfig,
-    RedisConfig,
 )
 from reference_registry.config.reading import nearest
 from reference_registry.config.section import Section
 
-__all__ = ["read_log", "read_proxy", "read_redis"]
+__all__ = ["read_log", "read_proxy"]
 
 
 def read_log(root: Section) -> LogConfig:
@@ -108,66 +106,3 @@ def _ttl(proxy: Section) -> timedelta | None:
     if ttl is None:
         return DEFAULT_TTL
     return ttl if ttl > timedelta(0) else None
-
-
-# -- redis --------------------------------------------------------------------------------------
-_UNUSED_REDIS_KEYS = """
-    clientname protocol sentinelusername sentinelpassword maxretries minretrybackoff
-    maxretrybackoff contexttimeoutenabled poolfifo pooltimeout minidleconns maxactiveconns
-    connmaxlifetime maxredirects readonly routebylatency routerandomly mastername
-    disableidentity identitysuffix unstableresp3
-"""
-
-
-def read_redis(root: Section) -> RedisConfig | None:
-    """``redis``; None where it names no server."""
-    spelling = root.reading.profile.redis_addresses
-    redis = root.section("redis")
-    redis.unused(*_UNUSED_REDIS_KEYS.split())
-    redis.known("addr", "addrs")
-    _refuse_redis_tls(redis.section("tls"))
-    single = redis.text("addr") if spelling != "addrs" else ""
-    several = redis.texts("addrs") if spelling != "addr" else ()
-    if len(several) > 1:
-        redis.warn("addrs", "only the first is used")
-    pool = redis.section("pool")
-    config = RedisConfig(
-        addr=single or (several[0] if several else ""),
-        username=redis.text("username") or None,
-        password=redis.text("password", secret=True) or None,
-        db=redis.integer("db"),
-        dialtimeout=redis.duration("dialtimeout"),
-        readtimeout=redis.duration("readtimeout"),
-        writetimeout=redis.duration("writetimeout"),
-        # 2.8's names, and those that took their place in 3.0.0.
-        pool_maxidle=max(pool.integer("maxidle"), redis.integer("maxidleconns")) or None,
-        pool_maxactive=max(pool.integer("maxactive"), redis.integer("poolsize")) or None,
-        pool_idletimeout=_first(pool.duration("idletimeout"), redis.duration("connmaxidletime")),
-    )
-    if config.addr:
-        _check_redis_address(redis, "addr" if single else "addrs", config.addr)
-        return config
-    if redis.names():
-        redis.refuse("addr", "missing", "set addr to HOST:PORT", released=None)
-    return None
-
-
-def _first(*durations: timedelta | None) -> timedelta | None:
-    return next((duration for duration in durations if duration is not None), None)
-
-
-def _check_redis_address(redis: Section, key: str, address: str) -> None:
-    try:
-        valid = parse_address(address).port > 0
-    except ValueError:
-        valid = False
-    if not valid:
-        redis.refuse(key, "not an address", "write HOST:PORT", released=None)
-
-
-def _refuse_redis_tls(tls: Section) -> None:
-    enabled = tls.flag("enabled")
-    files = (tls.text("certificate"), tls.text("key"), tls.texts("rootcas"), tls.texts("clientcas"))
-    if enabled or any(files):
-        place, what = tls.place, "not available here"
-        tls.reading.refuse(place, tls.name, what, "connect to redis without TLS")

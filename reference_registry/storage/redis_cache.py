@@ -12,6 +12,7 @@ when it does not answer it is left alone for a while.
 from __future__ import annotations
 
 import logging
+import ssl
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -22,7 +23,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from reference_registry.addresses import parse_address
-from reference_registry.config import RedisConfig
+from reference_registry.config import RedisConfig, RedisTlsConfig
+from reference_registry.config.problem import CannotStart
 from reference_registry.digest import Digest, algorithm_of, parse_digest
 from reference_registry.observability.counters import CacheCounters
 from reference_registry.profiles import Profile
@@ -42,7 +44,8 @@ class RedisDescriptorCache:
     """Implements :class:`reference_registry.storage.descriptor_cache.DescriptorCache`.
 
     While redis fails nothing is known and nothing is kept, and the registry serves without it.
-    *monotonic* tells seconds.
+    *monotonic* tells seconds. Raises :class:`CannotStart` where a file of ``redis.tls`` cannot be
+    used.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class RedisDescriptorCache:
             socket_connect_timeout=(config.dialtimeout or _PATIENCE).total_seconds(),
             socket_timeout=(config.readtimeout or _PATIENCE).total_seconds(),
             max_connections=config.pool_maxactive,
+            **(_tls_options(config.tls) if config.tls is not None else {}),
             # A connection that went stale is made anew; what takes too long is not tried again.
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         )
@@ -143,6 +147,32 @@ class RedisDescriptorCache:
         if self._monotonic() >= self._silent_until:
             self._silent_until = self._monotonic() + _BETWEEN_COMPLAINTS
             _log.error("redis at %s is not used: %s", self._address, error)
+
+
+def _tls_options(tls: RedisTlsConfig) -> dict[str, Any]:
+    options: dict[str, Any] = {"ssl": True, "ssl_check_hostname": True}
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # to see now what redis would be told later
+    if tls.certificate is not None and tls.key is not None:
+        options |= {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
+        try:
+            context.load_cert_chain(tls.certificate, tls.key)
+        except OSError as error:  # ssl.SSLError too
+            raise _unusable("certificate", f"{tls.certificate}, {tls.key}", error) from None
+    if tls.rootcas:
+        try:
+            pem = "\n".join(path.read_text("ascii") for path in tls.rootcas)
+            context.load_verify_locations(cadata=pem)
+        except (OSError, ValueError) as error:
+            named = ", ".join(map(str, tls.rootcas))
+            raise _unusable("rootcas", named, error) from None
+        options["ssl_ca_data"] = pem
+    return options
+
+
+def _unusable(key: str, named: str, error: Exception) -> CannotStart:
+    why = getattr(error, "strerror", None) or str(error)
+    fix = "name files in PEM"
+    return CannotStart(f"redis.tls.{key}", f"{named}: {why}", fix, released_exit_code=2)
 
 
 def _queue_blob(ask: Any, digest: Digest, descriptor: Descriptor) -> None:

@@ -21,9 +21,10 @@ Keys = dict[str, dict[str, str] | set[str]]
 class RedisServer:
     """``start`` again after ``stop`` listens on the same port, and has forgotten everything."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, *options: str, tls: bool = False) -> None:
         self._directory = directory
         self._options = options
+        self._tls = tls
         self._process: Process | None = None
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -34,10 +35,12 @@ class RedisServer:
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
+        ports = {"--port": 0, "--tls-port": self.port} if self._tls else {"--port": self.port}
         self._process = Process(
             [
                 real_part("redis-server"),
-                *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", self._directory),
+                *(str(word) for pair in ports.items() for word in pair),
+                *("--bind", "127.0.0.1", "--dir", self._directory),
                 *("--save", "", "--appendonly", "no"),
                 *self._options,
             ]

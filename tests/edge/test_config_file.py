@@ -14,6 +14,7 @@ from reference_registry.config import (
     HttpConfig,
     ProxyConfig,
     RedisConfig,
+    RedisTlsConfig,
     StorageConfig,
     TokenConfig,
 )
@@ -224,9 +225,7 @@ def test_every_value_arrives(tmp_path: Path) -> None:
         dialtimeout=timedelta(milliseconds=10),
         readtimeout=timedelta(milliseconds=20),
         writetimeout=timedelta(milliseconds=30),
-        pool_maxidle=16,
         pool_maxactive=64,
-        pool_idletimeout=timedelta(seconds=300),
     )
     assert config.proxy == ProxyConfig(
         remoteurl="https://registry.test",
@@ -308,11 +307,70 @@ def test_redis_address(profile: str, key: str, found: str | None, tmp_path: Path
 
 
 def test_the_names_of_3_0_for_the_pool_of_redis(tmp_path: Path) -> None:
-    text = "redis: {addrs: [h:1], maxidleconns: 3, poolsize: 4, connmaxidletime: 5s}"
+    text = "redis: {addrs: [h:1], poolsize: 4, maxidleconns: 3, connmaxidletime: 5s}"
     redis = _loaded(tmp_path, GOOD + text).redis
     assert redis is not None
-    assert (redis.pool_maxidle, redis.pool_maxactive) == (3, 4)
-    assert redis.pool_idletimeout == timedelta(seconds=5)
+    assert redis.pool_maxactive == 4
+    unused = ["redis.maxidleconns", "redis.connmaxidletime"]
+    assert _warnings(tmp_path, GOOD + text, IDEAL) == unused
+
+
+@pytest.mark.parametrize(
+    ("profile", "key", "overlooked"),
+    [
+        ("2.8", "username: u", ["redis.username"]),
+        ("2.8", "tls: {enabled: true}", ["redis.tls"]),
+        ("2.8", "poolsize: 3", ["redis.poolsize"]),
+        ("3.0.0-alpha.1", "username: u", []),
+        ("3.0.0-alpha.1", "tls: {enabled: true}", ["redis.tls"]),
+        ("3.0", "tls: {rootcas: [/r]}", ["redis.tls.rootcas"]),
+        ("3.1", "tls: {rootcas: [/r]}", []),
+        ("3.1", "pool: {maxactive: 3}", ["redis.pool"]),
+        ("3.1", "tls: {key: /k}", ["redis.tls.certificate"]),
+    ],
+)
+def test_what_a_release_does_not_know_of_redis(
+    profile: str, key: str, overlooked: list[str], tmp_path: Path
+) -> None:
+    address = "addrs: ['h:1']" if profile in {"3.0", "3.1"} else "addr: 'h:1'"
+    text = f"{GOOD}redis: {{{address}, {key}}}"
+    found = read(_written(tmp_path, text), {}, PROFILES[profile])
+    assert found.errors == ()
+    assert [problem.key for problem in found.overlooked] == overlooked
+
+
+@pytest.mark.parametrize(
+    ("profile", "lines", "expected"),
+    [
+        ("ideal", "", None),
+        ("ideal", "enabled: false", None),
+        ("ideal", "enabled: true", RedisTlsConfig()),
+        ("ideal", "rootcas: [/r, /s]", RedisTlsConfig(rootcas=(Path("/r"), Path("/s")))),
+        ("3.1", "rootcas: [/r]", RedisTlsConfig(rootcas=(Path("/r"),))),
+        ("3.1", "certificate: /c", RedisTlsConfig()),
+        ("3.0", "rootcas: [/r]", None),
+        (
+            "3.0",
+            "certificate: /c, key: /k, clientcas: [/a]",
+            RedisTlsConfig(certificate=Path("/c"), key=Path("/k")),
+        ),
+    ],
+)
+def test_tls_to_redis(
+    profile: str, lines: str, expected: RedisTlsConfig | None, tmp_path: Path
+) -> None:
+    text = f"{GOOD}redis: {{addrs: ['h:1'], tls: {{{lines}}}}}"
+    redis = _loaded(tmp_path, text, profile).redis
+    assert redis is not None
+    assert redis.tls == expected
+
+
+@pytest.mark.parametrize("profile", ["ideal", "3.0"])
+def test_half_a_certificate_for_redis(profile: str, tmp_path: Path) -> None:
+    text = f"{GOOD}redis: {{addrs: ['h:1'], tls: {{certificate: /c}}}}"
+    with pytest.raises(ConfigError, match=r"redis\.tls\.key: missing") as failure:
+        _loaded(tmp_path, text, profile)
+    assert failure.value.exit_code == 2
 
 
 @pytest.mark.parametrize("word", ["true", "yes", "on", "y", "True"])
@@ -362,7 +420,7 @@ _OVERLOOKED = {
     "health: {storagedriver: {enabled: true, interval: 5}}": [
         ("health.storagedriver", "interval", "a bare number is nanoseconds")
     ],
-    "redis: {db: 1}": [("redis", "addr", "missing")],
+    "redis: {db: 1}": [("redis", "addrs", "missing")],
 }
 
 
@@ -392,7 +450,6 @@ def test_how_many_descriptors(profile: str, size: int, tmp_path: Path) -> None:
     ("lines", "message"),
     [
         ("auth: {silly: {realm: r}}", "auth.silly: not available here; use htpasswd or token"),
-        ("redis: {addr: 'h:1', tls: {enabled: true}}", "redis.tls: not available here"),
     ],
 )
 def test_what_distribution_has_and_this_has_not(lines: str, message: str, tmp_path: Path) -> None:

@@ -277,12 +277,11 @@ def test_variables_show_the_configuration_without_its_secrets() -> None:
         "username": None,
         "password": "[redacted]",
         "db": 0,
+        "tls": None,
         "dialtimeout": "1s",
         "readtimeout": None,
         "writetimeout": None,
-        "pool_maxidle": None,
         "pool_maxactive": None,
-        "pool_idletimeout": None,
     }
 
 

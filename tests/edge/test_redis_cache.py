@@ -6,15 +6,18 @@ import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from reference_registry.config import RedisConfig
+from reference_registry.config import RedisConfig, RedisTlsConfig
+from reference_registry.config.problem import CannotStart
 from reference_registry.digest import Digest
 from reference_registry.observability.counters import CacheCounters
 from reference_registry.profiles import IDEAL, PROFILES, Profile
 from reference_registry.repository import Descriptor
 from reference_registry.storage.redis_cache import RedisDescriptorCache
+from tests.edge.certificates import make_authority, make_certificate
 from tests.edge.redis_server import RedisServer
 
 _A, _B = Digest("sha256:" + "a" * 64), Digest("sha256:" + "b" * 64)
@@ -48,14 +51,13 @@ class _Caches:
         self._made: list[RedisDescriptorCache] = []
 
     def __call__(
-        self, address: str, profile: Profile = IDEAL, *, password: str | None = None, db: int = 0
+        self, address: str, profile: Profile = IDEAL, **settings: Any
     ) -> RedisDescriptorCache:
         config = RedisConfig(
             addr=address,
-            password=password,
-            db=db,
             dialtimeout=timedelta(seconds=5),
             readtimeout=timedelta(milliseconds=200),
+            **settings,
         )
         cache = RedisDescriptorCache(config, profile, self.counters, monotonic=self.time)
         self._made.append(cache)
@@ -263,3 +265,68 @@ def test_passwords(password: str | None, errors: int, tmp_path: Path, make: _Cac
         assert make.counters.errors == errors
     finally:
         server.stop()
+
+
+# -- TLS ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("trusts", "shows", "errors"),
+    [("ca", "client", 0), ("ca", None, 2), ("other", "client", 2), (None, "client", 2)],
+)
+def test_tls(
+    trusts: str | None, shows: str | None, errors: int, tmp_path: Path, make: _Caches
+) -> None:
+    """A redis that wants to see a certificate, and has one that *trusts* may have signed."""
+    authority = make_authority(tmp_path)
+    make_authority(tmp_path, "other")
+    pairs = {name: make_certificate(tmp_path, name, authority) for name in ("server", "client")}
+    certificate, key = pairs["server"]
+    server = RedisServer(
+        tmp_path,
+        *("--tls-cert-file", str(certificate), "--tls-key-file", str(key)),
+        *("--tls-ca-cert-file", str(authority[0]), "--tls-auth-clients", "yes"),
+        tls=True,
+    )
+    server.start()
+    try:
+        client = pairs[shows] if shows is not None else (None, None)
+        roots = () if trusts is None else (tmp_path / f"{trusts}.pem",)
+        tls = RedisTlsConfig(certificate=client[0], key=client[1], rootcas=roots)
+        cache = make(server.address, tls=tls)
+        cache.remember("app", _A, _FOUND)
+        assert (cache.find("app", _A) is None) == bool(errors)
+        assert make.counters.errors == errors
+    finally:
+        server.stop()
+
+
+def test_a_name_that_the_certificate_has_not(tmp_path: Path, make: _Caches) -> None:
+    authority = make_authority(tmp_path)
+    certificate, key = make_certificate(tmp_path, "server", authority)
+    files = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key))
+    server = RedisServer(tmp_path, *files, "--tls-auth-clients", "no", tls=True)
+    server.start()
+    try:
+        tls = RedisTlsConfig(rootcas=(authority[0],))
+        make(server.address, tls=tls).remember("app", _A, _FOUND)
+        assert make.counters.errors == 0
+        make(f"localhost:{server.port}", tls=tls).remember("app", _A, _FOUND)
+        assert make.counters.errors == 1
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("content", [None, "", "no certificate", "ä"])
+@pytest.mark.parametrize("key", ["certificate", "rootcas"])
+def test_files_of_tls_that_cannot_be_used(
+    key: str, content: str | None, tmp_path: Path, make: _Caches
+) -> None:
+    path = tmp_path / "file.pem"
+    if content is not None:
+        path.write_text(content)
+    pair = RedisTlsConfig(certificate=path, key=path)
+    tls = pair if key == "certificate" else RedisTlsConfig(rootcas=(path,))
+    with pytest.raises(CannotStart) as failure:
+        make("127.0.0.1:1", tls=tls)
+    assert failure.value.key == f"redis.tls.{key}"
+    assert str(path) in failure.value.what
+    assert failure.value.released_exit_code == 2
