@@ -261,8 +261,11 @@ class Profile:
     removed (measured on 2.8.2)."""
     checks_chunk_type: bool = False
     """A PATCH whose Content-Type is not ``application/octet-stream`` is 500 (all releases)."""
-    bad_content_range_is_unknown: bool = False
-    """``Content-Range`` that cannot be read: 500 (3.x) instead of 416."""
+    content_range_rules: Literal["rfc9110", "go"] = "rfc9110"
+    """``Content-Range`` of a chunk. ``go`` (3.x): bare ``start-end``, minded on a PATCH that has a
+    Content-Length, and 500 for anything else."""
+    tells_upload_offset: bool = True
+    """A 416 to a chunk says what is there and where to go on (no release)."""
     proxy_signs_with_empty_secret: bool = False
     """A proxy without ``http.secret`` signs upload tokens with the empty string (3.0.0, 3.1.1)."""
     proxy_warns_of_missing_secret: bool = False
@@ -461,7 +464,8 @@ DISTRIBUTION_2_8 = Profile(
     keeps_upload_on_mismatch=True,
     cancel_leaves_hash_state=True,
     checks_chunk_type=True,
-    bad_content_range_is_unknown=True,
+    content_range_rules="go",
+    tells_upload_offset=False,
     sparse_manifests=False,
     mounts_from_anywhere=False,
     repository_needs_tags=True,

@@ -30,6 +30,7 @@ __all__ = ["UPLOAD", "UPLOADS"]
 
 _OCTETS = "application/octet-stream"
 _CONTENT_RANGE = re.compile(r"(?:bytes )?([0-9]{1,18})-([0-9]{1,18})(?:/[0-9*]+)?")
+_CONTENT_RANGE_OF_GO = re.compile(r"([+-]?[0-9]{1,18})-([+-]?[0-9]{1,18})")
 
 
 async def _start(context: Context) -> Response:
@@ -134,25 +135,33 @@ def _check_content_range(context: Context, session: UploadSession) -> None:
     """Raise 416 for a chunk that does not begin where the session ends, 400 where ``Content-Range``
     and ``Content-Length`` disagree."""
     header = context.request.header("content-range")
+    length = context.request.header("content-length")
     profile = context.profile
+    as_go = profile.content_range_rules == "go"
     if header is None or not profile.checks_content_range:
         return
-    match = _CONTENT_RANGE.fullmatch(header)
+    if as_go and (not header or length is None or context.request.method != "PATCH"):
+        return
+    match = (_CONTENT_RANGE_OF_GO if as_go else _CONTENT_RANGE).fullmatch(header)
     if match is None:
-        if profile.bad_content_range_is_unknown:
-            raise UNKNOWN(f"bad Content-Range: {header}")
+        if as_go:
+            raise UNKNOWN(f"invalid content range format, {header}")
         raise _out_of_order(context, session)
     first, last = int(match[1]), int(match[2])
     if first > last or first != session.offset:
         raise _out_of_order(context, session)
-    length = context.request.header("content-length")
     if length is not None and length != str(last - first + 1):
+        if as_go:
+            raise SIZE_INVALID()
         raise SIZE_INVALID(f"Content-Range {header} with Content-Length {length}")
 
 
 def _out_of_order(context: Context, session: UploadSession) -> RegistryError:
     """416, telling where to go on."""
-    return RANGE_INVALID().with_headers(*_session_headers(context, session))
+    error = RANGE_INVALID()
+    if not context.profile.tells_upload_offset:
+        return error
+    return error.with_headers(*_session_headers(context, session))
 
 
 def _session_headers(context: Context, session: UploadSession) -> tuple[tuple[str, str], ...]:
