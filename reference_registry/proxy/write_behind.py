@@ -14,8 +14,9 @@ class WriteBehind:
     """Hands what is put in to *write*, in a worker thread, one piece at a time and in order.
 
     What arrives during a write is one piece, the next: a fast source makes large pieces, a slow one
-    is not kept waiting, and neither are those who read what a stalled one sent. *written* is told, on the event loop, how many bytes each write
-    had. At most 4 MiB wait in memory; a source that is faster than the disk is held up then.
+    is not kept waiting, and neither are those who read what a stalled one sent. *written* is told,
+    on the event loop, how many bytes each write had. At most 4 MiB wait in memory; a source that is
+    faster than the disk is held up then.
     """
 
     def __init__(self, write: Callable[[bytes], None], written: Callable[[int], None]) -> None:

@@ -1,0 +1,1 @@
+"""How fast registries are as pull-through caches: ``python -m bench``."""

@@ -1,0 +1,99 @@
+"""What one run has: the upstream, prepared trees, and a place for each registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from bench.problem import CannotMeasure
+from bench.runners import Registry, Running
+from bench.upstream import Upstream, blob_number
+from harness.content import Blob
+
+__all__ = ["Bench", "Place"]
+
+
+@dataclass
+class Bench:
+    """Sizes, and what all registries share."""
+
+    upstream: Upstream
+    directory: Path
+    seconds: int
+    """How long a rate is measured."""
+    blob_size: int
+    gc_manifests: int
+    tags: int
+    _trees: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def hot_blob(self) -> Blob:
+        return blob_number(0, self.blob_size)
+
+    def tree(self, name: str, write: Callable[[Path], None]) -> Path:
+        """The storage root *name*, which *write* fills the first time. Nobody changes it."""
+        if name not in self._trees:
+            root = self.directory / "trees" / name
+            write(root)
+            self._trees[name] = root
+        return self._trees[name]
+
+
+class Place:
+    """One registry in a run: its processes, its directories, and what it has not pulled yet."""
+
+    def __init__(self, bench: Bench, registry: Registry) -> None:
+        self.registry = registry
+        self._bench = bench
+        self._proxy: Running | CannotMeasure | None = None
+        self._number = count(1)
+        self._cold = count(1)
+
+    def proxy(self) -> Running:
+        """The proxy that runs throughout, started by the first call. What kept it from starting
+        keeps it from starting again."""
+        if self._proxy is None:
+            try:
+                self._proxy = self._start_proxy("proxy")
+            except CannotMeasure as problem:
+                self._proxy = problem
+        if isinstance(self._proxy, CannotMeasure):
+            raise self._proxy
+        if (code := self._proxy.process.exit_code) is not None:
+            raise CannotMeasure(f"ended with exit code {code}")
+        return self._proxy
+
+    @contextmanager
+    def fresh_proxy(self) -> Iterator[Running]:
+        """Another proxy, with an empty cache, for a while."""
+        running = self._start_proxy(f"proxy-{next(self._number)}")
+        try:
+            yield running
+        finally:
+            running.stop()
+
+    @contextmanager
+    def fresh_server(self, root: Path) -> Iterator[Running]:
+        """A registry over *root*, for a while."""
+        running = self.registry.serve(root, self.directory("server"))
+        try:
+            yield running
+        finally:
+            running.stop()
+
+    def cold_blob(self) -> Blob:
+        """A blob that this registry was not asked for yet; its n-th is the same for all."""
+        return blob_number(next(self._cold), self._bench.blob_size)
+
+    def directory(self, name: str) -> Path:
+        return self._bench.directory / self.registry.name / name
+
+    def stop(self) -> None:
+        if isinstance(self._proxy, Running):
+            self._proxy.stop()
+
+    def _start_proxy(self, name: str) -> Running:
+        return self.registry.proxy(self._bench.upstream.url, self.directory(name))
