@@ -316,6 +316,8 @@ class Profile:
     """``storage.tag`` is a section and not a second driver (3.0.0 and later)."""
     has_maxtags: bool = True
     """``tags.maxtags`` is known (3.1.1)."""
+    has_h2c: bool = True
+    """``http.h2c``, HTTP/2 without TLS, is known (3.0.0 and later)."""
     has_clientauth: bool = True
     """``http.tls.clientauth`` is known (3.0.0 and later)."""
     has_proxy_exec: bool = True
@@ -482,6 +484,7 @@ DISTRIBUTION_2_8 = Profile(
     config_version_without_dot_panics=True,
     has_tag_sections=False,
     has_maxtags=False,
+    has_h2c=False,
     has_clientauth=False,
     has_proxy_exec=False,
     has_cache_write_timeout=False,
@@ -564,6 +567,7 @@ DISTRIBUTION_3_0 = replace(
     gc_untagged_line="struct",
     gc_quiet_flag=True,
     has_tag_sections=True,
+    has_h2c=True,
     has_clientauth=True,
     has_proxy_exec=True,
     token_key_ids=("thumbprint", "jwks"),

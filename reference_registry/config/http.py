@@ -33,9 +33,16 @@ def read_http(root: Section) -> HttpConfig:
         headers=_headers(http.section("headers")),
         tls=_tls(http),
         http2=not http.section("http2").flag("disabled"),
-        h2c=http.section("h2c").flag("enabled"),
+        h2c=_h2c(http.section("h2c")),
         debug=_debug(http),
     )
+
+
+def _h2c(h2c: Section) -> bool:
+    if not h2c.reading.profile.has_h2c:
+        h2c.unused("enabled", why="this release does not know this key")
+        return False
+    return h2c.flag("enabled")
 
 
 def _api_address(http: Section, net: Network) -> str:
