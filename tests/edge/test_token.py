@@ -11,6 +11,7 @@ import base64
 import hmac
 import json
 import re
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -576,7 +577,7 @@ def test_the_real_one_s_challenges(files: Path, tmp_path: Path) -> None:
     ]
     programs: list[list[str | Path]] = [
         [real_part("docker-registry")],
-        ["python", "-m", "reference_registry", "--profile", "2.8"],
+        [sys.executable, "-m", "reference_registry", "--profile", "2.8"],
     ]
     seen: list[Any] = []
     for lines in ("", "    autoredirect: true\n"):

@@ -65,7 +65,7 @@ class Exchange:
         """Status and headers; ``ConnectionResetError`` where none come."""
         message = await self._message()
         if message is None:
-            raise ConnectionResetError("closed without an answer")
+            raise ConnectionResetError("closed without an answer") from self.task.exception()
         assert message["type"] == "http.response.start"
         headers = {k.decode().lower(): v.decode() for k, v in message["headers"]}
         self.answer = Answer(message["status"], headers)

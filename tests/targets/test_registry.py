@@ -53,6 +53,8 @@ def test_it_answers_on_loopback_and_records(any_target: Target, launch: Launch) 
 def test_its_debug_listener_is_apart(any_target: Target, launch: Launch) -> None:
     registry = launch(any_target)
     assert registry.debug_url != registry.url
+    # The real one's debug listener may answer a little later than its API.
+    assert registry.eventually(lambda: registry.health().status == 200)
     assert registry.health().json() == {}
     registry.get("/v2/")
     assert registry.metrics().total("registry_http_requests_total", handler="base") == 1
