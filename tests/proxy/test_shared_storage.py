@@ -281,6 +281,35 @@ async def test_who_stands_still_is_not_waited_for(
         assert locks(one) == ["scheduler.lock"]
 
 
+async def test_what_the_late_one_writes_then_is_not_read(
+    make_proxy: MakeProxy, upstream: UpstreamDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be wrong, and is verified by nobody but itself."""
+    monkeypatch.setattr(fill, "_PATIENCE", 0.05)
+    go_on, rest = asyncio.Event(), asyncio.Event()
+    upstream.on(
+        GET,
+        body_of(BLOB[:HALF], go_on, b"!" * HALF),
+        httpx.Response(
+            206,
+            headers={"Content-Range": f"bytes {HALF}-{len(BLOB) - 1}/{len(BLOB)}"},
+            stream=Pieces(rest, BLOB[HALF:]),
+        ),
+    )
+    one, two = make_proxy(), make_proxy()
+    async with running(one, two):
+        first, second = one.open("GET", PATH), two.open("GET", PATH)
+        await first.start()
+        await second.start()
+        assert await second.read(HALF) == BLOB[:HALF]
+        await until(lambda: len(ranges(upstream)) == 2)
+        go_on.set()
+        await one.settled()
+        rest.set()
+        assert await second.read() == BLOB[HALF:]
+        await first.leave()
+
+
 async def test_an_upstream_that_does_not_answer_one_may_answer_the_other(
     make_proxy: MakeProxy, upstream: UpstreamDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -388,12 +417,11 @@ async def test_one_deletes_and_another_goes_on(
 ) -> None:
     clock = ManualClock()
     one, two = make_proxy(ttl=TTL, clock=clock), make_proxy(ttl=TTL, clock=clock)
+    await one.app.start()
     async with two.running():
-        async with one.running():
-            assert two.registry.expiry is not None
-            assert (await one.get(PATH)).body == BLOB
-            await one.settled()
-        # The second to start had no lead as long as the first had it.
+        assert (await two.get(PATH)).body == BLOB
+        await two.settled()
+        await one.app.stop()
         clock.advance(TTL)
         await until(lambda: not two.local("team/app").has_blob(DIGEST))
         await until(lambda: two.state() == b"{}")
