@@ -6,8 +6,20 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["FileLock"]
+__all__ = ["FileLock", "lock_while_open"]
+
+
+def lock_while_open(file: BinaryIO) -> None:
+    """Lock *file* until it is closed. ``BlockingIOError`` where somebody else has it open so; no
+    lock where it is no file of the operating system, or lies where there are no locks."""
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        return
 
 
 class FileLock:

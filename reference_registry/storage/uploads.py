@@ -43,8 +43,8 @@ def is_upload_id(text: str) -> bool:
 class Uploads:
     """All upload sessions of a storage.
 
-    One writer at a time may have a session open; :meth:`resume` of one that is being written is a
-    ``BlockingIOError``.
+    One writer at a time may have a session open, in whatever process; :meth:`resume` of one that is
+    being written is a ``BlockingIOError``.
     """
 
     def __init__(self, driver: StorageDriver, clock: Clock, *, uuid_version: int = 4) -> None:
@@ -81,19 +81,25 @@ class Uploads:
 
     def resume(self, repository: str, upload: str) -> BlobWriter:
         """A writer at the end of the session, which is free again when the writer is closed."""
-        size = self.size(repository, upload)
+        self.size(repository, upload)
         with self._lock:
             if upload in self._open:
                 raise BlockingIOError(f"upload {upload} is being written")
             self._open.add(upload)
-        offset, hasher = self._hashers.pop(upload, (0, None))
-        return BlobWriter(
-            self._driver,
-            layout.upload_directory(repository, upload),
-            hasher=hasher if offset == size else None,
-            offset=size,
-            on_close=lambda writer: self._closed(upload, writer),
-        )
+        hashed, hasher = self._hashers.pop(upload, (0, None))
+        try:
+            return BlobWriter(
+                self._driver,
+                layout.upload_directory(repository, upload),
+                hasher=hasher,
+                hashed=hashed,
+                on_close=lambda writer: self._closed(upload, writer),
+            )
+        except BaseException as error:
+            self._open.discard(upload)
+            if isinstance(error, BlockingIOError):
+                raise BlockingIOError(f"another process writes upload {upload}") from None
+            raise
 
     def _closed(self, upload: str, writer: BlobWriter) -> None:
         self._open.discard(upload)
