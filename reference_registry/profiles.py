@@ -370,13 +370,16 @@ class Profile:
     # -- health and metrics ---------------------------------------------------------------------
     health_errors_name_cause: bool = True
     """The text of a failed http or tcp check carries the cause (3.x)."""
+    serving_action: Literal["URLFor", "RedirectURL"] = "RedirectURL"
+    """The ``action`` under which metrics count that a blob is served (2.8: ``URLFor``)."""
     cache_metrics: Literal["by-type", "by-name"] = "by-name"
     """``registry_storage_cache_total{type}`` (2.8) or ``registry_storage_cache_hits_total`` etc."""
     proxy_metrics: Literal["absent", "after-use", "always"] = "always"
     """Whether ``registry_proxy_*`` exists: not in 2.8; from the first proxied request on in
     3.0.0-alpha.1; from the start, also without a proxy, since 3.0.0."""
     counts_proxy_blobs_wrongly: bool = False
-    """``/debug/vars``: blob misses and pulled bytes stay 0 and hits equal requests (2.8)."""
+    """``/debug/vars``: hits equal requests, for manifests too, and blob misses and pulled bytes
+    stay 0 (2.8)."""
     debug_listens_first: bool = True
     """The debug listener is up before the registry is built, and so while upstream is asked (2.8,
     ideal); or after (3.x)."""
@@ -501,6 +504,7 @@ DISTRIBUTION_2_8 = Profile(
     token_key_ids=("libtrust",),
     has_token_options=False,
     health_errors_name_cause=False,
+    serving_action="URLFor",
     cache_metrics="by-type",
     proxy_metrics="absent",
     counts_proxy_blobs_wrongly=True,
@@ -543,6 +547,7 @@ DISTRIBUTION_3_0_ALPHA_1 = replace(
     names_bad_signature=False,
     health_errors_name_cause=True,
     debug_listens_first=False,
+    serving_action="RedirectURL",
     cache_metrics="by-name",
     proxy_metrics="after-use",
     counts_proxy_blobs_wrongly=False,

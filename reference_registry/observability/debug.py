@@ -89,12 +89,13 @@ class DebugApplication:
 def variables(config: Config, counters: Counters, profile: Profile) -> dict[str, Any]:
     """The document of ``/debug/vars``. Where distribution shows its passwords (3.x, once redis is
     configured), ``[redacted]`` stands here."""
-    blob = _traffic(counters.proxy.blob)
+    blob, manifest = _traffic(counters.proxy.blob), _traffic(counters.proxy.manifest)
     if profile.counts_proxy_blobs_wrongly:
         blob |= {"Hits": blob["Requests"], "Misses": 0, "BytesPulled": 0}
+        manifest["Hits"] = manifest["Requests"]
     registry: dict[str, Any] = {
         "notifications": {"endpoints": None},
-        "proxy": {"blobs": blob, "manifests": _traffic(counters.proxy.manifest)},
+        "proxy": {"blobs": blob, "manifests": manifest},
     }
     cache = counters.cache
     if cache.requests:

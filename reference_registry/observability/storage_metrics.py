@@ -1,6 +1,7 @@
 """Storage that is timed, and a descriptor cache whose hits are counted.
 
-Actions have the names that distribution's drivers give them (``GetContent``, ``Stat``...).
+Actions have the names that distribution's drivers give them (``GetContent``, ``Stat``...). As
+there, the opening of a stream is not timed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import BinaryIO, ParamSpec, TypeVar
 from reference_registry.digest import Digest
 from reference_registry.observability.counters import CacheCounters, Counters
 from reference_registry.repository import Descriptor
+from reference_registry.storage import layout
 from reference_registry.storage.descriptor_cache import DescriptorCache
 from reference_registry.storage.driver import StorageDriver
 
@@ -23,11 +25,15 @@ T = TypeVar("T")
 
 
 class TimedDriver:
-    """A :class:`StorageDriver` that does what *driver* does."""
+    """A :class:`StorageDriver` that does what *driver* does. *serving* is the action under which it
+    counts that a blob is about to be served: a release asks its driver for another place then."""
 
-    def __init__(self, driver: StorageDriver, counters: Counters) -> None:
+    def __init__(
+        self, driver: StorageDriver, counters: Counters, *, serving: str = "RedirectURL"
+    ) -> None:
         self._driver = driver
         self._counters = counters
+        self._serving = serving
 
     @property
     def name(self) -> str:
@@ -49,10 +55,10 @@ class TimedDriver:
         return self._timed("Stat", self._driver.exists, path)
 
     def open_read(self, path: str, start: int = 0) -> BinaryIO:
-        return self._timed("Reader", self._driver.open_read, path, start)
+        return self._driver.open_read(path, start)
 
     def open_append(self, path: str) -> BinaryIO:
-        return self._timed("Writer", self._driver.open_append, path)
+        return self._driver.open_append(path)
 
     def names(self, path: str) -> list[str]:
         return self._timed("List", self._driver.names, path)
@@ -72,7 +78,9 @@ class TimedDriver:
         self._timed("Delete", self._driver.delete, path)
 
     def local_path(self, path: str) -> Path | None:
-        return self._driver.local_path(path)
+        if not path.startswith(layout.BLOBS):
+            return self._driver.local_path(path)
+        return self._timed(self._serving, self._driver.local_path, path)
 
     def _until_counted(self, files: Iterator[str], began: float) -> Iterator[str]:
         yield from files

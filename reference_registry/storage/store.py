@@ -50,7 +50,7 @@ def open_storage(
     cache_counters = None if counters is None else counters.cache
     descriptors = _descriptor_cache(config, profile, redis, cache_counters)
     if counters is not None:
-        driver = TimedDriver(driver, counters)
+        driver = TimedDriver(driver, counters, serving=profile.serving_action)
         if descriptors is not None:
             descriptors = CountedCache(descriptors, counters.cache)
     blobs = BlobStore(driver)

@@ -33,6 +33,7 @@ from reference_registry.repository import Descriptor
 from reference_registry.storage.descriptor_cache import MemoryDescriptorCache
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.filesystem import FilesystemDriver
+from reference_registry.storage.layout import BLOBS
 
 
 def _counters() -> Counters:
@@ -140,7 +141,8 @@ def test_storage_actions_have_the_names_of_distribution_s_drivers(tmp_path: Path
     with driver.open_read("/a/b", 7) as file:
         assert file.read() == b"!"
     driver.move("/a/b", "/a/c")
-    assert driver.local_path("/a/c") == tmp_path / "a/c"
+    assert driver.local_path("/a/c") == tmp_path / "a/c"  # which is no blob's
+    assert driver.local_path(f"{BLOBS}/c") == tmp_path / f"{BLOBS}/c".lstrip("/")
     driver.delete("/a")
     with pytest.raises(PathNotFound):
         driver.read("/a/b")
@@ -151,8 +153,7 @@ def test_storage_actions_have_the_names_of_distribution_s_drivers(tmp_path: Path
         "Stat": 3,
         "List": 2,
         "Walk": 1,
-        "Writer": 1,
-        "Reader": 1,
+        "RedirectURL": 1,
         "Move": 1,
         "Delete": 1,
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillRunning
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -182,6 +184,60 @@ def test_realm_that_came_after_the_start(bench: Bench) -> object:
     _pulled(cache)
     entries = upstream.ledger.entries
     return _shown([entry.credential for entry in entries if entry.path == "/later/token"])
+
+
+# -- a program that knows the user ----------------------------------------------------------------
+def _helper(bench: Bench) -> dict[str, Any]:
+    """The settings for a program that says who ann is, and notes what it is asked."""
+    program = bench.workdir / "helper"
+    answer = '{"ServerURL":"x","Username":"ann","Secret":"sesame"}'
+    script = f"#!/bin/sh\necho \"$* $(cat)\" >> {_notes(bench)}\nprintf '{answer}'\n"
+    program.write_text(script)
+    program.chmod(0o755)
+    return _exec(program)
+
+
+def _exec(program: Path) -> dict[str, Any]:
+    return {"extra": {"proxy": {"exec": {"command": str(program)}}}}
+
+
+def _notes(bench: Bench) -> Path:
+    return bench.workdir / "asked"
+
+
+def _helper_asked(bench: Bench, upstream: MockUpstream) -> list[str]:
+    """What the program was asked, with HOST for *upstream*."""
+    lines = _notes(bench).read_text().splitlines() if _notes(bench).exists() else []
+    return [line.replace(upstream.address, "HOST") for line in lines]
+
+
+@row("13.10", ([], _FAILS, []), SAME, ([], _WORKS, ["get HOST"]))
+def test_program(bench: Bench) -> object:
+    """What it is asked at start, the answers of the cache, and what it is asked for them."""
+    upstream = _upstream(bench, Basic(*_LOGIN))
+    cache = bench.proxy(upstream, **_helper(bench))
+    at_start = _helper_asked(bench, upstream)
+    return at_start, _pulled(cache), _helper_asked(bench, upstream)
+
+
+@row("13.10", "basic:bob", SAME, "basic:ann")
+def test_program_and_a_login_in_the_file(bench: Bench) -> object:
+    """As whom a token is asked for, where the file names bob."""
+    upstream = _upstream(bench, Bearer(*_LOGIN))
+    _pulled(bench.proxy(upstream, upstream_login=("bob", "other"), **_helper(bench)))
+    return upstream.ledger.select(kind="token")[0].credential
+
+
+@row("13.10", _FAILS)
+def test_program_that_is_missing(bench: Bench) -> object:
+    upstream = _upstream(bench, Bearer(*_LOGIN))
+    return _pulled(bench.proxy(upstream, **_exec(bench.workdir / "nothing")))
+
+
+@row("13.2", 2, SAME, "starts")
+def test_start_with_a_program_and_without_upstream(bench: Bench) -> object:
+    bench.upstream.down()
+    return starts(bench, upstream=True, **_helper(bench))
 
 
 # -- addresses ------------------------------------------------------------------------------------
