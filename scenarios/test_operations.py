@@ -7,13 +7,14 @@ import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.client import RegistryClient
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.content import Manifest, an_image
 from harness.expectation import Expectations, any_of, containing
@@ -361,7 +362,12 @@ def test_stop_lets_pulls_finish(
     cache = target.proxy(upstream, draintimeout="10s")
     hang = upstream.on("GET", layer).hang(after=100_000)
 
-    with ThreadPoolExecutor(1) as pool, cache.client.open(blob_path("team/app", layer)) as answer:
+    # A client of its own, since that of the cache hangs up as soon as the stop is done.
+    with (
+        ThreadPoolExecutor(1) as pool,
+        closing(RegistryClient(cache.url)) as node,
+        node.open(blob_path("team/app", layer)) as answer,
+    ):
         answer.read(1)
         stopped = pool.submit(cache.stop)
         _await_closed(cache)
