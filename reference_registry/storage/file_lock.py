@@ -58,8 +58,10 @@ class FileLock:
 
     def write(self, content: bytes) -> None:
         """Let the file hold *content*. A reader may see it half written."""
-        os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, content, 0)
+        # Only where it must: ext4 syncs a file that was written after it had been emptied.
+        if os.fstat(self._descriptor).st_size > len(content):
+            os.ftruncate(self._descriptor, len(content))
 
     def release(self, *, remove: bool = False) -> None:
         """Let go, once; and *remove* the file, which nobody can have locked before."""
