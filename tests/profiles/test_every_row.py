@@ -12,14 +12,20 @@ HERE = Path(__file__).parent
 MOST_LISTED = 20
 
 
+def titles() -> dict[str, str]:
+    """The titles of all rows by their numbers."""
+    sections = tomllib.loads((HERE / "rows.toml").read_text())
+    return {
+        f"{section}.{number}": title
+        for section, entries in sections.items()
+        for number, title in entries.items()
+        if number != "about"
+    }
+
+
 def rows() -> set[str]:
     """The numbers of all rows."""
-    sections = tomllib.loads((HERE / "rows.toml").read_text())["sections"]
-    return {
-        f"{section}.{number}"
-        for section, entry in sections.items()
-        for number in range(1, entry["rows"] + 1)
-    }
+    return set(titles())
 
 
 def listed() -> dict[str, str]:
@@ -47,6 +53,16 @@ def proven() -> set[str]:
 def test_each_row_is_proven_or_listed() -> None:
     missing = rows() - proven() - listed().keys()
     assert sorted(missing, key=_in_order) == []
+
+
+def test_rows_are_numbered_without_a_gap_and_titled() -> None:
+    numbers = list(titles())
+    sections = dict.fromkeys(number.partition(".")[0] for number in numbers)
+    counts = [sum(number.startswith(f"{section}.") for number in numbers) for section in sections]
+    expected = [f"{s}.{n}" for s, c in zip(sections, counts, strict=True) for n in range(1, c + 1)]
+    assert numbers == expected
+    assert list(sections) == [str(section) for section in range(25)]
+    assert all(title.strip() for title in titles().values())
 
 
 def test_no_test_names_a_row_that_does_not_exist() -> None:
