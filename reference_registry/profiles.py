@@ -374,6 +374,9 @@ class Profile:
     """The ``action`` under which metrics count that a blob is served (2.8: ``URLFor``)."""
     cache_metrics: Literal["by-type", "by-name"] = "by-name"
     """``registry_storage_cache_total{type}`` (2.8) or ``registry_storage_cache_hits_total`` etc."""
+    measures_upstream: bool = True
+    """Metrics tell how long upstream takes to answer, and which part of the requests is served
+    from the cache (in no release)."""
     proxy_metrics: Literal["absent", "after-use", "always"] = "always"
     """Whether ``registry_proxy_*`` exists: not in 2.8; from the first proxied request on in
     3.0.0-alpha.1; from the start, also without a proxy, since 3.0.0."""
@@ -506,6 +509,7 @@ DISTRIBUTION_2_8 = Profile(
     health_errors_name_cause=False,
     serving_action="URLFor",
     cache_metrics="by-type",
+    measures_upstream=False,
     proxy_metrics="absent",
     counts_proxy_blobs_wrongly=True,
 )

@@ -119,8 +119,17 @@ class TrafficCounters:
 
 @dataclass
 class ProxyCounters:
+    """What a proxy does for its clients, and what it asks of its upstream."""
+
     blob: TrafficCounters = field(default_factory=TrafficCounters)
     manifest: TrafficCounters = field(default_factory=TrafficCounters)
+    upstream: dict[tuple[str, str], Histogram] = field(default_factory=dict)
+    """Seconds until upstream's answer begins, by method and status; ``none`` for no answer."""
+
+    def upstream_answered(self, method: str, status: int | None, seconds: float) -> None:
+        """Upstream, its token server or its CDN took *seconds* to begin an answer, or to fail."""
+        key = (method, "none" if status is None else str(status))
+        self.upstream.setdefault(key, Histogram(DURATION_BOUNDS)).observe(seconds)
 
 
 @dataclass

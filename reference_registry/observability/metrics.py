@@ -87,6 +87,8 @@ def _families(counters: Counters, profile: Profile) -> Iterator[Metric]:
     )
     yield from _cache_families(counters.cache, profile)
     yield from _proxy_families(counters.proxy, profile)
+    if profile.measures_upstream:
+        yield from _upstream_families(counters.proxy)
 
 
 def _http_families(counters: Counters) -> Iterator[Metric]:
@@ -152,11 +154,27 @@ def _proxy_families(proxy: ProxyCounters, profile: Profile) -> Iterator[Metric]:
         yield _counter(f"registry_proxy_{name}", described, ("type",), values)
 
 
+def _upstream_families(proxy: ProxyCounters) -> Iterator[Metric]:
+    yield _histogram(
+        "registry_proxy_upstream_request_duration_seconds",
+        "The seconds until upstream began to answer",
+        ("method", "code"),
+        proxy.upstream,
+    )
+    traffic = {("blob",): proxy.blob, ("manifest",): proxy.manifest}
+    yield _gauge(
+        "registry_proxy_hit_ratio",
+        "The part of the requests that was served from the cache",
+        ("type",),
+        {kind: seen.hits / seen.requests for kind, seen in traffic.items() if seen.requests},
+    )
+
+
 # -- families -----------------------------------------------------------------------------------
 Labels = tuple[str, ...]
 
 
-def _gauge(name: str, described: str, labels: Labels, values: Mapping[Any, int]) -> Metric:
+def _gauge(name: str, described: str, labels: Labels, values: Mapping[Any, float]) -> Metric:
     from prometheus_client.core import GaugeMetricFamily
 
     family = GaugeMetricFamily(name, described, labels=labels)
@@ -171,7 +189,7 @@ def _counter(name: str, described: str, labels: Labels, values: Mapping[Any, int
     return _filled(family, values)
 
 
-def _filled(family: Any, values: Mapping[Any, int]) -> Metric:
+def _filled(family: Any, values: Mapping[Any, float]) -> Metric:
     for labels, number in sorted(values.items()):
         family.add_metric(labels, number)
     return family  # type: ignore[no-any-return]

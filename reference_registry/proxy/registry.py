@@ -63,7 +63,13 @@ class ProxyRegistry:
         self._asks_helper = config.proxy.exec is not None
         self._services = Services(
             local,
-            Upstream(config.proxy, profile, clock, transport=transport),
+            Upstream(
+                config.proxy,
+                profile,
+                clock,
+                transport=transport,
+                answered=self.counters.upstream_answered,
+            ),
             profile,
             self.counters,
             self._claims,

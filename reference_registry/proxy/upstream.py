@@ -15,7 +15,7 @@ from reference_registry.proxy.credentials import CredentialHelper, Credentials
 from reference_registry.proxy.failures import UpstreamFailure
 from reference_registry.proxy.sites import is_web_url
 from reference_registry.proxy.upstream_auth import UpstreamAuth
-from reference_registry.proxy.upstream_http import Resolve, UpstreamHttp
+from reference_registry.proxy.upstream_http import Answered, Resolve, UpstreamHttp
 from reference_registry.proxy.upstream_repository import UpstreamRepository
 
 __all__ = ["Upstream"]
@@ -24,7 +24,8 @@ _MAX_TOKEN = 1024 * 1024
 
 
 class Upstream:
-    """One upstream registry. *transport* and *resolve* are replaced in tests."""
+    """One upstream registry. *transport* and *resolve* are replaced in tests; *answered* is told of
+    every answer and how long it took."""
 
     def __init__(
         self,
@@ -34,6 +35,7 @@ class Upstream:
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         resolve: Resolve | None = None,
+        answered: Answered | None = None,
     ) -> None:
         url = _parse_remote(config.remoteurl)
         origin = url.copy_with(userinfo=b"", path="/", query=None, fragment=None)
@@ -42,7 +44,9 @@ class Upstream:
         self._profile = profile
         self._ping_lock = asyncio.Lock()
         self._pings: set[asyncio.Task[None]] = set()
-        self.http = UpstreamHttp(origin, profile, transport=transport, resolve=resolve)
+        self.http = UpstreamHttp(
+            origin, profile, transport=transport, resolve=resolve, answered=answered
+        )
         self._helper = CredentialHelper(config.exec, clock) if config.exec is not None else None
         self.auth = UpstreamAuth(
             origin,

@@ -11,6 +11,7 @@ import ipaddress
 import random
 import socket
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache, cached_property
 
@@ -34,7 +35,7 @@ from reference_registry.proxy.upstream_auth import AuthSession
 from reference_registry.proxy.upstream_body import discard, read_body, refused
 from reference_registry.proxy.upstream_words import cause_of, request_name, without_query
 
-__all__ = ["UpstreamHttp"]
+__all__ = ["Answered", "Resolve", "UpstreamHttp"]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
@@ -51,6 +52,13 @@ _DIRECT: dict[str, None] = {
 
 Resolve = Callable[[str], Awaitable[list[str]]]
 """The addresses of a host name."""
+
+Answered = Callable[[str, int | None, float], None]
+"""Is told method, status (None for no answer) and seconds until the answer began."""
+
+
+def _tell_nobody(method: str, status: int | None, seconds: float) -> None:
+    """Where nobody counts."""
 
 
 @cache
@@ -74,12 +82,14 @@ class UpstreamHttp:
         transport: httpx.AsyncBaseTransport | None = None,
         resolve: Resolve | None = None,
         pause: Callable[[], Awaitable[None]] | None = None,
+        answered: Answered | None = None,
     ) -> None:
         self._base = base
         self._profile = profile
         self._transport = transport
         self._resolve = resolve or (_addresses_of if transport is None else None)
         self._pause = pause or _short_pause
+        self._answered = answered or _tell_nobody
 
     @cached_property
     def _client(self) -> httpx.AsyncClient:
@@ -191,12 +201,17 @@ class UpstreamHttp:
         # Made by hand and not by the client, so that no cookie that upstream set is ever sent.
         extensions = {"timeout": self._client.timeout.as_dict()}
         request = httpx.Request(method, url, headers=headers, extensions=extensions)
+        began, status = time.perf_counter(), None
         try:
-            return await self._client.send(request, stream=True, auth=None)
+            response = await self._client.send(request, stream=True, auth=None)
+            status = response.status_code
+            return response
         except httpx.TimeoutException as error:
             raise UpstreamTimedOut(method, without_query(url), cause_of(error, url)) from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise UpstreamUnreachable(method, without_query(url), cause_of(error, url)) from error
+        finally:
+            self._answered(method, status, time.perf_counter() - began)
 
     async def _check_target(self, method: str, target: httpx.URL) -> None:
         if not self._profile.restricts_targets:

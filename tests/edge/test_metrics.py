@@ -99,6 +99,9 @@ def test_families_by_profile(profile: str, cache: set[str] | None, proxy: set[st
     by_name = {f"registry_storage_cache_{kind}_total" for kind in ("requests", "hits", "errors")}
     assert {name for name in names if "_cache_" in name} == (cache or by_name)
     expected = {f"registry_proxy_{kind}_total" for kind in proxy}
+    if profile == "ideal":
+        # Without samples, a histogram and a gauge of labelled values show nothing but their names.
+        expected |= {name for name in names if name.startswith("registry_proxy_hit_ratio")}
     assert {name for name in names if "_proxy_" in name} == expected
 
 
@@ -112,6 +115,20 @@ def test_the_cache_of_2_8_by_type() -> None:
 def test_proxy_metrics_before_the_first_request(profile: str, families: int) -> None:
     names = [name for name, _ in _samples(Counters(), profile) if "_proxy_" in name]
     assert len(names) == families
+
+
+def test_ideal_tells_how_long_upstream_takes_and_what_the_cache_saves() -> None:
+    counters = Counters()
+    counters.proxy.upstream_answered("GET", 200, 0.02)
+    counters.proxy.upstream_answered("GET", None, 10.0)
+    for hit in (True, True, True, False):
+        counters.proxy.blob.pushed(1, hit=hit)
+    found = _samples(counters, "ideal")
+    name = "registry_proxy_upstream_request_duration_seconds_count"
+    assert found[name, (("code", "200"), ("method", "GET"))] == 1
+    assert found[name, (("code", "none"), ("method", "GET"))] == 1
+    assert found["registry_proxy_hit_ratio", (("type", "blob"),)] == 0.75
+    assert not any("upstream" in each for each, _ in _samples(counters, "3.1"))
 
 
 def test_two_registries_count_apart() -> None:
