@@ -15,6 +15,7 @@ from tests.profiles.bench import (
     Bench,
     blob_path,
     chosen,
+    detail,
     failure,
     pull_blob,
     starts,
@@ -238,10 +239,12 @@ def test_upstream_breaks_off(bench: Bench) -> object:
     return _shown(answer), _uploads(cache)
 
 
-@row("6.11", 1, 0, slow=True)
-def test_entry_of_a_blob_that_broke_off(bench: Bench) -> object:
+@row("6.11, 6.13", 1, 0, slow=True)
+@pytest.mark.parametrize("status", [None, 503], ids=["breaks off", "503"])
+def test_entry_of_a_blob_that_did_not_come(bench: Bench, status: int | None) -> object:
     cache = bench.proxy()
-    bench.upstream.on("GET", _LAYER).truncate(after=_PART)
+    fault = bench.upstream.on("GET", _LAYER)
+    fault.truncate(after=_PART) if status is None else fault.status(status)
     cache.get(blob_path(_LAYER))
     pull_blob(cache, IMAGE.config)
     entries = cache.await_state(lambda state: f"{REPOSITORY}@{IMAGE.config.digest}" in state)
@@ -279,10 +282,11 @@ def test_head_works_and_get_does_not(bench: Bench) -> object:
     return (answer.status, answer.error is None, length), _uploads(cache)
 
 
-@row("6.14", (500, "UNKNOWN"))
+@row("6.14", (500, "UNKNOWN", {}), (500, "UNKNOWN", like("missing content-length header .*")))
 def test_head_without_a_length(bench: Bench) -> object:
     bench.upstream.on("HEAD", _LAYER).headers({"Content-Length": None})
-    return failure(bench.proxy().get(blob_path(_LAYER)))
+    answer = bench.proxy().get(blob_path(_LAYER))
+    return *failure(answer), detail(answer)
 
 
 @row("6.15", (200, True))

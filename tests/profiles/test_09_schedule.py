@@ -185,12 +185,20 @@ def test_misnamed_field(bench: Bench) -> object:
     return cache.eventually(lambda: not cache.disk.has_blob(_LAYER.digest))
 
 
-@row("9.11", ({}, True), slow=True)
+@row("9.11", (True, True))
 def test_unknown_kind(bench: Bench) -> object:
-    """What is saved then, and whether the content is still there."""
+    """Whether the log tells of it, and whether the content is still there."""
     cache = _cached(bench)
     reopen(cache, state=_state(EntryType=7))
-    return cache.await_state(lambda state: not state), cache.disk.has_blob(_LAYER.digest)
+    told = cache.eventually(lambda: "scheduler entry type" in cache.logs())
+    return told, cache.disk.has_blob(_LAYER.digest)
+
+
+@row("9.11", {}, slow=True)
+def test_entry_of_an_unknown_kind_is_dropped(bench: Bench) -> object:
+    cache = _cached(bench)
+    reopen(cache, state=_state(EntryType=7))
+    return cache.await_state(lambda state: not state)
 
 
 @row("9.12", (True, [key(_LAYER, "other/app")]), slow=True)
