@@ -121,7 +121,8 @@ class Claims:
         for path in paths:
             claim = self._take(path)
             if claim is not None:
-                claim.release()
+                with contextlib.suppress(OSError):
+                    claim.release()
 
     def _take(self, path: Path) -> Claim | None:
         try:

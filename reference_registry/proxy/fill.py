@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import BinaryIO
@@ -21,6 +20,7 @@ from typing import BinaryIO
 from reference_registry.digest import Digest
 from reference_registry.proxy.claims import Announcement, Claim, Claims
 from reference_registry.proxy.failures import UpstreamBroken, UpstreamFailure
+from reference_registry.proxy.following import Followed, same_beginning
 from reference_registry.proxy.growing import FillBroken, GrowingBlob
 from reference_registry.proxy.patience import Patience
 from reference_registry.proxy.upstream_repository import BlobBody, BlobInfo, UpstreamRepository
@@ -33,7 +33,6 @@ from reference_registry.storage.writer import BlobWriter, DigestMismatch
 
 __all__ = ["Fill"]
 
-_CHUNK = 1 << 20
 _BLOB_TYPE = "application/octet-stream"
 _PATIENCE = 10.0
 """Seconds without progress after which another process is not waited for any longer."""
@@ -64,7 +63,8 @@ class Fill:
         self._storage = storage
         self._claims = claims
         self._cached = cached
-        self._followed: BinaryIO | None = None
+        self._followed: Followed | None = None
+        self._announced = 0
         self._is_allowed = False
         self.task = asyncio.create_task(self._run())
 
@@ -128,59 +128,65 @@ class Fill:
 
     async def _look(self) -> bool:
         """Whether the process that holds the claim has come further."""
-        content = self.content
-        if self._followed is None:
-            told = self._claims.announced(self.digest)
-            if told is None:
-                return False
-            path = layout.upload_data(told.repository, told.upload)
-            if told.repository != self._local.name:
-                await self._upstream.stat_blob(self.digest)
-            self._is_allowed = True
-            try:
-                self._followed = self._storage.driver.open_read(path)
-            except PathNotFound:
-                return False
-            content.begin(BlobInfo(told.size, told.media_type), path)
-        grown = self._followed.seek(0, os.SEEK_END) - content.written
+        told = self._claims.announced(self.digest)
+        followed = self._followed
+        if told is not None and (followed is None or told.upload != followed.upload):
+            return await self._follow(told)
+        if followed is None:
+            return False
+        grown = followed.size() - self.content.written
         if grown > 0:
-            content.advance(grown)
+            self.content.advance(grown)
         return grown > 0
+
+    async def _follow(self, told: Announcement) -> bool:
+        """Read along in the file that *told* names, once that has all that readers may have had
+        from the one before. Whether it has come further."""
+        if told.repository != self._local.name and not self._is_allowed:
+            await self._upstream.stat_blob(self.digest)
+        self._is_allowed = True
+        try:
+            found = Followed(self._storage.driver, told)
+        except PathNotFound:
+            return False
+        content, former = self.content, self._followed
+        if former is None:
+            content.begin(BlobInfo(told.size, told.media_type), found.path)
+            self._followed = found
+            return True
+        size = found.size()
+        try:
+            if size >= content.written:
+                await self._require_same(former, found.file)
+                content.go_on_in(found.path)
+                self._followed, found = found, former
+        finally:
+            found.close()
+        grown, self._announced = size > self._announced, size
+        return grown
+
+    async def _require_same(self, followed: Followed, file: BinaryIO) -> None:
+        """Raise :class:`FillBroken` unless *file* begins with what readers have been given."""
+        length = self.content.written
+        if not await asyncio.to_thread(same_beginning, followed.file, file, length):
+            raise FillBroken(f"{self.digest}: another process had other bytes")
 
     async def _is_stored_meanwhile(self) -> bool:
         """Whether the blob has come into the store since somebody found it missing there. It is for
         our repository too if that has it, or upstream says so."""
         try:
             size = self._storage.blobs.size(self.digest)
+            if not self._is_allowed and not self._local.has_blob(self.digest):
+                await self._upstream.stat_blob(self.digest)
+            if self._followed is not None:
+                with self._storage.blobs.open(self.digest) as stored:
+                    await self._require_same(self._followed, stored)
         except PathNotFound:
             return False
-        if not self._is_allowed and not self._local.has_blob(self.digest):
-            await self._upstream.stat_blob(self.digest)
         content = self.content
         if not content.has_begun:
             content.begin(BlobInfo(size, _BLOB_TYPE), layout.blob_data(self.digest))
-        elif not await asyncio.to_thread(self._is_what_was_followed):
-            raise FillBroken(f"{self.digest}: another process had other bytes")
         content.advance(size - content.written)
-        return True
-
-    def _is_what_was_followed(self) -> bool:
-        """Whether what readers have been given so far is the beginning of what is stored."""
-        if self._followed is None:
-            return True
-        left = self.content.written
-        self._followed.seek(0)
-        try:
-            with self._storage.blobs.open(self.digest) as stored:
-                if os.path.sameopenfile(stored.fileno(), self._followed.fileno()):
-                    return True
-                while left > 0:
-                    ours = self._followed.read(min(left, _CHUNK))
-                    if not ours or stored.read(len(ours)) != ours:
-                        return False
-                    left -= len(ours)
-        except PathNotFound:
-            return False
         return True
 
     # -- we have it -------------------------------------------------------------------------------
@@ -233,8 +239,8 @@ class Fill:
     async def _copy_followed(self, disk: WriteBehind) -> None:
         """What another process has left, although its name may be gone: readers have had of it."""
         if self._followed is not None:
-            self._followed.seek(0)
-            while chunk := await asyncio.to_thread(self._followed.read, _CHUNK):
+            chunks = self._followed.chunks()
+            while chunk := await asyncio.to_thread(next, chunks, b""):
                 await disk.put(chunk)
             await disk.flush()
 

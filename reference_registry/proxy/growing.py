@@ -66,6 +66,11 @@ class GrowingBlob:
         self.written = 0
         self._wake()
 
+    def go_on_in(self, path: str) -> None:
+        """The same bytes, those so far included, are in *path* too, where the rest will come."""
+        self._path = path
+        self._wake()
+
     def advance(self, count: int) -> None:
         """*count* more bytes can be read."""
         self.written += count
@@ -111,6 +116,8 @@ class GrowingBlob:
             while end is None or position < end:
                 readable = await self._readable_beyond(position)
                 if readable <= position:
+                    if end is not None:
+                        raise FillBroken(f"{self.digest}: it has no more than {position} bytes")
                     return
                 wanted = min(_CHUNK, (readable if end is None else min(end, readable)) - position)
                 chunk = file.read(wanted) if file is not None and path == self._path else b""

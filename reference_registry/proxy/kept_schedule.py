@@ -68,7 +68,7 @@ class KeptSchedule:
         does not know how to go on."""
         if self._is_shared:
             try:
-                self._file.tidy_up()
+                await asyncio.to_thread(self._file.tidy_up)
             except OSError as error:
                 _log.warning("what a killed process left stays: %s", error)
         self.schedule = await self._load()

@@ -55,13 +55,13 @@ class StateFile:
         return self._lock is not None and self._stamp() not in {None, self._seen}
 
     def news(self) -> dict[str, Entry] | None:
-        """The entries, where another process has written it; None where not, or where it is
-        damaged: what is in memory is better then."""
+        """The entries, where another process has written it; None where not, or where it
+        cannot be read: what is in memory is better then."""
         if not self.has_news():
             return None
         try:
             schedule = parse_state(self.read())
-        except (StateUnreadable, PathNotFound):
+        except (StateUnreadable, PathNotFound, OSError):
             return None
         return None if schedule is None else schedule.tidied()[0].snapshot()
 

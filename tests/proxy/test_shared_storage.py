@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -185,6 +186,76 @@ async def test_the_other_finishes_what_a_stop_interrupts(
         assert ranges(upstream) == [None, f"bytes={HALF}-" if sized else None]
         assert two.local("team/app").has_blob(DIGEST)
         assert two.uploads() == []
+
+
+async def test_one_of_several_finishes_and_the_rest_read_along_there(
+    make_proxy: MakeProxy, upstream: UpstreamDouble
+) -> None:
+    never, rest = asyncio.Event(), asyncio.Event()
+    upstream.on(
+        GET,
+        body_of(BLOB[:HALF], never),
+        httpx.Response(
+            206,
+            headers={"Content-Range": f"bytes {HALF}-{len(BLOB) - 1}/{len(BLOB)}"},
+            stream=Pieces(BLOB[HALF : HALF + 100_000], rest, BLOB[HALF + 100_000 :]),
+        ),
+    )
+    one, *others = (make_proxy() for _ in range(4))
+    async with running(*others):
+        await one.app.start()
+        exchanges = [proxy.open("GET", PATH) for proxy in (one, *others)]
+        for exchange in exchanges:
+            await exchange.start()
+            assert await exchange.read(HALF) == BLOB[:HALF]
+        await one.app.stop()
+        for exchange in exchanges[1:]:
+            assert await exchange.read(100_000) == BLOB[HALF : HALF + 100_000]
+        rest.set()
+        for exchange in exchanges[1:]:
+            assert await exchange.read() == BLOB[HALF + 100_000 :]
+        await exchanges[0].leave()
+        assert ranges(upstream) == [None, f"bytes={HALF}-"]
+
+
+@pytest.mark.parametrize("same", [True, False])
+async def test_who_begins_anew_is_followed_if_it_has_the_same(
+    make_proxy: MakeProxy, upstream: UpstreamDouble, same: bool
+) -> None:
+    """Else a reader would get the beginning of one file and the end of another."""
+    proxy = make_proxy()
+    uploads = proxy.registry.local.storage.uploads
+
+    def announce(claim: FileLock, content: bytes) -> Path:
+        upload = uploads.start("team/app")
+        (data,) = proxy.root.rglob(f"_uploads/{upload}/data")
+        data.write_bytes(content)
+        told = {"repository": "team/app", "upload": upload, "media_type": "", "size": len(BLOB)}
+        claim.write(json.dumps(told).encode())
+        return data
+
+    async with proxy.running():
+        claim = FileLock.take(proxy.root / ".pullproof/fills" / DIGEST.replace(":", "-"))
+        assert claim is not None
+        first = announce(claim, BLOB[:HALF])
+        exchange = proxy.open("GET", PATH)
+        answer = await exchange.start()
+        assert await exchange.read(HALF) == BLOB[:HALF]
+        first.unlink()
+        second = announce(claim, BLOB[:100] if same else b"!" + BLOB[1:100])
+        await asyncio.sleep(0.02)
+        with second.open("ab") as file:
+            file.write(BLOB[100:])
+        await exchange.read(len(BLOB) - HALF - 1 if same else None)
+        assert answer.cut is not same
+        if same:
+            proxy.local("team/app").put_cached_blob(DIGEST, BLOB)
+            claim.release(remove=True)
+            await exchange.read()
+            assert answer.body == BLOB
+        else:
+            claim.release(remove=True)
+        assert upstream.lines == []
 
 
 async def test_a_reader_that_has_not_begun_survives_it_too(
