@@ -26,7 +26,7 @@ OURS = "pullproof"
 REAL = "docker-registry"
 """What the ratios of the table are to."""
 
-_START_TIMEOUT = 20.0
+_START_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,11 @@ class Drayage:
 
 def find_registries(binaries: list[str], bytecode: Path) -> list[Registry]:
     """Ours, Debian's, drayage and *binaries*, as far as they are installed. ``TargetError`` where
-    one of *binaries* is no registry. *bytecode* is a directory for Python's compiled modules."""
-    # As after an installation, whatever this environment says about compiled modules.
-    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(bytecode)}
+    one of *binaries* is no registry. *bytecode* is a directory for compiled modules where
+    Python keeps none by itself."""
+    compiled = {}
+    if sys.dont_write_bytecode:  # an installed program would not compile its modules at every start
+        compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(bytecode)}
     ours = Distribution(OURS, (sys.executable, "-m", "reference_registry"), compiled)
     found: list[Registry] = [ours]
     if real := shutil.which(REAL):

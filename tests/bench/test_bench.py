@@ -26,7 +26,7 @@ def test_it_measures(tmp_path: Path) -> None:
         [sys.executable, "-m", "bench", *words, "--json", file, "--directory", tmp_path],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
