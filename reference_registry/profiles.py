@@ -100,6 +100,10 @@ class Profile:
     """Clients that ask for the same manifest or tag at once share one upstream request (#1334)."""
     retries_upstream: bool = True
     """A request that got no answer at all is sent once more, a moment later."""
+    upstream_redirects: int = 5
+    """How many redirects in a row are followed; Go's client sends ten requests in all."""
+    takes_redirects_for_success: bool = False
+    """A status of 3xx that leads nowhere counts as success (all releases)."""
     upstream_timeouts: bool = True
     """10 s to connect and 60 s between bytes; releases wait for ever (#3705)."""
     honours_remote_path: bool = True
@@ -118,6 +122,9 @@ class Profile:
     honest_upstream_errors: bool = True
     """401, 403, 404, 429 and 5xx reach the client as such, Retry-After kept. Every release answers
     404 by tag, 500 by digest, and 404 or 500 for a blob (#3842, #4477)."""
+    parses_empty_refusals: bool = True
+    """A 4xx without a body that calls itself JSON, as to HEAD, is told as JSON that ends too early
+    (2.8, 3.0.0-alpha.1), and not by its status."""
     marks_stale: bool = True
     """Content served because upstream failed carries ``Warning: 110`` (RFC 9111, 5.5)."""
     not_modified_skips_caching: bool = False
@@ -418,6 +425,8 @@ DISTRIBUTION_2_8 = Profile(
     fills_config_unscheduled=True,
     joins_upstream_requests=False,
     retries_upstream=False,
+    upstream_redirects=9,
+    takes_redirects_for_success=True,
     upstream_timeouts=False,
     honours_remote_path=False,
     blob_accept_encoding="gzip",
@@ -566,6 +575,7 @@ DISTRIBUTION_3_0 = replace(
     proxy_signs_with_empty_secret=True,
     proxy_warns_of_missing_secret=False,
     blob_miss_headers=True,
+    parses_empty_refusals=False,
     upstream_basic_auth=True,
     saves_state_on_drain=True,
     gc_fails_without_layers=True,

@@ -528,7 +528,7 @@ def test_redirect_loop_ends(
 
     expect.client("status", answer.status, unavailable())
     upstream.ledger.wait_idle()
-    expect.upstream("requests", upstream.ledger.count(kind="blob"), at_most(50))
+    expect.upstream("requests", upstream.ledger.count(kind="blob"), at_most(10))
     expect.disk("stored", cache.disk.blobs(), set())
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "json_bytes",
 ]
 
+_ESCAPES = {ord(each): f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"}
 _CHUNK = 256 * 1024
 
 
@@ -119,8 +120,10 @@ class Response:
 
 
 def json_bytes(document: Any) -> bytes:
-    """*document* as Go's ``json.Encoder`` writes it: no spaces, one newline at the end."""
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    """*document* as Go's ``json.Encoder`` writes it: no spaces, nothing that a browser could take
+    for HTML or the end of a line of JavaScript, one newline at the end."""
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    return text.translate(_ESCAPES).encode() + b"\n"
 
 
 async def file_chunks(body: FileBody) -> AsyncIterator[bytes]:

@@ -29,7 +29,7 @@ from reference_registry.api.errors import (
 from reference_registry.digest import Digest
 from reference_registry.profiles import Profile
 from reference_registry.proxy.failures import UpstreamFailure, UpstreamRefused, UpstreamTimedOut
-from reference_registry.proxy.go_errors import struct_of, text_of
+from reference_registry.proxy.go_errors import go_error
 
 __all__ = [
     "STALE",
@@ -88,7 +88,7 @@ def upload_error(profile: Profile) -> RegistryError:
 
 def unknown_error(failure: UpstreamFailure, profile: Profile) -> RegistryError:
     """500 with the whole of upstream's error in it, as releases answer."""
-    return UNKNOWN(detail(profile, text_of(failure), struct_of(failure)))
+    return UNKNOWN(detail(profile, *go_error(failure, profile)))
 
 
 def _honest(failure: UpstreamFailure) -> RegistryError | None:

@@ -10,20 +10,28 @@ from reference_registry.api.http import BytesBody, Request, Response, StreamBody
 from reference_registry.digest import Digest
 from reference_registry.profiles import Profile
 from reference_registry.proxy.answers import unknown_error
-from reference_registry.proxy.failures import UpstreamBroken, UpstreamFailure
+from reference_registry.proxy.failures import UpstreamBroken, UpstreamFailure, UpstreamRefused
 from reference_registry.proxy.upstream_repository import BlobInfo, UpstreamRepository
 
 __all__ = ["answer_from", "copy_blob"]
 
 _BUFFERED_BY_GO = 2048
-"""A shorter answer without Content-Length gets one, since all of it is there before it is sent."""
+"""Bytes of an answer that wait for more, before anything is sent."""
 
 
 async def copy_blob(
     upstream: UpstreamRepository, digest: Digest, size: int
 ) -> AsyncGenerator[bytes, None]:
-    """The first *size* bytes of the blob; :class:`UpstreamFailure` where there are fewer."""
-    body = await upstream.open_blob(digest)
+    """The first *size* bytes of the blob; :class:`UpstreamFailure` where there are fewer. Go's
+    ``io.CopyN`` does not ask for none."""
+    if not size:
+        return
+    try:
+        body = await upstream.open_blob(digest)
+    except UpstreamRefused as refused:
+        if refused.status == 404:
+            raise UpstreamBroken(str(refused), "unknown blob") from refused
+        raise
     left = size
     async with aclosing(body.chunks()) as chunks:
         async for chunk in chunks:
@@ -55,15 +63,11 @@ async def answer_from(
         first = await anext(source, b"")
     except UpstreamFailure as failure:
         return _refusal(failure, request, headers, size, profile)
+    if not with_headers:
+        return await _guessed(request.method, _body(first, source, None, profile))
     if request.method == "HEAD":
-        return await _head(source, headers or _guessed(first, size))
-    if with_headers:
-        return Response(200, headers, StreamBody(_body(first, source, size, profile)))
-    typed = (("Content-Type", _sniffed(first)),)
-    body = _body(first, source, None, profile)
-    if size > _BUFFERED_BY_GO:
-        return Response(200, typed, StreamBody(body))
-    return Response(200, typed, BytesBody(b"".join([chunk async for chunk in body])))
+        return await _head(source, headers)
+    return Response(200, headers, StreamBody(_body(first, source, size, profile)))
 
 
 def _headers(digest: Digest, info: BlobInfo) -> tuple[tuple[str, str], ...]:
@@ -75,11 +79,34 @@ def _headers(digest: Digest, info: BlobInfo) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _guessed(first: bytes, size: int) -> tuple[tuple[str, str], ...]:
-    """What Go adds to HEAD where nothing is set: the type that the content seems to have, and the
-    length of what it has in its buffer."""
-    typed = ("Content-Type", _sniffed(first))
-    return (typed,) if size > _BUFFERED_BY_GO else (typed, ("Content-Length", str(size)))
+async def _guessed(method: str, body: AsyncGenerator[bytes, None]) -> Response:
+    """An answer of which only *body* is set. Go adds the type that the content seems to have, and
+    the length where all of it is in its buffer when the handler ends."""
+    start = bytearray()
+    async for chunk in body:
+        start += chunk
+        if len(start) > _BUFFERED_BY_GO:
+            break
+    content = bytes(start)
+    typed = ("Content-Type", _sniffed(content))
+    if len(content) <= _BUFFERED_BY_GO:
+        if method == "HEAD":
+            length = ("Content-Length", str(len(content)))
+            return Response(200, (typed, length), StreamBody(_nothing()))
+        return Response(200, (typed,), BytesBody(content))
+    rest = _joined(content, body)
+    if method == "HEAD":
+        async for _ in rest:
+            pass
+        return Response(200, (typed,), StreamBody(_nothing()))
+    return Response(200, (typed,), StreamBody(rest))
+
+
+async def _joined(start: bytes, body: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(body) as chunks:
+        yield start
+        async for chunk in chunks:
+            yield chunk
 
 
 async def _head(
@@ -99,9 +126,9 @@ async def _body(
     """The body, and the error after it if *source* breaks. With a *size* that was announced,
     nothing is written beyond it, and a shorter body cuts the connection."""
     sent = len(first)
-    yield first
     try:
         async with aclosing(source) as chunks:
+            yield first
             async for chunk in chunks:
                 sent += len(chunk)
                 yield chunk

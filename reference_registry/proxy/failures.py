@@ -4,7 +4,8 @@
 
     UpstreamFailure
       UpstreamRefused        upstream answered, with a status that is no success
-      UpstreamUnreachable    no answer came: name, connection, TLS, no credentials to send
+      UpstreamUnreachable    no answer came: name, connection, TLS, no credentials to send,
+                             redirects that lead nowhere
         UpstreamTimedOut     ... within the time allowed
       UpstreamBroken         an answer came that cannot be used: cut short, wrong bytes, a redirect
                              to where we do not go
@@ -42,6 +43,8 @@ class Refusal:
     """The reason phrase, such as ``Too Many Requests``."""
     body: bytes = b""
     """Its beginning; empty for HEAD."""
+    media_type: str = ""
+    """Its Content-Type without parameters, lower case."""
     retry_after: str | None = None
     challenges: tuple[Challenge, ...] = ()
 
@@ -60,7 +63,8 @@ class UpstreamRefused(UpstreamFailure):
 
 
 class UpstreamUnreachable(UpstreamFailure):
-    """No answer came. ``method``, ``url`` and ``cause`` are what Go's ``url.Error`` consists of."""
+    """No answer came that is not a redirect. ``method``, ``url`` and ``cause`` are what Go's
+    ``url.Error`` consists of."""
 
     def __init__(self, method: str, url: str, cause: str) -> None:
         super().__init__(f"{method} {url}: {cause}")
@@ -74,4 +78,8 @@ class UpstreamTimedOut(UpstreamUnreachable):
 
 
 class UpstreamBroken(UpstreamFailure):
-    """An answer came that cannot be used."""
+    """An answer came that cannot be used. ``cause`` is all that releases say of it."""
+
+    def __init__(self, message: str, cause: str | None = None) -> None:
+        super().__init__(message)
+        self.cause = message if cause is None else cause

@@ -1,6 +1,7 @@
 """How releases show upstream's errors to their clients: as text (3.x) or as Go structs (2.8).
 
-The wording is that of distribution's ``registry/client/errors.go`` and of Go's ``net/url``.
+The wording is that of distribution's ``registry/client/errors.go`` and ``registry/api/errcode``,
+and of Go's ``net/url``, ``net`` and ``encoding/json``.
 """
 
 from __future__ import annotations
@@ -9,118 +10,186 @@ import base64
 import errno
 import json
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
+from reference_registry.api import errors
+from reference_registry.profiles import Profile
 from reference_registry.proxy.failures import (
     Refusal,
+    UpstreamBroken,
     UpstreamFailure,
     UpstreamRefused,
     UpstreamUnreachable,
 )
 
-__all__ = ["struct_of", "text_of"]
+__all__ = ["GoError", "go_error"]
 
 _MESSAGES = {
-    "BLOB_UNKNOWN": "blob unknown to registry",
-    "DENIED": "requested access to the resource is denied",
-    "DIGEST_INVALID": "provided digest did not match uploaded content",
-    "MANIFEST_UNKNOWN": "manifest unknown",
-    "NAME_INVALID": "invalid repository name",
-    "NAME_UNKNOWN": "repository name not known to registry",
-    "TOOMANYREQUESTS": "too many requests",
-    "UNAUTHORIZED": "authentication required",
-    "UNAVAILABLE": "service unavailable",
-    "UNKNOWN": "unknown error",
-    "UNSUPPORTED": "The operation is unsupported.",
-}
+    each.code: each.message for each in vars(errors).values() if isinstance(each, errors.ErrorCode)
+} | {"MANIFEST_UNVERIFIED": "manifest failed signature verification"}
 """The codes that Go's client knows, with the messages that it leaves out of a text."""
 
-_REFUSED = re.compile(r"dial tcp \[?([^\]]*)\]?:(\d+): connect: connection refused")
+_BY_STATUS = {401: "UNAUTHORIZED", 403: "DENIED", 429: "TOOMANYREQUESTS"}
+_OF_BEARER = {"invalid_token": "UNAUTHORIZED", "insufficient_scope": "DENIED"}
+"""RFC 6750, 3.1."""
+
+_JSON_TYPES = frozenset({"application/json", "application/vnd.api+json"})
+_ADDRESS = r"\[?([^\]>]*)\]?:(\d+)"
+_REFUSED = re.compile(f"dial tcp {_ADDRESS}: connect: connection refused")
+_RESET = re.compile(f"read tcp {_ADDRESS}->{_ADDRESS}: read: connection reset by peer")
 
 
-def text_of(failure: UpstreamFailure) -> str:
-    """*failure* as Go's ``error.Error()`` words it."""
+class GoError(NamedTuple):
+    """An error value of Go: what ``Error()`` says, and what ``encoding/json`` makes of it."""
+
+    text: str
+    struct: Any
+
+
+def go_error(failure: UpstreamFailure, profile: Profile) -> GoError:
+    """*failure* as a release has it."""
+    if isinstance(failure, UpstreamRefused):
+        return _refusal(failure.refusal, profile)
     if isinstance(failure, UpstreamUnreachable):
-        return f'{failure.method.capitalize()} "{failure.url}": {failure.cause}'
-    if not isinstance(failure, UpstreamRefused):
-        return str(failure)
-    refusal = failure.refusal
+        operation = failure.method.capitalize()
+        return GoError(
+            f'{operation} "{failure.url}": {failure.cause}',
+            {"Op": operation, "URL": failure.url, "Err": _network_error(failure.cause)},
+        )
+    said = failure.cause if isinstance(failure, UpstreamBroken) else str(failure)
+    return GoError(said, _network_error(said))
+
+
+def _network_error(text: str) -> dict[str, Any]:
+    """The ``net.OpError`` of a connection that was refused or reset; empty for everything else."""
+    if match := _REFUSED.fullmatch(text):
+        return _operation("dial", None, _address(match[1], match[2]), "connect", errno.ECONNREFUSED)
+    if match := _RESET.fullmatch(text):
+        ends = _address(match[1], match[2]), _address(match[3], match[4])
+        return _operation("read", *ends, "read", errno.ECONNRESET)
+    return {}
+
+
+def _operation(
+    name: str, source: Any, address: dict[str, Any], syscall: str, number: int
+) -> dict[str, Any]:
+    error = {"Syscall": syscall, "Err": number}
+    return {"Op": name, "Net": "tcp", "Source": source, "Addr": address, "Err": error}
+
+
+def _address(host: str, port: str) -> dict[str, Any]:
+    return {"IP": host, "Port": int(port), "Zone": ""}
+
+
+# -- an answer that is no success -----------------------------------------------------------------
+def _refusal(refusal: Refusal, profile: Profile) -> GoError:
     if not 400 <= refusal.status < 500:
-        return f"received unexpected HTTP status: {refusal.status} {refusal.reason}"
-    errors = _errors(refusal)
-    if errors is not None:
-        texts = [_text_of_error(error) for error in errors]
-        return texts[0] if len(texts) == 1 else "\n".join(["errors:", *texts, ""])
-    if refusal.status == 401:
-        return "unauthorized: authentication required"
-    problem, _ = _parse_problem(refusal.body)
-    body = json.dumps(refusal.body.decode("utf-8", "replace"), ensure_ascii=False)
-    return f"error parsing HTTP {refusal.status} response body: {problem}: {body}"
+        status = f"{refusal.status} {refusal.reason}"
+        return GoError(f"received unexpected HTTP status: {status}", {"Status": status})
+    said = _said(refusal, profile)
+    for challenge in refusal.challenges:
+        code = _OF_BEARER.get(challenge.get("error"))
+        if challenge.scheme == "bearer" and code is not None:
+            first = _error(code, challenge.get("error_description") or _MESSAGES[code])
+            return _listed([first, *(said if isinstance(said, list) else [said])])
+    if isinstance(said, list):
+        return _listed(said)
+    if refusal.status == 401 and "ParseErr" in said.struct:
+        struct = {**_error("UNAUTHORIZED").struct, "detail": said.struct["Response"]}
+        return GoError("unauthorized: authentication required", struct)
+    return said
 
 
-def struct_of(failure: UpstreamFailure) -> Any:
-    """*failure* as Go's ``encoding/json`` shows the error value."""
-    if isinstance(failure, UpstreamUnreachable):
-        cause = _dial_error(failure.cause)
-        return {"Op": failure.method.capitalize(), "URL": failure.url, "Err": cause}
-    if not isinstance(failure, UpstreamRefused):
-        return {}
-    refusal = failure.refusal
-    if not 400 <= refusal.status < 500:
-        return {"Status": f"{refusal.status} {refusal.reason}"}
-    errors = _errors(refusal)
-    if errors is not None:
-        return {"errors": errors}
-    encoded = base64.b64encode(refusal.body).decode("ascii")
-    if refusal.status == 401:
-        return {"code": "UNAUTHORIZED", "message": _MESSAGES["UNAUTHORIZED"], "detail": encoded}
-    _, problem = _parse_problem(refusal.body)
-    return {"ParseErr": problem, "StatusCode": refusal.status, "Response": encoded}
-
-
-def _dial_error(cause: str) -> dict[str, Any]:
-    """The ``net.OpError`` of a refused connection; empty for everything else."""
-    match = _REFUSED.fullmatch(cause)
-    if match is None:
-        return {}
-    address = {"IP": match[1], "Port": int(match[2]), "Zone": ""}
-    error = {"Syscall": "connect", "Err": errno.ECONNREFUSED}
-    return {"Op": "dial", "Net": "tcp", "Source": None, "Addr": address, "Err": error}
-
-
-def _errors(refusal: Refusal) -> list[dict[str, Any]] | None:
-    """The entries of an OCI error body, unknown codes made ``UNKNOWN``; None for other bodies."""
+def _said(refusal: Refusal, profile: Profile) -> GoError | list[GoError]:
+    """The body of *refusal*: one error, or the list that it holds."""
+    text = refusal.body.decode("utf-8", "replace")
+    code = _BY_STATUS.get(refusal.status, "UNKNOWN")
+    unread = not refusal.body and not profile.parses_empty_refusals
+    if unread or refusal.media_type not in _JSON_TYPES:
+        return _error(code, text)
     try:
-        entries = json.loads(refusal.body)["errors"]
-    except (ValueError, RecursionError, TypeError, KeyError):
-        return None
-    if not isinstance(entries, list) or not entries:
-        return None
-    errors = []
-    for entry in entries:
-        if not isinstance(entry, dict):
-            return None
-        code = str(entry.get("code", "")).upper()
+        document = json.loads(refusal.body)
+    except (ValueError, RecursionError):
+        return _unreadable(refusal, *_syntax_error(text))
+    if isinstance(document, dict):
+        if isinstance(details := document.get("details"), str) and details:
+            return _error(code, details)
+        listed = _entries(document.get("errors"))
+        return listed or _unreadable(refusal, "no error details found in HTTP response body", {})
+    return _unreadable(refusal, *_type_error(text.strip()))
+
+
+def _entries(listed: Any) -> list[GoError]:
+    """The *listed* errors; none where they are not of the shape that OCI's distribution-spec gives
+    them ("Error Codes")."""
+    if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
+        return []
+    found = []
+    for entry in listed:
+        code = str(entry.get("code", ""))
         code = code if code in _MESSAGES else "UNKNOWN"
-        error = {"code": code, "message": str(entry.get("message") or _MESSAGES[code])}
-        if entry.get("detail") is not None:
-            error["detail"] = entry["detail"]
-        errors.append(error)
-    return errors
+        message, detail = entry.get("message") or "", entry.get("detail")
+        error = _error(code, str(message))
+        if detail is not None:
+            error = GoError(error.text, {**error.struct, "detail": detail})
+        elif message in ("", _MESSAGES[code]):
+            # Of a code that says it all, only the code is kept.
+            error = GoError(_name(code), _error(code).struct)
+        found.append(error)
+    return found
 
 
-def _text_of_error(error: dict[str, Any]) -> str:
-    name = str(error["code"]).lower().replace("_", " ")
-    if error["message"] == _MESSAGES[error["code"]] and "detail" not in error:
-        return name
-    return f"{name}: {error['message']}"
+def _listed(found: list[GoError]) -> GoError:
+    """An ``errcode.Errors``."""
+    texts = [error.text for error in found]
+    text = texts[0] if len(texts) == 1 else "\n".join(["errors:", *texts, ""])
+    return GoError(text, {"errors": [_as_entry(error.struct) for error in found]})
 
 
-def _parse_problem(body: bytes) -> tuple[str, dict[str, int]]:
-    """Why *body* is no list of errors, as text and as struct."""
-    text = body.decode("utf-8", "replace").lstrip()
-    if not text:
-        return "unexpected end of JSON input", {"Offset": 0}
-    if text[0] in '{["tfn-0123456789':
+def _as_entry(struct: dict[str, Any]) -> dict[str, Any]:
+    if "code" not in struct:
+        return {**_error("UNKNOWN").struct, "detail": struct}
+    return struct if struct["message"] else {**struct, "message": _MESSAGES[struct["code"]]}
+
+
+def _error(code: str, message: str | None = None) -> GoError:
+    """An ``errcode.Error``."""
+    message = _MESSAGES[code] if message is None else message
+    return GoError(f"{_name(code)}: {message}", {"code": code, "message": message})
+
+
+def _name(code: str) -> str:
+    return code.lower().replace("_", " ")
+
+
+# -- what cannot be read as JSON ------------------------------------------------------------------
+def _unreadable(refusal: Refusal, problem: str, struct: dict[str, Any]) -> GoError:
+    body = json.dumps(refusal.body.decode("utf-8", "replace"), ensure_ascii=False)
+    encoded = base64.b64encode(refusal.body).decode("ascii")
+    return GoError(
+        f"error parsing HTTP {refusal.status} response body: {problem}: {body}",
+        {"ParseErr": struct, "StatusCode": refusal.status, "Response": encoded},
+    )
+
+
+def _syntax_error(text: str) -> tuple[str, dict[str, Any]]:
+    """Of *text* that does not begin as JSON does, or ends too early."""
+    start = len(text) - len(text.lstrip())
+    if start == len(text) or text[start] in '{["tfn-0123456789':
+        return "unexpected end of JSON input", {"Offset": len(text.encode())}
+    problem = f"invalid character {text[start]!r} looking for beginning of value"
+    return problem, {"Offset": start + 1}
+
+
+def _type_error(text: str) -> tuple[str, dict[str, Any]]:
+    """Of *text* that is JSON, but no object."""
+    kind, offset = {'"': ("string", len(text)), "[": ("array", 1)}.get(
+        text[0], ("bool" if text[0] in "tf" else "number", len(text))
+    )
+    if text == "null":
         return "no error details found in HTTP response body", {}
-    return f"invalid character {text[0]!r} looking for beginning of value", {"Offset": 1}
+    wanted = "struct { Errors []errcode.Error }"
+    return (
+        f"json: cannot unmarshal {kind} into Go value of type {wanted}",
+        {"Value": kind, "Type": {}, "Offset": offset, "Struct": "", "Field": ""},
+    )

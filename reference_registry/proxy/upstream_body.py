@@ -15,7 +15,13 @@ from reference_registry.proxy.failures import (
     UpstreamRefused,
     UpstreamTimedOut,
 )
-from reference_registry.proxy.upstream_words import cause_of, request_name, without_query
+from reference_registry.proxy.upstream_words import (
+    both_ends,
+    broken_off,
+    cause_of,
+    request_name,
+    without_query,
+)
 
 __all__ = ["body_chunks", "discard", "read_body", "refused"]
 
@@ -31,6 +37,7 @@ async def body_chunks(
     :class:`UpstreamTimedOut` where it stands still.
     """
     method, url = response.request.method, response.request.url
+    ends = both_ends(response)
     # A transport that is no network may have given the body with the answer.
     raw = not decoded and not response.is_stream_consumed
     chunks = response.aiter_raw() if raw else response.aiter_bytes()
@@ -40,7 +47,8 @@ async def body_chunks(
     except httpx.TimeoutException as error:
         raise UpstreamTimedOut(method, without_query(url), cause_of(error, url)) from error
     except httpx.HTTPError as error:
-        raise UpstreamBroken(f"{request_name(method, url)}: {cause_of(error, url)}") from error
+        cause = broken_off(error, ends)
+        raise UpstreamBroken(f"{request_name(method, url)}: {cause}", cause) from error
     finally:
         await response.aclose()
 
@@ -65,6 +73,7 @@ async def refused(method: str, response: httpx.Response) -> UpstreamRefused:
             response.status_code,
             response.reason_phrase,
             body,
+            response.headers.get("content-type", "").partition(";")[0].strip().lower(),
             response.headers.get("retry-after"),
             parse_challenges(response.headers.get_list("www-authenticate")),
         ),

@@ -33,12 +33,16 @@ from reference_registry.proxy.sites import (
 )
 from reference_registry.proxy.upstream_auth import AuthSession
 from reference_registry.proxy.upstream_body import discard, read_body, refused
-from reference_registry.proxy.upstream_words import cause_of, request_name, without_query
+from reference_registry.proxy.upstream_words import (
+    cause_of,
+    location_in_words,
+    request_name,
+    without_query,
+)
 
 __all__ = ["Answered", "Resolve", "UpstreamHttp"]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_MAX_REDIRECTS = 5
 _TIMEOUTS = httpx.Timeout(60.0, connect=10.0)
 _TIMEOUTS_OF_GO = httpx.Timeout(None, connect=30.0)
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=30.0)
@@ -117,7 +121,7 @@ class UpstreamHttp:
         headers: Mapping[str, str] | None = None,
         session: AuthSession | None = None,
     ) -> httpx.Response:
-        """The open answer, with a status of 2xx, that the caller has to close.
+        """The open answer of success, that the caller has to close.
 
         Raises :class:`UpstreamFailure`. Where upstream challenges a request that the profile sent
         on trial, it is sent once more with what the challenge asks for.
@@ -134,9 +138,14 @@ class UpstreamHttp:
             if better is not None:
                 await discard(response)
                 response = await self._follow(method, url, headers or {}, better)
-        if not response.is_success:
+        if not self._succeeded(response):
             raise await refused(method, response)
         return response
+
+    def _succeeded(self, response: httpx.Response) -> bool:
+        return response.is_success or (
+            self._profile.takes_redirects_for_success and 300 <= response.status_code < 400
+        )
 
     def _answers(self, refusal: httpx.Response) -> bool:
         """Whether the challenge of *refusal* is ours to answer."""
@@ -148,7 +157,7 @@ class UpstreamHttp:
         """The body of a GET of any *url* that upstream named, at most *limit* bytes of it."""
         await self._check_target("GET", url)
         response = await self._follow("GET", url, {}, authorization)
-        if not response.is_success:
+        if not self._succeeded(response):
             raise await refused("GET", response)
         return await read_body(response, limit)
 
@@ -163,24 +172,23 @@ class UpstreamHttp:
         self, method: str, url: httpx.URL, headers: Mapping[str, str], authorization: str | None
     ) -> httpx.Response:
         """The first answer that is no redirect. *authorization* is for the origin of *url* only."""
-        first = url
-        for _ in range(_MAX_REDIRECTS + 1):
+        first, redirects = url, 0
+        while True:
             sent = {"User-Agent": self._profile.upstream_user_agent, **headers}
             if authorization is not None and same_origin(first, url):
                 sent["Authorization"] = authorization
             response = await self._exchange(method, url, sent)
-            if response.status_code not in _REDIRECTS:
-                return response
             location = response.headers.get("location", "")
+            if response.status_code not in _REDIRECTS or not location:
+                return response
             await discard(response)
-            target = parse_target(location, url)
-            if target is None:
-                raise UpstreamBroken(
-                    f"{request_name(method, url)}: redirected to {location[:200]!r}"
-                )
+            target = _redirected(method, url, location)
+            redirects += 1
+            if redirects > self._profile.upstream_redirects:
+                cause = f"stopped after {redirects} redirects"
+                raise UpstreamUnreachable(method, location_in_words(location), cause)
             await self._check_target(method, target)
             url = target
-        raise UpstreamBroken(f"{request_name(method, first)}: more than {_MAX_REDIRECTS} redirects")
 
     async def _exchange(
         self, method: str, url: httpx.URL, headers: Mapping[str, str]
@@ -231,6 +239,19 @@ class UpstreamHttp:
             if address_is_forbidden(ipaddress.ip_address(text.partition("%")[0])):
                 return f"{target.host} is local"
         return None
+
+
+def _redirected(method: str, url: httpx.URL, location: str) -> httpx.URL:
+    """Where *location* leads from *url*; :class:`UpstreamUnreachable` where that is nowhere."""
+    target = parse_target(location, url)
+    if target is not None:
+        return target
+    scheme, colon, _ = location.partition(":")
+    if colon and scheme.isalpha() and scheme not in {"http", "https"}:
+        cause = f'unsupported protocol scheme "{scheme[:20]}"'
+        raise UpstreamUnreachable(method, location_in_words(location), cause)
+    cause = f'failed to parse Location header "{location_in_words(location)}"'
+    raise UpstreamUnreachable(method, without_query(url), cause)
 
 
 async def _addresses_of(host: str) -> list[str]:

@@ -1,12 +1,23 @@
-"""How exchanges with upstream are named in errors and logs: without credentials and signatures."""
+"""How exchanges with upstream are named in errors and logs: without credentials and signatures, and
+in Go's words where a user will have seen them before."""
 
 from __future__ import annotations
 
 import errno
+import re
 
 import httpx
 
-__all__ = ["cause_of", "request_name", "without_query"]
+__all__ = [
+    "both_ends",
+    "broken_off",
+    "cause_of",
+    "location_in_words",
+    "request_name",
+    "without_query",
+]
+
+_USER = re.compile("//[^/]*@")
 
 
 def without_query(url: httpx.URL) -> str:
@@ -19,20 +30,52 @@ def request_name(method: str, url: httpx.URL) -> str:
     return f"{method} {without_query(url)}"
 
 
+def location_in_words(location: str) -> str:
+    """The header ``Location``, of whatever form, as it may stand in a log."""
+    return _USER.sub("//", location).partition("?")[0][:200]
+
+
 def cause_of(error: Exception, url: httpx.URL) -> str:
-    """The reason of a failed exchange, in Go's words where a user will have seen them before."""
+    """Why no answer came."""
     address = f"{url.host}:{url.port or (443 if url.scheme == 'https' else 80)}"
     if isinstance(error, httpx.ConnectTimeout):
         return f"dial tcp {address}: i/o timeout"
     if isinstance(error, httpx.TimeoutException):
         return "timeout awaiting response"
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED:
-            return f"dial tcp {address}: connect: connection refused"
-        if isinstance(cause, OSError) and cause.errno == errno.ECONNRESET:
-            return f"read tcp {address}: connection reset by peer"
-        cause = cause.__cause__ or cause.__context__
+    if _errno(error) == errno.ECONNREFUSED:
+        return f"dial tcp {address}: connect: connection refused"
+    if _errno(error) == errno.ECONNRESET:
+        return f"read tcp {address}: connection reset by peer"
+    if isinstance(error, httpx.RemoteProtocolError) and "disconnected" in str(error):
+        return "EOF"
     if isinstance(error, httpx.ConnectError) and not str(error).strip("."):
         return f"dial tcp {address}"
     return str(error) or type(error).__name__
+
+
+def broken_off(error: Exception, ends: str) -> str:
+    """Why a body ended before its end; *ends* are those of its connection."""
+    if isinstance(error, httpx.RemoteProtocolError) and "without sending complete" in str(error):
+        return "unexpected EOF"
+    if _errno(error) == errno.ECONNRESET:
+        return f"read tcp {ends}: read: connection reset by peer"
+    return str(error) or type(error).__name__
+
+
+def both_ends(response: httpx.Response) -> str:
+    """``<our address>-><upstream's>`` of the connection that *response* comes from, as long as it
+    is open."""
+    stream = response.extensions.get("network_stream")
+    if stream is None:
+        return "->"
+    ends = [stream.get_extra_info(name) for name in ("client_addr", "server_addr")]
+    return "->".join(f"{address[0]}:{address[1]}" if address else "" for address in ends)
+
+
+def _errno(error: Exception) -> int | None:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return cause.errno
+        cause = cause.__cause__ or cause.__context__
+    return None
