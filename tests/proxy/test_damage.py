@@ -54,7 +54,9 @@ def damaged(proxy: Proxy, digest: str, how: str) -> None:
     if how == "gone":
         file.unlink()
     else:
-        file.write_bytes({"empty": b"", "short": content[:-1], "long": content + b"!"}[how])
+        other = content[:-1] + bytes([content[-1] ^ 1])
+        changed = {"empty": b"", "short": content[:-1], "long": content + b"!", "rotten": other}
+        file.write_bytes(changed[how])
 
 
 @descriptor_caches
@@ -153,7 +155,7 @@ async def test_a_manifest_that_is_wrong_about_a_size(
         assert upstream.lines == [HEAD]
 
 
-@pytest.mark.parametrize("how", ["gone", "empty", "short", "long"])
+@pytest.mark.parametrize("how", ["gone", "empty", "short", "long", "rotten"])
 @pytest.mark.parametrize("restarted", [True, False])
 async def test_a_manifest(
     make_proxy: MakeProxy,
