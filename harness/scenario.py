@@ -58,6 +58,7 @@ class Need(Enum):
     STATE_FILE = "it keeps scheduler-state.json"
     DEBUG = "it has a debug listener"
     LOGS = "its log can be read"
+    X_KEYS = "its configuration knows the x- keys of docs/configuration.md"
 
 
 @dataclass(frozen=True)

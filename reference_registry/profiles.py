@@ -317,6 +317,8 @@ class Profile:
     """What releases take in silence (an unknown key, a quoted boolean, a key given twice, a bare
     number of nanoseconds) is an error, and every bad configuration ends with exit code 2. Releases
     end with 1 for what they cannot parse and with 2 where they panic."""
+    has_x_keys: bool = True
+    """The ``x-`` keys of docs/configuration.md are known. Releases skip keys that begin so."""
     config_version_without_dot_panics: bool = False
     """``version: 1`` is a panic, exit 2, and not an error, exit 1 (2.8)."""
     has_tag_sections: bool = True
@@ -495,6 +497,7 @@ DISTRIBUTION_2_8 = Profile(
     gc_removes_layer_links=False,
     gc_fails_on_empty_storage=True,
     gc_quiet_flag=False,
+    has_x_keys=False,
     strict_config=False,
     config_version_without_dot_panics=True,
     has_tag_sections=False,

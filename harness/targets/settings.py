@@ -32,6 +32,14 @@ class Settings:
     """``proxy.username`` and ``proxy.password``."""
     ttl: str | int | None = None
     """``proxy.ttl``, as written in the file (``48h``, ``0``); None leaves the key out."""
+    tag_freshness: str | None = None
+    """``proxy.x-tag-freshness``, such as ``15m`` (see docs/configuration.md)."""
+    negative_ttl: str | None = None
+    """``proxy.x-negative-ttl``, such as ``30s``."""
+    max_size: str | None = None
+    """``proxy.x-max-size``, such as ``50GB``."""
+    refresh_on_hit: bool = False
+    """``proxy.x-refresh-on-hit``."""
     delete_enabled: bool = False
     cache: Literal["inmemory", "redis"] | None = None
     """``storage.cache.blobdescriptor``."""
@@ -137,6 +145,16 @@ def _proxy(settings: Settings, remoteurl: str) -> dict[str, Any]:
         proxy["username"], proxy["password"] = settings.upstream_login
     if settings.ttl is not None:
         proxy["ttl"] = settings.ttl
+    proxy |= {
+        key: value
+        for key, value in (
+            ("x-tag-freshness", settings.tag_freshness),
+            ("x-negative-ttl", settings.negative_ttl),
+            ("x-max-size", settings.max_size),
+            ("x-refresh-on-hit", settings.refresh_on_hit or None),
+        )
+        if value is not None
+    }
     return proxy
 
 

@@ -8,6 +8,7 @@ from reference_registry.config.model import (
     DEFAULT_TTL,
     AuthConfig,
     CacheConfig,
+    CachePolicy,
     Config,
     DebugConfig,
     ExecConfig,
@@ -23,12 +24,15 @@ from reference_registry.config.model import (
     TlsConfig,
     TokenConfig,
     UploadPurgingConfig,
+    UpstreamConfig,
+    Verify,
 )
 
 __all__ = [
     "DEFAULT_TTL",
     "AuthConfig",
     "CacheConfig",
+    "CachePolicy",
     "Config",
     "DebugConfig",
     "ExecConfig",
@@ -44,4 +48,6 @@ __all__ = [
     "TlsConfig",
     "TokenConfig",
     "UploadPurgingConfig",
+    "UpstreamConfig",
+    "Verify",
 ]

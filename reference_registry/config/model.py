@@ -18,6 +18,7 @@ __all__ = [
     "DEFAULT_TTL",
     "AuthConfig",
     "CacheConfig",
+    "CachePolicy",
     "Config",
     "DebugConfig",
     "ExecConfig",
@@ -33,6 +34,8 @@ __all__ = [
     "TlsConfig",
     "TokenConfig",
     "UploadPurgingConfig",
+    "UpstreamConfig",
+    "Verify",
 ]
 
 DEFAULT_TTL = timedelta(hours=168)
@@ -41,10 +44,12 @@ DEFAULT_TTL = timedelta(hours=168)
 LogLevel = Literal["error", "warn", "info", "debug"]
 LogFormatter = Literal["text", "json", "logstash"]
 Network = Literal["tcp", "unix"]
+Verify = Literal["on-change", "always", "never"]
 CheckKind = Literal["storagedriver", "file", "http", "tcp"]
 LOG_LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
 LOG_FORMATTERS: tuple[LogFormatter, ...] = get_args(LogFormatter)
 NETWORKS: tuple[Network, ...] = get_args(Network)
+VERIFY: tuple[Verify, ...] = get_args(Verify)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +131,24 @@ class ExecConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProxyConfig:
-    """``proxy``. Present in :class:`Config` only where ``remoteurl`` is not empty."""
+class CachePolicy:
+    """How long a cache trusts what it has, and how much it keeps: ``proxy.x-...`` (``ideal``). The
+    defaults are what distribution does: ask about each tag, remember no absence, keep everything
+    until it expires."""
+
+    tag_freshness: timedelta = timedelta(0)
+    """``x-tag-freshness``: for how long upstream is not asked again about a tag."""
+    negative_ttl: timedelta = timedelta(0)
+    """``x-negative-ttl``: for how long it is remembered that upstream does not have something."""
+    max_size: int | None = None
+    """``x-max-size``: bytes of blobs and manifests above which the least recently used go."""
+    refresh_on_hit: bool = False
+    """``x-refresh-on-hit``: whether use puts an entry's expiry off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpstreamConfig:
+    """One upstream of a cache: ``proxy`` itself, or an entry of ``proxy.x-upstreams``."""
 
     remoteurl: str
     username: str | None = None
@@ -136,6 +157,25 @@ class ProxyConfig:
     """Goes before ``username`` and ``password``."""
     ttl: timedelta | None = DEFAULT_TTL
     """How long after caching an entry expires; None: never (``ttl: 0`` under 3.x)."""
+    namespaces: tuple[str, ...] | None = None
+    """``namespaces`` (``x-namespaces`` of ``proxy``): the hosts that ``ns=`` calls it by; None for
+    what ``config.upstreams`` makes of its prefix and URL."""
+    library: bool | None = None
+    """``library`` (``x-library``): whether ``NAME`` means ``library/NAME`` there; None: if it is
+    Docker Hub."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxyConfig(UpstreamConfig):
+    """``proxy``. Present in :class:`Config` only where ``remoteurl`` is not empty."""
+
+    upstreams: Mapping[str, UpstreamConfig] = field(default_factory=dict)
+    """``x-upstreams``: further ones, by the path component that their repositories stand below."""
+    offline: bool = False
+    """``x-offline``: upstream is never asked."""
+    verify: Verify = "on-change"
+    """``x-verify``: when a cached blob is hashed before it is served (``ideal`` only)."""
+    policy: CachePolicy = CachePolicy()
 
 
 @dataclass(frozen=True, kw_only=True)

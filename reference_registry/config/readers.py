@@ -9,17 +9,24 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from reference_registry.config.http import split_url
+from reference_registry.config.cache_policy import read_cache_policy
 from reference_registry.config.model import (
     DEFAULT_TTL,
     LOG_FORMATTERS,
     LOG_LEVELS,
-    ExecConfig,
+    VERIFY,
     LogConfig,
     ProxyConfig,
 )
 from reference_registry.config.reading import nearest
 from reference_registry.config.section import Section
+from reference_registry.config.upstreams import (
+    check_remote_url,
+    read_exec,
+    read_namespaces,
+    read_upstreams,
+    refuse_shared_namespaces,
+)
 
 __all__ = ["read_log", "read_proxy"]
 
@@ -50,14 +57,16 @@ def read_proxy(root: Section) -> ProxyConfig | None:
     ttl = _ttl(proxy)
     if profile.has_cache_write_timeout:
         proxy.duration("cachewritetimeout")
-    helper = _exec(proxy) if profile.has_proxy_exec else None
+    helper = read_exec(proxy) if profile.has_proxy_exec else None
+    verify = proxy.choice("x-verify", VERIFY, "on-change") if profile.notices_damage else "never"
+    policy = read_cache_policy(proxy)
     if not remoteurl:
         if proxy.names() and not nearest("remoteurl", proxy.names()):
             what = "missing, which makes a plain registry that can be pushed to"
             fix = "set remoteurl or remove the section"
             proxy.refuse("remoteurl", what, fix, released=None)
         return None
-    if not _check_remote_url(proxy, remoteurl):
+    if not check_remote_url(proxy, remoteurl):
         return None
     if helper is not None and (username or password):
         given = "username" if username else "password"
@@ -72,30 +81,9 @@ def read_proxy(root: Section) -> ProxyConfig | None:
         password=password or None,
         exec=helper,
         ttl=ttl,
+        verify=verify,
+        policy=policy,
     )
-
-
-def _exec(proxy: Section) -> ExecConfig | None:
-    section = proxy.section("exec")
-    command, lifetime = section.text("command"), section.duration("lifetime")
-    if "exec" not in proxy:
-        return None
-    if not command:
-        section.refuse("command", "missing", "set it to docker-credential-NAME", released=None)
-    return ExecConfig(command=command, lifetime=lifetime)
-
-
-def _check_remote_url(proxy: Section, remoteurl: str) -> bool:
-    url = split_url(remoteurl)
-    if url is None or url.scheme not in {"http", "https"} or not url.hostname:
-        proxy.refuse("remoteurl", "not a URL", "write it as https://HOST", released=2)
-        return False
-    if "@" in url.netloc:
-        fix = "set username and password instead"
-        proxy.refuse("remoteurl", "credentials within the URL", fix, released=None)
-    if url.query or url.fragment:
-        proxy.refuse("remoteurl", "more than scheme and host", "cut it off", released=None)
-    return True
 
 
 def _ttl(proxy: Section) -> timedelta | None:
