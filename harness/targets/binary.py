@@ -71,8 +71,9 @@ class BinaryTarget:
 
     @property
     def capabilities(self) -> frozenset[Need]:
-        """Everything: it is started by us, on storage and configuration of ours."""
-        return frozenset(Need)
+        """Everything: it is started by us, on storage and configuration of ours. The ``x-`` keys
+        are ours alone."""
+        return frozenset(Need) - (set() if self.implementation == "pullproof" else {Need.X_KEYS})
 
     def check(self) -> None:
         """Launch it once with nothing special; ``TargetError`` where that fails."""

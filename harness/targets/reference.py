@@ -63,8 +63,8 @@ class ReferenceTarget:
 
     @property
     def capabilities(self) -> frozenset[Need]:
-        """Everything."""
-        return frozenset(Need)
+        """Everything, but for what only ``ideal`` knows."""
+        return frozenset(Need) - (set() if self.profile.has_x_keys else {Need.X_KEYS})
 
     def check(self) -> None:
         """Nothing can be missing: it is part of this project."""
