@@ -4,6 +4,7 @@ in Go's words where a user will have seen them before."""
 from __future__ import annotations
 
 import errno
+import ipaddress
 import re
 
 import httpx
@@ -37,7 +38,7 @@ def location_in_words(location: str) -> str:
 
 def cause_of(error: Exception, url: httpx.URL) -> str:
     """Why no answer came."""
-    address = f"{url.host}:{url.port or (443 if url.scheme == 'https' else 80)}"
+    address = _in_words(url.host, _port_of(url))
     if isinstance(error, httpx.ConnectTimeout):
         return f"dial tcp {address}: i/o timeout"
     if isinstance(error, httpx.TimeoutException):
@@ -69,7 +70,27 @@ def both_ends(response: httpx.Response) -> str:
     if stream is None:
         return "->"
     ends = [stream.get_extra_info(name) for name in ("client_addr", "server_addr")]
-    return "->".join(f"{address[0]}:{address[1]}" if address else "" for address in ends)
+    texts = [_in_words(address[0], address[1]) if address else "" for address in ends]
+    if not texts[1]:  # The system forgets the other end of a connection that has been reset.
+        texts[1] = _address_of(response.request.url)
+    return "->".join(texts)
+
+
+def _address_of(url: httpx.URL) -> str:
+    """Host and port of *url* where they are an address, else nothing."""
+    try:
+        ipaddress.ip_address(url.host)
+    except ValueError:
+        return ""
+    return _in_words(url.host, _port_of(url))
+
+
+def _in_words(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _port_of(url: httpx.URL) -> int:
+    return url.port or (443 if url.scheme == "https" else 80)
 
 
 def _errno(error: Exception) -> int | None:
