@@ -20,13 +20,7 @@ from reference_registry.config.model import (
 )
 from reference_registry.config.reading import nearest
 from reference_registry.config.section import Section
-from reference_registry.config.upstreams import (
-    check_remote_url,
-    read_exec,
-    read_namespaces,
-    read_upstreams,
-    refuse_shared_namespaces,
-)
+from reference_registry.config.upstreams import check_remote_url, read_exec, with_upstreams
 
 __all__ = ["read_log", "read_proxy"]
 
@@ -60,8 +54,19 @@ def read_proxy(root: Section) -> ProxyConfig | None:
     helper = read_exec(proxy) if profile.has_proxy_exec else None
     verify = proxy.choice("x-verify", VERIFY, "on-change") if profile.notices_damage else "never"
     policy = read_cache_policy(proxy)
+    config = ProxyConfig(
+        remoteurl=remoteurl,
+        username=username or None,
+        password=password or None,
+        exec=helper,
+        ttl=ttl,
+        verify=verify,
+        policy=policy,
+    )
+    if profile.has_x_keys:
+        config = with_upstreams(proxy, config)
     if not remoteurl:
-        if proxy.names() and not nearest("remoteurl", proxy.names()):
+        if (proxy.names() or config.upstreams) and not nearest("remoteurl", proxy.names()):
             what = "missing, which makes a plain registry that can be pushed to"
             fix = "set remoteurl or remove the section"
             proxy.refuse("remoteurl", what, fix, released=None)
@@ -75,15 +80,7 @@ def read_proxy(root: Section) -> ProxyConfig | None:
         lacking = "password" if username else "username"
         what = "missing, the other of the two is given"
         proxy.warn(lacking, what, f"set {lacking}", rule="half-a-credential")
-    return ProxyConfig(
-        remoteurl=remoteurl,
-        username=username or None,
-        password=password or None,
-        exec=helper,
-        ttl=ttl,
-        verify=verify,
-        policy=policy,
-    )
+    return config
 
 
 def _ttl(proxy: Section) -> timedelta | None:

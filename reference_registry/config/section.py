@@ -65,6 +65,10 @@ class Section:
         """All keys of the file, null ones and unknown ones too; ``x-`` keys are left out."""
         return [key for key in self._entries if not key.startswith("x-")]
 
+    def extensions(self) -> list[str]:
+        """The ``x-`` keys of the file."""
+        return [key for key in self._entries if key.startswith("x-")]
+
     # -- mistakes -------------------------------------------------------------------------------
     def refuse(self, key: str, what: str, fix: str = "", *, released: int | None = 1) -> None:
         """Note a mistake at *key* (see :meth:`Reading.refuse`)."""
@@ -104,9 +108,14 @@ class Section:
             self.refuse(key, "unknown key", fix, released=released)
 
     def report_unknown_keys(self) -> None:
-        """To be called once everything was read."""
+        """To be called once everything was read. An ``x-`` key may be anybody's, unless it is a
+        slip of one of ours."""
         for key in self.names():
             if key not in self._known:
+                self.refuse_unknown(key, released=None)
+        ours = [key for key in self._known if key.startswith("x-")]
+        for key in self.extensions():
+            if key not in self._known and nearest(key, ours):
                 self.refuse_unknown(key, released=None)
 
     # -- values ---------------------------------------------------------------------------------

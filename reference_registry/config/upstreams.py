@@ -1,0 +1,219 @@
+"""The upstreams of one cache: ``proxy`` itself, and those of ``proxy.x-upstreams``.
+
+::
+
+    proxy:
+      remoteurl: https://registry-1.docker.io
+      x-upstreams:
+        ghcr.io:
+          remoteurl: https://ghcr.io
+
+Repositories of a further upstream are found below its name, the prefix (``ghcr.io/team/app``), or by
+their own name with ``?ns=`` (OCI distribution-spec, "Registry Proxying"). No I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+from reference_registry.config.http import split_url
+from reference_registry.config.model import ExecConfig, ProxyConfig, UpstreamConfig
+from reference_registry.config.section import Section
+from reference_registry.names import is_repository_name
+
+__all__ = [
+    "DOCKER_HUB",
+    "check_remote_url",
+    "has_official_images",
+    "namespaces_of",
+    "read_exec",
+    "with_upstreams",
+]
+
+DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+"""The names of Docker Hub: in image references, in credentials, and of the registry itself
+(distribution/reference ``normalize.go``; containerd sends ``ns=docker.io``)."""
+
+_NAMESPACE = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+# -- reading ------------------------------------------------------------------------------------
+def with_upstreams(proxy: Section, config: ProxyConfig) -> ProxyConfig:
+    """*config*, which the plain keys of *proxy* gave, with what its ``x-`` keys say of further
+    upstreams, of names, and of being offline. Mistakes are noted."""
+    config = replace(
+        config,
+        upstreams=_read_upstreams(proxy, config.ttl),
+        namespaces=_read_namespaces(proxy, "x-namespaces"),
+        library=_optional_flag(proxy, "x-library"),
+        offline=proxy.flag("x-offline"),
+    )
+    for (first, second), hosts in _claims(config)[1].items():
+        one = f"x-upstreams.{first}" if first else "remoteurl"
+        fix = "say which by namespaces (x-namespaces for remoteurl) in one of them"
+        further = proxy.section("x-upstreams")
+        further.refuse(second, f"ns={min(hosts)} would mean {one} as well", fix)
+    return config
+
+
+def _read_upstreams(proxy: Section, ttl: timedelta | None) -> dict[str, UpstreamConfig]:
+    """By prefix, without those that cannot be used. *ttl* is for those that set none."""
+    further = proxy.section("x-upstreams")
+    found = {}
+    for prefix in (*further.names(), *further.extensions()):
+        upstream = _read_upstream(further.section(prefix), ttl)
+        if not _is_component(prefix):
+            what = "not a path component of repository names"
+            fix = (
+                "use lower-case letters and digits with single . _ - between, and list hosts that "
+                "are no such name under namespaces"
+            )
+            further.refuse(prefix, what, fix)
+        elif upstream is not None:
+            found[prefix] = upstream
+    return found
+
+
+def _read_upstream(entry: Section, default_ttl: timedelta | None) -> UpstreamConfig | None:
+    remoteurl = entry.text("remoteurl")
+    username, password = entry.text("username"), entry.text("password", secret=True)
+    helper = read_exec(entry)
+    namespaces = _read_namespaces(entry, "namespaces")
+    library = _optional_flag(entry, "library")
+    if not remoteurl:
+        entry.refuse("remoteurl", "missing", "write it as https://HOST")
+        return None
+    if not check_remote_url(entry, remoteurl):
+        return None
+    if helper is None and bool(username) != bool(password):
+        lacking = "password" if username else "username"
+        entry.refuse(lacking, "missing, the other of the two is given", f"set {lacking}")
+    elif helper is not None and (username or password):
+        entry.refuse("exec", "given beside username and password", "keep one of them")
+    return UpstreamConfig(
+        remoteurl=remoteurl,
+        username=username or None,
+        password=password or None,
+        exec=helper,
+        ttl=_lifetime(entry, default_ttl),
+        namespaces=namespaces,
+        library=library,
+    )
+
+
+def _lifetime(entry: Section, default: timedelta | None) -> timedelta | None:
+    ttl = entry.duration("ttl")
+    if ttl is None:
+        return default
+    return ttl if ttl > timedelta(0) else None
+
+
+def read_exec(upstream: Section) -> ExecConfig | None:
+    """``exec`` of the section of an upstream."""
+    section = upstream.section("exec")
+    command, lifetime = section.text("command"), section.duration("lifetime")
+    if "exec" not in upstream:
+        return None
+    if not command:
+        section.refuse("command", "missing", "set it to docker-credential-NAME", released=None)
+    return ExecConfig(command=command, lifetime=lifetime)
+
+
+def check_remote_url(upstream: Section, remoteurl: str) -> bool:
+    """Whether *remoteurl* can be asked at all; what else is wrong with it is noted."""
+    url = split_url(remoteurl)
+    if url is None or url.scheme not in _DEFAULT_PORTS or not url.hostname:
+        upstream.refuse("remoteurl", "not a URL", "write it as https://HOST", released=2)
+        return False
+    if "@" in url.netloc:
+        fix = "set username and password instead"
+        upstream.refuse("remoteurl", "credentials within the URL", fix, released=None)
+    if url.query or url.fragment:
+        upstream.refuse("remoteurl", "more than scheme and host", "cut it off", released=None)
+    return True
+
+
+def _read_namespaces(upstream: Section, key: str) -> tuple[str, ...] | None:
+    found = tuple(text.lower() for text in upstream.texts(key))
+    for text in found:
+        if not _NAMESPACE.fullmatch(text):
+            fix = "write HOST or HOST:PORT, without scheme and path"
+            upstream.refuse(key, f"{text!r} is no host", fix)
+    return found if key in upstream else None
+
+
+def _optional_flag(upstream: Section, key: str) -> bool | None:
+    flag = upstream.flag(key)
+    return flag if key in upstream else None
+
+
+def _is_component(prefix: str) -> bool:
+    return "/" not in prefix and is_repository_name(prefix)
+
+
+# -- what ns= means -----------------------------------------------------------------------------
+def namespaces_of(config: ProxyConfig) -> Mapping[str, str]:
+    """From each host that ``ns=`` may name to the prefix of its upstream, empty for ``remoteurl``.
+
+    Empty as a whole where neither ``x-upstreams`` nor ``x-namespaces`` is given: ``ns`` is not
+    looked at then, as in releases, since a cache of one upstream is often called by other names.
+    """
+    return _claims(config)[0]
+
+
+def has_official_images(config: UpstreamConfig) -> bool:
+    """Whether a name of one component means ``library/NAME`` there."""
+    return _host_of(config.remoteurl) in DOCKER_HUB if config.library is None else config.library
+
+
+def _claims(config: ProxyConfig) -> tuple[dict[str, str], dict[tuple[str, str], set[str]]]:
+    """Who has which host, and which hosts two want, by the two.
+
+    What an upstream lists goes before what its prefix says, and that before the host it is fetched
+    from. One that lists something, be it nothing, has no more than that.
+    """
+    taken: dict[str, str] = {}
+    conflicts: dict[tuple[str, str], set[str]] = {}
+    if not config.upstreams and config.namespaces is None:
+        return taken, conflicts
+    upstreams = {"": config, **config.upstreams}
+    for level in (_listed, _by_prefix, _by_host):
+        claims: dict[str, str] = {}
+        for prefix, upstream in upstreams.items():
+            for host in _with_aliases(level(prefix, upstream)):
+                if host not in taken and claims.setdefault(host, prefix) != prefix:
+                    conflicts.setdefault((claims[host], prefix), set()).add(host)
+        taken |= claims
+    return taken, conflicts
+
+
+def _listed(prefix: str, upstream: UpstreamConfig) -> Iterator[str]:
+    yield from (host.lower() for host in upstream.namespaces or ())
+
+
+def _by_prefix(prefix: str, upstream: UpstreamConfig) -> Iterator[str]:
+    if upstream.namespaces is None and prefix:
+        yield prefix
+
+
+def _by_host(prefix: str, upstream: UpstreamConfig) -> Iterator[str]:
+    if upstream.namespaces is None:
+        yield _host_of(upstream.remoteurl)
+
+
+def _with_aliases(hosts: Iterator[str]) -> set[str]:
+    found = set(hosts)
+    return found | DOCKER_HUB if found & DOCKER_HUB else found
+
+
+def _host_of(remoteurl: str) -> str:
+    """As it stands in image references: ``HOST``, with the port where it is not the scheme's."""
+    url = split_url(remoteurl)
+    if url is None or url.hostname is None:
+        return ""
+    host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+    return host if url.port in {None, _DEFAULT_PORTS.get(url.scheme)} else f"{host}:{url.port}"
