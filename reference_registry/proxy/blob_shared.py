@@ -101,7 +101,9 @@ class SharedMiss:
         """Whether the bytes are not the blob: where there are not *size* of them, by reading all of
         them, since upstream may be mistaken."""
         blobs = self._services.local.storage.blobs
-        return blobs.size(digest) != size and not await asyncio.to_thread(blobs.verify, digest)
+        if blobs.size(digest) != size:
+            return not await asyncio.to_thread(blobs.verify, digest)
+        return not await self._services.soundness.may_serve(digest)
 
     def _is_stored(self, digest: Digest) -> bool:
         return (
@@ -128,6 +130,7 @@ class SharedMiss:
         def cached(local: LocalRepository) -> None:
             services.cached_blob(local.name, digest)
             services.sizes.learn(digest, fill.content.written)
+            services.soundness.learn(digest)
             if local is self._local and fill.pulled:
                 services.counters.blob.pulled(fill.pulled)
 

@@ -10,10 +10,12 @@ from reference_registry.clock import Clock
 from reference_registry.config import DEFAULT_TTL, Config
 from reference_registry.observability.counters import ProxyCounters
 from reference_registry.profiles import Profile
+from reference_registry.proxy.background import Background
 from reference_registry.proxy.claims import FILLS, Claims
 from reference_registry.proxy.expiry import Expiry
 from reference_registry.proxy.repository import ProxyRepository
 from reference_registry.proxy.services import Services
+from reference_registry.proxy.soundness import Soundness
 from reference_registry.proxy.upstream import Upstream
 from reference_registry.registry import StandardRegistry
 
@@ -61,6 +63,8 @@ class ProxyRegistry:
         self.counters = counters if counters is not None else ProxyCounters()
         self._profile = profile
         self._asks_helper = config.proxy.exec is not None
+        background = Background()
+        verify = config.proxy.verify if profile.notices_damage else "never"
         self._services = Services(
             local,
             Upstream(
@@ -74,6 +78,8 @@ class ProxyRegistry:
             self.counters,
             self._claims,
             expiry,
+            Soundness(local.storage.blobs, verify, background),
+            background,
         )
 
     def repository(self, name: str) -> ProxyRepository:

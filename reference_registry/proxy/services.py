@@ -14,6 +14,7 @@ from reference_registry.proxy.expiry import Expiry
 from reference_registry.proxy.fill import Fill
 from reference_registry.proxy.known_sizes import KnownSizes
 from reference_registry.proxy.single_flight import SingleFlight
+from reference_registry.proxy.soundness import Soundness
 from reference_registry.proxy.upstream import Upstream
 from reference_registry.proxy.upstream_repository import BlobInfo, UpstreamManifest
 from reference_registry.registry import StandardRegistry
@@ -31,8 +32,9 @@ class Services:
     counters: ProxyCounters
     claims: Claims
     expiry: Expiry | None
+    soundness: Soundness
+    background: Background
     sizes: KnownSizes = field(default_factory=KnownSizes)
-    background: Background = field(default_factory=Background)
     storing: set[Digest] = field(default_factory=set)
     """The blobs that a release is caching just now, whichever repository they are for."""
     fills: dict[Digest, Fill] = field(default_factory=dict)
@@ -67,6 +69,7 @@ class Services:
         for fill in list(self.fills.values()):
             await fill.cancel()
         await self.background.stop()
+        await self.soundness.stop()
         for joined in (self.joined_tags, self.joined_manifests, self.joined_stats):
             await joined.stop()
         await self.upstream.aclose()

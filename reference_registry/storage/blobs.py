@@ -55,13 +55,21 @@ class BlobStore:
     def put(self, digest: Digest, content: bytes) -> None:
         """Store *content*, whose digest the caller has verified. Stored bytes are not rewritten."""
         if not self.has(digest):
-            self._driver.write(layout.blob_data(digest), content)
+            self._driver.write(self._free_place(digest), content)
 
     def adopt(self, source: str, digest: Digest) -> None:
         """Move the verified file at the storage path *source* in. What is stored already stays,
         so that its readers keep the file they opened; *source* is then left to its owner."""
         if not self.has(digest):
-            self._driver.move(source, layout.blob_data(digest))
+            self._driver.move(source, self._free_place(digest))
+
+    def _free_place(self, digest: Digest) -> str:
+        """The path of bytes that are not there. A directory that lies in their place, which can
+        only have been made by mistake, is deleted."""
+        path = layout.blob_data(digest)
+        if self._driver.exists(path):
+            self._driver.delete(path)
+        return path
 
     def delete(self, digest: Digest) -> bool:
         """Free the bytes; False where there were none."""

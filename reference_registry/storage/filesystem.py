@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,9 +56,12 @@ class FilesystemDriver:
 
     def size(self, path: str) -> int:
         try:
-            return os.stat(self._full(path)).st_size
+            found = os.stat(self._full(path))
         except (FileNotFoundError, NotADirectoryError):
             raise self._missing(path) from None
+        if stat.S_ISDIR(found.st_mode):
+            raise self._missing(path)
+        return found.st_size
 
     def is_file(self, path: str) -> bool:
         return os.path.isfile(self._full(path))

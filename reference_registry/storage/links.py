@@ -42,9 +42,7 @@ class RepositoryLinks:
         return self._driver.is_file(layout.layer_link(self._name, digest))
 
     def link_layer(self, digest: Digest, stored_as: Digest | None = None) -> None:
-        self._driver.write(
-            layout.layer_link(self._name, digest), (stored_as or digest).encode("ascii")
-        )
+        self._write(layout.layer_link(self._name, digest), stored_as or digest)
 
     def unlink_layer(self, digest: Digest) -> bool:
         """False where there was no link. The directory stays, as in distribution."""
@@ -59,7 +57,7 @@ class RepositoryLinks:
         return self._read(layout.revision_link(self._name, digest))
 
     def link_revision(self, digest: Digest) -> None:
-        self._driver.write(layout.revision_link(self._name, digest), digest.encode("ascii"))
+        self._write(layout.revision_link(self._name, digest), digest)
 
     def unlink_revision(self, digest: Digest) -> bool:
         """False where there was no link."""
@@ -74,9 +72,8 @@ class RepositoryLinks:
         return self._read(layout.tag_current_link(self._name, tag))
 
     def link_tag(self, tag: str, digest: Digest) -> None:
-        content = digest.encode("ascii")
-        self._driver.write(layout.tag_index_link(self._name, tag, digest), content)
-        self._driver.write(layout.tag_current_link(self._name, tag), content)
+        self._write(layout.tag_index_link(self._name, tag, digest), digest)
+        self._write(layout.tag_current_link(self._name, tag), digest)
 
     def unlink_tag(self, tag: str) -> bool:
         """Remove the tag with its history; False where there was none."""
@@ -114,6 +111,15 @@ class RepositoryLinks:
         except PathNotFound:
             return None
         return parse_digest(content.decode("ascii", "replace"))
+
+    def _write(self, path: str, digest: Digest) -> None:
+        """A directory in the link's place, which can only have been made by mistake, is deleted."""
+        content = digest.encode("ascii")
+        try:
+            self._driver.write(path, content)
+        except IsADirectoryError:
+            self._driver.delete(path)
+            self._driver.write(path, content)
 
     def _delete(self, path: str) -> bool:
         try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import threading
 from pathlib import Path
 
 import httpx
@@ -12,8 +14,9 @@ import pytest
 from harness.content import an_image
 from reference_registry.config import CacheConfig
 from reference_registry.digest import Digest, digest_of
-from reference_registry.proxy import known_sizes
+from reference_registry.proxy import known_sizes, soundness
 from reference_registry.proxy.known_sizes import KnownSizes
+from reference_registry.storage.blobs import BlobStore
 from tests.proxy.conftest import RELEASES, MakeProxy
 from tests.proxy.in_process import Proxy
 from tests.proxy.upstream_double import UpstreamDouble
@@ -26,6 +29,8 @@ TAG = "/v2/team/app/manifests/v1"
 MANIFEST = f"/v2/team/app/manifests/{IMAGE.digest}"
 BLOB = f"/v2/team/app/blobs/{LAYER.digest}"
 GET, HEAD = f"GET {BLOB}", f"HEAD {BLOB}"
+
+DAMAGES = ["gone", "empty", "short", "long", "rotten", "a directory"]
 
 descriptor_caches = pytest.mark.parametrize("cache", ["", "inmemory"])
 
@@ -53,6 +58,9 @@ def damaged(proxy: Proxy, digest: str, how: str) -> None:
     content = file.read_bytes()
     if how == "gone":
         file.unlink()
+    elif how == "a directory":
+        file.unlink()
+        (file / "lost+found").mkdir(parents=True)
     else:
         other = content[:-1] + bytes([content[-1] ^ 1])
         changed = {"empty": b"", "short": content[:-1], "long": content + b"!", "rotten": other}
@@ -60,7 +68,7 @@ def damaged(proxy: Proxy, digest: str, how: str) -> None:
 
 
 @descriptor_caches
-@pytest.mark.parametrize("how", ["gone", "empty", "short", "long"])
+@pytest.mark.parametrize("how", DAMAGES)
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_a_blob(
     make_proxy: MakeProxy, upstream: UpstreamDouble, cache: str, how: str, method: str
@@ -87,16 +95,145 @@ async def test_a_blob(
 
 
 @descriptor_caches
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("by_manifest", [True, False])
 async def test_a_blob_that_was_damaged_before_the_start(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, cache: str
+    make_proxy: MakeProxy, upstream: UpstreamDouble, cache: str, how: str, by_manifest: bool
 ) -> None:
-    """Its manifest, which clients ask for first, tells."""
-    for first in (True, False):
-        async with make_proxy(cache=CacheConfig(blobdescriptor=cache)).running() as proxy:
-            await pull(proxy)
-            assert file_of(proxy, LAYER.digest).read_bytes() == LAYER.content
-            if first:
-                damaged(proxy, LAYER.digest, "short")
+    async with make_proxy(cache=CacheConfig(blobdescriptor=cache)).running() as proxy:
+        await pull(proxy)
+        damaged(proxy, LAYER.digest, how)
+    async with make_proxy(cache=CacheConfig(blobdescriptor=cache)).running() as proxy:
+        if by_manifest:
+            await proxy.get(MANIFEST)
+        assert (await proxy.get(BLOB)).body == LAYER.content
+        await proxy.settled()
+        assert file_of(proxy, LAYER.digest).read_bytes() == LAYER.content
+
+
+async def test_a_large_blob_is_verified_while_it_is_served_for_the_first_time(
+    make_proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that cannot believe its eyes asks again, and then has it."""
+    monkeypatch.setattr(soundness, "_AT_ONCE", LAYER.size - 1)
+    served, original = threading.Event(), BlobStore.verify
+
+    def verify_later(blobs: BlobStore, digest: Digest) -> bool:
+        assert served.wait(60)
+        return original(blobs, digest)
+
+    monkeypatch.setattr(BlobStore, "verify", verify_later)
+    async with make_proxy().running() as proxy:
+        await pull(proxy)
+        damaged(proxy, LAYER.digest, "rotten")
+        rotten = file_of(proxy, LAYER.digest).read_bytes()
+    async with make_proxy().running() as proxy:
+        assert (await proxy.get(BLOB)).body == rotten
+        served.set()
+        await proxy.settled()
+        assert not file_of(proxy, LAYER.digest).exists()
+        assert (await proxy.get(BLOB)).body == LAYER.content
+        await proxy.settled()
+        damaged(proxy, LAYER.digest, "rotten")  # now it is known what the file was
+        assert (await proxy.get(BLOB)).body == LAYER.content
+
+
+@pytest.mark.parametrize("verify", ["always", "never"])
+async def test_how_often_blobs_are_verified(make_proxy: MakeProxy, verify: str) -> None:
+    async with make_proxy(verify=verify).running() as proxy:
+        await pull(proxy)
+        damaged(proxy, LAYER.digest, "rotten")
+        rotten = file_of(proxy, LAYER.digest).read_bytes()
+        answer = await proxy.get(BLOB)
+        assert answer.body == (LAYER.content if verify == "always" else rotten)
+
+
+@pytest.mark.parametrize(("verify", "times"), [("never", 0), ("on-change", 1), ("always", 3)])
+async def test_what_verifying_costs(
+    make_proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch, verify: str, times: int
+) -> None:
+    hashed: list[Digest] = []
+    original = BlobStore.verify
+
+    def verify_and_tell(blobs: BlobStore, digest: Digest) -> bool:
+        hashed.append(digest)
+        return original(blobs, digest)
+
+    monkeypatch.setattr(BlobStore, "verify", verify_and_tell)
+    async with make_proxy().running() as proxy:
+        await pull(proxy)
+        for _ in range(3):
+            await proxy.get(BLOB)
+        assert hashed == []  # It was hashed as it came.
+    async with make_proxy(verify=verify).running() as proxy:
+        for _ in range(3):
+            assert (await proxy.get(BLOB)).body == LAYER.content
+    assert hashed == [LAYER.digest] * times
+
+
+async def test_a_disk_that_cannot_read(
+    make_proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(blobs: BlobStore, digest: Digest) -> bool:
+        raise OSError(errno.EIO, "Input/output error")
+
+    async with make_proxy().running() as proxy:
+        await pull(proxy)
+    async with make_proxy().running() as proxy:
+        monkeypatch.setattr(BlobStore, "verify", fail)
+        assert (await proxy.get(BLOB)).body == LAYER.content
+        assert proxy.upstream.count()[GET] == 1
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+async def test_another_repository_does_not_adopt_damage(
+    make_proxy: MakeProxy, upstream: UpstreamDouble, how: str
+) -> None:
+    upstream.add("other/app", IMAGE, "v1")
+    path = BLOB.replace("team/", "other/")
+    async with make_proxy().running() as proxy:
+        await pull(proxy)
+        damaged(proxy, LAYER.digest, how)
+        assert (await proxy.get(path)).body == LAYER.content
+        await proxy.settled()
+        assert (await proxy.get(BLOB)).body == LAYER.content
+
+
+LINKS = ["_layers/sha256/{layer}/link", "_manifests/revisions/sha256/{manifest}/link"]
+LINKS += ["_manifests/tags/v1/current/link"]
+
+
+@pytest.mark.parametrize("how", ["gone", "empty", "garbage", "a directory"])
+@pytest.mark.parametrize("link", LINKS)
+async def test_links(make_proxy: MakeProxy, link: str, how: str) -> None:
+    """Whatever was done to one, the image comes, and the link is right again."""
+    hexes = {"layer": LAYER.digest[7:], "manifest": IMAGE.digest[7:]}
+    async with make_proxy().running() as proxy:
+        await pull(proxy)
+        file = proxy.root / "docker/registry/v2/repositories/team/app" / link.format(**hexes)
+        content = file.read_bytes()
+        file.unlink()
+        if how == "a directory":
+            file.mkdir()
+        elif how != "gone":
+            file.write_bytes(b"" if how == "empty" else b"\xff\x00 no digest")
+        assert (await proxy.get(TAG, accept=IMAGE.media_type)).body == IMAGE.content
+        assert (await proxy.get(BLOB)).body == LAYER.content
+        await proxy.settled()
+        assert file.read_bytes() == content
+
+
+async def test_a_tag_link_to_a_manifest_that_is_gone(
+    make_proxy: MakeProxy, upstream: UpstreamDouble
+) -> None:
+    async with make_proxy().running() as proxy:
+        await pull(proxy)
+        damaged(proxy, IMAGE.digest, "gone")
+        upstream.down = True
+        answer = await proxy.get(TAG, accept=IMAGE.media_type)
+        assert (answer.status, answer.code) == (502, "UNAVAILABLE")
+        upstream.down = False
+        assert (await proxy.get(TAG, accept=IMAGE.media_type)).body == IMAGE.content
 
 
 async def test_an_empty_file_needs_no_manifest_to_be_noticed(make_proxy: MakeProxy) -> None:
@@ -155,7 +292,7 @@ async def test_a_manifest_that_is_wrong_about_a_size(
         assert upstream.lines == [HEAD]
 
 
-@pytest.mark.parametrize("how", ["gone", "empty", "short", "long", "rotten"])
+@pytest.mark.parametrize("how", DAMAGES)
 @pytest.mark.parametrize("restarted", [True, False])
 async def test_a_manifest(
     make_proxy: MakeProxy,
@@ -176,7 +313,7 @@ async def test_a_manifest(
         async with make_proxy().running() as proxy:
             assert (await proxy.get(TAG, accept=IMAGE.media_type)).body == IMAGE.content
     assert file_of(first, IMAGE.digest).read_bytes() == IMAGE.content
-    assert ("is damaged" in caplog.text) is (how != "gone")
+    assert ("is damaged" in caplog.text) is (how not in {"gone", "a directory"})
 
 
 @pytest.mark.parametrize("profile", RELEASES)
