@@ -16,8 +16,9 @@ from typing import Protocol
 
 from bench.problem import CannotMeasure
 from harness.process import Process, clean_environment
-from harness.targets.binary import BinaryTarget, free_port
+from harness.targets.binary import BinaryTarget
 from harness.targets.errors import gist
+from harness.targets.process_registry import free_port
 from harness.targets.settings import HTPASSWD, Settings, config_text, render
 
 __all__ = ["OURS", "REAL", "Distribution", "Drayage", "Registry", "Running", "find_registries"]

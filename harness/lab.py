@@ -6,6 +6,8 @@ them for the conversation that a failure prints, and stops them whatever happene
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +73,11 @@ class Lab:
 class TargetUnderTest:
     """The ``target`` fixture: launches registries of the target that the test runs on."""
 
-    def __init__(self, target: Target, lab: Lab) -> None:
+    def __init__(self, target: Target, lab: Lab, needs: Collection[Need] = ()) -> None:
+        """*needs* are those of the scenario."""
         self.target = target
         self._lab = lab
+        self._own_process = Need.PROCESS in needs
 
     @property
     def name(self) -> str:
@@ -86,8 +90,11 @@ class TargetUnderTest:
 
     def proxy(self, upstream: MockUpstream, **settings: Any) -> RunningRegistry:
         """A pull-through cache of *upstream*; *settings* are fields of ``Settings``."""
-        return self._lab.launch(self.target, Settings(upstream_url=upstream.url, **settings))
+        return self._launch(Settings(upstream_url=upstream.url, **settings))
 
     def standard(self, **settings: Any) -> RunningRegistry:
         """A standard registry, without upstream."""
-        return self._lab.launch(self.target, Settings(**settings))
+        return self._launch(Settings(**settings))
+
+    def _launch(self, settings: Settings) -> RunningRegistry:
+        return self._lab.launch(self.target, replace(settings, own_process=self._own_process))

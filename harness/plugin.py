@@ -168,7 +168,7 @@ def target(request: pytest.FixtureRequest, lab: Lab) -> TargetUnderTest:
     if proof and proof.missing_needs:
         needs = " and that ".join(proof.missing_needs)
         pytest.skip(f"{request.param.name} does not offer that {needs}")
-    return TargetUnderTest(request.param, lab)
+    return TargetUnderTest(request.param, lab, proof.scenario.needs if proof else ())
 
 
 @pytest.fixture

@@ -60,14 +60,17 @@ class Process:
         *,
         environment: Mapping[str, str] | None = None,
         directory: Path | None = None,
+        stdout: int = subprocess.PIPE,
+        stderr: int = subprocess.PIPE,
     ) -> None:
+        """*stdout* and *stderr* are descriptors for what is not to be kept."""
         self._popen = subprocess.Popen(
             [str(word) for word in command],
             env=clean_environment() if environment is None else dict(environment),
             cwd=directory,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=stdout,
+            stderr=stderr,
             start_new_session=True,
         )
         _children.add(self)

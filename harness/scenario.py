@@ -57,6 +57,7 @@ class Need(Enum):
     GC = "its garbage-collect command can be run"
     STATE_FILE = "it keeps scheduler-state.json"
     DEBUG = "it has a debug listener"
+    PROCESS = "it is a process of its own that can be killed"
     LOGS = "its log can be read"
     X_KEYS = "its configuration knows the x- keys of docs/configuration.md"
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 from harness.loop import lab_loop
 from harness.scenario import Need
 from harness.targets.errors import DidNotStart, TargetError
 from harness.targets.garbage import GcRun
 from harness.targets.jumping_clock import JumpingClock
+from harness.targets.process_registry import ProcessRegistry, Program
 from harness.targets.reference_log import Log
 from harness.targets.registry import NOWHERE, RunningRegistry
 from harness.targets.settings import Settings
@@ -69,11 +72,24 @@ class ReferenceTarget:
     def check(self) -> None:
         """Nothing can be missing: it is part of this project."""
 
-    def launch(self, settings: Settings, workdir: Path) -> ReferenceRegistry:
+    def launch(self, settings: Settings, workdir: Path) -> RunningRegistry:
         """A registry that listens, its files under *workdir*. ``DidNotStart``."""
-        registry = ReferenceRegistry(self, settings, workdir)
+        registry: RunningRegistry = (
+            ProcessRegistry(self._program(), settings, workdir)
+            if settings.own_process
+            else ReferenceRegistry(self, settings, workdir)
+        )
         registry.start()
         return registry
+
+    def _program(self) -> Program:
+        python = [sys.executable, "-m", "reference_registry", "--profile", self.profile.name]
+        return Program(python, self.name, self.redis_key)
+
+    @property
+    def redis_key(self) -> Literal["addr", "addrs"]:
+        """How the profile wants the address spelt."""
+        return "addr" if self.profile.redis_addresses == "addr" else "addrs"
 
 
 class ReferenceRegistry(RunningRegistry):
@@ -91,8 +107,7 @@ class ReferenceRegistry(RunningRegistry):
 
     # -- life -----------------------------------------------------------------------------------
     def _begin(self) -> tuple[str, str]:
-        old = self._profile.redis_addresses == "addr"
-        self._write_config("127.0.0.1:0", "127.0.0.1:0", "addr" if old else "addrs")
+        self._write_config("127.0.0.1:0", "127.0.0.1:0", self._target.redis_key)
         config = self._load()
         try:
             server = self._serve(config)

@@ -40,10 +40,12 @@ class RunningRegistry(ABC):
     def __init__(self, settings: Settings, workdir: Path) -> None:
         self.settings = settings
         self.workdir = workdir
-        self.root = workdir / "storage"
+        self.root = settings.root or workdir / "storage"
         self.config_path = workdir / "config.yml"
         self.state_path = self.root / FILE_NAME
         self.disk = Disk(self.root)
+        self.exit_code: int | None = None
+        """Of the process that was stopped or killed last; negative: the signal that ended it."""
         self.exchanges: list[Exchange] = []
         """Every request of ``client`` with its answer, in the order in which they ended."""
         self.client = RegistryClient(NOWHERE, exchanges=self.exchanges)
@@ -66,6 +68,11 @@ class RunningRegistry(ABC):
     def debug_url(self) -> str:
         """The same of the debug listener."""
         return self._debug_client.url
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that serves; None where it is none of its own, or none runs."""
+        return None
 
     # -- life -----------------------------------------------------------------------------------
     def start(self) -> None:
@@ -176,6 +183,11 @@ class RunningRegistry(ABC):
     @abstractmethod
     def garbage_collect(self, *, dry_run: bool = False, delete_untagged: bool = False) -> GcRun:
         """Run ``garbage-collect`` on the same configuration, whether or not it serves meanwhile."""
+
+    def kill_garbage_collection(self, during: Literal["marking", "deleting"]) -> None:
+        """Begin one and kill it in the middle of that, for which there has to be a hundred of
+        things to mark or to delete. For scenarios with ``Need.PROCESS``."""
+        raise NotImplementedError("only what is a process of its own can be killed")
 
     # -- for subclasses -------------------------------------------------------------------------
     def _write_config(

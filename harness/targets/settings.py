@@ -68,6 +68,12 @@ class Settings:
     environment: Mapping[str, str] = field(default_factory=dict)
     """``REGISTRY_*`` variables, which go over the file; the test process's own do not reach it."""
 
+    own_process: bool = False
+    """It has to be a process of its own; the reference registry runs within the tests' otherwise.
+    Set for scenarios with ``Need.PROCESS``."""
+    root: Path | None = None
+    """Where its storage lies; None: in its working directory."""
+
     def secrets(self) -> tuple[str, ...]:
         """The texts that must not be shown to anyone."""
         logins = list((self.htpasswd or {}).items())

@@ -13,7 +13,7 @@ import httpx
 from harness.client import Answer
 from harness.clients.push import put_manifest, upload_blob
 from harness.targets import RunningRegistry, Settings
-from harness.targets.binary import free_port
+from harness.targets.process_registry import free_port
 from tests.profiles.bench import (
     ANY,
     IMAGE,

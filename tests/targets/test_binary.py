@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.targets import DidNotStart, Settings, TargetError, parse_target
-from harness.targets import binary as binary_module
+from harness.targets import process_registry as process_module
 from harness.targets.binary import BinaryTarget, release_series
 from tests.targets.conftest import Launch
 
@@ -87,7 +87,7 @@ def test_a_registry_that_does_not_start(script: Script) -> None:
 
 
 def test_a_registry_that_never_listens(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(binary_module, "_START_TIMEOUT", 0.1)
+    monkeypatch.setattr(process_module, "_START_TIMEOUT", 0.1)
     target = parse_target(f"binary:{script('echo thinking; exec sleep 300')}")
     with pytest.raises(TargetError, match="did not listen in time: thinking"):
         target.check()
@@ -98,7 +98,7 @@ def test_a_taken_debug_port_is_tried_elsewhere(
 ) -> None:
     """The port was free when we looked, but somebody else was faster."""
     ports = iter([1111, 2222])
-    monkeypatch.setattr(binary_module, "free_port", lambda: next(ports))
+    monkeypatch.setattr(process_module, "free_port", lambda: next(ports))
     path = script(
         "if grep -q 127.0.0.1:1111 $2; then echo 'listen tcp 127.0.0.1:1111: bind: address already"
         " in use'; exit 1; fi; echo listening on 127.0.0.1:3333; exec sleep 300"
