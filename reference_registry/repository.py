@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from reference_registry.api.http import Request, Response
-from reference_registry.digest import Digest
+from reference_registry.digest import Digest, algorithm_of, digest_of
 
 __all__ = ["Descriptor", "Manifest", "Registry", "Repository", "TagPage", "UploadSession"]
 
@@ -48,6 +49,11 @@ class TagPage:
     tags: tuple[str, ...] | None
     """None is sent as JSON ``null``, as distribution does for some empty lists."""
     next: str | None = None
+    @cached_property
+    def is_intact(self) -> bool:
+        """Whether the bytes have the digest."""
+        return digest_of(self.content, algorithm_of(self.digest)) == self.digest
+
     headers: tuple[tuple[str, str], ...] = ()
     """More answer headers, such as ``Warning`` on a stale list."""
 

@@ -111,18 +111,17 @@ class ProxyRepository:
         return manifest
 
     def _undamaged(self, digest: Digest) -> Manifest | None:
-        """What is cached for *digest*. ``ideal`` looks whether it is that each time it is read from
-        the disk, since a manifest is small; what is damaged goes."""
+        """What is cached for *digest*. ``ideal`` looks whether it is that whenever it has been read
+        from the disk, since a manifest is small; what is damaged goes."""
         manifest = self._local.manifest_or_none(digest)
         if manifest is None or not self._profile.notices_damage:
             return manifest
-        content = manifest.content
-        if digest_of(content, algorithm_of(manifest.digest)) != manifest.digest:
+        if not manifest.is_intact:
             _log.warning("%s@%s is damaged: fetched again", self.name, digest)
             self._local.delete_bytes(manifest.digest)
             return None
         if self._services.sizes.get(digest) is None:
-            self._services.sizes.learn_manifest(digest, content)
+            self._services.sizes.learn_manifest(digest, manifest.content)
         return manifest
 
     async def _pull_manifest(self, digest: Digest, tag: str | None) -> Manifest:

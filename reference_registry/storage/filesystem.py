@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from reference_registry.storage.driver import PathNotFound
+from reference_registry.storage.file_memory import FileMemory
 
 __all__ = ["FilesystemDriver"]
 
@@ -22,13 +23,14 @@ class FilesystemDriver:
 
     A file is replaced by renaming a complete one over it, so that neither a reader nor a process
     killed in between leaves a part of it. Nothing is synced to disk: a cache can fetch again what
-    a power cut took.
+    a power cut took. Small files that have not changed are read once (:class:`FileMemory`).
     """
 
     name = "filesystem"
 
     def __init__(self, root: Path) -> None:
         self._root = str(root)
+        self._memory = FileMemory()
 
     def _full(self, path: str) -> str:
         return self._root + path
@@ -38,8 +40,7 @@ class FilesystemDriver:
 
     def read(self, path: str) -> bytes:
         try:
-            with open(self._full(path), "rb", buffering=0) as file:
-                return file.read()
+            return self._memory.read(self._full(path))
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise self._missing(path) from None
 

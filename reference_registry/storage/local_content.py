@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reference_registry.digest import Digest
-from reference_registry.manifest import media_type_of
 from reference_registry.repository import Descriptor, Manifest
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound
@@ -53,7 +52,7 @@ class LocalContent:
         except PathNotFound:
             return None
         self._remember_manifest(stored_as, len(content), was_read=True)
-        return Manifest(stored_as, media_type_of(content), content)
+        return self._storage.manifests.manifest(stored_as, content)
 
     def put_cached_manifest(self, digest: Digest, content: bytes) -> None:
         """Store and link *content*, which must have *digest*. Its media type is not kept: whoever

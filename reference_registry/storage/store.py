@@ -13,6 +13,7 @@ from reference_registry.storage.blobs import BlobStore
 from reference_registry.storage.descriptor_cache import DescriptorCache, MemoryDescriptorCache
 from reference_registry.storage.driver import StorageDriver
 from reference_registry.storage.filesystem import FilesystemDriver
+from reference_registry.storage.manifest_memory import ManifestMemory
 from reference_registry.storage.memory import MemoryDriver
 from reference_registry.storage.subjects import SubjectMemory
 from reference_registry.storage.uploads import Uploads
@@ -28,6 +29,7 @@ class Storage:
     blobs: BlobStore
     uploads: Uploads
     descriptors: DescriptorCache | None
+    manifests: ManifestMemory
     subjects: SubjectMemory
     profile: Profile
     delete_enabled: bool
@@ -59,6 +61,7 @@ def open_storage(
         blobs,
         Uploads(driver, clock, uuid_version=profile.upload_uuid_version),
         descriptors,
+        ManifestMemory(),
         SubjectMemory(blobs),
         profile,
         config.delete_enabled,
