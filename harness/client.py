@@ -6,6 +6,7 @@ what arrived and what went wrong are both in the :class:`Answer`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import ssl
@@ -32,10 +33,14 @@ Content = bytes | Iterable[bytes]
 Login = tuple[str, str]
 """User and password, for Basic authentication."""
 
+CLIENT_LEFT = "the client left"
+"""How the ``error`` of an exchange begins whose answer was not read to its end on purpose."""
+
 TIMEOUT = 30.0
 """Seconds without progress after which a request is given up."""
 
 _SHOWN_BODY = 2048
+_PORTS = re.compile(rb"(127\.0\.0\.1):\d{1,5}")
 _AS_WRITTEN = re.compile(r"/[!-~]*")
 """A path that can stand in a request line without further encoding."""
 _DEFAULT_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "pullproof"}
@@ -85,6 +90,9 @@ class Exchange:
     response_headers: tuple[tuple[str, str], ...]
     body_size: int
     body_start: bytes
+    body_sha256: str
+    """In hex, of the body as far as it was read, but for the ports of loopback servers, which an
+    error text in it may name."""
     error: str | None
     seconds: float
 
@@ -311,7 +319,7 @@ class RegistryClient:
         body = bytes(answer.received) if isinstance(answer, OpenAnswer) else answer.body
         error = answer.error
         if isinstance(answer, OpenAnswer) and not answer.complete and error is None:
-            error = f"the client left after {len(body)} bytes"
+            error = f"{CLIENT_LEFT} after {len(body)} bytes"
         target = request.extensions.get("target", request.url.raw_path).decode()
         if not self._owns(request.url):
             target = f"{request.url.scheme}://{request.url.netloc.decode()}{target}"
@@ -326,6 +334,7 @@ class RegistryClient:
                 response_headers=redact_headers(answer.headers, self.secrets),
                 body_size=len(body),
                 body_start=body[:_SHOWN_BODY],
+                body_sha256=hashlib.sha256(_PORTS.sub(rb"\1", body)).hexdigest(),
                 error=error,
                 seconds=seconds,
             )

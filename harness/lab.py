@@ -8,11 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from harness.conversation import Line, render_conversation
+from harness.normalisation import Names
+from harness.observation import (
+    Observation,
+    observed_disk,
+    observed_state,
+    observed_steps,
+    observed_upstream,
+)
+from harness.real_parts import missing_part
 from harness.scenario import Need
+from harness.small_disk import NoSmallDisk, SmallDisk
 from harness.targets import Target
 from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
@@ -28,6 +39,19 @@ class Lab:
         self.workdir = workdir
         self._upstreams: list[MockUpstream] = []
         self._registries: list[RunningRegistry] = []
+        self._disks: list[SmallDisk] = []
+
+    def small_disk(self, size: int) -> SmallDisk:
+        """A file system of *size* bytes. Skips the test, or fails it where real parts are demanded,
+        if there can be none here."""
+        place = self.workdir / f"disk-{len(self._disks) + 1}"
+        place.mkdir()
+        try:
+            disk = SmallDisk(place, size)
+        except NoSmallDisk as problem:
+            missing_part(f"no small file system: {problem}")
+        self._disks.append(disk)
+        return disk
 
     def upstream(self, **options: Any) -> MockUpstream:
         """A mock upstream that is listening; *options* are those of ``MockUpstream``."""
@@ -62,12 +86,58 @@ class Lab:
         ]
         return render_conversation(lines, logs)
 
+    def observe(self) -> Observation:
+        """Everything that was shown. To be called after :meth:`close`: what is under way until then
+        belongs to it."""
+        known = {str(self.workdir): "<workdir>"}
+        for number, upstream in enumerate(self._upstreams, 1):
+            known[upstream.url] = f"http://<upstream {number}>"
+        names = Names(known)
+        now = datetime.now(UTC)
+        parts = [self._observe_upstreams(names)]
+        for number, registry in enumerate(self._registries, 1):
+            place = "" if number == 1 else f"registry {number}: "
+            polled = frozenset(exchange.order for exchange in registry.polled)
+            parts.append(
+                Observation(
+                    steps=observed_steps(registry.exchanges, names, polled),
+                    disk=observed_disk(registry.disk, names, place),
+                    state=observed_state(registry.disk, now, place),
+                )
+            )
+        return Observation.join(parts)
+
+    def _observe_upstreams(self, names: Names) -> Observation:
+        """What reached upstreams, but for what a client's polling may have caused, since how often
+        it asked is chance."""
+        windows = [
+            (exchange.order, exchange.ended)
+            for registry in self._registries
+            for exchange in registry.polled
+        ]
+        return Observation.join(
+            Observation(
+                upstream=observed_upstream(
+                    (
+                        entry
+                        for entry in upstream.ledger.entries
+                        if not any(begin < entry.order < end for begin, end in windows)
+                    ),
+                    number,
+                    names,
+                )
+            )
+            for number, upstream in enumerate(self._upstreams, 1)
+        )
+
     def close(self) -> None:
         """Stop everything; the registries first, so that none of them sees its upstream vanish."""
         for registry in reversed(self._registries):
             registry.stop()
         for upstream in reversed(self._upstreams):
             upstream.stop()
+        for disk in self._disks:
+            disk.close()
 
 
 class TargetUnderTest:

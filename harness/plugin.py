@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.expectation import Expectations
     from harness.lab import Lab, TargetUnderTest
     from harness.proof import Proof
+    from harness.small_disk import SmallDisk
     from harness.targets import Target
     from harness.upstream import MockUpstream
 
@@ -35,7 +36,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         metavar="TARGET",
         dest="pullproof_targets",
-        help="what to test: reference[@PROFILE] or binary:PATH; repeatable (default: reference)",
+        help="what to test: reference[@PROFILE], binary:PATH or recording:FILE; repeatable "
+        "(default: reference)",
+    )
+    group.addoption(
+        "--baseline",
+        metavar="TARGET",
+        dest="pullproof_baseline",
+        help="compare everything that each target shows with what TARGET shows; what "
+        "divergences.toml does not explain fails",
+    )
+    group.addoption(
+        "--record",
+        metavar="DIR",
+        dest="pullproof_record",
+        type=Path,
+        help="write what each target showed to a file in DIR, for --target recording:FILE",
     )
     group.addoption(
         "--pullproof-json",
@@ -56,12 +72,17 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", f"{MARKER}(scenario): a claim about a cache; put there by @scenario"
     )
     config.stash[_TARGETS] = []
-    if config.getoption("pullproof_targets"):
+    if config.getoption("pullproof_targets") or config.getoption("pullproof_baseline"):
         _targets(config)
     if not hasattr(config, "workerinput"):
         from harness.report.collector import Collector
 
-        collector = Collector(lambda: _targets(config), config.getoption("pullproof_json"))
+        collector = Collector(
+            lambda: _targets(config),
+            json_file=config.getoption("pullproof_json"),
+            has_baseline=config.getoption("pullproof_baseline") is not None,
+            record=config.getoption("pullproof_record"),
+        )
         config.pluginmanager.register(collector, "pullproof-collector")
 
 
@@ -83,7 +104,10 @@ def _targets(config: pytest.Config) -> list[Target]:
 
     targets = config.stash[_TARGETS]
     if not targets:
-        texts = config.getoption("pullproof_targets") or [DEFAULT_TARGET]
+        texts = list(config.getoption("pullproof_targets") or [DEFAULT_TARGET])
+        if baseline := config.getoption("pullproof_baseline"):
+            # It is a column like the others; that it is the last one makes it the baseline.
+            texts = [text for text in texts if text != baseline] + [baseline]
         try:
             targets += [parse_target(text) for text in dict.fromkeys(texts)]
         except TargetError as error:
@@ -132,6 +156,23 @@ def scenario_of(node: pytest.Item) -> Scenario | None:
     return marker.args[0] if marker else None
 
 
+def _observes(config: pytest.Config) -> bool:
+    """Whether somebody will ask for more than what scenarios look at."""
+    return bool(config.getoption("pullproof_baseline") or config.getoption("pullproof_record"))
+
+
+def _is_recorded(proof: Proof) -> bool:
+    from harness.targets import RecordingTarget
+
+    return isinstance(proof.target, RecordingTarget)
+
+
+def _fingerprint(item: pytest.Item) -> str:
+    from harness.recording import fingerprint
+
+    return fingerprint(item.function) if isinstance(item, pytest.Function) else ""
+
+
 # -- fixtures ----------------------------------------------------------------------------------
 
 
@@ -145,6 +186,8 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
         proof.lab = bench
     yield bench
     bench.close()
+    if proof and _observes(request.config):
+        proof.observation = bench.observe()
 
 
 @pytest.fixture
@@ -172,6 +215,13 @@ def target(request: pytest.FixtureRequest, lab: Lab) -> TargetUnderTest:
 
 
 @pytest.fixture
+def small_disk(lab: Lab) -> SmallDisk:
+    """A file system of 2 MiB for ``target.proxy(upstream, root=small_disk.root)``. Where there can
+    be none the test is skipped, or fails if real parts are demanded."""
+    return lab.small_disk(2 * 1024 * 1024)
+
+
+@pytest.fixture
 def expect(request: pytest.FixtureRequest) -> Expectations:
     """Records what the scenario looked at; judged when its function has returned."""
     from harness.expectation import Expectations
@@ -191,13 +241,27 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         chosen = callspec.params.get("target") if callspec else None
         ids = callspec._idlist if callspec else ()
         case = "-".join(part for part in ids if not chosen or part != chosen.name)
-        item.stash[_PROOF] = Proof(found, case, chosen, item.path.parent)
+        item.stash[_PROOF] = proof = Proof(found, case, chosen, item.path.parent)
+        if _is_recorded(proof) and isinstance(item, pytest.Function):
+            item.fixturenames = []  # Nothing runs, so that nothing has to be set up.
+
+
+@pytest.hookimpl(tryfirst=True, specname="pytest_pyfunc_call")
+def replay_recorded(pyfuncitem: pytest.Function) -> object | None:
+    proof = pyfuncitem.stash.get(_PROOF, None)
+    if proof is None or not _is_recorded(proof):
+        return None
+    from harness.recording import fingerprint
+
+    if reason := proof.replay(fingerprint(pyfuncitem.function)):
+        pytest.skip(reason)
+    return True
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     proof = pyfuncitem.stash.get(_PROOF, None)
-    if proof is None:
+    if proof is None or _is_recorded(proof):
         return (yield)
     try:
         outcome = yield
@@ -214,12 +278,21 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     proof = item.stash.get(_PROOF, None)
-    if proof is None or report.when == "teardown":
+    if proof is None:
         return report
     from harness.proof import ScenarioFailed
-    from harness.report.collector import PROPERTY
+    from harness.report.collector import OBSERVATION, PROPERTY
 
-    if report.skipped and report.when == "setup":
+    if report.when == "teardown":
+        if proof.observation is not None and proof.result is not None:
+            from harness.report.observed import Observed
+
+            target = proof.result.target
+            place = item.path.parent
+            seen = Observed(proof.key, target, _fingerprint(item), place, proof.observation)
+            report.user_properties.append((OBSERVATION, seen.as_data()))
+        return report
+    if report.skipped and proof.result is None:
         proof.skipped(str(call.excinfo.value) if call.excinfo else "")
     if proof.result is not None:
         report.user_properties.append((PROPERTY, proof.result.as_data()))

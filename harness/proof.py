@@ -12,9 +12,11 @@ from harness.deviations import DeviationFile, Judgement, Verdict, suggest_entry
 from harness.expectation import Expectations
 from harness.results import MODEL, Result
 from harness.scenario import Scenario
+from harness.targets.recording import RecordingTarget
 
 if TYPE_CHECKING:
     from harness.lab import Lab
+    from harness.observation import Observation
     from harness.targets import Target
 
 __all__ = ["Proof", "ScenarioFailed"]
@@ -38,6 +40,8 @@ class Proof:
         self.target = target
         self.expectations = Expectations()
         self.lab: Lab | None = None
+        self.observation: Observation | None = None
+        """What everything showed; there once the lab has closed, where somebody wants it."""
         self.result: Result | None = None
         self._case = case
         self._directory = directory
@@ -67,6 +71,22 @@ class Proof:
         problem = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         self._settle(Judgement(Verdict.FAILS, problems=(problem,)))
 
+    def replay(self, current: str) -> str | None:
+        """Judge what a recording has of this scenario, whose fingerprint is *current* by now.
+        Returns why it tells nothing about it, or None. Raises as :meth:`conclude` does."""
+        assert isinstance(self.target, RecordingTarget)
+        recorded = self.target.recording.scenarios.get(self.key)
+        if recorded is None:
+            return "it is not in the recording"
+        if recorded.fingerprint != current:
+            return "the scenario has changed since it was recorded"
+        if recorded.result.verdict is Verdict.NOT_APPLICABLE:
+            return recorded.result.reason
+        self.observation = recorded.observation
+        self.expectations.findings = list(recorded.result.findings)
+        self.conclude()
+        return None
+
     def skipped(self, reason: str) -> None:
         """The test did not run, for *reason*."""
         self._settle(Judgement(Verdict.NOT_APPLICABLE))
@@ -81,7 +101,7 @@ class Proof:
         return DeviationFile.beside(self._directory).judge(
             self.key,
             findings,
-            target=target.name if target else MODEL,
+            target=target.known_as if target else MODEL,
             implementation=target.implementation if target else MODEL,
             version=target.version if target else MODEL,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,16 @@ from harness.deviations import Verdict
 from harness.results import Matrix, Result
 
 if TYPE_CHECKING:
+    from harness.recording import Recording
+    from harness.report.observed import Differential, Observed
     from harness.targets import Target
 
-__all__ = ["PROPERTY", "Collector", "result_in"]
+__all__ = ["OBSERVATION", "PROPERTY", "Collector", "result_in"]
 
 PROPERTY = "pullproof"
 """The name of the user property of a test report that carries a result."""
+OBSERVATION = "pullproof-observation"
+"""Likewise, of what the scenario showed."""
 
 
 def result_in(report: pytest.TestReport) -> Result | None:
@@ -30,17 +35,32 @@ def result_in(report: pytest.TestReport) -> Result | None:
 
 
 class Collector:
-    """A pytest plugin of its own. *targets* is asked once there are results; *json_file* is None
-    where none is wanted."""
+    """A pytest plugin of its own. *targets* is asked once there are results; *json_file* and
+    *record* are None where none is wanted. With *has_baseline* the last target is that."""
 
-    def __init__(self, targets: Callable[[], Sequence[Target]], json_file: Path | None) -> None:
+    def __init__(
+        self,
+        targets: Callable[[], Sequence[Target]],
+        *,
+        json_file: Path | None = None,
+        has_baseline: bool = False,
+        record: Path | None = None,
+    ) -> None:
         self._targets = targets
         self._json_file = json_file
+        self._has_baseline = has_baseline
+        self._record = record
         self._results: list[Result] = []
+        self._observed: list[Observed] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if result := result_in(report):
             self._results.append(result)
+        for name, value in report.user_properties:
+            if name == OBSERVATION and isinstance(value, dict):
+                from harness.report.observed import Observed
+
+                self._observed.append(Observed.from_data(value))
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         if report.when == "call" and report.passed:
@@ -50,7 +70,9 @@ class Collector:
         return None
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if self._results and session.exitstatus == pytest.ExitCode.OK and self._unequal_twins():
+        if not self._results or session.exitstatus != pytest.ExitCode.OK:
+            return
+        if self._unequal_twins() or not (self._differs is None or self._differs.is_as_known):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -75,6 +97,15 @@ class Collector:
         print_matrix(matrix, console)
         for line in self._unequal_twins():
             terminalreporter.write_line(f"NOT ALIKE {line}", red=True)
+        if self._differs is not None:
+            from harness.report.terminal import print_differential
+
+            print_differential(self._differs, console)
+        if self._record is not None:
+            from harness.report.observed import write_recordings
+
+            for path in write_recordings(self._recordings(), self._record):
+                terminalreporter.write_line(f"recorded in {path}")
         if self._json_file is not None:
             from harness.report.json_file import write_json
 
@@ -83,6 +114,20 @@ class Collector:
 
     def _matrix(self) -> Matrix:
         return Matrix.of(self._results, [target.name for target in self._targets()])
+
+    @cached_property
+    def _differs(self) -> Differential | None:
+        from harness.report.observed import Differential
+
+        targets = self._targets()
+        return Differential(self._observed, targets, targets[-1]) if self._has_baseline else None
+
+    def _recordings(self) -> list[Recording]:
+        from harness.report.observed import recordings
+        from harness.targets import RecordingTarget
+
+        live = [one for one in self._targets() if not isinstance(one, RecordingTarget)]
+        return recordings(self._observed, self._results, live)
 
     def _unequal_twins(self) -> list[str]:
         """Cells in which two targets of one release differ without an entry that says why."""

@@ -8,9 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.deviations import Verdict
+from harness.report.observed import Differential
 from harness.results import MODEL, Matrix, Result
 
-__all__ = ["comfortable_width", "print_matrix"]
+__all__ = ["comfortable_width", "print_differential", "print_matrix"]
 
 _CELL = {
     Verdict.HOLDS: Text("holds", style="green"),
@@ -46,6 +47,29 @@ def print_matrix(matrix: Matrix, console: Console) -> None:
         words = ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items() if count)
         kind = " (client model, no registry involved)" if target == MODEL else ""
         console.print(Text(f"{target}{kind}: {words}"))
+
+
+def print_differential(differential: Differential, console: Console) -> None:
+    """Write what differs from the baseline without an explanation, scenario by scenario, the first
+    divergence of each in full, and the totals, to *console*."""
+    console.print()
+    console.print(Text(f"compared with {differential.baseline.name}", style="bold"))
+    for one in differential.comparisons:
+        if one.unexplained:
+            first, *more = one.unexplained
+            console.print(Text(first.describe(one.left, one.right), style="red"))
+            for divergence in more:
+                console.print(Text(f"    and then {divergence.place}", style="dim"))
+    for line in differential.stale:
+        console.print(Text(line, style="red"))
+    explained = sum(len(one.explained) for one in differential.comparisons)
+    unexplained = sum(len(one.unexplained) for one in differential.comparisons)
+    console.print(
+        Text(
+            f"{len(differential.comparisons)} scenarios compared: {explained} divergences "
+            f"explained, {unexplained} unexplained, {len(differential.stale)} entries stale"
+        )
+    )
 
 
 def comfortable_width(matrix: Matrix) -> int:

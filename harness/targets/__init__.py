@@ -6,6 +6,7 @@ from harness.targets.binary import BinaryTarget
 from harness.targets.errors import DidNotStart, TargetError
 from harness.targets.garbage import GcRun
 from harness.targets.metrics import Metrics
+from harness.targets.recording import RecordingTarget
 from harness.targets.reference import ReferenceTarget
 from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
@@ -18,6 +19,7 @@ __all__ = [
     "DidNotStart",
     "GcRun",
     "Metrics",
+    "RecordingTarget",
     "RunningRegistry",
     "Settings",
     "StateEntry",
@@ -29,7 +31,7 @@ __all__ = [
 DEFAULT_TARGET = "reference"
 """What is tested where no ``--target`` says otherwise."""
 
-_KINDS = "reference, reference@PROFILE, binary:PATH"
+_KINDS = "reference, reference@PROFILE, binary:PATH, recording:FILE"
 
 
 def parse_target(text: str) -> Target:
@@ -39,6 +41,10 @@ def parse_target(text: str) -> Target:
         if not rest:
             raise TargetError("binary: needs a path, such as binary:/usr/bin/docker-registry")
         return BinaryTarget.find(rest)
+    if kind == "recording" and colon:
+        if not rest:
+            raise TargetError("recording: needs a file, such as one that --record DIR wrote")
+        return RecordingTarget.read(rest)
     if text == "reference":
         return ReferenceTarget(DEFAULT_PROFILE)
     if text.startswith("reference@"):

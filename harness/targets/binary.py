@@ -30,6 +30,8 @@ class BinaryTarget:
     version: str
     """The release series (``2.8``), a pre-release in full (``3.0.0-alpha.1``), ``unknown`` for a
     distribution built without its version, or ``ideal`` for ours."""
+    release: str = "unknown"
+    """The version in full (``2.8.2``)."""
 
     @classmethod
     def find(cls, path: str) -> BinaryTarget:
@@ -41,18 +43,22 @@ class BinaryTarget:
             raise TargetError(f"{where}: {_why_missing(path)}")
         said = _ask_version(where, found)
         if "pullproof" in said:
-            return cls(Path(found), "pullproof", "ideal")
+            return cls(Path(found), "pullproof", "ideal", "ideal")
         if "distribution" not in said:
             raise TargetError(
                 f"{where}: --version says {said!r}, which is no registry; give the path of "
                 "distribution's registry (docker-registry in Debian) or of pullproof-registry"
             )
-        return cls(Path(found), "distribution", release_series(said))
+        return cls(Path(found), "distribution", release_series(said), exact_release(said))
 
     @property
     def name(self) -> str:
         """The program's own name."""
         return self.path.name
+
+    @property
+    def known_as(self) -> str:
+        return self.name
 
     @property
     def capabilities(self) -> frozenset[Need]:
@@ -87,6 +93,13 @@ def release_series(said: str) -> str:
         return "unknown"
     last = versions[-1]
     return last[0].removeprefix("v") if last[2] else last[1]
+
+
+def exact_release(said: str) -> str:
+    """The version in full that *said* speaks of: ``2.8.2`` for 2.8.2+ds1; ``unknown`` where there
+    is no number."""
+    versions = list(_VERSION.finditer(said))
+    return versions[-1][0].removeprefix("v") if versions else "unknown"
 
 
 def _why_missing(path: str) -> str:

@@ -57,11 +57,19 @@ class ReferenceTarget:
         return f"reference@{self.profile.name}"
 
     @property
+    def known_as(self) -> str:
+        return self.name
+
+    @property
     def implementation(self) -> str:
         return self.profile.implementation
 
     @property
     def version(self) -> str:
+        return self.profile.name
+
+    @property
+    def release(self) -> str:
         return self.profile.name
 
     @property

@@ -48,6 +48,8 @@ class RunningRegistry(ABC):
         """Of the process that was stopped or killed last; negative: the signal that ended it."""
         self.exchanges: list[Exchange] = []
         """Every request of ``client`` with its answer, in the order in which they ended."""
+        self.polled: list[Exchange] = []
+        """Those of them that asked too early for what :meth:`eventually` waits for."""
         self.client = RegistryClient(NOWHERE, exchanges=self.exchanges)
         self._debug_client = RegistryClient(NOWHERE)
         self.request = self.client.request
@@ -151,9 +153,13 @@ class RunningRegistry(ABC):
         """The first true value of *predicate*, or its last one after *timeout* seconds: what the
         scenario then expects of it tells more than an exception here."""
         deadline = time.monotonic() + timeout
-        while not (value := predicate()) and time.monotonic() < deadline:
+        while True:
+            before = len(self.exchanges)
+            value = predicate()
+            if value or time.monotonic() >= deadline:
+                return value
+            self.polled += self.exchanges[before:]
             time.sleep(_POLL)
-        return value
 
     def await_state(
         self, predicate: Callable[[dict[str, StateEntry]], object], timeout: float = 10.0

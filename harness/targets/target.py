@@ -21,6 +21,12 @@ class Target(Protocol):
         ...
 
     @property
+    def known_as(self) -> str:
+        """What ``differences.toml`` and ``divergences.toml`` call it: the name, but a recording
+        goes by the name of what was recorded."""
+        ...
+
+    @property
     def implementation(self) -> str:
         """``pullproof`` or ``distribution``: whose deviations count."""
         ...
@@ -28,6 +34,11 @@ class Target(Protocol):
     @property
     def version(self) -> str:
         """The release series that deviations speak of (``2.8``), or ``ideal``."""
+        ...
+
+    @property
+    def release(self) -> str:
+        """The exact version, for people and recordings (``2.8.2``)."""
         ...
 
     @property

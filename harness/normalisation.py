@@ -1,0 +1,128 @@
+"""What differs between two runs of one and the same registry, and is therefore not told.
+
+Rules are data, each with its reason. A rule that hides more than its reason says would hide
+differences between registries, so that each is as narrow as it can be.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+__all__ = [
+    "FILES",
+    "HEADERS",
+    "TEXTS",
+    "Names",
+    "Rule",
+    "file_content",
+    "file_is_told",
+    "header_is_told",
+]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """*pattern* becomes *replacement*, for *reason*."""
+
+    pattern: str
+    replacement: str
+    reason: str
+    compiled: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "compiled", re.compile(self.pattern))
+
+
+_UUID = r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
+
+TEXTS = (
+    Rule(_UUID, "<uuid>", "upload sessions have random names"),
+    Rule(r"(_state=)[^&\s\"]+", r"\1<state>", "signs the time at which the upload began"),
+    Rule(
+        r"(?:127\.0\.0\.1|localhost|\[::1\]):\d+",
+        "<loopback>",
+        "every server of a test has a port of its own",
+    ),
+    Rule(r'("Port": ?)[1-9]\d*', r"\1<port>", "likewise, as Go marshals an address"),
+    Rule(
+        r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT",
+        "<date>",
+        "the time of the run",
+    ),
+    Rule(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)", "<time>", "likewise"),
+    Rule(r"(boundary=|^--|\n--)[0-9a-f]{32,70}", r"\1<boundary>", "parts have a random boundary"),
+    Rule(r"\bsince \d+s|\bafter \d+\.\d+s", "<duration>", "how long something took"),
+)
+"""For header values, paths, bodies and errors, applied in this order."""
+
+HEADERS: Mapping[str, str] = {
+    "date": "the time of the run",
+    "connection": "belongs to one connection (RFC 9110, 7.6.1)",
+    "keep-alive": "likewise",
+    "transfer-encoding": "likewise; Content-Length, or its absence, is told",
+    "host": "every server of a test has a port of its own",
+    "server": "names the program, and nothing that it does",
+}
+"""Header lines that are not told, with the reason."""
+
+FILES: Mapping[str, str] = {
+    "*/_uploads/*/startedat": "holds the time at which the upload began",
+    "*/_uploads/*/hashstates/*": "is a hash's inner state, written by each in its way",
+}
+"""Files whose existence is told, but not their content, with the reason."""
+
+_OWN = ".pullproof/"
+"""Where several processes of the reference registry agree; a registry does not look there."""
+
+
+def header_is_told(name: str) -> bool:
+    """Whether the header line *name* is compared at all."""
+    return name.lower() not in HEADERS
+
+
+def file_is_told(path: str) -> bool:
+    """Whether the file at *path*, relative to the storage root, is compared at all."""
+    return not path.startswith(_OWN)
+
+
+def file_content(path: str, sha256: str) -> str:
+    """What is told of the content of the file at *path*: the beginning of its hash, ``as named``
+    where it is what a content-addressed path promises, or nothing."""
+    if any(fnmatchcase(path, pattern) for pattern in FILES):
+        return "present"
+    return "as named" if path.endswith(f"/{sha256}/data") else f"sha256 {sha256[:12]}"
+
+
+@dataclass(frozen=True)
+class Names:
+    """Normalises texts. *known* are exact texts of one run with what to call them, such as the URL
+    of an upstream or a directory; they go before the rules."""
+
+    known: Mapping[str, str] = field(default_factory=dict)
+
+    def text(self, text: str) -> str:
+        """*text* after all rules."""
+        for exact in sorted(self.known, key=len, reverse=True):
+            text = text.replace(exact, self.known[exact])
+        for rule in TEXTS:
+            text = rule.compiled.sub(rule.replacement, text)
+        return text
+
+    def header(self, name: str, value: str) -> str:
+        """The value of a header line *name*."""
+        return self.text(value)
+
+    def body(self, body: str) -> str:
+        """A body; the members of JSON objects in alphabetical order, since Go's maps have none."""
+        try:
+            document = json.loads(body)
+        except ValueError:
+            return self.text(body)
+        if not isinstance(document, dict | list):
+            return self.text(body)
+        ordered = json.dumps(document, sort_keys=True, ensure_ascii=False)
+        return self.text(ordered + ("\n" if body.endswith("\n") else ""))

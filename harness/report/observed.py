@@ -1,0 +1,142 @@
+"""What a run has observed: compared with its baseline, and written to recordings.
+
+Workers of pytest-xdist send each observation to the controller, which holds an :class:`Observed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.deviations import Verdict
+from harness.differential import divergences
+from harness.divergences import Comparison, Known, compared, read_known, stale
+from harness.observation import Observation
+from harness.recording import Recorded, Recording
+from harness.results import Result
+
+if TYPE_CHECKING:
+    from harness.targets import Target
+
+__all__ = ["Differential", "Observed", "recordings", "write_recordings"]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One scenario on one target."""
+
+    key: str
+    target: str
+    fingerprint: str
+    directory: Path
+    """Where the scenario's file lies, and ``divergences.toml`` beside it."""
+    observation: Observation
+
+    def as_data(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "key": self.key,
+            "target": self.target,
+            "fingerprint": self.fingerprint,
+            "directory": str(self.directory),
+            "observation": self.observation.as_data(),
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Observed:
+        """The reverse of :meth:`as_data`."""
+        return cls(
+            data["key"],
+            data["target"],
+            data["fingerprint"],
+            Path(data["directory"]),
+            Observation.from_data(data["observation"]),
+        )
+
+
+class Differential:
+    """Each target of a run against its *baseline*."""
+
+    def __init__(
+        self, observed: Sequence[Observed], targets: Sequence[Target], baseline: Target
+    ) -> None:
+        self.baseline = baseline
+        self._observed = {(one.key, one.target): one for one in observed}
+        self._targets = [target for target in targets if target is not baseline]
+
+    @cached_property
+    def known(self) -> tuple[Known, ...]:
+        """What is written down. Raises :class:`~harness.divergences.DivergenceFileError`."""
+        places = sorted({one.directory for one in self._observed.values()})
+        return tuple(entry for place in places for entry in read_known(place))
+
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """One for each scenario that a target and the baseline both ran, by key."""
+        return [
+            compared(
+                key,
+                target.known_as,
+                self.baseline.known_as,
+                divergences(key, one.observation, other.observation),
+                self.known,
+            )
+            for target in self._targets
+            for (key, name), one in sorted(self._observed.items())
+            if name == target.name and (other := self._observed.get((key, self.baseline.name)))
+        ]
+
+    @cached_property
+    def stale(self) -> list[str]:
+        """Entries of ``divergences.toml`` that no longer are true, one line each."""
+        return stale(self.known, self.comparisons)
+
+    @property
+    def is_as_known(self) -> bool:
+        """Whether nothing differs but what is written down, and all of that does."""
+        return not self.stale and not any(one.unexplained for one in self.comparisons)
+
+
+def recordings(
+    observed: Sequence[Observed],
+    results: Sequence[Result],
+    targets: Sequence[Target],
+    day: date | None = None,
+) -> list[Recording]:
+    """One for each of *targets*, of all scenarios that ended; a scenario that failed shows nothing
+    that could be relied on, and is left out. *day* is today's, in UTC, unless given."""
+    day = day or datetime.now(UTC).date()
+    seen = {(one.key, one.target): one for one in observed}
+    return [
+        Recording(
+            target=target.known_as,
+            implementation=target.implementation,
+            version=target.version,
+            release=target.release,
+            date=day.isoformat(),
+            scenarios={
+                result.key: Recorded(one.fingerprint, result, one.observation)
+                for result in results
+                if result.target == target.name
+                and result.verdict is not Verdict.FAILS
+                and (one := seen.get((result.key, target.name)))
+            },
+        )
+        for target in targets
+    ]
+
+
+def write_recordings(kept: Iterable[Recording], directory: Path) -> list[Path]:
+    """Write each to a file of *directory* that is named for its target; returns their paths.
+    ``OSError`` where that cannot be done."""
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for recording in kept:
+        path = directory / f"{recording.target}.json"
+        path.write_text(recording.render(), encoding="utf-8")
+        paths.append(path)
+    return paths
