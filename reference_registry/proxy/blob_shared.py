@@ -48,11 +48,7 @@ class SharedMiss:
             return self._answer(digest, request, info, _Nothing(info.size or 0))
         if self._is_stored(digest):
             return await self._adopt(digest, request)
-        fill = await self._join(digest)
-        try:
-            info = await fill.content.info()
-        except UpstreamFailure as failure:
-            raise blob_error(failure, digest, self._profile) from failure
+        fill, info = await self._begun(digest)
         if info.size is None:
             self._services.counters.blob.pushed(0, hit=False)
             descriptor = Descriptor(digest, 0, _BLOB_TYPE)
@@ -71,7 +67,7 @@ class SharedMiss:
         """What upstream says of the blob, or a fill that has asked already."""
         fill = self._services.fills.get(digest)
         try:
-            if fill is not None and fill.has_repository(self._local.name):
+            if fill is not None and self._is_answered_by(fill):
                 info = await fill.content.info()
                 if info.size is not None:
                     return info
@@ -80,6 +76,11 @@ class SharedMiss:
             )
         except UpstreamFailure as failure:
             raise blob_error(failure, digest, self._profile) from failure
+
+    def _is_answered_by(self, fill: Fill) -> bool:
+        """Whether what *fill* gets for an answer is one for this repository."""
+        name = self._local.name
+        return fill.repository == name or (fill.content.has_begun and fill.has_repository(name))
 
     async def _adopt(self, digest: Digest, request: Request) -> Response:
         """There are bytes, be they another repository's or damaged: ask upstream whether this one
@@ -111,6 +112,18 @@ class SharedMiss:
             and digest not in self._services.fills
             and self._services.local.storage.blobs.has(digest)
         )
+
+    async def _begun(self, digest: Digest) -> tuple[Fill, BlobInfo]:
+        """The fill of *digest*, once upstream has begun to answer it. What upstream refuses another
+        repository says nothing of this one, which then asks for itself."""
+        while True:
+            fill = await self._join(digest)
+            try:
+                return fill, await fill.content.info()
+            except UpstreamFailure as failure:
+                if fill.repository == self._local.name:
+                    raise blob_error(failure, digest, self._profile) from failure
+                await asyncio.wait([fill.task])
 
     async def _join(self, digest: Digest) -> Fill:
         """The fill of *digest* that is under way, or a new one."""

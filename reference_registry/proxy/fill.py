@@ -68,6 +68,11 @@ class Fill:
         self._is_allowed = False
         self.task = asyncio.create_task(self._run())
 
+    @property
+    def repository(self) -> str:
+        """The name that upstream is asked under."""
+        return self._local.name
+
     def has_repository(self, name: str) -> bool:
         """Whether the blob will be linked in the repository *name*."""
         return name in self._repositories

@@ -276,6 +276,33 @@ async def test_a_fill_for_another_repository_is_not_given_away(
         assert not is_cached(proxy, name="other/app")
 
 
+async def test_a_refusal_is_for_the_repository_that_asked(
+    make_proxy: MakeProxy, upstream: UpstreamDouble
+) -> None:
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def refuse(request: httpx.Request) -> httpx.Response:
+        asked.set()
+        await go.wait()
+        return httpx.Response(403)
+
+    upstream.add_blob("other/app", BLOB, DIGEST)
+    upstream.on(f"GET {OTHER}", refuse)
+    async with make_proxy().running() as proxy:
+        refused = asyncio.create_task(proxy.ask("GET", OTHER))
+        await asked.wait()
+        allowed = [asyncio.create_task(proxy.ask("GET", PATH)) for _ in range(2)]
+        while HEAD not in upstream.lines:
+            await asyncio.sleep(0)
+        go.set()
+        assert (await refused).status == 403
+        assert [(await each).body for each in allowed] == [BLOB, BLOB]
+        await proxy.settled()
+        assert is_cached(proxy)
+        assert not is_cached(proxy, name="other/app")
+    assert upstream.count()[GET] == 1
+
+
 async def test_a_blob_that_vanished_from_disk_is_fetched_again(
     make_proxy: MakeProxy, upstream: UpstreamDouble
 ) -> None:
