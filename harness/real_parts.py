@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-__all__ = ["real_part"]
+__all__ = ["missing_part", "real_part"]
 
 _PACKAGES = {
     "docker-registry": "docker-registry",
@@ -22,6 +23,7 @@ _PACKAGES = {
     "containerd": "containerd",
     "ctr": "containerd",
     "dockerd": "docker.io",
+    "strace": "strace",
 }
 
 
@@ -29,10 +31,14 @@ def real_part(program: str) -> Path:
     """The path of *program*. Without it: skips the test, or fails it where real parts are
     required; both say which Debian package brings the program."""
     found = shutil.which(program)
-    if found:
-        return Path(found)
-    package = _PACKAGES.get(program, program)
-    reason = f"{program} is not installed (Debian package {package})"
+    if found is None:
+        package = _PACKAGES.get(program, program)
+        missing_part(f"{program} is not installed (Debian package {package})")
+    return Path(found)
+
+
+def missing_part(reason: str) -> NoReturn:
+    """Skip the test for *reason*, or fail it where real parts are required."""
     if os.environ.get("PULLPROOF_REQUIRE_REAL") == "1":
         pytest.fail(f"{reason}, but PULLPROOF_REQUIRE_REAL=1 demands it", pytrace=False)
     pytest.skip(reason)
