@@ -41,6 +41,11 @@ class Manifest:
     headers: tuple[tuple[str, str], ...] = ()
     """More answer headers, such as ``Warning`` and ``Age`` on stale content."""
 
+    @cached_property
+    def is_intact(self) -> bool:
+        """Whether the bytes have the digest."""
+        return digest_of(self.content, algorithm_of(self.digest)) == self.digest
+
 
 @dataclass(frozen=True)
 class TagPage:
@@ -49,11 +54,6 @@ class TagPage:
     tags: tuple[str, ...] | None
     """None is sent as JSON ``null``, as distribution does for some empty lists."""
     next: str | None = None
-    @cached_property
-    def is_intact(self) -> bool:
-        """Whether the bytes have the digest."""
-        return digest_of(self.content, algorithm_of(self.digest)) == self.digest
-
     headers: tuple[tuple[str, str], ...] = ()
     """More answer headers, such as ``Warning`` on a stale list."""
 

@@ -23,8 +23,11 @@ class BlobStore:
     """Bytes by digest. Every method but ``has`` and ``delete`` raises ``PathNotFound`` for a blob
     that is not stored."""
 
-    def __init__(self, driver: StorageDriver) -> None:
+    def __init__(self, driver: StorageDriver, *, frees_place: bool = False) -> None:
+        """With *frees_place*, a directory that lies where bytes are to be stored, which can only
+        have been made by mistake, is deleted."""
         self._driver = driver
+        self._frees_place = frees_place
 
     def has(self, digest: Digest) -> bool:
         return self._driver.is_file(layout.blob_data(digest))
@@ -64,10 +67,8 @@ class BlobStore:
             self._driver.move(source, self._free_place(digest))
 
     def _free_place(self, digest: Digest) -> str:
-        """The path of bytes that are not there. A directory that lies in their place, which can
-        only have been made by mistake, is deleted."""
         path = layout.blob_data(digest)
-        if self._driver.exists(path):
+        if self._frees_place and self._driver.exists(path):
             self._driver.delete(path)
         return path
 

@@ -55,7 +55,7 @@ def open_storage(
         driver = TimedDriver(driver, counters, serving=profile.serving_action)
         if descriptors is not None:
             descriptors = CountedCache(descriptors, counters.cache)
-    blobs = BlobStore(driver)
+    blobs = BlobStore(driver, frees_place=profile.notices_damage)
     return Storage(
         driver,
         blobs,
