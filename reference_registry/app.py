@@ -43,7 +43,7 @@ from reference_registry.observability.health import Health
 from reference_registry.observability.metrics import HttpMetrics
 from reference_registry.profiles import DEFAULT_PROFILE, Profile
 from reference_registry.registry import StandardRegistry
-from reference_registry.repository import Registry
+from reference_registry.repository import Place, Registry
 
 if TYPE_CHECKING:
     import httpx
@@ -164,12 +164,18 @@ class Application:
         return replace(response, headers=(_API_VERSION, *response.headers))
 
     async def _dispatch(self, request: Request, route: Route) -> Response:
+        place = Place("")
         try:
+            found = self._locate(request, route)
+            if isinstance(found, Place):
+                place = found
             if self._authenticator is not None:
-                access = access_needed(request, route)
+                access = access_needed(request, route, place.name)
                 user = await self._authenticator.authenticate(request, access)
                 request = replace(request, principal=user)
-            self._check_name(route)
+            if isinstance(found, RegistryError):
+                raise found
+            self._check_name(place.name)
             context = Context(
                 request=request,
                 parameters=route.parameters,
@@ -178,6 +184,7 @@ class Application:
                 profile=self.profile,
                 clock=self._clock,
                 states=self._states,
+                place=place,
             )
             response = await dispatch(RESOURCES[route.resource], context)
         except RegistryError as error:
@@ -191,11 +198,23 @@ class Application:
         except Exception as error:
             _log.exception("error in %s %s", request.method, request.path)
             response = self._error_response(UNKNOWN(detail(self.profile, str(error))))
-        return replace(response, headers=(*response.headers, *self._extra_headers))
+        headers = self._extra_headers
+        if place.namespace is not None:
+            headers = (("OCI-Namespace", place.namespace), *headers)
+        return replace(response, headers=(*response.headers, *headers))
 
-    def _check_name(self, route: Route) -> None:
-        name = route.parameters.get("name")
-        if name is None or is_repository_name(name):
+    def _locate(self, request: Request, route: Route) -> Place | RegistryError:
+        """Which repository is meant. That none is, is told to those who may ask at all."""
+        if route.resource == "base":
+            return Place("")
+        namespace = request.query("ns") if request.query_string else None
+        try:
+            return self.registry.locate(route.parameters.get("name", ""), namespace)
+        except RegistryError as error:
+            return error
+
+    def _check_name(self, name: str) -> None:
+        if not name or is_repository_name(name):
             return
         if self.profile.names_what_is_invalid:
             raise NAME_INVALID(f"not a repository name: {name}")

@@ -19,7 +19,15 @@ from typing import Protocol
 from reference_registry.api.http import Request, Response
 from reference_registry.digest import Digest, algorithm_of, digest_of
 
-__all__ = ["Descriptor", "Manifest", "Registry", "Repository", "TagPage", "UploadSession"]
+__all__ = [
+    "Descriptor",
+    "Manifest",
+    "Place",
+    "Registry",
+    "Repository",
+    "TagPage",
+    "UploadSession",
+]
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,17 @@ class UploadSession:
 
     uuid: str
     offset: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a registry keeps what a client asks for."""
+
+    name: str
+    """Of the repository: what it is stored, scheduled and permitted as. A cache of several
+    upstreams keeps some under other names than clients may use."""
+    namespace: str | None = None
+    """The ``ns`` of the request, if it was heeded (distribution-spec, "Registry Proxying")."""
 
 
 class Repository(Protocol):
@@ -138,12 +157,19 @@ class Repository(Protocol):
 class Registry(Protocol):
     """All repositories of one registry."""
 
+    def locate(self, name: str, namespace: str | None) -> Place:
+        """The place of the repository that the client calls *name*, with ``ns=`` *namespace* if it
+        sent one; *name* is empty for no particular one. NAME_UNKNOWN where *namespace* means
+        nothing here."""
+        ...
+
     def repository(self, name: str) -> Repository:
         """The repository *name* (already validated), whether or not anything is stored in it."""
         ...
 
-    def catalog(self) -> Sequence[str]:
-        """The names of the repositories stored locally, sorted (profile ``catalog_lists``)."""
+    def catalog(self, namespace: str | None = None) -> Sequence[str]:
+        """The names of the repositories stored locally, sorted (profile ``catalog_lists``); or
+        those of the heeded *namespace*, as its registry calls them."""
         ...
 
     async def start(self) -> None:

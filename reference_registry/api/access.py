@@ -18,12 +18,12 @@ _ACTIONS = {
 }
 
 
-def access_needed(request: Request, route: Route) -> list[Access]:
-    """Empty for ``/v2/``, where being known is enough."""
+def access_needed(request: Request, route: Route, name: str) -> list[Access]:
+    """*name* is what the repository is kept as; what it is called by, may mean several. Empty for
+    ``/v2/``, and where there is no such place, where being known is enough."""
     if route.resource == "catalog":
         return [Access("registry", "catalog", "*")]
-    name = route.parameters.get("name")
-    if name is None:
+    if not name:
         return []
     access = [Access("repository", name, action) for action in _ACTIONS.get(request.method, ())]
     source = request.query("from")

@@ -19,13 +19,15 @@ _DEFAULT_PAGE = 100
 async def _list(context: Context) -> Response:
     """https://distribution.github.io/distribution/spec/api/#listing-repositories"""
     n = _page_size(context)
-    names = await asyncio.to_thread(context.registry.catalog)
+    namespace = context.place.namespace
+    names = await asyncio.to_thread(context.registry.catalog, namespace)
     chosen, following = page(names, n, context.request.query("last"), key=path_order)
     document = {"repositories": list(chosen)}
     if following is None:
         return json_response(document, context.profile)
     path = prefixed(context.request.path, context.config.http)
-    return json_response(document, context.profile, 200, next_link(path, last=following, n=n))
+    link = next_link(path, last=following, n=n, ns=namespace)
+    return json_response(document, context.profile, 200, link)
 
 
 def _page_size(context: Context) -> int:

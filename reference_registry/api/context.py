@@ -14,7 +14,7 @@ from reference_registry.clock import Clock
 from reference_registry.config import Config
 from reference_registry.digest import Digest, parse_digest
 from reference_registry.profiles import Profile
-from reference_registry.repository import Registry, Repository
+from reference_registry.repository import Place, Registry, Repository
 
 __all__ = ["Context", "Handler", "Resource", "json_response", "parsed_digest"]
 
@@ -31,10 +31,12 @@ class Context:
     profile: Profile
     clock: Clock
     states: UploadStates
+    place: Place
+    """Of the repository that the path and ``ns`` name."""
 
     @property
     def repository(self) -> Repository:
-        return self.registry.repository(self.parameters["name"])
+        return self.registry.repository(self.place.name)
 
     def digest(self) -> Digest:
         """The digest in the path. DIGEST_INVALID where it is none."""

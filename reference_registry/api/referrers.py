@@ -35,7 +35,8 @@ async def _list(context: Context) -> Response:
     if fitting < len(descriptors):
         path = prefixed(context.request.path, context.config.http)
         following = str(chosen[-1]["digest"])
-        headers.append(next_link(path, artifactType=wanted, last=following))
+        namespace = context.place.namespace
+        headers.append(next_link(path, artifactType=wanted, last=following, ns=namespace))
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": chosen}
     return Response(200, tuple(headers), BytesBody(json_bytes(index)))
 

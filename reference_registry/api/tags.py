@@ -27,7 +27,7 @@ async def _list(context: Context) -> Response:
     if page.next is None:
         return json_response(document, profile, 200, *page.headers)
     path = prefixed(context.request.path, context.config.http)
-    link = next_link(path, last=page.next, n=n)
+    link = next_link(path, last=page.next, n=n, ns=context.place.namespace)
     return json_response(document, profile, 200, link, *page.headers)
 
 

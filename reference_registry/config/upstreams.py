@@ -8,8 +8,8 @@
         ghcr.io:
           remoteurl: https://ghcr.io
 
-Repositories of a further upstream are found below its name, the prefix (``ghcr.io/team/app``), or by
-their own name with ``?ns=`` (OCI distribution-spec, "Registry Proxying"). No I/O.
+Repositories of a further upstream are found below its name, the prefix (``ghcr.io/team/app``), or
+by their own name with ``?ns=`` (OCI distribution-spec, "Registry Proxying"). No I/O.
 """
 
 from __future__ import annotations

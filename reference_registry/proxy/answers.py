@@ -28,23 +28,34 @@ from reference_registry.api.errors import (
 )
 from reference_registry.digest import Digest
 from reference_registry.profiles import Profile
-from reference_registry.proxy.failures import UpstreamFailure, UpstreamRefused, UpstreamTimedOut
+from reference_registry.proxy.failures import (
+    UpstreamFailure,
+    UpstreamOffline,
+    UpstreamRefused,
+    UpstreamTimedOut,
+)
 from reference_registry.proxy.go_errors import go_error
 
 __all__ = [
-    "STALE",
     "blob_error",
     "manifest_error",
+    "stale_mark",
     "tag_error",
     "tags_error",
     "unknown_error",
     "upload_error",
 ]
 
-STALE = (("Warning", '110 - "Response is Stale"'),)
-"""The mark of content that upstream could not be asked about (RFC 7234, 5.5.1)."""
+_STALE = (("Warning", '110 - "Response is Stale"'),)
+_DISCONNECTED = (("Warning", '112 - "Disconnected Operation"'),)
 
 _RETRY_AFTER = re.compile(r"[0-9]{1,9}|[A-Z][a-z]{2}, [0-9A-Za-z :]{1,26}")
+
+
+def stale_mark(failure: UpstreamFailure) -> tuple[tuple[str, str], ...]:
+    """The headers of content that upstream could not, or was not to, be asked about (RFC 7234,
+    5.5.1 and 5.5.3)."""
+    return _DISCONNECTED if isinstance(failure, UpstreamOffline) else _STALE
 
 
 def tag_error(failure: UpstreamFailure, tag: str, profile: Profile) -> RegistryError:
@@ -93,6 +104,10 @@ def unknown_error(failure: UpstreamFailure, profile: Profile) -> RegistryError:
 
 def _honest(failure: UpstreamFailure) -> RegistryError | None:
     """What happened; None where upstream does not have what was asked for."""
+    if isinstance(failure, UpstreamOffline):
+        # RFC 9111, 5.2.1.7, for what is to come from the cache only and is not there. Not 404: it
+        # may well exist. All of containerd, podman and dockerd go on to their next host.
+        return _bad_gateway(504, "this cache is offline and does not have it")
     if isinstance(failure, UpstreamTimedOut):
         return _bad_gateway(504, "upstream did not answer in time")
     if not isinstance(failure, UpstreamRefused):

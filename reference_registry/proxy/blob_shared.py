@@ -65,7 +65,7 @@ class SharedMiss:
 
     async def _stat(self, digest: Digest) -> BlobInfo:
         """What upstream says of the blob, or a fill that has asked already."""
-        fill = self._services.fills.get(digest)
+        fill = self._services.fills.get(self._key(digest))
         try:
             if fill is not None and self._is_answered_by(fill):
                 info = await fill.content.info()
@@ -109,7 +109,7 @@ class SharedMiss:
     def _is_stored(self, digest: Digest) -> bool:
         return (
             not self._profile.refetches_blob_cached_elsewhere
-            and digest not in self._services.fills
+            and self._key(digest) not in self._services.fills
             and self._services.local.storage.blobs.has(digest)
         )
 
@@ -127,15 +127,18 @@ class SharedMiss:
 
     async def _join(self, digest: Digest) -> Fill:
         """The fill of *digest* that is under way, or a new one."""
-        fills = self._services.fills
-        fill = fills.get(digest)
+        fills, key = self._services.fills, self._key(digest)
+        fill = fills.get(key)
         if fill is not None and not fill.has_repository(self._local.name):
             await self._stat(digest)
             fill.also_for(self._local)
         if fill is None:
-            fill = fills[digest] = self._begin(digest)
-            fill.task.add_done_callback(lambda _: fills.pop(digest))
+            fill = fills[key] = self._begin(digest)
+            fill.task.add_done_callback(lambda _: fills.pop(key))
         return fill
+
+    def _key(self, digest: Digest) -> tuple[str, Digest]:
+        return self._upstream.upstream_key, digest
 
     def _begin(self, digest: Digest) -> Fill:
         services = self._services

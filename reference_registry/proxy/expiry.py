@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ from reference_registry.proxy.eviction import evict
 from reference_registry.proxy.kept_schedule import KeptSchedule
 from reference_registry.proxy.lead import Lead
 from reference_registry.proxy.moment import Moment
+from reference_registry.proxy.offline import Offline
 from reference_registry.proxy.schedule import BLOB, MANIFEST, Entry, Schedule
 from reference_registry.registry import StandardRegistry
 from reference_registry.storage.driver import PathNotFound
@@ -47,16 +49,19 @@ class ScheduleLost(Panic):
 
 
 class Expiry:
-    """The life of everything in the cache *local*, each entry for *ttl* from when it was cached.
+    """The life of everything in the cache *local*, each entry for the *ttl* of its repository from
+    when it was cached, or for ever where that is None.
 
-    *saves_on_stop*: whether :meth:`stop` writes what the file lacks.
+    Nothing is deleted while it is *offline*: it may be all that is left. *saves_on_stop*: whether
+    :meth:`stop` writes what the file lacks.
     """
 
     def __init__(
         self,
         local: StandardRegistry,
-        ttl: timedelta,
+        ttl: Callable[[str], timedelta | None],
         *,
+        offline: Offline,
         profile: Profile,
         clock: Clock,
         claims: Claims,
@@ -65,6 +70,7 @@ class Expiry:
         self._local = local
         self._driver = local.storage.driver
         self._ttl = ttl
+        self._offline = offline
         self._profile = profile
         self._clock = clock
         self._claims = claims
@@ -96,20 +102,26 @@ class Expiry:
     def _add(self, repository: str, digest: Digest, kind: int) -> None:
         if self._kept.schedule is None:
             raise ScheduleLost("assignment to entry in nil map")
-        self._kept.add(Entry.of(repository, digest, kind, self._end()))
+        end = self._end(repository)
+        if end is not None:
+            self._kept.add(Entry.of(repository, digest, kind, end))
 
-    def _end(self) -> Moment:
-        """When what is cached now expires."""
-        return Moment.of(self._clock.now() + self._ttl)
+    def _end(self, repository: str) -> Moment | None:
+        """When what *repository* caches now expires; None for never."""
+        ttl = self._ttl(repository)
+        return None if ttl is None else Moment.of(self._clock.now() + ttl)
 
     def _schedule_of_tree(self) -> Schedule:
         """Of all that is stored, as if it had been cached just now."""
-        schedule, end = Schedule(), self._end()
+        schedule = Schedule()
         try:
             names = list(repository_names(self._driver))
         except PathNotFound:
             return schedule
         for name in names:
+            end = self._end(name)
+            if end is None:
+                continue
             repository = self._local.repository(name)
             for digest in repository.links.layers():
                 if repository.has_blob(digest):
@@ -162,6 +174,7 @@ class Expiry:
             self._kept.rescheduled.clear()
             now = Moment.of(self._clock.now())
             if _is_due(schedule, now):
+                await self._offline.is_over()
                 await self._kept.refresh()
             for entry in schedule.due(now):
                 await self._expire_entry(schedule, entry)

@@ -3,6 +3,7 @@
 ::
 
     UpstreamFailure
+      UpstreamOffline        nothing was asked: the cache is offline
       UpstreamRefused        upstream answered, with a status that is no success
       UpstreamUnreachable    no answer came: name, connection, TLS, no credentials to send,
                              redirects that lead nowhere
@@ -23,6 +24,7 @@ __all__ = [
     "Refusal",
     "UpstreamBroken",
     "UpstreamFailure",
+    "UpstreamOffline",
     "UpstreamRefused",
     "UpstreamTimedOut",
     "UpstreamUnreachable",
@@ -32,6 +34,10 @@ __all__ = [
 class UpstreamFailure(Exception):
     """Upstream did not give what was asked for. ``str()`` is fit for a log: it names the request
     without query and credentials."""
+
+
+class UpstreamOffline(UpstreamFailure):
+    """Upstream was not asked, because this cache is to get along by itself."""
 
 
 @dataclass(frozen=True)

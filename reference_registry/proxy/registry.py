@@ -6,18 +6,23 @@ from collections.abc import Sequence
 
 import httpx
 
+from reference_registry.api.errors import NAME_UNKNOWN
 from reference_registry.clock import Clock
-from reference_registry.config import DEFAULT_TTL, Config
+from reference_registry.config import DEFAULT_TTL, Config, UpstreamConfig
 from reference_registry.observability.counters import ProxyCounters
 from reference_registry.profiles import Profile
 from reference_registry.proxy.background import Background
 from reference_registry.proxy.claims import FILLS, Claims
 from reference_registry.proxy.expiry import Expiry
+from reference_registry.proxy.offline import MARKER, Offline
+from reference_registry.proxy.places import NotServed
 from reference_registry.proxy.repository import ProxyRepository
 from reference_registry.proxy.services import Services
 from reference_registry.proxy.soundness import Soundness
 from reference_registry.proxy.upstream import Upstream
+from reference_registry.proxy.upstreams import Upstreams
 from reference_registry.registry import StandardRegistry
+from reference_registry.repository import Place
 
 __all__ = ["ProxyRegistry"]
 
@@ -41,18 +46,37 @@ class ProxyRegistry:
     ) -> None:
         if config.proxy is None:
             raise ValueError("the configuration has no proxy.remoteurl")
-        ttl = config.proxy.ttl if profile.honours_ttl else DEFAULT_TTL
         graceful = profile.saves_state == "at-once" or config.http.draintimeout is not None
         uploads = local.storage.uploads
         self._claims = Claims(
             local.storage.driver.local_path(FILLS) if profile.shares_storage else None,
             forget=lambda left: uploads.forget(left.repository, left.upload),
         )
+        self.counters = counters if counters is not None else ProxyCounters()
+        has_switch = profile.has_x_keys
+        self._offline = offline = Offline(
+            config.proxy.offline,
+            local.storage.driver.local_path(MARKER) if has_switch else None,
+        )
+
+        def connect(upstream: UpstreamConfig, key: str) -> Upstream:
+            return Upstream(
+                upstream,
+                profile,
+                clock,
+                key=key,
+                transport=transport,
+                answered=self.counters.upstream_answered,
+                gate=offline.check if has_switch else None,
+            )
+
+        upstreams = Upstreams(config.proxy, connect)
         expiry = None
-        if ttl is not None:
+        if upstreams.anything_expires or not profile.honours_ttl:
             expiry = Expiry(
                 local,
-                ttl,
+                upstreams.ttl if profile.honours_ttl else lambda _: DEFAULT_TTL,
+                offline=offline,
                 profile=profile,
                 clock=clock,
                 claims=self._claims,
@@ -60,20 +84,13 @@ class ProxyRegistry:
             )
         self.local = local
         self.expiry = expiry
-        self.counters = counters if counters is not None else ProxyCounters()
         self._profile = profile
         self._asks_helper = config.proxy.exec is not None
         background = Background()
         verify = config.proxy.verify if profile.notices_damage else "never"
         self._services = Services(
             local,
-            Upstream(
-                config.proxy,
-                profile,
-                clock,
-                transport=transport,
-                answered=self.counters.upstream_answered,
-            ),
+            upstreams,
             profile,
             self.counters,
             self._claims,
@@ -85,8 +102,19 @@ class ProxyRegistry:
     def repository(self, name: str) -> ProxyRepository:
         return ProxyRepository(name, self._services)
 
-    def catalog(self) -> Sequence[str]:
-        return self.local.catalog()
+    def locate(self, name: str, namespace: str | None) -> Place:
+        places = self._services.upstreams.places
+        heeded = namespace if namespace and places.heeds_namespaces else None
+        try:
+            return Place(places.find(name, heeded), heeded)
+        except NotServed as why:
+            raise NAME_UNKNOWN(str(why)) from None
+
+    def catalog(self, namespace: str | None = None) -> Sequence[str]:
+        names = self.local.catalog()
+        if namespace is None:
+            return names
+        return self._services.upstreams.places.of_namespace(list(names), namespace)
 
     async def settled(self) -> None:
         """Wait until nothing is being fetched in the background."""
@@ -95,6 +123,7 @@ class ProxyRegistry:
     async def start(self) -> None:
         """Read the schedule and, as the profile has it, see whether upstream answers. Raises
         :class:`reference_registry.config.problem.CannotStart`."""
+        bool(self._offline)  # Says so in the log.
         await self.local.start()
         self._claims.sweep()
         if self.expiry is not None:

@@ -19,9 +19,9 @@ from reference_registry.api.pagination import tag_page
 from reference_registry.digest import Digest, algorithm_of, digest_of
 from reference_registry.manifest import ManifestInvalid, media_type_of, parse_manifest
 from reference_registry.proxy.answers import (
-    STALE,
     blob_error,
     manifest_error,
+    stale_mark,
     tag_error,
     tags_error,
     upload_error,
@@ -29,7 +29,7 @@ from reference_registry.proxy.answers import (
 from reference_registry.proxy.blob_double import DoubleMiss
 from reference_registry.proxy.blob_shared import SharedMiss
 from reference_registry.proxy.blob_tee import TeeMiss
-from reference_registry.proxy.failures import UpstreamBroken, UpstreamFailure
+from reference_registry.proxy.failures import UpstreamBroken, UpstreamFailure, UpstreamOffline
 from reference_registry.proxy.services import Services
 from reference_registry.proxy.upstream_repository import UpstreamManifest
 from reference_registry.repository import Descriptor, Manifest, TagPage, UploadSession
@@ -37,6 +37,8 @@ from reference_registry.repository import Descriptor, Manifest, TagPage, UploadS
 __all__ = ["ProxyRepository"]
 
 _log = logging.getLogger(__name__)
+
+Headers = tuple[tuple[str, str], ...]
 
 _MISSES: dict[str, type[DoubleMiss] | type[TeeMiss] | type[SharedMiss]] = {
     "double": DoubleMiss,
@@ -57,8 +59,8 @@ class ProxyRepository:
         self._services = services
         self._profile = services.profile
         self._local = services.local.repository(name)
-        self._upstream = services.upstream.repository(name)
-        self._stale_tags: set[str] = set()
+        self._upstream = services.upstreams.repository(name)
+        self._stale_tags: dict[str, Headers] = {}
 
     # -- tags and manifests -----------------------------------------------------------------------
     async def resolve(self, tag: str) -> Digest:
@@ -85,8 +87,9 @@ class ProxyRepository:
         if self._profile.marks_stale:
             if not self._local.has_manifest(digest):
                 raise tag_error(failure, tag, self._profile) from failure
-            _log.warning("%s:%s is served as it was cached: %s", self.name, tag, failure)
-            self._stale_tags.add(tag)
+            level = logging.DEBUG if isinstance(failure, UpstreamOffline) else logging.WARNING
+            _log.log(level, "%s:%s is served as it was cached: %s", self.name, tag, failure)
+            self._stale_tags[tag] = stale_mark(failure)
         return digest
 
     def _point(self, tag: str, digest: Digest) -> None:
@@ -106,9 +109,9 @@ class ProxyRepository:
             if tag is not None:
                 self._point(tag, digest)
         self._services.counters.manifest.pushed(len(manifest.content), hit=hit)
-        if tag in self._stale_tags:
-            return replace(manifest, headers=manifest.headers + STALE)
-        return manifest
+        if tag is None or tag not in self._stale_tags:
+            return manifest
+        return replace(manifest, headers=manifest.headers + self._stale_tags[tag])
 
     def _undamaged(self, digest: Digest) -> Manifest | None:
         """What is cached for *digest*. ``ideal`` looks whether it is that whenever it has been read
@@ -173,8 +176,9 @@ class ProxyRepository:
                 raise tags_error(failure, self.name, self._profile) from failure
             if not self._profile.marks_stale:
                 return page
-            _log.warning("%s: the cached tags are listed: %s", self.name, failure)
-            return replace(page, headers=STALE)
+            level = logging.DEBUG if isinstance(failure, UpstreamOffline) else logging.WARNING
+            _log.log(level, "%s: the cached tags are listed: %s", self.name, failure)
+            return replace(page, headers=stale_mark(failure))
 
     async def _tags_of_upstream(self, n: int | None, last: str | None) -> TagPage:
         pagination = self._profile.proxy_tags_pagination

@@ -17,6 +17,7 @@ from reference_registry.proxy.single_flight import SingleFlight
 from reference_registry.proxy.soundness import Soundness
 from reference_registry.proxy.upstream import Upstream
 from reference_registry.proxy.upstream_repository import BlobInfo, UpstreamManifest
+from reference_registry.proxy.upstreams import Upstreams
 from reference_registry.registry import StandardRegistry
 
 __all__ = ["Services"]
@@ -27,7 +28,7 @@ class Services:
     """The parts of a proxy. ``expiry`` is None where nothing ever expires."""
 
     local: StandardRegistry
-    upstream: Upstream
+    upstreams: Upstreams
     profile: Profile
     counters: ProxyCounters
     claims: Claims
@@ -37,8 +38,9 @@ class Services:
     sizes: KnownSizes = field(default_factory=KnownSizes)
     storing: set[Digest] = field(default_factory=set)
     """The blobs that a release is caching just now, whichever repository they are for."""
-    fills: dict[Digest, Fill] = field(default_factory=dict)
-    """The blobs that ``ideal`` is caching just now."""
+    fills: dict[tuple[str, Digest], Fill] = field(default_factory=dict)
+    """The blobs that ``ideal`` is caching just now, by the upstream that they come from. The fill
+    for another one reads along in the same file, and goes on by itself where that one fails."""
     joined_tags: SingleFlight[tuple[str, str], tuple[Digest, UpstreamManifest | None]] = field(
         default_factory=SingleFlight
     )
@@ -46,6 +48,11 @@ class Services:
         default_factory=SingleFlight
     )
     joined_stats: SingleFlight[tuple[str, Digest], BlobInfo] = field(default_factory=SingleFlight)
+
+    @property
+    def upstream(self) -> Upstream:
+        """The only one that a release has."""
+        return self.upstreams.main
 
     def cached_blob(self, repository: str, digest: Digest) -> None:
         """*repository* has just cached the blob *digest*."""
@@ -72,4 +79,4 @@ class Services:
         await self.soundness.stop()
         for joined in (self.joined_tags, self.joined_manifests, self.joined_stats):
             await joined.stop()
-        await self.upstream.aclose()
+        await self.upstreams.aclose()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import httpx
 
 from reference_registry.clock import Clock
-from reference_registry.config import ProxyConfig
+from reference_registry.config import UpstreamConfig
 from reference_registry.config.problem import CannotStart
 from reference_registry.profiles import Profile
 from reference_registry.proxy.challenge import Challenge, parse_challenges
@@ -24,20 +25,24 @@ _MAX_TOKEN = 1024 * 1024
 
 
 class Upstream:
-    """One upstream registry. *transport* and *resolve* are replaced in tests; *answered* is told of
-    every answer and how long it took."""
+    """One upstream registry. *key* is where it stands in the configuration. *transport* and
+    *resolve* are replaced in tests; *answered* is told of every answer and how long it took; *gate*
+    is passed before each request (see ``UpstreamHttp``)."""
 
     def __init__(
         self,
-        config: ProxyConfig,
+        config: UpstreamConfig,
         profile: Profile,
         clock: Clock,
         *,
+        key: str = "proxy",
         transport: httpx.AsyncBaseTransport | None = None,
         resolve: Resolve | None = None,
         answered: Answered | None = None,
+        gate: Callable[[], None] | None = None,
     ) -> None:
-        url = _parse_remote(config.remoteurl)
+        url = _parse_remote(config.remoteurl, f"{key}.remoteurl")
+        self.key = key
         origin = url.copy_with(userinfo=b"", path="/", query=None, fragment=None)
         self._remoteurl = str(url.copy_with(userinfo=b""))
         self._api = origin.copy_with(path=url.path) if profile.honours_remote_path else origin
@@ -45,7 +50,7 @@ class Upstream:
         self._ping_lock = asyncio.Lock()
         self._pings: set[asyncio.Task[None]] = set()
         self.http = UpstreamHttp(
-            origin, profile, transport=transport, resolve=resolve, answered=answered
+            origin, profile, transport=transport, resolve=resolve, answered=answered, gate=gate
         )
         self._helper = CredentialHelper(config.exec, clock) if config.exec is not None else None
         self.auth = UpstreamAuth(
@@ -111,7 +116,7 @@ def _challenges_of(response: httpx.Response) -> tuple[Challenge, ...]:
     return parse_challenges(response.headers.get_list("www-authenticate"))
 
 
-def _parse_remote(remoteurl: str) -> httpx.URL:
+def _parse_remote(remoteurl: str, key: str) -> httpx.URL:
     try:
         url = httpx.URL(remoteurl)
     except httpx.InvalidURL as error:
@@ -120,12 +125,10 @@ def _parse_remote(remoteurl: str) -> httpx.URL:
         if is_web_url(url):
             return url
         problem = "it is not an http or https URL"
-    raise CannotStart(
-        "proxy.remoteurl", problem, "write https://HOST or http://HOST:PORT", released_exit_code=2
-    )
+    raise CannotStart(key, problem, "write https://HOST or http://HOST:PORT", released_exit_code=2)
 
 
-def _credentials(config: ProxyConfig, remote: httpx.URL) -> Credentials | None:
+def _credentials(config: UpstreamConfig, remote: httpx.URL) -> Credentials | None:
     if config.username:
         return Credentials(config.username, config.password or "")
     # As Go's client does with a user in a URL.

@@ -65,6 +65,10 @@ def _tell_nobody(method: str, status: int | None, seconds: float) -> None:
     """Where nobody counts."""
 
 
+def _open_gate() -> None:
+    """Where nothing keeps a cache from asking."""
+
+
 @cache
 def _trusted_authorities() -> ssl.SSLContext:
     """The system's, or those of ``SSL_CERT_FILE``; read once a process, which takes a while."""
@@ -75,7 +79,8 @@ class UpstreamHttp:
     """An HTTP client for one upstream and the hosts that it refers us to.
 
     *base* is the origin that credentials are for. *transport* and *resolve* are replaced in tests;
-    *pause* is what lies between a request without an answer and its repetition.
+    *pause* is what lies between a request without an answer and its repetition. *gate* is passed
+    before anything is sent to anybody, and raises :class:`UpstreamFailure` where it is closed.
     """
 
     def __init__(
@@ -87,6 +92,7 @@ class UpstreamHttp:
         resolve: Resolve | None = None,
         pause: Callable[[], Awaitable[None]] | None = None,
         answered: Answered | None = None,
+        gate: Callable[[], None] | None = None,
     ) -> None:
         self._base = base
         self._profile = profile
@@ -94,6 +100,7 @@ class UpstreamHttp:
         self._resolve = resolve or (_addresses_of if transport is None else None)
         self._pause = pause or _short_pause
         self._answered = answered or _tell_nobody
+        self._gate = gate or _open_gate
 
     @cached_property
     def _client(self) -> httpx.AsyncClient:
@@ -126,6 +133,7 @@ class UpstreamHttp:
         Raises :class:`UpstreamFailure`. Where upstream challenges a request that the profile sent
         on trial, it is sent once more with what the challenge asks for.
         """
+        self._gate()
         authorization = await session.authorization() if session is not None else None
         response = await self._follow(method, url, headers or {}, authorization)
         if response.status_code == 401 and session is not None and self._answers(response):
@@ -155,6 +163,7 @@ class UpstreamHttp:
 
     async def fetch(self, url: httpx.URL, authorization: str | None, *, limit: int) -> bytes:
         """The body of a GET of any *url* that upstream named, at most *limit* bytes of it."""
+        self._gate()
         await self._check_target("GET", url)
         response = await self._follow("GET", url, {}, authorization)
         if not self._succeeded(response):
@@ -209,6 +218,7 @@ class UpstreamHttp:
         # Made by hand and not by the client, so that no cookie that upstream set is ever sent.
         extensions = {"timeout": self._client.timeout.as_dict()}
         request = httpx.Request(method, url, headers=headers, extensions=extensions)
+        self._gate()
         began, status = time.perf_counter(), None
         try:
             response = await self._client.send(request, stream=True, auth=None)

@@ -79,6 +79,8 @@ class UpstreamRepository:
 
     def __init__(self, upstream: Upstream, name: str, profile: Profile) -> None:
         self.name = name
+        self.upstream_key = upstream.key
+        """Tells upstreams of one cache apart."""
         self._upstream = upstream
         self._profile = profile
         self._session = upstream.auth.session(name)

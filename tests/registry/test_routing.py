@@ -89,17 +89,25 @@ def test_only_ideal_knows_referrers() -> None:
 def test_access_by_method(method: str, actions: list[str]) -> None:
     route = Route("manifest", {"name": "a", "reference": "v1"})
     expected = [Access("repository", "a", action) for action in actions]
-    assert access_needed(a_request(method=method), route) == expected
+    assert access_needed(a_request(method=method), route, "a") == expected
 
 
 def test_access_to_all() -> None:
-    assert access_needed(a_request(), Route("base")) == []
-    assert access_needed(a_request(), Route("catalog")) == [Access("registry", "catalog", "*")]
+    assert access_needed(a_request(), Route("base"), "") == []
+    assert access_needed(a_request(), Route("catalog"), "") == [Access("registry", "catalog", "*")]
+
+
+def test_access_to_what_a_repository_is_kept_as() -> None:
+    """A cache of several upstreams may keep another name than the path has."""
+    route = Route("tags", {"name": "a"})
+    expected = [Access("repository", "other.example/a", "pull")]
+    assert access_needed(a_request(), route, "other.example/a") == expected
+    assert access_needed(a_request(), route, "") == []
 
 
 def test_a_mount_reads_its_source() -> None:
     request = a_request(method="POST", query="mount=x&from=b/c")
-    assert access_needed(request, Route("blob_upload", {"name": "a"})) == [
+    assert access_needed(request, Route("blob_upload", {"name": "a"}), "a") == [
         Access("repository", "a", "pull"),
         Access("repository", "a", "push"),
         Access("repository", "b/c", "pull"),
