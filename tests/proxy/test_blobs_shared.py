@@ -279,21 +279,25 @@ async def test_a_fill_for_another_repository_is_not_given_away(
 async def test_a_refusal_is_for_the_repository_that_asked(
     make_proxy: MakeProxy, upstream: UpstreamDouble
 ) -> None:
-    asked, go = asyncio.Event(), asyncio.Event()
+    asked, go, questioned = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def refuse(request: httpx.Request) -> httpx.Response:
         asked.set()
         await go.wait()
         return httpx.Response(403)
 
+    def tell(request: httpx.Request) -> httpx.Response:
+        questioned.set()
+        return upstream._stored(request)
+
     upstream.add_blob("other/app", BLOB, DIGEST)
     upstream.on(f"GET {OTHER}", refuse)
+    upstream.on(HEAD, tell)
     async with make_proxy().running() as proxy:
         refused = asyncio.create_task(proxy.ask("GET", OTHER))
         await asked.wait()
         allowed = [asyncio.create_task(proxy.ask("GET", PATH)) for _ in range(2)]
-        while HEAD not in upstream.lines:
-            await asyncio.sleep(0)
+        await questioned.wait()
         go.set()
         assert (await refused).status == 403
         assert [(await each).body for each in allowed] == [BLOB, BLOB]
@@ -417,10 +421,12 @@ async def test_a_broken_body_is_resumed(make_proxy: MakeProxy, upstream: Upstrea
     assert [r.headers.get("range") for r in upstream.requests] == [None, f"bytes={HALF}-"]
 
 
+@pytest.mark.parametrize("size", [len(BLOB), None])
 async def test_a_broken_body_is_resumed_without_ranges(
-    make_proxy: MakeProxy, upstream: UpstreamDouble
+    make_proxy: MakeProxy, upstream: UpstreamDouble, size: int | None
 ) -> None:
-    upstream.on(GET, body_of(BLOB[:HALF], broken()), body_of(BLOB[:100], BLOB[100:]))
+    whole = body_of(BLOB[:100], BLOB[100:], size=size)
+    upstream.on(GET, body_of(BLOB[:HALF], broken()), whole)
     async with make_proxy().running() as proxy:
         answer = await proxy.get(PATH)
         assert (answer.body, answer.cut) == (BLOB, False)
