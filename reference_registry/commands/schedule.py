@@ -12,6 +12,7 @@ from pathlib import Path
 from reference_registry.commands import PROGRAM
 from reference_registry.config import Config
 from reference_registry.config.file import load
+from reference_registry.config.upstreams import upstreams_of
 from reference_registry.profiles import Profile
 from reference_registry.proxy.schedule import (
     BLOB,
@@ -104,7 +105,7 @@ def _why_nothing(config: Config) -> str | None:
     """Why there cannot be a schedule, if so."""
     if config.proxy is None:
         return "not a cache, nothing expires"
-    if config.proxy.ttl is None:
+    if all(upstream.ttl is None for _, _, upstream in upstreams_of(config.proxy)):
         return "proxy.ttl is 0, nothing expires"
     if config.storage.driver == "inmemory":
         return "in memory, the schedule is known to the running registry alone"

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from reference_registry.addresses import parse_address
 from reference_registry.config.durations import short_duration
 from reference_registry.config.effective import drain_time
-from reference_registry.config.model import Config, HttpConfig, ProxyConfig
+from reference_registry.config.model import Config, HttpConfig, ProxyConfig, UpstreamConfig
+from reference_registry.config.upstreams import namespaces_of, upstreams_of
 from reference_registry.profiles import Profile
 
 __all__ = ["Line", "explain"]
@@ -33,6 +34,9 @@ def explain(config: Config, profile: Profile) -> Iterator[Line]:
     else:
         yield "registry", f"a cache of {_without_user(config.proxy.remoteurl)}; takes no push"
         yield "upstream", _upstream(config.proxy, profile)
+        yield from _names(config.proxy)
+        if config.proxy.offline:
+            yield "upstream", "offline: not asked; what is cached is served and does not expire"
     yield "storage", _storage(config)
     if config.storage.cache.blobdescriptor is not None:
         yield "storage", _descriptors(config)
@@ -53,14 +57,36 @@ def explain(config: Config, profile: Profile) -> Iterator[Line]:
 
 # -- aspects ------------------------------------------------------------------------------------
 def _upstream(proxy: ProxyConfig, profile: Profile) -> str:
-    if proxy.exec is not None:
-        kept = "for ever" if proxy.exec.lifetime is None else short_duration(proxy.exec.lifetime)
-        who = f"asked as the user that {proxy.exec.command} names, remembered {kept}"
-    else:
-        who = f"asked as {proxy.username}" if proxy.username else "asked without credentials"
+    who = _user(proxy)
     if profile.pings_upstream_at_start and proxy.exec is None:
         return f"{who}; must answer at the start"
     return f"{who}; need not be there at the start"
+
+
+def _user(upstream: UpstreamConfig) -> str:
+    helper = upstream.exec
+    if helper is None:
+        return f"asked as {upstream.username}" if upstream.username else "asked without credentials"
+    kept = "for ever" if helper.lifetime is None else short_duration(helper.lifetime)
+    return f"asked as the user that {helper.command} names, remembered {kept}"
+
+
+def _names(proxy: ProxyConfig) -> Iterator[Line]:
+    """Which upstream serves what, where there is a choice."""
+    hosts = namespaces_of(proxy)
+    for prefix, _, upstream in upstreams_of(proxy):
+        called = [f"{prefix}/NAME" if prefix else "NAME"]
+        called += [f"NAME?ns={host}" for host in sorted(hosts) if hosts[host] == prefix]
+        served = f"{_without_user(upstream.remoteurl)} serves {', '.join(called)}"
+        if upstream.library:
+            served += "; a NAME of one part means library/NAME"
+        if prefix:
+            served += f"; {_user(upstream)}"
+            if upstream.ttl != proxy.ttl:
+                kept = "for ever" if upstream.ttl is None else short_duration(upstream.ttl)
+                served += f"; kept {kept}"
+        if hosts or upstream.library:
+            yield "upstream", served
 
 
 def _storage(config: Config) -> str:

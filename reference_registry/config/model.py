@@ -160,9 +160,9 @@ class UpstreamConfig:
     namespaces: tuple[str, ...] | None = None
     """``namespaces`` (``x-namespaces`` of ``proxy``): the hosts that ``ns=`` calls it by; None for
     what ``config.upstreams`` makes of its prefix and URL."""
-    library: bool | None = None
-    """``library`` (``x-library``): whether ``NAME`` means ``library/NAME`` there; None: if it is
-    Docker Hub."""
+    library: bool = False
+    """``library`` (``x-library``): whether ``NAME`` means ``library/NAME`` there. Where the key is
+    absent, Docker Hub is known."""
 
 
 @dataclass(frozen=True, kw_only=True)

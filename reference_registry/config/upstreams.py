@@ -27,9 +27,9 @@ from reference_registry.names import is_repository_name
 __all__ = [
     "DOCKER_HUB",
     "check_remote_url",
-    "has_official_images",
     "namespaces_of",
     "read_exec",
+    "upstreams_of",
     "with_upstreams",
 ]
 
@@ -49,7 +49,7 @@ def with_upstreams(proxy: Section, config: ProxyConfig) -> ProxyConfig:
         config,
         upstreams=_read_upstreams(proxy, config.ttl),
         namespaces=_read_namespaces(proxy, "x-namespaces"),
-        library=_optional_flag(proxy, "x-library"),
+        library=_has_official_images(proxy, "x-library", config.remoteurl),
         offline=proxy.flag("x-offline"),
     )
     for (first, second), hosts in _claims(config)[1].items():
@@ -83,7 +83,7 @@ def _read_upstream(entry: Section, default_ttl: timedelta | None) -> UpstreamCon
     username, password = entry.text("username"), entry.text("password", secret=True)
     helper = read_exec(entry)
     namespaces = _read_namespaces(entry, "namespaces")
-    library = _optional_flag(entry, "library")
+    library = _has_official_images(entry, "library", remoteurl)
     if not remoteurl:
         entry.refuse("remoteurl", "missing", "write it as https://HOST")
         return None
@@ -146,13 +146,22 @@ def _read_namespaces(upstream: Section, key: str) -> tuple[str, ...] | None:
     return found if key in upstream else None
 
 
-def _optional_flag(upstream: Section, key: str) -> bool | None:
-    flag = upstream.flag(key)
-    return flag if key in upstream else None
+def _has_official_images(upstream: Section, key: str, remoteurl: str) -> bool:
+    """Whether a name of one component means ``library/NAME``: as *key* says, and at Docker Hub. A
+    client that pulls from Hub itself writes it so; through a cache it cannot know."""
+    return upstream.flag(key, _host_of(remoteurl) in DOCKER_HUB)
 
 
 def _is_component(prefix: str) -> bool:
     return "/" not in prefix and is_repository_name(prefix)
+
+
+def upstreams_of(config: ProxyConfig) -> Iterator[tuple[str, str, UpstreamConfig]]:
+    """Every upstream with its prefix, which is empty for ``remoteurl``, and the key of its
+    section."""
+    yield "", "proxy", config
+    for prefix, upstream in config.upstreams.items():
+        yield prefix, f"proxy.x-upstreams.{prefix}", upstream
 
 
 # -- what ns= means -----------------------------------------------------------------------------
@@ -165,11 +174,6 @@ def namespaces_of(config: ProxyConfig) -> Mapping[str, str]:
     return _claims(config)[0]
 
 
-def has_official_images(config: UpstreamConfig) -> bool:
-    """Whether a name of one component means ``library/NAME`` there."""
-    return _host_of(config.remoteurl) in DOCKER_HUB if config.library is None else config.library
-
-
 def _claims(config: ProxyConfig) -> tuple[dict[str, str], dict[tuple[str, str], set[str]]]:
     """Who has which host, and which hosts two want, by the two.
 
@@ -180,10 +184,9 @@ def _claims(config: ProxyConfig) -> tuple[dict[str, str], dict[tuple[str, str], 
     conflicts: dict[tuple[str, str], set[str]] = {}
     if not config.upstreams and config.namespaces is None:
         return taken, conflicts
-    upstreams = {"": config, **config.upstreams}
     for level in (_listed, _by_prefix, _by_host):
         claims: dict[str, str] = {}
-        for prefix, upstream in upstreams.items():
+        for prefix, _, upstream in upstreams_of(config):
             for host in _with_aliases(level(prefix, upstream)):
                 if host not in taken and claims.setdefault(host, prefix) != prefix:
                     conflicts.setdefault((claims[host], prefix), set()).add(host)

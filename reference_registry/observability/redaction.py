@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from reference_registry.config import Config
+from reference_registry.config.upstreams import upstreams_of
 
 __all__ = ["REDACTED", "SECRET_HEADERS", "Redactor", "secrets_of"]
 
@@ -51,7 +52,7 @@ def secrets_of(config: Config) -> list[str]:
     """The passwords and keys that *config* holds."""
     found = [config.http.secret]
     if config.proxy is not None:
-        found.append(config.proxy.password)
+        found.extend(upstream.password for _, _, upstream in upstreams_of(config.proxy))
     if config.redis is not None:
         found.append(config.redis.password)
     for check in config.health.checks:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reference_registry.config import ProxyConfig
-from reference_registry.config.upstreams import has_official_images, namespaces_of
+from reference_registry.config.upstreams import namespaces_of, upstreams_of
 
 __all__ = ["MAIN", "Belonging", "NotServed", "Places"]
 
@@ -37,10 +37,9 @@ class Places:
 
     def __init__(self, config: ProxyConfig) -> None:
         self._namespaces = namespaces_of(config)
-        upstreams = {MAIN: config, **config.upstreams}
         self._prefixes = frozenset(config.upstreams)
         self._official = frozenset(
-            prefix for prefix, upstream in upstreams.items() if has_official_images(upstream)
+            prefix for prefix, _, upstream in upstreams_of(config) if upstream.library
         )
         self._is_plain = not (self._prefixes or self._official)
 

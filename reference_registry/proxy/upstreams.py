@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from reference_registry.config import ProxyConfig, UpstreamConfig
+from reference_registry.config.upstreams import upstreams_of
 from reference_registry.proxy.places import MAIN, Places
 from reference_registry.proxy.upstream import Upstream
 from reference_registry.proxy.upstream_repository import UpstreamRepository
@@ -23,8 +24,7 @@ class Upstreams:
         self.places = Places(config)
         self._configs = {MAIN: config, **config.upstreams}
         self._upstreams = {
-            prefix: connect(one, f"proxy.x-upstreams.{prefix}" if prefix else "proxy")
-            for prefix, one in self._configs.items()
+            prefix: connect(upstream, key) for prefix, key, upstream in upstreams_of(config)
         }
 
     @property

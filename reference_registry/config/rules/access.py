@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from reference_registry.addresses import parse_address
-from reference_registry.config.model import Config, ProxyConfig
+from reference_registry.config.model import Config, UpstreamConfig
 from reference_registry.config.rules.reviewed import Remark, Reviewed, is_loopback
+from reference_registry.config.upstreams import upstreams_of
 
 __all__ = [
     "debug_for_everyone",
@@ -22,14 +24,16 @@ def private_images_for_everyone(given: Reviewed) -> Remark | None:
     """A cache serves what its upstream user may pull, to whoever asks it (distribution's recipe
     "Registry as a pull through cache").
     """
-    proxy = given.config.proxy
-    if proxy is None or not _has_user(proxy) or _asks_who(given.config):
+    if _asks_who(given.config):
         return None
-    return Remark(
-        "proxy.username" if proxy.exec is None else "proxy.exec",
-        "everyone who reaches this cache can pull every image that this user may pull",
-        "add auth.htpasswd or auth.token, or use a user who sees public images only",
-    )
+    for key, upstream in _with_user(given.config):
+        name = "username" if upstream.exec is None else "exec"
+        return Remark(
+            f"{key}.{name}",
+            "everyone who reaches this cache can pull every image that this user may pull",
+            "add auth.htpasswd or auth.token, or use a user who sees public images only",
+        )
+    return None
 
 
 def writable_instead_of_a_cache(given: Reviewed) -> Remark | None:
@@ -72,13 +76,12 @@ def passwords_in_the_clear(given: Reviewed) -> Remark | None:
 
 def upstream_password_in_the_clear(given: Reviewed) -> Remark | None:
     """Basic credentials, and token requests to a plain realm, can be read on the way."""
-    proxy = given.config.proxy
-    if proxy is None or not _has_user(proxy):
-        return None
-    url = urlsplit(proxy.remoteurl)
-    if url.scheme != "http" or is_loopback(url.hostname or ""):
-        return None
-    return Remark("proxy.remoteurl", "the password is sent to upstream readably", "use https")
+    for key, upstream in _with_user(given.config):
+        url = urlsplit(upstream.remoteurl)
+        if url.scheme == "http" and not is_loopback(url.hostname or ""):
+            why = "the password is sent to upstream readably"
+            return Remark(f"{key}.remoteurl", why, "use https")
+    return None
 
 
 def debug_for_everyone(given: Reviewed) -> Remark | None:
@@ -94,8 +97,12 @@ def debug_for_everyone(given: Reviewed) -> Remark | None:
     )
 
 
-def _has_user(proxy: ProxyConfig) -> bool:
-    return proxy.username is not None or proxy.exec is not None
+def _with_user(config: Config) -> Iterator[tuple[str, UpstreamConfig]]:
+    """The upstreams that know who asks them, with the keys of their sections."""
+    if config.proxy is not None:
+        for _, key, upstream in upstreams_of(config.proxy):
+            if upstream.username is not None or upstream.exec is not None:
+                yield key, upstream
 
 
 def _asks_who(config: Config) -> bool:
