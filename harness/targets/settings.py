@@ -40,6 +40,14 @@ class Settings:
     """``proxy.x-max-size``, such as ``50GB``."""
     refresh_on_hit: bool = False
     """``proxy.x-refresh-on-hit``."""
+    upstreams: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    """``proxy.x-upstreams``: further upstreams by prefix, with the keys of the file."""
+    namespaces: Sequence[str] | None = None
+    """``proxy.x-namespaces``: what ``ns=`` calls the upstream of ``upstream_url``."""
+    library: bool = False
+    """``proxy.x-library``."""
+    offline: bool = False
+    """``proxy.x-offline``."""
     delete_enabled: bool = False
     cache: Literal["inmemory", "redis"] | None = None
     """``storage.cache.blobdescriptor``."""
@@ -79,6 +87,11 @@ class Settings:
         logins = list((self.htpasswd or {}).items())
         if self.upstream_login is not None:
             logins.append(self.upstream_login)
+        logins += [
+            (one["username"], one["password"])
+            for one in self.upstreams.values()
+            if "password" in one
+        ]
         basic = [b64encode(f"{user}:{password}".encode()).decode() for user, password in logins]
         passwords = [password for _, password in logins]
         return (*basic, *passwords, *([self.secret] if self.secret else []))
@@ -158,6 +171,10 @@ def _proxy(settings: Settings, remoteurl: str) -> dict[str, Any]:
             ("x-negative-ttl", settings.negative_ttl),
             ("x-max-size", settings.max_size),
             ("x-refresh-on-hit", settings.refresh_on_hit or None),
+            ("x-upstreams", {key: dict(one) for key, one in settings.upstreams.items()} or None),
+            ("x-namespaces", None if settings.namespaces is None else list(settings.namespaces)),
+            ("x-library", settings.library or None),
+            ("x-offline", settings.offline or None),
         )
         if value is not None
     }
