@@ -170,13 +170,22 @@ class Profile:
     the others (#2367, #4191)."""
     expiry_removes_manifest_bytes: bool = True
     """Manifest bytes are freed at expiry; releases leave them to garbage-collect."""
+    expiry_takes_both_kinds: bool = True
+    """What was pulled as a manifest and as a blob, which have one entry, goes as both. Of a release
+    the kind stays that was pulled first, and never expires."""
     expiry_removes_tag_links: bool = True
     """Tags that point at an expired manifest go with it; releases keep them for ever."""
     rebuilds_damaged_state: bool = True
     """An empty or damaged ``scheduler-state.json`` is rebuilt from the tree with a warning; every
     release panics at start."""
+    schedules_what_it_finds: bool = True
+    """What is cached but in no schedule, after a crash or a time without ttl, is given one ttl from
+    the start on. To a release it never expires."""
     saves_state: Literal["at-once", "ticker"] = "at-once"
     """``ticker``: every 5 s if something changed, and what happened since is lost at exit."""
+    writes_state: Literal["replaced", "in-place"] = "replaced"
+    """``in-place``: the file is emptied and written, so that a process which is killed in between,
+    or a full disk, leaves nothing or half of it."""
     shares_storage: bool = True
     """Several processes may serve one cache: one fetches a blob and the others read along, one
     deletes what expires, and the state file has what all of them cached. Each process of a release
@@ -298,6 +307,11 @@ class Profile:
     """``--delete-untagged`` spares what refers to a kept manifest by ``subject`` (no release)."""
     gc_fails_on_unreadable_manifest: bool = False
     """Content that is no manifest, linked as one, makes the whole run fail (all releases)."""
+    gc_fails_on_broken_links: bool = False
+    """A link without a digest in it, to a manifest or, with ``--delete-untagged``, of a tag, makes
+    the whole run fail (all releases). ``ideal`` keeps what the link once had."""
+    gc_tells_of_damage: bool = True
+    """Links without bytes and links that cannot be read are told of (no release)."""
     gc_reads_link_targets: bool = True
     """A layer kept under another digest than it is referred to by stays (no release: they sweep
     what was pushed as sha512)."""
@@ -309,6 +323,12 @@ class Profile:
     """``manifest eligible for deletion: <digest>`` or ``{<repo> <digest> [tags]}`` (3.0.0)."""
     gc_fails_on_empty_storage: bool = False
     """A storage without repositories is an error, exit 1 (all releases)."""
+    gc_spares_what_is_in_use: bool = True
+    """Garbage may be collected while the registry serves: what a client pushed, mounted, pulled or
+    asked for is leased (``storage.leases``). In a release, a blob whose manifest has not come yet is
+    deleted under the push (documented: "ensure that the registry is in read-only mode")."""
+    gc_reports: bool = True
+    """``garbage-collect`` knows ``--json`` and ``--grace``, and draws a bar (no release)."""
     gc_quiet_flag: bool = True
     """``--quiet`` exists (3.0.0 and later)."""
 
@@ -450,10 +470,13 @@ DISTRIBUTION_2_8 = Profile(
     expiry_needs_delete_enabled=True,
     expiry_counts_shared_blobs=False,
     expiry_removes_manifest_bytes=False,
+    expiry_takes_both_kinds=False,
     expiry_removes_tag_links=False,
     rebuilds_damaged_state=False,
     shares_storage=False,
+    schedules_what_it_finds=False,
     saves_state="ticker",
+    writes_state="in-place",
     saves_state_on_drain=False,
     paginates_tags=False,
     proxy_tags_pagination="ignored",
@@ -493,6 +516,10 @@ DISTRIBUTION_2_8 = Profile(
     gc_without_tags="fails",
     gc_keeps_referrers=False,
     gc_fails_on_unreadable_manifest=True,
+    gc_fails_on_broken_links=True,
+    gc_spares_what_is_in_use=False,
+    gc_reports=False,
+    gc_tells_of_damage=False,
     gc_reads_link_targets=False,
     gc_removes_layer_links=False,
     gc_fails_on_empty_storage=True,
@@ -605,6 +632,7 @@ DISTRIBUTION_3_0 = replace(
 DISTRIBUTION_3_1 = replace(
     DISTRIBUTION_3_0,
     name="3.1",
+    writes_state="replaced",
     descriptor_cache_forgets="all",
     redis_tls="by-any",
     upload_uuid_version=7,

@@ -48,7 +48,7 @@ async def _serve(context: Context) -> Response:
     profile, repository = context.profile, context.repository
     tag, digest = _reference(context)
     if digest is None:
-        digest = await repository.resolve(tag)
+        digest = await repository.resolve(tag, anew=_insists(context.request))
     condition = context.request.header("if-none-match")
     # Releases compare before they look whether the manifest exists, and know no lists and no `*`.
     if profile.not_modified_before_existence and condition in {digest, f'"{digest}"'}:
@@ -73,8 +73,8 @@ async def _serve(context: Context) -> Response:
 
 async def _negotiated(context: Context, manifest: Manifest, tag: str) -> Manifest:
     """*manifest*, or what the profile gives a client that does not accept its type."""
-    accepted = accepted_types(context.request.headers.get("accept", ()))
-    match treatment(manifest.media_type, accepted, by_tag=bool(tag), profile=context.profile):
+    accept = context.request.headers.get("accept", ())
+    match treatment(manifest.media_type, accept, by_tag=bool(tag), profile=context.profile):
         case Treatment.SERVE:
             return manifest
         case Treatment.HIDE_OCI_MANIFEST:
@@ -88,7 +88,7 @@ async def _negotiated(context: Context, manifest: Manifest, tag: str) -> Manifes
         case Treatment.CONVERT_TO_SCHEMA1:
             return await image_as_schema1(context, manifest, tag)
         case Treatment.PICK_PLATFORM:
-            return await _platform_child(context, manifest, accepted, tag)
+            return await _platform_child(context, manifest, accepted_types(accept), tag)
 
 
 async def _platform_child(
@@ -137,6 +137,15 @@ async def _delete(context: Context) -> Response:
     else:
         await context.repository.delete_manifest(digest)
     return Response(202)
+
+
+def _insists(request: Request) -> bool:
+    """Whether the client wants to know of the origin (RFC 9111, 5.2.1.1 and 5.2.1.4)."""
+    said = request.header("cache-control")
+    if said is None:
+        return False
+    directives = {directive.strip().lower() for directive in said.split(",")}
+    return not directives.isdisjoint({"no-cache", "max-age=0"})
 
 
 def _reference(context: Context) -> tuple[str, Digest | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 
 from reference_registry.api.http import Body, Request, Response, StreamBody
 from reference_registry.api.ranges import ByteRange, precondition_status
@@ -71,9 +71,10 @@ class SharedMiss:
                 info = await fill.content.info()
                 if info.size is not None:
                     return info
-            return await self._services.joined_stats.run(
-                (self._local.name, digest), lambda: self._upstream.stat_blob(digest)
-            )
+            with self._minding_absence(digest):
+                return await self._services.joined_stats.run(
+                    (self._local.name, digest), lambda: self._upstream.stat_blob(digest)
+                )
         except UpstreamFailure as failure:
             raise blob_error(failure, digest, self._profile) from failure
 
@@ -81,6 +82,9 @@ class SharedMiss:
         """Whether what *fill* gets for an answer is one for this repository."""
         name = self._local.name
         return fill.repository == name or (fill.content.has_begun and fill.has_repository(name))
+
+    def _minding_absence(self, digest: Digest) -> AbstractContextManager[None]:
+        return self._services.retention.absences.minded(self._local.name, digest)
 
     async def _adopt(self, digest: Digest, request: Request) -> Response:
         """There are bytes, be they another repository's or damaged: ask upstream whether this one
@@ -114,16 +118,26 @@ class SharedMiss:
         )
 
     async def _begun(self, digest: Digest) -> tuple[Fill, BlobInfo]:
-        """The fill of *digest*, once upstream has begun to answer it. What upstream refuses another
-        repository says nothing of this one, which then asks for itself."""
+        """The fill of *digest*, once upstream has begun to answer it."""
         while True:
-            fill = await self._join(digest)
             try:
-                return fill, await fill.content.info()
+                with self._minding_absence(digest):
+                    fill = await self._join(digest)
+                    info = await self._answer_to(fill)
             except UpstreamFailure as failure:
-                if fill.repository == self._local.name:
-                    raise blob_error(failure, digest, self._profile) from failure
-                await asyncio.wait([fill.task])
+                raise blob_error(failure, digest, self._profile) from failure
+            if info is not None:
+                return fill, info
+
+    async def _answer_to(self, fill: Fill) -> BlobInfo | None:
+        """None where upstream failed another repository, which says nothing of this one."""
+        try:
+            return await fill.content.info()
+        except UpstreamFailure:
+            if fill.repository == self._local.name:
+                raise
+            await asyncio.wait([fill.task])
+            return None
 
     async def _join(self, digest: Digest) -> Fill:
         """The fill of *digest* that is under way, or a new one."""

@@ -44,6 +44,11 @@ async def _evict(
         return "operation unsupported"
     name, digest = target
     repository = local.repository(name)
+    if profile.expiry_takes_both_kinds:
+        if entry.kind == MANIFEST:
+            repository.unlink_blob(digest)
+        elif repository.links.revision(digest) is not None:
+            await _unlink_manifest(repository, digest, profile)
     if entry.kind == BLOB:
         return await _evict_blob(repository, schedule, entry, digest, profile, claims)
     return await _evict_manifest(repository, schedule, entry, digest, profile, claims)
@@ -74,16 +79,26 @@ async def _evict_manifest(
     profile: Profile,
     claims: Claims,
 ) -> str | None:
-    if not repository.unlink_manifest(digest) and profile.expiry_needs_delete_enabled:
+    if (
+        not await _unlink_manifest(repository, digest, profile)
+        and profile.expiry_needs_delete_enabled
+    ):
         return "unknown blob"
+    if profile.expiry_removes_manifest_bytes:
+        await _free_if_unused(repository, schedule, entry, digest, claims)
+    return None
+
+
+async def _unlink_manifest(repository: LocalRepository, digest: Digest, profile: Profile) -> bool:
+    """False where there was no link."""
+    if not repository.unlink_manifest(digest) and profile.expiry_needs_delete_enabled:
+        return False
     if profile.expiry_removes_tag_links:
         for tag in await asyncio.to_thread(repository.tags_that_knew, digest):
             # Meanwhile the tag may have moved on, or the manifest been pulled again.
             if not repository.has_manifest(digest):
                 repository.forget_in_tag(tag, digest)
-    if profile.expiry_removes_manifest_bytes:
-        await _free_if_unused(repository, schedule, entry, digest, claims)
-    return None
+    return True
 
 
 async def _free_if_unused(

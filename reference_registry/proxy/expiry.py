@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -26,6 +27,7 @@ from reference_registry.proxy.lead import Lead
 from reference_registry.proxy.moment import Moment
 from reference_registry.proxy.offline import Offline
 from reference_registry.proxy.schedule import BLOB, MANIFEST, Entry, Schedule
+from reference_registry.proxy.uses import UseTimes
 from reference_registry.registry import StandardRegistry
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.enumeration import repository_names
@@ -38,6 +40,7 @@ _LOCKS = "/.pullproof"
 _TICK = timedelta(seconds=5)
 _SPACING = 0.25  # seconds of real time between two writes of the file
 _SPACING_AFTER_FAILURE = 5.0
+_LEAST_RENEWAL = timedelta(hours=1)
 _GLANCE = 1.0  # seconds of real time between two looks at what other processes do
 
 _log = logging.getLogger(__name__)
@@ -75,6 +78,8 @@ class Expiry:
         self._clock = clock
         self._claims = claims
         self._saves_on_stop = saves_on_stop
+        self.before_due: Callable[[], None] = _nothing
+        """Called before entries expire: tells :meth:`used` what it does not know yet."""
         self._tasks: list[asyncio.Task[None]] = []
         locks = self._driver.local_path(_LOCKS) if profile.shares_storage else None
         self._is_shared = locks is not None
@@ -98,6 +103,24 @@ class Expiry:
     def cached_manifest(self, repository: str, digest: Digest) -> None:
         """*repository* has just cached the manifest *digest*."""
         self._add(repository, digest, MANIFEST)
+
+    def forget(self, digest: Digest) -> None:
+        """*digest* has gone from all repositories."""
+        for entry in self._kept.schedule.of_digest(digest) if self._kept.schedule else ():
+            self._kept.remove(entry)
+
+    def used(self, uses: UseTimes) -> None:
+        """Put the expiry of what was used off, to a ttl after the last use (d#4659, d#4872); not by
+        less than a hundredth of the ttl or an hour, so that a busy cache does not write its
+        schedule all the time."""
+        schedule = self._kept.schedule
+        for (repository, digest), moment in uses.items():
+            entry = schedule.get(f"{repository}@{digest}") if schedule is not None else None
+            ttl = self._ttl(repository)
+            if entry is None or ttl is None:
+                continue
+            if Moment.of(moment + ttl - min(ttl / 100, _LEAST_RENEWAL)) > entry.moment:
+                self._kept.add(replace(entry, moment=Moment.of(moment + ttl)))
 
     def _add(self, repository: str, digest: Digest, kind: int) -> None:
         if self._kept.schedule is None:
@@ -170,15 +193,30 @@ class Expiry:
         if schedule is None:
             return
         await self._lead.is_ours()
+        if self._profile.schedules_what_it_finds:
+            await self._schedule_what_is_there(schedule)
         while True:
             self._kept.rescheduled.clear()
             now = Moment.of(self._clock.now())
             if _is_due(schedule, now):
                 await self._offline.is_over()
+                self.before_due()
                 await self._kept.refresh()
             for entry in schedule.due(now):
                 await self._expire_entry(schedule, entry)
             await self._wait_for_next(schedule)
+
+    async def _schedule_what_is_there(self, schedule: Schedule) -> None:
+        """What is stored and not scheduled, because a process was killed before it could say so or
+        because there was no ttl then, would never expire."""
+        found = await asyncio.to_thread(self._schedule_of_tree)
+        await self._kept.refresh()
+        missing = [entry for entry in found if schedule.get(entry.key) is None]
+        for entry in missing:
+            self._kept.add(entry)
+        if missing:
+            said = (len(missing), missing[0].moment)
+            _log.warning("%d cached objects were in no schedule: they expire at %s", *said)
 
     async def _expire_entry(self, schedule: Schedule, entry: Entry) -> None:
         if schedule.get(entry.key) not in {None, entry}:
@@ -216,6 +254,10 @@ class Expiry:
             await self._clock.sleep_until(tick)
             if self._kept.unsaved.is_set():
                 await self._kept.save()
+
+
+def _nothing() -> None:
+    """There is nobody to ask."""
 
 
 def _is_due(schedule: Schedule, now: Moment) -> bool:

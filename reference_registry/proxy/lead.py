@@ -36,6 +36,11 @@ class Lead:
         self._is_ours.set()
         return True
 
+    @property
+    def is_held(self) -> bool:
+        """Whether we have it."""
+        return self._is_ours.is_set()
+
     async def is_ours(self) -> None:
         """Returns when it is."""
         await self._is_ours.wait()

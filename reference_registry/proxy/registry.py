@@ -17,6 +17,7 @@ from reference_registry.proxy.expiry import Expiry
 from reference_registry.proxy.offline import MARKER, Offline
 from reference_registry.proxy.places import NotServed
 from reference_registry.proxy.repository import ProxyRepository
+from reference_registry.proxy.retention import Retention
 from reference_registry.proxy.services import Services
 from reference_registry.proxy.soundness import Soundness
 from reference_registry.proxy.upstream import Upstream
@@ -97,6 +98,14 @@ class ProxyRegistry:
             expiry,
             Soundness(local.storage.blobs, verify, background),
             background,
+            Retention(
+                config.proxy.policy,
+                local,
+                expiry,
+                profile=profile,
+                clock=clock,
+                claims=self._claims,
+            ),
         )
 
     def repository(self, name: str) -> ProxyRepository:
@@ -128,12 +137,14 @@ class ProxyRegistry:
         self._claims.sweep()
         if self.expiry is not None:
             await self.expiry.start()
+        await self._services.retention.start()
         # A release asks at the start in order to learn whom to show its credentials to.
         if self._profile.pings_upstream_at_start and not self._asks_helper:
             await self._services.upstream.ping_at_start()
 
     async def stop(self) -> None:
         await self._services.stop()
+        await self._services.retention.stop()
         if self.expiry is not None:
             await self.expiry.stop()
         await self.local.stop()

@@ -63,14 +63,19 @@ class ProxyRepository:
         self._stale_tags: dict[str, Headers] = {}
 
     # -- tags and manifests -----------------------------------------------------------------------
-    async def resolve(self, tag: str) -> Digest:
+    async def resolve(self, tag: str, *, anew: bool = False) -> Digest:
+        retention = self._services.retention
+        if not anew and (fresh := retention.freshness.fresh(self.name, tag)) is not None:
+            return fresh
         try:
-            digest, manifest = await self._ask_for_tag(tag)
+            with retention.absences.minded(self.name, tag, anew=anew):
+                digest, manifest = await self._ask_for_tag(tag)
         except UpstreamFailure as failure:
             return self._resolve_without_upstream(tag, failure)
         if manifest is not None and self._profile.verifies_manifests:
             self._store(digest, manifest)
         self._point(tag, digest)
+        retention.freshness.confirm(self.name, tag, digest)
         return digest
 
     async def _ask_for_tag(self, tag: str) -> tuple[Digest, UpstreamManifest | None]:
@@ -109,6 +114,7 @@ class ProxyRepository:
             if tag is not None:
                 self._point(tag, digest)
         self._services.counters.manifest.pushed(len(manifest.content), hit=hit)
+        self._services.retention.uses.note(self.name, digest)
         if tag is None or tag not in self._stale_tags:
             return manifest
         return replace(manifest, headers=manifest.headers + self._stale_tags[tag])
@@ -131,15 +137,18 @@ class ProxyRepository:
         by_tag = tag is not None and self._profile.fetches_tagged_manifest_by == "tag"
         reference = tag if tag is not None and by_tag else str(digest)
         try:
-            if self._profile.joins_upstream_requests:
-                pulled = await self._services.joined_manifests.run(
-                    (self.name, digest), lambda: self._upstream.manifest(reference)
-                )
-            else:
-                pulled = await self._upstream.manifest(reference)
+            with self._services.retention.absences.minded(self.name, reference):
+                pulled = await self._ask_for_manifest(digest, reference)
             return self._store(digest, pulled)
         except UpstreamFailure as failure:
             raise manifest_error(failure, self.name, digest, self._profile) from failure
+
+    async def _ask_for_manifest(self, digest: Digest, reference: str) -> UpstreamManifest:
+        if not self._profile.joins_upstream_requests:
+            return await self._upstream.manifest(reference)
+        return await self._services.joined_manifests.run(
+            (self.name, digest), lambda: self._upstream.manifest(reference)
+        )
 
     def _store(self, digest: Digest, pulled: UpstreamManifest) -> Manifest:
         """Cache what upstream sent for *digest*; :class:`UpstreamBroken` where it is wrong.
@@ -212,6 +221,7 @@ class ProxyRepository:
         cached = self._local.stat_blob(digest)
         if cached is not None and await self._is_sound(digest, cached):
             self._services.counters.blob.pushed(cached.size, hit=True)
+            self._services.retention.uses.note(self.name, digest)
             return await self._local.serve_blob(digest, request)
         miss = _MISSES[self._profile.blob_miss](self._local, self._upstream, self._services)
         return await miss.serve(digest, request)

@@ -121,6 +121,10 @@ class Schedule:
         head = self._head()
         return None if head is None else self._entries[head[1]].moment
 
+    def of_digest(self, digest: Digest) -> list[Entry]:
+        """The entries of all repositories for *digest*."""
+        return [self._entries[key] for key in self._keys_of.get(digest, ())]
+
     def holds(self, digest: Digest, *, besides: Entry) -> bool:
         """Whether another entry than *besides* is for the same *digest*."""
         return bool(self._keys_of.get(digest, set()) - {besides.key})

@@ -13,6 +13,7 @@ from reference_registry.proxy.claims import Claims
 from reference_registry.proxy.expiry import Expiry
 from reference_registry.proxy.fill import Fill
 from reference_registry.proxy.known_sizes import KnownSizes
+from reference_registry.proxy.retention import Retention
 from reference_registry.proxy.single_flight import SingleFlight
 from reference_registry.proxy.soundness import Soundness
 from reference_registry.proxy.upstream import Upstream
@@ -35,6 +36,7 @@ class Services:
     expiry: Expiry | None
     soundness: Soundness
     background: Background
+    retention: Retention
     sizes: KnownSizes = field(default_factory=KnownSizes)
     storing: set[Digest] = field(default_factory=set)
     """The blobs that a release is caching just now, whichever repository they are for."""
@@ -58,11 +60,13 @@ class Services:
         """*repository* has just cached the blob *digest*."""
         if self.expiry is not None:
             self.expiry.cached_blob(repository, digest)
+        self.retention.came(repository, digest)
 
     def cached_manifest(self, repository: str, digest: Digest) -> None:
         """*repository* has just cached the manifest *digest*."""
         if self.expiry is not None:
             self.expiry.cached_manifest(repository, digest)
+        self.retention.came(repository, digest)
 
     async def settled(self) -> None:
         """Wait until nothing is being cached in the background."""

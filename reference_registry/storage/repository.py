@@ -42,7 +42,7 @@ class LocalRepository(LocalContent):
     """The repository *name* in *storage*."""
 
     # -- pull -------------------------------------------------------------------------------------
-    async def resolve(self, tag: str) -> Digest:
+    async def resolve(self, tag: str, *, anew: bool = False) -> Digest:
         digest = self.links.tag(tag)
         if digest is None:
             raise unknown_tag(self._profile, tag)

@@ -258,7 +258,7 @@ async def test_overdue_entries_go_at_the_start(
         await pull_all(proxy)
     write_state(tmp_path / "root", state_of(f"team/app@{LAYER}"))
     async with make_proxy(profile, ttl=TTL, delete_enabled=True).running() as proxy:
-        await until(lambda: not proxy.scheduled)
+        await until(lambda: f"team/app@{LAYER}" not in proxy.scheduled)
         assert not proxy.local("team/app").has_blob(LAYER)
 
 

@@ -1,0 +1,56 @@
+"""For how long a tag is answered from the cache without asking upstream: ``proxy.x-tag-freshness``.
+
+Every release of distribution asks upstream at each pull by tag, and Docker Hub counts (d#3407). No
+I/O here, and nothing outlives the process: after a start each tag is asked about once.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from reference_registry.clock import Clock
+from reference_registry.digest import Digest
+
+__all__ = ["TagFreshness"]
+
+_MOST = 100_000
+"""Tags that are remembered, some 30 MB; beyond that the one goes that was confirmed the longest
+time ago."""
+
+
+class TagFreshness:
+    """Which tags upstream has confirmed less than *interval* ago. Zero: none ever is fresh."""
+
+    def __init__(self, interval: timedelta, clock: Clock, most: int = _MOST) -> None:
+        self._interval = interval
+        self._clock = clock
+        self._most = most
+        self._confirmed: dict[tuple[str, str], tuple[float, Digest]] = {}
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything can be fresh."""
+        return bool(self._interval)
+
+    def fresh(self, repository: str, tag: str) -> Digest | None:
+        """What *tag* was confirmed to point at; None where upstream has to be asked."""
+        known = self._confirmed.get((repository, tag))
+        if known is None:
+            return None
+        confirmed, digest = known
+        # A clock that was set back must not prolong anything.
+        if 0 <= self._now() - confirmed < self._interval.total_seconds():
+            return digest
+        return None
+
+    def confirm(self, repository: str, tag: str, digest: Digest) -> None:
+        """Upstream has just said that *tag* points at *digest*."""
+        if not self._interval:
+            return
+        self._confirmed.pop((repository, tag), None)
+        self._confirmed[repository, tag] = self._now(), digest
+        if len(self._confirmed) > self._most:
+            del self._confirmed[next(iter(self._confirmed))]
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
