@@ -7,11 +7,13 @@ Everything in this package that waits or compares moments asks a :class:`Clock`;
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # It is slow to import, and garbage collection only asks what time it is.
+    import asyncio
 
 __all__ = ["Clock", "ManualClock", "SystemClock"]
 
@@ -35,6 +37,8 @@ class SystemClock:
         return datetime.now(UTC)
 
     async def sleep_until(self, moment: datetime) -> None:
+        import asyncio
+
         # asyncio's timer is monotonic, and the wall clock may be set meanwhile: look again after
         # each nap.
         while (left := (moment - self.now()).total_seconds()) > 0:  # noqa: ASYNC110 - no event
@@ -86,6 +90,8 @@ class ManualClock:
             sleeper.wake()
 
     async def sleep_until(self, moment: datetime) -> None:
+        import asyncio
+
         loop = asyncio.get_running_loop()
         with self._lock:
             if moment <= self._now:

@@ -1,38 +1,167 @@
 """``garbage-collect``: deleting what no manifest refers to.
 
-The storage must not be written to meanwhile. What is printed is what distribution prints; see
-``garbage_marking`` for the rules.
+What is printed is what distribution prints; see ``garbage_marking`` for the rules, and
+``garbage_sweep`` for how it is deleted next to a registry that serves.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from typing import TextIO
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, TextIO
 
 from reference_registry.clock import SystemClock
 from reference_registry.config import Config
-from reference_registry.digest import Digest, algorithm_of
-from reference_registry.garbage_marking import (
-    LayerLink,
-    Marking,
-    MarkingFailed,
-    RepositoryContent,
-    UntaggedManifest,
-    mark,
-)
-from reference_registry.manifest import ManifestInvalid, ParsedManifest, parse_manifest
+from reference_registry.garbage_marking import Marking, MarkingFailed, mark
+from reference_registry.garbage_reading import RepositoryReader
+from reference_registry.garbage_sweep import TRASH, Sweep, Swept
 from reference_registry.profiles import Profile
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.enumeration import repository_names
-from reference_registry.storage.links import RepositoryLinks
+from reference_registry.storage.file_lock import FileLock
 from reference_registry.storage.store import Storage, open_storage
 
-__all__ = ["collect", "collect_from"]
+if TYPE_CHECKING:
+    from reference_registry.proxy.claims import Claims
+
+__all__ = ["Collection", "CollectionFailed", "Wish", "collect", "collect_from"]
+
+_LOCK = "/.pullproof/garbage-collection.lock"
 
 _log = logging.getLogger(__name__)
+
+
+class CollectionFailed(Exception):
+    """Why a collection was given up, in distribution's words where it has some."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What is to be done. *grace*: what was leased so long ago or less stays (``ideal``)."""
+
+    dry_run: bool = False
+    delete_untagged: bool = False
+    grace: timedelta = timedelta(0)
+
+
+@dataclass
+class Collection:
+    """One run over *storage*: begun by iterating over :meth:`steps`, which ends with all done."""
+
+    storage: Storage
+    wish: Wish
+    emit: Callable[[str], None]
+    log: logging.Logger = _log
+    marking: Marking = field(default_factory=Marking)
+    swept: Swept = field(default_factory=Swept)
+    repositories: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+    def steps(self) -> Iterator[tuple[str, int, int]]:
+        """Do it, a step at a time: what is being done, and how much of how much has been. Between
+        two steps anybody may push, pull or delete.
+
+        Raises :class:`CollectionFailed`, and ``OSError`` where the disk fails.
+        """
+        lock = self._lock()
+        try:
+            yield from self._steps()
+        finally:
+            if lock is not None:
+                lock.release(remove=True)
+
+    def _steps(self) -> Iterator[tuple[str, int, int]]:
+        # Before anything is looked at: what is leased after that was not seen.
+        cutoff = self._cutoff()
+        yield from self._mark()
+        sweep = Sweep(
+            self.storage,
+            self.marking,
+            self._claims(),
+            cutoff=cutoff,
+            dry_run=self.wish.dry_run,
+            emit=self.emit,
+            log=self.log,
+        )
+        self.swept = sweep.swept
+        try:
+            for done, total in sweep.steps():
+                yield "deleting", done, total
+        except PathNotFound as missing:
+            raise CollectionFailed(f"error enumerating blobs: {missing}") from None
+
+    def _mark(self) -> Iterator[tuple[str, int, int]]:
+        storage, profile = self.storage, self.storage.profile
+        reader = RepositoryReader(storage, with_tags=self.wish.delete_untagged)
+        self.warnings = reader.warnings
+        try:
+            names = list(repository_names(storage.driver, profile.gc_enumerates))
+            self.repositories = len(names)
+            marking = mark(
+                names,
+                reader.read,
+                profile,
+                delete_untagged=self.wish.delete_untagged,
+                emit=self.emit,
+            )
+            for done, self.marking in enumerate(marking):
+                yield "marking", done, len(names)
+        except PathNotFound as missing:
+            if profile.gc_fails_on_empty_storage:
+                raise CollectionFailed(f"failed to mark: {missing}") from None
+        except MarkingFailed as failure:
+            prefix = f"{storage.driver.name}: " * failure.depth
+            raise CollectionFailed(f"failed to mark: {prefix}{failure}") from None
+
+    # -- next to others ---------------------------------------------------------------------------
+    @property
+    def _minds_others(self) -> bool:
+        return (
+            self.storage.leases.are_kept
+            and not self.wish.dry_run
+            and self.storage.driver.exists(layout.BLOBS)
+        )
+
+    def _lock(self) -> FileLock | None:
+        """One collector at a time."""
+        path = self.storage.driver.local_path(_LOCK)
+        if path is None or not self._minds_others:
+            return None
+        try:
+            lock = FileLock.take(path)
+        except OSError:  # No locks here; that is told elsewhere.
+            return None
+        if lock is None:
+            raise CollectionFailed("another process is collecting garbage in this storage")
+        return lock
+
+    def _cutoff(self) -> int | None:
+        """The moment, in ns since 1970, from which on leases count; None: they do not."""
+        leases, grace = self.storage.leases, self.wish.grace
+        if self._minds_others:
+            began = leases.begin_collection()
+        elif leases.are_kept and grace:
+            began = leases.now()
+        else:
+            return None
+        return began - round(grace.total_seconds() * 1e9)
+
+    def _claims(self) -> Claims | None:
+        if not self._minds_others:
+            return None
+        from reference_registry.proxy.claims import FILLS, Claims
+
+        driver, uploads = self.storage.driver, self.storage.uploads
+        with contextlib.suppress(PathNotFound):
+            driver.delete(TRASH)  # What a killed collector left.
+        return Claims(
+            driver.local_path(FILLS), lambda left: uploads.forget(left.repository, left.upload)
+        )
 
 
 def collect(
@@ -41,6 +170,7 @@ def collect(
     *,
     dry_run: bool,
     delete_untagged: bool,
+    grace: timedelta = timedelta(0),
     quiet: bool = False,
     out: TextIO | None = None,
     err: TextIO | None = None,
@@ -56,6 +186,7 @@ def collect(
         storage,
         dry_run=dry_run,
         delete_untagged=delete_untagged,
+        grace=grace,
         quiet=quiet,
         out=out,
         err=err,
@@ -68,6 +199,7 @@ def collect_from(
     *,
     dry_run: bool,
     delete_untagged: bool,
+    grace: timedelta = timedelta(0),
     quiet: bool = False,
     out: TextIO | None = None,
     err: TextIO | None = None,
@@ -80,142 +212,11 @@ def collect_from(
         if not quiet:
             out.write(f"{line}\n")
 
+    wish = Wish(dry_run=dry_run, delete_untagged=delete_untagged, grace=grace)
     try:
-        marking = _mark(storage, delete_untagged, emit)
-    except _Failed as failure:
+        for _ in Collection(storage, wish, emit, log).steps():
+            pass
+    except (CollectionFailed, OSError) as failure:
         err.write(f"failed to garbage collect: {failure}")
         return 1
-    try:
-        garbage = [digest for digest in storage.blobs.all() if digest not in marking.marked]
-    except PathNotFound as missing:
-        if storage.profile.gc_fails_on_empty_storage:
-            err.write(f"failed to garbage collect: error enumerating blobs: {missing}")
-            return 1
-        garbage = []
-    _Sweep(storage, emit, log, dry_run=dry_run).run(marking, garbage)
     return 0
-
-
-class _Failed(Exception):
-    """Why marking was given up, in distribution's words."""
-
-
-def _mark(storage: Storage, delete_untagged: bool, emit: Callable[[str], None]) -> Marking:
-    profile = storage.profile
-    if not profile.gc_fails_on_empty_storage and not storage.driver.exists(layout.REPOSITORIES):
-        return Marking()
-    try:
-        return mark(_contents(storage), profile, delete_untagged=delete_untagged, emit=emit)
-    except PathNotFound as missing:
-        raise _Failed(f"failed to mark: {missing}") from None
-    except MarkingFailed as failure:
-        prefix = f"{storage.driver.name}: " * failure.depth
-        raise _Failed(f"failed to mark: {prefix}{failure}") from None
-
-
-def _contents(storage: Storage) -> Iterator[RepositoryContent]:
-    for name in repository_names(storage.driver, storage.profile.gc_enumerates):
-        links = RepositoryLinks(storage.driver, name)
-        yield RepositoryContent(
-            name,
-            manifests=_manifests(storage, name, links),
-            tags=_tags(links),
-            layers=_layers(storage, name, links),
-        )
-
-
-def _manifests(
-    storage: Storage, name: str, links: RepositoryLinks
-) -> Mapping[Digest, ParsedManifest | None] | None:
-    """The manifests whose bytes are there; a link without them is passed over."""
-    if not storage.driver.exists(layout.revisions(name)):
-        return None
-    manifests: dict[Digest, ParsedManifest | None] = {}
-    for linked in links.revisions():
-        digest = links.revision(linked)
-        if digest is None:
-            continue
-        try:
-            manifests[digest] = parse_manifest(storage.blobs.read(digest))
-        except PathNotFound:
-            continue
-        except ManifestInvalid as invalid:
-            _log.warning("%s: %s is linked as a manifest: %s", name, digest, invalid)
-            manifests[digest] = None
-    return manifests
-
-
-def _tags(links: RepositoryLinks) -> Mapping[str, Digest] | None:
-    names = links.tag_names()
-    if names is None:
-        return None
-    return {name: digest for name in names if (digest := links.tag(name)) is not None}
-
-
-def _layers(storage: Storage, name: str, links: RepositoryLinks) -> Mapping[Digest, Digest] | None:
-    if not storage.driver.exists(layout.layers(name)):
-        return None
-    # What is linked as sha256 is stored so, by every release; only the rest need be read.
-    return {
-        linked: stored_as
-        for linked in links.layers()
-        if (stored_as := linked if algorithm_of(linked) == "sha256" else links.layer(linked))
-    }
-
-
-class _Sweep:
-    """Prints what is eligible and, unless it is a dry run, deletes it."""
-
-    def __init__(
-        self,
-        storage: Storage,
-        emit: Callable[[str], None],
-        log: logging.Logger,
-        *,
-        dry_run: bool,
-    ) -> None:
-        self._storage = storage
-        self._emit = emit
-        self._log = log
-        self._dry_run = dry_run
-
-    def run(self, marking: Marking, garbage: list[Digest]) -> None:
-        if not self._dry_run:
-            for manifest in marking.untagged:
-                self._remove_manifest(manifest)
-        self._emit(
-            f"\n{len(marking.marked)} blobs marked, {len(garbage)} blobs and "
-            f"{len(marking.untagged)} manifests eligible for deletion"
-        )
-        for digest in garbage:
-            self._emit(f"blob eligible for deletion: {digest}")
-            if not self._dry_run:
-                self._delete("Deleting blob: %s", layout.blob_directory(digest))
-        swept = set(garbage)
-        for link in marking.layer_links:
-            self._layer_link(link, swept)
-
-    def _remove_manifest(self, manifest: UntaggedManifest) -> None:
-        name, digest = manifest.repository, manifest.digest
-        for tag in manifest.tags:
-            path = layout.tag_index_link(name, tag, digest).removesuffix("/link")
-            if self._storage.driver.exists(path):
-                self._delete("deleting manifest tag reference: %s", path)
-        path = layout.revision_link(name, digest).removesuffix("/link")
-        self._delete("deleting manifest: %s", path)
-
-    def _layer_link(self, link: LayerLink, swept: set[Digest]) -> None:
-        if self._storage.profile.gc_lists_layer_links:
-            self._emit(f"{link.repository}: layer link eligible for deletion: {link.digest}")
-        elif link.stored_as not in swept:
-            return
-        if not self._dry_run:
-            path = layout.layer_link(link.repository, link.digest)
-            self._delete("Deleting layer link path: %s", path)
-
-    def _delete(self, message: str, path: str) -> None:
-        self._log.info(message, path)
-        try:
-            self._storage.driver.delete(path)
-        except PathNotFound:
-            self._log.warning("%s is gone already", path)

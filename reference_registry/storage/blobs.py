@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from reference_registry.digest import Digest, encoded_of, hasher_for, parse_digest
+from reference_registry.digest import Digest, encoded_of, hasher_for
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound, StorageDriver
+from reference_registry.storage.enumeration import digests_named_in
 
 __all__ = ["BlobStore"]
 
@@ -82,8 +83,9 @@ class BlobStore:
 
     def all(self) -> Iterator[Digest]:
         """Every digest that has bytes. ``PathNotFound`` where nothing was ever stored."""
-        for path in self._driver.walk_files(layout.BLOBS):
-            *_, algorithm, _, encoded, file = path.split("/")
-            digest = parse_digest(f"{algorithm}:{encoded}")
-            if file == "data" and digest is not None:
-                yield digest
+        return filter(self.has, self.directories())
+
+    def directories(self) -> list[Digest]:
+        """Every digest that has a directory, be it without bytes, in bytewise order.
+        ``PathNotFound`` where nothing was ever stored."""
+        return digests_named_in(self._driver, layout.BLOBS, deep=True)

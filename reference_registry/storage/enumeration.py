@@ -1,17 +1,25 @@
-"""Finding the repositories in a storage."""
+"""Finding the repositories in a storage, and the digests that its directories are named for."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Literal
 
+from reference_registry.digest import Digest
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound, StorageDriver
 
-__all__ = ["Evidence", "path_order", "repository_names"]
+__all__ = ["Evidence", "digests_named_in", "path_order", "repository_names"]
 
 Evidence = Literal["_layers", "_manifests", "_uploads", "either"]
 """The directory that makes a directory a repository."""
+
+_DIGEST_NAMES = {
+    "sha256": re.compile("^[0-9a-f]{64}$", re.MULTILINE),
+    "sha512": re.compile("^[0-9a-f]{128}$", re.MULTILINE),
+}
+"""Names of directories for the encoded part of a digest, of a list with one on each line."""
 
 
 def path_order(name: str) -> str:
@@ -40,3 +48,32 @@ def _below(driver: StorageDriver, path: str, name: str, wanted: set[str]) -> Ite
             yield from _below(driver, f"{path}/{entry}", f"{name}/{entry}".lstrip("/"), wanted)
         except PathNotFound:  # a file, or deleted while we walked
             continue
+
+
+def digests_named_in(driver: StorageDriver, directory: str, *, deep: bool = False) -> list[Digest]:
+    """The digests that ``<algorithm>/<hex>`` below *directory* stand for, in bytewise order;
+    *deep*: ``<algorithm>/<first two digits>/<hex>``. What lies there is not looked at, and other
+    names are passed over: one call to the system for each directory that holds such names.
+
+    Raises ``PathNotFound`` where *directory* does not exist.
+    """
+    found: list[Digest] = []
+    for algorithm in sorted(driver.names(directory)):
+        pattern = _DIGEST_NAMES.get(algorithm)
+        if pattern is None:
+            continue
+        parents = [f"{directory}/{algorithm}"]
+        if deep:
+            parents = [f"{parents[0]}/{prefix}" for prefix in sorted(_names(driver, parents[0]))]
+        for parent in parents:
+            # All names of a directory at once: one by one this would take most of the time.
+            names = pattern.findall("\n".join(_names(driver, parent)))
+            found += [Digest(f"{algorithm}:{name}") for name in sorted(names)]
+    return found
+
+
+def _names(driver: StorageDriver, directory: str) -> list[str]:
+    try:
+        return driver.names(directory)
+    except PathNotFound:  # a file, or deleted while we walked
+        return []

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from reference_registry.digest import Digest, parse_digest
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound, StorageDriver
+from reference_registry.storage.enumeration import digests_named_in
 
 __all__ = ["RepositoryLinks"]
 
@@ -99,6 +100,10 @@ class RepositoryLinks:
             or self.tag(tag) == digest
         ]
 
+    def remembered_by(self, tag: str) -> Iterator[Digest]:
+        """What *tag* points at or once did."""
+        return self._linked(f"{layout.tag_directory(self._name, tag)}/index")
+
     def unlink_former(self, tag: str, digest: Digest) -> bool:
         """Let *tag* forget that it once pointed at *digest*; False where it does not know."""
         link = layout.tag_index_link(self._name, tag, digest)
@@ -131,11 +136,9 @@ class RepositoryLinks:
     def _linked(self, directory: str) -> Iterator[Digest]:
         """The digests in the paths of the link files below *directory*."""
         try:
-            paths = self._driver.walk_files(directory)
+            named = digests_named_in(self._driver, directory)
         except PathNotFound:
             return
-        for path in paths:
-            *_, algorithm, encoded, file = path.split("/")
-            digest = parse_digest(f"{algorithm}:{encoded}")
-            if file == "link" and digest is not None:
+        for digest in named:
+            if self._driver.is_file(f"{directory}/{digest.replace(':', '/')}/link"):
                 yield digest
