@@ -23,6 +23,7 @@ __all__ = [
     "Descriptor",
     "Manifest",
     "Place",
+    "Referrers",
     "Registry",
     "Repository",
     "TagPage",
@@ -62,6 +63,15 @@ class TagPage:
     tags: tuple[str, ...] | None
     """None is sent as JSON ``null``, as distribution does for some empty lists."""
     next: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    """More answer headers, such as ``Warning`` on a stale list."""
+
+
+@dataclass(frozen=True)
+class Referrers:
+    """What refers to a manifest: OCI descriptors, each with a valid ``digest``."""
+
+    descriptors: Sequence[dict[str, object]]
     headers: tuple[tuple[str, str], ...] = ()
     """More answer headers, such as ``Warning`` on a stale list."""
 
@@ -116,8 +126,8 @@ class Repository(Protocol):
         ``n`` and ``last`` have been validated by the caller."""
         ...
 
-    async def referrers(self, digest: Digest) -> Sequence[dict[str, object]]:
-        """Descriptors of the manifests whose ``subject`` is *digest*; may be empty."""
+    async def referrers(self, digest: Digest) -> Referrers:
+        """The manifests whose ``subject`` is *digest*; may be empty."""
         ...
 
     # -- push -----------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ class RegistryOptions:
     """What registries differ in."""
 
     page_size: int | None = None
-    """The most entries in one page of tags or catalog, as Quay and ECR limit them."""
+    """The most entries in one page of tags, catalog or referrers, as Quay and ECR limit them."""
     referrers: bool = True
     """Whether the referrers API of OCI 1.1 exists; without it, a 404 as from distribution."""
 
@@ -143,7 +143,14 @@ def _referrers(call: Call, store: Store, options: RegistryOptions) -> Reply:
     if wanted := call.parameter("artifactType"):
         listed = [entry for entry in listed if entry.get("artifactType") == wanted]
         headers = (("OCI-Filters-Applied", "artifactType"),)
-    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}
+    digests = [entry["digest"] for entry in listed]
+    last = call.parameter("last")
+    rest = listed[digests.index(last) + 1 :] if last in digests else listed
+    page = rest[: options.page_size]
+    if page and len(page) < len(rest):
+        following = {"last": page[-1]["digest"]} | ({"artifactType": wanted} if wanted else {})
+        headers += (("Link", f'<{call.path}?{urlencode(following)}>; rel="next"'),)
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": page}
     return json_reply(200, index, headers, media_type=OCI_INDEX)
 
 

@@ -20,8 +20,9 @@ async def _list(context: Context) -> Response:
 
     What does not fit into one manifest comes in pages, in the order of digests.
     """
-    descriptors = await context.repository.referrers(context.digest())
-    headers: list[tuple[str, str]] = [("Content-Type", OCI_INDEX)]
+    referrers = await context.repository.referrers(context.digest())
+    descriptors = referrers.descriptors
+    headers = [("Content-Type", OCI_INDEX), *referrers.headers]
     wanted = context.request.query("artifactType") or None
     if wanted is not None:
         descriptors = [d for d in descriptors if d.get("artifactType") == wanted]

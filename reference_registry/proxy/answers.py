@@ -21,6 +21,7 @@ from reference_registry.api.details import (
 from reference_registry.api.errors import (
     BLOB_UNKNOWN,
     DENIED,
+    MANIFEST_UNKNOWN,
     TOOMANYREQUESTS,
     UNAVAILABLE,
     UNKNOWN,
@@ -39,6 +40,7 @@ from reference_registry.proxy.go_errors import go_error
 __all__ = [
     "blob_error",
     "manifest_error",
+    "referrers_error",
     "stale_mark",
     "tag_error",
     "tags_error",
@@ -88,6 +90,11 @@ def tags_error(failure: UpstreamFailure, name: str, profile: Profile) -> Registr
     if not profile.honest_upstream_errors:
         return unknown_repository(name)
     return _honest(failure) or unknown_repository(name)
+
+
+def referrers_error(failure: UpstreamFailure) -> RegistryError:
+    """For the referrers of a manifest, where none is cached; asked of ``ideal`` only."""
+    return _honest(failure) or MANIFEST_UNKNOWN()
 
 
 def upload_error(profile: Profile) -> RegistryError:

@@ -30,9 +30,10 @@ from reference_registry.proxy.blob_double import DoubleMiss
 from reference_registry.proxy.blob_shared import SharedMiss
 from reference_registry.proxy.blob_tee import TeeMiss
 from reference_registry.proxy.failures import UpstreamBroken, UpstreamFailure, UpstreamOffline
+from reference_registry.proxy.referring import list_referrers
 from reference_registry.proxy.services import Services
 from reference_registry.proxy.upstream_repository import UpstreamManifest
-from reference_registry.repository import Descriptor, Manifest, TagPage, UploadSession
+from reference_registry.repository import Descriptor, Manifest, Referrers, TagPage, UploadSession
 
 __all__ = ["ProxyRepository"]
 
@@ -209,12 +210,8 @@ class ProxyRepository:
             raise Panic("runtime error: index out of range [-1]")
         return TagPage(tuple(names), names[-1] if more else None)
 
-    async def referrers(self, digest: Digest) -> Sequence[dict[str, object]]:
-        """As upstream lists them; the cached ones where it cannot be asked or has no such API."""
-        try:
-            return await self._upstream.referrers(digest)
-        except UpstreamFailure:
-            return await self._local.referrers(digest)
+    async def referrers(self, digest: Digest) -> Referrers:
+        return await list_referrers(digest, self, self._local, self._upstream)
 
     # -- blobs ------------------------------------------------------------------------------------
     async def serve_blob(self, digest: Digest, request: Request) -> Response:

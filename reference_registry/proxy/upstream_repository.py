@@ -20,6 +20,7 @@ from reference_registry.profiles import Profile
 from reference_registry.proxy.accept import accept_header, is_json_object, is_known_manifest_type
 from reference_registry.proxy.failures import UpstreamBroken, UpstreamRefused
 from reference_registry.proxy.pages import next_link
+from reference_registry.proxy.referring import descriptors_of
 from reference_registry.proxy.sites import parse_target, same_origin
 from reference_registry.proxy.upstream_body import body_chunks, read_body
 
@@ -32,6 +33,7 @@ _MAX_MANIFEST = 4 * 1024 * 1024
 """Bytes; the size that the OCI distribution-spec asks registries to take at least."""
 _MAX_TAGS_PAGE = 32 * 1024 * 1024
 _MAX_PAGES = 1000
+_MAX_REFERRERS = 100_000
 _WITHOUT_HEAD = frozenset({405, 501})
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
 
@@ -182,7 +184,12 @@ class UpstreamRepository:
         found: list[dict[str, object]] = []
         path, accept = f"/referrers/{digest}", {"Accept": OCI_INDEX}
         async for url, page in self._pages(path, accept, _MAX_MANIFEST):
-            found += _referrers_of(page, url)
+            try:
+                found += descriptors_of(page)
+            except ValueError as error:
+                raise UpstreamBroken(f"GET {url}: {error}") from None
+            if len(found) > _MAX_REFERRERS:
+                raise UpstreamBroken(f"GET {url}: more than {_MAX_REFERRERS} referrers")
         return found
 
     async def _pages(
@@ -239,10 +246,3 @@ def _tags_of(page: Any, url: str) -> list[str]:
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise UpstreamBroken(f"GET {url}: not a list of tags")
     return tags
-
-
-def _referrers_of(page: Any, url: str) -> list[dict[str, object]]:
-    found = page.get("manifests") if isinstance(page, dict) else None
-    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
-        raise UpstreamBroken(f"GET {url}: not a list of referrers")
-    return found

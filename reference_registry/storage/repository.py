@@ -28,7 +28,7 @@ from reference_registry.api.http import Request, Response, StreamBody
 from reference_registry.api.pagination import tag_page
 from reference_registry.digest import Digest
 from reference_registry.manifest import parse_manifest, referrer_descriptor
-from reference_registry.repository import Descriptor, Manifest, TagPage, UploadSession
+from reference_registry.repository import Descriptor, Manifest, Referrers, TagPage, UploadSession
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.local_content import LocalContent
 from reference_registry.storage.references import check_references
@@ -92,8 +92,8 @@ class LocalRepository(LocalContent):
             names = []
         return tag_page(names, n, last, self._profile)
 
-    async def referrers(self, digest: Digest) -> Sequence[dict[str, object]]:
-        return await asyncio.to_thread(self._referrers, digest)
+    async def referrers(self, digest: Digest) -> Referrers:
+        return Referrers(await asyncio.to_thread(self._referrers, digest))
 
     def _referrers(self, digest: Digest) -> list[dict[str, object]]:
         return [
