@@ -1,4 +1,4 @@
-"""Who refers to a manifest, by what upstream says of it: OCI distribution-spec, "Listing Referrers".
+"""What refers to a manifest, as upstream says: OCI distribution-spec, "Listing Referrers".
 
 The answer is never kept, since a signature that comes an hour after the image has to be seen. A
 registry from before OCI 1.1 lists referrers in an index under a tag, which its clients maintain
