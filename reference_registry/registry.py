@@ -36,7 +36,12 @@ class StandardRegistry:
         self, config: Config, profile: Profile, clock: Clock, counters: Counters | None = None
     ) -> None:
         self.storage: Storage = open_storage(
-            config.storage, profile, clock, counters, redis=config.redis
+            config.storage,
+            profile,
+            clock,
+            counters,
+            redis=config.redis,
+            synced=config.proxy is None,
         )
         self._config = config
         self._profile = profile

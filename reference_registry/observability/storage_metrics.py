@@ -45,6 +45,9 @@ class TimedDriver:
     def write(self, path: str, content: bytes) -> None:
         self._timed("PutContent", self._driver.write, path, content)
 
+    def replace(self, path: str, content: bytes, aside: str) -> None:
+        self._timed("PutContent", self._driver.replace, path, content, aside)
+
     def size(self, path: str) -> int:
         return self._timed("Stat", self._driver.size, path)
 

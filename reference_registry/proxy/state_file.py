@@ -1,7 +1,8 @@
 """Reading and writing ``scheduler-state.json``, alone or with others.
 
-The file is always whole, since it is replaced. Processes that share a storage write it one after
-the other, under a lock, each putting its own changes on top of what it finds.
+The file is always whole, since it is replaced; releases before 3.1 write it where it is. Processes
+that share a storage write it one after the other, under a lock, each putting its own changes on top
+of what it finds.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 from reference_registry.proxy.journal import Journal
 from reference_registry.proxy.schedule import Entry, StateUnreadable, parse_state, render_state
@@ -31,8 +33,11 @@ class StateFile:
     """The state file of the storage behind *driver*. *lock* is the file that processes which share
     the storage agree by; None where it is used by one process alone."""
 
-    def __init__(self, driver: StorageDriver, lock: Path | None) -> None:
+    def __init__(
+        self, driver: StorageDriver, lock: Path | None, *, written_in_place: bool = False
+    ) -> None:
         self._driver = driver
+        self._written_in_place = written_in_place
         self._lock = lock
         self._path = driver.local_path(STATE_FILE)
         self._seen: _Stamp | None = None
@@ -47,7 +52,7 @@ class StateFile:
         if self._path is None:
             return
         with self._locked(), suppress(FileNotFoundError):
-            for part in self._path.parent.glob(f"{self._path.name}.*.part"):
+            for part in self._path.parent.glob(f"{self._path.name}.*part"):
                 part.unlink()
 
     def has_news(self) -> bool:
@@ -71,13 +76,23 @@ class StateFile:
 
         ``OSError`` where it cannot be, ``TimeoutError`` where another process keeps the lock.
         """
-        with self._locked():
+        with self._locked() as is_locked:
             theirs = self.news()
             if theirs is not None:
                 entries = changes.applied_to(theirs)
-            self._driver.write(STATE_FILE, render_state(entries))
+            self._put(render_state(entries), is_locked=is_locked)
             self._seen = self._stamp()
         return entries
+
+    def _put(self, content: bytes, *, is_locked: bool) -> None:
+        if self._written_in_place and self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("wb") as file:
+                file.write(content)
+            return
+        # Under the lock nobody else writes aside, and what a killed process left is used again.
+        mark = "part" if is_locked else f"{uuid4().hex}.part"
+        self._driver.replace(STATE_FILE, content, f"{STATE_FILE}.{mark}")
 
     def _stamp(self) -> _Stamp | None:
         """Changes whenever the file is replaced; None where there is none."""
@@ -90,10 +105,11 @@ class StateFile:
         return found.st_ino, found.st_mtime_ns, found.st_size
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[bool]:
+        """Whether there is a lock that others see."""
         lock = None if self._lock is None else _wait_for(self._lock)
         try:
-            yield
+            yield lock is not None
         finally:
             if lock is not None:
                 lock.release(remove=True)

@@ -37,6 +37,11 @@ class StorageDriver(Protocol):
         """Create or replace the file, parents too; a reader never sees a part of it."""
         ...
 
+    def replace(self, path: str, content: bytes, aside: str) -> None:
+        """As :meth:`write`, but after a crash of the machine, too, the file has its old content or
+        the new one. It is written to *aside* first, which nobody else may be writing."""
+        ...
+
     def size(self, path: str) -> int:
         """Of a file, in bytes."""
         ...

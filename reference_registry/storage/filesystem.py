@@ -9,6 +9,7 @@ import shutil
 import stat
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,8 +29,10 @@ class FilesystemDriver:
 
     name = "filesystem"
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, synced: bool = False) -> None:
+        """*synced*: what :meth:`write` writes is on the disk before it has its name."""
         self._root = str(root)
+        self._synced = synced
         self._memory = FileMemory()
 
     def _full(self, path: str) -> str:
@@ -46,13 +49,23 @@ class FilesystemDriver:
 
     def write(self, path: str, content: bytes) -> None:
         full = self._full(path)
-        part = f"{full}.{uuid.uuid4().hex}.part"
-        with self._creating_parents(part, "xb") as file:
-            file.write(content)
+        self._put(full, content, f"{full}.{uuid.uuid4().hex}.part", synced=self._synced and content)
+
+    def replace(self, path: str, content: bytes, aside: str) -> None:
+        self._put(self._full(path), content, self._full(aside), synced=True)
+
+    def _put(self, full: str, content: bytes, part: str, *, synced: object) -> None:
         try:
+            with self._creating_parents(part, "wb") as file:
+                left = memoryview(content)
+                while left:  # A disk that is nearly full takes a part without a word.
+                    left = left[file.write(left) :]
+                if synced:
+                    os.fsync(file.fileno())
             os.replace(part, full)
         except OSError:
-            os.unlink(part)
+            with suppress(OSError):
+                os.unlink(part)
             raise
 
     def size(self, path: str) -> int:

@@ -32,6 +32,9 @@ class MemoryDriver:
         with self._lock:
             self._parent(path)[_name(path)] = bytearray(content)
 
+    def replace(self, path: str, content: bytes, aside: str) -> None:
+        self.write(path, content)
+
     def size(self, path: str) -> int:
         with self._lock:
             node = self._find(path)

@@ -109,10 +109,14 @@ class LocalRepository(LocalContent):
         check_references(
             parsed, self._profile, has_blob=self.has_blob, has_manifest=self.has_manifest
         )
+        # In a thread, since it is synced to the disk.
+        await asyncio.to_thread(self._put_manifest, digest, content, tags)
+        return parsed.subject
+
+    def _put_manifest(self, digest: Digest, content: bytes, tags: Sequence[str]) -> None:
         self.put_cached_manifest(digest, content)
         for tag in tags:
             self.link_tag(tag, digest)
-        return parsed.subject
 
     async def delete_manifest(self, digest: Digest) -> None:
         self._require_delete()
@@ -147,7 +151,7 @@ class LocalRepository(LocalContent):
         return True
 
     async def start_upload(self) -> UploadSession:
-        return UploadSession(self._storage.uploads.start(self.name), 0)
+        return UploadSession(await asyncio.to_thread(self._storage.uploads.start, self.name), 0)
 
     async def upload(self, uuid: str) -> UploadSession:
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -94,8 +96,15 @@ class BlobWriter:
         """Verify, move the bytes to *digest* in *blobs* and remove the upload directory. On
         :class:`DigestMismatch` the upload stays as it is."""
         self.verify(digest)
+        self._sync()
         blobs.adopt(self.data_path, digest)
         self.discard()
+
+    def _sync(self) -> None:
+        """Have the bytes on the disk before they have their name: after a power cut it may be the
+        name that is there and not the bytes. ``OSError``."""
+        with contextlib.suppress(io.UnsupportedOperation):  # It is in memory.
+            os.fsync(self._file.fileno())
 
     def discard(self) -> None:
         """Remove the upload directory and all in it; may be called twice."""

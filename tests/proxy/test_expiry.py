@@ -349,15 +349,15 @@ async def test_a_stop_waits_for_the_write_under_way(
 ) -> None:
     """Else the older state could be the last one written."""
     begun, go_on = threading.Event(), threading.Event()
-    write = FilesystemDriver.write
+    replace = FilesystemDriver.replace
 
-    def slow_at_first(self: FilesystemDriver, path: str, content: bytes) -> None:
+    def slow_at_first(self: FilesystemDriver, path: str, content: bytes, aside: str) -> None:
         if path == STATE_FILE and not begun.is_set():
             begun.set()
             assert go_on.wait(60)
-        write(self, path, content)
+        replace(self, path, content, aside)
 
-    monkeypatch.setattr(FilesystemDriver, "write", slow_at_first)
+    monkeypatch.setattr(FilesystemDriver, "replace", slow_at_first)
     proxy = make_proxy(ttl=TTL)
     await proxy.app.start()
     await proxy.get(blob_path())

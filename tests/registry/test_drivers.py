@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.small_disk import SmallDisk
 from reference_registry.storage.driver import PathNotFound, StorageDriver
 from reference_registry.storage.filesystem import FilesystemDriver
 from reference_registry.storage.memory import MemoryDriver
@@ -166,3 +167,30 @@ def test_the_root_is_made_by_the_first_write(tmp_path: Path) -> None:
     driver.write("/a", b"x")
 
     assert (tmp_path / "not" / "yet" / "a").read_bytes() == b"x"
+
+
+def test_replace_leaves_nothing_aside(driver: StorageDriver) -> None:
+    driver.write("/state", b"old")
+    driver.replace("/state", b"new", "/state.part")
+
+    assert driver.read("/state") == b"new"
+    assert driver.children("/") == ["/state"]
+
+
+@pytest.mark.parametrize("method", ["write", "replace"])
+def test_a_full_disk_leaves_what_was_there(method: str, small_disk: SmallDisk) -> None:
+    """Of the last write that finds room the kernel takes a part, and does not say that it is one
+    but by its length."""
+    driver = FilesystemDriver(small_disk.root)
+    driver.write("/file", b"old")
+    small_disk.fill(leave=20_000)
+    aside = {"replace": ("/file.part",), "write": ()}[method]
+
+    with pytest.raises(OSError, match="No space left"):
+        getattr(driver, method)("/file", bytes(100_000), *aside)
+
+    assert driver.read("/file") == b"old"
+    assert driver.children("/") == ["/file"]
+    small_disk.free()
+    getattr(driver, method)("/file", bytes(100_000), *aside)
+    assert driver.size("/file") == 100_000
