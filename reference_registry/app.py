@@ -52,7 +52,7 @@ __all__ = ["Application", "create_app"]
 
 _log = logging.getLogger(__name__)
 
-_API_VERSION = ("Docker-Distribution-Api-Version", "registry/2.0")
+_API_VERSION = (("Docker-Distribution-Api-Version", "registry/2.0"),)
 
 
 class Application:
@@ -123,7 +123,9 @@ class Application:
         sender = ResponseSender(scope, receive, send)
         status, complete = 499, False
         try:
-            response = await self._answer(replace(request, path=local or request.path), found)
+            plain = local is None or local == request.path
+            asked = request if plain else replace(request, path=local)
+            response = await self._answer(asked, found)
             status = response.status
             await sender.send(response)
             complete = True
@@ -161,7 +163,7 @@ class Application:
                 response = self._moved(request, found)
             case Route():
                 response = await self._dispatch(request, found)
-        return replace(response, headers=(_API_VERSION, *response.headers))
+        return response.with_headers(before=_API_VERSION)
 
     async def _dispatch(self, request: Request, route: Route) -> Response:
         place = Place("")
@@ -201,7 +203,7 @@ class Application:
         headers = self._extra_headers
         if place.namespace is not None:
             headers = (("OCI-Namespace", place.namespace), *headers)
-        return replace(response, headers=(*response.headers, *headers))
+        return response.with_headers(after=headers) if headers else response
 
     def _locate(self, request: Request, route: Route) -> Place | RegistryError:
         """Which repository is meant. That none is, is told to those who may ask at all."""

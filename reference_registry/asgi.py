@@ -8,7 +8,6 @@ bytes never enter Python.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import aclosing
 from typing import Any
@@ -62,16 +61,17 @@ class RequestBody:
 
 def read_request(scope: Scope, receive: Receive) -> tuple[Request, RequestBody]:
     """The request that *scope* describes; its path is as sent, percent-decoded."""
-    lines: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
-    for name, value in scope["headers"]:
-        lines[name.decode("latin-1").lower()] += (value.decode("latin-1"),)
+    lines: dict[str, tuple[str, ...]] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        lines[name] = (*lines[name], value) if name in lines else (value,)
     body = RequestBody(receive)
     client = scope.get("client")
     request = Request(
         method=scope["method"],
         path=scope["path"],
         query_string=scope["query_string"].decode("latin-1"),
-        headers=dict(lines),
+        headers=lines,
         scheme=scope.get("scheme", "http"),
         body=body,
         remote_address=f"{client[0]}:{client[1]}" if client else "",
@@ -166,7 +166,7 @@ def _with_length(response: Response) -> tuple[tuple[str, str], ...]:
     if (
         length is None
         or response.status in _WITHOUT_LENGTH
-        or response.header("content-length") is not None
+        or response.header("Content-Length") is not None
     ):
         return response.headers
     return (*response.headers, ("Content-Length", str(length)))

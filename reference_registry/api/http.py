@@ -113,10 +113,17 @@ class Response:
 
     def header(self, name: str) -> str | None:
         """The first header called *name*, compared without case, or None."""
+        wanted = name.lower()
         for key, value in self.headers:
-            if key.lower() == name.lower():
+            if len(key) == len(wanted) and key.lower() == wanted:
                 return value
         return None
+
+    def with_headers(
+        self, before: tuple[tuple[str, str], ...] = (), after: tuple[tuple[str, str], ...] = ()
+    ) -> Response:
+        """The same with more headers."""
+        return Response(self.status, (*before, *self.headers, *after), self.body)
 
 
 def json_bytes(document: Any) -> bytes:

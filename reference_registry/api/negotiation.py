@@ -6,7 +6,7 @@ Releases of distribution hide or convert (their ``handlers/manifests.go``, ``Get
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import Enum, auto
 
 from reference_registry.manifest import (
@@ -40,12 +40,18 @@ def accepted_types(lines: Iterable[str]) -> frozenset[str]:
 
 
 def treatment(
-    media_type: str, accepted: frozenset[str], *, by_tag: bool, profile: Profile
+    media_type: str, accept: Collection[str], *, by_tag: bool, profile: Profile
 ) -> Treatment:
-    """How a manifest of *media_type* reaches a client that *accepted* these types. Wildcards are
+    """How a manifest of *media_type* reaches a client that sent these *accept* lines. Wildcards are
     not understood by releases. What was asked for by digest is never converted."""
-    if media_type in accepted:
+    unaccepted = _unaccepted(media_type, by_tag, profile)
+    # Nearly every manifest is served to everybody: the header is read for the others only.
+    if unaccepted is Treatment.SERVE or media_type in accepted_types(accept):
         return Treatment.SERVE
+    return unaccepted
+
+
+def _unaccepted(media_type: str, by_tag: bool, profile: Profile) -> Treatment:
     if media_type == OCI_MANIFEST and profile.oci_manifest_needs_accept:
         return Treatment.HIDE_OCI_MANIFEST
     if media_type == OCI_INDEX and profile.oci_index_needs_accept:

@@ -38,10 +38,10 @@ async def dispatch(resource: Resource, context: Context) -> Response:
         return await resource.every_method(context)
     method = context.request.method
     readonly = context.config.storage.readonly
-    methods = resource.reads if readonly else {**resource.reads, **resource.writes}
-    handler = methods.get(method)
+    handler = resource.reads.get(method) or (None if readonly else resource.writes.get(method))
     if handler is not None:
         return await handler(context)
+    methods = resource.reads if readonly else {**resource.reads, **resource.writes}
     if resource.admit is not None:
         await resource.admit(context)
     allow = ("Allow", ", ".join(sorted(methods)))

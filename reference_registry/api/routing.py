@@ -10,11 +10,17 @@ import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from reference_registry.names import DISTRIBUTION_NAME, DISTRIBUTION_REFERENCE
 from reference_registry.profiles import Profile
 
 __all__ = ["Moved", "Route", "Router"]
+
+_REMEMBERED = 1024
+"""Paths; the same ones come again and again."""
+_USUAL = 512
+"""Characters of a path that is remembered."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +77,13 @@ class Router:
         if not profile.referrers_api:
             del table["referrers"]
         self._routes = [(resource, re.compile(pattern)) for resource, pattern in table.items()]
+        self._found_lately = lru_cache(maxsize=_REMEMBERED)(self._find)
 
     def find(self, path: str) -> Route | Moved | None:
         """What *path* names; None for nothing."""
+        return self._found_lately(path) if len(path) <= _USUAL else self._find(path)
+
+    def _find(self, path: str) -> Route | Moved | None:
         cleaned = _clean(path)
         if cleaned != path:
             return Moved(cleaned, cleaned=True)
