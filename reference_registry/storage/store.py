@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from reference_registry.clock import Clock
 from reference_registry.config import RedisConfig, StorageConfig
 from reference_registry.observability.counters import CacheCounters, Counters
-from reference_registry.observability.storage_metrics import CountedCache, TimedDriver
 from reference_registry.profiles import Profile
 from reference_registry.storage.blobs import BlobStore
 from reference_registry.storage.descriptor_cache import DescriptorCache, MemoryDescriptorCache
 from reference_registry.storage.driver import StorageDriver
 from reference_registry.storage.filesystem import FilesystemDriver
+from reference_registry.storage.leases import Leases
 from reference_registry.storage.manifest_memory import ManifestMemory
 from reference_registry.storage.memory import MemoryDriver
 from reference_registry.storage.subjects import SubjectMemory
@@ -31,6 +31,7 @@ class Storage:
     descriptors: DescriptorCache | None
     manifests: ManifestMemory
     subjects: SubjectMemory
+    leases: Leases
     profile: Profile
     delete_enabled: bool
 
@@ -56,6 +57,9 @@ def open_storage(
     cache_counters = None if counters is None else counters.cache
     descriptors = _descriptor_cache(config, profile, redis, cache_counters)
     if counters is not None:
+        # Garbage collection counts nothing, and is to start quickly.
+        from reference_registry.observability.storage_metrics import CountedCache, TimedDriver
+
         driver = TimedDriver(driver, counters, serving=profile.serving_action)
         if descriptors is not None:
             descriptors = CountedCache(descriptors, counters.cache)
@@ -67,6 +71,7 @@ def open_storage(
         descriptors,
         ManifestMemory(),
         SubjectMemory(blobs),
+        Leases(driver, kept=profile.gc_spares_what_is_in_use),
         profile,
         config.delete_enabled,
     )
