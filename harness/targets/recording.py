@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from harness.recording import Recording, RecordingError
 from harness.scenario import Need
 from harness.targets.errors import TargetError
 from harness.targets.settings import Settings
+
+if TYPE_CHECKING:
+    from harness.recording import Recording
 
 __all__ = ["RecordingTarget"]
 
@@ -23,6 +25,9 @@ class RecordingTarget:
     @classmethod
     def read(cls, path: str) -> RecordingTarget:
         """The target behind ``recording:``*path*; ``TargetError`` where it cannot be read."""
+        # What is recorded is made of what targets show, and imports this package.
+        from harness.recording import Recording, RecordingError
+
         try:
             return cls(Recording.read(Path(path).expanduser()))
         except RecordingError as error:
