@@ -247,7 +247,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(tryfirst=True, specname="pytest_pyfunc_call")
-def replay_recorded(pyfuncitem: pytest.Function) -> object | None:
+def pytest_replay_recorded(pyfuncitem: pytest.Function) -> object | None:
     proof = pyfuncitem.stash.get(_PROOF, None)
     if proof is None or not _is_recorded(proof):
         return None
