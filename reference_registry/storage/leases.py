@@ -33,6 +33,8 @@ from reference_registry.storage.driver import StorageDriver
 __all__ = ["Leases"]
 
 _LOCK = "/.pullproof/leases.lock"
+_YOUNG = 60 * 10**9
+"""Nanoseconds."""
 _LONGEST_TICK = 2.5
 """Seconds. FAT keeps even seconds, and no file system keeps less."""
 
@@ -68,6 +70,22 @@ class Leases:
             # A read-only storage is not collected either.
             with contextlib.suppress(OSError):
                 os.utime(self._root + layout.blob_directory(digest))
+
+    def use(self, digest: Digest) -> None:
+        """Renew the lease of *digest*, if that is stored, for a client who is about to be told of
+        it or given it: whoever calls this first and then finds the bytes may rely on them.
+
+        A lease that is younger than a minute and than the last collection is left as it is, so
+        that serving something over and over writes nothing to the disk.
+        """
+        if self._root is None:
+            return
+        renewed = self.renewed_at(digest)
+        if renewed is None:
+            return
+        if renewed <= time.time_ns() - _YOUNG or renewed <= (self.changed_at(_LOCK) or 0):
+            with self.held():
+                self.renew([digest])
 
     # -- whoever collects -------------------------------------------------------------------------
     @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reference_registry.digest import Digest
+from reference_registry.manifest import ManifestInvalid, parse_manifest
 from reference_registry.repository import Descriptor, Manifest
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound
@@ -56,9 +57,14 @@ class LocalContent:
 
     def put_cached_manifest(self, digest: Digest, content: bytes) -> None:
         """Store and link *content*, which must have *digest*. Its media type is not kept: whoever
-        reads it tells it from the content, as distribution does."""
-        self._storage.blobs.put(digest, content)
-        self.links.link_revision(digest)
+        reads it tells it from the content, as distribution does. What it refers to is leased, as
+        far as it is there."""
+        leases = self._storage.leases
+        with leases.held():
+            self._storage.blobs.put(digest, content)
+            self.links.link_revision(digest)
+            if leases.are_kept:
+                leases.renew((digest, *_references_in(content)))
         self._remember_manifest(digest, len(content), was_read=False)
 
     def unlink_manifest(self, digest: Digest) -> bool:
@@ -74,7 +80,9 @@ class LocalContent:
 
     def link_tag(self, tag: str, digest: Digest) -> None:
         """Point *tag* at *digest*."""
-        self.links.link_tag(tag, digest)
+        with self._storage.leases.held():
+            self._storage.leases.renew([digest])
+            self.links.link_tag(tag, digest)
 
     def unlink_tag(self, tag: str) -> bool:
         """Remove *tag*; False where there was none."""
@@ -150,8 +158,9 @@ class LocalContent:
 
     def put_cached_blob(self, digest: Digest, content: bytes) -> Descriptor:
         """Store and link a small blob, whose *digest* the caller has verified."""
-        self._storage.blobs.put(digest, content)
-        return self._link_blob(digest, digest)
+        with self._storage.leases.held():
+            self._storage.blobs.put(digest, content)
+            return self._link_blob(digest, digest)
 
     def blob_writer(self, upload: str | None = None) -> BlobWriter:
         """A writer of a new blob, under ``_uploads/<uuid>`` until :meth:`commit_blob`. Closing it
@@ -167,10 +176,11 @@ class LocalContent:
         """
         writer.verify(digest)
         stored_as = digest if self._profile.sha512 else writer.digest("sha256")
-        writer.commit(self._storage.blobs, stored_as)
-        if digest != stored_as:
-            self.links.link_layer(digest, stored_as)
-        return self._link_blob(stored_as, stored_as)
+        with self._storage.leases.held():
+            writer.commit(self._storage.blobs, stored_as)
+            if digest != stored_as:
+                self.links.link_layer(digest, stored_as)
+            return self._link_blob(stored_as, stored_as)
 
     def links_elsewhere(self, digest: Digest) -> list[str]:
         """The other repositories that link *digest*, as a layer or as a manifest. Walks the
@@ -201,8 +211,20 @@ class LocalContent:
             descriptors.remember_bytes(descriptor)
 
     def _link_blob(self, digest: Digest, stored_as: Digest) -> Descriptor:
-        descriptor = Descriptor(stored_as, self._storage.blobs.size(stored_as), _BLOB_TYPE)
-        self.links.link_layer(digest, stored_as)
+        with self._storage.leases.held():
+            descriptor = Descriptor(stored_as, self._storage.blobs.size(stored_as), _BLOB_TYPE)
+            self._storage.leases.renew([stored_as])
+            self.links.link_layer(digest, stored_as)
         if self._storage.descriptors is not None:
             self._storage.descriptors.remember(self.name, digest, descriptor)
         return descriptor
+
+
+def _references_in(content: bytes) -> Iterator[Digest]:
+    """The blobs and manifests that a manifest refers to; none where it is none."""
+    try:
+        parsed = parse_manifest(content)
+    except ManifestInvalid:
+        return
+    for reference in (*parsed.blobs, *parsed.children):
+        yield reference.digest

@@ -27,7 +27,7 @@ from reference_registry.api.errors import (
 from reference_registry.api.http import Request, Response, StreamBody
 from reference_registry.api.pagination import tag_page
 from reference_registry.digest import Digest
-from reference_registry.manifest import parse_manifest, referrer_descriptor
+from reference_registry.manifest import ParsedManifest, parse_manifest, referrer_descriptor
 from reference_registry.repository import Descriptor, Manifest, Referrers, TagPage, UploadSession
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.local_content import LocalContent
@@ -49,6 +49,7 @@ class LocalRepository(LocalContent):
         return digest
 
     async def manifest(self, digest: Digest, *, tag: str | None = None) -> Manifest:
+        self._storage.leases.use(digest)
         manifest = self.manifest_or_none(digest)
         if manifest is not None:
             return manifest
@@ -57,7 +58,7 @@ class LocalRepository(LocalContent):
         raise unknown_revision(self._profile, self.name, digest)
 
     async def serve_blob(self, digest: Digest, request: Request) -> Response:
-        descriptor = self.stat_blob(digest)
+        descriptor = self._stat_for_use(digest)
         if descriptor is None:
             raise BLOB_UNKNOWN(digest)
         blobs = self._storage.blobs
@@ -70,6 +71,16 @@ class LocalRepository(LocalContent):
             blobs.local_path(stored_as),
         )
         return serve_content(request, descriptor, content, self._profile)
+
+    def _stat_for_use(self, digest: Digest) -> Descriptor | None:
+        """As :meth:`stat_blob`; what is found is leased, since a client is told of it."""
+        leases = self._storage.leases
+        leases.use(digest)
+        found = self.stat_blob(digest)
+        if found is None or found.digest == digest:
+            return found
+        leases.use(found.digest)
+        return self.stat_blob(digest)
 
     async def read_blob(self, digest: Digest, limit: int) -> bytes:
         descriptor = self.stat_blob(digest)
@@ -106,17 +117,20 @@ class LocalRepository(LocalContent):
         self, digest: Digest, media_type: str, content: bytes, tags: Sequence[str]
     ) -> Digest | None:
         parsed = parse_manifest(content, media_type)
-        check_references(
-            parsed, self._profile, has_blob=self.has_blob, has_manifest=self.has_manifest
-        )
         # In a thread, since it is synced to the disk.
-        await asyncio.to_thread(self._put_manifest, digest, content, tags)
+        await asyncio.to_thread(self._put_manifest, parsed, digest, content, tags)
         return parsed.subject
 
-    def _put_manifest(self, digest: Digest, content: bytes, tags: Sequence[str]) -> None:
-        self.put_cached_manifest(digest, content)
-        for tag in tags:
-            self.link_tag(tag, digest)
+    def _put_manifest(
+        self, parsed: ParsedManifest, digest: Digest, content: bytes, tags: Sequence[str]
+    ) -> None:
+        with self._storage.leases.held():  # What it was checked for is there when it is stored.
+            check_references(
+                parsed, self._profile, has_blob=self.has_blob, has_manifest=self.has_manifest
+            )
+            self.put_cached_manifest(digest, content)
+            for tag in tags:
+                self.link_tag(tag, digest)
 
     async def delete_manifest(self, digest: Digest) -> None:
         self._require_delete()
@@ -140,14 +154,19 @@ class LocalRepository(LocalContent):
 
     async def mount_blob(self, digest: Digest, source: str | None) -> bool:
         if source is None:
-            if not self._profile.mounts_from_anywhere or not self._storage.blobs.has(digest):
+            if not self._profile.mounts_from_anywhere:
                 return False
-            self.link_blob(digest)
+            try:
+                self.link_blob(digest)
+            except PathNotFound:
+                return False
             return True
-        found = LocalRepository(source, self._storage).stat_blob(digest)
-        if found is None:
-            return False
-        self.links.link_layer(digest, found.digest)
+        with self._storage.leases.held():
+            found = LocalRepository(source, self._storage).stat_blob(digest)
+            if found is None:
+                return False
+            self._storage.leases.renew([found.digest])
+            self.links.link_layer(digest, found.digest)
         return True
 
     async def start_upload(self) -> UploadSession:
