@@ -50,7 +50,7 @@ class Places:
 
     def find(self, name: str, namespace: str | None) -> str:
         """Under which name the repository is kept that a client calls *name*, with ``ns=``
-        *namespace* if it sent one. Raises :class:`NotServed`.
+        *namespace* if it sent one; empty where *name* is. Raises :class:`NotServed`.
 
         *namespace* is looked up and nothing else: it never becomes part of a name or an address.
         The prefix of the same upstream may stand in the name beside it, as containerd asks where
@@ -72,6 +72,8 @@ class Places:
         return owner
 
     def _find_in(self, owner: str, name: str) -> str:
+        if not name:
+            return ""
         given = self.belonging(name)
         if given.prefix == owner:
             return self._kept(owner, given.name)

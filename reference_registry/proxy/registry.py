@@ -105,6 +105,7 @@ class ProxyRegistry:
                 profile=profile,
                 clock=clock,
                 claims=self._claims,
+                offline=offline,
             ),
         )
 

@@ -13,6 +13,7 @@ from reference_registry.proxy.absences import Absences
 from reference_registry.proxy.claims import Claims
 from reference_registry.proxy.expiry import Expiry
 from reference_registry.proxy.freshness import TagFreshness
+from reference_registry.proxy.offline import Offline
 from reference_registry.proxy.size_bound import SizeBound
 from reference_registry.proxy.uses import Uses
 from reference_registry.registry import StandardRegistry
@@ -35,6 +36,7 @@ class Retention:
         profile: Profile,
         clock: Clock,
         claims: Claims,
+        offline: Offline,
     ) -> None:
         self.freshness = TagFreshness(policy.tag_freshness, clock)
         self.absences = Absences(policy.negative_ttl, clock)
@@ -55,6 +57,7 @@ class Retention:
                 claims=claims,
                 uses=self.uses,
                 removed=_nothing if expiry is None else expiry.forget,
+                offline=offline,
                 lock=driver.local_path(_LOCK) if profile.shares_storage else None,
             )
 

@@ -18,6 +18,7 @@ from reference_registry.digest import Digest
 from reference_registry.proxy.census import Census
 from reference_registry.proxy.claims import Claims
 from reference_registry.proxy.lead import Lead
+from reference_registry.proxy.offline import Offline
 from reference_registry.proxy.removal import Linked, find, remove
 from reference_registry.proxy.size_policy import Holding, Holdings, victims
 from reference_registry.proxy.uses import Uses, UseTimes
@@ -34,7 +35,8 @@ _log = logging.getLogger(__name__)
 
 
 class SizeBound:
-    """Lets the bytes stored in *local*, which lies in files, be no more than *bound*.
+    """Lets the bytes stored in *local*, which lies in files, be no more than *bound*; while it is
+    *offline* nothing comes, and nothing goes that could not be fetched again.
 
     *removed* is told of each digest that has gone; *lock* is the file that processes which share
     the storage agree by, None where they do not.
@@ -50,6 +52,7 @@ class SizeBound:
         claims: Claims,
         uses: Uses,
         removed: Callable[[Digest], None],
+        offline: Offline,
         lock: Path | None,
     ) -> None:
         self._local = local
@@ -58,6 +61,7 @@ class SizeBound:
         self._claims = claims
         self._uses = uses
         self._removed = removed
+        self._offline = offline
         self._lead = Lead(lock)
         self._census = Census(blobs)
         self._holdings = Holdings()
@@ -128,7 +132,7 @@ class SizeBound:
         for holding in changes.held:
             self._holdings.put(holding)
             self._holdings.use(holding.digest, self._unwritten.get(holding.digest, 0.0))
-        if self._holdings.total <= self._bound:
+        if self._holdings.total <= self._bound or self._offline:
             return
         self._uses.settle()
         held = self._holdings.all()

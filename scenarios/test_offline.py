@@ -1,0 +1,188 @@
+"""The switch that makes a cache get along by itself: it serves what it has and asks nobody."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from harness.client import Answer
+from harness.clients.containerd_pull import ACCEPT
+from harness.content import Image, an_artifact, an_image
+from harness.expectation import Expectations
+from harness.lab import TargetUnderTest
+from harness.scenario import SHOULD, Need, scenario
+from harness.targets.registry import RunningRegistry
+from harness.upstream import MockUpstream
+from scenarios.pulling import (
+    blob_path,
+    manifest_path,
+    pull_blob,
+    pull_image,
+    pull_manifest,
+)
+from scenarios.steps import OBSERVED, settle
+
+ONLY_IF_CACHED = "RFC 9111, 5.2.1.7: only-if-cached"
+OUTAGES = ("d#3705", "quay#4776", "nora#409")
+"""Who could not reach upstream, and waited for it."""
+SWITCHED = OBSERVED | {Need.X_KEYS, Need.RESTART}
+
+V1 = manifest_path("team/app", "v1")
+
+
+def connections(upstream: MockUpstream) -> list[str]:
+    """What *upstream* was asked, ``/v2/`` and tokens included."""
+    return [entry.line for entry in upstream.ledger.entries]
+
+
+def cached(target: TargetUnderTest, upstream: MockUpstream) -> tuple[RunningRegistry, Image]:
+    """A cache that has an image, and forgot nothing of it; upstream's ledger is empty."""
+    image = upstream.add("team/app", an_image(), tags=("v1", "v2"))
+    signature = upstream.add("team/app", an_artifact(subject=image))
+    cache = target.proxy(upstream)
+    pull_image(cache, "team/app", image, "v1")
+    pull_manifest(cache, "team/app", signature)
+    upstream.ledger.clear()
+    return cache, image
+
+
+def told(answer: Answer) -> list[object]:
+    return [answer.status, answer.error_code]
+
+
+@scenario(
+    "offline.serves-what-is-cached",
+    "Offline, what is cached is served by tag, by digest and in lists, marked where upstream would "
+    "have been asked, and nobody is connected to",
+    level=SHOULD,
+    refs=(*OUTAGES, "RFC 7234, 5.5.3: Warning 112"),
+    needs=SWITCHED,
+)
+def test_serves_what_is_cached(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A ship, a site behind a cut cable, a registry that is being moved: no timeout is to be waited
+    for, and no upstream is to see a request."""
+    cache, image = cached(target, upstream)
+    upstream.add("team/app", an_image("newer"), tags=("v1",))
+    cache.restart(offline=True)
+
+    tag = cache.get(V1, headers=ACCEPT)
+    head = cache.head(V1, headers=ACCEPT)
+    manifest = cache.get(manifest_path("team/app", image.digest), headers=ACCEPT)
+    layer = cache.get(blob_path("team/app", image.layers[0]))
+    part = cache.get(blob_path("team/app", image.layers[0]), headers={"Range": "bytes=0-9"})
+    tags = cache.get("/v2/team/app/tags/list")
+    referrers = cache.get(f"/v2/team/app/referrers/{image.digest}")
+
+    answers = [tag, head, manifest, layer, part, tags, referrers]
+    statuses = [answer.status for answer in answers]
+    expect.client("statuses", statuses, [200, 200, 200, 200, 206, 200, 200])
+    expect.client("digest of the tag", tag.digest, image.digest)
+    expect.client("tags", tags.json()["tags"], ["v1"])
+    mark = '112 - "Disconnected Operation"'
+    marks = [answer.headers.get("Warning") for answer in (tag, head, tags, referrers)]
+    expect.client("Warning where upstream would be asked", marks, [mark] * 4)
+    expect.client("referrers", len(referrers.json()["manifests"]), 1)
+    plain = [answer.headers.get("Warning") for answer in (manifest, layer)]
+    expect.client("Warning by digest", plain, [None, None])
+    settle(cache, upstream)
+    expect.upstream("requests", connections(upstream), [])
+
+
+@scenario(
+    "offline.missing-is-a-timeout",
+    "Offline, what is not cached is 504 at once, not 404: it may exist, and nodes go on to their "
+    "next mirror",
+    level=SHOULD,
+    refs=(ONLY_IF_CACHED, "d#3842", "measured on containerd 1.6.20, 1.7.24, 2.1.9"),
+    needs=SWITCHED,
+)
+def test_missing_is_a_timeout(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """404 would tell the kubelet that the image does not exist, and a cleanup job that its tag is
+    gone."""
+    cache, image = cached(target, upstream)
+    fresh = upstream.add("team/fresh", an_image("fresh"), tags=("v1",))
+    cache.restart(offline=True)
+    files = cache.disk.files()
+
+    asks = {
+        "tag": manifest_path("team/app", "v3"),
+        "tag that exists": manifest_path("team/app", "v2"),
+        "digest": manifest_path("team/app", fresh.digest),
+        "blob": blob_path("team/app", fresh.layers[0]),
+        "blob of another repository": blob_path("team/fresh", image.layers[0]),
+        "tags": "/v2/team/fresh/tags/list",
+        "referrers": f"/v2/team/fresh/referrers/{fresh.digest}",
+    }
+    for what, path in asks.items():
+        expect.client(what, told(cache.get(path, headers=ACCEPT)), [504, "UNAVAILABLE"])
+        if what not in {"tags", "referrers"}:
+            expect.client(f"{what}, HEAD", cache.head(path, headers=ACCEPT).status, 504)
+    settle(cache, upstream)
+    expect.upstream("requests", connections(upstream), [])
+    expect.disk("files", cache.disk.files() == files, True)
+
+
+@scenario(
+    "offline.nothing-expires",
+    "Offline nothing expires, however old; what was due goes once the cache is online again",
+    level=SHOULD,
+    refs=("d#3880", "NEXUS-26642", "d#4659"),
+    needs=SWITCHED | {Need.CLOCK, Need.STATE_FILE},
+)
+def test_nothing_expires(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """What a cache cannot fetch again it must not throw away."""
+    cache, image = cached(target, upstream)
+    layer = image.layers[0]
+    wanted = {f"team/app@{content.digest}" for content in (image, *image.blobs)}
+    cache.await_state(lambda state: wanted <= set(state))
+    cache.restart(offline=True)
+
+    cache.pass_time(timedelta(days=30))
+    kept = not cache.eventually(lambda: not cache.disk.has_blob(layer.digest), timeout=1.5)
+    expect.disk("layer, weeks after its ttl", kept, True)
+    expect.client("status of the tag", cache.get(V1, headers=ACCEPT).status, 200)
+
+    cache.restart(offline=False)
+    cache.pass_time(timedelta(seconds=1))
+    gone = cache.eventually(lambda: not cache.disk.has_blob(layer.digest))
+    expect.disk("layer gone, online again", gone, True)
+
+
+@scenario(
+    "offline.switched-by-a-file",
+    "The file .pullproof/offline in the storage takes a running cache offline, and back when it is "
+    "removed",
+    level=SHOULD,
+    refs=OUTAGES,
+    needs=SWITCHED,
+)
+def test_switched_by_a_file(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Nobody wants to restart the one thing that still works. All processes of a shared storage see
+    the file."""
+    cache, image = cached(target, upstream)
+    layer = upstream.add("team/app", an_image("newer"), tags=("v9",)).layers[0]
+    switch = cache.root / ".pullproof" / "offline"
+
+    switch.parent.mkdir(exist_ok=True)
+    switch.touch()
+    offline = cache.get(V1, headers=ACCEPT)
+    missing = cache.get(blob_path("team/app", layer))
+    settle(cache, upstream)
+    expect.client("offline", [offline.status, offline.digest], [200, image.digest])
+    expect.client("missing", told(missing), [504, "UNAVAILABLE"])
+    expect.upstream("requests while it is there", connections(upstream), [])
+
+    switch.unlink()
+    online = cache.get(V1, headers=ACCEPT)
+    fetched = pull_blob(cache, "team/app", layer)
+    expect.client("online", [online.status, online.headers.get("Warning")], [200, None])
+    expect.client("fetched", fetched.status, 200)
+    said = [words in cache.logs() for words in ("offline: ", "online again")]
+    expect.client("said in the log", said, [True, True])

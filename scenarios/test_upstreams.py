@@ -1,0 +1,545 @@
+"""Several upstreams behind one endpoint: which is meant, and that nothing of one is another's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from urllib.parse import parse_qs
+
+import pytest
+
+from harness.client import Answer
+from harness.clients.containerd_pull import ACCEPT
+from harness.content import Image, a_layer, an_image
+from harness.expectation import Expectations
+from harness.lab import TargetUnderTest
+from harness.scenario import INFO, MUST, SHOULD, Need, scenario
+from harness.targets.registry import RunningRegistry
+from harness.upstream import Basic, Bearer, MockUpstream
+from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image, pull_manifest
+from scenarios.steps import OBSERVED, asked, settle
+
+PROXYING = "OCI distribution-spec: Registry Proxying"
+ONE_EACH = ("d#3253", "d#3725", "d#3423", "d#4505")
+"""Who asked for more than one upstream in a process."""
+SEVERAL = OBSERVED | {Need.X_KEYS}
+
+MakeUpstream = Callable[..., MockUpstream]
+
+OTHER = "other.example"
+"""The prefix of the further upstream."""
+KEPT = f"{OTHER}/team/app"
+"""What ``team/app`` of the further upstream is kept as."""
+V1 = manifest_path("team/app", "v1")
+
+
+@pytest.fixture
+def other(make_upstream: MakeUpstream) -> MockUpstream:
+    """The further upstream."""
+    return make_upstream()
+
+
+def both(
+    target: TargetUnderTest, upstream: MockUpstream, other: MockUpstream, **settings: object
+) -> RunningRegistry:
+    """A cache of the two."""
+    return target.proxy(upstream, upstreams={OTHER: {"remoteurl": other.url}}, **settings)
+
+
+def put_in_both(upstream: MockUpstream, other: MockUpstream) -> tuple[Image, Image]:
+    """Different images under the same name and tag."""
+    return (
+        upstream.add("team/app", an_image("first"), tags=("v1",)),
+        other.add("team/app", an_image("second"), tags=("v1",)),
+    )
+
+
+def clear(*upstreams: MockUpstream) -> None:
+    for one in upstreams:
+        one.ledger.clear()
+
+
+def told(answer: Answer) -> list[object]:
+    return [answer.status, answer.error_code]
+
+
+# -- which one is meant ------------------------------------------------------------------------
+@scenario(
+    "upstreams.by-prefix",
+    "A name below the prefix of an upstream is asked there by the rest of the name, any other name "
+    "of the first upstream",
+    level=SHOULD,
+    refs=ONE_EACH,
+    needs=SEVERAL,
+)
+def test_by_prefix(
+    upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """One cache, one port, one disk for Docker Hub and whatever else a cluster pulls from."""
+    first, second = put_in_both(upstream, other)
+    cache = both(target, upstream, other)
+    clear(upstream, other)
+
+    plain = pull_image(cache, "team/app", first, "v1")
+    prefixed = pull_image(cache, KEPT, second, "v1")
+
+    expect.client("whole images", [plain.complete, prefixed.complete], [True, True])
+    expect.client("digests", [plain.digest, prefixed.digest], [first.digest, second.digest])
+    names = {entry.repository for one in (upstream, other) for entry in one.ledger.entries}
+    expect.upstream("names asked", names - {None, ""}, {"team/app"})
+    expect.upstream("blob bodies of the first", upstream.ledger.count("GET", kind="blob"), 3)
+    expect.upstream("blob bodies of the other", other.ledger.count("GET", kind="blob"), 3)
+    expect.disk("repositories", cache.disk.repositories(), [KEPT, "team/app"])
+
+
+@scenario(
+    "upstreams.by-ns",
+    "containerd's ns parameter leads to the upstream that it names, to the same content as the "
+    "prefix, and the answer says that it was heeded",
+    level=SHOULD,
+    refs=(PROXYING, "d#3864", "containerd#3734"),
+    needs=SEVERAL,
+)
+def test_by_ns(
+    upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A node needs no renamed images: its hosts.toml sends every registry to one cache, and
+    containerd tells which one was meant."""
+    _, second = put_in_both(upstream, other)
+    cache = both(target, upstream, other)
+    clear(upstream, other)
+
+    answer = cache.get(f"{V1}?ns={OTHER}", headers=ACCEPT)
+    layer = cache.get(f"{blob_path('team/app', second.layers[0])}?ns={OTHER}")
+    cache.eventually(lambda: second.layers[0].digest in cache.disk.layer_links(KEPT))
+    expect.client("statuses", [answer.status, layer.status], [200, 200])
+    expect.client("digest", answer.digest, second.digest)
+    expect.client("bytes", layer.body == second.layers[0].content, True)
+    expect.client("OCI-Namespace", answer.headers.get("OCI-Namespace"), OTHER)
+    queries = {entry.query for entry in other.ledger.entries}
+    expect.upstream("queries", queries, {""})
+    expect.upstream("requests at the first upstream", asked(upstream), [])
+    expect.disk("repositories", cache.disk.repositories(), [KEPT])
+
+    clear(other)
+    spellings = {
+        "the prefix": manifest_path(KEPT, second.digest),
+        "the host": f"{manifest_path('team/app', second.digest)}?ns={other.address}",
+        "both, as with override_path": f"{manifest_path(KEPT, second.digest)}?ns={OTHER}",
+    }
+    for what, path in spellings.items():
+        expect.client(f"by {what}", cache.get(path, headers=ACCEPT).status, 200)
+    expect.upstream("requests for what is cached", asked(other), [])
+
+
+@scenario(
+    "upstreams.ns-of-the-first",
+    "ns names the first upstream by its host, and never lets it answer for a prefix",
+    level=SHOULD,
+    refs=(PROXYING, "containerd docs/hosts.md"),
+    needs=SEVERAL,
+)
+def test_ns_of_the_first(
+    upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A repository of the first upstream may begin like the prefix of another; the two must not be
+    kept in one place."""
+    first, _ = put_in_both(upstream, other)
+    upstream.add(KEPT, an_image("pretender"), tags=("v1",))
+    cache = both(target, upstream, other)
+    clear(upstream, other)
+
+    answer = cache.get(f"{V1}?ns={upstream.address}", headers=ACCEPT)
+    pretender = cache.get(f"{manifest_path(KEPT, 'v1')}?ns={upstream.address}", headers=ACCEPT)
+
+    expect.client("digest", answer.digest, first.digest)
+    expect.client("a name that begins as the prefix", told(pretender), [404, "NAME_UNKNOWN"])
+    expect.upstream("requests at the other", asked(other), [])
+    expect.disk("repositories", cache.disk.repositories(), ["team/app"])
+
+
+UNKNOWN = {
+    "a registry that nobody named": "registry.example.net",
+    "the metadata service": "169.254.169.254",
+    "a user": "robot@other.example",
+    "a URL": "http://other.example",
+    "a path": "other.example/team",
+    "dots": "../other.example",
+}
+
+
+@scenario(
+    "upstreams.unknown-ns",
+    "An ns that names no upstream is refused as an unknown name, and nobody is connected to",
+    level=MUST,
+    refs=(PROXYING, "containerd#4413", "OCI distribution-spec: Error Codes"),
+    needs=SEVERAL,
+)
+def test_unknown_ns(
+    upstream: MockUpstream,
+    other: MockUpstream,
+    make_upstream: MakeUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
+) -> None:
+    """ns comes from clients. Taken for an address, it makes the cache fetch from wherever they
+    like, from within its own network; taken for nothing, it serves one registry's image for
+    another's."""
+    put_in_both(upstream, other)
+    stranger = make_upstream()
+    image = stranger.add("team/app", an_image("stranger"), tags=("v1",))
+    cache = both(target, upstream, other)
+    clear(upstream, other, stranger)
+    before = cache.disk.files()
+
+    for what, ns in {**UNKNOWN, "a registry that is there": stranger.address}.items():
+        answer = cache.get(f"{V1}?ns={ns}", headers=ACCEPT)
+        expect.client(what, told(answer), [404, "NAME_UNKNOWN"])
+    others = {
+        "blob": blob_path("team/app", image.layers[0]),
+        "tags": "/v2/team/app/tags/list",
+        "referrers": f"/v2/team/app/referrers/{image.digest}",
+        "catalog": "/v2/_catalog",
+    }
+    for what, path in others.items():
+        answer = cache.get(f"{path}?ns={stranger.address}")
+        expect.client(what, told(answer), [404, "NAME_UNKNOWN"])
+    head = cache.head(f"{V1}?ns={stranger.address}", headers=ACCEPT)
+    expect.client("HEAD", head.status, 404)
+
+    settle(cache, stranger)
+    requests = [entry.line for one in (upstream, other, stranger) for entry in one.ledger.entries]
+    expect.upstream("requests to anybody", requests, [])
+    expect.disk("files", cache.disk.files() == before, True)
+
+
+@scenario(
+    "upstreams.docker-hub-names",
+    "Docker Hub is one upstream by all of its names, and its official images are found without "
+    "library/ too",
+    level=SHOULD,
+    refs=("d#3856", "d#4477", "containerd docs/hosts.md", "distribution/reference: familiar names"),
+    needs=SEVERAL,
+)
+def test_docker_hub_names(
+    upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """docker pull nginx means docker.io/library/nginx, which only a client that pulls from Hub
+    itself spells out. Through a cache the same image must not be missing, or there three times."""
+    image = other.add("library/nginx", an_image("nginx"), tags=("v1",))
+    hub = {"remoteurl": other.url, "namespaces": ["docker.io"], "library": True}
+    cache = target.proxy(upstream, upstreams={"hub": hub})
+    pull_image(cache, "hub/library/nginx", image, "v1")
+    clear(upstream, other)
+
+    paths = {
+        "short, below the prefix": manifest_path("hub/nginx", image.digest),
+        "docker.io": f"{manifest_path('library/nginx', image.digest)}?ns=docker.io",
+        "docker.io, short": f"{manifest_path('nginx', image.digest)}?ns=docker.io",
+        "index.docker.io": f"{manifest_path('nginx', image.digest)}?ns=index.docker.io",
+        "registry-1.docker.io": f"{manifest_path('nginx', image.digest)}?ns=registry-1.docker.io",
+    }
+    for what, path in paths.items():
+        expect.client(what, cache.get(path, headers=ACCEPT).status, 200)
+    tags = cache.get("/v2/nginx/tags/list?ns=docker.io")
+    expect.client("tags", tags.json(), {"name": "nginx", "tags": ["v1"]})
+    expect.upstream("asked of Hub", asked(other), ["GET /v2/library/nginx/tags/list"])
+    expect.upstream("asked of the first", asked(upstream), [])
+    expect.disk("repositories", cache.disk.repositories(), ["hub/library/nginx"])
+
+
+# -- nothing of one is another's ---------------------------------------------------------------
+@scenario(
+    "upstreams.same-name",
+    "Repositories of one name at two upstreams have tags and manifests of their own",
+    level=MUST,
+    refs=(*ONE_EACH, "OCI distribution-spec: Pulling manifests"),
+    needs=SEVERAL,
+)
+def test_same_name(
+    upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """library/redis at one registry is not library/redis at the next. Whoever can push there could
+    otherwise replace what others pull from here."""
+    first, second = put_in_both(upstream, other)
+    other.add("team/app", an_image("third"), tags=("v2",))
+    cache = both(target, upstream, other)
+    pull_image(cache, "team/app", first, "v1")
+    pull_image(cache, KEPT, second, "v1")
+
+    expect.disk("tags of the first", cache.disk.tags("team/app"), {"v1": first.digest})
+    expect.disk("tags of the other", cache.disk.tags(KEPT), {"v1": second.digest})
+    lists = [
+        cache.get(path).json()
+        for path in ("/v2/team/app/tags/list", f"/v2/team/app/tags/list?ns={OTHER}")
+    ]
+    expect.client("tags", [sorted(one["tags"]) for one in lists], [["v1"], ["v1", "v2"]])
+    expect.client("names told", [one["name"] for one in lists], ["team/app", "team/app"])
+
+    strange = {
+        "manifest of the other": manifest_path("team/app", second.digest),
+        "manifest of the first": manifest_path(KEPT, first.digest),
+    }
+    for what, path in strange.items():
+        answer = cache.get(path, headers=ACCEPT)
+        expect.client(what, told(answer), [404, "MANIFEST_UNKNOWN"])
+
+
+@scenario(
+    "upstreams.blob-of-another",
+    "A blob that one upstream gave is served for another's repository when that one says so, and "
+    "not before",
+    level=MUST,
+    refs=("d#1899", "d#2367", "OCI distribution-spec: Pulling blobs"),
+    needs=SEVERAL,
+)
+def test_blob_of_another(
+    upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Bytes are stored once, and a digest is no secret: it stands in every manifest. Who may have
+    them is for each registry to say about its own repositories."""
+    image, _ = put_in_both(upstream, other)
+    cache = both(target, upstream, other)
+    layer = image.layers[0]
+    pull_blob(cache, "team/app", layer)
+    clear(upstream, other)
+
+    unknown = cache.get(blob_path(KEPT, layer))
+    by_ns = cache.get(f"{blob_path('team/app', layer)}?ns={OTHER}")
+    expect.client("the other does not have it", told(unknown), [404, "BLOB_UNKNOWN"])
+    expect.client("the same by ns", told(by_ns), [404, "BLOB_UNKNOWN"])
+
+    other.add("team/app", image)
+    allowed = pull_blob(cache, KEPT, layer)
+    expect.client("the other has it", [allowed.status, len(allowed.body)], [200, layer.size])
+    expect.upstream("blob bodies", other.ledger.count("GET", kind="blob"), 0)
+    expect.upstream("requests at the first", asked(upstream), [])
+
+
+@scenario(
+    "upstreams.one-is-down",
+    "While one upstream is down, or breaks a blob off, pulls from another go on, also of the same "
+    "blob",
+    level=SHOULD,
+    refs=("d#3705", "zot#4357"),
+    needs=SEVERAL,
+)
+def test_one_is_down(
+    upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Sharing an endpoint must not mean sharing outages."""
+    layer = a_layer("shared", 1 << 20)
+    image = an_image("shared", layers=[layer])
+    upstream.add("team/app", image, tags=("v1",))
+    other.add("team/app", image, tags=("v1",))
+    cache = both(target, upstream, other)
+    gate = upstream.on("GET", layer).hang(after=100_000)
+
+    with cache.client.open(blob_path("team/app", layer)) as broken:
+        broken.read(1000)
+        with cache.client.open(blob_path(KEPT, layer)) as whole:
+            whole.read(1000)
+            gate.release()
+            upstream.down()
+            body = bytes(whole.received) + whole.read()
+    expect.client("blob from the other", len(body), layer.size)
+
+    pull = pull_image(cache, KEPT, image, "v1")
+    expect.client("image from the other", pull.complete, True)
+    missing = cache.get(manifest_path("team/app", "v2"), headers=ACCEPT)
+    expect.client("what is not cached of the one that is down", missing.status, 502)
+
+
+@scenario(
+    "upstreams.credentials",
+    "Each upstream gets the credentials that are configured for it, and no others",
+    level=MUST,
+    refs=("CVE-2026-33540", "RFC 7617, 2.2: Reusing Credentials", "d#1899"),
+    needs=SEVERAL,
+)
+def test_credentials(
+    upstream: MockUpstream,
+    make_upstream: MakeUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
+) -> None:
+    """The first upstream asks for nothing, one for Basic, one for tokens: what the cache has for
+    one of them would let another pull in its name."""
+    basic = make_upstream(auth=Basic("alice", "wonderland"))
+    bearer = make_upstream(auth=Bearer("bob", "builder-of-things"))
+    for number, one in enumerate((upstream, basic, bearer)):
+        one.add("team/app", an_image(str(number)), tags=("v1",))
+    alice = {"username": "alice", "password": "wonderland"}
+    bob = {"username": "bob", "password": "builder-of-things"}
+    cache = target.proxy(
+        upstream,
+        upstreams={
+            "basic": {"remoteurl": basic.url, **alice},
+            "bearer": {"remoteurl": bearer.url, **bob},
+        },
+    )
+    clear(upstream, basic, bearer)
+
+    paths = ["team/app", "basic/team/app", "bearer/team/app"]
+    statuses = [cache.get(manifest_path(name, "v1"), headers=ACCEPT).status for name in paths]
+
+    expect.client("statuses", statuses, [200, 200, 200])
+    expect.upstream("told the first", _credentials(upstream), {"none"})
+    expect.upstream("told the second", _credentials(basic), {"none", "basic:alice"})
+    tokens = [entry for entry in bearer.ledger.entries if entry.kind == "token"]
+    expect.upstream("users of tokens", {entry.credential for entry in tokens}, {"basic:bob"})
+    scopes = {scope for entry in tokens for scope in parse_qs(entry.query)["scope"]}
+    expect.upstream("scopes of tokens", scopes, {"repository:team/app:pull"})
+
+
+def _credentials(upstream: MockUpstream) -> set[str]:
+    return {entry.credential for entry in upstream.ledger.entries}
+
+
+@scenario(
+    "upstreams.client-authentication",
+    "Clients show who they are before they learn which upstreams there are, and their credentials "
+    "go to none of them",
+    level=MUST,
+    refs=("d#1899", "distribution docs: Registry as a pull through cache", PROXYING),
+    needs=SEVERAL,
+)
+def test_client_authentication(
+    upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """With a password in front nothing is readable without it, by whatever name it is asked for."""
+    _, second = put_in_both(upstream, other)
+    cache = both(target, upstream, other, htpasswd={"alice": "wonderland"})
+    login = ("alice", "wonderland")
+    cache.get(manifest_path(KEPT, "v1"), headers=ACCEPT, auth=login)
+    clear(upstream, other)
+
+    asks = {
+        "prefix": manifest_path(KEPT, second.digest),
+        "ns": f"{manifest_path('team/app', second.digest)}?ns={OTHER}",
+        "unknown ns": f"{V1}?ns=registry.example.net",
+        "catalog": f"/v2/_catalog?ns={OTHER}",
+    }
+    for what, path in asks.items():
+        answer = cache.get(path, headers=ACCEPT)
+        expect.client(f"{what}, nobody", told(answer), [401, "UNAUTHORIZED"])
+    expect.upstream("requests for nobody", asked(upstream) + asked(other), [])
+
+    known = cache.get(f"{V1}?ns={OTHER}", headers=ACCEPT, auth=login)
+    expect.client("status for a user", known.status, 200)
+    sent = {entry.header("authorization") for entry in other.ledger.entries}
+    expect.upstream("credentials", sent, {None})
+
+
+# -- listing, expiry, the tree -----------------------------------------------------------------
+@scenario(
+    "upstreams.pages-keep-ns",
+    "The pages of a list that was asked for with ns are all of that upstream",
+    level=MUST,
+    refs=(PROXYING, "OCI distribution-spec: Listing Tags"),
+    needs=SEVERAL,
+)
+def test_pages_keep_ns(
+    upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A client follows the Link as it is. Without ns in it, the second page would be another
+    repository's."""
+    upstream.add("team/app", an_image(), tags=("a", "b", "c", "d", "e"))
+    other.add("team/app", an_image(), tags=("v1", "v2", "v3"))
+    cache = both(target, upstream, other)
+
+    pages: list[list[str]] = []
+    path = f"/v2/team/app/tags/list?n=2&ns={OTHER}"
+    while path and len(pages) < 5:
+        answer = cache.get(path)
+        pages.append(answer.json()["tags"])
+        path = str(answer.headers.get("Link") or "").partition(">")[0].removeprefix("<")
+    expect.client("pages", pages, [["v1", "v2"], ["v3"]])
+    expect.upstream("requests at the first", asked(upstream), [])
+
+
+@scenario(
+    "upstreams.catalog",
+    "The catalog has every cached repository by the name that it is pulled by here; with ns those "
+    "of that upstream by their own",
+    level=INFO,
+    refs=(PROXYING, "distribution docs: HTTP API V2, Listing Repositories"),
+    needs=SEVERAL,
+)
+def test_catalog(
+    upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Each line of the catalog can be pulled as it stands."""
+    first, second = put_in_both(upstream, other)
+    cache = both(target, upstream, other)
+    pull_manifest(cache, "team/app", first)
+    pull_manifest(cache, KEPT, second)
+
+    listed = cache.get("/v2/_catalog").json()["repositories"]
+    expect.client("all", listed, [KEPT, "team/app"])
+    for what, ns in {"of the other": OTHER, "of the first": upstream.address}.items():
+        named = cache.get(f"/v2/_catalog?ns={ns}").json()["repositories"]
+        expect.client(what, named, ["team/app"])
+
+
+@scenario(
+    "upstreams.own-ttl",
+    "An upstream's content expires after its own ttl, and takes nothing of another's along",
+    level=SHOULD,
+    refs=("d#2367", "d#3880", "d#4352"),
+    needs=SEVERAL | {Need.CLOCK, Need.STATE_FILE},
+)
+def test_own_ttl(
+    upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Nightly builds from one registry for a day, releases from another for a month; a layer that
+    both have stays as long as one of them needs it."""
+    image = upstream.add("team/app", an_image(), tags=("v1",))
+    other.add("team/app", image, tags=("v1",))
+    cache = target.proxy(
+        upstream, ttl="720h", upstreams={OTHER: {"remoteurl": other.url, "ttl": "24h"}}
+    )
+    pull_image(cache, "team/app", image, "v1")
+    pull_image(cache, KEPT, image, "v1")
+    digests = {image.digest, *(blob.digest for blob in image.blobs)}
+    wanted = {f"{name}@{digest}" for name in ("team/app", KEPT) for digest in digests}
+    expect.disk("scheduled", set(cache.await_state(lambda state: wanted <= set(state))), wanted)
+
+    cache.pass_time(timedelta(hours=25))
+    cache.eventually(lambda: not cache.disk.revisions(KEPT) | cache.disk.layer_links(KEPT))
+    expect.disk(
+        "left of the other", cache.disk.revisions(KEPT) | cache.disk.layer_links(KEPT), set()
+    )
+    links = cache.disk.revisions("team/app") | cache.disk.layer_links("team/app")
+    expect.disk("left of the first", links, digests)
+    clear(upstream, other)
+    layer = cache.get(blob_path("team/app", image.layers[0]))
+    expect.client("shared layer", [layer.status, len(layer.body)], [200, image.layers[0].size])
+    expect.upstream("requests", asked(upstream), [])
+
+
+@scenario(
+    "upstreams.plain-tree",
+    "The storage of a cache of several upstreams is one that any registry can open",
+    level=SHOULD,
+    refs=("d#4505", "distribution docs: storage layout"),
+    needs=SEVERAL | {Need.RESTART},
+)
+def test_plain_tree(
+    upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Moving away must be possible: what was cached is there as a registry of its own, under the
+    names by which it was pulled."""
+    first, second = put_in_both(upstream, other)
+    cache = both(target, upstream, other)
+    pull_image(cache, "team/app", first, "v1")
+    pull_image(cache, KEPT, second, "v1")
+
+    cache.restart(upstream_url=None, upstreams={})
+    clear(upstream, other)
+    for name, image in (("team/app", first), (KEPT, second)):
+        manifest = cache.get(manifest_path(name, "v1"), headers=ACCEPT)
+        layer = cache.get(blob_path(name, image.layers[0]))
+        expect.client(f"statuses, {name}", [manifest.status, layer.status], [200, 200])
+        expect.client(f"digest, {name}", manifest.digest, image.digest)
+    expect.upstream("requests", asked(upstream) + asked(other), [])
