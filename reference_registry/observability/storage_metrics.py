@@ -7,7 +7,7 @@ there, the opening of a stream is not timed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 
@@ -65,6 +65,9 @@ class TimedDriver:
 
     def names(self, path: str) -> list[str]:
         return self._timed("List", self._driver.names, path)
+
+    def sorted_names(self, path: str) -> Sequence[str]:
+        return self._timed("List", self._driver.sorted_names, path)
 
     def children(self, path: str) -> list[str]:
         return self._timed("List", self._driver.children, path)

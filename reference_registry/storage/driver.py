@@ -7,7 +7,7 @@ and long walks are made in a worker thread by their callers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -58,6 +58,10 @@ class StorageDriver(Protocol):
 
     def names(self, path: str) -> list[str]:
         """The names of the entries of a directory, as they come."""
+        ...
+
+    def sorted_names(self, path: str) -> Sequence[str]:
+        """The same in bytewise order; quick where a large directory has not changed since."""
         ...
 
     def children(self, path: str) -> list[str]:

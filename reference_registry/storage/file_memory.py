@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from reference_registry.storage.recent import Recent
 
-__all__ = ["FileMemory"]
+__all__ = ["FileMemory", "tick_of"]
 
 _BOUND = 16 << 20
 """Bytes."""
@@ -58,7 +58,7 @@ class FileMemory:
         with open(path, "rb", buffering=0) as file:
             stamp = _stamp(os.fstat(file.fileno()))
             content = file.read()
-        if len(content) == stamp[1] and began - max(stamp[2:]) > _tick(stamp):
+        if len(content) == stamp[1] and began - max(stamp[2:]) > tick_of(*stamp[2:]):
             self._contents.keep(path, (stamp, content), len(content))
         return content
 
@@ -67,6 +67,8 @@ def _stamp(found: os.stat_result) -> Stamp:
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _tick(stamp: Stamp) -> int:
-    whole_seconds = stamp[2] % _SECOND == 0 and stamp[3] % _SECOND == 0
+def tick_of(written: int, changed: int) -> int:
+    """Nanoseconds by which the times *written* and *changed* of a file or directory may lag behind
+    its last change."""
+    whole_seconds = written % _SECOND == 0 and changed % _SECOND == 0
     return _COARSE_TICK if whole_seconds else _TICK

@@ -8,11 +8,12 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from reference_registry.storage.directory_memory import DirectoryMemory
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.file_memory import FileMemory
 
@@ -34,6 +35,7 @@ class FilesystemDriver:
         self._root = str(root)
         self._synced = synced
         self._memory = FileMemory()
+        self._directories = DirectoryMemory()
 
     def _full(self, path: str) -> str:
         return self._root + path
@@ -97,6 +99,12 @@ class FilesystemDriver:
     def names(self, path: str) -> list[str]:
         try:
             return os.listdir(self._full(path))
+        except (FileNotFoundError, NotADirectoryError):
+            raise self._missing(path) from None
+
+    def sorted_names(self, path: str) -> Sequence[str]:
+        try:
+            return self._directories.names(self._full(path))
         except (FileNotFoundError, NotADirectoryError):
             raise self._missing(path) from None
 

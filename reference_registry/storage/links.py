@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from reference_registry.digest import Digest, parse_digest
 from reference_registry.storage import layout
@@ -80,13 +80,13 @@ class RepositoryLinks:
         """Remove the tag with its history; False where there was none."""
         return self._delete(layout.tag_directory(self._name, tag))
 
-    def tag_names(self, *, in_order: bool = True) -> list[str] | None:
+    def tag_names(self, *, in_order: bool = True) -> Sequence[str] | None:
         """In bytewise order, or as the file system has them; None where there never was a tag."""
+        path = layout.tags(self._name)
         try:
-            names = self._driver.names(layout.tags(self._name))
+            return self._driver.sorted_names(path) if in_order else self._driver.names(path)
         except PathNotFound:
             return None
-        return sorted(names) if in_order else names
 
     def tags_pointing_at(self, digest: Digest) -> list[str]:
         return [tag for tag in self.tag_names() or () if self.tag(tag) == digest]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -67,6 +67,9 @@ class MemoryDriver:
             if not isinstance(node, dict):
                 raise self._missing(path)
             return list(node)
+
+    def sorted_names(self, path: str) -> Sequence[str]:
+        return sorted(self.names(path))
 
     def children(self, path: str) -> list[str]:
         base = path.rstrip("/")
