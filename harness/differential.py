@@ -86,8 +86,9 @@ def _aligned(
 ) -> Iterator[tuple[int, Step | None, Step | None]]:
     """Pairs of steps that ask the same, numbered as on the left; None opposite one that only one
     side has."""
-    asked = [[step.request for step in side] for side in (left, right)]
-    matcher = SequenceMatcher(None, *asked, autojunk=False)
+    matcher = SequenceMatcher(
+        a=[step.request for step in left], b=[step.request for step in right], autojunk=False
+    )
     for kind, begin, end, other_begin, other_end in matcher.get_opcodes():
         if kind == "equal":
             pairs = zip(left[begin:end], right[other_begin:other_end], strict=True)

@@ -78,7 +78,7 @@ class Proof:
         recorded = self.target.recording.scenarios.get(self.key)
         if recorded is None:
             return "it is not in the recording"
-        if recorded.fingerprint != current:
+        if not current or recorded.fingerprint != current:
             return "the scenario has changed since it was recorded"
         if recorded.result.verdict is Verdict.NOT_APPLICABLE:
             return recorded.result.reason
