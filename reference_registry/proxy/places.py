@@ -59,7 +59,7 @@ class Places:
         """
         if namespace and self._namespaces:
             return self._find_in(self._owner(namespace), name)
-        if self._is_plain:
+        if self._is_plain or not name:
             return name
         belonging = self.belonging(name)
         return self._kept(belonging.prefix, belonging.name)
