@@ -28,6 +28,8 @@ RESTARTED = SCHEDULED | {Need.RESTART}
 TURNED = SCHEDULED | {Need.CLOCK}
 
 DAY = timedelta(days=1)
+_SAVED_BY_NOW = 6.0
+"""Seconds in which every registry has saved a schedule that it has."""
 
 
 # -- the schedule ------------------------------------------------------------------------------
@@ -514,6 +516,40 @@ def test_expired_and_upstream_down(
     expect.client("tags listed", tags, any_of(None, []))
 
 
+@scenario(
+    "ttl.use-puts-expiry-off",
+    "Where the cache is told to, use puts expiry off: what is pulled all the time stays",
+    level=SHOULD,
+    refs=("d#4659", "d#4872", "Quay docs: proxy cache, expiry is reset at each pull"),
+    needs=TURNED,
+)
+def test_use_puts_expiry_off(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """The base image of every build is the last thing that a cache should throw away, and the first
+    that it fetched. With x-refresh-on-hit (docs/configuration.md) a ttl says how long something may
+    lie unused."""
+    image = upstream.add("team/app", an_image(), tags=("v1",))
+    used, unused = image.layers
+    cache = target.proxy(upstream, refresh_on_hit=True, delete_enabled=True)
+    pull_image(cache, "team/app", image, "v1")
+
+    cache.pass_time(timedelta(hours=150))
+    cache.get(manifest_path("team/app", image.digest), headers=ACCEPT)
+    cache.get(blob_path("team/app", used))
+    cache.pass_time(timedelta(hours=30))
+    cache.eventually(lambda: not cache.disk.has_blob(unused.digest))
+    cache.eventually(lambda: not cache.disk.has_blob(used.digest), timeout=0.4)
+
+    expect.disk("layer that was used", cache.disk.has_blob(used.digest), True)
+    expect.disk("manifest that was used", image.digest in cache.disk.revisions("team/app"), True)
+    expect.disk("layer that was not used", cache.disk.has_blob(unused.digest), False)
+
+    cache.pass_time(timedelta(hours=150))
+    cache.eventually(lambda: not cache.disk.has_blob(used.digest))
+    expect.disk("layer that is not used any more", cache.disk.has_blob(used.digest), False)
+
+
 # -- the schedule at start ---------------------------------------------------------------------
 @scenario(
     "ttl.damaged-schedule",
@@ -646,6 +682,41 @@ def test_schedule_survives_a_crash(
     upstream.down()
     answer = cache.get(manifest_path("team/app", image.digest), headers=ACCEPT)
     expect.client("status after the crash, upstream down", answer.status, 200)
+
+
+@scenario(
+    "ttl.unscheduled-content-expires",
+    "What is cached but in no schedule is given an expiry when the cache starts",
+    level=SHOULD,
+    refs=("d#4249", "d#4805", "measured on 2.8.2 to 3.1.1"),
+    needs=RESTARTED,
+)
+@pytest.mark.parametrize("schedule", ["lost", "partial"])
+def test_unscheduled_content_expires(
+    schedule: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A crash, a time with ttl 0 or a file that somebody deleted leave content that no schedule
+    speaks of. Nobody will ever look for it, and the disk is that much smaller."""
+    image = upstream.add("team/app", an_image(), tags=("v1",))
+    layer = image.layers[0]
+    cache = target.proxy(upstream)
+    pull_image(cache, "team/app", image, "v1")
+
+    if schedule == "lost":
+        cache.stop()
+        cache.state_path.unlink(missing_ok=True)
+        cache.start()
+    else:
+        reopen_with(cache, Due("team/app", layer, DAY))
+    wanted = {due.key for due in all_of("team/app", image)}
+    hours = hours_left(
+        cache.await_state(lambda entries: set(entries) == wanted, timeout=_SAVED_BY_NOW)
+    )
+
+    expect.disk("objects without an expiry", len(wanted - set(hours)), 0)
+    known = {key_of("team/app", layer): 24} if schedule == "partial" else {}
+    if set(hours) == wanted:
+        expect.disk("hours left", hours, dict.fromkeys(wanted, 168) | known)
 
 
 def _all_in_time(state: Mapping[str, StateEntry]) -> bool:
