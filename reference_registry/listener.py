@@ -89,15 +89,17 @@ class Listener:
             self._serving = asyncio.create_task(self._granian.serve())
             await self._accepting()
 
-    async def stop(self, drain: float = 0.0) -> None:
-        """Stop listening, let requests in flight end for *drain* seconds, then cut them off."""
+    async def stop(self, drain: float = 0.0) -> bool:
+        """Stop listening, let requests in flight end for *drain* seconds, then cut them off.
+        Whether all of them had ended by then."""
         serving, self._serving = self._serving, None
         if serving is None or self._granian is None:
-            return
+            return True
         self._granian.stop()  # type: ignore[no-untyped-call]
         # Without anything in flight Granian still needs a moment to say so.
         await asyncio.wait({serving}, timeout=max(drain, 0.02))
-        if not serving.done():
+        in_time = serving.done()
+        if not in_time:
             for task in tuple(self._in_flight):
                 task.cancel()
             await asyncio.wait({serving}, timeout=_LAST_WORDS)
@@ -106,6 +108,7 @@ class Listener:
         await serving
         if self._unix is not None:
             self._unix.unlink(missing_ok=True)
+        return in_time
 
     async def ended(self) -> None:
         """Returns when the listener has stopped, by itself or otherwise."""

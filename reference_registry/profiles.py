@@ -369,6 +369,9 @@ class Profile:
     None: the process is killed by the signal and saves nothing (all releases)."""
     drains_on_sigint: bool = True
     """SIGINT ends like SIGTERM (not 2.8 and alpha.1, which die of it even while draining is on)."""
+    drain_overrun_fails: bool = False
+    """The exit code is 1 where requests were still in flight when the drain time was over (all
+    releases)."""
     drain_panics_without_ttl: bool = False
     """A graceful stop with ``ttl: 0`` is a nil pointer, exit 2 (3.0.0)."""
 
@@ -539,6 +542,7 @@ DISTRIBUTION_2_8 = Profile(
     redis_tls="none",
     old_tls=True,
     drain_timeout_default=None,
+    drain_overrun_fails=True,
     drains_on_sigint=False,
     provisions_htpasswd=True,
     hides_unknown_users=False,

@@ -103,13 +103,14 @@ class Server:
             for wait in waits:
                 wait.cancel()
 
-    async def stop(self, drain: timedelta = timedelta(0)) -> None:
+    async def stop(self, drain: timedelta = timedelta(0)) -> bool:
         """Stop listening, let requests in flight end for as long as *drain*, then cut them off, end
-        background work and save what must survive."""
-        await self._api.stop(drain.total_seconds())
+        background work and save what must survive. Whether no request had to be cut off."""
+        in_time = await self._api.stop(drain.total_seconds())
         if self._debug is not None:
             await self._debug.stop()
         await self.app.stop()
+        return in_time
 
 
 def _reachable(address: ListenAddress) -> ListenAddress:

@@ -42,10 +42,13 @@ async def run_until_signalled(server: Server) -> int:
     assert drain is not None
     spoken = format_duration(drain)
     _log.info("stopping server gracefully. Draining connections for %s", spoken)
-    await server.stop(drain)
+    in_time = await server.stop(drain)
     if server.profile.drain_panics_without_ttl and _never_expires(server.config):
         _log.critical("panic: runtime error: invalid memory address or nil pointer dereference")
         return 2
+    if not in_time and server.profile.drain_overrun_fails:
+        _log.critical("context deadline exceeded")
+        return 1
     return 0
 
 

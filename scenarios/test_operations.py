@@ -25,6 +25,7 @@ from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image, pull_manifest
 from scenarios.steps import OBSERVED, asked, push, settle
+from scenarios.trees import write_tree
 
 CONFIGURATION = "distribution docs: Configuring a registry"
 MEASURED = "measured on 2.8.2 to 3.1.1"
@@ -478,7 +479,7 @@ def test_hand_made_storage(
     image = an_image()
     cache = target.proxy(upstream)
     cache.stop()
-    _write_tree(cache.root, "team/app", image, "v1")
+    write_tree(cache.root, "team/app", image, "v1")
     cache.start()
     upstream.down()
 
@@ -561,25 +562,3 @@ def _is_object(line: str) -> bool:
 
 def _fetches(upstream: MockUpstream, manifest: Manifest) -> int:
     return sum(upstream.ledger.count(digest=blob.digest) for blob in manifest.blobs)
-
-
-def _write_tree(root: Path, repository: str, manifest: Manifest, tag: str) -> None:
-    """*manifest* with its blobs under *root*, as distribution's storage lays them out."""
-    top = root / "docker/registry/v2"
-    home = top / "repositories" / repository
-
-    def link(place: Path, digest: str) -> None:
-        place.mkdir(parents=True)
-        (place / "link").write_text(digest)
-
-    for content in (manifest.manifest, *manifest.blobs):
-        algorithm, _, encoded = content.digest.partition(":")
-        place = top / "blobs" / algorithm / encoded[:2] / encoded
-        place.mkdir(parents=True)
-        (place / "data").write_bytes(content.content)
-    for blob in manifest.blobs:
-        link(home / "_layers" / blob.digest.replace(":", "/"), blob.digest)
-    revision = manifest.digest.replace(":", "/")
-    link(home / "_manifests/revisions" / revision, manifest.digest)
-    link(home / "_manifests/tags" / tag / "current", manifest.digest)
-    link(home / "_manifests/tags" / tag / "index" / revision, manifest.digest)

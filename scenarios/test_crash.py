@@ -1,0 +1,437 @@
+"""The cache is killed, stopped or left by half of its clients in the middle of something: nothing
+is corrupt, nothing lost, nothing stuck."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from datetime import timedelta
+
+import pytest
+
+from harness.client import Answer, RegistryClient
+from harness.clients.containerd_pull import ACCEPT, containerd_pull
+from harness.content import Blob, an_image
+from harness.expectation import Expectations, any_of, at_least, at_most
+from harness.kill_point import KillPoint
+from harness.lab import TargetUnderTest
+from harness.scenario import MUST, SHOULD, Need, scenario
+from harness.targets import DidNotStart, RunningRegistry
+from harness.upstream import MockUpstream
+from reference_registry.storage import layout
+from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image
+from scenarios.scheduling import Due, key_of, reopen_with
+from scenarios.steps import OBSERVED, push, settle
+from scenarios.trees import write_blob, write_tree
+
+REPOSITORY = "team/app"
+MEASURED = "measured on 2.8.2"
+KILLABLE = OBSERVED | {Need.RESTART, Need.PROCESS}
+DAY = timedelta(days=1)
+BUFFER = 32_768
+"""More than a registry keeps in memory of what it is about to write."""
+PUSHING = "OCI distribution-spec: Pushing a blob in chunks"
+DRAINING = "distribution docs: Configuring a registry, http, draintimeout"
+
+
+@contextmanager
+def pulling(cache: RunningRegistry, path: str) -> Iterator[Future[Answer]]:
+    """A client that asks for *path* while the block runs, on a connection of its own."""
+
+    def pull() -> Answer:
+        with closing(RegistryClient(cache.url, exchanges=cache.exchanges)) as client:
+            return client.get(path, headers=ACCEPT)
+
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(pull)
+
+
+def unfinished(cache: RunningRegistry, repository: str = REPOSITORY) -> int:
+    """How many uploads are there."""
+    return len(cache.disk.uploads(repository))
+
+
+def upload_bytes(cache: RunningRegistry) -> int:
+    """How many bytes the uploads hold."""
+    place = cache.root / layout.uploads(REPOSITORY).lstrip("/")
+    return sum(path.stat().st_size for path in place.glob("*/data"))
+
+
+# -- kill -9 -------------------------------------------------------------------------------------
+@scenario(
+    "crash.killed-during-a-fill",
+    "A cache that is killed while it fetches a blob keeps no part of it: the next pull is whole, "
+    "and nothing is left over",
+    level=MUST,
+    refs=("OCI distribution-spec: Pulling blobs", "d#4793", MEASURED),
+    needs=KILLABLE,
+)
+@pytest.mark.parametrize("after", [1, 100_000], ids=["first-byte", "half"])
+def test_killed_during_a_fill(
+    after: int, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Out of memory, a node that is reset: it is the large layers that it happens to. Half a layer
+    that is served as a whole one breaks every node until somebody empties the cache."""
+    layer = upstream.add(REPOSITORY, Blob.of_size(200_000))
+    cache = target.proxy(upstream)
+    hang = upstream.on("GET", layer).hang(after=after)
+
+    with pulling(cache, blob_path(REPOSITORY, layer)) as pull:
+        cache.eventually(lambda: unfinished(cache) == 1 and upload_bytes(cache) >= after - BUFFER)
+        expect.disk("unfinished uploads, when killed", unfinished(cache), 1)
+        cache.kill()
+        answer = pull.result(timeout=10)
+    hang.release()
+    expect.client("whole body, when killed", answer.body == layer.content, False)
+    expect.disk("stored, when killed", cache.disk.blobs(), set())
+    cache.start()
+    cache.eventually(lambda: unfinished(cache) == 0, timeout=0.3)
+    expect.disk("unfinished uploads after the start", unfinished(cache), 0)
+    again = pull_blob(cache, REPOSITORY, layer)
+
+    expect.client("status of the next pull", again.status, 200)
+    expect.client("its bytes are right", again.body == layer.content, True)
+    expect.disk("it is cached", cache.disk.blob_bytes(layer.digest) == layer.content, True)
+
+
+@scenario(
+    "crash.killed-during-a-manifest",
+    "A cache that is killed while it fetches a manifest stores no part of it, and no tag that "
+    "leads nowhere",
+    level=MUST,
+    refs=("OCI distribution-spec: Pulling manifests", MEASURED),
+    needs=KILLABLE,
+)
+@pytest.mark.parametrize("after", [None, 100], ids=["before-the-head", "in-the-body"])
+def test_killed_during_a_manifest(
+    after: int | None, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A tag without its manifest is an error for as long as upstream is away, which is when a cache
+    is needed."""
+    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    cache = target.proxy(upstream)
+    hang = upstream.on("GET", kind="manifest").hang(after=after)
+
+    with pulling(cache, manifest_path(REPOSITORY, "v1")) as pull:
+        cache.eventually(lambda: upstream.ledger.count("GET", kind="manifest") == 1)
+        cache.kill()
+        answer = pull.result(timeout=10)
+    hang.release()
+    tags = set(cache.disk.tags(REPOSITORY))
+    stored = cache.disk.blobs() | cache.disk.revisions(REPOSITORY)
+    cache.start()
+    whole = pull_image(cache, REPOSITORY, image, "v1")
+    upstream.down()
+    offline = containerd_pull(cache.client, REPOSITORY, image.digest)
+
+    expect.client("status, when killed", answer.status, None)
+    expect.disk("stored, when killed", stored, set())
+    expect.disk("tags, when killed", tags, set())
+    expect.client("next pull", whole.complete, True)
+    expect.client("pull with upstream gone", offline.complete, True)
+
+
+@scenario(
+    "crash.killed-during-a-push",
+    "A push that the registry's death interrupts can be taken up where it was, and ends in the "
+    "right bytes",
+    level=SHOULD,
+    refs=(PUSHING, MEASURED),
+    needs=KILLABLE,
+)
+def test_killed_during_a_push(target: TargetUnderTest, expect: Expectations) -> None:
+    """Clients retry. What they must not get is a session that neither goes on nor goes away, or a
+    blob with a hole in it."""
+    blob = Blob.of_size(200_000)
+    half = blob.size // 2
+    registry = target.standard()
+    opened = registry.post(f"/v2/{REPOSITORY}/blobs/uploads/", content=b"")
+    session = opened.headers["Location"].partition("/v2/")[2]
+    killed = threading.Event()
+
+    def body() -> Iterator[bytes]:
+        yield blob.content[:half]
+        killed.wait(10)
+
+    def patch() -> Answer:
+        with closing(RegistryClient(registry.url)) as client:
+            octets = {"Content-Type": "application/octet-stream"}
+            return client.patch(f"/v2/{session}", content=body(), headers=octets)
+
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(patch)
+        registry.eventually(lambda: upload_bytes(registry) >= half - BUFFER)
+        arrived = upload_bytes(registry)
+        registry.kill()
+        killed.set()
+        sending.result(timeout=10)
+    expect.disk("bytes that were written as they came", arrived, at_least(half - BUFFER))
+    expect.disk("stored, when killed", registry.disk.blobs(), set())
+
+    registry.start()
+    asked = registry.get(f"/v2/{session}")
+    expect.client("status of the session", asked.status, 204)
+    expect.client("where it is", asked.headers.get("Range"), f"0-{arrived - 1}")
+    location, offset = f"/v2/{session}", arrived
+    if asked.status == 204:
+        location = asked.headers["Location"].partition("/v2/")[2]
+        location, offset = f"/v2/{location}", int(asked.headers["Range"].partition("-")[2]) + 1
+    rest = registry.put(f"{location}&digest={blob.digest}", content=blob.content[offset:])
+    expect.client("status of the rest", rest.status, 201)
+    anew = an_image("anew")
+    push(registry, REPOSITORY, anew, "v1")
+    expect.client("another push", containerd_pull(registry.client, REPOSITORY, "v1").complete, True)
+    got = registry.get(blob_path(REPOSITORY, blob))
+    expect.client("the bytes are right", got.body == blob.content, True)
+
+
+@scenario(
+    "crash.killed-during-a-state-write",
+    "A cache that is killed as it writes its schedule starts again, and still knows what it has to "
+    "forget",
+    level=SHOULD,
+    refs=("d#4594", MEASURED),
+    needs=KILLABLE | {Need.STATE_FILE},
+)
+def test_killed_during_a_state_write(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """The file is written most when a cache is busiest. Half of one keeps a release from starting,
+    and every node behind it from pulling, until somebody finds the file and removes it."""
+    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    old, new = image.layers[0], image.config
+    cache = target.proxy(upstream, delete_enabled=True)
+    pull_blob(cache, REPOSITORY, old)
+    reopen_with(cache, Due(REPOSITORY, old, DAY))
+    pid = cache.pid
+    assert pid is not None
+    aside = cache.state_path.with_name(f"{cache.state_path.name}.part")
+    fatal = KillPoint(pid, [cache.state_path, aside], ["write"])
+    upstream.ledger.clear()
+    pull_blob(cache, REPOSITORY, new)
+    # Releases write every five seconds.
+    expect.disk("it was killed in a write", fatal.await_death(), True)
+    cache.kill()
+
+    try:
+        cache.start()
+    except DidNotStart as failure:
+        expect.client("start", f"exit code {failure.exit_code}", "started")
+        return
+    expect.client("start", "started", "started")
+    wanted = {key_of(REPOSITORY, old), key_of(REPOSITORY, new)}
+    state = cache.await_state(lambda entries: set(entries) == wanted, timeout=2.0)
+    expect.disk("entries", set(state), wanted)
+    upstream.down()
+    for what, blob in (("old", old), ("new", new)):
+        answer = cache.get(blob_path(REPOSITORY, blob))
+        expect.client(f"the {what} blob is right", answer.body == blob.content, True)
+    rest = [path for path in cache.disk.files() if ".part" in path]
+    expect.disk("parts of files", rest, [])
+
+
+@scenario(
+    "crash.killed-during-garbage-collection",
+    "A garbage collection that is killed halfway has harmed nothing that is in use, and another "
+    "run finishes its work",
+    level=SHOULD,
+    refs=("distribution docs: Garbage collection", MEASURED),
+    needs=KILLABLE | {Need.GC},
+)
+@pytest.mark.parametrize("during", ["marking", "deleting"])
+def test_killed_during_garbage_collection(
+    during: str, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """It runs for hours on large storages, in maintenance windows that end."""
+    registry = target.standard(delete_enabled=True)
+    kept = an_image("kept", layers=150 if during == "marking" else 2, layer_size=2048)
+    garbage = [Blob(f"garbage {number}".encode()) for number in range(120)]
+    write_tree(registry.root, REPOSITORY, kept, "v1")
+    for blob in garbage:
+        write_blob(registry.root, blob)
+    in_use = {kept.digest, *(blob.digest for blob in kept.blobs)}
+
+    registry.kill_garbage_collection("marking" if during == "marking" else "deleting")
+
+    left = registry.disk.blobs()
+    untouched = len(left - in_use)
+    expect.disk("what is in use, when killed", in_use <= left, True)
+    expect.disk(
+        "garbage, when killed",
+        "all" if untouched == 120 else "some" if untouched else "none",
+        "all" if during == "marking" else "some",
+    )
+    pull = containerd_pull(registry.client, REPOSITORY, "v1")
+    run = registry.garbage_collect()
+    again = containerd_pull(registry.client, REPOSITORY, "v1")
+    expect.client("pull, when killed", pull.complete, True)
+    expect.disk("exit code of the next run", run.exit_code, 0)
+    expect.disk("what is left in the end", registry.disk.blobs(), in_use)
+    expect.client("pull in the end", again.complete, True)
+
+
+# -- SIGTERM -------------------------------------------------------------------------------------
+@scenario(
+    "crash.stopped-in-the-middle",
+    "A stop ends within the drain time, whatever is under way, and loses nothing that was there",
+    level=SHOULD,
+    refs=(DRAINING, "d#4805", MEASURED),
+    needs=KILLABLE | {Need.STATE_FILE},
+)
+@pytest.mark.parametrize("during", ["fill", "revalidation", "manifest"])
+def test_stopped_in_the_middle(
+    during: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Kubernetes waits for thirty seconds and then kills. A cache that waits for a download of two
+    gigabytes is killed at every deployment."""
+    image = upstream.add(REPOSITORY, an_image(layer_size=200_000), tags=("v1",))
+    old, new = image.config, image.layers[0]
+    cache = target.proxy(upstream, draintimeout="300ms")
+    pull_blob(cache, REPOSITORY, old)
+    if during == "revalidation":
+        pull_image(cache, REPOSITORY, image, "v1")
+    hang = {
+        "fill": lambda: upstream.on("GET", new).hang(after=100_000),
+        "revalidation": lambda: upstream.on("HEAD", kind="manifest").hang(),
+        "manifest": lambda: upstream.on("GET", kind="manifest").hang(after=100),
+    }[during]()
+    path = blob_path(REPOSITORY, new) if during == "fill" else manifest_path(REPOSITORY, "v1")
+
+    with pulling(cache, path) as pull:
+        cache.eventually(lambda: hang.hits > 0)
+        if during == "fill":
+            cache.eventually(lambda: unfinished(cache) == 1)
+        began = time.monotonic()
+        cache.stop()
+        took = time.monotonic() - began
+        answer = pull.result(timeout=10)
+    hang.release()
+    expect.disk("seconds until it had ended", took, at_most(5))
+    expect.disk("exit code", cache.exit_code, 0)
+    whole = answer.status == 200 and answer.error is None
+    expect.client("it seems to be complete", whole, False)
+    expect.disk("unfinished uploads", unfinished(cache), 0)
+    wanted = {key_of(REPOSITORY, old)}
+    expect.disk("the entry is saved", wanted <= set(cache.state() or {}), True)
+    cache.start()
+    upstream.ledger.clear()
+    hit = cache.get(blob_path(REPOSITORY, old))
+    expect.client("what was there", hit.body == old.content, True)
+    expect.upstream("requests for what was there", upstream.ledger.count(digest=old.digest), 0)
+    again = pull_image(cache, REPOSITORY, image, "v1")
+    expect.client("the next pull", again.complete, True)
+
+
+# -- upstream goes away --------------------------------------------------------------------------
+@scenario(
+    "crash.upstream-vanishes",
+    "An upstream that vanishes while it is asked is noticed at once; what is cached is served, and "
+    "all is well when it is back",
+    level=SHOULD,
+    refs=("d#3705", "d#3842", MEASURED),
+    needs=OBSERVED,
+)
+@pytest.mark.parametrize("during", ["fill", "revalidation", "manifest"])
+def test_upstream_vanishes(
+    during: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """It is restarted, or a firewall rule is changed. Clients must not wait for what will not come,
+    nor take half a layer for a whole one."""
+    cached = upstream.add(REPOSITORY, an_image("cached"), tags=("v1",))
+    image = upstream.add(REPOSITORY, an_image("new", layer_size=200_000), tags=("v2",))
+    layer = image.layers[0]
+    cache = target.proxy(upstream)
+    pull_image(cache, REPOSITORY, cached, "v1")
+    hang, path = {
+        "fill": (upstream.on("GET", layer), blob_path(REPOSITORY, layer)),
+        "revalidation": (upstream.on("HEAD", kind="manifest"), manifest_path(REPOSITORY, "v1")),
+        "manifest": (upstream.on("GET", kind="manifest"), manifest_path(REPOSITORY, "v2")),
+    }[during]
+    hang.hang(after=None if during == "revalidation" else 100)
+
+    with pulling(cache, path) as pull:
+        cache.eventually(lambda: hang.hits > 0)
+        began = time.monotonic()
+        upstream.down()
+        answer = pull.result(timeout=20)
+        took = time.monotonic() - began
+    offline = containerd_pull(cache.client, REPOSITORY, cached.digest)
+    settle(cache, upstream)
+    stored = cache.disk.blobs()
+    upstream.clear_faults()
+    upstream.up()
+    again = pull_image(cache, REPOSITORY, image, "v2")
+    fresh = cache.get(manifest_path(REPOSITORY, "v1"), headers=ACCEPT)
+
+    expect.client("seconds until the client knew", took, at_most(10))
+    if during == "revalidation":
+        expect.client("status", answer.status, 200)
+        expect.client("the manifest is right", answer.body == cached.content, True)
+    elif during == "fill":
+        expect.client("the body is cut short, visibly", answer.error is not None, True)
+        expect.client("other bytes", layer.content.startswith(answer.body), True)
+    else:
+        expect.client("status", answer.status, any_of(502, 503, 504))
+    expect.client("cached image meanwhile", offline.complete, True)
+    kept = {cached.digest, *(blob.digest for blob in cached.blobs)}
+    expect.disk("stored meanwhile", stored, kept)
+    expect.client("pull when it is back", again.complete, True)
+    expect.client("Warning when it is back", fresh.headers.get("Warning"), None)
+    expect.disk("unfinished uploads in the end", unfinished(cache), 0)
+
+
+# -- clients go away -----------------------------------------------------------------------------
+@scenario(
+    "crash.half-of-the-clients-leave",
+    "Of 32 clients that pull a new blob half leave in the middle: it costs one body, and the "
+    "others get every byte",
+    level=SHOULD,
+    refs=("d#1334", "d#3969", "d#4793", MEASURED),
+    needs=OBSERVED | {Need.DEBUG},
+)
+def test_half_of_the_clients_leave(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A rollout to many nodes that is cancelled, or that kubelets lose their patience with."""
+    layer = upstream.add(REPOSITORY, Blob.of_size(400_000))
+    cache = target.proxy(upstream)
+    hang = upstream.on("GET", layer).hang(after=300_000)
+    begun = threading.Barrier(33)
+
+    def pull(number: int) -> bytes | None:
+        with (
+            closing(RegistryClient(cache.url)) as client,
+            client.open(blob_path(REPOSITORY, layer)) as answer,
+        ):
+            answer.read(1)
+            begun.wait(20)
+            if number % 2:
+                answer.read(max(0, number * 8_000 - len(answer.received)))
+                return None
+            answer.read()
+            return bytes(answer.received)
+
+    with ThreadPoolExecutor(32) as pool:
+        pulls = [pool.submit(pull, number) for number in range(32)]
+        begun.wait(20)
+        for leaver in pulls[1::2]:
+            leaver.result(timeout=20)
+        hang.release()
+        bodies = [stayer.result(timeout=20) for stayer in pulls[::2]]
+    cache.eventually(lambda: layer.digest in cache.disk.layer_links(REPOSITORY))
+    settle(cache, upstream)
+    metrics = cache.metrics()
+
+    def count(what: str) -> float:
+        return metrics.total(f"registry_proxy_{what}_total", type="blob")
+
+    expect.client("clients with every byte", bodies.count(layer.content), 16)
+    expect.upstream("bodies", upstream.ledger.count("GET", digest=layer.digest), 1)
+    expect.disk("it is cached", cache.disk.has_blob(layer.digest), True)
+    expect.disk("unfinished uploads", unfinished(cache), 0)
+    expect.client("requests counted", count("requests"), 32)
+    expect.client("misses counted", count("misses"), 1)
+    expect.client("bytes pulled", count("pulled_bytes"), layer.size)
