@@ -43,16 +43,8 @@ from reference_registry.proxy.upstream_words import (
 __all__ = ["Answered", "Resolve", "UpstreamHttp"]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_TIMEOUTS = httpx.Timeout(60.0, connect=10.0)
-_TIMEOUTS_OF_GO = httpx.Timeout(None, connect=30.0)
-_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=30.0)
-
-# Go never asks a web proxy for the machine itself, whatever HTTP_PROXY says.
-_DIRECT: dict[str, None] = {
-    "all://localhost": None,
-    "all://127.0.0.1": None,
-    "all://[::1]": None,
-}
+_TIMEOUTS = httpx.Timeout(60.0, connect=10.0).as_dict()
+_TIMEOUTS_OF_GO = httpx.Timeout(None, connect=30.0).as_dict()
 
 Resolve = Callable[[str], Awaitable[list[str]]]
 """The addresses of a host name."""
@@ -72,7 +64,9 @@ def _open_gate() -> None:
 @cache
 def _trusted_authorities() -> ssl.SSLContext:
     """The system's, or those of ``SSL_CERT_FILE``; read once a process, which takes a while."""
-    return httpx.create_ssl_context()
+    trusted = httpx.create_ssl_context()
+    trusted.set_alpn_protocols(["http/1.1"])
+    return trusted
 
 
 class UpstreamHttp:
@@ -103,22 +97,18 @@ class UpstreamHttp:
         self._gate = gate or _open_gate
 
     @cached_property
-    def _client(self) -> httpx.AsyncClient:
-        # Made when it is first used: reading the trusted certificates takes longer than the start
-        # of everything else.
-        return httpx.AsyncClient(
-            transport=self._transport,
-            verify=_trusted_authorities() if self._transport is None else False,
-            mounts=_DIRECT if self._transport is None else None,
-            timeout=_TIMEOUTS if self._profile.upstream_timeouts else _TIMEOUTS_OF_GO,
-            limits=_LIMITS,
-            follow_redirects=False,
-        )
+    def _connections(self) -> httpx.AsyncBaseTransport:
+        if self._transport is not None:
+            return self._transport
+        # Made when it is first used: importing takes longer than the start of everything else.
+        from reference_registry.proxy.upstream_transport import NetworkTransport
+
+        return NetworkTransport(_trusted_authorities)
 
     async def aclose(self) -> None:
         """Close all connections."""
-        if "_client" in self.__dict__:
-            await self._client.aclose()
+        if "_connections" in self.__dict__:
+            await self._connections.aclose()
 
     async def send(
         self,
@@ -215,13 +205,14 @@ class UpstreamHttp:
     async def _exchange_once(
         self, method: str, url: httpx.URL, headers: Mapping[str, str]
     ) -> httpx.Response:
-        # Made by hand and not by the client, so that no cookie that upstream set is ever sent.
-        extensions = {"timeout": self._client.timeout.as_dict()}
-        request = httpx.Request(method, url, headers=headers, extensions=extensions)
+        # Without httpx's client, which keeps cookies and costs as much time as the exchange itself.
+        timeouts = _TIMEOUTS if self._profile.upstream_timeouts else _TIMEOUTS_OF_GO
+        request = httpx.Request(method, url, headers=headers, extensions={"timeout": timeouts})
         self._gate()
         began, status = time.perf_counter(), None
         try:
-            response = await self._client.send(request, stream=True, auth=None)
+            response = await self._connections.handle_async_request(request)
+            response.request = request
             status = response.status_code
             return response
         except httpx.TimeoutException as error:
