@@ -92,6 +92,15 @@ def _parser(profile: Profile) -> argparse.ArgumentParser:
     collect.add_argument(
         "-m", "--delete-untagged", action="store_true", help="delete untagged manifests too"
     )
+    if profile.gc_reports:
+        collect.add_argument("--json", action="store_true", help="what was done, as an object")
+        collect.add_argument(
+            "--grace",
+            default="0",
+            metavar="DURATION",
+            help="keep what was pushed, pulled or asked for so long ago or less (default: 0); for "
+            "collecting while the registry serves",
+        )
     if profile.gc_quiet_flag:
         collect.add_argument("-q", "--quiet", action="store_true", help="no output")
     _add_config(collect)
@@ -142,6 +151,8 @@ def _garbage_collect(options: argparse.Namespace, profile: Profile) -> int:
         dry_run=options.dry_run,
         delete_untagged=options.delete_untagged,
         quiet=getattr(options, "quiet", False),
+        as_json=getattr(options, "json", False),
+        grace=getattr(options, "grace", "0"),
     )
 
 

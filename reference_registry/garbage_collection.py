@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -29,7 +28,7 @@ from reference_registry.storage.store import Storage, open_storage
 if TYPE_CHECKING:
     from reference_registry.proxy.claims import Claims
 
-__all__ = ["Collection", "CollectionFailed", "Wish", "collect", "collect_from"]
+__all__ = ["Collection", "CollectionFailed", "Wish", "collect", "run"]
 
 _LOCK = "/.pullproof/garbage-collection.lock"
 
@@ -171,52 +170,35 @@ def collect(
     dry_run: bool,
     delete_untagged: bool,
     grace: timedelta = timedelta(0),
-    quiet: bool = False,
-    out: TextIO | None = None,
-    err: TextIO | None = None,
+    out: TextIO,
+    err: TextIO,
     log: logging.Logger = _log,
 ) -> int:
     """Collect the garbage of the storage that *config* names; the exit code for the command line.
 
-    Marks and what is eligible go to *out* (default: standard output), deletions to *log*, and what
-    made it fail, without a newline, to *err* (default: standard error).
+    Marks and what is eligible go to *out*, deletions to *log*, and what made it fail, without a
+    newline, to *err*.
     """
     storage = open_storage(config.storage, profile, SystemClock())
-    return collect_from(
-        storage,
-        dry_run=dry_run,
-        delete_untagged=delete_untagged,
-        grace=grace,
-        quiet=quiet,
-        out=out,
-        err=err,
-        log=log,
-    )
-
-
-def collect_from(
-    storage: Storage,
-    *,
-    dry_run: bool,
-    delete_untagged: bool,
-    grace: timedelta = timedelta(0),
-    quiet: bool = False,
-    out: TextIO | None = None,
-    err: TextIO | None = None,
-    log: logging.Logger = _log,
-) -> int:
-    """As :func:`collect`, from an open *storage*."""
-    out, err = out or sys.stdout, err or sys.stderr
-
-    def emit(line: str) -> None:
-        if not quiet:
-            out.write(f"{line}\n")
-
     wish = Wish(dry_run=dry_run, delete_untagged=delete_untagged, grace=grace)
+    collection = Collection(storage, wish, lambda line: print(line, file=out), log)
+    failure = run(collection)
+    if failure is None:
+        return 0
+    err.write(f"failed to garbage collect: {failure}")
+    return 1
+
+
+def run(
+    collection: Collection, watch: Callable[[str, int, int], None] = lambda *_: None
+) -> str | None:
+    """Do *collection*, telling *watch* of each step; what made it fail, or None.
+    ``BrokenPipeError`` where nobody reads what it tells any more."""
     try:
-        for _ in Collection(storage, wish, emit, log).steps():
-            pass
+        for step in collection.steps():
+            watch(*step)
+    except BrokenPipeError:
+        raise
     except (CollectionFailed, OSError) as failure:
-        err.write(f"failed to garbage collect: {failure}")
-        return 1
-    return 0
+        return str(failure)
+    return None

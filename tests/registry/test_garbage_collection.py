@@ -14,7 +14,7 @@ from harness.targets.garbage import GcRun
 from reference_registry.clock import SystemClock
 from reference_registry.config import Config, StorageConfig
 from reference_registry.digest import Digest, digest_of
-from reference_registry.garbage_collection import collect, collect_from
+from reference_registry.garbage_collection import collect
 from reference_registry.manifest import parse_manifest
 from reference_registry.profiles import profile_named
 from reference_registry.storage.driver import PathNotFound
@@ -33,8 +33,14 @@ class Yard:
 
     def collect(self, *, dry_run: bool = False, delete_untagged: bool = False) -> GcRun:
         out, err = io.StringIO(), io.StringIO()
-        code = collect_from(
-            self.storage, dry_run=dry_run, delete_untagged=delete_untagged, out=out, err=err
+        config = Config(storage=StorageConfig(rootdirectory=self.root))
+        code = collect(
+            config,
+            self.storage.profile,
+            dry_run=dry_run,
+            delete_untagged=delete_untagged,
+            out=out,
+            err=err,
         )
         return GcRun(code, out.getvalue(), err.getvalue())
 
@@ -322,15 +328,6 @@ def test_alpha_1_sees_manifest_only_repositories(tmp_path: Path) -> None:
 
 
 # -- the command ------------------------------------------------------------------------------
-def test_quiet_prints_nothing(tmp_path: Path) -> None:
-    yard = _yard(tmp_path, "3.0", "tagged")
-    out = io.StringIO()
-
-    code = collect_from(yard.storage, dry_run=False, delete_untagged=False, quiet=True, out=out)
-
-    assert (code, out.getvalue()) == (0, "")
-
-
 def test_deletions_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     yard = _yard(tmp_path, "3.0", "tagged")
     put_blob(yard.storage, "team/app", b"an orphan")
@@ -345,6 +342,7 @@ def test_deletions_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
             dry_run=False,
             delete_untagged=False,
             out=io.StringIO(),
+            err=io.StringIO(),
             log=log,
         )
 

@@ -13,8 +13,8 @@ import pytest
 
 from harness.real_parts import real_part
 from reference_registry.clock import SystemClock
-from reference_registry.config import StorageConfig
-from reference_registry.garbage_collection import collect_from
+from reference_registry.config import Config, StorageConfig
+from reference_registry.garbage_collection import collect
 from reference_registry.profiles import profile_named
 from reference_registry.storage.store import Storage, open_storage
 from tests.registry.trees import TREES
@@ -60,8 +60,13 @@ def _real(root: Path, *, dry_run: bool, delete_untagged: bool) -> Outcome:
 
 def _ours(root: Path, *, dry_run: bool, delete_untagged: bool) -> Outcome:
     out, err = io.StringIO(), io.StringIO()
-    code = collect_from(
-        _storage(root), dry_run=dry_run, delete_untagged=delete_untagged, out=out, err=err
+    code = collect(
+        Config(storage=StorageConfig(rootdirectory=root)),
+        profile_named("2.8"),
+        dry_run=dry_run,
+        delete_untagged=delete_untagged,
+        out=out,
+        err=err,
     )
     lines = sorted(out.getvalue().splitlines())
     return Outcome(code, lines, _FAILURE.findall(err.getvalue()), _files(root))

@@ -124,6 +124,38 @@ def _no_blobs_directory(storage: Storage) -> None:
     storage.driver.delete(layout.BLOBS)
 
 
+def _broken_revision_link(storage: Storage) -> None:
+    _tagged(storage)
+    revision = layout.revision_link("team/app", Digest(an_image("app").digest))
+    storage.driver.write(revision, b"")
+
+
+def _broken_tag_link(storage: Storage) -> None:
+    _moved_tag(storage)
+    storage.driver.write(layout.tag_current_link("app", "latest"), b"")
+
+
+def _links_that_went(storage: Storage) -> None:
+    _blob_without_manifest(storage)
+    repository = LocalRepository("team/app", storage)
+    repository.unlink_blob(digest_of(b"an orphan"))
+    repository.unlink_manifest(Digest(an_image("app").digest))
+
+
+def _foreign_files(storage: Storage) -> None:
+    _blob_without_manifest(storage)
+    for place in (
+        layout.REPOSITORIES,
+        layout.BLOBS,
+        f"{layout.BLOBS}/sha256",
+        f"{layout.BLOBS}/sha256/00",
+        layout.layers("team/app"),
+        f"{layout.layers('team/app')}/sha256",
+        f"{layout.revisions('team/app')}/sha256",
+    ):
+        storage.driver.write(f"{place}/README", b"made by hand")
+
+
 TREES: dict[str, Tree] = {
     "empty": lambda _: None,
     "tagged": _tagged,
@@ -142,4 +174,8 @@ TREES: dict[str, Tree] = {
     "uploads": _uploads,
     "names that sort oddly": _names_that_sort_oddly,
     "no blobs directory": _no_blobs_directory,
+    "broken revision link": _broken_revision_link,
+    "broken tag link": _broken_tag_link,
+    "links that went": _links_that_went,
+    "foreign files": _foreign_files,
 }
