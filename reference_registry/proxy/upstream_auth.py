@@ -22,13 +22,19 @@ from reference_registry.proxy.challenge import (
     token_query,
 )
 from reference_registry.proxy.credentials import CredentialHelper, Credentials
-from reference_registry.proxy.failures import UpstreamBroken, UpstreamUnreachable
+from reference_registry.proxy.failures import (
+    UpstreamBroken,
+    UpstreamRefused,
+    UpstreamUnreachable,
+)
 from reference_registry.proxy.single_flight import SingleFlight
 from reference_registry.proxy.sites import parse_target, trusts_realm
 
 __all__ = ["AuthSession", "UpstreamAuth"]
 
 _log = logging.getLogger(__name__)
+
+_ABSENT = frozenset({404, 410})
 
 Fetch = Callable[[httpx.URL, str | None], Awaitable[bytes]]
 """GET a URL with this ``Authorization`` header or none, and return the body of the answer."""
@@ -132,7 +138,14 @@ class UpstreamAuth:
             account=credentials.username if credentials is not None else None,
         )
         authorization = credentials.basic if credentials is not None else None
-        body = await self._fetch(realm.copy_with(query=query.encode("ascii")), authorization)
+        url = realm.copy_with(query=query.encode("ascii"))
+        try:
+            body = await self._fetch(url, authorization)
+        except UpstreamRefused as refused:
+            if refused.status not in _ABSENT or not self._profile.honest_upstream_errors:
+                raise
+            # It says that there is no token server, and nothing of what the token is for.
+            raise UpstreamBroken(str(refused)) from refused
         try:
             return parse_token(body, self._clock.now())
         except TokenUnusable as error:

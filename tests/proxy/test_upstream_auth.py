@@ -265,6 +265,14 @@ async def test_a_token_server_that_refuses() -> None:
     assert "joe" not in str(caught.value)
 
 
+@pytest.mark.parametrize("status", [404, 410])
+async def test_a_token_server_that_is_not_there_says_nothing_of_the_image(status: int) -> None:
+    double = Guarded()
+    double.on("* /token", status)
+    with pytest.raises(UpstreamBroken, match=f"/token: upstream answered {status}"):
+        await stat(connect(double, **LOGIN))
+
+
 # -- releases --------------------------------------------------------------------------------------
 async def test_releases_ping_once_and_fetch_a_token_per_client_request() -> None:
     double = Guarded()
