@@ -122,10 +122,13 @@ class ProxyRepository:
 
     def _undamaged(self, digest: Digest) -> Manifest | None:
         """What is cached for *digest*. ``ideal`` looks whether it is that whenever it has been read
-        from the disk, since a manifest is small; what is damaged goes."""
+        from the disk, since a manifest is small; what is damaged goes. Releases fetch what is no
+        manifest at all, each time, since they keep the bytes that are there."""
         manifest = self._local.manifest_or_none(digest)
-        if manifest is None or not self._profile.notices_damage:
-            return manifest
+        if manifest is None:
+            return None
+        if not self._profile.notices_damage:
+            return manifest if _is_manifest(manifest.content) else None
         if not manifest.is_intact:
             _log.warning("%s@%s is damaged: fetched again", self.name, digest)
             self._local.delete_bytes(manifest.digest)
@@ -277,3 +280,11 @@ class ProxyRepository:
 
     async def cancel_upload(self, session: UploadSession) -> None:
         raise upload_error(self._profile)
+
+
+def _is_manifest(content: bytes) -> bool:
+    try:
+        parse_manifest(content)
+    except ManifestInvalid:
+        return False
+    return True

@@ -64,7 +64,9 @@ def damaged(proxy: Proxy, digest: str, how: str) -> None:
     else:
         other = content[:-1] + bytes([content[-1] ^ 1])
         changed = {"empty": b"", "short": content[:-1], "long": content + b"!", "rotten": other}
-        file.write_bytes(changed[how])
+        # A new file: within a tick of the kernel's clock nothing else would tell.
+        file.with_name("other").write_bytes(changed[how])
+        file.with_name("other").rename(file)
 
 
 @descriptor_caches
@@ -322,6 +324,23 @@ async def test_releases_serve_what_is_there(make_proxy: MakeProxy, profile: str)
         await pull(proxy)
         damaged(proxy, LAYER.digest, "short")
         assert (await proxy.get(BLOB)).body == LAYER.content[:-1]
+
+
+@pytest.mark.parametrize("how", ["empty", "short"])
+@pytest.mark.parametrize("profile", RELEASES)
+async def test_releases_fetch_what_is_no_manifest_and_keep_it(
+    make_proxy: MakeProxy, upstream: UpstreamDouble, profile: str, how: str
+) -> None:
+    """Measured on 2.8.2 to 3.1.1."""
+    async with make_proxy(profile).running() as proxy:
+        await pull(proxy)
+        damaged(proxy, IMAGE.digest, how)
+        upstream.clear()
+        for _ in range(2):
+            answer = await proxy.get(MANIFEST, accept=IMAGE.media_type)
+            assert answer.body == IMAGE.content
+        assert upstream.count()[f"GET {MANIFEST}"] == 2
+        assert file_of(proxy, IMAGE.digest).read_bytes() != IMAGE.content
 
 
 def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,341 @@
+"""Signatures, SBOMs and whatever else refers to an image, through a cache: by the referrers API of
+OCI 1.1 and by the tags that stand in for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from harness.client import Answer
+from harness.clients.containerd_pull import ACCEPT
+from harness.content import Artifact, Image, Manifest, an_artifact, an_image, an_index
+from harness.expectation import Expectations, any_of
+from harness.lab import TargetUnderTest
+from harness.scenario import MUST, SHOULD, scenario
+from harness.targets.registry import RunningRegistry
+from harness.upstream import MockUpstream
+from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image, pull_manifest
+from scenarios.steps import OBSERVED, settle
+
+LISTING = "OCI distribution-spec: Listing Referrers"
+TAG_SCHEMA = "OCI distribution-spec: Referrers Tag Schema"
+COSIGN = "cosign: SIGNATURE_SPEC.md, Discovery"
+MEASURED = "measured on 2.8.2 to 3.1.1"
+REPOSITORY = "team/app"
+SIGNATURE = "application/vnd.example.signature.v1+json"
+
+MakeUpstream = Callable[..., MockUpstream]
+
+
+def _path(image: Manifest, artifact_type: str = "") -> str:
+    query = f"?artifactType={quote(artifact_type)}" if artifact_type else ""
+    return f"/v2/{REPOSITORY}/referrers/{image.digest}{query}"
+
+
+def _digests(answer: Answer) -> list[str] | None:
+    """The digests that are listed, sorted; None where *answer* is no list."""
+    document: Any = answer.json() if answer.status == 200 else None
+    listed = document.get("manifests") if isinstance(document, dict) else None
+    return sorted(entry["digest"] for entry in listed) if isinstance(listed, list) else None
+
+
+def _signed(upstream: MockUpstream) -> tuple[Image, Artifact, Artifact]:
+    """An image with an SBOM and a signature."""
+    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    sbom = upstream.add(REPOSITORY, an_artifact("sbom", subject=image))
+    signature = upstream.add(
+        REPOSITORY, an_artifact("signature", artifact_type=SIGNATURE, subject=image)
+    )
+    return image, sbom, signature
+
+
+def _schema_tag(image: Manifest) -> str:
+    return image.digest.replace(":", "-")
+
+
+def _cosign_tag(image: Manifest) -> str:
+    return f"{_schema_tag(image)}.sig"
+
+
+@scenario(
+    "referrers.of-upstream",
+    "What refers to an image upstream is listed by the cache, with its types, and all of it can be "
+    "pulled",
+    level=SHOULD,
+    refs=(LISTING, "d#3859", "harbor#23024", MEASURED),
+    needs=OBSERVED,
+)
+def test_of_upstream(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
+    """An admission controller that asks the cache for signatures and reads 404 refuses every image,
+    or lets every image in."""
+    image, sbom, signature = _signed(upstream)
+    cache = target.proxy(upstream)
+
+    listed = cache.get(_path(image))
+    pulled = cache.get(manifest_path(REPOSITORY, signature.digest), headers=ACCEPT)
+
+    expect.client("status", listed.status, 200)
+    expect.client("digests", _digests(listed), sorted([sbom.digest, signature.digest]))
+    types = [e.get("artifactType") for e in listed.json()["manifests"]] if _digests(listed) else []
+    expect.client("types", sorted(types), sorted([sbom.artifact_type, SIGNATURE]))
+    expect.client("the signature is right", pulled.body == signature.content, True)
+
+
+@scenario(
+    "referrers.of-one-type",
+    "Asked for one type of artifact, the cache lists that alone and says that it has chosen",
+    level=MUST,
+    refs=(LISTING, MEASURED),
+    needs=OBSERVED,
+)
+def test_of_one_type(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
+    """A client that does not read OCI-Filters-Applied has to choose again by itself."""
+    image, _, signature = _signed(upstream)
+    cache = target.proxy(upstream)
+
+    some = cache.get(_path(image, SIGNATURE))
+    none = cache.get(_path(image, "application/vnd.example.nothing"))
+
+    expect.client("digests", _digests(some), [signature.digest])
+    expect.client("filters", some.headers.get("OCI-Filters-Applied"), "artifactType")
+    expect.client("digests of a type that nothing has", _digests(none), [])
+
+
+@scenario(
+    "referrers.all-pages",
+    "A list that upstream hands out in pages is whole for the client",
+    level=MUST,
+    refs=(LISTING, MEASURED),
+    needs=OBSERVED,
+)
+def test_all_pages(
+    make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """An image that is scanned each night has hundreds of reports; the signature may be on the last
+    page."""
+    upstream = make_upstream(page_size=2)
+    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    artifacts = [
+        upstream.add(REPOSITORY, an_artifact(f"report {n}", subject=image)) for n in range(5)
+    ]
+    cache = target.proxy(upstream)
+
+    found = _every_page(cache, _path(image))
+
+    expect.client("digests", found, sorted(artifact.digest for artifact in artifacts))
+
+
+@scenario(
+    "referrers.upstream-without-the-api",
+    "Of an upstream without the referrers API the cache lists what stands under the tag for it",
+    level=SHOULD,
+    refs=(TAG_SCHEMA, "policy-controller#1830", MEASURED),
+    needs=OBSERVED,
+)
+def test_upstream_without_the_api(
+    make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Half of all registries have no such API yet. A client that gets an empty list from a cache
+    that has one does not look for the tag any more."""
+    upstream = make_upstream(referrers=False)
+    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    signature = an_artifact("signature", artifact_type=SIGNATURE, subject=image)
+    upstream.add(REPOSITORY, an_index(signature), tags=(_schema_tag(image),))
+    cache = target.proxy(upstream)
+
+    listed = cache.get(_path(image))
+    by_tag = cache.get(manifest_path(REPOSITORY, _schema_tag(image)), headers=ACCEPT)
+
+    expect.client("status of the API", listed.status, 200)
+    expect.client("digests", _digests(listed), [signature.digest])
+    expect.client("status of the tag", by_tag.status, 200)
+
+
+@scenario(
+    "referrers.none-is-not-kept",
+    "An image that nothing refers to has an empty list, and a signature that comes later is in it",
+    level=SHOULD,
+    refs=(LISTING, "policy-controller#1830", MEASURED),
+    needs=OBSERVED,
+)
+@pytest.mark.parametrize("api", [True, False], ids=["api", "no-api"])
+def test_none_is_not_kept(
+    api: bool, make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Images are signed after they were pushed. A cache that keeps "nothing" lets the new release
+    fail its check on every node."""
+    upstream = make_upstream(referrers=api)
+    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    signature = an_artifact("signature", artifact_type=SIGNATURE, subject=image)
+    cache = target.proxy(upstream)
+
+    before = cache.get(_path(image))
+    upstream.add(REPOSITORY, an_index(signature), tags=(_schema_tag(image),))
+    after = cache.get(_path(image))
+
+    expect.client("digests before", _digests(before), [])
+    expect.client("digests after", _digests(after), [signature.digest])
+
+
+@scenario(
+    "referrers.upstream-down",
+    "While upstream is down the cached referrers are listed, marked as stale; where none is "
+    "cached, that is unavailable and not none",
+    level=SHOULD,
+    refs=(LISTING, "RFC 9111, 5.5", MEASURED),
+    needs=OBSERVED,
+)
+@pytest.mark.parametrize("api", [True, False], ids=["api", "no-api"])
+def test_upstream_down(
+    api: bool, make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """ "No signature" is a finding that policies act upon; an outage must not look like one."""
+    upstream = make_upstream(referrers=api)
+    image, _, signature = _signed(upstream)
+    other = upstream.add(REPOSITORY, an_image("unsigned"), tags=("v2",))
+    if not api:
+        upstream.add(REPOSITORY, an_index(signature), tags=(_schema_tag(image),))
+    cache = target.proxy(upstream)
+    cache.get(_path(image))
+    for manifest in (image, signature, other):
+        pull_manifest(cache, REPOSITORY, manifest)
+    settle(cache, upstream)
+    upstream.down()
+
+    listed = cache.get(_path(image))
+    unknown = cache.get(_path(other))
+
+    expect.client("digests", _digests(listed), [signature.digest])
+    expect.client("marked", "110" in (listed.headers.get("Warning") or ""), True)
+    expect.client("status where none is cached", unknown.status, any_of(502, 503, 504))
+
+
+@scenario(
+    "referrers.cosign-offline",
+    "A signature under cosign's tag is cached with its layer, and served while upstream is down",
+    level=SHOULD,
+    refs=(COSIGN, "d#3705", "policy-controller#1830"),
+    needs=OBSERVED,
+)
+def test_cosign_offline(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Signed images have to start during an outage, too."""
+    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    signature = upstream.add(REPOSITORY, an_artifact("signature"), tags=(_cosign_tag(image),))
+    cache = target.proxy(upstream)
+    pull_manifest(cache, REPOSITORY, signature, _cosign_tag(image))
+    for blob in signature.blobs:
+        pull_blob(cache, REPOSITORY, blob)
+    settle(cache, upstream)
+    upstream.down()
+
+    manifest = cache.get(manifest_path(REPOSITORY, _cosign_tag(image)), headers=ACCEPT)
+    layer = cache.get(blob_path(REPOSITORY, signature.layers[0]))
+
+    expect.client("the manifest is right", manifest.body == signature.content, True)
+    expect.client("the layer is right", layer.body == signature.layers[0].content, True)
+
+
+@scenario(
+    "referrers.cosign-tag-comes-later",
+    "A signature that is not there yet is 404, and is found once it has been pushed",
+    level=SHOULD,
+    refs=(COSIGN, "promo-tools#1945", "d#3842"),
+    needs=OBSERVED,
+)
+def test_cosign_tag_comes_later(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Signing is the last step of a release; admission controllers are often faster."""
+    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    cache = target.proxy(upstream)
+    path = manifest_path(REPOSITORY, _cosign_tag(image))
+
+    before = cache.get(path, headers=ACCEPT)
+    signature = upstream.add(REPOSITORY, an_artifact("signature"), tags=(_cosign_tag(image),))
+    after = cache.get(path, headers=ACCEPT)
+
+    expect.client("status before", before.status, 404)
+    expect.client("error before", before.error_code, "MANIFEST_UNKNOWN")
+    expect.client("status after", after.status, 200)
+    expect.client("the bytes are right", after.body == signature.content, True)
+
+
+@scenario(
+    "referrers.artifact-is-whole",
+    "An artifact with the empty configuration is cached with all of its bytes as they are",
+    level=MUST,
+    refs=("OCI image-spec: Guidelines for Artifact Usage", "d#3530"),
+    needs=OBSERVED,
+)
+def test_artifact_is_whole(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Two bytes of configuration that half of all artifacts share, and layers of types that no
+    registry has heard of: Helm charts, models, WebAssembly."""
+    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    artifact = upstream.add(REPOSITORY, an_artifact(subject=image), tags=("sbom",))
+    cache = target.proxy(upstream)
+
+    by_tag = pull_manifest(cache, REPOSITORY, artifact, "sbom")
+    blobs = [pull_blob(cache, REPOSITORY, blob) for blob in artifact.blobs]
+    settle(cache, upstream)
+    upstream.down()
+    again = cache.get(manifest_path(REPOSITORY, artifact.digest), headers=ACCEPT)
+    kept = [cache.get(blob_path(REPOSITORY, blob)).body for blob in artifact.blobs]
+
+    contents = [blob.content for blob in artifact.blobs]
+    expect.client("the manifest is right", by_tag.body == artifact.content, True)
+    expect.client("the blobs are right", [blob.body for blob in blobs] == contents, True)
+    expect.client("the manifest is right offline", again.body == artifact.content, True)
+    expect.client("the blobs are right offline", kept == contents, True)
+
+
+@scenario(
+    "referrers.index-offline",
+    "While upstream is down an index and the platform that was pulled are served; another platform "
+    "is unavailable, with an error that says so",
+    level=SHOULD,
+    refs=("OCI image-spec: Image Index", "harbor#20920", "harbor#21293", MEASURED),
+    needs=OBSERVED,
+)
+def test_index_offline(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """404 for the other platform's image reads as "the image is broken", 502 as "upstream is down",
+    which is the truth and passes."""
+    index = upstream.add(REPOSITORY, an_index(), tags=("v1",))
+    wanted, other = (child for child in index.children if isinstance(child, Image))
+    cache = target.proxy(upstream)
+    pull_manifest(cache, REPOSITORY, index, "v1")
+    pull_image(cache, REPOSITORY, wanted, wanted.digest)
+    settle(cache, upstream)
+    upstream.down()
+
+    by_digest = cache.get(manifest_path(REPOSITORY, index.digest), headers=ACCEPT)
+    child = cache.get(manifest_path(REPOSITORY, wanted.digest), headers=ACCEPT)
+    sibling = cache.get(manifest_path(REPOSITORY, other.digest), headers=ACCEPT)
+
+    expect.client("the index is right", by_digest.body == index.content, True)
+    expect.client("the image that was pulled is right", child.body == wanted.content, True)
+    expect.client("status of the other image", sibling.status, any_of(502, 503, 504))
+    expect.client("it is a JSON error", sibling.error_code is not None, True)
+
+
+def _every_page(cache: RunningRegistry, path: str) -> list[str] | None:
+    """The digests of all pages, as a client that follows ``Link`` sees them."""
+    found: list[str] = []
+    while path:
+        answer = cache.get(path)
+        digests = _digests(answer)
+        if digests is None:
+            return None
+        found += digests
+        link = answer.headers.get("Link") or ""
+        target = urlsplit(link.partition("<")[2].partition(">")[0])
+        path = f"{target.path}?{target.query}" if link else ""
+    return sorted(found)
