@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from harness.client import Answer
+from harness.client import Answer, RegistryClient
 from harness.clients.containerd_pull import ACCEPT
+from harness.clients.wire_network import WireNetwork
 from harness.content import Image, an_artifact, an_image
 from harness.expectation import Expectations
 from harness.lab import TargetUnderTest
+from harness.mirrors.containerd import Cri, resolve_plan, run
 from harness.scenario import SHOULD, Need, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
@@ -26,6 +28,7 @@ OUTAGES = ("d#3705", "quay#4776", "nora#409")
 """Who could not reach upstream, and waited for it."""
 SWITCHED = OBSERVED | {Need.X_KEYS, Need.RESTART}
 
+BOTH = ["mirror.example", "source.example"]
 V1 = manifest_path("team/app", "v1")
 
 
@@ -126,6 +129,34 @@ def test_missing_is_a_timeout(
 
 
 @scenario(
+    "offline.nodes-go-on",
+    "A node whose mirror is offline pulls what that lacks from the source, and the rest from it",
+    level=SHOULD,
+    refs=("containerd docs/hosts.md", "measured on containerd 1.6.20, 1.7.24, 2.1.9"),
+    needs=SWITCHED,
+)
+def test_nodes_go_on(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
+    """The switch is for the cache. Whoever can reach the source himself still gets his image."""
+    cache, _ = cached(target, upstream)
+    upstream.add("team/fresh", an_image("fresh"), tags=("v1",))
+    cache.restart(offline=True)
+    upstream.ledger.clear()
+
+    source = RegistryClient(upstream.url)
+    network = WireNetwork({"mirror.example": cache.client, "source.example": source})
+    hosts = 'server = "http://source.example"\n[host."http://mirror.example"]\n'
+    files = {"source.example/hosts.toml": hosts}
+    for name, asked in {"team/app": ["mirror.example"], "team/fresh": BOTH}.items():
+        plan = resolve_plan(f"source.example/{name}:v1", files, puller=Cri())
+        pull = run(plan, network)
+        expect.client(f"outcome, {name}", pull.outcome, "ok")
+        expect.client(f"hosts, {name}", sorted({a.host for a in pull.attempts}), asked)
+    source.close()
+    names = {entry.repository for entry in upstream.ledger.entries}
+    expect.upstream("repositories asked of the source", names, {"team/fresh"})
+
+
+@scenario(
     "offline.nothing-expires",
     "Offline nothing expires, however old; what was due goes once the cache is online again",
     level=SHOULD,
@@ -138,7 +169,8 @@ def test_nothing_expires(
     """What a cache cannot fetch again it must not throw away."""
     cache, image = cached(target, upstream)
     layer = image.layers[0]
-    wanted = {f"team/app@{content.digest}" for content in (image, *image.blobs)}
+    digests = {image.digest, *(blob.digest for blob in image.blobs)}
+    wanted = {f"team/app@{digest}" for digest in digests}
     cache.await_state(lambda state: wanted <= set(state))
     cache.restart(offline=True)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import timedelta
 from urllib.parse import parse_qs
 
 import pytest
 
-from harness.client import Answer
+from harness.client import Answer, RegistryClient
 from harness.clients.containerd_pull import ACCEPT
+from harness.clients.wire_network import WireNetwork
 from harness.content import Image, a_layer, an_image
 from harness.expectation import Expectations
 from harness.lab import TargetUnderTest
+from harness.mirrors.containerd import Cri, resolve_plan, run
 from harness.scenario import INFO, MUST, SHOULD, Need, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import Basic, Bearer, MockUpstream
@@ -171,9 +174,9 @@ UNKNOWN = {
 @scenario(
     "upstreams.unknown-ns",
     "An ns that names no upstream is refused as an unknown name, and nobody is connected to",
-    level=MUST,
+    level=SHOULD,
     refs=(PROXYING, "containerd#4413", "OCI distribution-spec: Error Codes"),
-    needs=SEVERAL,
+    needs=OBSERVED,
 )
 def test_unknown_ns(
     upstream: MockUpstream,
@@ -208,9 +211,76 @@ def test_unknown_ns(
     expect.client("HEAD", head.status, 404)
 
     settle(cache, stranger)
-    requests = [entry.line for one in (upstream, other, stranger) for entry in one.ledger.entries]
-    expect.upstream("requests to anybody", requests, [])
+    everybody = {"the first": upstream, "the other": other, "a stranger": stranger}
+    connected = [who for who, one in everybody.items() if one.ledger.entries]
+    expect.upstream("connected to", connected, [])
     expect.disk("files", cache.disk.files() == before, True)
+
+
+@scenario(
+    "upstreams.nodes-mirror-everything",
+    "A node that sends every registry to the cache gets each image from its own upstream, and from "
+    "the source what the cache does not know",
+    level=SHOULD,
+    refs=(PROXYING, "containerd docs/hosts.md", "measured on containerd 1.6.20, 1.7.24, 2.1.9"),
+    needs=OBSERVED,
+)
+def test_nodes_mirror_everything(
+    upstream: MockUpstream,
+    other: MockUpstream,
+    make_upstream: MakeUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
+) -> None:
+    """One hosts.toml for all. Whoever wrote it must not find one registry's image under another
+    one's name."""
+    stranger = make_upstream()
+    sources = {"one.example": upstream, OTHER: other, "stranger.example": stranger}
+    images = {
+        host: source.add("team/app", an_image(host), tags=("v1",))
+        for host, source in sources.items()
+    }
+    cache = both(target, upstream, other, namespaces=["one.example"])
+    clear(*sources.values())
+
+    with ExitStack() as stack:
+        clients = {host: RegistryClient(source.url) for host, source in sources.items()}
+        for client in clients.values():
+            stack.callback(client.close)
+        network = WireNetwork({"mirror.example": cache.client, **clients})
+        for host, image in images.items():
+            hosts = f'server = "http://{host}"\n[host."http://mirror.example"]\n'
+            plan = resolve_plan(f"{host}/team/app:v1", {f"{host}/hosts.toml": hosts}, puller=Cri())
+            pull = run(plan, network)
+            expect.client(f"outcome, {host}", pull.outcome, "ok")
+            gave = {attempt.host for attempt in pull.attempts if attempt.status == 200}
+            giver = host if host == "stranger.example" else "mirror.example"
+            expect.client(f"who gave it, {host}", gave, {giver})
+            paths = {a.path for a in pull.attempts if a.method == "GET" and a.status == 200}
+            wanted = manifest_path("team/app", image.digest)
+            expect.client(f"its own manifest, {host}", wanted in paths, True)
+    expect.disk("repositories", cache.disk.repositories(), [KEPT, "team/app"])
+
+
+@scenario(
+    "upstreams.keys-are-skipped",
+    "A configuration with x- keys starts on every registry, and its names without a prefix are "
+    "those of the one upstream that all of them know",
+    level=INFO,
+    refs=("distribution docs: Configuring a registry", "measured on 2.8.2 to 3.1.1"),
+    needs=OBSERVED,
+)
+def test_keys_are_skipped(
+    upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """The way back to a release is open: one file serves both."""
+    first, _ = put_in_both(upstream, other)
+    cache = both(target, upstream, other)
+    pull = pull_image(cache, "team/app", first, "v1")
+    expect.client("whole image", pull.complete, True)
+    expect.client("digest", pull.digest, first.digest)
+    expect.upstream("requests at the other", asked(other), [])
+    expect.disk("repositories", cache.disk.repositories(), ["team/app"])
 
 
 @scenario(
