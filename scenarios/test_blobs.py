@@ -16,6 +16,7 @@ from harness.scenario import MUST, SHOULD, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import Bearer, MockUpstream
 from reference_registry.digest import digest_of
+from scenarios.blobs import LATE, OTHER, REPOSITORY, a_blob, bodies, cached, path
 from scenarios.steps import OBSERVED, settle
 
 PULLING = "OCI distribution-spec: Pulling blobs"
@@ -23,37 +24,6 @@ CHECKING = "OCI distribution-spec: Checking if content exists in the registry"
 MIRROR = "distribution docs: Registry as a pull through cache"
 RANGE = "RFC 9110, 14 Range Requests"
 MEASURED = "measured on 2.8.2 to 3.1.1"
-
-REPOSITORY = "team/app"
-OTHER = "team/fork"
-LATE = 0.2
-"""Seconds by which upstream answers late, so that others ask while a fill is in progress."""
-
-
-def a_blob(upstream: MockUpstream, *repositories: str, size: int = 20_000) -> Blob:
-    """A blob that *upstream* has, in :data:`REPOSITORY` unless told otherwise."""
-    blob = Blob.of_size(size)
-    for repository in repositories or (REPOSITORY,):
-        upstream.add(repository, blob)
-    return blob
-
-
-def path(blob: Blob, repository: str = REPOSITORY) -> str:
-    return f"/v2/{repository}/blobs/{blob.digest}"
-
-
-def cached(cache: RunningRegistry, blob: Blob, repository: str = REPOSITORY) -> bool:
-    """Whether *blob* can be served from disk to *repository*, once the cache has finished."""
-    return cache.eventually(
-        lambda: (
-            blob.digest in cache.disk.layer_links(repository) and cache.disk.has_blob(blob.digest)
-        )
-    )
-
-
-def bodies(upstream: MockUpstream) -> int:
-    """How many blob bodies *upstream* was asked for."""
-    return upstream.ledger.count("GET", kind="blob")
 
 
 # -- HEAD --------------------------------------------------------------------------------------
