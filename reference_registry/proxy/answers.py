@@ -113,7 +113,7 @@ def _honest(failure: UpstreamFailure) -> RegistryError | None:
     """What happened; None where upstream does not have what was asked for."""
     if isinstance(failure, UpstreamOffline):
         # RFC 9111, 5.2.1.7, for what is to come from the cache only and is not there. Not 404: it
-        # may well exist. All of containerd, podman and dockerd go on to their next host.
+        # may well exist. containerd goes on to its next host either way.
         return _bad_gateway(504, "this cache is offline and does not have it")
     if isinstance(failure, UpstreamTimedOut):
         return _bad_gateway(504, "upstream did not answer in time")

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.clients.containerd_pull import containerd_pull
 from harness.content import an_image, an_index
 from harness.lab import Lab
 from harness.targets import Settings, Target
@@ -59,6 +60,32 @@ def test_skopeo_pulls_through_the_reference_and_the_real_registry_serves_the_cac
     skopeo("copy", "--all", insecure[0], docker(real.url), f"dir:{served}")
     assert (served / "manifest.json").read_bytes() == INDEX.content
     assert digests_in(served) == everything_in()
+
+
+def test_the_real_registry_serves_the_cache_of_several_upstreams(
+    lab: Lab, reference: Target, docker_registry: Target
+) -> None:
+    """As it is: what a further upstream gave stands below its prefix."""
+    first, other = lab.upstream(), lab.upstream()
+    images = {REPOSITORY: an_image("first"), f"other.example/{REPOSITORY}": an_image("other")}
+    for source, image in zip((first, other), images.values(), strict=True):
+        source.add(REPOSITORY, image, tags=("v1",))
+    further = {"other.example": {"remoteurl": other.url}}
+    cache = lab.launch(reference, Settings(upstream_url=first.url, upstreams=further))
+    for name, image in images.items():
+        assert containerd_pull(cache.client, name, "v1").complete
+        layers = {blob.digest for blob in image.blobs}
+        assert cache.eventually(
+            lambda name=name, layers=layers: layers <= cache.disk.layer_links(name)
+        )
+    cache.stop()
+
+    shutil.copytree(cache.root, lab.workdir / "registry-2" / "storage")
+    real = lab.launch(docker_registry, Settings())
+    assert real.get("/v2/_catalog").json()["repositories"] == sorted(images)
+    for name, image in images.items():
+        pull = containerd_pull(real.client, name, "v1")
+        assert (pull.complete, pull.digest) == (True, image.digest)
 
 
 def test_skopeo_pushes_to_the_reference_and_the_real_registry_serves_it(
