@@ -72,12 +72,15 @@ def test_the_real_registry_serves_the_cache_of_several_upstreams(
         source.add(REPOSITORY, image, tags=("v1",))
     further = {"other.example": {"remoteurl": other.url}}
     cache = lab.launch(reference, Settings(upstream_url=first.url, upstreams=further))
-    for name, image in images.items():
+    for name in images:
         assert containerd_pull(cache.client, name, "v1").complete
-        layers = {blob.digest for blob in image.blobs}
-        assert cache.eventually(
-            lambda name=name, layers=layers: layers <= cache.disk.layer_links(name)
-        )
+    wanted = {
+        f"{name}@{digest}"
+        for name, image in images.items()
+        for digest in (image.digest, *(blob.digest for blob in image.blobs))
+    }
+    scheduled = cache.await_state(lambda state: wanted <= set(state))
+    assert set(scheduled) == wanted
     cache.stop()
 
     shutil.copytree(cache.root, lab.workdir / "registry-2" / "storage")

@@ -44,6 +44,23 @@ def test_the_default_is_a_plain_registry() -> None:
             {"remoteurl": "http://u", "username": "a", "password": "b", "ttl": "48h"},
         ),
         ({"upstream_url": "http://u", "ttl": 0}, "proxy", {"remoteurl": "http://u", "ttl": 0}),
+        (
+            {
+                "upstream_url": "http://u",
+                "upstreams": {"two": {"remoteurl": "http://v", "ttl": 0}},
+                "namespaces": (),
+                "library": True,
+                "offline": True,
+            },
+            "proxy",
+            {
+                "remoteurl": "http://u",
+                "x-upstreams": {"two": {"remoteurl": "http://v", "ttl": 0}},
+                "x-namespaces": [],
+                "x-library": True,
+                "x-offline": True,
+            },
+        ),
         ({"redis_addr": "h:1"}, "redis", {"addr": "h:1"}),
         ({"htpasswd": {}}, "auth", {"htpasswd": {"realm": "pullproof", "path": "/h"}}),
         ({"maxentries": 5}, "catalog", {"maxentries": 5}),
