@@ -6,6 +6,7 @@ handler of the resource (``api``), which asks a ``Repository`` (``storage`` or `
 
 from __future__ import annotations
 
+import errno
 import html
 import logging
 import secrets
@@ -17,7 +18,13 @@ from typing import TYPE_CHECKING
 from reference_registry.api.access import access_needed
 from reference_registry.api.context import Context, json_response
 from reference_registry.api.details import detail
-from reference_registry.api.errors import NAME_INVALID, UNAVAILABLE, UNKNOWN, RegistryError
+from reference_registry.api.errors import (
+    NAME_INVALID,
+    STORAGE_FULL,
+    UNAVAILABLE,
+    UNKNOWN,
+    RegistryError,
+)
 from reference_registry.api.hooks import (
     AuthenticationBroken,
     Authenticator,
@@ -198,8 +205,12 @@ class Application:
         except (ClientGone, Panic):
             raise
         except Exception as error:
-            _log.exception("error in %s %s", request.method, request.path)
-            response = self._error_response(UNKNOWN(detail(self.profile, str(error))))
+            if self.profile.tells_full_disk and _is_full_disk(error):
+                _log.error("%s %s: %s", request.method, request.path, error)
+                response = self._error_response(STORAGE_FULL())
+            else:
+                _log.exception("error in %s %s", request.method, request.path)
+                response = self._error_response(UNKNOWN(detail(self.profile, str(error))))
         headers = self._extra_headers
         if place.namespace is not None:
             headers = (("OCI-Namespace", place.namespace), *headers)
@@ -306,6 +317,10 @@ def create_app(
         debug=DebugApplication(config, profile=profile, health=health, counters=counters),
         background=(health,) if authenticator is None else (authenticator, health),
     )
+
+
+def _is_full_disk(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 def _upload_states(config: Config, profile: Profile) -> UploadStates:

@@ -183,9 +183,6 @@ class Profile:
     the start on. To a release it never expires."""
     saves_state: Literal["at-once", "ticker"] = "at-once"
     """``ticker``: every 5 s if something changed, and what happened since is lost at exit."""
-    writes_state: Literal["replaced", "in-place"] = "replaced"
-    """``in-place``: the file is emptied and written, so that a process which is killed in between,
-    or a full disk, leaves nothing or half of it."""
     shares_storage: bool = True
     """Several processes may serve one cache: one fetches a blob and the others read along, one
     deletes what expires, and the state file has what all of them cached. Each process of a release
@@ -375,6 +372,16 @@ class Profile:
     drain_panics_without_ttl: bool = False
     """A graceful stop with ``ttl: 0`` is a nil pointer, exit 2 (3.0.0)."""
 
+    # -- storage that cannot be written ---------------------------------------------------------
+    writes_files: Literal["replaced", "in-place"] = "replaced"
+    """``in-place``: a file is emptied and written, so that a process which is killed in between, or
+    a full disk, leaves nothing or half of it (``PutContent`` of the releases before 3.1)."""
+    serves_what_it_cannot_store: bool = True
+    """A cache whose disk is full passes on what it pulls; to a release a manifest or tag that cannot
+    be stored is a 500."""
+    tells_full_disk: bool = True
+    """507 UNAVAILABLE (RFC 4918, 11.5) instead of 500 UNKNOWN."""
+
     # -- clients' credentials -------------------------------------------------------------------
     provisions_htpasswd: bool = False
     """A missing htpasswd file is made, with one user ``docker`` and a password that is printed once
@@ -479,7 +486,9 @@ DISTRIBUTION_2_8 = Profile(
     shares_storage=False,
     schedules_what_it_finds=False,
     saves_state="ticker",
-    writes_state="in-place",
+    writes_files="in-place",
+    serves_what_it_cannot_store=False,
+    tells_full_disk=False,
     saves_state_on_drain=False,
     paginates_tags=False,
     proxy_tags_pagination="ignored",
@@ -636,7 +645,7 @@ DISTRIBUTION_3_0 = replace(
 DISTRIBUTION_3_1 = replace(
     DISTRIBUTION_3_0,
     name="3.1",
-    writes_state="replaced",
+    writes_files="replaced",
     descriptor_cache_forgets="all",
     redis_tls="by-any",
     upload_uuid_version=7,

@@ -23,6 +23,7 @@ __all__ = [
     "PAGINATION_NUMBER_INVALID",
     "RANGE_INVALID",
     "SIZE_INVALID",
+    "STORAGE_FULL",
     "TAG_INVALID",
     "TOOMANYREQUESTS",
     "UNAUTHORIZED",
@@ -97,6 +98,9 @@ SIZE_INVALID = ErrorCode("SIZE_INVALID", 400, "provided length did not match con
 TAG_INVALID = ErrorCode("TAG_INVALID", 400, "manifest tag did not match URI")
 TOOMANYREQUESTS = ErrorCode("TOOMANYREQUESTS", 429, "too many requests")
 UNAUTHORIZED = ErrorCode("UNAUTHORIZED", 401, "authentication required")
+STORAGE_FULL = ErrorCode("UNAVAILABLE", 507, "the registry has no space left to store this")
+"""No code of the specification is about it; the status is WebDAV's (RFC 4918, 11.5), and like every
+5xx tells clients to try again."""
 UNAVAILABLE = ErrorCode("UNAVAILABLE", 503, "service unavailable")
 UNKNOWN = ErrorCode("UNKNOWN", 500, "unknown error")
 UNSUPPORTED = ErrorCode("UNSUPPORTED", 405, "The operation is unsupported.")

@@ -13,7 +13,7 @@ from reference_registry.digest import Digest
 from reference_registry.proxy.answers import blob_error
 from reference_registry.proxy.failures import UpstreamFailure
 from reference_registry.proxy.fill import Fill
-from reference_registry.proxy.growing import GrowingBlob
+from reference_registry.proxy.growing import DiskFailed, GrowingBlob
 from reference_registry.proxy.services import Services
 from reference_registry.proxy.upstream_repository import BlobInfo, UpstreamRepository
 from reference_registry.repository import Descriptor
@@ -204,9 +204,18 @@ class _FillingContent:
                 async for chunk in chunks:
                     start += len(chunk)
                     yield chunk
-        async with aclosing(self._growing.chunks(start, end - start)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        try:
+            async with aclosing(self._growing.chunks(start, end - start)) as chunks:
+                async for chunk in chunks:
+                    start += len(chunk)
+                    yield chunk
+        except DiskFailed as failure:
+            async with aclosing(self._from_upstream(start, end)) as chunks:
+                async for chunk in chunks:
+                    start += len(chunk)
+                    yield chunk
+            if start < end:
+                raise failure
 
     async def _from_upstream(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """As many bytes from *start* towards *end* as upstream gives."""

@@ -39,7 +39,7 @@ _LOCKS = "/.pullproof"
 
 _TICK = timedelta(seconds=5)
 _SPACING = 0.25  # seconds of real time between two writes of the file
-_SPACING_AFTER_FAILURE = 5.0
+_SPACING_AFTER_FAILURE = 1.0
 _LEAST_RENEWAL = timedelta(hours=1)
 _GLANCE = 1.0  # seconds of real time between two looks at what other processes do
 

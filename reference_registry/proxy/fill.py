@@ -21,7 +21,7 @@ from reference_registry.digest import Digest
 from reference_registry.proxy.claims import Announcement, Claim, Claims
 from reference_registry.proxy.failures import UpstreamBroken, UpstreamFailure
 from reference_registry.proxy.following import Followed, same_beginning
-from reference_registry.proxy.growing import FillBroken, GrowingBlob
+from reference_registry.proxy.growing import DiskFailed, FillBroken, GrowingBlob
 from reference_registry.proxy.patience import Patience
 from reference_registry.proxy.upstream_repository import BlobBody, BlobInfo, UpstreamRepository
 from reference_registry.proxy.write_behind import WriteBehind
@@ -210,12 +210,23 @@ class Fill:
                 content.begin_again(writer.data_path)
             await self._transfer(body, writer)
             await asyncio.to_thread(local.commit_blob, writer, self.digest)
-        except BaseException:
+        except BaseException as error:
             if body is not None:
                 await body.aclose()
-            if writer is not None:
-                writer.discard()
+            if isinstance(error, OSError) and not content.has_begun:
+                # Clients can go on by what is known, although the disk does not let us.
+                content.begin(info, layout.upload_data(local.name, upload))
+            self._clear_away(upload, writer)
             raise
+
+    def _clear_away(self, upload: str, writer: BlobWriter | None) -> None:
+        try:
+            if writer is None:
+                self._storage.uploads.forget(self._local.name, upload)
+            else:
+                writer.discard()
+        except OSError as error:
+            _log.warning("%s: upload %s stays: %s", self._local.name, upload, error)
 
     async def _transfer(self, body: BlobBody | None, writer: BlobWriter) -> None:
         """The bytes of *body*, or what another process had of them; and of one more body for what
@@ -287,4 +298,6 @@ def _as_failure(error: BaseException) -> UpstreamFailure:
         return error
     if isinstance(error, DigestMismatch):
         return UpstreamBroken(f"upstream sent other bytes: {error}")
+    if isinstance(error, OSError):
+        return DiskFailed(str(error))
     return FillBroken(str(error) or type(error).__name__)

@@ -17,13 +17,17 @@ from reference_registry.proxy.upstream_repository import BlobInfo
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.store import Storage
 
-__all__ = ["FillBroken", "GrowingBlob"]
+__all__ = ["DiskFailed", "FillBroken", "GrowingBlob"]
 
 _CHUNK = 256 * 1024
 
 
 class FillBroken(UpstreamFailure):
     """The fill that a client was reading from came to nothing."""
+
+
+class DiskFailed(FillBroken):
+    """... because it could not be written. Upstream has it all the same."""
 
 
 class GrowingBlob:
@@ -146,6 +150,8 @@ class GrowingBlob:
             if readable > position:
                 return readable
             if self._failure is not None:
+                if isinstance(self._failure, DiskFailed):
+                    raise self._failure
                 raise FillBroken(str(self._failure)) from self._failure
             await self._changed.wait()
 

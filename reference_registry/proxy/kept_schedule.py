@@ -39,7 +39,7 @@ class KeptSchedule:
         self._profile = profile
         self._rebuild = rebuild
         self._is_shared = lock is not None
-        self._file = StateFile(driver, lock, written_in_place=profile.writes_state == "in-place")
+        self._file = StateFile(driver, lock)
         self._journal = Journal()
         self._exchange = asyncio.Lock()
 

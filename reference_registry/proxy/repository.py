@@ -105,7 +105,16 @@ class ProxyRepository:
         if self._profile.not_modified_skips_caching or (
             is_new and self._local.has_manifest(digest)
         ):
-            self._local.link_tag(tag, digest)
+            try:
+                self._local.link_tag(tag, digest)
+            except OSError as error:
+                self._not_stored(tag, error)
+
+    def _not_stored(self, what: str, error: OSError) -> None:
+        """What was pulled is served although it cannot be cached; by a release it is not."""
+        if not self._profile.serves_what_it_cannot_store:
+            raise error
+        _log.error("%s: %s was not cached: %s", self.name, what, error)
 
     async def manifest(self, digest: Digest, *, tag: str | None = None) -> Manifest:
         manifest = self._undamaged(digest)
@@ -173,7 +182,11 @@ class ProxyRepository:
             except ManifestInvalid as invalid:
                 raise UpstreamBroken(str(invalid)) from invalid
         self._services.counters.manifest.pulled(len(content))
-        self._local.put_cached_manifest(true_digest, content)
+        try:
+            self._local.put_cached_manifest(true_digest, content)
+        except OSError as error:
+            self._not_stored(digest, error)
+            return Manifest(digest, media_type_of(content), content)
         if self._profile.notices_damage:
             self._services.sizes.learn_manifest(true_digest, content)
         self._services.cached_manifest(self.name, digest)
@@ -241,7 +254,11 @@ class ProxyRepository:
             content = await self._upstream.read_blob(digest, limit)
         except UpstreamFailure as failure:
             raise blob_error(failure, digest, self._profile) from failure
-        self._local.put_cached_blob(digest, content)
+        try:
+            self._local.put_cached_blob(digest, content)
+        except OSError as error:
+            self._not_stored(digest, error)
+            return content
         if not self._profile.fills_config_unscheduled:
             self._services.cached_blob(self.name, digest)
         return content

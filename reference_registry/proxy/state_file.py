@@ -1,8 +1,7 @@
 """Reading and writing ``scheduler-state.json``, alone or with others.
 
-The file is always whole, since it is replaced; releases before 3.1 write it where it is. Processes
-that share a storage write it one after the other, under a lock, each putting its own changes on top
-of what it finds.
+The file is always whole, since it is replaced. Processes that share a storage write it one after
+the other, under a lock, each putting its own changes on top of what it finds.
 """
 
 from __future__ import annotations
@@ -33,11 +32,8 @@ class StateFile:
     """The state file of the storage behind *driver*. *lock* is the file that processes which share
     the storage agree by; None where it is used by one process alone."""
 
-    def __init__(
-        self, driver: StorageDriver, lock: Path | None, *, written_in_place: bool = False
-    ) -> None:
+    def __init__(self, driver: StorageDriver, lock: Path | None) -> None:
         self._driver = driver
-        self._written_in_place = written_in_place
         self._lock = lock
         self._path = driver.local_path(STATE_FILE)
         self._seen: _Stamp | None = None
@@ -85,11 +81,6 @@ class StateFile:
         return entries
 
     def _put(self, content: bytes, *, is_locked: bool) -> None:
-        if self._written_in_place and self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("wb") as file:
-                file.write(content)
-            return
         # Under the lock nobody else writes aside, and what a killed process left is used again.
         mark = "part" if is_locked else f"{uuid4().hex}.part"
         self._driver.replace(STATE_FILE, content, f"{STATE_FILE}.{mark}")

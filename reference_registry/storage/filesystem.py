@@ -30,10 +30,12 @@ class FilesystemDriver:
 
     name = "filesystem"
 
-    def __init__(self, root: Path, *, synced: bool = False) -> None:
-        """*synced*: what :meth:`write` writes is on the disk before it has its name."""
+    def __init__(self, root: Path, *, synced: bool = False, in_place: bool = False) -> None:
+        """*synced*: what :meth:`write` writes is on the disk before it has its name. *in_place*:
+        files are emptied and written where they are, as releases before 3.1 do it."""
         self._root = str(root)
         self._synced = synced
+        self._in_place = in_place
         self._memory = FileMemory()
         self._directories = DirectoryMemory()
 
@@ -57,18 +59,24 @@ class FilesystemDriver:
         self._put(self._full(path), content, self._full(aside), synced=True)
 
     def _put(self, full: str, content: bytes, part: str, *, synced: object) -> None:
+        if self._in_place:
+            self._write_out(full, content)
+            return
         try:
-            with self._creating_parents(part, "wb") as file:
-                left = memoryview(content)
-                while left:  # A disk that is nearly full takes a part without a word.
-                    left = left[file.write(left) :]
-                if synced:
-                    os.fsync(file.fileno())
+            self._write_out(part, content, synced=synced)
             os.replace(part, full)
         except OSError:
             with suppress(OSError):
                 os.unlink(part)
             raise
+
+    def _write_out(self, full: str, content: bytes, *, synced: object = False) -> None:
+        with self._creating_parents(full, "wb") as file:
+            left = memoryview(content)
+            while left:  # A disk that is nearly full takes a part without a word.
+                left = left[file.write(left) :]
+            if synced:
+                os.fsync(file.fileno())
 
     def size(self, path: str) -> int:
         try:

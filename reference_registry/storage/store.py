@@ -52,7 +52,9 @@ def open_storage(
     driver: StorageDriver = (
         MemoryDriver()
         if config.driver == "inmemory"
-        else FilesystemDriver(config.rootdirectory, synced=synced)
+        else FilesystemDriver(
+            config.rootdirectory, synced=synced, in_place=profile.writes_files == "in-place"
+        )
     )
     cache_counters = None if counters is None else counters.cache
     descriptors = _descriptor_cache(config, profile, redis, cache_counters)

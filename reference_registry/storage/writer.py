@@ -108,9 +108,11 @@ class BlobWriter:
 
     def discard(self) -> None:
         """Remove the upload directory and all in it; may be called twice."""
-        with contextlib.suppress(PathNotFound):
-            self._driver.delete(self._directory)
-        self.close()
+        try:
+            with contextlib.suppress(PathNotFound):
+                self._driver.delete(self._directory)
+        finally:
+            self.close()
 
     def _rehash(self, algorithm: str) -> _Hash:
         hasher = hashlib.new(algorithm)

@@ -515,10 +515,31 @@ async def test_a_full_disk(
     async with make_proxy().running() as proxy:
         with monkeypatch.context() as patch:
             patch.setattr(BlobWriter, "append", full)
-            assert (await proxy.get(PATH)).cut
+            assert (await proxy.get(PATH)).body == BLOB
             await proxy.settled()
             assert nothing_is_left(proxy)
         assert (await proxy.get(PATH)).body == BLOB
+
+
+async def test_a_disk_that_is_full_from_the_start(
+    make_proxy: MakeProxy, upstream: UpstreamDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even the upload can be made; what upstream then cannot give is missing, visibly."""
+    from reference_registry.storage.filesystem import FilesystemDriver
+
+    def full(self: FilesystemDriver, path: str, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    async with make_proxy().running() as proxy:
+        with monkeypatch.context() as patch:
+            patch.setattr(FilesystemDriver, "write", full)
+            assert (await proxy.get(PATH)).body == BLOB
+            part = await proxy.get(PATH, range="bytes=10-19")
+            assert part.body == BLOB[10:20]
+            await proxy.settled()
+            assert nothing_is_left(proxy)
+            upstream.on(GET, body_of(BLOB), dropped)
+            assert (await proxy.get(PATH)).cut
 
 
 async def test_stopping_leaves_no_half_blob(
