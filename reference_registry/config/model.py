@@ -163,6 +163,9 @@ class UpstreamConfig:
     library: bool = False
     """``library`` (``x-library``): whether ``NAME`` means ``library/NAME`` there. Where the key is
     absent, Docker Hub is known."""
+    local_hosts: tuple[str, ...] = ()
+    """``local-hosts`` (``x-local-hosts``): the hosts in our own network that upstream, which is
+    outside of it, may send the cache to, by a redirect or as its token server."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,6 +37,7 @@ DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 """The names of Docker Hub: in image references, in credentials, and of the registry itself
 (distribution/reference ``normalize.go``; containerd sends ``ns=docker.io``)."""
 
+_LOCAL_HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*", re.ASCII)
 _NAMESPACE = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -51,6 +52,7 @@ def with_upstreams(proxy: Section, config: ProxyConfig) -> ProxyConfig:
         namespaces=_read_namespaces(proxy, "x-namespaces"),
         library=_has_official_images(proxy, "x-library", config.remoteurl),
         offline=proxy.flag("x-offline"),
+        local_hosts=_read_local_hosts(proxy, "x-local-hosts"),
     )
     for (first, second), hosts in _claims(config)[1].items():
         one = f"x-upstreams.{first}" if first else "remoteurl"
@@ -84,6 +86,7 @@ def _read_upstream(entry: Section, default_ttl: timedelta | None) -> UpstreamCon
     helper = read_exec(entry)
     namespaces = _read_namespaces(entry, "namespaces")
     library = _has_official_images(entry, "library", remoteurl)
+    local_hosts = _read_local_hosts(entry, "local-hosts")
     if not remoteurl:
         entry.refuse("remoteurl", "missing", "write it as https://HOST")
         return None
@@ -102,6 +105,7 @@ def _read_upstream(entry: Section, default_ttl: timedelta | None) -> UpstreamCon
         ttl=_lifetime(entry, default_ttl),
         namespaces=namespaces,
         library=library,
+        local_hosts=local_hosts,
     )
 
 
@@ -144,6 +148,15 @@ def _read_namespaces(upstream: Section, key: str) -> tuple[str, ...] | None:
             fix = "write HOST or HOST:PORT, without scheme and path"
             upstream.refuse(key, f"{text!r} is no host", fix)
     return found if key in upstream else None
+
+
+def _read_local_hosts(upstream: Section, key: str) -> tuple[str, ...]:
+    found = tuple(text.lower().rstrip(".") for text in upstream.texts(key))
+    for text in found:
+        if not _LOCAL_HOST.fullmatch(text):
+            fix = "write the name or address alone, without scheme, port and path"
+            upstream.refuse(key, f"{text!r} is no host", fix)
+    return found
 
 
 def _has_official_images(upstream: Section, key: str, remoteurl: str) -> bool:

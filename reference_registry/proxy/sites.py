@@ -2,7 +2,7 @@
 
 What upstream names is a request that we are asked to make from inside our own network, so a target
 is looked at before anything is sent to it, and credentials go to hosts of upstream's own site only
-(CVE-2026-33540). No I/O here; ``proxy.upstream_http`` also checks what a name resolves to.
+(CVE-2026-33540). No I/O here; ``proxy.target_addresses`` also checks what a name resolves to.
 """
 
 from __future__ import annotations
@@ -10,16 +10,25 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+from collections.abc import Collection
+from functools import cache
+from typing import TYPE_CHECKING, Literal
 
 import httpx
 
 from reference_registry.profiles import Profile
 
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
+
 __all__ = [
-    "address_is_forbidden",
+    "Reach",
+    "host_in",
+    "host_of",
     "is_loopback",
     "is_web_url",
     "parse_target",
+    "reach_of",
     "registrable_domain",
     "same_origin",
     "target_problem",
@@ -28,44 +37,15 @@ __all__ = [
 
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
-# Names under which anybody can register, beside the top-level domains: the second level under
-# country codes that are used so, and large hosts of other people's services. A full list would be
-# the Public Suffix List; what is missing here is trusted no further than its parent domain.
-_SECOND_LEVEL = frozenset(
-    {"ac", "co", "com", "edu", "gob", "gov", "gv", "ltd", "mil", "net", "nom"}
-)
-_SECOND_LEVEL |= {"ne", "or", "org", "plc", "go", "id", "sch", "web", "info", "biz", "me"}
-_SHARED_HOSTS = frozenset(
-    {
-        "amazonaws.com",
-        "appspot.com",
-        "azurecr.io",
-        "azureedge.net",
-        "azurewebsites.net",
-        "cloudapp.net",
-        "cloudfront.net",
-        "digitaloceanspaces.com",
-        "fly.dev",
-        "github.io",
-        "githubusercontent.com",
-        "gitlab.io",
-        "herokuapp.com",
-        "netlify.app",
-        "ngrok.io",
-        "nip.io",
-        "ondigitalocean.app",
-        "onrender.com",
-        "pages.dev",
-        "pkg.dev",
-        "run.app",
-        "sslip.io",
-        "trycloudflare.com",
-        "vercel.app",
-        "windows.net",
-        "workers.dev",
-    }
-)
+Reach = Literal["public", "private", "here", "link"]
+"""Who can be at an address: anybody, somebody in our own network, this machine, or somebody on its
+link."""
+
+_SHARED_HOSTS = ("azurecr.io", "nip.io", "pkg.dev", "sslip.io")
+"""Registries of many customers, and names that stand for any address, that the Public Suffix List
+lacks: what lies below them has different owners."""
 
 
 def parse_target(text: str, base: httpx.URL) -> httpx.URL | None:
@@ -82,7 +62,7 @@ def is_web_url(url: httpx.URL) -> bool:
     """Whether *url* is http or https, with a host and a port that may exist."""
     return (
         url.scheme in {"http", "https"}
-        and _HOST.fullmatch(_host(url)) is not None
+        and _HOST.fullmatch(host_in(url)) is not None
         and (url.port is None or 0 < url.port < 65536)
     )
 
@@ -93,11 +73,17 @@ def same_origin(one: httpx.URL, other: httpx.URL) -> bool:
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:
-    return url.scheme, _host(url), url.port or (443 if url.scheme == "https" else 80)
+    return url.scheme, host_in(url), url.port or (443 if url.scheme == "https" else 80)
 
 
-def _host(url: httpx.URL) -> str:
-    return url.raw_host.decode("ascii").lower().rstrip(".")
+def host_in(url: httpx.URL) -> str:
+    """The host of *url* as it is compared, in ASCII."""
+    return host_of(url.raw_host.decode("ascii"))
+
+
+def host_of(name: str) -> str:
+    """*name* as it is compared: in lower case, without the dot of the root."""
+    return name.lower().rstrip(".")
 
 
 def trusts_realm(upstream: httpx.URL, realm: httpx.URL, profile: Profile) -> bool:
@@ -106,7 +92,7 @@ def trusts_realm(upstream: httpx.URL, realm: httpx.URL, profile: Profile) -> boo
         return True
     if profile.restricts_targets and upstream.scheme == "https" and realm.scheme == "http":
         return False
-    host, realm_host = _host(upstream), _host(realm)
+    host, realm_host = host_in(upstream), host_in(realm)
     if (host, upstream.port) == (realm_host, realm.port):
         return True
     if profile.realm_allows_loopback and _same_machine(host, realm_host):
@@ -125,27 +111,36 @@ def _same_machine(host: str, other: str) -> bool:
 
 
 def registrable_domain(host: str) -> str | None:
-    """The shortest parent of *host* that belongs to one owner: ``docker.io`` for
-    ``auth.docker.io``. None for IP addresses, ``localhost`` and bare suffixes."""
+    """The shortest parent of *host* that belongs to one owner, by the Public Suffix List:
+    ``docker.io`` for ``auth.docker.io``. None for IP addresses, ``localhost`` and suffixes."""
     if _literal(host) is not None:
         return None
-    labels = host.lower().rstrip(".").split(".")
-    if not all(labels):
+    name = host_of(host)
+    if not all(name.split(".")):
         return None
-    suffix = 1
-    if len(labels) >= 2 and len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVEL:
-        suffix = 2
-    for length in range(2, len(labels) + 1):
-        if ".".join(labels[-length:]) in _SHARED_HOSTS:
-            suffix = length
-    return ".".join(labels[-suffix - 1 :]) if len(labels) > suffix else None
+    for shared in _SHARED_HOSTS:
+        below, dot, _ = name.rpartition(f".{shared}")
+        if name == shared or (dot and name.endswith(dot)):
+            return f"{below.rpartition('.')[2]}.{shared}" if below else None
+    return _public_suffixes().privatesuffix(name)
 
 
-def target_problem(upstream: httpx.URL, target: httpx.URL) -> str | None:
+@cache
+def _public_suffixes() -> PublicSuffixList:
+    """Read when it is first needed, which takes a while."""
+    from publicsuffixlist import PublicSuffixList
+
+    return PublicSuffixList()
+
+
+def target_problem(
+    upstream: httpx.URL, target: httpx.URL, local_hosts: Collection[str] = ()
+) -> str | None:
     """Why a request that *upstream* asks for must not be sent to *target*, or None.
 
     Another origin gets no request that carries a user name in its URL, none over plain http where
-    upstream is https, and none inside our own machine or link unless upstream is there itself.
+    upstream is https, and none inside our own machine or link unless upstream is there itself, or
+    the host is one of *local_hosts* (``proxy.x-local-hosts``).
     """
     if same_origin(upstream, target):
         return None
@@ -153,25 +148,28 @@ def target_problem(upstream: httpx.URL, target: httpx.URL) -> str | None:
         return "it names a user"
     if upstream.scheme == "https" and target.scheme == "http":
         return "it leaves https"
-    host = _host(target)
-    if is_loopback(host) and is_loopback(_host(upstream)):
+    host = host_in(target)
+    if host in local_hosts or (is_loopback(host) and is_loopback(host_in(upstream))):
         return None
     literal = _literal(host)
-    if is_loopback(host) or (literal is not None and address_is_forbidden(literal)):
+    if is_loopback(host) or (literal is not None and reach_of(literal) in {"here", "link"}):
         return f"{host} is local"
     return None
 
 
-def address_is_forbidden(address: _Address) -> bool:
-    """Whether *address* means this machine or its link (cloud metadata services live there)."""
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return (
-        address.is_loopback
-        or address.is_link_local
-        or address.is_unspecified
-        or address.is_multicast
-    )
+def reach_of(address: _Address) -> Reach:
+    """Who can be at *address*, by the registries of special addresses (RFC 6890)."""
+    if isinstance(address, ipaddress.IPv6Address):
+        within = address.ipv4_mapped or address.sixtofour
+        if within is None and address in _NAT64:
+            within = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if within is not None:
+            return reach_of(within)
+    if address.is_loopback or address.is_unspecified:
+        return "here"
+    if address.is_link_local or address.is_multicast:
+        return "link"
+    return "public" if address.is_global else "private"
 
 
 def is_loopback(host: str) -> bool:

@@ -15,8 +15,9 @@ from reference_registry.proxy.challenge import Challenge, parse_challenges
 from reference_registry.proxy.credentials import CredentialHelper, Credentials
 from reference_registry.proxy.failures import UpstreamFailure
 from reference_registry.proxy.sites import is_web_url
+from reference_registry.proxy.target_addresses import Resolve
 from reference_registry.proxy.upstream_auth import UpstreamAuth
-from reference_registry.proxy.upstream_http import Answered, Resolve, UpstreamHttp
+from reference_registry.proxy.upstream_http import Answered, UpstreamHttp
 from reference_registry.proxy.upstream_repository import UpstreamRepository
 
 __all__ = ["Upstream"]
@@ -50,7 +51,13 @@ class Upstream:
         self._ping_lock = asyncio.Lock()
         self._pings: set[asyncio.Task[None]] = set()
         self.http = UpstreamHttp(
-            origin, profile, transport=transport, resolve=resolve, answered=answered, gate=gate
+            origin,
+            profile,
+            transport=transport,
+            resolve=resolve,
+            answered=answered,
+            gate=gate,
+            local_hosts=config.local_hosts,
         )
         self._helper = CredentialHelper(config.exec, clock) if config.exec is not None else None
         self.auth = UpstreamAuth(

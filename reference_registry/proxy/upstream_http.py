@@ -7,12 +7,10 @@ by this module, so that each target is looked at first (``proxy.sites``).
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import random
-import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import cache, cached_property
 
 import httpx
@@ -25,12 +23,12 @@ from reference_registry.proxy.failures import (
     UpstreamUnreachable,
 )
 from reference_registry.proxy.sites import (
-    address_is_forbidden,
-    is_loopback,
+    host_in,
     parse_target,
     same_origin,
     target_problem,
 )
+from reference_registry.proxy.target_addresses import Resolve, TargetAddresses, addresses_of
 from reference_registry.proxy.upstream_auth import AuthSession
 from reference_registry.proxy.upstream_body import discard, read_body, refused
 from reference_registry.proxy.upstream_words import (
@@ -45,9 +43,6 @@ __all__ = ["Answered", "Resolve", "UpstreamHttp"]
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TIMEOUTS = httpx.Timeout(60.0, connect=10.0).as_dict()
 _TIMEOUTS_OF_GO = httpx.Timeout(None, connect=30.0).as_dict()
-
-Resolve = Callable[[str], Awaitable[list[str]]]
-"""The addresses of a host name."""
 
 Answered = Callable[[str, int | None, float], None]
 """Is told method, status (None for no answer) and seconds until the answer began."""
@@ -75,6 +70,7 @@ class UpstreamHttp:
     *base* is the origin that credentials are for. *transport* and *resolve* are replaced in tests;
     *pause* is what lies between a request without an answer and its repetition. *gate* is passed
     before anything is sent to anybody, and raises :class:`UpstreamFailure` where it is closed.
+    *local_hosts* are those that upstream may refer to although they are in our own network.
     """
 
     def __init__(
@@ -87,11 +83,16 @@ class UpstreamHttp:
         pause: Callable[[], Awaitable[None]] | None = None,
         answered: Answered | None = None,
         gate: Callable[[], None] | None = None,
+        local_hosts: Collection[str] = (),
     ) -> None:
         self._base = base
         self._profile = profile
         self._transport = transport
-        self._resolve = resolve or (_addresses_of if transport is None else None)
+        self._local_hosts = local_hosts
+        self._addresses: TargetAddresses | None = None
+        if profile.restricts_targets and (transport is None or resolve is not None):
+            resolve = resolve or addresses_of
+            self._addresses = TargetAddresses(host_in(base), local_hosts, resolve)
         self._pause = pause or _short_pause
         self._answered = answered or _tell_nobody
         self._gate = gate or _open_gate
@@ -103,7 +104,7 @@ class UpstreamHttp:
         # Made when it is first used: importing takes longer than the start of everything else.
         from reference_registry.proxy.upstream_transport import NetworkTransport
 
-        return NetworkTransport(_trusted_authorities)
+        return NetworkTransport(_trusted_authorities, self._addresses)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -225,21 +226,11 @@ class UpstreamHttp:
     async def _check_target(self, method: str, target: httpx.URL) -> None:
         if not self._profile.restricts_targets:
             return
-        problem = target_problem(self._base, target)
-        if problem is None and self._resolve is not None and not same_origin(target, self._base):
-            problem = await self._problem_of_addresses(target, self._resolve)
+        problem = target_problem(self._base, target, self._local_hosts)
+        if problem is None and self._addresses is not None and not same_origin(target, self._base):
+            problem = await self._addresses.problem(host_in(target))
         if problem is not None:
             raise UpstreamBroken(f"{request_name(method, target)}: refused to go there: {problem}")
-
-    async def _problem_of_addresses(self, target: httpx.URL, resolve: Resolve) -> str | None:
-        """A public name that stands for a local address. (The connection resolves it again, so a
-        name server that changes its mind in between is not caught.)"""
-        if is_loopback(self._base.host):
-            return None
-        for text in await resolve(target.host):
-            if address_is_forbidden(ipaddress.ip_address(text.partition("%")[0])):
-                return f"{target.host} is local"
-        return None
 
 
 def _redirected(method: str, url: httpx.URL, location: str) -> httpx.URL:
@@ -253,14 +244,6 @@ def _redirected(method: str, url: httpx.URL, location: str) -> httpx.URL:
         raise UpstreamUnreachable(method, location_in_words(location), cause)
     cause = f'failed to parse Location header "{location_in_words(location)}"'
     raise UpstreamUnreachable(method, without_query(url), cause)
-
-
-async def _addresses_of(host: str) -> list[str]:
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return []  # The connection will fail by itself, and say why.
-    return [str(address[0]) for *_, address in found]
 
 
 async def _short_pause() -> None:

@@ -9,6 +9,7 @@ requests, but for the one that HTTP itself calls for.
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import cache
@@ -18,8 +19,10 @@ from typing import Any
 import aiohttp
 import httpx
 import yarl
+from aiohttp.abc import ResolveResult
 
-from reference_registry.proxy.web_proxies import web_proxy_for
+from reference_registry.proxy.target_addresses import TargetAddresses
+from reference_registry.proxy.web_proxies import is_web_proxy, web_proxy_for
 
 __all__ = ["NetworkTransport"]
 
@@ -37,17 +40,25 @@ _NoConnection = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 class NetworkTransport(httpx.AsyncBaseTransport):
     """Connections to any host, kept for the next request. Raises what httpx's own transport raises
-    for the same failures. *trusted* gives the certificate authorities, when they are first needed.
+    for the same failures. *trusted* gives the certificate authorities, when they are first needed;
+    *addresses* says what may be connected to.
 
     Used in one event loop.
     """
 
-    def __init__(self, trusted: Callable[[], ssl.SSLContext]) -> None:
+    def __init__(
+        self,
+        trusted: Callable[[], ssl.SSLContext],
+        addresses: TargetAddresses | None = None,
+    ) -> None:
         self._trusted = trusted
+        resolver = aiohttp.ThreadedResolver() if addresses is None else _Resolver(addresses)
         tracing = aiohttp.TraceConfig()
         tracing.on_connection_reuseconn.append(_note_reuse)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, use_dns_cache=False, keepalive_timeout=_KEPT),
+            connector=aiohttp.TCPConnector(
+                limit=0, use_dns_cache=False, keepalive_timeout=_KEPT, resolver=resolver
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -92,6 +103,26 @@ class NetworkTransport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._session.close()
+
+
+class _Resolver(aiohttp.ThreadedResolver):
+    """As the system resolves names, but for addresses that upstream must not send us to. A web
+    proxy of the environment is not upstream's choice, and resolves the names itself."""
+
+    def __init__(self, addresses: TargetAddresses) -> None:
+        super().__init__()
+        self._addresses = addresses
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await super().resolve(host, port, family)
+        if is_web_proxy(host):
+            return found
+        permitted = await self._addresses.permitted(host, [result["host"] for result in found])
+        if not permitted:
+            raise OSError(None, f"refused to connect: {host} is local")
+        return [result for result in found if result["host"] in permitted]
 
 
 class _Attempt:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from reference_registry.proxy.sites import is_loopback
+from reference_registry.proxy.sites import host_of, is_loopback
 
-__all__ = ["web_proxy_for"]
+__all__ = ["is_web_proxy", "web_proxy_for"]
 
 
 def web_proxy_for(url: httpx.URL) -> str | None:
@@ -24,6 +25,12 @@ def web_proxy_for(url: httpx.URL) -> str | None:
     if not proxy or is_loopback(url.host) or proxy_bypass(url.netloc.decode("ascii")):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def is_web_proxy(host: str) -> bool:
+    """Whether *host* is one of the proxies."""
+    urls = (urlsplit(proxy if "://" in proxy else f"//{proxy}") for proxy in _proxies().values())
+    return host_of(host) in {url.hostname for url in urls}
 
 
 @cache

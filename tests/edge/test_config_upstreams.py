@@ -44,6 +44,7 @@ def test_all_keys(tmp_path: Path) -> None:
   x-namespaces: [One.example]
   x-library: true
   x-offline: true
+  x-local-hosts: [Store.corp.example., "fd00::7", 10.0.0.8]
   x-upstreams:
     ghcr.io:
       remoteurl: https://ghcr.io
@@ -54,6 +55,7 @@ def test_all_keys(tmp_path: Path) -> None:
       ttl: 24h
       namespaces: [two.example, "[::1]:5000"]
       library: true
+      local-hosts: [token]
     x-3:
       remoteurl: https://docker.io
       exec: {{command: docker-credential-x, lifetime: 1h}}
@@ -66,6 +68,7 @@ def test_all_keys(tmp_path: Path) -> None:
         namespaces=("one.example",),
         library=True,
         offline=True,
+        local_hosts=("store.corp.example", "fd00::7", "10.0.0.8"),
         upstreams={
             "ghcr.io": UpstreamConfig(remoteurl="https://ghcr.io", ttl=timedelta(hours=10)),
             "two": UpstreamConfig(
@@ -75,6 +78,7 @@ def test_all_keys(tmp_path: Path) -> None:
                 ttl=timedelta(hours=24),
                 namespaces=("two.example", "[::1]:5000"),
                 library=True,
+                local_hosts=("token",),
             ),
             "x-3": UpstreamConfig(
                 remoteurl="https://docker.io",
@@ -83,6 +87,13 @@ def test_all_keys(tmp_path: Path) -> None:
             ),
         },
     )
+
+
+@pytest.mark.parametrize("host", ["http://a", "a:80", "a/b", "", "-a", "*.a", "a b"])
+def test_local_hosts_are_names_or_addresses(tmp_path: Path, host: str) -> None:
+    found = _read(tmp_path, f"{_PROXY}  x-local-hosts: ['{host}']\n")
+    fix = "write the name or address alone, without scheme, port and path"
+    assert _said(found) == [f"proxy.x-local-hosts: '{host}' is no host; {fix}"]
 
 
 @pytest.mark.parametrize("profile", ["2.8", "3.0", "3.1"])

@@ -9,9 +9,9 @@ import pytest
 
 from reference_registry.profiles import profile_named
 from reference_registry.proxy.sites import (
-    address_is_forbidden,
     is_loopback,
     parse_target,
+    reach_of,
     registrable_domain,
     same_origin,
     target_problem,
@@ -48,6 +48,15 @@ def test_same_origin(one: str, other: str, same: bool) -> None:
         ("io", None),
         ("one.azurecr.io", "one.azurecr.io"),
         ("azurecr.io", None),
+        ("evilazurecr.io", "evilazurecr.io"),
+        ("a.us-docker.pkg.dev", "us-docker.pkg.dev"),
+        ("AUTH.Docker.IO.", "docker.io"),
+        ("a.github.io", "a.github.io"),
+        ("b.a.github.io", "a.github.io"),
+        ("one.s3.amazonaws.com", "one.s3.amazonaws.com"),
+        ("auth.company.com.au", "company.com.au"),
+        ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+        ("registry", None),
         ("1.2.3.4.nip.io", "4.nip.io"),
         ("localhost", None),
         ("127.0.0.1", None),
@@ -139,19 +148,33 @@ def test_parse_target(text: str, expected: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "forbidden"),
+    ("address", "reach"),
     [
-        ("127.0.0.1", True),
-        ("::1", True),
-        ("169.254.169.254", True),
-        ("::ffff:127.0.0.1", True),
-        ("224.0.0.1", True),
-        ("10.1.2.3", False),
-        ("192.0.2.1", False),
+        ("127.0.0.1", "here"),
+        ("::1", "here"),
+        ("::", "here"),
+        ("0.0.0.0", "here"),
+        ("::ffff:127.0.0.1", "here"),
+        ("2002:7f00:1::", "here"),
+        ("64:ff9b::127.0.0.1", "here"),
+        ("169.254.169.254", "link"),
+        ("64:ff9b::a9fe:a9fe", "link"),
+        ("fe80::1", "link"),
+        ("224.0.0.1", "link"),
+        ("ff02::1", "link"),
+        ("10.1.2.3", "private"),
+        ("172.16.0.1", "private"),
+        ("192.168.1.1", "private"),
+        ("100.64.0.1", "private"),
+        ("fd00::1", "private"),
+        ("::ffff:10.0.0.1", "private"),
+        ("140.82.121.4", "public"),
+        ("64:ff9b::8c52:7904", "public"),
+        ("2606:50c0:8000::153", "public"),
     ],
 )
-def test_forbidden_addresses(address: str, forbidden: bool) -> None:
-    assert address_is_forbidden(ipaddress.ip_address(address)) is forbidden
+def test_who_can_be_at_an_address(address: str, reach: str) -> None:
+    assert reach_of(ipaddress.ip_address(address)) == reach
 
 
 @pytest.mark.parametrize(
