@@ -30,6 +30,7 @@ from reference_registry.api.errors import (
 from reference_registry.digest import Digest
 from reference_registry.profiles import Profile
 from reference_registry.proxy.failures import (
+    NoTokenServer,
     UpstreamFailure,
     UpstreamOffline,
     UpstreamRefused,
@@ -80,9 +81,18 @@ def blob_error(failure: UpstreamFailure, digest: Digest, profile: Profile) -> Re
     """For a blob that is not cached."""
     if profile.honest_upstream_errors:
         return _honest(failure) or BLOB_UNKNOWN(digest)
-    if isinstance(failure, UpstreamRefused) and failure.status == 404:
+    if _is_absence(failure):
         return BLOB_UNKNOWN(digest)
     return unknown_error(failure, profile)
+
+
+def _is_absence(failure: UpstreamFailure) -> bool:
+    """Whether upstream itself says that it does not have it, as releases see it."""
+    return (
+        isinstance(failure, UpstreamRefused)
+        and failure.status == 404
+        and not isinstance(failure, NoTokenServer)
+    )
 
 
 def tags_error(failure: UpstreamFailure, name: str, profile: Profile) -> RegistryError:

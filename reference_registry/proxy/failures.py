@@ -5,6 +5,7 @@
     UpstreamFailure
       UpstreamOffline        nothing was asked: the cache is offline
       UpstreamRefused        upstream answered, with a status that is no success
+        NoTokenServer        ... or what it calls its token server did, and is none
       UpstreamUnreachable    no answer came: name, connection, TLS, no credentials to send,
                              redirects that lead nowhere
         UpstreamTimedOut     ... within the time allowed
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from reference_registry.proxy.challenge import Challenge
 
 __all__ = [
+    "NoTokenServer",
     "Refusal",
     "UpstreamBroken",
     "UpstreamFailure",
@@ -60,12 +62,17 @@ class UpstreamRefused(UpstreamFailure):
 
     def __init__(self, request: str, refusal: Refusal) -> None:
         super().__init__(f"{request}: upstream answered {refusal.status} {refusal.reason}".rstrip())
+        self.request = request
         self.refusal = refusal
 
     @property
     def status(self) -> int:
         """The status of upstream's answer."""
         return self.refusal.status
+
+
+class NoTokenServer(UpstreamRefused):
+    """404 or 410 for a token, which says nothing of what the token is for."""
 
 
 class UpstreamUnreachable(UpstreamFailure):

@@ -23,6 +23,7 @@ from reference_registry.proxy.challenge import (
 )
 from reference_registry.proxy.credentials import CredentialHelper, Credentials
 from reference_registry.proxy.failures import (
+    NoTokenServer,
     UpstreamBroken,
     UpstreamRefused,
     UpstreamUnreachable,
@@ -142,10 +143,11 @@ class UpstreamAuth:
         try:
             body = await self._fetch(url, authorization)
         except UpstreamRefused as refused:
-            if refused.status not in _ABSENT or not self._profile.honest_upstream_errors:
+            if refused.status not in _ABSENT:
                 raise
-            # It says that there is no token server, and nothing of what the token is for.
-            raise UpstreamBroken(str(refused)) from refused
+            if self._profile.honest_upstream_errors:
+                raise UpstreamBroken(str(refused)) from refused
+            raise NoTokenServer(refused.request, refused.refusal) from refused
         try:
             return parse_token(body, self._clock.now())
         except TokenUnusable as error:

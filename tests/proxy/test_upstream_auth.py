@@ -15,7 +15,9 @@ from reference_registry.clock import ManualClock
 from reference_registry.config import ProxyConfig
 from reference_registry.digest import digest_of
 from reference_registry.profiles import profile_named
+from reference_registry.proxy.answers import blob_error
 from reference_registry.proxy.failures import (
+    NoTokenServer,
     UpstreamBroken,
     UpstreamFailure,
     UpstreamRefused,
@@ -274,6 +276,16 @@ async def test_a_token_server_that_is_not_there_says_nothing_of_the_image(status
 
 
 # -- releases --------------------------------------------------------------------------------------
+@pytest.mark.parametrize("profile", ["2.8", "3.1"])
+async def test_a_token_server_that_is_not_there_is_an_error_of_a_blob(profile: str) -> None:
+    """500, and not 404 as for a blob that is not there; measured on 2.8.2 and 3.1.1."""
+    double = Guarded()
+    double.on("* /token", 404)
+    with pytest.raises(NoTokenServer) as caught:
+        await stat(connect(double, profile, **LOGIN))
+    assert blob_error(caught.value, digest_of(BLOB), profile_named(profile)).status == 500
+
+
 async def test_releases_ping_once_and_fetch_a_token_per_client_request() -> None:
     double = Guarded()
     upstream = connect(double, "2.8", **LOGIN)
