@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
-__all__ = ["ListenAddress", "parse_address"]
+__all__ = ["ListenAddress", "parse_address", "reachable_host"]
 
 
 @dataclass(frozen=True)
@@ -49,3 +49,8 @@ def _port_number(text: str) -> int:
         return socket.getservbyname(text, "tcp")
     except (OSError, ValueError):
         raise ValueError(f"{text!r} is not a port") from None
+
+
+def reachable_host(host: str) -> str:
+    """Where to connect to reach a listener on *host*, which may mean every interface."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(host, host)

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from reference_registry.addresses import ListenAddress, parse_address
+from reference_registry.addresses import ListenAddress, parse_address, reachable_host
 from reference_registry.api.hooks import Observer
 from reference_registry.app import create_app
 from reference_registry.clock import Clock, SystemClock
 from reference_registry.config import Config
-from reference_registry.listener import Listener, reachable_host
+from reference_registry.listener import Listener
 from reference_registry.profiles import IDEAL, Profile
 
 __all__ = ["Server"]

@@ -1,0 +1,48 @@
+"""The head of an answer as bytes. No I/O."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+
+__all__ = ["BadMessage", "head"]
+
+
+class BadMessage(Exception):
+    """An answer that cannot be sent as it is."""
+
+
+def head(status: int, headers: Iterable[tuple[bytes, bytes]], *, last: bool) -> bytes:
+    """Status line and headers, with a date, and the empty line after them. *last*: the connection
+    ends after the answer (RFC 9112, 9.6).
+
+    Raises :class:`BadMessage` where a header would bring lines of its own, wherever its value came
+    from (RFC 9110, 5.5).
+    """
+    lines = [_status_line(status)]
+    lines += [b"%b: %b" % header for header in headers]
+    lines.append(_date(int(time.time())))
+    if last:
+        lines.append(b"Connection: close")
+    text = b"\r\n".join(lines)
+    breaks = len(lines) - 1
+    if text.count(b"\n") != breaks or text.count(b"\r") != breaks or b"\0" in text:
+        raise BadMessage("a header with a line break in it")
+    return text + b"\r\n\r\n"
+
+
+@lru_cache(maxsize=64)
+def _status_line(status: int) -> bytes:
+    try:
+        reason = HTTPStatus(status).phrase
+    except ValueError:
+        reason = ""
+    return f"HTTP/1.1 {status} {reason}".encode("ascii")
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> bytes:
+    return f"Date: {formatdate(second, usegmt=True)}".encode("ascii")
