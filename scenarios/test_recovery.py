@@ -8,9 +8,9 @@ import pytest
 
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.content import an_image
-from harness.expectation import Expectations
+from harness.expectation import Expectations, containing
 from harness.lab import TargetUnderTest
-from harness.scenario import SHOULD, scenario
+from harness.scenario import SHOULD, Need, scenario
 from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_image
 from scenarios.steps import OBSERVED
@@ -80,3 +80,83 @@ def test_hung_blob_stalls_no_other_repository(
     right = [answer.body == stuck.content for answer in answers]
     expect.client("pull from the other repository, meanwhile", pull.complete, True)
     expect.client("those who waited, in the end", right, [True] * 3)
+
+
+# -- no answer at all ------------------------------------------------------------------------------
+@scenario(
+    "recovery.silence-ends",
+    "An upstream that accepts requests and never answers is given up after the time that is set",
+    level=SHOULD,
+    refs=("d#3705", "quay#4776", "zot#3574", "RFC 9110, 15.6.5 504 Gateway Timeout"),
+    needs=OBSERVED | {Need.X_KEYS},
+)
+@pytest.mark.parametrize("asked_for", ["tag", "digest", "blob", "tags"])
+def test_silence_ends(
+    asked_for: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Without an end, every client and connection of the cache waits, and nobody is told why."""
+    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    wanted = {
+        "tag": manifest_path(REPOSITORY, "v1"),
+        "digest": manifest_path(REPOSITORY, image.digest),
+        "blob": blob_path(REPOSITORY, image.layers[0]),
+        "tags": f"/v2/{REPOSITORY}/tags/list",
+    }[asked_for]
+    upstream.on().hang()
+    cache = target.proxy(upstream, extra={"proxy": {"x-upstream-timeout": "300ms"}})
+
+    answer = cache.get(wanted, headers=ACCEPT, timeout=10)
+    upstream.clear_faults()
+    again = cache.get(wanted, headers=ACCEPT)
+
+    expect.client("status", answer.status, 504)
+    expect.client("error code", answer.error_code, "UNAVAILABLE")
+    expect.client("status afterwards", again.status, 200)
+
+
+@scenario(
+    "recovery.silence-in-the-body",
+    "A blob that stands still in the middle is asked for again after the time that is set",
+    level=SHOULD,
+    refs=("d#3705", "quay#4776", "RFC 9110, 14 Range Requests"),
+    needs=OBSERVED | {Need.X_KEYS},
+)
+def test_silence_in_the_body(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A connection that a firewall has forgotten says nothing any more, and is not closed."""
+    image = upstream.add(REPOSITORY, an_image(layer_size=100_000), tags=("v1",))
+    layer = image.layers[0]
+    upstream.on("GET", layer, where=lambda call: call.header("range") is None).hang(after=30_000)
+    cache = target.proxy(upstream, extra={"proxy": {"x-upstream-timeout": "300ms"}})
+
+    answer = cache.get(blob_path(REPOSITORY, layer), timeout=10)
+
+    ranges = [entry.header("range") for entry in upstream.ledger.select("GET", kind="blob")]
+    expect.client("the bytes are right", answer.body == layer.content, True)
+    expect.upstream("parts asked for", ranges, [None, "bytes=30000-"])
+
+
+@scenario(
+    "recovery.silence-and-a-cached-tag",
+    "A cached tag is served, marked as stale, when upstream does not answer in time",
+    level=SHOULD,
+    refs=("d#3705", "quay#4776", "RFC 7234, 5.5.1: Warning 110"),
+    needs=OBSERVED | {Need.X_KEYS},
+)
+def test_silence_and_a_cached_tag(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A black hole is an outage too: what is there should be had before clients give up."""
+    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    cache = target.proxy(upstream, extra={"proxy": {"x-upstream-timeout": "300ms"}})
+    pull_image(cache, REPOSITORY, image, "v1")
+    upstream.on().hang()
+
+    answer = cache.get(manifest_path(REPOSITORY, "v1"), headers=ACCEPT, timeout=10)
+    tags = cache.get(f"/v2/{REPOSITORY}/tags/list", timeout=10)
+
+    expect.client("status", answer.status, 200)
+    expect.client("the bytes are right", answer.body == image.content, True)
+    expect.client("Warning", answer.headers.get("Warning"), containing("110"))
+    expect.client("Warning of the list of tags", tags.headers.get("Warning"), containing("110"))

@@ -176,6 +176,8 @@ class ProxyConfig(UpstreamConfig):
     """``x-upstreams``: further ones, by the path component that their repositories stand below."""
     offline: bool = False
     """``x-offline``: upstream is never asked."""
+    upstream_timeout: timedelta = timedelta(seconds=60)
+    """``x-upstream-timeout``: how long an upstream may be silent, before an answer and within."""
     verify: Verify = "on-change"
     """``x-verify``: when a cached blob is hashed before it is served (``ideal`` only)."""
     policy: CachePolicy = CachePolicy()

@@ -7,6 +7,7 @@ takes the value as it is.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from reference_registry.config.cache_policy import read_cache_policy
@@ -64,7 +65,7 @@ def read_proxy(root: Section) -> ProxyConfig | None:
         policy=policy,
     )
     if profile.has_x_keys:
-        config = with_upstreams(proxy, config)
+        config = _with_timeout(proxy, with_upstreams(proxy, config))
     if not remoteurl:
         if (proxy.names() or config.upstreams) and not nearest("remoteurl", proxy.names()):
             what = "missing, which makes a plain registry that can be pushed to"
@@ -81,6 +82,16 @@ def read_proxy(root: Section) -> ProxyConfig | None:
         what = "missing, the other of the two is given"
         proxy.warn(lacking, what, f"set {lacking}", rule="half-a-credential")
     return config
+
+
+def _with_timeout(proxy: Section, config: ProxyConfig) -> ProxyConfig:
+    key = "x-upstream-timeout"
+    timeout = proxy.duration(key)
+    if timeout is None:
+        return config
+    if timeout == timedelta(0):
+        proxy.refuse(key, "no time at all", "write how long upstream may be silent, such as 30s")
+    return replace(config, upstream_timeout=timeout)
 
 
 def _ttl(proxy: Section) -> timedelta | None:

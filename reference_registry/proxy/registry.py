@@ -60,6 +60,8 @@ class ProxyRegistry:
             local.storage.driver.local_path(MARKER) if has_switch else None,
         )
 
+        timeout = config.proxy.upstream_timeout.total_seconds()
+
         def connect(upstream: UpstreamConfig, key: str) -> Upstream:
             return Upstream(
                 upstream,
@@ -69,6 +71,7 @@ class ProxyRegistry:
                 transport=transport,
                 answered=self.counters.upstream_answered,
                 gate=offline.check if has_switch else None,
+                timeout=timeout,
             )
 
         upstreams = Upstreams(config.proxy, connect)

@@ -82,8 +82,9 @@ class ProxyRepository:
     async def _ask_for_tag(self, tag: str) -> tuple[Digest, UpstreamManifest | None]:
         if not self._profile.joins_upstream_requests:
             return await self._upstream.resolve(tag)
+        is_cached = self._local.tag_digest(tag) is not None
         return await self._services.joined_tags.run(
-            (self.name, tag), lambda: self._upstream.resolve(tag)
+            (self.name, tag), lambda: self._upstream.resolve(tag, is_cached=is_cached)
         )
 
     def _resolve_without_upstream(self, tag: str, failure: UpstreamFailure) -> Digest:

@@ -22,13 +22,16 @@ from reference_registry.proxy.upstream_repository import UpstreamRepository
 
 __all__ = ["Upstream"]
 
+_PATIENCE = 10.0
+"""Seconds. Clients of a cached tag are better served soon by what may be old than late by what is
+not (#3705), and a registry that is well answers HEAD in less than one."""
 _MAX_TOKEN = 1024 * 1024
 
 
 class Upstream:
     """One upstream registry. *key* is where it stands in the configuration. *transport* and
     *resolve* are replaced in tests; *answered* is told of every answer and how long it took; *gate*
-    is passed before each request (see ``UpstreamHttp``)."""
+    is passed before each request, *timeout* in seconds ends one (see ``UpstreamHttp``)."""
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class Upstream:
         resolve: Resolve | None = None,
         answered: Answered | None = None,
         gate: Callable[[], None] | None = None,
+        timeout: float = 60.0,
     ) -> None:
         url = _parse_remote(config.remoteurl, f"{key}.remoteurl")
         self.key = key
@@ -48,6 +52,8 @@ class Upstream:
         self._remoteurl = str(url.copy_with(userinfo=b""))
         self._api = origin.copy_with(path=url.path) if profile.honours_remote_path else origin
         self._profile = profile
+        self.patience = min(timeout, _PATIENCE) if profile.upstream_timeouts else None
+        """Seconds to wait for what upstream says of something that is cached; None for ever."""
         self._ping_lock = asyncio.Lock()
         self._pings: set[asyncio.Task[None]] = set()
         self.http = UpstreamHttp(
@@ -57,6 +63,7 @@ class Upstream:
             resolve=resolve,
             answered=answered,
             gate=gate,
+            timeout=timeout,
             local_hosts=config.local_hosts,
         )
         self._helper = CredentialHelper(config.exec, clock) if config.exec is not None else None

@@ -41,7 +41,8 @@ from reference_registry.proxy.upstream_words import (
 __all__ = ["Answered", "Resolve", "UpstreamHttp"]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_TIMEOUTS = httpx.Timeout(60.0, connect=10.0).as_dict()
+_CONNECT = 10.0
+"""Seconds for a connection, at most."""
 _TIMEOUTS_OF_GO = httpx.Timeout(None, connect=30.0).as_dict()
 
 Answered = Callable[[str, int | None, float], None]
@@ -70,7 +71,8 @@ class UpstreamHttp:
     *base* is the origin that credentials are for. *transport* and *resolve* are replaced in tests;
     *pause* is what lies between a request without an answer and its repetition. *gate* is passed
     before anything is sent to anybody, and raises :class:`UpstreamFailure` where it is closed.
-    *local_hosts* are those that upstream may refer to although they are in our own network.
+    *local_hosts* are those that upstream may refer to although they are in our own network. It may
+    be silent for *timeout* seconds, before its answer and within.
     """
 
     def __init__(
@@ -84,8 +86,11 @@ class UpstreamHttp:
         answered: Answered | None = None,
         gate: Callable[[], None] | None = None,
         local_hosts: Collection[str] = (),
+        timeout: float = 60.0,
     ) -> None:
         self._base = base
+        bounded = httpx.Timeout(timeout, connect=min(timeout, _CONNECT)).as_dict()
+        self._timeouts = bounded if profile.upstream_timeouts else _TIMEOUTS_OF_GO
         self._profile = profile
         self._transport = transport
         self._local_hosts = local_hosts
@@ -207,8 +212,8 @@ class UpstreamHttp:
         self, method: str, url: httpx.URL, headers: Mapping[str, str]
     ) -> httpx.Response:
         # Without httpx's client, which keeps cookies and costs as much time as the exchange itself.
-        timeouts = _TIMEOUTS if self._profile.upstream_timeouts else _TIMEOUTS_OF_GO
-        request = httpx.Request(method, url, headers=headers, extensions={"timeout": timeouts})
+        extensions = {"timeout": self._timeouts}
+        request = httpx.Request(method, url, headers=headers, extensions=extensions)
         self._gate()
         began, status = time.perf_counter(), None
         try:

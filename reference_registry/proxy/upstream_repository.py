@@ -5,6 +5,7 @@ Every method raises :class:`UpstreamFailure` where upstream does not give what w
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator
@@ -18,7 +19,11 @@ from reference_registry.digest import Digest, algorithm_of, digest_of, parse_dig
 from reference_registry.manifest import OCI_INDEX
 from reference_registry.profiles import Profile
 from reference_registry.proxy.accept import accept_header, is_json_object, is_known_manifest_type
-from reference_registry.proxy.failures import UpstreamBroken, UpstreamRefused
+from reference_registry.proxy.failures import (
+    UpstreamBroken,
+    UpstreamRefused,
+    UpstreamTimedOut,
+)
 from reference_registry.proxy.pages import next_link
 from reference_registry.proxy.referring import descriptors_of
 from reference_registry.proxy.sites import parse_target, same_origin
@@ -88,9 +93,20 @@ class UpstreamRepository:
         self._session = upstream.auth.session(name)
         self._path = f"/v2/{name}"
 
-    async def resolve(self, tag: str) -> tuple[Digest, UpstreamManifest | None]:
+    async def resolve(
+        self, tag: str, *, is_cached: bool = False
+    ) -> tuple[Digest, UpstreamManifest | None]:
         """The digest of *tag*, by HEAD; and the manifest itself where GET was needed, because
-        upstream refused HEAD or did not name a digest."""
+        upstream refused HEAD or did not name a digest. Where the tag *is_cached*, this is waited
+        for no longer than upstream's ``patience``."""
+        try:
+            async with asyncio.timeout(self._upstream.patience if is_cached else None):
+                return await self._resolve(tag)
+        except TimeoutError:
+            url = str(self._upstream.url(f"{self._path}/manifests/{tag}"))
+            raise UpstreamTimedOut("HEAD", url, "timeout awaiting response") from None
+
+    async def _resolve(self, tag: str) -> tuple[Digest, UpstreamManifest | None]:
         await self._upstream.establish_challenge()
         try:
             response = await self._send("HEAD", f"/manifests/{tag}", self._accept())

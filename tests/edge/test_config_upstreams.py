@@ -249,11 +249,27 @@ def test_mistakes(tmp_path: Path, entry: str, said: list[str]) -> None:
             "x-namespaces: one.example",
             "proxy.x-namespaces: not a list; write a list of texts, as in [one, two]",
         ),
+        (
+            "x-upstream-timeout: 0",
+            "proxy.x-upstream-timeout: no time at all; "
+            "write how long upstream may be silent, such as 30s",
+        ),
+        (
+            "x-upstream-timeout: -1s",
+            "proxy.x-upstream-timeout: negative; write 0 or a positive duration",
+        ),
         ("x-of-somebody-else: {a: 1}", None),
     ],
 )
 def test_keys_of_the_proxy(tmp_path: Path, key: str, said: str | None) -> None:
     assert _said(_read(tmp_path, f"{_PROXY}  {key}\n")) == ([] if said is None else [said])
+
+
+@pytest.mark.parametrize(("profile", "seconds"), [("ideal", 30), ("2.8", 60), ("3.1", 60)], ids=str)
+def test_how_long_upstream_may_be_silent(tmp_path: Path, profile: str, seconds: int) -> None:
+    """Releases skip the key; that they wait for ever is told by their profiles."""
+    proxy = _proxy(tmp_path, f"{_PROXY}  x-upstream-timeout: 30s\n", profile)
+    assert proxy.upstream_timeout == timedelta(seconds=seconds)
 
 
 def test_further_upstreams_need_a_first(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -37,6 +38,7 @@ def connect(
     profile: str = "ideal",
     remoteurl: str = "https://registry.example",
     resolve: Callable[[str], list[str]] | None = None,
+    timeout: float = 60.0,
     **login: Any,
 ) -> Upstream:
     async def addresses(host: str) -> list[str]:
@@ -49,6 +51,7 @@ def connect(
         ManualClock(),
         transport=double.transport,
         resolve=addresses,
+        timeout=timeout,
     )
 
 
@@ -307,6 +310,29 @@ async def test_time_limits(double: UpstreamDouble) -> None:
     ideal, released = (r.extensions["timeout"] for r in double.requests)
     assert (ideal["connect"], ideal["read"]) == (10.0, 60.0)
     assert released["read"] is None
+
+
+@pytest.mark.parametrize(("seconds", "connect_seconds"), [(3.0, 3.0), (30.0, 10.0)])
+async def test_time_limits_that_are_set(
+    double: UpstreamDouble, seconds: float, connect_seconds: float
+) -> None:
+    await pull(connect(double, timeout=seconds))
+    (limits,) = (request.extensions["timeout"] for request in double.requests)
+    assert (limits["connect"], limits["read"]) == (connect_seconds, seconds)
+
+
+async def test_a_cached_tag_waits_less_long(double: UpstreamDouble) -> None:
+    async def never(request: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError("not reached")
+
+    double.on("HEAD /v2/team/app/manifests/v1", never)
+    upstream = connect(double)
+    assert upstream.patience == 10.0
+    assert connect(double, "2.8").patience is None
+    upstream.patience = 0.0
+    with pytest.raises(UpstreamTimedOut, match=r"HEAD .*/manifests/v1: timeout awaiting"):
+        await upstream.repository("team/app").resolve("v1", is_cached=True)
 
 
 async def test_a_body_that_ends_early(double: UpstreamDouble) -> None:
