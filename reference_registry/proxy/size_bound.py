@@ -66,6 +66,8 @@ class SizeBound:
         self._census = Census(blobs)
         self._holdings = Holdings()
         self._unwritten: dict[Digest, float] = {}
+        self._spared: set[Digest] = set()
+        """What was chosen in the last round and could not go: it is not chosen in the next."""
         self._stored = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         uses.hand_to(self._used)
@@ -142,16 +144,23 @@ class SizeBound:
             self._holdings.use(digest, moment)
         places = await asyncio.to_thread(find, self._local, used)
         self._uses.settle()
+        self._spared = set()
         freed = 0
         for holding in going:
             if self._is_as_chosen(holding) and self._remove(holding, places):
                 freed += holding.size
+            else:
+                self._spared.add(holding.digest)
             await asyncio.sleep(0)  # Requests go first.
+        if self._spared:  # Others have to go in their place.
+            self._stored.set()
         if freed:
             said = (short_size(freed), short_size(self._holdings.total), short_size(self._bound))
             _log.info("evicted %s of what was used the longest time ago: %s of %s are left", *said)
 
     def _is_idle(self, holding: Holding) -> bool:
+        if holding.digest in self._spared:
+            return False
         # What was used in the future was used before the clock was set back.
         return not -1.0 < self._clock.now().timestamp() - holding.used < _IN_USE
 
