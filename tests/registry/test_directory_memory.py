@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from reference_registry.storage import directory_memory
 from reference_registry.storage.directory_memory import DirectoryMemory
 from reference_registry.storage.file_memory import tick_of
 
@@ -26,7 +25,7 @@ def listings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         listed.append(path)
         return real(path)
 
-    monkeypatch.setattr(directory_memory.os, "listdir", listdir)
+    monkeypatch.setattr(os, "listdir", listdir)
     return listed
 
 
