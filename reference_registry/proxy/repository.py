@@ -233,20 +233,12 @@ class ProxyRepository:
     # -- blobs ------------------------------------------------------------------------------------
     async def serve_blob(self, digest: Digest, request: Request) -> Response:
         cached = self._local.stat_blob(digest)
-        if cached is not None and await self._is_sound(digest, cached):
+        if cached is not None and await self._services.may_serve(cached):
             self._services.counters.blob.pushed(cached.size, hit=True)
             self._services.retention.uses.note(self.name, digest)
             return await self._local.serve_blob(digest, request)
         miss = _MISSES[self._profile.blob_miss](self._local, self._upstream, self._services)
         return await miss.serve(digest, request)
-
-    async def _is_sound(self, digest: Digest, cached: Descriptor) -> bool:
-        """Whether the stored bytes may be served; the miss finds out if they are of a size that
-        they cannot have."""
-        if not self._profile.notices_damage:
-            return True
-        fits = self._services.sizes.allow(digest, cached.size)
-        return fits and await self._services.soundness.may_serve(cached.digest)
 
     async def read_blob(self, digest: Digest, limit: int) -> bytes:
         if self._local.has_blob(digest):

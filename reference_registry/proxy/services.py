@@ -20,6 +20,7 @@ from reference_registry.proxy.upstream import Upstream
 from reference_registry.proxy.upstream_repository import BlobInfo, UpstreamManifest
 from reference_registry.proxy.upstreams import Upstreams
 from reference_registry.registry import StandardRegistry
+from reference_registry.repository import Descriptor
 
 __all__ = ["Services"]
 
@@ -55,6 +56,19 @@ class Services:
     def upstream(self) -> Upstream:
         """The only one that a release has."""
         return self.upstreams.main
+
+    async def may_serve(self, cached: Descriptor) -> bool:
+        """Whether the stored bytes of a blob, which are as many as *cached* says, may be served. A
+        manifest that tells of another size may be the one that is wrong, and another repository's:
+        then they are hashed."""
+        if not self.profile.notices_damage:
+            return True
+        if self.sizes.allow(cached.digest, cached.size):
+            return await self.soundness.may_serve(cached.digest)
+        if not await self.soundness.verify(cached.digest):
+            return False
+        self.sizes.learn(cached.digest, cached.size)
+        return True
 
     def cached_blob(self, repository: str, digest: Digest) -> None:
         """*repository* has just cached the blob *digest*."""

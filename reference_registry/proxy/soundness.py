@@ -71,6 +71,10 @@ class Soundness:
             if right is None and stamp.size > _AT_ONCE:
                 self._background.start(self._look_at(digest))
                 return True
+        return await self.verify(digest)
+
+    async def verify(self, digest: Digest) -> bool:
+        """Whether the stored bytes are right, by hashing them. Where they are not they are gone."""
         return await self._joined.run(digest, lambda: self._is_right(digest))
 
     async def stop(self) -> None:
@@ -78,7 +82,7 @@ class Soundness:
         await self._joined.stop()
 
     async def _look_at(self, digest: Digest) -> None:
-        await self._joined.run(digest, lambda: self._is_right(digest))
+        await self.verify(digest)
 
     async def _is_right(self, digest: Digest) -> bool:
         """Hash the blob; remember it, or remove what lies in its place. False where it is gone."""

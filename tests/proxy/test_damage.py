@@ -271,7 +271,8 @@ async def test_clients_at_once(make_proxy: MakeProxy, upstream: UpstreamDouble) 
 async def test_a_manifest_that_is_wrong_about_a_size(
     make_proxy: MakeProxy, upstream: UpstreamDouble, upstream_agrees: bool
 ) -> None:
-    """Costs one question, and nothing that is right is deleted."""
+    """Costs one reading of the blob, and nothing that is right is deleted. It may be another
+    upstream's manifest: this one's need not be reachable for it."""
     layer = b'{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"%s","size":7}'
     content = (
         b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":'
@@ -291,7 +292,7 @@ async def test_a_manifest_that_is_wrong_about_a_size(
         upstream.clear()
         for _ in range(2):
             assert (await proxy.get(BLOB)).body == LAYER.content
-        assert upstream.lines == [HEAD]
+        assert upstream.lines == []
 
 
 @pytest.mark.parametrize("how", DAMAGES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import stat
 from base64 import b64encode
@@ -167,6 +168,34 @@ async def _whole(cache: Proxy, path: str) -> tuple[int, bytes]:
     return answer.status, answer.body
 
 
+def test_a_fill_of_one_upstream_gives_the_other_nothing_that_it_does_not_have(
+    hosts: Hosts, tmp_path: Path
+) -> None:
+    image = an_image(layers=1, layer_size=300_000)
+    layer = image.layers[0]
+    path = f"/v2/team/app/blobs/{layer.digest}"
+    gate = asyncio.Event()
+    begun = Pieces(layer.content[:100_000], gate, layer.content[100_000:])
+
+    async def work() -> None:
+        cache = a_cache(hosts, tmp_path)
+        async with cache.running():
+            headers = {"Content-Length": str(layer.size)}
+            answer = httpx.Response(200, headers=headers, stream=begun)
+            hosts.main.on(f"GET {path}", answer)
+            one = asyncio.create_task(_whole(cache, path))
+            await until(lambda: begun.taken)
+            for method in ("HEAD", "GET"):
+                denied = await cache.ask(method, f"{path}?ns={OTHER_HOST}")
+                assert denied.status == 404
+            gate.set()
+            assert await one == (200, layer.content)
+            await cache.settled()
+            assert not cache.local(KEPT).has_blob(layer.digest)
+
+    run(work())
+
+
 # -- what is remembered -------------------------------------------------------------------------
 def test_a_descriptor_cache_keeps_them_apart(hosts: Hosts, tmp_path: Path) -> None:
     image = an_image()
@@ -184,6 +213,36 @@ def test_a_descriptor_cache_keeps_them_apart(hosts: Hosts, tmp_path: Path) -> No
                 for method in ("HEAD", "GET"):
                     answer = await cache.ask(method, f"{path}{layer.digest}{ns}")
                     assert answer.status == 404
+
+    run(work())
+
+
+def test_a_manifest_that_lies_of_another_upstream_s_blob(hosts: Hosts, tmp_path: Path) -> None:
+    """It says that the blob has another size. Its cached bytes are hashed, and served although
+    their upstream cannot be asked."""
+    image = an_image()
+    layer = image.layers[0]
+    document = json.loads(image.content)
+    document["layers"][0]["size"] += 1
+    lie = json.dumps(document).encode()
+    digest = f"sha256:{hashlib.sha256(lie).hexdigest()}"
+
+    async def work() -> None:
+        hosts.other.add("team/app", image)
+        cache = a_cache(hosts, tmp_path)
+        async with cache.running():
+            assert (await cache.get(f"/v2/{KEPT}/blobs/{layer.digest}")).status == 200
+            await cache.settled()
+        cache = a_cache(hosts, tmp_path)
+        async with cache.running():
+            headers = {"Content-Type": image.media_type}
+            told = httpx.Response(200, headers=headers, content=lie)
+            hosts.main.on(f"GET {manifest('team/app', digest)}", told)
+            assert (await cache.get(manifest("team/app", digest))).status == 200
+            hosts.other.down = True
+            for _ in range(2):
+                answer = await cache.get(f"/v2/{KEPT}/blobs/{layer.digest}")
+                assert (answer.status, answer.body) == (200, layer.content)
 
     run(work())
 
