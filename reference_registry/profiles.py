@@ -336,6 +336,9 @@ class Profile:
     end with 1 for what they cannot parse and with 2 where they panic."""
     has_x_keys: bool = True
     """The ``x-`` keys of docs/configuration.md are known. Releases skip keys that begin so."""
+    warns_of_exposure: bool = True
+    """The log of the start says who can pull or push without a password, and what can be read on
+    the way (no release; ``check-config`` tells under every profile)."""
     config_version_without_dot_panics: bool = False
     """``version: 1`` is a panic, exit 2, and not an error, exit 1 (2.8)."""
     has_tag_sections: bool = True
@@ -538,6 +541,7 @@ DISTRIBUTION_2_8 = Profile(
     gc_quiet_flag=False,
     has_x_keys=False,
     strict_config=False,
+    warns_of_exposure=False,
     config_version_without_dot_panics=True,
     has_tag_sections=False,
     has_maxtags=False,

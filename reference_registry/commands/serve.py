@@ -32,7 +32,8 @@ def serve(path: str, profile: Profile) -> int:
     configure_logging(config.log, version=__version__, redact=redact)
     log = logging.getLogger("reference_registry.configuration")
     given = Reviewed(config, profile, found.source, found.places)
-    for warning in (*found.warnings, *review(given, EXPOSURES)):
+    exposures = review(given, EXPOSURES) if profile.warns_of_exposure else []
+    for warning in (*found.warnings, *exposures):
         log.warning("%s", warning)
 
     observers: list[Observer] = [RequestLog()]
