@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from harness.scenario import MARKER, Scenario
+from harness.selection import Selection
 
 if TYPE_CHECKING:
     from harness.expectation import Expectations
@@ -23,7 +24,17 @@ if TYPE_CHECKING:
     from harness.upstream import MockUpstream
 
 _TARGETS: pytest.StashKey[list[Target]] = pytest.StashKey()
+_SELECTION: pytest.StashKey[Selection] = pytest.StashKey()
 _PROOF: pytest.StashKey[Proof] = pytest.StashKey()
+
+
+_CHOOSING = {
+    "scenario": "whose id matches, a pattern as of a shell",
+    "theme": "of this theme",
+    "level": "of this level: must, should or info",
+    "need": "that need this of a target, such as storage",
+}
+"""The options that choose scenarios, in the order in which ``Selection.of`` takes them."""
 
 
 # -- options -----------------------------------------------------------------------------------
@@ -53,6 +64,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=Path,
         help="write what each target showed to a file in DIR, for --target recording:FILE",
     )
+    for name, what in _CHOOSING.items():
+        group.addoption(
+            f"--pullproof-{name}",
+            action="append",
+            default=[],
+            metavar=name.upper(),
+            help=f"run only scenarios {what}; repeatable",
+        )
     group.addoption(
         "--pullproof-json",
         metavar="FILE",
@@ -72,6 +91,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", f"{MARKER}(scenario): a claim about a cache; put there by @scenario"
     )
     config.stash[_TARGETS] = []
+    config.stash[_SELECTION] = _selection(config)
     if config.getoption("pullproof_targets") or config.getoption("pullproof_baseline"):
         _targets(config)
     if not hasattr(config, "workerinput"):
@@ -118,6 +138,14 @@ def _targets(config: pytest.Config) -> list[Target]:
     return targets
 
 
+def _selection(config: pytest.Config) -> Selection:
+    words = (config.getoption(f"pullproof_{name}") for name in _CHOOSING)
+    try:
+        return Selection.of(*words)
+    except ValueError as error:
+        raise pytest.UsageError(f"pullproof: {error}") from error
+
+
 def _misused(problem: object) -> NoReturn:
     """A mistake in the command line, or a missing binary, is not a failed test."""
     pytest.exit(f"pullproof: {problem}", returncode=2)
@@ -133,6 +161,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    selection = config.stash[_SELECTION]
+    if selection != Selection():
+        chosen: list[pytest.Item] = []
+        others: list[pytest.Item] = []
+        for item in items:
+            scenario = scenario_of(item)
+            (chosen if scenario and selection.chooses(scenario) else others).append(item)
+        config.hook.pytest_deselected(items=others)
+        items[:] = chosen
     declared: dict[str, tuple[Scenario, str]] = {}
     for item in items:
         if found := scenario_of(item):

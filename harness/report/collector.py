@@ -109,7 +109,7 @@ class Collector:
         if self._json_file is not None:
             from harness.report.json_file import write_json
 
-            write_json(matrix, self._json_file)
+            write_json(matrix, self._json_file, self._differs)
             terminalreporter.write_line(f"results written to {self._json_file}")
 
     def _matrix(self) -> Matrix:

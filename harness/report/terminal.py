@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.deviations import Verdict
+from harness.report.differences import summary
 from harness.report.observed import Differential
 from harness.results import MODEL, Matrix, Result
 
@@ -62,14 +63,7 @@ def print_differential(differential: Differential, console: Console) -> None:
                 console.print(Text(f"    and then {divergence.place}", style="dim"))
     for line in differential.stale:
         console.print(Text(line, style="red"))
-    explained = sum(len(one.explained) for one in differential.comparisons)
-    unexplained = sum(len(one.unexplained) for one in differential.comparisons)
-    console.print(
-        Text(
-            f"{len(differential.comparisons)} scenarios compared: {explained} divergences "
-            f"explained, {unexplained} unexplained, {len(differential.stale)} entries stale"
-        )
-    )
+    console.print(Text(summary(differential.comparisons, differential.stale)))
 
 
 def comfortable_width(matrix: Matrix) -> int:

@@ -1,0 +1,64 @@
+"""``pullproof list``."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from harness.cli.options import choosing, selection
+from harness.scenario import Scenario
+
+__all__ = ["list_scenarios"]
+
+
+@click.command("list")
+@choosing
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="How to print them (default: text).",
+)
+@click.option("--long", is_flag=True, help="With why each matters, its sources and its needs.")
+def list_scenarios(
+    ids: tuple[str, ...],
+    theme: tuple[str, ...],
+    level: tuple[str, ...],
+    need: tuple[str, ...],
+    form: str,
+    long: bool,
+) -> int:
+    """List the scenarios: id, level and claim, and their number."""
+    from harness.catalogue import declared
+
+    wanted = selection(ids, theme, level, need)
+    chosen = [scenario for scenario in declared() if wanted.chooses(scenario)]
+    if form == "json":
+        click.echo(json.dumps([_as_data(scenario) for scenario in chosen], indent=1))
+    else:
+        width = max((len(scenario.id) for scenario in chosen), default=0)
+        for scenario in chosen:
+            head = f"{scenario.id:{width}}  {scenario.level.value:6}  {scenario.claim}"
+            click.echo("\n".join([head, *(_details(scenario) if long else ())]))
+        click.echo(f"{len(chosen)} scenarios")
+    return 0 if chosen else 2
+
+
+def _details(scenario: Scenario) -> list[str]:
+    needs = ", ".join(sorted(need.value for need in scenario.needs)) or "nothing but its URL"
+    lines = [scenario.why, f"Sources: {'; '.join(scenario.refs)}.", f"Needs: {needs}.", ""]
+    return [f"    {line}".rstrip() for line in lines]
+
+
+def _as_data(scenario: Scenario) -> dict[str, object]:
+    return {
+        "id": scenario.id,
+        "theme": scenario.theme,
+        "level": scenario.level.value,
+        "claim": scenario.claim,
+        "why": scenario.why,
+        "refs": list(scenario.refs),
+        "needs": sorted(need.name.lower().replace("_", "-") for need in scenario.needs),
+    }

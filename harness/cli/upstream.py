@@ -1,0 +1,176 @@
+"""``pullproof upstream``: a mock upstream on its own, to point one's own proxy at."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import click
+
+from harness.upstream.auth import Anonymous, Auth, Basic, Bearer
+from harness.upstream.ledger import Entry
+from harness.upstream.limits import RateLimit
+from harness.upstream.mock import MockUpstream
+from harness.upstream.specs import (
+    ImageSpec,
+    parse_address,
+    parse_count,
+    parse_fault,
+    parse_image,
+    parse_login,
+)
+
+__all__ = ["upstream"]
+
+
+class _Parsed(click.ParamType[Any]):
+    """Read by *parse*, whose own words for what is wrong reach the user."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command()
+@click.option(
+    "--listen",
+    type=_Parsed("address", parse_address),
+    default="127.0.0.1:0",
+    metavar="HOST:PORT",
+    help="Where to listen (default: a free port on loopback).",
+)
+@click.option(
+    "--image",
+    "images",
+    type=_Parsed("image", parse_image),
+    multiple=True,
+    metavar="NAME:TAG[,layers=N][,size=SIZE][,index=ARCH+ARCH][,docker]",
+    help="An image to serve; repeatable.",
+)
+@click.option(
+    "--basic",
+    type=_Parsed("login", parse_login),
+    metavar="USER:PASSWORD",
+    help="Ask for a user name and a password.",
+)
+@click.option(
+    "--bearer",
+    type=_Parsed("login", parse_login),
+    metavar="USER:PASSWORD",
+    help="Ask for a token, which the user gets from /token here.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    type=_Parsed("fault", parse_fault),
+    multiple=True,
+    metavar="FAULT",
+    help="What goes wrong (see below); repeatable.",
+)
+@click.option(
+    "--rate-limit",
+    type=_Parsed("count", parse_count),
+    metavar="N",
+    help="Answer 429 after N GETs of a manifest.",
+)
+@click.option(
+    "--page-size",
+    type=_Parsed("count", parse_count),
+    metavar="N",
+    help="The most tags in one page.",
+)
+@click.option("--verbose", is_flag=True, help="Print the headers of each request too.")
+def upstream(
+    listen: tuple[str, int],
+    images: tuple[ImageSpec, ...],
+    basic: tuple[str, str] | None,
+    bearer: tuple[str, str] | None,
+    faults: tuple[Any, ...],
+    rate_limit: int | None,
+    page_size: int | None,
+    verbose: bool,
+) -> int:
+    """Run a mock upstream registry: content made from its name, faults by script, every request
+    printed. Ends on Ctrl-C.
+
+    \b
+    pullproof upstream --image team/app:v1
+    pullproof upstream --listen 127.0.0.1:5555 --image team/app:v1,layers=3,size=1MiB,docker
+    pullproof upstream --image team/app:v1,index=amd64+arm64 --bearer user:secret
+    pullproof upstream --image team/app:v1 --fault 'GET blob 429 times=2 retry-after=7'
+    pullproof upstream --image team/app:v1 --fault 'GET blob reset=1000 times=1' \\
+                       --fault 'GET manifest delay=2' --rate-limit 100
+
+    \b
+    A fault is: [METHOD] [KIND | /path | *glob | digest] ACTION... [times=N]
+      KIND    base manifest blob tags referrers catalog token upload other
+      ACTION  a status, delay=SECONDS, throttle=BYTES, hang[=BYTES], reset[=BYTES],
+              truncate[=BYTES], corrupt, chunked, redirect=URL, retry-after=SECONDS,
+              Header:value (Header: drops it)
+
+    The first fault that matches and is not used up is the one that applies.
+    """
+    if basic and bearer:
+        raise click.UsageError("--bearer: not allowed with --basic")
+    host, port = listen
+    mock = MockUpstream(_auth(basic, bearer), host=host, port=port, page_size=page_size)
+    for spec in images:
+        mock.add(spec.repository, spec.build(), tags=(spec.tag,))
+    for fault in faults:
+        mock.add_fault(fault)
+    if rate_limit is not None:
+        mock.limit(RateLimit(rate_limit))
+    mock.ledger.watch(_Printer(verbose=verbose))
+    asked_to_stop = _stop_signals()
+    try:
+        mock.start()
+    except OSError as error:
+        raise click.UsageError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    try:
+        click.echo(mock.url)
+        asked_to_stop.wait()
+    finally:
+        mock.stop()
+    return 0
+
+
+def _auth(basic: tuple[str, str] | None, bearer: tuple[str, str] | None) -> Auth:
+    if basic:
+        return Basic(*basic)
+    return Bearer(*bearer) if bearer else Anonymous()
+
+
+class _Printer:
+    """Prints each request when its answer has ended."""
+
+    def __init__(self, *, verbose: bool) -> None:
+        self._verbose = verbose
+
+    def __call__(self, entry: Entry) -> None:
+        lines = [entry.describe()]
+        if self._verbose:
+            lines += [f"  {name}: {value}" for name, value in entry.headers]
+        print("\n".join(lines), flush=True)
+
+
+def _stop_signals() -> threading.Event:
+    """An event that SIGINT and SIGTERM set."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+    return stop
