@@ -46,7 +46,7 @@ class StandardRegistry:
         self._config = config
         self._profile = profile
         self._clock = clock
-        self._purging: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def repository(self, name: str) -> LocalRepository:
         return LocalRepository(name, self.storage)
@@ -64,17 +64,28 @@ class StandardRegistry:
         return [name for name in names if RepositoryLinks(self.storage.driver, name).has_content()]
 
     async def start(self) -> None:
-        purging = self._config.storage.uploadpurging
-        if purging.enabled and not self._config.storage.readonly:
-            self._purging = asyncio.create_task(
-                _purge_uploads(self.storage.uploads, purging, self._clock)
+        config = self._config.storage
+        if config.readonly:
+            return
+        work = []
+        if config.uploadpurging.enabled:
+            work.append(_purge_uploads(self.storage.uploads, config.uploadpurging, self._clock))
+        if config.garbage_collection is not None:
+            # Few want it, and the others are to start quickly.
+            from reference_registry.garbage_periodic import collect_again_and_again
+
+            work.append(
+                collect_again_and_again(
+                    config, config.garbage_collection, self._profile, self._clock
+                )
             )
+        self._tasks = [asyncio.create_task(coroutine) for coroutine in work]
 
     async def stop(self) -> None:
-        if self._purging is not None:
-            self._purging.cancel()
-            await asyncio.gather(self._purging, return_exceptions=True)
-            self._purging = None
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self.storage.descriptors is not None:
             self.storage.descriptors.close()
 

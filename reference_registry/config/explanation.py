@@ -11,7 +11,13 @@ from urllib.parse import urlsplit
 from reference_registry.addresses import parse_address
 from reference_registry.config.durations import short_duration
 from reference_registry.config.effective import drain_time
-from reference_registry.config.model import Config, HttpConfig, ProxyConfig, UpstreamConfig
+from reference_registry.config.model import (
+    Config,
+    GarbageCollectionConfig,
+    HttpConfig,
+    ProxyConfig,
+    UpstreamConfig,
+)
 from reference_registry.config.upstreams import namespaces_of, upstreams_of
 from reference_registry.profiles import Profile
 
@@ -42,6 +48,8 @@ def explain(config: Config, profile: Profile) -> Iterator[Line]:
         yield "storage", _descriptors(config)
     yield "expiry", _expiry(config, profile)
     yield "uploads", _uploads(config)
+    if config.storage.garbage_collection is not None:
+        yield "garbage", _garbage(config.storage.garbage_collection)
     yield from _clients(config)
     yield "listens", f"{_api_url(config.http)}, {_encryption(config.http)}"
     if config.http.debug is not None:
@@ -124,6 +132,12 @@ def _uploads(config: Config) -> str:
     age, interval = short_duration(purging.age), short_duration(purging.interval)
     what = "only named in the log" if purging.dryrun else "removed"
     return f"those abandoned for {age} are {what}, looked for every {interval}"
+
+
+def _garbage(config: GarbageCollectionConfig) -> str:
+    every, grace = short_duration(config.interval), short_duration(config.grace)
+    untagged = " and untagged manifests" if config.deleteuntagged else ""
+    return f"every {every} blobs without a manifest{untagged} go, if not used for {grace}"
 
 
 def _clients(config: Config) -> Iterator[Line]:

@@ -22,6 +22,7 @@ __all__ = [
     "Config",
     "DebugConfig",
     "ExecConfig",
+    "GarbageCollectionConfig",
     "HealthConfig",
     "HtpasswdConfig",
     "HttpConfig",
@@ -83,6 +84,16 @@ class UploadPurgingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GarbageCollectionConfig:
+    """``storage.maintenance.x-garbage-collection``: collecting while the registry serves."""
+
+    interval: timedelta
+    grace: timedelta = timedelta(hours=1)
+    """For how long what was pushed, pulled or asked for stays, although nothing refers to it."""
+    deleteuntagged: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class StorageConfig:
     """``storage``. Exactly one driver: ``filesystem`` (with a root directory) or ``inmemory``."""
 
@@ -91,6 +102,8 @@ class StorageConfig:
     delete_enabled: bool = False
     cache: CacheConfig = CacheConfig()
     uploadpurging: UploadPurgingConfig = UploadPurgingConfig()
+    garbage_collection: GarbageCollectionConfig | None = None
+    """None where garbage is collected by command only."""
     readonly: bool = False
 
 

@@ -15,6 +15,7 @@ from reference_registry.config.durations import parse_duration, suggested_durati
 from reference_registry.config.model import (
     CacheConfig,
     CheckKind,
+    GarbageCollectionConfig,
     HealthConfig,
     PeriodicCheck,
     StorageConfig,
@@ -26,6 +27,7 @@ __all__ = ["read_health", "read_storage"]
 
 _DRIVERS = ("filesystem", "inmemory")
 _ABSENT_DRIVERS = ("azure", "gcs", "oss", "s3", "s3aws", "swift")
+_SHORTEST_GRACE = timedelta(minutes=5)
 _DEFAULT_INTERVAL = timedelta(seconds=10)
 _TARGETS: tuple[tuple[CheckKind, str], ...] = (("file", "file"), ("http", "uri"), ("tcp", "addr"))
 
@@ -36,6 +38,11 @@ def read_storage(root: Section) -> StorageConfig:
     driver = _driver(root, storage)
     maintenance = storage.section("maintenance")
     storage.section("redirect").flag("disable", released=2)
+    collecting = None
+    if root.reading.profile.has_x_keys:
+        maintenance.known("x-garbage-collection")
+        if "x-garbage-collection" in maintenance:
+            collecting = _garbage_collection(maintenance, driver)
     return StorageConfig(
         driver=driver,
         rootdirectory=_root_directory(storage),
@@ -43,6 +50,7 @@ def read_storage(root: Section) -> StorageConfig:
         delete_enabled=storage.section("delete").flag("enabled", released=None),
         cache=_cache(storage),
         uploadpurging=_uploadpurging(maintenance.section("uploadpurging", released=2)),
+        garbage_collection=collecting,
         readonly=maintenance.section("readonly", released=2).flag("enabled", released=2),
     )
 
@@ -122,6 +130,24 @@ def _uploadpurging(section: Section) -> UploadPurgingConfig:
         interval=_text_duration(section, "interval", default.interval),
         dryrun=section.flag("dryrun", released=2),
     )
+
+
+def _garbage_collection(maintenance: Section, driver: str) -> GarbageCollectionConfig | None:
+    section = maintenance.section("x-garbage-collection")
+    if driver == "inmemory":
+        what = "not possible for inmemory, which tells no time of use"
+        maintenance.refuse("x-garbage-collection", what, "remove the section, or use filesystem")
+    interval, grace = section.duration("interval"), section.duration("grace")
+    untagged = section.flag("deleteuntagged")
+    if not interval:
+        section.refuse("interval", "missing or 0", "write how often, such as 24h")
+        return None
+    if grace is None:
+        return GarbageCollectionConfig(interval=interval, deleteuntagged=untagged)
+    if grace < _SHORTEST_GRACE:
+        what = "too short for a push: its blobs come before its manifest"
+        section.refuse("grace", what, "write 5m or more; 1h is the default")
+    return GarbageCollectionConfig(interval=interval, grace=grace, deleteuntagged=untagged)
 
 
 def _text_duration(section: Section, key: str, default: timedelta) -> timedelta:
