@@ -12,12 +12,14 @@ from reference_registry.addresses import parse_address
 from reference_registry.config.durations import short_duration
 from reference_registry.config.effective import drain_time
 from reference_registry.config.model import (
+    CachePolicy,
     Config,
     GarbageCollectionConfig,
     HttpConfig,
     ProxyConfig,
     UpstreamConfig,
 )
+from reference_registry.config.sizes import short_size
 from reference_registry.config.upstreams import namespaces_of, upstreams_of
 from reference_registry.profiles import Profile
 
@@ -47,6 +49,8 @@ def explain(config: Config, profile: Profile) -> Iterator[Line]:
     if config.storage.cache.blobdescriptor is not None:
         yield "storage", _descriptors(config)
     yield "expiry", _expiry(config, profile)
+    if config.proxy is not None:
+        yield from _policy(config.proxy.policy)
     yield "uploads", _uploads(config)
     if config.storage.garbage_collection is not None:
         yield "garbage", _garbage(config.storage.garbage_collection)
@@ -116,13 +120,26 @@ def _expiry(config: Config, profile: Profile) -> str:
         return "never; what is pushed stays until it is deleted"
     if config.proxy.ttl is None:
         return "never; what was cached stays"
-    after = f"{short_duration(config.proxy.ttl)} after it was cached, however often it is pulled"
+    ttl = short_duration(config.proxy.ttl)
+    after = f"{ttl} after it was cached, however often it is pulled"
+    if config.proxy.policy.refresh_on_hit:
+        after = f"{ttl} after it was last used"
     if profile.expiry_needs_delete_enabled and not config.storage.delete_enabled:
         return f"{after}, content is forgotten, and its bytes stay"
     if config.storage.driver == "inmemory":
         return f"{after}, content is deleted"
     state = config.storage.rootdirectory / "scheduler-state.json"
     return f"{after}, content is deleted; kept track of in {state}"
+
+
+def _policy(policy: CachePolicy) -> Iterator[Line]:
+    if policy.max_size is not None:
+        yield "size", f"{short_size(policy.max_size)} at most; what was not used for longest goes"
+    if policy.tag_freshness:
+        interval = short_duration(policy.tag_freshness)
+        yield "tags", f"upstream is asked again after {interval}, or where a client says no-cache"
+    if policy.negative_ttl:
+        yield "absences", f"remembered for {short_duration(policy.negative_ttl)}"
 
 
 def _uploads(config: Config) -> str:

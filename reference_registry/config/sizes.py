@@ -44,7 +44,8 @@ def suggested_size(text: str) -> str | None:
     if match is None or not match[2]:
         return None
     prefix = match[2] if match[2] == "k" and not match[3] else match[2].upper()
-    return f"{match[1]}{prefix}{match[3]}B"
+    meant = f"{match[1]}{prefix}{match[3]}B"
+    return meant if meant != text and int(match[1].partition(".")[0]) < 10**6 else None
 
 
 def short_size(size: int) -> str:

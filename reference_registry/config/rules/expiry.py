@@ -7,11 +7,14 @@ from datetime import timedelta
 from reference_registry.config.rules.reviewed import Remark, Reviewed
 
 __all__ = [
+    "absences_for_long",
     "delete_on_a_cache",
     "empty_answers_after_removal",
     "end_panics",
     "expiry_deletes_nothing",
+    "nothing_to_put_off",
     "schedule_lost_at_the_end",
+    "size_without_files",
     "ttl_at_once",
 ]
 
@@ -84,6 +87,36 @@ def end_panics(given: Reviewed) -> Remark | None:
     if not given.profile.drain_panics_without_ttl or not never or not drains:
         return None
     return Remark("proxy.ttl", "with draintimeout, the end is a panic, exit code 2", "set a ttl")
+
+
+def nothing_to_put_off(given: Reviewed) -> Remark | None:
+    """``x-refresh-on-hit`` is about the ttl."""
+    proxy = given.config.proxy
+    if proxy is None or proxy.ttl is not None or not proxy.policy.refresh_on_hit:
+        return None
+    if any(upstream.ttl is not None for upstream in proxy.upstreams.values()):
+        return None
+    return Remark("proxy.x-refresh-on-hit", "no effect: nothing expires", "set ttl, or remove it")
+
+
+def size_without_files(given: Reviewed) -> Remark | None:
+    """The size of what lies in memory is not looked at."""
+    proxy = given.config.proxy
+    if proxy is None or proxy.policy.max_size is None or given.config.storage.driver != "inmemory":
+        return None
+    return Remark("proxy.x-max-size", "no effect on storage.inmemory", "use filesystem")
+
+
+def absences_for_long(given: Reviewed) -> Remark | None:
+    """Who asks for an image before it is pushed is told so until the time is over."""
+    proxy = given.config.proxy
+    if proxy is None or proxy.policy.negative_ttl <= timedelta(minutes=10):
+        return None
+    return Remark(
+        "proxy.x-negative-ttl",
+        "what is pushed upstream after somebody asked for it stays missing here for that long",
+        "write 30s, or what your builds can wait",
+    )
 
 
 def _ttl(given: Reviewed) -> timedelta | None:
