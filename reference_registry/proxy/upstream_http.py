@@ -17,6 +17,7 @@ import httpx
 
 from reference_registry.profiles import Profile
 from reference_registry.proxy.challenge import parse_challenges
+from reference_registry.proxy.credentials import Credentials
 from reference_registry.proxy.failures import (
     UpstreamBroken,
     UpstreamTimedOut,
@@ -182,6 +183,9 @@ class UpstreamHttp:
             sent = {"User-Agent": self._profile.upstream_user_agent, **headers}
             if authorization is not None and same_origin(first, url):
                 sent["Authorization"] = authorization
+            elif url.userinfo and not self._profile.restricts_targets:
+                # Go logs in as the user that a redirect names.
+                sent["Authorization"] = Credentials(url.username, url.password).basic
             response = await self._exchange(method, url, sent)
             location = response.headers.get("location", "")
             if response.status_code not in _REDIRECTS or not location:
