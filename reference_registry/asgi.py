@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import aclosing
+from functools import lru_cache
 from typing import Any
 
 from reference_registry.api.http import (
@@ -30,6 +31,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _PATHSEND = "http.response.pathsend"
+_USUAL = 128
+"""Characters of a header that is remembered in its other form."""
 _WITHOUT_LENGTH = frozenset({204, 304})
 """Statuses whose answers have no content, and so no length to tell (RFC 9110, 8.6)."""
 
@@ -63,7 +66,9 @@ def read_request(scope: Scope, receive: Receive) -> tuple[Request, RequestBody]:
     """The request that *scope* describes; its path is as sent, percent-decoded."""
     lines: dict[str, tuple[str, ...]] = {}
     for raw_name, raw_value in scope["headers"]:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        known = len(raw_name) <= _USUAL
+        name = _decoded(raw_name) if known else _decoded.__wrapped__(raw_name)
+        value = raw_value.decode("latin-1")
         lines[name] = (*lines[name], value) if name in lines else (value,)
     body = RequestBody(receive)
     client = scope.get("client")
@@ -79,6 +84,11 @@ def read_request(scope: Scope, receive: Receive) -> tuple[Request, RequestBody]:
         http_version=scope.get("http_version", "1.1"),
     )
     return request, body
+
+
+@lru_cache(maxsize=256)
+def _decoded(name: bytes) -> str:
+    return name.decode("latin-1").lower()
 
 
 def _target(scope: Scope) -> str:
@@ -100,15 +110,12 @@ class ResponseSender:
     async def send(self, response: Response) -> None:
         """Raises :class:`ClientGone` where the client leaves in mid-body, and whatever the body's
         chunks raise: the server then cuts the connection."""
+        headers = [
+            _encoded(header) if len(header[1]) <= _USUAL else _encoded.__wrapped__(header)
+            for header in _with_length(response)
+        ]
         await self._send(
-            {
-                "type": "http.response.start",
-                "status": response.status,
-                "headers": [
-                    (name.encode("latin-1"), value.encode("latin-1"))
-                    for name, value in _with_length(response)
-                ],
-            }
+            {"type": "http.response.start", "status": response.status, "headers": headers}
         )
         body = response.body
         if self._head_only or response.status in _WITHOUT_LENGTH:
@@ -158,6 +165,12 @@ class ResponseSender:
     async def _disconnection(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+
+@lru_cache(maxsize=1024)
+def _encoded(header: tuple[str, str]) -> tuple[bytes, bytes]:
+    name, value = header
+    return name.encode("latin-1"), value.encode("latin-1")
 
 
 def _with_length(response: Response) -> tuple[tuple[str, str], ...]:

@@ -8,6 +8,7 @@ their own grammar, which also lets a host name with a port stand before the path
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 __all__ = [
     "DISTRIBUTION_NAME",
@@ -41,7 +42,12 @@ _TAG_PATTERN = re.compile(_TAG)
 
 def is_repository_name(text: str) -> bool:
     """Whether *text* is a repository name of the OCI grammar, and not too long."""
-    return len(text) <= MAX_NAME_LENGTH and _NAME_PATTERN.fullmatch(text) is not None
+    return len(text) <= MAX_NAME_LENGTH and _is_name(text)
+
+
+@lru_cache(maxsize=1024)
+def _is_name(text: str) -> bool:
+    return _NAME_PATTERN.fullmatch(text) is not None
 
 
 def below_host(name: str) -> str:

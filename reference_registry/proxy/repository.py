@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import NoReturn
 
 from reference_registry.api.details import unsupported
@@ -32,7 +33,7 @@ from reference_registry.proxy.blob_tee import TeeMiss
 from reference_registry.proxy.failures import UpstreamBroken, UpstreamFailure, UpstreamOffline
 from reference_registry.proxy.referring import list_referrers
 from reference_registry.proxy.services import Services
-from reference_registry.proxy.upstream_repository import UpstreamManifest
+from reference_registry.proxy.upstream_repository import UpstreamManifest, UpstreamRepository
 from reference_registry.repository import Descriptor, Manifest, Referrers, TagPage, UploadSession
 
 __all__ = ["ProxyRepository"]
@@ -60,8 +61,12 @@ class ProxyRepository:
         self._services = services
         self._profile = services.profile
         self._local = services.local.repository(name)
-        self._upstream = services.upstreams.repository(name)
         self._stale_tags: dict[str, Headers] = {}
+
+    @cached_property
+    def _upstream(self) -> UpstreamRepository:
+        # Most requests are answered without it.
+        return self._services.upstreams.repository(self.name)
 
     # -- tags and manifests -----------------------------------------------------------------------
     async def resolve(self, tag: str, *, anew: bool = False) -> Digest:

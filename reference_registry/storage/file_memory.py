@@ -45,13 +45,13 @@ class FileMemory:
         remembered = self._contents.get(path)
         if remembered is None:
             return self._read(path)
+        stamp, content = remembered
         try:
-            if _stamp(os.stat(path)) == remembered[0]:
-                return remembered[1]
+            unchanged = _stamp(os.stat(path)) == stamp
         except OSError:
             self._contents.forget(path)
             raise
-        return self._read(path)
+        return content if unchanged else self._read(path)
 
     def _read(self, path: str) -> bytes:
         began = self._now()

@@ -16,6 +16,8 @@ they come here.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from reference_registry.digest import Digest, algorithm_of, encoded_of
 
 __all__ = [
@@ -54,6 +56,7 @@ def blob_directory(digest: Digest) -> str:
     return f"{BLOBS}/{algorithm_of(digest)}/{encoded[:2]}/{encoded}"
 
 
+@lru_cache(maxsize=1024)
 def blob_data(digest: Digest) -> str:
     return f"{blob_directory(digest)}/data"
 
@@ -78,6 +81,7 @@ def revisions(name: str) -> str:
     return f"{manifests(name)}/revisions"
 
 
+@lru_cache(maxsize=1024)
 def revision_link(name: str, digest: Digest) -> str:
     return f"{revisions(name)}/{_digest_path(digest)}/link"
 

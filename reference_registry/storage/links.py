@@ -36,7 +36,7 @@ class RepositoryLinks:
     # -- layers ---------------------------------------------------------------------------------
     def layer(self, digest: Digest) -> Digest | None:
         """The digest that the bytes of the layer *digest* are stored under."""
-        return self._read(layout.layer_link(self._name, digest))
+        return self._read(layout.layer_link(self._name, digest), digest)
 
     def has_layer(self, digest: Digest) -> bool:
         """Whether the layer *digest* is linked, whatever the link says."""
@@ -55,7 +55,7 @@ class RepositoryLinks:
     # -- manifests ------------------------------------------------------------------------------
     def revision(self, digest: Digest) -> Digest | None:
         """The digest that the bytes of the manifest *digest* are stored under."""
-        return self._read(layout.revision_link(self._name, digest))
+        return self._read(layout.revision_link(self._name, digest), digest)
 
     def link_revision(self, digest: Digest) -> None:
         self._write(layout.revision_link(self._name, digest), digest)
@@ -110,12 +110,13 @@ class RepositoryLinks:
         return self._delete(link.removesuffix("/link"))
 
     # -- files ----------------------------------------------------------------------------------
-    def _read(self, path: str) -> Digest | None:
+    def _read(self, path: str, likely: Digest | None = None) -> Digest | None:
+        """The digest in the link at *path*, which is nearly always the *likely* one."""
         try:
-            content = self._driver.read(path)
+            text = self._driver.read(path).decode("ascii", "replace")
         except PathNotFound:
             return None
-        return parse_digest(content.decode("ascii", "replace"))
+        return likely if text == likely else parse_digest(text)
 
     def _write(self, path: str, digest: Digest) -> None:
         """A directory in the link's place, which can only have been made by mistake, is deleted."""
