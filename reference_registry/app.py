@@ -121,7 +121,7 @@ class Application:
         if scope["type"] != "http":
             raise ValueError(f"this application does not speak {scope['type']}")
         started, began = self._clock.now(), time.perf_counter()
-        request, body = read_request(scope, receive)
+        request, body = read_request(scope, receive, self.profile.body_patience)
         local = self._without_prefix(request.path)
         found = self._router.find(local) if local is not None else None
         handler = found.resource if isinstance(found, Route) else None

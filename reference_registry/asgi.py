@@ -13,6 +13,7 @@ from contextlib import aclosing
 from functools import lru_cache
 from typing import Any
 
+from reference_registry.api.errors import UNKNOWN, RegistryError
 from reference_registry.api.http import (
     Body,
     BytesBody,
@@ -38,10 +39,15 @@ _WITHOUT_LENGTH = frozenset({204, 304})
 
 
 class RequestBody:
-    """The chunks of a request body; to be read once. ``received`` counts bytes."""
+    """The chunks of a request body; to be read once. ``received`` counts bytes.
 
-    def __init__(self, receive: Receive) -> None:
+    *patience* is how many seconds a client may send nothing; None: for ever. Then it is told 408
+    (RFC 9110, 15.5.9), as a :class:`RegistryError`.
+    """
+
+    def __init__(self, receive: Receive, patience: float | None = None) -> None:
         self._receive = receive
+        self._patience = patience
         self._done = False
         self.received = 0
 
@@ -50,7 +56,12 @@ class RequestBody:
 
     async def __anext__(self) -> bytes:
         while not self._done:
-            message = await self._receive()
+            try:
+                async with asyncio.timeout(self._patience):
+                    message = await self._receive()
+            except TimeoutError:
+                self._done = True
+                raise _too_slow(self._patience) from None
             if message["type"] == "http.disconnect":
                 self._done = True
                 raise ClientGone
@@ -62,15 +73,23 @@ class RequestBody:
         raise StopAsyncIteration
 
 
-def read_request(scope: Scope, receive: Receive) -> tuple[Request, RequestBody]:
-    """The request that *scope* describes; its path is as sent, percent-decoded."""
+def _too_slow(patience: float | None) -> RegistryError:
+    error = UNKNOWN(f"nothing was sent for {patience:g} seconds")
+    return RegistryError(408, error.entries, (("Connection", "close"),))
+
+
+def read_request(
+    scope: Scope, receive: Receive, patience: float | None = None
+) -> tuple[Request, RequestBody]:
+    """The request that *scope* describes; its path is as sent, percent-decoded. *patience* is that
+    of :class:`RequestBody`."""
     lines: dict[str, tuple[str, ...]] = {}
     for raw_name, raw_value in scope["headers"]:
         known = len(raw_name) <= _USUAL
         name = _decoded(raw_name) if known else _decoded.__wrapped__(raw_name)
         value = raw_value.decode("latin-1")
         lines[name] = (*lines[name], value) if name in lines else (value,)
-    body = RequestBody(receive)
+    body = RequestBody(receive, patience)
     client = scope.get("client")
     request = Request(
         method=scope["method"],

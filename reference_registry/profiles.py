@@ -364,6 +364,9 @@ class Profile:
     (3.0.0), or any key of ``redis.tls`` (3.1.1)."""
     old_tls: bool = False
     """``http.tls.minimumtls`` takes tls1.0 and tls1.1 (2.8)."""
+    body_patience: float | None = 60.0
+    """Seconds that a client may leave the registry waiting for the next bytes of a request's body;
+    None: for ever (all releases)."""
     drain_timeout_default: float | None = 10.0
     """Seconds to finish requests in flight after SIGTERM where ``http.draintimeout`` is not given.
     None: the process is killed by the signal and saves nothing (all releases)."""
@@ -554,6 +557,7 @@ DISTRIBUTION_2_8 = Profile(
     redis_has_users=False,
     redis_tls="none",
     old_tls=True,
+    body_patience=None,
     drain_timeout_default=None,
     drain_overrun_fails=True,
     drains_on_sigint=False,

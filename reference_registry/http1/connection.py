@@ -114,7 +114,8 @@ class Connection(asyncio.Protocol):
         self._target += target
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
+        if self._incoming is None:  # else a trailer, which nobody reads, however many there are
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         if self._last:

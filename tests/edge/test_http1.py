@@ -307,6 +307,46 @@ def test_a_client_that_never_asks_is_sent_away(monkeypatch: pytest.MonkeyPatch) 
     _talk(_echo, conversation)
 
 
+def test_a_head_that_comes_drop_by_drop_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """ "Slow loris": each drop would otherwise buy more time."""
+    monkeypatch.setattr(connections, "_PATIENCE", 0.05)
+
+    async def conversation(client: _Client) -> bool:
+        async def drip() -> None:
+            client.writer.write(b"GET / HTTP/1.1\r\n")
+            while True:
+                client.writer.write(b"X: y\r\n")
+                await asyncio.sleep(0.02)
+
+        dripping = asyncio.ensure_future(drip())
+        try:
+            return await client.is_left()
+        finally:
+            dripping.cancel()
+
+    assert _talk(_echo, conversation)
+
+
+def test_trailers_are_no_headers() -> None:
+    """RFC 9110, 6.5.1. Nor does their number take memory."""
+    seen: list[list[tuple[bytes, bytes]]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await _echo(scope, receive, send)
+        seen.append(scope["headers"])
+
+    async def conversation(client: _Client) -> int:
+        head = b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+        trailers = b"Authorization: Basic eA==\r\n" * 1000
+        await client.says(head, b"1\r\na\r\n0\r\n", trailers, b"\r\n")
+        return (await client.answer())[0]
+
+    assert _talk(app, conversation) == 200
+    assert [name for name, _ in seen[0]] == [b"host", b"transfer-encoding"]
+
+
 def test_no_header_brings_lines_of_its_own() -> None:
     with pytest.raises(BadMessage):
         head(301, [(b"location", b"/\r\nset-cookie: a=b")], last=False)

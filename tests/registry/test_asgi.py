@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from reference_registry.api.errors import RegistryError
 from reference_registry.api.http import (
     BytesBody,
     ClientGone,
@@ -98,6 +99,27 @@ def test_request_body(run: Any) -> None:
         assert [chunk async for chunk in body] == [b"one", b"two"]
         assert body.received == 6
         assert [chunk async for chunk in body] == []
+
+    run(test())
+
+
+def test_a_body_that_stands_still(run: Any) -> None:
+    """RFC 9110, 15.5.9. Without patience it is waited for."""
+
+    async def test() -> None:
+        server = Server({"type": "http.request", "body": b"one", "more_body": True})
+        body = RequestBody(server.receive, 0.01)
+        assert await anext(body) == b"one"
+        with pytest.raises(RegistryError) as refusal:
+            await anext(body)
+        assert refusal.value.status == 408
+        assert refusal.value.headers == (("Connection", "close"),)
+        assert [chunk async for chunk in body] == []
+
+        waiting = asyncio.ensure_future(anext(RequestBody(server.receive)))
+        await asyncio.wait({waiting}, timeout=0.05)
+        assert not waiting.done()
+        waiting.cancel()
 
     run(test())
 
