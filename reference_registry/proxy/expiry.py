@@ -135,7 +135,8 @@ class Expiry:
         return None if ttl is None else Moment.of(self._clock.now() + ttl)
 
     def _schedule_of_tree(self) -> Schedule:
-        """Of all that is stored, as if it had been cached just now."""
+        """Of all that is linked, as if it had been cached just now. Links without bytes, too: they
+        shall not stay for ever."""
         schedule = Schedule()
         try:
             names = list(repository_names(self._driver))
@@ -147,11 +148,9 @@ class Expiry:
                 continue
             repository = self._local.repository(name)
             for digest in repository.links.layers():
-                if repository.has_blob(digest):
-                    schedule.add(Entry.of(name, digest, BLOB, end))
+                schedule.add(Entry.of(name, digest, BLOB, end))
             for digest in repository.links.revisions():
-                if repository.has_manifest(digest):
-                    schedule.add(Entry.of(name, digest, MANIFEST, end))
+                schedule.add(Entry.of(name, digest, MANIFEST, end))
         return schedule
 
     # -- life -----------------------------------------------------------------------------------
