@@ -80,6 +80,39 @@ def test_head_of_a_hit(
     expect.upstream("requests", upstream.ledger.lines(), [])
 
 
+@scenario(
+    "blob.upstream-without-head",
+    "An upstream that has no HEAD for blobs, or tells no length there, is asked in another way",
+    level=SHOULD,
+    refs=(CHECKING, "RFC 9110, 9.3.2 HEAD", MEASURED),
+    needs=OBSERVED,
+)
+@pytest.mark.parametrize("how", ["refused", "no-length"])
+def test_upstream_without_head(
+    how: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Gateways and simple registries. A blob of theirs that one repository has must be had by
+    another, too, and HEAD must not become a download for it."""
+    blob = a_blob(upstream, REPOSITORY, OTHER, size=8_000_000)
+    fault = upstream.on("HEAD", kind="blob")
+    fault.status(405) if how == "refused" else fault.headers({"Content-Length": None})
+    cache = target.proxy(upstream)
+
+    head = cache.head(path(blob))
+    settle(cache, upstream)
+    sent = sum(entry.sent_bytes for entry in upstream.ledger.select(kind="blob"))
+    get = cache.get(path(blob))
+    settle(cache, upstream)
+    other = cache.get(path(blob, OTHER))
+
+    told = head.headers.get("Content-Length")
+    expect.client("status of HEAD", head.status, 200)
+    expect.client("it tells the length", told == str(blob.size), True)
+    expect.client("the bytes are right", digest_of(get.body) == blob.digest, True)
+    expect.client("in the other repository", digest_of(other.body) == blob.digest, True)
+    expect.upstream("bytes sent for HEAD", sent < 1000, True)
+
+
 # -- GET ---------------------------------------------------------------------------------------
 @scenario(
     "blob.cold-get-costs-one-body",

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractContextManager, aclosing
+from dataclasses import replace
 
 from reference_registry.api.http import Body, Request, Response, StreamBody
 from reference_registry.api.ranges import ByteRange, precondition_status
@@ -45,7 +46,8 @@ class SharedMiss:
         # HEAD, and GET that will be 304, need no more than to know that upstream has the blob.
         if request.method == "HEAD" or precondition_status(request, f'"{digest}"') is not None:
             info = await self._stat(digest)
-            return self._answer(digest, request, info, _Nothing(info.size or 0))
+            answer = self._answer(digest, request, info, _Nothing(info.size or 0))
+            return answer if info.size is not None else _of_untold_size(answer)
         if self._is_stored(digest):
             return await self._adopt(digest, request)
         fill, info = await self._begun(digest)
@@ -167,6 +169,11 @@ class SharedMiss:
         storage = services.local.storage
         fill = Fill(digest, self._local, self._upstream, storage, services.claims, cached)
         return fill
+
+
+def _of_untold_size(answer: Response) -> Response:
+    kept = tuple(header for header in answer.headers if header[0] != "Content-Length")
+    return replace(answer, headers=kept)
 
 
 class _Nothing:

@@ -139,16 +139,35 @@ class UpstreamRepository:
         return UpstreamManifest(media_type, content)
 
     async def stat_blob(self, digest: Digest) -> BlobInfo:
-        """Size and type by HEAD. :class:`UpstreamBroken` where the size is not told."""
+        """Size and type by HEAD; where upstream refuses that or does not tell the size, by a GET of
+        one byte. To releases it is :class:`UpstreamBroken` if the size is not told."""
         await self._upstream.establish_challenge()
-        response = await self._send("HEAD", f"/blobs/{digest}")
-        await response.aclose()
-        info = _blob_info(response)
-        if info.size is None:
-            raise UpstreamBroken(
-                f"missing content-length header for request: {response.request.url}"
-            )
-        return info
+        by_get = self._profile.honest_upstream_errors
+        try:
+            response = await self._send("HEAD", f"/blobs/{digest}")
+        except UpstreamRefused as refused:
+            if not by_get or refused.status not in _WITHOUT_HEAD:
+                raise
+        else:
+            await response.aclose()
+            info = _blob_info(response)
+            if info.size is not None:
+                return info
+            if not by_get:
+                raise UpstreamBroken(
+                    f"missing content-length header for request: {response.request.url}"
+                )
+        return await self._stat_blob_by_get(digest)
+
+    async def _stat_blob_by_get(self, digest: Digest) -> BlobInfo:
+        try:
+            body = await self.open_blob(digest, 0, 0)
+        except UpstreamRefused as refused:
+            if refused.status == 416:  # The empty blob has no first byte.
+                return BlobInfo(0, "application/octet-stream")
+            raise
+        await body.aclose()
+        return body.info
 
     async def open_blob(self, digest: Digest, start: int = 0, last: int | None = None) -> BlobBody:
         """The blob from byte *start* to *last* (inclusive; None: the end). Where upstream ignores

@@ -385,7 +385,8 @@ async def test_a_blob_without_a_length(double: UpstreamDouble, length: str) -> N
     headers = {"Content-Length": length} if length else {}
     double.on(f"HEAD {PATH}", httpx.Response(200, headers=headers))
     with pytest.raises(UpstreamBroken, match="missing content-length"):
-        await connect(double).repository("team/app").stat_blob(DIGEST)
+        await stat(connect(double, "3.1"))
+    assert await stat(connect(double)) == len(BLOB)
 
 
 # -- tags ------------------------------------------------------------------------------------------
@@ -438,3 +439,58 @@ async def test_what_is_no_list_of_tags(double: UpstreamDouble, body: bytes) -> N
     double.on(f"GET {TAGS}", httpx.Response(200, content=body))
     with pytest.raises(UpstreamBroken):
         await connect(double).repository("team/app").tags()
+
+
+# -- an upstream that has no HEAD for blobs --------------------------------------------------------
+async def stat(upstream: Upstream) -> int | None:
+    return (await upstream.repository("team/app").stat_blob(DIGEST)).size
+
+
+@pytest.mark.parametrize("head", [httpx.Response(405), httpx.Response(501), httpx.Response(200)])
+async def test_a_blob_is_asked_about_by_its_first_byte(
+    double: UpstreamDouble, head: httpx.Response
+) -> None:
+    head.headers.pop("content-length", None)
+    double.on(f"HEAD {PATH}", head)
+    assert await stat(connect(double)) == len(BLOB)
+    (get,) = double.asked("GET")
+    assert get.headers["range"] == "bytes=0-0"
+
+
+@pytest.mark.parametrize("size", [len(BLOB), None])
+async def test_a_whole_body_is_not_read_for_a_question(
+    double: UpstreamDouble, size: int | None
+) -> None:
+    body = Pieces(BLOB[:10], BLOB[10:])
+    headers = {} if size is None else {"Content-Length": str(size)}
+    double.on(f"HEAD {PATH}", 405)
+    double.on(f"GET {PATH}", httpx.Response(200, headers=headers, stream=body))
+    assert await stat(connect(double)) == size
+    assert body.closed
+    assert body.taken == 0
+
+
+@pytest.mark.parametrize(("status", "size"), [(416, 0), (404, None)])
+async def test_the_first_byte_is_refused(
+    double: UpstreamDouble, status: int, size: int | None
+) -> None:
+    double.on(f"HEAD {PATH}", 405)
+    double.on(f"GET {PATH}", status)
+    if size is not None:
+        assert await stat(connect(double)) == size
+        return
+    with pytest.raises(UpstreamRefused, match=f"GET .*: upstream answered {status}"):
+        await stat(connect(double))
+
+
+@pytest.mark.parametrize("profile", ["2.8", "3.1"])
+async def test_releases_know_no_other_way(double: UpstreamDouble, profile: str) -> None:
+    head = httpx.Response(200)
+    head.headers.pop("content-length", None)
+    double.on(f"HEAD {PATH}", head)
+    with pytest.raises(UpstreamBroken, match="missing content-length header"):
+        await stat(connect(double, profile))
+    double.on(f"HEAD {PATH}", 405)
+    with pytest.raises(UpstreamRefused):
+        await stat(connect(double, profile))
+    assert not double.asked("GET", "/blobs/")
