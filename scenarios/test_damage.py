@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 def _cached(
-    upstream: MockUpstream, target: TargetUnderTest, **settings: object
+    upstream: MockUpstream, target: TargetUnderTest, **settings: Any
 ) -> tuple[Image, RunningRegistry]:
     image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
     cache = target.proxy(upstream, **settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ ABSENT = f"sha256:{'0' * 64}"
 
 
 def _guarded(
-    upstream: MockUpstream, target: TargetUnderTest, **settings: object
+    upstream: MockUpstream, target: TargetUnderTest, **settings: Any
 ) -> tuple[Image, RunningRegistry]:
     """A cache that asks for a password, with an image that somebody who has it has pulled."""
     image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
@@ -169,12 +170,13 @@ def test_open_cache_warns(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
     """The warning of the documents reaches those who read them before."""
-    warned = {}
-    for name, settings in {
+    caches: dict[str, dict[str, Any]] = {
         "with an account": {"upstream_login": ROBOT},
         "with an account and a password": {"upstream_login": ROBOT, "htpasswd": dict([ALICE])},
         "without an account": {},
-    }.items():
+    }
+    warned = {}
+    for name, settings in caches.items():
         cache = target.proxy(upstream, **settings)
         cache.get("/v2/")
         cache.stop()
