@@ -50,7 +50,7 @@ class Known:
     """One ``[[divergence]]``."""
 
     scenarios: tuple[str, ...]
-    """Keys of scenarios; an id without its case means all cases."""
+    """Keys of scenarios, or patterns of them; an id without its case means all cases."""
     step: str
     field: str
     targets: tuple[str, ...]
@@ -61,8 +61,13 @@ class Known:
 
     def is_about(self, scenario: str, left: str, right: str) -> bool:
         """Whether it speaks of *scenario* on these two targets."""
-        of_scenario = {scenario, scenario.partition("[")[0]} & {*self.scenarios}
-        return bool(of_scenario) and {left, right} == {*self.targets}
+        names = (scenario, scenario.partition("[")[0])
+        of_scenario = any(
+            name == pattern or fnmatchcase(name, pattern)
+            for pattern in self.scenarios
+            for name in names
+        )
+        return of_scenario and {left, right} == {*self.targets}
 
     def explains(self, divergence: Divergence, left: str, right: str) -> bool:
         """Whether it is the reason of *divergence*."""
@@ -161,6 +166,11 @@ def _entry(path: Path, table: Mapping[str, Any]) -> Known:
             raise DivergenceFileError(f"{place}: {name} must be a text that says something")
     if not isinstance(table.get("by_chance", False), bool):
         raise DivergenceFileError(f"{place}: by_chance must be true or false")
+    wide = next((name for name in table["scenarios"] if "*" in name), None)
+    if wide is not None and not table.get("by_chance"):
+        raise DivergenceFileError(
+            f"{place}: {wide} could hide anything; name the scenarios, or say by_chance = true"
+        )
     if len(set(table["targets"])) != 2:
         raise DivergenceFileError(f"{place}: targets must name two targets")
     return Known(**{**table, **{name: tuple(table[name]) for name in lists}})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,11 @@ from harness.targets.settings import Settings
 from harness.upstream import MockUpstream
 
 __all__ = ["Lab", "TargetUnderTest"]
+
+_CALM = 0.12
+"""Seconds without a change after which nothing more is expected."""
+_SETTLED_AT_LAST = 2.0
+_POLL = 0.02
 
 
 class Lab:
@@ -85,6 +91,21 @@ class Lab:
             for number, registry in enumerate(self._registries, 1)
         ]
         return render_conversation(lines, logs)
+
+    def settle(self) -> None:
+        """Wait until upstreams and storages have been at rest for a moment, so that what a registry
+        does after its last answer is observed too; for a while at most, since some never rest."""
+        deadline = time.monotonic() + _SETTLED_AT_LAST
+        calm_since, seen = time.monotonic(), None
+        while (now := time.monotonic()) < deadline:
+            entries = [entry for upstream in self._upstreams for entry in upstream.ledger.entries]
+            files = [registry.disk.files() for registry in self._registries]
+            pending = any(entry.outcome == "pending" for entry in entries)
+            if pending or seen != (seen := (len(entries), files)):
+                calm_since = now
+            if now - calm_since > _CALM:
+                return
+            time.sleep(_POLL)
 
     def observe(self) -> Observation:
         """Everything that was shown. To be called after :meth:`close`: what is under way until then

@@ -222,8 +222,11 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     if proof := request.node.stash.get(_PROOF, None):
         proof.lab = bench
     yield bench
+    observes = proof is not None and _observes(request.config)
+    if observes:
+        bench.settle()
     bench.close()
-    if proof and _observes(request.config):
+    if proof is not None and observes:
         proof.observation = bench.observe()
 
 

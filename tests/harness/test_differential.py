@@ -152,6 +152,7 @@ def test_the_file_is_read(tmp_path: Path) -> None:
         (ENTRY.replace('["left", "right"]', '["left"]'), "targets must name two targets"),
         (ENTRY.replace('["demo.one"]', '"demo.one"'), "scenarios must be a list"),
         (ENTRY.replace('"one quotes it"', '" "'), "reason must be a text"),
+        (ENTRY.replace("demo.one", "demo.*"), "demo.* could hide anything"),
         (ENTRY + "by_chance = 1\n", "by_chance must be true or false"),
         ("[[divergense]]\n", "unknown key 'divergense'"),
         ("[[", "mend the TOML"),
