@@ -6,9 +6,9 @@ them for the conversation that a failure prints, and stops them whatever happene
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from dataclasses import replace
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
