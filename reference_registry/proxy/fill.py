@@ -231,7 +231,7 @@ class Fill:
     async def _transfer(self, body: BlobBody | None, writer: BlobWriter) -> None:
         """The bytes of *body*, or what another process had of them; and of one more body for what
         is missing after that."""
-        disk = WriteBehind(writer.append, self.content.advance)
+        disk = WriteBehind(writer.append_through, self.content.advance)
         try:
             if body is None:
                 await self._copy_followed(disk)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["BlobWriter", "DigestMismatch"]
 
 _CHUNK = 1 << 20
+_SYNCED_AT_ONCE = 8 << 20
+"""Bytes that may wait to get to the disk."""
 
 
 class DigestMismatch(Exception):
@@ -59,7 +61,7 @@ class BlobWriter:
         self._file = driver.open_append(self.data_path)
         try:
             lock_while_open(self._file)
-            self.offset = driver.size(self.data_path)
+            self.offset = self._synced = driver.size(self.data_path)
             is_known = hasher is not None and hashed == self.offset
             self.hasher = hasher if hasher and is_known else self._rehash("sha256")
         except BaseException:
@@ -73,6 +75,13 @@ class BlobWriter:
             view = view[self._file.write(view) :]
         self.hasher.update(chunk)
         self.offset += len(chunk)
+
+    def append_through(self, chunk: bytes) -> None:
+        """As :meth:`append`, and have the disk begin in time, so that :meth:`commit` need not wait
+        for all of it. Not for an event loop."""
+        self.append(chunk)
+        if self.offset - self._synced > _SYNCED_AT_ONCE:
+            self._sync()
 
     def close(self) -> None:
         """Stop writing; what was written stays. May be called twice."""
@@ -105,6 +114,7 @@ class BlobWriter:
         name that is there and not the bytes. ``OSError``."""
         with contextlib.suppress(io.UnsupportedOperation):  # It is in memory.
             os.fsync(self._file.fileno())
+        self._synced = self.offset
 
     def discard(self) -> None:
         """Remove the upload directory and all in it; may be called twice."""
