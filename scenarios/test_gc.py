@@ -5,13 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pytest
+
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
+from harness.clients.push import upload_blob
 from harness.content import Manifest, a_layer, an_image, an_index
 from harness.expectation import Expectations, any_of
 from harness.lab import TargetUnderTest
 from harness.scenario import INFO, SHOULD, Need, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
+from reference_registry.digest import Digest
+from reference_registry.storage import layout
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image, pull_manifest
 from scenarios.scheduling import all_of, reopen_with
 from scenarios.steps import OBSERVED, asked, push
@@ -533,6 +538,35 @@ def test_under_a_descriptor_cache(
     expect.client("status", answer.status, any_of(200, 404))
     expect.client("Content-Length", answer.headers.get("Content-Length"), str(layer.size))
     expect.client("bytes received", len(answer.body), layer.size)
+
+
+# -- damage ------------------------------------------------------------------------------------
+@scenario(
+    "gc.broken-links",
+    "A link that a power cut left empty costs no image its bytes, and does not stop the run",
+    level=SHOULD,
+    refs=("measured on 2.8.2 to 3.1.1",),
+    needs=COLLECTED,
+)
+@pytest.mark.parametrize("which", ["manifest", "tag"])
+def test_broken_links(which: str, target: TargetUnderTest, expect: Expectations) -> None:
+    """What the link had can be told from where it lies. Once the bytes are gone, nothing can be
+    mended; and a run that fails as a whole lets the disk fill up."""
+    registry, image = target.standard(), an_image()
+    push(registry, "team/app", image, "v1")
+    orphan = a_layer("orphan")
+    upload_blob(registry.client, "team/app", orphan)
+    links = {
+        "manifest": layout.revision_link("team/app", Digest(image.digest)),
+        "tag": layout.tag_current_link("team/app", "v1"),
+    }
+    (registry.root / links[which].lstrip("/")).write_bytes(b"")
+
+    run = registry.garbage_collect(delete_untagged=True)
+
+    expect.disk("exit code", run.exit_code, 0)
+    expect.disk("bytes of the image", _digests(image) <= registry.disk.blobs(), True)
+    expect.disk("the orphan is gone", registry.disk.has_blob(orphan.digest), False)
 
 
 # -- what is set up ----------------------------------------------------------------------------

@@ -79,7 +79,8 @@ class BinaryTarget:
     def launch(self, settings: Settings, workdir: Path) -> ProcessRegistry:
         """A registry of this program that listens, its files under *workdir*. ``DidNotStart``."""
         old = self.version.startswith(("2.", "3.0.0-alpha"))
-        program = Program([self.path], f"binary:{self.path}", "addr" if old else "addrs")
+        online = ("--grace=1h",) if self.implementation == "pullproof" else ()
+        program = Program([self.path], f"binary:{self.path}", "addr" if old else "addrs", online)
         registry = ProcessRegistry(program, settings, workdir)
         registry.start()
         return registry

@@ -49,6 +49,8 @@ class Program:
     """What an error calls it (``binary:/usr/bin/docker-registry``)."""
     redis_key: Literal["addr", "addrs"]
     """How its ``redis`` section spells the address."""
+    online_collection: Sequence[str] = ()
+    """The flags of a collection beside a registry that serves, where there are some."""
 
 
 class ProcessRegistry(RunningRegistry):
@@ -146,8 +148,11 @@ class ProcessRegistry(RunningRegistry):
             entry.expires > now for entry in saved.values()
         )
 
-    def garbage_collect(self, *, dry_run: bool = False, delete_untagged: bool = False) -> GcRun:
+    def garbage_collect(
+        self, *, dry_run: bool = False, delete_untagged: bool = False, online: bool = False
+    ) -> GcRun:
         flags = ["--dry-run"] * dry_run + ["--delete-untagged"] * delete_untagged
+        flags += self._program.online_collection if online else ()
         run = subprocess.run(
             [*self._program.command, "garbage-collect", *flags, self.config_path],
             env=clean_environment(self.settings.environment),

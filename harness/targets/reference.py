@@ -34,6 +34,7 @@ __all__ = ["ReferenceRegistry", "ReferenceTarget"]
 
 _START_TIMEOUT = 20.0
 _STOP_TIMEOUT = 20.0
+_GRACE = timedelta(hours=1)
 _SAVED_SOON = 0.25
 """Seconds of real time in which a registry that was woken has written its state."""
 
@@ -92,7 +93,8 @@ class ReferenceTarget:
 
     def _program(self) -> Program:
         python = [sys.executable, "-m", "reference_registry", "--profile", self.profile.name]
-        return Program(python, self.name, self.redis_key)
+        online = ("--grace=1h",) if self.profile.gc_reports else ()
+        return Program(python, self.name, self.redis_key, online)
 
     @property
     def redis_key(self) -> Literal["addr", "addrs"]:
@@ -230,7 +232,9 @@ class ReferenceRegistry(RunningRegistry):
         return state
 
     # -- garbage --------------------------------------------------------------------------------
-    def garbage_collect(self, *, dry_run: bool = False, delete_untagged: bool = False) -> GcRun:
+    def garbage_collect(
+        self, *, dry_run: bool = False, delete_untagged: bool = False, online: bool = False
+    ) -> GcRun:
         try:
             config = self._load()
         except DidNotStart as refused:
@@ -244,6 +248,7 @@ class ReferenceRegistry(RunningRegistry):
                     self._profile,
                     dry_run=dry_run,
                     delete_untagged=delete_untagged,
+                    grace=_GRACE if online and self._profile.gc_reports else timedelta(0),
                     out=out,
                     err=err,
                 )

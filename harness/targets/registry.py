@@ -187,8 +187,11 @@ class RunningRegistry(ABC):
         time.sleep(delta.total_seconds())
 
     @abstractmethod
-    def garbage_collect(self, *, dry_run: bool = False, delete_untagged: bool = False) -> GcRun:
-        """Run ``garbage-collect`` on the same configuration, whether or not it serves meanwhile."""
+    def garbage_collect(
+        self, *, dry_run: bool = False, delete_untagged: bool = False, online: bool = False
+    ) -> GcRun:
+        """Run ``garbage-collect`` on the same configuration, whether or not it serves meanwhile.
+        *online*: as it is to be run then, where the program knows such a way."""
 
     def kill_garbage_collection(self, during: Literal["marking", "deleting"]) -> None:
         """Begin one and kill it in the middle of that, for which there has to be a hundred of
