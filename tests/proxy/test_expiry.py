@@ -243,8 +243,10 @@ async def test_bytes_that_an_unscheduled_repository_links_stay(make_proxy: MakeP
     """What somebody puts there while we run, who does not keep our schedule."""
     async with make_proxy(ttl=TTL).running() as proxy:
         await proxy.get(blob_path(digest=IMAGE.config.digest))
+        await proxy.settled()
         await pass_time(proxy, TTL, expired=1)  # Once it is here, the start is over.
         await proxy.get(blob_path())
+        await proxy.settled()
         proxy.local("pushed/app").link_blob(LAYER)
         await pass_time(proxy, TTL, expired=1)
         assert not proxy.local("team/app").has_blob(LAYER)
