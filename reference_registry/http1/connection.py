@@ -55,6 +55,7 @@ class Connection(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._target = b""
         self._client: tuple[str, int] | None = None
+        self.full = False
         self._room = asyncio.Event()
         self._room.set()
 
@@ -75,15 +76,16 @@ class Connection(asyncio.Protocol):
         self._leave()  # Who has closed one half has most likely closed both.
 
     def pause_writing(self) -> None:
+        self.full = True
         self._room.clear()
 
     def resume_writing(self) -> None:
+        self.full = False
         self._room.set()
 
     async def room(self) -> None:
         """Wait until enough of what was written has left, or the client has."""
-        if not self._room.is_set():
-            await self._room.wait()
+        await self._room.wait()
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -216,7 +218,7 @@ class Connection(asyncio.Protocol):
 
     def _leave(self) -> None:
         self.gone = True
-        self._room.set()
+        self.resume_writing()
         for exchange in (self._answering, self._incoming):
             if exchange is not None:
                 exchange.wake()

@@ -30,6 +30,9 @@ class Line(Protocol):
     gone: bool
     """Whether the client has left."""
 
+    full: bool
+    """Whether so much waits to leave that no more should be written."""
+
     async def room(self) -> None:
         """Wait until enough of what was written has left."""
         ...
@@ -130,7 +133,8 @@ class Exchange:
                 self._write(message.get("body", b""), more=more)
                 if not more:
                     self._finish()
-                await self._line.room()
+                if self._line.full:
+                    await self._line.room()
             case "http.response.pathsend":
                 self._write(b"", more=True)
                 if self._left and not self._bodiless:
@@ -163,7 +167,7 @@ class Exchange:
             if len(body) > self._left:
                 raise BadMessage("more body than Content-Length says")
             self._left -= len(body)
-        if begins or body:
+        if (begins or body) and not self._line.gone:
             self._line.transport.write(begins + body)
 
     def _begin(self, size: int, *, more: bool) -> bytes:

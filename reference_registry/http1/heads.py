@@ -22,16 +22,19 @@ def head(status: int, headers: Iterable[tuple[bytes, bytes]], *, last: bool) -> 
     Raises :class:`BadMessage` where a header would bring lines of its own, wherever its value came
     from (RFC 9110, 5.5).
     """
-    lines = [_status_line(status)]
-    lines += [b"%b: %b" % header for header in headers]
-    lines.append(_date(int(time.time())))
+    lines = [_status_line(status), *map(_line, headers), _date(int(time.time()))]
     if last:
-        lines.append(b"Connection: close")
-    text = b"\r\n".join(lines)
-    breaks = len(lines) - 1
-    if text.count(b"\n") != breaks or text.count(b"\r") != breaks or b"\0" in text:
+        lines.append(b"Connection: close\r\n")
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+@lru_cache(maxsize=256)
+def _line(header: tuple[bytes, bytes]) -> bytes:
+    line = b"%b: %b" % header
+    if b"\n" in line or b"\r" in line or b"\0" in line:
         raise BadMessage("a header with a line break in it")
-    return text + b"\r\n\r\n"
+    return line + b"\r\n"
 
 
 @lru_cache(maxsize=64)
@@ -40,9 +43,9 @@ def _status_line(status: int) -> bytes:
         reason = HTTPStatus(status).phrase
     except ValueError:
         reason = ""
-    return f"HTTP/1.1 {status} {reason}".encode("ascii")
+    return f"HTTP/1.1 {status} {reason}\r\n".encode("ascii")
 
 
 @lru_cache(maxsize=2)
 def _date(second: int) -> bytes:
-    return f"Date: {formatdate(second, usegmt=True)}".encode("ascii")
+    return f"Date: {formatdate(second, usegmt=True)}\r\n".encode("ascii")

@@ -59,6 +59,7 @@ class Http1Server:
             task.cancel()
         if cut_off:
             await asyncio.wait(cut_off)
+        self._in_flight.clear()  # one that had not even begun is cancelled without a word
         await self._wait_for_connections(_LAST_WORDS)
         for connection in self._connections:
             connection.transport.abort()
@@ -85,11 +86,11 @@ class Http1Server:
         self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
 
     def _serve(self, exchange: Exchange) -> None:
-        task = asyncio.get_running_loop().create_task(self._answer(exchange))
-        self._in_flight.add(task)
-        task.add_done_callback(self._in_flight.discard)
+        self._in_flight.add(asyncio.get_running_loop().create_task(self._answer(exchange)))
 
     async def _answer(self, exchange: Exchange) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         try:
             await self._app(exchange.scope, exchange.receive, exchange.send)
         except Panic:
@@ -97,4 +98,5 @@ class Http1Server:
         except Exception as error:  # The client sees it, in that its answer breaks off.
             _log.debug("an answer broke off: %s", error)
         finally:
+            self._in_flight.discard(task)
             exchange.ended()
