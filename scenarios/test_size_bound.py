@@ -200,7 +200,7 @@ def test_manifest_goes_whole(
     expect.disk("tags", cache.disk.tags("team/app"), {})
     expect.disk("revisions", cache.disk.revisions("team/app"), {child.digest})
     expect.disk("manifests stored", cache.disk.has_blob(index.digest), False)
-    kept = {key_of("team/app", content) for content in (child, *layers[1:])}
+    kept = {key_of("team/app", child), *(key_of("team/app", layer) for layer in layers[1:])}
     expect.disk("entries", set(state), kept)
     again = cache.get(manifest_path("team/app", "v1"), headers=ACCEPT)
     expect.client("bytes when the tag is pulled again", again.body == index.content, True)

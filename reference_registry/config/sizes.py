@@ -31,7 +31,8 @@ def parse_size(text: str) -> int:
     if match is None:
         raise ValueError("not a size with a unit")
     whole, fraction, unit = match[1], match[2] or "", match[3]
-    size = int(whole + fraction) * _UNITS[unit] // 10 ** len(fraction)
+    divisor: int = 10 ** len(fraction)
+    size = int(whole + fraction) * _UNITS[unit] // divisor
     if size > _LARGEST:
         raise ValueError("larger than any disk")
     return size
