@@ -31,8 +31,7 @@ def parse_size(text: str) -> int:
     if match is None:
         raise ValueError("not a size with a unit")
     whole, fraction, unit = match[1], match[2] or "", match[3]
-    divisor: int = 10 ** len(fraction)
-    size = int(whole + fraction) * _UNITS[unit] // divisor
+    size = int(int(whole + fraction) * _UNITS[unit] // 10 ** len(fraction))
     if size > _LARGEST:
         raise ValueError("larger than any disk")
     return size
