@@ -15,6 +15,7 @@ from reference_registry.proxy.background import Background
 from reference_registry.proxy.claims import FILLS, Claims
 from reference_registry.proxy.expiry import Expiry
 from reference_registry.proxy.offline import MARKER, Offline
+from reference_registry.proxy.origins import note_origins
 from reference_registry.proxy.places import NotServed
 from reference_registry.proxy.repository import ProxyRepository
 from reference_registry.proxy.retention import Retention
@@ -88,6 +89,7 @@ class ProxyRegistry:
             )
         self.local = local
         self.expiry = expiry
+        self._config = config.proxy
         self._profile = profile
         self._asks_helper = config.proxy.exec is not None
         background = Background()
@@ -137,6 +139,8 @@ class ProxyRegistry:
         """Read the schedule and, as the profile has it, see whether upstream answers. Raises
         :class:`reference_registry.config.problem.CannotStart`."""
         bool(self._offline)  # Says so in the log.
+        if self._profile.has_x_keys:
+            note_origins(self.local.storage.driver, self._config)
         await self.local.start()
         self._claims.sweep()
         if self.expiry is not None:
