@@ -14,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from functools import partial
 from typing import BinaryIO
 
 from reference_registry.digest import Digest
@@ -97,6 +98,8 @@ class Fill:
             for repository in self._repositories.values():
                 self._link(repository)
             self.content.complete()
+            # Nobody has to wait for it: see docs/durability.md.
+            asyncio.get_running_loop().run_in_executor(None, self._sync)
         except BaseException as error:
             self.content.fail(_as_failure(error))
             if not isinstance(error, UpstreamFailure | DigestMismatch | OSError):
@@ -108,6 +111,10 @@ class Fill:
                 claim.release()
             if self._followed is not None:
                 self._followed.close()
+
+    def _sync(self) -> None:
+        with suppress(OSError):
+            self._storage.blobs.sync(self.digest)
 
     def _link(self, repository: LocalRepository) -> None:
         try:
@@ -209,7 +216,8 @@ class Fill:
             else:
                 content.begin_again(writer.data_path)
             await self._transfer(body, writer)
-            await asyncio.to_thread(local.commit_blob, writer, self.digest)
+            commit = partial(local.commit_blob, writer, self.digest, synced=False)
+            await asyncio.to_thread(commit)
         except BaseException as error:
             if body is not None:
                 await body.aclose()
@@ -231,7 +239,7 @@ class Fill:
     async def _transfer(self, body: BlobBody | None, writer: BlobWriter) -> None:
         """The bytes of *body*, or what another process had of them; and of one more body for what
         is missing after that."""
-        disk = WriteBehind(writer.append_through, self.content.advance)
+        disk = WriteBehind(writer.append, self.content.advance)
         try:
             if body is None:
                 await self._copy_followed(disk)

@@ -6,6 +6,7 @@ the bytes. Layers, configs and manifests lie side by side.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -72,6 +73,13 @@ class BlobStore:
         if self._frees_place and self._driver.exists(path):
             self._driver.delete(path)
         return path
+
+    def sync(self, digest: Digest) -> None:
+        """Return when the bytes are on the disk. ``OSError``."""
+        path = self.local_path(digest)
+        if path is not None:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
 
     def delete(self, digest: Digest) -> bool:
         """Free the bytes; False where there were none."""

@@ -169,7 +169,7 @@ class LocalContent:
         uploads = self._storage.uploads
         return uploads.resume(self.name, uploads.start(self.name, upload))
 
-    def commit_blob(self, writer: BlobWriter, digest: Digest) -> Descriptor:
+    def commit_blob(self, writer: BlobWriter, digest: Digest, *, synced: bool = True) -> Descriptor:
         """Verify what *writer* wrote, move it into the blob store and link it here.
 
         :class:`DigestMismatch` leaves the upload as it is: to discard, or to keep.
@@ -177,7 +177,7 @@ class LocalContent:
         writer.verify(digest)
         stored_as = digest if self._profile.sha512 else writer.digest("sha256")
         with self._storage.leases.held():
-            writer.commit(self._storage.blobs, stored_as)
+            writer.commit(self._storage.blobs, stored_as, synced=synced)
             if digest != stored_as:
                 self.links.link_layer(digest, stored_as)
             return self._link_blob(stored_as, stored_as)

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["BlobWriter", "DigestMismatch"]
 
 _CHUNK = 1 << 20
-_SYNCED_AT_ONCE = 8 << 20
-"""Bytes that may wait to get to the disk."""
 
 
 class DigestMismatch(Exception):
@@ -61,7 +59,7 @@ class BlobWriter:
         self._file = driver.open_append(self.data_path)
         try:
             lock_while_open(self._file)
-            self.offset = self._synced = driver.size(self.data_path)
+            self.offset = driver.size(self.data_path)
             is_known = hasher is not None and hashed == self.offset
             self.hasher = hasher if hasher and is_known else self._rehash("sha256")
         except BaseException:
@@ -75,13 +73,6 @@ class BlobWriter:
             view = view[self._file.write(view) :]
         self.hasher.update(chunk)
         self.offset += len(chunk)
-
-    def append_through(self, chunk: bytes) -> None:
-        """As :meth:`append`, and have the disk begin in time, so that :meth:`commit` need not wait
-        for all of it. Not for an event loop."""
-        self.append(chunk)
-        if self.offset - self._synced > _SYNCED_AT_ONCE:
-            self._sync()
 
     def close(self) -> None:
         """Stop writing; what was written stays. May be called twice."""
@@ -101,20 +92,19 @@ class BlobWriter:
         if actual != expected:
             raise DigestMismatch(expected, actual)
 
-    def commit(self, blobs: BlobStore, digest: Digest) -> None:
+    def commit(self, blobs: BlobStore, digest: Digest, *, synced: bool = True) -> None:
         """Verify, move the bytes to *digest* in *blobs* and remove the upload directory. On
-        :class:`DigestMismatch` the upload stays as it is."""
+        :class:`DigestMismatch` the upload stays as it is. *synced*: the bytes are on the disk
+        before they have their name, which may be all that a power cut leaves otherwise."""
         self.verify(digest)
-        self._sync()
+        if synced:
+            self._sync()
         blobs.adopt(self.data_path, digest)
         self.discard()
 
     def _sync(self) -> None:
-        """Have the bytes on the disk before they have their name: after a power cut it may be the
-        name that is there and not the bytes. ``OSError``."""
         with contextlib.suppress(io.UnsupportedOperation):  # It is in memory.
             os.fsync(self._file.fileno())
-        self._synced = self.offset
 
     def discard(self) -> None:
         """Remove the upload directory and all in it; may be called twice."""
