@@ -23,9 +23,9 @@ from reference_registry.proxy.claims import Announcement, Claim, Claims
 from reference_registry.proxy.failures import UpstreamBroken, UpstreamFailure
 from reference_registry.proxy.following import Followed, same_beginning
 from reference_registry.proxy.growing import DiskFailed, FillBroken, GrowingBlob
+from reference_registry.proxy.intake import Intake
 from reference_registry.proxy.patience import Patience
 from reference_registry.proxy.upstream_repository import BlobBody, BlobInfo, UpstreamRepository
-from reference_registry.proxy.write_behind import WriteBehind
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.repository import LocalRepository
@@ -111,7 +111,6 @@ class Fill:
                 claim.release()
             if self._followed is not None:
                 self._followed.close()
-
     def _sync(self) -> None:
         with suppress(OSError):
             self._storage.blobs.sync(self.digest)
@@ -239,36 +238,37 @@ class Fill:
     async def _transfer(self, body: BlobBody | None, writer: BlobWriter) -> None:
         """The bytes of *body*, or what another process had of them; and of one more body for what
         is missing after that."""
-        disk = WriteBehind(writer.append, self.content.advance)
+        intake = Intake(self.content, writer)
         try:
             if body is None:
-                await self._copy_followed(disk)
+                await self._copy_followed(intake)
                 body = await self._rest()
             try:
-                await self._copy(body, disk)
+                await self._copy(body, intake)
             except UpstreamFailure as failure:
-                await disk.flush()
+                await intake.flush()
                 _log.info("%s: %s: asking for the rest", self.digest, failure)
                 body = await self._rest()
                 if body is None:  # More bytes came than there can be.
                     raise
-                await self._copy(body, disk)
-            await disk.flush()
+                await self._copy(body, intake)
+            size, arrived = self.content.size, self.content.arrived
+            if size is not None and arrived != size:
+                raise UpstreamBroken(f"{self.digest}: {arrived} of {size} bytes came")
+            await intake.verify(self.digest)
+            await intake.flush()
         finally:
-            await disk.abandon()
-        size, written = self.content.size, self.content.written
-        if size is not None and written != size:
-            raise UpstreamBroken(f"{self.digest}: {written} of {size} bytes came")
+            await intake.abandon()
 
-    async def _copy_followed(self, disk: WriteBehind) -> None:
+    async def _copy_followed(self, intake: Intake) -> None:
         """What another process has left, although its name may be gone: readers have had of it."""
         if self._followed is not None:
             chunks = self._followed.chunks()
             while chunk := await asyncio.to_thread(next, chunks, b""):
-                await disk.put(chunk)
-            await disk.flush()
+                await intake.put(chunk)
+            await intake.flush()
 
-    async def _copy(self, body: BlobBody | None, disk: WriteBehind) -> None:
+    async def _copy(self, body: BlobBody | None, intake: Intake) -> None:
         if body is None:
             return
         size, written = self.content.size, self.content.written
@@ -284,7 +284,7 @@ class Fill:
                     if left < 0:
                         raise UpstreamBroken(f"{self.digest}: more bytes came than were announced")
                 if chunk:
-                    await disk.put(chunk)
+                    await intake.put(chunk)
 
     async def _rest(self) -> BlobBody | None:
         """What is not written yet; None where that is nothing. Where the size is unknown it is told

@@ -1,14 +1,19 @@
 """A blob whose bytes are arriving in a file, for those who read along.
 
 Readers follow through the file, each at its own pace: a slow one holds nobody up, one that leaves
-ends nothing, and memory holds no more than a chunk of each. Until the blob is known to be right the
-last byte is held back: nobody ever receives the whole of something wrong.
+ends nothing, and memory holds no more than a chunk of each. The first of them need not wait for
+the disk: as long as it keeps up it is given what waits in memory to be written. Until the bytes are
+known to be right the last one is held back: nobody ever receives the whole of something wrong.
 """
 
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
+from collections import deque
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from operator import itemgetter
 from typing import BinaryIO
 
 from reference_registry.digest import Digest
@@ -41,10 +46,16 @@ class GrowingBlob:
         self.size: int | None = None
         """Of the whole, where upstream told it."""
         self.is_complete = False
+        self.arrived = 0
+        """Bytes that came so far, of which some may wait to be written."""
+        self._unwritten: deque[tuple[int, bytes]] = deque()  # offset and bytes
+        self._is_verified = False
+        self._has_first_reader = False
         self._storage = storage
         self._info: asyncio.Future[BlobInfo] = asyncio.get_running_loop().create_future()
         self._failure: UpstreamFailure | None = None
         self._changed = asyncio.Event()
+        self._arrival = asyncio.Event()
         self._path = ""
 
     # -- for the writer ---------------------------------------------------------------------------
@@ -67,7 +78,8 @@ class GrowingBlob:
     def begin_again(self, path: str) -> None:
         """The same bytes will be written anew, to *path*."""
         self._path = path
-        self.written = 0
+        self.written = self.arrived = 0
+        self._unwritten.clear()
         self._wake()
 
     def go_on_in(self, path: str) -> None:
@@ -75,9 +87,24 @@ class GrowingBlob:
         self._path = path
         self._wake()
 
+    def arrive(self, chunk: bytes) -> None:
+        """*chunk* is going to be written, after all that arrived before."""
+        self._unwritten.append((self.arrived, chunk))
+        self.arrived += len(chunk)
+        self._arrival.set()
+        self._arrival = asyncio.Event()
+
     def advance(self, count: int) -> None:
-        """*count* more bytes can be read."""
+        """*count* more bytes can be read from the file."""
         self.written += count
+        self.arrived = max(self.arrived, self.written)
+        while self._unwritten and self._end_of_oldest() <= self.written:
+            self._unwritten.popleft()
+        self._wake()
+
+    def verify(self) -> None:
+        """What has arrived is the blob, although not all of it need be written yet."""
+        self._is_verified = True
         self._wake()
 
     def complete(self) -> None:
@@ -93,9 +120,15 @@ class GrowingBlob:
             self._info.exception()  # Perhaps nobody is waiting for it.
         self._wake()
 
+    def _end_of_oldest(self) -> int:
+        offset, chunk = self._unwritten[0]
+        return offset + len(chunk)
+
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+        self._arrival.set()
+        self._arrival = asyncio.Event()
 
     # -- for readers ------------------------------------------------------------------------------
     async def info(self) -> BlobInfo:
@@ -113,17 +146,36 @@ class GrowingBlob:
 
         Raises :class:`FillBroken` where they will not all arrive.
         """
+        is_first, self._has_first_reader = not self._has_first_reader, True
+        try:
+            async with aclosing(self._chunks(start, length, is_first)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            if start == 0 and length == self.size:
+                await self._settled()
+        finally:
+            if is_first:
+                self._has_first_reader = False
+
+    async def _chunks(
+        self, start: int, length: int | None, is_first: bool
+    ) -> AsyncGenerator[bytes, None]:
         position, end = start, None if length is None else start + length
         file: BinaryIO | None = None
         path = ""
         try:
             while end is None or position < end:
-                readable = await self._readable_beyond(position)
+                readable = await self._readable_beyond(position, is_first)
                 if readable <= position:
                     if end is not None:
                         raise FillBroken(f"{self.digest}: it has no more than {position} bytes")
                     return
                 wanted = min(_CHUNK, (readable if end is None else min(end, readable)) - position)
+                if is_first and (chunk := self._unwritten_at(position, wanted)):
+                    path = ""  # An open file is not where we are any more.
+                    position += len(chunk)
+                    yield chunk
+                    continue
                 chunk = file.read(wanted) if file is not None and path == self._path else b""
                 if not chunk:  # Not opened yet, or another file, or one read to its end before.
                     if file is not None:
@@ -141,24 +193,39 @@ class GrowingBlob:
             if file is not None:
                 file.close()
 
-    async def _readable_beyond(self, position: int) -> int:
+    async def _settled(self) -> None:
+        """All is sent by now; but what the same client asks next finds the blob in the cache."""
+        while not self.is_complete and self._failure is None:
+            await self._changed.wait()
+
+    def _unwritten_at(self, position: int, wanted: int) -> bytes:
+        """At most *wanted* bytes from *position* on; none where they have been written."""
+        if not self._unwritten or position < self._unwritten[0][0]:
+            return b""
+        at = bisect_right(self._unwritten, position, key=itemgetter(0)) - 1
+        offset, chunk = self._unwritten[at]
+        return chunk[position - offset : position - offset + wanted]
+
+    async def _readable_beyond(self, position: int, is_first: bool) -> int:
         """How far the bytes may be read, once that is beyond *position* or is the end."""
         while True:
             if self.is_complete:
                 return self.written
-            readable = self._held_back()
+            readable = self._held_back(self.arrived if is_first else self.written)
             if readable > position:
                 return readable
             if self._failure is not None:
                 if isinstance(self._failure, DiskFailed):
                     raise self._failure
                 raise FillBroken(str(self._failure)) from self._failure
-            await self._changed.wait()
+            await (self._arrival if is_first else self._changed).wait()
 
-    def _held_back(self) -> int:
-        """All but the last byte. Without a known size the end of the body is held back by itself:
-        nobody is told that it is complete."""
-        return self.written if self.size is None else min(self.written, self.size - 1)
+    def _held_back(self, so_far: int) -> int:
+        """All but the last byte, until the whole has been verified. Without a known size the end of
+        the body is held back by itself: nobody is told that it is complete."""
+        if self.size is None or self._is_verified:
+            return so_far
+        return min(so_far, self.size - 1)
 
     def _open(self, position: int) -> BinaryIO | None:
         """None where neither is the file there any more nor the blob yet: whoever writes it will

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from reference_registry.digest import Digest, algorithm_of
@@ -68,11 +68,22 @@ class BlobWriter:
 
     def append(self, chunk: bytes) -> None:
         """Write *chunk* at the end; ``OSError`` where the disk is full."""
-        view = memoryview(chunk)
-        while view:
-            view = view[self._file.write(view) :]
-        self.hasher.update(chunk)
-        self.offset += len(chunk)
+        self.write((chunk,))
+        self.hash((chunk,))
+
+    def write(self, chunks: Sequence[bytes]) -> None:
+        """:meth:`append` but for :meth:`hash`, which may be called in another thread meanwhile, for
+        the same chunks in the same order."""
+        for chunk in chunks:
+            view = memoryview(chunk)
+            while view:
+                view = view[self._file.write(view) :]
+            self.offset += len(chunk)
+
+    def hash(self, chunks: Iterable[bytes]) -> None:
+        """Take *chunks* into the digest."""
+        for chunk in chunks:
+            self.hasher.update(chunk)
 
     def close(self) -> None:
         """Stop writing; what was written stays. May be called twice."""

@@ -514,7 +514,7 @@ async def test_a_full_disk(
 
     async with make_proxy().running() as proxy:
         with monkeypatch.context() as patch:
-            patch.setattr(BlobWriter, "append", full)
+            patch.setattr(BlobWriter, "write", full)
             assert (await proxy.get(PATH)).body == BLOB
             await proxy.settled()
             assert nothing_is_left(proxy)

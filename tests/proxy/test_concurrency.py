@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 
 import pytest
 
 from reference_registry.proxy.background import Background
 from reference_registry.proxy.single_flight import SingleFlight
-from reference_registry.proxy.write_behind import WriteBehind
+from reference_registry.proxy.write_behind import Room, WriteBehind
 
 pytestmark = pytest.mark.anyio
 
@@ -108,11 +109,11 @@ class Disk:
         self.allowed = threading.Semaphore(0)
         self.error: OSError | None = None
 
-    def write(self, piece: bytes) -> None:
+    def write(self, chunks: Sequence[bytes]) -> None:
         assert self.allowed.acquire(timeout=20)
         if self.error is not None:
             raise self.error
-        self.pieces.append(piece)
+        self.pieces.append(b"".join(chunks))
 
     def written(self, count: int) -> None:
         self.told += count
@@ -146,7 +147,7 @@ async def test_a_slow_disk_holds_the_source_up() -> None:
     disk = Disk()
     behind = WriteBehind(disk.write, disk.written)
     megabyte = b"x" * (1 << 20)
-    for _ in range(5):
+    for _ in range(4):
         await behind.put(megabyte)
     waiting = asyncio.create_task(behind.put(megabyte))
     for _ in range(5):
@@ -155,7 +156,31 @@ async def test_a_slow_disk_holds_the_source_up() -> None:
     disk.allowed.release(10)
     await waiting
     await behind.flush()
-    assert disk.told == 6 * len(megabyte)
+    assert disk.told == 5 * len(megabyte)
+
+
+async def test_room_is_shared() -> None:
+    """One may take more than its share while others take less, and all of it is given back."""
+    room = Room(10 << 20)
+    one, two = Disk(), Disk()
+    first, second = (WriteBehind(disk.write, disk.written, room) for disk in (one, two))
+    megabyte = b"x" * (1 << 20)
+    for _ in range(10):
+        await first.put(megabyte)
+    for _ in range(4):
+        await second.put(megabyte)
+    waiting = asyncio.create_task(second.put(megabyte))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    one.allowed.release(10)
+    await first.abandon()
+    two.allowed.release(10)
+    await waiting
+    await second.flush()
+    assert room.is_enough(10 << 20)
+    room.take(10 << 20)
+    assert room.is_enough(10 << 20)
 
 
 async def test_a_failing_write_is_told_to_the_next_caller() -> None:
