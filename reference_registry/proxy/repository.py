@@ -85,6 +85,9 @@ class ProxyRepository:
         return digest
 
     async def _ask_for_tag(self, tag: str) -> tuple[Digest, UpstreamManifest | None]:
+        """What *tag* stands for upstream. Who asks while upstream is being asked gets that answer
+        (collapsed requests: RFC 9111, 4), which may be older than the question by the time that
+        one exchange with upstream takes, and by no more."""
         if not self._profile.joins_upstream_requests:
             return await self._upstream.resolve(tag)
         is_cached = self._local.tag_digest(tag) is not None

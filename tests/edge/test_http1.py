@@ -155,7 +155,7 @@ def test_what_is_no_request(request_: bytes, status: int) -> None:
 
 
 def test_a_body_that_breaks_off_is_told_to_the_application() -> None:
-    kinds = []
+    kinds: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         while not kinds or kinds[-1] == "http.request":
