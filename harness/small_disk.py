@@ -36,7 +36,7 @@ class SmallDisk:
     def __init__(self, place: Path, size: int) -> None:
         # A namespace of its own for users makes anybody root over it.
         users = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-        command = ["unshare", "--mount", *users, "sh", "-c", _MOUNT, place, str(size)]
+        command = ["unshare", "--mount", *users, "sh", "-c", _MOUNT, str(place), str(size)]
         try:
             self._keeper = Process(command)
         except OSError as error:
