@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+import os
 
 from reference_registry.config import Verify
 from reference_registry.digest import Digest
@@ -32,14 +32,9 @@ _MOST = 200_000
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Stamp:
-    """What changes when a file is written to or replaced; the times are in nanoseconds."""
-
-    inode: int
-    size: int
-    written: int
-    changed: int
+_Stamp = tuple[int, int, int, int]
+"""What changes when a file is written to or replaced: its size in bytes and its inode, and when its
+content and its inode were last changed, in nanoseconds."""
 
 
 class Soundness:
@@ -49,7 +44,8 @@ class Soundness:
         self._blobs = blobs
         self._verify = verify
         self._background = background
-        self._right: dict[Digest, _Stamp] = {}
+        self._right: dict[Digest, tuple[str, _Stamp]] = {}
+        """The path of each, and what its file was."""
         self._joined: SingleFlight[Digest, bool] = SingleFlight()
 
     def learn(self, digest: Digest) -> None:
@@ -61,16 +57,15 @@ class Soundness:
     async def may_serve(self, digest: Digest) -> bool:
         """Whether the stored bytes of *digest* may be served. Where they turn out to be others they
         are gone, be it now or, for a large blob on its first use, in a moment."""
+        right = self._right.get(digest)
+        if right is not None and self._verify == "on-change" and _stamp_of(right[0]) == right[1]:
+            return True
         stamp = None if self._verify == "never" else self._stamp(digest)
         if stamp is None:  # Not a file, or nothing to be done about it.
             return True
-        right = self._right.get(digest)
-        if self._verify == "on-change":
-            if right == stamp:
-                return True
-            if right is None and stamp.size > _AT_ONCE:
-                self._background.start(self._look_at(digest))
-                return True
+        if self._verify == "on-change" and right is None and stamp[0] > _AT_ONCE:
+            self._background.start(self._look_at(digest))
+            return True
         return await self.verify(digest)
 
     async def verify(self, digest: Digest) -> bool:
@@ -108,14 +103,16 @@ class Soundness:
     def _remember(self, digest: Digest, stamp: _Stamp) -> None:
         if len(self._right) >= _MOST:
             self._right.clear()
-        self._right[digest] = stamp
+        self._right[digest] = (str(self._blobs.local_path(digest)), stamp)
 
     def _stamp(self, digest: Digest) -> _Stamp | None:
         path = self._blobs.local_path(digest)
-        if path is None:
-            return None
-        try:
-            found = path.stat()
-        except OSError:
-            return None
-        return _Stamp(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        return None if path is None else _stamp_of(str(path))
+
+
+def _stamp_of(path: str) -> _Stamp | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
