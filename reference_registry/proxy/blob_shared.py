@@ -216,13 +216,13 @@ class _FillingContent:
                 async for chunk in chunks:
                     start += len(chunk)
                     yield chunk
-        except DiskFailed as failure:
+        except DiskFailed:
             async with aclosing(self._from_upstream(start, end)) as chunks:
                 async for chunk in chunks:
                     start += len(chunk)
                     yield chunk
             if start < end:
-                raise failure
+                raise
 
     async def _from_upstream(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """As many bytes from *start* towards *end* as upstream gives."""
