@@ -140,5 +140,9 @@ def test_secrets_are_known_and_not_shown() -> None:
         upstream_login=("up", "pw-up"), htpasswd={"cl": "pw-cl"}, secret="sign", ttl="1h"
     )
     assert set(settings.secrets()) == {"pw-up", "pw-cl", "sign", "dXA6cHctdXA=", "Y2w6cHctY2w="}
+    further = {"remoteurl": "http://u", "username": "fu", "password": "pw-fu"}
+    several = Settings(secret=None, upstreams={"two": further, "three": {"remoteurl": "http://v"}})
+    assert set(several.secrets()) == {"pw-fu", "ZnU6cHctZnU="}
+    assert "pw-" not in repr(several)
     assert "pw-" not in repr(settings)
     assert "sign" not in repr(settings)
