@@ -130,8 +130,9 @@ class Application:
         sender = ResponseSender(scope, receive, send)
         status, complete = 499, False
         try:
-            plain = local is None or local == request.path
-            asked = request if plain else replace(request, path=local)
+            asked = request
+            if local is not None and local != request.path:
+                asked = replace(request, path=local)
             response = await self._answer(asked, found)
             status = response.status
             await sender.send(response)

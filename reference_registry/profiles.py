@@ -322,8 +322,8 @@ class Profile:
     """A storage without repositories is an error, exit 1 (all releases)."""
     gc_spares_what_is_in_use: bool = True
     """Garbage may be collected while the registry serves: what a client pushed, mounted, pulled or
-    asked for is leased (``storage.leases``). In a release, a blob whose manifest has not come yet is
-    deleted under the push (documented: "ensure that the registry is in read-only mode")."""
+    asked for is leased (``storage.leases``). In a release, a blob whose manifest has not come yet
+    is deleted under the push (documented: "ensure that the registry is in read-only mode")."""
     gc_reports: bool = True
     """``garbage-collect`` knows ``--json`` and ``--grace``, and draws a bar (no release)."""
     gc_quiet_flag: bool = True
@@ -383,8 +383,8 @@ class Profile:
     """``in-place``: a file is emptied and written, so that a process which is killed in between, or
     a full disk, leaves nothing or half of it (``PutContent`` of the releases before 3.1)."""
     serves_what_it_cannot_store: bool = True
-    """A cache whose disk is full passes on what it pulls; to a release a manifest or tag that cannot
-    be stored is a 500."""
+    """A cache whose disk is full passes on what it pulls; to a release a manifest or tag that
+    cannot be stored is a 500."""
     tells_full_disk: bool = True
     """507 UNAVAILABLE (RFC 4918, 11.5) instead of 500 UNKNOWN."""
 

@@ -103,8 +103,8 @@ class Repository(Protocol):
 
     # -- pull -----------------------------------------------------------------------------------
     async def resolve(self, tag: str, *, anew: bool = False) -> Digest:
-        """The digest that *tag* stands for now. MANIFEST_UNKNOWN where there is no such tag. *anew*:
-        what is remembered will not do, however fresh it is."""
+        """The digest that *tag* stands for now. MANIFEST_UNKNOWN where there is no such tag.
+        *anew*: what is remembered will not do, however fresh it is."""
         ...
 
     async def manifest(self, digest: Digest, *, tag: str | None = None) -> Manifest:
