@@ -28,6 +28,8 @@ __all__ = ["SizeBound"]
 
 _GLANCE = 1.0
 """Seconds of real time between two looks at what others have stored."""
+_SPACING = 0.1
+"""Seconds between two looks at least, however much comes."""
 _IN_USE = 2.0
 """Seconds for which what was used counts as in use: time enough for a server to open the file."""
 
@@ -122,8 +124,9 @@ class SizeBound:
                     await self._evict()
                 except OSError as error:
                     _log.error("the cache cannot be kept below its size: %s", error)
+            await asyncio.sleep(_SPACING)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stored.wait(), _GLANCE)
+                await asyncio.wait_for(self._stored.wait(), _GLANCE - _SPACING)
 
     async def _evict(self) -> None:
         """One round; what is in use now, or turns out to have been used by another process, is left
