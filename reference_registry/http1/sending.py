@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["send_file"]
 
+_THREADS = ThreadPoolExecutor(8, thread_name_prefix="sendfile")
+"""A slow disk keeps one of these, and neither the event loop nor threads that others wait for."""
+_TURN = 0.05
+"""Seconds that one answer may have a thread before another has its turn."""
 _PIECE = 4 << 20
-"""Bytes for one call: a slow disk keeps a thread that long, and the event loop not at all."""
+"""Bytes of one call."""
+_WAIT = 2
+"""Milliseconds that a thread waits for its client. Whoever takes longer is waited for by the loop:
+threads are few, but a fast client would cost more to come back to."""
 
 
 async def send_file(transport: asyncio.Transport, path: str, length: int) -> None:
@@ -25,29 +35,46 @@ async def send_file(transport: asyncio.Transport, path: str, length: int) -> Non
         try:
             offset = 0
             while offset < length:
-                try:
-                    sent = await _send_piece(loop, out, file, offset, length - offset)
-                except BlockingIOError:
-                    await _writable(loop, out)
-                    continue
-                if sent == 0:
-                    raise EOFError(f"{path} ends {length - offset} bytes too early")
+                sent = await _send_on(loop, out, file, offset, length - offset)
                 offset += sent
+                if sent == 0:
+                    await _writable(loop, out)
         finally:
             os.close(out)
     finally:
         os.close(file)
 
 
-async def _send_piece(
+async def _send_on(
     loop: asyncio.AbstractEventLoop, out: int, file: int, offset: int, left: int
 ) -> int:
-    call = loop.run_in_executor(None, os.sendfile, out, file, offset, min(left, _PIECE))
+    call = loop.run_in_executor(_THREADS, _send_for_a_turn, out, file, offset, left)
     try:
         return await asyncio.shield(call)
     except asyncio.CancelledError:
         await asyncio.wait({call})  # its descriptors must stay open until then
         raise
+
+
+def _send_for_a_turn(out: int, file: int, offset: int, length: int) -> int:
+    """The number of bytes that were sent; fewer than *length* where the turn is over or the client
+    slow, 0 where it takes none. ``EOFError`` where the file ends."""
+    ready = select.poll()
+    ready.register(out, select.POLLOUT)
+    sent, end = 0, time.monotonic() + _TURN
+    while sent < length:
+        try:
+            count = os.sendfile(out, file, offset + sent, min(length - sent, _PIECE))
+        except BlockingIOError:
+            if time.monotonic() < end and ready.poll(_WAIT):
+                continue
+            break
+        if count == 0:
+            raise EOFError(f"the file ends {length - sent} bytes too early")
+        sent += count
+        if time.monotonic() >= end:
+            break
+    return sent
 
 
 async def _writable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:

@@ -362,3 +362,32 @@ def test_no_header_brings_lines_of_its_own() -> None:
         assert (status, "set-cookie" in headers) == (500, False)
 
     _talk(app, conversation)
+
+
+def test_many_slow_clients_of_a_file_hold_up_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "blob"
+    path.write_bytes(bytes(8_000_000))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/small":
+            return await _answer(send, b"small")
+        headers = [(b"content-length", b"8000000")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.pathsend", "path": str(path)})
+        return None
+
+    async def conversation(client: _Client) -> None:
+        peer = client.writer.get_extra_info("peername")
+        stuck = [await asyncio.open_connection(*peer, limit=1024) for _ in range(30)]
+        try:
+            for _, writer in stuck:  # which read no more than their buffers take
+                writer.write(b"GET /large HTTP/1.1\r\nHost: h\r\n\r\n")
+            await client.says(b"GET /large HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert len((await client.answer())[2]) == 8_000_000
+            await client.says(b"GET /small HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert (await client.answer())[2] == b"small"
+        finally:
+            for _, writer in stuck:
+                writer.transport.abort()
+
+    _talk(app, conversation)
