@@ -52,5 +52,9 @@ class TagFreshness:
         if len(self._confirmed) > self._most:
             del self._confirmed[next(iter(self._confirmed))]
 
+    def forget(self, repository: str, tag: str) -> None:
+        """What *tag* points at cannot be had: ask the next time."""
+        self._confirmed.pop((repository, tag), None)
+
     def _now(self) -> float:
         return self._clock.now().timestamp()

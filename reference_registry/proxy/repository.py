@@ -163,6 +163,8 @@ class ProxyRepository:
                 pulled = await self._ask_for_manifest(digest, reference)
             return self._store(digest, pulled)
         except UpstreamFailure as failure:
+            if tag is not None:
+                self._services.retention.freshness.forget(self.name, tag)
             raise manifest_error(failure, self.name, digest, self._profile) from failure
 
     async def _ask_for_manifest(self, digest: Digest, reference: str) -> UpstreamManifest:

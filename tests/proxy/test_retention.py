@@ -101,6 +101,20 @@ async def test_a_fresh_tag_whose_manifest_is_gone_is_fetched_by_its_digest(
         assert proxy.local("team/app").tag_digest("v1") == IMAGE.digest
 
 
+async def test_a_fresh_tag_that_leads_nowhere_is_asked_about_again(
+    make_proxy: MakeProxy, upstream: UpstreamDouble
+) -> None:
+    """It was moved, and what it pointed at deleted, while the cache had lost its copy."""
+    newer = an_image("newer")
+    async with make_proxy(policy=policy(tag_freshness=timedelta(minutes=15))).running() as proxy:
+        await proxy.get(MANIFESTS + "v1")
+        proxy.registry.local.storage.blobs.delete(IMAGE.digest)
+        upstream.remove(f"{MANIFESTS}{IMAGE.digest}")
+        upstream.add("team/app", newer, "v1")
+        statuses = [(await proxy.get(MANIFESTS + "v1")).status for _ in range(2)]
+        assert statuses == [404, 200]
+
+
 async def test_what_upstream_could_not_confirm_is_asked_again(
     make_proxy: MakeProxy, upstream: UpstreamDouble
 ) -> None:
