@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 import signal
@@ -15,7 +14,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -23,9 +21,8 @@ from harness.process import Process, clean_environment
 from harness.redaction import redact_text
 from harness.targets.errors import DidNotStart
 from harness.targets.garbage import GcRun
-from harness.targets.registry import RunningRegistry
+from harness.targets.saved_schedule import SavedSchedule
 from harness.targets.settings import Settings
-from harness.targets.state import SAVE_INTERVAL, shift_expiry
 
 __all__ = ["ProcessRegistry", "Program", "free_port"]
 
@@ -53,7 +50,7 @@ class Program:
     """The flags of a collection beside a registry that serves, where there are some."""
 
 
-class ProcessRegistry(RunningRegistry):
+class ProcessRegistry(SavedSchedule):
     """A process that serves."""
 
     def __init__(self, program: Program, settings: Settings, workdir: Path) -> None:
@@ -61,13 +58,12 @@ class ProcessRegistry(RunningRegistry):
         self._program = program
         self._process: Process | None = None
         self._earlier_output = ""
-        self._started_at = 0.0
 
     @property
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
-    def _begin(self) -> tuple[str, str]:
+    def _run(self) -> tuple[str, str]:
         for _ in range(_ATTEMPTS):
             url = self._try_to_begin(debug_port := free_port())
             if url is not None:
@@ -89,7 +85,6 @@ class ProcessRegistry(RunningRegistry):
             f"127.0.0.1:{debug_port}",
             self._program.redis_key,
         )
-        self._started_at = time.time()
         self._process = Process(
             [*self._program.command, "serve", self.config_path],
             environment=clean_environment(self.settings.environment),
@@ -116,37 +111,6 @@ class ProcessRegistry(RunningRegistry):
 
     def _output(self) -> str:
         return self._earlier_output + (self._process.output() if self._process else "")
-
-    def pass_time(self, delta: timedelta) -> None:
-        """Let the process save its schedule, stop it, move what is saved into the past, start it
-        again. Whatever it holds in memory (descriptor cache, metrics) starts anew, too."""
-        if delta < timedelta(0):
-            raise ValueError(f"time only passes forward, not by {delta}")
-        # After one interval the schedule is saved, or what is missing will never be scheduled.
-        self.eventually(self._schedule_is_saved, SAVE_INTERVAL.total_seconds() + 0.5)
-        self.stop()
-        with suppress(FileNotFoundError, json.JSONDecodeError):
-            self.state_path.write_text(shift_expiry(self.state_path.read_text(), -delta))
-        self.start()
-
-    def _schedule_is_saved(self) -> bool:
-        """Whether the saved schedule speaks of all that this process cached, and of nothing that it
-        must have dropped."""
-        if any(self.disk.uploads(name) for name in self.disk.repositories()):
-            return False
-        links = self.disk.links()
-        cached = {key: written for key, written in links.items() if written >= self._started_at}
-        try:
-            saved = self.state() or {}
-            saved_at = self.state_path.stat().st_mtime
-        except FileNotFoundError:
-            return not cached
-        except ValueError:
-            return False
-        now = datetime.now(UTC)
-        return all(key in saved and written <= saved_at for key, written in cached.items()) and all(
-            entry.expires > now for entry in saved.values()
-        )
 
     def garbage_collect(
         self, *, dry_run: bool = False, delete_untagged: bool = False, online: bool = False
