@@ -111,6 +111,7 @@ class Fill:
                 claim.release()
             if self._followed is not None:
                 self._followed.close()
+
     def _sync(self) -> None:
         with suppress(OSError):
             self._storage.blobs.sync(self.digest)

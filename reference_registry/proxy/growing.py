@@ -137,7 +137,7 @@ class GrowingBlob:
 
     def reaches(self, offset: int) -> bool:
         """Whether reading from *offset* needs no waiting for bytes before it."""
-        return self.is_complete or offset <= self.written
+        return self.is_complete or offset <= self.arrived
 
     async def chunks(
         self, start: int = 0, length: int | None = None

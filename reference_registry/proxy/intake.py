@@ -12,6 +12,7 @@ __all__ = ["Intake"]
 
 _ROOM = Room(24 * 1024 * 1024)
 """All fills of a process share its memory."""
+_LARGE = 16 * 1024 * 1024
 
 
 class Intake:
@@ -36,13 +37,18 @@ class Intake:
         await self._disk.flush()
 
     async def verify(self, digest: Digest) -> None:
-        """Tell the content's readers as soon as everything, be it written or not, is known to be
-        *digest*; :class:`DigestMismatch` where it is not. Algorithms other than the writer's are
-        left to who commits."""
+        """Return when everything, be it written or not, is known to be *digest*;
+        :class:`DigestMismatch` where it is not. Algorithms other than the writer's are left to who
+        commits.
+
+        The readers of a large blob need not wait for the disk then. Those of a small one do, which
+        costs them little: whoever has received it finds it in the cache.
+        """
         await self._hashing.flush()
         if self._writer.hasher.name == algorithm_of(digest):
             self._writer.verify(digest)
-            self._content.verify()
+            if self._content.arrived >= _LARGE:
+                self._content.verify()
 
     async def abandon(self) -> None:
         """Drop what waits; return when what is under way has ended."""

@@ -122,24 +122,38 @@ class Disk:
 async def test_what_arrives_during_a_write_is_one_piece() -> None:
     disk = Disk()
     behind = WriteBehind(disk.write, disk.written)
-    for chunk in (b"a", b"b", b"c", b"d"):
+    large = b"x" * (1 << 20)
+    for chunk in (large, b"b", b"c", b"d"):
         await behind.put(chunk)
     disk.allowed.release(2)
     await behind.flush()
-    assert disk.pieces == [b"a", b"bcd"]
-    assert disk.told == 4
+    assert disk.pieces == [large, b"bcd"]
+    assert disk.told == len(large) + 3
+
+
+async def test_little_is_written_after_a_moment() -> None:
+    disk = Disk()
+    behind = WriteBehind(disk.write, disk.written)
+    await behind.put(b"a")
+    await behind.put(b"b")
+    disk.allowed.release(1)
+    async with asyncio.timeout(20):
+        while disk.told < 2:  # noqa: ASYNC110 - a thread counts
+            await asyncio.sleep(0.001)
+    assert disk.pieces == [b"ab"]
 
 
 async def test_what_has_arrived_is_written_although_nothing_follows() -> None:
     disk = Disk()
     behind = WriteBehind(disk.write, disk.written)
-    await behind.put(b"a")
+    large = b"x" * (1 << 20)
+    await behind.put(large)
     await behind.put(b"b")
     disk.allowed.release(2)
     async with asyncio.timeout(20):
-        while disk.told < 2:  # noqa: ASYNC110 - a thread counts
+        while disk.told <= len(large):  # noqa: ASYNC110 - a thread counts
             await asyncio.sleep(0.001)
-    assert disk.pieces == [b"a", b"b"]
+    assert disk.pieces == [large, b"b"]
     await behind.flush()
 
 
@@ -196,14 +210,15 @@ async def test_a_failing_write_is_told_to_the_next_caller() -> None:
 async def test_abandoning_waits_for_the_write_under_way() -> None:
     disk = Disk()
     behind = WriteBehind(disk.write, disk.written)
-    await behind.put(b"a")
+    large = b"x" * (1 << 20)
+    await behind.put(large)
     await behind.put(b"b")
     abandoning = asyncio.create_task(behind.abandon())
     await asyncio.sleep(0)
     assert not abandoning.done()
     disk.allowed.release(10)
     await abandoning
-    assert disk.pieces == [b"a"]
+    assert disk.pieces == [large]
 
 
 # -- background ------------------------------------------------------------------------------------

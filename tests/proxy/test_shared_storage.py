@@ -300,6 +300,8 @@ async def test_wrong_bytes_arrive_whole_nowhere(
     async with running(one, two):
         exchanges = [one.open("GET", PATH), two.open("GET", PATH)]
         answers = [await exchange.start() for exchange in exchanges]
+        for exchange in exchanges:  # Both have begun with what is wrong.
+            await exchange.read(1)
         rest.set()
         for exchange, answer in zip(exchanges, answers, strict=True):
             await exchange.read()
