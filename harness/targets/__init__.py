@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from harness.targets.binary import BinaryTarget
-from harness.targets.errors import DidNotStart, TargetError
+from harness.targets.container import ContainerTarget
+from harness.targets.errors import DidNotStart, NotOffered, TargetError
 from harness.targets.garbage import GcRun
 from harness.targets.metrics import Metrics
 from harness.targets.recording import RecordingTarget
@@ -19,6 +20,7 @@ __all__ = [
     "DidNotStart",
     "GcRun",
     "Metrics",
+    "NotOffered",
     "RecordingTarget",
     "RunningRegistry",
     "Settings",
@@ -31,7 +33,7 @@ __all__ = [
 DEFAULT_TARGET = "reference"
 """What is tested where no ``--target`` says otherwise."""
 
-_KINDS = "reference, reference@PROFILE, binary:PATH, recording:FILE"
+_KINDS = "reference, reference@PROFILE, binary:PATH, container:IMAGE, recording:FILE"
 
 
 def parse_target(text: str) -> Target:
@@ -41,6 +43,10 @@ def parse_target(text: str) -> Target:
         if not rest:
             raise TargetError("binary: needs a path, such as binary:/usr/bin/docker-registry")
         return BinaryTarget.find(rest)
+    if kind == "container" and colon:
+        if not rest:
+            raise TargetError("container: needs an image, such as container:registry:2")
+        return ContainerTarget.find(rest)
     if kind == "recording" and colon:
         if not rest:
             raise TargetError("recording: needs a file, such as one that --record DIR wrote")

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
 
 from harness.process import clean_environment
 from harness.scenario import Need
 from harness.targets.errors import DidNotStart, TargetError
+from harness.targets.identity import Identity, identify
 from harness.targets.process_registry import ProcessRegistry, Program
 from harness.targets.settings import Settings
 
 __all__ = ["BinaryTarget"]
-
-_VERSION = re.compile(r"\bv?(\d+\.\d+)\.\d+(?:(-[0-9A-Za-z.]+))?")
 
 
 @dataclass(frozen=True)
@@ -26,12 +23,7 @@ class BinaryTarget:
     """``binary:PATH``. PATH is a file, or the name of a program on the search path."""
 
     path: Path
-    implementation: Literal["distribution", "pullproof"]
-    version: str
-    """The release series (``2.8``), a pre-release in full (``3.0.0-alpha.1``), ``unknown`` for a
-    distribution built without its version, or ``ideal`` for ours."""
-    release: str = "unknown"
-    """The version in full (``2.8.2``)."""
+    identity: Identity
 
     @classmethod
     def find(cls, path: str) -> BinaryTarget:
@@ -42,14 +34,7 @@ class BinaryTarget:
         if found is None:
             raise TargetError(f"{where}: {_why_missing(path)}")
         said = _ask_version(where, found)
-        if "pullproof" in said:
-            return cls(Path(found), "pullproof", "ideal", "ideal")
-        if "distribution" not in said:
-            raise TargetError(
-                f"{where}: --version says {said!r}, which is no registry; give the path of "
-                "distribution's registry (docker-registry in Debian) or of pullproof-registry"
-            )
-        return cls(Path(found), "distribution", release_series(said), exact_release(said))
+        return cls(Path(found), identify(where, said))
 
     @property
     def name(self) -> str:
@@ -59,6 +44,18 @@ class BinaryTarget:
     @property
     def known_as(self) -> str:
         return self.name
+
+    @property
+    def implementation(self) -> str:
+        return self.identity.implementation
+
+    @property
+    def version(self) -> str:
+        return self.identity.version
+
+    @property
+    def release(self) -> str:
+        return self.identity.release
 
     @property
     def capabilities(self) -> frozenset[Need]:
@@ -78,29 +75,11 @@ class BinaryTarget:
 
     def launch(self, settings: Settings, workdir: Path) -> ProcessRegistry:
         """A registry of this program that listens, its files under *workdir*. ``DidNotStart``."""
-        old = self.version.startswith(("2.", "3.0.0-alpha"))
-        online = ("--grace=1h",) if self.implementation == "pullproof" else ()
-        program = Program([self.path], f"binary:{self.path}", "addr" if old else "addrs", online)
+        label, identity = f"binary:{self.path}", self.identity
+        program = Program([self.path], label, identity.redis_key, identity.online_collection)
         registry = ProcessRegistry(program, settings, workdir)
         registry.start()
         return registry
-
-
-def release_series(said: str) -> str:
-    """The series that *said*, the line that ``--version`` prints, speaks of: ``2.8`` for 2.8.2+ds1,
-    ``3.0.0-alpha.1`` for that pre-release, ``unknown`` where there is no number."""
-    versions = list(_VERSION.finditer(said))
-    if not versions:
-        return "unknown"
-    last = versions[-1]
-    return last[0].removeprefix("v") if last[2] else last[1]
-
-
-def exact_release(said: str) -> str:
-    """The version in full that *said* speaks of: ``2.8.2`` for 2.8.2+ds1; ``unknown`` where there
-    is no number."""
-    versions = list(_VERSION.finditer(said))
-    return versions[-1][0].removeprefix("v") if versions else "unknown"
 
 
 def _why_missing(path: str) -> str:

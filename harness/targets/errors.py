@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["DidNotStart", "TargetError"]
+__all__ = ["DidNotStart", "NotOffered", "TargetError"]
 
 
 _TELLING = tuple(
@@ -21,6 +21,11 @@ configuration error."""
 
 class TargetError(Exception):
     """The target cannot be tested. The text is one line: which target, what is wrong, the fix."""
+
+
+class NotOffered(TargetError):
+    """What a scenario asked of the target cannot be had of it, so that the scenario is not
+    applicable; the text says in words what that is."""
 
 
 class DidNotStart(TargetError):

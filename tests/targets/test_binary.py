@@ -12,7 +12,8 @@ import pytest
 
 from harness.targets import DidNotStart, Settings, TargetError, parse_target
 from harness.targets import process_registry as process_module
-from harness.targets.binary import BinaryTarget, release_series
+from harness.targets.binary import BinaryTarget
+from harness.targets.identity import release_series
 from tests.targets.conftest import Launch
 
 Script = Callable[..., Path]
