@@ -5,10 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
-__all__ = ["JumpingClock"]
+from reference_registry.clock import Clock
+
+__all__ = ["JumpingClock", "TurnableClock"]
 
 _LONGEST_NAP = 3600.0
+
+
+class TurnableClock(Clock, Protocol):
+    """A clock that a test turns."""
+
+    def advance(self, by: timedelta) -> None:
+        """Go forward, from any thread. ``ValueError`` for a negative *by*."""
+        ...
 
 
 class JumpingClock:

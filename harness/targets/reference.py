@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -15,12 +15,13 @@ from harness.loop import lab_loop
 from harness.scenario import Need
 from harness.targets.errors import DidNotStart, TargetError
 from harness.targets.garbage import GcRun
-from harness.targets.jumping_clock import JumpingClock
+from harness.targets.jumping_clock import JumpingClock, TurnableClock
 from harness.targets.process_registry import ProcessRegistry, Program
 from harness.targets.reference_log import Log
 from harness.targets.registry import NOWHERE, RunningRegistry
 from harness.targets.settings import Settings
 from harness.targets.state import SAVE_INTERVAL, StateEntry
+from reference_registry.api.hooks import Observer
 from reference_registry.config import Config
 from reference_registry.config.effective import drain_time
 from reference_registry.config.file import load
@@ -28,6 +29,7 @@ from reference_registry.config.problem import CannotStart, ConfigError
 from reference_registry.garbage_collection import collect
 from reference_registry.profiles import Profile, profile_named
 from reference_registry.proxy.registry import ProxyRegistry
+from reference_registry.repository import Registry
 from reference_registry.server import Server
 
 __all__ = ["ReferenceRegistry", "ReferenceTarget"]
@@ -103,13 +105,23 @@ class ReferenceTarget:
 
 
 class ReferenceRegistry(RunningRegistry):
-    """Runs on the lab loop, by a clock that can be turned."""
+    """Runs on the lab loop, by a clock that can be turned: by *clock*, which others may go by too,
+    or by one of its own. *observers* are told of every request."""
 
-    def __init__(self, target: ReferenceTarget, settings: Settings, workdir: Path) -> None:
+    def __init__(
+        self,
+        target: ReferenceTarget,
+        settings: Settings,
+        workdir: Path,
+        *,
+        clock: TurnableClock | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> None:
         super().__init__(settings, workdir)
         self._target = target
         self._profile = target.profile
-        self._clock = JumpingClock()
+        self._clock = clock or JumpingClock()
+        self._observers = tuple(observers)
         self._passed = timedelta(0)
         self._server: Server | None = None
         self._log: Log | None = None
@@ -128,11 +140,19 @@ class ReferenceRegistry(RunningRegistry):
             raise DidNotStart(self._target.name, None, self._output()) from late
         return server.url, server.debug_url or NOWHERE
 
+    @property
+    def served(self) -> Registry:
+        """The repositories that it serves, to be used on the lab loop. ``LookupError`` while it does
+        not run."""
+        if self._server is None:
+            raise LookupError(f"{self._target.name} does not run")
+        return self._server.app.registry
+
     def _serve(self, config: Config) -> Server:
         self._log = log = Log(config)
         log.open()
         self._server = server = Server(
-            config, profile=self._profile, clock=self._clock, observers=[log]
+            config, profile=self._profile, clock=self._clock, observers=[log, *self._observers]
         )
 
         async def start() -> None:
