@@ -7,11 +7,12 @@ their lease: it sets the modification time of the directory that holds them,
 ``blobs/<algorithm>/<xx>/<hex>/``, to now. Distribution does not look at that time, and writing the
 bytes sets it too, whichever registry writes them.
 
-Finding the bytes, renewing their lease and writing what refers to them happen while the lock
-``/.pullproof/leases.lock`` is held shared; a collector looks at the lease and takes the bytes away
-while it holds it alone. So either the collector sees the lease, or the other finds no bytes. The
-kernel lets go of the lock when its holder dies. Where there are no such locks nobody waits, and
-the moment between a look and a deletion is unguarded.
+Finding the bytes, renewing their lease and writing what refers to them happen while the root
+directory is locked shared (a directory, so that serving adds no file to distribution's own); a
+collector looks at the lease and takes the bytes away while it holds that lock alone. So either the
+collector sees the lease, or the other finds no bytes. The kernel lets go of the lock when its
+holder dies. Where there are no such locks nobody waits, and the moment between a look and a
+deletion is unguarded.
 
 The term is containerd's (its docs/garbage-collection.md); the idea of keeping what was touched of
 late is git's (``gc.pruneExpire``).
@@ -25,6 +26,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from reference_registry.digest import Digest
 from reference_registry.storage import layout
@@ -32,7 +34,8 @@ from reference_registry.storage.driver import StorageDriver
 
 __all__ = ["Leases"]
 
-_LOCK = "/.pullproof/leases.lock"
+_BEGAN = "/.pullproof/garbage-collected"
+"""Storage path of an empty file, whose time is when the last collection began."""
 _YOUNG = 60 * 10**9
 """Nanoseconds."""
 _LONGEST_TICK = 2.5
@@ -83,7 +86,7 @@ class Leases:
         renewed = self.renewed_at(digest)
         if renewed is None:
             return
-        if renewed <= time.time_ns() - _YOUNG or renewed <= (self.changed_at(_LOCK) or 0):
+        if renewed <= time.time_ns() - _YOUNG or renewed <= (self.changed_at(_BEGAN) or 0):
             with self.held():
                 self.renew([digest])
 
@@ -102,14 +105,14 @@ class Leases:
         """
         if self._root is None:
             return self.now()
-        path = self._root + _LOCK
+        path = Path(self._root + _BEGAN)
         give_up = time.monotonic() + _LONGEST_TICK
         try:
-            with self.held():  # which makes the file
-                first = _touched(path)
-                while (now := _touched(path)) == first and time.monotonic() < give_up:
-                    time.sleep(0.0005)  # Nothing tells that the kernel's clock has ticked.
-                return now
+            path.parent.mkdir(parents=True, exist_ok=True)
+            first = _touched(path)
+            while (now := _touched(path)) == first and time.monotonic() < give_up:
+                time.sleep(0.0005)  # Nothing tells that the kernel's clock has ticked.
+            return now
         except OSError as error:
             self._tell(error)
             return self.now()
@@ -151,14 +154,10 @@ class Leases:
     def _open(self) -> int | None:
         if self._root is None:
             return None
-        path = self._root + _LOCK
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         try:
-            try:
-                return os.open(path, flags, 0o644)
-            except FileNotFoundError:
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-                return os.open(path, flags, 0o644)
+            return os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:  # Nothing is stored yet.
+            return None
         except OSError as error:
             self._tell(error)
             return None
@@ -169,6 +168,6 @@ class Leases:
         self._has_told = True
 
 
-def _touched(path: str) -> int:
-    os.utime(path)
+def _touched(path: Path) -> int:
+    path.touch()
     return os.stat(path).st_mtime_ns

@@ -339,12 +339,14 @@ def test_a_collector_is_alone(tmp_path: Path) -> None:
 
 
 def _can_lock(root: Path, how: int) -> bool:
-    with (root / ".pullproof/leases.lock").open("rb") as file:
-        try:
-            fcntl.flock(file, how | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+    descriptor = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def test_a_release_takes_no_lock(tmp_path: Path) -> None:
