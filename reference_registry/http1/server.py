@@ -30,7 +30,9 @@ class Http1Server:
         self._app = app
         self._connections: set[Connection] = set()
         self._in_flight: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+        self._bound: socket.socket | None = None
+        self._welcomed: set[asyncio.Task[object]] = set()
+        """Connections that are accepted and not yet among the others."""
         self._timer: asyncio.TimerHandle | None = None
         self._stopped: asyncio.Event | None = None
 
@@ -38,18 +40,22 @@ class Http1Server:
         """Accept connections to *bound*, of which the caller has no further use."""
         loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
-        unix = bound.family is socket.AF_UNIX
-        create = loop.create_unix_server if unix else loop.create_server
-        self._server = await create(self._connected, sock=bound.dup(), backlog=BACKLOG)
+        self._bound = bound.dup()
+        self._bound.setblocking(False)
+        loop.add_reader(self._bound, self._accept)
         self._timer = loop.call_later(_TICK, self._tick)
 
     async def stop(self, drain: float) -> bool:
         """Stop listening, let requests in flight end for *drain* seconds, then cut them off.
         Whether all of them had ended by then."""
-        if self._server is None or self._stopped is None or self._timer is None:
+        if self._bound is None or self._stopped is None or self._timer is None:
             return True
-        self._server.close()
+        asyncio.get_running_loop().remove_reader(self._bound)
+        self._bound.close()
+        self._bound = None
         self._timer.cancel()
+        if self._welcomed:
+            await asyncio.wait(set(self._welcomed))
         for connection in tuple(self._connections):
             connection.retire()
         if self._in_flight and drain > 0:
@@ -75,6 +81,31 @@ class Http1Server:
     async def _wait_for_connections(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
         if self._connections:
             await asyncio.wait({each.closed for each in self._connections}, timeout=timeout)
+
+    def _accept(self) -> None:
+        # asyncio's own server forgets whoever it has just accepted when it is closed.
+        loop = asyncio.get_running_loop()
+        for _ in range(BACKLOG):
+            if self._bound is None:
+                return
+            try:
+                client, _address = self._bound.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # There are no descriptors left, for one.
+                _log.error("no connection can be accepted: %s", error)
+                loop.remove_reader(self._bound)
+                loop.call_later(_TICK, self._accept_again)
+                return
+            client.setblocking(False)
+            welcome = loop.connect_accepted_socket(self._connected, client)
+            task: asyncio.Task[object] = loop.create_task(welcome)
+            self._welcomed.add(task)
+            task.add_done_callback(self._welcomed.discard)
+
+    def _accept_again(self) -> None:
+        if self._bound is not None:
+            asyncio.get_running_loop().add_reader(self._bound, self._accept)
 
     def _connected(self) -> Connection:
         return Connection(self._serve, self._connections)
