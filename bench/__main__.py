@@ -86,12 +86,15 @@ def _run(
     console = Console()
     if not console.is_terminal:
         console.width = _WIDTH
-    upstream = Upstream.start(1 + 2 * max(m.repetitions for m in MEASURES), size)
+    large = 2 * size if quick else 2048 * _MIB
+    blobs = 1 + 2 * max(m.repetitions for m in MEASURES)
+    upstream = Upstream.start(blobs, size, large if "large-blob" in repetitions else 0)
     bench = Bench(
         upstream,
         directory,
         seconds=1 if quick else 3,
         blob_size=size,
+        large_size=large,
         gc_manifests=min(options.gc_manifests, 20) if quick else options.gc_manifests,
         tags=2_000 if quick else 100_000,
     )

@@ -98,6 +98,14 @@ def cold_clients(bench: Bench, place: Place) -> tuple[float, ...]:
     return (bench.upstream.bodies(blob) - before, slowest)
 
 
+def large_blob(bench: Bench, place: Place) -> tuple[float, ...]:
+    blob = bench.large_blob
+    with place.fresh_proxy() as running:
+        url = f"{running.url}/v2/{REPOSITORY}/blobs/{blob.digest}"
+        pull(url, blob.size, _deadline())
+        return (running.peak_memory() / MIB,)
+
+
 def garbage_collection(bench: Bench, place: Place) -> tuple[float, ...]:
     root = bench.tree("gc", lambda root: images_tree(root, bench.gc_manifests))
     return (place.registry.garbage_collect(root, place.directory("gc"), _TIMEOUT),)
@@ -149,6 +157,12 @@ MEASURES = (
             Row("32 cold clients, one blob: slowest", "s", "less", 2),
         ),
         cold_clients,
+    ),
+    Measure(
+        "large-blob",
+        (Row("peak memory, one cold blob of 2 GiB", "MiB", "less"),),
+        large_blob,
+        repetitions=1,
     ),
     Measure(
         "gc",

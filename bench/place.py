@@ -25,6 +25,8 @@ class Bench:
     seconds: int
     """How long a rate is measured."""
     blob_size: int
+    large_size: int
+    """Bytes of the one blob that is much larger than memory should grow for it."""
     gc_manifests: int
     tags: int
     _trees: dict[str, Path] = field(default_factory=dict)
@@ -32,6 +34,10 @@ class Bench:
     @property
     def hot_blob(self) -> Blob:
         return blob_number(0, self.blob_size)
+
+    @property
+    def large_blob(self) -> Blob:
+        return blob_number(0, self.large_size)
 
     def tree(self, name: str, write: Callable[[Path], None]) -> Path:
         """The storage root *name*, which *write* fills the first time. Nobody changes it."""

@@ -48,9 +48,10 @@ class Upstream:
     url: str
 
     @classmethod
-    def start(cls, blobs: int, size: int) -> Upstream:
-        """One with *blobs* blobs of *size* bytes. ``CannotMeasure`` where it does not start."""
-        words = ["--blobs", str(blobs), "--size", str(size)]
+    def start(cls, blobs: int, size: int, large: int = 0) -> Upstream:
+        """One with *blobs* blobs of *size* bytes, and one of *large* bytes unless that is 0.
+        ``CannotMeasure`` where it does not start."""
+        words = ["--blobs", str(blobs), "--size", str(size), "--large", str(large)]
         process = Process([sys.executable, "-m", "bench.upstream", *words])
         url = process.await_output(re.compile(r"http://\S+"), timeout=_START_TIMEOUT)
         if url is None:
@@ -69,13 +70,15 @@ class Upstream:
         return asked
 
 
-def _serve(blobs: int, size: int) -> None:
+def _serve(blobs: int, size: int, large: int) -> None:
     # The benchmark ends it by SIGTERM, which finds nothing to save here.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     upstream = MockUpstream()
     upstream.add(REPOSITORY, the_image(), tags=(TAG,))
     for number in range(blobs):
         upstream.add(REPOSITORY, blob_number(number, size))
+    if large:
+        upstream.add(REPOSITORY, blob_number(0, large))
 
     def watch(entry: Entry) -> None:
         if entry.kind == "manifest":
@@ -93,5 +96,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m bench.upstream", description=__doc__)
     parser.add_argument("--blobs", type=int, required=True)
     parser.add_argument("--size", type=int, required=True)
+    parser.add_argument("--large", type=int, default=0)
     options = parser.parse_args()
-    _serve(options.blobs, options.size)
+    _serve(options.blobs, options.size, options.large)
