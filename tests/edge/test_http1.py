@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -391,3 +393,26 @@ def test_many_slow_clients_of_a_file_hold_up_nobody(tmp_path: Path) -> None:
                 writer.transport.abort()
 
     _talk(app, conversation)
+
+
+@pytest.mark.parametrize("rounds", range(4))
+def test_who_comes_as_the_listener_stops_is_not_left_hanging(rounds: int) -> None:
+    """However far the loop has come with them by then."""
+
+    async def run() -> None:
+        listener = Listener(_echo, ListenAddress("127.0.0.1", 0), key="http.addr")
+        await listener.start()
+        clients = [socket.create_connection(("127.0.0.1", listener.address.port)) for _ in range(5)]
+        try:
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            await listener.stop()
+            for client in clients:
+                client.settimeout(_TIMEOUT)
+                with suppress(ConnectionResetError):
+                    assert client.recv(1) == b""
+        finally:
+            for client in clients:
+                client.close()
+
+    asyncio.run(run())
