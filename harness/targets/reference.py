@@ -142,7 +142,7 @@ class ReferenceRegistry(RunningRegistry):
 
     @property
     def served(self) -> Registry:
-        """The repositories that it serves, to be used on the lab loop. ``LookupError`` while it does
+        """The repositories that it serves, for use on the lab loop; ``LookupError`` where it does
         not run."""
         if self._server is None:
             raise LookupError(f"{self._target.name} does not run")

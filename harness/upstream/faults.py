@@ -319,6 +319,12 @@ class FaultList:
         with self._lock:
             return tuple(slot.fault for slot in self._slots)
 
+    @property
+    def unmet(self) -> tuple[Fault, ...]:
+        """Those that no request has met."""
+        with self._lock:
+            return tuple(slot.fault for slot in self._slots if not slot.hits)
+
     def clear(self) -> None:
         """Forget all faults, let go whoever hangs, and return to the first state."""
         with self._lock:

@@ -12,6 +12,8 @@ import httpx
 from harness.order import next_order
 from harness.redaction import redact_headers
 from harness.upstream.calls import Call, Headers, Kind
+from harness.upstream.matching import Match, What
+from harness.upstream.wording import miscounted
 from reference_registry.digest import Digest
 
 __all__ = ["Entry", "Ledger", "Outcome", "Record"]
@@ -50,16 +52,21 @@ class Entry:
     """Whether nothing expected this request (``MockUpstream.strict``)."""
 
     @property
+    def target(self) -> str:
+        """The path with the query, if there is one."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+    @property
     def line(self) -> str:
         """Such as ``GET /v2/team/app/tags/list?n=10``."""
-        return f"{self.method} {self.path}" + (f"?{self.query}" if self.query else "")
+        return f"{self.method} {self.target}"
 
     def header(self, name: str) -> str | None:
         """The first request header line called *name* (lower case), or None."""
         return next((value for key, value in self.headers if key == name), None)
 
-    def describe(self) -> str:
-        """One line for people."""
+    def notes(self) -> list[str]:
+        """What is remarkable about it, in words: a credential, an answer cut off, a fault."""
         notes = [] if self.credential == "none" else [self.credential]
         if self.token_known is False:
             notes.append("a token that is not ours")
@@ -67,6 +74,11 @@ class Entry:
             notes.append(self.outcome)
         if self.fault:
             notes.append(f"fault: {self.fault}")
+        return notes
+
+    def describe(self) -> str:
+        """One line for people."""
+        notes = self.notes()
         status = "no answer" if self.status is None else str(self.status)
         return f"{self.line} -> {status}, {self.sent_bytes} bytes" + (
             f" [{'; '.join(notes)}]" if notes else ""
@@ -164,6 +176,26 @@ class Ledger:
     def describe(self) -> str:
         """All entries, one line each, for the message of a failed assertion."""
         return "\n".join(entry.describe() for entry in self.entries) or "(no request)"
+
+    def assert_asked(
+        self,
+        method: str | None = None,
+        what: What = None,
+        *,
+        times: int | None = None,
+        kind: Kind | None = None,
+        repository: str | None = None,
+    ) -> list[Entry]:
+        """The requests that ``MockUpstream.on`` meets with the same arguments: *times* of them, or,
+        where that is None, at least one. ``AssertionError`` tells what was asked instead."""
+        __tracebackhide__ = True
+        match = Match.of(method, what, kind=kind, repository=repository)
+        entries = self.entries
+        found = [entry for entry in entries if match(entry)]
+        if len(found) != times and not (times is None and found):
+            lines = [entry.line for entry in entries]
+            raise AssertionError(miscounted(str(match), len(found), times, lines, self.describe()))
+        return found
 
     # -- waiting --------------------------------------------------------------------------------
     def wait_for(

@@ -4,15 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Protocol
 
 from harness.content import Content
-from harness.upstream.calls import Call, Kind
-from reference_registry.digest import parse_digest
+from harness.upstream.calls import Kind
+from reference_registry.digest import Digest, parse_digest
 
-__all__ = ["Match", "What"]
+__all__ = ["Asked", "Match", "What"]
 
 What = str | Content | None
 """A path, a glob, a digest, or content (which stands for its digest)."""
+
+
+class Asked(Protocol):
+    """What a match looks at: a call that comes in, or its entry in a ledger."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def repository(self) -> str | None: ...
+    @property
+    def digest(self) -> Digest | None: ...
 
 
 @dataclass(frozen=True)
@@ -48,7 +66,7 @@ class Match:
         method, _, what = line.rpartition(" ")
         return cls.of(method or None, what)
 
-    def __call__(self, call: Call) -> bool:
+    def __call__(self, call: Asked) -> bool:
         return (
             self.method in {None, call.method}
             and self.kind in {None, call.kind}
@@ -61,7 +79,7 @@ class Match:
         return " ".join(part for part in parts if part)
 
 
-def _names(what: str, call: Call) -> bool:
+def _names(what: str, call: Asked) -> bool:
     if parse_digest(what) is not None:
         return call.digest == what
     glob = what if what.startswith(("/", "*")) else f"*/{what}"

@@ -16,7 +16,7 @@ from harness.content import Blob, Manifest
 from harness.loop import LabLoop, lab_loop
 from harness.upstream.auth import Anonymous, Auth, Bearer
 from harness.upstream.calls import TOKEN_PATH, Call, Kind
-from harness.upstream.expectations import Expectations, nearest
+from harness.upstream.expectations import Expectations
 from harness.upstream.faults import Fault
 from harness.upstream.ledger import Entry, Ledger
 from harness.upstream.limits import RateLimit, RateLimiter
@@ -26,6 +26,7 @@ from harness.upstream.registry import RegistryOptions
 from harness.upstream.scripting import FaultScript
 from harness.upstream.service import Service
 from harness.upstream.tokens import TokenServer
+from harness.upstream.wording import nearest
 from reference_registry.clock import Clock, SystemClock
 
 __all__ = ["MockUpstream"]
@@ -235,9 +236,29 @@ class MockUpstream:
 
     def assert_no_unexpected(self) -> None:
         """``AssertionError`` where a request was not expected, with the nearest expectation."""
+        __tracebackhide__ = True
         if found := [entry.line for entry in self.unexpected]:
             known = self._service.expected_lines()
             told = [f"unexpected: {line}\n  {nearest(line, known)}" for line in found]
             raise AssertionError(
                 "\n".join([f"the upstream {self.url} did not expect everything:", *told])
+            )
+
+    @property
+    def uncalled(self) -> tuple[str, ...]:
+        """What was scripted by :meth:`on` or announced by :meth:`strict` and never met by a
+        request, in words."""
+        scripted = (f"{fault.match} ({fault})" for fault in self._service.faults.unmet)
+        announced = self._service.expectations
+        never = () if announced is None else announced.unmet_by(self.ledger.entries)
+        return (*scripted, *map(str, never))
+
+    def assert_all_called(self) -> None:
+        """``AssertionError`` where something was scripted or announced for nothing."""
+        __tracebackhide__ = True
+        if uncalled := self.uncalled:
+            told = [f"never asked: {line}" for line in uncalled]
+            asked = ["all requests:", *(f"  {x}" for x in self.ledger.describe().splitlines())]
+            raise AssertionError(
+                "\n".join([f"the upstream {self.url} waits in vain:", *told, *asked])
             )

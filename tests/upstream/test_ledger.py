@@ -140,3 +140,34 @@ def test_what_is_cleared_while_it_is_answered_stays_away(
         fault.release()
         assert connection.receive_head().startswith("HTTP/1.1 200")
     assert upstream.ledger.entries == ()
+
+
+def test_one_line_asserts_what_was_asked(
+    upstream: MockUpstream, client: httpx.Client, image: Image
+) -> None:
+    ledger = upstream.ledger
+    assert ledger.assert_asked(times=0) == []
+    client.head(TAG)
+    client.get(TAG)
+    client.get(f"{TAG}?ns=docker.io")
+    (head,) = ledger.assert_asked("HEAD", "manifests/v1", times=1)
+    assert head.status == 200
+    assert len(ledger.assert_asked("GET", TAG)) == 2
+    ledger.assert_asked("GET", f"{TAG}?ns=*", times=1)
+    ledger.assert_asked("GET", image.layers[0], times=0)
+    ledger.assert_asked(kind="manifest", repository="team/app", times=3)
+    with pytest.raises(AssertionError) as caught:
+        ledger.assert_asked("GET", TAG, times=1)
+    assert str(caught.value).splitlines() == [
+        f"asked twice, not once: GET {TAG}",
+        "all requests:",
+        f"  HEAD {TAG} -> 200, 0 bytes",
+        f"  GET {TAG} -> 200, {image.size} bytes",
+        f"  GET {TAG}?ns=docker.io -> 200, {image.size} bytes",
+    ]
+    with pytest.raises(
+        AssertionError, match=r"never asked: GET /v2/team/app/manifests/v2\nnearest"
+    ):
+        ledger.assert_asked("GET", "/v2/team/app/manifests/v2")
+    with pytest.raises(AssertionError, match=r"asked 3 times, not never: \* manifest"):
+        ledger.assert_asked(kind="manifest", times=0)

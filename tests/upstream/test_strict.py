@@ -87,3 +87,25 @@ def test_an_error_in_the_block_is_not_hidden(http: httpx.Client) -> None:
 
     with pytest.raises(LookupError):
         fail()
+
+
+def test_what_was_scripted_or_announced_for_nothing(
+    upstream: MockUpstream, client: httpx.Client, image: Image
+) -> None:
+    upstream.strict(["GET /v2/", f"HEAD {TAG}"])
+    upstream.on("GET", image.layers[0]).reset(after=1000).times(1)
+    upstream.on("GET", "/v2/").delay(0)
+    assert client.get("/v2/").status_code == 200
+    with pytest.raises(AssertionError) as caught:
+        upstream.assert_all_called()
+    assert str(caught.value).splitlines() == [
+        f"the upstream {upstream.url} waits in vain:",
+        f"never asked: GET {image.layers[0].digest} (reset after 1000 bytes)",
+        f"never asked: HEAD {TAG}",
+        "all requests:",
+        "  GET /v2/ -> 200, 2 bytes [fault: delay 0 s]",
+    ]
+    client.head(TAG)
+    with pytest.raises(httpx.TransportError):
+        client.get(f"/v2/team/app/blobs/{image.layers[0].digest}")
+    upstream.assert_all_called()
