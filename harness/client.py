@@ -12,7 +12,7 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -158,6 +158,8 @@ class RegistryClient:
         """*exchanges* is the list to record into, where no *secrets* are shown."""
         self.exchanges = [] if exchanges is None else exchanges
         self.secrets = tuple(secrets)
+        self.on_exchange: Callable[[], None] | None = None
+        """Called after each exchange, on the thread that made it."""
         self._http = _http_client(url)
 
     @property
@@ -339,6 +341,8 @@ class RegistryClient:
                 seconds=seconds,
             )
         )
+        if self.on_exchange is not None:
+            self.on_exchange()
 
 
 def _http_client(url: str) -> httpx.Client:

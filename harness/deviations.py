@@ -12,6 +12,8 @@ otherwise than expected, and gives a reference::
     reference = "measured on 3.0.0 and 3.1.1"
     observed = { "upstream: blob bodies" = 1 }
 
+It may have an ``advice``: what an operator can do about it, for reports.
+
 ``[[difference]]`` entries say where one *build* differs from its release, such as a registry
 compiled with an old Go: they name a target and override single observations.
 
@@ -60,6 +62,8 @@ class Deviation:
     does: str
     reference: str
     observed: Mapping[str, Any]
+    advice: str = ""
+    """What an operator can do about it, for reports."""
 
     def concerns(self, scenario: str, implementation: str, version: str) -> bool:
         """Whether it speaks of *scenario* on that implementation's release series."""
@@ -205,12 +209,14 @@ def _tables(path: Path, name: str) -> list[Mapping[str, Any]]:
 
 
 def _entry(path: Path, table: Mapping[str, Any], kind: type[Any]) -> Any:
-    wanted = set(kind.__dataclass_fields__)
-    wrong = wanted.symmetric_difference(table)
+    optional = {"advice"} & set(kind.__dataclass_fields__)
+    wanted = set(kind.__dataclass_fields__) - optional
+    wrong = wanted.symmetric_difference(table.keys() - optional)
     if wrong:
+        may = f" and may have {', '.join(optional)}" if optional else ""
         raise DeviationFileError(
             f"{path}: entry for {table.get('scenario', '?')!r} has missing or unknown keys: "
-            f"{', '.join(sorted(wrong))}; it takes {', '.join(sorted(wanted))}"
+            f"{', '.join(sorted(wrong))}; it takes {', '.join(sorted(wanted))}{may}"
         )
     values = dict(table)
     if "versions" in values:

@@ -28,6 +28,7 @@ from harness.small_disk import NoSmallDisk, SmallDisk
 from harness.targets import Target
 from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
+from harness.trace import DiskWatch, Trace, client_event, upstream_event
 from harness.upstream import MockUpstream
 
 __all__ = ["Lab", "TargetUnderTest"]
@@ -39,10 +40,13 @@ _POLL = 0.02
 
 
 class Lab:
-    """The servers of one test. *workdir* is a directory of the test's own."""
+    """The servers of one test. *workdir* is a directory of the test's own; *traces* says whether
+    :meth:`trace` will be asked for, which costs a look at the disk for each request."""
 
-    def __init__(self, workdir: Path) -> None:
+    def __init__(self, workdir: Path, *, traces: bool = False) -> None:
         self.workdir = workdir
+        self._traces = traces
+        self._watches: list[DiskWatch] = []
         self._upstreams: list[MockUpstream] = []
         self._registries: list[RunningRegistry] = []
         self._disks: list[SmallDisk] = []
@@ -72,6 +76,11 @@ class Lab:
         workdir.mkdir(parents=True, exist_ok=True)
         registry = target.launch(settings, workdir)
         self._registries.append(registry)
+        if self._traces:
+            watch = DiskWatch(registry.root, len(self._registries))
+            watch.look()
+            registry.client.on_exchange = watch.look
+            self._watches.append(watch)
         return registry
 
     def conversation(self) -> str:
@@ -107,6 +116,33 @@ class Lab:
                 return
             time.sleep(_POLL)
 
+    def trace(self) -> Trace:
+        """Who asked whom what, in order, and what became of the disks. To be called after
+        :meth:`close`, which looks at them for the last time."""
+
+        def say(text: str) -> str:
+            return text.replace(str(self.workdir), "<workdir>")
+
+        windows = self._polls()
+        events = [event for watch in self._watches for event in watch.changes]
+        events += [
+            client_event(exchange, number, say)
+            for number, registry in enumerate(self._registries, 1)
+            for exchange in registry.exchanges
+            if (exchange.order, exchange.ended) not in windows
+        ]
+        events += [
+            upstream_event(entry, number, say)
+            for number, upstream in enumerate(self._upstreams, 1)
+            for entry in upstream.ledger.entries
+            if not any(begin < entry.order < end for begin, end in windows)
+        ]
+        return Trace.of(events, len(windows))
+
+    def _polls(self) -> set[tuple[int, int]]:
+        """From where to where each request of a client's polling went."""
+        return {(one.order, one.ended) for registry in self._registries for one in registry.polled}
+
     def observe(self) -> Observation:
         """Everything that was shown. To be called after :meth:`close`: what is under way until then
         belongs to it."""
@@ -131,11 +167,7 @@ class Lab:
     def _observe_upstreams(self, names: Names) -> Observation:
         """What reached upstreams, but for what a client's polling may have caused, since how often
         it asked is chance."""
-        windows = [
-            (exchange.order, exchange.ended)
-            for registry in self._registries
-            for exchange in registry.polled
-        ]
+        windows = self._polls()
         return Observation.join(
             Observation(
                 upstream=observed_upstream(
@@ -155,6 +187,8 @@ class Lab:
         """Stop everything; the registries first, so that none of them sees its upstream vanish."""
         for registry in reversed(self._registries):
             registry.stop()
+        for watch in self._watches:
+            watch.look(last=True)
         for upstream in reversed(self._upstreams):
             upstream.stop()
         for disk in self._disks:

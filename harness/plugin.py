@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from harness.report.options import Wanted, add_report_options
 from harness.scenario import MARKER, Scenario
 from harness.selection import Selection
 
@@ -72,12 +73,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             metavar=name.upper(),
             help=f"run only scenarios {what}; repeatable",
         )
-    group.addoption(
-        "--pullproof-json",
-        metavar="FILE",
-        type=Path,
-        help="write the matrix, with the conversation of each failure, to FILE",
-    )
+    add_report_options(group)
     group.addoption(
         "--pullproof-catalogue",
         metavar="FILE",
@@ -97,12 +93,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         from harness.report.collector import Collector
 
-        collector = Collector(
-            lambda: _targets(config),
-            json_file=config.getoption("pullproof_json"),
-            has_baseline=config.getoption("pullproof_baseline") is not None,
-            record=config.getoption("pullproof_record"),
-        )
+        wanted = Wanted.of(config)
+        if problem := wanted.problem():
+            _misused(problem)
+        collector = Collector(lambda: _targets(config), wanted)
         config.pluginmanager.register(collector, "pullproof-collector")
 
 
@@ -218,8 +212,10 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     """Starts upstreams and registries, and stops them at the end of the test."""
     from harness.lab import Lab
 
-    bench = Lab(tmp_path)
-    if proof := request.node.stash.get(_PROOF, None):
+    proof = request.node.stash.get(_PROOF, None)
+    traces = proof is not None and Wanted.of(request.config).traces
+    bench = Lab(tmp_path, traces=traces)
+    if proof is not None:
         proof.lab = bench
     yield bench
     observes = proof is not None and _observes(request.config)
@@ -228,6 +224,8 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     bench.close()
     if proof is not None and observes:
         proof.observation = bench.observe()
+    if proof is not None and traces:
+        proof.trace = bench.trace()
 
 
 @pytest.fixture
@@ -321,21 +319,15 @@ def pytest_runtest_makereport(
     if proof is None:
         return report
     from harness.proof import ScenarioFailed
-    from harness.report.collector import OBSERVATION, PROPERTY
+    from harness.report.transport import attach_result, attach_seen
 
     if report.when == "teardown":
-        if proof.observation is not None and proof.result is not None:
-            from harness.report.observed import Observed
-
-            target = proof.result.target
-            place = item.path.parent
-            seen = Observed(proof.key, target, _fingerprint(item), place, proof.observation)
-            report.user_properties.append((OBSERVATION, seen.as_data()))
+        attach_seen(item, report, proof, _fingerprint(item))
         return report
     if report.skipped and proof.result is None:
         proof.skipped(str(call.excinfo.value) if call.excinfo else "")
     if proof.result is not None:
-        report.user_properties.append((PROPERTY, proof.result.as_data()))
+        attach_result(item, report, proof)
         if proof.result.conversation:
             report.sections.append(("conversation", proof.result.conversation))
     if call.excinfo and isinstance(call.excinfo.value, ScenarioFailed):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.lab import Lab
     from harness.observation import Observation
     from harness.targets import Target
+    from harness.trace import Trace
 
 __all__ = ["Proof", "ScenarioFailed"]
 
@@ -42,6 +43,8 @@ class Proof:
         self.lab: Lab | None = None
         self.observation: Observation | None = None
         """What everything showed; there once the lab has closed, where somebody wants it."""
+        self.trace: Trace | None = None
+        """Likewise, the story of the run, where a report shows it."""
         self.result: Result | None = None
         self._case = case
         self._directory = directory

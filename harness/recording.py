@@ -108,8 +108,10 @@ class Recording:
 
 def _cell(cell: Recorded) -> dict[str, Any]:
     result = cell.result.as_data()
-    # How long it took is no behaviour, and a failure's conversation has ports.
+    # How long it took is no behaviour, a failure's conversation has ports, and what to do about a
+    # deviation is looked up when the recording is read.
     result["seconds"], result["conversation"] = 0.0, ""
+    del result["advice"]
     return {
         "fingerprint": cell.fingerprint,
         "result": result,

@@ -1,7 +1,7 @@
 """The one result model that every report is made from.
 
 A :class:`Result` is a cell of the matrix: one claim on one target. It travels from pytest-xdist's
-workers to the controller as plain data inside a test report's ``user_properties``.
+workers to the controller as plain data, an extra attribute of a test report.
 """
 
 from __future__ import annotations
@@ -14,10 +14,52 @@ from harness.deviations import Judgement, Verdict
 from harness.expectation import Finding
 from harness.scenario import Scenario
 
-__all__ = ["MODEL", "Matrix", "Result"]
+__all__ = ["MODEL", "About", "Matrix", "Result"]
 
 MODEL = "model"
 """The column of scenarios that ask a client model instead of a target."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What readers of a report want to know of a row, whatever the target."""
+
+    key: str
+    """As of :class:`Result`."""
+    claim: str
+    level: str
+    refs: tuple[str, ...]
+    why: str = ""
+    needs: tuple[str, ...] = ()
+    """What it needs of a target, in words."""
+    file: str = ""
+    """Where the scenario stands, relative to the root of the run, with ``/``."""
+    line: int = 0
+    """Counted from 1; 0 where it is not known."""
+
+    @classmethod
+    def of(cls, scenario: Scenario, key: str, file: str, line: int) -> About:
+        """About *scenario* in the case that *key* names, which stands in *line* of *file*."""
+        needs = tuple(sorted(need.value for need in scenario.needs))
+        return cls(
+            key,
+            scenario.claim,
+            scenario.level.value,
+            scenario.refs,
+            scenario.why,
+            needs,
+            file,
+            line,
+        )
+
+    def as_data(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> About:
+        """The reverse of :meth:`as_data`. ``TypeError`` or ``KeyError`` for other data."""
+        return cls(**{**data, "refs": tuple(data["refs"]), "needs": tuple(data["needs"])})
 
 
 @dataclass(frozen=True)
@@ -38,6 +80,8 @@ class Result:
     """For DEVIATES: what the implementation does, in words."""
     reference: str = ""
     """For DEVIATES: where that is documented or was measured."""
+    advice: str = ""
+    """For DEVIATES: what to do about it, where somebody has written that down."""
     reason: str = ""
     """For NOT_APPLICABLE: what the target lacks."""
     conversation: str = ""
@@ -61,6 +105,7 @@ class Result:
             excused=judgement.excused,
             does=deviation.does if deviation else "",
             reference=deviation.reference if deviation else "",
+            advice=deviation.advice if deviation else "",
         )
 
     @property

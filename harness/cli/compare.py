@@ -70,6 +70,7 @@ def _compared(target: str, baseline: str, chosen: Selection, workers: str) -> An
     with TemporaryDirectory(prefix="pullproof-") as scratch:
         results = Path(scratch) / "results.json"
         options = ["--baseline", baseline, "--pullproof-json", str(results), "-q", "--no-summary"]
+        options += ["--pullproof-no-traces"]
         click.echo(f"comparing {target} with {baseline} ...", err=True)
         with _muted():
             code = run_suite([target], chosen, workers, options)

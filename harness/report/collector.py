@@ -3,64 +3,52 @@
 from __future__ import annotations
 
 import itertools
+import os
+import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.deviations import Verdict
-from harness.results import Matrix, Result
+from harness.report.options import Wanted
+from harness.report.transport import about_in, observed_in, result_in, trace_in
+from harness.results import About, Matrix, Result
 
 if TYPE_CHECKING:
     from harness.recording import Recording
     from harness.report.observed import Differential, Observed
     from harness.targets import Target
+    from harness.trace import Trace
 
-__all__ = ["OBSERVATION", "PROPERTY", "Collector", "result_in"]
-
-PROPERTY = "pullproof"
-"""The name of the user property of a test report that carries a result."""
-OBSERVATION = "pullproof-observation"
-"""Likewise, of what the scenario showed."""
-
-
-def result_in(report: pytest.TestReport) -> Result | None:
-    """The result that *report* carries, if it is a scenario's."""
-    for name, value in report.user_properties:
-        if name == PROPERTY and isinstance(value, dict):
-            return Result.from_data(value)
-    return None
+__all__ = ["Collector"]
 
 
 class Collector:
-    """A pytest plugin of its own. *targets* is asked once there are results; *json_file* and
-    *record* are None where none is wanted. With *has_baseline* the last target is that."""
+    """A pytest plugin of its own. *targets* is asked once there are results."""
 
-    def __init__(
-        self,
-        targets: Callable[[], Sequence[Target]],
-        *,
-        json_file: Path | None = None,
-        has_baseline: bool = False,
-        record: Path | None = None,
-    ) -> None:
+    def __init__(self, targets: Callable[[], Sequence[Target]], wanted: Wanted) -> None:
         self._targets = targets
-        self._json_file = json_file
-        self._has_baseline = has_baseline
-        self._record = record
+        self._wanted = wanted
         self._results: list[Result] = []
+        self._abouts: dict[str, About] = {}
         self._observed: list[Observed] = []
+        self._traces: dict[tuple[str, str], Trace] = {}
+        self._began = time.monotonic()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if result := result_in(report):
             self._results.append(result)
-        for name, value in report.user_properties:
-            if name == OBSERVATION and isinstance(value, dict):
-                from harness.report.observed import Observed
-
-                self._observed.append(Observed.from_data(value))
+        if about := about_in(report):
+            self._abouts[about.key] = about
+        if observed := observed_in(report):
+            self._observed.append(observed)
+        if traced := trace_in(report):
+            key, target, trace = traced
+            self._traces[key, target] = trace
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         if report.when == "call" and report.passed:
@@ -72,17 +60,30 @@ class Collector:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if not self._results or session.exitstatus != pytest.ExitCode.OK:
             return
-        if self._unequal_twins() or not (self._differs is None or self._differs.is_as_known):
+        if self._unequal_twins or not (self._differs is None or self._differs.is_as_known):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter, config: pytest.Config
+    ) -> None:
         if not self._results:
             return
+        self._print(terminalreporter)
+        for path in self._write():
+            terminalreporter.write_line(f"written to {path}")
+        self._tell_github(terminalreporter, config)
+
+    def _print(self, terminalreporter: pytest.TerminalReporter) -> None:
         from rich.console import Console
 
-        from harness.report.terminal import comfortable_width, print_matrix
+        from harness.report.terminal import (
+            comfortable_width,
+            print_differential,
+            print_matrix,
+            print_slowest,
+        )
 
-        matrix = self._matrix()
+        matrix = self._matrix
         # Where nobody looks at a screen, such as in CI, lines may be as long as claims want them.
         width = terminalreporter._tw.fullwidth
         if not terminalreporter.isatty:
@@ -95,32 +96,71 @@ class Collector:
             highlight=False,
         )
         print_matrix(matrix, console)
-        for line in self._unequal_twins():
+        for line in self._unequal_twins:
             terminalreporter.write_line(f"NOT ALIKE {line}", red=True)
         if self._differs is not None:
-            from harness.report.terminal import print_differential
-
             print_differential(self._differs, console)
-        if self._record is not None:
+        if self._wanted.slowest > 0:
+            print_slowest(self._results, self._wanted.slowest, console)
+
+    def _write(self) -> list[Path]:
+        """Write all files that are wanted and return their paths; ``OSError``."""
+        wanted, paths = self._wanted, []
+        if wanted.record is not None:
             from harness.report.observed import write_recordings
 
-            for path in write_recordings(self._recordings(), self._record):
-                terminalreporter.write_line(f"recorded in {path}")
-        if self._json_file is not None:
-            from harness.report.json_file import write_json
+            paths += write_recordings(self._recordings(), wanted.record)
+        for path, render in (
+            (wanted.json, _json),
+            (wanted.html, _html),
+            (wanted.markdown, _markdown),
+        ):
+            if path is not None:
+                path.write_text(render(self._document), encoding="utf-8")
+                paths.append(path)
+        return paths
 
-            write_json(matrix, self._json_file, self._differs)
-            terminalreporter.write_line(f"results written to {self._json_file}")
+    def _tell_github(
+        self, terminalreporter: pytest.TerminalReporter, config: pytest.Config
+    ) -> None:
+        """Annotations and the job's summary, where GitHub Actions is what runs this."""
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            from harness.report.github import annotations
 
+            workspace = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
+            for line in annotations(self._document, root=config.rootpath, workspace=workspace):
+                terminalreporter.write_line(line)
+        if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(_markdown(self._document))
+
+    @cached_property
     def _matrix(self) -> Matrix:
         return Matrix.of(self._results, [target.name for target in self._targets()])
+
+    @cached_property
+    def _document(self) -> dict[str, Any]:
+        from harness.report.document import Run, document
+
+        run = Run(
+            matrix=self._matrix,
+            targets=self._targets(),
+            abouts=self._abouts.values(),
+            traces=self._traces,
+            differential=self._differs,
+            unequal=self._unequal_twins,
+            seconds=time.monotonic() - self._began,
+        )
+        return document(run, datetime.now(UTC))
 
     @cached_property
     def _differs(self) -> Differential | None:
         from harness.report.observed import Differential
 
+        if not self._wanted.has_baseline:
+            return None
         targets = self._targets()
-        return Differential(self._observed, targets, targets[-1]) if self._has_baseline else None
+        return Differential(self._observed, targets, targets[-1])
 
     def _recordings(self) -> list[Recording]:
         from harness.report.observed import recordings
@@ -129,12 +169,30 @@ class Collector:
         live = [one for one in self._targets() if not isinstance(one, RecordingTarget)]
         return recordings(self._observed, self._results, live)
 
+    @cached_property
     def _unequal_twins(self) -> list[str]:
         """Cells in which two targets of one release differ without an entry that says why."""
-        matrix = self._matrix()
         return [
             line
             for left, right in itertools.combinations(self._targets(), 2)
             if (left.implementation, left.version) == (right.implementation, right.version)
-            for line in matrix.unequal(left.name, right.name)
+            for line in self._matrix.unequal(left.name, right.name)
         ]
+
+
+def _json(document: dict[str, Any]) -> str:
+    from harness.report.document import render_json
+
+    return render_json(document)
+
+
+def _html(document: dict[str, Any]) -> str:
+    from harness.report.page import render_html
+
+    return render_html(document)
+
+
+def _markdown(document: dict[str, Any]) -> str:
+    from harness.report.markdown import render_markdown
+
+    return render_markdown(document)

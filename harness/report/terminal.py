@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
@@ -12,7 +14,7 @@ from harness.report.differences import summary
 from harness.report.observed import Differential
 from harness.results import MODEL, Matrix, Result
 
-__all__ = ["comfortable_width", "print_differential", "print_matrix"]
+__all__ = ["comfortable_width", "print_differential", "print_matrix", "print_slowest"]
 
 _CELL = {
     Verdict.HOLDS: Text("holds", style="green"),
@@ -64,6 +66,15 @@ def print_differential(differential: Differential, console: Console) -> None:
     for line in differential.stale:
         console.print(Text(line, style="red"))
     console.print(Text(summary(differential.comparisons, differential.stale)))
+
+
+def print_slowest(results: Iterable[Result], number: int, console: Console) -> None:
+    """Write the *number* scenarios that took longest, with their seconds, to *console*."""
+    slowest = sorted(results, key=lambda result: result.seconds, reverse=True)[:number]
+    console.print()
+    console.print(Text(f"slowest {len(slowest)} of the scenarios", style="bold"))
+    for result in slowest:
+        console.print(Text(f"  {result.seconds:6.2f} s  {result.key} ({result.target})"))
 
 
 def comfortable_width(matrix: Matrix) -> int:

@@ -1,0 +1,62 @@
+"""Annotations that GitHub Actions shows at the line of the scenario that failed.
+
+A workflow command is a line of output (GitHub docs: Workflow commands for GitHub Actions); what it
+holds is escaped as ``@actions/core`` does it, so that no text of a target can be a command of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.deviations import Verdict
+
+__all__ = ["annotations"]
+
+
+def annotations(document: Mapping[str, Any], *, root: Path, workspace: Path) -> Iterator[str]:
+    """One line for each failure and each scenario with an unexplained difference. Files of scenarios
+    are relative to *root*; they are named where they lie in *workspace*."""
+    places = {one["key"]: _place(one, root, workspace) for one in document["scenarios"]}
+    for one in document["results"]:
+        if one["verdict"] == Verdict.FAILS.value:
+            text = "\n".join([one["claim"], *one["problems"]])
+            yield _error(f"{one['key']} fails on {one['target']}", text, places.get(one["key"]))
+    for line in document["unequal"]:
+        yield _error("not alike", line, places.get(line.partition(": ")[0]))
+    differential = document["differential"] or {"comparisons": (), "stale": ()}
+    for comparison in differential["comparisons"]:
+        if found := comparison["unexplained"]:
+            left, right = comparison["left"], comparison["right"]
+            key = comparison["scenario"]
+            text = "\n".join(
+                f"{one['step']}: {one['field']}: {left} {one['left']}, {right} {one['right']}"
+                for one in found[:5]
+            )
+            yield _error(f"{key} differs between {left} and {right}", text, places.get(key))
+    for line in differential["stale"]:
+        yield _error("divergences.toml is stale", line, None)
+
+
+def _place(about: Mapping[str, Any], root: Path, workspace: Path) -> tuple[str, int] | None:
+    try:
+        path = (root / about["file"]).resolve().relative_to(workspace.resolve())
+    except ValueError:
+        return None
+    return (path.as_posix(), about["line"]) if about["file"] else None
+
+
+def _error(title: str, text: str, place: tuple[str, int] | None) -> str:
+    values = {"file": place[0], "line": str(max(1, place[1]))} if place else {}
+    values["title"] = title
+    listed = ",".join(f"{name}={_property(value)}" for name, value in values.items())
+    return f"::error {listed}::{_data(text)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

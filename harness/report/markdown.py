@@ -1,0 +1,172 @@
+"""The results as Markdown, for a job's summary, a pull request or an issue.
+
+Claims are our own, but what targets showed is not: it stands in code spans or blocks, which cannot be
+left by what they hold.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from harness.deviations import Verdict
+from harness.results import MODEL
+
+__all__ = ["code_block", "code_span", "render_markdown"]
+
+MOST_FAILURES = 20
+"""Failures told in full; GitHub takes a summary of 1 MiB at most."""
+_MOST_CONVERSATION = 6000
+_MOST_DIVERGENCES = 50
+_SIGNS = {
+    Verdict.HOLDS.value: "✅ holds",
+    Verdict.DEVIATES.value: "⚠️ deviates",
+    Verdict.FAILS.value: "❌ fails",
+    Verdict.NOT_APPLICABLE.value: "➖ n/a",
+}
+
+
+def render_markdown(document: Mapping[str, Any]) -> str:
+    """The text about *document* (:mod:`harness.report.document`)."""
+    results = document["results"]
+    parts = [
+        [f"## pullproof: {_headline(results, document)}"],
+        _totals(document),
+        _failures([one for one in results if one["verdict"] == Verdict.FAILS.value]),
+        _listed("Targets of one release that are not alike", document["unequal"]),
+        _differential(document["differential"]),
+        _deviations(results),
+    ]
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def _headline(results: Iterable[Mapping[str, Any]], document: Mapping[str, Any]) -> str:
+    failed = sum(one["verdict"] == Verdict.FAILS.value for one in results)
+    differs = document["differential"] or {"comparisons": (), "stale": ()}
+    unexplained = sum(len(one["unexplained"]) for one in differs["comparisons"])
+    problems = [
+        f"{count} {words}"
+        for count, words in (
+            (failed, "failed"),
+            (len(document["unequal"]), "not alike"),
+            (unexplained, "differences unexplained"),
+            (len(differs["stale"]), "entries stale"),
+        )
+        if count
+    ]
+    return ", ".join(problems) or "all as expected"
+
+
+def _totals(document: Mapping[str, Any]) -> Iterator[str]:
+    yield f"| target | {' | '.join(_SIGNS.values())} |"
+    yield f"|---|{'---:|' * len(_SIGNS)}"
+    for target, counts in document["totals"].items():
+        kind = " (client model, no registry involved)" if target == MODEL else ""
+        cells = " | ".join(str(counts[verdict]) for verdict in _SIGNS)
+        yield f"| {code_span(target, in_table=True)}{kind} | {cells} |"
+
+
+def _failures(failed: list[Mapping[str, Any]]) -> Iterator[str]:
+    if not failed:
+        return
+    yield "### Failures"
+    for one in failed[:MOST_FAILURES]:
+        yield ""
+        yield f"#### {code_span(one['key'])} on {code_span(one['target'])}"
+        yield ""
+        yield f"**{one['level']}** {_plain(one['claim'])}"
+        yield ""
+        yield from (f"- {code_span(problem)}" for problem in one["problems"])
+        if one["conversation"]:
+            yield ""
+            yield "<details><summary>The conversation</summary>"
+            yield ""
+            yield code_block(one["conversation"][:_MOST_CONVERSATION])
+            yield ""
+            yield "</details>"
+    if len(failed) > MOST_FAILURES:
+        yield ""
+        yield f"... and {len(failed) - MOST_FAILURES} more."
+
+
+def _listed(title: str, lines: Iterable[str]) -> list[str]:
+    told = [f"- {code_span(line)}" for line in lines]
+    return [f"### {title}", "", *told] if told else []
+
+
+def _differential(differential: Mapping[str, Any] | None) -> Iterator[str]:
+    if differential is None:
+        return
+    found = [
+        (comparison, divergence)
+        for comparison in differential["comparisons"]
+        for divergence in comparison["unexplained"]
+    ]
+    explained = sum(len(one["explained"]) for one in differential["comparisons"])
+    yield f"### Compared with {code_span(differential['baseline'])}"
+    yield ""
+    yield (
+        f"{len(differential['comparisons'])} scenarios compared: {explained} differences explained, "
+        f"{len(found)} unexplained."
+    )
+    if found:
+        yield ""
+        yield "| scenario | where | shows | baseline |"
+        yield "|---|---|---|---|"
+        for comparison, one in found[:_MOST_DIVERGENCES]:
+            place = f"{one['step']}: {one['field']}"
+            cells = (comparison["scenario"], place, str(one["left"]), str(one["right"]))
+            yield f"| {' | '.join(code_span(cell, in_table=True) for cell in cells)} |"
+        if len(found) > _MOST_DIVERGENCES:
+            yield ""
+            yield f"... and {len(found) - _MOST_DIVERGENCES} more."
+    if differential["stale"]:
+        yield ""
+        yield from (f"- {code_span(line)}" for line in differential["stale"])
+
+
+def _deviations(results: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Each known deviation once, with the targets that show it."""
+    seen: dict[tuple[str, str, str], list[str]] = {}
+    for one in results:
+        if one["verdict"] == Verdict.DEVIATES.value:
+            place = (one["key"], one["does"], one["reference"])
+            seen.setdefault(place, []).append(one["target"])
+    if not seen:
+        return
+    yield f"<details><summary>{len(seen)} known deviations</summary>"
+    yield ""
+    yield "| scenario | targets | what they do | reference |"
+    yield "|---|---|---|---|"
+    for (key, does, reference), targets in seen.items():
+        names = ", ".join(code_span(target, in_table=True) for target in targets)
+        scenario = code_span(key, in_table=True)
+        yield f"| {scenario} | {names} | {_plain(does)} | {_plain(reference)} |"
+    yield ""
+    yield "</details>"
+
+
+def _plain(text: str) -> str:
+    """*text* as text, whatever stands in it."""
+    return re.sub(r"([\\`*_{}\[\]<>|~&])", r"\\\1", " ".join(text.split()))
+
+
+def code_span(text: str, *, in_table: bool = False) -> str:
+    """*text* in one line as code; the fence is longer than any within it (CommonMark, 6.1)."""
+    line = " ".join(text.split()) or " "
+    if in_table:
+        line = line.replace("|", "\\|")  # GFM, 4.10: within code too
+    fence = "`" * (_longest_run(line) + 1)
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def code_block(text: str) -> str:
+    """*text* as a block of code that it cannot end (CommonMark, 4.5)."""
+    fence = "`" * max(3, _longest_run(text) + 1)
+    return f"{fence}text\n{text}\n{fence}"
+
+
+def _longest_run(text: str) -> int:
+    return max((len(run) for run in re.findall("`+", text)), default=0)

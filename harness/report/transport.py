@@ -1,0 +1,120 @@
+"""How results get from the process that ran a scenario to the one that reports.
+
+They travel as plain data in an extra attribute of a test report, which pytest-xdist carries along.
+``user_properties`` hold only what a JUnit file is to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.results import About, Result
+
+if TYPE_CHECKING:
+    from harness.proof import Proof
+    from harness.report.observed import Observed
+    from harness.trace import Trace
+
+__all__ = [
+    "about_in",
+    "attach_result",
+    "attach_seen",
+    "observed_in",
+    "properties",
+    "result_in",
+    "trace_in",
+]
+
+_ATTRIBUTE = "pullproof"
+
+
+def attach_result(item: pytest.Item, report: pytest.TestReport, proof: Proof) -> None:
+    """Put *proof*'s result, and what is to be known of its scenario, into *report*."""
+    assert proof.result is not None
+    file, line, _ = item.location
+    about = About.of(proof.scenario, proof.key, file.replace("\\", "/"), (line or -1) + 1)
+    setattr(
+        report,
+        _ATTRIBUTE,
+        {"result": proof.result.as_data(), "about": about.as_data()},
+    )
+    # pytest has copied the item's list already, and writes that of the last report.
+    item.user_properties += (told := properties(proof.result))
+    report.user_properties += told
+
+
+def attach_seen(
+    item: pytest.Item, report: pytest.TestReport, proof: Proof, fingerprint: str
+) -> None:
+    """Put what everything showed into the *report* of *proof*'s end, as far as it was kept."""
+    from harness.report.observed import Observed
+    from harness.report.options import Wanted
+    from harness.trace import Trace
+
+    if proof.result is None:
+        return
+    trace = proof.trace
+    data: dict[str, Any] = {"key": proof.key, "target": proof.result.target}
+    if proof.observation is not None:
+        place, target = item.path.parent, proof.result.target
+        seen = Observed(proof.key, target, fingerprint, place, proof.observation)
+        data["observed"] = seen.as_data()
+        if trace is None and Wanted.of(item.config).traces:
+            trace = Trace.of_observation(proof.observation)
+    if trace is not None:
+        data["trace"] = trace.as_data()
+    setattr(report, _ATTRIBUTE, data)
+
+
+def properties(result: Result) -> list[tuple[str, object]]:
+    """What a JUnit file tells of *result*, as names and texts."""
+    told = {
+        "pullproof.scenario": result.key,
+        "pullproof.target": result.target,
+        "pullproof.level": result.level,
+        "pullproof.verdict": result.verdict.value,
+        "pullproof.claim": result.claim,
+        "pullproof.references": "; ".join(result.refs),
+        "pullproof.deviation": result.does,
+        "pullproof.deviation.reference": result.reference,
+        "pullproof.reason": result.reason,
+    }
+    return [(name, text) for name, text in told.items() if text]
+
+
+def _data_in(report: pytest.TestReport) -> Mapping[str, Any]:
+    data = getattr(report, _ATTRIBUTE, None)
+    return data if isinstance(data, dict) else {}
+
+
+def result_in(report: pytest.TestReport) -> Result | None:
+    """The result that *report* carries, if it is a scenario's."""
+    data = _data_in(report).get("result")
+    return Result.from_data(data) if data else None
+
+
+def about_in(report: pytest.TestReport) -> About | None:
+    """What *report* tells of its scenario."""
+    data = _data_in(report).get("about")
+    return About.from_data(data) if data else None
+
+
+def observed_in(report: pytest.TestReport) -> Observed | None:
+    """What was observed, if *report* is that of the end of a scenario, and somebody wanted it."""
+    from harness.report.observed import Observed
+
+    data = _data_in(report).get("observed")
+    return Observed.from_data(data) if data else None
+
+
+def trace_in(report: pytest.TestReport) -> tuple[str, str, Trace] | None:
+    """Likewise, the scenario's key, the target and the story of the run."""
+    from harness.trace import Trace
+
+    data = _data_in(report)
+    return (
+        (data["key"], data["target"], Trace.from_data(data["trace"])) if "trace" in data else None
+    )
