@@ -276,11 +276,20 @@ def test_unforeseen_errors_are_500(run: Any, tmp_path: Path, caplog: Any) -> Non
 
     answer = run(_ask(_app(tmp_path, authenticator=Broken()), "GET", "/v2/"))
 
-    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (500, "UNKNOWN")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == told
     assert "a bug" in caplog.text
 
 
-def test_full_disk(registry: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("profile", "told"), [("ideal", (507, "UNAVAILABLE")), ("2.8", (500, "UNKNOWN"))]
+)
+def test_full_disk(
+    profile: str,
+    told: tuple[int, str],
+    make_registry: MakeRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry = make_registry(profile)
     location = registry.start_upload("a")
 
     def full(*_: object) -> int:
