@@ -86,6 +86,9 @@ class Profile:
     pings_anonymous_upstream_every_time: bool = False
     """An upstream that sends no challenge is asked ``GET /v2/`` before every operation, because
     the empty list of challenges is never remembered (all releases)."""
+    keeps_connection_of_ping: bool = True
+    """The connection of ``GET /v2/`` to upstream is used again. Releases do not read the body
+    (``registry/proxy/proxyauth.go``, ``ping``), so that Go closes it."""
     pings_upstream_at_start: bool = False
     """One ``GET /v2/`` at start; the process dies if upstream cannot be reached (all releases)."""
     refetches_blob_cached_elsewhere: bool = False
@@ -269,6 +272,9 @@ class Profile:
     token only to notice a client that has lost count."""
     keeps_upload_on_mismatch: bool = False
     """An upload that was closed with the wrong digest stays (all releases)."""
+    keeps_hash_states: bool = False
+    """An upload session has ``hashstates`` from its beginning on (all releases). Only the state
+    before the first byte is written, see tests/profiles/not_imitated.toml."""
     cancel_leaves_hash_state: bool = False
     """A cancelled upload leaves ``_uploads/<uuid>/hashstates``, since it is closed after it was
     removed (measured on 2.8.2)."""
@@ -457,6 +463,7 @@ DISTRIBUTION_2_8 = Profile(
     verifies_manifests=False,
     notices_damage=False,
     pings_anonymous_upstream_every_time=True,
+    keeps_connection_of_ping=False,
     pings_upstream_at_start=True,
     refetches_blob_cached_elsewhere=True,
     fetches_tagged_manifest_by="tag",
@@ -522,6 +529,7 @@ DISTRIBUTION_2_8 = Profile(
     upload_needs_state=True,
     proxy_warns_of_missing_secret=True,
     keeps_upload_on_mismatch=True,
+    keeps_hash_states=True,
     cancel_leaves_hash_state=True,
     checks_chunk_type=True,
     content_range_rules="go",

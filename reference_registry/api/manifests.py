@@ -12,6 +12,7 @@ from reference_registry.api.errors import (
     UNKNOWN,
     RegistryError,
 )
+from reference_registry.api.go_json import unreadable
 from reference_registry.api.http import BytesBody, Request, Response
 from reference_registry.api.negotiation import (
     Treatment,
@@ -187,7 +188,7 @@ def _parsed(context: Context, content: bytes) -> ParsedManifest:
         if parsed.media_type in {SCHEMA1, SCHEMA1_SIGNED} and not profile.accepts_schema1:
             raise ManifestInvalid("schema 1 is not accepted")
     except ManifestInvalid as invalid:
-        raise MANIFEST_INVALID(detail(profile, str(invalid))) from None
+        raise MANIFEST_INVALID(detail(profile, str(invalid), unreadable(content))) from None
     return parsed
 
 

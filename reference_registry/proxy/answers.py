@@ -30,7 +30,6 @@ from reference_registry.api.errors import (
 from reference_registry.digest import Digest
 from reference_registry.profiles import Profile
 from reference_registry.proxy.failures import (
-    NoTokenServer,
     UpstreamFailure,
     UpstreamOffline,
     UpstreamRefused,
@@ -88,11 +87,7 @@ def blob_error(failure: UpstreamFailure, digest: Digest, profile: Profile) -> Re
 
 def _is_absence(failure: UpstreamFailure) -> bool:
     """Whether upstream itself says that it does not have it, as releases see it."""
-    return (
-        isinstance(failure, UpstreamRefused)
-        and failure.status == 404
-        and not isinstance(failure, NoTokenServer)
-    )
+    return isinstance(failure, UpstreamRefused) and failure.status == 404
 
 
 def tags_error(failure: UpstreamFailure, name: str, profile: Profile) -> RegistryError:

@@ -5,24 +5,26 @@
     UpstreamFailure
       UpstreamOffline        nothing was asked: the cache is offline
       UpstreamRefused        upstream answered, with a status that is no success
-        NoTokenServer        ... or what it calls its token server did, and is none
       UpstreamUnreachable    no answer came: name, connection, TLS, no credentials to send,
                              redirects that lead nowhere
         UpstreamTimedOut     ... within the time allowed
       UpstreamBroken         an answer came that cannot be used: cut short, wrong bytes, a redirect
                              to where we do not go
+      NoToken                one of these, when upstream's token server was asked
 
 What a client is told about each is decided in ``proxy.answers`` and nowhere else.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from reference_registry.proxy.challenge import Challenge
 
 __all__ = [
-    "NoTokenServer",
+    "NoToken",
     "Refusal",
     "UpstreamBroken",
     "UpstreamFailure",
@@ -71,10 +73,6 @@ class UpstreamRefused(UpstreamFailure):
         return self.refusal.status
 
 
-class NoTokenServer(UpstreamRefused):
-    """404 or 410 for a token, which says nothing of what the token is for."""
-
-
 class UpstreamUnreachable(UpstreamFailure):
     """No answer came that is not a redirect. ``method``, ``url`` and ``cause`` are what Go's
     ``url.Error`` consists of."""
@@ -91,8 +89,26 @@ class UpstreamTimedOut(UpstreamUnreachable):
 
 
 class UpstreamBroken(UpstreamFailure):
-    """An answer came that cannot be used. ``cause`` is all that releases say of it."""
+    """An answer came that cannot be used. ``cause`` is all that releases say of it, or its
+    ``struct``, where Go marshals more than that it is an error."""
 
-    def __init__(self, message: str, cause: str | None = None) -> None:
+    def __init__(
+        self, message: str, cause: str | None = None, struct: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(message)
+        self.struct = struct or {}
         self.cause = message if cause is None else cause
+
+
+class NoToken(UpstreamFailure):
+    """A request was not sent, because the token server did not give what to send with it: *why*.
+
+    Go's client takes that for a failure of the request itself, so that releases neither look at the
+    token server's status nor try another request.
+    """
+
+    def __init__(self, method: str, url: str, why: UpstreamFailure) -> None:
+        super().__init__(f"{method} {url}: {why}")
+        self.method = method
+        self.url = url
+        self.why = why

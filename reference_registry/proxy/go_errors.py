@@ -13,8 +13,10 @@ import re
 from typing import Any, NamedTuple
 
 from reference_registry.api import errors
+from reference_registry.api.go_json import syntax_error, type_error
 from reference_registry.profiles import Profile
 from reference_registry.proxy.failures import (
+    NoToken,
     Refusal,
     UpstreamBroken,
     UpstreamFailure,
@@ -56,8 +58,16 @@ def go_error(failure: UpstreamFailure, profile: Profile) -> GoError:
             f'{operation} "{failure.url}": {failure.cause}',
             {"Op": operation, "URL": failure.url, "Err": _network_error(failure.cause)},
         )
-    said = failure.cause if isinstance(failure, UpstreamBroken) else str(failure)
-    return GoError(said, _network_error(said))
+    if isinstance(failure, NoToken):
+        operation, inner = failure.method.capitalize(), go_error(failure.why, profile)
+        return GoError(
+            f'{operation} "{failure.url}": {inner.text}',
+            {"Op": operation, "URL": failure.url, "Err": inner.struct},
+        )
+    if isinstance(failure, UpstreamBroken):
+        struct = failure.struct or _network_error(failure.cause)
+        return GoError(failure.cause, dict(struct))
+    return GoError(str(failure), {})
 
 
 def _network_error(text: str) -> dict[str, Any]:
@@ -110,13 +120,13 @@ def _said(refusal: Refusal, profile: Profile) -> GoError | list[GoError]:
     try:
         document = json.loads(refusal.body)
     except (ValueError, RecursionError):
-        return _unreadable(refusal, *_syntax_error(text))
+        return _unreadable(refusal, *syntax_error(text))
     if isinstance(document, dict):
         if isinstance(details := document.get("details"), str) and details:
             return _error(code, details)
         listed = _entries(document.get("errors"))
         return listed or _unreadable(refusal, "no error details found in HTTP response body", {})
-    return _unreadable(refusal, *_type_error(text.strip()))
+    return _unreadable(refusal, *type_error(text.strip(), "struct { Errors []errcode.Error }"))
 
 
 def _entries(listed: Any) -> list[GoError]:
@@ -169,27 +179,4 @@ def _unreadable(refusal: Refusal, problem: str, struct: dict[str, Any]) -> GoErr
     return GoError(
         f"error parsing HTTP {refusal.status} response body: {problem}: {body}",
         {"ParseErr": struct, "StatusCode": refusal.status, "Response": encoded},
-    )
-
-
-def _syntax_error(text: str) -> tuple[str, dict[str, Any]]:
-    """Of *text* that does not begin as JSON does, or ends too early."""
-    start = len(text) - len(text.lstrip())
-    if start == len(text) or text[start] in '{["tfn-0123456789':
-        return "unexpected end of JSON input", {"Offset": len(text.encode())}
-    problem = f"invalid character {text[start]!r} looking for beginning of value"
-    return problem, {"Offset": start + 1}
-
-
-def _type_error(text: str) -> tuple[str, dict[str, Any]]:
-    """Of *text* that is JSON, but no object."""
-    kind, offset = {'"': ("string", len(text)), "[": ("array", 1)}.get(
-        text[0], ("bool" if text[0] in "tf" else "number", len(text))
-    )
-    if text == "null":
-        return "no error details found in HTTP response body", {}
-    wanted = "struct { Errors []errcode.Error }"
-    return (
-        f"json: cannot unmarshal {kind} into Go value of type {wanted}",
-        {"Value": kind, "Type": {}, "Offset": offset, "Struct": "", "Field": ""},
     )

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from reference_registry.api.details import unsupported
 from reference_registry.api.errors import RegistryError
+from reference_registry.api.go_json import unreadable
 from reference_registry.api.hooks import Panic
 from reference_registry.api.http import Request, Response
 from reference_registry.api.pagination import tag_page
@@ -191,7 +192,7 @@ class ProxyRepository:
             try:
                 parse_manifest(content, pulled.media_type.partition(";")[0].strip())
             except ManifestInvalid as invalid:
-                raise UpstreamBroken(str(invalid)) from invalid
+                raise UpstreamBroken(str(invalid), struct=unreadable(content)) from invalid
         self._services.counters.manifest.pulled(len(content))
         try:
             self._local.put_cached_manifest(true_digest, content)

@@ -23,10 +23,8 @@ from reference_registry.proxy.challenge import (
 )
 from reference_registry.proxy.credentials import CredentialHelper, Credentials
 from reference_registry.proxy.failures import (
-    NoTokenServer,
     UpstreamBroken,
     UpstreamRefused,
-    UpstreamUnreachable,
 )
 from reference_registry.proxy.single_flight import SingleFlight
 from reference_registry.proxy.sites import parse_target, trusts_realm
@@ -84,7 +82,7 @@ class UpstreamAuth:
 
     async def authorization(self, scope: str, tokens: dict[str, Token]) -> str | None:
         """The ``Authorization`` for *scope* by the challenges known, or None where there is nothing
-        to send. Raises :class:`UpstreamUnreachable` and :class:`UpstreamBroken`."""
+        to send. Raises :class:`UpstreamFailure`."""
         for challenge in self.challenges:
             if challenge.scheme == "bearer":
                 realm = self._realm(challenge)
@@ -96,7 +94,7 @@ class UpstreamAuth:
                 if credentials is not None:
                     return credentials.basic
                 if not self._profile.honest_upstream_errors:
-                    raise UpstreamUnreachable("GET", str(self._base), "no basic auth credentials")
+                    raise UpstreamBroken("no basic auth credentials")
         return None
 
     def _realm(self, challenge: Challenge) -> httpx.URL | None:
@@ -143,11 +141,10 @@ class UpstreamAuth:
         try:
             body = await self._fetch(url, authorization)
         except UpstreamRefused as refused:
-            if refused.status not in _ABSENT:
+            if refused.status not in _ABSENT or not self._profile.honest_upstream_errors:
                 raise
-            if self._profile.honest_upstream_errors:
-                raise UpstreamBroken(str(refused)) from refused
-            raise NoTokenServer(refused.request, refused.refusal) from refused
+            # It is not what the token is for that is absent.
+            raise UpstreamBroken(str(refused)) from refused
         try:
             return parse_token(body, self._clock.now())
         except TokenUnusable as error:

@@ -19,7 +19,9 @@ from reference_registry.profiles import Profile
 from reference_registry.proxy.challenge import parse_challenges
 from reference_registry.proxy.credentials import Credentials
 from reference_registry.proxy.failures import (
+    NoToken,
     UpstreamBroken,
+    UpstreamFailure,
     UpstreamTimedOut,
     UpstreamUnreachable,
 )
@@ -131,7 +133,7 @@ class UpstreamHttp:
         on trial, it is sent once more with what the challenge asks for.
         """
         self._gate()
-        authorization = await session.authorization() if session is not None else None
+        authorization = await self._authorization(method, url, session)
         response = await self._follow(method, url, headers or {}, authorization)
         if response.status_code == 401 and session is not None and self._answers(response):
             challenges = parse_challenges(response.headers.get_list("www-authenticate"))
@@ -146,6 +148,18 @@ class UpstreamHttp:
         if not self._succeeded(response):
             raise await refused(method, response)
         return response
+
+    async def _authorization(
+        self, method: str, url: httpx.URL, session: AuthSession | None
+    ) -> str | None:
+        if session is None:
+            return None
+        try:
+            return await session.authorization()
+        except UpstreamFailure as failure:
+            if self._profile.honest_upstream_errors:
+                raise
+            raise NoToken(method, without_query(url), failure) from failure
 
     def _succeeded(self, response: httpx.Response) -> bool:
         return response.is_success or (
@@ -169,15 +183,23 @@ class UpstreamHttp:
 
     async def ping(self, url: httpx.URL) -> httpx.Response:
         """The answer to an unauthenticated GET, whatever its status, read and closed."""
-        response = await self._follow("GET", url, {}, None)
+        last = not self._profile.keeps_connection_of_ping
+        response = await self._follow("GET", url, {}, None, last=last)
         await discard(response)
         return response
 
     # -- one exchange after another ---------------------------------------------------------------
     async def _follow(
-        self, method: str, url: httpx.URL, headers: Mapping[str, str], authorization: str | None
+        self,
+        method: str,
+        url: httpx.URL,
+        headers: Mapping[str, str],
+        authorization: str | None,
+        *,
+        last: bool = False,
     ) -> httpx.Response:
-        """The first answer that is no redirect. *authorization* is for the origin of *url* only."""
+        """The first answer that is no redirect. *authorization* is for the origin of *url* only.
+        *last*: the connection is not used again."""
         first, redirects = url, 0
         while True:
             sent = {"User-Agent": self._profile.upstream_user_agent, **headers}
@@ -186,7 +208,7 @@ class UpstreamHttp:
             elif url.userinfo and not self._profile.restricts_targets:
                 # Go logs in as the user that a redirect names.
                 sent["Authorization"] = Credentials(url.username, url.password).basic
-            response = await self._exchange(method, url, sent)
+            response = await self._exchange(method, url, sent, last=last)
             location = response.headers.get("location", "")
             if response.status_code not in _REDIRECTS or not location:
                 return response
@@ -200,23 +222,23 @@ class UpstreamHttp:
             url = target
 
     async def _exchange(
-        self, method: str, url: httpx.URL, headers: Mapping[str, str]
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], *, last: bool
     ) -> httpx.Response:
         try:
-            return await self._exchange_once(method, url, headers)
+            return await self._exchange_once(method, url, headers, last=last)
         except UpstreamTimedOut:
             raise
         except UpstreamUnreachable:
             if not self._profile.retries_upstream:
                 raise
         await self._pause()
-        return await self._exchange_once(method, url, headers)
+        return await self._exchange_once(method, url, headers, last=last)
 
     async def _exchange_once(
-        self, method: str, url: httpx.URL, headers: Mapping[str, str]
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], *, last: bool
     ) -> httpx.Response:
         # Without httpx's client, which keeps cookies and costs as much time as the exchange itself.
-        extensions = {"timeout": self._timeouts}
+        extensions = {"timeout": self._timeouts, "last": last}
         request = httpx.Request(method, url, headers=headers, extensions=extensions)
         self._gate()
         began, status = time.perf_counter(), None
@@ -228,7 +250,8 @@ class UpstreamHttp:
         except httpx.TimeoutException as error:
             raise UpstreamTimedOut(method, without_query(url), cause_of(error, url)) from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise UpstreamUnreachable(method, without_query(url), cause_of(error, url)) from error
+            cause = cause_of(error, url, request.extensions.get("ends", (None, None)))
+            raise UpstreamUnreachable(method, without_query(url), cause) from error
         finally:
             self._answered(method, status, time.perf_counter() - began)
 

@@ -20,6 +20,7 @@ import aiohttp
 import httpx
 import yarl
 from aiohttp.abc import ResolveResult
+from aiohttp.client_proto import ResponseHandler
 
 from reference_registry.proxy.target_addresses import TargetAddresses
 from reference_registry.proxy.web_proxies import is_web_proxy, web_proxy_for
@@ -63,6 +64,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             auto_decompress=False,
             trust_env=False,
             skip_auto_headers=_NOTHING_BY_ITSELF,
+            request_class=_Request,
             read_bufsize=_BUFFER,
             max_line_size=_HEAD,
             max_field_size=_HEAD,
@@ -75,7 +77,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         url = request.url
         proxy = web_proxy_for(url)
         secure = url.scheme == "https" or (proxy is not None and proxy.startswith("https:"))
-        attempt = _Attempt()
+        attempt = _Attempt(request)
         try:
             answer = await self._session.request(
                 request.method,
@@ -94,7 +96,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         return httpx.Response(
             answer.status,
             headers=answer.raw_headers,
-            stream=_Body(answer),
+            stream=_Body(answer, attempt.ending),
             extensions={
                 "reason_phrase": (answer.reason or "").encode("ascii", "ignore"),
                 "network_stream": _Ends(answer.connection),
@@ -125,17 +127,39 @@ class _Resolver(aiohttp.ThreadedResolver):
         return [result for result in found if result["host"] in permitted]
 
 
+class _Request(aiohttp.ClientRequest):
+    """Tells which connection it goes over: nothing else does once that is broken."""
+
+    attempt: _Attempt | None = None
+
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        if self.attempt is not None:
+            self.attempt.goes_over(conn)
+        return await super().send(conn)
+
+
 class _Attempt:
     """One request, and whether it went out over a connection that had been used before."""
 
-    def __init__(self) -> None:
+    def __init__(self, request: httpx.Request) -> None:
         self.reused = False
+        self.ending: ResponseHandler | None = None
+        """The connection, where it is not to be used again."""
+        self._extensions = request.extensions
+
+    def goes_over(self, connection: aiohttp.connector.Connection) -> None:
+        """Note both ends of *connection*, as ``cause_of`` wants them."""
+        self._extensions["ends"] = _Ends(connection).both()
+        if self._extensions.get("last"):
+            self.ending = connection.protocol
 
     async def send(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Once more where a kept connection turns out to be closed (RFC 9112, 9.3.1). A new one
         that brings no answer is a failure; aiohttp would repeat that too."""
+        if isinstance(request, _Request):
+            request.attempt = self
         while True:
             self.reused = False
             try:
@@ -152,10 +176,11 @@ async def _note_reuse(session: object, context: SimpleNamespace, params: object)
 
 
 class _Body(httpx.AsyncByteStream):
-    """The body of *answer* as it arrives; to be read once."""
+    """The body of *answer* as it arrives; to be read once. *ending* is closed with it."""
 
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+    def __init__(self, answer: aiohttp.ClientResponse, ending: ResponseHandler | None) -> None:
         self._answer = answer
+        self._ending = ending
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         content = self._answer.content
@@ -177,6 +202,8 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         self._answer.close()
+        if self._ending is not None:
+            self._ending.close()
 
 
 class _Ends:
@@ -190,6 +217,10 @@ class _Ends:
             return None
         known = {"client_addr": "sockname", "server_addr": "peername"}
         return self._transport.get_extra_info(known[name])
+
+    def both(self) -> tuple[Any, Any]:
+        """Our address and the other's, as ``socket`` gives them."""
+        return self.get_extra_info("client_addr"), self.get_extra_info("server_addr")
 
 
 @cache

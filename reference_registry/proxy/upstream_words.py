@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import re
+from typing import Any
 
 import httpx
 
@@ -36,8 +37,8 @@ def location_in_words(location: str) -> str:
     return _USER.sub("//", location).partition("?")[0][:200]
 
 
-def cause_of(error: Exception, url: httpx.URL) -> str:
-    """Why no answer came."""
+def cause_of(error: Exception, url: httpx.URL, ends: tuple[Any, Any] = (None, None)) -> str:
+    """Why no answer came; *ends* are the addresses of the connection, where there was one."""
     address = _in_words(url.host, _port_of(url))
     if isinstance(error, httpx.ConnectTimeout):
         return f"dial tcp {address}: i/o timeout"
@@ -46,7 +47,8 @@ def cause_of(error: Exception, url: httpx.URL) -> str:
     if _errno(error) == errno.ECONNREFUSED:
         return f"dial tcp {address}: connect: connection refused"
     if _errno(error) == errno.ECONNRESET:
-        return f"read tcp {address}: connection reset by peer"
+        ours = _in_words(*ends[0][:2]) if ends[0] else ""
+        return f"read tcp {ours}->{address}: read: connection reset by peer"
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" in str(error):
         return "EOF"
     if isinstance(error, httpx.ConnectError) and not str(error).strip("."):

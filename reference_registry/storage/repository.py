@@ -170,7 +170,13 @@ class LocalRepository(LocalContent):
         return True
 
     async def start_upload(self) -> UploadSession:
-        return UploadSession(await asyncio.to_thread(self._storage.uploads.start, self.name), 0)
+        return UploadSession(await asyncio.to_thread(self._start_upload), 0)
+
+    def _start_upload(self) -> str:
+        upload = self._storage.uploads.start(self.name)
+        if self._profile.keeps_hash_states:
+            self._storage.uploads.leave_hash_state(self.name, upload)
+        return upload
 
     async def upload(self, uuid: str) -> UploadSession:
         try:
@@ -205,7 +211,7 @@ class LocalRepository(LocalContent):
         if not self._storage.uploads.forget(self.name, session.uuid):
             raise BLOB_UPLOAD_UNKNOWN()
         if self._profile.cancel_leaves_hash_state:
-            self._storage.uploads.leave_hash_state(self.name, session.uuid, session.offset)
+            self._storage.uploads.leave_hash_state(self.name, session.uuid)
 
     async def _resume(self, session: UploadSession) -> BlobWriter:
         """A writer of *session*, in a thread since the data may have to be hashed anew."""
@@ -233,5 +239,9 @@ def _promise_without_bytes(descriptor: Descriptor) -> Response:
         raise EOFError(f"{descriptor.digest} has no bytes")
         yield b""
 
-    headers = (*blob_headers(descriptor), ("Content-Length", str(descriptor.size)))
+    headers = (
+        ("Accept-Ranges", "bytes"),
+        *blob_headers(descriptor),
+        ("Content-Length", str(descriptor.size)),
+    )
     return Response(200, headers, StreamBody(nothing()))

@@ -117,10 +117,10 @@ class Uploads:
             return False
         return True
 
-    def leave_hash_state(self, repository: str, upload: str, offset: int) -> None:
-        """Write the file in which distribution saves its hash for *offset*. What it holds here is
-        the state before the first byte, which is all that Python's hashes tell."""
-        path = f"{layout.upload_directory(repository, upload)}/hashstates/sha256/{offset}"
+    def leave_hash_state(self, repository: str, upload: str) -> None:
+        """Write the file in which distribution saves its hash before the first byte, from where it
+        reads the data again. Python's hashes do not tell a later state."""
+        path = f"{layout.upload_directory(repository, upload)}/hashstates/sha256/0"
         self._driver.write(path, _GO_SHA256_STATE)
 
     def purge(self, started_before: datetime, *, dry_run: bool = False) -> list[str]:
