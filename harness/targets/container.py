@@ -82,7 +82,7 @@ class ContainerTarget:
         Daemon.reach(f"container:{self.name}").remove_orphans()
         with TemporaryDirectory(prefix="pullproof-") as workdir:
             try:
-                self.launch(Settings(), Path(workdir)).stop()
+                self.launch(Settings(), Path(workdir) / "registry").stop()
             except DidNotStart as failure:
                 raise TargetError(
                     f"{failure}; the image must start with `serve` and a plain configuration"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.redaction import redact_text
-from harness.targets.docker_daemon import Daemon
+from harness.targets.docker_daemon import Daemon, told
 from harness.targets.errors import DidNotStart, NotOffered
 from harness.targets.garbage import GcRun
 from harness.targets.identity import Identity
@@ -26,6 +26,9 @@ _START_TIMEOUT = 30.0
 _STOP_GRACE = 15
 _POLL = 0.01
 _LISTENING = re.compile(r"listening on ([^\s\",]+):(\d+)")
+_TAKEN = "address already in use"
+_ATTEMPTS = 3
+"""How often to try another debug port where somebody took the one that was free a moment ago."""
 _API, _DEBUG = 5000, 5001
 """The ports within a container that has a network of its own."""
 
@@ -66,13 +69,22 @@ class ContainerRegistry(SavedSchedule):
 
     # -- life -----------------------------------------------------------------------------------
     def _run(self) -> tuple[str, str]:
-        if self._published:
-            return self._run_published()
+        if Path("/proc") in self.root.parents:
+            raise NotOffered(f"{self._where} cannot be given a file system of another namespace")
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return self._run_published() if self._published else self._run_on_host()
+            except DidNotStart as failure:
+                if _TAKEN not in failure.message or attempt == _ATTEMPTS:
+                    raise
+        raise AssertionError
+
+    def _run_on_host(self) -> tuple[str, str]:
         # Only the log tells which port it got for port 0, and only from level info on.
         told = self.settings.log_level in {"info", "debug"}
         port, debug_port = 0 if told else free_port(), free_port()
         self._create(f"127.0.0.1:{port}", f"127.0.0.1:{debug_port}")
-        port = self._await_listening() if told else self._await_open(port)
+        port = self._await_listening(debug_port) if told else self._await_open(port)
         return f"http://127.0.0.1:{port}", f"http://127.0.0.1:{debug_port}"
 
     def _run_published(self) -> tuple[str, str]:
@@ -106,23 +118,31 @@ class ContainerRegistry(SavedSchedule):
             container.with_volume_mapping(path, str(path), "rw")
         if self._published:
             container.with_bind_ports(_API, None).with_bind_ports(_DEBUG, None)
+        with told(self._where):
+            try:
+                container.start()
+            except Exception:
+                container.stop()  # It may have been created.
+                raise
         self._container = container
-        container.start()
 
     def _mounts(self) -> Sequence[Path]:
-        inside = self.root.is_relative_to(self.workdir)
-        return (self.workdir,) if inside else (self.workdir, self.root)
+        """With what a scenario has put beside the working directory."""
+        beside = self.workdir.parent
+        return (beside,) if self.root.is_relative_to(beside) else (beside, self.root)
 
     def _port_of(self, port: int) -> int:
         with suppress(Exception):
             return int(self._container.get_exposed_port(port))
         raise self._gave_up()
 
-    def _await_listening(self) -> int:
+    def _await_listening(self, debug_port: int) -> int:
+        """The port of the API. Where chance gave it *debug_port*, the registry is about to end."""
         deadline = time.monotonic() + _START_TIMEOUT
         while time.monotonic() < deadline:
             running = self._is_running()
-            if match := _LISTENING.search(self._said()):
+            match = _LISTENING.search(self._said())
+            if match and int(match[2]) != debug_port:
                 return int(match[2])
             if not running:
                 break

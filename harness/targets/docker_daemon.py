@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.targets.errors import TargetError
 
-__all__ = ["Daemon", "user_of_ours"]
+__all__ = ["Daemon", "told", "user_of_ours"]
 
 _OWNER = "pullproof.owner"
 """The label with the process that started a container, so that a later run can tell orphans."""
@@ -48,7 +48,7 @@ class Daemon:
 
     def has_entry_point(self, where: str, image: str) -> bool:
         """Whether *image* names a program of its own. ``TargetError`` where it is not here."""
-        with _told(where):
+        with told(where):
             import docker.errors
 
             try:
@@ -71,7 +71,7 @@ class Daemon:
         environment: Mapping[str, str] | None = None,
     ) -> tuple[int, str, str]:
         """Run *words* in a container until it ends: its exit code and both outputs."""
-        with _told(where):
+        with told(where):
             container = self.client.containers.create(
                 image, list(words), **self.how(network, mounts, environment)
             )
@@ -117,7 +117,7 @@ def _reach(host: str | None) -> Daemon:
 
 
 @contextmanager
-def _told(where: str) -> Iterator[None]:
+def told(where: str) -> Iterator[None]:
     """Errors of the daemon as one line."""
     import docker.errors
 
