@@ -7,10 +7,10 @@ READY  := $(VENV)/ready
 # The real registry joins the scenarios where it is installed; where it is demanded, its absence fails.
 REAL   := $(if $(or $(shell command -v docker-registry),$(PULLPROOF_REQUIRE_REAL)),--target binary:docker-registry)
 
-.PHONY: scenarios test lint docs bench clean
+.PHONY: scenarios test lint docs report bench clean
 
 scenarios: $(READY)
-	$(BIN)/pytest scenarios/ -n auto $(ARGS)
+	$(BIN)/pytest scenarios/ -n auto --pullproof-slowest 10 $(ARGS)
 
 test: $(READY)
 	$(BIN)/pytest tests/ -n auto $(ARGS)
@@ -23,6 +23,12 @@ lint: $(READY)
 
 docs: $(READY)
 	$(BIN)/pytest scenarios/ --collect-only -q --pullproof-catalogue docs/scenarios.md
+
+# Claims and all that was said, side by side, as one page: make report TARGETS="reference container:registry:2"
+TARGETS ?= reference reference@2.8 $(if $(shell command -v docker-registry),binary:docker-registry)
+report: $(READY)
+	$(BIN)/pytest scenarios/ -n auto $(addprefix --target ,$(TARGETS)) --pullproof-slowest 10 \
+		--pullproof-html report.html --pullproof-json report.json $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python -m bench $(ARGS)

@@ -18,6 +18,7 @@ _COMMANDS = {
     "compare": "harness.cli.compare:compare",
     "completion": "harness.cli.completion:completion",
     "list": "harness.cli.listing:list_scenarios",
+    "report": "harness.cli.report:report",
     "run": "harness.cli.run:run",
     "upstream": "harness.cli.upstream:upstream",
 }
@@ -27,6 +28,7 @@ _SUMMARIES = {
     "compare": "Compare what two targets show, scenario by scenario.",
     "completion": "Print the completion script of a shell.",
     "list": "List the scenarios.",
+    "report": "Make a report for people from a file of results.",
     "run": "Prove how registries behave.",
     "upstream": "Run a mock upstream registry.",
 }

@@ -35,6 +35,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @choosing
 @click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write the results as JSON.")
+@click.option("--html", type=_FILE, metavar="FILE", help="Write a report for a browser, one file.")
+@click.option("--markdown", type=_FILE, metavar="FILE", help="Write a summary as Markdown.")
 @click.option("--junit", type=_FILE, metavar="FILE", help="Write JUnit XML.")
 @click.option(
     "--workers",
@@ -42,6 +44,13 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     default="auto",
     metavar="N",
     help="Processes to spread the scenarios over (default: one for each core; 0: none).",
+)
+@click.option(
+    "--slowest",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="List the N slowest scenarios.",
 )
 @click.option("--exitfirst", "-x", is_flag=True, help="Stop at the first failure.")
 @click.option("--verbose", "-v", is_flag=True, help="Name each scenario as it ends.")
@@ -55,8 +64,11 @@ def run(
     level: tuple[str, ...],
     need: tuple[str, ...],
     json_file: Path | None,
+    html: Path | None,
+    markdown: Path | None,
     junit: Path | None,
     workers: str,
+    slowest: int,
     exitfirst: bool,
     verbose: bool,
     pytest_arguments: tuple[str, ...],
@@ -69,12 +81,21 @@ def run(
     pullproof run
     pullproof run -t reference@2.8 -t binary:docker-registry
     pullproof run -t url:http://mirror.example:5000 --theme blob
+    pullproof run -t reference -t recording:before.json --html report.html
+
+    Exit codes: 0 all as expected: every claim holds or deviates as listed, or does not apply. 1 a
+    scenario failed, two targets of one release are not alike, or an unexplained difference from the
+    baseline. 2 misuse, a target that cannot be had, nothing to run, or a run that was broken off.
     """
     arguments = [
-        *_option("--baseline", baseline),
-        *_option("--record", record),
+        *_option("--pullproof-baseline", baseline),
+        *_option("--pullproof-record", record),
         *_option("--pullproof-json", json_file),
+        *_option("--pullproof-html", html),
+        *_option("--pullproof-markdown", markdown),
         *_option("--junitxml", junit),
+        *_option("--pullproof-slowest", slowest),
+        "--pullproof-progress",
         *(["-x"] if exitfirst else []),
         "-v" if verbose else "-q",
         *pytest_arguments,
@@ -101,7 +122,7 @@ def run_suite(
             "-pno:cacheprovider",
             # We have imported ourselves before pytest could.
             "-Wignore::pytest.PytestAssertRewriteWarning",
-            *(argument for target in targets for argument in ("--target", target)),
+            *(argument for target in targets for argument in ("--pullproof-target", target)),
             *_choosing(chosen),
             *(["-n", workers] if workers != "0" else []),
             *arguments,

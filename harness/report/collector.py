@@ -39,6 +39,14 @@ class Collector:
         self._traces: dict[tuple[str, str], Trace] = {}
         self._began = time.monotonic()
 
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        quiet = session.config.get_verbosity(pytest.Config.VERBOSITY_TEST_CASES) <= 0
+        if self._wanted.progress and reporter is not None and reporter.isatty and quiet:
+            from harness.report.progress import Live
+
+            session.config.pluginmanager.register(Live(reporter), "pullproof-progress")
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if result := result_in(report):
             self._results.append(result)
@@ -125,10 +133,10 @@ class Collector:
     ) -> None:
         """Annotations and the job's summary, where GitHub Actions is what runs this."""
         if os.environ.get("GITHUB_ACTIONS") == "true":
-            from harness.report.github import annotations
+            from harness.report.github import annotate
 
             workspace = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
-            for line in annotations(self._document, root=config.rootpath, workspace=workspace):
+            for line in annotate(self._document, root=config.rootpath, workspace=workspace):
                 terminalreporter.write_line(line)
         if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
             with Path(summary).open("a", encoding="utf-8") as file:

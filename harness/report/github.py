@@ -1,7 +1,7 @@
 """Annotations that GitHub Actions shows at the line of the scenario that failed.
 
 A workflow command is a line of output (GitHub docs: Workflow commands for GitHub Actions); what it
-holds is escaped as ``@actions/core`` does it, so that no text of a target can be a command of its own.
+holds is escaped as ``@actions/core`` does it, so that no text of a target can be a command itself.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 from harness.deviations import Verdict
 
-__all__ = ["annotations"]
+__all__ = ["annotate"]
 
 
-def annotations(document: Mapping[str, Any], *, root: Path, workspace: Path) -> Iterator[str]:
-    """One line for each failure and each scenario with an unexplained difference. Files of scenarios
+def annotate(document: Mapping[str, Any], *, root: Path, workspace: Path) -> Iterator[str]:
+    """One line for each failure and each scenario with an unexplained difference. Scenarios' files
     are relative to *root*; they are named where they lie in *workspace*."""
     places = {one["key"]: _place(one, root, workspace) for one in document["scenarios"]}
     for one in document["results"]:

@@ -1,7 +1,7 @@
 """The results as Markdown, for a job's summary, a pull request or an issue.
 
-Claims are our own, but what targets showed is not: it stands in code spans or blocks, which cannot be
-left by what they hold.
+Claims are our own, but what targets showed is not: it stands in code spans or blocks, which cannot
+be left by what they hold.
 """
 
 from __future__ import annotations
@@ -107,8 +107,8 @@ def _differential(differential: Mapping[str, Any] | None) -> Iterator[str]:
     yield f"### Compared with {code_span(differential['baseline'])}"
     yield ""
     yield (
-        f"{len(differential['comparisons'])} scenarios compared: {explained} differences explained, "
-        f"{len(found)} unexplained."
+        f"{len(differential['comparisons'])} scenarios compared: {explained} differences "
+        f"explained, {len(found)} unexplained."
     )
     if found:
         yield ""

@@ -128,7 +128,7 @@ function diagram(trace, layout, width) {
     }
     parts.push(svg('text', { x: 16, y: kind === 'answer' ? y + 3 : y - 5, class: 'number' }, String(number)));
     if (kind === 'disk') {
-      label(from + 8, diskWords(event), (event.files || []).join('\n'), 'files');
+      label(from + 8, diskWords(event), (event.files || []).join('\n'), 'changes');
       parts.push(arrow(from, to, y, 'disk'));
       y += 30;
       continue;

@@ -178,6 +178,7 @@ function filter() {
   }
   for (const node of matrix.querySelectorAll('[data-target]')) node.hidden = !columns.includes(node.dataset.target);
   byId('count').textContent = `${visible.length} of ${count(rows.size, 'claim')}`;
+  form.querySelector('[type=reset]').hidden = !(words.length || theme || form.querySelector('input:checked'));
   byId('nothing').hidden = visible.length > 0;
   matrix.hidden = !visible.length;
 }
