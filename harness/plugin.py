@@ -15,6 +15,7 @@ import pytest
 from harness.report.options import Wanted, add_report_options
 from harness.scenario import MARKER, Scenario
 from harness.selection import Selection
+from harness.target_options import GROUP, add_short_names, add_target_options
 
 if TYPE_CHECKING:
     from harness.expectation import Expectations
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from harness.small_disk import SmallDisk
     from harness.targets import Target
     from harness.upstream import MockUpstream
+
+pytest_plugins = ["harness.fixtures.plugin"]
+"""The fixtures for other people's tests."""
 
 _TARGETS: pytest.StashKey[list[Target]] = pytest.StashKey()
 _SELECTION: pytest.StashKey[Selection] = pytest.StashKey()
@@ -42,29 +46,8 @@ _CHOOSING = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("pullproof", "proving registry caches")
-    group.addoption(
-        "--target",
-        action="append",
-        metavar="TARGET",
-        dest="pullproof_targets",
-        help="what to test: reference[@PROFILE], binary:PATH or recording:FILE; repeatable "
-        "(default: reference)",
-    )
-    group.addoption(
-        "--baseline",
-        metavar="TARGET",
-        dest="pullproof_baseline",
-        help="compare everything that each target shows with what TARGET shows; what "
-        "divergences.toml does not explain fails",
-    )
-    group.addoption(
-        "--record",
-        metavar="DIR",
-        dest="pullproof_record",
-        type=Path,
-        help="write what each target showed to a file in DIR, for --target recording:FILE",
-    )
+    group = parser.getgroup(GROUP, "proving registry caches")
+    add_target_options(group)
     for name, what in _CHOOSING.items():
         group.addoption(
             f"--pullproof-{name}",
@@ -80,6 +63,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=Path,
         help="write the catalogue of the collected scenarios to FILE, as Markdown",
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(parser: pytest.Parser) -> Generator[None, None, None]:
+    yield
+    add_short_names(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -301,8 +290,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     proof = pyfuncitem.stash.get(_PROOF, None)
     if proof is None or _is_recorded(proof):
         return (yield)
+    from harness.targets import NotOffered
+
     try:
         outcome = yield
+    except NotOffered as lacking:
+        pytest.skip(str(lacking))
     except Exception as error:
         proof.broke(error)
         raise
