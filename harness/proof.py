@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness.deviations import DeviationFile, Judgement, Verdict, suggest_entry
 from harness.expectation import Expectations
 from harness.results import MODEL, Result
-from harness.scenario import Scenario
+from harness.scenario import Need, Scenario
 from harness.targets.recording import RecordingTarget
 
 if TYPE_CHECKING:
@@ -27,6 +27,12 @@ class ScenarioFailed(Exception):
     """A target showed something that neither the claim nor the deviations file says."""
 
 
+def _sees_disk(scenario: Scenario, target: Target | None) -> bool:
+    """Whether what is said of the disk can be meant: logs and command output count as that too."""
+    offered = target.capabilities if target else frozenset(Need)
+    return Need.STORAGE in offered or not scenario.needs.isdisjoint({Need.LOGS, Need.GC})
+
+
 class Proof:
     """One scenario, in one *case* (empty where it has only one), on one *target*.
 
@@ -39,7 +45,7 @@ class Proof:
     ) -> None:
         self.scenario = scenario
         self.target = target
-        self.expectations = Expectations()
+        self.expectations = Expectations(sees_disk=_sees_disk(scenario, target))
         self.lab: Lab | None = None
         self.observation: Observation | None = None
         """What everything showed; there once the lab has closed, where somebody wants it."""
