@@ -32,7 +32,6 @@ MEASURED = "measured on 2.8.2 to 3.1.1"
     "HEAD of a blob does not download it",
     level=SHOULD,
     refs=(CHECKING, "RFC 9110, 9.3.2 HEAD", MEASURED),
-    needs=OBSERVED,
 )
 def test_head_is_not_a_download(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -58,7 +57,6 @@ def test_head_is_not_a_download(
     "HEAD of a cached blob costs nothing upstream and has the headers of GET",
     level=SHOULD,
     refs=(CHECKING, "RFC 9110, 9.3.2 HEAD"),
-    needs=OBSERVED,
 )
 def test_head_of_a_hit(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -85,7 +83,6 @@ def test_head_of_a_hit(
     "An upstream that has no HEAD for blobs, or tells no length there, is asked in another way",
     level=SHOULD,
     refs=(CHECKING, "RFC 9110, 9.3.2 HEAD", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("how", ["refused", "no-length"])
 def test_upstream_without_head(
@@ -146,7 +143,6 @@ def test_cold_get_costs_one_body(
     "A cached blob is served without a word to upstream, also with upstream gone",
     level=SHOULD,
     refs=(MIRROR, "d#3705", MEASURED),
-    needs=OBSERVED,
 )
 def test_hit_costs_nothing(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -173,7 +169,6 @@ def test_hit_costs_nothing(
     "The first pull of a blob is answered with the same headers as later ones",
     level=SHOULD,
     refs=(PULLING, "RFC 9110, 8.8.3 ETag", MEASURED),
-    needs=OBSERVED,
 )
 def test_miss_has_the_headers_of_a_hit(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -205,7 +200,6 @@ def test_miss_has_the_headers_of_a_hit(
     "A blob without any bytes is cached like any other",
     level=SHOULD,
     refs=(PULLING,),
-    needs=OBSERVED,
 )
 def test_empty(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
     """Artifacts have them; a cache that takes "no bytes" for "failed" would fetch it for ever."""
@@ -228,7 +222,6 @@ def test_empty(upstream: MockUpstream, target: TargetUnderTest, expect: Expectat
     "Upstream is asked for blobs as they are, without a content coding",
     level=SHOULD,
     refs=("RFC 9110, 12.5.3 Accept-Encoding", MEASURED),
-    needs=OBSERVED,
 )
 def test_bytes_as_they_are(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -255,7 +248,6 @@ def test_bytes_as_they_are(
     "A range of a cached blob is 206 with exactly that part",
     level=SHOULD,
     refs=(RANGE, PULLING, "d#4667"),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize(
     ("wanted", "start", "stop"),
@@ -293,7 +285,6 @@ def test_range_of_a_hit(
     "A range beyond the end of a cached blob is 416, as a complete answer",
     level=SHOULD,
     refs=("RFC 9110, 15.5.17 416 Range Not Satisfiable",),
-    needs=OBSERVED,
 )
 def test_range_outside(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -342,7 +333,6 @@ def test_range_of_a_miss(
     "If-None-Match of a blob's own digest is 304 without a body",
     level=SHOULD,
     refs=("RFC 9110, 13.1.2 If-None-Match", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("hit", [True, False], ids=["hit", "miss"])
 def test_not_modified(
@@ -367,7 +357,6 @@ def test_not_modified(
     "Clients that pull a new blob at the same moment cost one body together",
     level=SHOULD,
     refs=("d#1334", "d#3969", "d#3569", MEASURED),
-    needs=OBSERVED,
 )
 def test_concurrent_first_pulls(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -394,7 +383,6 @@ def test_concurrent_first_pulls(
     "A blob that another repository has cached costs no second body",
     level=SHOULD,
     refs=("OCI distribution-spec: Mounting a blob from another repository", MEASURED),
-    needs=OBSERVED,
 )
 def test_second_repository(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -420,7 +408,6 @@ def test_second_repository(
     "A cached blob is not served to a repository that does not have it upstream",
     level=SHOULD,
     refs=("d#1899", MIRROR, MEASURED),
-    needs=OBSERVED,
 )
 def test_other_repository_asks(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -503,7 +490,6 @@ def test_client_leaves(
     "When the first of several clients leaves, the others still get the blob",
     level=SHOULD,
     refs=("d#4793", "d#1334", MEASURED),
-    needs=OBSERVED,
 )
 def test_leaver_among_many(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -534,7 +520,6 @@ def test_leaver_among_many(
     "A client that reads slowly holds up nobody else",
     level=SHOULD,
     refs=("d#1334", "d#3969", MEASURED),
-    needs=OBSERVED,
 )
 def test_slow_client(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
     """One node on a thin line, or one that has been suspended, must not set the pace for a
@@ -557,7 +542,6 @@ def test_slow_client(upstream: MockUpstream, target: TargetUnderTest, expect: Ex
     "A download that hangs holds up no other one, and nothing that is cached",
     level=SHOULD,
     refs=("d#3705", MEASURED),
-    needs=OBSERVED,
 )
 def test_hanging_upstream(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -652,7 +636,6 @@ def test_wrong_bytes(upstream: MockUpstream, target: TargetUnderTest, expect: Ex
     "A download that upstream breaks off once is resumed where it ended",
     level=SHOULD,
     refs=(RANGE, MEASURED),
-    needs=OBSERVED,
 )
 def test_resumed(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
     """CDNs break off long downloads all the time. Every client behind the cache would have to begin
@@ -678,7 +661,6 @@ def test_resumed(upstream: MockUpstream, target: TargetUnderTest, expect: Expect
     "An upstream that knows the blob but fails to send it gives a clean error",
     level=SHOULD,
     refs=("d#3842", "d#4477", MEASURED),
-    needs=OBSERVED,
 )
 def test_get_fails_after_head(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -785,7 +767,6 @@ def test_vanished_bytes(
     "A blob's type is octet-stream, whatever upstream called it",
     level=SHOULD,
     refs=(PULLING, MEASURED),
-    needs=OBSERVED,
 )
 def test_neutral_media_type(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations

@@ -16,7 +16,7 @@ from harness.scenario import SHOULD, scenario
 from harness.upstream import Bearer, MockUpstream
 from scenarios.blobs import LATE, OTHER, REPOSITORY, a_blob, bodies, cached, path
 from scenarios.pulling import manifest_path, pull_manifest
-from scenarios.steps import OBSERVED, settle
+from scenarios.steps import settle
 
 HERD = ("d#1334", "d#3969")
 MEASURED = "measured on 2.8.2 to 3.1.1"
@@ -28,7 +28,6 @@ MEASURED = "measured on 2.8.2 to 3.1.1"
     "Clients that pull a new manifest by its digest at the same moment cost one body together",
     level=SHOULD,
     refs=(*HERD, MEASURED),
-    needs=OBSERVED,
 )
 def test_manifest_by_digest(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -54,7 +53,6 @@ def test_manifest_by_digest(
     "Clients that ask for a cached tag at the same moment cost one question together",
     level=SHOULD,
     refs=("d#3407", "zot#4393", MEASURED),
-    needs=OBSERVED,
 )
 def test_question_about_a_tag(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -80,7 +78,6 @@ def test_question_about_a_tag(
     "Clients that ask at the same moment whether a blob exists cost one question together",
     level=SHOULD,
     refs=(*HERD, MEASURED),
-    needs=OBSERVED,
 )
 def test_question_whether_a_blob_exists(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -104,7 +101,6 @@ def test_question_whether_a_blob_exists(
     "Clients that pull from one repository at the same moment cost one token together",
     level=SHOULD,
     refs=("d#4050", "distribution docs: Token Authentication Specification", MEASURED),
-    needs=OBSERVED,
 )
 def test_token(
     make_upstream: type[MockUpstream], target: TargetUnderTest, expect: Expectations
@@ -131,7 +127,6 @@ def test_token(
     "Clients get the bytes of a blob as they come from upstream, the late ones too",
     level=SHOULD,
     refs=("zot#3463", *HERD, MEASURED),
-    needs=OBSERVED,
 )
 def test_first_bytes_come_at_once(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -168,7 +163,6 @@ def test_first_bytes_come_at_once(
     "When the client that asked first for a manifest gives up, the others still get it",
     level=SHOULD,
     refs=("zot#4345", "zot#4357", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("reference", ["tag", "digest"])
 def test_first_client_of_a_manifest_leaves(
@@ -198,7 +192,6 @@ def test_first_client_of_a_manifest_leaves(
     "Upstream's refusal of a blob to one repository is not told to another that may have it",
     level=SHOULD,
     refs=("d#1899", "zot#4345", MEASURED),
-    needs=OBSERVED,
 )
 def test_refusal_is_for_one_repository(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations

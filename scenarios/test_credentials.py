@@ -45,7 +45,6 @@ SHA1_LINE = "trudy:{SHA}tiY7sUhYKUwI5L3866kDY+ENcrQ="
     "missing, and upstream is not asked",
     level=MUST,
     refs=(ERRORS, "RFC 9110, 11.6.1: WWW-Authenticate", HTPASSWD),
-    needs=OBSERVED,
 )
 def test_challenge(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
     """What docker login and the kubelet go by. A cache that asks upstream first spends its rate
@@ -79,7 +78,6 @@ def test_challenge(upstream: MockUpstream, target: TargetUnderTest, expect: Expe
     "The right password opens a cache, a wrong one and an unknown user do not",
     level=MUST,
     refs=(BASIC, HTPASSWD),
-    needs=OBSERVED,
 )
 def test_password_decides(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -144,7 +142,6 @@ def test_cached_content_is_guarded(
     "A client's credentials never reach upstream",
     level=SHOULD,
     refs=("d#1899", "d#3153", "RFC 9110, 11.7"),
-    needs=OBSERVED,
 )
 def test_clients_stay_here(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -168,7 +165,6 @@ def test_clients_stay_here(
     "Only bcrypt lines of an htpasswd file let anybody in",
     level=INFO,
     refs=(HTPASSWD, MEASURED),
-    needs=OBSERVED,
 )
 def test_weak_hashes_refused(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -195,7 +191,6 @@ def test_weak_hashes_refused(
     "A change of the htpasswd file counts from the next request on",
     level=INFO,
     refs=(HTPASSWD, MEASURED),
-    needs=OBSERVED,
 )
 def test_password_file_is_live(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -219,7 +214,6 @@ def test_password_file_is_live(
     "A broken htpasswd file lets nobody in, and says so with an error of the server",
     level=SHOULD,
     refs=(MEASURED, "RFC 9110, 15.6.1"),
-    needs=OBSERVED,
 )
 def test_broken_password_file(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -241,7 +235,6 @@ def test_broken_password_file(
     "An upstream that asks for Basic credentials gets those of the configuration",
     level=SHOULD,
     refs=("d#3153", "d#3256", BASIC),
-    needs=OBSERVED,
 )
 def test_basic_upstream(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
@@ -263,7 +256,6 @@ def test_basic_upstream(
     "An upstream that asks for a token gets one from its token server, for pulling and no more",
     level=SHOULD,
     refs=(TOKENS, "d#1508"),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("account", ["anonymous", "with-account"])
 def test_bearer_upstream(
@@ -300,7 +292,6 @@ def test_bearer_upstream(
     "A token serves for as many requests as its lifetime allows",
     level=SHOULD,
     refs=(TOKENS, "d#4050", MEASURED),
-    needs=OBSERVED,
 )
 def test_token_is_reused(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
@@ -325,7 +316,6 @@ def test_token_is_reused(
     "When a token is no longer valid, a new one is fetched and clients notice nothing",
     level=SHOULD,
     refs=(TOKENS, "d#4438", "d#4263"),
-    needs=OBSERVED,
 )
 def test_token_is_renewed(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
@@ -356,7 +346,6 @@ def test_token_is_renewed(
     "A token server on another port of upstream's host is trusted with the credentials",
     level=INFO,
     refs=(TOKENS, "CVE-2026-33540", MEASURED),
-    needs=OBSERVED,
 )
 def test_token_server_on_another_port(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
@@ -378,7 +367,6 @@ def test_token_server_on_another_port(
     "A challenge that names a token server on a foreign host gets no password out of a cache",
     level=SHOULD,
     refs=("CVE-2026-33540", "GHSA-3p65-76g6-3w7r", TOKENS),
-    needs=OBSERVED,
 )
 def test_hostile_realm(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
@@ -402,7 +390,6 @@ def test_hostile_realm(
     "A redirect to another host carries no credentials there, and the blob is served",
     level=MUST,
     refs=("RFC 9110, 15.4", "d#4599", "CVE-2026-33540"),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("scheme", ["basic", "bearer"])
 def test_redirect_elsewhere(
@@ -432,7 +419,6 @@ def test_redirect_elsewhere(
     "When upstream refuses the cache's password, clients learn so, not that there is no image",
     level=SHOULD,
     refs=("d#3842", "harbor#20764", MEASURED),
-    needs=OBSERVED,
 )
 def test_wrong_at_upstream(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
@@ -464,7 +450,6 @@ def test_wrong_at_upstream(
     "What is cached is served on after upstream has closed the cache's account",
     level=INFO,
     refs=("d#1899", MEASURED),
-    needs=OBSERVED,
 )
 def test_revoked_account_keeps_cache(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
@@ -491,7 +476,6 @@ def test_revoked_account_keeps_cache(
     "Whoever reaches a cache without client credentials reads what its upstream account can read",
     level=INFO,
     refs=("d#1899", "harbor#18133", "distribution docs: Registry as a pull through cache"),
-    needs=OBSERVED,
 )
 def test_cache_opens_private_images(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations

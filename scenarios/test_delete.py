@@ -28,7 +28,6 @@ APP = "/v2/team/app"
     "A proxy deletes no manifest, no tag and no blob, and does not ask its upstream to",
     level=SHOULD,
     refs=(DOCS, "d#3424", "measured on 2.8.2 to 3.1.1"),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("delete_enabled", [True, False], ids=["delete-on", "delete-off"])
 @pytest.mark.parametrize("cached", [True, False], ids=["cached", "uncached"])
@@ -135,7 +134,6 @@ def test_manifest(target: TargetUnderTest, expect: Expectations) -> None:
     "Deleting a tag leaves the manifest and its other tags",
     level=SHOULD,
     refs=(TAG,),
-    needs=OBSERVED,
 )
 def test_tag(target: TargetUnderTest, expect: Expectations) -> None:
     """Clean-up jobs that delete tags of old builds must not take away the release that happens to
@@ -162,7 +160,6 @@ def test_tag(target: TargetUnderTest, expect: Expectations) -> None:
     "Deleting a blob removes it from this repository only and leaves the bytes",
     level=MUST,
     refs=(BLOB, GC),
-    needs=OBSERVED,
 )
 def test_blob(target: TargetUnderTest, expect: Expectations) -> None:
     """Repositories share layers: what one owner deletes must stay for the others."""
@@ -192,7 +189,6 @@ def test_blob(target: TargetUnderTest, expect: Expectations) -> None:
     "Without storage.delete.enabled a registry deletes nothing",
     level=MUST,
     refs=(MANIFEST, "distribution docs: Configuring a registry, delete"),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("what", ["manifest", "tag", "blob"])
 def test_disabled(what: str, target: TargetUnderTest, expect: Expectations) -> None:
@@ -220,7 +216,6 @@ def test_disabled(what: str, target: TargetUnderTest, expect: Expectations) -> N
     "Deleting what is not there is 404",
     level=SHOULD,
     refs=(MANIFEST, TAG, BLOB),
-    needs=OBSERVED,
 )
 def test_unknown(target: TargetUnderTest, expect: Expectations) -> None:
     """A clean-up job that runs twice must be able to tell "already gone" from a failure."""
@@ -244,7 +239,6 @@ def test_unknown(target: TargetUnderTest, expect: Expectations) -> None:
     "A repository without tags has an empty list of tags, not null",
     level=SHOULD,
     refs=("OCI distribution-spec: Listing Tags", "measured on 2.8.2 to 3.1.1"),
-    needs=OBSERVED,
 )
 def test_last_tag(target: TargetUnderTest, expect: Expectations) -> None:
     """Scripts iterate over the list; null breaks them on the day the last tag is deleted."""
@@ -265,7 +259,6 @@ def test_last_tag(target: TargetUnderTest, expect: Expectations) -> None:
     "A deleted manifest can be pushed again, without its layers",
     level=SHOULD,
     refs=(MANIFEST, GC),
-    needs=OBSERVED,
 )
 def test_pushed_again(target: TargetUnderTest, expect: Expectations) -> None:
     """The way back after a mistaken deletion, open until garbage-collect runs."""
@@ -289,7 +282,6 @@ def test_pushed_again(target: TargetUnderTest, expect: Expectations) -> None:
     "Deleting a platform's image leaves the index and the other platforms",
     level=SHOULD,
     refs=(MANIFEST, "OCI image-spec: Image Index"),
-    needs=OBSERVED,
 )
 def test_child_of_an_index(target: TargetUnderTest, expect: Expectations) -> None:
     """The index then names an image that is gone: clients of that platform fail, which nothing

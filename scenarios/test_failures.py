@@ -62,7 +62,6 @@ def break_down(upstream: MockUpstream, fault: str) -> None:
     "A cached tag is served while upstream cannot be asked, and the answer says that it may be old",
     level=SHOULD,
     refs=("d#3705", "RFC 9111, 5.5 and RFC 7234, 5.5.1: Warning 110", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("fault", FAULTS)
 def test_cached_tag_is_served(
@@ -92,7 +91,6 @@ def test_cached_tag_is_served(
     "An answer that upstream confirmed carries no mark of old age, also right after an outage",
     level=SHOULD,
     refs=("RFC 7234, 5.5.1: Warning 110",),
-    needs=OBSERVED,
 )
 def test_fresh_answers_are_not_marked(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -119,7 +117,6 @@ def test_fresh_answers_are_not_marked(
     "Cached content that is asked for by digest is served without a request to upstream",
     level=SHOULD,
     refs=("d#3705", "d#3407", MEASURED),
-    needs=OBSERVED,
 )
 def test_cached_digests_ask_nobody(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -149,7 +146,6 @@ def test_cached_digests_ask_nobody(
     "image",
     level=SHOULD,
     refs=("d#3842", "d#3856", "d#4477", "RFC 9110, 15.6.3", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("fault", FAULTS)
 def test_uncached_tag(
@@ -175,7 +171,6 @@ def test_uncached_tag(
     "For a manifest by digest that is not cached, the client is told what upstream did",
     level=SHOULD,
     refs=("d#3842", "d#4477", "RFC 9110, 15.6.3", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("fault", FAULTS)
 def test_uncached_digest(
@@ -199,7 +194,6 @@ def test_uncached_digest(
     "For a blob that is not cached, the client is told what upstream did",
     level=SHOULD,
     refs=("d#3842", "d#4477", "RFC 9110, 15.6.3", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("fault", FAULTS)
 def test_uncached_blob(
@@ -223,7 +217,6 @@ def test_uncached_blob(
     "A rate limit of upstream reaches the client with its code and its Retry-After",
     level=SHOULD,
     refs=("harbor#19899", "d#4050", "RFC 9110, 10.2.3: Retry-After", ERRORS),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("asked_for", ["tag", "digest", "blob"])
 def test_rate_limit_is_passed_on(
@@ -252,7 +245,6 @@ def test_rate_limit_is_passed_on(
     "What upstream does not have is 404 with the code of its kind, however it is asked for",
     level=MUST,
     refs=(ERRORS, "d#3842", MEASURED),
-    needs=OBSERVED,
 )
 def test_absent_is_404(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -281,7 +273,6 @@ def test_absent_is_404(
     "The error for clients does not tell where upstream is or how it was dialled",
     level=SHOULD,
     refs=(MEASURED, "CWE-209"),
-    needs=OBSERVED,
 )
 def test_error_tells_no_addresses(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -306,7 +297,6 @@ def test_error_tells_no_addresses(
     "While upstream is down, /v2/ and the catalog answer",
     level=SHOULD,
     refs=(MEASURED, "OCI distribution-spec: Determining Support"),
-    needs=OBSERVED,
 )
 def test_cache_answers_for_itself(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -417,7 +407,6 @@ def test_second_try_is_cached(
     "Cached digests are served at once while upstream hangs for others",
     level=SHOULD,
     refs=("quay#4776", "d#3705", MEASURED),
-    needs=OBSERVED,
 )
 def test_hung_upstream_and_cached_digests(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -453,7 +442,6 @@ def test_hung_upstream_and_cached_digests(
     "One request of upstream that hangs does not keep other tags from being pulled",
     level=SHOULD,
     refs=("quay#4776", MEASURED),
-    needs=OBSERVED,
 )
 def test_hung_request_stalls_nobody_else(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -513,7 +501,6 @@ def test_captive_portal(
     "A redirect that leads back to itself is given up, and reported as upstream's fault",
     level=SHOULD,
     refs=("RFC 9110, 15.4: redirection loops", MEASURED),
-    needs=OBSERVED,
 )
 def test_redirect_loop_ends(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations

@@ -32,7 +32,6 @@ V1 = manifest_path("team/app", "v1")
     "Within a freshness interval, a tag is pulled again without a word to upstream",
     level=SHOULD,
     refs=("d#3407", "d#4050", "d#3545", HUB),
-    needs=OBSERVED,
 )
 def test_warm_pull_asks_nothing(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -112,7 +111,6 @@ def test_interval_holds(
     "A client that says Cache-Control: no-cache is told what upstream has now, interval or not",
     level=SHOULD,
     refs=("RFC 9111, 5.2.1.4 no-cache", "containers-roadmap#2254: a refresh cannot be forced"),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("directive", ["no-cache", "max-age=0"])
 def test_no_cache(
@@ -137,7 +135,6 @@ def test_no_cache(
     "What upstream does not have is asked once for many clients in a row",
     level=SHOULD,
     refs=("d#3407", "Artifactory docs: Missed retrieval cache period", "Harbor#17155"),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("what", ["tag", "manifest", "blob"])
 def test_absence_asked_once(
@@ -203,7 +200,6 @@ def test_absence_ends(
     "When something new comes from a repository, what it lacked a moment ago is asked for again",
     level=SHOULD,
     refs=("NEXUS-27623: a negative result outlives its time",),
-    needs=OBSERVED,
 )
 def test_absence_ends_with_news(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -228,7 +224,6 @@ def test_absence_ends_with_news(
     "A refusal that may be over in a moment is not remembered: the next client is served",
     level=SHOULD,
     refs=("NEXUS-27623: 403 is remembered after it has been put right", "Harbor#19899"),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
 def test_refusals_are_not_remembered(
@@ -259,7 +254,6 @@ def test_refusals_are_not_remembered(
     "That a tag or digest is gone upstream removes nothing from the cache",
     level=SHOULD,
     refs=("NEXUS-26642: the cached copy is dropped", "Harbor#20997", "Harbor#20079"),
-    needs=OBSERVED,
 )
 def test_absence_keeps_what_is_cached(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations

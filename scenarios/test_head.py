@@ -96,7 +96,6 @@ def test_digest_caches_manifest(
     "HEAD and GET of a manifest have the same headers, on a miss as on a hit",
     level=SHOULD,
     refs=(PULLING, CHECKING, "RFC 9110, 9.3.2 HEAD"),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("by", ["tag", "digest"])
 def test_same_headers_as_get(
@@ -136,7 +135,6 @@ def test_same_headers_as_get(
     "A tag that is pulled for the first time costs one manifest body upstream",
     level=SHOULD,
     refs=("d#3407", "d#4050", "Docker Hub docs: Pull usage and limits"),
-    needs=OBSERVED,
 )
 def test_cold_tag_costs(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -161,7 +159,6 @@ def test_cold_tag_costs(
     "A cached digest is served without a word to upstream",
     level=SHOULD,
     refs=(MIRROR, "d#3705", "measured on 2.8.2 to 3.1.1"),
-    needs=OBSERVED,
 )
 def test_hit_by_digest_costs_nothing(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -186,7 +183,6 @@ def test_hit_by_digest_costs_nothing(
     "A cached tag costs one HEAD upstream, and no manifest body",
     level=SHOULD,
     refs=(MIRROR, "d#3407", "measured on 2.8.2 to 3.1.1"),
-    needs=OBSERVED,
 )
 def test_hit_by_tag_asks_once(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -209,7 +205,6 @@ def test_hit_by_tag_asks_once(
     "A pull asks upstream for nothing but content",
     level=SHOULD,
     refs=("measured on 2.8.2 to 3.1.1", "OCI distribution-spec: Determining Support"),
-    needs=OBSERVED,
 )
 def test_no_ping(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
     """Every GET /v2/ before an operation doubles the latency of small pulls, and one that hangs
@@ -230,7 +225,6 @@ def test_no_ping(upstream: MockUpstream, target: TargetUnderTest, expect: Expect
     "Clients that pull a new tag at the same moment cost one manifest body together",
     level=SHOULD,
     refs=("d#1334", "d#3969", "measured on 2.8.2 to 3.1.1"),
-    needs=OBSERVED,
 )
 def test_concurrent_first_pulls(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -282,7 +276,6 @@ def test_index_alone(
     "A platform's image of a cached index is fetched and cached when its digest is asked for",
     level=SHOULD,
     refs=("OCI image-spec: Image Index", "measured on 2.8.2 to 3.1.1"),
-    needs=OBSERVED,
 )
 def test_child_by_digest(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -339,7 +332,6 @@ def test_pull_for_a_platform(
     "What a tag stands for does not depend on the client's Accept header",
     level=SHOULD,
     refs=(PULLING, "distribution docs: HTTP API V2, Pulling an Image Manifest", "d#3530"),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("kind", ["oci-image", "oci-index", "docker-image", "docker-list"])
 def test_accept_changes_nothing(
@@ -370,7 +362,6 @@ def test_accept_changes_nothing(
         "distribution docs: HTTP API V2, Pulling an Image Manifest",
         "measured on 2.8.2 to 3.1.1",
     ),
-    needs=OBSERVED,
 )
 def test_own_accept_upstream(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -400,7 +391,6 @@ def test_own_accept_upstream(
     "If-None-Match of the current digest is 304 without a body, on a hit",
     level=SHOULD,
     refs=(CONDITIONAL, "measured on 2.8.2 to 3.1.1"),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("by", ["tag", "digest"])
 def test_not_modified(
@@ -451,7 +441,6 @@ def test_not_modified_still_caches(
     "If-None-Match of a digest that nobody has is not 304",
     level=MUST,
     refs=("RFC 9110, 13.2.1 When to Evaluate", "measured on 2.8.2 to 3.1.1"),
-    needs=OBSERVED,
 )
 def test_not_modified_needs_content(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -554,7 +543,6 @@ def test_no_digest_header(
     "An upstream that does not know HEAD can be cached",
     level=SHOULD,
     refs=(CHECKING, "measured on 2.8.2 to 3.1.1"),
-    needs=OBSERVED,
 )
 def test_upstream_without_head(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -581,7 +569,6 @@ def test_upstream_without_head(
         "OCI image-spec: Manifest media types",
         "d#3530",
     ),
-    needs=OBSERVED,
 )
 def test_unknown_media_type(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -632,7 +619,6 @@ def test_artifact(upstream: MockUpstream, target: TargetUnderTest, expect: Expec
     "A media type with parameters is understood",
     level=MUST,
     refs=("RFC 9110, 8.3 Content-Type", "measured on 2.8.2 to 3.1.1"),
-    needs=OBSERVED,
 )
 def test_content_type_with_parameters(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -680,7 +666,6 @@ def test_malformed_digest(
     "containerd's ns parameter changes nothing at a cache of one upstream, and is not passed on",
     level=INFO,
     refs=("containerd docs: registry mirrors, ns", "OCI distribution-spec: Registry Proxying"),
-    needs=OBSERVED,
 )
 def test_ns_is_not_passed_on(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations

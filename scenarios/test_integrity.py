@@ -63,7 +63,6 @@ def digest_of_file(cache: RunningRegistry, digest: str) -> str:
     "A blob that is cut short ends where upstream ended it, without a word about the failure",
     level=MUST,
     refs=(INCOMPLETE, "fallback.layer-cut-short", MEASURED),
-    needs=OBSERVED,
 )
 def test_nothing_after_a_cut_body(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -100,7 +99,6 @@ ANSWERS: dict[str, Callable[[bytes], bytes]] = {
     "A blob whose length, chunks or coding are not as announced is not cached and seen to fail",
     level=MUST,
     refs=(FRAMING, *KEPT, MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("lie", list(ANSWERS))
 def test_framing_lies(
@@ -145,7 +143,6 @@ def test_coding_that_is_none(
     "A blob is served whole although upstream's answer to HEAD told another length",
     level=SHOULD,
     refs=("RFC 9110, 9.3.2 HEAD", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("told", [100, 30_000], ids=["shorter", "longer"])
 def test_head_tells_another_length(
@@ -169,7 +166,6 @@ def test_head_tells_another_length(
     "A part that upstream sends where the whole was asked for does not become the blob",
     level=MUST,
     refs=("RFC 9110, 15.3.7 206 Partial Content", *KEPT, MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize(
     "told",
@@ -197,7 +193,6 @@ def test_part_instead_of_the_whole(
     "Wherever a connection is reset, no client takes a part for the whole, and none is kept",
     level=MUST,
     refs=(INCOMPLETE, *KEPT, MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("after", [0, 1, 4096, 19_999], ids=lambda after: f"after-{after}")
 def test_reset_at_any_byte(
@@ -264,7 +259,6 @@ def look_at_a_manifest(
     "A manifest that is not the one of its digest is an error of upstream, and is not cached",
     level=MUST,
     refs=("OCI distribution-spec: Pulling manifests", VERIFICATION, *KEPT, MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("reference", ["tag", "digest"])
 @pytest.mark.parametrize("how", ["another-manifest", "right-header-wrong-bytes", "longer"])
@@ -287,7 +281,6 @@ def test_other_manifest(
     "A manifest that arrives in part, or coded otherwise than said, is an error of upstream",
     level=MUST,
     refs=("OCI distribution-spec: Pulling manifests", VERIFICATION, *KEPT, MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("reference", ["tag", "digest"])
 @pytest.mark.parametrize("how", ["cut-short", "cut-but-complete", "coding-lie"])
@@ -310,7 +303,6 @@ def test_broken_manifest(
     "A Docker-Content-Digest that is not the digest of the bytes is not passed on",
     level=MUST,
     refs=("OCI distribution-spec: Pulling manifests", VERIFICATION, MEASURED),
-    needs=OBSERVED,
 )
 def test_digest_header_lies(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations

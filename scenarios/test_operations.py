@@ -386,7 +386,6 @@ def test_stop_lets_pulls_finish(
     "A misspelt proxy.remoteurl does not give a registry that anybody can write to",
     level=SHOULD,
     refs=(f"{CONFIGURATION}, proxy", MEASURED),
-    needs=OBSERVED,
 )
 def test_misspelt_remoteurl(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations

@@ -87,7 +87,6 @@ def test_every_route_asks(
     "With a password set, the referrers of an image are not told to a stranger",
     level=MUST,
     refs=(HTPASSWD, "OCI distribution-spec: Listing Referrers", "d#3859"),
-    needs=OBSERVED,
 )
 def test_referrers_ask(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -107,7 +106,6 @@ def test_referrers_ask(
     "To a stranger, what is cached, what is only upstream and what does not exist look the same",
     level=SHOULD,
     refs=(HTPASSWD, "CWE-204: Observable Response Discrepancy"),
-    needs=OBSERVED,
 )
 def test_existence_is_not_told(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -194,7 +192,6 @@ def test_open_cache_warns(
     "Outside of the API nothing is told without a password, but that something listens",
     level=INFO,
     refs=(HTPASSWD, MEASURED),
-    needs=OBSERVED,
 )
 def test_root_tells_nothing(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations

@@ -38,7 +38,6 @@ AS_OCI = {"Content-Type": OCI_MANIFEST}
     "A proxy opens no upload session, whether or not upstream has the repository",
     level=SHOULD,
     refs=("d#3424", DOCS, ERRORS),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("repository", ["team/app", "team/new"], ids=["upstream-has", "new"])
 def test_upload_refused(
@@ -65,7 +64,6 @@ def test_upload_refused(
     "The refusal of a push has the JSON error body of the specification",
     level=MUST,
     refs=(ERRORS, "distribution docs: HTTP API V2, API Version Check"),
-    needs=OBSERVED,
 )
 def test_refusal_is_an_error_body(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -93,7 +91,6 @@ def test_refusal_is_an_error_body(
     "A proxy does not take a blob in a single POST",
     level=SHOULD,
     refs=(DOCS, "OCI distribution-spec: Single POST"),
-    needs=OBSERVED,
 )
 def test_single_post_refused(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -119,7 +116,6 @@ def test_single_post_refused(
     "A proxy mounts no blob into another repository, even one that it has cached",
     level=SHOULD,
     refs=(DOCS, "OCI distribution-spec: Mounting a blob from another repository"),
-    needs=OBSERVED,
 )
 def test_mount_refused(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -146,7 +142,6 @@ def test_mount_refused(
     "Requests on an upload session that nobody opened are refused, not failed",
     level=SHOULD,
     refs=("measured on 2.8.2 to 3.1.1", ERRORS),
-    needs=OBSERVED,
 )
 def test_session_unknown(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -171,7 +166,6 @@ def test_session_unknown(
     "A signed upload state from elsewhere opens no way into a proxy",
     level=SHOULD,
     refs=("measured on 2.8.2 to 3.1.1", "distribution docs: Configuring a registry, http.secret"),
-    needs=OBSERVED,
 )
 def test_session_forged(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -200,7 +194,6 @@ def test_session_forged(
     "A proxy takes no manifest, not even the one that upstream has",
     level=SHOULD,
     refs=("d#3424", DOCS, PUSHING),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("by", ["tag", "digest"])
 def test_manifest_refused(
@@ -228,7 +221,6 @@ def test_manifest_refused(
     "A manifest that cannot be read is refused as well",
     level=SHOULD,
     refs=("measured on 2.8.2 to 3.1.1", ERRORS),
-    needs=OBSERVED,
 )
 def test_broken_manifest_refused(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -256,7 +248,6 @@ def test_broken_manifest_refused(
     "After a refused push a tag still stands for what upstream has",
     level=SHOULD,
     refs=("d#3424", DOCS),
-    needs=OBSERVED,
 )
 def test_cannot_replace_a_tag(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -287,7 +278,6 @@ def test_cannot_replace_a_tag(
     "nothing is downloaded for it",
     level=SHOULD,
     refs=("d#3424", "moby distribution/push_v2.go", "measured on 2.8.2 to 3.1.1"),
-    needs=OBSERVED,
 )
 def test_docker_image_upstream(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -310,7 +300,6 @@ def test_docker_image_upstream(
     "docker push of an image that upstream lacks is refused at its first layer",
     level=SHOULD,
     refs=("d#3424", "d#1849", "moby distribution/push_v2.go"),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("knows_layers", [True, False], ids=["pulled-before", "just-built"])
 def test_docker_image_new(
@@ -338,7 +327,6 @@ def test_docker_image_new(
     "nothing is downloaded for it",
     level=SHOULD,
     refs=("d#3424", "measured on 2.8.2 to 3.1.1 with skopeo 1.9.3"),
-    needs=OBSERVED,
 )
 def test_skopeo_image_upstream(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -360,7 +348,6 @@ def test_skopeo_image_upstream(
     "skopeo copy of an image that upstream lacks is refused at its first layer",
     level=SHOULD,
     refs=("d#3424", "measured on 2.8.2 to 3.1.1 with skopeo 1.9.3"),
-    needs=OBSERVED,
 )
 def test_skopeo_image_new(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -387,7 +374,6 @@ def test_skopeo_image_new(
     "No method but GET and HEAD ever reaches upstream",
     level=SHOULD,
     refs=("d#849", "d#1218", DOCS),
-    needs=OBSERVED,
 )
 def test_nothing_written_upstream(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations

@@ -23,7 +23,6 @@ MEASURED = "measured on 2.8.2 to 3.1.1"
     "Every form of a range of a blob that is not cached is 206 with that part",
     level=SHOULD,
     refs=(RANGE, *LAZY, MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize(
     ("wanted", "start", "stop"),
@@ -60,7 +59,6 @@ def test_of_a_miss(
     "A range beyond the end of a blob that is not cached is 416, as a complete answer",
     level=SHOULD,
     refs=("RFC 9110, 15.5.17 416 Range Not Satisfiable", MEASURED),
-    needs=OBSERVED,
 )
 def test_outside_of_a_miss(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -84,7 +82,6 @@ def test_outside_of_a_miss(
     "Several ranges of a blob that is not cached are answered with these parts or with the whole",
     level=SHOULD,
     refs=("RFC 9110, 14.2 Range", "RFC 9110, 14.6 Media Type multipart/byteranges"),
-    needs=OBSERVED,
 )
 def test_several_of_a_miss(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -110,7 +107,6 @@ def test_several_of_a_miss(
     "After a part was asked for, the rest of the blob is fetched without anybody waiting for it",
     level=SHOULD,
     refs=(*LAZY, "landscape: zot, Harbor, rpardini#157", MEASURED),
-    needs=OBSERVED,
 )
 def test_is_completed(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -138,7 +134,6 @@ def test_is_completed(
     "A part near the end of a large blob does not wait until all before it has come",
     level=SHOULD,
     refs=(*LAZY, "nora#654", MEASURED),
-    needs=OBSERVED,
 )
 def test_does_not_wait_for_what_lies_before(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations

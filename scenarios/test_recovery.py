@@ -27,7 +27,6 @@ OTHER = "team/other"
     "After one failure the very next request for something new goes to upstream, and is answered",
     level=SHOULD,
     refs=(BLIP, "NEXUS-27623", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("how", ["reset", "503", "429", "403", "404"])
 def test_new_content_after_a_blip(
@@ -58,7 +57,6 @@ def test_new_content_after_a_blip(
     "A blob of one repository that hangs upstream delays no other repository",
     level=SHOULD,
     refs=("zot#4357", "quay#4776", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("silent", [None, 100], ids=["before-the-head", "in-the-body"])
 def test_hung_blob_stalls_no_other_repository(

@@ -18,7 +18,7 @@ from harness.scenario import MUST, SHOULD, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image, pull_manifest
-from scenarios.steps import OBSERVED, settle
+from scenarios.steps import settle
 
 LISTING = "OCI distribution-spec: Listing Referrers"
 TAG_SCHEMA = "OCI distribution-spec: Referrers Tag Schema"
@@ -66,7 +66,6 @@ def _cosign_tag(image: Manifest) -> str:
     "pulled",
     level=SHOULD,
     refs=(LISTING, "d#3859", "harbor#23024", MEASURED),
-    needs=OBSERVED,
 )
 def test_of_upstream(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
     """An admission controller that asks the cache for signatures and reads 404 refuses every image,
@@ -89,7 +88,6 @@ def test_of_upstream(upstream: MockUpstream, target: TargetUnderTest, expect: Ex
     "Asked for one type of artifact, the cache lists that alone and says that it has chosen",
     level=MUST,
     refs=(LISTING, MEASURED),
-    needs=OBSERVED,
 )
 def test_of_one_type(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
     """A client that does not read OCI-Filters-Applied has to choose again by itself."""
@@ -109,7 +107,6 @@ def test_of_one_type(upstream: MockUpstream, target: TargetUnderTest, expect: Ex
     "A list that upstream hands out in pages is whole for the client",
     level=MUST,
     refs=(LISTING, MEASURED),
-    needs=OBSERVED,
 )
 def test_all_pages(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
@@ -133,7 +130,6 @@ def test_all_pages(
     "Of an upstream without the referrers API the cache lists what stands under the tag for it",
     level=SHOULD,
     refs=(TAG_SCHEMA, "policy-controller#1830", MEASURED),
-    needs=OBSERVED,
 )
 def test_upstream_without_the_api(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
@@ -159,7 +155,6 @@ def test_upstream_without_the_api(
     "An image that nothing refers to has an empty list, and a signature that comes later is in it",
     level=SHOULD,
     refs=(LISTING, "policy-controller#1830", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("api", [True, False], ids=["api", "no-api"])
 def test_none_is_not_kept(
@@ -186,7 +181,6 @@ def test_none_is_not_kept(
     "cached, that is unavailable and not none",
     level=SHOULD,
     refs=(LISTING, "RFC 9111, 5.5", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("api", [True, False], ids=["api", "no-api"])
 def test_upstream_down(
@@ -218,7 +212,6 @@ def test_upstream_down(
     "A signature under cosign's tag is cached with its layer, and served while upstream is down",
     level=SHOULD,
     refs=(COSIGN, "d#3705", "policy-controller#1830"),
-    needs=OBSERVED,
 )
 def test_cosign_offline(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -245,7 +238,6 @@ def test_cosign_offline(
     "A signature that is not there yet is 404, and is found once it has been pushed",
     level=SHOULD,
     refs=(COSIGN, "promo-tools#1945", "d#3842"),
-    needs=OBSERVED,
 )
 def test_cosign_tag_comes_later(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -270,7 +262,6 @@ def test_cosign_tag_comes_later(
     "An artifact with the empty configuration is cached with all of its bytes as they are",
     level=MUST,
     refs=("OCI image-spec: Guidelines for Artifact Usage", "d#3530"),
-    needs=OBSERVED,
 )
 def test_artifact_is_whole(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -301,7 +292,6 @@ def test_artifact_is_whole(
     "is unavailable, with an error that says so",
     level=SHOULD,
     refs=("OCI image-spec: Image Index", "harbor#20920", "harbor#21293", MEASURED),
-    needs=OBSERVED,
 )
 def test_index_offline(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations

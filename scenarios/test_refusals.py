@@ -71,7 +71,6 @@ def in_short(answer: Answer) -> str:
     "Each failure of upstream has one status and one error code, however content is asked for",
     level=SHOULD,
     refs=(ERRORS, GATEWAY, "d#3842", "d#4477", "harbor#20764", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("how", list(TOLD))
 def test_status_and_code(
@@ -98,7 +97,6 @@ def test_status_and_code(
     "A list of tags that upstream refuses has the status and the code of its failure",
     level=SHOULD,
     refs=(ERRORS, GATEWAY, "d#3842", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("how", list(TOLD))
 def test_list_of_tags(
@@ -117,7 +115,6 @@ def test_list_of_tags(
     "Referrers that upstream cannot be asked about are an error, not an empty list",
     level=SHOULD,
     refs=("OCI distribution-spec: Listing Referrers", GATEWAY, "harbor#23024", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("how", [how for how in TOLD if how != "418"])
 def test_referrers(
@@ -140,7 +137,6 @@ def test_referrers(
     "Retry-After of upstream reaches the client, in seconds and as a date, with 429 and with 503",
     level=SHOULD,
     refs=(RETRY_AFTER, "harbor#19899", "d#4050", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("value", ["120", "Fri, 31 Dec 1999 23:59:59 GMT"], ids=["seconds", "date"])
@@ -170,7 +166,6 @@ def test_retry_after(
     "A Retry-After that is no time does not reach the client",
     level=SHOULD,
     refs=(RETRY_AFTER,),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize(
     "value",
@@ -196,7 +191,6 @@ def test_retry_after_nonsense(
     "A token server that fails is upstream's failure, not an image that does not exist",
     level=SHOULD,
     refs=("distribution docs: Token Authentication Specification", GATEWAY, MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize(
     ("status", "told"),
@@ -261,7 +255,6 @@ def test_evicts_nothing(
     "One request of a client costs a broken upstream a few requests, not a flood",
     level=SHOULD,
     refs=("zot#4175", "landscape: bounded retries", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("how", ["429", "503", "reset", "garbage"])
 def test_ends_the_trying(

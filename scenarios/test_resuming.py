@@ -23,7 +23,7 @@ from scenarios.blobs import (
     is_visible_failure,
     path,
 )
-from scenarios.steps import OBSERVED, settle
+from scenarios.steps import settle
 
 RANGE = "RFC 9110, 14 Range Requests"
 INCOMPLETE = "RFC 9112, 8 Handling Incomplete Messages"
@@ -81,7 +81,6 @@ def pull_and_look(
     "When upstream breaks off, everybody who reads along gets the rest, which is asked for once",
     level=SHOULD,
     refs=(RANGE, "d#1334", MEASURED),
-    needs=OBSERVED,
 )
 def test_all_clients_of_one_download(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -112,7 +111,6 @@ def test_all_clients_of_one_download(
     "A download is resumed although upstream sends the whole again",
     level=SHOULD,
     refs=("RFC 9110, 14.2 Range: a server may ignore it", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_range_is_ignored(
@@ -140,7 +138,6 @@ def test_range_is_ignored(
     "A download is resumed whatever entity tag the rest comes with, and judged by its digest",
     level=SHOULD,
     refs=("RFC 9110, 13.1.5 If-Range", "OCI image-spec: Descriptor, Verification", MEASURED),
-    needs=OBSERVED,
 )
 def test_other_entity_tag(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -164,7 +161,6 @@ def test_other_entity_tag(
     "The rest of a redirected download is asked for at the source, not where the first part was",
     level=SHOULD,
     refs=("d#4599", "RFC 9110, 15.4.8 307 Temporary Redirect", MEASURED),
-    needs=OBSERVED,
 )
 def test_asks_the_source_again(
     make_upstream: type[MockUpstream], target: TargetUnderTest, expect: Expectations
@@ -191,7 +187,6 @@ def test_asks_the_source_again(
     "A download that breaks off twice ends early for the client, and the next one starts anew",
     level=MUST,
     refs=(INCOMPLETE, MEASURED),
-    needs=OBSERVED,
 )
 def test_broken_again(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -221,7 +216,6 @@ WRONG_RESTS: dict[str, dict[str, Any]] = {
     "A rest that is not the rest of this blob ends the download visibly, and is not cached",
     level=MUST,
     refs=("RFC 9110, 14.4 Content-Range", INCOMPLETE, MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("rest", list(WRONG_RESTS))
 def test_wrong_rest(
@@ -241,7 +235,6 @@ def test_wrong_rest(
     "A rest with wrong bytes ends the download visibly, and is not cached",
     level=MUST,
     refs=("OCI image-spec: Descriptor, Verification", INCOMPLETE, MEASURED),
-    needs=OBSERVED,
 )
 def test_wrong_bytes(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
     """Two machines of a CDN of which one is broken."""
@@ -258,7 +251,6 @@ def test_wrong_bytes(upstream: MockUpstream, target: TargetUnderTest, expect: Ex
     "Where upstream refuses the rest, the client's body ends early and says nothing else",
     level=MUST,
     refs=(INCOMPLETE, MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("status", [403, 416, 429, 503])
 def test_rest_is_refused(

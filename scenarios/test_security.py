@@ -68,7 +68,6 @@ def test_echoed_password(
     "A user that upstream names in a redirect is not logged in as",
     level=SHOULD,
     refs=("RFC 9110, 4.2.4", "RFC 3986, 7.5", MEASURED),
-    needs=OBSERVED,
 )
 def test_redirect_with_a_user(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
@@ -94,7 +93,6 @@ def test_redirect_with_a_user(
     "Cookies and policies that upstream sets for its own site are not passed on to clients",
     level=SHOULD,
     refs=("RFC 6265, 8.6", "RFC 9110, 7.6", MEASURED),
-    needs=OBSERVED,
 )
 def test_headers_stay(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -168,7 +166,6 @@ def test_path_tricks(
     "A request with megabytes of headers is refused, and the next one is served",
     level=SHOULD,
     refs=("RFC 6585, 5: 431", "CWE-770", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("what", ["one-header", "many-headers"])
 def test_huge_head(

@@ -39,7 +39,6 @@ UPLOADS = f"{APP}/blobs/uploads/"
     "What a client pushes comes back byte for byte",
     level=MUST,
     refs=("OCI distribution-spec: Push", "OCI distribution-spec: Pull"),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize(
     ("client", "oci"),
@@ -72,7 +71,6 @@ def test_round_trip(client: str, oci: bool, target: TargetUnderTest, expect: Exp
     "A second push of the same image uploads nothing",
     level=MUST,
     refs=("OCI distribution-spec: Checking if content exists in the registry",),
-    needs=OBSERVED,
 )
 def test_pushed_twice(target: TargetUnderTest, expect: Expectations) -> None:
     """ "Layer already exists": what makes pushing a new tag of an old image cheap."""
@@ -124,7 +122,6 @@ def test_layout(target: TargetUnderTest, expect: Expectations) -> None:
     "An index and the images that it lists come back, each under its digest",
     level=MUST,
     refs=(PUT_MANIFEST, "OCI image-spec: Image Index"),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("oci", [True, False], ids=["oci-index", "docker-list"])
 def test_multi_platform(oci: bool, target: TargetUnderTest, expect: Expectations) -> None:
@@ -150,7 +147,6 @@ def test_multi_platform(oci: bool, target: TargetUnderTest, expect: Expectations
     "Pushing to an existing tag moves it; the old image stays under its digest",
     level=MUST,
     refs=(PUT_MANIFEST,),
-    needs=OBSERVED,
 )
 def test_tag_moves(target: TargetUnderTest, expect: Expectations) -> None:
     """What a roll-back to a digest relies on, and what fills the disk with untagged images."""
@@ -175,7 +171,6 @@ def test_tag_moves(target: TargetUnderTest, expect: Expectations) -> None:
     "A blob can be uploaded in parts, and the registry tells how far it is",
     level=MUST,
     refs=(CHUNKS,),
-    needs=OBSERVED,
 )
 def test_chunked_upload(target: TargetUnderTest, expect: Expectations) -> None:
     """What uploads of large layers over bad lines are made of."""
@@ -208,7 +203,6 @@ def test_chunked_upload(target: TargetUnderTest, expect: Expectations) -> None:
     "A part that does not begin where the last one ended is 416, and the upload can go on",
     level=MUST,
     refs=(CHUNKS, MEASURED),
-    needs=OBSERVED,
 )
 def test_part_out_of_order(target: TargetUnderTest, expect: Expectations) -> None:
     """After a lost answer a client sends its part again. Stored twice, the layer is broken; with
@@ -233,7 +227,6 @@ def test_part_out_of_order(target: TargetUnderTest, expect: Expectations) -> Non
     "A part that is sent a second time to its old Location is refused, not appended",
     level=MUST,
     refs=(CHUNKS, MEASURED),
-    needs=OBSERVED,
 )
 def test_part_sent_twice(target: TargetUnderTest, expect: Expectations) -> None:
     """A retry by a client, or by a proxy in between, must not change the layer."""
@@ -256,7 +249,6 @@ def test_part_sent_twice(target: TargetUnderTest, expect: Expectations) -> None:
     "A cancelled upload is gone, with its bytes",
     level=SHOULD,
     refs=("distribution docs: HTTP API V2, Canceling an Upload", "d#4524", ERRORS),
-    needs=OBSERVED,
 )
 def test_upload_cancelled(target: TargetUnderTest, expect: Expectations) -> None:
     """Aborted pushes are frequent; what they leave fills the disk until a purge a week later."""
@@ -300,7 +292,6 @@ def test_wrong_digest(target: TargetUnderTest, expect: Expectations) -> None:
     "A blob can be pushed with a single POST",
     level=SHOULD,
     refs=("OCI distribution-spec: Single POST", MEASURED),
-    needs=OBSERVED,
 )
 def test_single_post(target: TargetUnderTest, expect: Expectations) -> None:
     """One round trip instead of three for small configurations and signatures. The specification
@@ -323,7 +314,6 @@ def test_single_post(target: TargetUnderTest, expect: Expectations) -> None:
     "A blob is mounted from another repository without a byte being sent",
     level=SHOULD,
     refs=("OCI distribution-spec: Mounting a blob from another repository",),
-    needs=OBSERVED,
 )
 def test_mount(target: TargetUnderTest, expect: Expectations) -> None:
     """Promotion from a staging to a release repository takes no time with it. Where there is
@@ -357,7 +347,6 @@ def test_mount(target: TargetUnderTest, expect: Expectations) -> None:
     "A blob of one repository cannot be read through another",
     level=SHOULD,
     refs=(BLOBS, MEASURED),
-    needs=OBSERVED,
 )
 def test_other_repository(target: TargetUnderTest, expect: Expectations) -> None:
     """Repositories are what access is granted by; digests are no secrets."""
@@ -379,7 +368,6 @@ def test_other_repository(target: TargetUnderTest, expect: Expectations) -> None
     "A manifest that names blobs which are not there is refused, each named",
     level=SHOULD,
     refs=(PUT_MANIFEST, ERRORS, MEASURED),
-    needs=OBSERVED,
 )
 def test_manifest_without_its_blobs(target: TargetUnderTest, expect: Expectations) -> None:
     """Taken, it would be an image that nobody can pull."""
@@ -429,7 +417,6 @@ def test_manifest_refused(target: TargetUnderTest, expect: Expectations) -> None
     "A manifest of more than 4 MiB is refused",
     level=SHOULD,
     refs=(f"{PUT_MANIFEST} (413 for an excessive manifest)", MEASURED),
-    needs=OBSERVED,
 )
 def test_manifest_too_large(target: TargetUnderTest, expect: Expectations) -> None:
     """Manifests are read into memory; without a limit anyone who may push can exhaust it."""
@@ -449,7 +436,6 @@ def test_manifest_too_large(target: TargetUnderTest, expect: Expectations) -> No
     "The answer to a pushed manifest names its digest and where it is",
     level=MUST,
     refs=(PUT_MANIFEST,),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("by", ["tag", "digest"])
 def test_manifest_put_answer(by: str, target: TargetUnderTest, expect: Expectations) -> None:
@@ -474,7 +460,6 @@ def test_manifest_put_answer(by: str, target: TargetUnderTest, expect: Expectati
     "What refers to an image is listed under its digest",
     level=SHOULD,
     refs=("OCI distribution-spec: Listing Referrers", "d#3859", "d#4828", MEASURED),
-    needs=OBSERVED,
 )
 def test_referrers(target: TargetUnderTest, expect: Expectations) -> None:
     """cosign, notation and ORAS find signatures and SBOMs that way; without it they fall back to a
@@ -500,7 +485,6 @@ def test_referrers(target: TargetUnderTest, expect: Expectations) -> None:
     "A blob that was pushed under sha512 is there under sha512",
     level=SHOULD,
     refs=("OCI image-spec: Descriptor, Registered algorithms", MEASURED),
-    needs=OBSERVED,
 )
 def test_sha512(target: TargetUnderTest, expect: Expectations) -> None:
     """A registry that answers with another digest than the one asked for breaks clients that
@@ -526,7 +510,6 @@ def test_sha512(target: TargetUnderTest, expect: Expectations) -> None:
     "A manifest has its type, length, digest and a quoted entity tag",
     level=MUST,
     refs=("OCI distribution-spec: Pulling manifests", "RFC 9110, 8.8.3 ETag"),
-    needs=OBSERVED,
 )
 def test_manifest_headers(target: TargetUnderTest, expect: Expectations) -> None:
     """All that a client learns about a tag before it decides to pull."""
@@ -552,7 +535,6 @@ def test_manifest_headers(target: TargetUnderTest, expect: Expectations) -> None
     "A blob can be kept for ever and read in parts, and says so",
     level=SHOULD,
     refs=(BLOBS, "RFC 9110, 14.3 Accept-Ranges", "RFC 9111, 5.2.2.1 max-age"),
-    needs=OBSERVED,
 )
 def test_blob_headers(target: TargetUnderTest, expect: Expectations) -> None:
     """Web caches before the registry and lazy pullers behind it go by these headers."""
@@ -579,7 +561,6 @@ def test_blob_headers(target: TargetUnderTest, expect: Expectations) -> None:
     "/v2/ says that the API is there",
     level=MUST,
     refs=("OCI distribution-spec: Determining Support", MEASURED),
-    needs=OBSERVED,
 )
 def test_base(target: TargetUnderTest, expect: Expectations) -> None:
     """Every client's first request, and every load balancer's health check."""
@@ -603,7 +584,6 @@ def test_base(target: TargetUnderTest, expect: Expectations) -> None:
     "Whatever is not there is 404 with the code for its kind",
     level=MUST,
     refs=(ERRORS,),
-    needs=OBSERVED,
 )
 def test_error_bodies(target: TargetUnderTest, expect: Expectations) -> None:
     """Clients and mirrors decide by the code whether to go on elsewhere."""
@@ -658,7 +638,6 @@ def test_malformed_names(target: TargetUnderTest, expect: Expectations) -> None:
     "Unknown paths are 404, wrong methods 405 with the right ones named",
     level=MUST,
     refs=("RFC 9110, 15.5.6 405 Method Not Allowed", MEASURED),
-    needs=OBSERVED,
 )
 def test_unknown_routes(target: TargetUnderTest, expect: Expectations) -> None:
     """These come from the web server below the registry; error bodies are not JSON there."""
@@ -681,7 +660,6 @@ def test_unknown_routes(target: TargetUnderTest, expect: Expectations) -> None:
     "Tags come in pages of the wanted size, in order, each linked to the next",
     level=MUST,
     refs=(TAGS, MEASURED),
-    needs=OBSERVED,
 )
 def test_tags_in_pages(target: TargetUnderTest, expect: Expectations) -> None:
     """Repositories of CI builds have ten thousands of tags. Without pages each look at the list
@@ -711,7 +689,6 @@ def test_tags_in_pages(target: TargetUnderTest, expect: Expectations) -> None:
     "The list of tags is in alphabetical order",
     level=MUST,
     refs=(TAGS, MEASURED),
-    needs=OBSERVED,
 )
 def test_tags_in_order(target: TargetUnderTest, expect: Expectations) -> None:
     """Scripts that take the last entry for the newest get a random tag otherwise."""
@@ -730,7 +707,6 @@ def test_tags_in_order(target: TargetUnderTest, expect: Expectations) -> None:
     "The page after a tag that no longer exists begins with the next one",
     level=MUST,
     refs=(TAGS, MEASURED),
-    needs=OBSERVED,
 )
 def test_tags_after_a_deleted_one(target: TargetUnderTest, expect: Expectations) -> None:
     """Clean-up jobs delete tags while they page through the list; skipped ones stay for ever."""
@@ -747,7 +723,6 @@ def test_tags_after_a_deleted_one(target: TargetUnderTest, expect: Expectations)
     "A page that holds exactly the last tags has no Link to a next one",
     level=SHOULD,
     refs=(TAGS, MEASURED),
-    needs=OBSERVED,
 )
 def test_tags_exact_page(target: TargetUnderTest, expect: Expectations) -> None:
     """The next page would be empty, or null, which breaks clients that expect a list."""
@@ -768,7 +743,6 @@ def test_tags_exact_page(target: TargetUnderTest, expect: Expectations) -> None:
     "A page size that is no number is refused; a page of size 0 is an empty list",
     level=SHOULD,
     refs=(TAGS, "distribution docs: HTTP API V2, Pagination", MEASURED),
-    needs=OBSERVED,
 )
 def test_tags_bad_number(target: TargetUnderTest, expect: Expectations) -> None:
     """A script with an unset variable should hear of it, and not get everything."""
@@ -788,7 +762,6 @@ def test_tags_bad_number(target: TargetUnderTest, expect: Expectations) -> None:
     "The catalog comes in order, in pages of the wanted size",
     level=SHOULD,
     refs=(CATALOG, MEASURED),
-    needs=OBSERVED,
 )
 def test_catalog_in_pages(target: TargetUnderTest, expect: Expectations) -> None:
     """Inventory and clean-up tools walk through it."""
@@ -813,7 +786,6 @@ def test_catalog_in_pages(target: TargetUnderTest, expect: Expectations) -> None
     "A catalog page that is too large or no number is refused",
     level=SHOULD,
     refs=(CATALOG, "d#4844", MEASURED),
-    needs=OBSERVED,
 )
 def test_catalog_bad_number(target: TargetUnderTest, expect: Expectations) -> None:
     """catalog.maxentries keeps one request from walking through the whole storage."""
@@ -833,7 +805,6 @@ def test_catalog_bad_number(target: TargetUnderTest, expect: Expectations) -> No
     "A repository is in the catalog as soon as it has a blob or a manifest",
     level=SHOULD,
     refs=(CATALOG, MEASURED),
-    needs=OBSERVED,
 )
 def test_catalog_membership(target: TargetUnderTest, expect: Expectations) -> None:
     """What is not listed is not cleaned up, and what is listed may hold nothing to pull."""
@@ -856,7 +827,6 @@ def test_catalog_membership(target: TargetUnderTest, expect: Expectations) -> No
     "Behind a proxy that ends TLS, upload locations begin with https",
     level=SHOULD,
     refs=("distribution docs: Authenticate proxy with nginx", "RFC 7239", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("how", ["x-forwarded", "forwarded"])
 def test_behind_https(how: str, target: TargetUnderTest, expect: Expectations) -> None:
@@ -880,7 +850,6 @@ def test_behind_https(how: str, target: TargetUnderTest, expect: Expectations) -
     "http.host decides what Location begins with, and http.relativeurls that it begins with /",
     level=SHOULD,
     refs=("distribution docs: Configuring a registry, http", MEASURED),
-    needs=OBSERVED,
 )
 def test_http_host(target: TargetUnderTest, expect: Expectations) -> None:
     """The remedies where the proxy in front cannot be taught to send the right headers."""
@@ -899,7 +868,6 @@ def test_http_host(target: TargetUnderTest, expect: Expectations) -> None:
     "http.headers are on every API answer, http.prefix before every path",
     level=SHOULD,
     refs=("distribution docs: Configuring a registry, http", MEASURED),
-    needs=OBSERVED,
 )
 def test_headers_and_prefix(target: TargetUnderTest, expect: Expectations) -> None:
     """For web interfaces that call the registry from a browser, and for a registry that shares a

@@ -63,7 +63,6 @@ def test_live(upstream: MockUpstream, target: TargetUnderTest, expect: Expectati
     "A list that upstream hands out in pages is whole for the client",
     level=MUST,
     refs=(LISTING, "d#4844", "d#4846"),
-    needs=OBSERVED,
 )
 def test_all_pages_of_upstream(
     make_upstream: Callable[..., MockUpstream], target: TargetUnderTest, expect: Expectations
@@ -89,7 +88,6 @@ def test_all_pages_of_upstream(
     "A client that asks for n tags at a time gets all of them, page by page",
     level=MUST,
     refs=(LISTING, "d#4856", "d#4931"),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("mode", ["proxy", "standard"])
 def test_pages_for_clients(
@@ -120,7 +118,6 @@ def test_pages_for_clients(
     "A page that ends with the last tag has no Link to an empty one",
     level=SHOULD,
     refs=(LISTING, "measured on 3.1.1"),
-    needs=OBSERVED,
 )
 def test_exact_page_ends_the_list(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -145,7 +142,6 @@ def test_exact_page_ends_the_list(
     "A repository without tags has an empty list of them, not null",
     level=MUST,
     refs=(LISTING, "d#4324"),
-    needs=OBSERVED,
 )
 def test_empty_list(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
     """Programs iterate over the list; null breaks those that are written in strict languages."""
@@ -163,7 +159,6 @@ def test_empty_list(upstream: MockUpstream, target: TargetUnderTest, expect: Exp
     "The tags of a repository that upstream does not have are 404 NAME_UNKNOWN",
     level=MUST,
     refs=("OCI distribution-spec: Error Codes", LISTING),
-    needs=OBSERVED,
 )
 def test_unknown_repository(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -184,7 +179,6 @@ def test_unknown_repository(
     "While upstream cannot say, the cached tags are listed",
     level=SHOULD,
     refs=("d#3705", "measured on 2.8.2 to 3.1.1"),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("fault", ["429", "500", "503", "reset", "refused"])
 def test_fall_back_to_cached(
@@ -214,7 +208,6 @@ def test_fall_back_to_cached(
     "While upstream is down, a repository that is not cached is unavailable, not unknown",
     level=SHOULD,
     refs=("d#3842", "d#4477", "measured on 2.8.2 to 3.1.1"),
-    needs=OBSERVED,
 )
 def test_unavailable_is_not_unknown(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -236,7 +229,6 @@ def test_unavailable_is_not_unknown(
     "A tag that was moved upstream is served anew, and the old image by its digest",
     level=SHOULD,
     refs=("d#2307", DOCS, "measured on 2.8.2 to 3.1.1"),
-    needs=OBSERVED,
 )
 def test_moved(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
     """The tag "latest" through a cache has to be the latest; a deployment that is pinned to the
@@ -264,7 +256,6 @@ def test_moved(upstream: MockUpstream, target: TargetUnderTest, expect: Expectat
     "A tag that was deleted upstream is no longer listed",
     level=SHOULD,
     refs=("measured on 2.8.2 to 3.1.1", DOCS),
-    needs=OBSERVED,
 )
 def test_deleted_upstream(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -289,7 +280,6 @@ def test_deleted_upstream(
     "The catalog of a cache lists what it has cached, without asking upstream",
     level=INFO,
     refs=("d#2307", CATALOG, "measured on 2.8.2 to 3.1.1"),
-    needs=OBSERVED,
 )
 def test_catalog_is_local(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -364,7 +354,6 @@ def test_catalog_after_expiry(
     "The catalog is handed out in pages that add up to all of it",
     level=SHOULD,
     refs=(CATALOG, "d#4856"),
-    needs=OBSERVED,
 )
 def test_catalog_in_pages(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
