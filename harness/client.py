@@ -40,7 +40,7 @@ TIMEOUT = 30.0
 """Seconds without progress after which a request is given up."""
 
 _SHOWN_BODY = 2048
-_PORTS = re.compile(rb"(127\.0\.0\.1):\d{1,5}")
+_PORTS = re.compile(rb'(127\.0\.0\.1):\d{1,5}|("Port":)\d{1,5}')
 _AS_WRITTEN = re.compile(r"/[!-~]*")
 """A path that can stand in a request line without further encoding."""
 _DEFAULT_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "pullproof"}
@@ -336,7 +336,7 @@ class RegistryClient:
                 response_headers=redact_headers(answer.headers, self.secrets),
                 body_size=len(body),
                 body_start=body[:_SHOWN_BODY],
-                body_sha256=hashlib.sha256(_PORTS.sub(rb"\1", body)).hexdigest(),
+                body_sha256=hashlib.sha256(_PORTS.sub(rb"\1\2", body)).hexdigest(),
                 error=error,
                 seconds=seconds,
             )

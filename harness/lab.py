@@ -35,7 +35,9 @@ __all__ = ["Lab", "TargetUnderTest"]
 
 _CALM = 0.12
 """Seconds without a change after which nothing more is expected."""
-_SETTLED_AT_LAST = 2.0
+_CALM_AMID_UPLOADS = 0.6
+"""Where something may still be on its way to the storage, unless it was given up."""
+_SETTLED_AT_LAST = 3.0
 _POLL = 0.02
 
 
@@ -112,7 +114,8 @@ class Lab:
             pending = any(entry.outcome == "pending" for entry in entries)
             if pending or seen != (seen := (len(entries), files)):
                 calm_since = now
-            if now - calm_since > _CALM:
+            uploads = any("/_uploads/" in path for paths in files for path in paths)
+            if now - calm_since > (_CALM_AMID_UPLOADS if uploads else _CALM):
                 return
             time.sleep(_POLL)
 
@@ -159,7 +162,9 @@ class Lab:
                 Observation(
                     steps=observed_steps(registry.exchanges, names, polled),
                     disk=observed_disk(registry.disk, names, place),
-                    state=observed_state(registry.disk, now, place),
+                    state=observed_state(registry.state, registry.disk, now, place)
+                    if registry.settings.upstream_url is not None
+                    else {},
                 )
             )
         return Observation.join(parts)

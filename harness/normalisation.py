@@ -55,6 +55,17 @@ TEXTS = (
     ),
     Rule(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)", "<time>", "likewise"),
     Rule(r"(boundary=|^--|\n--)[0-9a-f]{32,70}", r"\1<boundary>", "parts have a random boundary"),
+    Rule(
+        r"\(received \d+ bytes, expected \d+\)",
+        "(received less than expected)",
+        "the body and Content-Length tell both",
+    ),
+    Rule(
+        r'"signatures": ?\[\s*\{.*?\}\s*\]',
+        '"signatures": <signatures>',
+        "2.8 signs schema 1 with a key that it makes up at its start",
+    ),
+    Rule(r"/proc/\d+/root", "", "leads into the mount namespace of a small disk"),
     Rule(r"\bsince \d+s|\bafter \d+\.\d+s", "<duration>", "how long something took"),
 )
 """For header values, paths, bodies and errors, applied in this order."""
@@ -71,6 +82,7 @@ HEADERS: Mapping[str, str] = {
 
 FILES: Mapping[str, str] = {
     "*/_uploads/*/startedat": "holds the time at which the upload began",
+    "*/_uploads/*/data": "how much of what was cut had reached the disk is chance",
     "*/_uploads/*/hashstates/*": "is a hash's inner state, written by each in its way",
 }
 """Files whose existence is told, but not their content, with the reason."""

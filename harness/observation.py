@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -27,10 +27,11 @@ from typing import Any
 from harness.client import CLIENT_LEFT, Exchange
 from harness.disk import Disk
 from harness.normalisation import Names, file_content, file_is_told, header_is_told
-from harness.targets.state import FILE_NAME, StateEntry, read_state
+from harness.targets.state import FILE_NAME, StateEntry
 from harness.upstream.ledger import Entry
 
 __all__ = [
+    "NOT_SAVED",
     "Observation",
     "Step",
     "observed_disk",
@@ -38,6 +39,9 @@ __all__ = [
     "observed_steps",
     "observed_upstream",
 ]
+
+NOT_SAVED = "not saved yet"
+"""What stands in place of the entries of a state file that is behind."""
 
 _BODY = 600
 """Characters of a text that are kept; of longer or binary bodies only size and hash."""
@@ -209,13 +213,25 @@ def observed_disk(disk: Disk, names: Names, place: str = "") -> dict[str, str]:
     return {path: ", ".join(sorted(contents)) for path, contents in sorted(found.items())}
 
 
-def observed_state(disk: Disk, now: datetime, place: str = "") -> dict[str, str]:
-    """The entries of the state file under the root of *disk*, seen *now*."""
+def observed_state(
+    read: Callable[[], Mapping[str, StateEntry] | None],
+    disk: Disk,
+    now: datetime,
+    place: str = "",
+) -> dict[str, str]:
+    """The entries of a cache's state file, which *read* gives, seen *now*. A file that is older
+    than the newest link on *disk* is behind: a release saves every five seconds, and chance
+    decides whether it does in a scenario that is shorter."""
     try:
-        entries = read_state(disk.root / FILE_NAME)
+        entries = read() or {}
+        saved = (disk.root / FILE_NAME).stat().st_mtime
     except ValueError:
-        return {place or FILE_NAME: "damaged"}
-    return {place + key: _entry(entry, now) for key, entry in sorted((entries or {}).items())}
+        return {place + FILE_NAME: "damaged"}
+    except FileNotFoundError:
+        entries, saved = {}, 0.0
+    if saved < max(disk.links().values(), default=0.0):
+        return {place + FILE_NAME: NOT_SAVED}
+    return {place + key: _entry(entry, now) for key, entry in sorted(entries.items())}
 
 
 def _entry(entry: StateEntry, now: datetime) -> str:

@@ -1,5 +1,6 @@
 """What is observed is the same in two runs of one target, and differs where targets do."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 from harness.client import CLIENT_LEFT, Exchange
 from harness.disk import Disk
 from harness.normalisation import Names
-from harness.observation import observed_disk, observed_state, observed_steps
+from harness.observation import NOT_SAVED, observed_disk, observed_state, observed_steps
+from harness.targets.state import read_state
 
 NAMES = Names({"http://127.0.0.1:5001": "http://<upstream 1>", "/scratch/t1": "<workdir>"})
 
@@ -111,6 +113,18 @@ def test_the_schedule_is_told_in_hours(tmp_path: Path) -> None:
         '"ExpiryData": "2026-11-24T12:00:07Z"}}'
     )
     now = datetime(2026, 11, 24, 10, tzinfo=UTC)
-    assert observed_state(Disk(tmp_path), now) == {"a@sha256:1": "manifest, expires in 2 h"}
-    (tmp_path / "scheduler-state.json").write_text("{")
-    assert observed_state(Disk(tmp_path), now) == {"scheduler-state.json": "damaged"}
+    disk, file = Disk(tmp_path), tmp_path / "scheduler-state.json"
+
+    def observed() -> dict[str, str]:
+        return observed_state(lambda: read_state(file), disk, now)
+
+    assert observed() == {"a@sha256:1": "manifest, expires in 2 h"}
+    link = tmp_path / f"docker/registry/v2/repositories/a/_layers/sha256/{'1' * 64}/link"
+    link.parent.mkdir(parents=True)
+    link.write_text(f"sha256:{'1' * 64}")
+    os.utime(file, (1, 1))
+    assert observed() == {"scheduler-state.json": NOT_SAVED}
+    file.write_text("{")
+    assert observed() == {"scheduler-state.json": "damaged"}
+    file.unlink()
+    assert observed() == {"scheduler-state.json": NOT_SAVED}
