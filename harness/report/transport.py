@@ -104,17 +104,19 @@ def about_in(report: pytest.TestReport) -> About | None:
 
 def observed_in(report: pytest.TestReport) -> Observed | None:
     """What was observed, if *report* is that of the end of a scenario, and somebody wanted it."""
+    data = _data_in(report).get("observed")
+    if not data:
+        return None  # As for every test that is no scenario, in anybody's run: nothing is imported.
     from harness.report.observed import Observed
 
-    data = _data_in(report).get("observed")
-    return Observed.from_data(data) if data else None
+    return Observed.from_data(data)
 
 
 def trace_in(report: pytest.TestReport) -> tuple[str, str, Trace] | None:
     """Likewise, the scenario's key, the target and the story of the run."""
+    data = _data_in(report)
+    if "trace" not in data:
+        return None
     from harness.trace import Trace
 
-    data = _data_in(report)
-    return (
-        (data["key"], data["target"], Trace.from_data(data["trace"])) if "trace" in data else None
-    )
+    return data["key"], data["target"], Trace.from_data(data["trace"])
