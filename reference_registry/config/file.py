@@ -26,7 +26,7 @@ from reference_registry.config.tree import Entry, Tree, parse_tree
 from reference_registry.config.tree import Mapping as MappingTree
 from reference_registry.profiles import IDEAL, Profile
 
-__all__ = ["LARGEST_FILE", "ReadConfig", "load", "read"]
+__all__ = ["LARGEST_FILE", "ReadConfig", "load", "read", "read_text"]
 
 LARGEST_FILE = 64 * 1024
 """Bytes. No configuration comes near it, and nothing slower than a second fits in."""
@@ -59,6 +59,9 @@ class ReadConfig:
     """What ``ideal`` refuses in this file, and the profile takes in silence, as warnings."""
     places: Mapping[str, Place] = field(default_factory=dict)
     """Where each key that was read stands, by its full name."""
+    attempted: Config | None = None
+    """The configuration with defaults where something is wrong; None where there was no reading it.
+    For those who look for mistakes, not for those who serve."""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -87,15 +90,27 @@ def read(
     source = str(path)
     reading = Reading(profile)
     text = _text_of(Path(path), source, reading)
+    return _read(text, source, os.environ if environ is None else environ, reading)
+
+
+def read_text(text: str, source: str, profile: Profile = IDEAL) -> ReadConfig:
+    """As :func:`read`, for *text* that was read from *source*, without the environment."""
+    return _read(text, source, {}, Reading(profile))
+
+
+def _read(
+    text: str | None, source: str, environ: Mapping[str, str], reading: Reading
+) -> ReadConfig:
     tree = None if text is None else _parsed(text, source, reading)
     if tree is None:
         return ReadConfig(None, tuple(reading.problems), source, tuple(reading.overlooked))
-    tree = _overridden(tree, os.environ if environ is None else environ, reading)
+    tree = _overridden(tree, environ, reading)
     config = _config(tree, source, reading)
     problems = tuple(sorted(reading.problems, key=_order))
     usable = all(problem.exit_code is None for problem in problems)
     overlooked = tuple(sorted(reading.overlooked, key=_order))
-    return ReadConfig(config if usable else None, problems, source, overlooked, reading.places)
+    usable_config = config if usable else None
+    return ReadConfig(usable_config, problems, source, overlooked, reading.places, config)
 
 
 def _order(problem: Problem) -> tuple[bool, int]:

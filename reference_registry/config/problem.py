@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["CannotStart", "ConfigError", "Place", "Problem"]
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a key was written: a file and a line (from 1), or an environment variable."""
+    """Where a key was written: a file, a line and a column (from 1), or an environment variable."""
 
     source: str
     line: int | None = None
+    column: int | None = field(default=None, compare=False)
+    """Where it is known; the line alone says which place it is."""
 
     def __str__(self) -> str:
         return self.source if self.line is None else f"{self.source}:{self.line}"

@@ -15,7 +15,7 @@ import yaml
 from reference_registry.config.problem import Place
 from reference_registry.config.syntax import SyntaxMistake, mistake_of
 
-__all__ = ["Entry", "Mapping", "Repeat", "Scalar", "Sequence", "Tree", "parse_tree"]
+__all__ = ["Entry", "Mapping", "Repeat", "Scalar", "Sequence", "Tree", "parse_tree", "parse_trees"]
 
 _DEEPEST = 64
 _YAML = "tag:yaml.org,2002:"
@@ -84,6 +84,26 @@ def parse_tree(text: str, source: str) -> tuple[Tree, Place | None]:
     return tree, None if more is None else Place(source, more)
 
 
+def parse_trees(text: str, source: str) -> list[Entry]:
+    """Every YAML document of *text* that is not empty, and where it begins.
+
+    Raises :class:`SyntaxMistake` as :func:`parse_tree` does.
+    """
+    try:
+        loader, found = yaml.SafeLoader(text), []
+        while loader.check_node():
+            node = loader.get_node()
+            mark = node.start_mark
+            tree = _Converter(source).tree(node, 0)
+            if tree != NOTHING:
+                found.append(Entry(Place(source, mark.line + 1, mark.column + 1), tree))
+    except yaml.YAMLError as error:
+        raise mistake_of(error, text) from None
+    except RecursionError:
+        raise SyntaxMistake(1, "YAML", "nested too deeply", "flatten it") from None
+    return found
+
+
 class _Converter:
     def __init__(self, source: str) -> None:
         self.source = source
@@ -147,4 +167,4 @@ class _Converter:
             yield candidate
 
     def _place(self, node: yaml.Node) -> Place:
-        return Place(self.source, node.start_mark.line + 1)
+        return Place(self.source, node.start_mark.line + 1, node.start_mark.column + 1)
