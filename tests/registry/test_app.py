@@ -276,7 +276,7 @@ def test_unforeseen_errors_are_500(run: Any, tmp_path: Path, caplog: Any) -> Non
 
     answer = run(_ask(_app(tmp_path, authenticator=Broken()), "GET", "/v2/"))
 
-    assert (answer.status_code, answer.json()["errors"][0]["code"]) == told
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (500, "UNKNOWN")
     assert "a bug" in caplog.text
 
 
@@ -298,7 +298,7 @@ def test_full_disk(
     monkeypatch.setattr("reference_registry.storage.writer.BlobWriter.append", full)
     answer = registry.patch(location, b"hello")
 
-    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (500, "UNKNOWN")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == told
 
 
 @pytest.mark.parametrize(("profile", "detail"), [("2.8", {"Tag": "zz"}), ("3.0", "unknown tag=zz")])
