@@ -110,6 +110,17 @@ class Process:
                     return None
                 self._changed.wait(left)
 
+    def await_count(self, text: str, count: int, *, timeout: float) -> None:
+        """Return once *count* lines of output have *text* in them. ``TimeoutError`` with what was
+        said where the program ended before, or *timeout* seconds passed."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while sum(text in line for line in self._lines) < count:
+                left = deadline - time.monotonic()
+                if self._silent or left <= 0:
+                    raise TimeoutError(f"{text!r} did not come; there was:\n{self.output()}")
+                self._changed.wait(left)
+
     def wait(self, timeout: float) -> int | None:
         """The exit code, or None where it still runs after *timeout* seconds."""
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,0 +1,99 @@
+"""Real skopeo and podman, which read the same files (containers/image).
+
+They keep everything below one directory and change nothing of the user's. Which mirrors they ask
+stands in a ``registries.conf`` (containers-registries.conf(5)).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.clients.running import Ran, run_client
+from harness.process import clean_environment
+from harness.real_parts import real_part
+
+__all__ = ["Podman", "Skopeo"]
+
+_ACCEPT_ANYTHING = '{"default": [{"type": "insecureAcceptAnything"}]}'
+"""A containers-policy.json(5) that asks for no signatures, as the packages' own one does."""
+
+
+class _Containers:
+    """What both have in common. *environment* is the way to the internet."""
+
+    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+        self._directory = directory
+        self._registries = directory / "registries.conf"
+        self._registries.write_text("")
+        self._policy = directory / "policy.json"
+        self._policy.write_text(_ACCEPT_ANYTHING)
+        self.auth_file = directory / "auth.json"
+        self.auth_file.write_text("{}")
+        self._environment = clean_environment() | {
+            "CONTAINERS_REGISTRIES_CONF": str(self._registries),
+            "REGISTRY_AUTH_FILE": str(self.auth_file),
+            "HOME": str(directory),
+            "XDG_RUNTIME_DIR": str(directory),
+            **environment,
+        }
+
+    def use_mirrors(self, registry: str, *mirrors: str) -> None:
+        """Ask *mirrors* (``127.0.0.1:PORT``, by plain HTTP) for images of *registry*, in this
+        order."""
+        self._registries.write_text(
+            f'[[registry]]\nlocation = "{registry}"\n'
+            + "".join(
+                f'[[registry.mirror]]\nlocation = "{mirror}"\ninsecure = true\n'
+                for mirror in mirrors
+            )
+        )
+
+
+class Skopeo(_Containers):
+    """``skopeo``, which keeps nothing between two calls."""
+
+    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+        self._program = real_part("skopeo")
+        super().__init__(directory, environment)
+
+    def __call__(self, *words: str) -> Ran:
+        """Run it with *words*."""
+        return run_client(
+            [
+                self._program,
+                *("--policy", self._policy, "--registries-conf", self._registries),
+                *words,
+            ],
+            self._environment,
+        )
+
+
+class Podman(_Containers):
+    """``podman`` with a storage of its own. It needs no daemon, and runs nothing here."""
+
+    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+        self._program = real_part("podman")
+        super().__init__(directory, environment)
+
+    def __call__(self, *words: str, given: str = "") -> Ran:
+        """Run it with *words*, and *given* on its standard input."""
+        where = [
+            *("--root", self._directory / "root", "--runroot", self._directory / "run"),
+            *("--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"),
+        ]
+        return run_client([self._program, *where, *words], self._environment, given=given)
+
+    def pull(self, image: str) -> Ran:
+        """``podman pull``."""
+        return self("pull", "--signature-policy", str(self._policy), image)
+
+    def forget(self) -> None:
+        """Remove every image and every login."""
+        self("rmi", "--all", "--force")
+        self.auth_file.write_text("{}")
+
+    def close(self) -> None:
+        """Remove its storage."""
+        shutil.rmtree(self._directory / "root", ignore_errors=True)

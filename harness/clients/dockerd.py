@@ -1,0 +1,105 @@
+"""A real Docker daemon with its client, private to the test run.
+
+It has directories, a socket and a client configuration of its own, no bridge and no firewall rules,
+and changes nothing on the machine. It needs root. Which mirrors it asks can be changed while it
+runs: ``registry-mirrors`` is among the options that SIGHUP reloads
+(https://docs.docker.com/reference/cli/dockerd/, "Configuration reload behavior").
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+from base64 import b64encode
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.clients.running import Ran, run_client
+from harness.process import Process, clean_environment
+from harness.real_parts import missing_part, real_part
+
+__all__ = ["HUB_LOGIN", "DockerDaemon"]
+
+HUB_LOGIN = "https://index.docker.io/v1/"
+"""Under which name ``docker login`` keeps the account of Docker Hub."""
+
+_READY = re.compile("API listen on")
+_RELOADED = "Reloaded configuration"
+_TIMEOUT = 30.0
+
+
+class DockerDaemon:
+    """``dockerd`` below *directory*, which must have a short path for the socket's sake.
+
+    *environment* is added to the daemon's: the way to the internet. Skips the test, or fails it
+    where real parts are demanded, if there can be no daemon here.
+    """
+
+    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+        program = real_part("dockerd")
+        self._client = real_part("docker")
+        if os.geteuid() != 0:
+            missing_part("dockerd runs as root only")
+        self._directory = directory
+        self._settings = directory / "daemon.json"
+        self._settings.write_text("{}")
+        self._process = Process(
+            [
+                program,
+                "--config-file",
+                self._settings,
+                "--bridge=none",
+                "--iptables=false",
+                "--ip6tables=false",
+                "--storage-driver=vfs",  # overlayfs is not possible on every file system
+                f"--host=unix://{directory}/d.sock",
+                f"--data-root={directory}/data",
+                f"--exec-root={directory}/exec",
+                f"--pidfile={directory}/pid",
+            ],
+            environment=clean_environment() | dict(environment),
+            directory=directory,
+        )
+        if self._process.await_output(_READY, timeout=_TIMEOUT) is None:
+            said = self._process.output().strip().splitlines()
+            self.stop()
+            missing_part(f"dockerd does not start here: {said[-1] if said else 'no output'}")
+
+    def stop(self) -> None:
+        """End it, with the containerd that it started."""
+        self._process.stop()
+
+    def use_mirrors(self, *urls: str) -> None:
+        """Ask these mirrors for images of Docker Hub from now on, in this order. ``TimeoutError``
+        where the daemon does not say that it has read this."""
+        self._settings.write_text(json.dumps({"registry-mirrors": list(urls)}))
+        before = self._process.output().count(_RELOADED)
+        os.kill(self._process.pid, signal.SIGHUP)
+        self._process.await_count(_RELOADED, before + 1, timeout=_TIMEOUT)
+
+    def forget(self) -> None:
+        """Remove every image, every login, and what the daemon knows of layers it has pulled."""
+        images = self.docker("images", "--all", "--quiet").output.split()
+        if images:
+            self.docker("rmi", "--force", *dict.fromkeys(images))
+        shutil.rmtree(self._directory / "data/image/vfs/distribution", ignore_errors=True)
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def log_in(self, registry: str, user: str, password: str) -> None:
+        """As if ``docker login`` had been successful at *registry*."""
+        self._home.mkdir(exist_ok=True)
+        basic = b64encode(f"{user}:{password}".encode()).decode()
+        document = {"auths": {registry: {"auth": basic}}}
+        (self._home / "config.json").write_text(json.dumps(document))
+
+    def docker(self, *words: str, given: str = "") -> Ran:
+        """Run ``docker`` with *words*, and *given* on its standard input."""
+        where = ("--config", str(self._home), "--host", f"unix://{self._directory}/d.sock")
+        return run_client([self._client, *where, *words], clean_environment(), given=given)
+
+    @property
+    def _home(self) -> Path:
+        return self._directory / "home"
