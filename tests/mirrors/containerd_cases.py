@@ -29,16 +29,19 @@ from harness.mirrors.containerd import (
 )
 from harness.mirrors.network import Failure
 from harness.mirrors.simulated_network import RegistryContent, SimulatedNetwork
-from tests.mirrors.worlds import (
-    CERTIFICATE_FILES,
-    CERTS_D,
-    OTHER_CERTS_D,
-    TRUSTED_AUTHORITY,
-    UNTRUSTED_AUTHORITY,
-    World,
-)
+from tests.mirrors.worlds import Stand, World
 
-__all__ = ["Case", "differences", "plan_of", "pulls", "read_cases"]
+__all__ = [
+    "Case",
+    "behaviours_of",
+    "config_toml_of",
+    "differences",
+    "files_of",
+    "network_of",
+    "plan_of",
+    "pulls",
+    "read_cases",
+]
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,9 @@ def plan_of(case: Case, release: str, world: World) -> Plan:
     return resolve_plan(
         document["image"],
         release=release,
-        puller=_puller(document),
-        config_toml=_config_toml(document.get("daemon", {})),
-        files=_files(document),
+        puller=_puller(document, world.stand),
+        config_toml=config_toml_of(case, world),
+        files=world.stand.files() | files_of(case, world),
     )
 
 
@@ -96,44 +99,49 @@ def pulls(case: Case, release: str, world: World) -> Iterator[Pull]:
     orders = list(itertools.permutations(range(plan.unordered)))
     for resolve, fetch in itertools.product(orders, orders):
         drawn = plan.reordered(resolve, fetch) if plan.unordered else plan
-        yield run(drawn, _network(case, world), world.image)
+        yield run(drawn, network_of(case, world), world.image)
 
 
-def _puller(document: Mapping[str, Any]) -> Puller:
+def _puller(document: Mapping[str, Any], stand: Stand) -> Puller:
     client = document["client"]
     if client == "cri":
         auth = document.get("auth")
         return Cri(None if auth is None else AuthConfig(**auth))
-    hosts_dir = CERTS_D if document.get("hosts_dir", True) else None
+    hosts_dir = stand.certs_d if document.get("hosts_dir", True) else None
     return Ctr.from_arguments(client.removeprefix("ctr-"), document.get("ctr_args", []), hosts_dir)
 
 
-def _files(document: Mapping[str, Any]) -> dict[str, str]:
-    files = dict(CERTIFICATE_FILES)
-    roots = [CERTS_D]
+def files_of(case: Case, world: World) -> dict[str, str]:
+    """The case's own files by absolute path; one that ends in ``/`` is an empty directory."""
+    document = world.fill(case.document)
+    roots = [world.stand.certs_d]
     if document.get("daemon", {}).get("etc"):
         roots.append("/etc/containerd/certs.d")
+    files: dict[str, str] = {}
     for root in roots:
-        files |= _below(root, document.get("files", {}))
-    return files | _below(OTHER_CERTS_D, document.get("files2", {}))
+        files |= _below(root, document.get("files", {}), world.stand)
+    return files | _below(world.stand.other_certs_d, document.get("files2", {}), world.stand)
 
 
-def _below(root: str, tree: Mapping[str, str]) -> dict[str, str]:
+def _below(root: str, tree: Mapping[str, str], stand: Stand) -> dict[str, str]:
+    certificates = stand.files()
     return {
-        f"{root}/{path}": CERTIFICATE_FILES[text.removeprefix("@copy:")]
+        f"{root}/{path}": certificates[text.removeprefix("@copy:")]
         if text.startswith("@copy:")
         else text
         for path, text in tree.items()
     }
 
 
-def _config_toml(daemon: Mapping[str, Any]) -> str:
+def config_toml_of(case: Case, world: World) -> str:
+    """The registry section of the node's config.toml, and nothing else."""
+    daemon = world.fill(case.document.get("daemon", {}))
     section = 'plugins."io.containerd.grpc.v1.cri".registry'
     quoted = json.dumps
     lines = [
         "version = 2",
         f"[{section}]",
-        f"config_path = {quoted(daemon.get('config_path', CERTS_D))}",
+        f"config_path = {quoted(daemon.get('config_path', world.stand.certs_d))}",
     ]
     for host, endpoints in daemon.get("mirrors", {}).items():
         lines += [f"[{section}.mirrors.{quoted(host)}]", f"endpoint = {quoted(endpoints)}"]
@@ -146,18 +154,26 @@ def _config_toml(daemon: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _network(case: Case, world: World) -> SimulatedNetwork:
+def behaviours_of(case: Case, world: World) -> dict[str, HostBehaviour]:
+    """How each logical host behaves."""
     documents = world.fill(case.document.get("hosts", {}))
-    authorities = {"trusted": TRUSTED_AUTHORITY, "untrusted": UNTRUSTED_AUTHORITY}
+    authorities = {"trusted": world.stand.trusted, "untrusted": world.stand.untrusted}
+    return {
+        host: behaviour_from({"cert": "trusted", **documents.get(host, {})}, authorities)
+        for host in world.addresses
+    }
+
+
+def network_of(case: Case, world: World) -> SimulatedNetwork:
+    """The hosts of the case."""
     behaviours: dict[str, HostBehaviour] = {}
-    for host, addresses in world.addresses.items():
-        behaviour = behaviour_from({"cert": "trusted", **documents.get(host, {})}, authorities)
-        behaviours |= dict.fromkeys(addresses, behaviour)
+    for host, behaviour in behaviours_of(case, world).items():
+        behaviours |= dict.fromkeys(world.addresses[host], behaviour)
     return SimulatedNetwork(
         behaviours,
         RegistryContent(world.image),
         elsewhere=UNRESOLVABLE,
-        system_roots=frozenset({TRUSTED_AUTHORITY}),
+        system_roots=frozenset({world.stand.trusted}),
     )
 
 
@@ -312,7 +328,7 @@ _EXPECTED_BYTES = re.compile(r"expected \d+ bytes")
 
 def _told(error: PullError, pull: Pull, world: World) -> str | None:
     """The model's message with addresses as a resolver would show them."""
-    text = error.message.replace(CERTS_D, "<config_path>")
+    text = error.message.replace(world.stand.certs_d, "<config_path>")
     if error.code is None:
         text = text.rpartition("\n")[2]  # Of ctr's output the last line was recorded.
     for addresses in world.addresses.values():

@@ -16,21 +16,16 @@ from typing import Any
 from harness.content import Manifest, an_image, an_index
 
 __all__ = [
-    "CERTS_D",
     "HUB_HOSTS",
+    "IMAGINED",
     "NAMED_HOSTS",
-    "TRUSTED_AUTHORITY",
     "UNTRUSTED_AUTHORITY",
+    "Stand",
     "World",
 ]
 
 NAMED_HOSTS = ("m1", "m2", "m3", "up", "tok")
 HUB_HOSTS = {"dh": "registry-1.docker.io", "dio": "docker.io"}
-CERTS_D = "/test/certs.d"
-OTHER_CERTS_D = "/test/certs2.d"
-CERTIFICATES = "/test/certificates"
-
-TRUSTED_AUTHORITY = b"0 trusted authority"
 UNTRUSTED_AUTHORITY = b"0 untrusted authority"
 
 
@@ -39,23 +34,52 @@ def _pem(label: str, content: bytes) -> str:
     return f"-----BEGIN {label}-----\n{encoded}\n-----END {label}-----\n"
 
 
+@dataclass(frozen=True)
+class Stand:
+    """The files that stand around a case, and the addresses of its hosts."""
+
+    certs_d: str
+    other_certs_d: str
+    certificates: str
+    """The directory of ``certificate_files``."""
+    certificate_files: Mapping[str, str]
+    trusted: bytes
+    """The authority (DER) that clients trust without being told to."""
+    untrusted: bytes
+    network: str = "127.0.0"
+    """The first three parts of the hosts' addresses."""
+
+    def files(self) -> dict[str, str]:
+        """The certificates by absolute path."""
+        return {f"{self.certificates}/{n}": text for n, text in self.certificate_files.items()}
+
+
 _CLIENT = _pem("CERTIFICATE", b"0 client")
 _KEY = _pem("PRIVATE KEY", b"0 client's key")
-CERTIFICATE_FILES = {
-    f"{CERTIFICATES}/trustedca.crt": _pem("CERTIFICATE", TRUSTED_AUTHORITY),
-    f"{CERTIFICATES}/untrustedca.crt": _pem("CERTIFICATE", UNTRUSTED_AUTHORITY),
-    f"{CERTIFICATES}/client.crt": _CLIENT,
-    f"{CERTIFICATES}/client.key": _KEY,
-    f"{CERTIFICATES}/client.pem": _CLIENT + _KEY,
-}
+_TRUSTED_AUTHORITY = b"0 trusted authority"
+IMAGINED = Stand(
+    certs_d="/test/certs.d",
+    other_certs_d="/test/certs2.d",
+    certificates="/test/certificates",
+    certificate_files={
+        "trustedca.crt": _pem("CERTIFICATE", _TRUSTED_AUTHORITY),
+        "untrustedca.crt": _pem("CERTIFICATE", UNTRUSTED_AUTHORITY),
+        "client.crt": _CLIENT,
+        "client.key": _KEY,
+        "client.pem": _CLIENT + _KEY,
+    },
+    trusted=_TRUSTED_AUTHORITY,
+    untrusted=UNTRUSTED_AUTHORITY,
+)
+"""Files that exist nowhere."""
 
 _ENCODED_PORT = re.compile(r"(%3A|%!A\(MISSING\))5000")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_.]+)\}")
 
 
 @cache
-def _image(kind: str) -> Manifest:
-    single = an_image(layers=1)
+def _image(kind: str, seed: str) -> Manifest:
+    single = an_image(seed, layers=1)
     return an_index(single) if kind == "index" else single
 
 
@@ -72,17 +96,21 @@ class World:
     )
     repository: str = "team/app"
     image_kind: str = "image"
+    seed: str = "app"
+    """What the image's content is made from."""
+    stand: Stand = IMAGINED
 
     @property
     def image(self) -> Manifest:
         """What the tag means."""
-        return _image(self.image_kind)
+        return _image(self.image_kind, self.seed)
 
     @cached_property
     def addresses(self) -> dict[str, tuple[str, ...]]:
         """How URLs may name each logical host."""
+        ip = self.stand.network
         named = {
-            host: (f"{name}:{port}", name, f"127.0.0.{number}:{port}", f"127.0.0.{number}")
+            host: (f"{name}:{port}", name, f"{ip}.{number}:{port}", f"{ip}.{number}")
             for number, (host, name, port) in enumerate(self.names, 11)
         }
         return named | {host: (name,) for host, name in HUB_HOSTS.items()}
@@ -112,9 +140,9 @@ class World:
             "config": config.digest,
             "layer": layer.digest,
             "zero": "sha256:" + "0" * 64,
-            "certdir": CERTIFICATES,
-            "certs.d": CERTS_D,
-            "certs2.d": OTHER_CERTS_D,
+            "certdir": self.stand.certificates,
+            "certs.d": self.stand.certs_d,
+            "certs2.d": self.stand.other_certs_d,
         }
 
     def fill(self, value: Any) -> Any:

@@ -1,0 +1,175 @@
+"""One containerd with directories and sockets of its own, in a mount namespace of its own.
+
+The mount namespace has its own /etc/hosts, so that names of registries lead to loopback addresses,
+and name resolution that asks nobody else. Nothing is changed on the machine. It needs root.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.clients.containerd_lab.image_service import ImageService
+from harness.clients.running import Ran
+from harness.process import Process, clean_environment
+from harness.real_parts import missing_part, real_part
+
+__all__ = ["Daemon", "Names", "Surroundings"]
+
+_READY = re.compile(r"containerd successfully booted")
+_TIMEOUT = 60.0
+_INITIALISING = {"UNAVAILABLE", "UNKNOWN", "DEADLINE_EXCEEDED"}
+_ENTER = (
+    'mount --make-rprivate / && mount --bind "$1" /etc/hosts && '
+    'mount --bind "$2" /etc/nsswitch.conf && shift 2 && exec "$@"'
+)
+_CONFIG = """\
+version = 2
+root = "{place}/root"
+state = "{place}/state"
+[grpc]
+  address = "{place}/c.sock"
+[ttrpc]
+  address = "{place}/c.sock.ttrpc"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{place}/opt"
+[plugins."io.containerd.grpc.v1.cri"]
+  disable_tcp_service = true
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "native"
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{place}/cni"
+    conf_dir = "{place}/cni"
+"""
+_WITHOUT_NRI = """\
+[plugins."io.containerd.nri.v1.nri"]
+  disable = true
+"""
+
+Names = Mapping[str, str]
+"""Addresses by host name."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What daemons and ``ctr`` see of the world. *directory* must have a short path."""
+
+    directory: Path
+    program: Path
+    """containerd; ``ctr`` is looked for beside it, and then in PATH."""
+    names: Names
+    system_roots: Path
+    """The certificates that are trusted without being told to (PEM)."""
+
+    def prepare(self) -> None:
+        """Write what the mount namespace needs. Skips, or fails, where there can be none."""
+        if os.geteuid() != 0:
+            missing_part("containerd runs as root only")
+        lines = ["127.0.0.1 localhost", *(f"{ip} {name}" for name, ip in self.names.items())]
+        (self.directory / "hosts").write_text("\n".join(lines) + "\n")
+        (self.directory / "nsswitch.conf").write_text("hosts: files\n")
+        done = subprocess.run(
+            self.entered("true"), capture_output=True, text=True, timeout=_TIMEOUT, check=False
+        )
+        if done.returncode != 0:
+            missing_part(f"no mount namespace can be made here: {done.stderr.strip()}")
+
+    def entered(self, *command: str | Path) -> list[str]:
+        """*command* inside a mount namespace of its own."""
+        files = (self.directory / "hosts", self.directory / "nsswitch.conf")
+        return ["unshare", "--mount", "sh", "-c", _ENTER, "sh", *map(str, (*files, *command))]
+
+    @property
+    def ctr(self) -> Path:
+        """``ctr`` of the same release, if it lies beside containerd."""
+        beside = self.program.with_name("ctr")
+        return beside if beside.exists() else real_part("ctr")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For every program here."""
+        return clean_environment({"SSL_CERT_FILE": str(self.system_roots)})
+
+    def version(self) -> str:
+        """The release, such as ``1.6.20``."""
+        done = subprocess.run(
+            [self.program, "--version"], capture_output=True, text=True, timeout=30, check=True
+        )
+        found = re.search(r"\bv?(\d+\.\d+\.\d+)", done.stdout)
+        if found is None:
+            raise ValueError(f"{self.program} --version tells no version: {done.stdout.strip()}")
+        return found[1]
+
+
+class Daemon:
+    """A running containerd below *place*, whose CRI has *registry_toml* (a config.toml of version 2
+    with nothing but the registry section).
+
+    Skips the test, or fails it where real parts are demanded, if it does not start.
+    """
+
+    def __init__(self, surroundings: Surroundings, place: Path, registry_toml: str) -> None:
+        self._surroundings = surroundings
+        self._place = place
+        place.mkdir(parents=True)
+        nri = "" if surroundings.version().startswith("1.6.") else _WITHOUT_NRI
+        config = place / "config.toml"
+        head = _CONFIG.format(place=place) + nri
+        config.write_text(head + registry_toml.removeprefix("version = 2\n"))
+        self._process = Process(
+            surroundings.entered(surroundings.program, "--config", config),
+            environment=surroundings.environment,
+            directory=place,
+        )
+        if self._process.await_output(_READY, timeout=_TIMEOUT) is None:
+            said = self._process.output().strip().splitlines()
+            self._process.stop()
+            missing_part(f"containerd does not start here: {said[-1] if said else 'no output'}")
+        self.images = ImageService(place / "c.sock")
+        self._await_images()
+
+    def _await_images(self) -> None:
+        """The CRI plugin initialises itself after containerd says that it is up."""
+        deadline = time.monotonic() + _TIMEOUT
+        while True:
+            told = self.images.status("nothing.example/nothing", _TIMEOUT)
+            if told.code not in _INITIALISING:
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the image service does not answer: {told.message}")
+            time.sleep(0.02)
+
+    def ctr(self, *words: str, timeout: float) -> Ran | None:
+        """Run ``ctr`` with *words*; None where it did not end within *timeout* seconds."""
+        command = self._surroundings.entered(
+            self._surroundings.ctr, "--address", self._place / "c.sock", *words
+        )
+        environment = self._surroundings.environment | {"CONTAINERD_SNAPSHOTTER": "native"}
+        with subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as running:
+            try:
+                out, err = running.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                return None
+        return Ran(running.returncode, out + err)
+
+    def log(self) -> str:
+        """What the daemon said."""
+        return self._process.output()
+
+    def stop(self) -> None:
+        """End it."""
+        self.images.close()
+        self._process.stop()

@@ -1,0 +1,11 @@
+"""Registries on real sockets that behave as data says, for daemons that are compared with a model.
+
+The same :class:`~harness.mirrors.simulated_network.SimulatedNetwork` answers here and in the model,
+so that a difference between the two can only come from the client.
+"""
+
+from harness.clients.played.certificates import Certificates
+from harness.clients.played.hosts import Place, PlayedHosts
+from harness.clients.played.record import Seen
+
+__all__ = ["Certificates", "Place", "PlayedHosts", "Seen"]

@@ -1,0 +1,211 @@
+"""One connection to a played host: plain HTTP or TLS, told apart by the first byte."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+import threading
+from contextlib import suppress
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+import h11
+
+from harness.clients.played.certificates import Certificates
+from harness.clients.played.record import Seen
+from harness.mirrors.behaviours import HostBehaviour
+from harness.mirrors.network import (
+    ConnectionFailed,
+    Failure,
+    Request,
+    Response,
+    Trust,
+)
+from harness.mirrors.registry_errors import status_line
+
+__all__ = ["Stage", "serve"]
+
+_TLS_HANDSHAKE = b"\x16"
+_PATIENCE = 30.0
+"""Seconds after which a connection on which nothing happens is closed."""
+_HTTP_TO_TLS = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+"""What servers written in Go say to plain HTTP on a port of TLS (net/http, server.go)."""
+_TLS_TO_HTTP = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n400 Bad Request"
+
+
+class Stage(Protocol):
+    """What is played at the moment."""
+
+    over: threading.Event
+
+    def behaviour(self, host: str) -> HostBehaviour:
+        """How the logical host *host* behaves."""
+
+    def receive(self, request: Request, certificate: str | None) -> Seen:
+        """Write it down."""
+
+    def answer(self, request: Request, trust: Trust) -> Response:
+        """The answer. Raises :class:`ConnectionFailed`."""
+
+
+def serve(sock: socket.socket, host: str, stage: Stage, certificates: Certificates) -> None:
+    """Serve *sock* as *host* until either side has had enough."""
+    sock.settimeout(_PATIENCE)
+    with suppress(OSError, h11.ProtocolError):
+        channel = _welcomed(sock, stage.behaviour(host), stage, certificates)
+        if channel is not None:
+            _Conversation(channel, stage).run()
+    with suppress(OSError):
+        sock.close()
+
+
+def _welcomed(
+    sock: socket.socket, behaviour: HostBehaviour, stage: Stage, certificates: Certificates
+) -> socket.socket | None:
+    """What to speak HTTP over; None where it ends here."""
+    if behaviour.silent:
+        stage.over.wait(_PATIENCE)
+        return None
+    first = sock.recv(1, socket.MSG_PEEK)
+    speaks_tls = first == _TLS_HANDSHAKE
+    if speaks_tls and behaviour.speaks == "plain":
+        _say_and_close(sock, _TLS_TO_HTTP)
+        return None
+    if not speaks_tls and behaviour.speaks == "tls":
+        _say_and_close(sock, _HTTP_TO_TLS)
+        return None
+    if not first or not speaks_tls:
+        return sock if first else None
+    context = certificates.context(
+        trusted=behaviour.authority in {None, certificates.trusted},
+        asks_for_client=behaviour.wants_client_certificate,
+    )
+    return context.wrap_socket(sock, server_side=True)
+
+
+def _say_and_close(sock: socket.socket, words: bytes) -> None:
+    """Read what is on its way first: to close with unread bytes would reset the connection."""
+    sock.recv(65536)
+    sock.sendall(words)
+    sock.shutdown(socket.SHUT_WR)
+    with suppress(OSError):
+        while sock.recv(65536):
+            pass
+
+
+class _Conversation:
+    """Requests and answers on one connection."""
+
+    def __init__(self, channel: socket.socket, stage: Stage) -> None:
+        self._channel = channel
+        self._stage = stage
+        self._wire = h11.Connection(h11.SERVER)
+        self._is_tls = isinstance(channel, ssl.SSLSocket)
+
+    def run(self) -> None:
+        """Until the client closes, or an answer ends the connection."""
+        while (request := self._read()) is not None and not self._stage.over.is_set():
+            if not self._reply(request):
+                break
+            self._wire.start_next_cycle()
+        with suppress(OSError):
+            self._channel.close()
+
+    def _read(self) -> Request | None:
+        head: h11.Request | None = None
+        body = b""
+        while True:
+            event = self._wire.next_event()
+            if event is h11.NEED_DATA:
+                self._wire.receive_data(self._channel.recv(65536))
+            elif isinstance(event, h11.Request):
+                head = event
+            elif isinstance(event, h11.Data):
+                body += bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage) and head is not None:
+                return self._request(head, body)
+            else:
+                return None
+
+    def _request(self, head: h11.Request, body: bytes) -> Request:
+        path, _, query = head.target.decode("ascii").partition("?")
+        headers: dict[str, tuple[str, ...]] = {}
+        for raw, value in head.headers.raw_items():
+            name = raw.decode()
+            headers[name] = (*headers.get(name, ()), value.decode("latin-1"))
+        request = Request(
+            head.method.decode(),
+            "https" if self._is_tls else "http",
+            "",
+            path,
+            tuple(parse_qsl(query, keep_blank_values=True)),
+            headers,
+        )
+        is_form = request.header("Content-Type") == "application/x-www-form-urlencoded"
+        form = tuple(parse_qsl(body.decode(), keep_blank_values=True)) if is_form else ()
+        return Request(
+            request.method,
+            request.scheme,
+            request.header("Host") or "",
+            path,
+            request.query,
+            headers,
+            form,
+        )
+
+    def _reply(self, request: Request) -> bool:
+        """Answer; whether the connection may be used again."""
+        name = self._client_name()
+        seen = self._stage.receive(request, name)
+        try:
+            response = self._stage.answer(request, Trust(verify=False, client_certificate=name))
+        except ConnectionFailed as failed:
+            if failed.failure is Failure.RESET:
+                self._reset()
+            else:
+                self._stage.over.wait(_PATIENCE)
+            return False
+        if not response.cut:
+            seen.status = response.status
+        self._send(
+            h11.Response(
+                status_code=response.status,
+                reason=status_line(response.status).partition(" ")[2].encode(),
+                headers=_headers(response),
+            )
+        )
+        if response.body:
+            self._send(h11.Data(data=response.body))
+        if response.cut:
+            return False
+        self._send(h11.EndOfMessage())
+        return self._wire.our_state is h11.DONE and self._wire.their_state is h11.DONE
+
+    def _client_name(self) -> str | None:
+        if not isinstance(self._channel, ssl.SSLSocket):
+            return None
+        shown = self._channel.getpeercert() or {}
+        subject: tuple[tuple[tuple[str, str], ...], ...] = shown.get("subject", ())  # type: ignore[assignment]
+        return next((v for part in subject for k, v in part if k == "commonName"), None)
+
+    def _reset(self) -> None:
+        at_once = struct.pack("ii", 1, 0)
+        self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+        raw = self._channel
+        if isinstance(raw, ssl.SSLSocket):
+            # Without TLS' own farewell.
+            with socket.socket(fileno=raw.detach()) as bare:
+                bare.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+
+    def _send(self, event: h11.Event) -> None:
+        data = self._wire.send(event)
+        if data:
+            self._channel.sendall(data)
+
+
+def _headers(response: Response) -> list[tuple[str, str]]:
+    headers = [(name, value) for name, values in response.headers.items() for value in values]
+    if response.content_length is not None:
+        headers.append(("Content-Length", str(response.content_length)))
+    return headers

@@ -1,0 +1,261 @@
+"""Cases played to a real containerd: set up as the data says, recorded in the data's own form."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shutil
+import socket
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.clients.containerd_lab import Daemon, Surroundings
+from harness.clients.played import Certificates, Place, PlayedHosts, Seen
+from harness.mirrors.attempts import credential_of
+from harness.mirrors.simulated_network import RegistryContent
+from harness.real_parts import missing_part
+from tests.mirrors.containerd_cases import (
+    Case,
+    behaviours_of,
+    config_toml_of,
+    differences,
+    files_of,
+    network_of,
+    pulls,
+)
+from tests.mirrors.worlds import HUB_HOSTS, NAMED_HOSTS, Stand, World
+
+__all__ = ["ContainerdLab", "placeholders_for"]
+
+_PORTS = {"m1": 15001, "m2": 15002, "m3": 15003, "up": 15000, "tok": 15009}
+_MOST_DAEMONS = 6
+_PATIENCE = 90.0
+_PATIENCE_WITH_SILENCE = 3.0
+"""Seconds after which a pull is given up that, says the model, would wait for ever."""
+
+
+class ContainerdLab:
+    """Plays cases to containerd *program*, everything below *directory* (a short path)."""
+
+    def __init__(self, directory: Path, program: Path) -> None:
+        self._directory = directory
+        (certificates := directory / "certificates").mkdir()
+        network = _free_network()
+        self._hosts = (*NAMED_HOSTS, *HUB_HOSTS)
+        addresses = {host: f"{network}.{n}" for n, host in enumerate(self._hosts, 11)}
+        names = {host: f"{host}.test" for host in NAMED_HOSTS} | HUB_HOSTS
+        made = Certificates(certificates, [*names.values(), *addresses.values()])
+        self._stand = Stand(
+            certs_d=f"{directory}/certs.d",
+            other_certs_d=f"{directory}/certs2.d",
+            certificates=str(certificates),
+            certificate_files=made.files,
+            trusted=made.trusted,
+            untrusted=made.untrusted,
+            network=network,
+        )
+        self._surroundings = Surroundings(
+            directory,
+            program,
+            {names[host]: addresses[host] for host in self._hosts},
+            made.system_roots,
+        )
+        self._surroundings.prepare()
+        self.release = self._surroundings.version()
+        ports = {host: (_PORTS[host], 80, 443) for host in NAMED_HOSTS}
+        places = {h: Place(addresses[h], ports.get(h, (80, 443))) for h in self._hosts}
+        self._played = PlayedHosts(places, made)
+        self._daemons: dict[str, Daemon] = {}
+        self._numbers = itertools.count(1)
+
+    def stop(self) -> None:
+        """End every daemon and close every port."""
+        for daemon in self._daemons.values():
+            daemon.stop()
+        self._played.stop()
+
+    def world(self, case: Case) -> World:
+        """A world for one run of *case*, with an image of its own: the daemon keeps content."""
+        named = tuple((host, f"{host}.test", _PORTS[host]) for host in NAMED_HOSTS)
+        kind = case.document.get("imagekind", "image")
+        seed = f"{os.getpid()} {next(self._numbers)}"
+        return World(named, "team/app", kind, seed, self._stand)
+
+    def difference(self, case: Case) -> tuple[list[str], dict[str, Any]]:
+        """In what the daemon does something else than the model (nothing: they agree), and what it
+        did, as an ``expect`` entry with placeholders."""
+        world = self.world(case)
+        modelled = list(pulls(case, self.release, world))
+        hangs = any(p.error and p.error.code == "DEADLINE_EXCEEDED" for p in modelled)
+        hangs |= any(p.seconds_lost == float("inf") for p in modelled)
+        measured = self._measured(case, world, _PATIENCE_WITH_SILENCE if hangs else _PATIENCE)
+        recorded = replace(case, document={**case.document, "expect": {self.release: measured}})
+        found = [differences(recorded, self.release, pull, world) for pull in modelled]
+        first = [] if [] in found else found[0]
+        return first, placeholders_for(measured, world)
+
+    # -- playing --------------------------------------------------------------------------------
+    def _measured(self, case: Case, world: World, patience: float) -> dict[str, Any]:
+        self._write(case, world)
+        daemon = self._daemon(config_toml_of(case, world))
+        document = world.fill(case.document)
+        if document["client"] == "ctr-push":
+            self._bring_image(daemon, world, document["image"])
+        behaviours = behaviours_of(case, world)
+        self._played.play(network_of(case, world), behaviours)
+        if document["client"] == "cri":
+            told = daemon.images.pull(document["image"], document.get("auth"), patience)
+            code = None if told.code == "OK" else told.code
+            ended = {"grpc_code": code, "error": _told(told.message, world)} if code else {}
+        else:
+            ended = self._ctr(daemon, document, patience, world)
+        seen = self._played.end()
+        if document["client"] == "cri":
+            daemon.images.remove(document["image"], _PATIENCE)
+        return {
+            "outcome": "error" if ended else "ok",
+            "requests": [_row(each, world) for each in seen],
+            **ended,
+            **_details(seen, world),
+        }
+
+    def _ctr(
+        self, daemon: Daemon, document: Mapping[str, Any], patience: float, world: World
+    ) -> dict[str, Any]:
+        command = {
+            "ctr-pull": ("images", "pull"),
+            "ctr-fetch": ("content", "fetch"),
+            "ctr-push": ("images", "push"),
+        }[document["client"]]
+        hosts = document.get("hosts_dir", True)
+        directory = ("--hosts-dir", world.stand.certs_d) if hosts else ()
+        words = (*command, *directory, *document.get("ctr_args", ()), document["image"])
+        ran = daemon.ctr(*words, timeout=patience)
+        if ran is None:
+            return {"error": "ctr: context deadline exceeded"}
+        if ran.ok:
+            return {}
+        return {"error": _told(ran.output.strip().splitlines()[-1], world)}
+
+    def _bring_image(self, daemon: Daemon, world: World, image: str) -> None:
+        """So that there is something to push."""
+        healthy = Case({"hosts": {}}, "healthy")
+        self._played.play(network_of(healthy, world), behaviours_of(healthy, world))
+        ran = daemon.ctr("images", "pull", "--plain-http", image, timeout=_PATIENCE)
+        assert ran is not None
+        assert ran.ok, ran.output
+        self._played.end()
+
+    def _daemon(self, registry_toml: str) -> Daemon:
+        """The daemon with this configuration; of many, the one not used for longest is ended."""
+        daemon = self._daemons.pop(registry_toml, None)
+        if daemon is None:
+            if len(self._daemons) >= _MOST_DAEMONS:
+                self._daemons.pop(next(iter(self._daemons))).stop()
+            place = self._directory / f"d{next(self._numbers)}"
+            daemon = Daemon(self._surroundings, place, registry_toml)
+        self._daemons[registry_toml] = daemon
+        return daemon
+
+    def _write(self, case: Case, world: World) -> None:
+        for root in (world.stand.certs_d, world.stand.other_certs_d):
+            shutil.rmtree(root, ignore_errors=True)
+            Path(root).mkdir()
+        for path, text in files_of(case, world).items():
+            place = Path(path)
+            if not place.is_relative_to(self._directory):
+                missing_part(f"{path} is not ours to write")
+            if path.endswith("/"):
+                place.mkdir(parents=True, exist_ok=True)
+            else:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_text(text)
+
+
+def _free_network() -> str:
+    """The first three parts of loopback addresses on which ports 80 and 443 are free."""
+    start = os.getpid() % 30000
+    for number in range(start, start + 50):
+        network = f"127.{64 + number // 250 % 120}.{1 + number % 250}"
+        try:
+            for port in (80, 443, *_PORTS.values()):
+                socket.create_server((f"{network}.11", port)).close()
+        except OSError as error:
+            reason = str(error)
+            continue
+        return network
+    missing_part(f"no loopback address has ports 80, 443 and 15000 to 15009 free: {reason}")
+
+
+# -- in the data's form -------------------------------------------------------------------------
+def _row(seen: Seen, world: World) -> list[Any]:
+    request = seen.request
+    credential = credential_of(request.header("Authorization"))
+    shown = {
+        "none": "none",
+        "basic": f"basic:{credential.user}:{credential.secret}",
+        "bearer": f"bearer:{credential.secret}",
+    }.get(credential.kind, credential.secret)
+    return [
+        world.host_at(request.host),
+        request.method,
+        request.path,
+        dict(request.query).get("ns"),
+        shown,
+        request.scheme,
+        seen.status,
+    ]
+
+
+def _details(seen: list[Seen], world: World) -> dict[str, Any]:
+    """Headers, certificates and token requests, each only if there are any."""
+    content = RegistryContent(world.image)
+    headers, forms, queries = [], [], []
+    for each in seen:
+        request = each.request
+        named = {n: list(v) for n, v in request.headers.items() if n.lower().startswith("x-")}
+        is_token = request.path.endswith("/token")
+        if named:
+            reference = request.path.rpartition("/")[2]
+            kind = content.kind(reference) if ":" in reference else "tag"
+            kind = "token" if is_token else kind
+            headers.append([world.host_at(request.host), request.scheme, kind, named])
+        if request.form:
+            forms.append(dict(request.form))
+        if is_token and request.method == "GET":
+            names = dict(request.query)
+            queries.append(
+                {n: " ".join(v for name, v in request.query if name == n) for n in names}
+            )
+    shown = {
+        (world.host_at(s.request.host), s.client_certificate) for s in seen if s.client_certificate
+    }
+    details = {
+        "x_headers": headers,
+        "client_cert_cn": [list(pair) for pair in sorted(shown)],
+        "token_forms": forms,
+        "token_queries": queries,
+    }
+    return {name: found for name, found in details.items() if found}
+
+
+def _told(message: str, world: World) -> str:
+    return message.replace(world.stand.certs_d, "<config_path>")
+
+
+def placeholders_for(value: Any, world: World) -> Any:
+    """*value* with names, addresses and digests replaced by their placeholders, at any depth."""
+    if isinstance(value, str):
+        for name, known in sorted(world.values.items(), key=lambda item: -len(item[1])):
+            value = re.sub(
+                rf"(?<![\w.-]){re.escape(known)}(?![\w-])", lambda _, n=name: f"{{{n}}}", value
+            )
+        return value
+    if isinstance(value, Mapping):
+        return {key: placeholders_for(item, world) for key, item in value.items()}
+    if isinstance(value, list):
+        return [placeholders_for(item, world) for item in value]
+    return value
