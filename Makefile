@@ -7,7 +7,7 @@ READY  := $(VENV)/ready
 # The real registry joins the scenarios where it is installed; where it is demanded, its absence fails.
 REAL   := $(if $(or $(shell command -v docker-registry),$(PULLPROOF_REQUIRE_REAL)),--target binary:docker-registry)
 
-.PHONY: scenarios test lint docs report bench clean
+.PHONY: scenarios test lint docs report stateful recordings bench clean
 
 scenarios: $(READY)
 	$(BIN)/pytest scenarios/ -n auto --pullproof-slowest 10 $(ARGS)
@@ -29,6 +29,16 @@ TARGETS ?= reference reference@2.8 $(if $(shell command -v docker-registry),bina
 report: $(READY)
 	$(BIN)/pytest scenarios/ -n auto $(addprefix --target ,$(TARGETS)) --pullproof-slowest 10 \
 		--pullproof-html report.html --pullproof-json report.json $(ARGS)
+
+# Where a real registry is installed: ours against it. REGISTRIES adds binaries of further releases.
+SEQUENCES ?= 2000
+SEED      ?= 0
+stateful: $(READY)
+	$(BIN)/pullproof stateful reference@2.8 binary:docker-registry --sequences $(SEQUENCES) --seed $(SEED)
+
+recordings: $(READY)
+	$(BIN)/pytest scenarios/ -n 2 --target binary:docker-registry $(foreach file,$(REGISTRIES),--target binary:$(file)) \
+		--record fixtures/recordings $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python -m bench $(ARGS)

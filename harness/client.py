@@ -40,7 +40,7 @@ TIMEOUT = 30.0
 """Seconds without progress after which a request is given up."""
 
 _SHOWN_BODY = 2048
-_PORTS = re.compile(rb'(127\.0\.0\.1):\d{1,5}|("Port":)\d{1,5}')
+_CHANCE = re.compile(rb'(127\.0\.0\.1):\d{1,5}|("Port":)\d{1,5}|(--)[0-9a-f]{60}')
 _AS_WRITTEN = re.compile(r"/[!-~]*")
 """A path that can stand in a request line without further encoding."""
 _DEFAULT_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "pullproof"}
@@ -91,7 +91,7 @@ class Exchange:
     body_size: int
     body_start: bytes
     body_sha256: str
-    """In hex, of the body as far as it was read, but for the ports of loopback servers, which an
+    """In hex, of the body as far as it was read, but for boundaries and the ports that an
     error text in it may name."""
     error: str | None
     seconds: float
@@ -336,7 +336,7 @@ class RegistryClient:
                 response_headers=redact_headers(answer.headers, self.secrets),
                 body_size=len(body),
                 body_start=body[:_SHOWN_BODY],
-                body_sha256=hashlib.sha256(_PORTS.sub(rb"\1\2", body)).hexdigest(),
+                body_sha256=hashlib.sha256(_CHANCE.sub(rb"\1\2\3", body)).hexdigest(),
                 error=error,
                 seconds=seconds,
             )

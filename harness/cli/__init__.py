@@ -17,9 +17,12 @@ __all__ = ["main", "pullproof"]
 _COMMANDS = {
     "compare": "harness.cli.compare:compare",
     "completion": "harness.cli.completion:completion",
+    "explain": "harness.cli.explain:explain",
+    "lint": "harness.cli.lint:lint",
     "list": "harness.cli.listing:list_scenarios",
     "report": "harness.cli.report:report",
     "run": "harness.cli.run:run",
+    "stateful": "harness.cli.stateful:stateful",
     "upstream": "harness.cli.upstream:upstream",
 }
 """Name to ``module:command``."""
@@ -27,9 +30,12 @@ _COMMANDS = {
 _SUMMARIES = {
     "compare": "Compare what two targets show, scenario by scenario.",
     "completion": "Print the completion script of a shell.",
+    "explain": "Tell which hosts a pull asks, in which order, with which credentials.",
+    "lint": "Find mistakes in the files of a registry and of containerd.",
     "list": "List the scenarios.",
     "report": "Make a report for people from a file of results.",
     "run": "Prove how registries behave.",
+    "stateful": "Play random stories on two targets, and find where they differ.",
     "upstream": "Run a mock upstream registry.",
 }
 """What ``--help`` says, so that it need not import all commands."""

@@ -25,6 +25,7 @@ from reference_registry.api.ranges import etag_matches
 from reference_registry.digest import Digest, algorithm_of, digest_of
 from reference_registry.manifest import (
     DOCKER_MANIFEST,
+    MANIFEST_TYPES,
     SCHEMA1,
     SCHEMA1_SIGNED,
     ManifestInvalid,
@@ -188,7 +189,10 @@ def _parsed(context: Context, content: bytes) -> ParsedManifest:
         if parsed.media_type in {SCHEMA1, SCHEMA1_SIGNED} and not profile.accepts_schema1:
             raise ManifestInvalid("schema 1 is not accepted")
     except ManifestInvalid as invalid:
-        raise MANIFEST_INVALID(detail(profile, str(invalid), unreadable(content))) from None
+        # What is of no known type Go does not even begin to read.
+        read = stated in MANIFEST_TYPES - {SCHEMA1, SCHEMA1_SIGNED}
+        struct = unreadable(content) if read else None
+        raise MANIFEST_INVALID(detail(profile, str(invalid), struct)) from None
     return parsed
 
 

@@ -1,0 +1,127 @@
+"""What can happen in a story, as data. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+__all__ = ["IMAGES", "KINDS", "OPERATIONS", "REPOSITORIES", "TAGS", "Kind", "Operation", "Sort"]
+
+Kind = Literal["proxy", "standard"]
+REPOSITORIES = ("team/app", "team/fork")
+TAGS = ("v1", "v2")
+IMAGES = 4
+"""0 and 1 share a layer, 2 is Docker's schema 2, 3 is an index with 0 as its child."""
+
+
+@dataclass(frozen=True)
+class Sort:
+    """One sort of operation: in which stories it happens, its variants, how often it comes, and how
+    it is told."""
+
+    kinds: tuple[Kind, ...]
+    words: str
+    details: tuple[str, ...] = ("",)
+    weight: int = 2
+
+
+KINDS: tuple[Kind, ...] = ("proxy", "standard")
+_CACHE: tuple[Kind, ...] = ("proxy",)
+_OWN: tuple[Kind, ...] = ("standard",)
+
+OPERATIONS: Mapping[str, Sort] = {
+    # Upstream
+    "tag": Sort(_CACHE, "upstream: {tag} of {repository} is image {image} from now on", weight=6),
+    "untag": Sort(_CACHE, "upstream: {repository} has no tag {tag} any more", weight=1),
+    "remove": Sort(_CACHE, "upstream: {repository} has no image {image} any more", weight=1),
+    "down": Sort(_CACHE, "upstream: refuses connections", weight=1),
+    "up": Sort(_CACHE, "upstream: is there again", weight=1),
+    "fault": Sort(
+        _CACHE,
+        "upstream: answers for {repository} with {detail}",
+        ("403", "429", "500", "503", "reset", "truncation", "wrong bytes"),
+    ),
+    "heal": Sort(_CACHE, "upstream: behaves again", weight=1),
+    # Clients
+    "pull": Sort(KINDS, "client: pulls {repository}:{tag}", weight=4),
+    "get-tag": Sort(KINDS, "client: GET {tag} of {repository}, accepting {detail}", ("all", "*/*")),
+    "head-tag": Sort(KINDS, "client: HEAD {tag} of {repository}"),
+    "get-digest": Sort(KINDS, "client: GET manifest of image {image} from {repository}"),
+    "head-digest": Sort(KINDS, "client: HEAD manifest of image {image} from {repository}"),
+    "if-none-match": Sort(
+        KINDS, "client: GET {tag} of {repository} unless it is image {image}", weight=1
+    ),
+    "get-blob": Sort(
+        KINDS, "client: GET {detail} of image {image} from {repository}", ("layer", "config")
+    ),
+    "head-blob": Sort(KINDS, "client: HEAD layer of image {image} from {repository}"),
+    "range": Sort(
+        KINDS,
+        "client: GET {detail} of image {image}'s layer from {repository}",
+        ("bytes=0-9", "bytes=100-", "bytes=-7", "bytes=0-1,4-5", "bytes=5-2"),
+    ),
+    "unless-blob": Sort(
+        KINDS, "client: GET layer of image {image} from {repository}, if none match", weight=1
+    ),
+    "tags": Sort(KINDS, "client: lists the tags of {repository}{detail}", ("", "?n=1", "?n=0")),
+    "catalog": Sort(KINDS, "client: lists the repositories", weight=1),
+    "push": Sort(KINDS, "client: pushes image {image} as {repository}:{tag}", weight=3),
+    "put-manifest": Sort(
+        KINDS,
+        "client: PUT manifest of image {image} as {repository}:{tag}, without its blobs",
+        weight=1,
+    ),
+    "push-blob": Sort(_OWN, "client: pushes the layer of image {image} to {repository}"),
+    "mount": Sort(
+        _OWN, "client: mounts the layer of image {image} into {repository} from the other"
+    ),
+    "delete-tag": Sort(KINDS, "client: DELETE {tag} of {repository}", weight=1),
+    "delete-digest": Sort(
+        KINDS, "client: DELETE manifest of image {image} from {repository}", weight=1
+    ),
+    "delete-blob": Sort(KINDS, "client: DELETE layer of image {image} from {repository}", weight=1),
+    # Operator and time
+    "restart": Sort(KINDS, "operator: restarts the registry", weight=1),
+    "collect": Sort(
+        KINDS, "operator: collects garbage{detail}", ("", ", the untagged too"), weight=1
+    ),
+    "later": Sort(_CACHE, "time: {detail} pass", ("8 days",), weight=1),
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One step of a story. Numbers count from 0; what a sort does not use is 0."""
+
+    do: str
+    repository: int = 0
+    tag: int = 0
+    image: int = 0
+    detail: str = ""
+
+    def words(self) -> str:
+        """One line for people."""
+        return OPERATIONS[self.do].words.format(
+            repository=REPOSITORIES[self.repository],
+            tag=TAGS[self.tag],
+            image=self.image,
+            detail=self.detail,
+        )
+
+    def as_data(self) -> dict[str, Any]:
+        """As JSON values, without what is as it is by default."""
+        return {name: value for name, value in asdict(self).items() if value or name == "do"}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Operation:
+        """The reverse of :meth:`as_data`. ``ValueError`` for what is no operation."""
+        try:
+            one = cls(**data)
+            known = OPERATIONS[one.do]
+            REPOSITORIES[one.repository], TAGS[one.tag], range(IMAGES)[one.image]
+        except (TypeError, KeyError, IndexError) as problem:
+            raise ValueError(f"{data!r} is no operation: {problem!r}") from problem
+        if one.detail not in known.details:
+            raise ValueError(f"{data!r}: detail is one of {', '.join(known.details)}")
+        return one

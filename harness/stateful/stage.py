@@ -1,0 +1,342 @@
+"""One target on which stories are played, with an upstream of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from harness.client import Answer, Exchange
+from harness.clients.push import Refused, put_manifest, upload_blob
+from harness.content import (
+    DOCKER_MANIFEST,
+    DOCKER_MANIFEST_LIST,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Blob,
+)
+from harness.normalisation import Names, file_content
+from harness.observation import (
+    Observation,
+    observed_state,
+    observed_steps,
+    observed_upstream,
+)
+from harness.stateful.content import Content
+from harness.stateful.operations import TAGS, Operation
+from harness.stateful.stories import Story
+from harness.targets import DidNotStart, Target
+from harness.targets.registry import RunningRegistry
+from harness.targets.settings import Settings
+from harness.upstream import MockUpstream
+
+__all__ = ["Stage"]
+
+_JSON = {"Content-Type": "application/json"}
+_REFUSAL = '{"errors":[{"code":"%s","message":"so it is"}]}'
+_CODES = {"403": "DENIED", "429": "TOOMANYREQUESTS", "500": "UNKNOWN", "503": "UNAVAILABLE"}
+_ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_MANIFEST_LIST, DOCKER_MANIFEST))
+_CALM, _CALM_AMID_UPLOADS = 0.02, 0.25
+_AT_MOST = 2.0
+_POLL = 0.004
+_BLOB = re.compile(r"/v2/(.+)/blobs/sha256:([0-9a-f]{64})$")
+
+
+class Stage:
+    """A registry of *target* with the settings of *story*, in *workdir*, until :meth:`close`."""
+
+    def __init__(self, target: Target, story: Story, workdir: Path) -> None:
+        self.target = target
+        self.upstream = MockUpstream()
+        self.upstream.start()
+        self._workdir = workdir
+        workdir.mkdir(parents=True)
+        is_cache = story.kind == "proxy"
+        settings = Settings(
+            upstream_url=self.upstream.url if is_cache else None,
+            delete_enabled=story.delete_enabled,
+            cache=story.cache,
+        )
+        try:
+            self.registry: RunningRegistry = target.launch(settings, workdir)
+        except BaseException:
+            self.upstream.stop()
+            raise
+        self._is_cache = is_cache
+        self._is_down = False
+        self._content = Content(0)
+        self._names = Names({})
+
+    def close(self) -> None:
+        """Stop both."""
+        self.registry.stop()
+        self.upstream.stop()
+
+    def begin(self, content: Content) -> None:
+        """Play from now on with *content*; upstream is well."""
+        self._content = content
+        known = {**content.known, str(self._workdir): "<workdir>"}
+        self._names = Names({**known, self.upstream.url: "http://<upstream>"})
+        self.upstream.clear_faults()
+        if self._is_down:
+            self.upstream.up()
+            self._is_down = False
+
+    # -- what happens -----------------------------------------------------------------------------
+    def do(self, one: Operation) -> Observation:
+        """Let *one* happen; what could be seen of it."""
+        asked, reached = len(self.registry.exchanges), len(self.upstream.ledger.entries)
+        told = getattr(self, f"_{one.do.replace('-', '_')}")(one)
+        if self._is_cache:
+            self._settle(self.registry.exchanges[asked:])
+        return Observation(
+            steps=observed_steps(self.registry.exchanges[asked:], self._names),
+            upstream=observed_upstream(self.upstream.ledger.entries[reached:], 1, self._names),
+            disk={"operator": told} if isinstance(told, str) else {},
+        )
+
+    def end(self) -> Observation:
+        """What is left of the story in storage and schedule."""
+        files = {}
+        for path, place in self._files():
+            text = self._names.text(place)
+            try:
+                hashed = _sha256(path)
+            except FileNotFoundError:
+                continue
+            files[text] = file_content(place, hashed)
+        state = {}
+        if self._is_cache:
+            state = observed_state(self.registry.state, self.registry.disk, datetime.now(UTC))
+            mine = f"{self._content.repositories[0].partition('/')[0]}/"
+            state = {
+                self._names.text(key): entry
+                for key, entry in state.items()
+                if key.startswith(mine) or "@" not in key
+            }
+        return Observation(disk=dict(sorted(files.items())), state=state)
+
+    # -- upstream ---------------------------------------------------------------------------------
+    def _tag(self, one: Operation) -> None:
+        image = self._content.images[one.image]
+        self.upstream.add(self._repository(one), image, [TAGS[one.tag]])
+
+    def _untag(self, one: Operation) -> None:
+        self.upstream.untag(self._repository(one), TAGS[one.tag])
+
+    def _remove(self, one: Operation) -> None:
+        self.upstream.remove(self._repository(one), self._content.images[one.image].digest)
+
+    def _down(self, one: Operation) -> None:
+        self._is_down = True
+        self.upstream.down()
+
+    def _up(self, one: Operation) -> None:
+        self._is_down = False
+        self.upstream.up()
+
+    def _fault(self, one: Operation) -> None:
+        self.upstream.clear_faults()
+        script = self.upstream.on(repository=self._repository(one))
+        match one.detail:
+            case "reset":
+                script.reset()
+            case "truncation":
+                script.truncate(after=100)
+            case "wrong bytes":
+                script.corrupt()
+            case status:
+                script.status(int(status), _JSON, _REFUSAL % _CODES[status])
+
+    def _heal(self, one: Operation) -> None:
+        self.upstream.clear_faults()
+
+    # -- clients ----------------------------------------------------------------------------------
+    def _pull(self, one: Operation) -> None:
+        answer = self._get_tag(one)
+        for _ in range(2):
+            document = _json(answer)
+            if not (children := document.get("manifests")):
+                break
+            answer = self._manifest("GET", one, children[0]["digest"])
+        for part in (document.get("config"), *document.get("layers", ())):
+            if part is not None:
+                self.registry.get(f"/v2/{self._repository(one)}/blobs/{part['digest']}")
+                # One after the other: which of two copies ends first would be chance.
+                self._settle(self.registry.exchanges[-1:])
+
+    def _get_tag(self, one: Operation) -> Answer:
+        return self._manifest("GET", one, TAGS[one.tag], _ACCEPT if one.detail != "*/*" else "*/*")
+
+    def _head_tag(self, one: Operation) -> None:
+        self._manifest("HEAD", one, TAGS[one.tag])
+
+    def _get_digest(self, one: Operation) -> None:
+        self._manifest("GET", one, self._content.images[one.image].digest)
+
+    def _head_digest(self, one: Operation) -> None:
+        self._manifest("HEAD", one, self._content.images[one.image].digest)
+
+    def _if_none_match(self, one: Operation) -> None:
+        etag = f'"{self._content.images[one.image].digest}"'
+        path = f"/v2/{self._repository(one)}/manifests/{TAGS[one.tag]}"
+        self.registry.get(path, headers={"Accept": _ACCEPT, "If-None-Match": etag})
+
+    def _get_blob(self, one: Operation) -> None:
+        image = self._content.image(one.image)
+        blob = image.config if one.detail == "config" else image.layers[0]
+        self.registry.get(f"/v2/{self._repository(one)}/blobs/{blob.digest}")
+
+    def _head_blob(self, one: Operation) -> None:
+        self.registry.head(self._layer_path(one))
+
+    def _range(self, one: Operation) -> None:
+        self.registry.get(self._layer_path(one), headers={"Range": one.detail})
+
+    def _unless_blob(self, one: Operation) -> None:
+        path = self._layer_path(one)
+        self.registry.get(path, headers={"If-None-Match": f'"{self._layer(one).digest}"'})
+
+    def _tags(self, one: Operation) -> None:
+        self.registry.get(f"/v2/{self._repository(one)}/tags/list{one.detail}")
+
+    def _catalog(self, one: Operation) -> None:
+        # From this story's repositories on, of which those of earlier ones are no part.
+        before = self._content.repositories[0].rpartition("/")[0]
+        self.registry.get(f"/v2/_catalog?n=2&last={before}")
+
+    def _push(self, one: Operation) -> None:
+        found = self._content.images[one.image]
+        try:
+            for image in (self._content.image(one.image),):
+                for blob in (image.config, *image.layers):
+                    upload_blob(self.registry.client, self._repository(one), blob)
+                if found is not image:
+                    put_manifest(self.registry.client, self._repository(one), image.digest, image)
+            put_manifest(self.registry.client, self._repository(one), TAGS[one.tag], found)
+        except Refused:
+            return
+
+    def _put_manifest(self, one: Operation) -> None:
+        image = self._content.images[one.image]
+        try:
+            put_manifest(self.registry.client, self._repository(one), TAGS[one.tag], image)
+        except Refused:
+            return
+
+    def _push_blob(self, one: Operation) -> None:
+        try:
+            upload_blob(self.registry.client, self._repository(one), self._layer(one))
+        except Refused:
+            return
+
+    def _mount(self, one: Operation) -> None:
+        other = self._content.repositories[1 - one.repository]
+        query = f"mount={self._layer(one).digest}&from={other}"
+        self.registry.post(f"/v2/{self._repository(one)}/blobs/uploads/?{query}", content=b"")
+
+    def _delete_tag(self, one: Operation) -> None:
+        self.registry.delete(f"/v2/{self._repository(one)}/manifests/{TAGS[one.tag]}")
+
+    def _delete_digest(self, one: Operation) -> None:
+        digest = self._content.images[one.image].digest
+        self.registry.delete(f"/v2/{self._repository(one)}/manifests/{digest}")
+
+    def _delete_blob(self, one: Operation) -> None:
+        self.registry.delete(self._layer_path(one))
+
+    # -- operator and time ------------------------------------------------------------------------
+    def _restart(self, one: Operation) -> str:
+        return self._come_back(self.registry.restart)
+
+    def _collect(self, one: Operation) -> str:
+        run = self.registry.garbage_collect(delete_untagged=bool(one.detail))
+        blobs = sorted(self._names.text(digest) for digest in run.eligible_blobs)
+        manifests = sorted(self._names.text(digest) for digest in run.eligible_manifests)
+        return f"exit {run.exit_code}, blobs {blobs}, manifests {manifests}"
+
+    def _later(self, one: Operation) -> str:
+        return self._come_back(lambda: self.registry.pass_time(timedelta(days=8)))
+
+    def _come_back(self, begin: Callable[[], None]) -> str:
+        """What has no start without upstream is started once upstream is there for a moment."""
+        try:
+            begin()
+        except DidNotStart:
+            self.upstream.up()
+            self.registry.start()
+            self.upstream.down()
+            return "does not start without upstream"
+        return "is there again"
+
+    # -- how to get there -------------------------------------------------------------------------
+    def _repository(self, one: Operation) -> str:
+        return self._content.repositories[one.repository]
+
+    def _layer(self, one: Operation) -> Blob:
+        return self._content.image(one.image).layers[0]
+
+    def _layer_path(self, one: Operation) -> str:
+        return f"/v2/{self._repository(one)}/blobs/{self._layer(one).digest}"
+
+    def _manifest(
+        self, method: str, one: Operation, reference: str, accept: str = _ACCEPT
+    ) -> Answer:
+        path = f"/v2/{self._repository(one)}/manifests/{reference}"
+        return self.registry.request(method, path, headers={"Accept": accept})
+
+    def _settle(self, exchanges: Iterable[Exchange]) -> None:
+        """Wait until what these *exchanges* began in the background is done: a copy into the cache
+        goes on beside the answer, and decides what the next request meets."""
+        awaited = [path for exchange in exchanges if (path := self._link_of(exchange))]
+        begun = calm_since = time.monotonic()
+        seen: Any = None
+        while (now := time.monotonic()) < begun + _AT_MOST:
+            entries = self.upstream.ledger.entries
+            pending = any(entry.outcome == "pending" for entry in entries[-8:])
+            uploads = [path for place in self._places() for path in place.glob("_uploads/*")]
+            missing = [path for path in awaited if not path.exists()]
+            if pending or seen != (seen := (len(entries), uploads, missing)):
+                calm_since = now
+            if now - calm_since > (_CALM_AMID_UPLOADS if uploads or missing else _CALM):
+                return
+            time.sleep(_POLL)
+
+    def _link_of(self, exchange: Exchange) -> Path | None:
+        """The file that says that the blob which was answered in *exchange* has been cached."""
+        match = _BLOB.match(exchange.path)
+        if match is None or exchange.status != 200 or exchange.error is not None:
+            return None
+        place = self.registry.root / "docker/registry/v2/repositories" / match[1]
+        return place / "_layers/sha256" / match[2] / "link"
+
+    def _places(self) -> list[Path]:
+        top = self.registry.root / "docker/registry/v2/repositories"
+        return [top / name for name in self._content.repositories]
+
+    def _files(self) -> Iterator[tuple[Path, str]]:
+        """The story's files with their places below the root."""
+        root = self.registry.root
+        blobs = root / "docker/registry/v2/blobs/sha256"
+        tops = [*self._places(), *(blobs / one[:2] / one for one in self._content.hashes)]
+        for top in tops:
+            for path in top.rglob("*"):
+                if path.is_file():
+                    yield path, str(path.relative_to(root))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _json(answer: Answer) -> dict[str, Any]:
+    try:
+        document = answer.json()
+    except ValueError:
+        return {}
+    return document if answer.status == 200 and isinstance(document, dict) else {}
