@@ -9,6 +9,7 @@ its own script and style (Content Security Policy Level 3, 2.3.1 hash sources).
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 from collections.abc import Mapping
@@ -24,18 +25,20 @@ _SCRIPTS = ("diagram.js", "details.js", "report.js")
 def render_html(document: Mapping[str, Any]) -> str:
     """The page about *document* (:mod:`harness.report.document`)."""
     style = _part("report.css")
-    script = "(() => {\n'use strict';\n" + "\n".join(map(_part, _SCRIPTS)) + "\n})();\n"
+    script = "(async () => {\n'use strict';\n" + "\n".join(map(_part, _SCRIPTS)) + "\n})();\n"
     policy = (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
         "base-uri 'none'; form-action 'none'"
     )
     page = _part("template.html")
     # The data come last: what they hold is no place to put anything.
+    slim = {**document, "results": [{**one, "trace": None} for one in document["results"]]}
     for name, text in (
         ("POLICY", policy),
         ("STYLE", style),
         ("SCRIPT", script),
-        ("DATA", _data(document)),
+        ("TRACES", _traces([one["trace"] for one in document["results"]])),
+        ("DATA", _data(slim)),
     ):
         before, mark, after = page.partition(f"<!--{name}-->")
         assert mark, name
@@ -57,3 +60,10 @@ def _data(document: Mapping[str, Any]) -> str:
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return text
+
+
+def _traces(traces: list[Any]) -> str:
+    """As gzip in Base64: they are long and repeat themselves, and are read only when opened."""
+    text = json.dumps(traces, separators=(",", ":"))
+    # Without a date, so that one document gives one page.
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()

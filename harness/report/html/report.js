@@ -96,8 +96,10 @@ if (general.length) {
 // -- the matrix -----------------------------------------------------------------------------------
 
 const matrix = byId('matrix');
+// A long name is broken where its parts end.
+const broken = (name) => name.split(/(?<=[@:/])/).flatMap((part, index) => (index ? [el('wbr'), part] : [part]));
 matrix.tHead.append(el('tr', {}, el('th', { scope: 'col' }, 'Claim'),
-  ...targets.map((name) => el('th', { scope: 'col', 'data-target': name }, name))));
+  ...targets.map((name) => el('th', { scope: 'col', 'data-target': name }, ...broken(name)))));
 
 const link = (key, target) => `#${encodeURIComponent(key)}${target ? `:${encodeURIComponent(target)}` : ''}`;
 
@@ -244,7 +246,6 @@ dialog.addEventListener('close', () => {
   if (row && !row.node.hidden) { row.link.focus(); row.link.scrollIntoView({ block: 'nearest' }); }
 });
 dialog.addEventListener('click', (event) => { if (event.target === dialog) dialog.close(); });
-addEventListener('hashchange', route);
 
 // -- keys -----------------------------------------------------------------------------------------
 
@@ -305,4 +306,16 @@ function applyTheme(chosen) {
 applyTheme(stored());
 system.addEventListener('change', () => applyTheme(stored()));
 
+// -- what was said --------------------------------------------------------------------------------
+
+// The stories are compressed: they are most of the page, and nobody reads them all.
+async function unpackTraces() {
+  const bytes = Uint8Array.from(atob(byId('traces').textContent), (letter) => letter.charCodeAt(0));
+  const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
+  const traces = await new Response(plain).json();
+  data.results.forEach((result, index) => { result.trace = traces[index]; });
+}
+
+await unpackTraces();
+addEventListener('hashchange', route);
 route();
