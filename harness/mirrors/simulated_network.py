@@ -190,7 +190,8 @@ class SimulatedNetwork:
         if request.method == "POST":
             return Response(202, {"Location": (f"{request.path.rstrip('/')}/u1",)})
         if request.method == "PUT":
-            return Response(201)
+            digest = dict(request.query).get("digest") or self._content.tagged
+            return Response(201, {"Docker-Content-Digest": (digest,)})
         found = self._content.find(target.reference) if host.store and target.reference else None
         if found is None:
             return _error(404)

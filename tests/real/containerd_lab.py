@@ -31,6 +31,7 @@ from tests.mirrors.worlds import HUB_HOSTS, NAMED_HOSTS, Stand, World
 __all__ = ["ContainerdLab", "placeholders_for"]
 
 _PORTS = {"m1": 15001, "m2": 15002, "m3": 15003, "up": 15000, "tok": 15009}
+_ETC = "/etc/containerd"
 _MOST_DAEMONS = 6
 _PATIENCE = 90.0
 _PATIENCE_WITH_SILENCE = 3.0
@@ -161,13 +162,14 @@ class ContainerdLab:
         return daemon
 
     def _write(self, case: Case, world: World) -> None:
-        for root in (world.stand.certs_d, world.stand.other_certs_d):
+        etc = self._surroundings.etc
+        for root in (world.stand.certs_d, world.stand.other_certs_d, f"{etc}/certs.d"):
             shutil.rmtree(root, ignore_errors=True)
             Path(root).mkdir()
         for path, text in files_of(case, world).items():
-            place = Path(path)
-            if not place.is_relative_to(self._directory):
-                missing_part(f"{path} is not ours to write")
+            if path.startswith(_ETC) and not Path(_ETC).is_dir():
+                missing_part(f"a mount namespace cannot have {_ETC} of its own: there is none")
+            place = Path(path.replace(_ETC, str(etc), 1) if path.startswith(_ETC) else path)
             if path.endswith("/"):
                 place.mkdir(parents=True, exist_ok=True)
             else:
@@ -177,7 +179,7 @@ class ContainerdLab:
 
 def _free_network() -> str:
     """The first three parts of loopback addresses on which ports 80 and 443 are free."""
-    start = os.getpid() % 30000
+    start, reason = os.getpid() % 30000, ""
     for number in range(start, start + 50):
         network = f"127.{64 + number // 250 % 120}.{1 + number % 250}"
         try:
@@ -185,9 +187,9 @@ def _free_network() -> str:
                 socket.create_server((f"{network}.11", port)).close()
         except OSError as error:
             reason = str(error)
-            continue
-        return network
-    missing_part(f"no loopback address has ports 80, 443 and 15000 to 15009 free: {reason}")
+        else:
+            return network
+    return missing_part(f"no loopback address has ports 80, 443 and 15000 to 15009 free: {reason}")
 
 
 # -- in the data's form -------------------------------------------------------------------------

@@ -26,7 +26,9 @@ _TIMEOUT = 60.0
 _INITIALISING = {"UNAVAILABLE", "UNKNOWN", "DEADLINE_EXCEEDED"}
 _ENTER = (
     'mount --make-rprivate / && mount --bind "$1" /etc/hosts && '
-    'mount --bind "$2" /etc/nsswitch.conf && shift 2 && exec "$@"'
+    'mount --bind "$2" /etc/nsswitch.conf && '
+    'if [ -d /etc/containerd ]; then mount --bind "$3" /etc/containerd; fi && '
+    'shift 3 && exec "$@"'
 )
 _CONFIG = """\
 version = 2
@@ -73,6 +75,7 @@ class Surroundings:
         lines = ["127.0.0.1 localhost", *(f"{ip} {name}" for name, ip in self.names.items())]
         (self.directory / "hosts").write_text("\n".join(lines) + "\n")
         (self.directory / "nsswitch.conf").write_text("hosts: files\n")
+        self.etc.mkdir()
         done = subprocess.run(
             self.entered("true"), capture_output=True, text=True, timeout=_TIMEOUT, check=False
         )
@@ -81,8 +84,13 @@ class Surroundings:
 
     def entered(self, *command: str | Path) -> list[str]:
         """*command* inside a mount namespace of its own."""
-        files = (self.directory / "hosts", self.directory / "nsswitch.conf")
+        files = (self.directory / "hosts", self.directory / "nsswitch.conf", self.etc)
         return ["unshare", "--mount", "sh", "-c", _ENTER, "sh", *map(str, (*files, *command))]
+
+    @property
+    def etc(self) -> Path:
+        """What they see as /etc/containerd, where there is such a directory."""
+        return self.directory / "etc"
 
     @property
     def ctr(self) -> Path:

@@ -142,7 +142,8 @@ class _Conversation:
             tuple(parse_qsl(query, keep_blank_values=True)),
             headers,
         )
-        is_form = request.header("Content-Type") == "application/x-www-form-urlencoded"
+        content_type = (request.header("Content-Type") or "").partition(";")[0]
+        is_form = content_type == "application/x-www-form-urlencoded"
         form = tuple(parse_qsl(body.decode(), keep_blank_values=True)) if is_form else ()
         return Request(
             request.method,
