@@ -1,0 +1,198 @@
+"""What in containerd's files does not do what it seems to do, for the image at hand.
+
+Only what follows from the plan is said; ``pullproof lint`` looks at the files as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from harness.explain.explanation import Place, Remark
+from harness.explain.secrets import Login
+from harness.mirrors.containerd import Ctr, Plan
+from harness.mirrors.containerd.certs_d import directory_names
+from harness.mirrors.containerd.config_toml import (
+    InvalidConfig,
+    RegistryConfig,
+    parse_config_toml,
+)
+from harness.mirrors.containerd.planning import CONFIG_FILE
+from harness.mirrors.toml_statements import InvalidTOML, read_toml, statements
+
+if TYPE_CHECKING:
+    from harness.explain.containerd_pull import ContainerdQuestion
+
+__all__ = ["config_line", "remarks"]
+
+
+def remarks(
+    question: ContainerdQuestion, plan: Plan, logins: Sequence[Login]
+) -> tuple[Remark, ...]:
+    """What there is to say, what ends the pull first."""
+    config = _config(question)
+    return (
+        *_refusal(question, plan),
+        *(
+            Remark(finding.message, _shown(question, finding.file, finding.line))
+            for finding in plan.findings
+        ),
+        *_config_remarks(question, plan, config, logins),
+        *_directory_remarks(question, plan),
+        *_host_remarks(question, plan),
+    )
+
+
+def config_line(text: str, *last: str) -> int | None:
+    """The line of config.toml whose key or table first has *last* as neighbours in its path."""
+    for statement in statements(text):
+        path = statement.path
+        if any(path[i : i + len(last)] == last for i in range(len(path) - len(last) + 1)):
+            return statement.line
+    return None
+
+
+def _config(question: ContainerdQuestion) -> RegistryConfig | None:
+    if question.config_toml is None:
+        return None
+    try:
+        return parse_config_toml(question.config_toml, question.release)
+    except InvalidConfig:
+        return None
+
+
+def _shown(question: ContainerdQuestion, file: str | None, line: int | None) -> Place | None:
+    return None if file is None else Place(question.shown(file), line)
+
+
+def _refusal(question: ContainerdQuestion, plan: Plan) -> Iterator[Remark]:
+    finding = None if plan.refusal is None else plan.refusal.finding
+    if finding is not None:
+        yield Remark(finding.message, _shown(question, finding.file, finding.line))
+
+
+# -- config.toml --------------------------------------------------------------------------------
+def _config_remarks(
+    question: ContainerdQuestion,
+    plan: Plan,
+    config: RegistryConfig | None,
+    logins: Sequence[Login],
+) -> Iterator[Remark]:
+    if isinstance(plan.puller, Ctr):
+        if (config is not None or question.files) and plan.puller.hosts_dir is None:
+            yield Remark(
+                "ctr reads no certs.d without --hosts-dir, and never the CRI plugin's settings: "
+                "what kubelet would do is shown by --puller cri"
+            )
+        return
+    if config is None:
+        return
+    yield from _unversioned(question)
+    if question.unread_directory is not None:
+        yield Remark(
+            f"{question.unread_directory} is not read: config.toml sets no config_path",
+            Place(question.shown(CONFIG_FILE)),
+        )
+    if plan.transfer and len(config.directories) > 1:
+        yield Remark(
+            f"config_path {config.config_path!r} is taken for the name of one directory, so "
+            "nothing is found: name one directory only",
+            _line(question, "registry", "config_path"),
+        )
+    yield from _login_remarks(question, plan, config, logins)
+
+
+def _unversioned(question: ContainerdQuestion) -> Iterator[Remark]:
+    text = question.config_toml or ""
+    try:
+        document = read_toml(text)
+    except InvalidTOML:
+        return
+    plugins = document.get("plugins")
+    ignored = [name for name in plugins if "." in name] if isinstance(plugins, dict) else []
+    if "version" not in document and ignored:
+        yield Remark(
+            f"the file has no `version`, so it is read as version 1, in which "
+            f"{ignored[0]!r} means nothing: add `version = 2` as its first line",
+            _line(question, "plugins", ignored[0]),
+        )
+
+
+def _login_remarks(
+    question: ContainerdQuestion, plan: Plan, config: RegistryConfig, logins: Sequence[Login]
+) -> Iterator[Remark]:
+    contacted = {host.name for host in plan.hosts}
+    for key in config.auths:
+        place = _line(question, "configs", key) or _line(question, "auths", key)
+        if logins and key in contacted:
+            yield Remark(
+                f"the login of {key!r} is not used: a pull secret fits the image, and its mere "
+                "presence excludes registry.configs",
+                place,
+                is_warning=False,
+            )
+        elif key not in contacted:
+            like = next((host for host in contacted if host.partition(":")[0] == key), None)
+            hint = f" (did you mean {like!r}?)" if like else ""
+            yield Remark(
+                f"the login of {key!r} is not used for this image: keys are compared with the "
+                f"contacted host and port, not with a directory's or registry's name{hint}",
+                place,
+                is_warning=bool(hint) or key in _directories(question),
+            )
+
+
+def _directories(question: ContainerdQuestion) -> set[str]:
+    return {path.split("/")[-2] for path in question.siblings if "/" in path}
+
+
+def _line(question: ContainerdQuestion, *last: str) -> Place | None:
+    line = config_line(question.config_toml or "", *last)
+    return None if line is None else Place(question.shown(CONFIG_FILE), line)
+
+
+# -- certs.d ------------------------------------------------------------------------------------
+def _directory_remarks(question: ContainerdQuestion, plan: Plan) -> Iterator[Remark]:
+    """Directories that are meant for this image and named for something else."""
+    namespace = plan.reference.namespace
+    if isinstance(plan.puller, Ctr) or not namespace:
+        return
+    if plan.directory is not None and not plan.directory.endswith("/_default"):
+        return
+    own_names = {namespace, *(["registry-1.docker.io"] if namespace == "docker.io" else [])}
+    for path, text in question.siblings.items():
+        if not any(name in text for name in own_names):
+            continue
+        directory = path.rpartition("/")[0]
+        name = directory.rpartition("/")[2]
+        yield Remark(
+            f"the directory {name} is not read for {namespace}: directories are named for the "
+            f"registry in the image's name, not for the mirror; rename it to "
+            f"{directory_names(namespace)[0]}",
+            Place(path, _line_with(text, own_names)),
+        )
+
+
+def _line_with(text: str, names: set[str]) -> int | None:
+    for number, line in enumerate(text.split("\n"), 1):
+        if any(name in line for name in names) and not line.lstrip().startswith("#"):
+            return number
+    return None
+
+
+def _host_remarks(question: ContainerdQuestion, plan: Plan) -> Iterator[Remark]:
+    namespace = plan.reference.namespace
+    seen: set[tuple[str, str]] = set()
+    for host in plan.hosts:
+        place = (
+            None if host.source is None else _shown(question, host.source.file, host.source.line)
+        )
+        if namespace == "docker.io" and host.name in {"docker.io", "index.docker.io"}:
+            yield Remark(
+                f"{host.name} is contacted as it stands and is no registry: Docker Hub's is "
+                "registry-1.docker.io",
+                place,
+            )
+        if (host.url, host.path) in seen:
+            yield Remark(f"{host.name} is asked twice for everything", place, is_warning=False)
+        seen.add((host.url, host.path))
