@@ -13,6 +13,7 @@ from typing import Literal
 
 from bench.client import get, pull, pull_together, requests_per_second
 from bench.place import Bench, Place
+from bench.runners import Running
 from bench.trees import TAGGED, images_tree, tags_tree
 from bench.upstream import REPOSITORY, TAG, the_image
 
@@ -62,8 +63,17 @@ def manifest_by_tag(bench: Bench, place: Place) -> tuple[float, ...]:
     return _manifest_rate(bench, place, TAG)
 
 
+def fresh_tag(bench: Bench, place: Place) -> tuple[float, ...]:
+    with place.proxy_that_keeps_tags() as running:
+        return _rate(bench, running, TAG)
+
+
 def _manifest_rate(bench: Bench, place: Place, reference: str) -> tuple[float, ...]:
-    url = f"{place.proxy().url}/v2/{REPOSITORY}/manifests/{reference}"
+    return _rate(bench, place.proxy(), reference)
+
+
+def _rate(bench: Bench, running: Running, reference: str) -> tuple[float, ...]:
+    url = f"{running.url}/v2/{REPOSITORY}/manifests/{reference}"
     get(url, _deadline())
     return (requests_per_second(url, bench.seconds),)
 
@@ -147,6 +157,11 @@ MEASURES = (
         "by-tag",
         (Row("hot manifest by tag, 16 connections", "requests/s", "more"),),
         manifest_by_tag,
+    ),
+    Measure(
+        "fresh-tag",
+        (Row("the same, asked about every 15 min, 16 connections", "requests/s", "more"),),
+        fresh_tag,
     ),
     Measure("hot-blob", (Row("hot blob, 4 connections", "MB/s", "more"),), hot_blob),
     Measure("cold-blob", (Row("cold blob, one client", "MB/s", "more"),), cold_blob),

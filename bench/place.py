@@ -75,20 +75,22 @@ class Place:
     @contextmanager
     def fresh_proxy(self) -> Iterator[Running]:
         """Another proxy, with an empty cache, for a while."""
-        running = self._start_proxy(f"proxy-{next(self._number)}")
-        try:
+        with _stopped(self._start_proxy(f"proxy-{next(self._number)}")) as running:
             yield running
-        finally:
-            running.stop()
+
+    @contextmanager
+    def proxy_that_keeps_tags(self) -> Iterator[Running]:
+        """The same, which does not ask about a tag that it asked about a moment ago."""
+        place = self.directory(f"proxy-{next(self._number)}")
+        started = self.registry.proxy_that_keeps_tags(self._bench.upstream.url, place)
+        with _stopped(started) as running:
+            yield running
 
     @contextmanager
     def fresh_server(self, root: Path) -> Iterator[Running]:
         """A registry over *root*, for a while."""
-        running = self.registry.serve(root, self.directory("server"))
-        try:
+        with _stopped(self.registry.serve(root, self.directory("server"))) as running:
             yield running
-        finally:
-            running.stop()
 
     def cold_blob(self) -> Blob:
         """A blob that this registry was not asked for yet; its n-th is the same for all."""
@@ -103,3 +105,12 @@ class Place:
 
     def _start_proxy(self, name: str) -> Running:
         return self.registry.proxy(self._bench.upstream.url, self.directory(name))
+
+
+@contextmanager
+def _stopped(running: Running) -> Iterator[Running]:
+    """*running*, stopped at the end."""
+    try:
+        yield running
+    finally:
+        running.stop()

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from bench.problem import CannotMeasure
 from harness.process import Process, clean_environment
@@ -60,6 +60,10 @@ class Registry(Protocol):
         """It, with an empty cache under *workdir*, in front of *upstream_url*."""
         ...
 
+    def proxy_that_keeps_tags(self, upstream_url: str, workdir: Path) -> Running:
+        """The same, which asks upstream about a tag every quarter of an hour only."""
+        ...
+
     def serve(self, root: Path, workdir: Path) -> Running:
         """It, with what is stored under *root* and no upstream."""
         ...
@@ -76,9 +80,17 @@ class Distribution:
     name: str
     command: tuple[str | Path, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    freshness: Mapping[str, Any] | None = None
+    """What the configuration says to keep tags; None where it cannot say that."""
 
     def proxy(self, upstream_url: str, workdir: Path) -> Running:
         return self._start(Settings(upstream_url=upstream_url), workdir / "storage", workdir)
+
+    def proxy_that_keeps_tags(self, upstream_url: str, workdir: Path) -> Running:
+        if self.freshness is None:
+            raise CannotMeasure("always asks")
+        settings = Settings(upstream_url=upstream_url, extra={"proxy": self.freshness})
+        return self._start(settings, workdir / "storage", workdir)
 
     def serve(self, root: Path, workdir: Path) -> Running:
         return self._start(Settings(), root, workdir)
@@ -128,6 +140,9 @@ class Drayage:
         words: list[str | Path] = [self.command, "serve", "--config", config]
         return _start(words, port, {"RUST_LOG": "error"})
 
+    def proxy_that_keeps_tags(self, upstream_url: str, workdir: Path) -> Running:
+        return self.proxy(upstream_url, workdir)
+
     def serve(self, root: Path, workdir: Path) -> Running:
         raise CannotMeasure("only proxies")
 
@@ -142,7 +157,8 @@ def find_registries(binaries: list[str], bytecode: Path) -> list[Registry]:
     compiled = {}
     if sys.dont_write_bytecode:  # an installed program would not compile its modules at every start
         compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(bytecode)}
-    ours = Distribution(OURS, (sys.executable, "-m", "reference_registry"), compiled)
+    command = (sys.executable, "-m", "reference_registry")
+    ours = Distribution(OURS, command, compiled, freshness={"x-tag-freshness": "15m"})
     found: list[Registry] = [ours]
     if real := shutil.which(REAL):
         found.append(Distribution(REAL, (real,)))
