@@ -259,8 +259,16 @@ class Stage:
         manifests = sorted(self._names.text(digest) for digest in run.eligible_manifests)
         return f"exit {run.exit_code}, blobs {blobs}, manifests {manifests}"
 
-    def _later(self, one: Operation) -> str:
-        return self._come_back(lambda: self.registry.pass_time(timedelta(days=8)))
+    def _later(self, one: Operation) -> None:
+        # Time passes for a process while it is stopped; what another keeps in memory must not
+        # outlast that, nor may either miss upstream when it comes back.
+        if self._is_down:
+            self.upstream.up()
+        self.registry.pass_time(timedelta(days=8))
+        self._settle(())
+        self.registry.restart()
+        if self._is_down:
+            self.upstream.down()
 
     def _come_back(self, begin: Callable[[], None]) -> str:
         """What has no start without upstream is started once upstream is there for a moment."""
