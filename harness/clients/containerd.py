@@ -100,16 +100,18 @@ class Containerd:
             [self._ctr, "--address", f"{self._directory}/c.sock", *words], self._environment
         )
 
-    def cri_pull(self, image: str) -> Ran:
+    def cri_pull(self, image: str, login: tuple[str, str] | None = None) -> Ran:
         """``PullImage`` of the CRI, which is what ``crictl pull`` and kubelet call; exit code 0 is
-        gRPC's status OK.
+        gRPC's status OK. *login* is what kubelet has read from the pod's pull secret.
 
         One gRPC call is one HTTP/2 request, for which curl does, and a message so small that it is
-        written by hand: ``PullImageRequest{image: ImageSpec{image: ...}}``
-        (https://github.com/kubernetes/cri-api, api.proto; gRPC over HTTP2, "Length-Prefixed-Message").
+        written by hand: ``PullImageRequest{image: {image: ...}, auth: {username: ..., ...}}``
+        (https://github.com/kubernetes/cri-api, api.proto; "gRPC over HTTP2", Requests).  # noqa: E501
         """
-        spec = _field(1, image.encode())
-        message = _field(1, spec)
+        message = _field(1, _field(1, image.encode()))
+        if login is not None:
+            user, password = login
+            message += _field(2, _field(1, user.encode()) + _field(2, password.encode()))
         request, told = self._directory / "request", self._directory / "trailers"
         request.write_bytes(struct.pack(">BI", 0, len(message)) + message)
         done = run_client(
