@@ -106,7 +106,8 @@ class Containerd:
 
         One gRPC call is one HTTP/2 request, for which curl does, and a message so small that it is
         written by hand: ``PullImageRequest{image: {image: ...}, auth: {username: ..., ...}}``
-        (https://github.com/kubernetes/cri-api, api.proto; "gRPC over HTTP2", Requests).  # noqa: E501
+        (https://github.com/kubernetes/cri-api, api.proto; "gRPC over HTTP2",
+        Requests).
         """
         message = _field(1, _field(1, image.encode()))
         if login is not None:
