@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.targets.binary import BinaryTarget
 from harness.targets.container import ContainerTarget
+from harness.targets.drayage import DrayageTarget
 from harness.targets.errors import DidNotStart, NotOffered, TargetError
 from harness.targets.garbage import GcRun
 from harness.targets.metrics import Metrics
@@ -33,7 +34,7 @@ __all__ = [
 DEFAULT_TARGET = "reference"
 """What is tested where no ``--target`` says otherwise."""
 
-_KINDS = "reference, reference@PROFILE, binary:PATH, container:IMAGE, recording:FILE"
+_KINDS = "reference, reference@PROFILE, binary:PATH, container:IMAGE, drayage, recording:FILE"
 
 
 def parse_target(text: str) -> Target:
@@ -51,6 +52,8 @@ def parse_target(text: str) -> Target:
         if not rest:
             raise TargetError("recording: needs a file, such as one that --record DIR wrote")
         return RecordingTarget.read(rest)
+    if text == "drayage":
+        return DrayageTarget.find()
     if text == "reference":
         return ReferenceTarget(DEFAULT_PROFILE)
     if text.startswith("reference@"):
