@@ -33,7 +33,7 @@ from harness.mirrors.containerd.planning import CONFIG_FILE
 from harness.mirrors.kubelet import KeyringEntry
 from harness.mirrors.reference import InvalidReference, Reference, normalised_reference
 
-__all__ = ["ContainerdQuestion", "explain_containerd", "plan_of"]
+__all__ = ["ContainerdQuestion", "explain_containerd", "first_plan"]
 
 _MOST_EXPLAINED = 300
 """Hosts whose failures are looked into."""

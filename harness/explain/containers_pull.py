@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.content import Manifest, an_image, an_index
@@ -57,7 +57,7 @@ class ContainersQuestion:
 
 def explain_containers(question: ContainersQuestion) -> Explanation:
     """The answer. Raises :class:`BadInput` for what is no image and a ``when`` without host."""
-    names = (question.image,)
+    names: tuple[str, ...] = (question.image,)
     if question.tool == "podman":
         names = long_names(question.image, question.config)
         if not names:
@@ -116,15 +116,16 @@ def _rounds(
         login = logins.get(attempt.host)
         return login.origin if login is not None and login.user else ""
 
+    def place_of(copy: ImageCopy) -> Callable[[Attempt], Place | None]:
+        places = {source.host: _place(question, source) for source in copy.sources}
+        return lambda attempt: places.get(attempt.host)
+
     for name in names:
         copy = _copy(question, name, told, image)
-        places = {source.host: _place(question, source) for source in copy.sources}
         found.append(
             Round(
                 title=f"{question.tool} pulls {name}",
-                requests=explained_requests(
-                    copy.attempts, image, lambda a, p=places: p.get(a.host), origin
-                ),
+                requests=explained_requests(copy.attempts, image, place_of(copy), origin),
                 error=None if copy.error is None else copy.error.message,
                 code=None,
                 seconds=sum(attempt.seconds for attempt in copy.attempts),

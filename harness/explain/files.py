@@ -18,7 +18,7 @@ from harness.mirrors.containerd.hosts_toml import InvalidHostsFile, parse_hosts_
 from harness.mirrors.containerd.planning import CONFIG_FILE, DEFAULT_CONFIG_PATH
 from harness.mirrors.containerd.releases import Release
 
-__all__ = ["ContainerdFiles", "read_containerd_files"]
+__all__ = ["ContainerdFiles", "client_keys", "read_containerd_files"]
 
 LARGEST_CERTIFICATE = 1 << 20
 _ETC_CONFIG = Path(CONFIG_FILE)
