@@ -26,7 +26,7 @@ def trace(body: str) -> dict[str, Any]:
         "polls": 0,
         "events": [
             {"kind": "client", "order": 1, "ended": 3, "line": FETCHED, **asked},
-            {"kind": "upstream", "order": 2, "ended": 2, "line": f"GET /v2/x/{digest}"},
+            {"kind": "upstream", "order": 2, "ended": 2, "line": f"GET /v2/{'x' * 200}/{digest}"},
             {"kind": "disk", "order": 4, "ended": 4, "files": [f"+ {body}"]},
         ],
     }

@@ -109,7 +109,7 @@ function diagram(trace, layout, width) {
   const parts = [];
   let y = 52;
   const label = (start, text, full, kind) => {
-    const words = fitted(text, width - 8);
+    const words = fitted(text, width - 32);
     const place = Math.max(24, Math.min(start, width - 4 - words.length * LETTER));
     const node = svg('text', { x: place, y: y - 5, class: kind });
     node.append(svg('title', {}, full), words);
