@@ -207,16 +207,16 @@ def test_everything_by_keyboard(page: Page, address: str) -> None:
     expect(dialog.get_by_role("heading", level=2)).to_contain_text("Claim of blob.cold")
     page.keyboard.press("j")
     expect(dialog.get_by_role("heading", level=2)).to_contain_text("Claim of blob.warm")
-    assert page.url == f"{address}#blob.warm"
+    expect(page).to_have_url(f"{address}#blob.warm")
     page.keyboard.press("k")
     dialog.get_by_role("tab", selected=True).focus()
     page.keyboard.press("ArrowRight")
     expect(dialog.get_by_role("tab", selected=True)).to_contain_text("theirs")
-    assert page.url == f"{address}#blob.cold:theirs"
+    expect(page).to_have_url(f"{address}#blob.cold:theirs")
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     expect(page.locator(":focus")).to_have_attribute("href", "#blob.cold")
-    assert page.url == address
+    expect(page).to_have_url(address)
 
 
 def test_a_scenario_opened(page: Page) -> None:
