@@ -1,0 +1,21 @@
+"""The rules, a module for each kind of file, imported where there is such a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.lint.rule import Kind
+
+__all__ = ["MODULES"]
+
+MODULES: Mapping[str, tuple[Kind, ...]] = {
+    "config_effect": (Kind.REGISTRY,),
+    "config_files": (Kind.REGISTRY, Kind.HTPASSWD, Kind.SCHEDULE),
+    "config_syntax": (Kind.REGISTRY,),
+    "containerd": (Kind.CONTAINERD,),
+    "hosts_directory": (Kind.DIRECTORY,),
+    "hosts_file": (Kind.HOSTS,),
+    "hosts_meaning": (Kind.HOSTS,),
+    "input": (Kind.INPUT,),
+}
+"""Module to the kinds of files that it has rules for."""

@@ -1,0 +1,123 @@
+"""Files beside config.yml: htpasswd and scheduler-state.json."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+from harness.lint.documents import TextFile
+from harness.lint.finding import Spot
+from harness.lint.rule import Hit, Kind, Looked, Rules
+from harness.lint.rules.config_selection import spot_of
+
+__all__ = ["rules"]
+
+rules = Rules(Kind.REGISTRY)
+
+_BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
+
+
+@rules(
+    "PPC201",
+    "The htpasswd path is a directory",
+    severity="error",
+    by="registry",
+    why="every request is answered 400; docker makes such a directory where a mounted file is "
+    "missing",
+    fix="remove the directory and put the file there",
+    reference="measured on 2.8.3, 3.0.0; distribution registry/auth/htpasswd",
+)
+def htpasswd_is_a_directory(file: TextFile, looked: Looked) -> Iterator[Hit]:
+    found = file.reading(looked.profile)
+    auth = found.attempted.auth.htpasswd if found.attempted else None
+    if auth is not None and looked.project.stands_at(str(auth.path)) == "directory":
+        place = found.places.get("auth.htpasswd.path")
+        spot = spot_of(place) if place else Spot()
+        yield Hit(spot, f"{str(auth.path)!r} is a directory")
+
+
+@rules(
+    "PPC202",
+    "A password that is not bcrypt",
+    severity="error",
+    kinds=(Kind.HTPASSWD,),
+    why="the registry knows bcrypt only: with md5, sha1, crypt or plain passwords every login "
+    "is 401",
+    fix="make the line with htpasswd -Bbn USER PASSWORD",
+    reference="measured on 2.8.3, 3.0.0; distribution docs, configuration, htpasswd",
+)
+def not_bcrypt(file: TextFile, looked: Looked) -> Iterator[Hit]:
+    for number, line in _entries(file):
+        user, colon, password = line.partition(":")
+        if colon and not _BCRYPT.fullmatch(password):
+            known = {"$apr1$": "md5", "{SHA}": "sha1", "$5$": "sha256", "$6$": "sha512"}
+            kind = next(
+                (name for mark, name in known.items() if password.startswith(mark)), "no bcrypt"
+            )
+            yield Hit(Spot(number, len(user) + 2), f"the password of {user!r} is {kind}")
+
+
+@rules(
+    "PPC203",
+    "A line of htpasswd without a colon",
+    severity="error",
+    kinds=(Kind.HTPASSWD,),
+    why="the whole file is refused, and every request is answered 400",
+    fix="write USER:HASH",
+    reference="measured on 2.8.3, 3.0.0; distribution registry/auth/htpasswd",
+)
+def no_colon(file: TextFile, looked: Looked) -> Iterator[Hit]:
+    for number, line in _entries(file):
+        if ":" not in line:
+            yield Hit(Spot(number), "no colon between user and password")
+
+
+def _entries(file: TextFile) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(file.text.splitlines(), 1):
+        if line.strip() and not line.startswith("#"):
+            yield number, line.strip()
+
+
+@rules(
+    "PPC204",
+    "scheduler-state.json that keeps the registry from starting",
+    severity="error",
+    kinds=(Kind.SCHEDULE,),
+    why="an empty or damaged file is a panic at every start; with null, at the first cached object",
+    fix="stop the registry and remove the file: what is cached then never expires",
+    reference="distribution#4594; measured on all releases",
+)
+def damaged_schedule(file: TextFile, looked: Looked) -> Iterator[Hit]:
+    try:
+        found = json.loads(file.text)
+    except (ValueError, RecursionError):
+        yield Hit(Spot(), "empty" if not file.text.strip() else "not JSON")
+        return
+    if not isinstance(found, dict):
+        yield Hit(Spot(), "not an object")
+
+
+@rules(
+    "PPC205",
+    "An entry of scheduler-state.json that does not do its work",
+    severity="warning",
+    kinds=(Kind.SCHEDULE,),
+    why="an entry without ExpiryData expires at once; one whose Key is not its name is never "
+    "removed; "
+    "EntryType is 0 for a blob and 1 for a manifest, all else is dropped",
+    fix="remove the entry while the registry is stopped",
+    reference="measured on all releases",
+)
+def odd_entry(file: TextFile, looked: Looked) -> Iterator[Hit]:
+    try:
+        found = json.loads(file.text)
+    except (ValueError, RecursionError):
+        return
+    for key, entry in found.items() if isinstance(found, dict) else ():
+        good = isinstance(entry, dict) and entry.get("Key") == key and "ExpiryData" in entry
+        if not good or entry.get("EntryType") not in {0, 1}:
+            line = file.text.count("\n", 0, max(file.text.find(json.dumps(key)), 0)) + 1
+            yield Hit(
+                Spot(line), f"{key[:80]!r} has another Key, no ExpiryData, or no known EntryType"
+            )

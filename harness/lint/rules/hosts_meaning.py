@@ -1,0 +1,346 @@
+"""hosts.toml: files that containerd takes, and that do not do what one may think."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+
+from harness.lint.documents import TomlFile
+from harness.lint.finding import RemoveKey, SetValue
+from harness.lint.project import host_of, namespace_of
+from harness.lint.rule import Hit, Kind, Looked, Rules
+from harness.lint.rules.hosts_file import tables
+from harness.lint.words import quoted
+
+__all__ = ["rules"]
+
+rules = Rules(Kind.HOSTS)
+
+_HUB_HOSTS = {"docker.io", "index.docker.io", "registry-1.docker.io"}
+_TLS_KEYS = ("skip_verify", "ca", "client")
+
+
+def _namespace(file: TomlFile) -> str:
+    return namespace_of(posixpath.dirname(file.absolute))
+
+
+def _server(file: TomlFile) -> str:
+    server = file.get("server")
+    return server if isinstance(server, str) else ""
+
+
+def _is_own(host: str, file: TomlFile) -> bool:
+    """Whether *host* is the registry that the directory is for, and no mirror of it."""
+    namespace = _namespace(file)
+    own = {namespace, host_of(_server(file))} - {""}
+    return host in own or (namespace == "docker.io" and host in _HUB_HOSTS)
+
+
+@rules(
+    "PPH020",
+    "TLS settings for an http:// host",
+    severity="warning",
+    by="containerd",
+    fixable=True,
+    why="since 1.6.25 and 1.7.7 they make containerd try https first, skip_verify = false too; "
+    "before, they do nothing",
+    fix="remove them, or write https://",
+    reference="measured on 1.6.20, 1.6.39, 1.7.24, 2.1.9; containerd "
+    "core/remotes/docker/config/hosts.go",
+)
+def tls_for_plain_http(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for path, values in tables(file):
+        url = path[1] if path else _server(file)
+        for key in _TLS_KEYS:
+            if url.startswith("http://") and key in values:
+                effect = (
+                    "is ignored"
+                    if looked.containerd.https_first == "never"
+                    else ("makes containerd try https first")
+                )
+                yield Hit(
+                    file.at(*path, key),
+                    f"{key} for {quoted(url)} {effect}",
+                    edits=(RemoveKey((*path, key)),),
+                )
+
+
+@rules(
+    "PPH021",
+    "server = docker.io",
+    severity="error",
+    fixable=True,
+    why="containerd really contacts the host docker.io, which is a web site and no registry",
+    fix='write server = "https://registry-1.docker.io"',
+    reference="measured on 1.6.20 to 2.3.4; the example of containerd docs/hosts.md says docker.io",
+)
+def server_docker_io(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    if host_of(_server(file)) in {"docker.io", "index.docker.io"}:
+        fixed = (SetValue(("server",), "https://registry-1.docker.io"),)
+        yield Hit(file.at("server"), f"{quoted(_server(file))} is no registry", edits=fixed)
+
+
+@rules(
+    "PPH022",
+    "A host whose name begins with http, and no scheme",
+    severity="error",
+    why="whatever begins with http is taken as having a scheme: every request to the host fails",
+    fix="write the scheme in front",
+    reference="measured on 1.6.20 to 2.3.4",
+)
+def name_like_a_scheme(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for url in file.table("host"):
+        if url.startswith("http") and "://" not in url:
+            yield Hit(file.at("host", url), f"{quoted(url)} has no scheme")
+
+
+@rules(
+    "PPH023",
+    "A host without a scheme",
+    severity="info",
+    why="https is assumed, for loopback addresses too",
+    fix="write the scheme in front",
+    reference="measured on 1.6.20 to 2.3.4",
+)
+def no_scheme(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for url in file.table("host"):
+        if not url.startswith("http") and "://" not in url:
+            yield Hit(file.at("host", url), f"{quoted(url)} means https://{url}")
+
+
+@rules(
+    "PPH024",
+    "A mirror that takes pushes",
+    severity="warning",
+    fixable=True,
+    why="a push goes to the first host with that capability, which is the default, and never falls "
+    "back; a pull-through cache answers 405",
+    fix='write capabilities = ["pull", "resolve"]',
+    reference="measured on 1.6.20 to 2.3.4; distribution answers UNSUPPORTED",
+)
+def mirror_takes_pushes(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for path, values in tables(file):
+        if not path or _is_own(host_of(path[1]), file):
+            continue
+        given = values.get("capabilities")
+        if given is None or given == [] or (isinstance(given, list) and "push" in given):
+            kept = tuple(name for name in given or () if name != "push") or ("pull", "resolve")
+            where = (*path, "capabilities")
+            what = "pushes are sent to this mirror"
+            yield Hit(file.at(*where), what, edits=(SetValue(where, kept),))
+
+
+@rules(
+    "PPH025",
+    "A mirror that cannot resolve tags",
+    severity="info",
+    why="a tag is looked up at the next host, and the content then taken from this one; "
+    "capabilities "
+    "do not gate the content",
+    fix='add "resolve", unless tags shall be decided by the registry itself',
+    reference="measured on 1.6.20 to 2.3.4",
+)
+def cannot_resolve(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for path, values in tables(file):
+        given = values.get("capabilities")
+        if (
+            path
+            and isinstance(given, list)
+            and given
+            and "pull" in given
+            and "resolve" not in given
+        ):
+            yield Hit(file.at(*path, "capabilities"), "pull without resolve")
+
+
+@rules(
+    "PPH026",
+    "The certificate is not checked",
+    severity="warning",
+    why="whoever sits in between can read the credentials and answer with other images for a tag",
+    fix="give the authority's certificate as ca",
+    reference="containerd docs/hosts.md, skip_verify",
+)
+def unchecked_certificate(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for path, values in tables(file):
+        url = path[1] if path else _server(file)
+        if values.get("skip_verify") is True and not url.startswith("http://"):
+            yield Hit(file.at(*path, "skip_verify"), f"nobody checks who {quoted(url)} is")
+
+
+@rules(
+    "PPH027",
+    "A header with a credential",
+    severity="warning",
+    why="it is sent with every request, unasked, and the file is readable by many",
+    fix="use registry.configs in config.toml, or an imagePullSecret",
+    reference="measured on 1.6.20 to 2.3.4",
+)
+def credential_in_header(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for path, values in tables(file):
+        header = values.get("header")
+        for name in header if isinstance(header, dict) else ():
+            if name.lower() in {"authorization", "cookie", "proxy-authorization"}:
+                yield Hit(file.at(*path, "header", name), f"{name} is sent with every request")
+
+
+@rules(
+    "PPH028",
+    "A path without override_path",
+    severity="warning",
+    why="containerd adds /v2 behind the path of a URL, where few registries serve the API",
+    fix="set override_path = true if the path is complete",
+    reference="measured on 1.6.20 to 2.3.4; containerd docs/hosts.md, override_path",
+)
+def path_is_extended(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for path, values in tables(file):
+        url = path[1] if path else _server(file)
+        below = url.partition("://")[2].partition("/")[2].rstrip("/")
+        complete = below == "v2" or below.endswith("/v2")
+        if below and not complete and values.get("override_path") is not True:
+            where = path or ("server",)
+            yield Hit(file.at(*where), f"/{below} becomes /{below}/v2")
+
+
+@rules(
+    "PPH029",
+    "override_path without a path",
+    severity="warning",
+    why="the API's path /v2 is left out, and the host answers 404",
+    fix="remove override_path, or write the path",
+    reference="measured on 1.6.20 to 2.3.4",
+)
+def overridden_by_nothing(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for path, values in tables(file):
+        url = path[1] if path else _server(file)
+        below = url.partition("://")[2].partition("/")[2].rstrip("/")
+        if values.get("override_path") is True and url and not below:
+            yield Hit(file.at(*path, "override_path"), "no path to override /v2 with")
+
+
+@rules(
+    "PPH030",
+    "A client certificate and its key as two entries",
+    severity="error",
+    fixable=True,
+    why="each entry is a file of its own with certificate and key, so that every pull fails "
+    "before any "
+    "request",
+    fix='write client = [["client.crt", "client.key"]]',
+    reference="measured on 1.6.20 to 2.3.4; containerd docs/hosts.md, client",
+)
+def unpaired_client_files(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for path, values in tables(file):
+        client = values.get("client")
+        if not (isinstance(client, list) and len(client) == 2):
+            continue
+        first, second = client
+        if (
+            isinstance(first, str)
+            and isinstance(second, str)
+            and second.endswith((".key", "-key.pem"))
+        ):
+            where = (*path, "client")
+            paired = ((first, second),)
+            yield Hit(
+                file.at(*where), "two files where a pair is meant", edits=(SetValue(where, paired),)
+            )
+
+
+@rules(
+    "PPH031",
+    "A certificate file that is not there",
+    severity="error",
+    why="every pull of the registry fails before any request, even if other hosts are fine",
+    fix="put the file there, or remove the key",
+    reference="measured on 1.6.20 to 2.3.4",
+)
+def missing_certificate(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    directory = posixpath.dirname(file.absolute)
+    walked = directory in looked.project.names
+    for path, values in tables(file):
+        for key in ("ca", "client"):
+            for name in _file_names(values.get(key)):
+                where = (*path, key)
+                if not name:
+                    yield Hit(file.at(*where), "an empty file name")
+                elif walked and not name.startswith("/"):
+                    absolute = posixpath.normpath(posixpath.join(directory, name))
+                    if looked.project.stands_at(absolute) is None:
+                        yield Hit(file.at(*where), f"{quoted(name)} is not there")
+
+
+def _file_names(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _file_names(item)
+
+
+@rules(
+    "PPH032",
+    "server is one of the hosts",
+    severity="info",
+    fixable=True,
+    why="server is always tried last, so that the host is asked twice where it fails",
+    fix="remove the [host] table, unless it sets something",
+    reference="measured on 1.6.20 to 2.3.4",
+)
+def tried_twice(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for url in file.table("host"):
+        if _server(file) and url.rstrip("/") == _server(file).rstrip("/"):
+            yield Hit(file.at("host", url), f"{quoted(url)} is tried, and tried again as server")
+
+
+@rules(
+    "PPH033",
+    "server in _default",
+    severity="warning",
+    why="images of every registry without a directory of its own are asked for there, and "
+    "nowhere else",
+    fix="remove server: then the image's own registry is asked last",
+    reference="measured on 1.6.20 to 2.3.4",
+)
+def one_server_for_all(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    if _namespace(file) == "_default" and _server(file):
+        yield Hit(file.at("server"), f"everything is asked of {quoted(_server(file))}")
+
+
+@rules(
+    "PPH034",
+    "server is not the registry itself",
+    severity="info",
+    why="server replaces the registry: where mirrors and server fail, the registry is not asked",
+    fix="write the registry's own URL, if it shall be asked last",
+    reference="measured on 1.6.20 to 2.3.4",
+)
+def registry_replaced(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    namespace, host = _namespace(file), host_of(_server(file))
+    in_tree = posixpath.basename(posixpath.dirname(posixpath.dirname(file.absolute))) == "certs.d"
+    if (
+        host
+        and in_tree
+        and namespace not in {"_default", host}
+        and not (namespace == "docker.io" and host in _HUB_HOSTS)
+    ):
+        yield Hit(file.at("server"), f"{quoted(host)} is asked in place of {quoted(namespace)}")
+
+
+@rules(
+    "PPH035",
+    "No host may resolve",
+    severity="error",
+    why='the pull ends with "no resolve hosts: not found", and no request is sent',
+    fix='add "pull" and "resolve" to the capabilities of one host, or of the file for server',
+    reference="measured on 1.6.20 to 2.3.4",
+)
+def nobody_resolves(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    if not _server(file):
+        return  # the registry itself is asked last, with all capabilities
+    given = [values.get("capabilities") for _, values in tables(file)]
+    if all(
+        isinstance(names, list) and names and not {"pull", "resolve"} <= set(names)
+        for names in given
+    ):
+        yield Hit(file.at("capabilities"), "neither a host nor server has pull and resolve")
