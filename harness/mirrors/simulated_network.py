@@ -21,7 +21,7 @@ from harness.mirrors.network import (
 )
 from reference_registry.digest import digest_of
 
-__all__ = ["RegistryContent", "SimulatedNetwork"]
+__all__ = ["CAPTIVE_PORTAL", "RegistryContent", "SimulatedNetwork"]
 
 
 # -- content ------------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ def _objects(manifest: Manifest) -> Iterator[tuple[str, _Object]]:
 # -- network ------------------------------------------------------------------------------------
 _RESOURCE = re.compile(r".*/(?P<type>manifests|blobs)/(?P<reference>[^/]+)")
 _UPLOAD = re.compile(r".*/blobs/uploads/[^/]*")
-_HTML = b"<html><body>captive portal</body></html>"
+CAPTIVE_PORTAL = b"<html><body>captive portal</body></html>"
 _ZERO = "sha256:" + "0" * 64
 
 
@@ -81,7 +81,8 @@ class SimulatedNetwork:
 
     Hosts are found by name and port, by name and the scheme's port, or by name alone; *elsewhere*
     is the behaviour of all others. Names that share one behaviour object are one host.
-    *system_roots* are authorities that clients trust without being told to.
+    *system_roots* are authorities that clients trust without being told to, *page* is what is sent
+    in place of anything by a host that sends web pages.
     """
 
     def __init__(
@@ -91,11 +92,13 @@ class SimulatedNetwork:
         *,
         elsewhere: HostBehaviour = HEALTHY,
         system_roots: frozenset[bytes] = frozenset(),
+        page: bytes = CAPTIVE_PORTAL,
     ) -> None:
         self._behaviours = behaviours
         self._content = content
         self._elsewhere = elsewhere
         self._system_roots = system_roots
+        self._page = page
         self._applied: Counter[tuple[int, int]] = Counter()
 
     def behaviour(self, host: str, scheme: str) -> HostBehaviour:
@@ -116,9 +119,21 @@ class SimulatedNetwork:
             raise ConnectionFailed(Failure.RESET)
         if action.hang:
             raise ConnectionFailed(Failure.NO_ANSWER)
-        answer = _scripted(action, request) or self._serve(host, request, target)
+        answer = self._scripted(action, request) or self._serve(host, request, target)
         shown = trust.client_certificate if host.wants_client_certificate else None
         return _shaped(answer, request, action, shown if request.scheme == "https" else None)
+
+    def _scripted(self, action: Action, request: Request) -> Response | None:
+        """The answer of a rule that does not care for what the registry would say."""
+        if action.html:
+            return Response(200, {"Content-Type": ("text/html",)}, self._page)
+        if action.redirect is not None:
+            return Response(307, {"Location": (action.redirect.replace("{path}", request.path),)})
+        if action.status is None:
+            return None
+        if action.body is None:
+            return _error(action.status, f"scripted {action.status}")
+        return Response(action.status, {}, action.body.encode())
 
     def _connect(self, host: HostBehaviour, scheme: str, trust: Trust) -> None:
         """Everything that can go wrong before the server reads the request."""
@@ -203,19 +218,6 @@ class SimulatedNetwork:
             },
             found.content,
         )
-
-
-def _scripted(action: Action, request: Request) -> Response | None:
-    """The answer of a rule that does not care for what the registry would say."""
-    if action.html:
-        return Response(200, {"Content-Type": ("text/html",)}, _HTML)
-    if action.redirect is not None:
-        return Response(307, {"Location": (action.redirect.replace("{path}", request.path),)})
-    if action.status is None:
-        return None
-    if action.body is None:
-        return _error(action.status, f"scripted {action.status}")
-    return Response(action.status, {}, action.body.encode())
 
 
 def _shaped(answer: Response, request: Request, action: Action, shown: str | None) -> Response:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.mirrors.containerd_cases import Case, differences, pulls, read_cases
@@ -16,7 +18,9 @@ NOT_MODELLED: dict[tuple[str, str], str] = {}
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" not in metafunc.fixturenames:
         return
-    cases = read_cases(metafunc.config.getoption("containerd_cases"))
+    file: Path = metafunc.config.getoption("containerd_cases")
+    beside = (file.with_name("proven-cases.json"),) if file.name == "cases.json" else ()
+    cases = [case for each in (file, *beside) if each.exists() for case in read_cases(each)]
     metafunc.parametrize(
         ("case", "release"),
         [

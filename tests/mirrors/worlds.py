@@ -7,6 +7,7 @@ that one case can be set in many worlds.
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from functools import cache, cached_property
 from typing import Any
 
 from harness.content import Manifest, an_image, an_index
+from harness.mirrors.simulated_network import CAPTIVE_PORTAL
+from reference_registry.digest import digest_of
 
 __all__ = [
     "HUB_HOSTS",
@@ -105,6 +108,15 @@ class World:
         """What the tag means."""
         return _image(self.image_kind, self.seed)
 
+    @property
+    def page(self) -> bytes:
+        """The web page that hosts send instead of anything else. A real client keeps it, so that a
+        world with an image of its own has a page of its own; all have the same length."""
+        if self.stand is IMAGINED:
+            return CAPTIVE_PORTAL
+        named = hashlib.sha256(self.seed.encode()).hexdigest()
+        return CAPTIVE_PORTAL.replace(b"captive portal", named[:14].encode())
+
     @cached_property
     def addresses(self) -> dict[str, tuple[str, ...]]:
         """How URLs may name each logical host."""
@@ -139,6 +151,7 @@ class World:
             "index": self.image.digest,
             "config": config.digest,
             "layer": layer.digest,
+            "html": digest_of(self.page),
             "zero": "sha256:" + "0" * 64,
             "certdir": self.stand.certificates,
             "certs.d": self.stand.certs_d,

@@ -252,9 +252,12 @@ def placeholders_for(value: Any, world: World) -> Any:
     """*value* with names, addresses and digests replaced by their placeholders, at any depth."""
     if isinstance(value, str):
         for name, known in sorted(world.values.items(), key=lambda item: -len(item[1])):
+            before = "" if known.startswith("sha256:") else r"(?<![\w.-])"
             value = re.sub(
-                rf"(?<![\w.-]){re.escape(known)}(?![\w-])", lambda _, n=name: f"{{{n}}}", value
+                rf"{before}{re.escape(known)}(?![\w-])", lambda _, n=name: f"{{{n}}}", value
             )
+        # The format has the port of {up} as it is after an encoded colon.
+        value = value.replace(f"%3A{_PORTS['up']}", "%3A5000")
         return value
     if isinstance(value, Mapping):
         return {key: placeholders_for(item, world) for key, item in value.items()}

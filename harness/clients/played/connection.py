@@ -29,8 +29,9 @@ __all__ = ["Stage", "serve"]
 _TLS_HANDSHAKE = b"\x16"
 _PATIENCE = 30.0
 """Seconds after which a connection on which nothing happens is closed."""
-_HTTP_TO_TLS = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
-"""What servers written in Go say to plain HTTP on a port of TLS (net/http, server.go)."""
+_HTTP_TO_TLS = b"\x15\x03\x01\x00\x02\x02\x46"
+"""A TLS alert, protocol_version (RFC 8446, section 6). Servers written in Go answer plain HTTP with
+a 400 instead, which is a status like any other."""
 _TLS_TO_HTTP = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n400 Bad Request"
 
 
@@ -81,15 +82,28 @@ def _welcomed(
         trusted=behaviour.authority in {None, certificates.trusted},
         asks_for_client=behaviour.wants_client_certificate,
     )
-    return context.wrap_socket(sock, server_side=True)
+    secured = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+    try:
+        secured.do_handshake()
+    except ssl.SSLError:
+        # What the client sent on must be read, or closing would overtake the alert.
+        with socket.socket(fileno=secured.detach()) as bare:
+            bare.settimeout(_PATIENCE)
+            _farewell(bare)
+        return None
+    return secured
 
 
 def _say_and_close(sock: socket.socket, words: bytes) -> None:
     """Read what is on its way first: to close with unread bytes would reset the connection."""
     sock.recv(65536)
     sock.sendall(words)
-    sock.shutdown(socket.SHUT_WR)
+    _farewell(sock)
+
+
+def _farewell(sock: socket.socket) -> None:
     with suppress(OSError):
+        sock.shutdown(socket.SHUT_WR)
         while sock.recv(65536):
             pass
 

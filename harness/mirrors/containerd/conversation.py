@@ -78,7 +78,10 @@ class Conversation:
             except RequestFailed as failed:
                 doing = f'failed to do request: {request.method.title()} "{request_url(request)}"'
                 raise failed.within(f"{doing}: failed to authorize redirect: ") from None
-        raise transport_failure(request, Failure.TOO_MANY_REDIRECTS, self._release)
+        # Go names the last Location as it was sent (net/http, client.go).
+        failed = transport_failure(request, Failure.TOO_MANY_REDIRECTS, self._release)
+        failed.text = failed.text.replace(f'"{request_url(request)}"', f'"{location}"')
+        raise failed
 
     def _redirected(self, first: Request, request: Request, status: int, location: str) -> Request:
         try:

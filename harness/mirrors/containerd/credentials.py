@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -23,6 +24,9 @@ __all__ = [
     "RequestCredentials",
     "SameForAll",
 ]
+
+
+_BASE64 = frozenset(string.ascii_letters + string.digits + "+/")
 
 
 class CredentialError(Exception):
@@ -75,11 +79,27 @@ def _decoded(auth: str) -> tuple[str, str]:
             "utf-8", "surrogateescape"
         )
     except (binascii.Error, ValueError):
-        raise CredentialError("illegal base64 data in auth") from None
+        raise CredentialError(f"illegal base64 data at input byte {_first_illegal(auth)}") from None
     user, colon, secret = text.partition(":")
     if not colon:
         raise CredentialError("invalid decoded auth: no colon in it")
     return user, secret.strip("\x00")
+
+
+def _first_illegal(auth: str) -> int:
+    """The byte that Go's decoder stops at (encoding/base64): one outside the alphabet, padding that
+    comes too early, or the start of an unfinished group of four."""
+    group = 0
+    start = 0
+    for number, character in enumerate(auth):
+        if character in "\r\n":
+            continue
+        if character not in _BASE64 and not (character == "=" and group >= 2):
+            return len(auth[:number].encode())
+        if group == 0:
+            start = number
+        group = (group + 1) % 4
+    return start
 
 
 class CredentialSource(Protocol):

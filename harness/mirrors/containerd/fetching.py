@@ -54,6 +54,17 @@ class Fetching:
                 # Layers wait for the configuration, which says how to unpack them.
                 self._download(config)
                 self._at_the_same_time(layers)
+        else:
+            self._refuse_to_unpack(root)
+
+    def _refuse_to_unpack(self, root: Descriptor) -> None:
+        """What is neither an image nor an index, such as a web page, is kept but not unpacked."""
+        puller = self._plan.puller
+        if isinstance(puller, Ctr) and puller.command != "pull":
+            return
+        doing = "" if isinstance(puller, Ctr) else "failed to unpack image on snapshotter native: "
+        text = f"{doing}unexpected media type {root.media_type} for {root.digest}: not found"
+        raise RequestFailed(text, not_found=True)
 
     def fetch_only(self, descriptor: Descriptor) -> None:
         """Fetch one object and stop (``ctr content fetch-object``)."""
@@ -92,7 +103,8 @@ class Fetching:
             raise RequestFailed(self._too_short(descriptor.size, len(body)))
         problem = None
         if len(body) != descriptor.size:
-            problem = f"unexpected commit size {len(body)}, expected {descriptor.size}"
+            ref = f"{descriptor.kind}-{descriptor.digest}"
+            problem = f'"{ref}" failed size validation: {len(body)} != {descriptor.size}'
         elif digest_of(body, descriptor.digest.partition(":")[0]) != descriptor.digest:
             problem = f"unexpected commit digest {digest_of(body)}, expected {descriptor.digest}"
         if problem is not None:
