@@ -6,7 +6,6 @@ import itertools
 import os
 import re
 import shutil
-import socket
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from tests.mirrors.containerd_cases import (
     pulls,
 )
 from tests.mirrors.worlds import HUB_HOSTS, NAMED_HOSTS, Stand, World
+from tests.real.free_addresses import free_network
 
 __all__ = ["ContainerdLab", "placeholders_for"]
 
@@ -44,7 +44,7 @@ class ContainerdLab:
     def __init__(self, directory: Path, program: Path) -> None:
         self._directory = directory
         (certificates := directory / "certificates").mkdir()
-        network = _free_network()
+        network = free_network((80, 443, *_PORTS.values()))
         self._hosts = (*NAMED_HOSTS, *HUB_HOSTS)
         addresses = {host: f"{network}.{n}" for n, host in enumerate(self._hosts, 11)}
         names = {host: f"{host}.test" for host in NAMED_HOSTS} | HUB_HOSTS
@@ -177,21 +177,6 @@ class ContainerdLab:
                 place.write_text(text)
 
 
-def _free_network() -> str:
-    """The first three parts of loopback addresses on which ports 80 and 443 are free."""
-    start, reason = os.getpid() % 30000, ""
-    for number in range(start, start + 50):
-        network = f"127.{64 + number // 250 % 120}.{1 + number % 250}"
-        try:
-            for port in (80, 443, *_PORTS.values()):
-                socket.create_server((f"{network}.11", port)).close()
-        except OSError as error:
-            reason = str(error)
-        else:
-            return network
-    return missing_part(f"no loopback address has ports 80, 443 and 15000 to 15009 free: {reason}")
-
-
 # -- in the data's form -------------------------------------------------------------------------
 def _row(seen: Seen, world: World) -> list[Any]:
     request = seen.request
@@ -253,12 +238,10 @@ def placeholders_for(value: Any, world: World) -> Any:
     if isinstance(value, str):
         for name, known in sorted(world.values.items(), key=lambda item: -len(item[1])):
             before = "" if known.startswith("sha256:") else r"(?<![\w.-])"
-            value = re.sub(
-                rf"{before}{re.escape(known)}(?![\w-])", lambda _, n=name: f"{{{n}}}", value
-            )
+            pattern = rf"{before}{re.escape(known)}(?![\w-])"
+            value = re.sub(pattern, f"{{{name}}}", value)
         # The format has the port of {up} as it is after an encoded colon.
-        value = value.replace(f"%3A{_PORTS['up']}", "%3A5000")
-        return value
+        return value.replace(f"%3A{_PORTS['up']}", "%3A5000")
     if isinstance(value, Mapping):
         return {key: placeholders_for(item, world) for key, item in value.items()}
     if isinstance(value, list):

@@ -79,9 +79,9 @@ class Conversation:
                 doing = f'failed to do request: {request.method.title()} "{request_url(request)}"'
                 raise failed.within(f"{doing}: failed to authorize redirect: ") from None
         # Go names the last Location as it was sent (net/http, client.go).
-        failed = transport_failure(request, Failure.TOO_MANY_REDIRECTS, self._release)
-        failed.text = failed.text.replace(f'"{request_url(request)}"', f'"{location}"')
-        raise failed
+        circle = transport_failure(request, Failure.TOO_MANY_REDIRECTS, self._release)
+        circle.text = circle.text.replace(f'"{request_url(request)}"', f'"{location}"')
+        raise circle
 
     def _redirected(self, first: Request, request: Request, status: int, location: str) -> Request:
         try:
