@@ -45,6 +45,8 @@ NOT_SAVED = "not saved yet"
 
 _BODY = 600
 """Characters of a text that are kept; of longer or binary bodies only size and hash."""
+_HEADERS = 40
+"""Header lines of one message that are kept one by one."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,17 @@ def _lines(headers: Iterable[tuple[str, str]], names: Names) -> dict[str, str]:
     for name, value in headers:
         if header_is_told(name):
             lines.setdefault(name.lower(), []).append(names.header(name, value))
-    return {name: ", ".join(values) for name, values in sorted(lines.items())}
+    told = {name: _bounded(", ".join(values)) for name, values in sorted(lines.items())}
+    if len(told) <= _HEADERS:
+        return told
+    kept = dict(list(told.items())[:_HEADERS])
+    return {**kept, "...": f"<{len(told)} header lines, sha256 {_short(repr(told).encode())}>"}
+
+
+def _bounded(text: str) -> str:
+    if len(text) <= _BODY:
+        return text
+    return f"<{len(text)} characters, sha256 {_short(text.encode())}>"
 
 
 def _error(exchange: Exchange, names: Names) -> str | None:
@@ -174,9 +186,7 @@ def _body(exchange: Exchange, names: Names) -> str:
         except UnicodeDecodeError:
             pass
         else:
-            if len(text) <= _BODY:
-                return text
-            return f"<{len(text)} characters, sha256 {_short(text.encode())}>"
+            return _bounded(text)
     return f"<{size} bytes, sha256 {exchange.body_sha256[:12]}>"
 
 

@@ -25,7 +25,7 @@ from harness.results import Result
 
 __all__ = ["SCHEMA_VERSION", "Recorded", "Recording", "RecordingError", "fingerprint"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised whenever a reader of the previous version would misread the file."""
 
 
@@ -60,6 +60,7 @@ class Recording:
 
     def render(self) -> str:
         """The text of the file."""
+        headers: dict[str, Mapping[str, str]] = {}
         document = {
             "schema": SCHEMA_VERSION,
             "target": self.target,
@@ -67,7 +68,8 @@ class Recording:
             "version": self.version,
             "release": self.release,
             "date": self.date,
-            "scenarios": {key: _cell(cell) for key, cell in self.scenarios.items()},
+            "scenarios": {key: _cell(cell, headers) for key, cell in self.scenarios.items()},
+            "headers": headers,
         }
         return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
@@ -89,7 +91,7 @@ class Recording:
                 key: Recorded(
                     cell["fingerprint"],
                     Result.from_data(cell["result"]),
-                    Observation.from_data(cell["observation"]),
+                    _observation(cell["observation"], document["headers"]),
                 )
                 for key, cell in document["scenarios"].items()
             }
@@ -106,17 +108,30 @@ class Recording:
             ) from error
 
 
-def _cell(cell: Recorded) -> dict[str, Any]:
+def _cell(cell: Recorded, headers: dict[str, Mapping[str, str]]) -> dict[str, Any]:
+    """*cell* as JSON values. Header lines are the same again and again: they are put into
+    *headers*, by the beginning of their hash."""
     result = cell.result.as_data()
     # How long it took is no behaviour, a failure's conversation has ports, and what to do about a
     # deviation is looked up when the recording is read.
     result["seconds"], result["conversation"] = 0.0, ""
     del result["advice"]
-    return {
-        "fingerprint": cell.fingerprint,
-        "result": result,
-        "observation": cell.observation.as_data(),
-    }
+    observation = cell.observation.as_data()
+    for step in observation["steps"]:
+        for side in ("sent", "headers"):
+            key = hashlib.sha256(json.dumps(step[side], sort_keys=True).encode()).hexdigest()[:10]
+            headers[key] = step[side]
+            step[side] = key
+    return {"fingerprint": cell.fingerprint, "result": result, "observation": observation}
+
+
+def _observation(data: Mapping[str, Any], headers: Mapping[str, Mapping[str, str]]) -> Observation:
+    """The reverse, for an observation."""
+    steps = [
+        {**step, **{side: headers[step[side]] for side in ("sent", "headers")}}
+        for step in data["steps"]
+    ]
+    return Observation.from_data({**data, "steps": steps})
 
 
 def fingerprint(test: Callable[..., object]) -> str:

@@ -42,6 +42,7 @@ _CODES = {"403": "DENIED", "429": "TOOMANYREQUESTS", "500": "UNKNOWN", "503": "U
 _ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_MANIFEST_LIST, DOCKER_MANIFEST))
 _CALM, _CALM_AMID_UPLOADS = 0.02, 0.25
 _AT_MOST = 2.0
+_DUE = re.compile(r"expired$|expires in -")
 _POLL = 0.004
 _BLOB = re.compile(r"/v2/(.+)/blobs/sha256:([0-9a-f]{64})$")
 
@@ -116,7 +117,8 @@ class Stage:
             state = {
                 self._names.text(key): entry
                 for key, entry in state.items()
-                if key.startswith(mine) or "@" not in key
+                # What is due is on its way out of the file, whenever that is next saved.
+                if (key.startswith(mine) and not _DUE.search(entry)) or "@" not in key
             }
         return Observation(disk=dict(sorted(files.items())), state=state)
 

@@ -57,7 +57,7 @@ def test_what_differs_from_the_baseline_fails_and_is_shown(pytester: pytest.Pyte
     file = recorded(pytester)
     document = json.loads(file.read_text())
     step = document["scenarios"]["demo.base"]["observation"]["steps"][0]
-    step["headers"]["x-other"] = "1"
+    document["headers"][step["headers"]]["x-other"] = "1"
     file.write_text(json.dumps(document))
     result = pytester.runpytest("--target", "reference", "--baseline", f"recording:{file}")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
