@@ -79,7 +79,7 @@ class Podman(_Containers):
 
     def __call__(self, *words: str, given: str = "") -> Ran:
         """Run it with *words*, and *given* on its standard input."""
-        where = [
+        where: list[str | Path] = [
             *("--root", self._directory / "root", "--runroot", self._directory / "run"),
             *("--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"),
         ]

@@ -93,6 +93,7 @@ def parse_trees(text: str, source: str) -> list[Entry]:
         loader, found = yaml.SafeLoader(text), []
         while loader.check_node():
             node = loader.get_node()
+            assert node is not None
             mark = node.start_mark
             tree = _Converter(source).tree(node, 0)
             if tree != NOTHING:
