@@ -98,7 +98,8 @@ class SkopeoLab:
         self._played.play(network, behaviours)
         with TemporaryDirectory(dir=self._directory) as name:
             home = Path(name)
-            (drop_ins := home / "conf.d").mkdir()
+            drop_ins = home / ".config/containers/registries.conf.d"
+            drop_ins.mkdir(parents=True)
             for file, text in case.get("drop-ins", {}).items():
                 (drop_ins / file).write_text(text)
             (home / "registries.conf").write_text(case["registries.conf"])
@@ -119,7 +120,7 @@ class SkopeoLab:
                         "XDG_RUNTIME_DIR": name,
                         "REGISTRY_AUTH_FILE": f"{name}/auth.json",
                         "SSL_CERT_FILE": str(self._certificates.system_roots),
-                        "CONTAINERS_REGISTRIES_CONF_D": str(drop_ins),
+                        "XDG_CONFIG_HOME": f"{name}/.config",
                     }
                 ),
                 capture_output=True,
