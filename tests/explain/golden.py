@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import sys
 from pathlib import Path
 
@@ -94,8 +93,9 @@ def write() -> None:
         if code != expected:
             sys.exit(f"{name}: exit code {code}, not {expected}")
         (DIRECTORY / name).write_text(text, encoding="utf-8")
-    for stale in set(os.listdir(DIRECTORY)) - CASES.keys():
-        (DIRECTORY / stale).unlink()
+    for file in DIRECTORY.iterdir():
+        if file.name not in CASES:
+            file.unlink()
 
 
 if __name__ == "__main__":
