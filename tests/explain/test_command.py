@@ -123,7 +123,7 @@ def test_half_written_secret(
 def test_half_written_hosts_toml_is_ignored_as_containerd_does(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No error of the pull, which goes past the mirror in silence: explain says so, with the line."""
+    """The pull goes past the mirror in silence: explain says so, with the line."""
     (tree / "up.example/hosts.toml").write_text('server = "https://up.example"\n[host."https:')
     assert explain("--certs-d", tree) == 0
     said = capsys.readouterr().out
