@@ -7,7 +7,7 @@ READY  := $(VENV)/ready
 # The real registry joins the scenarios where it is installed; where it is demanded, its absence fails.
 REAL   := $(if $(or $(shell command -v docker-registry),$(PULLPROOF_REQUIRE_REAL)),--target binary:docker-registry)
 
-.PHONY: scenarios test lint docs report stateful recordings bench clean
+.PHONY: scenarios test containers lint docs report stateful recordings bench clean
 
 scenarios: $(READY)
 	$(BIN)/pytest scenarios/ -n auto --pullproof-slowest 10 $(ARGS)
@@ -15,6 +15,11 @@ scenarios: $(READY)
 test: $(READY)
 	$(BIN)/pytest tests/ -n auto $(ARGS)
 	$(BIN)/pytest scenarios/ -n auto --target reference --target reference@2.8 $(REAL) $(ARGS)
+
+# The image that .ci/dockerd makes, or any other: make containers IMAGE=registry:3
+IMAGE ?= registry:2
+containers: $(READY)
+	$(BIN)/pytest scenarios/ -n auto --target container:$(IMAGE) $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
