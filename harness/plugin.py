@@ -56,6 +56,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             metavar=name.upper(),
             help=f"run only scenarios {what}; repeatable",
         )
+    group.addoption(
+        "--pullproof-real-clients",
+        action="store_true",
+        help="run the scenarios of real clients too, which start daemons: dockerd, containerd, "
+        "podman, skopeo (PULLPROOF_REQUIRE_REAL=1 implies it)",
+    )
     add_report_options(group)
     group.addoption(
         "--pullproof-catalogue",

@@ -13,7 +13,10 @@ from typing import NoReturn
 
 import pytest
 
-__all__ = ["missing_part", "real_part"]
+__all__ = ["REQUIRED", "missing_part", "real_part"]
+
+REQUIRED = "PULLPROOF_REQUIRE_REAL"
+"""The variable that demands real parts where it is ``1``."""
 
 _PACKAGES = {
     "docker-registry": "docker-registry",
@@ -23,6 +26,9 @@ _PACKAGES = {
     "containerd": "containerd",
     "ctr": "containerd",
     "dockerd": "docker.io",
+    "docker": "docker.io",
+    "podman": "podman",
+    "curl": "curl",
     "strace": "strace",
 }
 
@@ -39,6 +45,6 @@ def real_part(program: str) -> Path:
 
 def missing_part(reason: str) -> NoReturn:
     """Skip the test for *reason*, or fail it where real parts are required."""
-    if os.environ.get("PULLPROOF_REQUIRE_REAL") == "1":
-        pytest.fail(f"{reason}, but PULLPROOF_REQUIRE_REAL=1 demands it", pytrace=False)
+    if os.environ.get(REQUIRED) == "1":
+        pytest.fail(f"{reason}, but {REQUIRED}=1 demands it", pytrace=False)
     pytest.skip(reason)

@@ -6,7 +6,8 @@ stands in a ``registries.conf`` (containers-registries.conf(5)).
 
 from __future__ import annotations
 
-import shutil
+import json
+from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -49,6 +50,11 @@ class _Containers:
                 for mirror in mirrors
             )
         )
+
+    def log_in(self, registry: str, user: str, password: str) -> None:
+        """As if there had been a successful login at *registry* (containers-auth.json(5))."""
+        basic = b64encode(f"{user}:{password}".encode()).decode()
+        self.auth_file.write_text(json.dumps({"auths": {registry: {"auth": basic}}}))
 
 
 class Skopeo(_Containers):
@@ -93,7 +99,3 @@ class Podman(_Containers):
         """Remove every image and every login."""
         self("rmi", "--all", "--force")
         self.auth_file.write_text("{}")
-
-    def close(self) -> None:
-        """Remove its storage."""
-        shutil.rmtree(self._directory / "root", ignore_errors=True)

@@ -3,9 +3,10 @@
 The daemon asks ``GET /v2/``, then handles the layers from the top down, five at a time; here one
 after the other, so that a run is the same each time. It asks with HEAD for layers whose compressed
 digest it knows, which is so for an image that was pulled or pushed before, and uploads the others
-unasked. The configuration is asked for in any case. Whatever the registry refuses with
-``UNSUPPORTED``, ``DENIED`` or ``UNAUTHORIZED`` ends the push at once; any other error makes the
-daemon begin that layer again, five times, with growing pauses.
+unasked. The configuration is asked for in any case. A manifest that is refused ends the push at
+once. A layer that is refused makes the daemon begin it again, five tries in all, with growing
+pauses; docker 20.10.24 does so even where the answer is 405 ``UNSUPPORTED`` (seen of the real
+daemon in scenario ``docker.push-of-what-is-new``). Here one refusal ends the push.
 """
 
 from __future__ import annotations

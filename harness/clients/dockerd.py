@@ -14,7 +14,8 @@ import re
 import shutil
 import signal
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness.clients.running import Ran, run_client
@@ -97,8 +98,21 @@ class DockerDaemon:
 
     def docker(self, *words: str, given: str = "") -> Ran:
         """Run ``docker`` with *words*, and *given* on its standard input."""
+        return run_client(self._command(words), clean_environment(), given=given)
+
+    @contextmanager
+    def begun(self, *words: str) -> Iterator[Process]:
+        """``docker`` with *words* while it runs; its end, if it has not come by then, is that of
+        the ``with``, and makes the daemon give up as well."""
+        client = Process(self._command(words))
+        try:
+            yield client
+        finally:
+            client.stop()
+
+    def _command(self, words: Sequence[str]) -> list[str | Path]:
         where = ("--config", str(self._home), "--host", f"unix://{self._directory}/d.sock")
-        return run_client([self._client, *where, *words], clean_environment(), given=given)
+        return [self._client, *where, *words]
 
     @property
     def _home(self) -> Path:

@@ -1,0 +1,207 @@
+"""A real containerd in front of the cache, asked by CRI as kubelet does, and by ``ctr``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from harness.clients.containerd import Containerd
+from harness.clients.source_network import SourceNetwork
+from harness.expectation import Expectations
+from harness.lab import TargetUnderTest
+from harness.scenario import INFO, SHOULD, Need, scenario
+from harness.upstream import MockUpstream, RateLimit
+from scenarios.real_clients import (
+    NEEDS,
+    SOURCE,
+    TAG,
+    asked_cache,
+    asked_source,
+    known_upstream,
+    pull_of_one_layer,
+)
+
+HOSTS_DOC = "containerd docs/hosts.md"
+MEASURED = "measured on containerd 1.6.20"
+IMAGE = f"{SOURCE}/team/app:{TAG}"
+MakeUpstream = Callable[..., MockUpstream]
+
+
+def hosts_toml(mirror: str) -> str:
+    """The source, with *mirror* before it."""
+    return f'server = "https://{SOURCE}"\n[host."{mirror}"]\n'
+
+
+@scenario(
+    "containerd.ctr-is-not-cri",
+    "What CRI pulls from the mirror in certs.d, ctr pulls from the source, unless it is told where "
+    "certs.d is",
+    level=INFO,
+    refs=("containerd docs/cri/registry.md", "containerd docs/hosts.md", MEASURED),
+    needs=NEEDS,
+)
+@pytest.mark.parametrize("puller", ["cri", "ctr", "ctr-with-hosts-dir"])
+def test_ctr_is_not_cri(
+    puller: str,
+    containerd: Containerd,
+    internet: SourceNetwork,
+    upstream: MockUpstream,
+    make_upstream: MakeUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
+) -> None:
+    """Who tries a mirror with ctr has tried nothing; crictl is the tool for it."""
+    source = make_upstream()
+    source.add("team/app", known_upstream(upstream, "team/app"), tags=(TAG,))
+    cache = target.proxy(upstream)
+    internet.lead({SOURCE: source.url})
+    containerd.use_hosts(SOURCE, hosts_toml(cache.url))
+    if puller == "cri":
+        pull = containerd.cri_pull(IMAGE)
+    else:
+        told = ["--hosts-dir", str(containerd.certs_d)] if puller != "ctr" else []
+        pull = containerd.ctr("images", "pull", "--snapshotter", "native", *told, IMAGE)
+    all_of_it = pull_of_one_layer(head=True)
+    expect.client("the pull succeeds", pull.ok, True)
+    of_cache, of_source = ({}, all_of_it) if puller == "ctr" else (all_of_it, {})
+    expect.client("asked of the cache", asked_cache(cache, of_cache), of_cache)
+    expect.upstream("asked of the source", asked_source(source), of_source)
+
+
+@scenario(
+    "containerd.falls-back",
+    "Where the mirror is down, lacks the image, is limited or asks for a password, containerd "
+    "pulls from the source, and the pull is a success",
+    level=INFO,
+    refs=(HOSTS_DOC, "containerd#3850", MEASURED),
+    needs=NEEDS | {Need.RESTART},
+)
+@pytest.mark.parametrize("mirror", ["down", "lacks-it", "limited", "wants-a-password"])
+def test_falls_back(
+    mirror: str,
+    containerd: Containerd,
+    internet: SourceNetwork,
+    upstream: MockUpstream,
+    make_upstream: MakeUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
+) -> None:
+    """Nothing in a pod's events tells that the mirror was of no use."""
+    source = make_upstream()
+    image = known_upstream(source, "team/app")
+    if mirror != "lacks-it":
+        upstream.add("team/app", image, tags=(TAG,))
+    wants_password = mirror == "wants-a-password"
+    cache = target.proxy(upstream, htpasswd={"user": "secret"} if wants_password else None)
+    if mirror == "down":
+        cache.stop()
+    if mirror == "limited":
+        upstream.limit(RateLimit(0))
+        upstream.on("HEAD", kind="manifest").status(429)
+    internet.lead({SOURCE: source.url})
+    containerd.use_hosts(SOURCE, hosts_toml(cache.url))
+    pull = containerd.cri_pull(IMAGE)
+    expect.client("the pull succeeds", pull.ok, True)
+    expect.upstream("hosts of the internet that were tried", internet.asked, [SOURCE])
+    expect.upstream("manifest from the source", source.ledger.count("GET", kind="manifest"), 1)
+
+
+@scenario(
+    "containerd.certs-d-is-live",
+    "containerd reads certs.d at each pull: a mirror counts from the next one on, without restart",
+    level=INFO,
+    refs=(HOSTS_DOC, "containerd docs/cri/registry.md", MEASURED),
+    needs=NEEDS,
+)
+def test_certs_d_is_live(
+    containerd: Containerd,
+    internet: SourceNetwork,
+    upstream: MockUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
+) -> None:
+    """config.toml is read at start only, so that people restart nodes for nothing."""
+    known_upstream(upstream, "team/app")
+    cache = target.proxy(upstream)
+    internet.lead({SOURCE: upstream.url})
+    before = containerd.cri_pull(IMAGE)
+    expect.client("pull without a mirror", before.ok, True)
+    expect.client("asked of the cache", asked_cache(cache), {})
+    containerd.forget()
+    internet.lead({})
+    containerd.use_hosts(SOURCE, hosts_toml(cache.url))
+    after = containerd.cri_pull(IMAGE)
+    expect.client("pull with a mirror", after.ok, True)
+    wanted = pull_of_one_layer(head=True)
+    expect.client("asked of the cache then", asked_cache(cache, wanted), wanted)
+
+
+@scenario(
+    "containerd.pull-secret-goes-to-the-mirror",
+    "The pull secret of an image is given to its mirror where that asks for a password",
+    level=INFO,
+    refs=("kubernetes docs: Pull an Image from a Private Registry", MEASURED),
+    needs=NEEDS,
+)
+@pytest.mark.parametrize("secret", ["fits", "differs"])
+def test_pull_secret(
+    secret: str,
+    containerd: Containerd,
+    internet: SourceNetwork,
+    upstream: MockUpstream,
+    make_upstream: MakeUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
+) -> None:
+    """kubelet chooses it by the image's name; nothing in it speaks of the mirror."""
+    source = make_upstream()
+    source.add("team/app", known_upstream(upstream, "team/app"), tags=(TAG,))
+    cache = target.proxy(upstream, htpasswd={"user": "secret"})
+    internet.lead({SOURCE: source.url})
+    containerd.use_hosts(SOURCE, hosts_toml(cache.url))
+    pull = containerd.cri_pull(IMAGE, ("user", "secret" if secret == "fits" else "another"))
+    fits = secret == "fits"
+    expect.client("the pull succeeds", pull.ok, True)
+    expect.upstream(
+        "hosts of the internet that were tried", internet.asked, [] if fits else [SOURCE]
+    )
+    expect.upstream(
+        "credentials that the cache's upstream saw",
+        {entry.credential for entry in upstream.ledger.entries} - {"none"},
+        set(),
+    )
+
+
+@scenario(
+    "containerd.whole-pull-from-the-mirror",
+    "A node that has pulled through the cache never spoke with the source, and the next node's "
+    "pull costs upstream no content",
+    level=SHOULD,
+    refs=(HOSTS_DOC, "distribution docs: Registry as a pull through cache", MEASURED),
+    needs=NEEDS,
+)
+def test_whole_pull(
+    containerd: Containerd,
+    internet: SourceNetwork,
+    upstream: MockUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
+) -> None:
+    """Nodes need no way to the internet, only to the cache."""
+    known_upstream(upstream, "team/app")
+    cache = target.proxy(upstream)
+    internet.lead({})
+    containerd.use_hosts(SOURCE, hosts_toml(cache.url))
+    first = containerd.cri_pull(IMAGE)
+    containerd.forget()
+    upstream.ledger.wait_idle()
+    upstream.ledger.clear()
+    containerd.use_hosts(SOURCE, hosts_toml(cache.url))
+    second = containerd.cri_pull(IMAGE)
+    expect.client("pulls that succeed", [first.ok, second.ok], [True, True])
+    expect.upstream("hosts of the internet that were tried", internet.asked, [])
+    expect.upstream("content for the second node", upstream.ledger.count("GET", kind="blob"), 0)
+    expect.upstream(
+        "ns that upstream saw", {e.query for e in upstream.ledger.entries} - {""}, set()
+    )

@@ -1,0 +1,335 @@
+"""A real Docker daemon in front of the cache: whom it asks, with which login, and what it says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from harness.clients.dockerd import HUB_LOGIN, DockerDaemon
+from harness.clients.source_network import SourceNetwork
+from harness.content import an_index
+from harness.expectation import Expectations, containing
+from harness.lab import TargetUnderTest
+from harness.scenario import INFO, SHOULD, Need, scenario
+from harness.upstream import MockUpstream, RateLimit
+from scenarios.real_clients import (
+    HUB,
+    NEEDS,
+    SOURCE,
+    TAG,
+    a_new_image,
+    asked_cache,
+    asked_source,
+    downloaded,
+    known_upstream,
+    name_of,
+    pull_of_one_layer,
+)
+
+MIRROR_DOC = "Docker docs: Mirror the Docker Hub library"
+MEASURED = "measured on docker 20.10.24"
+MakeUpstream = Callable[..., MockUpstream]
+
+
+@scenario(
+    "docker.mirror-first",
+    "docker pulls an image of Docker Hub from its registry mirror alone, while that has it",
+    level=SHOULD,
+    refs=(MIRROR_DOC, MEASURED),
+    needs=NEEDS,
+)
+def test_mirror_first(
+    docker: DockerDaemon,
+    internet: SourceNetwork,
+    upstream: MockUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
+) -> None:
+    """What a mirror is for: Docker Hub sees the cache's account and address, never the hosts'."""
+    known_upstream(upstream)
+    cache = target.proxy(upstream)
+    internet.lead({HUB: upstream.url})
+    docker.use_mirrors(cache.url)
+    pull = docker.docker("pull", f"app:{TAG}")
+    expect.client("docker pull succeeds", pull.ok, True)
+    wanted = pull_of_one_layer(head=True)
+    expect.client("asked of the cache", asked_cache(cache, wanted), wanted)
+    expect.upstream("hosts of the internet that were tried", internet.asked, [])
+
+
+@scenario(
+    "docker.falls-back",
+    "Where the mirror is down, lacks the image, is limited or asks for a password, docker pulls "
+    "from Docker Hub and says nothing of it",
+    level=INFO,
+    refs=(MIRROR_DOC, "moby#33071", MEASURED),
+    needs=NEEDS | {Need.RESTART},
+)
+@pytest.mark.parametrize("mirror", ["down", "lacks-it", "limited", "wants-a-password"])
+def test_falls_back(
+    mirror: str,
+    docker: DockerDaemon,
+    internet: SourceNetwork,
+    upstream: MockUpstream,
+    make_upstream: MakeUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
+) -> None:
+    """Nobody notices a broken mirror, except by Docker Hub's rate limit and the bill."""
+    hub = make_upstream()
+    known_upstream(hub)
+    if mirror != "lacks-it":
+        known_upstream(upstream)
+    wants_password = mirror == "wants-a-password"
+    cache = target.proxy(upstream, htpasswd={"user": "secret"} if wants_password else None)
+    if mirror == "down":
+        cache.stop()
+    if mirror == "limited":
+        upstream.limit(RateLimit(0))
+        upstream.on("HEAD", kind="manifest").status(429)
+    internet.lead({HUB: hub.url})
+    docker.use_mirrors(cache.url)
+    pull = docker.docker("pull", f"app:{TAG}")
+    expect.client("docker pull succeeds", pull.ok, True)
+    expect.client("it names the mirror", name_of(cache) in pull.output, False)
+    expect.upstream("blobs from Docker Hub", hub.ledger.count("GET", kind="blob", status=200), 2)
+    expect.upstream("credentials", {entry.credential for entry in hub.ledger.entries}, {"none"})
+
+
+@scenario(
+    "docker.mirror-is-for-docker-hub",
+    "docker asks a registry mirror for Docker Hub's images alone, no other registry's",
+    level=INFO,
+    refs=(MIRROR_DOC, "moby#18818", MEASURED),
+    needs=NEEDS,
+)
+def test_mirror_is_for_docker_hub(
+    docker: DockerDaemon,
+    internet: SourceNetwork,
+    upstream: MockUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
+) -> None:
+    """A cache of a private registry has to be named in the image, or its name taken over."""
+    known_upstream(upstream, "team/app")
+    cache = target.proxy(upstream)
+    upstream.ledger.clear()
+    internet.lead({SOURCE: upstream.url})
+    docker.use_mirrors(cache.url)
+    pull = docker.docker("pull", f"{SOURCE}/team/app:{TAG}")
+    expect.client("docker pull succeeds", pull.ok, True)
+    expect.client("asked of the cache", asked_cache(cache), {})
+    wanted = pull_of_one_layer(head=True)
+    expect.upstream("asked of the registry itself", asked_source(upstream), wanted)
+
+
+@scenario(
+    "docker.by-name",
+    "docker pulls by the cache's own name like from any registry, by tag and by digest",
+    level=SHOULD,
+    refs=("distribution docs: Registry as a pull through cache", MEASURED),
+    needs=NEEDS,
+)
+@pytest.mark.parametrize("by", ["tag", "digest"])
+def test_by_name(
+    by: str,
+    docker: DockerDaemon,
+    internet: SourceNetwork,
+    upstream: MockUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
+) -> None:
+    """How images of any other registry than Docker Hub get into Docker through a cache."""
+    image = known_upstream(upstream, "team/app")
+    cache = target.proxy(upstream)
+    internet.lead({})
+    reference = f":{TAG}" if by == "tag" else f"@{image.digest}"
+    pull = docker.docker("pull", f"{name_of(cache)}/team/app{reference}")
+    expect.client("docker pull succeeds", pull.ok, True)
+    expect.client("it names the digest", f"Digest: {image.digest}" in pull.output, True)
+    again = docker.docker("pull", f"{name_of(cache)}/team/app{reference}")
+    expect.client("a second pull", again.output, containing("Image is up to date"))
+    wanted = pull_of_one_layer(head=by == "tag")
+    if by == "tag":
+        wanted["HEAD manifest 200"] += 1
+    expect.client("asked of the cache", asked_cache(cache, wanted), wanted)
+
+
+@scenario(
+    "docker.hub-login-goes-to-the-mirror",
+    "docker gives the login of Docker Hub to a mirror that asks for one, never the mirror's own",
+    level=INFO,
+    refs=("moby#30880", "moby#42022", MEASURED),
+    needs=NEEDS,
+)
+@pytest.mark.parametrize("login", ["hub-fits", "hub-differs", "of-the-mirror"])
+def test_hub_login_goes_to_the_mirror(
+    login: str,
+    docker: DockerDaemon,
+    internet: SourceNetwork,
+    upstream: MockUpstream,
+    make_upstream: MakeUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
+) -> None:
+    """A mirror with a password is of use only to hosts that use the same one at Docker Hub; and
+    whoever runs it could read what they use there."""
+    hub = make_upstream()
+    known_upstream(hub)
+    known_upstream(upstream)
+    cache = target.proxy(upstream, htpasswd={"user": "secret"})
+    internet.lead({HUB: hub.url})
+    docker.use_mirrors(cache.url)
+    if login == "of-the-mirror":
+        docker.log_in(name_of(cache), "user", "secret")
+    else:
+        docker.log_in(HUB_LOGIN, "user", "secret" if login == "hub-fits" else "of the hub")
+    pull = docker.docker("pull", f"app:{TAG}")
+    expect.client("docker pull succeeds", pull.ok, True)
+    fits = login == "hub-fits"
+    wanted = pull_of_one_layer(head=True) if fits else {}
+    seen = asked_cache(cache, wanted if fits else None)
+    served = {what: count for what, count in seen.items() if what.endswith(" 200")}
+    expect.client("served by the mirror", served, wanted)
+    expect.upstream("Docker Hub was asked", internet.asked, [] if fits else [HUB])
+    expect.upstream(
+        "credentials that the mirror's upstream saw",
+        {entry.credential for entry in upstream.ledger.entries} - {"none"},
+        set(),
+    )
+
+
+@scenario(
+    "docker.login",
+    "docker login at a cache with htpasswd succeeds with the right password, and with no other",
+    level=SHOULD,
+    refs=("Docker docs: docker login", MEASURED),
+    needs=NEEDS,
+)
+@pytest.mark.parametrize("password", ["right", "wrong"])
+def test_login(
+    password: str,
+    docker: DockerDaemon,
+    internet: SourceNetwork,
+    upstream: MockUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
+) -> None:
+    """The login is tried at /v2/, so that this has to ask for it."""
+    known_upstream(upstream)
+    cache = target.proxy(upstream, htpasswd={"user": "right"})
+    upstream.ledger.clear()
+    internet.lead({})
+    words = ("login", name_of(cache), "--username", "user", "--password-stdin")
+    login = docker.docker(*words, given=password)
+    right = password == "right"
+    expect.client("docker login succeeds", login.ok, right)
+    told = "Login Succeeded" if right else "401 Unauthorized"
+    expect.client("what it says", login.output, containing(told))
+    expect.upstream("requests that this cost", upstream.ledger.lines(), [])
+    pull = docker.docker("pull", f"{name_of(cache)}/library/app:{TAG}")
+    expect.client("docker pull succeeds afterwards", pull.ok, right)
+
+
+@scenario(
+    "docker.push-of-what-upstream-has",
+    "Pushing an image that upstream has, docker says that each layer exists, and is then refused",
+    level=INFO,
+    refs=("d#3424", "d#1218", MEASURED),
+    needs=NEEDS,
+)
+def test_push_of_what_upstream_has(
+    docker: DockerDaemon,
+    internet: SourceNetwork,
+    upstream: MockUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
+) -> None:
+    """It looks like a push that nearly worked. Nothing was written anywhere."""
+    known_upstream(upstream, "team/app")
+    cache = target.proxy(upstream)
+    internet.lead({SOURCE: upstream.url})
+    name = f"{name_of(cache)}/team/app:{TAG}"
+    docker.docker("pull", f"{SOURCE}/team/app:{TAG}")
+    docker.docker("tag", f"{SOURCE}/team/app:{TAG}", name)
+    upstream.ledger.clear()
+    push = docker.docker("push", name)
+    expect.client("docker push succeeds", push.ok, False)
+    expect.client("what it says of the layer", push.output, containing("Layer already exists"))
+    expect.client("its last word", push.output.strip().splitlines()[-1], "unsupported")
+    wanted = {"HEAD blob 200": 2, "PUT manifest 405": 1}
+    expect.client("asked of the cache", asked_cache(cache, wanted), wanted)
+    expect.upstream(
+        "other methods than GET and HEAD",
+        {entry.method for entry in upstream.ledger.entries} - {"GET", "HEAD"},
+        set(),
+    )
+    expect.upstream("blobs that were downloaded", downloaded(upstream), 0)
+
+
+@scenario(
+    "docker.push-of-what-is-new",
+    "Pushing an image that upstream lacks, docker is refused at its first layer, and tries it "
+    "again after five seconds instead of saying so",
+    level=INFO,
+    refs=("d#3424", "d#849", MEASURED),
+    needs=NEEDS,
+)
+def test_push_of_what_is_new(
+    docker: DockerDaemon,
+    internet: SourceNetwork,
+    upstream: MockUpstream,
+    make_upstream: MakeUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
+) -> None:
+    """It shows "Retrying" five times, with growing pauses, for most of a minute: to whoever waits
+    this looks like a network that is down."""
+    source = make_upstream()
+    known_upstream(source, "team/app")
+    cache = target.proxy(upstream)
+    internet.lead({SOURCE: source.url})
+    name = f"{name_of(cache)}/team/app:{TAG}"
+    docker.docker("pull", f"{SOURCE}/team/app:{TAG}")
+    docker.docker("tag", f"{SOURCE}/team/app:{TAG}", name)
+    with docker.begun("push", name) as push:
+        told = push.await_output(re.compile("Retrying in"), timeout=10.0)
+        wanted = {"HEAD blob 404": 1, "POST upload 405": 2}
+        asked = asked_cache(cache, wanted, timeout=15.0)
+    expect.client("it says that it tries again", told is not None, True)
+    expect.client("asked of the cache so far", asked, wanted)
+
+
+@scenario(
+    "docker.one-platform-of-many",
+    "docker's first pull of an image for many platforms costs two manifests at Docker Hub, and "
+    "the same pull by another host none",
+    level=SHOULD,
+    refs=("d#3407", "Docker docs: Docker Hub pull usage and limits", MEASURED),
+    needs=NEEDS,
+)
+def test_one_platform_of_many(
+    docker: DockerDaemon,
+    internet: SourceNetwork,
+    upstream: MockUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
+) -> None:
+    """Docker Hub counts each GET of a manifest, the index and the platform's own."""
+    platforms = ("linux/amd64", "linux/arm64", "linux/s390x")
+    index = an_index(*(a_new_image(platform=one) for one in platforms))
+    upstream.add("library/app", index, tags=(TAG,))
+    limit = upstream.limit(RateLimit(100))
+    cache = target.proxy(upstream)
+    internet.lead({})
+    docker.use_mirrors(cache.url)
+    first = docker.docker("pull", f"app:{TAG}")
+    expect.client("docker pull succeeds", first.ok, True)
+    expect.upstream("requests that counted", limit.used, 2)
+    expect.upstream("blobs that were downloaded", downloaded(upstream), 2)
+    docker.forget()
+    second = docker.docker("pull", f"app:{TAG}")
+    expect.client("docker pull by another host", second.ok, True)
+    expect.upstream("requests that counted by then", limit.used, 2)
