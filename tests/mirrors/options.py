@@ -53,6 +53,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many cases to make up for skopeo (default: %(default)s)",
     )
     real.addoption(
+        "--dockerd-generated",
+        type=int,
+        default=60,
+        metavar="N",
+        help="how many cases to make up for dockerd (default: %(default)s)",
+    )
+    real.addoption(
         "--seed",
         type=int,
         default=1,
