@@ -79,16 +79,16 @@ def run(image: str, config: DaemonConfig, network: Network, login: Login = ANONY
         return DockerPull(error=f"invalid reference format: {error}")
     places = endpoints_of(reference, config)
     pulling = _Pulling(reference, network, login)
-    error, after = "", ""
+    told, after = "", ""
     for place in places:
         try:
             pulling.from_endpoint(place, after)
         except EndpointFailed as failed:
-            error = failed.text
+            told = failed.text
             after = f"{place.host} failed: {failed.text}"
         else:
             return DockerPull(places, tuple(pulling.record))
-    return DockerPull(places, tuple(pulling.record), error)
+    return DockerPull(places, tuple(pulling.record), told)
 
 
 class _Pulling:
