@@ -89,7 +89,7 @@ def test_every_other_file_can_be_read() -> None:
     others = [
         p for p in MISSION.rglob("*") if p.is_file() and p.name not in {"README.md", "config.yml"}
     ]
-    assert len(others) == 12
+    assert len(others) == 15
     for path in others:
         assert readers[path.suffix](path.read_text()), path
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
+from harness.clients.authority import Authority
 from harness.content import an_image
 from harness.explain import probe
 from harness.upstream import MockUpstream
@@ -194,3 +195,27 @@ def test_hostile_headers_reach_no_terminal(
     assert "\x9b" not in text
     assert "\u202e" not in text
     assert "y" * 400 not in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "reached"),
+    [("", False), ('ca = "ca.pem"\n', True), ("skip_verify = true\n", True)],
+)
+def test_tls_as_the_files_say(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: str, reached: bool
+) -> None:
+    authority = Authority(tmp_path, ["localhost"])
+    with MockUpstream(ssl_context=authority.server_context) as upstream:
+        upstream.add("team/app", an_image(layers=1), tags=("v1",))
+        port = upstream.url.rpartition(":")[2]
+        directory = tmp_path / "up.example"
+        directory.mkdir()
+        (directory / "ca.pem").write_bytes(authority.certificate.read_bytes())
+        text = f'server = "https://localhost:{port}"\n{settings}[host]\n'
+        (directory / "hosts.toml").write_text(text)
+        command = ["explain", "up.example/team/app:v1", "--certs-d", str(tmp_path), "--probe"]
+        code = main([*command, "--containerd", "1.7.24"])
+        said = capsys.readouterr().out
+    assert code == (0 if reached else 1)
+    assert ("HEAD manifest 200" in said) == reached
+    assert ("certificate signed by an unknown authority" in said) != reached
