@@ -57,6 +57,8 @@ class Refusal:
     """Its Content-Type without parameters, lower case."""
     retry_after: str | None = None
     challenges: tuple[Challenge, ...] = ()
+    broken: str | None = None
+    """Why its body ended before its end, if it did."""
 
 
 class UpstreamRefused(UpstreamFailure):

@@ -112,6 +112,8 @@ def _refusal(refusal: Refusal, profile: Profile) -> GoError:
 
 def _said(refusal: Refusal, profile: Profile) -> GoError | list[GoError]:
     """The body of *refusal*: one error, or the list that it holds."""
+    if refusal.broken is not None:
+        return GoError(refusal.broken, _network_error(refusal.broken))
     text = refusal.body.decode("utf-8", "replace")
     code = _BY_STATUS.get(refusal.status, "UNKNOWN")
     unread = not refusal.body and not profile.parses_empty_refusals

@@ -66,7 +66,7 @@ async def read_body(response: httpx.Response, limit: int) -> bytes:
 
 
 async def refused(method: str, response: httpx.Response) -> UpstreamRefused:
-    body = await discard(response)
+    body, broken = await _beginning(response)
     return UpstreamRefused(
         request_name(method, response.request.url),
         Refusal(
@@ -76,12 +76,18 @@ async def refused(method: str, response: httpx.Response) -> UpstreamRefused:
             response.headers.get("content-type", "").partition(";")[0].strip().lower(),
             response.headers.get("retry-after"),
             parse_challenges(response.headers.get_list("www-authenticate")),
+            broken,
         ),
     )
 
 
 async def discard(response: httpx.Response) -> bytes:
     """Close, after reading a little, since only a connection read to the end is used again."""
+    return (await _beginning(response))[0]
+
+
+async def _beginning(response: httpx.Response) -> tuple[bytes, str | None]:
+    """The first bytes of the body, and why there were no more of them, if something broke."""
     content = bytearray()
     try:
         async with aclosing(body_chunks(response, decoded=True)) as chunks:
@@ -89,6 +95,7 @@ async def discard(response: httpx.Response) -> bytes:
                 content += chunk
                 if len(content) > _ERROR_BODY:
                     break
-    except UpstreamFailure:
-        return bytes(content)
-    return bytes(content[:_ERROR_BODY])
+    except UpstreamFailure as failure:
+        cause = failure.cause if isinstance(failure, UpstreamBroken) else str(failure)
+        return bytes(content), cause
+    return bytes(content[:_ERROR_BODY]), None
