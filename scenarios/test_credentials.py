@@ -342,6 +342,42 @@ def test_token_is_renewed(
 
 
 @scenario(
+    "credentials.whole-pull",
+    "An image is pulled whole, and its tag seen to move, however upstream asks for credentials",
+    level=SHOULD,
+    refs=("d#3153", "d#1508", "d#4438", TOKENS, BASIC),
+    needs=OBSERVED,
+)
+@pytest.mark.parametrize("asks", ["nothing", "basic", "token", "token-withdrawn"])
+def test_whole_pull(
+    asks: str, make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """One cache after the other is set up in front of another registry. The tokens of some end in
+    the middle of a pull, or are withdrawn there."""
+    auth = {
+        "basic": Basic(*ROBOT),
+        "token": Bearer(*ROBOT),
+        "token-withdrawn": Bearer(*ROBOT),
+    }.get(asks)
+    upstream = make_upstream(auth=auth) if auth else make_upstream()
+    image = upstream.add("team/app", an_image(layers=3), tags=("v1",))
+    cache = target.proxy(upstream, upstream_login=ROBOT if auth else None)
+    pull_manifest(cache, "team/app", image, "v1")
+    settle(cache, upstream)
+    if asks == "token-withdrawn":
+        upstream.token_server.revoke_all()
+    pull = pull_image(cache, "team/app", image, "v1")
+    settle(cache, upstream)
+    moved = upstream.add("team/app", an_image("moved"), tags=("v1",))
+    tag = cache.get(manifest_path("team/app", "v1"), headers=ACCEPT)
+
+    expect.client("pull is complete", pull.complete, True)
+    expect.client("the tag as it is now", tag.body == moved.content, True)
+    stored = {blob.digest for blob in image.blobs} <= cache.disk.blobs()
+    expect.disk("all of it is cached", stored, True)
+
+
+@scenario(
     "credentials.token-server-on-another-port",
     "A token server on another port of upstream's host is trusted with the credentials",
     level=INFO,

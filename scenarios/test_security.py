@@ -199,3 +199,32 @@ def _tree(cache: RunningRegistry) -> set[str]:
 def _is_refused(answer: Answer) -> bool:
     """By a status, or by hanging up while the head was still being sent."""
     return answer.status is None or 400 <= answer.status < 500
+
+
+@scenario(
+    "security.redirect-to-the-machine",
+    "A redirect to a link-local address, where clouds keep credentials, is not followed",
+    level=SHOULD,
+    refs=("CWE-918", "CVE-2026-32591", "RFC 3927", "RFC 4291, 2.5.6"),
+    needs=OBSERVED | {Need.LOGS, Need.X_KEYS},
+)
+@pytest.mark.parametrize(
+    "address", ["169.254.1.2", "[fe80::1]", "[::ffff:169.254.1.2]"], ids=["ipv4", "ipv6", "mapped"]
+)
+def test_redirect_to_the_machine(
+    address: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """An upstream that is hostile, or has been taken over, reads what only the machine itself may.
+    Releases do follow, into whatever network they are in, so that they are not asked here."""
+    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    layer = image.layers[0]
+    upstream.on("GET", layer).redirect(f"http://{address}/latest/meta-data")
+    cache = target.proxy(upstream)
+    answer = cache.get(blob_path(REPOSITORY, layer))
+    expect.client("status", answer.status, 502)
+    expect.client("it tells the address", address.strip("[]") in answer.body.decode(), False)
+    refusals = [line for line in cache.logs().splitlines() if "refused to go there" in line]
+    expect.disk("the log says why", bool(refusals), True)
+    upstream.clear_faults()
+    again = cache.get(blob_path(REPOSITORY, layer))
+    expect.client("without the redirect", again.body == layer.content, True)

@@ -613,3 +613,22 @@ def test_plain_tree(
         expect.client(f"statuses, {name}", [manifest.status, layer.status], [200, 200])
         expect.client(f"digest, {name}", manifest.digest, image.digest)
     expect.upstream("requests", asked(upstream) + asked(other), [])
+
+
+@scenario(
+    "upstreams.path-in-remoteurl",
+    "A path in proxy.remoteurl stands before every request, not only the first one",
+    level=SHOULD,
+    refs=("d#3856", "distribution docs: Registry as a pull through cache", "measured on 2.8.2"),
+)
+def test_path_in_remoteurl(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Artifactory and Nexus have registries below a path. Half of it honoured asks another
+    registry than the one that is configured, and gets its images."""
+    upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.standard(upstream_url=f"{upstream.url}/virtual")
+    cache.get(V1, headers=ACCEPT)
+    cache.get("/v2/team/app/tags/list")
+    prefixes = {entry.path.partition("/v2/")[0] for entry in upstream.ledger.entries}
+    expect.upstream("paths before /v2/", prefixes, {"/virtual"})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import signal
 import socket
 import struct
 import subprocess
@@ -128,7 +127,9 @@ class ProcessRegistry(SavedSchedule):
         )
         return GcRun(run.returncode, run.stdout, run.stderr)
 
-    def kill_garbage_collection(self, during: Literal["marking", "deleting"]) -> None:
+    def kill_garbage_collection(
+        self, during: Literal["marking", "deleting"], *, gently: bool = False
+    ) -> None:
         """What it marks is told on standard output, what it deletes on standard error. Nobody reads
         that one, so that it stops where the pipe is full, and is killed there."""
         stuck, read = os.pipe2(os.O_CLOEXEC), subprocess.DEVNULL
@@ -146,7 +147,8 @@ class ProcessRegistry(SavedSchedule):
             full = self.eventually(
                 lambda: _waiting(stuck[0]) > capacity - _LONGEST_LINE or run.exit_code is not None
             )
-            if run.kill() != -signal.SIGKILL or not full:
+            exit_code = run.stop(grace=_STOP_GRACE) if gently else run.kill()
+            if exit_code >= 0 or not full:
                 raise RuntimeError(
                     f"garbage collection was over before it could be killed {during}"
                 )

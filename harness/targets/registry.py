@@ -193,9 +193,12 @@ class RunningRegistry(ABC):
         """Run ``garbage-collect`` on the same configuration, whether or not it serves meanwhile.
         *online*: as it is to be run then, where the program knows such a way."""
 
-    def kill_garbage_collection(self, during: Literal["marking", "deleting"]) -> None:
+    def kill_garbage_collection(
+        self, during: Literal["marking", "deleting"], *, gently: bool = False
+    ) -> None:
         """Begin one and kill it in the middle of that, for which there has to be a hundred of
-        things to mark or to delete. For scenarios with ``Need.PROCESS``."""
+        things to mark or to delete. *gently*: by SIGTERM, as a maintenance window's end does. For
+        scenarios with ``Need.PROCESS``."""
         raise NotImplementedError("only what is a process of its own can be killed")
 
     # -- for subclasses -------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from harness.redis_server import RedisServer
 from reference_registry.config import RedisConfig, RedisTlsConfig
 from reference_registry.config.problem import CannotStart
 from reference_registry.digest import Digest
@@ -18,7 +19,6 @@ from reference_registry.profiles import IDEAL, PROFILES, Profile
 from reference_registry.repository import Descriptor
 from reference_registry.storage.redis_cache import RedisDescriptorCache
 from tests.edge.certificates import make_authority, make_certificate
-from tests.edge.redis_server import RedisServer
 
 _A, _B = Digest("sha256:" + "a" * 64), Digest("sha256:" + "b" * 64)
 _A512 = Digest("sha512:" + "a" * 128)

@@ -16,7 +16,7 @@ import pytest
 from harness.content import Image, an_image
 from harness.process import Process, clean_environment
 from harness.real_parts import real_part
-from tests.edge.redis_server import Keys, RedisServer
+from harness.redis_server import Keys, RedisServer
 
 _TIMEOUT = 30.0
 _LISTENING = re.compile(r'msg="listening on (?P<address>[^",]*)')

@@ -10,8 +10,8 @@ import pytest
 
 from harness.clients.push import put_manifest, upload_blob
 from harness.content import Blob, an_image
+from harness.redis_server import RedisServer
 from harness.targets import RunningRegistry
-from tests.edge.redis_server import RedisServer
 from tests.profiles.bench import REPOSITORY, Bench, blob_path, manifest_path
 from tests.profiles.table import SAME, row
 

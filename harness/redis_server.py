@@ -19,7 +19,9 @@ Keys = dict[str, dict[str, str] | set[str]]
 
 
 class RedisServer:
-    """``start`` again after ``stop`` listens on the same port, and has forgotten everything."""
+    """Its files lie in *directory*; *options* are added to its command line.
+
+    ``start`` again after ``stop`` listens on the same port, and has forgotten everything."""
 
     def __init__(self, directory: Path, *options: str, tls: bool = False) -> None:
         self._directory = directory
@@ -32,9 +34,11 @@ class RedisServer:
 
     @property
     def address(self) -> str:
+        """``host:port``, as a registry's configuration names it."""
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
+        """Return once it answers. Skips the test where there is no redis-server."""
         ports = {"--port": 0, "--tls-port": self.port} if self._tls else {"--port": self.port}
         self._process = Process(
             [
@@ -45,14 +49,16 @@ class RedisServer:
                 *self._options,
             ]
         )
-        ready = self._process.await_output(_READY, timeout=30.0)
-        assert ready is not None, self._process.output()
+        if self._process.await_output(_READY, timeout=30.0) is None:
+            raise RuntimeError(f"redis-server does not start:\n{self._process.output()}")
 
     def stop(self) -> None:
+        """End it."""
         if self._process is not None:
             self._process.kill()
 
     def client(self, db: int = 0) -> redis.Redis:
+        """A connection of our own."""
         return redis.Redis(port=self.port, db=db, protocol=2, decode_responses=True)
 
     def keys(self, db: int = 0) -> Keys:
@@ -64,5 +70,6 @@ class RedisServer:
                     found[key] = dict(client.hgetall(key))
                 else:
                     found[key] = set(client.smembers(key))
-                assert client.ttl(key) == -1, f"{key} expires"
+                if client.ttl(key) != -1:
+                    raise ValueError(f"{key} expires")
         return found

@@ -1,0 +1,118 @@
+"""A descriptor cache in redis, which outlives the registry and knows nothing of its disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.content import Blob, an_image
+from harness.expectation import Expectations
+from harness.lab import TargetUnderTest
+from harness.redis_server import RedisServer
+from harness.scenario import SHOULD, Need, scenario
+from harness.upstream import MockUpstream
+from scenarios.blobs import REPOSITORY, a_blob, cached, path
+from scenarios.steps import OBSERVED, push, settle
+
+MEASURED = "measured on 2.8.2"
+REDIS_DOC = "distribution docs: Configuring a registry, storage.cache, redis"
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A redis that has nothing in it."""
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@scenario(
+    "descriptors.outlive-bytes",
+    "A blob that redis remembers and the disk has lost is fetched again, not served empty",
+    level=SHOULD,
+    refs=("d#2367", "d#2945", "d#1356", MEASURED),
+    needs=OBSERVED | {Need.RESTART},
+)
+@pytest.mark.parametrize("lost", ["the-file", "everything"])
+def test_outlive_bytes(
+    lost: str,
+    redis_server: RedisServer,
+    upstream: MockUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
+) -> None:
+    """A cache's volume is emptied, or restored from an old backup, and redis is another service
+    that nobody thinks of. From then on every node gets 200 and no bytes, restart or not."""
+    blob = a_blob(upstream)
+    cache = target.proxy(upstream, cache="redis", redis_addr=redis_server.address)
+    cache.get(path(blob))
+    cached(cache, blob)
+    cache.get(path(blob))
+    expect.disk("redis knows it", bool(redis_server.client().exists(f"blobs::{blob.digest}")), True)
+    cache.stop()
+    wanted = "docker/**/*" if lost == "everything" else "docker/registry/v2/blobs/**/data"
+    for file in sorted(cache.root.glob(wanted)):
+        if file.is_file():
+            file.unlink()
+    cache.start()
+    answer = cache.get(path(blob))
+    expect.client("status", answer.status, 200)
+    expect.client("the bytes are right", answer.body == blob.content, True)
+    expect.client("the body ends early", answer.error is not None, False)
+    settle(cache, upstream)
+    expect.disk("it is cached again", cache.disk.has_blob(blob.digest), True)
+
+
+@scenario(
+    "descriptors.redis-is-away",
+    "A cache whose redis is away, at the start or later, serves all the same",
+    level=SHOULD,
+    refs=(REDIS_DOC, MEASURED),
+    needs=OBSERVED | {Need.RESTART},
+)
+@pytest.mark.parametrize("when", ["at-start", "later"])
+def test_redis_is_away(
+    when: str,
+    redis_server: RedisServer,
+    upstream: MockUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
+) -> None:
+    """It saves a few looks at the disk; nobody wants to be without images for it."""
+    first, second = a_blob(upstream), upstream.add(REPOSITORY, Blob.of_size(3_000, "second"))
+    if when == "at-start":
+        redis_server.stop()
+    cache = target.proxy(upstream, cache="redis", redis_addr=redis_server.address)
+    cold = cache.get(path(first))
+    cached(cache, first)
+    redis_server.stop()
+    warm, new = cache.get(path(first)), cache.get(path(second))
+    expect.client("a new blob", cold.body == first.content, True)
+    expect.client("a cached blob", warm.body == first.content, True)
+    expect.client("another new blob", new.body == second.content, True)
+    expect.disk("it is cached", cached(cache, second), True)
+
+
+@scenario(
+    "descriptors.deleted-means-deleted",
+    "A blob that was deleted is 404, although redis knew it",
+    level=SHOULD,
+    refs=("d#2945", "distribution docs: Garbage collection", MEASURED),
+    needs=OBSERVED,
+)
+def test_deleted_means_deleted(
+    redis_server: RedisServer, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A push that is told that a deleted layer exists ends in an image without it."""
+    image = an_image()
+    layer = image.layers[0]
+    registry = target.standard(delete_enabled=True, cache="redis", redis_addr=redis_server.address)
+    push(registry, REPOSITORY, image, "v1")
+    registry.get(path(layer))
+    gone = registry.delete(path(layer))
+    expect.client("status of the DELETE", gone.status, 202)
+    expect.client("HEAD afterwards", registry.head(path(layer)).status, 404)
+    expect.client("GET afterwards", registry.get(path(layer)).status, 404)
