@@ -1,5 +1,6 @@
 """The scenarios as a whole: their catalogue is fresh, and what is listed about them exists."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +33,16 @@ def test_the_catalogue_in_the_docs_is_fresh(catalogue: str) -> None:
 
 
 def test_there_are_enough_scenarios(catalogue: str) -> None:
-    assert catalogue.count("\n### `") >= 80
+    assert catalogue.count("\n### `") >= 250
+
+
+def test_no_scenario_sleeps() -> None:
+    """A scenario waits for conditions; time passes by the clock of its target."""
+    sleeping = re.compile(r"\bsleep\(|import sleep")
+    places = [
+        path for path in (ROOT / "scenarios").glob("*.py") if sleeping.search(path.read_text())
+    ]
+    assert places == []
 
 
 def test_what_is_listed_speaks_of_scenarios_that_exist(catalogue: str) -> None:
