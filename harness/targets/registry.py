@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 _POLL = 0.005
 """Seconds between two looks at a condition that nobody announces."""
+_DEBUG_LISTENS = 1.0
 
 
 class RunningRegistry(ABC):
@@ -129,15 +130,24 @@ class RunningRegistry(ABC):
 
     def health(self) -> Answer:
         """The answer of ``/debug/health``."""
-        return self._debug_client.get("/debug/health")
+        return self._ask_debug_listener("/debug/health")
 
     def debug(self, path: str) -> Answer:
         """The answer to GET of any *path* of the debug listener."""
-        return self._debug_client.get(path)
+        return self._ask_debug_listener(path)
+
+    def _ask_debug_listener(self, path: str) -> Answer:
+        """The answer to GET of *path*. 3.x opens this listener a moment after the other one."""
+        deadline = time.monotonic() + _DEBUG_LISTENS
+        while True:
+            answer = self._debug_client.get(path)
+            if answer.status is not None or time.monotonic() >= deadline:
+                return answer
+            time.sleep(_POLL)
 
     def metrics(self) -> Metrics:
         """A scrape of ``/metrics``; ``ValueError`` where the debug listener gives none."""
-        answer = self._debug_client.get("/metrics")
+        answer = self._ask_debug_listener("/metrics")
         if answer.status != 200:
             raise ValueError(f"/metrics answered {answer.status or answer.error}")
         return Metrics.parse(answer.body.decode())
