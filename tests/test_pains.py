@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+DECLARED = ROOT / "docs" / "scenarios.md"
 _REPORTED = 30
 """How many pains of distribution's proxy have been collected."""
 
