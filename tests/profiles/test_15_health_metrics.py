@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -183,7 +184,10 @@ def test_listener_while_upstream_is_asked(bench: Bench) -> object:
     with ThreadPoolExecutor(1) as pool:
         start = pool.submit(bench.proxy, **_http(debug={"addr": f"127.0.0.1:{port}"}))
         bench.upstream.ledger.wait_for(lambda entry: entry.kind == "base")
-        seen = _open(port)
+        # 2.8 opens it in a goroutine of its own, so that it may be a moment later than the question.
+        deadline = time.monotonic() + 1.0
+        while not (seen := _open(port)) and time.monotonic() < deadline:
+            time.sleep(0.01)
         hung.release()
         registry = start.result()
     assert registry.eventually(lambda: _open(port))
