@@ -184,7 +184,7 @@ def test_listener_while_upstream_is_asked(bench: Bench) -> object:
     with ThreadPoolExecutor(1) as pool:
         start = pool.submit(bench.proxy, **_http(debug={"addr": f"127.0.0.1:{port}"}))
         bench.upstream.ledger.wait_for(lambda entry: entry.kind == "base")
-        # 2.8 opens it in a goroutine of its own, so that it may be a moment later than the question.
+        # 2.8 opens it in a goroutine of its own: perhaps a moment later than the question.
         deadline = time.monotonic() + 1.0
         while not (seen := _open(port)) and time.monotonic() < deadline:
             time.sleep(0.01)
