@@ -82,7 +82,7 @@ class SimulatedNetwork:
     Hosts are found by name and port, by name and the scheme's port, or by name alone; *elsewhere*
     is the behaviour of all others. Names that share one behaviour object are one host.
     *system_roots* are authorities that clients trust without being told to, *page* is what is sent
-    in place of anything by a host that sends web pages.
+    in place of anything by a host that sends web pages, *note* ends the message of scripted answers.
     """
 
     def __init__(
@@ -93,12 +93,14 @@ class SimulatedNetwork:
         elsewhere: HostBehaviour = HEALTHY,
         system_roots: frozenset[bytes] = frozenset(),
         page: bytes = CAPTIVE_PORTAL,
+        note: str = "",
     ) -> None:
         self._behaviours = behaviours
         self._content = content
         self._elsewhere = elsewhere
         self._system_roots = system_roots
         self._page = page
+        self._note = note
         self._applied: Counter[tuple[int, int]] = Counter()
 
     def behaviour(self, host: str, scheme: str) -> HostBehaviour:
@@ -132,7 +134,7 @@ class SimulatedNetwork:
         if action.status is None:
             return None
         if action.body is None:
-            return _error(action.status, f"scripted {action.status}")
+            return _error(action.status, f"scripted {action.status}{self._note}")
         return Response(action.status, {}, action.body.encode())
 
     def _connect(self, host: HostBehaviour, scheme: str, trust: Trust) -> None:
@@ -209,7 +211,7 @@ class SimulatedNetwork:
             return Response(201, {"Docker-Content-Digest": (digest,)})
         found = self._content.find(target.reference) if host.store and target.reference else None
         if found is None:
-            return _error(404)
+            return _error(404, f"status 404{self._note}")
         return Response(
             200,
             {

@@ -117,6 +117,11 @@ class World:
         named = hashlib.sha256(self.seed.encode()).hexdigest()
         return CAPTIVE_PORTAL.replace(b"captive portal", named[:14].encode())
 
+    @property
+    def note(self) -> str:
+        """Added to the messages of scripted answers, which may become content that is kept."""
+        return "" if self.stand is IMAGINED else f" ({self.seed})"
+
     @cached_property
     def addresses(self) -> dict[str, tuple[str, ...]]:
         """How URLs may name each logical host."""

@@ -173,13 +173,6 @@ class Daemon:
                 return None
         return Ran(running.returncode, out + err)
 
-    def forget(self, timeout: float) -> None:
-        """Remove all content that no image needs, which it would not fetch again."""
-        for namespace in ("k8s.io", "default"):
-            left = self.ctr("-n", namespace, "content", "ls", "-q", timeout=timeout)
-            if left is not None and (digests := left.output.split()):
-                self.ctr("-n", namespace, "content", "rm", *digests, timeout=timeout)
-
     def stop(self) -> None:
         """End it."""
         self.images.close()
