@@ -91,6 +91,9 @@ def _welcomed(
             bare.settimeout(_PATIENCE)
             _farewell(bare)
         return None
+    except OSError:
+        secured.close()
+        raise
     return secured
 
 
@@ -119,12 +122,14 @@ class _Conversation:
 
     def run(self) -> None:
         """Until the client closes, or an answer ends the connection."""
-        while (request := self._read()) is not None and not self._stage.over.is_set():
-            if not self._reply(request):
-                break
-            self._wire.start_next_cycle()
-        with suppress(OSError):
-            self._channel.close()
+        try:
+            while (request := self._read()) is not None and not self._stage.over.is_set():
+                if not self._reply(request):
+                    break
+                self._wire.start_next_cycle()
+        finally:
+            with suppress(OSError):
+                self._channel.close()
 
     def _read(self) -> Request | None:
         head: h11.Request | None = None
