@@ -82,7 +82,7 @@ class SimulatedNetwork:
     Hosts are found by name and port, by name and the scheme's port, or by name alone; *elsewhere*
     is the behaviour of all others. Names that share one behaviour object are one host.
     *system_roots* are authorities that clients trust without being told to, *page* is what is sent
-    in place of anything by a host that sends web pages, *note* ends the message of scripted answers.
+    in place of anything by a host that sends web pages, *note* ends scripted messages.
     """
 
     def __init__(
