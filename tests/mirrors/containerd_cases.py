@@ -255,9 +255,8 @@ def _sequence_problem(
         measured = rest.pop(0) if rest else None
         if measured != row:
             return f"model {row} ({attempt.because}), measured {measured}", rest
-        resent = attempt.failure is Failure.RESET and rest[:1] == [row]
-        if resent and following != row:
-            rest.pop(0)  # Go resends once on a connection that was used before.
+        while attempt.failure is Failure.RESET and rest[:1] == [row] and following != row:
+            rest.pop(0)  # Go resends once for each connection that was used before.
     return None, rest
 
 
