@@ -28,7 +28,6 @@ _PACKAGES = {
     "dockerd": "docker.io",
     "docker": "docker.io",
     "podman": "podman",
-    "curl": "curl",
     "strace": "strace",
 }
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,7 +21,6 @@ __all__ = ["Containerd"]
 
 _READY = re.compile(r"containerd successfully booted")
 _TIMEOUT = 30.0
-_PULL_IMAGE = "http://localhost/runtime.v1.ImageService/PullImage"
 _CONFIG = """\
 version = 2
 root = "{place}/root"
@@ -50,8 +48,10 @@ class Containerd:
     """
 
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+        # gRPC is no dependency of scenarios that start no containerd, which import this module too.
+        from harness.clients.containerd_lab.image_service import ImageService
+
         program, self._ctr = real_part("containerd"), real_part("ctr")
-        self._curl = real_part("curl")
         if os.geteuid() != 0:
             missing_part("containerd runs as root only")
         self._directory = directory
@@ -65,11 +65,14 @@ class Containerd:
         )
         if self._process.await_output(_READY, timeout=_TIMEOUT) is None:
             said = self._process.output().strip().splitlines()
-            self.stop()
+            self._process.stop()
             missing_part(f"containerd does not start here: {said[-1] if said else 'no output'}")
+        self._images = ImageService(directory / "c.sock")
+        self._images.await_ready(_TIMEOUT)
 
     def stop(self) -> None:
         """End it."""
+        self._images.close()
         self._process.stop()
 
     def use_hosts(self, registry: str, hosts_toml: str) -> None:
@@ -102,53 +105,7 @@ class Containerd:
 
     def cri_pull(self, image: str, login: tuple[str, str] | None = None) -> Ran:
         """``PullImage`` of the CRI, which is what ``crictl pull`` and kubelet call; exit code 0 is
-        gRPC's status OK. *login* is what kubelet has read from the pod's pull secret.
-
-        One gRPC call is one HTTP/2 request, for which curl does, and a message so small that it is
-        written by hand: ``PullImageRequest{image: {image: ...}, auth: {username: ..., ...}}``
-        (https://github.com/kubernetes/cri-api, api.proto; "gRPC over HTTP2",
-        Requests).
-        """
-        message = _field(1, _field(1, image.encode()))
-        if login is not None:
-            user, password = login
-            message += _field(2, _field(1, user.encode()) + _field(2, password.encode()))
-        request, told = self._directory / "request", self._directory / "trailers"
-        request.write_bytes(struct.pack(">BI", 0, len(message)) + message)
-        done = run_client(
-            [
-                self._curl,
-                "--silent",
-                "--show-error",
-                "--http2-prior-knowledge",
-                "--unix-socket",
-                f"{self._directory}/c.sock",
-                "--header",
-                "Content-Type: application/grpc",
-                "--header",
-                "TE: trailers",
-                "--data-binary",
-                f"@{request}",
-                "--dump-header",
-                told,
-                "--output",
-                "/dev/null",
-                _PULL_IMAGE,
-            ],
-            self._environment,
-        )
-        if not done.ok:
-            return done
-        trailers = dict(
-            line.split(": ", 1) for line in told.read_text().splitlines() if ": " in line
-        )
-        return Ran(int(trailers["grpc-status"]), trailers.get("grpc-message", ""))
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """A length-delimited field of a protocol buffer (below 128 fields)."""
-    length, size = b"", len(content)
-    while size > 0x7F:
-        length += bytes([size & 0x7F | 0x80])
-        size >>= 7
-    return bytes([number << 3 | 2]) + length + bytes([size]) + content
+        gRPC's status OK. *login* is what kubelet has read from the pod's pull secret."""
+        auth = None if login is None else {"username": login[0], "password": login[1]}
+        pulled = self._images.pull(image, auth, _TIMEOUT)
+        return Ran(0 if pulled.code == "OK" else 1, pulled.message)

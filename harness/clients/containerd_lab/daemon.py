@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,6 @@ __all__ = ["Daemon", "Names", "Surroundings"]
 
 _READY = re.compile(r"containerd successfully booted")
 _TIMEOUT = 60.0
-_INITIALISING = {"UNAVAILABLE", "UNKNOWN", "DEADLINE_EXCEEDED"}
 _ENTER = (
     'mount --make-rprivate / && mount --bind "$1" /etc/hosts && '
     'mount --bind "$2" /etc/nsswitch.conf && '
@@ -139,18 +137,7 @@ class Daemon:
             self._process.stop()
             missing_part(f"containerd does not start here: {said[-1] if said else 'no output'}")
         self.images = ImageService(place / "c.sock")
-        self._await_images()
-
-    def _await_images(self) -> None:
-        """The CRI plugin initialises itself after containerd says that it is up."""
-        deadline = time.monotonic() + _TIMEOUT
-        while True:
-            told = self.images.status("nothing.example/nothing", _TIMEOUT)
-            if told.code not in _INITIALISING:
-                return
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"the image service does not answer: {told.message}")
-            time.sleep(0.02)
+        self.images.await_ready(_TIMEOUT)
 
     def ctr(self, *words: str, timeout: float) -> Ran | None:
         """Run ``ctr`` with *words*; None where it did not end within *timeout* seconds."""

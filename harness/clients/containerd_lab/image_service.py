@@ -6,6 +6,7 @@ The messages are declared here, field by field, after the CRI's published interf
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ _MESSAGES: Mapping[str, tuple[tuple[str, int, str], ...]] = {
 }
 """Name, number and message type (a string where empty) of every field."""
 _PACKAGE = "runtime.v1"
+_INITIALISING = {"UNAVAILABLE", "UNKNOWN", "DEADLINE_EXCEEDED"}
 
 
 def _declared() -> Mapping[str, Any]:
@@ -78,6 +80,18 @@ class ImageService:
     def close(self) -> None:
         """Let go of the connection."""
         self._channel.close()
+
+    def await_ready(self, timeout: float) -> None:
+        """Return once it answers: the CRI plugin initialises itself after containerd says that it
+        is up. ``TimeoutError`` after *timeout* seconds."""
+        deadline = time.monotonic() + timeout
+        while True:
+            told = self.status("nothing.example/nothing", timeout)
+            if told.code not in _INITIALISING:
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the image service does not answer: {told.message}")
+            time.sleep(0.02)
 
     def pull(self, image: str, auth: Mapping[str, str] | None, timeout: float) -> Pulled:
         """``PullImage``, with an AuthConfig unless *auth* is None; at most *timeout* seconds."""
