@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from harness.mirrors.network import Failure
+from harness.mirrors.network import Failure, Request, Response
 
-__all__ = ["Attempt", "Credential", "Step", "credential_of"]
+__all__ = ["Attempt", "Attempted", "Credential", "Step", "credential_of"]
 
 Step = Literal["resolve", "fetch", "push", "token", "ping"]
 
@@ -57,10 +57,65 @@ class Attempt:
     seconds: float = 0.0
     """How long the client waits for what never comes."""
 
+    @classmethod
+    def at(
+        cls,
+        step: Step,
+        request: Request,
+        response: Response | None,
+        failure: Failure | None,
+        because: str,
+        *,
+        ns: str | None = None,
+        lane: str = "",
+        query: tuple[tuple[str, str], ...] | None = None,
+        headers: Mapping[str, tuple[str, ...]] | None = None,
+        seconds: float = 0.0,
+    ) -> Attempt:
+        """*request*, with the *response* or the *failure* that became of it. *query* is that of the
+        request unless given."""
+        cut = response is not None and response.cut
+        return cls(
+            step=step,
+            method=request.method,
+            scheme=request.scheme,
+            host=request.host,
+            path=request.path,
+            ns=ns,
+            credential=credential_of(request.header("Authorization")),
+            because=because,
+            status=None if response is None or cut else response.status,
+            failure=failure,
+            cut=cut,
+            lane=lane,
+            query=request.query if query is None else query,
+            form=request.form,
+            headers=headers or {},
+            client_certificate=None if response is None else response.client_certificate,
+            seconds=seconds,
+        )
+
     @property
     def received(self) -> bool:
         """Whether the server got to read the request."""
         return self.failure is None or self.failure.reaches_server
+
+
+class Attempted:
+    """What a modelled client did, from its first request to its end. A base of dataclasses."""
+
+    attempts: tuple[Attempt, ...]
+    error: object | None
+
+    @property
+    def outcome(self) -> Literal["ok", "error"]:
+        """Whether the caller got what it asked for."""
+        return "ok" if self.error is None else "error"
+
+    @property
+    def received(self) -> tuple[Attempt, ...]:
+        """The requests that a server saw."""
+        return tuple(attempt for attempt in self.attempts if attempt.received)
 
 
 def credential_of(authorization: str | None) -> Credential:

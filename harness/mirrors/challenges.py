@@ -1,12 +1,14 @@
-"""WWW-Authenticate as containerd reads it (a subset of RFC 7235): one challenge a header line."""
+"""WWW-Authenticate as containerd reads it (a subset of RFC 7235): one challenge a header line; and
+the token that is issued in the end."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Challenge", "parse_challenges"]
+__all__ = ["Challenge", "issued_token", "parse_challenges"]
 
 _PRECEDENCE = ("bearer", "digest", "basic")
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
@@ -36,6 +38,17 @@ def parse_challenges(lines: Iterable[str]) -> list[Challenge]:
         if scheme and name in _PRECEDENCE:
             found.append(Challenge(name, _parameters(line[scheme.end() :])))
     return sorted(found, key=lambda challenge: _PRECEDENCE.index(challenge.scheme))
+
+
+def issued_token(body: bytes) -> str | None:
+    """The token in a token server's answer, by either name; None where it has none
+    (https://distribution.github.io/distribution/spec/auth/token/, "Token Response Fields")."""
+    try:
+        document = json.loads(body)
+        token = document.get("token") or document.get("access_token")
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    return token if isinstance(token, str) else None
 
 
 def _parameters(text: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
-from harness.mirrors.attempts import Attempt, Step, credential_of
+from harness.mirrors.attempts import Attempt, Step
 from harness.mirrors.containerd.plan import HANDSHAKE_TIMEOUT, Client
 from harness.mirrors.containerd.releases import Release
 from harness.mirrors.containerd.wording import RequestFailed, request_url, transport_failure
@@ -155,23 +155,16 @@ class Conversation:
     ) -> None:
         query = dict(request.query)
         self._record.append(
-            Attempt(
-                step=step,
-                method=request.method,
-                scheme=request.scheme,
-                host=request.host,
-                path=request.path,
+            Attempt.at(
+                step,
+                request,
+                response,
+                failure,
+                because,
                 ns=query.pop("ns", None),
-                credential=credential_of(request.header("Authorization")),
-                because=because,
-                status=None if response is None or response.cut else response.status,
-                failure=failure,
-                cut=response is not None and response.cut,
                 lane=self.lane,
                 query=tuple(query.items()) if step != "token" else request.query,
-                form=request.form,
                 headers=_noteworthy(request.headers),
-                client_certificate=None if response is None else response.client_certificate,
                 seconds=self._seconds(failure, client),
             )
         )

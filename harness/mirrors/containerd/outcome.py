@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from harness.mirrors.attempts import Attempt
+from harness.mirrors.attempts import Attempt, Attempted
 from harness.mirrors.containerd.plan import Plan
 
 __all__ = ["Pull", "PullError"]
@@ -25,7 +24,7 @@ class PullError:
 
 
 @dataclass(frozen=True)
-class Pull:
+class Pull(Attempted):
     """A pull, or a push, from its first request to its end."""
 
     plan: Plan
@@ -34,16 +33,6 @@ class Pull:
     """How it failed. Where lanes fail at the same time, the first of them."""
     possible_errors: tuple[PullError, ...] = ()
     """Every error that may be reported: chance decides between lanes that fail at the same time."""
-
-    @property
-    def outcome(self) -> Literal["ok", "error"]:
-        """Whether the caller got what it asked for."""
-        return "ok" if self.error is None else "error"
-
-    @property
-    def received(self) -> tuple[Attempt, ...]:
-        """The requests that a server saw."""
-        return tuple(attempt for attempt in self.attempts if attempt.received)
 
     @property
     def seconds_lost(self) -> float:

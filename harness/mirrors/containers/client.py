@@ -6,12 +6,11 @@ ping's challenge asks for goes with every later request, without another challen
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
-from harness.mirrors.attempts import Attempt, Step, credential_of
-from harness.mirrors.challenges import Challenge, parse_challenges
+from harness.mirrors.attempts import Attempt, Step
+from harness.mirrors.challenges import Challenge, issued_token, parse_challenges
 from harness.mirrors.containers.sources import PullSource
 from harness.mirrors.go_url import InvalidURL, join_path, parse_url
 from harness.mirrors.login import Login
@@ -156,12 +155,8 @@ class Client:
             raise Failed(_words(failed.failure, url.scheme, url.host)) from None
         if response.status != 200:
             raise Failed(f"requesting bearer token: {_unexpected(response)}")
-        try:
-            document = json.loads(response.body)
-            token = document.get("token") or document.get("access_token")
-        except (ValueError, AttributeError, RecursionError):
-            token = None
-        if not isinstance(token, str):
+        token = issued_token(response.body)
+        if token is None:
             raise Failed("the token server's answer holds no token")
         return token
 
@@ -206,23 +201,7 @@ class Client:
             response = self._network.exchange(request, self._trust)
         except ConnectionFailed as error:
             failure = error.failure
-        self._record.append(
-            Attempt(
-                step=step,
-                method=request.method,
-                scheme=request.scheme,
-                host=request.host,
-                path=request.path,
-                ns=None,
-                credential=credential_of(request.header("Authorization")),
-                because=because,
-                status=None if response is None or response.cut else response.status,
-                failure=failure,
-                cut=response is not None and response.cut,
-                query=request.query,
-                seconds=waited,
-            )
-        )
+        self._record.append(Attempt.at(step, request, response, failure, because, seconds=waited))
         if response is None:
             raise ConnectionFailed(failure or Failure.RESET)
         return response

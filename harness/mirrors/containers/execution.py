@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.content import Manifest, Platform, an_image
-from harness.mirrors.attempts import Attempt
+from harness.mirrors.attempts import Attempt, Attempted
 from harness.mirrors.behaviours import HEALTHY, HostBehaviour
 from harness.mirrors.containers.auth_file import AuthFile
 from harness.mirrors.containers.client import Client, Failed
@@ -36,22 +36,12 @@ class CopyError:
 
 
 @dataclass(frozen=True)
-class ImageCopy:
+class ImageCopy(Attempted):
     """A copy from its first request to its end."""
 
     sources: tuple[PullSource, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     error: CopyError | None = None
-
-    @property
-    def outcome(self) -> str:
-        """``ok`` or ``error``."""
-        return "ok" if self.error is None else "error"
-
-    @property
-    def received(self) -> tuple[Attempt, ...]:
-        """The requests that a server saw."""
-        return tuple(attempt for attempt in self.attempts if attempt.received)
 
 
 def simulate(

@@ -6,13 +6,12 @@ registry is offered to whichever endpoint asks, a mirror too (moby#42022).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
-from harness.mirrors.attempts import Attempt, Step, credential_of
-from harness.mirrors.challenges import Challenge, parse_challenges
+from harness.mirrors.attempts import Attempt, Step
+from harness.mirrors.challenges import Challenge, issued_token, parse_challenges
 from harness.mirrors.dockerd.endpoints import Endpoint
 from harness.mirrors.go_url import InvalidURL, join_path, parse_url
 from harness.mirrors.login import Login
@@ -136,12 +135,8 @@ class Client:
         because = f"{whose} for {self.endpoint.host}, whose challenge names this realm"
         response = self._send(request, "token", because)
         self.demand(response)
-        try:
-            document = json.loads(response.body)
-            token = document.get("token") or document.get("access_token")
-        except (ValueError, AttributeError, RecursionError):
-            token = None
-        if not isinstance(token, str):
+        token = issued_token(response.body)
+        if token is None:
             raise EndpointFailed("authorization server did not include a token in the response")
         return token
 
@@ -154,20 +149,13 @@ class Client:
         except ConnectionFailed as failed:
             failure = failed.failure
         self._record.append(
-            Attempt(
-                step=step,
-                method=request.method,
-                scheme=request.scheme,
-                host=request.host,
-                path=request.path,
-                ns=None,
-                credential=credential_of(request.header("Authorization")),
-                because=because,
-                status=None if response is None or response.cut else response.status,
-                failure=failure,
-                cut=response is not None and response.cut,
+            Attempt.at(
+                step,
+                request,
+                response,
+                failure,
+                because,
                 lane=self.lane,
-                query=request.query,
                 seconds=_seconds(failure, step),
             )
         )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.content import Manifest, Platform, an_image
-from harness.mirrors.attempts import Attempt
+from harness.mirrors.attempts import Attempt, Attempted
 from harness.mirrors.behaviours import HEALTHY, HostBehaviour
 from harness.mirrors.descriptors import Descriptor, index_entries, kind_of, manifest_parts
 from harness.mirrors.dockerd.client import Client, EndpointFailed
@@ -33,23 +33,13 @@ distribution/xfer/download.go)."""
 
 
 @dataclass(frozen=True)
-class DockerPull:
+class DockerPull(Attempted):
     """A pull from its first request to its end."""
 
     endpoints: tuple[Endpoint, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     error: str | None = None
     """In words of our own where docker's are not known."""
-
-    @property
-    def outcome(self) -> str:
-        """``ok`` or ``error``."""
-        return "ok" if self.error is None else "error"
-
-    @property
-    def received(self) -> tuple[Attempt, ...]:
-        """The requests that a server saw."""
-        return tuple(attempt for attempt in self.attempts if attempt.received)
 
 
 def simulate(
