@@ -13,14 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import hypothesis
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
 
 from harness.real_parts import real_part
 from tests.mirrors.containerd_cases import Case, read_cases
 from tests.real.containerd_lab import ContainerdLab
 from tests.real.containerd_stories import stories
+from tests.real.made_up import play_made_up
 
 _FIXTURES = Path(__file__).parents[2] / "fixtures" / "containerd"
 _SAMPLE = 4
@@ -71,16 +70,6 @@ def test_what_is_made_up_goes_as_the_model_says(
     record_property("seed", seed)
     recorded: list[dict[str, Any]] = []
 
-    @hypothesis.seed(seed)
-    @settings(
-        max_examples=count,
-        deadline=None,
-        database=None,
-        print_blob=False,
-        suppress_health_check=list(HealthCheck),
-        phases=(Phase.generate, Phase.shrink),
-    )
-    @given(story=stories())
     def play(story: dict[str, Any]) -> None:
         found, measured = lab.difference(Case(story, "generated"))
         identity = f"X{seed}-{len(recorded)}"
@@ -88,7 +77,7 @@ def test_what_is_made_up_goes_as_the_model_says(
         assert not found, _told(story, measured, found, lab.release, seed)
 
     try:
-        play()
+        play_made_up(stories(), play, count=count, seed=seed)
     finally:
         file: Path | None = request.config.getoption("record")
         if file is not None:

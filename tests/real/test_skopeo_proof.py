@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from harness.real_parts import real_part
+from tests.real.made_up import play_made_up
 from tests.real.skopeo_lab import SkopeoLab
 
 
@@ -130,27 +129,14 @@ def test_what_is_made_up_goes_as_the_model_says(
     count: int = request.config.getoption("skopeo_generated")
     seed: int = request.config.getoption("seed")
     record_property("seed", seed)
-    played = 0
 
-    @hypothesis.seed(seed)
-    @settings(
-        max_examples=count,
-        deadline=None,
-        database=None,
-        print_blob=False,
-        suppress_health_check=list(HealthCheck),
-        phases=(Phase.generate, Phase.shrink),
-    )
-    @given(story=stories())
     def play(story: dict[str, Any]) -> None:
-        nonlocal played
-        played += 1
         found, measured = lab.difference(story)
         assert not found, (
             f"model and skopeo differ (seed {seed}): {found}\n{story['registries.conf']}\n"
             f"{json.dumps({**story, 'measured': measured}, indent=1)}"
         )
 
-    play()
+    played = play_made_up(stories(), play, count=count, seed=seed)
     sys.stdout.write(f"{played} cases of seed {seed}\n")
     assert played >= count
