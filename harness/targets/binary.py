@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from harness.process import clean_environment
 from harness.scenario import Need
 from harness.targets.errors import DidNotStart, TargetError
-from harness.targets.identity import Identity, identify
+from harness.targets.identity import Identified, Identity, identify
 from harness.targets.process_registry import ProcessRegistry, Program
 from harness.targets.settings import Settings
 
@@ -19,7 +19,7 @@ __all__ = ["BinaryTarget"]
 
 
 @dataclass(frozen=True)
-class BinaryTarget:
+class BinaryTarget(Identified):
     """``binary:PATH``. PATH is a file, or the name of a program on the search path."""
 
     path: Path
@@ -44,18 +44,6 @@ class BinaryTarget:
     @property
     def known_as(self) -> str:
         return self.name
-
-    @property
-    def implementation(self) -> str:
-        return self.identity.implementation
-
-    @property
-    def version(self) -> str:
-        return self.identity.version
-
-    @property
-    def release(self) -> str:
-        return self.identity.release
 
     @property
     def capabilities(self) -> frozenset[Need]:

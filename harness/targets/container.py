@@ -16,7 +16,7 @@ from harness.scenario import Need
 from harness.targets.container_registry import ContainerRegistry, Image
 from harness.targets.docker_daemon import Daemon
 from harness.targets.errors import DidNotStart, TargetError
-from harness.targets.identity import Identity, identify
+from harness.targets.identity import Identified, Identity, identify
 from harness.targets.settings import Settings
 
 __all__ = ["ContainerTarget"]
@@ -25,7 +25,7 @@ _DEBIAN = "+ds"
 
 
 @dataclass(frozen=True)
-class ContainerTarget:
+class ContainerTarget(Identified):
     """``container:IMAGE``; the image is on the daemon that ``DOCKER_HOST`` or the default socket
     leads to."""
 
@@ -55,18 +55,6 @@ class ContainerTarget:
     def name(self) -> str:
         """The image's."""
         return self.image.name
-
-    @property
-    def implementation(self) -> str:
-        return self.identity.implementation
-
-    @property
-    def version(self) -> str:
-        return self.identity.version
-
-    @property
-    def release(self) -> str:
-        return self.identity.release
 
     @property
     def capabilities(self) -> frozenset[Need]:

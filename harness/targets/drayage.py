@@ -23,6 +23,7 @@ from harness.scenario import Need
 from harness.targets.errors import DidNotStart, NotOffered, TargetError
 from harness.targets.foreign import ForeignRegistry, refuse_settings
 from harness.targets.identity import exact_release, release_series
+from harness.targets.own_process import OwnProcess
 from harness.targets.process_registry import free_port
 from harness.targets.registry import NOWHERE
 from harness.targets.settings import Settings
@@ -32,7 +33,6 @@ __all__ = ["DrayageTarget"]
 _KNOWN = frozenset({"upstream_url", "upstream_login", "log_level", "log_formatter"})
 _ATTEMPTS = 3
 _START_TIMEOUT = 20.0
-_STOP_GRACE = 15.0
 _LISTENING = re.compile(r"listening on \S+:(\d+)")
 _TAKEN = "in use"
 
@@ -97,7 +97,7 @@ class DrayageTarget:
         return registry
 
 
-class DrayageRegistry(ForeignRegistry):
+class DrayageRegistry(OwnProcess, ForeignRegistry):
     """A process that serves."""
 
     where = "drayage"
@@ -105,8 +105,6 @@ class DrayageRegistry(ForeignRegistry):
     def __init__(self, program: Path, settings: Settings, workdir: Path) -> None:
         super().__init__(settings, workdir)
         self._program = program
-        self._process: Process | None = None
-        self._earlier_output = ""
 
     def _begin(self) -> tuple[str, str]:
         refuse_settings(self.where, self.settings, _KNOWN)
@@ -153,20 +151,3 @@ class DrayageRegistry(ForeignRegistry):
         lines += ["[upstreams.docker_io]"]
         lines += [f"{key} = {json.dumps(value)}" for key, value in source.items()]
         return "\n".join(lines) + "\n"
-
-    def _end(self) -> None:
-        if self._process is not None:
-            self.exit_code = self._process.stop(grace=_STOP_GRACE)
-            self._bury()
-
-    def _end_at_once(self) -> None:
-        if self._process is not None:
-            self.exit_code = self._process.kill()
-            self._bury()
-
-    def _bury(self) -> None:
-        self._earlier_output = self._output()
-        self._process = None
-
-    def _output(self) -> str:
-        return self._earlier_output + (self._process.output() if self._process else "")

@@ -20,13 +20,13 @@ from harness.process import Process, clean_environment
 from harness.redaction import redact_text
 from harness.targets.errors import DidNotStart
 from harness.targets.garbage import GcRun
+from harness.targets.own_process import STOP_GRACE, OwnProcess
 from harness.targets.saved_schedule import SavedSchedule
 from harness.targets.settings import Settings
 
 __all__ = ["ProcessRegistry", "Program", "free_port"]
 
 _START_TIMEOUT = 20.0
-_STOP_GRACE = 15.0
 _ATTEMPTS = 3
 """How often to try another debug port where somebody took the one that was free a moment ago."""
 
@@ -49,18 +49,12 @@ class Program:
     """The flags of a collection beside a registry that serves, where there are some."""
 
 
-class ProcessRegistry(SavedSchedule):
+class ProcessRegistry(OwnProcess, SavedSchedule):
     """A process that serves."""
 
     def __init__(self, program: Program, settings: Settings, workdir: Path) -> None:
         super().__init__(settings, workdir)
         self._program = program
-        self._process: Process | None = None
-        self._earlier_output = ""
-
-    @property
-    def pid(self) -> int | None:
-        return None if self._process is None else self._process.pid
 
     def _run(self) -> tuple[str, str]:
         for _ in range(_ATTEMPTS):
@@ -93,23 +87,6 @@ class ProcessRegistry(SavedSchedule):
             return f"http://127.0.0.1:{port}" if _opens(port, self._process) else None
         listening = self._process.await_output(_LISTENING, timeout=_START_TIMEOUT)
         return f"http://127.0.0.1:{listening[2]}" if listening else None
-
-    def _end(self) -> None:
-        if self._process is not None:
-            self.exit_code = self._process.stop(grace=_STOP_GRACE)
-            self._bury()
-
-    def _end_at_once(self) -> None:
-        if self._process is not None:
-            self.exit_code = self._process.kill()
-            self._bury()
-
-    def _bury(self) -> None:
-        self._earlier_output = self._output()
-        self._process = None
-
-    def _output(self) -> str:
-        return self._earlier_output + (self._process.output() if self._process else "")
 
     def garbage_collect(
         self, *, dry_run: bool = False, delete_untagged: bool = False, online: bool = False
@@ -147,7 +124,7 @@ class ProcessRegistry(SavedSchedule):
             full = self.eventually(
                 lambda: _waiting(stuck[0]) > capacity - _LONGEST_LINE or run.exit_code is not None
             )
-            exit_code = run.stop(grace=_STOP_GRACE) if gently else run.kill()
+            exit_code = run.stop(grace=STOP_GRACE) if gently else run.kill()
             if exit_code >= 0 or not full:
                 raise RuntimeError(
                     f"garbage collection was over before it could be killed {during}"
