@@ -23,6 +23,7 @@ import httpx
 
 from harness.order import next_order
 from harness.redaction import redact_headers, redact_text
+from harness.verbs import Verbs
 
 __all__ = ["Answer", "Call", "Exchange", "OpenAnswer", "RegistryClient"]
 
@@ -145,7 +146,7 @@ class OpenAnswer:
         return fresh
 
 
-class RegistryClient:
+class RegistryClient(Verbs):
     """Asks one registry. Safe to use from several threads at once."""
 
     def __init__(
@@ -197,30 +198,6 @@ class RegistryClient:
                 return answer
             answer.read()
             return Answer(answer.status, answer.headers, bytes(answer.received), answer.error)
-
-    def get(self, path: str, **options: Any) -> Answer:
-        """GET; the options are those of :meth:`request`."""
-        return self.request("GET", path, **options)
-
-    def head(self, path: str, **options: Any) -> Answer:
-        """HEAD; the options are those of :meth:`request`."""
-        return self.request("HEAD", path, **options)
-
-    def post(self, path: str, **options: Any) -> Answer:
-        """POST; the options are those of :meth:`request`."""
-        return self.request("POST", path, **options)
-
-    def put(self, path: str, **options: Any) -> Answer:
-        """PUT; the options are those of :meth:`request`."""
-        return self.request("PUT", path, **options)
-
-    def patch(self, path: str, **options: Any) -> Answer:
-        """PATCH; the options are those of :meth:`request`."""
-        return self.request("PATCH", path, **options)
-
-    def delete(self, path: str, **options: Any) -> Answer:
-        """DELETE; the options are those of :meth:`request`."""
-        return self.request("DELETE", path, **options)
 
     @contextmanager
     def open(

@@ -140,9 +140,10 @@ def fingerprint(test: Callable[..., object]) -> str:
     try:
         source = textwrap.dedent(inspect.getsource(inspect.unwrap(test)))
         function = ast.parse(source).body[0]
-    except (OSError, SyntaxError):
+    except (OSError, SyntaxError, IndexError):
         return ""
-    assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+    if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+        return ""
     if ast.get_docstring(function, clean=False) is not None:
         function.body = function.body[1:] or [ast.Pass()]
     return hashlib.sha256(ast.dump(function).encode()).hexdigest()[:12]

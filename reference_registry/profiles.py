@@ -62,15 +62,11 @@ class Profile:
     blob_miss: Literal["shared", "tee", "double"] = "shared"
     """GET of an uncached blob. ``double``: one upstream GET for the client and another for the
     cache (2.8, #3569). ``tee``: one stream feeds both, per client (3.x). ``shared``: one upstream
-    GET serves the cache and every client that asks meanwhile (#1334, #3969)."""
-    blob_head_downloads: bool = False
-    """HEAD of an uncached blob fetches the whole blob, and answers after it (all releases)."""
+    GET serves the cache and every client that asks meanwhile (#1334, #3969). But for ``shared``,
+    HEAD fetches the whole blob, and Range and If-None-Match are ignored on a miss (#4667); ``tee``
+    ends with its client (#4793)."""
     blob_miss_headers: bool = True
     """A miss is answered with length, type and digest. 3.0.0-alpha.1 sends none of them."""
-    blob_miss_ignores_range: bool = False
-    """Range and If-None-Match on a miss are ignored: 200 with the full body (#4667)."""
-    fill_survives_client: bool = True
-    """The cache fill is completed after the client left (2.8 and ideal; not 3.x, #4793)."""
     fill_leaves_upload_on_abort: bool = False
     """An aborted fill leaves ``_uploads/<uuid>`` behind (3.0.0-alpha.1, 3.0.0)."""
     fill_leaves_upload_on_mismatch: bool = False
@@ -163,8 +159,6 @@ class Profile:
     # -- proxy: expiry --------------------------------------------------------------------------
     honours_ttl: bool = True
     """``proxy.ttl`` is read; 2.8 does not know the key and keeps everything 168 h (#3880)."""
-    ttl_zero_means_never: bool = True
-    """``ttl: 0`` turns the scheduler off (3.x). 2.8 has no such switch."""
     expiry_needs_delete_enabled: bool = False
     """Without ``storage.delete.enabled: true`` expiry deletes nothing and forgets the entry, so
     that the content stays for ever (all releases, #4249)."""
@@ -456,8 +450,6 @@ DISTRIBUTION_2_8 = Profile(
     remembers_manifests="bytes",
     descriptor_cache_forgets="bytes",
     blob_miss="double",
-    blob_head_downloads=True,
-    blob_miss_ignores_range=True,
     fill_leaves_upload_on_mismatch=True,
     appends_error_to_broken_body=True,
     verifies_manifests=False,
@@ -489,7 +481,6 @@ DISTRIBUTION_2_8 = Profile(
     broken_htpasswd_is_unavailable=False,
     restricts_targets=False,
     honours_ttl=False,
-    ttl_zero_means_never=False,
     expiry_needs_delete_enabled=True,
     expiry_counts_shared_blobs=False,
     expiry_removes_manifest_bytes=False,
@@ -591,10 +582,8 @@ DISTRIBUTION_3_0_ALPHA_1 = replace(
     blob_miss_headers=False,
     blob_accept_encoding="zstd, gzip, deflate",
     asks_for_schema1=False,
-    fill_survives_client=False,
     fill_leaves_upload_on_abort=True,
     honours_ttl=True,
-    ttl_zero_means_never=True,
     paginates_tags=True,
     tags_skip_when_last_unknown=True,
     proxy_tags_pagination="as-sent",

@@ -17,6 +17,7 @@ from harness.targets.garbage import GcRun
 from harness.targets.metrics import Metrics
 from harness.targets.settings import HTPASSWD, Settings, config_text, htpasswd_text, render
 from harness.targets.state import FILE_NAME, StateEntry, read_state
+from harness.verbs import Verbs
 
 __all__ = ["NOWHERE", "RunningRegistry"]
 
@@ -30,7 +31,7 @@ _POLL = 0.005
 _DEBUG_LISTENS = 1.0
 
 
-class RunningRegistry(ABC):
+class RunningRegistry(Verbs, ABC):
     """One registry with its client, storage, configuration and log.
 
     Files lie under *workdir*: ``config.yml``, ``htpasswd`` and ``storage``. What is there already
@@ -54,12 +55,6 @@ class RunningRegistry(ABC):
         self.client = RegistryClient(NOWHERE, exchanges=self.exchanges)
         self._debug_client = RegistryClient(NOWHERE)
         self.request = self.client.request
-        self.get = self.client.get
-        self.head = self.client.head
-        self.post = self.client.post
-        self.put = self.client.put
-        self.patch = self.client.patch
-        self.delete = self.client.delete
 
     # -- where it is ----------------------------------------------------------------------------
     @property

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import re
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
+from reference_registry import profiles
 from tests.profiles.table import PROVEN
 
 HERE = Path(__file__).parent
@@ -85,3 +88,17 @@ def test_the_rest_of_a_row_with_a_listed_part_is_proven() -> None:
 
 def _in_order(number: str) -> tuple[int, ...]:
     return tuple(int(part) for part in number.split("."))
+
+
+def test_no_behaviour_is_named_that_nobody_asks_for() -> None:
+    code = "\n".join(
+        path.read_text()
+        for path in Path(profiles.__file__).parent.rglob("*.py")
+        if path.name != "profiles.py"
+    )
+    unread = [
+        field.name
+        for field in fields(profiles.Profile)
+        if not re.search(rf"\.{field.name}\b", code)
+    ]
+    assert unread == []
