@@ -90,6 +90,18 @@ class TextFile(Document):
 
     readings: dict[str, ReadConfig] = field(default_factory=dict, repr=False)
 
+    @cached_property
+    def root(self) -> Node | None:
+        """The first YAML document of a config.yml; None where that is no YAML."""
+        from reference_registry.config.syntax import SyntaxMistake
+        from reference_registry.config.tree import parse_trees
+
+        try:
+            trees = parse_trees(self.text.removeprefix("\ufeff"), self.path)
+        except SyntaxMistake:
+            return None
+        return Node(trees[0]) if trees else None
+
     def reading(self, profile: Profile) -> ReadConfig:
         """A config.yml, as *profile* reads it."""
         from reference_registry.config.file import read_text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,12 +10,21 @@ from harness.lint.documents import Document
 from harness.lint.finding import Finding, printable
 from harness.lint.project import Project
 from harness.lint.rule import Hit, Kind, Looked, Rule, loaded_rules
+from harness.lint.suppression import Suppression, suppressions
 
 if TYPE_CHECKING:
     from harness.mirrors.containerd.releases import Release
     from reference_registry.profiles import Profile
 
-__all__ = ["CONTAINERD_RELEASES", "REGISTRY_RELEASES", "Question", "findings", "selects"]
+__all__ = [
+    "CONTAINERD_RELEASES",
+    "REGISTRY_RELEASES",
+    "Outcome",
+    "Question",
+    "findings",
+    "look",
+    "selects",
+]
 
 REGISTRY_RELEASES = ("2.8", "3.0", "3.1")
 CONTAINERD_RELEASES = ("1.6", "1.7", "2.0", "2.1", "2.3")
@@ -38,24 +47,91 @@ def selects(question: Question, rule_id: str) -> bool:
     return wanted and not (question.ignore and rule_id.startswith(question.ignore))
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What there is to say, in the order of files and lines, and what comments asked not to say."""
+
+    findings: tuple[Finding, ...] = ()
+    suppressed: tuple[tuple[Finding, Suppression], ...] = ()
+
+
 def findings(project: Project, question: Question) -> list[Finding]:
-    """Everything that the rules have to say, in the order of files and lines.
+    """The findings of :func:`look`, as a list."""
+    return list(look(project, question).findings)
+
+
+def look(project: Project, question: Question, only: Collection[Document] | None = None) -> Outcome:
+    """Everything that the rules have to say, of all documents or of some of them.
 
     Raises ``UnknownRelease`` or ``ValueError`` for a release that is not known.
     """
-    kinds = {document.kind for document in project.documents}
+    documents = project.documents if only is None else tuple(only)
+    kinds = {document.kind for document in documents}
     if not kinds:
-        return []
+        return Outcome()
     runs = _Runs(project, question, kinds)
     rules = [rule for rule in loaded_rules(*kinds) if selects(question, rule.id)]
-    found = [
-        _finding(rule, document, hit, releases)
-        for document in project.documents
-        for rule in rules
-        if document.kind in rule.kinds
-        for hit, releases in runs.hits(rule, document)
-    ]
-    return sorted(found, key=lambda f: (f.file, f.spot, f.severity.rank, f.rule))
+    said: list[Finding] = []
+    suppressed: list[tuple[Finding, Suppression]] = []
+    for document in documents:
+        found = [
+            _finding(rule, document, hit, releases)
+            for rule in rules
+            if document.kind in rule.kinds
+            for hit, releases in runs.hits(rule, document)
+        ]
+        comments = list(suppressions(document))
+        unused = {(comment, rule_id) for comment in comments for rule_id in comment.ids}
+        for finding in found:
+            comment = next((c for c in comments if _is_about(c, finding)), None)
+            if comment is None:
+                said.append(finding)
+            else:
+                suppressed.append((finding, comment))
+                unused.discard((comment, finding.rule))
+        said += _useless(document, question, comments, unused)
+    return Outcome(tuple(sorted(said, key=_order)), tuple(sorted(suppressed, key=_first)))
+
+
+def _order(finding: Finding) -> tuple[str, Spot, int, str]:
+    return finding.file, finding.spot, finding.severity.rank, finding.rule
+
+
+def _first(pair: tuple[Finding, Suppression]) -> tuple[str, Spot, int, str]:
+    return _order(pair[0])
+
+
+def _is_about(comment: Suppression, finding: Finding) -> bool:
+    return finding.rule in comment.ids and comment.line in {None, finding.spot.line}
+
+
+def _useless(
+    document: Document,
+    question: Question,
+    comments: Iterable[Suppression],
+    unused: Collection[tuple[Suppression, str]],
+) -> Iterator[Finding]:
+    """What is wrong with the comments themselves. Nothing is said of a rule that was not asked for,
+    or not for all the releases that it may be about."""
+    if not comments or not selects(question, USELESS_SUPPRESSION):
+        return
+    rules = {rule.id: rule for rule in loaded_rules()}
+    about = rules[USELESS_SUPPRESSION]
+    for comment in comments:
+        if not comment.ids:
+            said = Hit(comment.spot, "it names no rule", "write ignore[ID], and why")
+            yield _finding(about, document, said, ())
+        for rule_id in comment.ids:
+            rule = rules.get(rule_id)
+            if rule is None:
+                what = f"{rule_id} is no rule"
+            elif (comment, rule_id) not in unused or not selects(question, rule_id):
+                continue
+            elif rule.differs_by and getattr(question, rule.differs_by):
+                continue
+            else:
+                what = f"{rule_id} finds nothing there"
+            yield _finding(about, document, Hit(comment.spot, what), ())
 
 
 class _Runs:
@@ -114,3 +190,5 @@ def _finding(rule: Rule, document: Document, hit: Hit, releases: tuple[str, ...]
 
 UNREADABLE = frozenset({"PPX001", "PPX002", "PPX004", "PPX005", "PPX006", "PPX008"})
 """Rules that say that nothing could be read, which is exit code 2."""
+
+USELESS_SUPPRESSION = "PPX012"

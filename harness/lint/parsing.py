@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from harness.lint.rules import MODULES
 if TYPE_CHECKING:
     from reference_registry.config.tree import Entry, Tree
 
-__all__ = ["LARGEST_FILE", "parsed"]
+__all__ = ["LARGEST_FILE", "expanded", "parsed"]
 
 LARGEST_FILE = 1 << 20
 """Bytes. What is larger is not even read; Kubernetes takes no larger Secret either."""
@@ -31,23 +32,25 @@ def parsed(path: str, absolute: str, content: bytes, *, named: bool) -> Document
     """The document in *content*. None for a file that is none of lint's and that was not *named*
     by the user, but met in a directory."""
     found = _Parser(path, absolute)
+    text = content.decode(errors="replace")
+    kind = kind_of(absolute, text)
+    if kind not in _LOOKED_AT and not named:
+        return None
     if len(content) > LARGEST_FILE:
         return found.unread("PPX004", f"larger than {LARGEST_FILE} bytes")
     try:
-        text = content.decode()
+        content.decode()
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        column = error.start - content.rfind(b"\n", 0, error.start)
-        return found.unread("PPX001", "a byte that is not UTF-8", Spot(line, column))
-    kind = kind_of(absolute, text)
+        return found.not_utf8(content, error)
     if kind not in _LOOKED_AT:
-        return found.unread("PPX009", "not a file that lint knows") if named else None
+        return found.unread("PPX009", "not a file that lint knows")
     control = _CONTROL.search(text)
     if control is not None:
         line = text.count("\n", 0, control.start()) + 1
         column = control.start() - text.rfind("\n", 0, control.start())
         code = f"U+{ord(control[0]):04X}"
         return found.unread("PPX002", f"the control character {code}", Spot(line, column))
+    found.text = text
     if kind in _TOML_KINDS:
         return found.toml(kind, text)
     if kind in {Kind.HTPASSWD, Kind.SCHEDULE}:
@@ -63,12 +66,26 @@ class _Parser:
     def __init__(self, path: str, absolute: str) -> None:
         self.path = path
         self.absolute = absolute
+        self.text = ""
+        """What was decoded, once it is known to be harmless."""
 
     def unread(
         self, cause: str, what: str, spot: Spot | None = None, *edits: ReplaceText
     ) -> Unread:
         """Why there is no document."""
-        return Unread(self.path, self.absolute, Kind.INPUT, "", cause, what, spot or Spot(), edits)
+        where, text = spot or Spot(), self.text
+        return Unread(self.path, self.absolute, Kind.INPUT, text, cause, what, where, edits)
+
+    def not_utf8(self, content: bytes, error: UnicodeDecodeError) -> Unread:
+        """Where it ceases to be UTF-8, and what it is instead, where that is plain."""
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return self.unread("PPX001", "UTF-16, with a byte order mark, and not UTF-8")
+        line = content.count(b"\n", 0, error.start) + 1
+        begin = content.rfind(b"\n", 0, error.start) + 1
+        column = len(content[begin : error.start].decode()) + 1
+        half = error.end == len(content) and error.reason == "unexpected end of data"
+        what = "ends in the middle of a character" if half else "a byte that is not UTF-8"
+        return self.unread("PPX001", what, Spot(line, column))
 
     def too_large(self, text: str, limit: str) -> Unread | None:
         most = _LARGEST[limit]
@@ -143,16 +160,16 @@ class _Parser:
     def _tree(
         self, kind: Kind, text: str, trees: list[Entry], *, as_json: bool = False
     ) -> Document:
-        values = sum(_expanded(tree.value, {}) for tree in trees)
+        values = sum(expanded(tree.value, {}) for tree in trees)
         if values > _MOST_VALUES:
             return self.unread("PPX005", f"aliases stand for more than {_MOST_VALUES} values")
         roots = tuple(Node(tree, () if as_json else (number,)) for number, tree in enumerate(trees))
         return TreeFile(self.path, self.absolute, kind, text, roots, as_json)
 
 
-def _expanded(tree: Tree, known: dict[int, int]) -> int:
+def expanded(tree: Tree, known: dict[int, int]) -> int:
     """How many values *tree* has once aliases are written out; each is counted once."""
     if id(tree) not in known:
         children = getattr(tree, "entries", {}).values() or getattr(tree, "items", ())
-        known[id(tree)] = 1 + sum(_expanded(child.value, known) for child in children)
+        known[id(tree)] = 1 + sum(expanded(child.value, known) for child in children)
     return known[id(tree)]

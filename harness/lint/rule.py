@@ -85,7 +85,7 @@ class Rule:
     differs_by: Literal["", "containerd", "registry"] = ""
     """Whose release decides, where one does."""
     fixable: bool = False
-    """Whether its hits carry edits, at least in plain cases. No command applies them yet."""
+    """Whether its hits carry edits, at least in plain cases, for ``--fix``."""
 
 
 class Rules:

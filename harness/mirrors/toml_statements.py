@@ -10,10 +10,18 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["LARGEST_FILE", "InvalidTOML", "Statement", "read_toml", "statements"]
+__all__ = [
+    "KEY_PART",
+    "LARGEST_FILE",
+    "InvalidTOML",
+    "Statement",
+    "decoded_key_part",
+    "read_toml",
+    "statements",
+]
 
 LARGEST_FILE = 512 * 1024
 LONGEST_LINE = 8 * 1024
@@ -35,13 +43,16 @@ class Statement:
     """A table header, an array-of-tables header, or the key of a key/value pair.
 
     ``path`` is complete: for a pair it starts with the header that is in force. ``line`` and
-    ``column`` count from 1 and point at the bracket or at the key.
+    ``column`` count from 1 and point at the bracket or at the key. ``start`` and ``end`` are
+    positions in the text: of that place, and of the one behind the last line's break.
     """
 
     kind: Literal["table", "array", "pair"]
     path: tuple[str, ...]
     line: int
     column: int
+    start: int = field(default=0, compare=False)
+    end: int = field(default=0, compare=False)
 
 
 _POSITION = re.compile(r"\(at (?:line (\d+), column \d+|end of document)\)")
@@ -68,7 +79,7 @@ def read_toml(text: str) -> dict[str, Any]:
 
 _KEY_PART = r"""(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\\n])*"|'[^'\n]*')"""
 _KEY = re.compile(rf"{_KEY_PART}(?:[ \t]*\.[ \t]*{_KEY_PART})*")
-_PART = re.compile(_KEY_PART)
+KEY_PART = re.compile(_KEY_PART)
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")
 _VALUE_PIECE = re.compile(
@@ -107,14 +118,15 @@ def statements(text: str) -> Iterator[Statement]:
             if key is None:
                 return
             header = _path(key[0])
-            yield Statement("array" if array else "table", header, line, column)
-            position = _end_of_value(text, key.end(), depth=1 + array)
+            start, position = position, _end_of_value(text, key.end(), depth=1 + array)
+            kind: Literal["table", "array"] = "array" if array else "table"
+            yield Statement(kind, header, line, column, start, position)
         else:
             key = _KEY.match(text, position)
             if key is None:
                 return
-            yield Statement("pair", header + _path(key[0]), line, column)
-            position = _end_of_value(text, key.end())
+            start, position = position, _end_of_value(text, key.end())
+            yield Statement("pair", header + _path(key[0]), line, column, start, position)
 
 
 def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
@@ -123,10 +135,11 @@ def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
 
 
 def _path(key: str) -> tuple[str, ...]:
-    return tuple(_decoded(part) for part in _PART.findall(key))
+    return tuple(decoded_key_part(part) for part in KEY_PART.findall(key))
 
 
-def _decoded(part: str) -> str:
+def decoded_key_part(part: str) -> str:
+    """The name that one part of a key stands for, which may be in quotes."""
     if part.startswith("'"):
         return part[1:-1]
     if part.startswith('"'):

@@ -20,6 +20,7 @@ def _rule(
     fix: str,
     reference: str,
     *edits: Edit,
+    only_where: str = "",
 ) -> None:
     rules(
         rule_id,
@@ -30,7 +31,7 @@ def _rule(
         reference=reference,
         by="registry",
         fixable=bool(edits),
-    )(review_rule(reviewer, *edits))
+    )(review_rule(reviewer, *edits, only_where=only_where))
 
 
 _rule(
@@ -64,6 +65,7 @@ _rule(
     "set http.draintimeout",
     "measured on 2.8.3, 3.0.0, 3.1.1",
     AddKey(("http", "draintimeout"), "30s"),
+    only_where="set http.draintimeout",
 )
 _rule(
     "PPC104",

@@ -42,8 +42,9 @@ def problem_rule(key: str, what: str = "", *, mend: Mend | None = None) -> Check
     return check
 
 
-def review_rule(reviewer: str, *edits: Edit) -> Check:
-    """A check that calls the rule of this name of ``reference_registry.config.rules``."""
+def review_rule(reviewer: str, *edits: Edit, only_where: str = "") -> Check:
+    """A check that calls the rule of this name of ``reference_registry.config.rules``. *edits* are
+    right for a release where the advice for it begins with *only_where*."""
 
     def check(file: TextFile, looked: Looked) -> Iterator[Hit]:
         from reference_registry.config.rules import RULES, Reviewed, rule_name
@@ -58,7 +59,8 @@ def review_rule(reviewer: str, *edits: Edit) -> Check:
         place = Reviewed(found.attempted, looked.profile, file.path, found.places).place_of(
             remark.key
         )
-        yield Hit(spot_of(place), f"{remark.key}: {remark.why}", remark.fix, edits)
+        mending = edits if remark.fix.startswith(only_where) else ()
+        yield Hit(spot_of(place), f"{remark.key}: {remark.why}", remark.fix, mending)
 
     return check
 

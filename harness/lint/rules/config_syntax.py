@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from harness.lint.documents import TextFile
-from harness.lint.finding import Edit, RenameKey, ReplaceText, SetValue
+from harness.lint.finding import AddKey, Edit, RemoveKey, RenameKey, ReplaceText, SetValue
 from harness.lint.rule import Kind, Level, Rules
 from harness.lint.rules.config_selection import Mend, problem_rule
 
@@ -43,13 +43,55 @@ def _with_colon(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
 
 
 def _unquoted(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
-    match = re.match(r"write (true|false) ", problem.fix)
-    return (SetValue(tuple(problem.key.split(".")), match[1] == "true"),) if match else ()
+    match = re.match(r"write (true|yes|on|false|no|off) ", problem.fix)
+    if match is None:
+        return ()
+    return (SetValue(tuple(problem.key.split(".")), match[1] in {"true", "yes", "on"}),)
 
 
 def _as_duration(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
     match = re.fullmatch(r"write (\d+[a-z]+)", problem.fix)
     return (SetValue(tuple(problem.key.split(".")), match[1]),) if match else ()
+
+
+def _with_unit(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
+    """Less than a second of nanoseconds were meant as seconds, which is what the reader says; from
+    there on a number may well be meant as it is, so that only its writing changes."""
+    from reference_registry.config.durations import from_nanoseconds, short_duration
+
+    match = re.fullmatch(r"write (\d+)s", problem.fix)
+    if match is None:
+        return ()
+    number = int(match[1])
+    meant = f"{number}s" if number < 10**9 else short_duration(from_nanoseconds(number))
+    return (SetValue(tuple(problem.key.split(".")), meant),)
+
+
+def _with_slash(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
+    path = tuple(problem.key.split("."))
+    value = file.root.string(*path) if file.root else ""
+    return (SetValue(path, f"/{value}"),) if value else ()
+
+
+def _redis_address(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
+    """``addr`` and ``addrs`` into each other; a list of several stays as it is."""
+    redis = file.root.get("redis") if file.root else None
+    single, several = (redis.get("addr"), redis.get("addrs")) if redis else (None, None)
+    if single is not None and several is None and single.text:
+        path = ("redis", "addr")
+        return (SetValue(path, (single.text,)), RenameKey(path, "addrs"))
+    items = [item.text for item in several.list()] if several is not None else []
+    if single is None and len(items) == 1:
+        path = ("redis", "addrs")
+        return (SetValue(path, items[0]), RenameKey(path, "addr"))
+    return ()
+
+
+def _below_log(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
+    level = file.root.string("loglevel") if file.root else ""
+    if not level or (file.root and file.root.get("log", "level")):
+        return ()
+    return (RemoveKey(("loglevel",)), AddKey(("log", "level"), level))
 
 
 def _renamed(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
@@ -118,6 +160,7 @@ _rule(
     "a bare number is nanoseconds",
     "the number is nanoseconds: ttl: 10 expires everything at once",
     "write it with a unit, 48h",
+    mend=_with_unit,
 )
 _rule(
     "PPC005",
@@ -167,6 +210,7 @@ _rule(
     "3.x reads addrs, a list, and 2.8 reads addr; without an address a redis cache panics at "
     "the start",
     'write addrs: ["HOST:PORT"] for 3.x, addr: HOST:PORT for 2.8',
+    mend=_redis_address,
 )
 _rule(
     "PPC010",
@@ -276,6 +320,7 @@ _rule(
     "no slash in front",
     "every request is answered 404",
     "write a slash in front",
+    mend=_with_slash,
 )
 _rule(
     "PPC022",
@@ -330,6 +375,7 @@ _rule(
     "an old name",
     "it goes on working, for now",
     "write it as level below log",
+    mend=_below_log,
 )
 _rule(
     "PPC028",

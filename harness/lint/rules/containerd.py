@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator
 
 from harness.lint.documents import TomlFile
-from harness.lint.finding import RenameKey, SetValue
+from harness.lint.finding import AddKey, Edit, RenameKey, SetValue
 from harness.lint.rule import Hit, Kind, Looked, Rules
 from harness.lint.words import nearest, quoted
 
@@ -207,6 +207,7 @@ def _logins(file: TomlFile) -> Iterator[tuple[tuple[str, ...], str]]:
     "config_path is not set",
     severity="warning",
     by="containerd",
+    fixable=True,
     why="before 2.2 no hosts.toml is read then, wherever it lies",
     fix='set config_path = "/etc/containerd/certs.d"',
     reference="measured on 1.6.20, 1.7.24, 2.1.9; containerd#12415",
@@ -216,7 +217,13 @@ def no_config_path(file: TomlFile, looked: Looked) -> Iterator[Hit]:
         return
     for section in registries(file):
         if not _config_path(file, section) and not file.table(*section, "mirrors"):
-            yield Hit(file.at(*section), "no config_path: certs.d is not read")
+            logins = file.table(*section, "configs").values()
+            conflict = any(isinstance(values, dict) and "tls" in values for values in logins)
+            where = (*section, "config_path")
+            add = AddKey(where, "/etc/containerd/certs.d")
+            possible = not conflict and file.get(*where) is None
+            what = "no config_path: certs.d is not read"
+            yield Hit(file.at(*section), what, edits=(add,) if possible else ())
 
 
 @rules(
@@ -224,6 +231,7 @@ def no_config_path(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     "The section of another version of the file",
     severity="error",
     by="containerd",
+    fixable=True,
     why="version 1 (or none) reads plugins.cri, version 2 io.containerd.grpc.v1.cri, version 3 "
     "io.containerd.cri.v1.images; any other section does nothing",
     fix="write the version that the section is of, in the first line",
@@ -237,7 +245,20 @@ def other_version(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     for section in registries(file):
         if section[1] != read:
             said = f"version {version}" if version is not None else "no version, which means 1,"
-            yield Hit(file.at(*section), f"{said} reads {read}, not {section[1]}")
+            what = f"{said} reads {read}, not {section[1]}"
+            yield Hit(file.at(*section), what, edits=_as_version_2(file, section))
+
+
+def _as_version_2(file: TomlFile, section: tuple[str, ...]) -> tuple[Edit, ...]:
+    """The version of the section, which every release reads, where all other plugins are named in
+    its way too."""
+    names = file.table("plugins")
+    uniform = all(name.startswith("io.containerd.") for name in names)
+    if section[1] != "io.containerd.grpc.v1.cri" or not uniform or file.get("version") == 3:
+        return ()
+    if "version" not in file.values:
+        return (AddKey(("version",), 2),)
+    return (SetValue(("version",), 2),)
 
 
 @rules(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.lint.documents import TomlFile
-from harness.lint.finding import AddTable, AsHeaders, RenameKey, SetValue
+from harness.lint.finding import AddTable, AsHeaders, RenameKey, ReplaceText, SetValue
 from harness.lint.rule import Hit, Kind, Looked, Rules
 from harness.lint.words import nearest, quoted
 
@@ -247,18 +247,25 @@ def dial_timeout_too_early(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     "dial_timeout is no duration",
     severity="error",
     by="containerd",
+    fixable=True,
     why="it makes containerd ignore the whole file",
     fix='write it as a string with a unit, such as "3s"',
     reference="measured on 2.1.9",
 )
 def bad_dial_timeout(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    from reference_registry.config.durations import suggested_duration
+
     if looked.containerd.reads_dial_timeout:
         for path, values in tables(file):
             value = values.get("dial_timeout", "")
             good = isinstance(value, str) and (not value or _DURATION.fullmatch(value[:64]))
             if not good:
                 what = f"{quoted(value)} is no duration"
-                yield Hit(file.at(*path, "dial_timeout"), what)
+                where = (*path, "dial_timeout")
+                plain = isinstance(value, str | int) and not isinstance(value, bool)
+                meant = suggested_duration(str(value)[:64]) if plain else None
+                edits = (SetValue(where, meant),) if meant else ()
+                yield Hit(file.at(*where), what, f"write {meant}" if meant else "", edits)
 
 
 @rules(
@@ -288,13 +295,14 @@ def scattered_tables(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     "The file begins with a byte order mark",
     severity="error",
     by="containerd",
+    fixable=True,
     why="2.x takes it for invalid TOML and ignores the whole file",
     fix="save it as UTF-8 without a byte order mark",
     reference="measured on 2.1.9; pelletier/go-toml v2",
 )
 def byte_order_mark(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     if file.text.startswith("\ufeff") and not looked.containerd.accepts_byte_order_mark:
-        yield Hit(file.at(), "a byte order mark")
+        yield Hit(file.at(), "a byte order mark", edits=(ReplaceText(1, "\ufeff", ""),))
 
 
 @rules(

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator
 
 from harness.lint.documents import TomlFile
-from harness.lint.finding import RemoveKey, SetValue
+from harness.lint.finding import AddKey, RemoveKey, RenameKey, SetValue
 from harness.lint.project import host_of, namespace_of
 from harness.lint.rule import Hit, Kind, Looked, Rules
 from harness.lint.rules.hosts_file import tables
@@ -84,6 +84,7 @@ def server_docker_io(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     "PPH022",
     "A host whose name begins with http, and no scheme",
     severity="error",
+    fixable=True,
     why="whatever begins with http is taken as having a scheme: every request to the host fails",
     fix="write the scheme in front",
     reference="measured on 1.6.20 to 2.3.4",
@@ -91,13 +92,20 @@ def server_docker_io(file: TomlFile, looked: Looked) -> Iterator[Hit]:
 def name_like_a_scheme(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     for url in file.table("host"):
         if url.startswith("http") and "://" not in url:
-            yield Hit(file.at("host", url), f"{quoted(url)} has no scheme")
+            what = f"{quoted(url)} has no scheme"
+            yield Hit(file.at("host", url), what, edits=_with_scheme(url))
+
+
+def _with_scheme(url: str) -> tuple[RenameKey, ...]:
+    """The scheme that containerd takes where none is written."""
+    return (RenameKey(("host", url), f"https://{url}"),)
 
 
 @rules(
     "PPH023",
     "A host without a scheme",
     severity="info",
+    fixable=True,
     why="https is assumed, for loopback addresses too",
     fix="write the scheme in front",
     reference="measured on 1.6.20 to 2.3.4",
@@ -105,7 +113,8 @@ def name_like_a_scheme(file: TomlFile, looked: Looked) -> Iterator[Hit]:
 def no_scheme(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     for url in file.table("host"):
         if not url.startswith("http") and "://" not in url:
-            yield Hit(file.at("host", url), f"{quoted(url)} means https://{url}")
+            what = f"{quoted(url)} means https://{url}"
+            yield Hit(file.at("host", url), what, edits=_with_scheme(url))
 
 
 @rules(
@@ -127,7 +136,8 @@ def mirror_takes_pushes(file: TomlFile, looked: Looked) -> Iterator[Hit]:
             kept = tuple(name for name in given or () if name != "push") or ("pull", "resolve")
             where = (*path, "capabilities")
             what = "pushes are sent to this mirror"
-            yield Hit(file.at(*where), what, edits=(SetValue(where, kept),))
+            change = AddKey(where, kept) if given is None else SetValue(where, kept)
+            yield Hit(file.at(*where), what, edits=(change,))
 
 
 @rules(
@@ -206,6 +216,7 @@ def path_is_extended(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     "PPH029",
     "override_path without a path",
     severity="warning",
+    fixable=True,
     why="the API's path /v2 is left out, and the host answers 404",
     fix="remove override_path, or write the path",
     reference="measured on 1.6.20 to 2.3.4",
@@ -215,7 +226,9 @@ def overridden_by_nothing(file: TomlFile, looked: Looked) -> Iterator[Hit]:
         url = path[1] if path else _server(file)
         below = url.partition("://")[2].partition("/")[2].rstrip("/")
         if values.get("override_path") is True and url and not below:
-            yield Hit(file.at(*path, "override_path"), "no path to override /v2 with")
+            where = (*path, "override_path")
+            what = "no path to override /v2 with"
+            yield Hit(file.at(*where), what, edits=(RemoveKey(where),))
 
 
 @rules(
@@ -288,9 +301,11 @@ def _file_names(value: object) -> Iterator[str]:
     reference="measured on 1.6.20 to 2.3.4",
 )
 def tried_twice(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    for url in file.table("host"):
+    for url, values in file.table("host").items():
         if _server(file) and url.rstrip("/") == _server(file).rstrip("/"):
-            yield Hit(file.at("host", url), f"{quoted(url)} is tried, and tried again as server")
+            what = f"{quoted(url)} is tried, and tried again as server"
+            edits = (RemoveKey(("host", url)),) if values == {} else ()
+            yield Hit(file.at("host", url), what, edits=edits)
 
 
 @rules(

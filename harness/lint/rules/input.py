@@ -123,3 +123,13 @@ rules(
     fix="give the directories that hold configuration",
     reference="limits of pullproof lint",
 )(_because_of("PPX011"))
+
+rules(
+    "PPX012",
+    "A comment that ignores nothing",
+    severity="warning",
+    why="it names no rule, or one that finds nothing at its line: what it was written for is gone, "
+    "or is still being said",
+    fix="remove it, or put it behind or right above the line that it is about",
+    reference="pullproof docs/lint-usage.md, comments that ignore a finding",
+)(_because_of("PPX012"))

@@ -1,0 +1,218 @@
+"""Repairing documents, pass after pass, until nothing changes any more. Pure.
+
+An edit counts only if what it was for is gone afterwards, if the file can still be read, and if the
+same rule does not now hit for a release for which it did not before: ``addr`` of redis is right for
+2.8 and ``addrs`` for 3.x, so that a file which is asked about for both stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from harness.lint.documents import Document, Unread
+from harness.lint.engine import UNREADABLE, Question, look
+from harness.lint.finding import Finding, ReplaceText
+from harness.lint.fix.pieces import NotApplicable, Replacement, applied, overlap
+from harness.lint.fix.replacements import replacements
+from harness.lint.parsing import parsed
+from harness.lint.project import Project
+
+__all__ = ["Refusal", "Repair", "Repaired", "repaired", "with_documents"]
+
+_MOST_PASSES = 10
+_MOST_ATTEMPTS = 200  # for each file, once its edits are tried one by one
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A finding whose edits were not made, and why."""
+
+    finding: Finding
+    reason: str
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What became of one file, and the findings that went."""
+
+    before: Document
+    after: Document
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """The repaired project, the files that differ, and the edits that were not made."""
+
+    project: Project
+    repairs: tuple[Repair, ...]
+    refusals: tuple[Refusal, ...]
+
+
+def repaired(project: Project, question: Question) -> Repaired:
+    """*project* with the edits of all findings that *question* asks for."""
+    work = _Work(project, question)
+    for _ in range(_MOST_PASSES):
+        if not work.one_pass():
+            break
+    else:
+        for finding in work.wanted():
+            work.refuse(finding, "the edits go round in circles")
+    first = {document.absolute: document for document in project.documents}
+    repairs = tuple(
+        Repair(first[document.absolute], document, tuple(work.done[document.absolute]))
+        for document in work.project.documents
+        if document.absolute in work.done and document.text != first[document.absolute].text
+    )
+    left = set(look(work.project, question).findings)
+    refusals = (Refusal(f, reason) for f in left if (reason := work.refused.get(_key(f))))
+    return Repaired(
+        work.project,
+        repairs,
+        tuple(sorted(refusals, key=lambda r: (r.finding.file, r.finding.spot))),
+    )
+
+
+def with_documents(project: Project, changed: Iterable[Document]) -> Project:
+    """*project* with *changed* in place of the documents of the same files."""
+    new = {document.absolute: document for document in changed}
+    documents = tuple(new.get(d.absolute, d) for d in project.documents)
+    return Project(documents, project.roots, project.names)
+
+
+_Key = tuple[str, str, object, object]
+
+
+def _key(finding: Finding) -> _Key:
+    return finding.file, finding.rule, finding.edits, finding.releases
+
+
+@dataclass
+class _Work:
+    project: Project
+    question: Question
+    refused: dict[_Key, str] = field(default_factory=dict)
+    done: dict[str, list[Finding]] = field(default_factory=dict)
+
+    def refuse(self, finding: Finding, reason: str) -> None:
+        self.refused.setdefault(_key(finding), reason)
+
+    def findings(self, documents: Collection[Document] | None = None) -> tuple[Finding, ...]:
+        return look(self.project, self.question, documents).findings
+
+    def wanted(self, documents: Collection[Document] | None = None) -> list[Finding]:
+        """The findings whose edits were not refused before."""
+        return [f for f in self.findings(documents) if f.edits and _key(f) not in self.refused]
+
+    def one_pass(self) -> bool:
+        """Make the edits of every file at once, and of those where that goes wrong one by one.
+        Whether there was anything to do."""
+        before = self.findings()
+        by_file: dict[str, list[Finding]] = {}
+        for finding in before:
+            if finding.edits and _key(finding) not in self.refused:
+                by_file.setdefault(finding.file, []).append(finding)
+        if not by_file:
+            return False
+        tried: dict[str, tuple[Document, list[Finding]]] = {}
+        old = {d.path: d for d in self.project.documents if d.path in by_file}
+        for path, document in old.items():
+            tried[path] = self.attempt(document, by_file[path])
+        stayed = self.project
+        self.project = with_documents(stayed, (document for document, _ in tried.values()))
+        after = self.findings([document for document, _ in tried.values()])
+        wrong = []
+        for path, (new, made) in tried.items():
+            mine = [[f for f in found if f.file == path] for found in (before, after)]
+            if _objection(new, made, *mine):
+                wrong.append(old[path])
+            elif made:
+                self.done.setdefault(new.absolute, []).extend(made)
+        self.project = with_documents(self.project, wrong)
+        for document in wrong:
+            self.one_by_one(document)
+        return True
+
+    def attempt(
+        self, document: Document, findings: Sequence[Finding]
+    ) -> tuple[Document, list[Finding]]:
+        """*document* with the edits of *findings*, and those that were made: what touches an edit
+        that was made already waits for the next pass, as does everything but the syntax as long
+        as that is wrong."""
+        lines_first = [f for f in findings if any(isinstance(e, ReplaceText) for e in f.edits)]
+        made: list[Finding] = []
+        changes: list[Replacement] = []
+        for finding in lines_first or findings:
+            try:
+                some = replacements(document, finding.edits)
+            except NotApplicable as why:
+                self.refuse(finding, str(why))
+                continue
+            if set(some) <= set(changes) or not overlap(some, changes):
+                made.append(finding)
+                changes += [one for one in some if one not in changes]
+        if not changes:
+            return document, []
+        text = applied(document.text, changes)
+        return _read(document, text), made
+
+    def one_by_one(self, document: Document) -> None:
+        for _ in range(_MOST_ATTEMPTS):
+            before = self.findings([document])
+            finding = next((f for f in before if f.edits and _key(f) not in self.refused), None)
+            if finding is None:
+                return
+            new, made = self.attempt(document, [finding])
+            if not made:
+                continue
+            stayed = self.project
+            self.project = with_documents(stayed, [new])
+            objection = _objection(new, made, before, self.findings([new]))
+            if objection:
+                self.project = stayed
+                self.refuse(finding, objection)
+            else:
+                document = new
+                self.done.setdefault(new.absolute, []).extend(made)
+
+
+def _read(document: Document, text: str) -> Document:
+    found = parsed(document.path, document.absolute, text.encode(), named=True)
+    assert found is not None
+    return found
+
+
+def _objection(
+    new: Document, made: Sequence[Finding], before: Sequence[Finding], after: Sequence[Finding]
+) -> str:
+    """What speaks against the edits of *made*; nothing where all is well."""
+    worse = isinstance(new, Unread) and new.cause in UNREADABLE
+    if worse:
+        return "the file could not be read afterwards"
+    if any(isinstance(edit, ReplaceText) for finding in made for edit in finding.edits):
+        # What is wrong behind the first mistake is not known before that one is gone.
+        places = {(f.rule, f.spot.line) for f in made}
+        gone = not any((f.rule, f.spot.line) in places for f in after)
+        return "" if gone else "the mistake would still be there"
+    if isinstance(new, Unread):
+        return "the file could not be read afterwards"
+    counted = Counter((f.rule, f.what, f.releases) for f in before)
+    counted.subtract((f.rule, f.what, f.releases) for f in made)
+    rules = {f.rule for f in made}
+    left = Counter((f.rule, f.what, f.releases) for f in after if f.rule in rules)
+    if any(
+        left[key] > max(0, counted[key]) for key in {(f.rule, f.what, f.releases) for f in made}
+    ):
+        return "the mistake would still be there"
+    for rule in rules:
+        known = [f.releases for f in before if f.rule == rule]
+        now = [f.releases for f in after if f.rule == rule]
+        if () not in known and not {r for some in now for r in some or ("all",)} <= {
+            r for some in known for r in some
+        }:
+            return (
+                "it would be wrong for another release: name yours with --release or --containerd"
+            )
+    return ""

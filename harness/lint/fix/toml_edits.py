@@ -1,0 +1,236 @@
+"""Edits of TOML: of headers and keys here, of what stands in brackets as in any other format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from harness.lint.finding import Path
+from harness.lint.fix.bracket_pieces import TOML, piece_at
+from harness.lint.fix.pieces import (
+    NotApplicable,
+    Piece,
+    Replacement,
+    before_break,
+    line_start,
+    newline_of,
+    shown,
+)
+from harness.lint.fix.styles import TOML_STYLE
+from harness.lint.fix.tree_edits import TreeText, comments_of
+from harness.mirrors.toml_statements import KEY_PART, Statement, statements
+
+__all__ = ["TomlText"]
+
+
+@dataclass
+class TomlText:
+    """The text of a valid TOML document, without a byte order mark. Each method gives the
+    replacements of one edit, or raises :class:`NotApplicable`."""
+
+    text: str
+
+    @cached_property
+    def _statements(self) -> list[Statement]:
+        return list(statements(self.text))
+
+    def set_value(self, path: Path, value: object) -> list[Replacement]:
+        """Write *value* at *path*."""
+        statement, inner = self._pair_above(path)
+        tree = TreeText(self.text, self._value(statement), TOML_STYLE)
+        return tree.set_value(inner, value) if inner else tree.changed(tree.root, value, False)
+
+    def rename(self, path: Path, name: str) -> list[Replacement]:
+        """Call the key at *path* *name*, in every header and key that it is a part of."""
+        depth = len(path)
+        at = [
+            (part.start, part.end)
+            for statement in self._statements
+            if statement.path[:depth] == path
+            for part in self._own_parts(statement)
+            if part.depth == depth
+        ]
+        if not at:
+            statement, inner = self._pair_above(path)
+            return TreeText(self.text, self._value(statement), TOML_STYLE).rename(inner, name)
+        if any(s.path[:depth] == (*path[:-1], name) for s in self._statements):
+            raise NotApplicable(f"{name} is there already")
+        return [Replacement(a, b, TOML_STYLE.key(name, self.text[a:b])) for a, b in at]
+
+    def remove(self, path: Path) -> list[Replacement]:
+        """Take out all headers and keys of *path*; comments stay."""
+        gone = [s for s in self._statements if s.path[: len(path)] == path]
+        if not gone:
+            statement, inner = self._pair_above(path)
+            return TreeText(self.text, self._value(statement), TOML_STYLE).remove(inner)
+        return [self._without(statement) for statement in gone]
+
+    def _without(self, statement: Statement) -> Replacement:
+        start, stop = line_start(self.text, statement.start), statement.end
+        value = self._value(statement) if statement.kind == "pair" else None
+        comments = comments_of(self.text, statement.start, stop, value)
+        if not comments:
+            return Replacement(start, stop)
+        end = before_break(self.text, max(statement.start, stop - 1))
+        return Replacement(start, end, newline_of(self.text).join(comments))
+
+    def add(self, path: Path, value: object) -> list[Replacement]:
+        """Add the key at *path*, with the table around it where there is none."""
+        table, key = path[:-1], str(path[-1])
+        for statement in self._statements:
+            if statement.kind == "pair" and statement.path == path[: len(statement.path)]:
+                tree = TreeText(self.text, self._value(statement), TOML_STYLE)
+                return tree.add(path[len(statement.path) :], value)
+        pair = f"{TOML_STYLE.key(key, '')} = {TOML_STYLE.value(value, '', False)}"
+        header = next(
+            (s for s in self._statements if s.kind == "table" and s.path == table),
+            None,
+        )
+        if header is None and table:
+            return self.add_table(table, pair)
+        own = self._pairs_below(header)
+        if own:
+            return [self._after(own[-1], pair)]
+        if header is not None:
+            return [self._after(header, pair)]
+        newline = newline_of(self.text)
+        start = self._statements[0].start if self._statements else len(self.text)
+        start = line_start(self.text, start)
+        if start and not self.text.endswith("\n", 0, start):  # comments, and no last line break
+            return [Replacement(start, start, newline + pair)]
+        return [Replacement(start, start, pair + newline + (newline if self._statements else ""))]
+
+    def _after(self, statement: Statement, line: str) -> Replacement:
+        end = before_break(self.text, max(statement.start, statement.end - 1))
+        indent = self.text[line_start(self.text, statement.start) : statement.start]
+        return Replacement(end, end, newline_of(self.text) + indent + line)
+
+    def _pairs_below(self, header: Statement | None) -> list[Statement]:
+        """The pairs under *header*, or in front of the first one."""
+        first = 0 if header is None else self._statements.index(header) + 1
+        found = []
+        for statement in self._statements[first:]:
+            if statement.kind != "pair":
+                break
+            found.append(statement)
+        return found
+
+    def add_table(self, path: Path, *lines: str) -> list[Replacement]:
+        """Add the header of *path* at the end, with *lines* below."""
+        newline = newline_of(self.text)
+        name = ".".join(TOML_STYLE.key(str(part), "") for part in path)
+        block = newline.join([f"[{name}]", *lines])
+        end = len(self.text)
+        if not self.text or self.text.endswith("\n"):
+            gap = newline if self.text.strip() else ""
+            return [Replacement(end, end, gap + block + newline)]
+        return [Replacement(end, end, newline + newline + block)]
+
+    def as_headers(self, path: Path) -> list[Replacement]:
+        """Write the tables below *path*, which are inline or dotted, with headers of their own."""
+        depth = len(path) + 1
+        pairs = [s for s in self._statements if s.kind == "pair" and s.path[: len(path)] == path]
+        found: list[Replacement] = []
+        done: list[Path] = []
+        for statement in pairs:
+            if statement.path == path:
+                found.append(self._as_tables(statement, path))
+                done.append(path)
+                continue
+            table = statement.path[:depth]
+            if self._header_of(statement).path[:depth] == table:
+                continue
+            if table in done[:-1] or self._follows_others(statement, path):
+                raise NotApplicable("other keys stand in between: they would change their table")
+            if statement.path == table:
+                found.append(self._as_table(statement, table))
+            else:
+                found.append(self._as_member(statement, table, again=table in done))
+            done.append(table)
+        if not found:
+            raise NotApplicable(f"nothing below {shown(path)} is inline or dotted")
+        return found
+
+    def _header_of(self, pair: Statement) -> Statement:
+        above = [s for s in self._statements if s.kind != "pair" and s.start < pair.start]
+        return above[-1] if above else Statement("table", (), 1, 1)
+
+    def _follows_others(self, pair: Statement, path: Path) -> bool:
+        """Whether keys that are not below *path* come behind *pair*, and before the next header."""
+        after = [s for s in self._statements if s.start > pair.start]
+        for statement in after:
+            if statement.kind != "pair":
+                return False
+            if statement.path[: len(path)] != path:
+                return True
+        return False
+
+    def _as_member(self, pair: Statement, table: Path, *, again: bool) -> Replacement:
+        """A dotted key, with a header in front where it is the first of its table."""
+        parts = self._own_parts(pair)
+        rest = next(part for part in parts if part.depth == len(table) + 1)
+        header = "" if again else self._header(table) + newline_of(self.text)
+        return Replacement(pair.start, rest.start, header)
+
+    def _as_table(self, pair: Statement, table: Path) -> Replacement:
+        """``"URL" = { key = value }``, as a header with lines."""
+        value = self._value(pair)
+        if value.kind != "mapping" or comments_of(self.text, value.start, value.end, value):
+            raise NotApplicable(f"{shown(table)} is no inline table without comments")
+        return Replacement(pair.start, value.end, self._lines(table, value))
+
+    def _as_tables(self, pair: Statement, path: Path) -> Replacement:
+        """``host = { "URL" = { ... } }``."""
+        value = self._value(pair)
+        plain = value.kind == "mapping" and all(m.value.bracketed for m in value.keys.values())
+        if not plain or self._follows_others(pair, path):
+            raise NotApplicable(f"{shown(path)} cannot be written with headers at its place")
+        tables = [self._lines((*path, k), m.value) for k, m in value.keys.items()]
+        return Replacement(pair.start, value.end, (newline_of(self.text) * 2).join(tables))
+
+    def _lines(self, table: Path, value: Piece) -> str:
+        rows = [self.text[start:end] for start, end in value.entries]
+        return newline_of(self.text).join([self._header(table), *rows])
+
+    @staticmethod
+    def _header(table: Path) -> str:
+        return f"[{'.'.join(TOML_STYLE.key(str(part), '') for part in table)}]"
+
+    def _pair_above(self, path: Path) -> tuple[Statement, Path]:
+        """The pair in whose value *path* lies, and the rest of the path."""
+        for statement in self._statements:
+            if statement.kind == "pair" and statement.path == path[: len(statement.path)]:
+                return statement, path[len(statement.path) :]
+        raise NotApplicable(f"{shown(path)} is not written as a key in this file")
+
+    def _own_parts(self, statement: Statement) -> list[_Part]:
+        """The parts of the header or key as it is written, with their depth in the document."""
+        position = statement.start + {"table": 1, "array": 2, "pair": 0}[statement.kind]
+        ranges: list[tuple[int, int]] = []
+        while True:
+            while self.text[position] in " \t":
+                position += 1
+            match = KEY_PART.match(self.text, position)
+            if match is None:
+                raise NotApplicable("the key's place was not found")
+            ranges.append(match.span())
+            position = match.end()
+            while self.text[position] in " \t":
+                position += 1
+            if self.text[position] != ".":
+                break
+            position += 1
+        first = len(statement.path) - len(ranges)
+        return [_Part(first + n, start, end) for n, (start, end) in enumerate(ranges, 1)]
+
+    def _value(self, pair: Statement) -> Piece:
+        """The value of *pair*."""
+        position = self.text.index("=", self._own_parts(pair)[-1].end)
+        return piece_at(self.text, position + 1, TOML)
+
+
+@dataclass(frozen=True)
+class _Part:
+    depth: int
+    start: int
+    end: int
