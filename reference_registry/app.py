@@ -11,7 +11,8 @@ import html
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -135,7 +136,7 @@ class Application:
                 asked = replace(request, path=local)
             response = await self._answer(asked, found)
             status = response.status
-            await sender.send(response)
+            await sender.send(response, self._again(response, request, handler, sender))
             complete = True
         except ClientGone:
             _log.debug("client left: %s %s", request.method, request.path)
@@ -152,6 +153,38 @@ class Application:
             )
             for observer in self._observers:
                 observer.finished(exchange)
+
+    def _again(
+        self, response: Response, request: Request, handler: str | None, sender: ResponseSender
+    ) -> Callable[[tuple[str, int] | None], bool] | None:
+        """How a server that has this answer to *request* asks whether it may give it again; None
+        where it may not, as where clients are authenticated, which is done anew each time."""
+        is_same = response.again
+        if is_same is None or self._authenticator is not None:
+            return None
+        observers = [each for each in self._observers if each.minds(response.status)]
+
+        def again(client: tuple[str, int] | None) -> bool:
+            began = time.perf_counter()
+            if (self._health is not None and self._health.failing()) or not is_same():
+                return False
+            if observers:
+                address = f"{client[0]}:{client[1]}" if client else ""
+                exchange = Exchange(
+                    request=replace(request, remote_address=address),
+                    handler=handler,
+                    status=response.status,
+                    sent=sender.sent,
+                    received=0,
+                    started=self._clock.now(),
+                    seconds=time.perf_counter() - began,
+                    complete=True,
+                )
+                # What is noted of this request is not for what the connection does next.
+                copy_context().run(_observe, observers, exchange)
+            return True
+
+        return again
 
     def _without_prefix(self, path: str) -> str | None:
         """*path* below ``http.prefix``; None outside of it, where only ``/`` is anything."""
@@ -318,6 +351,12 @@ def create_app(
         debug=DebugApplication(config, profile=profile, health=health, counters=counters),
         background=(health,) if authenticator is None else (authenticator, health),
     )
+
+
+def _observe(observers: Sequence[Observer], exchange: Exchange) -> None:
+    for observer in observers:
+        observer.started(exchange.request, exchange.handler)
+        observer.finished(exchange)
 
 
 def _is_full_disk(error: Exception) -> bool:

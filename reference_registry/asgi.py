@@ -32,6 +32,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _PATHSEND = "http.response.pathsend"
+_REPEAT = "pullproof.repeat"  # see http1.repeats
 _USUAL = 128
 """Characters of a header that is remembered in its other form."""
 _WITHOUT_LENGTH = frozenset({204, 304})
@@ -121,21 +122,29 @@ class ResponseSender:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._head_only = scope["method"] == "HEAD"
-        self._sends_paths = _PATHSEND in (scope.get("extensions") or {})
+        extensions = scope.get("extensions") or {}
+        self._sends_paths = _PATHSEND in extensions
+        self._repeats = _REPEAT in extensions
         self._receive = receive
         self._send = send
         self.sent = 0
 
-    async def send(self, response: Response) -> None:
-        """Raises :class:`ClientGone` where the client leaves in mid-body, and whatever the body's
+    async def send(
+        self, response: Response, again: Callable[[tuple[str, int] | None], bool] | None = None
+    ) -> None:
+        """*again* says whether *response* may be sent again to the same request of some client
+        (address and port), where the server can do that.
+
+        Raises :class:`ClientGone` where the client leaves in mid-body, and whatever the body's
         chunks raise: the server then cuts the connection."""
         headers = [
             _encoded(header) if len(header[1]) <= _USUAL else _encoded.__wrapped__(header)
             for header in _with_length(response)
         ]
-        await self._send(
-            {"type": "http.response.start", "status": response.status, "headers": headers}
-        )
+        start = {"type": "http.response.start", "status": response.status, "headers": headers}
+        if again is not None and self._repeats:
+            start["again"] = again
+        await self._send(start)
         body = response.body
         if self._head_only or response.status in _WITHOUT_LENGTH:
             await self._chunk(b"", more=False)

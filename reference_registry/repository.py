@@ -11,7 +11,7 @@ a success.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -110,6 +110,11 @@ class Repository(Protocol):
     async def manifest(self, digest: Digest, *, tag: str | None = None) -> Manifest:
         """The manifest *digest*. *tag* is the tag it was just resolved from, if any: releases of
         distribution ask their upstream by tag then (see profile ``fetches_tagged_manifest_by``)."""
+        ...
+
+    def again(self, manifest: Manifest, tag: str | None) -> Callable[[], bool] | None:
+        """Whether *manifest*, which was just served to who asked for its digest, or for *tag*, is
+        still what they get (:attr:`Response.again`)."""
         ...
 
     async def serve_blob(self, digest: Digest, request: Request) -> Response:

@@ -69,7 +69,14 @@ def _compared(target: str, baseline: str, chosen: Selection, workers: str) -> An
     """The differential of a run on both; None where there was none, which the run has explained."""
     with TemporaryDirectory(prefix="pullproof-") as scratch:
         results = Path(scratch) / "results.json"
-        options = ["--pullproof-baseline", baseline, "--pullproof-json", str(results), "-q", "--no-summary"]
+        options = [
+            "--pullproof-baseline",
+            baseline,
+            "--pullproof-json",
+            str(results),
+            "-q",
+            "--no-summary",
+        ]
         options += ["--pullproof-no-traces"]
         click.echo(f"comparing {target} with {baseline} ...", err=True)
         with _muted():

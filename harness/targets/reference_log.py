@@ -68,6 +68,9 @@ class Log:
         _sorter.remove(self)
 
     # -- Observer -------------------------------------------------------------------------------
+    def minds(self, status: int) -> bool:
+        return True
+
     def started(self, request: Request, handler: str | None) -> None:
         _speaking.set(self)
         if self._access is not None:

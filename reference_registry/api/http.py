@@ -7,7 +7,7 @@ and sends the :class:`Response` that comes back.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,9 @@ class Response:
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: Body = field(default_factory=lambda: BytesBody(b""))
+    again: Callable[[], bool] | None = None
+    """Whether the same request would be answered the same now. If so, all that answering it does
+    has been done; if not, nothing. None where that cannot be told."""
 
     def header(self, name: str) -> str | None:
         """The first header called *name*, compared without case, or None."""
@@ -123,7 +126,7 @@ class Response:
         self, before: tuple[tuple[str, str], ...] = (), after: tuple[tuple[str, str], ...] = ()
     ) -> Response:
         """The same with more headers."""
-        return Response(self.status, (*before, *self.headers, *after), self.body)
+        return Response(self.status, (*before, *self.headers, *after), self.body, self.again)
 
 
 def json_bytes(document: Any) -> bytes:

@@ -55,8 +55,8 @@ async def _serve(context: Context) -> Response:
     # Releases compare before they look whether the manifest exists, and know no lists and no `*`.
     if profile.not_modified_before_existence and condition in {digest, f'"{digest}"'}:
         return Response(304)
-    manifest = await repository.manifest(digest, tag=tag or None)
-    manifest = await _negotiated(context, manifest, tag)
+    stored = await repository.manifest(digest, tag=tag or None)
+    manifest = await _negotiated(context, stored, tag)
     headers = (
         ("Docker-Content-Digest", manifest.digest),
         ("Etag", f'"{manifest.digest}"'),
@@ -68,8 +68,12 @@ async def _serve(context: Context) -> Response:
         and (condition == manifest.digest or etag_matches(condition, f'"{manifest.digest}"'))
     ):
         return Response(304, headers)
+    as_stored = manifest is stored and not (tag and _insists(context.request))
     return Response(
-        200, (("Content-Type", manifest.media_type), *headers), BytesBody(manifest.content)
+        200,
+        (("Content-Type", manifest.media_type), *headers),
+        BytesBody(manifest.content),
+        repository.again(manifest, tag or None) if as_stored else None,
     )
 
 

@@ -15,8 +15,9 @@ from urllib.parse import unquote
 
 import httptools
 
-from reference_registry.http1.exchange import Exchange, Message
+from reference_registry.http1.exchange import REPEAT, Exchange, Message
 from reference_registry.http1.heads import head
+from reference_registry.http1.repeats import Again, Repeats
 
 __all__ = ["Connection"]
 
@@ -29,17 +30,23 @@ _MAX_HEAD = 64 * 1024
 
 
 class Connection(asyncio.Protocol):
-    """*serve* is to answer an :class:`Exchange` and to call its ``ended`` in the end. *connections*
-    holds this one for as long as it is open."""
+    """*serve* is to answer an :class:`Exchange` and to call its ``ended`` in the end, but for what
+    *repeats* answers. *connections* holds this one for as long as it is open."""
 
     transport: asyncio.Transport
 
-    def __init__(self, serve: Callable[[Exchange], object], connections: set[Connection]) -> None:
+    def __init__(
+        self,
+        serve: Callable[[Exchange], object],
+        connections: set[Connection],
+        repeats: Repeats,
+    ) -> None:
         self.gone = False
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once the connection has ended."""
         self._serve = serve
         self._connections = connections
+        self._repeats = repeats
         self._parser = httptools.HttpRequestParser(self)
         self._answering: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
@@ -52,6 +59,10 @@ class Connection(asyncio.Protocol):
         """What still comes is swallowed."""
         self._due: float | None = time.monotonic() + _PATIENCE
         self._head_size = 0
+        self._begun = 0
+        """Requests that began with the bytes that are parsed now."""
+        self._is_between = True
+        """No request has begun that is not complete."""
         self._headers: list[tuple[bytes, bytes]] = []
         self._target = b""
         self._client: tuple[str, int] | None = None
@@ -90,8 +101,16 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
+        rests = self._is_between and self._answering is None
+        if rests and not (self._last or self.full):
+            answer = self._repeats.answer(data, self._client)
+            if answer is not None:
+                self._due = time.monotonic() + _PATIENCE
+                self.transport.write(answer)
+                return
         if self._incoming is None:
             self._head_size += len(data)
+        self._begun = 0
         try:
             self._parse(data)
         except httptools.HttpParserError:
@@ -99,6 +118,8 @@ class Connection(asyncio.Protocol):
         else:
             if self._head_size > _MAX_HEAD:
                 self._refuse(431)
+            elif rests and self._begun == 1 and self._is_between and self._answering is not None:
+                self._answering.asked = data
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -110,6 +131,7 @@ class Connection(asyncio.Protocol):
 
     # -- what the parser finds ---------------------------------------------------------------------
     def on_message_begin(self) -> None:
+        self._begun, self._is_between = self._begun + 1, False
         self._headers, self._target = [], b""
 
     def on_url(self, target: bytes) -> None:
@@ -140,7 +162,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._incoming is not None:
             self._incoming.complete()
-        self._incoming = None
+        self._incoming, self._is_between = None, True
 
     def _scope(self) -> Message:
         target = self._target
@@ -162,13 +184,17 @@ class Connection(asyncio.Protocol):
             "headers": self._headers,
             "client": self._client,
             "server": None,
-            "extensions": {"http.response.pathsend": {}},
+            "extensions": {"http.response.pathsend": {}, REPEAT: {}},
         }
 
     # -- the life of the connection ----------------------------------------------------------------
     def _answer(self, exchange: Exchange) -> None:
         self._answering = exchange
         self._serve(exchange)
+
+    def repeatable(self, exchange: Exchange, head: bytes, body: bytes, again: Again) -> None:
+        if exchange.asked is not None:
+            self._repeats.keep(exchange.asked, head, body, again)
 
     def finished(self, exchange: Exchange) -> None:
         """*exchange* is over; the next one may begin."""

@@ -10,15 +10,18 @@ from collections import deque
 from collections.abc import MutableMapping
 from typing import Any, Protocol
 
-from reference_registry.http1.heads import BadMessage, head
+from reference_registry.http1.heads import BadMessage, ending, head, undated_head
+from reference_registry.http1.repeats import Again
 from reference_registry.http1.sending import send_file
 
-__all__ = ["Exchange", "Line", "Message"]
+__all__ = ["REPEAT", "Exchange", "Line", "Message"]
 
 _READ_AHEAD = 256 * 1024
 """Bytes of a request's body that wait to be read, or are swallowed if nobody wants them."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NO_CONTENT = frozenset({204, 304})
+REPEAT = "pullproof.repeat"
+"""Our extension of ASGI: ``http.response.start`` may have an ``again`` (:data:`Again`)."""
 
 Message = MutableMapping[str, Any]
 
@@ -35,6 +38,10 @@ class Line(Protocol):
 
     async def room(self) -> None:
         """Wait until enough of what was written has left."""
+        ...
+
+    def repeatable(self, exchange: Exchange, head: bytes, body: bytes, again: Again) -> None:
+        """*exchange* was answered by *head*, without its end, and *body*, and may be *again*."""
         ...
 
     def finished(self, exchange: Exchange) -> None:
@@ -54,6 +61,8 @@ class Exchange:
         self.keeps = keeps
         self.is_whole = False
         """Whether the answer has been sent, all of it."""
+        self.asked: bytes | None = None
+        """The request's bytes, where nothing came with them."""
         self._line = line
         self._bodiless = scope["method"] == "HEAD"
         self._chunks: deque[bytes] = deque()
@@ -155,7 +164,7 @@ class Exchange:
         self._left = 0
 
     def _write(self, body: bytes, *, more: bool) -> None:
-        begins = b"" if self._begun else self._begin(len(body), more=more)
+        begins = b"" if self._begun else self._begin(body, more=more)
         self._begun = True
         if self._bodiless:
             body = b""
@@ -170,8 +179,8 @@ class Exchange:
         if (begins or body) and not self._line.gone:
             self._line.transport.write(begins + body)
 
-    def _begin(self, size: int, *, more: bool) -> bytes:
-        """The head; *size* is that of the first piece of the body."""
+    def _begin(self, body: bytes, *, more: bool) -> bytes:
+        """The head; *body* is the first piece of the body."""
         if self._start is None:
             raise BadMessage("a body before its head")
         status: int = self._start["status"]
@@ -182,12 +191,17 @@ class Exchange:
                 self._left = int(value)
         if self._left is None and not self._bodiless:
             if not more:
-                self._left = size
-                headers.append((b"Content-Length", b"%d" % size))
+                self._left = len(body)
+                headers.append((b"Content-Length", b"%d" % len(body)))
             elif self.keeps:
                 self._chunked = True
                 headers.append((b"Transfer-Encoding", b"chunked"))
-        return head(status, headers, last=not self.keeps)
+        begins = undated_head(status, headers)
+        again = self._start.get("again")
+        if again is not None and self.keeps and not more:
+            content = b"" if self._bodiless else body
+            self._line.repeatable(self, begins, content, again)
+        return begins + ending(last=not self.keeps)
 
     def _finish(self) -> None:
         if self._left and not self._bodiless:

@@ -8,7 +8,7 @@ from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 
-__all__ = ["BadMessage", "head"]
+__all__ = ["BadMessage", "ending", "head", "undated_head"]
 
 
 class BadMessage(Exception):
@@ -17,16 +17,22 @@ class BadMessage(Exception):
 
 def head(status: int, headers: Iterable[tuple[bytes, bytes]], *, last: bool) -> bytes:
     """Status line and headers, with a date, and the empty line after them. *last*: the connection
-    ends after the answer (RFC 9112, 9.6).
+    ends after the answer (RFC 9112, 9.6). Raises :class:`BadMessage`."""
+    return undated_head(status, headers) + ending(last=last)
+
+
+def undated_head(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """All but the :func:`ending`.
 
     Raises :class:`BadMessage` where a header would bring lines of its own, wherever its value came
     from (RFC 9110, 5.5).
     """
-    lines = [_status_line(status), *map(_line, headers), _date(int(time.time()))]
-    if last:
-        lines.append(b"Connection: close\r\n")
-    lines.append(b"\r\n")
-    return b"".join(lines)
+    return b"".join((_status_line(status), *map(_line, headers)))
+
+
+def ending(*, last: bool = False) -> bytes:
+    """What ends a head that is sent now."""
+    return _date(int(time.time())) + (b"Connection: close\r\n\r\n" if last else b"\r\n")
 
 
 @lru_cache(maxsize=256)

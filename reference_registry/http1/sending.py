@@ -53,6 +53,8 @@ async def _send_on(
         return await asyncio.shield(call)
     except asyncio.CancelledError:
         await asyncio.wait({call})  # its descriptors must stay open until then
+        if not call.cancelled():
+            call.exception()  # of no interest any more; asyncio logs what nobody has looked at
         raise
 
 

@@ -12,6 +12,7 @@ from reference_registry.asgi import ASGIApp
 from reference_registry.binding import BACKLOG
 from reference_registry.http1.connection import Connection
 from reference_registry.http1.exchange import Exchange
+from reference_registry.http1.repeats import Repeats
 
 __all__ = ["Http1Server"]
 
@@ -29,6 +30,7 @@ class Http1Server:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._connections: set[Connection] = set()
+        self._repeats = Repeats()
         self._in_flight: set[asyncio.Task[None]] = set()
         self._bound: socket.socket | None = None
         self._welcomed: set[asyncio.Task[object]] = set()
@@ -108,7 +110,7 @@ class Http1Server:
             asyncio.get_running_loop().add_reader(self._bound, self._accept)
 
     def _connected(self) -> Connection:
-        return Connection(self._serve, self._connections)
+        return Connection(self._serve, self._connections, self._repeats)
 
     def _tick(self) -> None:
         now = time.monotonic()

@@ -34,6 +34,9 @@ class AccessLog:
         self._lines: list[str] = []
         self._second = (-1, "")
 
+    def minds(self, status: int) -> bool:
+        return True
+
     def started(self, request: Request, handler: str | None) -> None:
         pass
 

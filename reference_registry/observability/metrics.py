@@ -39,6 +39,9 @@ class HttpMetrics:
     def __init__(self, counters: Counters) -> None:
         self._http = counters.http
 
+    def minds(self, status: int) -> bool:
+        return True
+
     def started(self, request: Request, handler: str | None) -> None:
         if handler is not None:
             self._http.started(handler)

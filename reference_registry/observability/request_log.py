@@ -31,11 +31,14 @@ class RequestLog:
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
 
+    def minds(self, status: int) -> bool:
+        return _log.isEnabledFor(_level(status))
+
     def started(self, request: Request, handler: str | None) -> None:
         current_request_id.set(f"{self._prefix}-{next(self._numbers):06x}")
 
     def finished(self, exchange: Exchange) -> None:
-        level = _level(exchange)
+        level = _level(exchange.status, complete=exchange.complete)
         if not _log.isEnabledFor(level):
             return
         request = exchange.request
@@ -58,7 +61,7 @@ class RequestLog:
         _log.log(level, message, extra={"fields": {k: v for k, v in fields.items() if v != ""}})
 
 
-def _level(exchange: Exchange) -> int:
-    if exchange.status >= 500:
+def _level(status: int, *, complete: bool = True) -> int:
+    if status >= 500:
         return logging.ERROR
-    return logging.INFO if exchange.status >= 400 or not exchange.complete else logging.DEBUG
+    return logging.INFO if status >= 400 or not complete else logging.DEBUG

@@ -7,7 +7,7 @@ it as stale), and otherwise ``proxy.answers`` says what the client is told.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import NoReturn
@@ -133,11 +133,31 @@ class ProxyRepository:
             manifest = await self._pull_manifest(digest, tag)
             if tag is not None:
                 self._point(tag, digest)
-        self._services.counters.manifest.pushed(len(manifest.content), hit=hit)
-        self._services.retention.uses.note(self.name, digest)
+        self._served(manifest, hit=hit)
         if tag is None or tag not in self._stale_tags:
             return manifest
         return replace(manifest, headers=manifest.headers + self._stale_tags[tag])
+
+    def again(self, manifest: Manifest, tag: str | None) -> Callable[[], bool] | None:
+        freshness = self._services.retention.freshness
+        if tag is not None and (not freshness.is_on or tag in self._stale_tags):
+            return None  # Upstream has to be asked.
+        digest, content = manifest.digest, manifest.content
+
+        def is_same() -> bool:
+            if tag is not None and freshness.fresh(self.name, tag) != digest:
+                return False
+            stored = self._undamaged(digest)
+            if stored is None or stored.content != content:
+                return False
+            self._served(manifest, hit=True)
+            return True
+
+        return is_same
+
+    def _served(self, manifest: Manifest, *, hit: bool) -> None:
+        self._services.counters.manifest.pushed(len(manifest.content), hit=hit)
+        self._services.retention.uses.note(self.name, manifest.digest)
 
     def _undamaged(self, digest: Digest) -> Manifest | None:
         """What is cached for *digest*. ``ideal`` looks whether it is that whenever it has been read

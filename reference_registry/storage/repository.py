@@ -7,7 +7,7 @@ how, is said by :class:`reference_registry.storage.local_content.LocalContent` b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from reference_registry.api.details import (
     detail,
@@ -56,6 +56,16 @@ class LocalRepository(LocalContent):
         if self._profile.finds_manifests_among_layers and self.has_blob(digest):
             raise UNKNOWN(detail(self._profile, "not a manifest"))
         raise unknown_revision(self._profile, self.name, digest)
+
+    def again(self, manifest: Manifest, tag: str | None) -> Callable[[], bool]:
+        def is_same() -> bool:
+            if tag is not None and self.links.tag(tag) != manifest.digest:
+                return False
+            self._storage.leases.use(manifest.digest)
+            stored = self.manifest_or_none(manifest.digest)
+            return stored is not None and stored.content == manifest.content
+
+        return is_same
 
     async def serve_blob(self, digest: Digest, request: Request) -> Response:
         descriptor = self._stat_for_use(digest)

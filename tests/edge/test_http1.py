@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,110 +15,43 @@ from reference_registry.asgi import Receive, Scope, Send
 from reference_registry.http1 import connection as connections
 from reference_registry.http1.heads import BadMessage, head
 from reference_registry.listener import Listener
+from tests.edge.talking import Client, answer, echo, talk
 
 _TIMEOUT = 10.0
 
 
-class _Client:
-    """One connection to a listener."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-
-    async def says(self, *parts: bytes) -> None:
-        for part in parts:
-            self.writer.write(part)
-            await self.writer.drain()
-
-    async def answer(self, *, head_only: bool = False) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of the next answer."""
-        text = await self.reader.readuntil(b"\r\n\r\n")
-        first, *lines = text.decode("latin-1").strip().split("\r\n")
-        headers = {name.lower(): value for name, _, value in (x.partition(": ") for x in lines)}
-        body = b""
-        if headers.get("transfer-encoding") == "chunked":
-            while size := int(await self.reader.readline(), 16):
-                body += (await self.reader.readexactly(size + 2))[:-2]
-            assert await self.reader.readline() == b"\r\n"
-        elif not head_only:
-            body = await self.reader.readexactly(int(headers.get("content-length", 0)))
-        return int(first.split()[1]), headers, body
-
-    async def is_left(self) -> bool:
-        """Waits for the end of the connection; whether nothing came before it."""
-        try:
-            return await self.reader.read() == b""
-        except ConnectionError:
-            return True
-
-
-async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Says what was asked for; with the body of the request."""
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    said = f"{scope['method']} {scope['path']} {scope['query_string'].decode()} ".encode() + body
-    await _answer(send, said)
-
-
-async def _answer(send: Send, body: bytes, *headers: tuple[bytes, bytes]) -> None:
-    length = (b"Content-Length", b"%d" % len(body))
-    await send({"type": "http.response.start", "status": 200, "headers": [length, *headers]})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _talk(app: Any, conversation: Callable[[_Client], Awaitable[Any]]) -> Any:
-    async def run() -> Any:
-        listener = Listener(app, ListenAddress("127.0.0.1", 0), key="http.addr")
-        await listener.start()
-        try:
-            async with asyncio.timeout(_TIMEOUT):
-                opened = await asyncio.open_connection("127.0.0.1", listener.address.port)
-                try:
-                    return await conversation(_Client(*opened))
-                finally:
-                    opened[1].close()
-        finally:
-            await listener.stop()
-
-    return asyncio.run(run())
-
-
 def test_one_request_after_another() -> None:
-    async def conversation(client: _Client) -> None:
+    async def conversation(client: Client) -> None:
         for number in range(3):
             await client.says(b"GET /%d?n=1 HTTP/1.1\r\nHost: h\r\n\r\n" % number)
             assert (await client.answer())[2] == b"GET /%d n=1 " % number
 
-    _talk(_echo, conversation)
+    talk(echo, conversation)
 
 
 def test_a_request_in_pieces() -> None:
-    async def conversation(client: _Client) -> None:
+    async def conversation(client: Client) -> None:
         request = b"PUT /a%20b HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"
         for octet in request:
             await client.says(bytes([octet]))
             await asyncio.sleep(0)
         assert (await client.answer())[2] == b"PUT /a b  body"
 
-    _talk(_echo, conversation)
+    talk(echo, conversation)
 
 
 def test_requests_that_are_sent_at_once_are_answered_in_order() -> None:
-    async def conversation(client: _Client) -> None:
+    async def conversation(client: Client) -> None:
         requests = [b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % number for number in range(20)]
         await client.says(b"".join(requests))
         for number in range(20):
             assert (await client.answer())[2] == b"GET /%d  " % number
 
-    _talk(_echo, conversation)
+    talk(echo, conversation)
 
 
 def test_a_chunked_body_and_the_leave_to_send_it() -> None:
-    async def conversation(client: _Client) -> None:
+    async def conversation(client: Client) -> None:
         await client.says(
             b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n"
             b"Expect: 100-continue\r\n\r\n"
@@ -129,7 +60,7 @@ def test_a_chunked_body_and_the_leave_to_send_it() -> None:
         await client.says(b"3\r\nabc\r\n", b"2\r\nde\r\n0\r\n\r\n")
         assert (await client.answer())[2] == b"PUT /  abcde"
 
-    _talk(_echo, conversation)
+    talk(echo, conversation)
 
 
 @pytest.mark.parametrize(
@@ -148,12 +79,12 @@ def test_a_chunked_body_and_the_leave_to_send_it() -> None:
     ],
 )
 def test_what_is_no_request(request_: bytes, status: int) -> None:
-    async def conversation(client: _Client) -> None:
+    async def conversation(client: Client) -> None:
         await client.says(request_)
         assert (await client.answer())[0] == status
         assert await client.is_left()
 
-    _talk(_echo, conversation)
+    talk(echo, conversation)
 
 
 def test_a_body_that_breaks_off_is_told_to_the_application() -> None:
@@ -163,36 +94,36 @@ def test_a_body_that_breaks_off_is_told_to_the_application() -> None:
         while not kinds or kinds[-1] == "http.request":
             kinds.append((await receive())["type"])
 
-    async def conversation(client: _Client) -> None:
+    async def conversation(client: Client) -> None:
         await client.says(b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\nzz\r\n")
         assert await client.is_left()
 
-    _talk(app, conversation)
+    talk(app, conversation)
     assert kinds[-1] == "http.disconnect"
 
 
 def test_an_upgrade_is_not_taken_up() -> None:
-    async def conversation(client: _Client) -> None:
+    async def conversation(client: Client) -> None:
         asks = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk"
         await client.says(b"GET /1 HTTP/1.1\r\nHost: h\r\n" + asks + b"\r\n\r\n")
         assert (await client.answer())[2] == b"GET /1  "
         await client.says(b"GET /2 HTTP/1.1\r\nHost: h\r\n\r\n")
         assert (await client.answer())[2] == b"GET /2  "
 
-    _talk(_echo, conversation)
+    talk(echo, conversation)
 
 
 @pytest.mark.parametrize(
     "line", [b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"]
 )
 def test_a_client_that_wants_one_answer_only(line: bytes) -> None:
-    async def conversation(client: _Client) -> None:
+    async def conversation(client: Client) -> None:
         await client.says(line)
         _, headers, body = await client.answer()
         assert (headers["connection"], body) == ("close", b"GET /  ")
         assert await client.is_left()
 
-    _talk(_echo, conversation)
+    talk(echo, conversation)
 
 
 def test_a_stream_is_chunked_and_ends_visibly() -> None:
@@ -202,14 +133,14 @@ def test_a_stream_is_chunked_and_ends_visibly() -> None:
         await send({"type": "http.response.body", "body": b"one", "more_body": True})
         await send({"type": "http.response.body", "body": b"two", "more_body": False})
 
-    async def conversation(client: _Client) -> None:
+    async def conversation(client: Client) -> None:
         await client.says(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         assert (await client.answer())[2] == b"onetwo"
         await client.says(b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n")
         _, headers, _ = await client.answer(head_only=True)
         assert "content-length" not in headers
 
-    _talk(app, conversation)
+    talk(app, conversation)
 
 
 @pytest.mark.parametrize("sent", [b"short", b"much too long"])
@@ -220,19 +151,19 @@ def test_an_answer_of_another_length_than_it_says_ends_the_connection(sent: byte
         await send({"type": "http.response.body", "body": b"", "more_body": True})
         await send({"type": "http.response.body", "body": sent})
 
-    async def conversation(client: _Client) -> None:
+    async def conversation(client: Client) -> None:
         await client.says(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         with pytest.raises(asyncio.IncompleteReadError):
             await client.answer()
 
-    _talk(app, conversation)
+    talk(app, conversation)
 
 
 def test_a_body_that_nobody_reads_does_not_cost_the_client_its_answer() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await _answer(send, b"no")
+        await answer(send, b"no")
 
-    async def conversation(client: _Client) -> None:
+    async def conversation(client: Client) -> None:
         await client.says(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n")
         assert (await client.answer())[2] == b"no"
         await client.says(b"x" * 100_000)  # is swallowed
@@ -241,7 +172,7 @@ def test_a_body_that_nobody_reads_does_not_cost_the_client_its_answer() -> None:
         await client.says(b"x" * 1_000_000)  # is too much to swallow
         assert await client.is_left()
 
-    _talk(app, conversation)
+    talk(app, conversation)
 
 
 def test_a_file_goes_out_after_its_head_whatever_waits_before_it(tmp_path: Path) -> None:
@@ -254,12 +185,12 @@ def test_a_file_goes_out_after_its_head_whatever_waits_before_it(tmp_path: Path)
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.pathsend", "path": str(path)})
 
-    async def conversation(client: _Client) -> None:
+    async def conversation(client: Client) -> None:
         await client.says(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 2)
         for _ in range(2):
             assert (await client.answer())[2] == content
 
-    _talk(app, conversation)
+    talk(app, conversation)
 
 
 @pytest.mark.parametrize("stored", [b"short", None])
@@ -275,12 +206,12 @@ def test_a_file_that_is_not_what_was_promised_breaks_the_answer_off(
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.pathsend", "path": str(path)})
 
-    async def conversation(client: _Client) -> None:
+    async def conversation(client: Client) -> None:
         await client.says(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         with pytest.raises(asyncio.IncompleteReadError):
             await client.answer()
 
-    _talk(app, conversation)
+    talk(app, conversation)
 
 
 def test_a_client_that_leaves_is_told_to_the_application() -> None:
@@ -291,22 +222,22 @@ def test_a_client_that_leaves_is_told_to_the_application() -> None:
             pass
         left.set()
 
-    async def conversation(client: _Client) -> None:
+    async def conversation(client: Client) -> None:
         await client.says(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         client.writer.close()
         await left.wait()
 
-    _talk(app, conversation)
+    talk(app, conversation)
 
 
 def test_a_client_that_never_asks_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "_PATIENCE", -1.0)  # its time is over as it comes
 
-    async def conversation(client: _Client) -> None:
+    async def conversation(client: Client) -> None:
         await client.says(b"GET / HTTP/1.1\r\nHo")
         assert await client.is_left()
 
-    _talk(_echo, conversation)
+    talk(echo, conversation)
 
 
 def test_a_head_that_comes_drop_by_drop_is_not_waited_for(
@@ -315,7 +246,7 @@ def test_a_head_that_comes_drop_by_drop_is_not_waited_for(
     """ "Slow loris": each drop would otherwise buy more time."""
     monkeypatch.setattr(connections, "_PATIENCE", 0.05)
 
-    async def conversation(client: _Client) -> bool:
+    async def conversation(client: Client) -> bool:
         async def drip() -> None:
             client.writer.write(b"GET / HTTP/1.1\r\n")
             while True:
@@ -328,7 +259,7 @@ def test_a_head_that_comes_drop_by_drop_is_not_waited_for(
         finally:
             dripping.cancel()
 
-    assert _talk(_echo, conversation)
+    assert talk(echo, conversation)
 
 
 def test_trailers_are_no_headers() -> None:
@@ -336,16 +267,16 @@ def test_trailers_are_no_headers() -> None:
     seen: list[list[tuple[bytes, bytes]]] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await _echo(scope, receive, send)
+        await echo(scope, receive, send)
         seen.append(scope["headers"])
 
-    async def conversation(client: _Client) -> int:
+    async def conversation(client: Client) -> int:
         head = b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
         trailers = b"Authorization: Basic eA==\r\n" * 1000
         await client.says(head, b"1\r\na\r\n0\r\n", trailers, b"\r\n")
         return (await client.answer())[0]
 
-    assert _talk(app, conversation) == 200
+    assert talk(app, conversation) == 200
     assert [name for name, _ in seen[0]] == [b"host", b"transfer-encoding"]
 
 
@@ -356,14 +287,14 @@ def test_no_header_brings_lines_of_its_own() -> None:
         head(301, [(b"location", b"/\nset-cookie: a=b")], last=False)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await _answer(send, b"", (b"location", b"/\r\nset-cookie: a=b"))
+        await answer(send, b"", (b"location", b"/\r\nset-cookie: a=b"))
 
-    async def conversation(client: _Client) -> None:
+    async def conversation(client: Client) -> None:
         await client.says(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         status, headers, _ = await client.answer()
         assert (status, "set-cookie" in headers) == (500, False)
 
-    _talk(app, conversation)
+    talk(app, conversation)
 
 
 def test_many_slow_clients_of_a_file_hold_up_nobody(tmp_path: Path) -> None:
@@ -372,13 +303,13 @@ def test_many_slow_clients_of_a_file_hold_up_nobody(tmp_path: Path) -> None:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/small":
-            return await _answer(send, b"small")
+            return await answer(send, b"small")
         headers = [(b"content-length", b"8000000")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.pathsend", "path": str(path)})
         return None
 
-    async def conversation(client: _Client) -> None:
+    async def conversation(client: Client) -> None:
         peer = client.writer.get_extra_info("peername")
         stuck = [await asyncio.open_connection(*peer, limit=1024) for _ in range(30)]
         try:
@@ -392,7 +323,7 @@ def test_many_slow_clients_of_a_file_hold_up_nobody(tmp_path: Path) -> None:
             for _, writer in stuck:
                 writer.transport.abort()
 
-    _talk(app, conversation)
+    talk(app, conversation)
 
 
 @pytest.mark.parametrize("rounds", range(4))
@@ -400,7 +331,7 @@ def test_who_comes_as_the_listener_stops_is_not_left_hanging(rounds: int) -> Non
     """However far the loop has come with them by then."""
 
     async def run() -> None:
-        listener = Listener(_echo, ListenAddress("127.0.0.1", 0), key="http.addr")
+        listener = Listener(echo, ListenAddress("127.0.0.1", 0), key="http.addr")
         await listener.start()
         clients = [socket.create_connection(("127.0.0.1", listener.address.port)) for _ in range(5)]
         try:
