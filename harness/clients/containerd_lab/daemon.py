@@ -46,9 +46,15 @@ state = "{place}/state"
     bin_dir = "{place}/cni"
     conf_dir = "{place}/cni"
 """
-_WITHOUT_NRI = """\
+_AFTER_1_6 = """\
 [plugins."io.containerd.nri.v1.nri"]
   disable = true
+[[plugins."io.containerd.transfer.v1.local".unpack_config]]
+  platform = "linux"
+  snapshotter = "overlayfs"
+[[plugins."io.containerd.transfer.v1.local".unpack_config]]
+  platform = "linux"
+  snapshotter = "native"
 """
 
 Names = Mapping[str, str]
@@ -123,9 +129,9 @@ class Daemon:
         self._surroundings = surroundings
         self._place = place
         place.mkdir(parents=True)
-        nri = "" if surroundings.version().startswith("1.6.") else _WITHOUT_NRI
+        later = "" if surroundings.version().startswith("1.6.") else _AFTER_1_6
         config = place / "config.toml"
-        head = _CONFIG.format(place=place) + nri
+        head = _CONFIG.format(place=place) + later
         config.write_text(head + registry_toml.removeprefix("version = 2\n"))
         self._process = Process(
             surroundings.entered(surroundings.program, "--config", config),

@@ -23,6 +23,7 @@ __all__ = [
     "NodeCredentials",
     "RequestCredentials",
     "SameForAll",
+    "Transferred",
 ]
 
 
@@ -133,6 +134,21 @@ class NodeCredentials:
         key = host if self.endpoint is None else self.endpoint
         entry = self.configs.get(key)
         return entry.login_for(host, f"registry.configs.{key}.auth") if entry else ANONYMOUS
+
+
+@dataclass(frozen=True)
+class Transferred:
+    """As the transfer service asks the CRI plugin for them: what is wrong is told with the host."""
+
+    source: CredentialSource
+
+    def login_for(self, host: str) -> Login:
+        """What *source* has for *host*."""
+        try:
+            return self.source.login_for(host)
+        except CredentialError as error:
+            text = f'failed to get credentials for "{host}": {error}'
+            raise CredentialError(text) from None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from harness.mirrors.containerd.credentials import (
     NodeCredentials,
     RequestCredentials,
     SameForAll,
+    Transferred,
 )
 from harness.mirrors.containerd.endpoints import planned_endpoints
 from harness.mirrors.containerd.hosts_toml import ALL_CAPABILITIES, HostEntry
@@ -147,6 +148,7 @@ class _Planner:
         if transfer:
             # The transfer service takes "A:B" for the name of one directory.
             roots = (config.config_path,) if config.config_path else ()
+            credentials = Transferred(credentials)
         self._add_hosts(roots, _Settings(credentials, node_headers=config.headers if node else {}))
 
     def for_ctr(self, puller: Ctr) -> None:
