@@ -57,7 +57,12 @@ def test_the_same_request_is_answered_again_for_as_long_as_it_may_be() -> None:
 
 def test_whoever_says_so_is_told_which_client_asks() -> None:
     clients: list[Any] = []
-    _bodies(_App(lambda client: bool(clients.append(client)) or True), _ASKED, _ASKED)
+
+    def again(client: Any) -> bool:
+        clients.append(client)
+        return True
+
+    _bodies(_App(again), _ASKED, _ASKED)
     ((address, port),) = clients
     assert (address, type(port)) == ("127.0.0.1", int)
 
