@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from harness.lint.finding import Finding
+    from harness.lint.engine import Question
+    from harness.lint.output.answer import Answer
+    from harness.lint.project import Project
 
 __all__ = ["lint"]
 
-_FORMAT_VERSION = 1
 _CONTEXT = "Releases of containerd to ask about, such as 1.7.24 (default: one of each series)."
 
 
 @click.command("lint")
-@click.argument("paths", nargs=-1)
+@click.argument("paths", nargs=-1, type=click.Path())
 @click.option("--release", "registry", multiple=True, help="Registry releases: 2.8, 3.0 or 3.1.")
 @click.option("--containerd", multiple=True, metavar="VERSION", help=_CONTEXT)
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "sarif", "github"]),
+    default="text",
+    help="For people (default), for programs, for code scanning, or annotations of GitHub Actions.",
+)
+@click.option("--fix", is_flag=True, help="Repair what is mechanical, in place.")
+@click.option("--diff", is_flag=True, help="Show what --fix would do, and change nothing.")
+@click.option("--quiet", "-q", is_flag=True, help="One line for each finding, and nothing else.")
 @click.option("--select", multiple=True, metavar="ID", help="Only rules whose id begins so.")
 @click.option("--ignore", multiple=True, metavar="ID", help="Not the rules whose id begins so.")
 @click.option("--strict", is_flag=True, help="Count what is good to know as a finding too.")
@@ -32,40 +43,135 @@ def lint(
     registry: tuple[str, ...],
     containerd: tuple[str, ...],
     form: str,
+    fix: bool,
+    diff: bool,
+    quiet: bool,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
     strict: bool,
     explain: str | None,
     listing: bool,
 ) -> int:
-    """Find mistakes in config.yml, htpasswd, scheduler-state.json, certs.d and config.toml.
+    """Find mistakes in the files of a registry, of containerd, docker, podman and Kubernetes.
 
-    Nothing is contacted. Exit codes: 0 nothing found, 1 errors or warnings, 2 a file that cannot be
-    read, or misuse.
+    Nothing is contacted. Exit codes: 0 nothing found (with --fix: nothing left), 1 errors or
+    warnings (with --diff: or something to repair), 2 a file that cannot be read or written, or
+    misuse.
     """
     if listing or explain:
         return _about_rules(explain)
     if not paths:
         raise click.UsageError("give files or directories")
-    from harness.lint.engine import Question, findings
+    if fix and diff:
+        raise click.UsageError("--fix and --diff: one of them")
+    if diff and (form != "text" or quiet):
+        raise click.UsageError("--diff prints a diff, and knows no --format and no --quiet")
+    from harness.lint.engine import Question
+    from harness.lint.finding import printable
     from harness.lint.project import Project
     from harness.lint.reading import read_all
 
+    question = Question(registry, containerd, select, ignore)
     try:
         tree = read_all(paths)
         project = Project(tuple(tree.documents), tuple(tree.roots), tree.names)
-        found = findings(project, Question(registry, containerd, select, ignore))
+        answer = (
+            _repaired(project, question, write=fix) if fix or diff else _asked(project, question)
+        )
     except FileNotFoundError as error:
-        raise click.UsageError(f"{error}: no such file or directory") from None
+        raise click.UsageError(f"{printable(error)}: no such file or directory") from None
     except ValueError as error:  # an unknown release; the message lists what is known
-        raise click.UsageError(str(error)) from None
-    click.echo(_as_json(found) if form == "json" else _as_text(found, len(tree.documents)))
-    if any(finding.unreadable for finding in found):
+        raise click.UsageError(printable(error)) from None
+    if diff:
+        _print_diff(answer)
+    else:
+        _print(answer, form, quiet=quiet)
+    for path, reason in answer.failed.items():
+        click.echo(f"pullproof lint: {printable(path)}: {printable(reason)}", err=True)
+    found = answer.outcome.findings
+    if answer.failed or any(finding.unreadable for finding in found):
         return 2
-    return int(any(strict or finding.severity.rank < 2 for finding in found))
+    counted = any(strict or finding.severity.rank < 2 for finding in found)
+    return int(counted or (diff and bool(answer.repairs)))
+
+
+def _asked(project: Project, question: Question) -> Answer:
+    from harness.lint.engine import look
+    from harness.lint.output.answer import Answer
+
+    return Answer(project.documents, look(project, question))
+
+
+def _repaired(project: Project, question: Question, *, write: bool) -> Answer:
+    """What is left once everything mechanical is repaired, in the files too if *write*."""
+    from harness.lint.engine import look
+    from harness.lint.fix.repair import repaired, with_documents
+    from harness.lint.fix.replacing import replace_all
+    from harness.lint.output.answer import Answer
+
+    result = repaired(project, question)
+    failed = replace_all(result.repairs, project.roots) if write else {}
+    stayed = [repair.before for repair in result.repairs if repair.before.path in failed]
+    left = with_documents(result.project, stayed)
+    written = [repair for repair in result.repairs if repair.before.path not in failed]
+    return Answer(left.documents, look(left, question), written, result.refusals, failed)
+
+
+def _print(answer: Answer, form: str, *, quiet: bool) -> None:
+    if form == "json":
+        from harness.lint.output.as_json import as_json
+
+        click.echo(as_json(answer))
+    elif form == "sarif":
+        from harness.lint.output.sarif import as_sarif
+
+        click.echo(as_sarif(answer, Path.cwd()))
+    elif form == "github":
+        from harness.lint.output.github import annotations
+
+        workspace = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
+        for line in annotations(answer, workspace):
+            click.echo(line)
+    else:
+        from harness.lint.output.text import as_text, one_liners
+
+        colour = _in_colour()
+        paint = click.style if colour else _plain
+        for line in (one_liners if quiet else as_text)(answer, paint):
+            click.echo(line, color=colour)
+
+
+def _print_diff(answer: Answer) -> None:
+    """The diff, exactly; on a terminal without control characters, which could move the cursor."""
+    from harness.lint.finding import printable
+    from harness.lint.fix.diff import unified_diff
+    from harness.lint.output.text import summary
+
+    terminal = sys.stdout.isatty()
+    for line in unified_diff(answer.repairs):
+        if not terminal:
+            click.echo(line.encode(errors="surrogateescape"), nl=False)
+        elif line.startswith(("+", "-", "@")) and _in_colour():
+            fg = {"+": "green", "-": "red", "@": "cyan"}[line[0]]
+            click.echo(click.style(printable(line.rstrip("\r\n"), longest=None), fg=fg))
+        else:
+            click.echo(printable(line.rstrip("\r\n"), longest=None))
+    click.echo(f"pullproof lint: {summary(answer)}", err=True)
+
+
+def _in_colour() -> bool:
+    """https://no-color.org and https://force-color.org; else on terminals only."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+
+
+def _plain(text: str, **style: object) -> str:
+    return text
 
 
 def _about_rules(explain: str | None) -> int:
+    from harness.lint.finding import printable
     from harness.lint.rule import loaded_rules
 
     rules = loaded_rules()
@@ -78,44 +184,7 @@ def _about_rules(explain: str | None) -> int:
             files = ", ".join(kind.value for kind in rule.kinds)
             click.echo(f"{rule.id}: {rule.title} ({rule.severity.value}, {files})\n")
             click.echo(f"why: {rule.why}\nfix: {rule.fix}\nsource: {rule.reference}")
+            if rule.fixable:
+                click.echo("--fix repairs it, at least in plain cases")
             return 0
-    raise click.UsageError(f"no rule is called {explain}; see --list")
-
-
-def _as_text(found: Sequence[Finding], files: int) -> str:
-    lines = []
-    for finding in found:
-        place = f"{finding.file}:{finding.spot.line}:{finding.spot.column}"
-        of = f" [{', '.join(finding.releases)}]" if finding.releases else ""
-        lines += [
-            f"{place}: {finding.severity.value}: {finding.what} [{finding.rule}]{of}",
-            f"    why: {finding.why}",
-            f"    fix: {finding.fix}",
-            f"    source: {finding.reference}",
-        ]
-    lines.append(f"{files} files and directories, {len(found)} findings")
-    return "\n".join(lines)
-
-
-def _as_json(found: Sequence[Finding]) -> str:
-    return json.dumps(
-        {
-            "version": _FORMAT_VERSION,
-            "findings": [
-                {
-                    "id": finding.rule,
-                    "severity": finding.severity.value,
-                    "file": finding.file,
-                    "line": finding.spot.line,
-                    "column": finding.spot.column,
-                    "what": finding.what,
-                    "why": finding.why,
-                    "fix": finding.fix,
-                    "reference": finding.reference,
-                    "releases": list(finding.releases),
-                }
-                for finding in found
-            ],
-        },
-        indent=1,
-    )
+    raise click.UsageError(f"no rule is called {printable(explain)}; see --list")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.lint.documents import Document
-from harness.lint.finding import Finding, printable
+from harness.lint.finding import Finding, Spot, printable
 from harness.lint.project import Project
 from harness.lint.rule import Hit, Kind, Looked, Rule, loaded_rules
 from harness.lint.suppression import Suppression, suppressions
@@ -124,14 +124,16 @@ def _useless(
         for rule_id in comment.ids:
             rule = rules.get(rule_id)
             if rule is None:
-                what = f"{rule_id} is no rule"
-            elif (comment, rule_id) not in unused or not selects(question, rule_id):
-                continue
-            elif rule.differs_by and getattr(question, rule.differs_by):
-                continue
-            else:
-                what = f"{rule_id} finds nothing there"
-            yield _finding(about, document, Hit(comment.spot, what), ())
+                said = Hit(comment.spot, f"{rule_id} is no rule")
+                yield _finding(about, document, said, ())
+            elif (comment, rule_id) in unused and _asked_in_full(question, rule):
+                said = Hit(comment.spot, f"{rule_id} finds nothing there")
+                yield _finding(about, document, said, ())
+
+
+def _asked_in_full(question: Question, rule: Rule) -> bool:
+    releases = rule.differs_by and getattr(question, rule.differs_by)
+    return selects(question, rule.id) and not releases
 
 
 class _Runs:

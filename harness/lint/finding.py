@@ -132,10 +132,10 @@ class Finding:
         return bool(self.edits)
 
 
-def printable(text: object) -> str:
+def printable(text: object, *, longest: int | None = _LONGEST) -> str:
     """*text*, from a file that may be hostile, in one line without control characters."""
     said = str(text)
-    said = said if len(said) <= _LONGEST else f"{said[:_LONGEST]}..."
+    said = said if longest is None or len(said) <= longest else f"{said[:longest]}..."
     if said.isprintable():
         return said
     return "".join(c if c.isprintable() else _escaped(c) for c in said)

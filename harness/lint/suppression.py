@@ -1,4 +1,4 @@
-"""Comments in a file that say that a finding is meant to be so: ``# pullproof: ignore[PPH026] why``.
+"""Comments that say that a finding is meant to be so: ``# pullproof: ignore[PPH026] why``.
 
 Behind a value such a comment is about its line; alone on a line, about the next line that says
 something; ``ignore-file[...]`` is about the whole file. JSON has no comments, and a file that

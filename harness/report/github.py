@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.deviations import Verdict
 
-__all__ = ["annotate"]
+__all__ = ["annotate", "annotation"]
 
 
 def annotate(document: Mapping[str, Any], *, root: Path, workspace: Path) -> Iterator[str]:
@@ -49,9 +49,14 @@ def _place(about: Mapping[str, Any], root: Path, workspace: Path) -> tuple[str, 
 
 def _error(title: str, text: str, place: tuple[str, int] | None) -> str:
     values = {"file": place[0], "line": str(max(1, place[1]))} if place else {}
-    values["title"] = title
+    return annotation("error", text, {**values, "title": title})
+
+
+def annotation(level: str, text: str, values: Mapping[str, str]) -> str:
+    """A workflow command that shows *text* at the place that *values* name: ``file``, ``line``,
+    ``col``, ``title``. *level* is ``error``, ``warning`` or ``notice``."""
     listed = ",".join(f"{name}={_property(value)}" for name, value in values.items())
-    return f"::error {listed}::{_data(text)}"
+    return f"::{level} {listed}::{_data(text)}"
 
 
 def _data(text: str) -> str:

@@ -198,21 +198,19 @@ def _objection(
         return "" if gone else "the mistake would still be there"
     if isinstance(new, Unread):
         return "the file could not be read afterwards"
-    counted = Counter((f.rule, f.what, f.releases) for f in before)
-    counted.subtract((f.rule, f.what, f.releases) for f in made)
-    rules = {f.rule for f in made}
-    left = Counter((f.rule, f.what, f.releases) for f in after if f.rule in rules)
-    if any(
-        left[key] > max(0, counted[key]) for key in {(f.rule, f.what, f.releases) for f in made}
-    ):
+    said = {(f.rule, f.what, f.releases) for f in made}
+    most = Counter((f.rule, f.what, f.releases) for f in before)
+    most.subtract((f.rule, f.what, f.releases) for f in made)
+    left = Counter((f.rule, f.what, f.releases) for f in after)
+    if any(left[key] > max(0, most[key]) for key in said):
         return "the mistake would still be there"
-    for rule in rules:
-        known = [f.releases for f in before if f.rule == rule]
-        now = [f.releases for f in after if f.rule == rule]
-        if () not in known and not {r for some in now for r in some or ("all",)} <= {
-            r for some in known for r in some
-        }:
-            return (
-                "it would be wrong for another release: name yours with --release or --containerd"
-            )
+    for rule in {f.rule for f in made}:
+        known, now = _releases(rule, before), _releases(rule, after)
+        if "" not in known and not now <= known:
+            return "right for one release, wrong for another: name yours"
     return ""
+
+
+def _releases(rule: str, findings: Sequence[Finding]) -> set[str]:
+    """Those for which *rule* hits; an empty one stands for all that were asked about."""
+    return {release for f in findings if f.rule == rule for release in f.releases or ("",)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Protocol
 
 from harness.lint.documents import Document, TextFile, TomlFile, TreeFile
@@ -78,7 +79,16 @@ def _in_line(text: str, edit: ReplaceText) -> Replacement:
     at = text.find(edit.old, start, match.start() if match else len(text))
     if at < 0:
         raise NotApplicable("the line reads otherwise")
-    return Replacement(at, at + len(edit.old), edit.new)
+    # No more than what differs: the line may hold a password, and a fix is printed.
+    same = _common(edit.old, edit.new)
+    old, new = edit.old[same:], edit.new[same:]
+    tail = _common(old[::-1], new[::-1])
+    return Replacement(at + same, at + len(edit.old) - tail, new[: len(new) - tail])
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _found(document: Document, body: str, edit: PathEdit) -> list[Replacement]:

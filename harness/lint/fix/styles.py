@@ -45,9 +45,9 @@ def _yaml_text(value: str, old: str, bracketed: bool) -> str:
     if old.startswith("'") and value.isprintable():
         return "'" + value.replace("'", "''") + "'"
     plain = _PLAIN.fullmatch(value) and not value.startswith(("-", "@", "%"))
-    if plain and not old.startswith('"') and not (bracketed and ":" in value):
-        if yaml.safe_load(value) == value:
-            return value
+    quoted = old.startswith('"') or (bracketed and ":" in value)
+    if plain and not quoted and yaml.safe_load(value) == value:
+        return value
     return json.dumps(value, ensure_ascii=False)
 
 

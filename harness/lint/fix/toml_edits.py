@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from harness.lint.finding import Path
@@ -134,7 +134,7 @@ class TomlText:
         done: list[Path] = []
         for statement in pairs:
             if statement.path == path:
-                found.append(self._as_tables(statement, path))
+                found += self._as_tables(statement, path)
                 done.append(path)
                 continue
             table = statement.path[:depth]
@@ -143,7 +143,7 @@ class TomlText:
             if table in done[:-1] or self._follows_others(statement, path):
                 raise NotApplicable("other keys stand in between: they would change their table")
             if statement.path == table:
-                found.append(self._as_table(statement, table))
+                found += self._as_table(statement, table)
             else:
                 found.append(self._as_member(statement, table, again=table in done))
             done.append(table)
@@ -172,25 +172,37 @@ class TomlText:
         header = "" if again else self._header(table) + newline_of(self.text)
         return Replacement(pair.start, rest.start, header)
 
-    def _as_table(self, pair: Statement, table: Path) -> Replacement:
+    def _as_table(self, pair: Statement, table: Path) -> list[Replacement]:
         """``"URL" = { key = value }``, as a header with lines."""
-        value = self._value(pair)
-        if value.kind != "mapping" or comments_of(self.text, value.start, value.end, value):
-            raise NotApplicable(f"{shown(table)} is no inline table without comments")
-        return Replacement(pair.start, value.end, self._lines(table, value))
+        return self._lines(pair.start, table, self._value(pair))
 
-    def _as_tables(self, pair: Statement, path: Path) -> Replacement:
+    def _as_tables(self, pair: Statement, path: Path) -> list[Replacement]:
         """``host = { "URL" = { ... } }``."""
         value = self._value(pair)
-        plain = value.kind == "mapping" and all(m.value.bracketed for m in value.keys.values())
+        plain = value.kind == "mapping" and len(value.keys) == len(value.entries) > 0
         if not plain or self._follows_others(pair, path):
             raise NotApplicable(f"{shown(path)} cannot be written with headers at its place")
-        tables = [self._lines((*path, k), m.value) for k, m in value.keys.items()]
-        return Replacement(pair.start, value.end, (newline_of(self.text) * 2).join(tables))
+        found: list[Replacement] = []
+        start = pair.start
+        for name, member in value.keys.items():
+            some = self._lines(start, (*path, name), member.value)
+            if found:
+                some[0] = replace(some[0], text=newline_of(self.text) * 2 + some[0].text)
+            found += some
+            start = member.value.end
+        return [*found, Replacement(start, value.end)]
 
-    def _lines(self, table: Path, value: Piece) -> str:
-        rows = [self.text[start:end] for start, end in value.entries]
-        return newline_of(self.text).join([self._header(table), *rows])
+    def _lines(self, start: int, table: Path, value: Piece) -> list[Replacement]:
+        """From *start*, where its key or what is in front of that begins, to the value's end. What
+        stands between the commas is not touched."""
+        if value.kind != "mapping" or not value.bracketed:
+            raise NotApplicable(f"{shown(table)} is no inline table")
+        newline = newline_of(self.text)
+        found, text = [], self._header(table)
+        for begin, end in value.entries:
+            found.append(Replacement(start, begin, text + newline))
+            start, text = end, ""
+        return [*found, Replacement(start, value.end, text)]
 
     @staticmethod
     def _header(table: Path) -> str:

@@ -1,0 +1,38 @@
+"""Everything that a run of lint has to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from harness.lint.documents import Document
+from harness.lint.engine import Outcome
+from harness.lint.finding import Finding, Severity
+from harness.lint.fix.repair import Refusal, Repair
+
+__all__ = ["Answer"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``outcome`` is what is left where files were repaired; ``repairs`` are those that were
+    written; ``failed`` names files that could not be written, with the reason."""
+
+    documents: Sequence[Document]
+    outcome: Outcome
+    repairs: Sequence[Repair] = ()
+    refusals: Sequence[Refusal] = ()
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def refused(self, finding: Finding) -> str:
+        """Why its edits were not made; empty where nobody tried, or where they were."""
+        return next((r.reason for r in self.refusals if r.finding == finding), "")
+
+    @property
+    def repaired(self) -> int:
+        """How many findings are gone."""
+        return sum(len(repair.findings) for repair in self.repairs)
+
+    def count(self, severity: Severity) -> int:
+        """How many findings of that severity there are."""
+        return sum(finding.severity is severity for finding in self.outcome.findings)
