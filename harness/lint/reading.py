@@ -31,6 +31,13 @@ class Tree:
     """The directories that were given, as absolute paths."""
     names: dict[str, bool] = field(default_factory=dict)
     """Absolute path to whether it is a directory."""
+    _met: set[str] = field(default_factory=set)
+
+    def add(self, document: Document) -> None:
+        """Add *document*, unless it was met before: under its own name, or below a directory."""
+        if document.absolute not in self._met:
+            self._met.add(document.absolute)
+            self.documents.append(document)
 
 
 def read_all(paths: Iterable[str]) -> Tree:
@@ -49,7 +56,8 @@ def read_all(paths: Iterable[str]) -> Tree:
         else:
             absolute = os.path.abspath(path)
             tree.names[absolute] = False
-            tree.documents.extend(_document(path, absolute, named=True))
+            for document in _document(path, absolute, named=True):
+                tree.add(document)
     return tree
 
 
@@ -84,9 +92,8 @@ class _Walk:
             if is_directory is not None:
                 (subdirectories if is_directory else files).append(entry.name)
         if _is_host_directory(absolute, files, subdirectories):
-            self.tree.documents.append(
-                Directory(shown, absolute, Kind.DIRECTORY, "", tuple(files), tuple(subdirectories))
-            )
+            names = tuple(files), tuple(subdirectories)
+            self.tree.add(Directory(shown, absolute, Kind.DIRECTORY, "", *names))
 
     def _entry(
         self, entry: os.DirEntry[str], shown: str, parent: str, above: tuple[str, ...]
@@ -111,7 +118,8 @@ class _Walk:
             if not entry.name.startswith("..") and entry.name not in {".git", "node_modules"}:
                 self.directory(shown, absolute, (*above, real))
         elif is_candidate(entry.name):
-            self.tree.documents.extend(_document(shown, absolute, named=False))
+            for document in _document(shown, absolute, named=False):
+                self.tree.add(document)
         return is_directory
 
     def _refused_link(self, real: str, above: tuple[str, ...]) -> str:
@@ -123,7 +131,7 @@ class _Walk:
         return "" if inside else "a link out of the tree, not followed"
 
     def _unread(self, shown: str, absolute: str, cause: str, what: str) -> None:
-        self.tree.documents.append(Unread(shown, absolute, Kind.INPUT, "", cause, what))
+        self.tree.add(Unread(shown, absolute, Kind.INPUT, "", cause, what))
 
 
 def _is_host_directory(absolute: str, files: list[str], directories: list[str]) -> bool:

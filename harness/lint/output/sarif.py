@@ -109,7 +109,7 @@ def _location(path: str, base: Path) -> dict[str, str]:
     """3.4: relative to the root of the sources where the file is below it."""
     relative = Path(os.path.relpath(path, base))
     if ".." in relative.parts:
-        return {"uri": "file://" + quote(_bytes(Path(os.path.abspath(path)).as_posix()))}
+        return {"uri": "file://" + quote(_bytes(os.path.normpath(base / path)))}
     return {"uri": quote(_bytes(relative.as_posix())), "uriBaseId": _ROOT}
 
 
