@@ -8,16 +8,14 @@ from importlib import import_module
 from pathlib import Path
 
 from harness.scenario import MARKER, Scenario
+from scenarios import __name__ as suite
 
-__all__ = ["SUITE", "declared", "suite_directory"]
-
-SUITE = "scenarios"
-"""The package that holds the suite, in a clone and in an installed wheel alike."""
+__all__ = ["declared", "suite_directory"]
 
 
 def suite_directory() -> Path:
     """Where the suite lies."""
-    (place,) = import_module(SUITE).__path__
+    (place,) = import_module(suite).__path__
     return Path(place)
 
 
@@ -27,7 +25,7 @@ def declared() -> tuple[Scenario, ...]:
     found = {}
     for module in pkgutil.iter_modules([str(suite_directory())]):
         if module.name.startswith("test_"):
-            for member in vars(import_module(f"{SUITE}.{module.name}")).values():
+            for member in vars(import_module(f"{suite}.{module.name}")).values():
                 for mark in getattr(member, "pytestmark", ()):
                     if mark.name == MARKER:
                         found[mark.args[0].id] = mark.args[0]

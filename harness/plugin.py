@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.targets import Target
     from harness.upstream import MockUpstream
 
-pytest_plugins = ["harness.fixtures.plugin"]
+pytest_plugins = [f"{__package__}.fixtures.plugin"]
 """The fixtures for other people's tests."""
 
 _TARGETS: pytest.StashKey[list[Target]] = pytest.StashKey()

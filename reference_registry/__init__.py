@@ -2,3 +2,6 @@
 distribution, or as its users wish it did."""
 
 __version__ = "0.1.0"
+
+PACKAGE = __name__
+"""How this package is imported: where it is installed it lies in ``pullproof``."""

@@ -15,17 +15,17 @@ import click
 __all__ = ["main", "pullproof"]
 
 _COMMANDS = {
-    "compare": "harness.cli.compare:compare",
-    "completion": "harness.cli.completion:completion",
-    "explain": "harness.cli.explain:explain",
-    "lint": "harness.cli.lint:lint",
-    "list": "harness.cli.listing:list_scenarios",
-    "report": "harness.cli.report:report",
-    "run": "harness.cli.run:run",
-    "stateful": "harness.cli.stateful:stateful",
-    "upstream": "harness.cli.upstream:upstream",
+    "compare": ".compare:compare",
+    "completion": ".completion:completion",
+    "explain": ".explain:explain",
+    "lint": ".lint:lint",
+    "list": ".listing:list_scenarios",
+    "report": ".report:report",
+    "run": ".run:run",
+    "stateful": ".stateful:stateful",
+    "upstream": ".upstream:upstream",
 }
-"""Name to ``module:command``."""
+"""Name to ``module:command``, the module seen from here."""
 
 _SUMMARIES = {
     "compare": "Compare what two targets show, scenario by scenario.",
@@ -52,7 +52,7 @@ class _Commands(click.Group):
         if place is None:
             return None
         module, _, name = place.partition(":")
-        command: click.Command = getattr(import_module(module), name)
+        command: click.Command = getattr(import_module(module, __name__), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -127,12 +127,13 @@ def loaded_rules(*kinds: Kind) -> tuple[Rule, ...]:
     from importlib import import_module
 
     from harness.lint.rules import MODULES
+    from harness.lint.rules import __name__ as package
 
     wanted = set(kinds or Kind)
     names = [name for name, served in MODULES.items() if wanted.intersection(served)]
     rules: dict[str, Rule] = {}
     for name in names:
-        for rule in import_module(f"harness.lint.rules.{name}").rules.all:
+        for rule in import_module(f"{package}.{name}").rules.all:
             if rule.id in rules:
                 raise ValueError(f"two rules are called {rule.id}")
             rules[rule.id] = rule

@@ -47,7 +47,7 @@ def render_html(document: Mapping[str, Any]) -> str:
 
 
 def _part(name: str) -> str:
-    return (files("harness.report") / "html" / name).read_text(encoding="utf-8")
+    return (files(__package__) / "html" / name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

@@ -21,6 +21,7 @@ from harness.targets.reference_log import Log
 from harness.targets.registry import NOWHERE, RunningRegistry
 from harness.targets.settings import Settings
 from harness.targets.state import SAVE_INTERVAL, StateEntry
+from reference_registry import PACKAGE
 from reference_registry.api.hooks import Observer
 from reference_registry.config import Config
 from reference_registry.config.effective import drain_time
@@ -94,7 +95,7 @@ class ReferenceTarget:
         return registry
 
     def _program(self) -> Program:
-        python = [sys.executable, "-m", "reference_registry", "--profile", self.profile.name]
+        python = [sys.executable, "-m", PACKAGE, "--profile", self.profile.name]
         online = ("--grace=1h",) if self.profile.gc_reports else ()
         return Program(python, self.name, self.redis_key, online)
 

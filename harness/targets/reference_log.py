@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from reference_registry import PACKAGE
 from reference_registry.api.hooks import Exchange
 from reference_registry.api.http import Request
 from reference_registry.config import Config
@@ -22,7 +23,7 @@ from reference_registry.observability.redaction import Redactor, secrets_of
 
 __all__ = ["Log"]
 
-_PACKAGE = logging.getLogger("reference_registry")
+_PACKAGE = logging.getLogger(PACKAGE)
 
 _speaking: ContextVar[Log | None] = ContextVar("log of the registry that runs here", default=None)
 

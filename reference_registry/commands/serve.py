@@ -30,7 +30,7 @@ def serve(path: str, profile: Profile) -> int:
     config = found.config
     redact = Redactor(secrets_of(config))
     configure_logging(config.log, version=__version__, redact=redact)
-    log = logging.getLogger("reference_registry.configuration")
+    log = logging.getLogger(__name__)
     given = Reviewed(config, profile, found.source, found.places)
     exposures = review(given, EXPOSURES) if profile.warns_of_exposure else []
     for warning in (*found.warnings, *exposures):

@@ -16,13 +16,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TextIO
 
+from reference_registry import PACKAGE
 from reference_registry.config import LogConfig
 from reference_registry.observability.redaction import Redactor
 from reference_registry.observability.request_log import current_request_id
 
 __all__ = ["LogFormatter", "configure_logging"]
 
-_ROOT = "reference_registry"
 _LEVELS = {
     "error": logging.ERROR,
     "warn": logging.WARNING,
@@ -92,10 +92,10 @@ def configure_logging(
     takes the place of one from an earlier call."""
     fields = {"instance.id": str(uuid.uuid4()), "version": version, **config.fields}
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.set_name(_ROOT)
+    handler.set_name(PACKAGE)
     handler.setFormatter(LogFormatter(config.formatter, fields, redact))
-    logger = logging.getLogger(_ROOT)
-    for earlier in [h for h in logger.handlers if h.get_name() == _ROOT]:
+    logger = logging.getLogger(PACKAGE)
+    for earlier in [h for h in logger.handlers if h.get_name() == PACKAGE]:
         logger.removeHandler(earlier)
     logger.addHandler(handler)
     logger.setLevel(_LEVELS[config.level])

@@ -21,5 +21,5 @@ class Renderer(Protocol):
 
 def renderer(form: str) -> Renderer:
     """The renderer of one of :data:`FORMATS`, imported when asked for."""
-    module = import_module(f"harness.explain.render.{form}_form")
+    module = import_module(f".{form}_form", __name__)
     return cast("Renderer", module.render)
