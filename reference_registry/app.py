@@ -11,8 +11,7 @@ import html
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from contextvars import copy_context
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -51,6 +50,7 @@ from reference_registry.observability.health import Health
 from reference_registry.observability.metrics import HttpMetrics
 from reference_registry.profiles import DEFAULT_PROFILE, Profile
 from reference_registry.registry import StandardRegistry
+from reference_registry.repeating import Repeated
 from reference_registry.repository import Place, Registry
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Application:
                 asked = replace(request, path=local)
             response = await self._answer(asked, found)
             status = response.status
-            await sender.send(response, self._again(response, request, handler, sender))
+            await sender.send(response, self._repeated(response, request, handler))
             complete = True
         except ClientGone:
             _log.debug("client left: %s %s", request.method, request.path)
@@ -154,37 +154,24 @@ class Application:
             for observer in self._observers:
                 observer.finished(exchange)
 
-    def _again(
-        self, response: Response, request: Request, handler: str | None, sender: ResponseSender
-    ) -> Callable[[tuple[str, int] | None], bool] | None:
-        """How a server that has this answer to *request* asks whether it may give it again; None
-        where it may not, as where clients are authenticated, which is done anew each time."""
-        is_same = response.again
-        if is_same is None or self._authenticator is not None:
+    def _repeated(
+        self, response: Response, request: Request, handler: str | None
+    ) -> Repeated | None:
+        """How the server may give *response* again; not where clients are authenticated, which is
+        done anew each time."""
+        body = response.body
+        if response.again is None or self._authenticator or not isinstance(body, BytesBody):
             return None
-        observers = [each for each in self._observers if each.minds(response.status)]
-
-        def again(client: tuple[str, int] | None) -> bool:
-            began = time.perf_counter()
-            if (self._health is not None and self._health.failing()) or not is_same():
-                return False
-            if observers:
-                address = f"{client[0]}:{client[1]}" if client else ""
-                exchange = Exchange(
-                    request=replace(request, remote_address=address),
-                    handler=handler,
-                    status=response.status,
-                    sent=sender.sent,
-                    received=0,
-                    started=self._clock.now(),
-                    seconds=time.perf_counter() - began,
-                    complete=True,
-                )
-                # What is noted of this request is not for what the connection does next.
-                copy_context().run(_observe, observers, exchange)
-            return True
-
-        return again
+        return Repeated(
+            response.again,
+            request,
+            handler,
+            response.status,
+            0 if request.method == "HEAD" else len(body.content),
+            observers=self._observers,
+            health=self._health,
+            clock=self._clock,
+        )
 
     def _without_prefix(self, path: str) -> str | None:
         """*path* below ``http.prefix``; None outside of it, where only ``/`` is anything."""
@@ -351,12 +338,6 @@ def create_app(
         debug=DebugApplication(config, profile=profile, health=health, counters=counters),
         background=(health,) if authenticator is None else (authenticator, health),
     )
-
-
-def _observe(observers: Sequence[Observer], exchange: Exchange) -> None:
-    for observer in observers:
-        observer.started(exchange.request, exchange.handler)
-        observer.finished(exchange)
 
 
 def _is_full_disk(error: Exception) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from harness.fixtures.content import OciContent
 from harness.fixtures.doubles import ProxyDouble
 from harness.fixtures.factories import MakeProxyRegistry
 from harness.upstream import MockUpstream
+from reference_registry.http1.connection import Connection
 from reference_registry.http1.repeats import Client, Repeats
 
 
@@ -150,3 +152,16 @@ def test_passwords_are_asked_for_each_time(
         assert _is_made_anew(proxy, _path(image.digest), repeated).status == 401
         answer = _is_made_anew(proxy, _path(image.digest), repeated, auth=("ann", "secret"))
         assert answer.status == 200
+
+
+def test_a_connection_that_is_closed_is_not_kept_for_what_was_asked_on_it(
+    proxy: ProxyDouble, image: Image, repeated: list[bytes]
+) -> None:
+    _settle(proxy, _path(image.digest), repeated)
+    proxy.running.client.close()
+
+    def are_left() -> bool:
+        gc.collect()
+        return not any(isinstance(each, Connection) and each.gone for each in gc.get_objects())
+
+    assert proxy.eventually(are_left)
