@@ -5,80 +5,19 @@ the factories ``make_mock_upstream``, ``make_proxy_registry``, ``make_registry``
 the pytest plugin gives them. Guide: docs/fixtures.md.
 """
 
-from harness.client import Answer
-from harness.clients.containerd_pull import Pull
-from harness.content import (
-    Artifact,
-    Blob,
-    Content,
-    Image,
-    Index,
-    Manifest,
-    Platform,
-    a_layer,
-    an_artifact,
-    an_image,
-    an_index,
-)
-from harness.fixtures.content import OciContent
-from harness.fixtures.doubles import ProxyDouble, RegistryDouble
-from harness.fixtures.factories import MakeMockUpstream, MakeProxyRegistry, MakeRegistry
-from harness.fixtures.options import ProxyOptions, RegistryOptions
-from harness.targets.errors import DidNotStart
-from harness.targets.jumping_clock import JumpingClock, TurnableClock
-from harness.upstream import (
-    Anonymous,
-    Auth,
-    Basic,
-    Bearer,
-    Entry,
-    Fault,
-    Ledger,
-    Match,
-    MockUpstream,
-    RateLimit,
-    RateLimiter,
-    TokenServer,
-)
-from reference_registry.clock import Clock, ManualClock
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Anonymous",
-    "Answer",
-    "Artifact",
-    "Auth",
-    "Basic",
-    "Bearer",
-    "Blob",
-    "Clock",
-    "Content",
-    "DidNotStart",
-    "Entry",
-    "Fault",
-    "Image",
-    "Index",
-    "JumpingClock",
-    "Ledger",
-    "MakeMockUpstream",
-    "MakeProxyRegistry",
-    "MakeRegistry",
-    "Manifest",
-    "ManualClock",
-    "Match",
-    "MockUpstream",
-    "OciContent",
-    "Platform",
-    "ProxyDouble",
-    "ProxyOptions",
-    "Pull",
-    "RateLimit",
-    "RateLimiter",
-    "RegistryDouble",
-    "RegistryOptions",
-    "TokenServer",
-    "TurnableClock",
-    "a_layer",
-    "an_artifact",
-    "an_image",
-    "an_index",
-]
+if TYPE_CHECKING:
+    from pullproof.public import *  # noqa: F403 - its __all__ says which
+else:
+
+    def __getattr__(name: str) -> object:
+        """The names of :mod:`pullproof.public`, imported when somebody asks for one: every run of
+        pytest imports this package, and most do without them."""
+        from importlib import import_module
+
+        if name == "__all__" or not name.startswith("_"):
+            public = import_module(f"{__name__}.public")
+            if name == "__all__" or name in public.__all__:
+                return getattr(public, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

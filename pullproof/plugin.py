@@ -1,0 +1,31 @@
+"""The pytest plugin, as pytest finds it (entry point ``pytest11``)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+_CLONE = Path(__file__).resolve().parents[1]
+
+
+def _other_harness() -> Path | None:
+    """Another project's package of a name that ours has in a clone, which is either shadowed by
+    ours or shadows it. A wheel has it below ``pullproof``, where nothing can."""
+    if not (_CLONE / "harness").is_dir():
+        return None
+    places = (Path(place or ".").resolve() for place in ("", *sys.path))
+    packages = (place / "harness" for place in places if place != _CLONE)
+    return next((found for found in packages if (found / "__init__.py").is_file()), None)
+
+
+if other := _other_harness():
+    raise pytest.UsageError(
+        f"pullproof: {other} has the name of a package in {_CLONE}, which is installed in editable "
+        f"mode: install it with 'pip install {_CLONE}', or run pytest with '-p no:pullproof'"
+    )
+
+from harness import __name__ as harness  # noqa: E402
+
+pytest_plugins = [f"{harness}.plugin"]
