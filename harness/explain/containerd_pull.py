@@ -9,7 +9,7 @@ from harness.content import Manifest, an_image, an_index
 from harness.explain.effects import EffectFinder, if_all_fail, login_of
 from harness.explain.errors import BadInput
 from harness.explain.explanation import Explanation, HostExplained, Place, Remark, Round
-from harness.explain.remarks import config_line, remarks
+from harness.explain.remarks import remarks
 from harness.explain.requests import explained_requests
 from harness.explain.secrets import Login as SecretLogin
 from harness.explain.secrets import chosen, explained
@@ -29,9 +29,9 @@ from harness.mirrors.containerd import (
     resolve_plan,
     simulate,
 )
-from harness.mirrors.containerd.planning import CONFIG_FILE
+from harness.mirrors.containerd.config_files import CONFIG_FILE
 from harness.mirrors.kubelet import KeyringEntry
-from harness.mirrors.reference import InvalidReference, Reference, normalised_reference
+from harness.mirrors.reference import InvalidReference, normalised_reference
 
 __all__ = ["ContainerdQuestion", "explain_containerd", "first_plan"]
 
@@ -47,12 +47,13 @@ class ContainerdQuestion:
     release: Release
     config_toml: str | None
     files: Mapping[str, str]
-    """hosts.toml and certificates by absolute path."""
+    """hosts.toml, certificates and what config.toml imports, by absolute path."""
     siblings: Mapping[str, str]
     """hosts.toml of directories that are not looked up for the image, by path as shown."""
     read: tuple[str, ...]
     shown: Callable[[str], str]
     """The real name of a file that the model knows by another."""
+    config_file: str = CONFIG_FILE
     unread_directory: str | None = None
     ctr: Ctr | None = None
     """None for the CRI plugin."""
@@ -60,7 +61,6 @@ class ContainerdQuestion:
     of_node: Sequence[KeyringEntry] = ()
     when: Sequence[str] = ()
     notes: tuple[Remark, ...] = ()
-    config_is_assumed: bool = False
 
 
 def _puller(question: ContainerdQuestion, login: SecretLogin | None) -> Puller:
@@ -88,6 +88,7 @@ def plan_of(question: ContainerdQuestion, login: SecretLogin | None = None) -> P
         question.image,
         release=question.release,
         config_toml=question.config_toml,
+        config_file=question.config_file,
         puller=_puller(question, login),
         files=question.files,
     )
@@ -203,19 +204,13 @@ def _origin(plan: Plan, attempt: Attempt, login: SecretLogin | None) -> str:
 def _place_of(question: ContainerdQuestion, plan: Plan, attempt: Attempt) -> Place | None:
     for host in plan.hosts:
         if host.name == attempt.host:
-            return _place(question, plan.reference, host)
+            return _place(question, host)
     return None
 
 
-def _place(question: ContainerdQuestion, reference: Reference, host: PlannedHost) -> Place | None:
+def _place(question: ContainerdQuestion, host: PlannedHost) -> Place | None:
     source: Source | None = host.source
-    if source is None:
-        return None
-    line = source.line
-    if line is None and source.file == CONFIG_FILE and question.config_toml is not None:
-        for registry in (reference.namespace, "*"):
-            line = line or config_line(question.config_toml, "mirrors", registry)
-    return Place(question.shown(source.file), line)
+    return None if source is None else Place(question.shown(source.file), source.line)
 
 
 # -- hosts --------------------------------------------------------------------------------------
@@ -234,7 +229,7 @@ def _host(
         name=host.name,
         url=host.url,
         because=host.because,
-        place=_place(question, plan.reference, host),
+        place=_place(question, host),
         namespace=host.namespace_for(plan.reference.namespace),
         resolves=resolves,
         serves=True,

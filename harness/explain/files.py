@@ -6,17 +6,28 @@ The model reads /etc/containerd of a node; what was given on the command line st
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.explain.disk import is_directory, listed, read_text, stays_below
+from harness.explain.disk import LARGEST_FILE, is_directory, listed, read_text, stays_below
 from harness.explain.errors import BadInput
 from harness.mirrors.containerd.certs_d import directory_names
-from harness.mirrors.containerd.config_toml import InvalidConfig, parse_config_toml
+from harness.mirrors.containerd.config_files import (
+    CONFIG_FILE,
+    MOST_FILES,
+    InvalidConfig,
+    imported_paths,
+)
+from harness.mirrors.containerd.config_toml import parse_config_toml
 from harness.mirrors.containerd.hosts_toml import InvalidHostsFile, parse_hosts_toml
-from harness.mirrors.containerd.planning import CONFIG_FILE, DEFAULT_CONFIG_PATH
+from harness.mirrors.containerd.planning import DEFAULT_CONFIG_PATH
 from harness.mirrors.containerd.releases import Release
+from harness.mirrors.files import FileTree
+from harness.mirrors.go_glob import InvalidPattern, glob
+from harness.mirrors.go_url import clean_path
+from harness.mirrors.toml_statements import InvalidTOML, read_toml
 
 __all__ = ["ContainerdFiles", "client_keys", "read_containerd_files"]
 
@@ -30,8 +41,10 @@ class ContainerdFiles:
 
     config_toml: str | None = None
     """None for no file: the model then takes it that config_path is /etc/containerd/certs.d."""
+    config_file: str = CONFIG_FILE
+    """Where it lies; what it imports by a relative path is looked for from there."""
     files: dict[str, str] = field(default_factory=dict)
-    """hosts.toml and certificates by absolute path."""
+    """hosts.toml, certificates and imported files by absolute path."""
     siblings: dict[str, str] = field(default_factory=dict)
     """hosts.toml of directories that are *not* looked up for the image, by path as shown."""
     unread_directory: str | None = None
@@ -46,7 +59,7 @@ class ContainerdFiles:
     def shown(self, known: str) -> str:
         """The real name of what the model calls *known*."""
         found = max((n for n in self._names if _is_below(known, n)), key=len, default=None)
-        return known if found is None else self._names[found] + known[len(found) :]
+        return known if found is None else str(Path(self._names[found] + known[len(found) :]))
 
     def real(self, known: str) -> Path:
         """Where to read what the model calls *known*."""
@@ -91,9 +104,11 @@ def read_containerd_files(
             raise BadInput("there is no such file", str(path))
         # Without a file containerd has defaults, which an empty file has too.
         found.config_toml = text or ""
-        found.place(CONFIG_FILE, path)
+        found.config_file = clean_path(str(path.absolute()))
+        found.place(posixpath.dirname(found.config_file), path.parent)
         if text is not None:
             found.read.append(str(path))
+        _take_imports(found, release)
         roots = _configured(found, release)
     if certs_d is not None:
         if not is_directory(certs_d):
@@ -106,10 +121,48 @@ def read_containerd_files(
     return found
 
 
+def _take_imports(found: ContainerdFiles, release: Release) -> None:
+    """Read what config.toml imports, and what that imports; the plan says what is wrong with it."""
+    pending = {found.config_file: found.config_toml or ""}
+    while pending and len(found.files) <= MOST_FILES:
+        parent, text = pending.popitem()
+        try:
+            imports = read_toml(text).get("imports")
+        except InvalidTOML:
+            continue
+        listed_names = imports if isinstance(imports, list) else []
+        names = [name for name in listed_names if isinstance(name, str)]
+        for pattern in imported_paths(names, parent, release):
+            for path in _named(found, pattern):
+                if path in {*found.files, *pending, found.config_file}:
+                    continue
+                if is_directory(found.real(path)):
+                    found.files[f"{path}/"] = ""
+                    continue
+                text_of_it = found.take(path, largest=LARGEST_FILE)
+                if text_of_it is not None:
+                    pending[path] = text_of_it
+
+
+def _named(found: ContainerdFiles, pattern: str) -> Iterable[str]:
+    if "*" not in pattern:
+        return [pattern]
+
+    def names(directory: str) -> list[str]:
+        real = found.real(directory)
+        return [entry.name for entry in listed(real)] if is_directory(real) else []
+
+    try:
+        return glob(pattern, names)
+    except InvalidPattern:
+        return []
+
+
 def _configured(found: ContainerdFiles, release: Release) -> tuple[str, ...]:
     """The directories that config.toml names; certificates of ``configs.tls`` are read."""
+    tree = FileTree(found.files)
     try:
-        registry = parse_config_toml(found.config_toml or "", release)
+        registry = parse_config_toml(found.config_toml or "", release, tree, found.config_file)
     except InvalidConfig:
         return ()  # The plan says why.
     for tls in registry.tls.values():

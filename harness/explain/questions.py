@@ -103,6 +103,7 @@ def _containerd(asked: Asked) -> Explanation:
         image=asked.image,
         release=release,
         config_toml=files.config_toml,
+        config_file=files.config_file,
         files=files.files,
         siblings=files.siblings,
         read=tuple(files.read),

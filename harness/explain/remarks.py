@@ -12,18 +12,21 @@ from harness.explain.explanation import Place, Remark
 from harness.explain.secrets import Login
 from harness.mirrors.containerd import Ctr, Plan
 from harness.mirrors.containerd.certs_d import directory_names
-from harness.mirrors.containerd.config_toml import (
+from harness.mirrors.containerd.config_files import (
+    GRPC_CRI,
+    Configuration,
     InvalidConfig,
-    RegistryConfig,
-    parse_config_toml,
+    version_of,
 )
-from harness.mirrors.containerd.planning import CONFIG_FILE
-from harness.mirrors.toml_statements import InvalidTOML, read_toml, statements
+from harness.mirrors.containerd.config_sections import is_read, registry_sections, section_line
+from harness.mirrors.containerd.config_toml import RegistryConfig, parse_config_toml, section_of
+from harness.mirrors.files import FileTree
+from harness.mirrors.toml_statements import read_toml
 
 if TYPE_CHECKING:
     from harness.explain.containerd_pull import ContainerdQuestion
 
-__all__ = ["config_line", "remarks"]
+__all__ = ["remarks"]
 
 
 def remarks(
@@ -43,20 +46,16 @@ def remarks(
     )
 
 
-def config_line(text: str, *last: str) -> int | None:
-    """The line of config.toml whose key or table first has *last* as neighbours in its path."""
-    for statement in statements(text):
-        path = statement.path
-        if any(path[i : i + len(last)] == last for i in range(len(path) - len(last) + 1)):
-            return statement.line
-    return None
-
-
 def _config(question: ContainerdQuestion) -> RegistryConfig | None:
     if question.config_toml is None:
         return None
     try:
-        return parse_config_toml(question.config_toml, question.release)
+        return parse_config_toml(
+            question.config_toml,
+            question.release,
+            FileTree(question.files),
+            question.config_file,
+        )
     except InvalidConfig:
         return None
 
@@ -87,35 +86,55 @@ def _config_remarks(
         return
     if config is None:
         return
-    yield from _unversioned(question)
+    if config.configuration is not None:
+        yield from _unread_sections(question, config.configuration)
     if question.unread_directory is not None:
         yield Remark(
             f"{question.unread_directory} is not read: config.toml sets no config_path",
-            Place(question.shown(CONFIG_FILE)),
+            Place(question.shown(question.config_file)),
         )
     if plan.transfer and len(config.directories) > 1:
         yield Remark(
             f"config_path {config.config_path!r} is taken for the name of one directory, so "
             "nothing is found: name one directory only",
-            _line(question, "registry", "config_path"),
+            _line(question, config, "registry", "config_path"),
         )
     yield from _login_remarks(question, plan, config, logins)
 
 
-def _unversioned(question: ContainerdQuestion) -> Iterator[Remark]:
-    text = question.config_toml or ""
-    try:
-        document = read_toml(text)
-    except InvalidTOML:
-        return
-    plugins = document.get("plugins")
-    ignored = [name for name in plugins if "." in name] if isinstance(plugins, dict) else []
-    if "version" not in document and ignored:
-        yield Remark(
-            f"the file has no `version`, so it is read as version 1, in which "
-            f"{ignored[0]!r} means nothing: add `version = 2` as its first line",
-            _line(question, "plugins", ignored[0]),
-        )
+def _unread_sections(
+    question: ContainerdQuestion, configuration: Configuration
+) -> Iterator[Remark]:
+    """Registry settings that no release, or not this one, takes from where they stand."""
+    release = question.release
+    counts = section_of(configuration.version, release)
+    merges = release.merges_sections
+    for number, (file, text) in enumerate(configuration.files):
+        for name in registry_sections(text):
+            place = Place(question.shown(file), section_line(text, name))
+            later = [
+                f for f, t in configuration.files[number + 1 :] if name in registry_sections(t)
+            ]
+            if not is_read(name, text, configuration, release):
+                version = version_of(read_toml(text))
+                said = f"`version = {version}`" if version else "no `version`"
+                last = "" if len(configuration.files) == 1 else ", all files together"
+                yield Remark(
+                    f"the registry settings of {name!r} do nothing: the file has {said}, and "
+                    f"containerd {release.version} reads {counts!r}{last}; as first line write "
+                    f"`version = {_version_for(name)}`",
+                    place,
+                )
+            elif later and not merges:
+                yield Remark(
+                    f"nothing of the section {name!r} counts: that of {question.shown(later[-1])}, "
+                    "which is imported after it, replaces the whole",
+                    place,
+                )
+
+
+def _version_for(name: str) -> int:
+    return {"cri": 1, GRPC_CRI: 2}.get(name, 3)
 
 
 def _login_remarks(
@@ -123,7 +142,7 @@ def _login_remarks(
 ) -> Iterator[Remark]:
     contacted = {host.name for host in plan.hosts}
     for key in config.auths:
-        place = _line(question, "configs", key) or _line(question, "auths", key)
+        place = _line(question, config, "configs", key) or _line(question, config, "auths", key)
         if logins and key in contacted:
             yield Remark(
                 f"the login of {key!r} is not used: a pull secret fits the image, and its mere "
@@ -146,9 +165,9 @@ def _directories(question: ContainerdQuestion) -> set[str]:
     return {path.split("/")[-2] for path in question.siblings if "/" in path}
 
 
-def _line(question: ContainerdQuestion, *last: str) -> Place | None:
-    line = config_line(question.config_toml or "", *last)
-    return None if line is None else Place(question.shown(CONFIG_FILE), line)
+def _line(question: ContainerdQuestion, config: RegistryConfig, *last: str) -> Place | None:
+    found = config.place(*last)
+    return None if found is None else _shown(question, *found)
 
 
 # -- certs.d ------------------------------------------------------------------------------------

@@ -11,12 +11,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from harness.mirrors.containerd.credentials import AuthConfig
 from harness.mirrors.containerd.pullers import Cri
+from harness.mirrors.go_glob import matches
 from harness.mirrors.go_url import GoURL, InvalidURL, parse_url, split_host_port
 from harness.mirrors.reference import normalised_reference
 
@@ -147,19 +147,13 @@ def _matches(location: str, repository: str) -> bool:
         pattern_port == port
         and len(pattern_parts) == len(parts)
         and target.path.startswith(pattern.path)
-        and all(map(_glob, pattern_parts, parts))
+        and all(map(matches, pattern_parts, parts))
     )
 
 
 def _split(url: GoURL) -> tuple[list[str], str]:
     host, port = split_host_port(url.host) or (url.host, "")
     return host.split("."), port
-
-
-def _glob(pattern: str, part: str) -> bool:
-    """filepath.Match; of its special characters only ``*`` survives in a URL's host."""
-    expression = ".*".join(map(re.escape, pattern.split("*")))
-    return re.fullmatch(expression, part, re.DOTALL) is not None
 
 
 def _is_on_hub(repository: str) -> bool:

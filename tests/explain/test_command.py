@@ -138,8 +138,8 @@ def test_half_written_config_toml_ends_every_pull(
     config.write_text("version = 2\n[plugins\n")
     assert explain("--certs-d", tree, "--config", config) == 1
     said = capsys.readouterr().out
+    assert "containerd does not start: invalid TOML" in said
     assert f"{config}:2" in said
-    assert "unknown service runtime.v1.ImageService" in said
 
 
 @pytest.mark.parametrize(
@@ -177,6 +177,44 @@ def test_control_characters_of_arguments_are_shown_as_escapes(
 
 
 # -- what is found by itself --------------------------------------------------------------------
+
+
+def test_what_config_toml_imports_is_read_and_told(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Up to 1.7 the drop-in's section replaces the whole: the login in config.toml is lost."""
+    config, drop_in = tmp_path / "config.toml", tmp_path / "conf.d/mirrors.toml"
+    drop_in.parent.mkdir()
+    cri = 'plugins."io.containerd.grpc.v1.cri".registry'
+    config.write_text(
+        f'version = 2\nimports = ["conf.d/*.toml", "{tmp_path}/nothing/*.toml"]\n'
+        f'[{cri}.configs."up.example".auth]\nusername = "me"\npassword = "secret"\n'
+    )
+    drop_in.write_text(f'version = 2\n[{cri}]\nconfig_path = "{tree}"\n')
+    assert explain("--config", config) == 0
+    said = capsys.readouterr().out
+    assert str(drop_in) in said.partition("pulled by")[2].partition("hosts, in the order")[0]
+    assert f"that of {drop_in}, which is imported after it, replaces the whole  {config}:3" in said
+    assert "configs.up.example.auth" not in said
+    assert explain("--config", config, "--containerd", "2.1.9") == 0
+    assert "me, from registry.configs.up.example.auth" in capsys.readouterr().out
+    drop_in.write_text("version =")
+    assert explain("--config", config) == 1
+    assert f"containerd does not start: invalid TOML: Invalid value  {drop_in}:1" in (
+        capsys.readouterr().out
+    )
+
+
+def test_an_import_that_is_missing_keeps_containerd_from_starting(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (config := tmp_path / "config.toml").write_text('version = 2\n\nimports = ["mirrors.toml"]\n')
+    assert explain("--certs-d", tree, "--config", config) == 1
+    said = capsys.readouterr().out
+    assert f"containerd does not start: open {tmp_path}/mirrors.toml: no such file" in said
+    assert f"{config}:3" in said
+
+
 def test_etc_is_read_when_nothing_is_given(
     tree: Path,
     tmp_path: Path,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.content import an_image, an_index
@@ -177,6 +177,7 @@ TREES = st.lists(HOST, max_size=5, unique_by=lambda host: host[:2]).map(
 RELEASE = st.sampled_from([release.version for release in RELEASES])
 
 
+@settings(deadline=None, derandomize=True, database=None)
 @given(TREES, RELEASE, st.sampled_from([*sorted(BEHAVIOURS.keys() - {"NNN"}), "404", "500@layer"]))
 def test_requests_and_error_are_the_models(tree: dict[str, str], release: str, name: str) -> None:
     asked = question(IMAGE, tree, release=release)
@@ -191,6 +192,7 @@ def test_requests_and_error_are_the_models(tree: dict[str, str], release: str, n
     assert found.error == (pull.error and pull.error.message)
 
 
+@settings(deadline=None, derandomize=True, database=None)
 @given(TREES, RELEASE)
 def test_hosts_of_one_kind_may_share_their_effects(tree: dict[str, str], release: str) -> None:
     plan = first_plan(question(IMAGE, tree, release=release))

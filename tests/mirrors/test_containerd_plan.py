@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.mirrors.containerd import Capability, Ctr, Plan, resolve_plan
+from harness.mirrors.containerd import Capability, Cri, Ctr, Plan, Puller, resolve_plan
 from harness.mirrors.containerd.plan import PlannedHost
 
 IMAGE = "reg.example:5000/team/app:v1"
@@ -16,6 +16,14 @@ server = "https://reg.example:5000"
   capabilities = ["pull"]
 
 [host."http://first.example:5001"]
+"""
+
+BOTH = """\
+version = 2
+[plugins."io.containerd.grpc.v1.cri".registry]
+  config_path = "/a"
+[plugins."io.containerd.grpc.v1.cri".registry.mirrors.x]
+  endpoint = ["y"]
 """
 
 
@@ -242,31 +250,42 @@ class TestConfigToml:
         assert (plan.fetch[0].name == "m.example") is used
 
     @pytest.mark.parametrize(
-        ("text", "release", "reason"),
+        ("text", "reason"),
         [
-            (
-                'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "/a"\n'
-                '[plugins."io.containerd.grpc.v1.cri".registry.mirrors.x]\nendpoint = ["y"]',
-                "1.7.24",
-                "`mirrors` cannot be set when `config_path` is provided",
-            ),
-            ("version = 3", "1.7.24", "3 is not known to containerd 1.7.24"),
-            ("version = ", "1.7.24", "invalid TOML"),
+            (BOTH, "`mirrors` cannot be set when `config_path` is provided"),
+            ('disabled_plugins = ["cri"]', "`disabled_plugins` names 'cri'"),
         ],
     )
     def test_a_contradiction_keeps_the_cri_plugin_from_loading(
-        self, text: str, release: str, reason: str
+        self, text: str, reason: str
     ) -> None:
-        plan = resolve_plan(IMAGE, release=release, config_toml=text)
+        plan = resolve_plan(IMAGE, release="1.7.24", config_toml=text)
         assert plan.refusal is not None
         assert plan.refusal.message == "unknown service runtime.v1.ImageService"
         assert plan.refusal.finding is not None
         assert reason in plan.refusal.finding.message
 
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ("version = 3", "version 3 is not known to containerd 1.7.24"),
+            ("version = ", "invalid TOML"),
+            ("version = 2\n[plugins.cri]", 'invalid plugin key URI "cri"'),
+            ('version = 2\ndisabled_plugins = ["cri"]', 'invalid disabled plugin URI "cri"'),
+        ],
+    )
+    @pytest.mark.parametrize("puller", [Cri(), Ctr()])
+    def test_what_is_no_configuration_keeps_containerd_from_starting(
+        self, text: str, reason: str, puller: Puller
+    ) -> None:
+        plan = resolve_plan(IMAGE, release="1.7.24", config_toml=text, puller=puller)
+        assert plan.refusal is not None
+        assert "/run/containerd/containerd.sock" in plan.refusal.message
+        assert plan.refusal.finding is not None
+        assert f"containerd does not start: {reason}" in plan.refusal.finding.message
+
     def test_ctr_does_not_read_it(self) -> None:
-        plan = resolve_plan(
-            IMAGE, in_directory(TWO_MIRRORS), config_toml="not = [toml", puller=Ctr()
-        )
+        plan = resolve_plan(IMAGE, in_directory(TWO_MIRRORS), config_toml=BOTH, puller=Ctr())
         assert urls(plan.fetch) == ["https://reg.example:5000/v2"]
 
     def test_both_well_known_directories_are_the_default_since_2_2(self) -> None:

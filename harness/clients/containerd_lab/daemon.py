@@ -18,7 +18,7 @@ from harness.clients.running import Ran
 from harness.process import Process, clean_environment
 from harness.real_parts import missing_part, real_part
 
-__all__ = ["Daemon", "Names", "Surroundings"]
+__all__ = ["Daemon", "Names", "Surroundings", "version_of"]
 
 _READY = re.compile(r"containerd successfully booted")
 _TIMEOUT = 60.0
@@ -109,13 +109,18 @@ class Surroundings:
 
     def version(self) -> str:
         """The release, such as ``1.6.20``."""
-        done = subprocess.run(
-            [self.program, "--version"], capture_output=True, text=True, timeout=30, check=True
-        )
-        found = re.search(r"\bv?(\d+\.\d+\.\d+)", done.stdout)
-        if found is None:
-            raise ValueError(f"{self.program} --version tells no version: {done.stdout.strip()}")
-        return found[1]
+        return version_of(self.program)
+
+
+def version_of(program: Path) -> str:
+    """The release of the containerd *program*. ``ValueError`` where it tells none."""
+    done = subprocess.run(
+        [program, "--version"], capture_output=True, text=True, timeout=30, check=True
+    )
+    found = re.search(r"\bv?(\d+\.\d+\.\d+)", done.stdout)
+    if found is None:
+        raise ValueError(f"{program} --version tells no version: {done.stdout.strip()}")
+    return found[1]
 
 
 class Daemon:

@@ -11,23 +11,30 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from harness.mirrors.containerd.config_files import (
+    CONFIG_FILE,
+    GRPC_CRI,
+    IMAGES,
+    Configuration,
+    InvalidConfig,
+    read_configuration,
+)
 from harness.mirrors.containerd.credentials import AuthConfig
 from harness.mirrors.containerd.releases import Release
+from harness.mirrors.files import FileTree
 from harness.mirrors.go_url import InvalidURL, parse_url
-from harness.mirrors.toml_statements import InvalidTOML, read_toml, statements
 
-__all__ = ["EndpointTLS", "InvalidConfig", "RegistryConfig", "parse_config_toml"]
+__all__ = [
+    "WELL_KNOWN_DIRECTORIES",
+    "EndpointTLS",
+    "InvalidConfig",
+    "RegistryConfig",
+    "parse_config_toml",
+    "registry_config",
+    "section_of",
+]
 
 WELL_KNOWN_DIRECTORIES = "/etc/containerd/certs.d:/etc/docker/certs.d"
-
-
-class InvalidConfig(ValueError):
-    """containerd, or its CRI plugin, does not start with this file; ``line`` counts from 1."""
-
-    def __init__(self, reason: str, line: int | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.line = line
 
 
 @dataclass(frozen=True)
@@ -55,22 +62,35 @@ class RegistryConfig:
     """Sent to every registry."""
     local_puller: str | None = None
     """The setting because of which the transfer service is not used; None if it is."""
+    configuration: Configuration | None = field(default=None, repr=False, compare=False)
+    """Where all of it was read; None where nothing was."""
 
     @property
     def directories(self) -> tuple[str, ...]:
         """``config_path`` as filepath.SplitList takes it apart."""
         return tuple(self.config_path.split(":")) if self.config_path else ()
 
+    def place(self, *path: str) -> tuple[str, int] | None:
+        """File and line of what has *path* as neighbours in its own; the last that was merged."""
+        return None if self.configuration is None else self.configuration.place(*path)
 
-def parse_config_toml(text: str, release: Release) -> RegistryConfig:
-    """The registry settings in *text*. Raises :class:`InvalidConfig`."""
-    try:
-        document = read_toml(text)
-    except InvalidTOML as error:
-        raise InvalidConfig(f"invalid TOML: {error.reason}", error.line) from None
-    reader = _Reader(text, document)
-    version = reader.version(release)
-    base = _section(release, version)
+
+def parse_config_toml(
+    text: str, release: Release, files: FileTree | None = None, path: str = CONFIG_FILE
+) -> RegistryConfig:
+    """The registry settings of the file *text* at *path* and what it imports of *files*.
+
+    Raises :class:`InvalidConfig`.
+    """
+    tree = (files or FileTree({})) | FileTree({path: text})
+    return registry_config(read_configuration(tree, release, path), release)
+
+
+def registry_config(configuration: Configuration, release: Release) -> RegistryConfig:
+    """The registry settings of *configuration*. Raises :class:`InvalidConfig`."""
+    section = section_of(configuration.version, release)
+    reader = _Reader(configuration)
+    base = ("plugins", section)
     images = reader.table(*base)
     registry = reader.table(*base, "registry")
     config = RegistryConfig(
@@ -79,15 +99,17 @@ def parse_config_toml(text: str, release: Release) -> RegistryConfig:
         auths=dict(reader.auths(*base, "registry")),
         tls=dict(reader.tls(*base, "registry", "configs")),
         headers=dict(reader.headers(*base, "registry", "headers")),
+        configuration=configuration,
     )
-    _refuse_contradictions(config, release)
-    return replace(config, local_puller=_local_puller(images, registry, version, release))
+    _refuse_contradictions(config, release, configuration)
+    return replace(config, local_puller=_local_puller(images, registry, release))
 
 
-def _section(release: Release, version: int) -> tuple[str, ...]:
-    if version >= 3 and release.config_version >= 3:
-        return ("plugins", "io.containerd.cri.v1.images")
-    return ("plugins", "cri") if version < 2 else ("plugins", "io.containerd.grpc.v1.cri")
+def section_of(version: int, release: Release) -> str:
+    """The plugin whose ``registry`` counts once all files of *version* are put together."""
+    if release.migrates_config != "never":
+        return IMAGES
+    return "cri" if version < 2 else GRPC_CRI
 
 
 def _config_path(reader: _Reader, registry: tuple[str, ...], release: Release) -> str:
@@ -101,26 +123,39 @@ def _config_path(reader: _Reader, registry: tuple[str, ...], release: Release) -
     return path
 
 
-def _refuse_contradictions(config: RegistryConfig, release: Release) -> None:
+def _refuse_contradictions(
+    config: RegistryConfig, release: Release, configuration: Configuration
+) -> None:
+    off = {"cri", GRPC_CRI, IMAGES}.intersection(configuration.disabled)
+    if off:
+        reason = f"`disabled_plugins` names {min(off)!r}"
+        raise _unloaded(reason, configuration, "disabled_plugins")
     if not config.config_path:
         return
     if config.mirrors:
-        raise InvalidConfig("`mirrors` cannot be set when `config_path` is provided")
+        reason = "`mirrors` cannot be set when `config_path` is provided"
+        raise _unloaded(reason, configuration, "registry", "mirrors")
     if config.tls and release.legacy_tls:
-        raise InvalidConfig("`configs.tls` cannot be set when `config_path` is provided")
+        reason = "`configs.tls` cannot be set when `config_path` is provided"
+        raise _unloaded(reason, configuration, "registry", "configs")
+
+
+def _unloaded(reason: str, configuration: Configuration, *path: str) -> InvalidConfig:
+    """The CRI plugin is not loaded, everything else is."""
+    file, line = configuration.place(*path) or (configuration.files[0][0], None)
+    return InvalidConfig(reason, line, file, stops_containerd=False)
 
 
 def _local_puller(
-    images: Mapping[str, Any], registry: Mapping[str, Any], version: int, release: Release
+    images: Mapping[str, Any], registry: Mapping[str, Any], release: Release
 ) -> str | None:
     """The first setting that the transfer service cannot honour."""
     if not release.transfer_service:
         return None
-    snapshots = images if version >= 3 else images.get("containerd", {})
     settings = {
         "use_local_image_pull": images.get("use_local_image_pull") is True,
-        "disable_snapshot_annotations": snapshots.get("disable_snapshot_annotations") is False,
-        "discard_unpacked_layers": snapshots.get("discard_unpacked_layers") is True,
+        "disable_snapshot_annotations": images.get("disable_snapshot_annotations") is False,
+        "discard_unpacked_layers": images.get("discard_unpacked_layers") is True,
         "registry.mirrors": bool(registry.get("mirrors")),
         "registry.configs": bool(registry.get("configs")),
         "registry.auths": bool(registry.get("auths")),
@@ -133,22 +168,9 @@ def _local_puller(
 class _Reader:
     """Typed look-ups; every complaint names the key and its line."""
 
-    def __init__(self, text: str, document: Mapping[str, Any]) -> None:
-        self._text = text
-        self._document = document
-
-    def version(self, release: Release) -> int:
-        """The file's format version; a release refuses one that is newer than itself."""
-        version = self._document.get("version", 1)
-        if not isinstance(version, int):
-            raise self.invalid("must be a number", "version")
-        if version > release.config_version:
-            raise self.invalid(
-                f"{version} is not known to containerd {release.version}, which reads "
-                f"{release.config_version} or less",
-                "version",
-            )
-        return version
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._document = {"plugins": configuration.plugins}
 
     def get(self, *path: str) -> Any:
         """What stands at *path*, None if nothing does."""
@@ -220,9 +242,8 @@ class _Reader:
             try:
                 url = parse_url(endpoint)
             except InvalidURL as error:
-                raise self.invalid(
-                    f"failed to parse registry url: {error}", *registry, "auths", endpoint
-                ) from None
+                reason = f"failed to parse registry url: {error}"
+                raise _unloaded(reason, self._configuration, "auths", endpoint) from None
             yield url.host if url.scheme else endpoint, self._auth(*registry, "auths", endpoint)
 
     def _auth(self, *path: str) -> AuthConfig:
@@ -236,6 +257,6 @@ class _Reader:
 
     def invalid(self, problem: str, *path: str) -> InvalidConfig:
         """The error for what stands at *path*."""
-        depth = len(path)
-        line = next((s.line for s in statements(self._text) if s.path[:depth] == path), None)
-        return InvalidConfig(f"`{'.'.join(path[-3:])}` {problem}", line)
+        found = self._configuration.place(*path[2:]) or self._configuration.place(*path[:2])
+        file, line = found or (self._configuration.files[0][0], None)
+        return InvalidConfig(f"`{'.'.join(path[-3:])}` {problem}", line, file)

@@ -29,7 +29,6 @@ def planned_endpoints(
     auth: AuthConfig | None,
     release: Release,
     trust: TrustReader,
-    config_file: str,
 ) -> tuple[PlannedHost, ...]:
     """The endpoints of *namespace* in their order, and the registry itself unless it is listed.
 
@@ -40,6 +39,8 @@ def planned_endpoints(
     found = [(_endpoint(text), because) for text in config.mirrors.get(listed, ())]
     if all(url.host != namespace for url, _ in found):
         found.append((_default(namespace), "the registry itself, which no endpoint names"))
+    place = config.place("mirrors", listed)
+    source = None if place is None else Source(*place)
     headers = config.headers if release.node_headers_on_token_requests else {}
     return tuple(
         PlannedHost(
@@ -53,7 +54,7 @@ def planned_endpoints(
                 token_headers=headers,
             ),
             because=because,
-            source=Source(config_file) if because.startswith("registry.") else None,
+            source=source if because.startswith("registry.") else None,
             capabilities=frozenset({Capability.PULL, Capability.RESOLVE}),
         )
         for number, (url, because) in enumerate(found, 1)

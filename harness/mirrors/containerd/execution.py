@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from harness.content import Manifest, Platform, an_image
 from harness.mirrors.attempts import Attempt
@@ -64,19 +65,27 @@ def _run(plan: Plan, network: Network, image: Manifest | None, record: list[Atte
     if command == "push":
         if image is None:
             raise ValueError("a push needs an image")
-        Pushing(plan, Conversation(network, plan.release, record)).run(image)
+        Pushing(plan, _conversation(plan, network, record)).run(image)
         return
     try:
-        root = Resolving(plan, Conversation(network, plan.release, record)).run()
+        root = Resolving(plan, _conversation(plan, network, record)).run()
     except RequestFailed as failed:
         if command == "fetch-object":
             raise
         raise failed.within(_resolving(plan)) from None
-    fetching = Fetching(plan, Conversation(network, plan.release, record), _PLATFORM)
+    fetching = Fetching(plan, _conversation(plan, network, record), _PLATFORM)
     if command == "fetch-object":
         fetching.fetch_only(root)
     else:
         fetching.run(root)
+
+
+def _conversation(plan: Plan, network: Network, record: list[Attempt]) -> Conversation:
+    release = plan.release
+    if isinstance(plan.puller, Ctr):
+        # The CRI plugin alone redacts what it reports (internal/cri/util/sanitize.go).
+        release = replace(release, redacts_queries=False)
+    return Conversation(network, release, record)
 
 
 def _failed(plan: Plan, error: PullError, record: Sequence[Attempt] = ()) -> Pull:
@@ -108,7 +117,7 @@ def _refused(plan: Plan) -> PullError:
 
 def _error(plan: Plan, failed: RequestFailed) -> PullError:
     code = failed.code or ("NOT_FOUND" if failed.not_found else "UNKNOWN")
-    message = f"{_pulling(plan)}{failed.text}"
+    message = failed.text if failed.stands_alone else f"{_pulling(plan)}{failed.text}"
     if isinstance(plan.puller, Ctr):
         return PullError(message, None, failed.host, failed.status)
     if code != "UNKNOWN" and plan.release.mangles_percent:

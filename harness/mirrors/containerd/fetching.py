@@ -7,6 +7,7 @@ Each object walks the list of all hosts from its start, whatever their capabilit
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.content import Platform
 from harness.mirrors.containerd.conversation import Conversation, Exchange
@@ -60,11 +61,17 @@ class Fetching:
     def _refuse_to_unpack(self, root: Descriptor) -> None:
         """What is neither an image nor an index, such as a web page, is kept but not unpacked."""
         puller = self._plan.puller
-        if isinstance(puller, Ctr) and puller.command != "pull":
+        if isinstance(puller, Ctr) and (puller.command != "pull" or self._plan.transfer):
             return
-        doing = "" if isinstance(puller, Ctr) else "failed to unpack image on snapshotter native: "
-        text = f"{doing}unexpected media type {root.media_type} for {root.digest}: not found"
-        raise RequestFailed(text, not_found=True)
+        text = f"unexpected media type {root.media_type} for {root.digest}: not found"
+        failed = RequestFailed(text, not_found=True)
+        if isinstance(puller, Ctr):
+            raise failed
+        if self._plan.transfer:
+            # It unpacks nothing, and succeeds; the CRI plugin then misses the configuration.
+            failed = failed.within("get image config descriptor: ")
+            raise replace(failed, stands_alone=True)
+        raise failed.within("failed to unpack image on snapshotter native: ")
 
     def fetch_only(self, descriptor: Descriptor) -> None:
         """Fetch one object and stop (``ctr content fetch-object``)."""

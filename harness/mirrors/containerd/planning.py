@@ -10,16 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from harness.mirrors.containerd.certs_d import (
-    Finding,
     HostDirectory,
     UnusableDirectory,
     read_host_directory,
 )
-from harness.mirrors.containerd.config_toml import (
-    InvalidConfig,
-    RegistryConfig,
-    parse_config_toml,
-)
+from harness.mirrors.containerd.config_files import CONFIG_FILE, InvalidConfig
+from harness.mirrors.containerd.config_toml import RegistryConfig, parse_config_toml
 from harness.mirrors.containerd.credentials import (
     CredentialSource,
     NodeCredentials,
@@ -31,7 +27,7 @@ from harness.mirrors.containerd.endpoints import planned_endpoints
 from harness.mirrors.containerd.hosts_toml import ALL_CAPABILITIES, HostEntry
 from harness.mirrors.containerd.plan import DIAL_TIMEOUT, Client, Plan, PlannedHost, Refusal, Source
 from harness.mirrors.containerd.pullers import Cri, Ctr, Puller
-from harness.mirrors.containerd.refusals import Refused
+from harness.mirrors.containerd.refusals import Refused, not_started
 from harness.mirrors.containerd.releases import DEFAULT_RELEASE, Release, release_named
 from harness.mirrors.containerd.trust import TrustReader
 from harness.mirrors.files import FileTree
@@ -44,10 +40,9 @@ from harness.mirrors.reference import (
     normalised_reference,
 )
 
-__all__ = ["CONFIG_FILE", "DEFAULT_CONFIG_PATH", "resolve_plan"]
+__all__ = ["DEFAULT_CONFIG_PATH", "resolve_plan"]
 
 DEFAULT_CONFIG_PATH = "/etc/containerd/certs.d"
-CONFIG_FILE = "/etc/containerd/config.toml"
 AS_KUBELET = Cri()
 """A pull request without credentials."""
 
@@ -58,16 +53,18 @@ def resolve_plan(
     *,
     release: str | Release = DEFAULT_RELEASE,
     config_toml: str | None = None,
+    config_file: str = CONFIG_FILE,
     puller: Puller = AS_KUBELET,
     files: Mapping[str, str] | None = None,
 ) -> Plan:
     """The plan of pulling *image* with these files.
 
     *certs_d* maps paths below /etc/containerd/certs.d to their text (a path that ends in ``/`` is
-    an empty directory), *files* maps absolute paths: other directories, certificates. Without
-    *config_toml* the CRI plugin's ``config_path`` is /etc/containerd/certs.d and nothing else is
-    set. Raises :class:`~harness.mirrors.containerd.releases.UnknownRelease` only; whatever is wrong
-    with the files is in the plan.
+    an empty directory), *files* maps absolute paths: other directories, certificates, files that
+    *config_toml*, which lies at *config_file*, imports. Without *config_toml* the CRI plugin's
+    ``config_path`` is /etc/containerd/certs.d and nothing else is set. Raises
+    :class:`~harness.mirrors.containerd.releases.UnknownRelease` only; whatever is wrong with the
+    files is in the plan.
     """
     release = release_named(release) if isinstance(release, str) else release
     tree = FileTree.below(DEFAULT_CONFIG_PATH, certs_d or {}) | FileTree(files or {})
@@ -79,10 +76,11 @@ def resolve_plan(
         return replace(plan, refusal=_not_an_image(plan, str(error)))
     planner = _Planner(plan, tree)
     try:
+        config = _registry_config(config_toml, config_file, tree, plan)
         if isinstance(puller, Ctr):
             planner.for_ctr(puller)
         else:
-            planner.for_cri(puller, _registry_config(config_toml, release))
+            planner.for_cri(puller, config)
     except Refused as refused:
         return replace(planner.plan, refusal=refused.refusal)
     return planner.plan
@@ -97,15 +95,16 @@ def _not_an_image(plan: Plan, reason: str) -> Refusal:
     return Refusal(message, while_resolving=False)
 
 
-def _registry_config(text: str | None, release: Release) -> RegistryConfig:
+def _registry_config(text: str | None, path: str, tree: FileTree, plan: Plan) -> RegistryConfig:
+    """The CRI plugin's settings; ``ctr`` needs a daemon that starts, and nothing else of them."""
     if text is None:
         return RegistryConfig(config_path=DEFAULT_CONFIG_PATH)
     try:
-        return parse_config_toml(text, release)
+        return parse_config_toml(text, plan.release, tree, path)
     except InvalidConfig as error:
-        message = "unknown service runtime.v1.ImageService"
-        finding = Finding(f"the CRI plugin does not load: {error.reason}", CONFIG_FILE, error.line)
-        raise Refused(Refusal(message, False, "UNIMPLEMENTED", finding)) from None
+        if isinstance(plan.puller, Ctr) and not error.stops_containerd:
+            return RegistryConfig()
+        raise Refused(not_started(error, plan.puller)) from None
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ class _Planner:
         self.plan = replace(self.plan, headers=config.headers, transfer=transfer)
         if not transfer and not config.directories:
             hosts = planned_endpoints(
-                self._namespace, config, puller.auth, self._release, self._trust, CONFIG_FILE
+                self._namespace, config, puller.auth, self._release, self._trust
             )
             self.plan = replace(self.plan, hosts=hosts)
             return

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from harness.mirrors.containerd.certs_d import Finding
+from harness.mirrors.containerd.config_files import InvalidConfig
 from harness.mirrors.containerd.plan import Refusal
+from harness.mirrors.containerd.pullers import Ctr, Puller
 
-__all__ = ["Refused", "refuse"]
+__all__ = ["Refused", "not_started", "refuse"]
+
+_SOCKET = "/run/containerd/containerd.sock"
 
 
 class Refused(Exception):
@@ -20,3 +25,17 @@ class Refused(Exception):
 def refuse(message: str) -> NoReturn:
     """End the pull with containerd's *message* while it resolves the reference."""
     raise Refused(Refusal(message))
+
+
+def not_started(error: InvalidConfig, puller: Puller) -> Refusal:
+    """What *puller* is told where config.toml keeps the CRI plugin, or all of containerd, down."""
+    if not error.stops_containerd:
+        finding = Finding(f"the CRI plugin does not load: {error.reason}", error.file, error.line)
+        return Refusal("unknown service runtime.v1.ImageService", False, "UNIMPLEMENTED", finding)
+    finding = Finding(f"containerd does not start: {error.reason}", error.file, error.line)
+    if isinstance(puller, Ctr):
+        text = f"cannot access socket {_SOCKET}: no such file or directory"
+        return Refusal(text, False, None, finding)
+    text = f"Error while dialing: dial unix {_SOCKET}: connect: no such file or directory"
+    said = f'connection error: desc = "transport: {text}"'
+    return Refusal(said, False, "UNAVAILABLE", finding)

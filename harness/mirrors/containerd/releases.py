@@ -43,7 +43,19 @@ class Release:
 
     # -- reading config.toml --------------------------------------------------------------------
     config_version: int = 2
-    """The highest ``version`` of config.toml that the daemon starts with."""
+    """The highest ``version`` of config.toml that the release knows."""
+    refuses_newer_config: bool = False
+    """The daemon does not start with a higher one; otherwise it is read like the highest."""
+    plugin_prefix: bool = False
+    """Plugins of version 2 must be named ``io.containerd...``; otherwise four parts are enough."""
+    import_patterns_from: Literal["working directory", "file"] = "working directory"
+    """Where relative patterns in ``imports`` start."""
+    merges_sections: bool = False
+    """A later file's section of a plugin is merged key by key; otherwise it replaces the whole."""
+    migrates_config: Literal["never", "at the end", "each file"] = "never"
+    """When sections of older versions are carried over. ``at the end``: after merging, from the
+    version that the last file names, where a file of version 1 (or of none) names the newest: its
+    registry settings are left behind."""
     default_config_path: Literal["none", "until set", "without mirrors"] = "none"
     """When an absent ``config_path`` means both well-known directories. ``until set``: whenever the
     key is absent, so that ``mirrors`` alone are already an error."""
@@ -142,8 +154,10 @@ _1_6_25 = _1_6_0.then(
     status_wording="unexpected status",
     verification_prefix="tls: failed to verify certificate: ",
 )
-_1_6_32 = _1_6_25.then(
+_1_6_29 = _1_6_25.then("1.6.29", import_patterns_from="file")
+_1_6_32 = _1_6_29.then(
     "1.6.32",
+    refuses_newer_config=True,
     ctr_always_has_tls=False,
     remembers_fallback=True,
     renews_refused_token=True,
@@ -152,6 +166,7 @@ _1_6_32 = _1_6_25.then(
 # -- 1.7 ----------------------------------------------------------------------------------------
 _1_7_0 = _1_6_0.then(
     "1.7.0",
+    plugin_prefix=True,
     progress_timeout=True,
     status_wording="unexpected status",
     verification_prefix="tls: failed to verify certificate: ",
@@ -165,11 +180,13 @@ _1_7_7 = _1_7_0.then(
 _1_7_8 = _1_7_7.then("1.7.8", basic_needs_credentials=True)
 _1_7_16 = _1_7_8.then(
     "1.7.16",
+    import_patterns_from="file",
     ctr_always_has_tls=False,
     remembers_fallback=True,
     renews_refused_token=True,
 )
-_1_7_24 = _1_7_16.then("1.7.24", https_first="any port", falls_back_when_refused=True)
+_1_7_17 = _1_7_16.then("1.7.17", refuses_newer_config=True)
+_1_7_24 = _1_7_17.then("1.7.24", https_first="any port", falls_back_when_refused=True)
 _1_7_25 = _1_7_24.then("1.7.25", mangles_percent=False)
 _1_7_30 = _1_7_25.then("1.7.30", redacts_queries=True)
 _1_7_32 = _1_7_30.then("1.7.32", server_alone_suffices=True)
@@ -182,6 +199,8 @@ _2_0_0 = _1_7_25.then(
     accepts_byte_order_mark=False,
     server_alone_suffices=True,
     config_version=3,
+    merges_sections=True,
+    migrates_config="at the end",
     legacy_tls=False,
     endpoint_credentials="challenger",
     ctr_transfer_service=True,
@@ -217,6 +236,8 @@ _2_2_6 = _2_2_2.then("2.2.6", blob_round="after 404")
 # -- 2.3 ----------------------------------------------------------------------------------------
 _2_3_0 = _2_2_6.then(
     "2.3.0",
+    config_version=4,
+    migrates_config="each file",
     response_header_timeout=30.0,
     checks_tag_get=True,
     push_names_namespace=True,
@@ -225,8 +246,8 @@ _2_3_2 = _2_3_0.then("2.3.2", attempts=5, repeats_transport_errors=True)
 _2_3_3 = _2_3_2.then("2.3.3", explains_forbidden=True)
 
 RELEASES: tuple[Release, ...] = (
-    *(_1_6_0, _1_6_25, _1_6_32),
-    *(_1_7_0, _1_7_7, _1_7_8, _1_7_16, _1_7_24, _1_7_25, _1_7_30, _1_7_32),
+    *(_1_6_0, _1_6_25, _1_6_29, _1_6_32),
+    *(_1_7_0, _1_7_7, _1_7_8, _1_7_16, _1_7_17, _1_7_24, _1_7_25, _1_7_30, _1_7_32),
     *(_2_0_0, _2_0_7, _2_0_8, _2_0_11),
     *(_2_1_0, _2_1_3, _2_1_6),
     *(_2_2_0, _2_2_1, _2_2_2, _2_2_6),

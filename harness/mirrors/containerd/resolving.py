@@ -6,6 +6,8 @@ status of 400 or more move on to the next host.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.content import DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_MANIFEST
 from harness.mirrors.containerd.conversation import Conversation, Exchange
 from harness.mirrors.containerd.plan import Plan, PlannedHost
@@ -144,7 +146,11 @@ class Resolving:
                 f"pulling from host {host.name} failed with {unexpected}status code "
                 f"[{' '.join(resource)}]: {status_line(status)}"
             )
-        return unexpected_status(exchange.request, exchange.response, self._release)
+        # The body is closed before it is looked at, so that the registry's own words are lost, even
+        # where the answer is one to a GET (after 405).
+        return unexpected_status(
+            exchange.request, replace(exchange.response, body=b""), self._release
+        )
 
     def _read(self, host: PlannedHost, resource: tuple[str, str]) -> tuple[int, str]:
         """Size and type from the body of a GET, where HEAD left something out.

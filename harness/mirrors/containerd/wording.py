@@ -38,6 +38,8 @@ class RequestFailed(Exception):
     """Authorization failed in a way that containerd has a name for."""
     code: str | None = None
     """The gRPC status that this error is shown with, if it has one of its own."""
+    stands_alone: bool = False
+    """Nothing is put before the text that would say what was being done."""
     others: tuple[RequestFailed, ...] = ()
     """What failed at the same time and might be reported instead."""
 
@@ -82,7 +84,7 @@ def transport_failure(request: Request, failure: Failure, release: Release) -> R
     """The failure of a request that got no answer."""
     url = request_url(request)
     if release.redacts_queries and request.query:
-        names = "&".join(f"{name}=%5BREDACTED%5D" for name, _ in request.query)
+        names = urlencode([(name, "[REDACTED]") for name in sorted(dict(request.query))])
         url = f"{url.partition('?')[0]}?{names}"
     reason = _REASONS[failure].format(
         address=with_port(request.host, request.scheme),
