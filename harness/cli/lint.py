@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,16 +128,16 @@ def _print(answer: Answer, form: str, *, quiet: bool) -> None:
 
         click.echo(as_sarif(answer, Path.cwd()))
     elif form == "github":
-        from harness.lint.output.github import annotations
+        from harness.lint.output.github import as_annotations
 
         workspace = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
-        for line in annotations(answer, workspace):
+        for line in as_annotations(answer, workspace):
             click.echo(line)
     else:
         from harness.lint.output.text import as_text, one_liners
 
         colour = _in_colour()
-        paint = click.style if colour else _plain
+        paint: Callable[..., str] = click.style if colour else _plain
         for line in (one_liners if quiet else as_text)(answer, paint):
             click.echo(line, color=colour)
 

@@ -58,7 +58,7 @@ def repaired(project: Project, question: Question) -> Repaired:
         if not work.one_pass():
             break
     else:
-        for finding in work.wanted():
+        for finding in work.wanted(work.findings()):
             work.refuse(finding, "the edits go round in circles")
     first = {document.absolute: document for document in project.documents}
     repairs = tuple(
@@ -102,33 +102,27 @@ class _Work:
     def findings(self, documents: Collection[Document] | None = None) -> tuple[Finding, ...]:
         return look(self.project, self.question, documents).findings
 
-    def wanted(self, documents: Collection[Document] | None = None) -> list[Finding]:
-        """The findings whose edits were not refused before."""
-        return [f for f in self.findings(documents) if f.edits and _key(f) not in self.refused]
+    def wanted(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Those whose edits were not refused before."""
+        return [f for f in findings if f.edits and _key(f) not in self.refused]
 
     def one_pass(self) -> bool:
         """Make the edits of every file at once, and of those where that goes wrong one by one.
         Whether there was anything to do."""
-        before = self.findings()
-        by_file: dict[str, list[Finding]] = {}
-        for finding in before:
-            if finding.edits and _key(finding) not in self.refused:
-                by_file.setdefault(finding.file, []).append(finding)
-        if not by_file:
+        before = _by_file(self.findings())
+        wanted = _by_file(self.wanted(f for some in before.values() for f in some))
+        if not wanted:
             return False
-        tried: dict[str, tuple[Document, list[Finding]]] = {}
-        old = {d.path: d for d in self.project.documents if d.path in by_file}
-        for path, document in old.items():
-            tried[path] = self.attempt(document, by_file[path])
-        stayed = self.project
-        self.project = with_documents(stayed, (document for document, _ in tried.values()))
-        after = self.findings([document for document, _ in tried.values()])
+        old = {d.path: d for d in self.project.documents if d.path in wanted}
+        tried = {path: self.attempt(old[path], wanted[path]) for path in old}
+        changed = [document for document, _ in tried.values()]
+        self.project = with_documents(self.project, changed)
+        after = _by_file(self.findings(changed))
         wrong = []
         for path, (new, made) in tried.items():
-            mine = [[f for f in found if f.file == path] for found in (before, after)]
-            if _objection(new, made, *mine):
+            if _objection(new, made, before[path], after.get(path, ())):
                 wrong.append(old[path])
-            elif made:
+            else:
                 self.done.setdefault(new.absolute, []).extend(made)
         self.project = with_documents(self.project, wrong)
         for document in wrong:
@@ -161,9 +155,10 @@ class _Work:
     def one_by_one(self, document: Document) -> None:
         for _ in range(_MOST_ATTEMPTS):
             before = self.findings([document])
-            finding = next((f for f in before if f.edits and _key(f) not in self.refused), None)
-            if finding is None:
+            wanted = self.wanted(before)
+            if not wanted:
                 return
+            finding = wanted[0]
             new, made = self.attempt(document, [finding])
             if not made:
                 continue
@@ -176,6 +171,13 @@ class _Work:
             else:
                 document = new
                 self.done.setdefault(new.absolute, []).extend(made)
+
+
+def _by_file(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
+    found: dict[str, list[Finding]] = {}
+    for finding in findings:
+        found.setdefault(finding.file, []).append(finding)
+    return found
 
 
 def _read(document: Document, text: str) -> Document:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from harness.lint.documents import Document
 from harness.lint.engine import Outcome
@@ -24,9 +25,13 @@ class Answer:
     refusals: Sequence[Refusal] = ()
     failed: dict[str, str] = field(default_factory=dict)
 
+    @cached_property
+    def _refused(self) -> dict[Finding, str]:
+        return {refusal.finding: refusal.reason for refusal in self.refusals}
+
     def refused(self, finding: Finding) -> str:
         """Why its edits were not made; empty where nobody tried, or where they were."""
-        return next((r.reason for r in self.refusals if r.finding == finding), "")
+        return self._refused.get(finding, "")
 
     @property
     def repaired(self) -> int:

@@ -10,12 +10,12 @@ from harness.lint.finding import Severity, printable
 from harness.lint.output.answer import Answer
 from harness.report.github import annotation
 
-__all__ = ["annotations"]
+__all__ = ["as_annotations"]
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 
 
-def annotations(answer: Answer, workspace: Path) -> Iterator[str]:
+def as_annotations(answer: Answer, workspace: Path) -> Iterator[str]:
     """One line for each finding. Files are named where they lie in *workspace*."""
     for finding in answer.outcome.findings:
         place = Path(os.path.relpath(finding.file, workspace)).as_posix()

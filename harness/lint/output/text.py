@@ -41,7 +41,7 @@ def _repair(answer: Answer, finding: Finding) -> str:
     if not finding.edits:
         return ""
     reason = answer.refused(finding) or answer.failed.get(finding.file)
-    return f" (not repaired: {printable(reason)})" if reason else " (--fix does it)"
+    return f" (not repaired: {printable(reason)})" if reason else " (mechanical: see --diff)"
 
 
 def one_liners(answer: Answer, paint: Paint) -> Iterator[str]:

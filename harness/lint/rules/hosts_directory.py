@@ -140,12 +140,11 @@ def hosts_toml_is_a_directory(directory: Directory, looked: Looked) -> Iterator[
     reference="measured on 1.6.20 to 2.3.4; containerd docs/hosts.md",
 )
 def two_spellings(directory: Directory, looked: Looked) -> Iterator[Hit]:
-    name = posixpath.basename(directory.absolute)
-    for other, namespace in looked.project.host_directories.items():
-        same_place = posixpath.dirname(other) == posixpath.dirname(directory.absolute)
-        if same_place and other != directory.absolute and namespace == name and ":" in name:
-            first = posixpath.basename(other)
-            yield Hit(_START, f"{quoted(name)} is not read beside {quoted(first)}")
+    parent, name = posixpath.split(directory.absolute)
+    host, colon, port = name.rpartition(":")
+    first = f"{host}_{port}_"
+    if colon and posixpath.join(parent, first) in looked.project.host_directories:
+        yield Hit(_START, f"{quoted(name)} is not read beside {quoted(first)}")
 
 
 @rules(
