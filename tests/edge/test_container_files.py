@@ -56,9 +56,9 @@ def test_what_is_copied_is_there() -> None:
 
 
 def test_all_of_the_wheel_is_copied() -> None:
-    packages = set(_PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+    packages = set(_PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"])
     described = {_PROJECT["project"]["readme"], *_PROJECT["project"]["license-files"]}
-    assert packages | described | {"pyproject.toml"} <= set(_copies())
+    assert packages | described | {"pyproject.toml", "hatch_build.py"} <= set(_copies())
 
 
 def test_the_base_has_a_python_that_will_do() -> None:
