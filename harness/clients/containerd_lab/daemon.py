@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.clients.containerd_lab.image_service import ImageService
@@ -68,14 +68,19 @@ class Surroundings:
     directory: Path
     program: Path
     """containerd; ``ctr`` is looked for beside it, and then in PATH."""
-    names: Names
-    system_roots: Path
+    names: Names = field(default_factory=dict)
+    """Without any there is no mount namespace, and names are resolved as the machine does it."""
+    system_roots: Path | None = None
     """The certificates that are trusted without being told to (PEM)."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Added to the environment, such as the way to the internet."""
 
     def prepare(self) -> None:
         """Write what the mount namespace needs. Skips, or fails, where there can be none."""
         if os.geteuid() != 0:
             missing_part("containerd runs as root only")
+        if not self.names:
+            return
         lines = ["127.0.0.1 localhost", *(f"{ip} {name}" for name, ip in self.names.items())]
         (self.directory / "hosts").write_text("\n".join(lines) + "\n")
         (self.directory / "nsswitch.conf").write_text("hosts: files\n")
@@ -87,7 +92,9 @@ class Surroundings:
             missing_part(f"no mount namespace can be made here: {done.stderr.strip()}")
 
     def entered(self, *command: str | Path) -> list[str]:
-        """*command* inside a mount namespace of its own."""
+        """*command* inside a mount namespace of its own, if there is to be one."""
+        if not self.names:
+            return [*map(str, command)]
         files = (self.directory / "hosts", self.directory / "nsswitch.conf", self.etc)
         return ["unshare", "--mount", "sh", "-c", _ENTER, "sh", *map(str, (*files, *command))]
 
@@ -105,7 +112,8 @@ class Surroundings:
     @property
     def environment(self) -> dict[str, str]:
         """For every program here."""
-        return clean_environment({"SSL_CERT_FILE": str(self.system_roots)})
+        roots = {} if self.system_roots is None else {"SSL_CERT_FILE": str(self.system_roots)}
+        return clean_environment({**roots, **self.variables})
 
     def version(self) -> str:
         """The release, such as ``1.6.20``."""
@@ -134,20 +142,32 @@ class Daemon:
         self._surroundings = surroundings
         self._place = place
         place.mkdir(parents=True)
-        later = "" if surroundings.version().startswith("1.6.") else _AFTER_1_6
-        config = place / "config.toml"
-        head = _CONFIG.format(place=place) + later
-        config.write_text(head + registry_toml.removeprefix("version = 2\n"))
+        self.configure(registry_toml)
+        self._start()
+
+    def configure(self, registry_toml: str) -> None:
+        """Write config.toml, which a running daemon does not read."""
+        later = "" if self._surroundings.version().startswith("1.6.") else _AFTER_1_6
+        head = _CONFIG.format(place=self._place) + later
+        (self._place / "config.toml").write_text(head + registry_toml.removeprefix("version = 2\n"))
+
+    def restart(self) -> None:
+        """Stop it and start it with the configuration as it is now."""
+        self.stop()
+        self._start()
+
+    def _start(self) -> None:
+        surroundings = self._surroundings
         self._process = Process(
-            surroundings.entered(surroundings.program, "--config", config),
+            surroundings.entered(surroundings.program, "--config", self._place / "config.toml"),
             environment=surroundings.environment,
-            directory=place,
+            directory=self._place,
         )
         if self._process.await_output(_READY, timeout=_TIMEOUT) is None:
             said = self._process.output().strip().splitlines()
             self._process.stop()
             missing_part(f"containerd does not start here: {said[-1] if said else 'no output'}")
-        self.images = ImageService(place / "c.sock")
+        self.images = ImageService(self._place / "c.sock")
         self.images.await_ready(_TIMEOUT)
 
     def ctr(self, *words: str, timeout: float) -> Ran | None:
