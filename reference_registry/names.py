@@ -11,6 +11,7 @@ import re
 from functools import lru_cache
 
 __all__ = [
+    "DISTRIBUTION_DIGEST",
     "DISTRIBUTION_NAME",
     "DISTRIBUTION_REFERENCE",
     "MAX_NAME_LENGTH",
@@ -28,11 +29,12 @@ _NAME = rf"{_COMPONENT}(?:/{_COMPONENT})*"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _HOST_LABEL = "(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _HOST = rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*(?::[0-9]+)?"
-_DIGEST_LIKE = r"[A-Za-z0-9_+.-]+:[A-Fa-f0-9]+"
 
 DISTRIBUTION_NAME = rf"(?:{_HOST}/)?{_NAME}"
 """Pattern source of the names that distribution's router accepts."""
-DISTRIBUTION_REFERENCE = rf"{_TAG}|{_DIGEST_LIKE}"
+DISTRIBUTION_DIGEST = r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[a-zA-Z0-9=_-]+"
+"""Pattern source of the digests that distribution's router accepts: go-digest's DigestRegexp."""
+DISTRIBUTION_REFERENCE = rf"{_TAG}|{DISTRIBUTION_DIGEST}"
 """Pattern source of the manifest references that distribution's router accepts."""
 
 _NAME_PATTERN = re.compile(_NAME)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from reference_registry.names import DISTRIBUTION_NAME, DISTRIBUTION_REFERENCE
+from reference_registry.names import DISTRIBUTION_DIGEST, DISTRIBUTION_NAME, DISTRIBUTION_REFERENCE
 from reference_registry.profiles import Profile
 
 __all__ = ["Moved", "Route", "Router"]
@@ -53,7 +53,7 @@ _ANYTHING = _Grammar(name=".+", reference="[^/]+", digest="(?!uploads$)[^/]+", u
 _DISTRIBUTION = _Grammar(
     name=DISTRIBUTION_NAME,
     reference=DISTRIBUTION_REFERENCE,
-    digest=r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[a-zA-Z0-9=_-]+",
+    digest=DISTRIBUTION_DIGEST,
     uuid=r"[a-zA-Z0-9_.=-]+",
 )
 

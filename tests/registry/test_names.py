@@ -87,3 +87,20 @@ def test_no_name_leaves_its_directory(text: str) -> None:
 )
 def test_what_distribution_routes(name: str, valid: bool) -> None:
     assert (re.fullmatch(DISTRIBUTION_NAME, name) is not None) is valid
+
+
+@pytest.mark.parametrize(
+    ("reference", "valid"),
+    [
+        ("sha256:abc", True),
+        ("sha256:" + "z" * 64, True),
+        ("a.b:Z=_-", True),
+        ("SHA256:abc", False),
+        ("a..b:x", False),
+        ("_a:x", False),
+        ("sha256:a+b", False),
+    ],
+)
+def test_what_distribution_takes_for_a_digest(reference: str, valid: bool) -> None:
+    """As measured of GET of a manifest on 2.8.2, 3.0.0 and 3.1.1: 404 page not found, or else."""
+    assert (re.fullmatch(DISTRIBUTION_REFERENCE, reference) is not None) is valid
