@@ -6,6 +6,7 @@ import logging
 import signal
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 pytest_plugins = ["pytester", "tests.mirrors.options"]
@@ -14,6 +15,11 @@ pytest_plugins = ["pytester", "tests.mirrors.options"]
 # tests of Ctrl-C would then test nothing.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("pullproof", deadline=None)
+hypothesis.settings.load_profile("pullproof")
 
 
 class _Unheeded(logging.Handler):

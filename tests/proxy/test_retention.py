@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -192,6 +193,7 @@ async def test_hits_are_gathered_and_put_expiry_off_at_once(
         await proxy.settled()
         proxy.clock.advance(TTL / 2)
         await until(lambda: not proxy.registry._services.retention.uses._pending)
+        await until(lambda: json.loads(proxy.state() or b"{}").keys() == proxy.scheduled.keys())
         monkeypatch.setattr(os, "replace", recording)
         for _ in range(50):
             await proxy.get(MANIFESTS + str(IMAGE.digest))
