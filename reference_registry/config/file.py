@@ -93,9 +93,12 @@ def read(
     return _read(text, source, os.environ if environ is None else environ, reading)
 
 
-def read_text(text: str, source: str, profile: Profile = IDEAL) -> ReadConfig:
-    """As :func:`read`, for *text* that was read from *source*, without the environment."""
-    return _read(text, source, {}, Reading(profile))
+def read_text(
+    text: str, source: str, profile: Profile = IDEAL, environ: Mapping[str, str] | None = None
+) -> ReadConfig:
+    """As :func:`read`, for *text* that was read from *source*, without this process's environment:
+    only the variables of *environ* are laid over it."""
+    return _read(text, source, environ or {}, Reading(profile))
 
 
 def _read(
@@ -237,4 +240,6 @@ def _check_together(root: Section, config: Config) -> None:
     cache = storage.section("cache")
     if config.storage.cache.blobdescriptor == "redis" and config.redis is None:
         key = "blobdescriptor" if "blobdescriptor" in cache else "layerinfo"
-        cache.refuse(key, "there is no redis section", "add redis.addr", released=2)
+        address = "addrs" if root.reading.profile.redis_addresses == "addrs" else "addr"
+        fix = f"add redis.{address}"
+        cache.refuse(key, "there is no redis section", fix, released=2)

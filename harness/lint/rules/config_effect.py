@@ -60,12 +60,22 @@ _rule(
     "schedule-lost-at-the-end",
     "warning",
     "The schedule is lost at the end",
-    "scheduler-state.json is written every 5 s, and at the end only by 3.0 and later with "
-    "draintimeout",
+    "scheduler-state.json is written every 5 s, and at the end only with draintimeout: what was "
+    "cached in between never expires",
     "set http.draintimeout",
     "measured on 2.8.3, 3.0.0, 3.1.1",
     AddKey(("http", "draintimeout"), "30s"),
     only_where="set http.draintimeout",
+)
+_rule(
+    "PPC119",
+    "schedule-lost-at-the-end",
+    "info",
+    "A release that always loses the schedule at the end",
+    "2.8 writes scheduler-state.json every 5 s and never at the end: what it lacks never expires",
+    "stop the registry when it is idle, or use 3.0 or later",
+    "measured on 2.8.2 and 2.8.3",
+    only_where="stop it",
 )
 _rule(
     "PPC104",

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from reference_registry.config.problem import Place, Problem
     from reference_registry.config.rules import Rule as Reviewer
 
-__all__ = ["Mend", "problem_rule", "review_rule", "spot_of"]
+__all__ = ["Mend", "Where", "problem_rule", "review_rule", "spot_of"]
 
 Mend = Callable[["Problem", TextFile], tuple[Edit, ...]]
+Where = Callable[["Problem", TextFile], bool]
 
 
 def spot_of(place: Place) -> Spot:
@@ -27,14 +28,19 @@ def spot_of(place: Place) -> Spot:
     return Spot(place.line or 1, place.column or 1)
 
 
-def problem_rule(key: str, what: str = "", *, mend: Mend | None = None) -> Check:
-    """A check that hits where the reader has a problem whose key and text match the patterns."""
+def problem_rule(
+    key: str, what: str = "", *, mend: Mend | None = None, where: Where | None = None
+) -> Check:
+    """A check that hits where the reader has a problem whose key and text match the patterns, and
+    of which *where* holds."""
     wanted_key, wanted_what = re.compile(key), re.compile(what)
 
     def check(file: TextFile, looked: Looked) -> Iterator[Hit]:
         found = file.reading(looked.profile)
         for problem in (*found.problems, *found.overlooked):
-            if wanted_key.fullmatch(problem.key) and wanted_what.search(problem.what):
+            if not wanted_key.fullmatch(problem.key) or not wanted_what.search(problem.what):
+                continue
+            if where is None or where(problem, file):
                 said = f"{problem.key}: {problem.what}"
                 edits = mend(problem, file) if mend else ()
                 yield Hit(spot_of(problem.place), said, problem.fix, edits)
@@ -43,8 +49,8 @@ def problem_rule(key: str, what: str = "", *, mend: Mend | None = None) -> Check
 
 
 def review_rule(reviewer: str, *edits: Edit, only_where: str = "") -> Check:
-    """A check that calls the rule of this name of ``reference_registry.config.rules``. *edits* are
-    right for a release where the advice for it begins with *only_where*."""
+    """A check that calls the rule of this name of ``reference_registry.config.rules``, and hits for
+    the releases for which its advice begins with *only_where*; *edits* follow that advice."""
 
     def check(file: TextFile, looked: Looked) -> Iterator[Hit]:
         from reference_registry.config.rules import RULES, Reviewed, rule_name
@@ -54,13 +60,14 @@ def review_rule(reviewer: str, *edits: Edit, only_where: str = "") -> Check:
         if found.attempted is None:
             return
         remark = rule(Reviewed(found.attempted, looked.profile, file.path, found.places))
-        if remark is None or _known_wrong(remark.key, found.problems, found.overlooked):
+        if remark is None or not remark.fix.startswith(only_where):
+            return
+        if _known_wrong(remark.key, found.problems, found.overlooked):
             return
         place = Reviewed(found.attempted, looked.profile, file.path, found.places).place_of(
             remark.key
         )
-        mending = edits if remark.fix.startswith(only_where) else ()
-        yield Hit(spot_of(place), f"{remark.key}: {remark.why}", remark.fix, mending)
+        yield Hit(spot_of(place), f"{remark.key}: {remark.why}", remark.fix, edits)
 
     return check
 

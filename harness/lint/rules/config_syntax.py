@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.lint.documents import TextFile
 from harness.lint.finding import AddKey, Edit, RemoveKey, RenameKey, ReplaceText, SetValue
 from harness.lint.rule import Kind, Level, Rules
-from harness.lint.rules.config_selection import Mend, problem_rule
+from harness.lint.rules.config_selection import Mend, Where, problem_rule
 
 if TYPE_CHECKING:
     from reference_registry.config.problem import Problem
@@ -87,6 +87,13 @@ def _redis_address(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
     return ()
 
 
+def _is_first_word_on_redis(problem: Problem, file: TextFile) -> bool:
+    """The address is missing because it stands under the other name, of which that much is said."""
+    redis = file.root.get("redis") if file.root else None
+    given = redis is not None and (redis.get("addr") or redis.get("addrs"))
+    return not given or problem.what != "missing"
+
+
 def _below_log(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
     level = file.root.string("loglevel") if file.root else ""
     if not level or (file.root and file.root.get("log", "level")):
@@ -109,6 +116,7 @@ def _rule(
     fix: str,
     reference: str = _CLOSED,
     mend: Mend | None = None,
+    where: Where | None = None,
 ) -> None:
     rules(
         rule_id,
@@ -119,7 +127,7 @@ def _rule(
         reference=reference,
         by="registry",
         fixable=mend is not None,
-    )(problem_rule(key, what, mend=mend))
+    )(problem_rule(key, what, mend=mend, where=where))
 
 
 _rule(
@@ -211,6 +219,7 @@ _rule(
     "the start",
     'write addrs: ["HOST:PORT"] for 3.x, addr: HOST:PORT for 2.8',
     mend=_redis_address,
+    where=_is_first_word_on_redis,
 )
 _rule(
     "PPC010",
@@ -266,6 +275,7 @@ _rule(
     "there is no redis section",
     "the registry panics at the start, exit code 2",
     "add the redis section",
+    where=lambda problem, file: file.root is None or file.root.get("redis") is None,
 )
 _rule(
     "PPC016",
