@@ -59,6 +59,9 @@ class Need(Enum):
     DEBUG = "it has a debug listener"
     PROCESS = "it is a process of its own that can be killed"
     LOGS = "its log can be read"
+    TAG_LISTS = "it lists the tags of a repository"
+    CATALOG = "it lists its repositories"
+    REFERRERS = "it can be asked what refers to a manifest"
     X_KEYS = "its configuration knows the x- keys of docs/configuration.md"
 
 

@@ -41,7 +41,7 @@ def path(blob: Blob, repository: str = REPOSITORY) -> str:
 
 def cached(cache: RunningRegistry, blob: Blob, repository: str = REPOSITORY) -> bool:
     """Whether *blob* can be served from disk to *repository*, once the cache has finished."""
-    return cache.eventually(
+    return cache.await_stored(
         lambda: (
             blob.digest in cache.disk.layer_links(repository) and cache.disk.has_blob(blob.digest)
         )

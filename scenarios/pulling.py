@@ -28,7 +28,7 @@ def pull_manifest(
     path = manifest_path(repository, reference or manifest.digest)
     answer = cache.get(path, headers=ACCEPT)
     if answer.status == 200:
-        cache.eventually(lambda: manifest.digest in cache.disk.revisions(repository))
+        cache.await_stored(lambda: manifest.digest in cache.disk.revisions(repository))
     return answer
 
 
@@ -45,7 +45,7 @@ def pull_image(cache: RunningRegistry, repository: str, image: Image, reference:
     came."""
     pull = containerd_pull(cache.client, repository, reference)
     if pull.complete:
-        cache.eventually(lambda: image.digest in cache.disk.revisions(repository))
+        cache.await_stored(lambda: image.digest in cache.disk.revisions(repository))
         _await_blobs(cache, repository, *image.blobs)
     return pull
 
@@ -54,6 +54,6 @@ def _await_blobs(cache: RunningRegistry, repository: str, *blobs: Blob) -> None:
     """2.8 stores a blob after it has answered, links it, and has finished when the upload is gone:
     until then it does not cache the same blob for another repository."""
     wanted = {blob.digest for blob in blobs}
-    cache.eventually(lambda: wanted <= cache.disk.layer_links(repository))
+    cache.await_stored(lambda: wanted <= cache.disk.layer_links(repository))
     # Some releases leave uploads behind for ever.
-    cache.eventually(lambda: not cache.disk.uploads(repository), timeout=0.3)
+    cache.await_stored(lambda: not cache.disk.uploads(repository), timeout=0.3)

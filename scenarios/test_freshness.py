@@ -21,7 +21,6 @@ from scenarios.steps import OBSERVED, asked
 
 HUB = "Docker Hub docs: Pull usage and limits"
 TURNED = OBSERVED | {Need.CLOCK, Need.STATE_FILE}
-OURS = OBSERVED | {Need.X_KEYS}
 
 V1 = manifest_path("team/app", "v1")
 
@@ -60,7 +59,7 @@ def test_warm_pull_asks_nothing(
     "When the freshness interval is over, a tag that has moved is pulled as what it is now",
     level=SHOULD,
     refs=("d#3407", "Harbor#18752: HEAD before each pull"),
-    needs=TURNED,
+    needs={Need.CONFIG, Need.CLOCK},
 )
 def test_interval_ends(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -86,7 +85,7 @@ def test_interval_ends(
     "Within the freshness interval a tag is what it was when it was asked about",
     level=SHOULD,
     refs=("d#3407", HUB),
-    needs=OURS,
+    needs={Need.CONFIG, Need.X_KEYS},
 )
 def test_interval_holds(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations

@@ -133,7 +133,7 @@ def test_missing_is_a_timeout(
     "A node whose mirror is offline pulls what that lacks from the source, and the rest from it",
     level=SHOULD,
     refs=("containerd docs/hosts.md", "measured on containerd 1.6.20, 1.7.24, 2.1.9"),
-    needs=SWITCHED,
+    needs={Need.CONFIG, Need.X_KEYS, Need.RESTART},
 )
 def test_nodes_go_on(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
     """The switch is for the cache. Whoever can reach the source himself still gets his image."""

@@ -10,7 +10,7 @@ from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.content import an_image
 from harness.expectation import Expectations, at_most
 from harness.lab import TargetUnderTest
-from harness.scenario import MUST, SHOULD, scenario
+from harness.scenario import MUST, SHOULD, Need, scenario
 from harness.upstream import Bearer, MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_image
 from scenarios.steps import OBSERVED, settle
@@ -97,6 +97,7 @@ def test_status_and_code(
     "A list of tags that upstream refuses has the status and the code of its failure",
     level=SHOULD,
     refs=(ERRORS, GATEWAY, "d#3842", MEASURED),
+    needs={Need.CONFIG, Need.TAG_LISTS},
 )
 @pytest.mark.parametrize("how", list(TOLD))
 def test_list_of_tags(
@@ -115,6 +116,7 @@ def test_list_of_tags(
     "Referrers that upstream cannot be asked about are an error, not an empty list",
     level=SHOULD,
     refs=("OCI distribution-spec: Listing Referrers", GATEWAY, "harbor#23024", MEASURED),
+    needs={Need.CONFIG, Need.REFERRERS},
 )
 @pytest.mark.parametrize("how", [how for how in TOLD if how != "418"])
 def test_referrers(

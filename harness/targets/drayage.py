@@ -1,8 +1,10 @@
 """``drayage``: https://github.com/rvben/drayage, an independent pull-through cache, where its wheel
 is installed (``pip install drayage``).
 
-It has a configuration and a storage of its own. Facts here were read from ``drayage init`` and
-measured on 0.2.9.
+It has a configuration and a storage of its own. Facts here were read from the file that
+``drayage init`` writes, its only documentation, and measured on 0.2.9. What a scenario does not set
+is left at drayage's own default, as an operator would find it: it asks about a tag again after 900
+seconds, and about what upstream lacked after 60. Only its patience with upstream is made shorter.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,10 +30,16 @@ from harness.targets.own_process import OwnProcess
 from harness.targets.process_registry import free_port
 from harness.targets.registry import NOWHERE
 from harness.targets.settings import Settings
+from reference_registry.config.durations import parse_duration
 
 __all__ = ["DrayageTarget"]
 
-_KNOWN = frozenset({"upstream_url", "upstream_login", "log_level", "log_formatter"})
+_KNOWN = frozenset({"upstream_url", "upstream_login", "log_level", "log_formatter", "offline"})
+_SECONDS = {"tag_freshness": "manifest_ttl_seconds", "negative_ttl": "negative_ttl_seconds"}
+"""Durations and the keys for them, which take whole seconds."""
+_PATIENCE = 3
+"""Seconds that upstream has for an answer. The default is 30, which is also how long clients wait
+here: who gives up first would be chance."""
 _ATTEMPTS = 3
 _START_TIMEOUT = 20.0
 _LISTENING = re.compile(r"listening on \S+:(\d+)")
@@ -39,7 +48,7 @@ _TAKEN = "in use"
 
 @dataclass(frozen=True)
 class DrayageTarget:
-    """The program, with its defaults: a tag is asked for again after 900 seconds."""
+    """The program."""
 
     path: Path
     version: str
@@ -82,7 +91,7 @@ class DrayageTarget:
     def capabilities(self) -> frozenset[Need]:
         """It can be configured as far as it has what is asked for. Its storage and its metrics are
         its own."""
-        return frozenset({Need.CONFIG, Need.RESTART, Need.LOGS})
+        return frozenset({Need.CONFIG, Need.X_KEYS, Need.RESTART, Need.CLOCK, Need.LOGS})
 
     def check(self) -> None:
         """Launch it once; ``TargetError`` where that fails."""
@@ -105,9 +114,10 @@ class DrayageRegistry(OwnProcess, ForeignRegistry):
     def __init__(self, program: Path, settings: Settings, workdir: Path) -> None:
         super().__init__(settings, workdir)
         self._program = program
+        self._cache = workdir / "cache"
 
     def _begin(self) -> tuple[str, str]:
-        refuse_settings(self.where, self.settings, _KNOWN)
+        refuse_settings(self.where, self.settings, _KNOWN | _SECONDS.keys())
         upstream = self.settings.upstream_url
         if upstream is None:
             raise NotOffered("drayage is a cache alone: nothing can be pushed to it")
@@ -139,10 +149,28 @@ class DrayageRegistry(OwnProcess, ForeignRegistry):
             raise DidNotStart(self.where, exit_code, said)
         return f"http://127.0.0.1:{port}", NOWHERE
 
+    def pass_time(self, delta: timedelta) -> None:
+        """Stop it, move the moments at which it asked about tags into the past, start it again.
+        What it holds in memory - tokens, what upstream lacked - starts anew."""
+        self.stop()
+        for file in (self._cache / "manifests" / "by-tag").rglob("*.json"):
+            tag = json.loads(file.read_text())
+            asked = datetime.fromisoformat(tag["fetched_at"]) - delta
+            file.write_text(json.dumps(tag | {"fetched_at": asked.isoformat()}))
+        self.start()
+
     def _config(self, upstream: str, port: int) -> str:
-        cache = self.workdir / "cache"
-        cache.mkdir(exist_ok=True)
-        values: dict[str, str] = {"listen": f"127.0.0.1:{port}", "cache_dir": str(cache)}
+        self._cache.mkdir(exist_ok=True)
+        values: dict[str, object] = {
+            "listen": f"127.0.0.1:{port}",
+            "cache_dir": str(self._cache),
+            "read_timeout_secs": _PATIENCE,
+        }
+        for field, key in _SECONDS.items():
+            if (wanted := getattr(self.settings, field)) is not None:
+                values[key] = _whole_seconds(wanted)
+        if self.settings.offline:
+            values["offline_mode"] = True
         # docker_io is the upstream of names that say no registry.
         source = {"registry": upstream}
         if self.settings.upstream_login is not None:
@@ -151,3 +179,10 @@ class DrayageRegistry(OwnProcess, ForeignRegistry):
         lines += ["[upstreams.docker_io]"]
         lines += [f"{key} = {json.dumps(value)}" for key, value in source.items()]
         return "\n".join(lines) + "\n"
+
+
+def _whole_seconds(text: str) -> int:
+    seconds = parse_duration(text) / timedelta(seconds=1)
+    if not seconds.is_integer():
+        raise NotOffered(f"drayage counts in whole seconds, {text} cannot be set")
+    return int(seconds)

@@ -166,6 +166,10 @@ class RunningRegistry(Verbs, ABC):
             self.polled += self.exchanges[before:]
             time.sleep(_POLL)
 
+    def await_stored(self, predicate: Callable[[], T], timeout: float = 10.0) -> T:
+        """As :meth:`eventually`, for what will lie on :attr:`disk`."""
+        return self.eventually(predicate, timeout)
+
     def await_state(
         self, predicate: Callable[[dict[str, StateEntry]], object], timeout: float = 10.0
     ) -> dict[str, StateEntry]:
