@@ -12,7 +12,15 @@ otherwise than expected, and gives a reference::
     reference = "measured on 3.0.0 and 3.1.1"
     observed = { "upstream: blob bodies" = 1 }
 
-It may have an ``advice``: what an operator can do about it, for reports.
+It may have an ``advice``: what an operator can do about it, for reports. Where one cause shows in
+several scenarios, ``cases`` stands in the place of ``scenario`` and ``observed``, and says for each
+of them what is observed::
+
+    [deviation.cases]
+    "range.of-a-hit[open]" = { "client: status" = 200 }
+    "range.of-a-hit[suffix]" = { "client: status" = 200 }
+
+An implementation may have a file of its own, ``deviations/NAME.toml``, which speaks of no other.
 
 ``[[difference]]`` entries say where one *build* differs from its release, such as a registry
 compiled with an old Go: they name a target and override single observations.
@@ -24,7 +32,7 @@ too, so that the file is never a wish.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -102,7 +110,7 @@ class DeviationFileError(Exception):
 
 @dataclass(frozen=True)
 class DeviationFile:
-    """All entries of one ``deviations.toml`` (and the ``differences.toml`` beside it)."""
+    """All entries of one directory, those of ``differences.toml`` included."""
 
     deviations: tuple[Deviation, ...] = ()
     differences: tuple[Difference, ...] = ()
@@ -111,13 +119,13 @@ class DeviationFile:
     @classmethod
     def beside(cls, directory: Path) -> DeviationFile:
         """Those of *directory*; empty where it has none. Raises :class:`DeviationFileError`."""
-        path = directory / "deviations.toml"
+        path, differences = directory / "deviations.toml", directory / "differences.toml"
+        deviations = list(_deviations(path))
+        for own in sorted((directory / "deviations").glob("*.toml")):
+            deviations += (entry for entry in _deviations(own) if _belongs(entry, own))
         return cls(
-            tuple(_entry(path, table, Deviation) for table in _tables(path, "deviation")),
-            tuple(
-                _entry(directory / "differences.toml", table, Difference)
-                for table in _tables(directory / "differences.toml", "difference")
-            ),
+            tuple(deviations),
+            tuple(_entry(differences, t, Difference) for t in _tables(differences, "difference")),
             path,
         )
 
@@ -206,6 +214,36 @@ def _tables(path: Path, name: str) -> list[Mapping[str, Any]]:
             f"{path}: unknown key {next(iter(document))!r}; only [[{name}]] stands here"
         )
     return list(tables)
+
+
+def _deviations(path: Path) -> Iterator[Deviation]:
+    """The entries of the file at *path*, one for each scenario that they name."""
+    for table in _tables(path, "deviation"):
+        cases = table.get("cases")
+        if cases is None:
+            yield _entry(path, table, Deviation)
+            continue
+        shared = {key: value for key, value in table.items() if key != "cases"}
+        if twice := shared.keys() & {"scenario", "observed"}:
+            raise DeviationFileError(
+                f"{path}: entry with cases has {min(twice)!r} too; each case says that for itself"
+            )
+        if not isinstance(cases, Mapping) or not cases:
+            raise DeviationFileError(
+                f"{path}: cases {cases!r} is no table; it takes what is observed by scenario"
+            )
+        for scenario, observed in cases.items():
+            yield _entry(path, {**shared, "scenario": scenario, "observed": observed}, Deviation)
+
+
+def _belongs(entry: Deviation, path: Path) -> bool:
+    """True; :class:`DeviationFileError` where the file at *path* is another implementation's."""
+    if entry.implementation != path.stem:
+        raise DeviationFileError(
+            f"{path}: entry for {entry.scenario!r} speaks of {entry.implementation!r}; only what "
+            f"{path.stem} does stands here"
+        )
+    return True
 
 
 def _entry(path: Path, table: Mapping[str, Any], kind: type[Any]) -> Any:

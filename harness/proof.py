@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from harness.trace import Trace
 
 __all__ = ["Proof", "ScenarioFailed"]
+
+
+_listed_beside = cache(DeviationFile.beside)
+"""Thousands of lines that each scenario is judged by; nobody changes them during a run."""
 
 
 class ScenarioFailed(Exception):
@@ -107,7 +111,7 @@ class Proof:
         if not findings:
             return Judgement(Verdict.FAILS, problems=("the scenario looked at nothing",))
         target = self.target
-        return DeviationFile.beside(self._directory).judge(
+        return _listed_beside(self._directory).judge(
             self.key,
             findings,
             target=target.known_as if target else MODEL,

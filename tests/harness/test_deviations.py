@@ -115,6 +115,9 @@ def test_the_suggested_entry_is_read_back_as_it_was_meant(tmp_path: Path) -> Non
         ("[[deviation", "mend the TOML"),
         ("[other]\n", "unknown key 'other'"),
         ('[[deviation]]\nscenario = "a.b"\nobserve = 1\n', "entry for 'a.b' has missing or"),
+        ('[[deviation]]\nscenario = "a.b"\ncases."a.c" = {}\n', "with cases has 'scenario' too"),
+        ("[[deviation]]\ncases = {}\n", "cases {} is no table"),
+        ('[[deviation]]\ncases."a.c" = {}\n', "entry for 'a.c' has missing or"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_clear_error(
@@ -124,6 +127,34 @@ def test_a_file_that_cannot_be_used_is_one_clear_error(
     with pytest.raises(DeviationFileError, match=r"deviations\.toml.*") as raised:
         DeviationFile.beside(tmp_path)
     assert message in str(raised.value)
+
+
+CAUSE = """
+[[deviation]]
+implementation = "other"
+versions = ["1.0"]
+does = "ignores Range"
+reference = "measured"
+[deviation.cases]
+"range.a[open]" = { "client: status" = 200 }
+"range.b" = { "client: status" = 200, "client: bytes" = 9 }
+"""
+
+
+def test_one_cause_lists_what_is_observed_in_each_of_its_cases(tmp_path: Path) -> None:
+    (tmp_path / "deviations").mkdir()
+    (tmp_path / "deviations" / "other.toml").write_text(CAUSE)
+    first, second = DeviationFile.beside(tmp_path).deviations
+    assert (first.scenario, first.observed) == ("range.a[open]", {"client: status": 200})
+    assert second.observed == {"client: status": 200, "client: bytes": 9}
+    assert first.does == second.does == "ignores Range"
+
+
+def test_a_file_of_one_implementation_speaks_of_no_other(tmp_path: Path) -> None:
+    (tmp_path / "deviations").mkdir()
+    (tmp_path / "deviations" / "drayage.toml").write_text(CAUSE)
+    with pytest.raises(DeviationFileError, match=r"'range\.a\[open\]' speaks of 'other'; only"):
+        DeviationFile.beside(tmp_path)
 
 
 def test_two_entries_for_one_release_are_refused() -> None:
