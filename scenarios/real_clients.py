@@ -16,7 +16,9 @@ from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 
 __all__ = [
+    "CONTAINERD_1_6",
     "HUB",
+    "IMAGE",
     "NEEDS",
     "SOURCE",
     "TAG",
@@ -25,6 +27,7 @@ __all__ = [
     "asked_cache",
     "asked_source",
     "downloaded",
+    "hosts_toml",
     "known_upstream",
     "name_of",
     "pull_of_one_layer",
@@ -35,6 +38,8 @@ HUB = "registry-1.docker.io"
 SOURCE = "source.example"
 """Any other registry."""
 TAG = "v1"
+IMAGE = f"{SOURCE}/team/app:{TAG}"
+CONTAINERD_1_6 = "measured on containerd 1.6.20"
 NEEDS = frozenset({Need.CONFIG, Need.LOGS})
 
 Asked = dict[str, int]
@@ -58,6 +63,11 @@ def known_upstream(upstream: MockUpstream, repository: str = "library/app") -> I
 def name_of(cache: RunningRegistry) -> str:
     """``127.0.0.1:PORT``: the cache in the name of an image."""
     return cache.url.removeprefix("http://")
+
+
+def hosts_toml(mirror: str, settings: str = "") -> str:
+    """For containerd: the source, with *mirror* and its *settings* before it."""
+    return f'server = "https://{SOURCE}"\n[host."{mirror}"]\n{settings}'
 
 
 def pull_of_one_layer(*, head: bool, status: int = 200) -> Asked:

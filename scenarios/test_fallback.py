@@ -1,64 +1,34 @@
-"""containerd's fallback order: which host is asked for what, and when the source after all.
-
-The first half asks the model alone, from files; the second plays the model's requests against the
-cache under test, with the source behind it, as a node of a cluster would.
-"""
+"""containerd's fallback order, from files alone: which host is asked for what, and when the source
+after all. The requests themselves are played in test_fallback_played.py."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-
 import pytest
 
-from harness.client import RegistryClient
-from harness.clients.wire_network import WireNetwork
-from harness.content import Image, an_image
+from harness.content import an_image
 from harness.expectation import Expectations, containing
-from harness.lab import TargetUnderTest
 from harness.mirrors.containerd import (
     Action,
-    AuthConfig,
     Challenge,
-    Cri,
     Ctr,
     HostBehaviour,
-    Login,
-    Plan,
-    Pull,
-    Puller,
     Rule,
     resolve_plan,
-    run,
     simulate,
 )
-from harness.scenario import INFO, SHOULD, Need, scenario
-from harness.targets import RunningRegistry
-from harness.upstream import MockUpstream
-
-SOURCE = "source.example"
-MIRROR = "mirror.example:5000"
-IMAGE = f"{SOURCE}/team/app:v1"
-MIRRORED = {f"{SOURCE}/hosts.toml": f'server = "http://{SOURCE}"\n[host."http://{MIRROR}"]\n'}
-CERTS_D = "/etc/containerd/certs.d"
-HOSTS_DOC = "containerd docs/hosts.md"
-MEASURED = "measured on containerd 1.6.20, 1.7.24, 2.1.9"
-
-
-def asked(pull: Pull) -> list[str]:
-    """``HOST METHOD what STATUS`` for every try, in order."""
-    return [f"{a.host} {a.method} {_what(a.path)} {a.status or 'no answer'}" for a in pull.attempts]
-
-
-def _what(path: str) -> str:
-    return "blob" if "/blobs/" in path else "manifest"
-
-
-def hosts(plan: Plan) -> list[str]:
-    return [host.name for host in plan.resolve]
-
-
-# -- from files alone ---------------------------------------------------------------------------
+from harness.scenario import INFO, scenario
+from scenarios.mirroring import (
+    CERTS_D,
+    HOSTS_DOC,
+    IMAGE,
+    MEASURED,
+    MIRROR,
+    MIRRORED,
+    SOURCE,
+    asked,
+    config_toml,
+    hosts,
+)
 
 
 @scenario(
@@ -262,236 +232,8 @@ def test_ctr_is_not_cri(expect: Expectations) -> None:
 )
 def test_configs_by_contacted_host(key: str, opens: bool, expect: Expectations) -> None:
     """The directory below certs.d has nothing to do with it."""
-    config = (
-        'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\n'
-        f'  config_path = "{CERTS_D}"\n'
-        f'[plugins."io.containerd.grpc.v1.cri".registry.configs."{key}".auth]\n'
-        '  username = "user"\n  password = "secret"\n'
-    )
-    plan = resolve_plan(IMAGE, MIRRORED, config_toml=config)
+    plan = resolve_plan(IMAGE, MIRRORED, config_toml=config_toml(key))
     guarded = HostBehaviour(challenge=Challenge("basic", "user:secret"))
     pull = simulate(plan, {MIRROR: guarded})
     served = [a.host for a in pull.attempts if a.method == "GET" and a.status == 200]
     expect.client("content from", sorted(set(served)), [MIRROR if opens else SOURCE])
-
-
-# -- played against the cache under test --------------------------------------------------------
-
-
-Play = Callable[..., Pull]
-
-
-@pytest.fixture
-def play() -> Iterator[Play]:
-    """Pulls ``IMAGE`` as a node does whose containerd uses the first argument as mirror of the
-    second, and really asks both."""
-    with ExitStack() as stack:
-
-        def pull(
-            cache: RunningRegistry, source: MockUpstream, puller: Puller | None = None
-        ) -> Pull:
-            direct = RegistryClient(source.url)
-            stack.callback(direct.close)
-            network = WireNetwork({MIRROR: cache.client, SOURCE: direct})
-            return run(resolve_plan(IMAGE, MIRRORED, puller=puller or Cri()), network)
-
-        yield pull
-
-
-def put(upstream: MockUpstream) -> Image:
-    return upstream.add("team/app", an_image(layers=1), tags=("v1",))
-
-
-PLAYED = {Need.CONFIG}
-FROM_MIRROR = [
-    f"{MIRROR} HEAD manifest 200",
-    f"{MIRROR} GET manifest 200",
-    f"{MIRROR} GET blob 200",
-    f"{MIRROR} GET blob 200",
-]
-FROM_SOURCE = [line.replace(MIRROR, SOURCE) for line in FROM_MIRROR]
-
-
-def mirror_says(status: int | str, times: int = 1) -> list[str]:
-    """Each request first to the mirror, *times* times, and then to the source."""
-    lines = []
-    for line in FROM_SOURCE:
-        _, method, what, _ = line.split()
-        lines += [f"{MIRROR} {method} {what} {status}"] * times + [line]
-    return lines
-
-
-@scenario(
-    "fallback.pull-through",
-    "A node with the cache as mirror pulls all of an image from it, and nothing from the source",
-    level=SHOULD,
-    refs=(HOSTS_DOC, "distribution docs: Registry as a pull through cache"),
-    needs={Need.CONFIG, Need.STORAGE},
-)
-def test_pull_through(
-    upstream: MockUpstream,
-    target: TargetUnderTest,
-    play: Play,
-    expect: Expectations,
-) -> None:
-    """What a mirror is for: the source sees the cache, and never the nodes."""
-    image = put(upstream)
-    cache = target.proxy(upstream)
-    upstream.ledger.clear()
-    expect.client("requests of the node", asked(play(cache, upstream)), FROM_MIRROR)
-    cached = cache.eventually(lambda: cache.disk.has_blob(image.layers[0].digest))
-    expect.disk("layer cached", cached, True)
-    queries = {entry.query for entry in upstream.ledger.entries}
-    expect.upstream("queries that reached the source", queries, {""})
-
-
-@scenario(
-    "fallback.mirror-down",
-    "While the cache is down, nodes pull from the source, trying the cache for every object",
-    level=SHOULD,
-    refs=(HOSTS_DOC, MEASURED),
-    needs={Need.CONFIG, Need.RESTART},
-)
-def test_mirror_down(
-    upstream: MockUpstream, target: TargetUnderTest, play: Play, expect: Expectations
-) -> None:
-    """Nobody notices, except for the source's rate limit and the bill."""
-    put(upstream)
-    cache = target.proxy(upstream)
-    cache.stop()
-    pull = play(cache, upstream)
-    expect.client("outcome", pull.outcome, "ok")
-    expect.client("requests of the node", asked(pull), mirror_says("no answer"))
-    expect.upstream("pulls of the source", upstream.ledger.count("GET", kind="blob"), 2)
-
-
-@scenario(
-    "fallback.mirror-lacks-it",
-    "What the cache's upstream does not have, nodes ask of the source in silence",
-    level=SHOULD,
-    refs=(HOSTS_DOC, MEASURED),
-    needs=PLAYED,
-)
-def test_mirror_lacks_it(
-    upstream: MockUpstream,
-    make_upstream: Callable[..., MockUpstream],
-    target: TargetUnderTest,
-    play: Play,
-    expect: Expectations,
-) -> None:
-    """A cache of the wrong upstream looks healthy and serves nothing."""
-    source = make_upstream()
-    put(source)
-    cache = target.proxy(upstream)
-    pull = play(cache, source)
-    expect.client("outcome", pull.outcome, "ok")
-    expect.client("requests of the node", asked(pull), mirror_says(404))
-    expect.upstream(
-        "content sent to the cache",
-        [e.status for e in upstream.ledger.entries if e.status == 200 and e.kind != "base"],
-        [],
-    )
-
-
-@scenario(
-    "fallback.rate-limited",
-    "A rate limit at the cache's upstream reaches nodes as 429, not as an image that is missing",
-    level=SHOULD,
-    refs=("d#3407", "containerd#3850", MEASURED),
-    needs=PLAYED,
-)
-def test_rate_limited(
-    upstream: MockUpstream, target: TargetUnderTest, play: Play, expect: Expectations
-) -> None:
-    """containerd then repeats the request to the cache before it asks the source, which is limited
-    for the same account or address."""
-    put(upstream)
-    cache = target.proxy(upstream)
-    upstream.on("HEAD", kind="manifest").status(429, headers={"Retry-After": "7"})
-    upstream.on("GET", kind="manifest").status(429, headers={"Retry-After": "7"})
-    pull = play(cache, upstream)
-    first = [a.status for a in pull.attempts if a.host == MIRROR and a.method == "HEAD"]
-    expect.client("answers of the mirror to HEAD", first, [429] * 6)
-    expect.client(
-        "asked of the source after all", any(a.host == SOURCE for a in pull.attempts), True
-    )
-    expect.client("outcome", pull.outcome, "error")
-
-
-@scenario(
-    "fallback.pull-secret-for-the-mirror",
-    "Nodes use a cache with htpasswd if the pull secret of the image's registry fits it",
-    level=INFO,
-    refs=("kubernetes docs: Pull an Image from a Private Registry", MEASURED),
-    needs=PLAYED,
-)
-@pytest.mark.parametrize("secret", ["fits", "differs", "none"])
-def test_pull_secret(
-    upstream: MockUpstream, target: TargetUnderTest, play: Play, expect: Expectations, secret: str
-) -> None:
-    """kubelet matches secrets by the image; containerd sends the match to whoever challenges. The
-    secret of a mirror must therefore stand under the name of the image's registry."""
-    put(upstream)
-    cache = target.proxy(upstream, htpasswd={"user": "secret"})
-    passwords = {"fits": "secret", "differs": "other"}
-    auth = AuthConfig(username="user", password=passwords[secret]) if secret in passwords else None
-    pull = play(cache, upstream, Cri(auth=auth))
-    content_from = {a.host for a in pull.attempts if a.method == "GET" and a.status == 200}
-    expect.client("content from", content_from, {MIRROR if secret == "fits" else SOURCE})
-    sent = {str(a.credential) for a in pull.attempts if a.host == MIRROR}
-    expect.client(
-        "credentials seen by the mirror",
-        sent,
-        {"none"} if secret == "none" else {"none", "basic:user"},
-    )
-    expect.upstream(
-        "credentials seen by the source", {e.credential for e in upstream.ledger.entries}, {"none"}
-    )
-
-
-@scenario(
-    "fallback.layer-cut-short",
-    "A layer that the cache has to cut short is continued by the node and ends up whole",
-    level=SHOULD,
-    refs=(MEASURED,),
-    needs=PLAYED,
-)
-def test_layer_cut_short(
-    upstream: MockUpstream, target: TargetUnderTest, play: Play, expect: Expectations
-) -> None:
-    """containerd asks again with Range, from the first host; a body with something else at its end
-    would fail its checksum instead."""
-    image = put(upstream)
-    cache = target.proxy(upstream)
-    layer = image.layers[0]
-    upstream.on("GET", layer.digest).truncate(after=1000)
-    pull = play(cache, upstream)
-    expect.client("outcome", pull.outcome, "ok")
-    expect.client("content from", {a.host for a in pull.attempts}, {MIRROR})
-    upstream.clear_faults()
-    path = f"/v2/team/app/blobs/{layer.digest}"
-    # The last attempt may still be under way, and those who ask meanwhile share its fate.
-    whole = cache.eventually(lambda: cache.get(path).body == layer.content)
-    expect.client("layer afterwards is whole", whole, True)
-
-
-@scenario(
-    "fallback.login-is-not-forwarded",
-    "A user and password given to ctr for the source are not passed on by the cache",
-    level=SHOULD,
-    refs=("moby#30880", MEASURED),
-    needs=PLAYED,
-)
-def test_login_is_not_forwarded(
-    upstream: MockUpstream, target: TargetUnderTest, play: Play, expect: Expectations
-) -> None:
-    """A cache has its own account upstream; what clients say to it stays there."""
-    put(upstream)
-    cache = target.proxy(upstream, htpasswd={"user": "secret"})
-    login = Login("user", "secret", "ctr -u")
-    pull = play(cache, upstream, Ctr(hosts_dir=CERTS_D, login=login))
-    expect.client("outcome", pull.outcome, "ok")
-    expect.client("hosts", {a.host for a in pull.attempts}, {MIRROR})
-    expect.upstream(
-        "credentials seen by the source", {e.credential for e in upstream.ledger.entries}, {"none"}
-    )

@@ -12,25 +12,21 @@ from harness.expectation import Expectations
 from harness.lab import TargetUnderTest
 from harness.scenario import INFO, SHOULD, Need, scenario
 from harness.upstream import MockUpstream, RateLimit
+from scenarios.mirroring import HOSTS_DOC
 from scenarios.real_clients import (
+    CONTAINERD_1_6,
+    IMAGE,
     NEEDS,
     SOURCE,
     TAG,
     asked_cache,
     asked_source,
+    hosts_toml,
     known_upstream,
     pull_of_one_layer,
 )
 
-HOSTS_DOC = "containerd docs/hosts.md"
-MEASURED = "measured on containerd 1.6.20"
-IMAGE = f"{SOURCE}/team/app:{TAG}"
 MakeUpstream = Callable[..., MockUpstream]
-
-
-def hosts_toml(mirror: str) -> str:
-    """The source, with *mirror* before it."""
-    return f'server = "https://{SOURCE}"\n[host."{mirror}"]\n'
 
 
 @scenario(
@@ -38,7 +34,7 @@ def hosts_toml(mirror: str) -> str:
     "What CRI pulls from the mirror in certs.d, ctr pulls from the source, unless it is told where "
     "certs.d is",
     level=INFO,
-    refs=("containerd docs/cri/registry.md", "containerd docs/hosts.md", MEASURED),
+    refs=("containerd docs/cri/registry.md", "containerd docs/hosts.md", CONTAINERD_1_6),
     needs=NEEDS,
 )
 @pytest.mark.parametrize("puller", ["cri", "ctr", "ctr-with-hosts-dir"])
@@ -61,7 +57,7 @@ def test_ctr_is_not_cri(
         pull = containerd.cri_pull(IMAGE)
     else:
         told = ["--hosts-dir", str(containerd.certs_d)] if puller != "ctr" else []
-        pull = containerd.ctr("images", "pull", "--snapshotter", "native", *told, IMAGE)
+        pull = containerd.ctr("images", "pull", *told, IMAGE)
     all_of_it = pull_of_one_layer(head=True)
     expect.client("the pull succeeds", pull.ok, True)
     of_cache, of_source = ({}, all_of_it) if puller == "ctr" else (all_of_it, {})
@@ -74,7 +70,7 @@ def test_ctr_is_not_cri(
     "Where the mirror is down, lacks the image, is limited or asks for a password, containerd "
     "pulls from the source, and the pull is a success",
     level=INFO,
-    refs=(HOSTS_DOC, "containerd#3850", MEASURED),
+    refs=(HOSTS_DOC, "containerd#3850", CONTAINERD_1_6),
     needs=NEEDS | {Need.RESTART},
 )
 @pytest.mark.parametrize("mirror", ["down", "lacks-it", "limited", "wants-a-password"])
@@ -108,10 +104,38 @@ def test_falls_back(
 
 
 @scenario(
+    "containerd.pull-only-mirror",
+    "A mirror without the resolve capability is passed over for tags, not for content",
+    level=INFO,
+    refs=(HOSTS_DOC, CONTAINERD_1_6),
+    needs=NEEDS,
+)
+def test_pull_only_mirror(
+    containerd: Containerd,
+    internet: SourceNetwork,
+    upstream: MockUpstream,
+    make_upstream: MakeUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
+) -> None:
+    """So the source decides what a tag means, and the cache carries the bytes."""
+    source = make_upstream()
+    source.add("team/app", known_upstream(upstream, "team/app"), tags=(TAG,))
+    cache = target.proxy(upstream)
+    internet.lead({SOURCE: source.url})
+    containerd.use_hosts(SOURCE, hosts_toml(cache.url, 'capabilities = ["pull"]\n'))
+    pull = containerd.cri_pull(IMAGE)
+    expect.client("the pull succeeds", pull.ok, True)
+    content = pull_of_one_layer(head=False)
+    expect.client("asked of the cache", asked_cache(cache, content), content)
+    expect.upstream("asked of the source", asked_source(source), {"HEAD manifest 200": 1})
+
+
+@scenario(
     "containerd.certs-d-is-live",
     "containerd reads certs.d at each pull: a mirror counts from the next one on, without restart",
     level=INFO,
-    refs=(HOSTS_DOC, "containerd docs/cri/registry.md", MEASURED),
+    refs=(HOSTS_DOC, "containerd docs/cri/registry.md", CONTAINERD_1_6),
     needs=NEEDS,
 )
 def test_certs_d_is_live(
@@ -141,7 +165,7 @@ def test_certs_d_is_live(
     "containerd.pull-secret-goes-to-the-mirror",
     "The pull secret of an image is given to its mirror where that asks for a password",
     level=INFO,
-    refs=("kubernetes docs: Pull an Image from a Private Registry", MEASURED),
+    refs=("kubernetes docs: Pull an Image from a Private Registry", CONTAINERD_1_6),
     needs=NEEDS,
 )
 @pytest.mark.parametrize("secret", ["fits", "differs"])
@@ -178,7 +202,7 @@ def test_pull_secret(
     "A node that has pulled through the cache never spoke with the source, and the next node's "
     "pull costs upstream no content",
     level=SHOULD,
-    refs=(HOSTS_DOC, "distribution docs: Registry as a pull through cache", MEASURED),
+    refs=(HOSTS_DOC, "distribution docs: Registry as a pull through cache", CONTAINERD_1_6),
     needs=NEEDS,
 )
 def test_whole_pull(

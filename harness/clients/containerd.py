@@ -71,6 +71,13 @@ class Containerd:
     def forget(self) -> None:
         """Remove every image with its content, every hosts.toml and every login."""
         self._clear_certs_d()
+        self.forget_images()
+        self.use_logins({})
+        if self._loaded != self._config:
+            self.restart()
+
+    def forget_images(self) -> None:
+        """Remove every image with its content."""
         for namespace in ("default", "k8s.io"):
             where = ("-n", namespace)
             if names := self.ctr(*where, "images", "ls", "-q").output.split():
@@ -78,9 +85,6 @@ class Containerd:
             # What was fetched without an image, and would not have to be fetched again.
             if left := self.ctr(*where, "content", "ls", "-q").output.split():
                 self.ctr(*where, "content", "rm", *left)
-        self.use_logins({})
-        if self._loaded != self._config:
-            self.restart()
 
     def _clear_certs_d(self) -> None:
         for place in self.certs_d.iterdir():

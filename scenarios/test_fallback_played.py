@@ -1,0 +1,316 @@
+"""containerd's fallback order, played: the model's requests against the cache under test, with the
+source behind it, as a node of a cluster would make them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+
+import pytest
+
+from harness.client import RegistryClient
+from harness.clients.wire_network import WireNetwork
+from harness.content import Image, an_image
+from harness.expectation import Expectations
+from harness.lab import TargetUnderTest
+from harness.mirrors.containerd import (
+    AuthConfig,
+    Cri,
+    Ctr,
+    Login,
+    Pull,
+    Puller,
+    resolve_plan,
+    run,
+)
+from harness.mirrors.kubelet import pull_requests
+from harness.scenario import INFO, SHOULD, Need, scenario
+from harness.targets import RunningRegistry
+from harness.upstream import MockUpstream
+from scenarios.mirroring import (
+    CERTS_D,
+    HOSTS_DOC,
+    IMAGE,
+    MEASURED,
+    MIRROR,
+    MIRRORED,
+    SOURCE,
+    asked,
+    config_toml,
+    pull_secret,
+)
+
+Play = Callable[..., Pull]
+
+
+@pytest.fixture
+def play() -> Iterator[Play]:
+    """Pulls ``IMAGE`` as a node does whose containerd uses the first argument as mirror of the
+    second, and really asks both."""
+    with ExitStack() as stack:
+
+        def pull(
+            cache: RunningRegistry,
+            source: MockUpstream,
+            puller: Puller | None = None,
+            *,
+            certs_d: Mapping[str, str] = MIRRORED,
+            config: str | None = None,
+        ) -> Pull:
+            direct = RegistryClient(source.url)
+            stack.callback(direct.close)
+            network = WireNetwork({MIRROR: cache.client, SOURCE: direct})
+            plan = resolve_plan(IMAGE, certs_d, config_toml=config, puller=puller or Cri())
+            return run(plan, network)
+
+        yield pull
+
+
+def put(upstream: MockUpstream) -> Image:
+    return upstream.add("team/app", an_image(layers=1), tags=("v1",))
+
+
+PLAYED = {Need.CONFIG}
+FROM_MIRROR = [
+    f"{MIRROR} HEAD manifest 200",
+    f"{MIRROR} GET manifest 200",
+    f"{MIRROR} GET blob 200",
+    f"{MIRROR} GET blob 200",
+]
+FROM_SOURCE = [line.replace(MIRROR, SOURCE) for line in FROM_MIRROR]
+
+
+def mirror_says(status: int | str, times: int = 1) -> list[str]:
+    """Each request first to the mirror, *times* times, and then to the source."""
+    lines = []
+    for line in FROM_SOURCE:
+        _, method, what, _ = line.split()
+        lines += [f"{MIRROR} {method} {what} {status}"] * times + [line]
+    return lines
+
+
+@scenario(
+    "fallback.pull-through",
+    "A node with the cache as mirror pulls all of an image from it, and nothing from the source",
+    level=SHOULD,
+    refs=(HOSTS_DOC, "distribution docs: Registry as a pull through cache"),
+    needs={Need.CONFIG, Need.STORAGE},
+)
+def test_pull_through(
+    upstream: MockUpstream,
+    target: TargetUnderTest,
+    play: Play,
+    expect: Expectations,
+) -> None:
+    """What a mirror is for: the source sees the cache, and never the nodes."""
+    image = put(upstream)
+    cache = target.proxy(upstream)
+    upstream.ledger.clear()
+    expect.client("requests of the node", asked(play(cache, upstream)), FROM_MIRROR)
+    cached = cache.eventually(lambda: cache.disk.has_blob(image.layers[0].digest))
+    expect.disk("layer cached", cached, True)
+    queries = {entry.query for entry in upstream.ledger.entries}
+    expect.upstream("queries that reached the source", queries, {""})
+
+
+@scenario(
+    "fallback.mirror-down",
+    "While the cache is down, nodes pull from the source, trying the cache for every object",
+    level=SHOULD,
+    refs=(HOSTS_DOC, MEASURED),
+    needs={Need.CONFIG, Need.RESTART},
+)
+def test_mirror_down(
+    upstream: MockUpstream, target: TargetUnderTest, play: Play, expect: Expectations
+) -> None:
+    """Nobody notices, except for the source's rate limit and the bill."""
+    put(upstream)
+    cache = target.proxy(upstream)
+    cache.stop()
+    pull = play(cache, upstream)
+    expect.client("outcome", pull.outcome, "ok")
+    expect.client("requests of the node", asked(pull), mirror_says("no answer"))
+    expect.upstream("pulls of the source", upstream.ledger.count("GET", kind="blob"), 2)
+
+
+@scenario(
+    "fallback.mirror-lacks-it",
+    "What the cache's upstream does not have, nodes ask of the source in silence",
+    level=SHOULD,
+    refs=(HOSTS_DOC, MEASURED),
+    needs=PLAYED,
+)
+def test_mirror_lacks_it(
+    upstream: MockUpstream,
+    make_upstream: Callable[..., MockUpstream],
+    target: TargetUnderTest,
+    play: Play,
+    expect: Expectations,
+) -> None:
+    """A cache of the wrong upstream looks healthy and serves nothing."""
+    source = make_upstream()
+    put(source)
+    cache = target.proxy(upstream)
+    pull = play(cache, source)
+    expect.client("outcome", pull.outcome, "ok")
+    expect.client("requests of the node", asked(pull), mirror_says(404))
+    expect.upstream(
+        "content sent to the cache",
+        [e.status for e in upstream.ledger.entries if e.status == 200 and e.kind != "base"],
+        [],
+    )
+
+
+@scenario(
+    "fallback.rate-limited",
+    "A rate limit at the cache's upstream reaches nodes as 429, not as an image that is missing",
+    level=SHOULD,
+    refs=("d#3407", "containerd#3850", MEASURED),
+    needs=PLAYED,
+)
+def test_rate_limited(
+    upstream: MockUpstream, target: TargetUnderTest, play: Play, expect: Expectations
+) -> None:
+    """containerd then repeats the request to the cache before it asks the source, which is limited
+    for the same account or address."""
+    put(upstream)
+    cache = target.proxy(upstream)
+    upstream.on("HEAD", kind="manifest").status(429, headers={"Retry-After": "7"})
+    upstream.on("GET", kind="manifest").status(429, headers={"Retry-After": "7"})
+    pull = play(cache, upstream)
+    first = [a.status for a in pull.attempts if a.host == MIRROR and a.method == "HEAD"]
+    expect.client("answers of the mirror to HEAD", first, [429] * 6)
+    expect.client(
+        "asked of the source after all", any(a.host == SOURCE for a in pull.attempts), True
+    )
+    expect.client("outcome", pull.outcome, "error")
+
+
+@scenario(
+    "fallback.pull-secret-for-the-mirror",
+    "Nodes use a cache with htpasswd if the pull secret of the image's registry fits it",
+    level=INFO,
+    refs=("kubernetes docs: Pull an Image from a Private Registry", MEASURED),
+    needs=PLAYED,
+)
+@pytest.mark.parametrize("secret", ["fits", "differs", "none"])
+def test_pull_secret(
+    upstream: MockUpstream, target: TargetUnderTest, play: Play, expect: Expectations, secret: str
+) -> None:
+    """kubelet matches secrets by the image; containerd sends the match to whoever challenges. The
+    secret of a mirror must therefore stand under the name of the image's registry."""
+    put(upstream)
+    cache = target.proxy(upstream, htpasswd={"user": "secret"})
+    passwords = {"fits": "secret", "differs": "other"}
+    auth = AuthConfig(username="user", password=passwords[secret]) if secret in passwords else None
+    pull = play(cache, upstream, Cri(auth=auth))
+    content_from = {a.host for a in pull.attempts if a.method == "GET" and a.status == 200}
+    expect.client("content from", content_from, {MIRROR if secret == "fits" else SOURCE})
+    sent = {str(a.credential) for a in pull.attempts if a.host == MIRROR}
+    expect.client(
+        "credentials seen by the mirror",
+        sent,
+        {"none"} if secret == "none" else {"none", "basic:user"},
+    )
+    expect.upstream(
+        "credentials seen by the source", {e.credential for e in upstream.ledger.entries}, {"none"}
+    )
+
+
+@scenario(
+    "fallback.secret-for-the-wrong-registry",
+    "A pull secret that names the mirror is not used; one that names the image's registry opens it",
+    level=INFO,
+    refs=("kubernetes docs: Images, Interpretation of config.json", MEASURED),
+    needs=PLAYED,
+)
+@pytest.mark.parametrize("key", [MIRROR, SOURCE], ids=["mirror", "registry"])
+def test_secret_for_the_wrong_registry(
+    key: str, upstream: MockUpstream, target: TargetUnderTest, play: Play, expect: Expectations
+) -> None:
+    """kubelet does not know which hosts containerd will ask, and compares the key with the image's
+    name. The mirror is the one that answers 401, so that its name is what people write."""
+    put(upstream)
+    cache = target.proxy(upstream, htpasswd={"user": "secret"})
+    upstream.ledger.clear()
+    (request,) = pull_requests(IMAGE, {"regcred": pull_secret(key)})
+    expect.client("the pull carries a login", request.auth is not None, key == SOURCE)
+    pull = play(cache, upstream, request)
+    content_from = {a.host for a in pull.attempts if a.method == "GET" and a.status == 200}
+    expect.client("content from", content_from, {MIRROR if key == SOURCE else SOURCE})
+    expect.upstream(
+        "credentials seen by the source", {e.credential for e in upstream.ledger.entries}, {"none"}
+    )
+
+
+@scenario(
+    "fallback.edits-while-running",
+    "A mirror in certs.d counts from the next pull on, its login in config.toml only after a "
+    "restart of containerd",
+    level=INFO,
+    refs=(HOSTS_DOC, "containerd docs/cri/registry.md", MEASURED),
+    needs=PLAYED,
+)
+def test_edits_while_running(
+    upstream: MockUpstream, target: TargetUnderTest, play: Play, expect: Expectations
+) -> None:
+    """Both are edited at once, and pulls go on from the source: nothing says that a restart is
+    due."""
+    put(upstream)
+    cache = target.proxy(upstream, htpasswd={"user": "secret"})
+    loaded, edited = config_toml("another.example"), config_toml(MIRROR)
+    before = play(cache, upstream, certs_d={}, config=loaded)
+    running = play(cache, upstream, config=loaded)
+    restarted = play(cache, upstream, config=edited)
+    expect.client("before", asked(before), FROM_SOURCE)
+    expect.client("after the edit", asked(running), mirror_says(401))
+    hosts = {a.host for a in restarted.attempts}
+    expect.client("hosts after the restart", hosts, {MIRROR})
+
+
+@scenario(
+    "fallback.layer-cut-short",
+    "A layer that the cache has to cut short is continued by the node and ends up whole",
+    level=SHOULD,
+    refs=(MEASURED,),
+    needs=PLAYED,
+)
+def test_layer_cut_short(
+    upstream: MockUpstream, target: TargetUnderTest, play: Play, expect: Expectations
+) -> None:
+    """containerd asks again with Range, from the first host; a body with something else at its end
+    would fail its checksum instead."""
+    image = put(upstream)
+    cache = target.proxy(upstream)
+    layer = image.layers[0]
+    upstream.on("GET", layer.digest).truncate(after=1000)
+    pull = play(cache, upstream)
+    expect.client("outcome", pull.outcome, "ok")
+    expect.client("content from", {a.host for a in pull.attempts}, {MIRROR})
+    upstream.clear_faults()
+    path = f"/v2/team/app/blobs/{layer.digest}"
+    # The last attempt may still be under way, and those who ask meanwhile share its fate.
+    whole = cache.eventually(lambda: cache.get(path).body == layer.content)
+    expect.client("layer afterwards is whole", whole, True)
+
+
+@scenario(
+    "fallback.login-is-not-forwarded",
+    "A user and password given to ctr for the source are not passed on by the cache",
+    level=SHOULD,
+    refs=("moby#30880", MEASURED),
+    needs=PLAYED,
+)
+def test_login_is_not_forwarded(
+    upstream: MockUpstream, target: TargetUnderTest, play: Play, expect: Expectations
+) -> None:
+    """A cache has its own account upstream; what clients say to it stays there."""
+    put(upstream)
+    cache = target.proxy(upstream, htpasswd={"user": "secret"})
+    login = Login("user", "secret", "ctr -u")
+    pull = play(cache, upstream, Ctr(hosts_dir=CERTS_D, login=login))
+    expect.client("outcome", pull.outcome, "ok")
+    expect.client("hosts", {a.host for a in pull.attempts}, {MIRROR})
+    expect.upstream(
+        "credentials seen by the source", {e.credential for e in upstream.ledger.entries}, {"none"}
+    )
