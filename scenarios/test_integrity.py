@@ -17,7 +17,7 @@ from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from reference_registry.digest import digest_of
 from scenarios.blobs import LATE, REPOSITORY, a_blob, cached, foreign, is_visible_failure, path
-from scenarios.pulling import manifest_path
+from scenarios.pulling import manifest_path, pull_manifest
 from scenarios.steps import OBSERVED, settle
 
 INCOMPLETE = "RFC 9112, 8 Handling Incomplete Messages"
@@ -320,3 +320,27 @@ def test_digest_header_lies(
     expect.client("digest", answer.digest, image.digest)
     expect.client("the bytes are right", answer.body == image.content, True)
     expect.disk("manifests", cache.disk.revisions(REPOSITORY), {image.digest})
+
+
+# -- names -----------------------------------------------------------------------------------------
+@scenario(
+    "integrity.names-are-kept-apart",
+    "Repositories whose names look alike are cached as what they are: several",
+    level=MUST,
+    refs=("OCI distribution-spec: Pulling manifests, <name>", "measured on drayage 0.2.9"),
+)
+def test_names_are_kept_apart(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A cache that makes one file name of a repository's name must not make the same one of two:
+    whoever may choose a name could then choose what others run."""
+    names = ("team/app_one", "team_app/one", "team_app_one/x", "team-app/one", "team/app/one")
+    images = {name: upstream.add(name, an_image(name), tags=("v1",)) for name in names}
+    cache = target.proxy(upstream)
+
+    served = {
+        name: pull_manifest(cache, name, image, "v1").digest for name, image in images.items()
+    }
+
+    mixed_up = [name for name, image in images.items() if served[name] != image.digest]
+    expect.client("names that are served another's image", mixed_up, [])
