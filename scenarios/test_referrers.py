@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import pytest
 
@@ -14,9 +14,9 @@ from harness.clients.containerd_pull import ACCEPT
 from harness.content import Artifact, Image, Manifest, an_artifact, an_image, an_index
 from harness.expectation import Expectations, any_of
 from harness.lab import TargetUnderTest
-from harness.scenario import MUST, SHOULD, scenario
-from harness.targets.registry import RunningRegistry
+from harness.scenario import MUST, SHOULD, Need, scenario
 from harness.upstream import MockUpstream
+from scenarios.paging import pages
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image, pull_manifest
 from scenarios.steps import settle
 
@@ -66,6 +66,7 @@ def _cosign_tag(image: Manifest) -> str:
     "pulled",
     level=SHOULD,
     refs=(LISTING, "d#3859", "harbor#23024", MEASURED),
+    needs={Need.CONFIG, Need.REFERRERS},
 )
 def test_of_upstream(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
     """An admission controller that asks the cache for signatures and reads 404 refuses every image,
@@ -88,6 +89,7 @@ def test_of_upstream(upstream: MockUpstream, target: TargetUnderTest, expect: Ex
     "Asked for one type of artifact, the cache lists that alone and says that it has chosen",
     level=MUST,
     refs=(LISTING, MEASURED),
+    needs={Need.CONFIG, Need.REFERRERS},
 )
 def test_of_one_type(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
     """A client that does not read OCI-Filters-Applied has to choose again by itself."""
@@ -107,6 +109,7 @@ def test_of_one_type(upstream: MockUpstream, target: TargetUnderTest, expect: Ex
     "A list that upstream hands out in pages is whole for the client",
     level=MUST,
     refs=(LISTING, MEASURED),
+    needs={Need.CONFIG, Need.REFERRERS},
 )
 def test_all_pages(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
@@ -120,8 +123,9 @@ def test_all_pages(
     ]
     cache = target.proxy(upstream)
 
-    found = _every_page(cache, _path(image))
+    listed = [_digests(page) for page in pages(cache, _path(image))]
 
+    found = None if None in listed else sorted(digest for page in listed for digest in page or ())
     expect.client("digests", found, sorted(artifact.digest for artifact in artifacts))
 
 
@@ -130,6 +134,7 @@ def test_all_pages(
     "Of an upstream without the referrers API the cache lists what stands under the tag for it",
     level=SHOULD,
     refs=(TAG_SCHEMA, "policy-controller#1830", MEASURED),
+    needs={Need.CONFIG, Need.REFERRERS},
 )
 def test_upstream_without_the_api(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
@@ -155,6 +160,7 @@ def test_upstream_without_the_api(
     "An image that nothing refers to has an empty list, and a signature that comes later is in it",
     level=SHOULD,
     refs=(LISTING, "policy-controller#1830", MEASURED),
+    needs={Need.CONFIG, Need.REFERRERS},
 )
 @pytest.mark.parametrize("api", [True, False], ids=["api", "no-api"])
 def test_none_is_not_kept(
@@ -181,6 +187,7 @@ def test_none_is_not_kept(
     "cached, that is unavailable and not none",
     level=SHOULD,
     refs=(LISTING, "RFC 9111, 5.5", MEASURED),
+    needs={Need.CONFIG, Need.REFERRERS},
 )
 @pytest.mark.parametrize("api", [True, False], ids=["api", "no-api"])
 def test_upstream_down(
@@ -314,18 +321,3 @@ def test_index_offline(
     expect.client("the image that was pulled is right", child.body == wanted.content, True)
     expect.client("status of the other image", sibling.status, any_of(502, 503, 504))
     expect.client("it is a JSON error", sibling.error_code is not None, True)
-
-
-def _every_page(cache: RunningRegistry, path: str) -> list[str] | None:
-    """The digests of all pages, as a client that follows ``Link`` sees them."""
-    found: list[str] = []
-    while path:
-        answer = cache.get(path)
-        digests = _digests(answer)
-        if digests is None:
-            return None
-        found += digests
-        link = answer.headers.get("Link") or ""
-        target = urlsplit(link.partition("<")[2].partition(">")[0])
-        path = f"{target.path}?{target.query}" if link else ""
-    return sorted(found)

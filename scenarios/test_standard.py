@@ -3,7 +3,6 @@ that clients rely on."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,9 +16,16 @@ from harness.content import Blob, Content, Manifest, an_artifact, an_image, an_i
 from harness.expectation import Expectations, any_of
 from harness.lab import TargetUnderTest
 from harness.scenario import INFO, MUST, SHOULD, scenario
-from harness.targets.registry import RunningRegistry
-from reference_registry.digest import Digest, digest_of
+from reference_registry.digest import digest_of
+from scenarios.paging import next_page
 from scenarios.steps import OBSERVED, push
+from scenarios.uploading import (
+    close_upload,
+    offer_manifest,
+    open_upload,
+    send_part,
+    told_range,
+)
 
 ERRORS = "OCI distribution-spec: Error Codes"
 TAGS = "OCI distribution-spec: Listing Tags"
@@ -178,18 +184,18 @@ def test_chunked_upload(target: TargetUnderTest, expect: Expectations) -> None:
     blob = Blob.of_size(5000)
     first, second = blob.content[:2000], blob.content[2000:]
 
-    opened = registry.post(UPLOADS, content=b"")
-    one = _patch(registry, opened, first, start=0)
+    opened = open_upload(registry, "team/app")
+    one = send_part(registry, opened, first, start=0)
     status = registry.get(one.headers["Location"])
-    two = _patch(registry, one, second, start=2000)
-    closed = registry.put(_with_digest(two, blob.digest), content=b"")
+    two = send_part(registry, one, second, start=2000)
+    closed = close_upload(registry, two, blob.digest)
 
     pulled = registry.get(f"{APP}/blobs/{blob.digest}")
     expect.client("status of POST", opened.status, 202)
     expect.client("status of PATCH", [one.status, two.status], [202, 202])
-    expect.client("Range after PATCH", [_range(one), _range(two)], ["0-1999", "0-4999"])
+    expect.client("Range after PATCH", [told_range(one), told_range(two)], ["0-1999", "0-4999"])
     expect.client("status of GET", status.status, 204)
-    expect.client("Range of GET", _range(status), "0-1999")
+    expect.client("Range of GET", told_range(status), "0-1999")
     expect.client("status of PUT", closed.status, 201)
     expect.client("digest of PUT", closed.digest, blob.digest)
     location = urlsplit(closed.headers.get("Location", "")).path
@@ -209,12 +215,12 @@ def test_part_out_of_order(target: TargetUnderTest, expect: Expectations) -> Non
     any status but 416 the client does not know where to resume."""
     registry = target.standard()
     blob = Blob.of_size(5000)
-    opened = registry.post(UPLOADS, content=b"")
-    one = _patch(registry, opened, blob.content[:2000], start=0)
+    opened = open_upload(registry, "team/app")
+    one = send_part(registry, opened, blob.content[:2000], start=0)
 
-    gap = _patch(registry, one, blob.content[3000:], start=3000)
-    two = _patch(registry, one, blob.content[2000:], start=2000)
-    closed = registry.put(_with_digest(two, blob.digest), content=b"") if two.status == 202 else two
+    gap = send_part(registry, one, blob.content[3000:], start=3000)
+    two = send_part(registry, one, blob.content[2000:], start=2000)
+    closed = close_upload(registry, two, blob.digest) if two.status == 202 else two
 
     expect.client("status of the part with a gap", gap.status, 416)
     expect.client("status of the right part", two.status, 202)
@@ -232,12 +238,12 @@ def test_part_sent_twice(target: TargetUnderTest, expect: Expectations) -> None:
     """A retry by a client, or by a proxy in between, must not change the layer."""
     registry = target.standard()
     blob = Blob.of_size(5000)
-    opened = registry.post(UPLOADS, content=b"")
+    opened = open_upload(registry, "team/app")
     one = registry.patch(opened.headers["Location"], content=blob.content[:2000])
 
     again = registry.patch(opened.headers["Location"], content=blob.content[:2000])
     two = registry.patch(one.headers["Location"], content=blob.content[2000:])
-    closed = registry.put(_with_digest(two, blob.digest), content=b"")
+    closed = close_upload(registry, two, blob.digest)
 
     expect.client("status of the repeated part", again.status, 416)
     expect.client("status of PUT", closed.status, 201)
@@ -253,7 +259,7 @@ def test_part_sent_twice(target: TargetUnderTest, expect: Expectations) -> None:
 def test_upload_cancelled(target: TargetUnderTest, expect: Expectations) -> None:
     """Aborted pushes are frequent; what they leave fills the disk until a purge a week later."""
     registry = target.standard()
-    opened = registry.post(UPLOADS, content=b"")
+    opened = open_upload(registry, "team/app")
     sent = registry.patch(opened.headers["Location"], content=b"half a layer")
 
     cancelled = registry.delete(sent.headers["Location"])
@@ -276,9 +282,9 @@ def test_wrong_digest(target: TargetUnderTest, expect: Expectations) -> None:
     """A bit that flipped on the way is found here or never."""
     registry = target.standard()
     announced = Blob.of_size(5000).digest
-    opened = registry.post(UPLOADS, content=b"")
+    opened = open_upload(registry, "team/app")
 
-    answer = registry.put(_with_digest(opened, announced), content=b"something else")
+    answer = close_upload(registry, opened, announced, b"something else")
 
     expect.client("status", answer.status, 400)
     expect.client("error code", answer.error_code, "DIGEST_INVALID")
@@ -374,7 +380,7 @@ def test_manifest_without_its_blobs(target: TargetUnderTest, expect: Expectation
     registry = target.standard()
     image = an_image()
 
-    answer = _put(registry, "v1", image)
+    answer = offer_manifest(registry, "team/app", "v1", image)
 
     codes = {entry["code"] for entry in answer.json()["errors"]}
     unnamed = [blob.digest for blob in image.blobs if blob.digest not in answer.body.decode()]
@@ -405,7 +411,7 @@ def test_manifest_refused(target: TargetUnderTest, expect: Expectations) -> None
         ("the type of an index", "v2", as_index, "MANIFEST_INVALID"),
         ("half a document", "v2", broken, "MANIFEST_INVALID"),
     ):
-        answer = _put(registry, reference, manifest)
+        answer = offer_manifest(registry, "team/app", reference, manifest)
         expect.client(f"status for {name}", answer.status, 400)
         expect.client(f"error code for {name}", answer.error_code, code)
 
@@ -425,7 +431,7 @@ def test_manifest_too_large(target: TargetUnderTest, expect: Expectations) -> No
     push(registry, "team/app", image, "v1")
     document = image.content[:-1] + b" " * (4 * 1024 * 1024) + b"}"
 
-    answer = _put(registry, "v2", Manifest(Blob(document, image.media_type)))
+    answer = offer_manifest(registry, "team/app", "v2", Manifest(Blob(document, image.media_type)))
 
     expect.client("status", answer.status, any_of(400, 413))
     expect.disk("tags", sorted(registry.disk.tags("team/app")), ["v1"])
@@ -444,7 +450,7 @@ def test_manifest_put_answer(by: str, target: TargetUnderTest, expect: Expectati
     image = an_image()
     push(registry, "team/app", image)
 
-    answer = _put(registry, "v1" if by == "tag" else image.digest, image)
+    answer = offer_manifest(registry, "team/app", "v1" if by == "tag" else image.digest, image)
 
     location = urlsplit(answer.headers.get("Location", "")).path
     expect.client("status", answer.status, 201)
@@ -470,7 +476,7 @@ def test_referrers(target: TargetUnderTest, expect: Expectations) -> None:
     push(registry, "team/app", image, "v1")
     push(registry, "team/app", sbom)
 
-    pushed = _put(registry, sbom.digest, sbom)
+    pushed = offer_manifest(registry, "team/app", sbom.digest, sbom)
     listed = registry.get(f"{APP}/referrers/{image.digest}")
 
     expect.client("OCI-Subject of the push", pushed.headers.get("OCI-Subject"), image.digest)
@@ -492,9 +498,9 @@ def test_sha512(target: TargetUnderTest, expect: Expectations) -> None:
     registry = target.standard()
     content = b"a blob"
     digest = digest_of(content, "sha512")
-    opened = registry.post(UPLOADS, content=b"")
+    opened = open_upload(registry, "team/app")
 
-    closed = registry.put(_with_digest(opened, digest), content=content)
+    closed = close_upload(registry, opened, digest, content)
     pulled = registry.get(f"{APP}/blobs/{digest}")
 
     expect.client("status of PUT", closed.status, 201)
@@ -669,7 +675,7 @@ def test_tags_in_pages(target: TargetUnderTest, expect: Expectations) -> None:
     push(registry, "team/app", an_image(), *names)
 
     first = registry.get(f"{APP}/tags/list?n=2")
-    second = registry.get(_next(first) or f"{APP}/tags/list?n=2&last=beta")
+    second = registry.get(next_page(first) or f"{APP}/tags/list?n=2&last=beta")
     third = registry.get(f"{APP}/tags/list?n=2&last=v10")
 
     for name, page, tags in (
@@ -680,8 +686,8 @@ def test_tags_in_pages(target: TargetUnderTest, expect: Expectations) -> None:
         listed = page.json()["tags"]
         # What ignores the question lists in the order of the directory, which means nothing.
         expect.client(f"{name} page", listed if len(listed) < 5 else sorted(listed), tags)
-    expect.client("Link of the first", _next(first), f"{APP}/tags/list?last=beta&n=2")
-    expect.client("Link of the last", _next(third), None)
+    expect.client("Link of the first", next_page(first), f"{APP}/tags/list?last=beta&n=2")
+    expect.client("Link of the last", next_page(third), None)
 
 
 @scenario(
@@ -733,7 +739,7 @@ def test_tags_exact_page(target: TargetUnderTest, expect: Expectations) -> None:
     beyond = registry.get(f"{APP}/tags/list?n=2&last=b")
 
     expect.client("tags", sorted(page.json()["tags"]), ["a", "b"])
-    expect.client("Link", _next(page), None)
+    expect.client("Link", next_page(page), None)
     following = beyond.json()["tags"]
     expect.client("tags beyond the end", following and sorted(following), [])
 
@@ -771,14 +777,14 @@ def test_catalog_in_pages(target: TargetUnderTest, expect: Expectations) -> None
 
     whole = registry.get("/v2/_catalog")
     first = registry.get("/v2/_catalog?n=3")
-    second = registry.get(_next(first) or "/v2/_catalog?n=3&last=team/app")
+    second = registry.get(next_page(first) or "/v2/_catalog?n=3&last=team/app")
 
     names = ["base", "team/api", "team/app", "tools"]
     expect.client("the whole", whole.json()["repositories"], names)
-    expect.client("Link of the whole", _next(whole), None)
+    expect.client("Link of the whole", next_page(whole), None)
     expect.client("first page", first.json()["repositories"], names[:3])
     expect.client("second page", second.json()["repositories"], names[3:])
-    expect.client("Link of the second", _next(second), None)
+    expect.client("Link of the second", next_page(second), None)
 
 
 @scenario(
@@ -811,7 +817,7 @@ def test_catalog_membership(target: TargetUnderTest, expect: Expectations) -> No
     registry = target.standard()
     opened = registry.post("/v2/only/blobs/uploads/", content=b"")
     content = b"a blob"
-    registry.put(_with_digest(opened, digest_of(content)), content=content)
+    close_upload(registry, opened, digest_of(content), content)
     push(registry, "both", an_image(), "v1")
     push(registry, "index", an_index(an_image(), platforms=()), "v1")
 
@@ -905,7 +911,7 @@ def test_read_only(target: TargetUnderTest, expect: Expectations) -> None:
 
     answers = {
         "POST of an upload": registry.post(UPLOADS, content=b""),
-        "PUT of a manifest": _put(registry, "v2", image),
+        "PUT of a manifest": offer_manifest(registry, "team/app", "v2", image),
         "DELETE of a manifest": registry.delete(f"{APP}/manifests/{image.digest}"),
         "DELETE of a blob": registry.delete(f"{APP}/blobs/{image.layers[0].digest}"),
     }
@@ -920,36 +926,6 @@ def test_read_only(target: TargetUnderTest, expect: Expectations) -> None:
 # -- helpers -----------------------------------------------------------------------------------
 def _slashed(content: Content) -> str:
     return content.digest.replace(":", "/")
-
-
-def _patch(registry: RunningRegistry, before: Answer, content: bytes, *, start: int) -> Answer:
-    """PATCH to the Location of the answer *before*, saying where *content* belongs."""
-    headers = {"Content-Range": f"{start}-{start + len(content) - 1}"}
-    return registry.patch(before.headers["Location"], content=content, headers=headers)
-
-
-def _put(registry: RunningRegistry, reference: str, manifest: Content) -> Answer:
-    return registry.put(
-        f"{APP}/manifests/{reference}",
-        content=manifest.content,
-        headers={"Content-Type": manifest.media_type},
-    )
-
-
-def _with_digest(before: Answer, digest: Digest) -> str:
-    location = before.headers["Location"]
-    return f"{location}{'&' if '?' in location else '?'}digest={digest}"
-
-
-def _range(answer: Answer) -> str | None:
-    found: str | None = answer.headers.get("Range")
-    return found
-
-
-def _next(page: Answer) -> str | None:
-    """The target of the Link header with rel="next"."""
-    link = re.fullmatch(r'<([^>]+)>; rel="next"', page.headers.get("Link", ""))
-    return link[1] if link else None
 
 
 def _json(answer: Answer) -> dict[str, Any]:

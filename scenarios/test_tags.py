@@ -3,7 +3,7 @@ tag does when it moves or vanishes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from harness.lab import TargetUnderTest
 from harness.scenario import INFO, MUST, SHOULD, Need, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
+from scenarios.paging import pages
 from scenarios.pulling import manifest_path, pull_blob, pull_image, pull_manifest
 from scenarios.scheduling import all_of, reopen_with
 from scenarios.steps import OBSERVED, asked, push
@@ -63,6 +64,7 @@ def test_live(upstream: MockUpstream, target: TargetUnderTest, expect: Expectati
     "A list that upstream hands out in pages is whole for the client",
     level=MUST,
     refs=(LISTING, "d#4844", "d#4846"),
+    needs={Need.CONFIG, Need.TAG_LISTS},
 )
 def test_all_pages_of_upstream(
     make_upstream: Callable[..., MockUpstream], target: TargetUnderTest, expect: Expectations
@@ -88,6 +90,7 @@ def test_all_pages_of_upstream(
     "A client that asks for n tags at a time gets all of them, page by page",
     level=MUST,
     refs=(LISTING, "d#4856", "d#4931"),
+    needs={Need.CONFIG, Need.TAG_LISTS},
 )
 @pytest.mark.parametrize("mode", ["proxy", "standard"])
 def test_pages_for_clients(
@@ -104,10 +107,10 @@ def test_pages_for_clients(
         registry = target.standard()
         push(registry, "team/app", image, *tags)
 
-    pages = list(_pages(registry, f"{TAGS}?n=2", "tags"))
+    listed = [page.json()["tags"] for page in pages(registry, f"{TAGS}?n=2")]
 
-    expect.client("lengths of the pages", [len(page) for page in pages], [2, 2, 1])
-    expect.client("all tags", sorted(tag for page in pages for tag in page), list(tags))
+    expect.client("lengths of the pages", [len(page) for page in listed], [2, 2, 1])
+    expect.client("all tags", sorted(tag for page in listed for tag in page), list(tags))
     for what, query in {"after v3": "last=v3", "after v3, at most ten": "n=10&last=v3"}.items():
         rest = sorted(registry.get(f"{TAGS}?{query}").json()["tags"])
         expect.client(f"tags {what}", rest, ["v4", "v5"])
@@ -118,6 +121,7 @@ def test_pages_for_clients(
     "A page that ends with the last tag has no Link to an empty one",
     level=SHOULD,
     refs=(LISTING, "measured on 3.1.1"),
+    needs={Need.CONFIG, Need.TAG_LISTS},
 )
 def test_exact_page_ends_the_list(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -142,6 +146,7 @@ def test_exact_page_ends_the_list(
     "A repository without tags has an empty list of them, not null",
     level=MUST,
     refs=(LISTING, "d#4324"),
+    needs={Need.CONFIG, Need.TAG_LISTS},
 )
 def test_empty_list(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
     """Programs iterate over the list; null breaks those that are written in strict languages."""
@@ -159,6 +164,7 @@ def test_empty_list(upstream: MockUpstream, target: TargetUnderTest, expect: Exp
     "The tags of a repository that upstream does not have are 404 NAME_UNKNOWN",
     level=MUST,
     refs=("OCI distribution-spec: Error Codes", LISTING),
+    needs={Need.CONFIG, Need.TAG_LISTS},
 )
 def test_unknown_repository(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -179,6 +185,7 @@ def test_unknown_repository(
     "While upstream cannot say, the cached tags are listed",
     level=SHOULD,
     refs=("d#3705", "measured on 2.8.2 to 3.1.1"),
+    needs={Need.CONFIG, Need.TAG_LISTS},
 )
 @pytest.mark.parametrize("fault", ["429", "500", "503", "reset", "refused"])
 def test_fall_back_to_cached(
@@ -208,6 +215,7 @@ def test_fall_back_to_cached(
     "While upstream is down, a repository that is not cached is unavailable, not unknown",
     level=SHOULD,
     refs=("d#3842", "d#4477", "measured on 2.8.2 to 3.1.1"),
+    needs={Need.CONFIG, Need.TAG_LISTS},
 )
 def test_unavailable_is_not_unknown(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -240,13 +248,14 @@ def test_moved(upstream: MockUpstream, target: TargetUnderTest, expect: Expectat
     upstream.ledger.clear()
 
     answer = pull_manifest(cache, "team/app", new, "latest")
-    cache.eventually(lambda: cache.disk.tags("team/app") == {"latest": new.digest})
+    cache.await_stored(lambda: cache.disk.tags("team/app") == {"latest": new.digest})
     by_digest = cache.get(manifest_path("team/app", old.digest), headers=ACCEPT)
 
     expect.client("served by tag", answer.body == new.content, True)
     expect.client("served by the old digest", by_digest.body == old.content, True)
     expect.upstream("requests for the old image", upstream.ledger.count(digest=old.digest), 0)
-    expect.disk("tag points at the new image", cache.disk.tags("team/app")["latest"], new.digest)
+    tags = cache.disk.tags("team/app")
+    expect.disk("tag points at the new image", tags.get("latest"), new.digest)
     revisions = cache.disk.revisions("team/app")
     expect.disk("both images are kept", revisions, {old.digest, new.digest})
 
@@ -256,6 +265,7 @@ def test_moved(upstream: MockUpstream, target: TargetUnderTest, expect: Expectat
     "A tag that was deleted upstream is no longer listed",
     level=SHOULD,
     refs=("measured on 2.8.2 to 3.1.1", DOCS),
+    needs={Need.CONFIG, Need.TAG_LISTS},
 )
 def test_deleted_upstream(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -280,6 +290,7 @@ def test_deleted_upstream(
     "The catalog of a cache lists what it has cached, without asking upstream",
     level=INFO,
     refs=("d#2307", CATALOG, "measured on 2.8.2 to 3.1.1"),
+    needs={Need.CONFIG, Need.CATALOG},
 )
 def test_catalog_is_local(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -354,6 +365,7 @@ def test_catalog_after_expiry(
     "The catalog is handed out in pages that add up to all of it",
     level=SHOULD,
     refs=(CATALOG, "d#4856"),
+    needs={Need.CONFIG, Need.CATALOG},
 )
 def test_catalog_in_pages(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -366,9 +378,9 @@ def test_catalog_in_pages(
         upstream.add(name, image, tags=("v1",))
         pull_image(cache, name, image, "v1")
 
-    pages = list(_pages(cache, "/v2/_catalog?n=2", "repositories"))
+    listed = [page.json()["repositories"] for page in pages(cache, "/v2/_catalog?n=2")]
 
-    expect.client("pages", pages, [names[:2], names[2:]])
+    expect.client("pages", listed, [names[:2], names[2:]])
 
 
 def _sorted(document: dict[str, Any]) -> dict[str, Any]:
@@ -379,13 +391,3 @@ def _sorted(document: dict[str, Any]) -> dict[str, Any]:
 def _catalog(registry: RunningRegistry) -> list[str]:
     repositories: list[str] = registry.get("/v2/_catalog").json()["repositories"]
     return repositories
-
-
-def _pages(registry: RunningRegistry, path: str, member: str) -> Iterator[list[str]]:
-    """The lists of all pages from *path* on, as clients follow them."""
-    following: str | None = path
-    while following is not None:
-        answer = registry.get(following)
-        yield answer.json()[member]
-        link = answer.headers.get("Link")
-        following = None if link is None else link.partition(">")[0].removeprefix("<")

@@ -1,0 +1,30 @@
+"""Lists that come in pages, as clients follow them (RFC 8288: ``Link`` with ``rel="next"``)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urljoin
+
+from harness.client import Answer
+from harness.targets.registry import RunningRegistry
+
+__all__ = ["next_page", "pages"]
+
+_NEXT = re.compile(r'<([^>]+)>; *rel="?next"?')
+
+
+def next_page(page: Answer) -> str | None:
+    """Where the page after *page* is; None after the last one, or where its Link is none."""
+    link = _NEXT.fullmatch(page.headers.get("Link", ""))
+    return link[1] if link else None
+
+
+def pages(registry: RunningRegistry, path: str) -> Iterator[Answer]:
+    """All pages from *path* on."""
+    following: str | None = path
+    while following is not None:
+        page = registry.get(following)
+        yield page
+        link = next_page(page)
+        following = None if link is None else urljoin(following, link)

@@ -1,0 +1,447 @@
+"""OCI distribution-spec, category Content Discovery: lists of tags and of referrers."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+from urllib.parse import quote
+
+from harness.client import Answer
+from harness.content import Manifest, an_artifact, an_image, an_index
+from harness.content.media_types import OCI_CONFIG, OCI_INDEX
+from harness.expectation import Expectations
+from harness.lab import TargetUnderTest
+from harness.scenario import MUST, SHOULD, Need, scenario
+from harness.upstream import MockUpstream
+from scenarios.conformance import ROLES, SPEC, Publish, in_role
+from scenarios.paging import next_page, pages
+from scenarios.steps import OBSERVED, push
+from scenarios.trees import write_tree
+
+TAGS = f"{SPEC}: Listing Tags"
+REFERRERS = f"{SPEC}: Listing Referrers"
+ENABLING = f"{SPEC}: Enabling the Referrers API"
+
+NAMES = ["alpha", "beta", "v1", "v10", "v2"]
+CASES = ["b1", "A2", "C4", "a0", "B3", "c5", "D1", "d0", "E3", "e2", "F5", "f4"]
+SIGNATURE = "application/vnd.example.signature.v1+json"
+
+
+# -- tags --------------------------------------------------------------------------------------
+@scenario(
+    "conformance.tags",
+    "The tags of a repository are listed, 200, with the repository's name, in lexical order",
+    level=MUST,
+    refs=(TAGS,),
+    needs={Need.TAG_LISTS},
+)
+@ROLES
+def test_tags(
+    role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Pushed in another order than that of their names."""
+    registry, publish = in_role(role, target, upstream)
+    names = [f"v{number * 7 % 16:02}" for number in range(16)]
+    publish("conformance/tags", an_image(), *names)
+
+    answer = registry.get("/v2/conformance/tags/tags/list")
+
+    expect.client("status", answer.status, 200)
+    expect.client("name", _member(answer, "name"), "conformance/tags")
+    listed = _member(answer, "tags") or []
+    expect.client("all are there", set(listed) == set(names), True)
+    expect.client("in order", listed == sorted(listed), True)
+
+
+@scenario(
+    "conformance.tags-of-both-cases",
+    "Tags in upper and lower case are in lexical order, or in that of their bytes",
+    level=MUST,
+    refs=(TAGS, "distribution-spec main: lexical or ASCIIbetical"),
+    needs={Need.TAG_LISTS},
+)
+@ROLES
+def test_tags_of_both_cases(
+    role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """1.1 says lexical; what registries do, by Go's sort.Strings, is allowed by its successor."""
+    registry, publish = in_role(role, target, upstream)
+    publish("conformance/cases", an_image(), *CASES)
+
+    listed = _member(registry.get("/v2/conformance/cases/tags/list"), "tags") or []
+
+    orders = [sorted(listed), sorted(listed, key=str.lower)]
+    expect.client("in one of the orders", listed in orders and set(listed) == set(CASES), True)
+
+
+@scenario(
+    "conformance.tags-page",
+    "Asked for n tags a registry lists n, or fewer with a Link to more",
+    level=MUST,
+    refs=(TAGS,),
+    needs={Need.TAG_LISTS},
+)
+@ROLES
+def test_tags_page(
+    role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A client that gets fewer than it asked for, and no Link, takes that for all."""
+    registry, publish = in_role(role, target, upstream)
+    publish("conformance/page", an_image(), *NAMES)
+
+    for wanted in (1, 3, 5, 6):
+        page = registry.get(f"/v2/conformance/page/tags/list?n={wanted}")
+        listed = _member(page, "tags") or []
+        fewer = next_page(page) is not None and 0 < len(listed) < wanted
+        expect.client(f"length for n={wanted}", "fewer" if fewer else len(listed), min(wanted, 5))
+        expect.client(f"the first ones for n={wanted}", _orderly(listed), NAMES[: len(listed)])
+
+
+@scenario(
+    "conformance.tags-all-pages",
+    "Following Link, or else last, leads to every tag once and in order",
+    level=MUST,
+    refs=(TAGS, "RFC 8288: Web Linking"),
+    needs={Need.TAG_LISTS},
+)
+@ROLES
+def test_tags_all_pages(
+    role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """How clients of either kind read a long list."""
+    registry, publish = in_role(role, target, upstream)
+    publish("conformance/pages", an_image(), *NAMES)
+    place = "/v2/conformance/pages/tags/list?n=2"
+
+    linked = [_member(page, "tags") or [] for page in pages(registry, place)]
+    by_last: list[str] = []
+    for _ in range(3):
+        after = f"&last={by_last[-1]}" if by_last else ""
+        by_last += _member(registry.get(place + after), "tags") or []
+
+    if len(linked) > 1:
+        expect.client("tags by Link", list(chain(*linked)), NAMES)
+    expect.client("tags by last", _orderly(by_last), NAMES)
+
+
+@scenario(
+    "conformance.tags-after-last",
+    "Asked for what comes after a tag, without a number, the rest is listed, that tag left out",
+    level=MUST,
+    refs=(TAGS,),
+    needs={Need.TAG_LISTS},
+)
+@ROLES
+def test_tags_after_last(
+    role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """How update checkers ask whether there is anything newer."""
+    registry, publish = in_role(role, target, upstream)
+    publish("conformance/last", an_image(), *NAMES)
+
+    listed = _member(registry.get("/v2/conformance/last/tags/list?last=beta"), "tags") or []
+
+    expect.client("tags", _orderly(listed), ["v1", "v10", "v2"])
+
+
+@scenario(
+    "conformance.tags-none-wanted",
+    "Asked for no tags a registry lists none, and has no Link",
+    level=MUST,
+    refs=(TAGS,),
+    needs={Need.TAG_LISTS},
+)
+@ROLES
+def test_tags_none_wanted(
+    role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """How to ask whether a repository is there. With a Link a client would follow it for ever."""
+    registry, publish = in_role(role, target, upstream)
+    publish("conformance/none", an_image(), *NAMES)
+
+    page = registry.get("/v2/conformance/none/tags/list?n=0")
+
+    expect.client("status", page.status, 200)
+    expect.client("tags", sorted(_member(page, "tags") or []), [])
+    expect.client("Link", page.headers.get("Link"), None)
+
+
+@scenario(
+    "conformance.tags-of-untagged",
+    "A repository without tags is there: 200, and a list without tags",
+    level=MUST,
+    refs=(TAGS,),
+    needs={Need.TAG_LISTS},
+)
+def test_tags_of_untagged(target: TargetUnderTest, expect: Expectations) -> None:
+    """Images that are pushed and deployed by digest alone."""
+    registry = target.standard()
+    push(registry, "conformance/untagged", an_image())
+
+    answer = registry.get("/v2/conformance/untagged/tags/list")
+
+    expect.client("status", answer.status, 200)
+    expect.client("tags", _member(answer, "tags") or [], [])
+
+
+@scenario(
+    "conformance.tags-unknown",
+    "The tags of a repository that is not there are 404",
+    level=SHOULD,
+    refs=(f"{SPEC}: Endpoints, end-8a and end-8b",),
+    needs={Need.TAG_LISTS},
+)
+@ROLES
+def test_tags_unknown(
+    role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """An empty list would say that there is nothing left to clean up."""
+    registry, _ = in_role(role, target, upstream)
+
+    for query in ("", "?n=2"):
+        answer = registry.get(f"/v2/conformance/nowhere/tags/list{query}")
+        expect.client(f"status{query and ' with a number'}", answer.status, 404)
+
+
+# -- referrers ---------------------------------------------------------------------------------
+@scenario(
+    "conformance.referrers",
+    "What refers to a manifest is listed as an image index, 200, with types and annotations",
+    level=MUST,
+    refs=(REFERRERS, ENABLING),
+    needs={Need.REFERRERS},
+)
+@ROLES
+def test_referrers(
+    role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A client chooses by type and annotations which signature or SBOM to download."""
+    registry, publish = in_role(role, target, upstream)
+    image = an_image()
+    note = {"org.example.note": "of the nightly scan"}
+    artifact = an_artifact(subject=image, annotations=note)
+    untyped, index = an_image("untyped", subject=image), an_index(seed="listed", subject=image)
+    publish("conformance/referrers", image, "v1")
+    for referrer in (artifact, untyped, index):
+        publish("conformance/referrers", referrer)
+
+    answer = registry.get(_referrers("conformance/referrers", image))
+
+    if not expect.client("status", answer.status, 200):
+        return
+    expect.client("Content-Type", answer.headers.get("Content-Type"), OCI_INDEX)
+    expect.client("version of the schema", _member(answer, "schemaVersion"), 2)
+    expect.client("media type", _member(answer, "mediaType"), OCI_INDEX)
+    listed = _described(answer)
+    wanted = {artifact.digest, untyped.digest, index.digest}
+    expect.client("all are there", set(listed) == wanted, True)
+    for name, referrer, kind, notes in (
+        ("an artifact", artifact, artifact.artifact_type, note),
+        ("an image without artifactType", untyped, OCI_CONFIG, None),
+        ("an index without artifactType", index, None, None),
+    ):
+        entry = listed.get(referrer.digest, {})
+        expect.client(f"type of {name}", entry.get("artifactType"), kind)
+        expect.client(f"annotations of {name}", entry.get("annotations") or None, notes)
+        described = [entry.get("mediaType"), entry.get("size")]
+        expect.client(f"descriptor of {name}", described, [referrer.media_type, referrer.size])
+
+
+@scenario(
+    "conformance.referrers-of-what-comes-later",
+    "What was pushed before the manifest that it refers to is listed",
+    level=MUST,
+    refs=(ENABLING, f"{SPEC}: Push"),
+    needs={Need.REFERRERS},
+)
+def test_referrers_of_what_comes_later(target: TargetUnderTest, expect: Expectations) -> None:
+    """A copy of a repository may begin with the signatures."""
+    registry = target.standard()
+    image = an_image()
+    artifact = an_artifact(subject=image)
+    push(registry, "conformance/later", artifact)
+    before = registry.get(_referrers("conformance/later", image))
+    push(registry, "conformance/later", image, "v1")
+    after = registry.get(_referrers("conformance/later", image))
+
+    for name, answer in (("before the manifest is there", before), ("when it is there", after)):
+        if expect.client(f"status {name}", answer.status, 200):
+            expect.client(f"digests {name}", list(_described(answer)), [artifact.digest])
+
+
+@scenario(
+    "conformance.referrers-none",
+    "A manifest that nothing refers to has an empty list, 200; so has one that is not there",
+    level=MUST,
+    refs=(REFERRERS,),
+    needs={Need.REFERRERS},
+)
+@ROLES
+def test_referrers_none(
+    role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """404 says that there is no such API, and sends clients to look for a tag instead."""
+    registry, publish = in_role(role, target, upstream)
+    publish("conformance/unreferred", an_image(), "v1")
+
+    for name, image in (("is there", an_image()), ("is not there", an_image("absent"))):
+        answer = registry.get(_referrers("conformance/unreferred", image))
+        if expect.client(f"status where it {name}", answer.status, 200):
+            expect.client(f"list where it {name}", _member(answer, "manifests"), [])
+
+
+@scenario(
+    "conformance.referrers-of-no-digest",
+    "The referrers of what is no digest are 400",
+    level=MUST,
+    refs=(REFERRERS,),
+    needs={Need.REFERRERS},
+)
+@ROLES
+def test_referrers_of_no_digest(
+    role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """An empty list would say that nothing is signed."""
+    registry, publish = in_role(role, target, upstream)
+    publish("conformance/no-digest", an_image(), "v1")
+
+    for name, text in (("a tag", "v1"), ("a digest without its end", "sha256:abc")):
+        answer = registry.get(f"/v2/conformance/no-digest/referrers/{text}")
+        expect.client(f"status for {name}", answer.status, 400)
+
+
+@scenario(
+    "conformance.referrers-filter-is-told",
+    "A list that was filtered by type says so; one that does not say so is whole",
+    level=MUST,
+    refs=(REFERRERS,),
+    needs={Need.REFERRERS},
+)
+@ROLES
+def test_referrers_filter_is_told(
+    role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """By OCI-Filters-Applied a client knows whether it has to choose by itself."""
+    registry, publish = in_role(role, target, upstream)
+    image, sbom, signature = _signed(publish, "conformance/filter")
+
+    whole = registry.get(_referrers("conformance/filter", image))
+    some = registry.get(_referrers("conformance/filter", image, SIGNATURE))
+
+    both, one = {sbom.digest, signature.digest}, {signature.digest}
+    filtered = some.headers.get("OCI-Filters-Applied") == "artifactType"
+    if expect.client("status", some.status, 200):
+        expect.client("the list is what it says", set(_described(some)), one if filtered else both)
+    expect.client("filters, unasked", whole.headers.get("OCI-Filters-Applied"), None)
+
+
+@scenario(
+    "conformance.referrers-filter",
+    "Referrers are filtered by the type of artifact that is asked for",
+    level=SHOULD,
+    refs=(REFERRERS,),
+    needs={Need.REFERRERS},
+)
+@ROLES
+def test_referrers_filter(
+    role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Of an image that is scanned each night the one signature is wanted, and no report."""
+    registry, publish = in_role(role, target, upstream)
+    image, _, signature = _signed(publish, "conformance/filtered")
+
+    some = registry.get(_referrers("conformance/filtered", image, SIGNATURE))
+    none = registry.get(_referrers("conformance/filtered", image, "application/x.none"))
+
+    if not expect.client("status", some.status, 200):
+        return
+    expect.client("filters", some.headers.get("OCI-Filters-Applied"), "artifactType")
+    expect.client("digests", list(_described(some)), [signature.digest])
+    expect.client("digests of a type that nothing has", _member(none, "manifests"), [])
+
+
+@scenario(
+    "conformance.referrers-all-pages",
+    "More referrers than one manifest holds come in pages that Link leads through",
+    level=MUST,
+    refs=(REFERRERS, "RFC 8288: Web Linking"),
+    needs={Need.REFERRERS},
+)
+def test_referrers_all_pages(target: TargetUnderTest, expect: Expectations) -> None:
+    """Three with long annotations are more than the 4 MiB that clients read."""
+    registry = target.standard()
+    image = an_image()
+    push(registry, "conformance/many", image, "v1")
+    long = {"org.example.report": "x" * 2_000_000}
+    artifacts = [an_artifact(f"report {n}", subject=image, annotations=long) for n in range(3)]
+    for artifact in artifacts:
+        push(registry, "conformance/many", artifact)
+
+    listed = list(pages(registry, _referrers("conformance/many", image)))
+
+    if not expect.client("status", listed[0].status, 200):
+        return
+    expect.client("there are several", len(listed) > 1, True)
+    found = sorted(digest for page in listed for digest in _described(page))
+    expect.client("all are there, once", found == sorted(a.digest for a in artifacts), True)
+    types = {page.headers.get("Content-Type") for page in listed}
+    expect.client("each page is an index", types, {OCI_INDEX})
+
+
+@scenario(
+    "conformance.referrers-from-before",
+    "What referred to a manifest before the registry had such lists is listed",
+    level=MUST,
+    refs=(ENABLING,),
+    needs=OBSERVED | {Need.REFERRERS},
+)
+def test_referrers_from_before(target: TargetUnderTest, expect: Expectations) -> None:
+    """An upgrade on the same storage must not make signed images look unsigned: clients that find
+    the new list do not look under the old tag any more."""
+    registry = target.standard()
+    image = an_image()
+    signature = an_artifact("signature", subject=image)
+    tag = image.digest.replace(":", "-")
+    write_tree(registry.root, "conformance/before", image, "v1")
+    write_tree(registry.root, "conformance/before", signature, "signature")
+    push(registry, "conformance/before", an_index(signature), tag)
+
+    answer = registry.get(_referrers("conformance/before", image))
+
+    if expect.client("status", answer.status, 200):
+        expect.client("digests", list(_described(answer)), [signature.digest])
+
+
+def _orderly(listed: list[str]) -> list[str]:
+    """What ignores the question lists all tags, in an order that means nothing."""
+    return sorted(listed) if len(listed) >= len(NAMES) else listed
+
+
+def _signed(publish: Publish, repository: str) -> tuple[Manifest, Manifest, Manifest]:
+    """An image, published with an SBOM and a signature."""
+    image = an_image()
+    sbom = an_artifact("sbom", subject=image)
+    signature = an_artifact("signature", artifact_type=SIGNATURE, subject=image)
+    publish(repository, image, "v1")
+    publish(repository, sbom)
+    publish(repository, signature)
+    return image, sbom, signature
+
+
+def _referrers(repository: str, manifest: Manifest, artifact_type: str = "") -> str:
+    query = f"?artifactType={quote(artifact_type)}" if artifact_type else ""
+    return f"/v2/{repository}/referrers/{manifest.digest}{query}"
+
+
+def _member(answer: Answer, name: str) -> Any:
+    """What *name* is in the JSON object of *answer*; None where it is something else."""
+    try:
+        document = answer.json()
+    except ValueError:
+        return None
+    return document.get(name) if isinstance(document, dict) else None
+
+
+def _described(answer: Answer) -> dict[str, dict[str, Any]]:
+    """The descriptors that *answer* lists, by their digests."""
+    return {entry["digest"]: entry for entry in _member(answer, "manifests") or ()}
