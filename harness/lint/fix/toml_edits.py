@@ -36,6 +36,11 @@ class TomlText:
 
     def set_value(self, path: Path, value: object) -> list[Replacement]:
         """Write *value* at *path*."""
+        if any(
+            s.path[: len(path)] == path and (s.kind, s.path) != ("pair", path)
+            for s in self._statements
+        ):
+            raise NotApplicable(f"{shown(path)} goes over several lines")
         statement, inner = self._pair_above(path)
         tree = TreeText(self.text, self._value(statement), TOML_STYLE)
         return tree.set_value(inner, value) if inner else tree.changed(tree.root, value, False)

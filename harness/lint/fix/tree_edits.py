@@ -122,10 +122,16 @@ class TreeText:
         holder, piece = self._reach(path)
         member = self._member(holder, path)
         end = max(piece.end, member.end)
-        number = next((n for n, (s, e) in enumerate(holder.entries) if s <= member.start < e), None)
-        if number is None:
+        for depth in range(len(path) - 1, -1, -1):  # a dotted key is an entry of a table above
+            holder = self._reach(path[:depth])[1]
+            number = next((n for n, at in enumerate(holder.entries) if at[0] == member.entry), None)
+            if number is not None:
+                break
+        else:
             raise NotApplicable(f"{shown(path)} is written as part of another key")
-        if self.prunes and len(holder.entries) == 1 and len(path) > 1:
+        if self.prunes and len(holder.entries) == 1:
+            if len(path) == 1 or isinstance(path[-2], int):
+                raise NotApplicable(f"{shown(path)} is all there is")
             return self.remove(path[:-1])
         if holder.bracketed:
             return without_entry(self.text, holder, number)
@@ -145,10 +151,17 @@ class TreeText:
     def add(self, path: Path, value: object) -> list[Replacement]:
         """Add the key at *path*, with the mappings above it."""
         holder, depth, column = self.root, 0, 0
-        while depth < len(path) - 1 and str(path[depth]) in holder.keys:
-            member = holder.keys[str(path[depth])]
-            column = member.start - line_start(self.text, member.start)
-            holder, depth = member.value, depth + 1
+        while depth < len(path) - 1:
+            part = path[depth]
+            if isinstance(part, int) and part < len(holder.items):
+                holder = holder.items[part]
+            elif part in holder.keys:
+                member = self._member(holder, (part,))
+                column = member.start - line_start(self.text, member.start)
+                holder = member.value
+            else:
+                break
+            depth += 1
         if depth == len(path) - 1 and str(path[-1]) in holder.keys:
             raise NotApplicable(f"{shown(path)} is there already")
         names = [str(part) for part in path[depth:]]

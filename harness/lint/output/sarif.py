@@ -26,7 +26,7 @@ __all__ = ["as_sarif"]
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-_ROOT = "SRCROOT"
+_ROOT = "%SRCROOT%"
 _MARK = "\ufeff"
 
 
