@@ -74,6 +74,8 @@ def test_interval_ends(
     cache.pass_time(timedelta(minutes=16))
     upstream.ledger.clear()
     answer = pull_manifest(cache, "team/app", newer, "v1")
+    # Some answer first, and ask then.
+    cache.eventually(lambda: upstream.ledger.count("GET", kind="manifest"))
 
     expect.client("bytes are the new ones", answer.body == newer.content, True)
     expect.upstream("manifest bodies", upstream.ledger.count("GET", kind="manifest"), 1)
