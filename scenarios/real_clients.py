@@ -11,18 +11,21 @@ from collections import Counter
 from itertools import count
 
 from harness.content import Image, an_image
+from harness.lab import TargetUnderTest
 from harness.scenario import Need
 from harness.targets.registry import RunningRegistry
-from harness.upstream import MockUpstream
+from harness.upstream import MockUpstream, RateLimit
 
 __all__ = [
     "CONTAINERD_1_6",
     "HUB",
     "IMAGE",
     "NEEDS",
+    "NO_USE",
     "SOURCE",
     "TAG",
     "Asked",
+    "a_mirror",
     "a_new_image",
     "asked_cache",
     "asked_source",
@@ -41,6 +44,8 @@ TAG = "v1"
 IMAGE = f"{SOURCE}/team/app:{TAG}"
 CONTAINERD_1_6 = "measured on containerd 1.6.20"
 NEEDS = frozenset({Need.CONFIG, Need.LOGS})
+NO_USE = ("down", "lacks-it", "limited", "wants-a-password")
+"""How a mirror can be of no use to a client, for :func:`a_mirror`."""
 
 Asked = dict[str, int]
 """How often each kind of request was made: ``{"GET blob 200": 2}``."""
@@ -58,6 +63,26 @@ def a_new_image(platform: str = "linux/amd64") -> Image:
 def known_upstream(upstream: MockUpstream, repository: str = "library/app") -> Image:
     """A new image that *upstream* has under :data:`TAG`."""
     return upstream.add(repository, a_new_image(), tags=(TAG,))
+
+
+def a_mirror(
+    how: str,
+    target: TargetUnderTest,
+    upstream: MockUpstream,
+    image: Image,
+    repository: str = "team/app",
+) -> RunningRegistry:
+    """A cache of *upstream*, which has *image*; of no use where *how* is one of :data:`NO_USE`."""
+    if how != "lacks-it":
+        upstream.add(repository, image, tags=(TAG,))
+    wants_password = how == "wants-a-password"
+    cache = target.proxy(upstream, htpasswd={"user": "secret"} if wants_password else None)
+    if how == "down":
+        cache.stop()
+    if how == "limited":
+        upstream.limit(RateLimit(0))
+        upstream.on("HEAD", kind="manifest").status(429)
+    return cache
 
 
 def name_of(cache: RunningRegistry) -> str:

@@ -10,7 +10,7 @@ from harness.scenario import Need
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 
-__all__ = ["OBSERVED", "asked", "push", "settle"]
+__all__ = ["OBSERVED", "asked", "credentials", "push", "settle"]
 
 OBSERVED = frozenset({Need.CONFIG, Need.STORAGE})
 """The needs of a scenario that configures a registry and reads its storage."""
@@ -28,6 +28,11 @@ def asked(upstream: MockUpstream, kind: str | None = None) -> list[str]:
         for entry in upstream.ledger.entries
         if (entry.kind == kind if kind else entry.kind not in {"base", "token"})
     ]
+
+
+def credentials(upstream: MockUpstream) -> set[str]:
+    """The credentials that *upstream* was shown: ``none``, ``basic:USER`` or ``bearer``."""
+    return {entry.credential for entry in upstream.ledger.entries}
 
 
 def settle(cache: RunningRegistry, upstream: MockUpstream) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import timedelta
+from typing import Literal
 
 import pytest
 
@@ -25,7 +26,7 @@ from reference_registry.storage import layout
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image
 from scenarios.scheduling import Due, key_of, reopen_with
 from scenarios.steps import OBSERVED, push, settle
-from scenarios.trees import write_blob, write_tree
+from scenarios.trees import GARBAGE, write_garbage
 
 REPOSITORY = "team/app"
 MEASURED = "measured on 2.8.2"
@@ -243,25 +244,20 @@ def test_killed_during_a_state_write(
 )
 @pytest.mark.parametrize("during", ["marking", "deleting"])
 def test_killed_during_garbage_collection(
-    during: str, target: TargetUnderTest, expect: Expectations
+    during: Literal["marking", "deleting"], target: TargetUnderTest, expect: Expectations
 ) -> None:
     """It runs for hours on large storages, in maintenance windows that end."""
     registry = target.standard(delete_enabled=True)
-    kept = an_image("kept", layers=150 if during == "marking" else 2, layer_size=2048)
-    garbage = [Blob(f"garbage {number}".encode()) for number in range(120)]
-    write_tree(registry.root, REPOSITORY, kept, "v1")
-    for blob in garbage:
-        write_blob(registry.root, blob)
-    in_use = {kept.digest, *(blob.digest for blob in kept.blobs)}
+    in_use = write_garbage(registry.root, REPOSITORY, during)
 
-    registry.kill_garbage_collection("marking" if during == "marking" else "deleting")
+    registry.kill_garbage_collection(during)
 
     left = registry.disk.blobs()
     untouched = len(left - in_use)
     expect.disk("what is in use, when killed", in_use <= left, True)
     expect.disk(
         "garbage, when killed",
-        "all" if untouched == 120 else "some" if untouched else "none",
+        "all" if untouched == GARBAGE else "some" if untouched else "none",
         "all" if during == "marking" else "some",
     )
     pull = containerd_pull(registry.client, REPOSITORY, "v1")

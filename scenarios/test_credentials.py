@@ -21,7 +21,7 @@ from harness.scenario import INFO, MUST, SHOULD, Need, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import Basic, Bearer, MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image, pull_manifest
-from scenarios.steps import OBSERVED, settle
+from scenarios.steps import OBSERVED, credentials, settle
 
 HTPASSWD = "distribution docs: Configuring a registry, htpasswd"
 TOKENS = "distribution docs: Token Authentication Specification"
@@ -157,7 +157,7 @@ def test_clients_stay_here(
 
     statuses = [answer.status for answer in (manifest, blob, tags)]
     expect.client("statuses", statuses, [200, 200, 200])
-    expect.upstream("credentials seen", _credentials(upstream), {"none"})
+    expect.upstream("credentials seen", credentials(upstream), {"none"})
 
 
 @scenario(
@@ -447,7 +447,7 @@ def test_redirect_elsewhere(
 
     expect.client("status", answer.status, 200)
     expect.client("bytes are right", answer.body == layer.content, True)
-    expect.upstream("credentials at the content network", _credentials(network), {"none"})
+    expect.upstream("credentials at the content network", credentials(network), {"none"})
 
 
 @scenario(
@@ -586,12 +586,8 @@ def _scopes(answer: Answer) -> list[str]:
     return [f"{entry['Name']}:{entry['Action']}" for entry in detail]
 
 
-def _credentials(upstream: MockUpstream) -> set[str]:
-    return {entry.credential for entry in upstream.ledger.entries}
-
-
 def _passwords(upstream: MockUpstream) -> set[str]:
-    return {seen for seen in _credentials(upstream) if seen.startswith("basic")}
+    return {seen for seen in credentials(upstream) if seen.startswith("basic")}
 
 
 def _basic(user: str, password: str) -> str:

@@ -11,20 +11,23 @@ from harness.clients.source_network import SourceNetwork
 from harness.expectation import Expectations
 from harness.lab import TargetUnderTest
 from harness.scenario import INFO, SHOULD, Need, scenario
-from harness.upstream import MockUpstream, RateLimit
+from harness.upstream import MockUpstream
 from scenarios.mirroring import HOSTS_DOC
 from scenarios.real_clients import (
     CONTAINERD_1_6,
     IMAGE,
     NEEDS,
+    NO_USE,
     SOURCE,
     TAG,
+    a_mirror,
     asked_cache,
     asked_source,
     hosts_toml,
     known_upstream,
     pull_of_one_layer,
 )
+from scenarios.steps import credentials
 
 MakeUpstream = Callable[..., MockUpstream]
 
@@ -73,7 +76,7 @@ def test_ctr_is_not_cri(
     refs=(HOSTS_DOC, "containerd#3850", CONTAINERD_1_6),
     needs=NEEDS | {Need.RESTART},
 )
-@pytest.mark.parametrize("mirror", ["down", "lacks-it", "limited", "wants-a-password"])
+@pytest.mark.parametrize("mirror", NO_USE)
 def test_falls_back(
     mirror: str,
     containerd: Containerd,
@@ -85,16 +88,7 @@ def test_falls_back(
 ) -> None:
     """Nothing in a pod's events tells that the mirror was of no use."""
     source = make_upstream()
-    image = known_upstream(source, "team/app")
-    if mirror != "lacks-it":
-        upstream.add("team/app", image, tags=(TAG,))
-    wants_password = mirror == "wants-a-password"
-    cache = target.proxy(upstream, htpasswd={"user": "secret"} if wants_password else None)
-    if mirror == "down":
-        cache.stop()
-    if mirror == "limited":
-        upstream.limit(RateLimit(0))
-        upstream.on("HEAD", kind="manifest").status(429)
+    cache = a_mirror(mirror, target, upstream, known_upstream(source, "team/app"))
     internet.lead({SOURCE: source.url})
     containerd.use_hosts(SOURCE, hosts_toml(cache.url))
     pull = containerd.cri_pull(IMAGE)
@@ -192,7 +186,7 @@ def test_pull_secret(
     )
     expect.upstream(
         "credentials that the cache's upstream saw",
-        {entry.credential for entry in upstream.ledger.entries} - {"none"},
+        credentials(upstream) - {"none"},
         set(),
     )
 

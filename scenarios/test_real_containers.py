@@ -18,12 +18,14 @@ from scenarios.real_clients import (
     NEEDS,
     SOURCE,
     TAG,
+    a_mirror,
     asked_cache,
     asked_source,
     known_upstream,
     name_of,
     pull_of_one_layer,
 )
+from scenarios.steps import credentials
 
 CONF = "containers-registries.conf(5)"
 MEASURED = "measured on skopeo 1.9.3 and podman 4.3.1"
@@ -166,12 +168,7 @@ def test_podman_mirror(
 ) -> None:
     """The same file serves podman, buildah, skopeo and CRI-O."""
     source = make_upstream()
-    image = known_upstream(source, "team/app")
-    if mirror != "lacks-it":
-        upstream.add("team/app", image, tags=(TAG,))
-    cache = target.proxy(upstream)
-    if mirror == "down":
-        cache.stop()
+    cache = a_mirror(mirror, target, upstream, known_upstream(source, "team/app"))
     internet.lead({SOURCE: source.url})
     podman.use_mirrors(SOURCE, name_of(cache))
     pull = podman.pull(IMAGE)
@@ -215,6 +212,6 @@ def test_podman_login(
     expect.client("podman pull succeeds", pull.ok, login == "right")
     expect.upstream(
         "credentials that the cache's upstream saw",
-        {entry.credential for entry in upstream.ledger.entries} - {"none"},
+        credentials(upstream) - {"none"},
         set(),
     )

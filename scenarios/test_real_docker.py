@@ -17,8 +17,10 @@ from harness.upstream import MockUpstream, RateLimit
 from scenarios.real_clients import (
     HUB,
     NEEDS,
+    NO_USE,
     SOURCE,
     TAG,
+    a_mirror,
     a_new_image,
     asked_cache,
     asked_source,
@@ -27,6 +29,7 @@ from scenarios.real_clients import (
     name_of,
     pull_of_one_layer,
 )
+from scenarios.steps import credentials
 
 MIRROR_DOC = "Docker docs: Mirror the Docker Hub library"
 MEASURED = "measured on docker 20.10.24"
@@ -67,7 +70,7 @@ def test_mirror_first(
     refs=(MIRROR_DOC, "moby#33071", MEASURED),
     needs=NEEDS | {Need.RESTART},
 )
-@pytest.mark.parametrize("mirror", ["down", "lacks-it", "limited", "wants-a-password"])
+@pytest.mark.parametrize("mirror", NO_USE)
 def test_falls_back(
     mirror: str,
     docker: DockerDaemon,
@@ -79,23 +82,14 @@ def test_falls_back(
 ) -> None:
     """Nobody notices a broken mirror, except by Docker Hub's rate limit and the bill."""
     hub = make_upstream()
-    known_upstream(hub)
-    if mirror != "lacks-it":
-        known_upstream(upstream)
-    wants_password = mirror == "wants-a-password"
-    cache = target.proxy(upstream, htpasswd={"user": "secret"} if wants_password else None)
-    if mirror == "down":
-        cache.stop()
-    if mirror == "limited":
-        upstream.limit(RateLimit(0))
-        upstream.on("HEAD", kind="manifest").status(429)
+    cache = a_mirror(mirror, target, upstream, known_upstream(hub), "library/app")
     internet.lead({HUB: hub.url})
     docker.use_mirrors(cache.url)
     pull = docker.docker("pull", f"app:{TAG}")
     expect.client("docker pull succeeds", pull.ok, True)
     expect.client("it names the mirror", name_of(cache) in pull.output, False)
     expect.upstream("blobs from Docker Hub", hub.ledger.count("GET", kind="blob", status=200), 2)
-    expect.upstream("credentials", {entry.credential for entry in hub.ledger.entries}, {"none"})
+    expect.upstream("credentials", credentials(hub), {"none"})
 
 
 @scenario(
@@ -196,7 +190,7 @@ def test_hub_login_goes_to_the_mirror(
     expect.upstream("Docker Hub was asked", internet.asked, [] if fits else [HUB])
     expect.upstream(
         "credentials that the mirror's upstream saw",
-        {entry.credential for entry in upstream.ledger.entries} - {"none"},
+        credentials(upstream) - {"none"},
         set(),
     )
 

@@ -17,7 +17,7 @@ from harness.targets.registry import RunningRegistry
 from harness.upstream import Basic, MockUpstream
 from harness.upstream.calls import Call
 from scenarios.pulling import blob_path, manifest_path, pull_image
-from scenarios.steps import OBSERVED, settle
+from scenarios.steps import OBSERVED, credentials, settle
 
 MEASURED = "measured on 2.8.2 to 3.1.1"
 REPOSITORY = "team/app"
@@ -84,8 +84,7 @@ def test_redirect_with_a_user(
     cache.get(path)
     settle(cache, upstream)
 
-    users = {e.credential for e in other.ledger.entries if e.credential != "none"}
-    expect.upstream("users at the other host", users, set())
+    expect.upstream("users at the other host", credentials(other) - {"none"}, set())
 
 
 @scenario(

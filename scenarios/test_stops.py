@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
+from typing import Literal
 
 import pytest
 
 from harness.client import Answer, RegistryClient
 from harness.clients.containerd_pull import containerd_pull
-from harness.content import Blob, an_image
+from harness.content import an_image
 from harness.expectation import Expectations, at_most
 from harness.kill_point import KillPoint
 from harness.lab import TargetUnderTest
@@ -24,7 +25,7 @@ from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, pull_blob, pull_image
 from scenarios.scheduling import Due, key_of, reopen_with
 from scenarios.steps import OBSERVED, push
-from scenarios.trees import write_blob, write_tree
+from scenarios.trees import write_garbage
 
 REPOSITORY = "team/app"
 MEASURED = "measured on 2.8.2"
@@ -122,18 +123,13 @@ def test_during_a_state_write(
 )
 @pytest.mark.parametrize("during", ["marking", "deleting"])
 def test_during_garbage_collection(
-    during: str, target: TargetUnderTest, expect: Expectations
+    during: Literal["marking", "deleting"], target: TargetUnderTest, expect: Expectations
 ) -> None:
     """A job with a deadline is asked first and killed later."""
     registry = target.standard(delete_enabled=True)
-    kept = an_image("kept", layers=150 if during == "marking" else 2, layer_size=2048)
-    garbage = [Blob(f"garbage {number}".encode()) for number in range(120)]
-    write_tree(registry.root, REPOSITORY, kept, "v1")
-    for blob in garbage:
-        write_blob(registry.root, blob)
-    in_use = {kept.digest, *(blob.digest for blob in kept.blobs)}
+    in_use = write_garbage(registry.root, REPOSITORY, during)
 
-    registry.kill_garbage_collection("marking" if during == "marking" else "deleting", gently=True)
+    registry.kill_garbage_collection(during, gently=True)
 
     expect.disk("what is in use, when stopped", in_use <= registry.disk.blobs(), True)
     pull = containerd_pull(registry.client, REPOSITORY, "v1")

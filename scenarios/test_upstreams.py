@@ -20,7 +20,7 @@ from harness.scenario import INFO, MUST, SHOULD, Need, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import Basic, Bearer, MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image, pull_manifest
-from scenarios.steps import OBSERVED, asked, settle
+from scenarios.steps import OBSERVED, asked, credentials, settle
 
 PROXYING = "OCI distribution-spec: Registry Proxying"
 ONE_EACH = ("d#3253", "d#3725", "d#3423", "d#4505")
@@ -454,16 +454,12 @@ def test_credentials(
     statuses = [cache.get(manifest_path(name, "v1"), headers=ACCEPT).status for name in paths]
 
     expect.client("statuses", statuses, [200, 200, 200])
-    expect.upstream("told the first", _credentials(upstream), {"none"})
-    expect.upstream("told the second", _credentials(basic), {"none", "basic:alice"})
+    expect.upstream("told the first", credentials(upstream), {"none"})
+    expect.upstream("told the second", credentials(basic), {"none", "basic:alice"})
     tokens = [entry for entry in bearer.ledger.entries if entry.kind == "token"]
     expect.upstream("users of tokens", {entry.credential for entry in tokens}, {"basic:bob"})
     scopes = {scope for entry in tokens for scope in parse_qs(entry.query)["scope"]}
     expect.upstream("scopes of tokens", scopes, {"repository:team/app:pull"})
-
-
-def _credentials(upstream: MockUpstream) -> set[str]:
-    return {entry.credential for entry in upstream.ledger.entries}
 
 
 @scenario(

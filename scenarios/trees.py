@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from harness.content import Blob, Manifest
+from harness.content import Blob, Manifest, an_image
+from reference_registry.digest import Digest
 
-__all__ = ["write_blob", "write_tree"]
+__all__ = ["GARBAGE", "write_blob", "write_garbage", "write_tree"]
+
+GARBAGE = 120
+"""How many blobs without a link :func:`write_garbage` leaves: deleting them can be interrupted."""
 
 
 def write_blob(root: Path, blob: Blob) -> None:
@@ -33,3 +38,15 @@ def write_tree(root: Path, repository: str, manifest: Manifest, tag: str) -> Non
     link(home / "_manifests/revisions" / revision, manifest.digest)
     link(home / "_manifests/tags" / tag / "current", manifest.digest)
     link(home / "_manifests/tags" / tag / "index" / revision, manifest.digest)
+
+
+def write_garbage(
+    root: Path, repository: str, during: Literal["marking", "deleting"]
+) -> set[Digest]:
+    """An image under the tag ``v1`` and :data:`GARBAGE`, enough for a collection to be ended
+    *during* that. Returns what is in use."""
+    kept = an_image("kept", layers=150 if during == "marking" else 2, layer_size=2048)
+    write_tree(root, repository, kept, "v1")
+    for number in range(GARBAGE):
+        write_blob(root, Blob(f"garbage {number}".encode()))
+    return {kept.digest, *(blob.digest for blob in kept.blobs)}
