@@ -18,7 +18,7 @@ from harness.lint.project import Project
 from harness.lint.reading import read_all
 from tests.lint.cases import project_of
 
-_NEW = Question(registry=("3.1",), containerd=("2.3",))
+_NEW = Question(registry=("3.1",), containerd=("2.1",))
 _CRI = '[plugins."io.containerd.grpc.v1.cri".registry'
 
 

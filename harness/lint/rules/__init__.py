@@ -11,11 +11,15 @@ __all__ = ["MODULES"]
 MODULES: Mapping[str, tuple[Kind, ...]] = {
     "config_effect": (Kind.REGISTRY,),
     "config_files": (Kind.REGISTRY, Kind.HTPASSWD, Kind.SCHEDULE),
+    "config_sections": (Kind.REGISTRY,),
     "config_syntax": (Kind.REGISTRY,),
     "containerd": (Kind.CONTAINERD,),
+    "containerd_logins": (Kind.CONTAINERD,),
     "hosts_directory": (Kind.DIRECTORY,),
     "hosts_file": (Kind.HOSTS,),
+    "hosts_keys": (Kind.HOSTS,),
     "hosts_meaning": (Kind.HOSTS,),
+    "hosts_tls": (Kind.HOSTS,),
     "input": (Kind.INPUT,),
 }
 """Module to the kinds of files that it has rules for."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.lint.finding import AddKey, Edit, RemoveKey
-from harness.lint.rule import Kind, Level, Rules
+from harness.lint.finding import AddKey, RemoveKey
+from harness.lint.rule import Kind, Rules
 from harness.lint.rules.config_selection import review_rule
 
 __all__ = ["rules"]
@@ -11,30 +11,8 @@ __all__ = ["rules"]
 rules = Rules(Kind.REGISTRY)
 
 
-def _rule(
-    rule_id: str,
-    reviewer: str,
-    severity: Level,
-    title: str,
-    why: str,
-    fix: str,
-    reference: str,
-    *edits: Edit,
-    only_where: str = "",
-) -> None:
-    rules(
-        rule_id,
-        title,
-        severity=severity,
-        why=why,
-        fix=fix,
-        reference=reference,
-        by="registry",
-        fixable=bool(edits),
-    )(review_rule(reviewer, *edits, only_where=only_where))
-
-
-_rule(
+review_rule(
+    rules,
     "PPC101",
     "expiry-deletes-nothing",
     "error",
@@ -45,7 +23,8 @@ _rule(
     "distribution#4249; measured on all releases",
     AddKey(("storage", "delete", "enabled"), True),
 )
-_rule(
+review_rule(
+    rules,
     "PPC102",
     "empty-answers-after-removal",
     "error",
@@ -55,7 +34,8 @@ _rule(
     "distribution#2367, distribution#4872; measured on all releases",
     RemoveKey(("storage", "cache")),
 )
-_rule(
+review_rule(
+    rules,
     "PPC103",
     "schedule-lost-at-the-end",
     "warning",
@@ -67,7 +47,8 @@ _rule(
     AddKey(("http", "draintimeout"), "30s"),
     only_where="set http.draintimeout",
 )
-_rule(
+review_rule(
+    rules,
     "PPC119",
     "schedule-lost-at-the-end",
     "info",
@@ -77,7 +58,8 @@ _rule(
     "measured on 2.8.2 and 2.8.3",
     only_where="stop it",
 )
-_rule(
+review_rule(
+    rules,
     "PPC104",
     "private-images-for-everyone",
     "warning",
@@ -86,7 +68,8 @@ _rule(
     "add auth.htpasswd or auth.token",
     "distribution#1899; distribution docs, mirror recipe",
 )
-_rule(
+review_rule(
+    rules,
     "PPC105",
     "path-of-upstream-dropped",
     "error",
@@ -95,7 +78,8 @@ _rule(
     "name the host alone",
     "distribution#3856; measured on all releases",
 )
-_rule(
+review_rule(
+    rules,
     "PPC106",
     "everyone-may-push",
     "warning",
@@ -104,7 +88,8 @@ _rule(
     "add auth.htpasswd or auth.token",
     "distribution docs, configuration",
 )
-_rule(
+review_rule(
+    rules,
     "PPC107",
     "passwords-in-the-clear",
     "warning",
@@ -113,7 +98,8 @@ _rule(
     "set http.tls, or http.host to https://NAME",
     "RFC 7617, 4",
 )
-_rule(
+review_rule(
+    rules,
     "PPC108",
     "upstream-password-in-the-clear",
     "warning",
@@ -122,7 +108,8 @@ _rule(
     "use https",
     "RFC 7617, 4",
 )
-_rule(
+review_rule(
+    rules,
     "PPC109",
     "debug-for-everyone",
     "info",
@@ -131,7 +118,8 @@ _rule(
     "listen on 127.0.0.1",
     "measured on all releases",
 )
-_rule(
+review_rule(
+    rules,
     "PPC110",
     "end-panics",
     "error",
@@ -140,7 +128,8 @@ _rule(
     "set a ttl, or use 3.1",
     "distribution#4805; measured on 3.0.0",
 )
-_rule(
+review_rule(
+    rules,
     "PPC111",
     "no-basic-auth-upstream",
     "info",
@@ -149,7 +138,8 @@ _rule(
     "use 3.0 or later for such an upstream",
     "distribution#3153; measured on 2.8.3",
 )
-_rule(
+review_rule(
+    rules,
     "PPC112",
     "dies-without-upstream",
     "info",
@@ -158,7 +148,8 @@ _rule(
     "let a supervisor start it again",
     "measured on all releases",
 )
-_rule(
+review_rule(
+    rules,
     "PPC113",
     "redis-unused",
     "warning",
@@ -168,7 +159,8 @@ _rule(
     "distribution docs, configuration",
     RemoveKey(("redis",)),
 )
-_rule(
+review_rule(
+    rules,
     "PPC114",
     "readonly-cache",
     "warning",
@@ -178,7 +170,8 @@ _rule(
     "measured on all releases",
     RemoveKey(("storage", "maintenance", "readonly")),
 )
-_rule(
+review_rule(
+    rules,
     "PPC115",
     "storage-in-memory",
     "warning",
@@ -187,7 +180,8 @@ _rule(
     "use filesystem",
     "distribution docs, storage drivers",
 )
-_rule(
+review_rule(
+    rules,
     "PPC116",
     "relative-urls-overruled",
     "warning",
@@ -197,7 +191,8 @@ _rule(
     "measured on all releases",
     RemoveKey(("http", "relativeurls")),
 )
-_rule(
+review_rule(
+    rules,
     "PPC117",
     "one-address-twice",
     "error",
@@ -206,7 +201,8 @@ _rule(
     "use another port",
     "measured on all releases",
 )
-_rule(
+review_rule(
+    rules,
     "PPC118",
     "ttl-at-once",
     "error",

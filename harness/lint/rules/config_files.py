@@ -15,6 +15,7 @@ __all__ = ["rules"]
 
 rules = Rules(Kind.REGISTRY)
 
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
 _BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
 
 
@@ -49,13 +50,13 @@ def htpasswd_is_a_directory(file: TextFile, looked: Looked) -> Iterator[Hit]:
 )
 def not_bcrypt(file: TextFile, looked: Looked) -> Iterator[Hit]:
     for number, line in _entries(file):
-        user, colon, password = line.partition(":")
+        user, colon, password = line.strip().partition(":")
         if colon and not _BCRYPT.fullmatch(password):
             known = {"$apr1$": "md5", "{SHA}": "sha1", "$5$": "sha256", "$6$": "sha512"}
             kind = next(
                 (name for mark, name in known.items() if password.startswith(mark)), "no bcrypt"
             )
-            yield Hit(Spot(number, len(user) + 2), f"the password of {user!r} is {kind}")
+            yield Hit(Spot(number, line.index(":") + 2), f"the password of {user!r} is {kind}")
 
 
 @rules(
@@ -75,8 +76,8 @@ def no_colon(file: TextFile, looked: Looked) -> Iterator[Hit]:
 
 def _entries(file: TextFile) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(file.text.splitlines(), 1):
-        if line.strip() and not line.startswith("#"):
-            yield number, line.strip()
+        if line.strip() and not line.strip().startswith("#"):
+            yield number, line
 
 
 @rules(
@@ -84,7 +85,8 @@ def _entries(file: TextFile) -> Iterator[tuple[int, str]]:
     "scheduler-state.json that keeps the registry from starting",
     severity="error",
     kinds=(Kind.SCHEDULE,),
-    why="an empty or damaged file is a panic at every start; with null, at the first cached object",
+    why="an empty or damaged file is a panic at every start; with null alone in it, at the first "
+    "cached object",
     fix="stop the registry and remove the file: what is cached then never expires",
     reference="distribution#4594; measured on all releases",
 )
@@ -96,6 +98,29 @@ def damaged_schedule(file: TextFile, looked: Looked) -> Iterator[Hit]:
         return
     if not isinstance(found, dict):
         yield Hit(Spot(), "not an object")
+        return
+    for name, entry in found.items():
+        key = _unreadable(entry)
+        if key is not None:
+            yield Hit(_spot(name, file), f"{name[:80]!r}: {key or 'the entry'} cannot be read")
+
+
+def _unreadable(entry: object) -> str | None:
+    """The key of an entry with which no release starts, empty for the entry itself."""
+    if not isinstance(entry, dict):
+        return ""
+    if not isinstance(entry.get("Key") or "", str):
+        return "Key"
+    date = entry.get("ExpiryData")
+    if date is not None and not (isinstance(date, str) and _RFC_3339.fullmatch(date)):
+        return "ExpiryData"
+    kind = entry.get("EntryType")
+    return None if kind is None or type(kind) is int else "EntryType"
+
+
+def _spot(name: str, file: TextFile) -> Spot:
+    """The line of an entry."""
+    return Spot(file.text.count("\n", 0, max(file.text.find(json.dumps(name)), 0)) + 1)
 
 
 @rules(
@@ -115,9 +140,9 @@ def odd_entry(file: TextFile, looked: Looked) -> Iterator[Hit]:
     except (ValueError, RecursionError):
         return
     for key, entry in found.items() if isinstance(found, dict) else ():
-        good = isinstance(entry, dict) and entry.get("Key") == key and "ExpiryData" in entry
+        if _unreadable(entry) is not None:
+            continue
+        good = entry.get("Key") == key and "ExpiryData" in entry
         if not good or entry.get("EntryType") not in {0, 1}:
-            line = file.text.count("\n", 0, max(file.text.find(json.dumps(key)), 0)) + 1
-            yield Hit(
-                Spot(line), f"{key[:80]!r} has another Key, no ExpiryData, or no known EntryType"
-            )
+            what = f"{key[:80]!r} has another Key, no ExpiryData, or no known EntryType"
+            yield Hit(_spot(key, file), what)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.lint.documents import TextFile
 from harness.lint.finding import Edit, Spot
-from harness.lint.rule import Check, Hit, Looked
+from harness.lint.rule import Hit, Level, Looked, Rules
 
 if TYPE_CHECKING:
     from reference_registry.config.problem import Place, Problem
@@ -29,10 +29,20 @@ def spot_of(place: Place) -> Spot:
 
 
 def problem_rule(
-    key: str, what: str = "", *, mend: Mend | None = None, where: Where | None = None
-) -> Check:
-    """A check that hits where the reader has a problem whose key and text match the patterns, and
-    of which *where* holds."""
+    rules: Rules,
+    rule_id: str,
+    title: str,
+    severity: Level,
+    key: str,
+    what: str,
+    why: str,
+    fix: str,
+    reference: str = "measured on 2.8.2, 2.8.3, 3.0.0, 3.1.1",
+    mend: Mend | None = None,
+    where: Where | None = None,
+) -> None:
+    """Add a rule to *rules* that hits where the reader has a problem whose key and text match the
+    patterns *key* and *what*, and of which *where* holds."""
     wanted_key, wanted_what = re.compile(key), re.compile(what)
 
     def check(file: TextFile, looked: Looked) -> Iterator[Hit]:
@@ -45,12 +55,34 @@ def problem_rule(
                 edits = mend(problem, file) if mend else ()
                 yield Hit(spot_of(problem.place), said, problem.fix, edits)
 
-    return check
+    about = rules(
+        rule_id,
+        title,
+        severity=severity,
+        why=why,
+        fix=fix,
+        reference=reference,
+        by="registry",
+        fixable=mend is not None,
+    )
+    about(check)
 
 
-def review_rule(reviewer: str, *edits: Edit, only_where: str = "") -> Check:
-    """A check that calls the rule of this name of ``reference_registry.config.rules``, and hits for
-    the releases for which its advice begins with *only_where*; *edits* follow that advice."""
+def review_rule(
+    rules: Rules,
+    rule_id: str,
+    reviewer: str,
+    severity: Level,
+    title: str,
+    why: str,
+    fix: str,
+    reference: str,
+    *edits: Edit,
+    only_where: str = "",
+) -> None:
+    """Add a rule to *rules* that calls the one named *reviewer* of
+    ``reference_registry.config.rules``, and hits for the releases for which its advice begins with
+    *only_where*; *edits* follow that advice."""
 
     def check(file: TextFile, looked: Looked) -> Iterator[Hit]:
         from reference_registry.config.rules import RULES, Reviewed, rule_name
@@ -59,17 +91,26 @@ def review_rule(reviewer: str, *edits: Edit, only_where: str = "") -> Check:
         found = file.reading(looked.profile)
         if found.attempted is None:
             return
-        remark = rule(Reviewed(found.attempted, looked.profile, file.path, found.places))
+        given = Reviewed(found.attempted, looked.profile, file.path, found.places)
+        remark = rule(given)
         if remark is None or not remark.fix.startswith(only_where):
             return
         if _known_wrong(remark.key, found.problems, found.overlooked):
             return
-        place = Reviewed(found.attempted, looked.profile, file.path, found.places).place_of(
-            remark.key
-        )
-        yield Hit(spot_of(place), f"{remark.key}: {remark.why}", remark.fix, edits)
+        spot = spot_of(given.place_of(remark.key))
+        yield Hit(spot, f"{remark.key}: {remark.why}", remark.fix, edits)
 
-    return check
+    about = rules(
+        rule_id,
+        title,
+        severity=severity,
+        why=why,
+        fix=fix,
+        reference=reference,
+        by="registry",
+        fixable=bool(edits),
+    )
+    about(check)
 
 
 def _known_wrong(key: str, *problems: tuple[Problem, ...]) -> bool:

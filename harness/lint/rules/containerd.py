@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING
 
 from harness.lint.documents import TomlFile
 from harness.lint.finding import AddKey, Edit, RenameKey, SetValue
 from harness.lint.rule import Hit, Kind, Looked, Rules
 from harness.lint.words import nearest, quoted
 
-__all__ = ["rules"]
+if TYPE_CHECKING:
+    from harness.mirrors.containerd.releases import Release
+
+__all__ = ["registries", "rules"]
 
 rules = Rules(Kind.CONTAINERD)
 
@@ -30,13 +35,34 @@ def registries(file: TomlFile) -> Iterator[tuple[str, ...]]:
             yield (*section, "registry")
 
 
-def _read_name(file: TomlFile, looked: Looked) -> str:
-    """The plugin's name for the version of this file."""
-    version = file.get("version")
-    version = version if isinstance(version, int) else 1
-    if version >= 3 and looked.containerd.config_version >= 3:
-        return "io.containerd.cri.v1.images"
-    return "cri" if version < 2 else "io.containerd.grpc.v1.cri"
+@cache
+def _probed(version: object, section: str, release: Release) -> str:
+    """What *release* makes of a file with this ``version`` (None: none) and the registry section of
+    *section* (empty: none): ``read`` or ``ignored``, or why it does not start."""
+    from harness.mirrors.containerd.config_toml import InvalidConfig, parse_config_toml
+
+    text = "" if version is None else f"version = {version}\n"
+    if section:
+        text += f'[plugins."{section}".registry]\nconfig_path = "/probe"\n'
+    try:
+        config = parse_config_toml(text, release)
+    except InvalidConfig as error:
+        return error.reason
+    return "read" if config.config_path == "/probe" else "ignored"
+
+
+def _is_version(version: object) -> bool:
+    return version is None or (isinstance(version, int) and not isinstance(version, bool))
+
+
+def _pulled_by_transfer_service(
+    file: TomlFile, section: tuple[str, ...], release: Release
+) -> bool:
+    """It takes all of ``config_path`` for the name of one directory."""
+    from harness.mirrors.containerd.config_toml import local_puller
+
+    images, registry = file.table(*section[:-1]), file.table(*section)
+    return release.transfer_service and local_puller(images, registry, release) is None
 
 
 def _config_path(file: TomlFile, section: tuple[str, ...]) -> str:
@@ -92,13 +118,9 @@ def legacy_tls(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     reference="containerd#12415, containerd#12808; measured on 2.1.9",
 )
 def several_directories(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    if not looked.containerd.transfer_service:
-        return
     for section in registries(file):
         path = _config_path(file, section)
-        local = any(file.get(*section, key) for key in ("mirrors", "configs", "auths"))
-        local = local or file.get(*section[:-1], "use_local_image_pull") is True
-        if ":" in path and not local:
+        if ":" in path and _pulled_by_transfer_service(file, section, looked.containerd):
             where = (*section, "config_path")
             yield Hit(
                 file.at(*where),
@@ -108,122 +130,38 @@ def several_directories(file: TomlFile, looked: Looked) -> Iterator[Hit]:
 
 
 @rules(
-    "PPT004",
-    "A login for a name that is not contacted",
-    severity="error",
-    why="configs.HOST.auth is for the host and port that are contacted, not for the directory "
-    "in certs.d",
-    fix="write the host as in the URL of hosts.toml, with its port",
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def login_for_a_directory(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    named, contacted = set(looked.project.host_directories.values()), looked.project.contacted
-    for where, host in _logins(file):
-        lacks_port = any(c.startswith(f"{host}:") for c in contacted)
-        impossible = "." not in host and ":" not in host and host != "localhost"
-        if (
-            "://" in host
-            or host in contacted
-            or host in {"docker.io", "index.docker.io"}
-            or lacks_port
-        ):
-            continue
-        if host in named or impossible:
-            yield Hit(file.at(*where), f"{quoted(host)} is not a host that is contacted")
-
-
-@rules(
-    "PPT005",
-    "A login without the port",
-    severity="error",
-    fixable=True,
-    why="the name is compared with the host that is contacted, port included",
-    fix="write the port",
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def login_without_port(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    contacted = looked.project.contacted
-    for where, host in _logins(file):
-        ports = sorted(c for c in contacted if c.startswith(f"{host}:"))
-        if ports and host not in contacted:
-            edits = (RenameKey(where, ports[0]),) if len(ports) == 1 else ()
-            yield Hit(
-                file.at(*where),
-                f"{quoted(host)} is contacted as {ports[0]}",
-                f"write {ports[0]}",
-                edits,
-            )
-
-
-@rules(
-    "PPT006",
-    "A login for docker.io",
-    severity="error",
-    fixable=True,
-    why="Docker Hub is contacted as registry-1.docker.io, and the login is looked up by that name",
-    fix="write registry-1.docker.io",
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def login_for_hub(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    for where, host in _logins(file):
-        if host in {"docker.io", "index.docker.io"} and host not in looked.project.contacted:
-            yield Hit(
-                file.at(*where),
-                f"{quoted(host)} is never contacted",
-                edits=(RenameKey(where, "registry-1.docker.io"),),
-            )
-
-
-@rules(
-    "PPT007",
-    "A login for a URL",
-    severity="error",
-    fixable=True,
-    why="the name is compared with host and port, so that a scheme or a path never matches",
-    fix="write HOST or HOST:PORT",
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def login_for_a_url(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    for where, host in _logins(file):
-        if "://" in host:
-            plain = host.partition("://")[2].partition("/")[0]
-            yield Hit(
-                file.at(*where),
-                f"{quoted(host)} is a URL",
-                f"write {plain}",
-                (RenameKey(where, plain),),
-            )
-
-
-def _logins(file: TomlFile) -> Iterator[tuple[tuple[str, ...], str]]:
-    for section in registries(file):
-        for host, values in file.table(*section, "configs").items():
-            if isinstance(values, dict) and "auth" in values:
-                yield (*section, "configs", host), host
-
-
-@rules(
     "PPT008",
     "config_path is not set",
     severity="warning",
     by="containerd",
     fixable=True,
-    why="before 2.2 no hosts.toml is read then, wherever it lies",
+    why="before 2.2 no hosts.toml is read then, wherever it lies; since 2.2 the default is a list "
+    "of two directories, which the transfer service takes for the name of one and does not find",
     fix='set config_path = "/etc/containerd/certs.d"',
-    reference="measured on 1.6.20, 1.7.24, 2.1.9; containerd#12415",
+    reference="measured on 1.6.20, 1.7.24, 2.1.9, 2.3.4; containerd#12415, containerd#12808",
 )
 def no_config_path(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    if looked.containerd.default_config_path != "none":
-        return
-    for section in registries(file):
-        if not _config_path(file, section) and not file.table(*section, "mirrors"):
+    sections = list(registries(file))
+    if not sections and "imports" not in file.values and _has_hosts(looked):
+        # Nobody wrote a registry section, but somebody wrote hosts.toml.
+        sections = [(*_SECTIONS[0], "registry")]
+    for section in sections:
+        if _config_path(file, section) or file.table(*section, "mirrors"):
+            continue
+        without = looked.containerd.default_config_path == "none"
+        if without or _pulled_by_transfer_service(file, section, looked.containerd):
             logins = file.table(*section, "configs").values()
             conflict = any(isinstance(values, dict) and "tls" in values for values in logins)
             where = (*section, "config_path")
             add = AddKey(where, "/etc/containerd/certs.d")
             possible = not conflict and file.get(*where) is None
+            possible = possible and (section[1] == "cri") == (file.get("version") in {None, 1})
             what = "no config_path: certs.d is not read"
             yield Hit(file.at(*section), what, edits=(add,) if possible else ())
+
+
+def _has_hosts(looked: Looked) -> bool:
+    return next(looked.project.of_kind(Kind.HOSTS, TomlFile), None) is not None
 
 
 @rules(
@@ -232,20 +170,22 @@ def no_config_path(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     severity="error",
     by="containerd",
     fixable=True,
-    why="version 1 (or none) reads plugins.cri, version 2 io.containerd.grpc.v1.cri, version 3 "
-    "io.containerd.cri.v1.images; any other section does nothing",
-    fix="write the version that the section is of, in the first line",
-    reference="containerd docs/cri/config.md; docs/PLUGINS.md",
+    why="version 1 (or none) is written with plugins.cri, version 2 with "
+    "io.containerd.grpc.v1.cri, version 3 with io.containerd.cri.v1.images. Releases differ in "
+    "what else they read, and 2.0 to 2.2 read nothing of version 1: the rest does nothing",
+    fix="write version = 2 and io.containerd.grpc.v1.cri, which every release reads",
+    reference="measured on 1.6.20 to 2.3.4; containerd docs/cri/config.md, docs/PLUGINS.md",
 )
 def other_version(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     version = file.get("version")
-    if isinstance(version, int) and version > looked.containerd.config_version:
+    if not _is_version(version) or _probed(version, "", looked.containerd) != "ignored":
         return
-    read = _read_name(file, looked)
+    said = f"version {version}" if version is not None else "no version, which means 1"
     for section in registries(file):
-        if section[1] != read:
-            said = f"version {version}" if version is not None else "no version, which means 1,"
-            what = f"{said} reads {read}, not {section[1]}"
+        fate = _probed(version, section[1], looked.containerd)
+        if fate != "read":
+            ends = "is not read" if fate == "ignored" else f"keeps containerd from starting: {fate}"
+            what = f"{section[1]} {ends} in a file of {said}"
             yield Hit(file.at(*section), what, edits=_as_version_2(file, section))
 
 
@@ -266,13 +206,16 @@ def _as_version_2(file: TomlFile, section: tuple[str, ...]) -> tuple[Edit, ...]:
     "A version that the release does not know",
     severity="error",
     by="containerd",
-    why="containerd does not start",
+    why="containerd does not start: 1.x knows versions up to 2 (before 1.6.32 and 1.7.17 it takes "
+    "a higher one for 2), 2.0 to 2.2 up to 3, 2.3 up to 4",
     fix="write version = 2",
-    reference="measured; containerd 1.x reads up to 2, 2.x up to 3",
+    reference="measured on 1.6.20 to 2.3.4; containerd cmd/containerd/server/config",
 )
 def version_too_new(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    version, most = file.get("version"), looked.containerd.config_version
-    if isinstance(version, int) and version > most:
+    version = file.get("version")
+    if version is None or not _is_version(version):
+        return
+    if _probed(version, "", looked.containerd) != "ignored":
         yield Hit(file.at("version"), f"version {version} is not known")
 
 
@@ -328,22 +271,6 @@ def path_too_deep(file: TomlFile, looked: Looked) -> Iterator[Hit]:
                 top = parent if name != "hosts.toml" else posixpath.dirname(parent)
                 edits = (SetValue(where, top),) if _config_path(file, section) == path else ()
                 yield Hit(file.at(*where), f"{quoted(path)} is of one registry", edits=edits)
-
-
-@rules(
-    "PPT014",
-    "Half a login",
-    severity="error",
-    why="without a password, containerd has no credential to answer with",
-    fix="set username and password, or auth",
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def half_a_login(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    for where, host in _logins(file):
-        auth = file.table(*where, "auth")
-        half = bool(auth.get("username")) != bool(auth.get("password")) or not auth
-        if half and not auth.get("auth") and not auth.get("identitytoken"):
-            yield Hit(file.at(*where, "auth"), f"the login for {quoted(host)} is incomplete")
 
 
 @rules(

@@ -46,7 +46,7 @@ def _hosts_file(directory: Directory, looked: Looked) -> TomlFile | None:
 )
 def not_a_registry(directory: Directory, looked: Looked) -> Iterator[Hit]:
     name = namespace_of(directory.absolute)
-    if name in {"_default", "localhost"} or "." in name or ":" in name:
+    if name in {"_default", "localhost"} or "." in name or ":" in name or name != name.lower():
         return
     yield Hit(_START, f"{quoted(name)} is no registry that an image can name")
 
@@ -61,7 +61,7 @@ def not_a_registry(directory: Directory, looked: Looked) -> Iterator[Hit]:
 )
 def hub_under_another_name(directory: Directory, looked: Looked) -> Iterator[Hit]:
     name = posixpath.basename(directory.absolute)
-    if name in _HUB_ALIASES:
+    if name in _HUB_ALIASES and name not in looked.project.image_registries:
         yield Hit(_START, f"{quoted(name)} is never read for images of Docker Hub")
 
 

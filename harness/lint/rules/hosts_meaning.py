@@ -9,7 +9,7 @@ from harness.lint.documents import TomlFile
 from harness.lint.finding import AddKey, RemoveKey, RenameKey, SetValue
 from harness.lint.project import host_of, namespace_of
 from harness.lint.rule import Hit, Kind, Looked, Rules
-from harness.lint.rules.hosts_file import tables
+from harness.lint.rules.hosts_file import capabilities_of, server_of, tables
 from harness.lint.words import quoted
 
 __all__ = ["rules"]
@@ -17,52 +17,17 @@ __all__ = ["rules"]
 rules = Rules(Kind.HOSTS)
 
 _HUB_HOSTS = {"docker.io", "index.docker.io", "registry-1.docker.io"}
-_TLS_KEYS = ("skip_verify", "ca", "client")
 
 
 def _namespace(file: TomlFile) -> str:
     return namespace_of(posixpath.dirname(file.absolute))
 
 
-def _server(file: TomlFile) -> str:
-    server = file.get("server")
-    return server if isinstance(server, str) else ""
-
-
 def _is_own(host: str, file: TomlFile) -> bool:
     """Whether *host* is the registry that the directory is for, and no mirror of it."""
     namespace = _namespace(file)
-    own = {namespace, host_of(_server(file))} - {""}
+    own = {namespace, host_of(server_of(file))} - {""}
     return host in own or (namespace == "docker.io" and host in _HUB_HOSTS)
-
-
-@rules(
-    "PPH020",
-    "TLS settings for an http:// host",
-    severity="warning",
-    by="containerd",
-    fixable=True,
-    why="since 1.6.25 and 1.7.7 they make containerd try https first, skip_verify = false too; "
-    "before, they do nothing",
-    fix="remove them, or write https://",
-    reference="measured on 1.6.20, 1.6.39, 1.7.24, 2.1.9; containerd "
-    "core/remotes/docker/config/hosts.go",
-)
-def tls_for_plain_http(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    for path, values in tables(file):
-        url = path[1] if path else _server(file)
-        for key in _TLS_KEYS:
-            if url.startswith("http://") and key in values:
-                effect = (
-                    "is ignored"
-                    if looked.containerd.https_first == "never"
-                    else ("makes containerd try https first")
-                )
-                yield Hit(
-                    file.at(*path, key),
-                    f"{key} for {quoted(url)} {effect}",
-                    edits=(RemoveKey((*path, key)),),
-                )
 
 
 @rules(
@@ -75,9 +40,9 @@ def tls_for_plain_http(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     reference="measured on 1.6.20 to 2.3.4; the example of containerd docs/hosts.md says docker.io",
 )
 def server_docker_io(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    if host_of(_server(file)) in {"docker.io", "index.docker.io"}:
+    if host_of(server_of(file)) == "docker.io":
         fixed = (SetValue(("server",), "https://registry-1.docker.io"),)
-        yield Hit(file.at("server"), f"{quoted(_server(file))} is no registry", edits=fixed)
+        yield Hit(file.at("server"), f"{quoted(server_of(file))} is no registry", edits=fixed)
 
 
 @rules(
@@ -132,8 +97,9 @@ def mirror_takes_pushes(file: TomlFile, looked: Looked) -> Iterator[Hit]:
         if not path or _is_own(host_of(path[1]), file):
             continue
         given = values.get("capabilities")
-        if given is None or given == [] or (isinstance(given, list) and "push" in given):
-            kept = tuple(name for name in given or () if name != "push") or ("pull", "resolve")
+        names = capabilities_of(values)
+        if given is None or names == () or (names and "push" in names):
+            kept = tuple(name for name in names or () if name != "push") or ("pull", "resolve")
             where = (*path, "capabilities")
             what = "pushes are sent to this mirror"
             change = AddKey(where, kept) if given is None else SetValue(where, kept)
@@ -152,30 +118,9 @@ def mirror_takes_pushes(file: TomlFile, looked: Looked) -> Iterator[Hit]:
 )
 def cannot_resolve(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     for path, values in tables(file):
-        given = values.get("capabilities")
-        if (
-            path
-            and isinstance(given, list)
-            and given
-            and "pull" in given
-            and "resolve" not in given
-        ):
+        given = capabilities_of(values)
+        if path and given and "pull" in given and "resolve" not in given:
             yield Hit(file.at(*path, "capabilities"), "pull without resolve")
-
-
-@rules(
-    "PPH026",
-    "The certificate is not checked",
-    severity="warning",
-    why="whoever sits in between can read the credentials and answer with other images for a tag",
-    fix="give the authority's certificate as ca",
-    reference="containerd docs/hosts.md, skip_verify",
-)
-def unchecked_certificate(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    for path, values in tables(file):
-        url = path[1] if path else _server(file)
-        if values.get("skip_verify") is True and not url.startswith("http://"):
-            yield Hit(file.at(*path, "skip_verify"), f"nobody checks who {quoted(url)} is")
 
 
 @rules(
@@ -204,7 +149,7 @@ def credential_in_header(file: TomlFile, looked: Looked) -> Iterator[Hit]:
 )
 def path_is_extended(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     for path, values in tables(file):
-        url = path[1] if path else _server(file)
+        url = path[1] if path else server_of(file)
         below = url.partition("://")[2].partition("/")[2].rstrip("/")
         complete = below == "v2" or below.endswith("/v2")
         if below and not complete and values.get("override_path") is not True:
@@ -223,72 +168,12 @@ def path_is_extended(file: TomlFile, looked: Looked) -> Iterator[Hit]:
 )
 def overridden_by_nothing(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     for path, values in tables(file):
-        url = path[1] if path else _server(file)
+        url = path[1] if path else server_of(file)
         below = url.partition("://")[2].partition("/")[2].rstrip("/")
         if values.get("override_path") is True and url and not below:
             where = (*path, "override_path")
             what = "no path to override /v2 with"
             yield Hit(file.at(*where), what, edits=(RemoveKey(where),))
-
-
-@rules(
-    "PPH030",
-    "A client certificate and its key as two entries",
-    severity="error",
-    fixable=True,
-    why="each entry is a file of its own with certificate and key, so that every pull fails "
-    "before any "
-    "request",
-    fix='write client = [["client.crt", "client.key"]]',
-    reference="measured on 1.6.20 to 2.3.4; containerd docs/hosts.md, client",
-)
-def unpaired_client_files(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    for path, values in tables(file):
-        client = values.get("client")
-        if not (isinstance(client, list) and len(client) == 2):
-            continue
-        first, second = client
-        if (
-            isinstance(first, str)
-            and isinstance(second, str)
-            and second.endswith((".key", "-key.pem"))
-        ):
-            where = (*path, "client")
-            paired = ((first, second),)
-            yield Hit(
-                file.at(*where), "two files where a pair is meant", edits=(SetValue(where, paired),)
-            )
-
-
-@rules(
-    "PPH031",
-    "A certificate file that is not there",
-    severity="error",
-    why="every pull of the registry fails before any request, even if other hosts are fine",
-    fix="put the file there, or remove the key",
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def missing_certificate(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    directory = posixpath.dirname(file.absolute)
-    walked = directory in looked.project.names
-    for path, values in tables(file):
-        for key in ("ca", "client"):
-            for name in _file_names(values.get(key)):
-                where = (*path, key)
-                if not name:
-                    yield Hit(file.at(*where), "an empty file name")
-                elif walked and not name.startswith("/"):
-                    absolute = posixpath.normpath(posixpath.join(directory, name))
-                    if looked.project.stands_at(absolute) is None:
-                        yield Hit(file.at(*where), f"{quoted(name)} is not there")
-
-
-def _file_names(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _file_names(item)
 
 
 @rules(
@@ -302,7 +187,7 @@ def _file_names(value: object) -> Iterator[str]:
 )
 def tried_twice(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     for url, values in file.table("host").items():
-        if _server(file) and url.rstrip("/") == _server(file).rstrip("/"):
+        if server_of(file) and url.rstrip("/") == server_of(file).rstrip("/"):
             what = f"{quoted(url)} is tried, and tried again as server"
             edits = (RemoveKey(("host", url)),) if values == {} else ()
             yield Hit(file.at("host", url), what, edits=edits)
@@ -318,8 +203,8 @@ def tried_twice(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     reference="measured on 1.6.20 to 2.3.4",
 )
 def one_server_for_all(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    if _namespace(file) == "_default" and _server(file):
-        yield Hit(file.at("server"), f"everything is asked of {quoted(_server(file))}")
+    if _namespace(file) == "_default" and server_of(file):
+        yield Hit(file.at("server"), f"everything is asked of {quoted(server_of(file))}")
 
 
 @rules(
@@ -331,7 +216,7 @@ def one_server_for_all(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     reference="measured on 1.6.20 to 2.3.4",
 )
 def registry_replaced(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    namespace, host = _namespace(file), host_of(_server(file))
+    namespace, host = _namespace(file), host_of(server_of(file))
     in_tree = posixpath.basename(posixpath.dirname(posixpath.dirname(file.absolute))) == "certs.d"
     if (
         host
@@ -351,11 +236,8 @@ def registry_replaced(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     reference="measured on 1.6.20 to 2.3.4",
 )
 def nobody_resolves(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    if not _server(file):
+    if not server_of(file):
         return  # the registry itself is asked last, with all capabilities
-    given = [values.get("capabilities") for _, values in tables(file)]
-    if all(
-        isinstance(names, list) and names and not {"pull", "resolve"} <= set(names)
-        for names in given
-    ):
+    given = [capabilities_of(values) for _, values in tables(file)]
+    if all(names and not {"pull", "resolve"} <= set(names) for names in given):
         yield Hit(file.at("capabilities"), "neither a host nor server has pull and resolve")

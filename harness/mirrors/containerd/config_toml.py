@@ -29,6 +29,7 @@ __all__ = [
     "EndpointTLS",
     "InvalidConfig",
     "RegistryConfig",
+    "local_puller",
     "parse_config_toml",
     "registry_config",
     "section_of",
@@ -102,7 +103,7 @@ def registry_config(configuration: Configuration, release: Release) -> RegistryC
         configuration=configuration,
     )
     _refuse_contradictions(config, release, configuration)
-    return replace(config, local_puller=_local_puller(images, registry, release))
+    return replace(config, local_puller=local_puller(images, registry, release))
 
 
 def section_of(version: int, release: Release) -> str:
@@ -146,10 +147,11 @@ def _unloaded(reason: str, configuration: Configuration, *path: str) -> InvalidC
     return InvalidConfig(reason, line, file, stops_containerd=False)
 
 
-def _local_puller(
+def local_puller(
     images: Mapping[str, Any], registry: Mapping[str, Any], release: Release
 ) -> str | None:
-    """The first setting that the transfer service cannot honour."""
+    """The first setting of the plugin's section *images*, or of *registry* within, that the
+    transfer service cannot honour; None where that pulls, or where *release* has none."""
     if not release.transfer_service:
         return None
     settings = {
