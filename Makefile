@@ -7,7 +7,7 @@ READY  := $(VENV)/ready
 # The real registry joins the scenarios where it is installed; where it is demanded, its absence fails.
 REAL   := $(if $(or $(shell command -v docker-registry),$(PULLPROOF_REQUIRE_REAL)),--target binary:docker-registry)
 
-.PHONY: scenarios test containers lint docs report stateful recordings bench clean
+.PHONY: scenarios test containers peers lint docs report stateful recordings bench clean
 
 scenarios: $(READY)
 	$(BIN)/pytest scenarios/ -n auto --pullproof-slowest 10 $(ARGS)
@@ -20,6 +20,10 @@ test: $(READY)
 IMAGE ?= registry:2
 containers: $(READY)
 	$(BIN)/pytest scenarios/ -n auto --target container:$(IMAGE) $(ARGS)
+
+# Other people's caches, as they come.
+peers: $(READY)
+	$(BIN)/pytest scenarios/ -n auto --target drayage --pullproof-slowest 10 $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
