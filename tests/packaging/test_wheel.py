@@ -122,7 +122,7 @@ def test_it_runs_scenarios_in_its_own_and_in_other_processes(
 
 
 def test_it_knows_the_deviations(installed: Installed, tmp_path: Path) -> None:
-    chosen = ("-t", "reference@2.8", "-s", "ttl.is-honoured*", "-s", "ttl.shared-*", "-n", "0")
+    chosen = ("-t", "reference@2.8", "-s", "ttl.configured", "-s", "ttl.shared-*", "-n", "0")
     assert "known deviations" in installed.run("pullproof", "run", *chosen, cwd=tmp_path)
 
 
