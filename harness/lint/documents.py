@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from reference_registry.config.tree import Entry
     from reference_registry.profiles import Profile
 
-__all__ = ["Directory", "Document", "Node", "TextFile", "TomlFile", "TreeFile", "Unread"]
+__all__ = [
+    "Directory",
+    "Document",
+    "Node",
+    "TextFile",
+    "TomlFile",
+    "TreeFile",
+    "Unread",
+    "numbered",
+]
 
 
 @dataclass(frozen=True)
@@ -119,6 +128,21 @@ class TreeFile(Document):
     as_json: bool = False
 
 
+def numbered(statements: Iterable[Statement]) -> Iterator[tuple[Statement, Path]]:
+    """Each statement with its path, in which the tables of an array have numbers."""
+    counted: dict[Path, int] = {}
+    for statement in statements:
+        path: Path = ()
+        last = len(statement.path) - 1
+        for depth, part in enumerate(statement.path):
+            path = (*path, part)
+            if depth == last and statement.kind == "array":
+                counted[path] = counted.get(path, -1) + 1
+            if path in counted:
+                path = (*path, counted[path])
+        yield statement, path
+
+
 @dataclass
 class TomlFile(Document):
     """TOML: plain values, and the statements that gave them."""
@@ -135,19 +159,11 @@ class TomlFile(Document):
     @cached_property
     def _spots(self) -> dict[Path, Spot]:
         """Where each path is first mentioned; tables of an array are numbered."""
-        counted: dict[Path, int] = {}
         found: dict[Path, Spot] = {}
-        for statement in self.statements:
-            path: Path = ()
-            last = len(statement.path) - 1
-            for depth, part in enumerate(statement.path):
-                path = (*path, part)
-                found.setdefault(path, Spot(statement.line, statement.column))
-                if depth == last and statement.kind == "array":
-                    counted[path] = counted.get(path, -1) + 1
-                if path in counted:
-                    path = (*path, counted[path])
-                    found.setdefault(path, Spot(statement.line, statement.column))
+        for statement, path in numbered(self.statements):
+            spot = Spot(statement.line, statement.column)
+            for end in range(1, len(path) + 1):
+                found.setdefault(path[:end], spot)
         return found
 
     def at(self, *path: str | int) -> Spot:

@@ -10,15 +10,24 @@ __all__ = ["is_candidate", "kind_of"]
 
 _SUFFIXES = (".toml", ".yml", ".yaml", ".json", ".conf", ".dockerconfigjson", ".dockercfg")
 _NAMES = {"htpasswd", ".htpasswd"}
-_COMPOSE = re.compile(r"(?:docker-)?compose(?:[.-][\w.-]+)?\.ya?ml")
-_MANIFEST = re.compile(r"""^\s*["']?apiVersion["']?\s*:""", re.MULTILINE)
-_REGISTRY = re.compile(r"^(?:version:\s*['\"]?0\.\d|storage:|proxy:\s*$|http:\s*$)", re.MULTILINE)
-_SERVICES = re.compile(r"^services:", re.MULTILINE)
+_COMPOSE = re.compile(r"(?:[\w-]+\.)?(?:docker-|podman-)?compose(?:[.-][\w.-]+)?\.ya?ml")
+_TOP = re.compile(r"""^["']?([\w.-]+)["']?[ \t]*:""", re.MULTILINE)
+"""Keys at the top of a YAML document in block style."""
+_JSON_MANIFEST = re.compile(r"""\s*\{[^{}\[\]]*["']?apiVersion["']?\s*:""")
+_TEMPLATE = re.compile(r"^[ \t-]*\{\{|:[ \t]+\{\{", re.MULTILINE)
+"""What Helm and the like fill in before it becomes YAML."""
+_VERSION = re.compile(r"""^version:[ \t]*['"]?0\.\d['"]?[ \t\r]*(?:#.*)?$""", re.MULTILINE)
+_SERVICE = re.compile(r"^[ \t]+(?:image|build)[ \t]*:", re.MULTILINE)
+_SECTIONS = frozenset({"storage", "http", "proxy", "auth", "log", "health", "redis"})
+_FOREIGN = frozenset({"jobs", "stages", "workflows", "pipelines", "steps", "on", "include"})
+"""Keys of workflows and pipelines, which have services with images too."""
 _CONTAINERD = re.compile(
     r"^\s*\[+\s*(?:plugins|grpc|debug|metrics|cgroup|timeouts)\b", re.MULTILINE
 )
 _HOSTS = re.compile(r"^\s*(?:\[\s*host\b|server\s*=)", re.MULTILINE)
-_REGISTRIES = re.compile(r"^\s*(?:\[\[?\s*registr|unqualified-search-registries)", re.MULTILINE)
+_REGISTRIES = re.compile(
+    r"^\s*(?:\[\[?\s*registr|unqualified-search-registries|short-name-mode)", re.MULTILINE
+)
 _AUTHS = re.compile(r'"(?:auths|credHelpers|credsStore)"\s*:')
 _DAEMON = re.compile(r'"(?:registry-mirrors?|insecure-registr(?:y|ies))"\s*:')
 
@@ -42,7 +51,7 @@ def kind_of(path: str, text: str) -> Kind | None:
         return _yaml(name, text)
     if name.endswith((".json", ".dockerconfigjson", ".dockercfg")):
         return _json(name, text)
-    if name.endswith(".conf") and _REGISTRIES.search(text):
+    if name.endswith(".conf") and (_REGISTRIES.search(text) or "shortnames" in name):
         return Kind.REGISTRIES
     return None
 
@@ -56,13 +65,26 @@ def _toml(name: str, text: str) -> Kind | None:
 
 
 def _yaml(name: str, text: str) -> Kind | None:
-    if _MANIFEST.search(text):
-        return Kind.KUBERNETES
+    top = set(_TOP.findall(text))
+    if name.startswith("values"):
+        return None  # of a chart
+    if ("apiVersion" in top and ("kind" in top or "version" not in top)) or _JSON_MANIFEST.match(
+        text
+    ):
+        return None if _TEMPLATE.search(text) else Kind.KUBERNETES
     if _COMPOSE.fullmatch(name):
         return Kind.COMPOSE
-    if _REGISTRY.search(text) and not _SERVICES.search(text):
-        return Kind.REGISTRY
-    return Kind.COMPOSE if _SERVICES.search(text) else None
+    if "services" in top:
+        return Kind.COMPOSE if _SERVICE.search(text) and not top & _FOREIGN else None
+    return Kind.REGISTRY if _is_registry(name, text, top) else None
+
+
+def _is_registry(name: str, text: str, top: set[str]) -> bool:
+    """By its version and one of its sections; a file that is called so may lack either."""
+    sections = top & _SECTIONS
+    if name.startswith("config") or "registry" in name:
+        return bool(_VERSION.search(text)) or "storage" in top or {"proxy", "http"} <= top
+    return bool(_VERSION.search(text)) and bool(sections)
 
 
 def _json(name: str, text: str) -> Kind | None:
@@ -70,8 +92,8 @@ def _json(name: str, text: str) -> Kind | None:
         return Kind.DAEMON
     if name.startswith("scheduler-state"):
         return Kind.SCHEDULE
+    if _JSON_MANIFEST.match(text):
+        return Kind.KUBERNETES
     if _AUTHS.search(text) or name.endswith((".dockerconfigjson", ".dockercfg")):
         return Kind.LOGINS
-    if _MANIFEST.search(text) or re.search(r'"apiVersion"\s*:', text):
-        return Kind.KUBERNETES
     return Kind.DAEMON if _DAEMON.search(text) else None

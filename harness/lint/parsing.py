@@ -23,8 +23,7 @@ LARGEST_FILE = 1 << 20
 _LARGEST = {"toml": 512 << 10, "yaml": 256 << 10, "registry": 64 << 10}
 _MOST_VALUES = 200_000  # after every alias was replaced by what it stands for
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_LOOKED_AT = frozenset(kind for kinds in MODULES.values() for kind in kinds) | {Kind.KUBERNETES}
-"""Manifests have no rules of their own: they say which registries images are of."""
+_LOOKED_AT = frozenset(kind for kinds in MODULES.values() for kind in kinds)
 _TOML_KINDS = (Kind.HOSTS, Kind.CONTAINERD, Kind.REGISTRIES)
 
 

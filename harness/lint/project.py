@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from harness.lint.documents import Directory, Document, Node, TomlFile, TreeFile
+from harness.lint.documents import Directory, Document, Node, TomlFile
 from harness.lint.rule import Kind
 
-__all__ = ["Image", "Project", "host_of", "namespace_of", "pod_specs"]
+if TYPE_CHECKING:
+    from harness.lint.kubernetes import Cluster
+    from harness.lint.logins import Logins
+
+__all__ = ["Image", "Project", "host_of", "image_at", "namespace_of"]
 
 D = TypeVar("D", bound=Document)
 
@@ -35,12 +39,26 @@ class Project:
     documents: tuple[Document, ...] = ()
     roots: tuple[str, ...] = ()
     names: Mapping[str, bool] = field(default_factory=dict)
+    logins: dict[int, tuple[Logins, ...]] = field(default_factory=dict, init=False, repr=False)
+    """Those of each document that was asked for them, by its ``id``."""
 
     def of_kind(self, kind: Kind, form: type[D]) -> Iterator[D]:
         """The documents of one kind."""
         for document in self.documents:
             if document.kind is kind and isinstance(document, form):
                 yield document
+
+    def at_path(self, path: str, beside: Document, form: type[D]) -> D | None:
+        """The document at *path*, which a file names: relative to that file, on this machine, or in
+        a tree that was given as the image of a machine's."""
+        places = (_joined(beside, path), *(root + path for root in self.roots))
+        return next(
+            (d for d in self.documents if d.absolute in places and isinstance(d, form)), None
+        )
+
+    def stands_beside(self, path: str, beside: Document) -> str | None:
+        """As :meth:`stands_at`, for a path that a file names."""
+        return self.stands_at(_joined(beside, path))
 
     def stands_at(self, path: str) -> str | None:
         """``file`` or ``directory`` at the absolute *path*: on this machine, or in a tree that was
@@ -53,7 +71,14 @@ class Project:
     @cached_property
     def images(self) -> tuple[Image, ...]:
         """The images of all pods, each with its registry; names that are none are left out."""
-        return tuple(_images(self.of_kind(Kind.KUBERNETES, TreeFile)))
+        return tuple(image for pod in self.cluster.pods for image in pod.images)
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """The Kubernetes manifests."""
+        from harness.lint.kubernetes import Cluster
+
+        return Cluster(self)
 
     @cached_property
     def image_registries(self) -> frozenset[str]:
@@ -89,6 +114,10 @@ class Project:
         return frozenset(found)
 
 
+def _joined(beside: Document, path: str) -> str:
+    return posixpath.normpath(posixpath.join(posixpath.dirname(beside.absolute), path))
+
+
 def namespace_of(directory: str) -> str:
     """The registry that a directory of certs.d is for: ``reg:5000`` of ``reg_5000_`` too."""
     name = posixpath.basename(directory)
@@ -105,42 +134,14 @@ def host_of(url: str) -> str:
     return rest.partition("/")[0].rpartition("@")[2]
 
 
-def pod_specs(root: Node) -> Iterator[Node]:
-    """The ``spec`` of each pod in a manifest: a Pod's, a template's, a CronJob's, a List's."""
-    kind = root.string("kind")
-    if kind == "List":
-        for item in root.list("items"):
-            yield from pod_specs(item)
-        return
-    ways: Mapping[str, tuple[str, ...]] = {
-        "Pod": ("spec",),
-        "PodTemplate": ("template", "spec"),
-        "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
-    }
-    spec = root.get(*ways.get(kind, ("spec", "template", "spec")))
-    if spec is not None:
-        yield spec
-
-
-def containers(spec: Node) -> Iterator[Node]:
-    """The containers of a pod, those that run first included."""
-    for key in ("initContainers", "containers", "ephemeralContainers"):
-        yield from spec.list(key)
-
-
-def _images(files: Iterable[TreeFile]) -> Iterator[Image]:
+def image_at(file: Document, node: Node | None) -> Image | None:
+    """The image that *node* names; None for what names none."""
     from harness.mirrors.reference import InvalidReference, normalised_reference
 
-    for file in files:
-        for root in file.roots:
-            for spec in pod_specs(root):
-                for container in containers(spec):
-                    node = container.get("image")
-                    if node is None or not node.text:
-                        continue
-                    try:
-                        found = normalised_reference(node.text)
-                    except InvalidReference:
-                        continue
-                    whole = f"{found.namespace}/{found.repository}"
-                    yield Image(node.text, found.namespace, whole, file, node)
+    if node is None or not node.text:
+        return None
+    try:
+        found = normalised_reference(node.text)
+    except InvalidReference:
+        return None
+    return Image(node.text, found.namespace, f"{found.namespace}/{found.repository}", file, node)

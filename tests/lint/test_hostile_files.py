@@ -12,7 +12,7 @@ from harness.lint.engine import Question, findings
 from harness.lint.project import Project
 from harness.lint.reading import read_all
 
-_LAUGHS = "apiVersion: v1\na: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+_LAUGHS = "apiVersion: v1\nkind: Pod\na: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n"
     for old, new in zip("abcdefgh", "bcdefghi", strict=True)
 )
@@ -33,7 +33,7 @@ def rules_of(path: Path) -> list[str]:
         ("config.toml", b"a = 1\n" * (10 << 20), "PPX004"),
         ("config.toml", b"a = " + b"[" * 5000, "PPX005"),
         ("pod.yaml", _LAUGHS.encode(), "PPX005"),
-        ("pod.yaml", b"apiVersion: v1\na: " + b"[" * 5000, "PPX005"),
+        ("pod.yaml", b"apiVersion: v1\nkind: Pod\na: " + b"[" * 5000, "PPX005"),
         ("notes.txt", b"hello", "PPX009"),
     ],
 )

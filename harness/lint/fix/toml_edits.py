@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import cast
 
+from harness.lint.documents import numbered
 from harness.lint.finding import Path
 from harness.lint.fix.bracket_pieces import TOML, piece_at
 from harness.lint.fix.pieces import (
@@ -15,6 +17,7 @@ from harness.lint.fix.pieces import (
     line_start,
     newline_of,
     shown,
+    whole_lines,
 )
 from harness.lint.fix.styles import TOML_STYLE
 from harness.lint.fix.tree_edits import TreeText, comments_of
@@ -32,7 +35,9 @@ class TomlText:
 
     @cached_property
     def _statements(self) -> list[Statement]:
-        return list(statements(self.text))
+        """With numbers in their paths for the tables of an array."""
+        found = numbered(statements(self.text))
+        return [replace(s, path=cast("tuple[str, ...]", path)) for s, path in found]
 
     def set_value(self, path: Path, value: object) -> list[Replacement]:
         """Write *value* at *path*."""
@@ -75,7 +80,7 @@ class TomlText:
         value = self._value(statement) if statement.kind == "pair" else None
         comments = comments_of(self.text, statement.start, stop, value)
         if not comments:
-            return Replacement(start, stop)
+            return whole_lines(self.text, start, stop)
         end = before_break(self.text, max(statement.start, stop - 1))
         return Replacement(start, end, newline_of(self.text).join(comments))
 
@@ -88,7 +93,7 @@ class TomlText:
                 return tree.add(path[len(statement.path) :], value)
         pair = f"{TOML_STYLE.key(key, '')} = {TOML_STYLE.value(value, '', False)}"
         header = next(
-            (s for s in self._statements if s.kind == "table" and s.path == table),
+            (s for s in self._statements if s.kind != "pair" and s.path == table),
             None,
         )
         if header is None and table:
@@ -237,8 +242,10 @@ class TomlText:
             if self.text[position] != ".":
                 break
             position += 1
-        first = len(statement.path) - len(ranges)
-        return [_Part(first + n, start, end) for n, (start, end) in enumerate(ranges, 1)]
+        path: Path = statement.path
+        names = [depth for depth, part in enumerate(path, 1) if isinstance(part, str)]
+        depths = names[-len(ranges) :]
+        return [_Part(d, start, end) for d, (start, end) in zip(depths, ranges, strict=True)]
 
     def _value(self, pair: Statement) -> Piece:
         """The value of *pair*."""

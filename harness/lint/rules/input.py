@@ -101,7 +101,8 @@ rules(
     severity="warning",
     why="it was named, and nothing of it was checked",
     fix="known are config.yml, htpasswd and scheduler-state.json of the registry, hosts.toml and "
-    "config.toml of containerd, and Kubernetes manifests for the images that they name",
+    "config.toml of containerd, daemon.json, registries.conf, config.json with logins, Kubernetes "
+    "manifests and compose files",
     reference="pullproof lint --help",
 )(_because_of("PPX009"))
 
