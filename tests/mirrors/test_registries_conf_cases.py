@@ -62,6 +62,20 @@ def test_skopeo_does_what_was_measured(copy_case: dict[str, Any]) -> None:
     assert told(copy) == normal(case["error"])
 
 
+def test_renaming_changes_nothing_but_names(
+    copy_case: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names of the same length: what was recorded of an error was cut off at a length."""
+    text = json.dumps(copy_case).replace("/team", "/crew")
+    for number, (host, before) in enumerate(list(HOSTS.items()), 1):
+        address = f"n{number}.example:6{number:03}"
+        assert len(address) == len(before)
+        text = text.replace(before, address)
+        monkeypatch.setitem(HOSTS, host, address)
+        monkeypatch.setitem(VALUES, host, address)
+    test_skopeo_does_what_was_measured(json.loads(text))
+
+
 def copied(case: Mapping[str, Any]) -> ImageCopy:
     try:
         config = read_registries_conf(case["registries.conf"])

@@ -119,7 +119,12 @@ class Conversation:
             if self._release.remembers_fallback:
                 self._speak_plainly.add(known)
         plain = replace(request, scheme="http")
-        return Exchange(plain, self._send(plain, client, step, because))
+        try:
+            return Exchange(plain, self._send(plain, client, step, because))
+        except RequestFailed as failed:
+            # Go names the URL that was asked for, not the one that was tried instead.
+            failed.text = failed.text.replace('"http://', f'"{request.scheme}://', 1)
+            raise
 
     def _calls_for_plain_http(self, failed: RequestFailed) -> bool:
         match failed.failure:
