@@ -54,7 +54,7 @@ FILES: list[tuple[str, str, str]] = [
     ("hosts.toml", '[host."http://m"]\n  skip_verify = true # why\n  capabilities = ["pull"]',
      '[host."http://m"]\n  # why\n  capabilities = ["pull"]'),
     ("hosts.toml", '[host."http://m"]\n  capabilities = ["pull"]\n  skip_verify = true',
-     '[host."http://m"]\n  capabilities = ["pull"]\n'),
+     '[host."http://m"]\n  capabilities = ["pull"]'),
     ("hosts.toml", '# a\n\n[host]\n"https://m" = { capabilities = ["pull"], ca = "x" } # b\n',
      '# a\n\n[host]\n[host."https://m"]\ncapabilities = ["pull"]\nca = "x" # b\n'),
     ("hosts.toml", '[host]\n"https://m".capabilities = ["pull"]\n"https://m".ca = "x"\n',

@@ -36,7 +36,7 @@ _TOML_LINES = [
     "skip_verify = 'true'",
     "skip_verfy = false",
     "skip_verify = true",
-    'ca = """#\nx"""',
+    "ca = '''#'x'''",
     "override_path = true",
     "dial_timeout = 3",
     'header = { X-A = ["#", "b"], "X B" = "c" }',
@@ -91,7 +91,8 @@ def yaml_files(draw: st.DrawFn) -> tuple[str, str]:
 @st.composite
 def _broken_at_its_ends(draw: st.DrawFn, text: str) -> str:
     """With either line break, and with or without the last one."""
-    text = text.removesuffix("\n") if draw(st.booleans()) else text
+    if draw(st.booleans()):
+        text = re.sub(r"\n+([^\n]*)$", r"\n\1", text.removesuffix("\n"))
     return text.replace("\n", "\r\n") if draw(st.booleans()) else text
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "newline_of",
     "overlap",
     "shown",
+    "whole_lines",
     "without_entry",
 ]
 
@@ -93,6 +94,14 @@ def before_break(text: str, position: int) -> int:
     if end < 0:
         return len(text)
     return end - 1 if end and text[end - 1] == "\r" else end
+
+
+def whole_lines(text: str, start: int, end: int) -> Replacement:
+    """What takes the lines from *start* to *end* out. Where the last one has no line break, the one
+    that becomes the last has none either."""
+    if start and end == len(text) and not text.endswith("\n"):
+        start = before_break(text, start - 1)
+    return Replacement(start, end)
 
 
 def newline_of(text: str) -> str:

@@ -56,7 +56,7 @@ def repaired(project: Project, question: Question) -> Repaired:
     work = _Work(project, question)
     for _ in range(_MOST_PASSES):
         if not work.one_pass():
-            break
+            break  # nothing changed: what is left was refused
     else:
         for finding in work.wanted(work.findings()):
             work.refuse(finding, "the edits go round in circles")
@@ -108,26 +108,30 @@ class _Work:
 
     def one_pass(self) -> bool:
         """Make the edits of every file at once, and of those where that goes wrong one by one.
-        Whether there was anything to do."""
+        Whether anything changed."""
         before = _by_file(self.findings())
         wanted = _by_file(self.wanted(f for some in before.values() for f in some))
         if not wanted:
             return False
         old = {d.path: d for d in self.project.documents if d.path in wanted}
         tried = {path: self.attempt(old[path], wanted[path]) for path in old}
-        changed = [document for document, _ in tried.values()]
+        changed = [document for document, made in tried.values() if made]
         self.project = with_documents(self.project, changed)
         after = _by_file(self.findings(changed))
         wrong = []
         for path, (new, made) in tried.items():
-            if _objection(new, made, before[path], after.get(path, ())):
+            if made and _objection(new, made, before[path], after.get(path, ())):
                 wrong.append(old[path])
-            else:
-                self.done.setdefault(new.absolute, []).extend(made)
+            elif made:
+                self.keep(new, made)
         self.project = with_documents(self.project, wrong)
-        for document in wrong:
-            self.one_by_one(document)
-        return True
+        one_by_one = [self.one_by_one(document) for document in wrong]
+        return len(changed) > len(wrong) or any(one_by_one)
+
+    def keep(self, new: Document, made: Sequence[Finding]) -> None:
+        """Count *made* as done. What was refused may be possible in the file as it is now."""
+        self.done.setdefault(new.absolute, []).extend(made)
+        self.refused = {key: why for key, why in self.refused.items() if key[0] != new.path}
 
     def attempt(
         self, document: Document, findings: Sequence[Finding]
@@ -152,12 +156,14 @@ class _Work:
         text = applied(document.text, changes)
         return _read(document, text), made
 
-    def one_by_one(self, document: Document) -> None:
+    def one_by_one(self, document: Document) -> bool:
+        """Whether any edit could be made."""
+        first = document
         for _ in range(_MOST_ATTEMPTS):
             before = self.findings([document])
             wanted = self.wanted(before)
             if not wanted:
-                return
+                break
             finding = wanted[0]
             new, made = self.attempt(document, [finding])
             if not made:
@@ -170,7 +176,8 @@ class _Work:
                 self.refuse(finding, objection)
             else:
                 document = new
-                self.done.setdefault(new.absolute, []).extend(made)
+                self.keep(new, made)
+        return document is not first
 
 
 def _by_file(findings: Iterable[Finding]) -> dict[str, list[Finding]]:

@@ -16,6 +16,7 @@ from harness.lint.fix.pieces import (
     line_start,
     newline_of,
     shown,
+    whole_lines,
     without_entry,
 )
 from harness.lint.fix.styles import Style
@@ -144,9 +145,7 @@ class TreeText:
         if comments:
             return [Replacement(begin, stop, newline_of(self.text).join(comments))]
         behind = self.text.find("\n", stop)
-        if behind < 0 and begin:  # the last line, which has no break: the one above keeps none
-            return [Replacement(before_break(self.text, begin - 1), len(self.text))]
-        return [Replacement(begin, len(self.text) if behind < 0 else behind + 1)]
+        return [whole_lines(self.text, begin, len(self.text) if behind < 0 else behind + 1)]
 
     def add(self, path: Path, value: object) -> list[Replacement]:
         """Add the key at *path*, with the mappings above it."""
