@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
 
 _CLONE = Path(__file__).resolve().parents[1]
+"""The directory of the repository, if this is one."""
 
 
 def _other_harness() -> Path | None:
     """Another project's package of a name that ours has in a clone, which is either shadowed by
     ours or shadows it. A wheel has it below ``pullproof``, where nothing can."""
-    if not (_CLONE / "harness").is_dir():
+    if Path(__file__).with_name("harness").is_dir():
         return None
-    places = (Path(place or ".").resolve() for place in ("", *sys.path))
-    packages = (place / "harness" for place in places if place != _CLONE)
+    before_ours = takewhile(lambda place: place != _CLONE, map(_resolved, sys.path))
+    packages = (place / "harness" for place in (Path.cwd(), *before_ours) if place != _CLONE)
     return next((found for found in packages if (found / "__init__.py").is_file()), None)
+
+
+def _resolved(place: str) -> Path:
+    return Path(place).resolve()
 
 
 if other := _other_harness():
