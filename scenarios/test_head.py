@@ -20,6 +20,7 @@ from harness.expectation import Expectations, any_of, at_least, at_most
 from harness.lab import TargetUnderTest
 from harness.scenario import INFO, MUST, SHOULD, scenario
 from harness.upstream import MockUpstream
+from scenarios.pulling import pull_manifest
 from scenarios.steps import OBSERVED, asked, settle
 
 PULLING = "OCI distribution-spec: Pulling manifests"
@@ -612,6 +613,28 @@ def test_artifact(upstream: MockUpstream, target: TargetUnderTest, expect: Expec
     expect.client("the pull is complete", pull.complete, True)
     expect.client("digest", pull.digest, signature.digest)
     expect.disk("tags", cache.disk.tags(REPOSITORY), {tag: signature.digest})
+
+
+@scenario(
+    "head.media-type-by-digest",
+    "A manifest or index that is asked for by digest has the media type of its own",
+    level=MUST,
+    refs=("OCI distribution-spec: Pulling manifests, Content-Type", "measured on drayage 0.2.9"),
+)
+@pytest.mark.parametrize("oci", [True, False], ids=["oci", "docker"])
+def test_media_type_by_digest(
+    oci: bool, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """docker asks for the digest that the tag's HEAD told, and refuses what says to be of another
+    type than it is: no image can be pulled then."""
+    contents = {"manifest": an_image(oci=oci), "index": an_index(oci=oci)}
+    cache = target.proxy(upstream)
+
+    for what, content in contents.items():
+        upstream.add(REPOSITORY, content)
+        for when in ("a miss", "a hit"):
+            answer = pull_manifest(cache, REPOSITORY, content)
+            expect.client(f"{what}, {when}", _media_type(answer), content.media_type)
 
 
 @scenario(
