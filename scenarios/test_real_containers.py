@@ -138,7 +138,7 @@ def test_push_is_refused(
     expect.client("the copy succeeds", push.ok, False)
     step = "uploading manifest" if upstream_has else "initiating layer upload"
     expect.client("at which step", push.output, containing(step))
-    expect.client("why", push.output, containing("unsupported"))
+    expect.client("it says why", "unsupported" in push.output, True)
     if upstream_has:
         wanted = {"HEAD blob 200": 2, "PUT manifest 405": 1}
         expect.client("asked of the cache", asked_cache(cache, wanted), wanted)

@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+from harness.client import Answer, RegistryClient
 from harness.process import Process, clean_environment
 from harness.redaction import redact_text
 from harness.scenario import Need
@@ -106,6 +108,18 @@ class DrayageTarget:
         return registry
 
 
+class _Client(RegistryClient):
+    """drayage refuses a push before it has read it, and closes the connection without saying so.
+    Whether the next request still meets it there would be chance: it gets a connection of its own,
+    as Go's client would give it."""
+
+    def request(self, method: str, path: str, **options: Any) -> Answer:
+        answer = super().request(method, path, **options)
+        if options.get("content"):
+            self.close()
+        return answer
+
+
 class DrayageRegistry(OwnProcess, ForeignRegistry):
     """A process that serves."""
 
@@ -113,6 +127,8 @@ class DrayageRegistry(OwnProcess, ForeignRegistry):
 
     def __init__(self, program: Path, settings: Settings, workdir: Path) -> None:
         super().__init__(settings, workdir)
+        self.client = _Client(NOWHERE, exchanges=self.exchanges)
+        self.request = self.client.request
         self._program = program
         self._cache = workdir / "cache"
 
