@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
     from harness.lint.engine import Question
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 __all__ = ["lint"]
 
 _CONTEXT = "Releases of containerd to ask about, such as 1.7.24 (default: one of each series)."
+
+
+def _ids_of_rules(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    from harness.lint.rule import loaded_rules
+
+    rules = (rule for rule in loaded_rules() if rule.id.startswith(incomplete.upper()))
+    return [CompletionItem(rule.id, help=rule.title) for rule in rules]
 
 
 @click.command("lint")
@@ -34,10 +44,27 @@ _CONTEXT = "Releases of containerd to ask about, such as 1.7.24 (default: one of
 @click.option("--fix", is_flag=True, help="Repair what is mechanical, in place.")
 @click.option("--diff", is_flag=True, help="Show what --fix would do, and change nothing.")
 @click.option("--quiet", "-q", is_flag=True, help="One line for each finding, and nothing else.")
-@click.option("--select", multiple=True, metavar="ID", help="Only rules whose id begins so.")
-@click.option("--ignore", multiple=True, metavar="ID", help="Not the rules whose id begins so.")
+@click.option(
+    "--select",
+    multiple=True,
+    metavar="ID",
+    shell_complete=_ids_of_rules,
+    help="Only rules whose id begins so.",
+)
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="ID",
+    shell_complete=_ids_of_rules,
+    help="Not the rules whose id begins so.",
+)
 @click.option("--strict", is_flag=True, help="Count what is good to know as a finding too.")
-@click.option("--explain", metavar="ID", help="Print what there is to say of a rule.")
+@click.option(
+    "--explain",
+    metavar="ID",
+    shell_complete=_ids_of_rules,
+    help="Print what there is to say of a rule.",
+)
 @click.option("--list", "listing", is_flag=True, help="List the rules.")
 def lint(
     paths: tuple[str, ...],

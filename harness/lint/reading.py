@@ -6,6 +6,7 @@ bytes is read, and a link inside a directory is followed only where it stays bel
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -58,7 +59,24 @@ def read_all(paths: Iterable[str]) -> Tree:
             tree.names[absolute] = False
             for document in _document(path, absolute, named=True):
                 tree.add(document)
+            _add_host_directory(tree, path, absolute)
     return tree
+
+
+def _add_host_directory(tree: Tree, path: str, absolute: str) -> None:
+    """The directory below certs.d of a hosts.toml that was named alone: its name is a registry's,
+    and may be wrong. Nothing else in it is opened."""
+    parent, name = os.path.split(absolute)
+    if name != "hosts.toml" or not _is_below_certs_d(parent):
+        return
+    try:
+        with os.scandir(parent) as found:
+            names = {entry.name: entry.is_dir() for entry in itertools.islice(found, _MOST_NAMES)}
+    except OSError:
+        return
+    files, directories = (tuple(sorted(n for n in names if names[n] is d)) for d in (False, True))
+    shown = os.path.dirname(path) or "."
+    tree.add(Directory(shown, parent, Kind.DIRECTORY, "", files, directories))
 
 
 class _Walk:
@@ -135,8 +153,12 @@ class _Walk:
 
 
 def _is_host_directory(absolute: str, files: list[str], directories: list[str]) -> bool:
-    below_certs_d = os.path.basename(os.path.dirname(absolute)) == "certs.d"
-    return below_certs_d or "hosts.toml" in files or "hosts.toml" in directories
+    named = "hosts.toml" in files or "hosts.toml" in directories
+    return named or _is_below_certs_d(absolute)
+
+
+def _is_below_certs_d(absolute: str) -> bool:
+    return os.path.basename(os.path.dirname(absolute)) == "certs.d"
 
 
 def _document(path: str, absolute: str, *, named: bool) -> Iterator[Document]:
