@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal
 
 from harness.lint.documents import Node, TreeFile
@@ -19,6 +20,7 @@ _PORT = re.compile(
     r"(?:/(?P<protocol>\w+))?"
 )
 _MOST_OF_A_RANGE = 1000
+_MOST_PORTS = 5000  # of one service, its ranges written out
 _LONGEST_PORT = 100
 
 
@@ -165,7 +167,7 @@ def of_compose(file: TreeFile) -> Iterator[Container]:
                     (*_words(node.get("entrypoint")), *_words(node.get("command"))),
                     tuple(_environment(node)),
                     (*_volumes(node), *_configs(node, root)),
-                    tuple(_ports(node)),
+                    tuple(islice(_ports(node), _MOST_PORTS)),
                 )
 
 

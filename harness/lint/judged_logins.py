@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -106,6 +106,10 @@ def host_in(key: str) -> str:
     return key.partition("/")[0]
 
 
-def judged_in(file: TreeFile, looked: Looked) -> Iterator[Judged]:
-    for logins in logins_in(file, looked):
-        yield Judged(logins, looked.project)
+def judged_in(file: TreeFile, looked: Looked) -> tuple[Judged, ...]:
+    """The logins of *file*, with what they could be for."""
+    project = looked.project
+    return project.once(
+        ("judged", id(file)),
+        lambda: tuple(Judged(logins, project) for logins in logins_in(file, looked)),
+    )

@@ -22,11 +22,14 @@ _SECTIONS = frozenset({"storage", "http", "proxy", "auth", "log", "health", "red
 _FOREIGN = frozenset({"jobs", "stages", "workflows", "pipelines", "steps", "on", "include"})
 """Keys of workflows and pipelines, which have services with images too."""
 _CONTAINERD = re.compile(
-    r"^\s*\[+\s*(?:plugins|grpc|debug|metrics|cgroup|timeouts)\b", re.MULTILINE
+    r"""^[ \t]*\[+\s*(?:plugins\s*\.\s*["']?(?:io\.containerd|cri)\b|(?:grpc|ttrpc|debug)\s*\])""",
+    re.MULTILINE,
 )
-_HOSTS = re.compile(r"^\s*(?:\[\s*host\b|server\s*=)", re.MULTILINE)
+_HOSTS = re.compile(
+    r"""^[ \t]*\[\s*host\s*(?:\]|\.\s*["'])|^server\s*=\s*["']https?://""", re.MULTILINE
+)
 _REGISTRIES = re.compile(
-    r"^\s*(?:\[\[?\s*registr|unqualified-search-registries|short-name-mode)", re.MULTILINE
+    r"^[ \t]*(?:\[\[?\s*registr|unqualified-search-registries|short-name-mode)", re.MULTILINE
 )
 _AUTHS = re.compile(r'"(?:auths|credHelpers|credsStore)"\s*:')
 _DAEMON = re.compile(r'"(?:registry-mirrors?|insecure-registr(?:y|ies))"\s*:')

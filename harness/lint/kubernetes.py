@@ -135,6 +135,17 @@ class Cluster:
         return self._of_files.get(id(file), ([], []))[1]
 
     @cached_property
+    def given_by_accounts(self) -> frozenset[str]:
+        """The pull secrets that service accounts name."""
+        accounts = (object_ for object_ in self.objects if object_.kind == "ServiceAccount")
+        return frozenset(name for account in accounts for name, _ in account.pull_secrets)
+
+    @cached_property
+    def secrets(self) -> tuple[Object, ...]:
+        """All Secrets."""
+        return tuple(object_ for object_ in self.objects if object_.kind == "Secret")
+
+    @cached_property
     def _by_name(self) -> Mapping[tuple[str, str], tuple[Object, ...]]:
         found: dict[tuple[str, str], list[Object]] = {}
         for object_ in self.objects:

@@ -156,10 +156,8 @@ class Logins:
 def logins_in(file: TreeFile, looked: Looked) -> tuple[Logins, ...]:
     """The logins of a file of its own, or those of each Secret of a manifest that is JSON inside,
     however often it was encoded."""
-    known = looked.project.logins
-    if id(file) not in known:
-        known[id(file)] = tuple(_found(file, looked.project))
-    return known[id(file)]
+    project = looked.project
+    return project.once(("logins", id(file)), lambda: tuple(_found(file, project)))
 
 
 def _found(file: TreeFile, project: Project) -> Iterator[Logins]:
@@ -170,9 +168,9 @@ def _found(file: TreeFile, project: Project) -> Iterator[Logins]:
     for object_ in project.cluster.objects_in(file):
         if object_.kind == "Secret":
             for content in content_of(object_):
-                root = _parsed(content.json, file)
-                if root is not None:
-                    yield Logins(file, root, content)
+                inside = _parsed(content.json, file)
+                if inside is not None:
+                    yield Logins(file, inside, content)
 
 
 def _parsed(text: str | None, file: TreeFile) -> Node | None:

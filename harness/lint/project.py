@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.lint.documents import Directory, Document, Node, TomlFile
 from harness.lint.rule import Kind
 
 if TYPE_CHECKING:
     from harness.lint.kubernetes import Cluster
-    from harness.lint.logins import Logins
 
 __all__ = ["Image", "Project", "host_of", "image_at", "namespace_of"]
 
 D = TypeVar("D", bound=Document)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,15 @@ class Project:
     documents: tuple[Document, ...] = ()
     roots: tuple[str, ...] = ()
     names: Mapping[str, bool] = field(default_factory=dict)
-    logins: dict[int, tuple[Logins, ...]] = field(default_factory=dict, init=False, repr=False)
-    """Those of each document that was asked for them, by its ``id``."""
+    _known: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, name: object, make: Callable[[], T]) -> T:
+        """What *make* gives, which is made once and then known by *name*: for what rules would else
+        find out for each of many documents anew."""
+        if name not in self._known:
+            self._known[name] = make()
+        found: T = self._known[name]
+        return found
 
     def of_kind(self, kind: Kind, form: type[D]) -> Iterator[D]:
         """The documents of one kind."""
@@ -51,10 +58,15 @@ class Project:
     def at_path(self, path: str, beside: Document, form: type[D]) -> D | None:
         """The document at *path*, which a file names: relative to that file, on this machine, or in
         a tree that was given as the image of a machine's."""
-        places = (_joined(beside, path), *(root + path for root in self.roots))
-        return next(
-            (d for d in self.documents if d.absolute in places and isinstance(d, form)), None
-        )
+        for place in (_joined(beside, path), *(root + path for root in self.roots)):
+            found = self._by_path.get(place)
+            if isinstance(found, form):
+                return found
+        return None
+
+    @cached_property
+    def _by_path(self) -> Mapping[str, Document]:
+        return {document.absolute: document for document in self.documents}
 
     def stands_beside(self, path: str, beside: Document) -> str | None:
         """As :meth:`stands_at`, for a path that a file names."""

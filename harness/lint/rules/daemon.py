@@ -20,6 +20,7 @@ _MIRROR_DOCS = "https://docs.docker.com/docker-hub/image-library/mirror/"
 _VALIDATE = "moby registry/config.go (ValidateMirror)"
 _MIRRORS, _INSECURE = "registry-mirrors", "insecure-registries"
 _LISTS = (_MIRRORS, _INSECURE, "hosts", "labels")
+_MOST_MENDED = 100  # items of a list that an edit writes anew
 _HUB = {"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"}
 
 
@@ -29,12 +30,18 @@ def _texts(file: TreeFile, key: str) -> list[Node]:
 
 
 def _without(file: TreeFile, key: str, item: Node) -> tuple[Edit, ...]:
-    return (SetValue((key,), tuple(n.text for n in _texts(file, key) if n.path != item.path)),)
+    texts = _texts(file, key)
+    if len(texts) > _MOST_MENDED:
+        return ()
+    return (SetValue((key,), tuple(n.text for n in texts if n.path != item.path)),)
 
 
 def _replaced(file: TreeFile, key: str, item: Node, text: str) -> tuple[Edit, ...]:
     """The list with *text* in place of *item*, unless *text* stands there already."""
-    texts = [n.text if n.path != item.path else text for n in _texts(file, key)]
+    nodes = _texts(file, key)
+    if len(nodes) > _MOST_MENDED:
+        return ()
+    texts = [n.text if n.path != item.path else text for n in nodes]
     return (SetValue((key,), tuple(texts)),) if texts.count(text) == 1 else ()
 
 
@@ -104,6 +111,7 @@ def with_user(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     reference=f"{_MIRROR_DOCS}; moby#18818",
 )
 def no_mirror_of_hub(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    used = _used(looked)
     for item in _texts(file, _MIRRORS):
         host = host_of(item.text)
         fronted = looked.project.mirrored.get(host, frozenset()) - {host, "_default"}
@@ -111,7 +119,7 @@ def no_mirror_of_hub(file: TreeFile, looked: Looked) -> Iterator[Hit]:
             yield Hit(item.spot, f"{quoted(host)} is Docker Hub itself", "leave it out")
         elif fronted and "docker.io" not in fronted:
             yield Hit(item.spot, f"{quoted(host)} is a mirror of {quoted(min(fronted))}")
-        elif host in _used(looked):
+        elif host in used:
             yield Hit(item.spot, f"{quoted(host)} is a registry that images here name")
 
 
@@ -173,10 +181,13 @@ def insecure_mirror(file: TreeFile, looked: Looked) -> Iterator[Hit]:
 def not_insecure(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     from harness.mirrors.dockerd import DaemonConfig
 
-    config = DaemonConfig(insecure=tuple(item.text for item in _texts(file, _INSECURE)))
+    insecure = {item.text for item in _texts(file, _INSECURE)}
+    networks = sorted(text for text in insecure if "/" in text)[:_MOST_MENDED]
+    config = DaemonConfig(insecure=tuple(networks))
     for item in _texts(file, _MIRRORS):
         host = host_of(item.text)
-        if item.text.startswith("http://") and host and not config.is_insecure(host):
+        plain = item.text.startswith("http://") and host not in insecure
+        if plain and host and not config.is_insecure(host):
             yield Hit(item.spot, f"{quoted(host)} is not in {_INSECURE}", f"add {host}")
 
 

@@ -17,6 +17,7 @@ rules = Rules(Kind.KUBERNETES)
 
 _PULLING = "https://kubernetes.io/docs/concepts/containers/images/"
 _ON_A_POD = f"{_PULLING}#specifying-imagepullsecrets-on-a-pod"
+_MOST_NAMES = 200  # that are looked through for one that is nearly the same
 _POLICIES = ("Always", "IfNotPresent", "Never")
 
 
@@ -40,10 +41,12 @@ def _named(file: TreeFile, looked: Looked) -> Iterator[tuple[Object, str, Node]]
 )
 def absent_secret(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     cluster = looked.project.cluster
-    here = [o.name for o in cluster.objects if o.kind == "Secret" and _is_pull_secret(o)]
+    here = looked.project.once(
+        "names of pull secrets", lambda: [o.name for o in cluster.secrets if _is_pull_secret(o)]
+    )
     for owner, name, node in _named(file, looked):
         if here and not cluster.named("Secret", name):
-            near = nearest(name, here)
+            near = nearest(name, here[:_MOST_NAMES])
             fix = f"did you mean {near}?" if near else ""
             yield Hit(node.spot, f"{quoted(owner.name)} names {quoted(name)}", fix)
 

@@ -102,11 +102,12 @@ def hub_under_another_name(file: TreeFile, looked: Looked) -> Iterator[Hit]:
 )
 def impossible(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     for logins in logins_in(file, looked):
+        keys = {entry.key for entry in logins.all}
         for entry in logins.all:
             why = _why_impossible(entry.key)
             if why:
                 host = host_in(entry.key.strip())
-                clean = host and " " not in host and host not in {e.key for e in logins.all}
+                clean = host and " " not in host and host not in keys
                 edits = entry.edits(RenameKey(entry.node.path, host)) if clean else ()
                 yield Hit(entry.spot, f"{quoted(entry.key)}: {why}", edits=edits)
 

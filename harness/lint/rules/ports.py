@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from harness.lint.containers import Container, Port, of_compose, of_pod
 from harness.lint.documents import TreeFile
-from harness.lint.kubernetes import Pod
+from harness.lint.kubernetes import Cluster, Pod
 from harness.lint.rule import Hit, Kind, Looked, Rules
 from harness.lint.words import quoted
 
@@ -67,19 +67,25 @@ def one_port_in_a_pod(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     "https://kubernetes.io/docs/concepts/services-networking/",
 )
 def one_port_of_the_node(file: TreeFile, looked: Looked) -> Iterator[Hit]:
-    pods = looked.project.cluster.pods
-    mine = {id(pod) for pod in looked.project.cluster.pods_in(file)}
+    found = looked.project.once("ports of nodes", lambda: _node_ports(looked.project.cluster))
+    yield from found.get(id(file), ())
+
+
+def _node_ports(cluster: Cluster) -> dict[int, list[Hit]]:
+    """What there is to say, by the ``id`` of the file."""
+    found: dict[int, list[Hit]] = {}
     taken = _Taken()
-    for pod in pods:
+    for pod in cluster.pods:
         for container in of_pod(pod):
             for port in container.ports:
                 if not port.published or _is_at_odds(pod, port):
                     continue
                 owner = f"{pod.owner.kind} {pod.owner.name}"
                 first = taken.take(port.published, port, owner)
-                if first is not None and first != owner and id(pod) in mine:
+                if first is not None and first != owner:
                     what = f"{port.published} of the node is taken by {quoted(first)}"
-                    yield Hit(port.node.spot, what)
+                    found.setdefault(id(pod.owner.file), []).append(Hit(port.node.spot, what))
+    return found
 
 
 def _is_at_odds(pod: Pod, port: Port) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.lint.documents import TomlFile
 from harness.lint.finding import Path, SetValue
+from harness.lint.project import Project
 from harness.lint.rule import Hit, Kind, Looked, Rules
 from harness.lint.rules.registries_conf import mirrors, registries
 from harness.lint.words import quoted
@@ -147,20 +148,19 @@ def twice(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     reference=_DOCS,
 )
 def replaced_by_drop_in(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    order = _order(file)
-    if order is None:
-        return
-    later = [
-        other
-        for other in looked.project.of_kind(Kind.REGISTRIES, TomlFile)
-        if (when := _order(other)) is not None and when > order and _place(other) == _place(file)
-    ]
+    last = looked.project.once("last registries", lambda: _last(looked.project))
     for path, table in registries(file):
-        for other in later:
-            if any(_prefix(again) == _prefix(table) for _, again in registries(other)):
-                by = posixpath.basename(other.absolute)
-                yield Hit(file.at(*path), f"{quoted(_prefix(table))} is replaced by {by}")
-                break
+        by = last.get((_place(file), _prefix(table)))
+        if by is not None and by is not file and _order(file) is not None:
+            name = posixpath.basename(by.absolute)
+            yield Hit(file.at(*path), f"{quoted(_prefix(table))} is replaced by {name}")
+
+
+def _last(project: Project) -> dict[tuple[str, str], TomlFile]:
+    """The file that counts, for each prefix below each directory."""
+    files = [f for f in project.of_kind(Kind.REGISTRIES, TomlFile) if _order(f) is not None]
+    ordered = sorted(files, key=lambda file: _order(file) or (False, ""))
+    return {(_place(f), _prefix(table)): f for f in ordered for _, table in registries(f)}
 
 
 def _order(file: TomlFile) -> tuple[bool, str] | None:

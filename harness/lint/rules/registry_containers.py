@@ -119,6 +119,8 @@ def _variables(file: TreeFile, looked: Looked, *, fatal: bool) -> Iterator[Hit]:
         # Of a file that was not given, only what the variables themselves say is known.
         reading = registry.reading
         for problem in reading.problems if reading else ():
+            if problem.what == "not available here":
+                continue  # the reference registry's own limit
             variable = registry.container.variable(problem.place.source)
             if problem.place.line is None and variable and fatal == (problem.exit_code is not None):
                 what = f"{variable.name}: {problem.key}: {problem.what}"

@@ -32,13 +32,11 @@ _PROBES = (
 )
 def storage_is_lost(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     for registry in each(file, looked.project):
-        config = registry.reading.attempted if registry.reading else None
-        if config is None or config.storage.driver != "filesystem":
-            continue
-        root = str(config.storage.rootdirectory)
+        reading = registry.reading
+        if not (reading and reading.attempted and "storage.filesystem" in reading.places):
+            continue  # memory, or an object store
+        root = str(reading.attempted.storage.rootdirectory)
         mount = registry.container.mount_over(root)
-        if "filesystem" not in str(registry.text) and "storage" in registry.reading.places:
-            continue
         if mount is None:
             yield Hit(registry.image.spot, f"nothing is mounted at {root}")
         elif mount.kind == "emptyDir":

@@ -235,14 +235,11 @@ def credential_helper(file: TreeFile, looked: Looked) -> Iterator[Hit]:
 )
 def named_by_nobody(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     cluster = looked.project.cluster
-    attached = {
-        name
-        for account in cluster.objects
-        if account.kind == "ServiceAccount"
-        for name, _ in account.pull_secrets
-    }
     for secret in _secrets(file, looked):
-        if secret.node.string("type") != CONFIG_JSON_TYPE or secret.name in attached:
+        if (
+            secret.node.string("type") != CONFIG_JSON_TYPE
+            or secret.name in cluster.given_by_accounts
+        ):
             continue
         if any(pod.owner.may_share(secret) for pod in cluster.pods) and not cluster.users(secret):
             yield Hit(_spot_node(secret).spot, f"no pod here names {quoted(secret.name)}")
