@@ -9,7 +9,7 @@ from harness.content import Manifest, an_image, an_index
 from harness.explain.effects import EffectFinder, if_all_fail, login_of
 from harness.explain.errors import BadInput
 from harness.explain.explanation import Explanation, HostExplained, Place, Remark, Round
-from harness.explain.remarks import remarks
+from harness.explain.remarks import never_asked, remarks
 from harness.explain.requests import explained_requests
 from harness.explain.secrets import Login as SecretLogin
 from harness.explain.secrets import chosen, explained
@@ -110,7 +110,9 @@ def explain_containerd(
     plan = plan_of(question, logins[0] if logins else None)
     if plan.refusal is not None and not plan.reference.namespace:
         raise BadInput(f"{question.image[:200]!r} names no image: {plan.refusal.message}")
-    told, words = behaviours(question.when, {host.name: login_of(host) for host in plan.hosts})
+    not_asked = never_asked(question, plan)
+    when = [one for one in question.when if one.rpartition("=")[0] not in not_asked]
+    told, words = behaviours(when, {host.name: login_of(host) for host in plan.hosts})
     images = (_image(1), _image(2))
     finder = EffectFinder(plan, images)
     entries = (*question.of_pod, *question.of_node)
@@ -123,7 +125,7 @@ def explain_containerd(
         directory=None if plan.directory is None else question.shown(plan.directory),
         looked_for=tuple(map(question.shown, plan.looked_for)),
         assumed=words,
-        remarks=(*question.notes, *remarks(question, plan, logins)),
+        remarks=(*question.notes, *remarks(question, plan, logins), *not_asked.values()),
         hosts=tuple(
             _host(question, plan, position, finder, logins) for position in range(len(plan.hosts))
         ),

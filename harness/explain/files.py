@@ -187,10 +187,11 @@ def _read_root(found: ContainerdFiles, root: str, namespace: str, release: Relea
             continue
         stays_below(directory, real)
         _read_directory(found, f"{root.rstrip('/')}/{name}", real, release)
+    top = real.resolve()
     for entry in listed(real):
         if entry.name not in wanted:
             file = Path(entry.path) / "hosts.toml"
-            if entry.is_dir() and file.is_file() and file.resolve().is_relative_to(real.resolve()):
+            if entry.is_dir() and file.is_file() and file.resolve().is_relative_to(top):
                 found.siblings[str(file)] = read_text(file) or ""
 
 

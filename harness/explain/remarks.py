@@ -26,7 +26,7 @@ from harness.mirrors.toml_statements import read_toml
 if TYPE_CHECKING:
     from harness.explain.containerd_pull import ContainerdQuestion
 
-__all__ = ["remarks"]
+__all__ = ["never_asked", "remarks"]
 
 
 def remarks(
@@ -44,6 +44,23 @@ def remarks(
         *_directory_remarks(question, plan),
         *_host_remarks(question, plan),
     )
+
+
+def never_asked(question: ContainerdQuestion, plan: Plan) -> dict[str, Remark]:
+    """What to say of a ``when`` for a host that the files mention and the pull never asks: that is
+    the answer, and no mistake in the question."""
+    files = {question.config_file: question.config_toml or "", **question.files}
+    shown = {question.shown(file): text for file, text in files.items()} | {**question.siblings}
+    asked = {host.name for host in plan.hosts}
+    found: dict[str, Remark] = {}
+    for host in {one.rpartition("=")[0] for one in question.when} - asked:
+        for file, text in shown.items() if host else ():
+            lines = (n for n, line in enumerate(text.split("\n"), 1) if host in line)
+            line = next(lines, None)
+            if line is not None:
+                said = f"{host} is never asked in this pull, so that --when {host} changes nothing"
+                found.setdefault(host, Remark(said, Place(file, line)))
+    return found
 
 
 def _config(question: ContainerdQuestion) -> RegistryConfig | None:

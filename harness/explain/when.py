@@ -7,10 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from harness.explain.errors import BadInput
-from harness.mirrors.behaviours import Action, Challenge, HostBehaviour, Rule
-from harness.mirrors.login import Login
+from harness.mirrors.behaviours import Action, Challenge, HostBehaviour, Rule, TokenService
+from harness.mirrors.login import ANONYMOUS, Login
 
-__all__ = ["BEHAVIOURS", "behaviour", "behaviours"]
+__all__ = ["BEHAVIOURS", "REDIRECTED_TO", "behaviour", "behaviours"]
+
+REDIRECTED_TO = "storage.invalid"
+"""The host of ``redirect``, which is healthy unless a ``--when`` of its own says otherwise."""
 
 BEHAVIOURS: Mapping[str, str] = {
     "down": "the connection is refused (also: refused)",
@@ -20,15 +23,26 @@ BEHAVIOURS: Mapping[str, str] = {
     "tls-hang": "it accepts connections and never says a word",
     "plain": "it speaks plain HTTP only",
     "tls-only": "it speaks TLS only",
+    "client-cert": "it wants a client certificate of everyone",
+    "empty": "it is healthy and has no image",
     "reset": "it reads requests and closes the connection",
     "hang": "it reads requests and never answers",
     "html": "it answers 200 with a web page, like a captive portal",
     "truncate": "it cuts a layer short once",
+    "no-range": "it cuts a layer short once, and sends layers from their start whatever Range asks",
     "wrong": "it answers with other bytes of the right length",
+    "redirect": f"it redirects to {REDIRECTED_TO}, which has the same content",
+    "no-digest": "its answers name no digest",
+    "bad-digest": "its answers name a digest that is none",
+    "wrong-digest": "its answers name the digest of something else",
+    "no-length": "its answers name no length",
     "basic": "it asks for Basic credentials and accepts those that it gets",
     "bearer": "it asks for a token, which its token service gives to everyone",
+    "bearer-denied": "it asks for a token, which its token service gives to nobody",
+    "bearer-down": "it asks for a token, and its token service answers 503",
+    "bearer-refused": "it asks for a token, and accepts none of those that its service gives",
     "401": "it asks for Basic credentials and accepts none",
-    "NNN": "it answers everything with this status (400 to 599)",
+    "NNN": "it answers everything with this status (204, 304, 400 to 599)",
 }
 """What may stand after ``HOST=``, with its meaning. ``@resolve``, ``@index``, ``@manifest``,
 ``@config``, ``@layer`` after a behaviour that concerns answers limits it to these requests."""
@@ -40,6 +54,11 @@ _FAULTS = {
     "hang": Action(hang=True),
     "html": _PORTAL,
     "wrong": Action(wrong_body=True),
+    "redirect": Action(redirect=f"https://{REDIRECTED_TO}{{path}}"),
+    "no-digest": Action(no_digest_header=True),
+    "bad-digest": Action(bad_digest_header=True),
+    "wrong-digest": Action(wrong_digest_header=True),
+    "no-length": Action(drop_size=True),
 }
 _HOSTS = {
     "down": HostBehaviour(down=True),
@@ -50,6 +69,8 @@ _HOSTS = {
     "tls-hang": HostBehaviour(silent=True),
     "plain": HostBehaviour(speaks="plain"),
     "tls-only": HostBehaviour(speaks="tls"),
+    "client-cert": HostBehaviour(wants_client_certificate=True),
+    "empty": HostBehaviour(store=False),
     "html": HostBehaviour(
         rules=(
             Rule(_PORTAL, method="HEAD"),
@@ -61,8 +82,20 @@ _HOSTS = {
     "truncate": HostBehaviour(
         rules=(Rule(Action(truncate=1000), method="GET", obj="layer", times=1),)
     ),
+    "no-range": HostBehaviour(
+        rules=(
+            Rule(Action(truncate=1000), method="GET", obj="layer", times=1),
+            Rule(Action(ignore_range=True), method="GET", obj="layer"),
+        )
+    ),
 }
-_STATUS = re.compile(r"[45]\d\d")
+_TOKENS = {
+    "bearer": TokenService(),
+    "bearer-denied": TokenService(status=401),
+    "bearer-down": TokenService(status=503),
+    "bearer-refused": TokenService(),
+}
+_STATUS = re.compile(r"[45]\d\d|204|304")
 
 
 def behaviour(name: str, host: str, login: Login) -> HostBehaviour:
@@ -78,11 +111,12 @@ def behaviour(name: str, host: str, login: Login) -> HostBehaviour:
     if not at and word in {"basic", "401"}:
         accepted = f"{login.user}:{login.secret}" if word == "basic" else "nobody:is let in"
         return HostBehaviour(challenge=Challenge("basic", credential=accepted))
-    if not at and word == "bearer":
+    if not at and word in _TOKENS:
+        token = "another" if word == "bearer-refused" else "T-registry"
         realm = f"https://{host}/token"
-        service = "registry"
         return HostBehaviour(
-            challenge=Challenge("bearer", realm=realm, service=service, token=f"T-{service}")
+            challenge=Challenge("bearer", realm=realm, service="registry", token=token),
+            tokens=_TOKENS[word],
         )
     action = _FAULTS.get(word) or (Action(status=int(word)) if _STATUS.fullmatch(word) else None)
     if action is None:
@@ -109,7 +143,7 @@ def behaviours(
         host, equals, name = text.rpartition("=")
         if not equals:
             raise BadInput(f"--when {text[:80]!r} is not HOST=BEHAVIOUR", fix="such as m1=down")
-        if host not in logins:
+        if host not in {*logins, REDIRECTED_TO}:
             known = ", ".join(list(logins)[:10]) or "none"
             more = f" and {len(logins) - 10} more" if len(logins) > 10 else ""
             raise BadInput(
@@ -117,7 +151,7 @@ def behaviours(
                 fix=f"its hosts are {known}{more}",
             )
         try:
-            new = behaviour(name, host, logins[host])
+            new = behaviour(name, host, logins.get(host, ANONYMOUS))
         except ValueError as error:
             raise BadInput(f"--when {text[:80]!r}: {error}") from None
         before = found.get(host)

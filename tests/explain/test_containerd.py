@@ -206,6 +206,15 @@ def test_hosts_of_one_kind_may_share_their_effects(tree: dict[str, str], release
         assert shared.effects(position) == alone.effects(position)
 
 
+def test_a_when_for_a_host_that_only_the_files_know_is_told_and_no_mistake() -> None:
+    """Who thinks that the mirror is asked learns that it is not, and where it is written."""
+    tree = {"other.example/hosts.toml": '\n[host."https://m7:5000"]\n'}
+    found = explain_containerd(question(IMAGE, tree, when=["m7:5000=down"]))
+    (remark,) = (one for one in found.remarks if "never asked" in one.text)
+    assert str(remark.place).endswith("other.example/hosts.toml:2")
+    assert found.assumed == ()
+
+
 # -- bad questions ------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("image", "when", "says"),

@@ -68,7 +68,9 @@ class Authorizer:
             case _Basic(login):
                 return f"Basic, {login.user} from {login.origin}"
             case _Bearer(login):
-                return f"a token, asked for as {login.user or 'nobody'} ({login.origin})"
+                who = login.user or "the owner of an identity token"
+                how = f"as {who} ({login.origin})" if login.secret else "anonymously"
+                return f"a token, asked for {how}"
         return "no credentials"
 
     def learn(self, exchanges: Sequence[Exchange]) -> bool:
