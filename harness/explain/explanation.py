@@ -51,7 +51,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Probed:
-    """What one host really answered, to HEAD or GET of ``/v2/`` and HEAD of the manifest."""
+    """What one host really answered, to HEAD of ``/v2/`` and HEAD of the manifest."""
 
     reached: bool
     said: str

@@ -1,6 +1,6 @@
 """``--probe``: ask the hosts of a plan, and let the model go on from what they said.
 
-Each host gets GET of ``/v2/`` (the body is not read) and HEAD of the manifest, nothing else: no
+Each host gets HEAD of ``/v2/`` and HEAD of the manifest, nothing else: no
 redirect is followed, no token is asked for, and everything ends after a few seconds, however slowly
 a host answers. Whatever comes back is taken for hostile: only statuses, and a few headers made
 printable and short, are looked at. Credentials go out only if that was asked for, only as an answer
@@ -153,28 +153,27 @@ async def _converse(
     async with httpx.AsyncClient(
         verify=context, trust_env=False, follow_redirects=False, timeout=SECONDS_PER_HOST
     ) as client:
-        base = await _headers_of(client, "GET", f"{root}{path}/", {})
-        manifest = await _headers_of(client, "HEAD", url, {} if ns is None else {"ns": ns})
+        parameters = {} if ns is None else {"ns": ns}
+        base = await _headers_of(client, f"{root}{path}/", {})
+        manifest = await _headers_of(client, url, parameters)
         challenge = _challenge(manifest if manifest.status_code == 401 else base)
         sent = False
         if manifest.status_code == 401 and challenge == "basic" and login and login.secret:
             sent = True
             auth = httpx.BasicAuth(login.user, login.secret)
-            parameters = {} if ns is None else {"ns": ns}
-            manifest = await _headers_of(client, "HEAD", url, parameters, auth)
+            manifest = await _headers_of(client, url, parameters, auth)
     return _seen(host, base, manifest, sent)
 
 
 async def _headers_of(
     client: httpx.AsyncClient,
-    method: str,
     url: str,
     parameters: dict[str, str],
     auth: httpx.BasicAuth | None = None,
 ) -> httpx.Response:
-    """The answer without its body, which is not read."""
+    """The answer to HEAD; a body that comes all the same is not read."""
     headers = {"Accept": _ACCEPT, "Accept-Encoding": "identity", "User-Agent": "pullproof"}
-    request = client.build_request(method, url, params=parameters or None, headers=headers)
+    request = client.build_request("HEAD", url, params=parameters or None, headers=headers)
     response = await client.send(request, stream=True, auth=auth)
     await response.aclose()
     return response
@@ -217,7 +216,7 @@ def _seen(host: PlannedHost, base: httpx.Response, manifest: httpx.Response, sen
         )
         for one in challenges
     )
-    said = f"GET /v2/ {base.status_code}, HEAD manifest {status}"
+    said = f"HEAD /v2/ {base.status_code}, HEAD manifest {status}"
     if sent:
         said += " with the login"
     if words:

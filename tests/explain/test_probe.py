@@ -95,10 +95,10 @@ def test_head_only_and_no_credentials(
 ) -> None:
     code, text = asked(tmp_path, capsys, [address(basic)], "--pull-secret", secret, "--probe")
     assert code == 0
-    assert "GET /v2/ 401, HEAD manifest 401, asks for basic" in text
+    assert "HEAD /v2/ 401, HEAD manifest 401, asks for basic" in text
     assert "credentials were not tried" in text
     seen = [(entry.method, entry.path) for entry in basic.ledger.entries]
-    assert seen == [("GET", "/v2/"), ("HEAD", "/v2/team/app/manifests/v1")]
+    assert seen == [("HEAD", "/v2/"), ("HEAD", "/v2/team/app/manifests/v1")]
     assert {entry.query for entry in basic.ledger.entries} == {"", "ns=up.example"}
     assert {entry.credential for entry in basic.ledger.entries} == {"none"}
 
