@@ -292,6 +292,19 @@ def pytest_replay_recorded(pyfuncitem: pytest.Function) -> object | None:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup() -> Generator[None, object, object]:
+    """A fixture may launch what a scenario needs, and find that the target does not offer it."""
+    try:
+        return (yield)
+    except Exception as lacking:
+        from harness.targets import NotOffered
+
+        if not isinstance(lacking, NotOffered):
+            raise
+        pytest.skip(str(lacking))
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     proof = pyfuncitem.stash.get(_PROOF, None)
     if proof is None or _is_recorded(proof):

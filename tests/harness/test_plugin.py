@@ -58,6 +58,28 @@ def test_a_failure_tells_the_problem_and_the_conversation(pytester: pytest.Pytes
     assert "Traceback" not in result.stdout.str()
 
 
+NOT_OFFERED = """
+import pytest
+
+@pytest.fixture
+def registry(target):
+    return target.standard()
+
+@scenario("demo.standard", "It takes a push", level=MUST, refs=("spec",))
+def test_standard(registry, expect):
+    expect.client("status", registry.get("/v2/").status, 200)
+"""
+
+
+def test_what_a_target_does_not_offer_to_a_fixture_is_not_applicable(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(PREAMBLE + NOT_OFFERED)
+    result = pytester.runpytest("--target", "drayage", "-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*nothing can be pushed to it*"])
+
+
 def test_known_deviations_pass_under_their_own_letter(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PREAMBLE + WRONG)
     (pytester.path / "deviations.toml").write_text(DEVIATION)
