@@ -58,6 +58,13 @@ def test_text_is_by_file_and_shows_the_line(capsys: pytest.CaptureFixture[str]) 
     assert said.endswith("2 files and directories, 1 error, 1 warning, 0 info\n")
 
 
+def test_the_documentation_shows_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (_ROOT / "docs" / "lint-usage.md").read_text()
+    shown = re.search(r"<!-- lint-wrong-d.txt -->\n```text\n(.*?)```", page, re.DOTALL)
+    assert shown is not None
+    assert printed(capsys, "fixtures/mission/node/wrong.d") == shown[1]
+
+
 def test_the_caret_stands_below_the_column(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
