@@ -150,7 +150,7 @@ def test_a_directory_that_cannot_be_written_to(
     def refuse(*arguments: Any, **more: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(replacing.os, "replace", refuse)
+    monkeypatch.setattr("os.replace", refuse)
     assert main(["lint", "--fix", str(file)]) == 2
     assert capsys.readouterr().err.endswith("cannot be written: Permission denied\n")
     assert _names(file.parent) == ["hosts.toml"]
