@@ -173,7 +173,7 @@ def _print_diff(answer: Answer) -> None:
     """The diff, exactly; on a terminal without control characters, which could move the cursor."""
     from harness.lint.finding import printable
     from harness.lint.fix.diff import unified_diff
-    from harness.lint.output.text import summary
+    from harness.lint.output.text import remarks_on_diff
 
     terminal = sys.stdout.isatty()
     for line in unified_diff(answer.repairs):
@@ -184,7 +184,8 @@ def _print_diff(answer: Answer) -> None:
             click.echo(click.style(printable(line.rstrip("\r\n"), longest=None), fg=fg))
         else:
             click.echo(printable(line.rstrip("\r\n"), longest=None))
-    click.echo(f"pullproof lint: {summary(answer)}", err=True)
+    for line in remarks_on_diff(answer):
+        click.echo(f"pullproof lint: {line}", err=True)
 
 
 def _in_colour() -> bool:

@@ -168,11 +168,13 @@ def test_the_diff_is_what_fix_does(
     file = Path("certs.d", name)
     file.parent.mkdir(parents=True)
     file.write_bytes(_BAD)
-    assert main(["lint", "--diff", "certs.d"]) == 1
+    assert main(["lint", "--diff", "./certs.d"]) == 1
     said = capsysbinary.readouterr()
     assert file.read_bytes() == _BAD
     assert b"\\ No newline at end of file\n" in said.out
-    subprocess.run(["patch", "-p1", "--binary"], input=said.out, check=True, capture_output=True)
+    assert said.err.startswith(b"pullproof lint: 1 to repair; left would be 0 errors, 0 warnings, ")
+    for command in (["git", "apply", "--check"], ["patch", "-p1", "--binary"]):
+        subprocess.run(command, input=said.out, check=True, capture_output=True)
     assert file.read_bytes() == _GOOD
     assert main(["lint", "--diff", "--select", "PPH021", "certs.d"]) == 0
     assert capsysbinary.readouterr().out == b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import posixpath
 from collections.abc import Iterable, Iterator
 
 from harness.lint.fix.repair import Repair
@@ -16,7 +17,7 @@ def unified_diff(repairs: Iterable[Repair]) -> Iterator[str]:
     """Its lines, each with its line break."""
     for repair in repairs:
         old, new = _lines(repair.before.text), _lines(repair.after.text)
-        name = repair.before.path.lstrip("/")
+        name = posixpath.normpath(repair.before.path).lstrip("/")  # git takes no "./" within
         lines = difflib.unified_diff(old, new, _named("a/" + name), _named("b/" + name))
         for line in lines:
             yield line if line.endswith("\n") else line + "\n" + _NO_BREAK

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from harness.lint.documents import Document
 from harness.lint.engine import Outcome
 from harness.lint.finding import Finding, Severity
-from harness.lint.fix.repair import Refusal, Repair
+
+if TYPE_CHECKING:
+    from harness.lint.fix.repair import Refusal, Repair
 
 __all__ = ["Answer"]
 

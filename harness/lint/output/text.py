@@ -9,7 +9,7 @@ from harness.lint.finding import Finding, Severity, printable
 from harness.lint.output.answer import Answer
 from harness.lint.output.source import source_lines
 
-__all__ = ["as_text", "one_liners", "summary"]
+__all__ = ["as_text", "counts", "one_liners", "remarks_on_diff", "summary"]
 
 Paint = Callable[..., str]
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
@@ -59,13 +59,27 @@ def _headline(finding: Finding, place: str, paint: Paint) -> str:
 
 def summary(answer: Answer) -> str:
     """One line: how much was looked at, and what there is."""
-    counts = [_counted(answer.count(severity), severity) for severity in Severity]
-    parts = [f"{len(answer.documents)} files and directories", *counts]
+    parts = [f"{len(answer.documents)} files and directories", counts(answer)]
     if answer.repaired:
         parts.append(f"{answer.repaired} repaired")
     if suppressed := len(answer.outcome.suppressed):
         parts.append(f"{suppressed} ignored by comments")
     return ", ".join(parts)
+
+
+def counts(answer: Answer) -> str:
+    """How many findings there are, by severity."""
+    return ", ".join(_counted(answer.count(severity), severity) for severity in Severity)
+
+
+def remarks_on_diff(answer: Answer) -> Iterator[str]:
+    """What there is to say beside a diff: what it would not repair, though it has an edit, and what
+    would be left."""
+    for refusal in answer.refusals:
+        finding = refusal.finding
+        place = f"{printable(finding.file)}:{finding.spot.line}:{finding.spot.column}"
+        yield f"{place}: not repaired: {printable(refusal.reason)} [{finding.rule}]"
+    yield f"{answer.repaired} to repair; left would be {counts(answer)}"
 
 
 def _counted(number: int, severity: Severity) -> str:
