@@ -172,7 +172,7 @@ def test_the_diff_is_what_fix_does(
     said = capsysbinary.readouterr()
     assert file.read_bytes() == _BAD
     assert b"\\ No newline at end of file\n" in said.out
-    assert said.err.startswith(b"pullproof lint: 1 to repair; left would be 0 errors, 0 warnings, ")
+    assert said.err.startswith(b"pullproof lint: 1 to repair; left would be ")
     for command in (["git", "apply", "--check"], ["patch", "-p1", "--binary"]):
         subprocess.run(command, input=said.out, check=True, capture_output=True)
     assert file.read_bytes() == _GOOD
