@@ -72,10 +72,16 @@ def stateful(
     """
     from harness.catalogue import suite_directory
     from harness.divergences import DivergenceFileError, read_known
-    from harness.stateful.stories import StoryError
-    from harness.stateful.twins import Twins
     from harness.targets import TargetError, parse_target
 
+    try:
+        from harness.stateful.stories import StoryError
+        from harness.stateful.twins import Twins
+    except ModuleNotFoundError as missing:
+        if missing.name != "hypothesis":
+            raise
+        needed = "needs hypothesis: pip install 'pullproof[stateful]'"
+        raise click.ClickException(needed) from missing
     try:
         left, right = _launchable(parse_target(target)), _launchable(parse_target(baseline))
         known = read_known(directory or suite_directory())

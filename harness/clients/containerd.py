@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.clients.running import Ran
-from harness.real_parts import real_part
+from harness.real_parts import missing_part, real_part
 
 __all__ = ["Containerd"]
 
@@ -29,8 +29,12 @@ class Containerd:
 
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
         # gRPC is no dependency of scenarios that start no containerd, which import this module too.
-        from harness.clients.containerd_lab import Daemon, Surroundings
-
+        try:
+            from harness.clients.containerd_lab import Daemon, Surroundings
+        except ModuleNotFoundError as missing:
+            if missing.name not in {"grpc", "google"}:
+                raise
+            missing_part("containerd is asked by gRPC: pip install 'pullproof[real-clients]'")
         surroundings = Surroundings(directory, real_part("containerd"), variables=environment)
         surroundings.prepare()
         self.certs_d = directory / "certs.d"

@@ -107,6 +107,21 @@ def test_its_version(installed: Installed, tmp_path: Path) -> None:
     assert wheel in installed.run("pullproof", "--version", cwd=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (("stateful", "reference", "reference@2.8"), "needs hypothesis: pip install 'pullproof[st"),
+        (("run", "-t", "container:registry:2"), "needs the Docker SDK: pip install 'pullproof[co"),
+    ],
+    ids=["stateful", "container"],
+)
+def test_what_needs_more_says_what(
+    installed: Installed, tmp_path: Path, command: tuple[str, ...], says: str
+) -> None:
+    (line,) = installed.run("pullproof", *command, cwd=tmp_path, expect=2).splitlines()
+    assert says in line
+
+
 def test_it_lists_all_scenarios(installed: Installed, tmp_path: Path) -> None:
     said = installed.run("pullproof", "list", cwd=tmp_path).splitlines()
     assert {line.split()[0] for line in said[:-1]} >= {scenario.id for scenario in declared()}
