@@ -82,7 +82,7 @@ class TestFiles:
             ("[[registry]\n", 1, "invalid TOML"),
             ("x = 1\n[[registry]]\n", 2, "both location and prefix are unset"),
             ('[[registry]]\nprefix = "a.example"', 1, "location is unset"),
-            ('[[registry]]\nlocation = "https://a.example"', 1, "cannot use URI schemes"),
+            ('[[registry]]\nlocation = "https://a.example"', 1, "URI schemes are not supported"),
             ("[[registry]]\nlocation = 5", 1, "`location` must be a str"),
             ('[[registry]]\nlocation = "a"\npull-from-mirror = "all"', 1, "non-mirror registry"),
             ('[[registry]]\nlocation = "a"\n[[registry.mirror]]\n', 3, "mirror location is unset"),
@@ -97,7 +97,9 @@ class TestFiles:
                 3,
                 "conflicting 'blocked' setting",
             ),
-            ('[registries.search]\nregistries = ["a"]', 1, "version 1"),
+            ('registry = [{location = "a"}]\n[registries.search]\nregistries = ["a"]', 2, "mixing"),
+            ("[registries.search]\nregistries = 5", 1, "must be a list of strings"),
+            ('[registries.block]\nregistries = ["http://a"]', 1, "URI schemes are not supported"),
             ("registry = 1", None, "array of tables"),
             ("aliases = 1", 1, "`aliases`"),
             ("unqualified-search-registries = 5", 1, "list of strings"),
@@ -108,6 +110,19 @@ class TestFiles:
             read_registries_conf(text)
         assert reason in caught.value.reason
         assert (caught.value.file, caught.value.line) == ("registries.conf", line)
+
+    def test_version_1_is_read_where_it_is_not_mixed(self) -> None:
+        """As skopeo 1.9.3 does; its test is made of what that said."""
+        config = read_registries_conf(
+            '[registries.search]\nregistries = ["one.example"]\n'
+            '[registries.insecure]\nregistries = ["a.example/", "b.example"]\n'
+            '[registries.block]\nregistries = ["b.example"]\n'
+        )
+        assert config.unqualified_search == ("one.example",)
+        found = {r.prefix: (r.insecure, r.blocked, r.line) for r in config.registries}
+        assert found == {"b.example": (True, True, 1), "a.example": (True, False, 1)}
+        with pytest.raises(InvalidRegistriesConf, match="must be in v2 format"):
+            read_registries_conf("", {"a.conf": '[registries.block]\nregistries = ["a"]\n'})
 
     def test_a_drop_in_replaces_what_it_names(self) -> None:
         config = read_registries_conf(

@@ -61,6 +61,20 @@ def _registry(draw: st.DrawFn) -> str:
     return "\n".join(lines) + "\n"
 
 
+@st.composite
+def _version_1(draw: st.DrawFn) -> str:
+    """Lists of names; sometimes with something of version 2, which is an error."""
+    names = st.lists(
+        st.sampled_from(["{up}", "{up}/", "{up}/team", "{m1}", "http://{up}"]), max_size=2
+    )
+    lists = {kind: draw(names) for kind in draw(st.sets(st.sampled_from(["insecure", "block"])))}
+    mixed = draw(_rarely(_rarely(st.just('unqualified-search-registries = ["{m1}"]\n'))))
+    lines = [
+        f"[registries.{kind}]\nregistries = {json.dumps(found)}" for kind, found in lists.items()
+    ]
+    return (mixed or "") + "\n".join([*lines, ""])
+
+
 _RULES: st.SearchStrategy[dict[str, Any]] = st.builds(
     lambda on, do: {"on": on, "do": do},
     st.sampled_from(
@@ -107,13 +121,15 @@ def _behaviour(draw: st.DrawFn) -> dict[str, Any]:
 def stories(draw: st.DrawFn) -> dict[str, Any]:
     """A configuration, how hosts behave, an image and logins."""
     story: dict[str, Any] = {
-        "registries.conf": draw(_registry()),
+        "registries.conf": draw(
+            st.integers(0, 7).flatmap(lambda n: _registry() if n else _version_1())
+        ),
         "image": draw(st.sampled_from(["{up}/team/app:v1", "{up}/team/app@{digest}"])),
         "hosts": {
             host: found for host in ("m1", "m2", "m3", "up") if (found := draw(_behaviour()))
         },
     }
-    if drop_in := draw(_rarely(_registry())):
+    if drop_in := draw(_rarely(st.one_of(_registry(), _registry(), _version_1()))):
         story["drop-ins"] = {draw(st.sampled_from(["10.conf", "ignored.txt"])): drop_in}
     logins = draw(st.lists(st.sampled_from(["{m1}", "{m2}", "{up}"]), max_size=2, unique=True))
     if logins:

@@ -1,4 +1,4 @@
-"""``registries.conf`` (version 2) with its drop-in directory.
+"""``registries.conf`` (version 2, and 1 turned into it) with its drop-in directory.
 
 An invalid file ends the pull before any request. Format:
 https://github.com/containers/image/blob/main/docs/containers-registries.conf.5.md
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+from harness.mirrors.containers.version_1 import NotVersion2, as_version_2
 from harness.mirrors.toml_statements import InvalidTOML, Statement, read_toml, statements
 
 __all__ = [
@@ -125,9 +126,11 @@ def _read(text: str, file: str) -> RegistriesConf:
     except InvalidTOML as error:
         raise InvalidRegistriesConf(f"invalid TOML: {error.reason}", file, error.line) from None
     reader = _Reader(file, text)
-    if "registries" in document:
-        raise reader.invalid("the format of version 1 is not supported any more", "registries")
-    lines = itertools.chain(reader.headers("registry"), itertools.repeat(None))
+    try:
+        document = dict(as_version_2(document, is_drop_in=file != "registries.conf"))
+    except NotVersion2 as error:
+        raise reader.invalid(error.reason, *error.path) from None
+    lines = itertools.chain(reader.headers("registry"), itertools.repeat(reader.line("registries")))
     registries = tuple(
         _registry(reader, values, line)
         for values, line in zip(reader.tables(document, "registry"), lines, strict=False)
@@ -263,7 +266,7 @@ class _Reader:
         """A host with an optional path, without a scheme and without a final slash."""
         location = self.typed(values, key, str, "", line).rstrip("/")
         if location.startswith(("http://", "https://")):
-            raise self.at(line, f"invalid location {location!r}: cannot use URI schemes")
+            raise self.at(line, f"invalid location {location!r}: URI schemes are not supported")
         return location
 
     def at(self, line: int | None, reason: str) -> InvalidRegistriesConf:
@@ -272,6 +275,9 @@ class _Reader:
 
     def invalid(self, reason: str, *path: str) -> InvalidRegistriesConf:
         """The error for what stands at *path*."""
+        return InvalidRegistriesConf(reason, self.file, self.line(*path))
+
+    def line(self, *path: str) -> int | None:
+        """Where *path* begins."""
         depth = len(path)
-        line = next((s.line for s in self._statements if s.path[:depth] == path), None)
-        return InvalidRegistriesConf(reason, self.file, line)
+        return next((s.line for s in self._statements if s.path[:depth] == path), None)
