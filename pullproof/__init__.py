@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pullproof.public import *  # noqa: F403 - its __all__ says which
 else:
+    # Nothing of ours may be imported here: pullproof.plugin has yet to look whose harness it is.
 
     def __getattr__(name: str) -> object:
         """The names of :mod:`pullproof.public`, imported when somebody asks for one: every run of
