@@ -89,17 +89,23 @@ def _write(new: str, folder: int, old: os.stat_result, path: str, after: bytes) 
         if (made.st_uid, made.st_gid) != (old.st_uid, old.st_gid):
             os.fchown(descriptor, old.st_uid, old.st_gid)
         os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
-        for attribute in _attributes(path):
-            os.setxattr(descriptor, attribute, os.getxattr(path, attribute))
+        _copy_attributes(path, descriptor)
         file.flush()
         os.fsync(descriptor)
 
 
-def _attributes(path: str) -> list[str]:
-    """Extended attributes; none where system or file system have no such thing."""
+def _copy_attributes(path: str, descriptor: int) -> None:
+    """Extended attributes, access control lists among them. What only the system may set, such as
+    a label of SELinux, the new file got by itself."""
     if not hasattr(os, "listxattr"):
-        return []
+        return
     try:
-        return os.listxattr(path)
-    except OSError:
-        return []
+        names = os.listxattr(path)
+    except OSError:  # the file system has no such thing
+        return
+    for name in names:
+        try:
+            os.setxattr(descriptor, name, os.getxattr(path, name))
+        except OSError:
+            if not name.startswith("security."):
+                raise
