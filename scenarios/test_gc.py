@@ -205,6 +205,35 @@ def test_index_children_stay(target: TargetUnderTest, expect: Expectations) -> N
 
 
 @scenario(
+    "gc.untagged-here-listed-there",
+    "--delete-untagged leaves an image whole in the repository whose tagged index lists it, and "
+    "takes no layers of it where its manifest stays",
+    level=SHOULD,
+    refs=(DOCS, "measured on 2.8.2 to 3.1.1"),
+    needs=COLLECTED,
+)
+def test_untagged_here_listed_there(target: TargetUnderTest, expect: Expectations) -> None:
+    """Images are built in one repository and listed for a release in another. A manifest without
+    its layers is the worst of both."""
+    registry = target.standard(delete_enabled=True)
+    index = an_index()
+    image = index.children[0]
+    push(registry, "builds/app", an_image("latest build"), "latest")
+    push(registry, "builds/app", image)
+    push(registry, "release/app", index, "v1")
+
+    run = registry.garbage_collect(delete_untagged=True)
+
+    expect.disk("exit code", run.exit_code, 0)
+    pull = containerd_pull(registry.client, "release/app", "v1", platform="linux/amd64")
+    expect.client("pull where it is listed", pull.complete, True)
+    manifest = registry.get(f"/v2/builds/app/manifests/{image.digest}", headers=ACCEPT)
+    layer = registry.head(f"/v2/builds/app/blobs/{image.blobs[-1].digest}")
+    broken = manifest.status == 200 and layer.status != 200
+    expect.client("a manifest without its layers", broken, False)
+
+
+@scenario(
     "gc.uploads-stay",
     "An upload in progress is not collected",
     level=SHOULD,

@@ -1,0 +1,120 @@
+"""How a cache starts: what upstream answers then, what the environment says, and logins that come
+from elsewhere than the configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.clients.containerd_pull import containerd_pull
+from harness.content import an_image
+from harness.expectation import Expectations
+from harness.lab import TargetUnderTest
+from harness.scenario import SHOULD, Need, scenario
+from harness.targets import DidNotStart
+from harness.upstream import Basic, MockUpstream
+from scenarios.steps import credentials
+
+CONFIGURATION = "distribution docs: Configuring a registry"
+MEASURED = "measured on 2.8.2 to 3.1.1"
+MakeUpstream = Callable[..., MockUpstream]
+
+
+@scenario(
+    "failure.starts-whatever-upstream-answers",
+    "A cache starts although upstream answers /v2/ with an error, and pulls as soon as it can",
+    level=SHOULD,
+    refs=("d#3705", MEASURED),
+    needs={Need.CONFIG, Need.RESTART},
+)
+@pytest.mark.parametrize("status", [403, 404, 429, 500, 503])
+def test_starts_whatever_upstream_answers(
+    status: int, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A node that restarts during an incident upstream must come back with what it has."""
+    upstream.add("team/app", an_image(), tags=("v1",))
+    upstream.on(kind="base", times=1).status(status)
+    cache = target.proxy(upstream)
+
+    base = cache.get("/v2/")
+    pull = containerd_pull(cache.client, "team/app", "v1")
+
+    expect.client("status of /v2/", base.status, 200)
+    expect.client("the pull afterwards is complete", pull.complete, True)
+
+
+@scenario(
+    "operations.environment",
+    "REGISTRY_PROXY_REMOTEURL in the environment makes a registry a cache of that upstream",
+    level=SHOULD,
+    refs=(f"{CONFIGURATION}, Override specific configuration options", MEASURED),
+)
+def test_environment(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
+    """How the image's own configuration is changed in Kubernetes and compose files."""
+    upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.standard(environment={"REGISTRY_PROXY_REMOTEURL": upstream.url})
+
+    pull = containerd_pull(cache.client, "team/app", "v1")
+    push_answer = cache.post("/v2/team/app/blobs/uploads/", content=b"")
+
+    expect.client("the pull is complete", pull.complete, True)
+    expect.client("status of a push", push_answer.status, 405)
+
+
+@scenario(
+    "credentials.helper",
+    "proxy.exec gives the credentials for upstream, from a program that is asked for its host",
+    level=SHOULD,
+    refs=(f"{CONFIGURATION}, proxy, exec (3.0)", "docker-credential-helpers: get", MEASURED),
+)
+def test_helper(
+    make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations, tmp_path: Path
+) -> None:
+    """Registries of clouds give passwords that last for hours: a file cannot have them."""
+    upstream = make_upstream(auth=Basic("puller", "of the hour"))
+    upstream.add("team/app", an_image(), tags=("v1",))
+    helper = tmp_path / "helper"
+    helper.write_text(
+        '#!/bin/sh\ncat > "$0.asked"\necho \'{"Username": "puller", "Secret": "of the hour"}\'\n'
+    )
+    helper.chmod(0o700)
+    cache = target.proxy(upstream, extra={"proxy": {"exec": {"command": str(helper)}}})
+
+    pull = containerd_pull(cache.client, "team/app", "v1")
+
+    asked = Path(f"{helper}.asked")
+    expect.client("the pull is complete", pull.complete, True)
+    expect.upstream("credentials", credentials(upstream) - {"none"}, {"basic:puller"})
+    said = asked.read_text().strip() if asked.exists() else ""
+    expect.disk("it was asked for upstream's host", upstream.address in said, True)
+
+
+@scenario(
+    "credentials.missing-password-file",
+    "Where the htpasswd file is missing, the start is refused, or one is made with a user whose "
+    "password is in the log; nobody else gets in",
+    level=SHOULD,
+    refs=(f"{CONFIGURATION}, htpasswd", MEASURED),
+    needs={Need.CONFIG, Need.LOGS},
+)
+def test_missing_password_file(
+    target: TargetUnderTest, expect: Expectations, tmp_path: Path
+) -> None:
+    """A mistake in a path, or a secret that was not mounted, must not open the registry."""
+    place = tmp_path / "secrets" / "users"
+    htpasswd = {"realm": "pullproof", "path": str(place)}
+    try:
+        registry = target.standard(extra={"auth": {"htpasswd": htpasswd}})
+    except DidNotStart as refusal:
+        expect.client("it names the file", str(place) in refusal.message, True)
+        return
+
+    stranger = registry.get("/v2/")
+    said = re.search(r'password"?[=:] ?"?([^\s",}]+)', registry.logs(redacted=False))
+    known = registry.get("/v2/", auth=("docker", said[1])) if said else stranger
+
+    expect.client("status without a password", stranger.status, 401)
+    expect.client("status with the password of the log", known.status, 200)
