@@ -155,13 +155,16 @@ class RegistryClient(Verbs):
         *,
         exchanges: list[Exchange] | None = None,
         secrets: Iterable[str] = (),
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        """*exchanges* is the list to record into, where no *secrets* are shown."""
+        """*exchanges* is the list to record into, where no *secrets* are shown; *tls* says which
+        certificates are trusted: none by default."""
         self.exchanges = [] if exchanges is None else exchanges
         self.secrets = tuple(secrets)
         self.on_exchange: Callable[[], None] | None = None
         """Called after each exchange, on the thread that made it."""
-        self._http = _http_client(url)
+        self._tls = tls
+        self._http = _http_client(url, tls)
 
     @property
     def url(self) -> str:
@@ -171,7 +174,7 @@ class RegistryClient(Verbs):
     @url.setter
     def url(self, url: str) -> None:
         self._http.close()
-        self._http = _http_client(url)
+        self._http = _http_client(url, self._tls)
 
     def close(self) -> None:
         """Close the connections that are kept open. Asking again opens new ones."""
@@ -197,7 +200,8 @@ class RegistryClient(Verbs):
             if isinstance(answer, Answer):
                 return answer
             answer.read()
-            return Answer(answer.status, answer.headers, bytes(answer.received), answer.error)
+            body = self._body(bytes(answer.received))
+            return Answer(answer.status, answer.headers, body, answer.error)
 
     @contextmanager
     def open(
@@ -255,6 +259,7 @@ class RegistryClient(Verbs):
             try:
                 response = self._http.send(request, stream=True)
                 answer = OpenAnswer(response)
+                answer.headers = self._headers(response.headers)
             except httpx.TransportError as failure:
                 answer = Answer(None, error=describe(failure))
             yield answer
@@ -292,14 +297,27 @@ class RegistryClient(Verbs):
     def _owns(self, url: httpx.URL) -> bool:
         return origin(url) == origin(self._http.base_url)
 
+    # -- for a client that speaks otherwise on the wire ------------------------------------------
+    def _asked(self, request: httpx.Request) -> tuple[str, httpx.Headers]:
+        """The path and the headers that the test asked with."""
+        return request.extensions.get("target", request.url.raw_path).decode(), request.headers
+
+    def _headers(self, headers: httpx.Headers) -> httpx.Headers:
+        """The *headers* of an answer as the test sees them."""
+        return headers
+
+    def _body(self, body: bytes) -> bytes:
+        """The *body* of an answer that was read to its end as the test sees it."""
+        return body
+
     def _record(
         self, request: httpx.Request, answer: OpenAnswer | Answer, order: int, seconds: float
     ) -> None:
-        body = bytes(answer.received) if isinstance(answer, OpenAnswer) else answer.body
+        body = self._body(bytes(answer.received)) if isinstance(answer, OpenAnswer) else answer.body
         error = answer.error
         if isinstance(answer, OpenAnswer) and not answer.complete and error is None:
             error = f"{CLIENT_LEFT} after {len(body)} bytes"
-        target = request.extensions.get("target", request.url.raw_path).decode()
+        target, sent = self._asked(request)
         if not self._owns(request.url):
             target = f"{request.url.scheme}://{request.url.netloc.decode()}{target}"
         self.exchanges.append(
@@ -308,7 +326,7 @@ class RegistryClient(Verbs):
                 ended=next_order(),
                 method=request.method,
                 path=redact_text(target, self.secrets),
-                request_headers=redact_headers(request.headers, self.secrets),
+                request_headers=redact_headers(sent, self.secrets),
                 status=answer.status,
                 response_headers=redact_headers(answer.headers, self.secrets),
                 body_size=len(body),
@@ -322,13 +340,13 @@ class RegistryClient(Verbs):
             self.on_exchange()
 
 
-def _http_client(url: str) -> httpx.Client:
+def _http_client(url: str, tls: ssl.SSLContext | None) -> httpx.Client:
     client = httpx.Client(
         base_url=url,
         timeout=TIMEOUT,
         follow_redirects=False,
         trust_env=False,
-        verify=_no_authorities(),
+        verify=tls or _no_authorities(),
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
     )
     client.headers = httpx.Headers(_DEFAULT_HEADERS)

@@ -98,7 +98,7 @@ class Expectations:
         """*sees_disk* is False for a target whose storage nobody can read: what a scenario that
         does not need it says of the disk is then left out."""
         self.findings: list[Finding] = []
-        self._sees_disk = sees_disk
+        self.sees_disk = sees_disk
 
     def client(self, what: str, observed: Any, expected: Any) -> bool:
         """What a client was answered. Returns whether the expectation holds."""
@@ -110,7 +110,7 @@ class Expectations:
 
     def disk(self, what: str, observed: Any, expected: Any) -> bool:
         """What lies in the storage, the state file, the log or garbage-collect's output."""
-        return not self._sees_disk or self._record("disk", what, observed, expected)
+        return not self.sees_disk or self._record("disk", what, observed, expected)
 
     def _record(self, side: Side, what: str, observed: Any, expected: Any) -> bool:
         if any(f.side == side and f.what == what for f in self.findings):

@@ -25,7 +25,7 @@ from harness.observation import (
 from harness.real_parts import missing_part
 from harness.scenario import Need
 from harness.small_disk import NoSmallDisk, SmallDisk
-from harness.targets import Target
+from harness.targets import NotOffered, Target
 from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
 from harness.trace import DiskWatch, Trace, client_event, upstream_event
@@ -67,6 +67,8 @@ class Lab:
 
     def upstream(self, **options: Any) -> MockUpstream:
         """A mock upstream that is listening; *options* are those of ``MockUpstream``."""
+        if not all(registry.reaches_loopback for registry in self._registries):
+            raise NotOffered("a registry elsewhere reaches no second server on this machine")
         upstream = MockUpstream(**options)
         upstream.start()
         self._upstreams.append(upstream)
@@ -84,6 +86,12 @@ class Lab:
             registry.client.on_exchange = watch.look
             self._watches.append(watch)
         return registry
+
+    def lead(self, registry: RunningRegistry, upstream: MockUpstream) -> None:
+        """Make *upstream* that of *registry*, which was launched with its URL. ``NotOffered``."""
+        if not registry.reaches_loopback and len(self._upstreams) > 1:
+            raise NotOffered("a registry elsewhere reaches no second server on this machine")
+        registry.meet(upstream)
 
     def conversation(self) -> str:
         """Everything said so far, in order, with the ends of the registries' logs."""
@@ -220,7 +228,9 @@ class TargetUnderTest:
 
     def proxy(self, upstream: MockUpstream, **settings: Any) -> RunningRegistry:
         """A pull-through cache of *upstream*; *settings* are fields of ``Settings``."""
-        return self._launch(Settings(upstream_url=upstream.url, **settings))
+        registry = self._launch(Settings(upstream_url=upstream.url, **settings))
+        self._lab.lead(registry, upstream)
+        return registry
 
     def standard(self, **settings: Any) -> RunningRegistry:
         """A standard registry, without upstream."""

@@ -15,7 +15,7 @@ import pytest
 from harness.report.options import Wanted, add_report_options
 from harness.scenario import MARKER, Scenario
 from harness.selection import Selection
-from harness.target_options import GROUP, add_short_names, add_target_options
+from harness.target_options import GROUP, access_of, add_short_names, add_target_options
 
 if TYPE_CHECKING:
     from harness.expectation import Expectations
@@ -118,7 +118,13 @@ def _targets(config: pytest.Config) -> list[Target]:
             # It is a column like the others; that it is the last one makes it the baseline.
             texts = [text for text in texts if text != baseline] + [baseline]
         try:
-            targets += [parse_target(text) for text in dict.fromkeys(texts)]
+            access = access_of(config)
+            if access.upstream_at is not None and config.getoption("numprocesses", None):
+                _misused(
+                    "--upstream-at is one address, where one scenario's upstream answers at a "
+                    "time; run without pytest-xdist's -n (pullproof run: -n 0)"
+                )
+            targets += [parse_target(text, access) for text in dict.fromkeys(texts)]
         except TargetError as error:
             _misused(error)
         names = [target.name for target in targets]

@@ -117,6 +117,7 @@ class Proof:
             target=target.known_as if target else MODEL,
             implementation=target.implementation if target else MODEL,
             version=target.version if target else MODEL,
+            sees_disk=self.expectations.sees_disk,
         )
 
     def _settle(self, judgement: Judgement) -> None:

@@ -7,12 +7,16 @@ to run where two claim one name, and our plugin is loaded in every environment t
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-__all__ = ["GROUP", "add_short_names", "add_target_options"]
+if TYPE_CHECKING:
+    from harness.targets import Access
+
+__all__ = ["GROUP", "access_of", "add_short_names", "add_target_options"]
 
 GROUP = "pullproof"
 
@@ -38,10 +42,60 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 
+_ACCESS: dict[str, dict[str, Any]] = {
+    "login": {
+        "metavar": "USER:PASSWORD",
+        "help": "for url:URL: what to log in with; @FILE reads it from a file, and so does the "
+        "environment's PULLPROOF_LOGIN, which others do not see in the list of processes",
+    },
+    "header": {
+        "action": "append",
+        "default": [],
+        "metavar": "'NAME: VALUE'",
+        "help": "for url:URL: sent to it with every request; repeatable",
+    },
+    "ca": {
+        "metavar": "FILE",
+        "type": Path,
+        "help": "for url:URL: certificates to trust, as PEM, in place of the machine's",
+    },
+    "upstream-at": {
+        "metavar": "HOST:PORT",
+        "help": "for url:URL: where it looks for its upstream; the mock upstream of each scenario "
+        "answers there, one after another, so that such a run takes no -n",
+    },
+    "allow-writes": {
+        "action": "store_true",
+        "help": "for url:URL: scenarios may push to it and delete what they pushed",
+    },
+    "known-as": {
+        "metavar": "NAME@RELEASE",
+        "help": "for url:URL: what it is, such as distribution@2.8, so that its known deviations "
+        "count; without, nothing is excused",
+    },
+}
+
+
+def access_of(config: pytest.Config) -> Access:
+    """How ``url:`` targets are approached. ``TargetError`` for what cannot be meant."""
+    from harness.targets import Access
+
+    return Access.read(
+        login=config.getoption("pullproof_login"),
+        headers=config.getoption("pullproof_header"),
+        ca=config.getoption("pullproof_ca"),
+        upstream_at=config.getoption("pullproof_upstream_at"),
+        allow_writes=config.getoption("pullproof_allow_writes"),
+        known_as=config.getoption("pullproof_known_as"),
+        environment=os.environ,
+    )
+
 
 def add_target_options(group: pytest.OptionGroup) -> None:
     """Add them to *group* under the names that are nobody else's."""
     for name, attributes in _OPTIONS.items():
+        group.addoption(f"--pullproof-{name}", **attributes)
+    for name, attributes in _ACCESS.items():
         group.addoption(f"--pullproof-{name}", **attributes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -10,7 +11,7 @@ import click
 from harness.scenario import Level, Need
 from harness.selection import Selection
 
-__all__ = ["choosing", "selection"]
+__all__ = ["approaching", "choosing", "selection"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,6 +42,50 @@ def choosing(command: F) -> F:
             multiple=True,
             type=click.Choice(_NEEDS, case_sensitive=False),
             help="Only scenarios that need this of a target.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def approaching(command: F) -> F:
+    """Add the options that say how a ``url:`` target is approached; the command gets them as
+    ``login``, ``headers``, ``ca``, ``upstream_at``, ``allow_writes`` and ``known_as``."""
+    options = (
+        click.option(
+            "--login",
+            metavar="USER:PASSWORD",
+            help="For url:URL: log in; @FILE, or PULLPROOF_LOGIN in the environment, keeps it out "
+            "of the list of processes.",
+        ),
+        click.option(
+            "--header",
+            "headers",
+            multiple=True,
+            metavar="'NAME: VALUE'",
+            help="For url:URL: send this to it with every request.",
+        ),
+        click.option(
+            "--ca",
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help="For url:URL: certificates to trust, as PEM, in place of the machine's.",
+        ),
+        click.option(
+            "--upstream-at",
+            metavar="HOST:PORT",
+            help="For url:URL: where it looks for its upstream; mock upstreams answer there.",
+        ),
+        click.option(
+            "--allow-writes",
+            is_flag=True,
+            help="For url:URL: it may be pushed to, and what was pushed deleted.",
+        ),
+        click.option(
+            "--known-as",
+            metavar="NAME@RELEASE",
+            help="For url:URL: what it is, such as distribution@2.8, whose deviations are known.",
         ),
     )
     for option in reversed(options):

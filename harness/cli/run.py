@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import choosing, selection
+from harness.cli.options import approaching, choosing, selection
 from harness.selection import Selection
 
 __all__ = ["run", "run_suite"]
@@ -34,6 +34,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="Keep what each target showed in a file in DIR.",
 )
 @choosing
+@approaching
 @click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write the results as JSON.")
 @click.option("--html", type=_FILE, metavar="FILE", help="Write a report for a browser, one file.")
 @click.option("--markdown", type=_FILE, metavar="FILE", help="Write a summary as Markdown.")
@@ -41,9 +42,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--workers",
     "-n",
-    default="auto",
     metavar="N",
-    help="Processes to spread the scenarios over (default: one for each core; 0: none).",
+    help="Processes to spread the scenarios over (default: one for each core, or with "
+    "--upstream-at none; 0: none).",
 )
 @click.option(
     "--slowest",
@@ -63,11 +64,17 @@ def run(
     theme: tuple[str, ...],
     level: tuple[str, ...],
     need: tuple[str, ...],
+    login: str | None,
+    headers: tuple[str, ...],
+    ca: Path | None,
+    upstream_at: str | None,
+    allow_writes: bool,
+    known_as: str | None,
     json_file: Path | None,
     html: Path | None,
     markdown: Path | None,
     junit: Path | None,
-    workers: str,
+    workers: str | None,
     slowest: int,
     exitfirst: bool,
     verbose: bool,
@@ -80,7 +87,8 @@ def run(
     \b
     pullproof run
     pullproof run -t reference@2.8 -t binary:docker-registry
-    pullproof run -t url:http://mirror.example:5000 --theme blob
+    pullproof run -t url:http://127.0.0.1:5000 --upstream-at 127.0.0.1:5001
+    pullproof run -t url:https://registry.example --allow-writes --login @FILE
     pullproof run -t reference -t recording:before.json --html report.html
 
     Exit codes: 0 all as expected: every claim holds or deviates as listed, or does not apply. 1 a
@@ -90,6 +98,12 @@ def run(
     arguments = [
         *_option("--pullproof-baseline", baseline),
         *_option("--pullproof-record", record),
+        *_option("--pullproof-login", login),
+        *(word for header in headers for word in ("--pullproof-header", header)),
+        *_option("--pullproof-ca", ca),
+        *_option("--pullproof-upstream-at", upstream_at),
+        *(["--pullproof-allow-writes"] if allow_writes else []),
+        *_option("--pullproof-known-as", known_as),
         *_option("--pullproof-json", json_file),
         *_option("--pullproof-html", html),
         *_option("--pullproof-markdown", markdown),
@@ -100,6 +114,8 @@ def run(
         "-v" if verbose else "-q",
         *pytest_arguments,
     ]
+    if workers is None:
+        workers = "auto" if upstream_at is None else "0"
     return run_suite(targets, selection(ids, theme, level, need), workers, arguments)
 
 

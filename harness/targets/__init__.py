@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.targets.access import Access
 from harness.targets.binary import BinaryTarget
 from harness.targets.container import ContainerTarget
 from harness.targets.drayage import DrayageTarget
@@ -14,10 +15,12 @@ from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
 from harness.targets.state import StateEntry
 from harness.targets.target import Target
+from harness.targets.url import UrlTarget
 from reference_registry.profiles import DEFAULT_PROFILE
 
 __all__ = [
     "DEFAULT_TARGET",
+    "Access",
     "DidNotStart",
     "GcRun",
     "Metrics",
@@ -28,17 +31,22 @@ __all__ = [
     "StateEntry",
     "Target",
     "TargetError",
+    "UrlTarget",
     "parse_target",
 ]
 
 DEFAULT_TARGET = "reference"
 """What is tested where no ``--target`` says otherwise."""
 
-_KINDS = "reference, reference@PROFILE, binary:PATH, container:IMAGE, drayage, recording:FILE"
+_KINDS = (
+    "reference, reference@PROFILE, binary:PATH, container:IMAGE, drayage, url:URL, recording:FILE"
+)
+_PLAIN = Access()
 
 
-def parse_target(text: str) -> Target:
-    """The target that *text* names. ``TargetError`` with one line where there is none."""
+def parse_target(text: str, access: Access = _PLAIN) -> Target:
+    """The target that *text* names; *access* is for what runs already. ``TargetError`` with one
+    line where there is none."""
     kind, colon, rest = text.partition(":")
     if kind == "binary" and colon:
         if not rest:
@@ -52,6 +60,8 @@ def parse_target(text: str) -> Target:
         if not rest:
             raise TargetError("recording: needs a file, such as one that --record DIR wrote")
         return RecordingTarget.read(rest)
+    if kind == "url" and colon:
+        return UrlTarget.find(rest, access)
     if text == "drayage":
         return DrayageTarget.find()
     if text == "reference":

@@ -17,7 +17,8 @@ _VERSION = re.compile(r"\bv?(\d+\.\d+)\.\d+(?:(-[0-9A-Za-z.]+))?")
 class Identity:
     """Whose deviations count, and how its configuration is spelt."""
 
-    implementation: Literal["distribution", "pullproof"]
+    implementation: str
+    """``distribution``, ``pullproof``, or one that has deviations of its own."""
     version: str
     """The release series (``2.8``), a pre-release in full (``3.0.0-alpha.1``), ``unknown`` for a
     distribution built without its version, or ``ideal`` for ours."""

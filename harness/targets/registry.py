@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from harness.client import Answer, Exchange, RegistryClient
 from harness.disk import Disk
@@ -18,6 +18,9 @@ from harness.targets.metrics import Metrics
 from harness.targets.settings import HTPASSWD, Settings, config_text, htpasswd_text, render
 from harness.targets.state import FILE_NAME, StateEntry, read_state
 from harness.verbs import Verbs
+
+if TYPE_CHECKING:
+    from harness.upstream import MockUpstream
 
 __all__ = ["NOWHERE", "RunningRegistry"]
 
@@ -46,6 +49,8 @@ class RunningRegistry(Verbs, ABC):
         self.config_path = workdir / "config.yml"
         self.state_path = self.root / FILE_NAME
         self.disk = Disk(self.root)
+        self.reaches_loopback = True
+        """Whether ``127.0.0.1`` is this machine where it runs."""
         self.exit_code: int | None = None
         """Of the process that was stopped or killed last; negative: the signal that ended it."""
         self.exchanges: list[Exchange] = []
@@ -112,6 +117,10 @@ class RunningRegistry(Verbs, ABC):
     def _hang_up(self) -> None:
         self.client.close()
         self._debug_client.close()
+
+    def meet(self, upstream: MockUpstream) -> None:
+        """*upstream*, whose URL the settings have, is the one that it caches: nothing to do for
+        whoever was configured so."""
 
     # -- what can be seen of it -----------------------------------------------------------------
     def logs(self, *, redacted: bool = True) -> str:

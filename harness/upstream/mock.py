@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Collection, Iterable
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from harness.content import Blob, Manifest
 from harness.loop import LabLoop, lab_loop
@@ -28,6 +28,10 @@ from harness.upstream.service import Service
 from harness.upstream.tokens import TokenServer
 from harness.upstream.wording import nearest
 from reference_registry.clock import Clock, SystemClock
+
+if TYPE_CHECKING:
+    from harness.namespace import Namespace
+    from harness.upstream.door import Door
 
 __all__ = ["MockUpstream"]
 
@@ -64,11 +68,15 @@ class MockUpstream:
         self._service = Service(auth or Anonymous(), RegistryOptions(page_size, referrers))
         self._listener = Listener(self._service.serve, host, port, ssl_context)
         self._listeners = [self._listener]
+        self._token_listener = self._listener
+        self._is_down = False
+        self._door: Door | None = None
         if isinstance(auth, Bearer):
             self._service.tokens = TokenServer(auth.policy(), self._clock)
             if auth.own_port:
                 self._service.token_port_is_own = True
-                self._listeners.append(Listener(self._service.serve_tokens, host, 0, ssl_context))
+                self._token_listener = Listener(self._service.serve_tokens, host, 0, ssl_context)
+                self._listeners.append(self._token_listener)
 
     # -- life -----------------------------------------------------------------------------------
     def start(self) -> None:
@@ -87,13 +95,27 @@ class MockUpstream:
 
     def down(self) -> None:
         """Refuse connections, and cut the open ones, until :meth:`up`."""
+        self._is_down = True
         for listener in self._listeners:
             self._loop.run(listener.down())
 
     def up(self) -> None:
         """Listen again on the same port."""
+        self._is_down = False
         for listener in self._listeners:
             self._loop.run(listener.up())
+
+    def stand_behind(self, door: Door, names: Namespace) -> None:
+        """Answer at *door*, which is open, too, for the repositories of *names*; it goes down, and
+        is closed, with this upstream. ``ValueError`` for one with authentication: what a registry
+        knows of that would outlive this upstream."""
+        if self._service.auth != Anonymous():
+            raise ValueError("an upstream with authentication cannot stand behind a door")
+        door.admit(self._service, names)
+        self._door = door
+        self._listeners.append(door.listener)
+        if self._is_down:
+            self.down()
 
     def __enter__(self) -> Self:
         self.start()
@@ -117,13 +139,14 @@ class MockUpstream:
 
     @property
     def address(self) -> str:
-        """``127.0.0.1:PORT``, as it stands before a repository's name in an image reference."""
-        return self._address(self._listener)
+        """``127.0.0.1:PORT``, as it stands before a repository's name in an image reference; behind
+        a door, what the registry there calls it."""
+        return self._address(self._listener) if self._door is None else self._door.known_as
 
     @property
     def token_url(self) -> str:
         """Where the token server answers: the realm of its challenges."""
-        return f"{self._scheme}://{self._address(self._listeners[-1])}{TOKEN_PATH}"
+        return f"{self._scheme}://{self._address(self._token_listener)}{TOKEN_PATH}"
 
     def _address(self, listener: Listener) -> str:
         host = f"[{self._host}]" if ":" in self._host else self._host

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness.upstream.auth import Auth, Site
@@ -18,7 +19,10 @@ from harness.upstream.store import Store
 from harness.upstream.tokens import TokenServer
 from harness.upstream.wire import send
 
-__all__ = ["Service"]
+__all__ = ["Choice", "Service"]
+
+Choice = tuple["Service", Call, Callable[[Reply], Reply]]
+"""Who answers, what it is to be asked, and what becomes of its answer."""
 
 _NOT_TLS = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 """By an answer in HTTP, docker and containerd know that they may go on without TLS."""
@@ -42,15 +46,27 @@ class Service:
     expectations: Expectations | None = None
     """None: what the store can answer is expected, and what meets a fault."""
 
-    async def serve(self, connection: Connection) -> None:
-        """Answer what comes in over *connection*, on the registry's port, until it ends."""
-        await self._serve(connection, tokens_only=False)
+    async def serve(
+        self, connection: Connection, choose: Callable[[Call], Choice] | None = None
+    ) -> None:
+        """Answer what comes in over *connection*, on the registry's port, until it ends; each
+        request by whom *choose* says, where it is given."""
+        await self._serve(connection, choose=choose or self._all_by_itself)
 
     async def serve_tokens(self, connection: Connection) -> None:
         """The same on the token server's own port."""
-        await self._serve(connection, tokens_only=True)
+        await self._serve(connection, choose=self._all_by_itself, tokens_only=True)
 
-    async def _serve(self, connection: Connection, *, tokens_only: bool) -> None:
+    def _all_by_itself(self, call: Call) -> Choice:
+        return self, call, lambda reply: reply
+
+    async def _serve(
+        self,
+        connection: Connection,
+        *,
+        choose: Callable[[Call], Choice],
+        tokens_only: bool = False,
+    ) -> None:
         keep = True
         while keep:
             try:
@@ -64,9 +80,18 @@ class Service:
             if request is None:
                 return
             call, keep = request
-            keep = await self._answer(connection, call, tokens_only=tokens_only) and keep
+            service, call, dressed = choose(call)
+            going_on = await service._answer(connection, call, dressed, tokens_only=tokens_only)
+            keep = going_on and keep
 
-    async def _answer(self, connection: Connection, call: Call, *, tokens_only: bool) -> bool:
+    async def _answer(
+        self,
+        connection: Connection,
+        call: Call,
+        dressed: Callable[[Reply], Reply],
+        *,
+        tokens_only: bool,
+    ) -> bool:
         who = credential_of(call)
         record = self.ledger.open(call, who.label, self._knows(who))
         try:
@@ -74,7 +99,7 @@ class Service:
         except Exception:
             record.note(outcome="cut")
             raise
-        return await send(connection, call, reply, delivery, record)
+        return await send(connection, call, dressed(reply), delivery, record)
 
     def _decide(
         self, call: Call, who: Credential, record: Record, *, tokens_only: bool

@@ -1,0 +1,144 @@
+"""How a registry that runs already is approached, beside its URL: what options and the environment
+say, read into values. What is wrong with them is one line."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.targets.errors import TargetError
+from harness.targets.identity import Identity, release_series
+from harness.upstream.specs import parse_address, parse_login
+
+__all__ = ["LOGIN_VARIABLE", "Access", "basic_credentials"]
+
+LOGIN_VARIABLE = "PULLPROOF_LOGIN"
+"""The environment's way to give ``--login``: command lines can be seen by everybody (ps(1))."""
+
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e]*)")
+_KNOWN_AS = re.compile(r"([a-z][\w-]*)@(\w[\w.+-]*)")
+_IMPLEMENTATIONS = {
+    "distribution": "distribution",
+    "docker-registry": "distribution",
+    "drayage": "drayage",
+}
+"""What can be known, and whose deviations it has: differences.toml knows builds by their names."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """The defaults are those of an open registry with an upstream that nobody here knows."""
+
+    login: tuple[str, str] | None = field(default=None, repr=False)
+    """User and password."""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Sent with every request to the registry, and to nobody else."""
+    ca: Path | None = None
+    """Certificates to trust, as PEM; None: those of the machine."""
+    upstream_at: tuple[str, int] | None = None
+    """Where the registry has been told that its upstream is, and our mock upstream will listen."""
+    allow_writes: bool = False
+    known_as: Identity | None = None
+    """What the operator says it is."""
+    build: str | None = None
+    """What differences.toml calls that, such as ``docker-registry``."""
+
+    @classmethod
+    def read(
+        cls,
+        *,
+        login: str | None = None,
+        headers: Sequence[str] = (),
+        ca: Path | None = None,
+        upstream_at: str | None = None,
+        allow_writes: bool = False,
+        known_as: str | None = None,
+        environment: Mapping[str, str],
+    ) -> Access:
+        """As the options say; *login* is ``USER:PASSWORD`` or ``@FILE``. ``TargetError``."""
+        build, identity = (None, None) if known_as is None else _known_as(known_as)
+        return cls(
+            _login(login or environment.get(LOGIN_VARIABLE)),
+            tuple(map(_header, headers)),
+            ca,
+            None if upstream_at is None else _address(upstream_at),
+            allow_writes,
+            identity,
+            build,
+        )
+
+    def secrets(self) -> tuple[str, ...]:
+        """The texts that must not be shown to anyone."""
+        values = [value for _, value in self.headers]
+        if self.login is not None:
+            values += [basic_credentials(self.login), self.login[1]]
+        return tuple(values)
+
+    def tls(self) -> ssl.SSLContext:
+        """What certificates are checked against. ``TargetError`` where there are none to be had."""
+        try:
+            return ssl.create_default_context(cafile=self.ca)
+        except ssl.SSLError as problem:
+            raise TargetError(f"--ca: {self.ca} holds no certificates in PEM") from problem
+        except OSError as problem:
+            raise TargetError(f"--ca: {self.ca}: {problem.strerror}") from problem
+
+
+def basic_credentials(login: tuple[str, str]) -> str:
+    """*login* as ``Authorization: Basic`` has it (RFC 7617)."""
+    return b64encode(":".join(login).encode()).decode()
+
+
+# No value is repeated in a message: what is wrong with it may be that it is a password.
+def _login(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    if text.startswith("@"):
+        file = Path(text[1:]).expanduser()
+        try:
+            text = file.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as problem:
+            reason = getattr(problem, "strerror", None) or "is no text"
+            raise TargetError(f"--login: {file}: {reason}") from problem
+    try:
+        return parse_login(text)
+    except ValueError as problem:
+        raise TargetError(
+            f"--login: takes USER:PASSWORD, or @FILE with that in it, or {LOGIN_VARIABLE} in the "
+            "environment"
+        ) from problem
+
+
+def _header(text: str) -> tuple[str, str]:
+    header = _HEADER.fullmatch(text)
+    if header is None:
+        raise TargetError("--header: takes 'Name: value' in ASCII")
+    if header[1].lower() in {"host", "content-length", "transfer-encoding", "connection"}:
+        raise TargetError(f"--header: {header[1]} belongs to the request itself")
+    return header[1], header[2].strip()
+
+
+def _address(text: str) -> tuple[str, int]:
+    try:
+        host, port = parse_address(text)
+    except ValueError as problem:
+        raise TargetError(f"--upstream-at: {problem}") from problem
+    if port == 0:
+        raise TargetError("--upstream-at: needs the port that the registry's upstream has")
+    return host, port
+
+
+def _known_as(text: str) -> tuple[str, Identity]:
+    known = _KNOWN_AS.fullmatch(text)
+    if known is None or known[1] not in _IMPLEMENTATIONS:
+        raise TargetError(
+            f"--known-as: {text!r} is not of the form distribution@2.8; deviations are known of "
+            + ", ".join(_IMPLEMENTATIONS)
+        )
+    series = release_series(known[2])
+    version = known[2] if series == "unknown" else series
+    return known[1], Identity(_IMPLEMENTATIONS[known[1]], version, known[2])
