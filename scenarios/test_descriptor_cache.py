@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.clients.push import upload_blob
 from harness.content import Blob, an_image
 from harness.expectation import Expectations
 from harness.lab import TargetUnderTest
@@ -14,7 +15,9 @@ from harness.redis_server import RedisServer
 from harness.scenario import SHOULD, Need, scenario
 from harness.upstream import MockUpstream
 from scenarios.blobs import REPOSITORY, a_blob, cached, path
+from scenarios.pulling import blob_path
 from scenarios.steps import OBSERVED, push, settle
+from scenarios.uploading import open_upload
 
 MEASURED = "measured on 2.8.2"
 REDIS_DOC = "distribution docs: Configuring a registry, storage.cache, redis"
@@ -116,3 +119,27 @@ def test_deleted_means_deleted(
     expect.client("status of the DELETE", gone.status, 202)
     expect.client("HEAD afterwards", registry.head(path(layer)).status, 404)
     expect.client("GET afterwards", registry.get(path(layer)).status, 404)
+
+
+@scenario(
+    "descriptors.lost-bytes-are-not-mounted",
+    "A blob that the descriptor cache knows and the disk has lost is not mounted, so that a push "
+    "uploads it again",
+    level=SHOULD,
+    refs=("d#2945", MEASURED),
+    needs=OBSERVED,
+)
+def test_lost_bytes_are_not_mounted(target: TargetUnderTest, expect: Expectations) -> None:
+    """A push that trusts the answer leaves an image that nobody can pull."""
+    registry = target.standard(cache="inmemory")
+    blob = Blob.of_size(500)
+    upload_blob(registry.client, "team/source", blob)
+    registry.get(blob_path("team/source", blob))
+    for file in registry.root.glob("docker/registry/v2/blobs/**/data"):
+        file.unlink()
+
+    mounted = open_upload(registry, "team/app", f"mount={blob.digest}&from=team/source")
+    asked = registry.head(blob_path("team/source", blob))
+
+    expect.client("status of the mount", mounted.status, 202)
+    expect.client("status of HEAD", asked.status, 404)
