@@ -150,6 +150,16 @@ class _Runs:
             self.registry = {name: profile_named(name) for name in chosen}
         newest = next(reversed(self.containerd.values()))
         self.looked = Looked(project, newest)
+        self.looks = {
+            "containerd": {
+                f"containerd {name}": replace(self.looked, containerd=release)
+                for name, release in self.containerd.items()
+            },
+            "registry": {
+                f"registry {name}": replace(self.looked, registry=profile)
+                for name, profile in self.registry.items()
+            },
+        }
 
     def hits(self, rule: Rule, document: Document) -> Iterator[tuple[Hit, tuple[str, ...]]]:
         """What *rule* finds, and for which releases, where not for all of them."""
@@ -158,20 +168,12 @@ class _Runs:
                 yield hit, ()
             return
         found: dict[Hit, list[str]] = {}
-        looks = list(self._looks(rule))
-        for name, looked in looks:
+        looks = self.looks[rule.differs_by]
+        for name, looked in looks.items():
             for hit in dict.fromkeys(rule.check(document, looked)):
                 found.setdefault(hit, []).append(name)
         for hit, names in found.items():
             yield hit, () if len(names) == len(looks) else tuple(names)
-
-    def _looks(self, rule: Rule) -> Iterator[tuple[str, Looked]]:
-        if rule.differs_by == "containerd":
-            for name, release in self.containerd.items():
-                yield f"containerd {name}", replace(self.looked, containerd=release)
-        else:
-            for name, profile in self.registry.items():
-                yield f"registry {name}", replace(self.looked, registry=profile)
 
 
 def _finding(rule: Rule, document: Document, hit: Hit, releases: tuple[str, ...]) -> Finding:

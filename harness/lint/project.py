@@ -106,6 +106,11 @@ class Project:
         }
 
     @cached_property
+    def named(self) -> frozenset[str]:
+        """Every registry that a directory of certs.d is for."""
+        return frozenset(self.host_directories.values())
+
+    @cached_property
     def mirrored(self) -> Mapping[str, frozenset[str]]:
         """Each host that stands in a hosts.toml, to the registries it stands in front of."""
         found: dict[str, set[str]] = {}

@@ -55,9 +55,7 @@ def _is_version(version: object) -> bool:
     return version is None or (isinstance(version, int) and not isinstance(version, bool))
 
 
-def _pulled_by_transfer_service(
-    file: TomlFile, section: tuple[str, ...], release: Release
-) -> bool:
+def _pulled_by_transfer_service(file: TomlFile, section: tuple[str, ...], release: Release) -> bool:
     """It takes all of ``config_path`` for the name of one directory."""
     from harness.mirrors.containerd.config_toml import local_puller
 
@@ -122,11 +120,11 @@ def several_directories(file: TomlFile, looked: Looked) -> Iterator[Hit]:
         path = _config_path(file, section)
         if ":" in path and _pulled_by_transfer_service(file, section, looked.containerd):
             where = (*section, "config_path")
-            yield Hit(
-                file.at(*where),
-                f"{quoted(path)} is looked for as one directory",
-                edits=(SetValue(where, path.partition(":")[0]),),
-            )
+            what = f"{quoted(path)} is looked for as one directory"
+            # That of dockerd stands in containerd's own default; any other may be needed.
+            first, _, others = path.partition(":")
+            edits = (SetValue(where, first),) if others == "/etc/docker/certs.d" else ()
+            yield Hit(file.at(*where), what, edits=edits)
 
 
 @rules(

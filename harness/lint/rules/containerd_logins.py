@@ -25,7 +25,7 @@ rules = Rules(Kind.CONTAINERD)
     reference="measured on 1.6.20 to 2.3.4",
 )
 def login_for_a_directory(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    named, contacted = set(looked.project.host_directories.values()), looked.project.contacted
+    named, contacted = looked.project.named, looked.project.contacted
     for where, host in _logins(file):
         lacks_port = any(c.startswith(f"{host}:") for c in contacted)
         impossible = "." not in host and ":" not in host and host != "localhost"

@@ -29,9 +29,8 @@ _START = Spot()
 
 
 def _hosts_file(directory: Directory, looked: Looked) -> TomlFile | None:
-    wanted = posixpath.join(directory.absolute, "hosts.toml")
-    files = looked.project.of_kind(Kind.HOSTS, TomlFile)
-    return next((file for file in files if file.absolute == wanted), None)
+    path = posixpath.join(directory.absolute, "hosts.toml")
+    return looked.project.at_path(path, directory, TomlFile)
 
 
 @rules(
@@ -206,7 +205,7 @@ def certificate_without_key(directory: Directory, looked: Looked) -> Iterator[Hi
 )
 def port_differs(directory: Directory, looked: Looked) -> Iterator[Hit]:
     name = namespace_of(directory.absolute)
-    used, present = looked.project.image_registries, set(looked.project.host_directories.values())
+    used, present = looked.project.image_registries, looked.project.named
     if name in used or name == "_default":
         return
     host = name.partition(":")[0]

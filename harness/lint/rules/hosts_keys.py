@@ -190,13 +190,13 @@ def dial_timeout_too_early(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     reference="measured on 2.1.9",
 )
 def bad_dial_timeout(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    from reference_registry.config.durations import suggested_duration
-
     if looked.containerd.reads_dial_timeout:
         for path, values in tables(file):
             value = values.get("dial_timeout", "")
             good = isinstance(value, str) and (not value or _DURATION.fullmatch(value[:64]))
             if not good:
+                from reference_registry.config.durations import suggested_duration
+
                 what = f"{quoted(value)} is no duration"
                 where = (*path, "dial_timeout")
                 plain = isinstance(value, str | int) and not isinstance(value, bool)
