@@ -105,8 +105,10 @@ def _dumped(program: Path, here: Path, files: dict[str, str], release: Release) 
     for name, text in files.items():
         (here / name).parent.mkdir(exist_ok=True)
         (here / name).write_text(text)
+    # 2.0 shows by another command what the daemon makes of the sections of older versions.
+    command = "dump" if release.migrates_config == "never" else "migrate"
     ran = subprocess.run(
-        [program, "--config", here / "config.toml", "config", "dump"],
+        [program, "--config", here / "config.toml", "config", command],
         capture_output=True,
         text=True,
         timeout=30,

@@ -49,9 +49,8 @@ state = "{place}/state"
 _AFTER_1_6 = """\
 [plugins."io.containerd.nri.v1.nri"]
   disable = true
-[[plugins."io.containerd.transfer.v1.local".unpack_config]]
-  platform = "linux"
-  snapshotter = "overlayfs"
+[plugins."io.containerd.cri.v1.images"]
+  snapshotter = "native"
 [[plugins."io.containerd.transfer.v1.local".unpack_config]]
   platform = "linux"
   snapshotter = "native"

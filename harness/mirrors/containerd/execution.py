@@ -105,19 +105,28 @@ def _pulling(plan: Plan) -> str:
     return f'failed to pull and unpack image "{plan.reference}": '
 
 
+def _as_grpc(plan: Plan, code: str | None) -> str:
+    """What Go's gRPC client puts before the words of the server, where ``ctr`` shows it."""
+    shown = isinstance(plan.puller, Ctr) and plan.transfer and plan.release.ctr_shows_grpc_codes
+    name = (code or "UNKNOWN").title().replace("_", "")
+    return f"rpc error: code = {name} desc = " if shown else ""
+
+
 def _refused(plan: Plan) -> PullError:
     refusal = plan.refusal
     assert refusal is not None
     code = None if isinstance(plan.puller, Ctr) else refusal.code
     if refusal.while_resolving:
-        return PullError(f"{_pulling(plan)}{_resolving(plan)}{refusal.message}", code)
+        told = f"{_as_grpc(plan, refusal.code)}{_resolving(plan)}{refusal.message}"
+        return PullError(f"{_pulling(plan)}{told}", code)
     prefix = "ctr: " if isinstance(plan.puller, Ctr) else ""
     return PullError(prefix + refusal.message, code)
 
 
 def _error(plan: Plan, failed: RequestFailed) -> PullError:
     code = failed.code or ("NOT_FOUND" if failed.not_found else "UNKNOWN")
-    message = failed.text if failed.stands_alone else f"{_pulling(plan)}{failed.text}"
+    doing = "" if failed.stands_alone else _pulling(plan) + _as_grpc(plan, code)
+    message = doing + failed.text
     if isinstance(plan.puller, Ctr):
         return PullError(message, None, failed.host, failed.status)
     if code != "UNKNOWN" and plan.release.mangles_percent:

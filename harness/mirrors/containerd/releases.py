@@ -124,6 +124,8 @@ class Release:
 
     # -- what the user is told ------------------------------------------------------------------
     status_wording: Literal["pulling from host", "unexpected status"] = "pulling from host"
+    ctr_shows_grpc_codes: bool = False
+    """``ctr`` shows what the transfer service says as the gRPC error that it is."""
     joins_registry_errors: bool = False
     """The registry's own error follows on a second line."""
     manifest_too_short: Literal["expected number", "short read"] = "expected number"
@@ -204,6 +206,7 @@ _2_0_0 = _1_7_25.then(
     legacy_tls=False,
     endpoint_credentials="challenger",
     ctr_transfer_service=True,
+    ctr_shows_grpc_codes=True,
     resolve_error="ranked",
 )
 _2_0_7 = _2_0_0.then("2.0.7", reads_dial_timeout=True, dial_timeout_counts_as_tls=True)
@@ -220,7 +223,7 @@ _2_1_0 = _2_0_7.then(
     node_headers_on_token_requests=True,
     joins_registry_errors=True,
 )
-_2_1_3 = _2_1_0.then("2.1.3", manifest_too_short="short read")
+_2_1_3 = _2_1_0.then("2.1.3", manifest_too_short="short read", ctr_shows_grpc_codes=False)
 _2_1_6 = _2_1_3.then("2.1.6", redacts_queries=True)
 
 # -- 2.2 ----------------------------------------------------------------------------------------
