@@ -21,16 +21,16 @@ _MOUNTED = re.compile(r"([?&]from=)(?=[^&])")
 
 @dataclass(frozen=True)
 class Namespace:
-    """*own* is the test's, such as ``pullproof-3f9a1c07-12``; *place* where the registry wants all
-    names to be, such as a project of Harbor, or empty."""
+    """*own* is the test's, such as ``pullproof-3f9a1c07-12``, or empty for names as they are;
+    *place* where the registry wants all names to be, such as a project of Harbor, or empty."""
 
     own: str
     place: str = ""
 
     @property
     def front(self) -> str:
-        """What stands before a name in the registry, with a slash at the end."""
-        return f"{self.place}/{self.own}/" if self.place else f"{self.own}/"
+        """What stands before a name in the registry, with a slash at the end if it is anything."""
+        return "".join(f"{part}/" for part in (self.place, self.own) if part)
 
     def outward(self, path: str) -> str:
         """The *path* (with its query) to ask for where the test says *path*."""
@@ -42,7 +42,7 @@ class Namespace:
 
     def inward(self, text: str) -> str:
         """*text* of an answer as the test would have it: a header's value, a list of tags."""
-        return text.replace(self.front, "").replace(f"{self.own}/", "")
+        return text.replace(self.front, "").replace(f"{self.own}/", "") if self.own else text
 
     def behind_name(self, repository: str) -> str:
         """What upstream is asked for where the test says *repository*."""

@@ -17,6 +17,7 @@ __all__ = ["main", "pullproof"]
 _COMMANDS = {
     "compare": ".compare:compare",
     "completion": ".completion:completion",
+    "doctor": ".doctor:doctor",
     "explain": ".explain:explain",
     "lint": ".lint:lint",
     "list": ".listing:list_scenarios",
@@ -30,6 +31,7 @@ _COMMANDS = {
 _SUMMARIES = {
     "compare": "Compare what two targets show, scenario by scenario.",
     "completion": "Print the completion script of a shell.",
+    "doctor": "Say what kind of cache a registry is.",
     "explain": "Tell which hosts a pull asks, in which order, with which credentials.",
     "lint": "Find mistakes in the files of a registry and of containerd.",
     "list": "List the scenarios.",

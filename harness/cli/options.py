@@ -11,7 +11,7 @@ import click
 from harness.scenario import Level, Need
 from harness.selection import Selection
 
-__all__ = ["approaching", "choosing", "selection"]
+__all__ = ["access_arguments", "approaching", "choosing", "selection"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -91,6 +91,29 @@ def approaching(command: F) -> F:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def access_arguments(
+    login: str | None,
+    headers: tuple[str, ...],
+    ca: Path | None,
+    upstream_at: str | None,
+    allow_writes: bool,
+    known_as: str | None,
+) -> list[str]:
+    """What :func:`approaching` got, as pytest's options; in this process, where nobody else sees
+    them."""
+    values = {
+        "login": login,
+        "ca": ca,
+        "upstream-at": upstream_at,
+        "known-as": known_as,
+    }
+    return [
+        *(f"--pullproof-{name}={value}" for name, value in values.items() if value is not None),
+        *(f"--pullproof-header={header}" for header in headers),
+        *(["--pullproof-allow-writes"] if allow_writes else []),
+    ]
 
 
 def selection(

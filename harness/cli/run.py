@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import approaching, choosing, selection
+from harness.cli.options import access_arguments, approaching, choosing, selection
 from harness.selection import Selection
 
 __all__ = ["run", "run_suite"]
@@ -98,12 +98,7 @@ def run(
     arguments = [
         *_option("--pullproof-baseline", baseline),
         *_option("--pullproof-record", record),
-        *_option("--pullproof-login", login),
-        *(word for header in headers for word in ("--pullproof-header", header)),
-        *_option("--pullproof-ca", ca),
-        *_option("--pullproof-upstream-at", upstream_at),
-        *(["--pullproof-allow-writes"] if allow_writes else []),
-        *_option("--pullproof-known-as", known_as),
+        *access_arguments(login, headers, ca, upstream_at, allow_writes, known_as),
         *_option("--pullproof-json", json_file),
         *_option("--pullproof-html", html),
         *_option("--pullproof-markdown", markdown),

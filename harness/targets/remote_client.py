@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from harness.client import TIMEOUT, Content, Exchange, Headers, Login, RegistryClient
+from harness.client import Content, Exchange, Headers, Login, RegistryClient
 from harness.namespace import Namespace
 from harness.targets.access import Access
 from harness.targets.errors import NotOffered
@@ -32,24 +32,17 @@ class RemoteClient(RegistryClient):
         *,
         where: str,
         tls: ssl.SSLContext,
+        login: RemoteLogin,
         exchanges: list[Exchange] | None = None,
     ) -> None:
-        """*where* is what errors call the registry."""
+        """*where* is what errors call the registry; *login* may be that of other clients, too."""
         super().__init__(url, exchanges=exchanges, secrets=access.secrets(), tls=tls)
         self.names = names
         self._access = access
         self.refuse: Callable[[str, str], str | None] = lambda method, path: None
         """Given a method and a path, why the test cannot ask for that, or None."""
         self._where = where
-        # Whoever follows no redirect sends no credential after it.
-        self._token_http = httpx.Client(
-            base_url=url, timeout=TIMEOUT, follow_redirects=False, trust_env=False, verify=tls
-        )
-        self.login = RemoteLogin(where, self._token_http, access.login)
-
-    def close(self) -> None:
-        super().close()
-        self._token_http.close()
+        self.login = login
 
     @contextmanager
     def asking_as(self, names: Namespace) -> Iterator[None]:
@@ -86,9 +79,9 @@ class RemoteClient(RegistryClient):
                 if name.lower() not in asked:
                     request.headers[name] = value
             if "Authorization" not in request.headers and (
-                value := self.login.authorization(method, wire)
+                credential := self.login.authorization(method, wire)
             ):
-                request.headers["Authorization"] = value
+                request.headers["Authorization"] = credential
         return request
 
     def _asked(self, request: httpx.Request) -> tuple[str, httpx.Headers]:
@@ -99,7 +92,7 @@ class RemoteClient(RegistryClient):
         return httpx.Headers([(n, self.names.inward(v)) for n, v in headers.multi_items()])
 
     def _body(self, body: bytes) -> bytes:
-        if self.names.own.encode() not in body:
+        if not self.names.own or self.names.own.encode() not in body:
             return body
         # Latin-1 keeps every byte; no content of ours has a name in it.
         return self.names.inward(body.decode("latin-1")).encode("latin-1")

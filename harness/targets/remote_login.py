@@ -9,6 +9,7 @@ Tokens: https://distribution.github.io/distribution/spec/auth/token/
 from __future__ import annotations
 
 import re
+import ssl
 import time
 from collections.abc import Sequence
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -28,12 +29,15 @@ _LASTS = 45.0
 
 
 class RemoteLogin:
-    """The ``Authorization`` of each request to the registry at *http*'s base URL."""
+    """The ``Authorization`` of each request to the registry at *url*."""
 
-    def __init__(self, where: str, http: httpx.Client, login: tuple[str, str] | None) -> None:
-        """*where* begins an error; *http* trusts what the registry's certificate has to be."""
+    def __init__(
+        self, where: str, url: str, tls: ssl.SSLContext, login: tuple[str, str] | None
+    ) -> None:
+        """*where* begins an error; *tls* says which certificates are trusted."""
         self._where = where
-        self._http = http
+        self._url = httpx.URL(url)
+        self._tls = tls
         self._login = login
         self._challenge: Challenge | None = None
         self._tokens: dict[str, tuple[float, str]] = {}
@@ -89,8 +93,11 @@ class RemoteLogin:
         asked = [("scope", scope) for scope in scopes]
         if service := challenge.parameters.get("service"):
             asked.insert(0, ("service", service))
+        # Whoever follows no redirect sends no password after it.
+        http = httpx.Client(verify=self._tls, trust_env=False, follow_redirects=False)
         try:
-            answer = self._http.get(url.copy_merge_params(asked), headers=headers)
+            with http:
+                answer = http.get(url.copy_merge_params(httpx.QueryParams(asked)), headers=headers)
         except httpx.TransportError as failure:
             raise TargetError(f"{self._where}: its token server does not answer") from failure
         token = issued_token(answer.content) if answer.status_code == 200 else None
@@ -103,8 +110,8 @@ class RemoteLogin:
 
     def _is_trusted(self, url: httpx.URL) -> bool:
         """The registry's own host, by a connection not worse than the registry's."""
-        own = self._http.base_url
-        return origin(url) == origin(own) or (url.host == own.host and url.scheme == "https")
+        same_host = url.host == self._url.host
+        return origin(url) == origin(self._url) or (same_host and url.scheme == "https")
 
 
 def scopes_of(method: str, path: str) -> list[str]:

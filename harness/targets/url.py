@@ -25,6 +25,7 @@ from harness.targets.foreign import ForeignRegistry, refuse_settings
 from harness.targets.identity import Identified, Identity
 from harness.targets.registry import NOWHERE
 from harness.targets.remote_client import RemoteClient
+from harness.targets.remote_login import RemoteLogin
 from harness.targets.settings import Settings
 from harness.targets.url_probe import Offers, await_upstream, probe
 from harness.upstream import MockUpstream
@@ -52,12 +53,14 @@ class UrlTarget(Identified):
     origin: str
     place: str = ""
     access: Access = field(default_factory=Access)
+    identity: Identity = _UNKNOWN
+    """What the operator says; else nobody knows, and nothing is excused."""
     _in_use: list[UrlRegistry] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
     def find(cls, url: str, access: Access) -> UrlTarget:
         """The registry that answers at *url*, probed. ``TargetError`` where none does."""
-        found = cls(*_parsed(url), access)
+        found = cls(*_parsed(url), access, access.known_as or _UNKNOWN)
         _ = found.offers
         return found
 
@@ -70,11 +73,6 @@ class UrlTarget(Identified):
     @property
     def known_as(self) -> str:
         return self.access.build or self.name
-
-    @property
-    def identity(self) -> Identity:
-        """What the operator says; else nobody knows, and nothing is excused."""
-        return self.access.known_as or _UNKNOWN
 
     @property
     def capabilities(self) -> frozenset[Need]:
@@ -109,8 +107,19 @@ class UrlTarget(Identified):
     def client(self, names: Namespace, exchanges: list[Any] | None = None) -> RemoteClient:
         """Somebody who asks it. ``TargetError`` for certificates that cannot be read."""
         return RemoteClient(
-            self.origin, self.access, names, where=self.where, tls=self._tls, exchanges=exchanges
+            self.origin,
+            self.access,
+            names,
+            where=self.where,
+            tls=self._tls,
+            login=self.login,
+            exchanges=exchanges,
         )
+
+    @cached_property
+    def login(self) -> RemoteLogin:
+        """How all clients log in; learnt when it was probed."""
+        return RemoteLogin(self.where, self.origin, self._tls, self.access.login)
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:

@@ -1,0 +1,95 @@
+"""Runs the scenarios behind the questions, and reads their results as answers."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from harness.deviations import DeviationFile
+from harness.doctor.likeness import Likeness, likeness
+from harness.doctor.line import Line
+from harness.doctor.questions import LIKENESS, QUESTIONS, Question
+from harness.results import Result
+
+__all__ = ["Run", "answers", "consult", "guess"]
+
+Run = Callable[[Sequence[str], Sequence[str]], int]
+"""Runs the scenarios of some ids with further options of pytest; returns the exit code."""
+
+_MOST_EVIDENCE = 6
+
+
+def consult(run: Run) -> tuple[list[dict[str, Any]], str]:
+    """The cells of all scenarios that matter here; without any, what the run said."""
+    ids = sorted({question.scenario_id for question in QUESTIONS} | set(LIKENESS))
+    with TemporaryDirectory(prefix="pullproof-") as scratch:
+        file = Path(scratch) / "results.json"
+        said = StringIO()
+        with redirect_stdout(said):
+            run(ids, ["--pullproof-json", str(file), "-q", "--no-summary"])
+        if not file.is_file():
+            return [], said.getvalue()
+        cells: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["results"]
+        return cells, said.getvalue()
+
+
+def answers(cells: Iterable[Mapping[str, Any]]) -> list[Line]:
+    """A line for each question."""
+    by_key = {cell["key"]: cell for cell in cells}
+    return [_answered(question, by_key.get(question.scenario)) for question in QUESTIONS]
+
+
+def guess(cells: Iterable[Mapping[str, Any]], suite: Path) -> Likeness:
+    """Which release answers like that, by the deviations listed in *suite*."""
+    found = {}
+    for cell in cells:
+        result = Result.from_data({key: cell[key] for key in cell if key != "trace"})
+        if result.findings:
+            found[result.key] = result.findings
+    return likeness(found, DeviationFile.beside(suite))
+
+
+def _answered(question: Question, cell: Mapping[str, Any] | None) -> Line:
+    if cell is None:
+        return Line(question.id, question.text, None, "the scenario was not run")
+    if not cell["findings"]:
+        why = cell["reason"] or next(iter(cell["problems"]), "it ended before it looked")
+        if question.otherwise and "does not offer" in why:
+            return Line(question.id, question.text, "no", question.otherwise, (why,))
+        return Line(question.id, question.text, None, why)
+    looks = {f"{one['side']}: {one['what']}": one["observed"] for one in cell["findings"]}
+    try:
+        answer, meaning = question.read(looks)
+    except KeyError as missing:
+        return Line(question.id, question.text, None, f"the scenario did not look at {missing}")
+    return Line(question.id, question.text, answer, meaning, _evidence(cell))
+
+
+def _evidence(cell: Mapping[str, Any]) -> tuple[str, ...]:
+    """The requests of clients, and those upstream, each kind once with its number."""
+    events = (cell["trace"] or {}).get("events", [])
+    told = Counter(
+        f"{_SPEAKERS[event['kind']]} {_short(event['line'])} -> {event.get('status', 'no answer')}"
+        for event in events
+        if event["kind"] in _SPEAKERS and "/v2/ " not in f"{event['line']} "
+        for _ in range(event.get("times", 1))
+    )
+    lines = [line if times == 1 else f"{line} (x{times})" for line, times in told.items()]
+    more = len(lines) - _MOST_EVIDENCE
+    rest = [f"and {more} more"] if more > 0 else []
+    return (f"scenario {cell['key']}", *lines[:_MOST_EVIDENCE], *rest)
+
+
+_SPEAKERS = {"client": "client:  ", "upstream": "upstream:"}
+
+
+def _short(line: str) -> str:
+    """A digest's first twelve digits tell it apart."""
+    before, sha, digest = line.partition("sha256:")
+    return f"{before}{sha}{digest[:12]}..." if len(digest) > 12 else line

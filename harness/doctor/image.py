@@ -1,0 +1,180 @@
+"""What can be asked of a registry whose upstream is its operator's, with an image that is there.
+
+What only shows in the requests to upstream, or while upstream fails, cannot be asked; each such
+question is answered by how it can be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harness.client import Answer
+from harness.clients.containerd_pull import ACCEPT
+from harness.doctor.line import Line
+from harness.doctor.questions import QUESTIONS, Question
+from harness.namespace import Namespace
+from harness.targets import UrlTarget
+from harness.targets.url_probe import told
+from reference_registry.names import is_repository_name, is_tag
+
+__all__ = ["ImageProblem", "about_image", "parse_reference"]
+
+_DIGEST = "Docker-Content-Digest"
+_NOBODYS = "sha256:" + "0" * 64
+_WARM = "the bytes are right"
+
+
+class ImageProblem(Exception):
+    """The image cannot be used; the text says why."""
+
+
+def parse_reference(text: str) -> tuple[str, str]:
+    """Repository and tag of ``library/alpine:3``. ``ImageProblem``."""
+    repository, _, tag = text.partition(":")
+    tag = tag or "latest"
+    if not is_repository_name(repository) or not is_tag(tag):
+        raise ImageProblem(f"{text!r} is no image such as library/alpine:3")
+    return repository, tag
+
+
+def about_image(target: UrlTarget, image: tuple[str, str] | None) -> list[Line]:
+    """A line for each question; without *image* most are not answered. ``ImageProblem``."""
+    asking = _Asking(target)
+    try:
+        seen = dict(asking.writes()) | (dict(asking.about(*image)) if image else {})
+    finally:
+        asking.close()
+    return [_line(question, seen, image is not None) for question in QUESTIONS]
+
+
+def _line(question: Question, seen: Mapping[str, _Seen], has_image: bool) -> Line:
+    if question.id in seen:
+        looks, evidence = seen[question.id]
+        return Line(question.id, question.text, *question.read(looks), evidence)
+    if question.id in _WRITES:
+        why = "may only be tried with --allow-writes"
+    elif question.id in _OF_IMAGES:
+        why = (
+            "the image has no layer to ask for"
+            if has_image
+            else "needs an image that is there: --image library/alpine:3"
+        )
+    else:
+        why = (
+            "only shows with a mock upstream behind it: point its upstream at HOST:PORT, and give "
+            "--upstream-at HOST:PORT"
+        )
+    return Line(question.id, question.text, None, why)
+
+
+_WRITES = {"push", "delete"}
+_OF_IMAGES = {"range-cold", "range-warm", "digest-header", "ns", "referrers", "absent"}
+_Seen = tuple[Mapping[str, Any], tuple[str, ...]]
+"""What a scenario of the question would have looked at, and the requests."""
+
+
+class _Asking:
+    """Asks in a fixed order: what comes first may be a miss."""
+
+    def __init__(self, target: UrlTarget) -> None:
+        self._target = target
+        self._client = target.client(Namespace("", target.place))
+
+    def close(self) -> None:
+        self._client.close()
+
+    def writes(self) -> Iterator[tuple[str, _Seen]]:
+        """What happens to a push that is given up, and to a DELETE of what nobody has."""
+        if not self._target.access.allow_writes:
+            return
+        with self._client.asking_as(self._target.names()):
+            opened, said = self._request("POST", "/v2/canary/upload/blobs/uploads/")
+            if opened.status == 202 and (location := opened.headers.get("Location")):
+                self._client.delete(location)
+            yield "push", ({"client: status": opened.status}, (said,))
+            gone, said = self._request("DELETE", f"/v2/canary/upload/manifests/{_NOBODYS}")
+            # That it looked for it says that it would have deleted it.
+            status = 202 if gone.status == 404 else gone.status
+            yield "delete", ({"client: status": status}, (said,))
+
+    def about(self, repository: str, tag: str) -> Iterator[tuple[str, _Seen]]:
+        """What pulling the image and parts of it shows. ``ImageProblem`` where it cannot be."""
+        base = f"/v2/{repository}"
+        path = f"{base}/manifests/{tag}"
+        head, said = self._request("HEAD", path, ACCEPT)
+        got, said_too = self._request("GET", path, ACCEPT)
+        if got.status != 200:
+            raise ImageProblem(f"{repository}:{tag} cannot be pulled: {told(got)}")
+        digest = f"sha256:{hashlib.sha256(got.body).hexdigest()}"
+        yield (
+            "digest-header",
+            (
+                {
+                    "client: HEAD, a miss": dict(_digest_of(head)),
+                    "client: GET, a hit": {_DIGEST: digest},
+                },
+                (said, said_too),
+            ),
+        )
+        yield from self._parts(base, got)
+        statuses, lines = [], []
+        for method in ("HEAD", "GET"):
+            answer, said = self._request(method, f"{path}?ns=docker.io", ACCEPT)
+            statuses.append(answer.status)
+            lines.append(said)
+        yield "ns", ({"client: statuses": statuses, "upstream: queries": []}, tuple(lines))
+        listed, said = self._request("GET", f"{base}/referrers/{digest}")
+        right = isinstance(_document(listed).get("manifests"), list)
+        looks = {"client: status": listed.status, "client: the signature is right": right}
+        yield "referrers", (looks, (said,))
+        yield "absent", self._absent(base)
+
+    def _parts(self, base: str, manifest: Answer) -> Iterator[tuple[str, _Seen]]:
+        """A byte of the smallest layer, of the first image where it is an index; twice."""
+        document = _document(manifest)
+        if children := document.get("manifests"):
+            child, _ = self._request("GET", f"{base}/manifests/{children[0]['digest']}", ACCEPT)
+            document = _document(child)
+        layers = [one for one in document.get("layers") or () if one["size"] > 1]
+        if not layers:
+            return
+        layer = min(layers, key=lambda one: int(one["size"]))["digest"]
+        for name, look in (("range-cold", "the part is right"), ("range-warm", _WARM)):
+            part, said = self._request("GET", f"{base}/blobs/{layer}", {"Range": "bytes=1-1"})
+            looks = {"client: status": part.status, f"client: {look}": len(part.body) == 1}
+            yield name, (looks, (f"{said}, Range: bytes=1-1",))
+
+    def _absent(self, base: str) -> _Seen:
+        looks, lines = {}, []
+        for what, path in (
+            ("by tag", "manifests/pullproof-has-no-such-tag"),
+            ("by digest", f"manifests/{_NOBODYS}"),
+            ("of a blob", f"blobs/{_NOBODYS}"),
+        ):
+            answer, said = self._request("GET", f"{base}/{path}", ACCEPT)
+            looks[f"client: status {what}"] = answer.status
+            lines.append(said)
+        return looks, tuple(lines)
+
+    def _request(
+        self, method: str, path: str, headers: Mapping[str, str | None] | None = None
+    ) -> tuple[Answer, str]:
+        content = b"" if method == "POST" else None
+        answer = self._client.request(method, path, headers=headers, content=content)
+        seconds = self._client.exchanges[-1].seconds
+        return answer, f"{method} {path} -> {answer.status or answer.error} ({seconds:.2f} s)"
+
+
+def _digest_of(answer: Answer) -> Iterator[tuple[str, str]]:
+    if answer.digest is not None:
+        yield _DIGEST, answer.digest
+
+
+def _document(answer: Answer) -> Mapping[str, Any]:
+    try:
+        document = answer.json()
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
