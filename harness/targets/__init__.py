@@ -16,6 +16,7 @@ from harness.targets.settings import Settings
 from harness.targets.state import StateEntry
 from harness.targets.target import Target
 from harness.targets.url import UrlTarget
+from harness.targets.zot import ZotTarget
 from reference_registry.profiles import DEFAULT_PROFILE
 
 __all__ = [
@@ -39,7 +40,8 @@ DEFAULT_TARGET = "reference"
 """What is tested where no ``--target`` says otherwise."""
 
 _KINDS = (
-    "reference, reference@PROFILE, binary:PATH, container:IMAGE, drayage, url:URL, recording:FILE"
+    "reference, reference@PROFILE, binary:PATH, container:IMAGE, drayage, zot, url:URL, "
+    "recording:FILE"
 )
 _PLAIN = Access()
 
@@ -64,6 +66,8 @@ def parse_target(text: str, access: Access = _PLAIN) -> Target:
         return UrlTarget.find(rest, access)
     if text == "drayage":
         return DrayageTarget.find()
+    if text == "zot":
+        return ZotTarget.find()
     if text == "reference":
         return ReferenceTarget(DEFAULT_PROFILE)
     if text.startswith("reference@"):

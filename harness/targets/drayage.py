@@ -10,102 +10,29 @@ seconds, and about what upstream lacked after 60. Only its patience with upstrea
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from harness.client import Answer, RegistryClient
 from harness.process import Process, clean_environment
-from harness.redaction import redact_text
 from harness.scenario import Need
-from harness.targets.errors import DidNotStart, NotOffered, TargetError
-from harness.targets.foreign import ForeignRegistry, refuse_settings
-from harness.targets.identity import exact_release, release_series
-from harness.targets.own_process import OwnProcess
-from harness.targets.process_registry import free_port
+from harness.targets.errors import NotOffered
+from harness.targets.peer import PeerRegistry, PeerTarget
 from harness.targets.registry import NOWHERE
 from harness.targets.settings import Settings
 from reference_registry.config.durations import parse_duration
 
 __all__ = ["DrayageTarget"]
 
-_KNOWN = frozenset({"upstream_url", "upstream_login", "log_level", "log_formatter", "offline"})
 _SECONDS = {"tag_freshness": "manifest_ttl_seconds", "negative_ttl": "negative_ttl_seconds"}
 """Durations and the keys for them, which take whole seconds."""
 _PATIENCE = 3
 """Seconds that upstream has for an answer. The default is 30, which is also how long clients wait
 here: who gives up first would be chance."""
-_ATTEMPTS = 3
 _START_TIMEOUT = 20.0
 _LISTENING = re.compile(r"listening on \S+:(\d+)")
-_TAKEN = "in use"
-
-
-@dataclass(frozen=True)
-class DrayageTarget:
-    """The program."""
-
-    path: Path
-    version: str
-    release: str
-
-    @classmethod
-    def find(cls) -> DrayageTarget:
-        """The one beside this Python or on the search path. ``TargetError`` where there is none."""
-        # A virtual environment need not be on the search path.
-        places = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-        found = shutil.which("drayage", path=places)
-        if found is None:
-            raise TargetError("drayage: is not installed; pip install drayage")
-        try:
-            run = subprocess.run(
-                [found, "--version"],
-                env=clean_environment(),
-                capture_output=True,
-                text=True,
-                timeout=20,
-                check=True,
-            )
-        except (OSError, subprocess.SubprocessError) as failure:
-            raise TargetError(f"drayage: --version failed: {failure}") from failure
-        return cls(Path(found), release_series(run.stdout), exact_release(run.stdout))
-
-    @property
-    def name(self) -> str:
-        return "drayage"
-
-    @property
-    def known_as(self) -> str:
-        return "drayage"
-
-    @property
-    def implementation(self) -> str:
-        return "drayage"
-
-    @property
-    def capabilities(self) -> frozenset[Need]:
-        """It can be configured as far as it has what is asked for. Its storage and its metrics are
-        its own."""
-        return frozenset({Need.CONFIG, Need.X_KEYS, Need.RESTART, Need.CLOCK, Need.LOGS})
-
-    def check(self) -> None:
-        """Launch it once; ``TargetError`` where that fails."""
-        with TemporaryDirectory(prefix="pullproof-") as workdir:
-            self.launch(Settings(upstream_url=NOWHERE), Path(workdir)).stop()
-
-    def launch(self, settings: Settings, workdir: Path) -> DrayageRegistry:
-        """A cache that listens, its files under *workdir*. ``NotOffered`` for what it cannot be
-        told, ``DidNotStart``."""
-        registry = DrayageRegistry(self.path, settings, workdir)
-        registry.start()
-        return registry
 
 
 class _Client(RegistryClient):
@@ -120,50 +47,38 @@ class _Client(RegistryClient):
         return answer
 
 
-class DrayageRegistry(OwnProcess, ForeignRegistry):
-    """A process that serves."""
+class DrayageRegistry(PeerRegistry):
+    """A process that serves. Its storage and its metrics are its own."""
 
     where = "drayage"
+    known = frozenset(
+        {"upstream_url", "upstream_login", "log_level", "log_formatter", "offline", *_SECONDS}
+    )
 
     def __init__(self, program: Path, settings: Settings, workdir: Path) -> None:
-        super().__init__(settings, workdir)
+        super().__init__(program, settings, workdir)
         self.client = _Client(NOWHERE, exchanges=self.exchanges)
         self.request = self.client.request
-        self._program = program
         self._cache = workdir / "cache"
 
-    def _begin(self) -> tuple[str, str]:
-        refuse_settings(self.where, self.settings, _KNOWN | _SECONDS.keys())
-        upstream = self.settings.upstream_url
-        if upstream is None:
+    def _launch(self, port: int) -> Process:
+        if self.settings.upstream_url is None:
             raise NotOffered("drayage is a cache alone: nothing can be pushed to it")
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                return self._try_to_begin(upstream, free_port())
-            except DidNotStart as failure:
-                if _TAKEN not in failure.message or attempt == _ATTEMPTS:
-                    raise
-        raise AssertionError
-
-    def _try_to_begin(self, upstream: str, port: int) -> tuple[str, str]:
         config = self.workdir / "config.toml"
-        config.write_text(self._config(upstream, port))
+        config.write_text(self._config(self.settings.upstream_url, port))
         as_json = ["--log-json"] if self.settings.log_formatter == "json" else []
         # It tells that it listens at level info.
         level = {"error": "info", "warn": "info"}.get(
             self.settings.log_level, self.settings.log_level
         )
-        self._process = Process(
+        return Process(
             [self._program, "serve", "--config", config, *as_json],
             environment=clean_environment({"RUST_LOG": level, "NO_COLOR": "1"}),
             directory=self.workdir,
         )
-        if self._process.await_output(_LISTENING, timeout=_START_TIMEOUT) is None:
-            exit_code = self._process.wait(1.0)
-            said = redact_text(self._process.output(), self.settings.secrets())
-            self._end_at_once()
-            raise DidNotStart(self.where, exit_code, said)
-        return f"http://127.0.0.1:{port}", NOWHERE
+
+    def _listens(self, process: Process, port: int) -> bool:
+        return process.await_output(_LISTENING, timeout=_START_TIMEOUT) is not None
 
     def pass_time(self, delta: timedelta) -> None:
         """Stop it, move the moments at which it asked about tags into the past, start it again.
@@ -202,3 +117,12 @@ def _whole_seconds(text: str) -> int:
     if not seconds.is_integer():
         raise NotOffered(f"drayage counts in whole seconds, {text} cannot be set")
     return int(seconds)
+
+
+class DrayageTarget(PeerTarget):
+    """The program, configured as far as it has what is asked for."""
+
+    kind = "drayage"
+    fix = "pip install drayage"
+    offers = frozenset({Need.CONFIG, Need.X_KEYS, Need.RESTART, Need.CLOCK, Need.LOGS})
+    registry = DrayageRegistry

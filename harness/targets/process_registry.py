@@ -24,7 +24,7 @@ from harness.targets.own_process import STOP_GRACE, OwnProcess
 from harness.targets.saved_schedule import SavedSchedule
 from harness.targets.settings import Settings
 
-__all__ = ["ProcessRegistry", "Program", "free_port"]
+__all__ = ["ProcessRegistry", "Program", "free_port", "opens"]
 
 _START_TIMEOUT = 20.0
 _ATTEMPTS = 3
@@ -84,7 +84,7 @@ class ProcessRegistry(OwnProcess, SavedSchedule):
             directory=self.workdir,
         )
         if not told:
-            return f"http://127.0.0.1:{port}" if _opens(port, self._process) else None
+            return f"http://127.0.0.1:{port}" if opens(port, self._process) else None
         listening = self._process.await_output(_LISTENING, timeout=_START_TIMEOUT)
         return f"http://127.0.0.1:{listening[2]}" if listening else None
 
@@ -147,7 +147,9 @@ def free_port() -> int:
         return port
 
 
-def _opens(port: int, process: Process) -> bool:
+def opens(port: int, process: Process) -> bool:
+    """True once somebody listens on *port* of 127.0.0.1; False where *process* ends first, or after
+    a while."""
     deadline = time.monotonic() + _START_TIMEOUT
     while process.exit_code is None and time.monotonic() < deadline:
         with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), 1.0):
