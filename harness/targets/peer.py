@@ -32,8 +32,7 @@ _TAKEN = "in use"
 class PeerRegistry(OwnProcess, ForeignRegistry):
     """A process that serves on a port that was free a moment before."""
 
-    where: ClassVar[str]
-    known: ClassVar[frozenset[str]]
+    known: frozenset[str]
     """The fields of ``Settings`` that it can be set up with."""
 
     def __init__(self, program: Path, settings: Settings, workdir: Path) -> None:
