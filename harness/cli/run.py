@@ -24,7 +24,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     multiple=True,
     metavar="TARGET",
     help="What to test; repeatable: each is a column. reference[@PROFILE], binary:PATH, "
-    "container:IMAGE, drayage, url:URL or recording:FILE (default: reference).",
+    "container:IMAGE, drayage, zot (not run here), url:URL or recording:FILE (default: reference).",
 )
 @click.option("--baseline", metavar="TARGET", help="Compare everything with what TARGET shows.")
 @click.option(
