@@ -45,7 +45,7 @@ class Installed:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert ended.returncode == expect, ended.stdout
@@ -54,7 +54,7 @@ class Installed:
 
 def environment() -> dict[str, str]:
     """Without anything that leads back to this tree, or that makes pytest part of this run."""
-    kept = clean_environment().items()
+    kept = clean_environment({"PIP_NO_COMPILE": "1"}).items()  # a quarter faster
     return {name: text for name, text in kept if not name.startswith(("PYTHON", "PYTEST_"))}
 
 
