@@ -94,7 +94,7 @@ def _place(files: Sequence[tuple[str, str]], path: tuple[str, ...]) -> tuple[str
 def read_configuration(tree: FileTree, release: Release, path: str = CONFIG_FILE) -> Configuration:
     """The configuration that begins with the file at *path*. Raises :class:`InvalidConfig`."""
     files: dict[str, str] = {}
-    pending = [(path, "", None)]
+    pending: list[tuple[str, str, int | None]] = [(path, "", None)]
     merged: dict[str, Any] = {}
     disabled: list[str] = []
     own_version = version = release.config_version if release.migrates_config != "never" else 1

@@ -12,8 +12,10 @@ from typing import Any
 __all__ = ["NotVersion2", "as_version_2"]
 
 _LISTS = ("search", "insecure", "block")
-_VERSION_2 = ("registry", "unqualified-search-registries", "credential-helpers")
-_VERSION_2 += ("short-name-mode", "aliases")
+_VERSION_2 = (
+    *("registry", "unqualified-search-registries", "credential-helpers"),
+    *("short-name-mode", "aliases"),
+)
 
 
 class NotVersion2(ValueError):
