@@ -90,14 +90,14 @@ class RemoteLogin:
                     "--header 'Authorization: Bearer TOKEN'"
                 )
             headers["Authorization"] = self._basic() or ""
-        asked = [("scope", scope) for scope in scopes]
+        asked: dict[str, str | list[str]] = {"scope": list(scopes)}
         if service := challenge.parameters.get("service"):
-            asked.insert(0, ("service", service))
+            asked["service"] = service
         # Whoever follows no redirect sends no password after it.
         http = httpx.Client(verify=self._tls, trust_env=False, follow_redirects=False)
         try:
             with http:
-                answer = http.get(url.copy_merge_params(httpx.QueryParams(asked)), headers=headers)
+                answer = http.get(url.copy_merge_params(asked), headers=headers)
         except httpx.TransportError as failure:
             raise TargetError(f"{self._where}: its token server does not answer") from failure
         token = issued_token(answer.content) if answer.status_code == 200 else None
