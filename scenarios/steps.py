@@ -17,6 +17,8 @@ OBSERVED = frozenset({Need.CONFIG, Need.STORAGE})
 
 _QUIET = 0.2
 """Seconds without a change after which a cache is at rest."""
+_QUIET_AFTER_CACHING = 0.08
+"""The same where the cache says that it is caching nothing; it may still write its schedule."""
 _QUIET_WHILE_UPLOADING = 0.5
 """The same where an upload directory is there: a fill that the disk delays, or what one left."""
 
@@ -49,9 +51,13 @@ def settle(cache: RunningRegistry, upstream: MockUpstream) -> None:
         now = (cache.disk.files(), len(upstream.ledger.entries))
         if now != seen:
             calm_since, seen = time.monotonic(), now
-        uploading = any("/_uploads/" in path for path in cache.disk.files())
-        wanted = _QUIET_WHILE_UPLOADING if uploading else _QUIET
-        return time.monotonic() - calm_since > wanted
+        if (caching := cache.caches_now()) is False:
+            wanted = _QUIET_AFTER_CACHING
+        elif any("/_uploads/" in path for path in now[0]):
+            wanted = _QUIET_WHILE_UPLOADING
+        else:
+            wanted = _QUIET
+        return not caching and time.monotonic() - calm_since > wanted
 
     if not cache.eventually(calm):
         raise TimeoutError("the cache did not come to rest")

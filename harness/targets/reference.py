@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import sys
 from collections.abc import Callable, Sequence
@@ -38,6 +39,8 @@ __all__ = ["ReferenceRegistry", "ReferenceTarget"]
 _START_TIMEOUT = 20.0
 _STOP_TIMEOUT = 20.0
 _GRACE = timedelta(hours=1)
+_LOOK = 0.02
+"""Seconds that a look at what is under way may take."""
 _SAVED_SOON = 0.25
 """Seconds of real time in which a registry that was woken has written its state."""
 
@@ -208,6 +211,16 @@ class ReferenceRegistry(RunningRegistry):
         output = f"{self._output()}{error}\n"
         reason = str(error).partition("\n")[0]
         return DidNotStart(self._target.name, exit_code, output, reason)
+
+    def caches_now(self) -> bool | None:
+        """As in the base class: what it fetches it tells."""
+        registry = None if self._server is None else self._server.app.registry
+        if isinstance(registry, ProxyRegistry):
+            try:
+                lab_loop().run(asyncio.wait_for(registry.settled(), _LOOK))
+            except TimeoutError:
+                return True
+        return False
 
     # -- time -----------------------------------------------------------------------------------
     def pass_time(self, delta: timedelta) -> None:

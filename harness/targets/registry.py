@@ -175,6 +175,10 @@ class RunningRegistry(Verbs, ABC):
             self.polled += self.exchanges[before:]
             time.sleep(_POLL)
 
+    def caches_now(self) -> bool | None:
+        """Whether something is being cached in the background; None where nobody can tell."""
+        return None
+
     def await_stored(self, predicate: Callable[[], T], timeout: float = 10.0) -> T:
         """As :meth:`eventually`, for what will lie on :attr:`disk`."""
         return self.eventually(predicate, timeout)
