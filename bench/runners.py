@@ -21,7 +21,16 @@ from harness.targets.errors import gist
 from harness.targets.process_registry import free_port
 from harness.targets.settings import HTPASSWD, Settings, config_text, render
 
-__all__ = ["OURS", "REAL", "Distribution", "Drayage", "Registry", "Running", "find_registries"]
+__all__ = [
+    "OURS",
+    "REAL",
+    "Distribution",
+    "Drayage",
+    "Registry",
+    "Running",
+    "compiled_modules",
+    "find_registries",
+]
 
 OURS = "pullproof"
 REAL = "docker-registry"
@@ -150,15 +159,22 @@ class Drayage:
         raise CannotMeasure("has none")
 
 
+def compiled_modules(directory: Path) -> dict[str, str]:
+    """Variables with which modules are kept compiled in *directory*, where Python keeps none by
+    itself: an installed program does not compile them at every start."""
+    if not sys.dont_write_bytecode:
+        return {}
+    return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(directory)}
+
+
 def find_registries(binaries: list[str], bytecode: Path) -> list[Registry]:
     """Ours, Debian's, drayage and *binaries*, as far as they are installed. ``TargetError`` where
     one of *binaries* is no registry. *bytecode* is a directory for compiled modules where
     Python keeps none by itself."""
-    compiled = {}
-    if sys.dont_write_bytecode:  # an installed program would not compile its modules at every start
-        compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(bytecode)}
     command = (sys.executable, "-m", "reference_registry")
-    ours = Distribution(OURS, command, compiled, freshness={"x-tag-freshness": "15m"})
+    ours = Distribution(
+        OURS, command, compiled_modules(bytecode), freshness={"x-tag-freshness": "15m"}
+    )
     found: list[Registry] = [ours]
     if real := shutil.which(REAL):
         found.append(Distribution(REAL, (real,)))

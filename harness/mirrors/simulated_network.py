@@ -140,21 +140,22 @@ class SimulatedNetwork:
     def _connect(self, host: HostBehaviour, scheme: str, trust: Trust) -> None:
         """Everything that can go wrong before the server reads the request."""
         secured = scheme == "https"
-        failures = {
-            Failure.UNRESOLVED: not host.resolvable,
-            Failure.UNREACHABLE: host.unreachable,
-            Failure.REFUSED: host.down,
-            Failure.UNSUPPORTED_SCHEME: scheme not in {"http", "https"},
-            Failure.HANDSHAKE_TIMEOUT: secured and host.silent,
-            Failure.SILENT: host.silent,
-            Failure.NOT_HTTP: not secured and host.speaks == "tls",
-            Failure.NOT_TLS: secured and host.speaks == "plain",
-            Failure.UNTRUSTED: secured and trust.verify and not self._is_known(host, trust),
-            Failure.CLIENT_CERTIFICATE_REQUIRED: secured
-            and host.wants_client_certificate
-            and trust.client_certificate is None,
-        }
-        for failure, happens in failures.items():
+        failures = (
+            (Failure.UNRESOLVED, not host.resolvable),
+            (Failure.UNREACHABLE, host.unreachable),
+            (Failure.REFUSED, host.down),
+            (Failure.UNSUPPORTED_SCHEME, scheme not in {"http", "https"}),
+            (Failure.HANDSHAKE_TIMEOUT, secured and host.silent),
+            (Failure.SILENT, host.silent),
+            (Failure.NOT_HTTP, not secured and host.speaks == "tls"),
+            (Failure.NOT_TLS, secured and host.speaks == "plain"),
+            (Failure.UNTRUSTED, secured and trust.verify and not self._is_known(host, trust)),
+            (
+                Failure.CLIENT_CERTIFICATE_REQUIRED,
+                secured and host.wants_client_certificate and trust.client_certificate is None,
+            ),
+        )
+        for failure, happens in failures:
             if happens:
                 raise ConnectionFailed(failure)
 

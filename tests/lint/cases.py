@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from harness.lint.engine import Question
 from harness.lint.project import Project
@@ -48,7 +49,8 @@ def case_of(rule_id: str) -> Case:
     """Raises ``FileNotFoundError`` without a case.toml and ``TypeError`` for an unknown key."""
     with (FIXTURES / rule_id / "case.toml").open("rb") as file:
         found = tomllib.load(file)
-    return Case(**{key: tuple(v) if isinstance(v, list) else v for key, v in found.items()})
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
+    return Case(**fields)
 
 
 def copied(rule_id: str, into: Path) -> Path:
