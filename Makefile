@@ -29,6 +29,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy hatch_build.py
 
 docs: $(READY)
 	$(BIN)/pytest scenarios/ --collect-only -q --pullproof-catalogue docs/scenarios.md
