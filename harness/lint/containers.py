@@ -11,6 +11,7 @@ from typing import Literal
 
 from harness.lint.documents import Node, TreeFile
 from harness.lint.kubernetes import Pod
+from harness.lint.project import Project
 
 __all__ = ["Container", "Mount", "Port", "Variable", "of_compose", "of_pod"]
 
@@ -94,9 +95,13 @@ def _words(node: Node | None) -> tuple[str, ...]:
 
 
 # -- Kubernetes ---------------------------------------------------------------------------------
-def of_pod(pod: Pod) -> Iterator[Container]:
+def of_pod(pod: Pod, project: Project) -> tuple[Container, ...]:
     """Those that run at the same time: ``containers``, and what keeps running of
     ``initContainers``."""
+    return project.once(("containers", id(pod)), lambda: tuple(_of_pod(pod)))
+
+
+def _of_pod(pod: Pod) -> Iterator[Container]:
     volumes = {volume.string("name"): volume for volume in pod.spec.list("volumes")}
     lasting = (c for c in pod.spec.list("initContainers") if c.string("restartPolicy") == "Always")
     for node in (*lasting, *pod.spec.list("containers")):
@@ -152,9 +157,13 @@ def _number(text: str) -> int:
 
 
 # -- compose ------------------------------------------------------------------------------------
-def of_compose(file: TreeFile) -> Iterator[Container]:
+def of_compose(file: TreeFile, project: Project) -> tuple[Container, ...]:
     """The services of a compose file; without ``services`` on top, what the first version of the
     format took for services."""
+    return project.once(("containers", id(file)), lambda: tuple(_of_compose(file)))
+
+
+def _of_compose(file: TreeFile) -> Iterator[Container]:
     for root in file.roots[:1]:
         services = root.get("services") or root
         for name, node in services.items():

@@ -157,15 +157,19 @@ def _text_of(mount: Mount, registry: RegistryContainer) -> str | None:
 def _groups(file: TreeFile, project: Project) -> Iterator[tuple[Container, ...]]:
     """The containers of *file* that share their ports: those of a pod; each service alone."""
     if file.kind is Kind.COMPOSE:
-        for container in of_compose(file):
+        for container in of_compose(file, project):
             yield (container,)
         return
     for pod in project.cluster.pods_in(file):
-        yield tuple(of_pod(pod))
+        yield of_pod(pod, project)
 
 
-def registries(file: TreeFile, project: Project) -> Iterator[tuple[RegistryContainer, ...]]:
+def registries(file: TreeFile, project: Project) -> tuple[tuple[RegistryContainer, ...], ...]:
     """The containers that serve a registry, in groups that share their ports."""
+    return project.once(("registries", id(file)), lambda: tuple(_registries(file, project)))
+
+
+def _registries(file: TreeFile, project: Project) -> Iterator[tuple[RegistryContainer, ...]]:
     for group in _groups(file, project):
         found = []
         for container in group:

@@ -56,7 +56,7 @@ def _is_service(node: Node) -> bool:
     reference=f"{_DOCS}/services/#network_mode",
 )
 def ports_on_host_network(file: TreeFile, looked: Looked) -> Iterator[Hit]:
-    for container in of_compose(file):
+    for container in of_compose(file, looked.project):
         ports = container.node.get("ports")
         if container.node.string("network_mode") == "host" and ports is not None:
             yield Hit(ports.spot, "ports beside network_mode: host", edits=(RemoveKey(ports.path),))
@@ -72,7 +72,7 @@ def ports_on_host_network(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     reference=f"{_DOCS}/services/#environment",
 )
 def environment(file: TreeFile, looked: Looked) -> Iterator[Hit]:
-    for container in of_compose(file):
+    for container in of_compose(file, looked.project):
         node = container.node.get("environment")
         for item in node.list() if node is not None else ():
             if item.kind == "mapping":
@@ -95,7 +95,7 @@ def environment(file: TreeFile, looked: Looked) -> Iterator[Hit]:
 )
 def missing_file(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     project = looked.project
-    for container in of_compose(file):
+    for container in of_compose(file, looked.project):
         for mount in container.mounts:
             name = posixpath.basename(mount.target)
             is_file = name.endswith(_FILES) or name in {"htpasswd", ".htpasswd"}
@@ -123,7 +123,7 @@ def undeclared(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     declared = root.get("volumes")
     names = {name for name, _ in declared.items()} if declared is not None else set()
     spots: set[Spot] = set()
-    for container in of_compose(file):
+    for container in of_compose(file, looked.project):
         for mount in container.mounts:
             named = mount.kind == "volume" and mount.source and "$" not in mount.source
             if named and mount.source not in names and mount.node.spot not in spots:

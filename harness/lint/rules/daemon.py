@@ -29,16 +29,14 @@ def _texts(file: TreeFile, key: str) -> list[Node]:
     return [item for item in node.list() if item.kind == "str"] if node is not None else []
 
 
-def _without(file: TreeFile, key: str, item: Node) -> tuple[Edit, ...]:
-    texts = _texts(file, key)
+def _without(texts: list[Node], key: str, item: Node) -> tuple[Edit, ...]:
     if len(texts) > _MOST_MENDED:
         return ()
     return (SetValue((key,), tuple(n.text for n in texts if n.path != item.path)),)
 
 
-def _replaced(file: TreeFile, key: str, item: Node, text: str) -> tuple[Edit, ...]:
+def _replaced(nodes: list[Node], key: str, item: Node, text: str) -> tuple[Edit, ...]:
     """The list with *text* in place of *item*, unless *text* stands there already."""
-    nodes = _texts(file, key)
     if len(nodes) > _MOST_MENDED:
         return ()
     texts = [n.text if n.path != item.path else text for n in nodes]
@@ -128,7 +126,7 @@ def _used(looked: Looked) -> frozenset[str]:
     from harness.lint.project import image_at
 
     files = looked.project.of_kind(Kind.COMPOSE, TreeFile)
-    found = (image_at(file, c.image) for file in files for c in of_compose(file))
+    found = (image_at(file, c.image) for file in files for c in of_compose(file, looked.project))
     return looked.project.image_registries | {image.registry for image in found if image}
 
 
@@ -144,11 +142,12 @@ def _used(looked: Looked) -> frozenset[str]:
 def twice(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     for key in (_MIRRORS, _INSECURE):
         seen: set[str] = set()
-        for item in _texts(file, key):
+        texts = _texts(file, key)
+        for item in texts:
             text = item.text.rstrip("/")
             if text in seen:
                 what = f"{quoted(text)} stands in {key} twice"
-                yield Hit(item.spot, what, edits=_without(file, key, item))
+                yield Hit(item.spot, what, edits=_without(texts, key, item))
             seen.add(text)
 
 
@@ -203,10 +202,11 @@ def not_insecure(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     "20.10.24",
 )
 def insecure_url(file: TreeFile, looked: Looked) -> Iterator[Hit]:
-    for item in _texts(file, _INSECURE):
+    texts = _texts(file, _INSECURE)
+    for item in texts:
         if "/" in item.text and not _is_network(item.text):
             host = host_of(item.text)
-            edits = _replaced(file, _INSECURE, item, host)
+            edits = _replaced(texts, _INSECURE, item, host)
             yield Hit(item.spot, f"{quoted(item.text)} is no host", f"write {host}", edits)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from harness.lint.containers import Container, Port, of_compose, of_pod
 from harness.lint.documents import TreeFile
-from harness.lint.kubernetes import Cluster, Pod
+from harness.lint.kubernetes import Pod
+from harness.lint.project import Project
 from harness.lint.rule import Hit, Kind, Looked, Rules
 from harness.lint.words import quoted
 
@@ -48,7 +49,7 @@ class _Taken:
 def one_port_in_a_pod(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     for pod in looked.project.cluster.pods_in(file):
         taken: dict[tuple[int, str], Container] = {}
-        for container in of_pod(pod):
+        for container in of_pod(pod, looked.project):
             for port in container.ports:
                 first = taken.setdefault((port.target, port.protocol), container)
                 if first is not container:
@@ -67,16 +68,16 @@ def one_port_in_a_pod(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     "https://kubernetes.io/docs/concepts/services-networking/",
 )
 def one_port_of_the_node(file: TreeFile, looked: Looked) -> Iterator[Hit]:
-    found = looked.project.once("ports of nodes", lambda: _node_ports(looked.project.cluster))
+    found = looked.project.once("ports of nodes", lambda: _node_ports(looked.project))
     yield from found.get(id(file), ())
 
 
-def _node_ports(cluster: Cluster) -> dict[int, list[Hit]]:
+def _node_ports(project: Project) -> dict[int, list[Hit]]:
     """What there is to say, by the ``id`` of the file."""
     found: dict[int, list[Hit]] = {}
     taken = _Taken()
-    for pod in cluster.pods:
-        for container in of_pod(pod):
+    for pod in project.cluster.pods:
+        for container in of_pod(pod, project):
             for port in container.ports:
                 if not port.published or _is_at_odds(pod, port):
                     continue
@@ -103,7 +104,7 @@ def _is_at_odds(pod: Pod, port: Port) -> bool:
 )
 def mapped_on_host_network(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     for pod in looked.project.cluster.pods_in(file):
-        for container in of_pod(pod):
+        for container in of_pod(pod, looked.project):
             for port in container.ports:
                 if _is_at_odds(pod, port):
                     what = f"hostPort {port.published} for {port.target}, with hostNetwork"
@@ -124,7 +125,7 @@ def replicas_on_one_port(file: TreeFile, looked: Looked) -> Iterator[Hit]:
         replicas = pod.owner.node.string("spec", "replicas")
         if pod.owner.kind not in {"Deployment", "StatefulSet", "ReplicaSet"}:
             continue
-        ports = [port for c in of_pod(pod) for port in c.ports if port.published]
+        ports = [port for c in of_pod(pod, looked.project) for port in c.ports if port.published]
         if ports and replicas.isdecimal() and len(replicas) < 9 and int(replicas) > 1:
             yield Hit(ports[0].node.spot, f"{replicas} replicas want {ports[0].published}")
 
@@ -140,7 +141,7 @@ def replicas_on_one_port(file: TreeFile, looked: Looked) -> Iterator[Hit]:
 )
 def one_port_of_the_host(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     taken = _Taken()
-    for container in of_compose(file):
+    for container in of_compose(file, looked.project):
         for port in _published(container):
             first = taken.take(port.published, port, container.name)
             if first is not None:

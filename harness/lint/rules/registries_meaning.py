@@ -115,7 +115,7 @@ def ambiguous_names(file: TomlFile, looked: Looked) -> Iterator[Hit]:
 def short_names(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     search = file.get(_SEARCH)
     mode = file.get("short-name-mode")
-    if isinstance(search, list) and len(search) > 1 and mode in {"permissive", "disabled"}:
+    if isinstance(search, list) and len(search) > 1 and mode in ("permissive", "disabled"):
         edits = (SetValue(("short-name-mode",), "enforcing"),)
         yield Hit(file.at("short-name-mode"), f"{mode}, with {len(search)} registries", edits=edits)
 
