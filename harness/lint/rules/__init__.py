@@ -15,6 +15,7 @@ MODULES: Mapping[str, tuple[Kind, ...]] = {
     "config_sections": (Kind.REGISTRY,),
     "config_syntax": (Kind.REGISTRY,),
     "containerd": (Kind.CONTAINERD,),
+    "containerd_legacy": (Kind.CONTAINERD,),
     "containerd_logins": (Kind.CONTAINERD,),
     "daemon": (Kind.DAEMON,),
     "hosts_directory": (Kind.DIRECTORY,),

@@ -15,7 +15,7 @@ from harness.lint.words import nearest, quoted
 if TYPE_CHECKING:
     from harness.mirrors.containerd.releases import Release
 
-__all__ = ["registries", "rules"]
+__all__ = ["config_path_of", "registries", "rules"]
 
 rules = Rules(Kind.CONTAINERD)
 
@@ -63,44 +63,10 @@ def _pulled_by_transfer_service(file: TomlFile, section: tuple[str, ...], releas
     return release.transfer_service and local_puller(images, registry, release) is None
 
 
-def _config_path(file: TomlFile, section: tuple[str, ...]) -> str:
+def config_path_of(file: TomlFile, section: tuple[str, ...]) -> str:
+    """``config_path`` of a registry section, empty where it is absent or no text."""
     value = file.get(*section, "config_path")
     return value if isinstance(value, str) else ""
-
-
-@rules(
-    "PPT001",
-    "config_path together with mirrors",
-    severity="error",
-    why="the CRI plugin does not load at all: kubelet is told unknown service runtime.v1",
-    fix="move the mirrors to certs.d and remove them here",
-    reference=f"{_DOCS}; measured on 1.6.20, 1.7.24, 2.1.9",
-)
-def path_and_mirrors(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    for section in registries(file):
-        if _config_path(file, section) and file.table(*section, "mirrors"):
-            yield Hit(file.at(*section, "mirrors"), "mirrors cannot be set beside config_path")
-
-
-@rules(
-    "PPT002",
-    "configs.HOST.tls",
-    severity="error",
-    by="containerd",
-    why="beside config_path the CRI plugin of 1.x does not load; 2.x ignores the section",
-    fix="set ca, client and skip_verify in hosts.toml",
-    reference=f"{_DOCS}; removed in containerd 2.0",
-)
-def legacy_tls(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    for section in registries(file):
-        for host, values in file.table(*section, "configs").items():
-            if not isinstance(values, dict) or "tls" not in values:
-                continue
-            spot = file.at(*section, "configs", host, "tls")
-            if not looked.containerd.legacy_tls:
-                yield Hit(spot, f"tls of {quoted(host)} does nothing")
-            elif _config_path(file, section):
-                yield Hit(spot, f"tls of {quoted(host)} cannot be set beside config_path")
 
 
 @rules(
@@ -117,7 +83,7 @@ def legacy_tls(file: TomlFile, looked: Looked) -> Iterator[Hit]:
 )
 def several_directories(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     for section in registries(file):
-        path = _config_path(file, section)
+        path = config_path_of(file, section)
         if ":" in path and _pulled_by_transfer_service(file, section, looked.containerd):
             where = (*section, "config_path")
             what = f"{quoted(path)} is looked for as one directory"
@@ -144,7 +110,7 @@ def no_config_path(file: TomlFile, looked: Looked) -> Iterator[Hit]:
         # Nobody wrote a registry section, but somebody wrote hosts.toml.
         sections = [(*_SECTIONS[0], "registry")]
     for section in sections:
-        if _config_path(file, section) or file.table(*section, "mirrors"):
+        if config_path_of(file, section) or file.table(*section, "mirrors"):
             continue
         without = looked.containerd.default_config_path == "none"
         if without or _pulled_by_transfer_service(file, section, looked.containerd):
@@ -218,20 +184,6 @@ def version_too_new(file: TomlFile, looked: Looked) -> Iterator[Hit]:
 
 
 @rules(
-    "PPT011",
-    "mirrors in config.toml",
-    severity="info",
-    why="deprecated since 1.5, read only at a restart, and without the settings of hosts.toml",
-    fix="write hosts.toml files and set config_path",
-    reference=_DOCS,
-)
-def deprecated_mirrors(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    for section in registries(file):
-        if file.table(*section, "mirrors") and not _config_path(file, section):
-            yield Hit(file.at(*section, "mirrors"), "mirrors is deprecated")
-
-
-@rules(
     "PPT012",
     "An unknown key of the registry section",
     severity="warning",
@@ -262,28 +214,45 @@ def unknown_key(file: TomlFile, looked: Looked) -> Iterator[Hit]:
 def path_too_deep(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     for section in registries(file):
         where = (*section, "config_path")
-        for path in _config_path(file, section).split(":"):
+        for path in config_path_of(file, section).split(":"):
             parent, name = posixpath.split(path.rstrip("/"))
             deep = name == "hosts.toml" or posixpath.basename(parent) == "certs.d"
             if deep:
                 top = parent if name != "hosts.toml" else posixpath.dirname(parent)
-                edits = (SetValue(where, top),) if _config_path(file, section) == path else ()
+                edits = (SetValue(where, top),) if config_path_of(file, section) == path else ()
                 yield Hit(file.at(*where), f"{quoted(path)} is of one registry", edits=edits)
 
 
 @rules(
-    "PPT015",
-    "A mirror's endpoint without a scheme",
+    "PPT016",
+    "The CRI plugin is switched off",
     severity="error",
-    why="an endpoint is a URL: without a scheme no request can be made",
-    fix="write http:// or https:// in front",
-    reference=_DOCS,
+    by="containerd",
+    why="kubelet is told unknown service runtime.v1, and nobody uses what this file says of "
+    "registries; Docker's packages of containerd come with it",
+    fix="remove the plugin from disabled_plugins, and restart containerd",
+    reference="https://kubernetes.io/docs/setup/production-environment/container-runtimes/"
+    "#containerd; containerd docs/PLUGINS.md",
 )
-def endpoint_without_scheme(file: TomlFile, looked: Looked) -> Iterator[Hit]:
-    for section in registries(file):
-        for name in file.table(*section, "mirrors"):
-            endpoints = file.get(*section, "mirrors", name, "endpoint")
-            for url in endpoints if isinstance(endpoints, list) else ():
-                if isinstance(url, str) and "://" not in url:
-                    where = (*section, "mirrors", name, "endpoint")
-                    yield Hit(file.at(*where), f"{quoted(url)} has no scheme")
+def switched_off(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    names = file.get("disabled_plugins")
+    meant = any(registries(file)) or _has_hosts(looked)
+    for name in names if isinstance(names, list) and meant else ():
+        if name in {section for _, section in _SECTIONS} and _is_off(
+            file.get("version"), name, looked.containerd
+        ):
+            yield Hit(file.at("disabled_plugins"), f"{quoted(name)} is disabled")
+            return
+
+
+@cache
+def _is_off(version: object, name: str, release: Release) -> bool:
+    """Whether *release* loads no CRI plugin where a file with this ``version`` disables *name*."""
+    from harness.mirrors.containerd.config_toml import InvalidConfig, parse_config_toml
+
+    text = "" if version is None else f"version = {version}\n"
+    try:
+        parse_config_toml(f'{text}disabled_plugins = ["{name}"]\n', release)
+    except InvalidConfig as error:
+        return not error.stops_containerd
+    return False
