@@ -108,11 +108,14 @@ def no_config_path(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     sections = list(registries(file))
     if not sections and "imports" not in file.values and _has_hosts(looked):
         # Nobody wrote a registry section, but somebody wrote hosts.toml.
-        sections = [(*_SECTIONS[0], "registry")]
+        plugin = next((section for section in _SECTIONS if file.table(*section)), _SECTIONS[0])
+        sections = [(*plugin, "registry")]
     for section in sections:
         if config_path_of(file, section) or file.table(*section, "mirrors"):
             continue
-        without = looked.containerd.default_config_path == "none"
+        default = looked.containerd.default_config_path
+        emptied = default == "until set" and file.get(*section, "config_path") == ""
+        without = default == "none" or emptied
         if without or _pulled_by_transfer_service(file, section, looked.containerd):
             logins = file.table(*section, "configs").values()
             conflict = any(isinstance(values, dict) and "tls" in values for values in logins)
@@ -141,6 +144,35 @@ def _has_hosts(looked: Looked) -> bool:
     reference="measured on 1.6.20 to 2.3.4; containerd docs/cri/config.md, docs/PLUGINS.md",
 )
 def other_version(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    if not _is_excerpt(file):
+        yield from _unread_sections(file, looked)
+
+
+@rules(
+    "PPT017",
+    "A part of a file of version 2, without its version",
+    severity="warning",
+    by="containerd",
+    fixable=True,
+    why="as it stands it is a file of version 1, in which these releases read plugins.cri and "
+    "nothing of this. As an excerpt of a file that begins with version = 2 it is right",
+    fix="write version = 2 in the first line, unless it stands in the file that this is of",
+    reference="measured on 1.6.20 to 2.3.4; containerd docs/cri/config.md, docs/PLUGINS.md",
+)
+def excerpt(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    if _is_excerpt(file):
+        yield from _unread_sections(file, looked)
+
+
+def _is_excerpt(file: TomlFile) -> bool:
+    """Whether the file may well be a part of one: no version, and the registry section alone, under
+    a name that only files of version 2 and 3 have."""
+    plugins = file.table("plugins")
+    alone = all(isinstance(p, dict) and list(p) == ["registry"] for p in plugins.values())
+    return list(file.values) == ["plugins"] and alone and "cri" not in plugins
+
+
+def _unread_sections(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     version = file.get("version")
     if not _is_version(version) or _probed(version, "", looked.containerd) != "ignored":
         return
