@@ -113,9 +113,7 @@ def no_config_path(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     for section in sections:
         if config_path_of(file, section) or file.table(*section, "mirrors"):
             continue
-        default = looked.containerd.default_config_path
-        emptied = default == "until set" and file.get(*section, "config_path") == ""
-        without = default == "none" or emptied
+        without = looked.containerd.default_config_path == "none"
         if without or _pulled_by_transfer_service(file, section, looked.containerd):
             logins = file.table(*section, "configs").values()
             conflict = any(isinstance(values, dict) and "tls" in values for values in logins)
