@@ -32,6 +32,8 @@ from harness.mirrors.toml_statements import InvalidTOML, read_toml
 __all__ = ["ContainerdFiles", "client_keys", "read_containerd_files"]
 
 LARGEST_CERTIFICATE = 1 << 20
+MOST_DIRECTORIES = 100
+"""Looked into for one pattern of ``imports``."""
 _ETC_CONFIG = Path(CONFIG_FILE)
 
 
@@ -133,7 +135,7 @@ def _take_imports(found: ContainerdFiles, release: Release) -> None:
         listed_names = imports if isinstance(imports, list) else []
         names = [name for name in listed_names if isinstance(name, str)]
         for pattern in imported_paths(names, parent, release):
-            for path in _named(found, pattern):
+            for path in _named(found, pattern, parent):
                 if path in {*found.files, *pending, found.config_file}:
                     continue
                 if is_directory(found.real(path)):
@@ -144,13 +146,25 @@ def _take_imports(found: ContainerdFiles, release: Release) -> None:
                     pending[path] = text_of_it
 
 
-def _named(found: ContainerdFiles, pattern: str) -> Iterable[str]:
+def _named(found: ContainerdFiles, pattern: str, parent: str) -> Iterable[str]:
     if "*" not in pattern:
         return [pattern]
 
+    looked_into = 0
+
     def names(directory: str) -> list[str]:
+        nonlocal looked_into
         real = found.real(directory)
-        return [entry.name for entry in listed(real)] if is_directory(real) else []
+        if not is_directory(real):
+            return []
+        looked_into += 1
+        if looked_into > MOST_DIRECTORIES:
+            problem = f"`imports` has the pattern {pattern[:80]!r}, for which more than "
+            raise BadInput(
+                f"{problem}{MOST_DIRECTORIES} directories would be looked into",
+                found.shown(parent),
+            )
+        return [entry.name for entry in listed(real)]
 
     try:
         return glob(pattern, names)

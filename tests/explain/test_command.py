@@ -205,6 +205,17 @@ def test_what_config_toml_imports_is_read_and_told(
     )
 
 
+def test_a_pattern_that_goes_through_everything_is_refused(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(101):
+        (tmp_path / "many" / str(number)).mkdir(parents=True)
+    (config := tmp_path / "config.toml").write_text('version = 2\nimports = ["many/*/*.toml"]\n')
+    said = refused(capsys, "--certs-d", tree, "--config", config)
+    assert "100 directories" in said
+    assert str(config) in said
+
+
 def test_an_import_that_is_missing_keeps_containerd_from_starting(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
