@@ -151,11 +151,11 @@ def test_an_edit_of_each_format(name: str, before: str, edit: Edit, after: str) 
         ("pod.yaml", "apiVersion: v1\nb: &x {d: 1}\nc:\n  <<: *x\n", SetValue((0, "c", "d"), 2),
          "not written"),
         ("pod.yaml", "apiVersion: v1\na: 1\n", AddKey((0, "a"), 2), "already"),
-        ("pod.yaml", "apiVersion: v1\na: 1\n", AddKey((0, "a", "b"), 2), "nothing at that"),
+        ("pod.yaml", "apiVersion: v1\na: 1\n", AddKey((0, "a", "b"), 2), "a is no mapping"),
         ("config.toml", "[a]\nb = 1\nc = 2\n", RenameKey(("a", "b"), "c"), "already"),
         ("config.toml", "[a.b]\nc = 2\n", AsHeaders(("a",)), "nothing below"),
         ("hosts.toml", 'host."m".ca = "x"\nserver = "y"\n', AsHeaders(("host",)), "in between"),
-        ("htpasswd", "u:p\n", SetValue(("u",), "x"), "nothing at that place"),
+        ("htpasswd", "u:p\n", SetValue(("u",), "x"), "not written"),
     ],
 )  # fmt: skip
 def test_what_would_change_something_else_is_not_done(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,6 +11,7 @@ from typing import Literal
 from harness.lint.finding import Path
 
 __all__ = [
+    "Changes",
     "Member",
     "NotApplicable",
     "Piece",
@@ -72,9 +74,41 @@ class Piece:
 
 def applied(text: str, replacements: Iterable[Replacement]) -> str:
     """*text* with *replacements*, which must not overlap."""
-    for one in sorted(replacements, reverse=True):
-        text = text[: one.start] + one.text + text[one.end :]
-    return text
+    parts, position = [], 0
+    for one in sorted(replacements):
+        parts += [text[position : one.start], one.text]
+        position = one.end
+    return "".join([*parts, text[position:]])
+
+
+class Changes:
+    """Replacements that do not touch each other, in the order of the text."""
+
+    def __init__(self) -> None:
+        self._known: set[Replacement] = set()
+        self._sorted: list[Replacement] = []
+
+    def __iter__(self) -> Iterator[Replacement]:
+        return iter(self._sorted)
+
+    def has(self, some: Iterable[Replacement]) -> bool:
+        """Whether all of *some* are among them."""
+        return self._known.issuperset(some)
+
+    def touch(self, some: Iterable[Replacement]) -> bool:
+        """Whether one of *some* and one of these touch: at one place, order matters."""
+        for one in some:
+            at = bisect_left(self._sorted, one)
+            near = self._sorted[max(0, at - 1) : at + 1]
+            if any(a.start <= one.end and one.start <= a.end for a in near):
+                return True
+        return False
+
+    def add(self, some: Iterable[Replacement]) -> None:
+        """Add *some*, which do not touch."""
+        for one in some:
+            self._known.add(one)
+            insort(self._sorted, one)
 
 
 def overlap(some: Iterable[Replacement], others: Iterable[Replacement]) -> bool:

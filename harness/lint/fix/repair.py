@@ -7,6 +7,7 @@ same rule does not now hit for a release for which it did not before: ``addr`` o
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,15 +15,16 @@ from dataclasses import dataclass, field
 from harness.lint.documents import Document, Unread
 from harness.lint.engine import UNREADABLE, Question, look
 from harness.lint.finding import Finding, ReplaceText
-from harness.lint.fix.pieces import NotApplicable, Replacement, applied, overlap
-from harness.lint.fix.replacements import replacements
+from harness.lint.fix.pieces import Changes, NotApplicable, applied
+from harness.lint.fix.replacements import Editing
 from harness.lint.parsing import parsed
 from harness.lint.project import Project
+from harness.lint.rule import Kind
 
 __all__ = ["Refusal", "Repair", "Repaired", "repaired", "with_documents"]
 
 _MOST_PASSES = 10
-_MOST_ATTEMPTS = 200  # for each file, once its edits are tried one by one
+_MOST_ATTEMPTS = 50  # for each file, once its edits are tried one by one
 
 
 @dataclass(frozen=True)
@@ -138,31 +140,53 @@ class _Work:
     ) -> tuple[Document, list[Finding]]:
         """*document* with the edits of *findings*, and those that were made: what touches an edit
         that was made already waits for the next pass, as does everything but the syntax as long
-        as that is wrong."""
+        as that is wrong. Where they cannot be made together, the document is an ``Unread``."""
         lines_first = [f for f in findings if any(isinstance(e, ReplaceText) for e in f.edits)]
+        editing = Editing(document)
         made: list[Finding] = []
-        changes: list[Replacement] = []
+        changes = Changes()
+        expected = None
         for finding in lines_first or findings:
             try:
-                some = replacements(document, finding.edits)
+                some = editing.found(finding.edits)
+                if not lines_first:
+                    alone = editing.expected(editing.before, finding.edits)
             except NotApplicable as why:
                 self.refuse(finding, str(why))
                 continue
-            if set(some) <= set(changes) or not overlap(some, changes):
-                made.append(finding)
-                changes += [one for one in some if one not in changes]
-        if not changes:
+            if not changes.has(some):
+                if changes.touch(some):
+                    continue
+                if not lines_first:
+                    try:
+                        expected = editing.expected(expected, finding.edits) if made else alone
+                    except NotApplicable:
+                        continue  # its place goes by another name now
+                changes.add(some)
+            made.append(finding)
+        if not made:
             return document, []
-        text = applied(document.text, changes)
-        return _read(document, text), made
+        try:
+            if not lines_first:
+                editing.verify(changes, expected)
+        except NotApplicable as why:
+            if len(made) == 1:
+                self.refuse(made[0], str(why))
+                return document, []
+            return Unread(document.path, document.absolute, Kind.INPUT, "", "PPX005"), made
+        return _read(document, applied(document.text, changes)), made
 
     def one_by_one(self, document: Document) -> bool:
         """Whether any edit could be made."""
         first = document
-        for _ in range(_MOST_ATTEMPTS):
+        for attempt in itertools.count():
             before = self.findings([document])
             wanted = self.wanted(before)
             if not wanted:
+                break
+            if attempt >= _MOST_ATTEMPTS:
+                for finding in wanted:
+                    self.refuse(finding, "too many edits of this file go wrong")
                 break
             finding = wanted[0]
             new, made = self.attempt(document, [finding])

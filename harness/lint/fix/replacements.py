@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import takewhile
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.lint.documents import Document, TextFile, TomlFile, TreeFile
 from harness.lint.finding import (
@@ -22,7 +23,11 @@ from harness.lint.finding import (
 from harness.lint.fix.meaning import PathEdit, expected_meaning, meaning
 from harness.lint.fix.pieces import NotApplicable, Replacement, applied, overlap
 
-__all__ = ["replacements"]
+if TYPE_CHECKING:
+    from harness.lint.fix.toml_edits import TomlText
+    from harness.lint.fix.tree_edits import TreeText
+
+__all__ = ["Editing", "replacements"]
 
 _BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")  # YAML's; TOML and JSON have the first two
 _MARK = "\ufeff"
@@ -44,30 +49,119 @@ def replacements(document: Document, edits: Sequence[Edit]) -> list[Replacement]
     Raises :class:`NotApplicable` where the text does not allow them, or where the text that they
     give would not mean to its parser exactly what it should.
     """
-    lines = [_in_line(document.text, edit) for edit in edits if isinstance(edit, ReplaceText)]
-    changes = [edit for edit in edits if not isinstance(edit, ReplaceText)]
-    if not changes:
-        return lines
-    skipped = len(document.text) - len(document.text.removeprefix(_MARK))
-    body = document.text[skipped:]
-    found: list[Replacement] = []
-    try:
-        expected = meaning(document, body)
-        for edit in changes:
-            expected = expected_meaning(document, expected, edit)
-            some = _found(document, body, edit)
+    editing = Editing(document)
+    found = editing.found(edits)
+    if not all(isinstance(edit, ReplaceText) for edit in edits):
+        editing.verify(found, editing.expected(editing.before, edits))
+    return found
+
+
+class Editing:
+    """The edits of one document: its text is searched for their places once. Every method raises
+    :class:`NotApplicable`."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.body = document.text.removeprefix(_MARK)
+        self.skipped = len(document.text) - len(self.body)
+
+    @cached_property
+    def before(self) -> Any:
+        """What the document means as it is."""
+        return self._meaning(self.body)
+
+    def _meaning(self, text: str) -> Any:
+        try:
+            return meaning(self.document, text)
+        except NotApplicable:
+            raise
+        except Exception as error:  # whatever a parser raises for a text that it does not take
+            raise NotApplicable("the file could not be read afterwards") from error
+
+    def found(self, edits: Iterable[Edit]) -> list[Replacement]:
+        """The replacements of *edits*, as far as the text alone shows whether they are possible."""
+        found: list[Replacement] = []
+        for edit in edits:
+            if isinstance(edit, ReplaceText):
+                found.append(_in_line(self.document.text, edit))
+                continue
+            try:
+                here = self._of_path(edit)
+            except (IndexError, RecursionError):
+                raise NotApplicable("its place was not found") from None
+            some = [Replacement(r.start + self.skipped, r.end + self.skipped, r.text) for r in here]
             if overlap(some, found):
                 raise NotApplicable("its parts are in each other's way")
             found += some
-        meant = meaning(document, applied(body, found))
-    except NotApplicable:
-        raise
-    except Exception as error:  # whatever a parser raises for a text that it does not take
-        raise NotApplicable("the file could not be read afterwards") from error
-    if meant != expected:
-        raise NotApplicable("something else in the file would change its meaning")
-    moved = [Replacement(one.start + skipped, one.end + skipped, one.text) for one in found]
-    return lines + moved
+        return found
+
+    def expected(self, value: Any, edits: Iterable[Edit]) -> Any:
+        """What *value*, a meaning of the document, becomes through *edits*."""
+        for edit in edits:
+            if not isinstance(edit, ReplaceText):
+                value = expected_meaning(self.document, value, edit)
+        return value
+
+    def verify(self, changes: Iterable[Replacement], expected: Any) -> None:
+        """Read the text with *changes* anew, and compare."""
+        text = applied(self.document.text, changes).removeprefix(_MARK)
+        if self._meaning(text) != expected:
+            raise NotApplicable("something else in the file would change its meaning")
+
+    @cached_property
+    def _toml(self) -> TomlText:
+        from harness.lint.fix.toml_edits import TomlText
+
+        return TomlText(self.body)
+
+    @cached_property
+    def _json(self) -> TreeText:
+        from harness.lint.fix.bracket_pieces import JSON, piece_at
+        from harness.lint.fix.styles import JSON_STYLE
+        from harness.lint.fix.tree_edits import TreeText
+
+        return TreeText(self.body, piece_at(self.body, 0, JSON), JSON_STYLE)
+
+    @cached_property
+    def _yaml(self) -> list[TreeText]:
+        from harness.lint.fix.styles import YAML_STYLE
+        from harness.lint.fix.tree_edits import TreeText
+        from harness.lint.fix.yaml_pieces import yaml_pieces
+
+        pieces = yaml_pieces(self.body)
+        return [TreeText(self.body, piece, YAML_STYLE, prunes=True) for piece in pieces]
+
+    def _of_path(self, edit: PathEdit) -> list[Replacement]:
+        _ = self.before  # what cannot be parsed has no places
+        path = edit.path
+        text: _Text
+        if isinstance(self.document, TomlFile):
+            text = self._toml
+            if isinstance(edit, AddTable):
+                return self._toml.add_table(path)
+            if isinstance(edit, AsHeaders):
+                return self._toml.as_headers(path)
+        elif isinstance(self.document, TreeFile) and self.document.as_json:
+            text = self._json
+        elif isinstance(self.document, TreeFile | TextFile):
+            # config.yml is read up to its first document: its paths have no number in front.
+            named = isinstance(self.document, TreeFile)
+            number, path = (path[0], path[1:]) if named else (0, path)
+            if not isinstance(number, int) or number >= len(self._yaml):
+                raise NotApplicable("the file has no such document")
+            text = self._yaml[number]
+        else:
+            raise NotApplicable("this kind of file is not edited")
+        match edit:
+            case SetValue():
+                return text.set_value(path, edit.value)
+            case AddKey():
+                return text.add(path, edit.value)
+            case RenameKey():
+                return text.rename(path, edit.name)
+            case RemoveKey():
+                return text.remove(path)
+        raise NotApplicable("this format has no such edit")
 
 
 def _in_line(text: str, edit: ReplaceText) -> Replacement:
@@ -89,45 +183,3 @@ def _in_line(text: str, edit: ReplaceText) -> Replacement:
 def _common(one: str, other: str) -> int:
     """How many characters both begin with."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
-
-
-def _found(document: Document, body: str, edit: PathEdit) -> list[Replacement]:
-    path = edit.path
-    text: _Text
-    if isinstance(document, TomlFile):
-        from harness.lint.fix.toml_edits import TomlText
-
-        text = toml = TomlText(body)
-        if isinstance(edit, AddTable):
-            return toml.add_table(path)
-        if isinstance(edit, AsHeaders):
-            return toml.as_headers(path)
-    elif isinstance(document, TreeFile) and document.as_json:
-        from harness.lint.fix.bracket_pieces import JSON, piece_at
-        from harness.lint.fix.styles import JSON_STYLE
-        from harness.lint.fix.tree_edits import TreeText
-
-        text = TreeText(body, piece_at(body, 0, JSON), JSON_STYLE)
-    elif isinstance(document, TreeFile | TextFile):
-        from harness.lint.fix.styles import YAML_STYLE
-        from harness.lint.fix.tree_edits import TreeText
-        from harness.lint.fix.yaml_pieces import yaml_pieces
-
-        # config.yml is read up to its first document, so that its paths have no number in front.
-        number, path = (0, path) if isinstance(document, TextFile) else (path[0], path[1:])
-        documents = yaml_pieces(body)
-        if not isinstance(number, int) or number >= len(documents):
-            raise NotApplicable("the file has no such document")
-        text = TreeText(body, documents[number], YAML_STYLE, prunes=True)
-    else:
-        raise NotApplicable("this kind of file is not edited")
-    match edit:
-        case SetValue():
-            return text.set_value(path, edit.value)
-        case AddKey():
-            return text.add(path, edit.value)
-        case RenameKey():
-            return text.rename(path, edit.name)
-        case RemoveKey():
-            return text.remove(path)
-    raise NotApplicable("this format has no such edit")

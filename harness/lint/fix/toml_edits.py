@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import cast
@@ -39,12 +41,19 @@ class TomlText:
         found = numbered(statements(self.text))
         return [replace(s, path=cast("tuple[str, ...]", path)) for s, path in found]
 
+    @cached_property
+    def _below(self) -> dict[Path, list[Statement]]:
+        """The statements of each path and of all that is below it, in file order."""
+        found: dict[Path, list[Statement]] = {}
+        for statement in self._statements:
+            path: Path = statement.path
+            for length in range(1, len(path) + 1):
+                found.setdefault(path[:length], []).append(statement)
+        return found
+
     def set_value(self, path: Path, value: object) -> list[Replacement]:
         """Write *value* at *path*."""
-        if any(
-            s.path[: len(path)] == path and (s.kind, s.path) != ("pair", path)
-            for s in self._statements
-        ):
+        if any((s.kind, s.path) != ("pair", path) for s in self._below.get(path, ())):
             raise NotApplicable(f"{shown(path)} goes over several lines")
         statement, inner = self._pair_above(path)
         tree = TreeText(self.text, self._value(statement), TOML_STYLE)
@@ -55,21 +64,20 @@ class TomlText:
         depth = len(path)
         at = [
             (part.start, part.end)
-            for statement in self._statements
-            if statement.path[:depth] == path
+            for statement in self._below.get(path, ())
             for part in self._own_parts(statement)
             if part.depth == depth
         ]
         if not at:
             statement, inner = self._pair_above(path)
             return TreeText(self.text, self._value(statement), TOML_STYLE).rename(inner, name)
-        if any(s.path[:depth] == (*path[:-1], name) for s in self._statements):
+        if (*path[:-1], name) in self._below:
             raise NotApplicable(f"{name} is there already")
         return [Replacement(a, b, TOML_STYLE.key(name, self.text[a:b])) for a, b in at]
 
     def remove(self, path: Path) -> list[Replacement]:
         """Take out all headers and keys of *path*; comments stay."""
-        gone = [s for s in self._statements if s.path[: len(path)] == path]
+        gone = self._below.get(path, ())
         if not gone:
             statement, inner = self._pair_above(path)
             return TreeText(self.text, self._value(statement), TOML_STYLE).remove(inner)
@@ -87,13 +95,13 @@ class TomlText:
     def add(self, path: Path, value: object) -> list[Replacement]:
         """Add the key at *path*, with the table around it where there is none."""
         table, key = path[:-1], str(path[-1])
-        for statement in self._statements:
-            if statement.kind == "pair" and statement.path == path[: len(statement.path)]:
-                tree = TreeText(self.text, self._value(statement), TOML_STYLE)
-                return tree.add(path[len(statement.path) :], value)
+        pair_above = self._pair_above_or_none(path)
+        if pair_above is not None:
+            tree = TreeText(self.text, self._value(pair_above), TOML_STYLE)
+            return tree.add(path[len(pair_above.path) :], value)
         pair = f"{TOML_STYLE.key(key, '')} = {TOML_STYLE.value(value, '', False)}"
         header = next(
-            (s for s in self._statements if s.kind != "pair" and s.path == table),
+            (s for s in self._below.get(table, ()) if s.kind != "pair" and s.path == table),
             None,
         )
         if header is None and table:
@@ -117,9 +125,11 @@ class TomlText:
 
     def _pairs_below(self, header: Statement | None) -> list[Statement]:
         """The pairs under *header*, or in front of the first one."""
-        first = 0 if header is None else self._statements.index(header) + 1
+        first = 0
+        if header is not None:
+            first = bisect_right(self._statements, header.start, key=lambda s: s.start)
         found = []
-        for statement in self._statements[first:]:
+        for statement in itertools.islice(self._statements, first, None):
             if statement.kind != "pair":
                 break
             found.append(statement)
@@ -220,10 +230,17 @@ class TomlText:
 
     def _pair_above(self, path: Path) -> tuple[Statement, Path]:
         """The pair in whose value *path* lies, and the rest of the path."""
-        for statement in self._statements:
-            if statement.kind == "pair" and statement.path == path[: len(statement.path)]:
-                return statement, path[len(statement.path) :]
-        raise NotApplicable(f"{shown(path)} is not written as a key in this file")
+        statement = self._pair_above_or_none(path)
+        if statement is None:
+            raise NotApplicable(f"{shown(path)} is not written as a key in this file")
+        return statement, path[len(statement.path) :]
+
+    def _pair_above_or_none(self, path: Path) -> Statement | None:
+        for length in range(1, len(path) + 1):
+            for statement in self._below.get(path[:length], ())[:1]:
+                if statement.kind == "pair" and statement.path == path[:length]:
+                    return statement
+        return None
 
     def _own_parts(self, statement: Statement) -> list[_Part]:
         """The parts of the header or key as it is written, with their depth in the document."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,13 @@ _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _ROOT = "%SRCROOT%"
 _MARK = "\ufeff"
+_MOST_FIXES = 100  # of a file: for each the file is read once more
 
 
 def as_sarif(answer: Answer, base: Path) -> str:
     """The log's text. Files below *base* are named relative to it."""
-    every = [(finding, None) for finding in answer.outcome.findings]
-    every += answer.outcome.suppressed  # type: ignore[arg-type]
+    every: list[Told] = [(finding, None) for finding in answer.outcome.findings]
+    every += answer.outcome.suppressed
     wanted = sorted({finding.rule for finding, _ in every})
     rules = [rule for rule in loaded_rules() if rule.id in wanted]
     numbers = {rule.id: number for number, rule in enumerate(rules)}
@@ -55,13 +57,31 @@ def as_sarif(answer: Answer, base: Path) -> str:
                     {"executionSuccessful": not any(f.unreadable for f, _ in every)}  # 3.20.14
                 ],
                 "results": [
-                    _result(finding, comment, numbers, documents, base)
-                    for finding, comment in every
+                    _result(
+                        finding,
+                        comment,
+                        numbers,
+                        documents,
+                        base,
+                        fixes=number < _MOST_FIXES,
+                    )
+                    for number, (finding, comment) in _numbered(every)
                 ],
             }
         ],
     }
     return json.dumps(log, indent=1)
+
+
+Told = tuple[Finding, Suppression | None]
+
+
+def _numbered(every: Iterable[Told]) -> Iterator[tuple[int, Told]]:
+    """Each finding with its number within its file."""
+    counted: Counter[str] = Counter()
+    for finding, comment in every:
+        yield counted[finding.file], (finding, comment)
+        counted[finding.file] += 1
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
@@ -82,6 +102,8 @@ def _result(
     numbers: Mapping[str, int],
     documents: Mapping[str, Document],
     base: Path,
+    *,
+    fixes: bool,
 ) -> dict[str, Any]:
     of = f" (for {', '.join(finding.releases)})" if finding.releases else ""
     location = _location(finding.file, base)
@@ -98,7 +120,7 @@ def _result(
     if comment is not None:  # 3.35
         justification = {"justification": comment.reason} if comment.reason else {}
         result["suppressions"] = [{"kind": "inSource", **justification}]
-    changes = _changes(finding, documents.get(finding.file))
+    changes = _changes(finding, documents.get(finding.file)) if fixes else []
     if changes:  # 3.55
         change = {"artifactLocation": location, "replacements": changes}
         result["fixes"] = [{"description": {"text": finding.fix}, "artifactChanges": [change]}]
@@ -118,9 +140,14 @@ def _bytes(text: str) -> bytes:
     return text.encode(errors="surrogateescape")
 
 
+def _writes_a_login(edit: Edit) -> bool:
+    """Whether a password, or what holds one, is written anew."""
+    return isinstance(edit, SetValue | AddKey) and edit.path[-1] in _LOGIN_KEYS
+
+
 def _changes(finding: Finding, document: Document | None) -> list[dict[str, Any]]:
-    if document is None or not finding.edits:
-        return []
+    if document is None or not finding.edits or any(map(_writes_a_login, finding.edits)):
+        return []  # reports are passed on to others
     try:
         changes = replacements(document, finding.edits)
     except NotApplicable:
