@@ -138,8 +138,7 @@ def _unread_sections(
                 last = "" if len(configuration.files) == 1 else ", all files together"
                 yield Remark(
                     f"the registry settings of {name!r} do nothing: the file has {said}, and "
-                    f"containerd {release.version} reads {counts!r}{last}; as first line write "
-                    f"`version = {_version_for(name)}`",
+                    f"containerd {release.version} reads {counts!r}{last}; {_cure(name)}",
                     place,
                 )
             elif later and not merges:
@@ -150,8 +149,10 @@ def _unread_sections(
                 )
 
 
-def _version_for(name: str) -> int:
-    return {"cri": 1, GRPC_CRI: 2}.get(name, 3)
+def _cure(name: str) -> str:
+    """What every release understands."""
+    first_line = "write `version = 2` as first line"
+    return first_line if name == GRPC_CRI else f"name the section {GRPC_CRI!r} and {first_line}"
 
 
 def _login_remarks(

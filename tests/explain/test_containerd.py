@@ -206,6 +206,37 @@ def test_hosts_of_one_kind_may_share_their_effects(tree: dict[str, str], release
         assert shared.effects(position) == alone.effects(position)
 
 
+@pytest.mark.parametrize(
+    ("release", "head", "section", "cure"),
+    [
+        ("1.7.24", "", '"io.containerd.grpc.v1.cri"', "; write `version = 2` as first line"),
+        (
+            "2.1.9",
+            "",
+            "cri",
+            "name the section 'io.containerd.grpc.v1.cri' and write `version = 2`",
+        ),
+        ("2.1.9", "version = 3\n", '"io.containerd.grpc.v1.cri"', "; write `version = 2`"),
+        ("1.6.20", "", '"io.containerd.cri.v1.images"', "name the section"),
+        ("2.3.4", "version = 4\n", '"io.containerd.grpc.v1.cri"', "; write `version = 2`"),
+    ],
+)
+def test_a_section_that_is_not_read_is_told_with_its_cure(
+    release: str, head: str, section: str, cure: str
+) -> None:
+    """And the cure is one."""
+    text = f'[plugins.{section}.registry]\nconfig_path = "/nowhere"\n'
+
+    def told(config: str) -> list[str]:
+        found = explain_containerd(question(IMAGE, release=release, config_toml=config))
+        return [one.text for one in found.remarks if "do nothing" in one.text]
+
+    (said,) = told(head + text)
+    assert cure in said
+    cured = text.replace(section, '"io.containerd.grpc.v1.cri"')
+    assert told(f"version = 2\n{cured}") == []
+
+
 def test_a_when_for_a_host_that_only_the_files_know_is_told_and_no_mistake() -> None:
     """Who thinks that the mirror is asked learns that it is not, and where it is written."""
     tree = {"other.example/hosts.toml": '\n[host."https://m7:5000"]\n'}
