@@ -200,8 +200,8 @@ class RegistryClient(Verbs):
             if isinstance(answer, Answer):
                 return answer
             answer.read()
-            body = self._body(bytes(answer.received))
-            return Answer(answer.status, answer.headers, body, answer.error)
+            headers, body = self._told(answer)
+            return Answer(answer.status, headers, body, answer.error)
 
     @contextmanager
     def open(
@@ -259,7 +259,6 @@ class RegistryClient(Verbs):
             try:
                 response = self._http.send(request, stream=True)
                 answer = OpenAnswer(response)
-                answer.headers = self._headers(response.headers)
             except httpx.TransportError as failure:
                 answer = Answer(None, error=describe(failure))
             yield answer
@@ -302,18 +301,16 @@ class RegistryClient(Verbs):
         """The path and the headers that the test asked with."""
         return request.extensions.get("target", request.url.raw_path).decode(), request.headers
 
-    def _headers(self, headers: httpx.Headers) -> httpx.Headers:
-        """The *headers* of an answer as the test sees them."""
-        return headers
-
-    def _body(self, body: bytes) -> bytes:
-        """The *body* of an answer that was read to its end as the test sees it."""
-        return body
+    def _told(self, answer: OpenAnswer) -> tuple[httpx.Headers, bytes]:
+        """The headers and the body, as far as it was read, as the test sees them."""
+        return answer.headers, bytes(answer.received)
 
     def _record(
         self, request: httpx.Request, answer: OpenAnswer | Answer, order: int, seconds: float
     ) -> None:
-        body = self._body(bytes(answer.received)) if isinstance(answer, OpenAnswer) else answer.body
+        headers, body = answer.headers, b""
+        if isinstance(answer, OpenAnswer):
+            headers, body = self._told(answer)
         error = answer.error
         if isinstance(answer, OpenAnswer) and not answer.complete and error is None:
             error = f"{CLIENT_LEFT} after {len(body)} bytes"
@@ -328,7 +325,7 @@ class RegistryClient(Verbs):
                 path=redact_text(target, self.secrets),
                 request_headers=redact_headers(sent, self.secrets),
                 status=answer.status,
-                response_headers=redact_headers(answer.headers, self.secrets),
+                response_headers=redact_headers(headers, self.secrets),
                 body_size=len(body),
                 body_start=body[:_SHOWN_BODY],
                 body_sha256=hashlib.sha256(_CHANCE.sub(rb"\1\2\3", body)).hexdigest(),

@@ -170,9 +170,7 @@ class Lab:
                 Observation(
                     steps=observed_steps(registry.exchanges, names, polled),
                     disk=observed_disk(registry.disk, names, place),
-                    state=observed_state(registry.state, registry.disk, now, place)
-                    if registry.settings.upstream_url is not None
-                    else {},
+                    state=_state(registry, now, place),
                 )
             )
         return Observation.join(parts)
@@ -206,6 +204,15 @@ class Lab:
             upstream.stop()
         for disk in self._disks:
             disk.close()
+
+
+def _state(registry: RunningRegistry, now: datetime, place: str) -> dict[str, str]:
+    if registry.settings.upstream_url is None:
+        return {}
+    try:
+        return observed_state(registry.state, registry.disk, now, place)
+    except NotOffered:  # What it means to forget, it keeps in a way of its own.
+        return {}
 
 
 class TargetUnderTest:

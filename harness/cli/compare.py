@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 
-from harness.cli.options import choosing, selection
-from harness.cli.run import run_suite
+from harness.cli.options import access_arguments, approaching, choosing, selection
+from harness.cli.run import default_workers, run_suite
 from harness.selection import Selection
 
 __all__ = ["compare"]
@@ -20,6 +21,7 @@ __all__ = ["compare"]
 @click.argument("target")
 @click.argument("baseline")
 @choosing
+@approaching
 @click.option(
     "--format",
     "form",
@@ -34,7 +36,7 @@ __all__ = ["compare"]
     metavar="FILE",
     help="Where to (default: standard output).",
 )
-@click.option("--workers", "-n", default="auto", metavar="N", help="As of `pullproof run`.")
+@click.option("--workers", "-n", metavar="N", help="As of `pullproof run`.")
 def compare(
     target: str,
     baseline: str,
@@ -42,9 +44,15 @@ def compare(
     theme: tuple[str, ...],
     level: tuple[str, ...],
     need: tuple[str, ...],
+    login: str | None,
+    headers: tuple[str, ...],
+    ca: Path | None,
+    upstream_at: str | None,
+    allow_writes: bool,
+    known_as: str | None,
     form: str,
     output: Path | None,
-    workers: str,
+    workers: str | None,
 ) -> int:
     """Compare everything that TARGET and BASELINE show: each answer, each request to upstream, each
     file. Claims do not matter here, only whether the two differ.
@@ -53,7 +61,9 @@ def compare(
     pullproof compare reference@2.8 binary:docker-registry
     pullproof compare recording:before.json recording:after.json --format markdown
     """
-    found = _compared(target, baseline, selection(ids, theme, level, need), workers)
+    access = access_arguments(login, headers, ca, upstream_at, allow_writes, known_as)
+    workers = workers or default_workers(upstream_at)
+    found = _compared(target, baseline, selection(ids, theme, level, need), workers, access)
     if found is None:
         return 2
     text = _told(found, form)
@@ -65,7 +75,9 @@ def compare(
     return 1 if differs or found["stale"] else 0
 
 
-def _compared(target: str, baseline: str, chosen: Selection, workers: str) -> Any:
+def _compared(
+    target: str, baseline: str, chosen: Selection, workers: str, access: Sequence[str]
+) -> Any:
     """The differential of a run on both; None where there was none, which the run has explained."""
     with TemporaryDirectory(prefix="pullproof-") as scratch:
         results = Path(scratch) / "results.json"
@@ -77,7 +89,7 @@ def _compared(target: str, baseline: str, chosen: Selection, workers: str) -> An
             "-q",
             "--no-summary",
         ]
-        options += ["--pullproof-no-traces"]
+        options += ["--pullproof-no-traces", *access]
         click.echo(f"comparing {target} with {baseline} ...", err=True)
         with _muted():
             code = run_suite([target], chosen, workers, options)

@@ -11,7 +11,7 @@ import click
 from harness.cli.options import access_arguments, approaching, choosing, selection
 from harness.selection import Selection
 
-__all__ = ["run", "run_suite"]
+__all__ = ["default_workers", "run", "run_suite"]
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -109,9 +109,13 @@ def run(
         "-v" if verbose else "-q",
         *pytest_arguments,
     ]
-    if workers is None:
-        workers = "auto" if upstream_at is None else "0"
+    workers = workers or default_workers(upstream_at)
     return run_suite(targets, selection(ids, theme, level, need), workers, arguments)
+
+
+def default_workers(upstream_at: str | None) -> str:
+    """One process for each core, but none where all would listen at one address."""
+    return "auto" if upstream_at is None else "0"
 
 
 def run_suite(

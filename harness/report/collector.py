@@ -17,6 +17,7 @@ from harness.deviations import Verdict
 from harness.report.options import Wanted
 from harness.report.transport import about_in, observed_in, result_in, trace_in
 from harness.results import About, Matrix, Result
+from harness.scenario import Need
 
 if TYPE_CHECKING:
     from harness.recording import Recording
@@ -179,11 +180,13 @@ class Collector:
 
     @cached_property
     def _unequal_twins(self) -> list[str]:
-        """Cells in which two targets of one release differ without an entry that says why."""
+        """Cells in which two targets of one release differ without an entry that says why. Who is
+        seen from outside alone has no twin."""
         return [
             line
             for left, right in itertools.combinations(self._targets(), 2)
             if (left.implementation, left.version) == (right.implementation, right.version)
+            and Need.STORAGE in left.capabilities & right.capabilities
             for line in self._matrix.unequal(left.name, right.name)
         ]
 

@@ -6,7 +6,7 @@ Workers of pytest-xdist send each observation to the controller, which holds an 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from harness.divergences import Comparison, Known, compared, read_known, stale
 from harness.observation import Observation
 from harness.recording import Recorded, Recording
 from harness.results import Result
+from harness.scenario import Need
 
 if TYPE_CHECKING:
     from harness.targets import Target
@@ -35,6 +36,8 @@ class Observed:
     directory: Path
     """Where the scenario's file lies, and ``divergences.toml`` beside it."""
     observation: Observation
+    applies: bool = True
+    """False where it turned out that the scenario asks for more than the target offers."""
 
     def as_data(self) -> dict[str, Any]:
         """As JSON values."""
@@ -44,6 +47,7 @@ class Observed:
             "fingerprint": self.fingerprint,
             "directory": str(self.directory),
             "observation": self.observation.as_data(),
+            "applies": self.applies,
         }
 
     @classmethod
@@ -55,6 +59,7 @@ class Observed:
             data["fingerprint"],
             Path(data["directory"]),
             Observation.from_data(data["observation"]),
+            data["applies"],
         )
 
 
@@ -82,13 +87,25 @@ class Differential:
                 key,
                 target.known_as,
                 self.baseline.known_as,
-                divergences(key, one.observation, other.observation),
+                divergences(key, *self._comparable(target, one, other)),
                 self.known,
             )
             for target in self._targets
             for (key, name), one in sorted(self._observed.items())
-            if name == target.name and (other := self._observed.get((key, self.baseline.name)))
+            if name == target.name
+            and (other := self._observed.get((key, self.baseline.name)))
+            and (one.applies and other.applies)
         ]
+
+    def _comparable(
+        self, target: Target, one: Observed, other: Observed
+    ) -> tuple[Observation, Observation]:
+        """What both could show: where nobody reads the one's storage, the other's says nothing."""
+        shown = one.observation, other.observation
+        if Need.STORAGE in target.capabilities & self.baseline.capabilities:
+            return shown
+        left, right = (replace(observation, disk={}, state={}) for observation in shown)
+        return left, right
 
     @cached_property
     def stale(self) -> list[str]:
@@ -136,7 +153,8 @@ def write_recordings(kept: Iterable[Recording], directory: Path) -> list[Path]:
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
     for recording in kept:
-        path = directory / f"{recording.target}.json"
+        # An image's name, and a URL's place, have slashes.
+        path = directory / f"{recording.target.replace('/', '_')}.json"
         path.write_text(recording.render(), encoding="utf-8")
         paths.append(path)
     return paths

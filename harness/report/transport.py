@@ -50,6 +50,7 @@ def attach_seen(
     item: pytest.Item, report: pytest.TestReport, proof: Proof, fingerprint: str
 ) -> None:
     """Put what everything showed into the *report* of *proof*'s end, as far as it was kept."""
+    from harness.deviations import Verdict
     from harness.report.observed import Observed
     from harness.report.options import Wanted
     from harness.trace import Trace
@@ -60,7 +61,8 @@ def attach_seen(
     data: dict[str, Any] = {"key": proof.key, "target": proof.result.target}
     if proof.observation is not None:
         place, target = item.path.parent, proof.result.target
-        seen = Observed(proof.key, target, fingerprint, place, proof.observation)
+        applies = proof.result.verdict is not Verdict.NOT_APPLICABLE
+        seen = Observed(proof.key, target, fingerprint, place, proof.observation, applies)
         data["observed"] = seen.as_data()
         if trace is None and Wanted.of(item.config).traces:
             trace = Trace.of_observation(proof.observation)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from harness.client import Content, Exchange, Headers, Login, RegistryClient
+from harness.client import Content, Exchange, Headers, Login, OpenAnswer, RegistryClient
 from harness.namespace import Namespace
 from harness.targets.access import Access
 from harness.targets.errors import NotOffered
@@ -88,11 +88,13 @@ class RemoteClient(RegistryClient):
         target, _ = super()._asked(request)
         return self.names.inward(target), request.extensions["test"]
 
-    def _headers(self, headers: httpx.Headers) -> httpx.Headers:
-        return httpx.Headers([(n, self.names.inward(v)) for n, v in headers.multi_items()])
-
-    def _body(self, body: bytes) -> bytes:
+    def _told(self, answer: OpenAnswer) -> tuple[httpx.Headers, bytes]:
+        headers, body = super()._told(answer)
+        headers = httpx.Headers([(n, self.names.inward(v)) for n, v in headers.multi_items()])
         if not self.names.own or self.names.own.encode() not in body:
-            return body
+            return headers, body
         # Latin-1 keeps every byte; no content of ours has a name in it.
-        return self.names.inward(body.decode("latin-1")).encode("latin-1")
+        inward = self.names.inward(body.decode("latin-1")).encode("latin-1")
+        if headers.get("Content-Length") == str(len(body)):
+            headers["Content-Length"] = str(len(inward))
+        return headers, inward

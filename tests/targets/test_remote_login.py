@@ -1,4 +1,4 @@
-"""Who gets to see a password, a token or a header: the registry, its own token server, nobody else."""
+"""Who gets to see a password, a token or a header: the registry and its own token server alone."""
 
 from __future__ import annotations
 

@@ -219,7 +219,7 @@ def test_a_cache_that_takes_no_push_says_so(
     running = launch(parse_target("reference@2.8"), upstream_url=source.url)
     with pytest.raises(NotOffered, match=r"takes no pushes: POST of an upload was answered 405"):
         url_target(running, allow_writes=True).launch(Settings(), tmp_path)
-    with pytest.raises(NotOffered, match="its operator's.*--upstream-at"):
+    with pytest.raises(NotOffered, match=r"its operator's.*--upstream-at"):
         url_target(running).launch(Settings(upstream_url=source.url), tmp_path)
 
 
