@@ -48,7 +48,7 @@ def _running(root: Path, upstream: str) -> Iterator[Process]:
         text = text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{free_port()}")
     text = text.replace("/var/lib/registry", str(root))
     config.write_text(text.replace("/etc/distribution", str(root / "etc/distribution")))
-    command = [real_part("docker-registry"), "serve", config]
+    command: list[str | Path] = [real_part("docker-registry"), "serve", config]
     process = Process(command, environment=clean_environment())
     try:
         yield process
