@@ -5,8 +5,8 @@ the fields are 1.6.0; :data:`RELEASES` at the bottom derives every later release
 grew out of, so that the table reads as a changelog. A release that is not listed behaves like the
 nearest one before it in its series.
 
-Values are measured on 1.6.20, 1.6.39, 1.7.24, 1.7.34, 2.0.0, 2.1.9, 2.2.0, 2.2.4 and 2.3.4; the
-patch release in which a behaviour changed was read from containerd's tags.
+Values are measured on 1.6.20, 1.6.39, 1.7.0, 1.7.8, 1.7.24, 1.7.34, 2.0.0, 2.0.11, 2.1.9, 2.2.0,
+2.2.4 and 2.3.4; the patch release in which a behaviour changed was read from containerd's tags.
 """
 
 from __future__ import annotations
