@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -193,14 +194,19 @@ def test_errors(target: TargetUnderTest, expect: Expectations) -> None:
     refs=(ERRORS,),
     needs=OVER_HTTP,
 )
-@pytest.mark.parametrize("status", [401, 403, 404, 429])
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(401, "UNAUTHORIZED"), (403, "DENIED"), (404, "NAME_UNKNOWN"), (429, "TOOMANYREQUESTS")],
+    ids=["401", "403", "404", "429"],
+)
 def test_errors_of_a_cache(
-    status: int, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    status: int, code: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
     """A client cannot tell the two registries apart."""
     image = upstream.add("conformance/refused", an_image(), tags=("v1",))
     cache = target.proxy(upstream)
-    upstream.on().status(status)
+    error = json.dumps({"errors": [{"code": code, "message": "not now"}]})
+    upstream.on().status(status, {"Content-Type": "application/json"}, error)
 
     for name, path in (
         ("tag", manifest_path("conformance/refused", "v1")),

@@ -166,6 +166,7 @@ def test_pull_headers(
         content = image.blobs[-1] if name == "blob" else image
         for method in ("HEAD", "GET"):
             answer = registry.request(method, path, headers=ACCEPT)
+            settle(registry, upstream)
             expect.client(f"digest in {method} of a {name}", answer.digest, content.digest)
             length = answer.headers.get("Content-Length")
             expect.client(f"length in {method} of a {name}", length, str(content.size))
