@@ -25,13 +25,15 @@ class Judged:
 
     @cached_property
     def images(self) -> tuple[Image, ...]:
-        """Of a Secret, those of the pods that name it, or all if none does; else all."""
+        """Of a Secret, those of the pods that name it, or all if none does; of a file, all, unless
+        it is docker's own."""
         secret, cluster = self.logins.secret, self.project.cluster
         users = cluster.users(secret) if secret is not None else ()
         if users:
             return tuple(image for pod in users for image in pod.images)
         if secret is None:
-            return self.project.images
+            by_docker = "/.docker/" in self.logins.file.absolute
+            return () if by_docker else self.project.images
         pods = (pod for pod in cluster.pods if pod.owner.may_share(secret))
         return tuple(image for pod in pods for image in pod.images)
 

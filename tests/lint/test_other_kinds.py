@@ -4,6 +4,7 @@ single rule shows."""
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import tomlkit
 import yaml
 
+from harness.cli import main
 from harness.lint.documents import TreeFile
 from harness.lint.engine import Question, findings
 from harness.lint.judged_logins import judged_in
@@ -87,6 +89,46 @@ def test_a_secret_without_its_manifest_is_judged_by_certs_d(tmp_path: Path) -> N
     (tmp_path / "secret.json").write_text(json.dumps(secret))
     said = [f.rule for f in findings(project_of(tmp_path), Question()) if f.severity.rank < 2]
     assert said == ["PPS001"]
+
+
+def test_docker_s_own_file_is_not_judged_by_what_kubelet_pulls(tmp_path: Path) -> None:
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".docker" / "config.json").write_text(
+        '{"auths": {"push.example": {"auth": "dTpw"}}}'
+    )
+    (tmp_path / "pod.json").write_text(pod("reg.example/app"))
+    assert not findings(project_of(tmp_path), Question())
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "clash"),
+    [("", "", True), ("a", "", True), ("", "a", True), ("a", "a", True), ("a", "b", False)],
+)
+def test_services_of_different_profiles_may_want_one_port(
+    first: str, second: str, clash: bool, tmp_path: Path
+) -> None:
+    names = {"one": first, "two": second}
+    services = {
+        name: {"image": "app.example/app", "ports": ["80:80"]}
+        | ({"profiles": [profile]} if profile else {})
+        for name, profile in names.items()
+    }
+    (tmp_path / "compose.yaml").write_text(yaml.safe_dump({"services": services}))
+    assert [f.rule for f in findings(project_of(tmp_path), Question())] == ["PPM002"] * clash
+
+
+@pytest.mark.parametrize("rule_id", ["PPS104", "PPS202", "PPS203", "PPS208"])
+def test_a_report_does_not_pass_on_a_login(
+    rule_id: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = FIXTURES / rule_id
+    assert main(["lint", "--format", "sarif", str(root / "bad")]) == 1
+    said = capsys.readouterr().out
+    (good,) = (p.read_text() for p in (root / "good").iterdir())
+    assert rule_id in said
+    values = re.findall(r"[\w+/]{11,}=*|12345", good)
+    assert values
+    assert not [value for value in values if value in said and "docker" not in value]
 
 
 # -- the models that read the same files --------------------------------------------------------

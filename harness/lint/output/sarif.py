@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from harness.lint.documents import Document
-from harness.lint.finding import Finding, Severity
+from harness.lint.finding import AddKey, Edit, Finding, SetValue, Severity
 from harness.lint.fix.pieces import NotApplicable, Replacement
 from harness.lint.fix.replacements import replacements
 from harness.lint.output.answer import Answer
@@ -29,6 +29,7 @@ _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _ROOT = "%SRCROOT%"
 _MARK = "\ufeff"
+_LOGIN_KEYS = frozenset({"auth", "username", "password", ".dockerconfigjson", ".dockercfg"})
 _MOST_FIXES = 100  # of a file: for each the file is read once more
 
 

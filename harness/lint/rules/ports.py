@@ -28,10 +28,15 @@ class _Taken:
     def __init__(self) -> None:
         self._ports: dict[tuple[int, str], list[tuple[str, str]]] = {}
 
-    def take(self, number: int, port: Port, owner: str) -> str | None:
+    def holder(self, number: int, port: Port) -> str | None:
         """Who has it already, on the same address; None where it is free."""
+        owners = self._ports.get((number, port.protocol), [])
+        return next((o for address, o in owners if _same_address(address, port.address)), None)
+
+    def take(self, number: int, port: Port, owner: str) -> str | None:
+        """As :meth:`holder`; from then on *owner* has it too."""
+        first = self.holder(number, port)
         owners = self._ports.setdefault((number, port.protocol), [])
-        first = next((o for address, o in owners if _same_address(address, port.address)), None)
         if not any(address == port.address for address, _ in owners):
             owners.append((port.address, owner))
         return first
@@ -60,7 +65,7 @@ def one_port_in_a_pod(file: TreeFile, looked: Looked) -> Iterator[Hit]:
 @rules(
     "PPK021",
     "Two pods on one port of the node",
-    severity="error",
+    severity="warning",
     why="a node gives its port to one pod: the other one stays Pending there, or ends with: "
     "address already in use",
     fix="choose another hostPort, or a Service in place of it",
@@ -140,13 +145,21 @@ def replicas_on_one_port(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     reference="https://docs.docker.com/reference/compose-file/services/#ports",
 )
 def one_port_of_the_host(file: TreeFile, looked: Looked) -> Iterator[Hit]:
-    taken = _Taken()
-    for container in of_compose(file, looked.project):
+    always, by_profile = _Taken(), dict[str, _Taken]()
+    # Services of different profiles need not run at the same time; those of none always do.
+    services = [(_profiles(c), c) for c in of_compose(file, looked.project)]
+    for profiles, container in sorted(services, key=lambda pair: bool(pair[0])):
+        taken = by_profile.setdefault(profiles, _Taken()) if profiles else always
         for port in _published(container):
-            first = taken.take(port.published, port, container.name)
+            first = always.holder(port.published, port)
+            first = taken.take(port.published, port, container.name) or first
             if first is not None:
                 whose = "this service" if first == container.name else quoted(first)
                 yield Hit(port.node.spot, f"{port.published} is taken by {whose}")
+
+
+def _profiles(container: Container) -> str:
+    return " ".join(sorted(item.text for item in container.node.list("profiles")))
 
 
 def _published(container: Container) -> Iterable[Port]:
