@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from harness.lint.engine import Question, findings
+from harness.lint.finding import Finding
+from harness.lint.parsing import parsed
+from harness.lint.project import Project
 from harness.lint.rule import loaded_rules
+from harness.mirrors.containerd import resolve_plan
 from harness.mirrors.containerd.hosts_toml import InvalidHostsFile, parse_hosts_toml
 from harness.mirrors.containerd.releases import release_named
 from tests.lint.cases import FIXTURES, project_of
@@ -17,6 +23,7 @@ _UP = "certs.d/up.example/hosts.toml"
 _CONFIG = "etc/containerd/config.toml"
 _SCHEDULE = "scheduler-state.json"
 _ALL = Question()
+_RELEASES = ("1.6.20", "1.6.39", "1.7.0", "1.7.7", "1.7.24", "2.0.8", "2.1.9", "2.3.4")
 _EXAMPLES = sorted(FIXTURES.glob("PPH*/*/certs.d/*/hosts.toml"))
 _MIRROR = '[host."http://mirror.example:80"]\ncapabilities = ["pull", "resolve"]\n'
 
@@ -54,22 +61,87 @@ def test_beside_the_examples(rule: str, hits: bool, files: dict[str, str], tmp_p
     assert (rule in said(tmp_path, files)) == hits
 
 
-@pytest.mark.parametrize(
-    ("release", "port", "first"),
-    [
-        ("1.6.20", ":5000", False),
-        ("1.6.39", ":5000", True),
-        ("1.6.39", "", False),
-        ("1.7.24", "", True),
-        ("2.3.4", ":80", False),
-    ],
+def hits(rule: str, text: str, release: str) -> list[Finding]:
+    """What *rule* says of the hosts.toml *text*."""
+    path = f"/etc/containerd/{_UP}"
+    document = parsed(path, path, text.encode(), named=True)
+    assert document is not None
+    return findings(Project((document,)), Question(containerd=(release,), select=(rule,)))
+
+
+@pytest.mark.parametrize("release", _RELEASES)
+@pytest.mark.parametrize("port", ["", ":80", ":080", ":443", ":5000"])
+def test_https_first_where_the_model_asks_so(release: str, port: str) -> None:
+    for setting in ("skip_verify = false", "skip_verify = true", "ca = []", "client = []"):
+        text = f'[host."http://mirror.example{port}"]\n{setting}\n'
+        plan = resolve_plan("up.example/app:1", {"up.example/hosts.toml": text}, release=release)
+        (finding,) = hits("PPH020", text, release)
+        assert ("https first" in finding.what) == (plan.resolve[0].scheme == "https"), setting
+
+
+_CAPABILITIES: tuple[list[str] | None, ...] = (
+    None,
+    [],
+    ["pull"],
+    ["Resolve"],
+    ["push"],
+    ["PULL", "resolve"],
 )
-def test_https_first(release: str, port: str, first: bool, tmp_path: Path) -> None:
-    (tmp_path / "hosts.toml").write_text(
-        f'[host."http://mirror.example{port}"]\ncapabilities = ["pull"]\nskip_verify = true\n'
-    )
-    found = findings(project_of(tmp_path), Question(containerd=(release,), select=("PPH020",)))
-    assert ["try https first" in finding.what for finding in found] == [first]
+
+
+@pytest.mark.parametrize("server", ["", 'server = "https://up.example"\n'])
+@pytest.mark.parametrize("of_file", _CAPABILITIES)
+def test_nobody_resolves_where_the_model_finds_nobody(
+    server: str, of_file: list[str] | None
+) -> None:
+    for first, second in product(_CAPABILITIES, repeat=2):
+        text = server + "".join(
+            header + ("" if names is None else f"capabilities = {json.dumps(names)}\n")
+            for header, names in (
+                ("", of_file),
+                ('[host."https://m1"]\n', first),
+                ('[host."https://m2"]\n', second),
+            )
+        )
+        plan = resolve_plan("up.example/app:1", {"up.example/hosts.toml": text}, release="1.7.24")
+        assert bool(hits("PPH035", text, "1.7.24")) == (not plan.resolve), text
+
+
+_CRI = 'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry'
+_IMAGES = 'version = 3\n[plugins."io.containerd.cri.v1.images".registry'
+_CERTS_D = "/etc/containerd/certs.d"
+_NO_MIRROR = {"PPT001", "PPT002", "PPT003", "PPT008", "PPT009", "PPT010", "PPT013"}
+
+
+@pytest.mark.parametrize("release", [*_RELEASES, "2.2.0"])
+@pytest.mark.parametrize("section", [_CRI, _IMAGES], ids=["version 2", "version 3"])
+@pytest.mark.parametrize(
+    "config_path",
+    [None, _CERTS_D, f"{_CERTS_D}:/etc/docker/certs.d", f"{_CERTS_D}/up.example"],
+)
+@pytest.mark.parametrize(
+    "more",
+    [
+        '.configs."m.example".auth]\nusername = "u"\npassword = "p"\n',
+        '.configs."m.example".tls]\ninsecure_skip_verify = true\n',
+        '.headers]\nX-Site = ["one"]\n',
+    ],
+    ids=["login", "tls", "headers"],
+)
+def test_something_is_said_where_the_model_reads_no_mirror(
+    more: str, config_path: str | None, section: str, release: str, tmp_path: Path
+) -> None:
+    """And nothing where it reads one, but that ``tls`` does nothing."""
+    text = section + more
+    if config_path is not None:
+        key = f'config_path = "{config_path}"\n'
+        text = f"{section}]\n{key}{section.partition(chr(10))[2]}{more}"
+    hosts = 'server = "https://up.example"\n[host."https://m.example"]\ncapabilities = ["pull", '
+    files = {"up.example/hosts.toml": f'{hosts}"resolve"]\n'}
+    plan = resolve_plan("up.example/app:1", files, release=release, config_toml=text)
+    is_read = any(host.name == "m.example" for host in plan.resolve)
+    found = said(tmp_path, {_CONFIG: text}, Question(containerd=(release,))) & _NO_MIRROR
+    assert bool(found - {"PPT002"} if is_read else found) != is_read, found
 
 
 def test_ids_are_one_of_a_kind_and_every_rule_says_all_there_is_to_say() -> None:

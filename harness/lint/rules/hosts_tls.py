@@ -41,7 +41,8 @@ def tls_for_plain_http(file: TomlFile, looked: Looked) -> Iterator[Hit]:
         url = path[1] if path else server_of(file)
         for key in _TLS_KEYS:
             if url.startswith("http://") and key in values:
-                first = _is_asked_over_https_first(url, looked.containerd)
+                empty = key == "client" and not values[key]
+                first = not empty and _is_asked_over_https_first(url, looked.containerd)
                 effect = "makes containerd try https first" if first else "is ignored"
                 what = f"{key} for {quoted(url)} {effect}"
                 yield Hit(file.at(*path, key), what, edits=(RemoveKey((*path, key)),))
@@ -50,7 +51,7 @@ def tls_for_plain_http(file: TomlFile, looked: Looked) -> Iterator[Hit]:
 def _is_asked_over_https_first(url: str, release: Release) -> bool:
     _, colon, port = host_of(url).rpartition(":")
     named = colon != "" and port.isdecimal()
-    if named and int(port) == 80:
+    if named and port == "80":
         return False
     return release.https_first == "any port" or (named and release.https_first == "explicit port")
 
