@@ -26,9 +26,13 @@ __all__ = [
     "Logins",
     "content_of",
     "decoded",
+    "decoded_auth",
+    "encoded_auth",
     "logins_in",
 ]
 
+_ESCAPED = "surrogateescape"
+_BREAKS = str.maketrans("", "", "\r\n")
 CONFIG_JSON_TYPE = "kubernetes.io/dockerconfigjson"
 TYPES = {CONFIG_JSON_TYPE: ".dockerconfigjson", "kubernetes.io/dockercfg": ".dockercfg"}
 """Type of a Secret that kubelet logs in with, to the key that it reads
@@ -36,12 +40,24 @@ TYPES = {CONFIG_JSON_TYPE: ".dockerconfigjson", "kubernetes.io/dockercfg": ".doc
 
 
 def decoded(text: str) -> str | None:
-    """What base64 *text* stands for; None where it is no base64 of UTF-8 text. Line breaks within
-    are passed over, as Go's encoding/json does."""
+    """What base64 *text* stands for, in which bytes that are no UTF-8 are escaped; None where it is
+    no base64. Line breaks within are passed over, as Go's encoding/base64 does."""
     try:
-        return base64.b64decode("".join(text.split()), validate=True).decode()
+        return base64.b64decode(text.translate(_BREAKS), validate=True).decode(errors=_ESCAPED)
     except (binascii.Error, ValueError):
         return None
+
+
+def decoded_auth(text: str) -> str | None:
+    """As :func:`decoded`, for ``auth``, whose padding kubelet does not ask for."""
+    stripped = text.strip()
+    padding = "" if stripped.endswith("=") else "=" * (-len(stripped) % 4)
+    return decoded(stripped + padding)
+
+
+def encoded_auth(user: str, password: str) -> str:
+    """``auth`` of a user and a password, which may be escaped as :func:`decoded` does."""
+    return base64.b64encode(f"{user}:{password}".encode(errors=_ESCAPED)).decode()
 
 
 @dataclass(frozen=True)
@@ -100,7 +116,7 @@ class Login:
 
         A password is never printed.
         """
-        text = decoded(self.node.string("auth"))
+        text = decoded_auth(self.node.string("auth"))
         user, colon, password = (text or "").partition(":")
         return (user, password) if colon else None
 

@@ -22,6 +22,7 @@ from harness.lint.rule import Kind, Looked, loaded_rules
 from harness.mirrors.containerd.releases import release_named
 from harness.mirrors.containers.registries_conf import InvalidRegistriesConf, read_registries_conf
 from harness.mirrors.dockerd import InvalidDaemonJson, read_daemon_json
+from harness.mirrors.kubelet import InvalidSecret, read_docker_config
 from tests.lint.cases import FIXTURES, case_of, project_of
 
 _CASES = json.loads((FIXTURES.parent / "kubelet" / "keyring-cases.json").read_text())["cases"]
@@ -89,6 +90,30 @@ def test_a_secret_without_its_manifest_is_judged_by_certs_d(tmp_path: Path) -> N
     (tmp_path / "secret.json").write_text(json.dumps(secret))
     said = [f.rule for f in findings(project_of(tmp_path), Question()) if f.severity.rank < 2]
     assert said == ["PPS001"]
+
+
+@pytest.mark.parametrize(
+    ("auth", "rules"),
+    [
+        ("dTpzZWNyZXQ=", []),
+        ("dTpzZWNyZXQ", []),  # kubelet asks for no padding
+        ("dTrp", []),  # a password in Latin 1
+        ("dTrpCg==", ["PPS203"]),
+        ("u:secret", ["PPS201"]),
+        ("secret", ["PPS202"]),
+        ("c2VjcmV0", ["PPS202"]),
+    ],
+)
+def test_auth_is_read_as_kubelet_does(auth: str, rules: list[str], tmp_path: Path) -> None:
+    text = json.dumps({"auths": {"reg.example": {"auth": auth}}})
+    (tmp_path / "regcred.dockerconfigjson").write_text(text)
+    assert [f.rule for f in findings(project_of(tmp_path), Question())] == rules
+    try:
+        read_docker_config(text)
+    except InvalidSecret:
+        assert {"PPS201", "PPS202"} & set(rules)
+    else:
+        assert not {"PPS201", "PPS202"} & set(rules)
 
 
 def test_docker_s_own_file_is_not_judged_by_what_kubelet_pulls(tmp_path: Path) -> None:

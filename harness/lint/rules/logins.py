@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 
 from harness.lint.documents import TreeFile
 from harness.lint.finding import SetValue, Spot
-from harness.lint.logins import Login, decoded, logins_in
+from harness.lint.logins import Login, decoded_auth, encoded_auth, logins_in
 from harness.lint.rule import Hit, Kind, Looked, Rules
 from harness.lint.words import quoted
 
@@ -38,8 +37,8 @@ def _auth(entry: Login) -> str:
 )
 def not_base64(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     for entry in _entries(file, looked):
-        if _auth(entry) and decoded(_auth(entry)) is None:
-            yield Hit(_spot(entry), f"auth of {quoted(entry.key)} is not base64 of text")
+        if _auth(entry) and decoded_auth(_auth(entry)) is None:
+            yield Hit(_spot(entry), f"auth of {quoted(entry.key)} is not base64")
 
 
 def _spot(entry: Login) -> Spot:
@@ -58,11 +57,11 @@ def _spot(entry: Login) -> Spot:
 )
 def no_colon(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     for entry in _entries(file, looked):
-        text = decoded(_auth(entry))
+        text = decoded_auth(_auth(entry))
         if not _auth(entry) or text is None or entry.pair is not None:
             continue
-        again = decoded(text)
-        if again is not None and ":" in again:
+        again = decoded_auth(text)
+        if again is not None and ":" in again and again.rstrip("\r\n").isprintable():
             edits = entry.edits(SetValue((*entry.node.path, "auth"), text.strip()))
             yield Hit(_spot(entry), f"auth of {quoted(entry.key)} is encoded twice",
                       "encode it once", edits)  # fmt: skip
@@ -84,7 +83,7 @@ def line_break(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     for entry in _entries(file, looked):
         user, password = entry.pair or ("", "")
         if _auth(entry) and password.endswith(("\n", "\r")):
-            mended = base64.b64encode(f"{user}:{password.rstrip()}".encode()).decode()
+            mended = encoded_auth(user, password.rstrip("\r\n"))
             edits = entry.edits(SetValue((*entry.node.path, "auth"), mended))
             what = f"the password of {quoted(entry.key)} ends with a line break"
             yield Hit(_spot(entry), what, edits=edits)
