@@ -100,11 +100,16 @@ class Differential:
     def _comparable(
         self, target: Target, one: Observed, other: Observed
     ) -> tuple[Observation, Observation]:
-        """What both could show: where nobody reads the one's storage, the other's says nothing."""
-        shown = one.observation, other.observation
-        if Need.STORAGE in target.capabilities & self.baseline.capabilities:
-            return shown
-        left, right = (replace(observation, disk={}, state={}) for observation in shown)
+        """What both could show: where nobody reads the one's storage, the other's says nothing;
+        and releases of distribution ask upstream when they start, which one that runs already has
+        done before."""
+        shown = [one.observation, other.observation]
+        offered = target.capabilities & self.baseline.capabilities
+        if Need.STORAGE not in offered:
+            shown = [replace(seen, disk={}, state={}) for seen in shown]
+        if Need.RESTART not in offered:
+            shown = [replace(seen, upstream=_without_pings(seen.upstream)) for seen in shown]
+        left, right = shown
         return left, right
 
     @cached_property
@@ -116,6 +121,10 @@ class Differential:
     def is_as_known(self) -> bool:
         """Whether nothing differs but what is written down, and all of that does."""
         return not self.stale and not any(one.unexplained for one in self.comparisons)
+
+
+def _without_pings(upstream: Mapping[str, int]) -> dict[str, int]:
+    return {line: times for line, times in upstream.items() if not line.startswith("GET /v2/ ->")}
 
 
 def recordings(

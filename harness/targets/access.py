@@ -45,7 +45,7 @@ class Access:
     known_as: Identity | None = None
     """What the operator says it is."""
     build: str | None = None
-    """What differences.toml calls that, such as ``docker-registry``."""
+    """What differences.toml calls that, where it is a build: ``docker-registry``."""
 
     @classmethod
     def read(
@@ -132,7 +132,7 @@ def _address(text: str) -> tuple[str, int]:
     return host, port
 
 
-def _known_as(text: str) -> tuple[str, Identity]:
+def _known_as(text: str) -> tuple[str | None, Identity]:
     known = _KNOWN_AS.fullmatch(text)
     if known is None or known[1] not in _IMPLEMENTATIONS:
         raise TargetError(
@@ -141,4 +141,6 @@ def _known_as(text: str) -> tuple[str, Identity]:
         )
     series = release_series(known[2])
     version = known[2] if series == "unknown" else series
-    return known[1], Identity(_IMPLEMENTATIONS[known[1]], version, known[2])
+    implementation = _IMPLEMENTATIONS[known[1]]
+    build = None if known[1] == implementation else known[1]
+    return build, Identity(implementation, version, known[2])
