@@ -27,7 +27,8 @@ _LONGEST_PORT = 100
 
 @dataclass(frozen=True)
 class Variable:
-    """One variable of the environment; ``value`` is None where it comes from elsewhere."""
+    """One variable of the environment; ``value`` is None where it comes from elsewhere, of which
+    ``$`` is a sign to compose."""
 
     name: str
     value: str | None
@@ -185,11 +186,12 @@ def _environment(service: Node) -> Iterator[Variable]:
     if node is None:
         return
     for name, value in node.items():
-        yield Variable(name, value.text if value.kind != "null" else None, value)
+        known = value.kind != "null" and "$" not in value.text
+        yield Variable(name, value.text if known else None, value)
     for item in node.list():
         name, equals, text = item.text.partition("=")
         if name:
-            yield Variable(name, text if equals else None, item)
+            yield Variable(name, text if equals and "$" not in text else None, item)
 
 
 def _volumes(service: Node) -> Iterator[Mount]:

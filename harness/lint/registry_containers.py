@@ -31,6 +31,7 @@ http:
   addr: :5000
 """
 """As much of the image's own config.yml as matters here."""
+_ADDRESSES = frozenset({"REGISTRY_HTTP_ADDR", "REGISTRY_HTTP_DEBUG_ADDR"})
 _TAG = re.compile(r"v?(?P<major>[23])(?:\.(?P<minor>\d+))?(?P<rest>[.-].*)?")
 
 
@@ -122,9 +123,10 @@ class RegistryContainer:
 
     @cached_property
     def listens_on(self) -> tuple[tuple[str, str], ...]:
-        """What it listens on: the key of the setting, and the address."""
+        """What it listens on, if that is known: the key of the setting, and the address."""
         config = self.reading.attempted if self.reading else None
-        if config is None:
+        unknown = {v.name for v in self.container.variables if v.value is None}
+        if config is None or unknown & _ADDRESSES or self.container.node.get("envFrom"):
             return ()
         debug = config.http.debug
         both = (("http.addr", config.http.addr), ("http.debug.addr", debug.addr if debug else ""))

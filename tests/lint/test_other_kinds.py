@@ -142,6 +142,13 @@ def test_services_of_different_profiles_may_want_one_port(
     assert [f.rule for f in findings(project_of(tmp_path), Question())] == ["PPM002"] * clash
 
 
+def test_what_compose_fills_in_is_not_judged(tmp_path: Path) -> None:
+    variables = {"REGISTRY_HTTP_ADDR": "${ADDRESS}", "REGISTRY_PROXY_USERNAME": "$USER"}
+    service = {"image": "registry:3", "environment": variables, "ports": ["80:80"]}
+    (tmp_path / "compose.yaml").write_text(yaml.safe_dump({"services": {"cache": service}}))
+    assert not findings(project_of(tmp_path), Question())
+
+
 @pytest.mark.parametrize("rule_id", ["PPS104", "PPS202", "PPS203", "PPS208"])
 def test_a_report_does_not_pass_on_a_login(
     rule_id: str, capsys: pytest.CaptureFixture[str]

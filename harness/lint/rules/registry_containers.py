@@ -16,6 +16,8 @@ __all__ = ["rules"]
 
 rules = Rules(Kind.KUBERNETES, Kind.COMPOSE)
 
+_WITHOUT_EFFECT = frozenset({"unknown-variable", "no-effect"})
+
 
 @rules(
     "PPW001",
@@ -122,7 +124,8 @@ def _variables(file: TreeFile, looked: Looked, *, fatal: bool) -> Iterator[Hit]:
             if problem.what == "not available here":
                 continue  # the reference registry's own limit
             variable = registry.container.variable(problem.place.source)
-            if problem.place.line is None and variable and fatal == (problem.exit_code is not None):
+            told = problem.exit_code is not None if fatal else problem.rule in _WITHOUT_EFFECT
+            if problem.place.line is None and variable and told:
                 what = f"{variable.name}: {problem.key}: {problem.what}"
                 yield Hit(variable.node.spot, f"{what} [{registry.series}]", problem.fix)
 
