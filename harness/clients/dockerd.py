@@ -35,12 +35,15 @@ _TIMEOUT = 30.0
 class DockerDaemon:
     """``dockerd`` below *directory*, which must have a short path for the socket's sake.
 
-    *environment* is added to the daemon's: the way to the internet. Skips the test, or fails it
-    where real parts are demanded, if there can be no daemon here.
+    *environment* is added to the daemon's: the way to the internet. *program* is another than that
+    in ``PATH``. Skips the test, or fails it where real parts are demanded, if there can be no
+    daemon here.
     """
 
-    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
-        program = real_part("dockerd")
+    def __init__(
+        self, directory: Path, environment: Mapping[str, str], program: Path | None = None
+    ) -> None:
+        program = program or real_part("dockerd")
         self._client = real_part("docker")
         if os.geteuid() != 0:
             missing_part("dockerd runs as root only")

@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             help=f"measured {name} cases to run the model against (default: %(default)s)",
         )
     real = parser.getgroup("real clients", "models compared with real clients")
-    for name in ("containerd", "skopeo"):
+    for name in ("containerd", "skopeo", "dockerd"):
         real.addoption(
             f"--{name}",
             type=Path,

@@ -33,9 +33,9 @@ Row = list[Any]
 
 
 class DockerLab:
-    """Plays cases to Docker's daemon, with files in *directory* (a short path)."""
+    """Plays cases to Docker's daemon *program*, with files in *directory* (a short path)."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, program: Path | None = None) -> None:
         for name in ("certificates", "authority", "daemon"):
             (directory / name).mkdir()
         network = free_network((*_PORTS.values(), _HUB_PORT))
@@ -50,7 +50,7 @@ class DockerLab:
         self._internet = SourceNetwork(Authority(directory / "authority", [DOCKER_HUB]))
         self._internet.start()
         self._internet.lead({DOCKER_HUB: f"http://{addresses['hub']}:{_HUB_PORT}"})
-        self._docker = DockerDaemon(directory / "daemon", self._internet.environment())
+        self._docker = DockerDaemon(directory / "daemon", self._internet.environment(), program)
         self._mirrors: tuple[str, ...] = ()
         self._numbers = itertools.count(1)
 

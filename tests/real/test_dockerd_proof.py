@@ -20,10 +20,10 @@ from tests.real.made_up import play_made_up
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[DockerLab]:
+def lab(request: pytest.FixtureRequest) -> Iterator[DockerLab]:
     # The path of a socket must be short.
     with TemporaryDirectory(prefix="dkr-", ignore_cleanup_errors=True) as directory:
-        lab = DockerLab(Path(directory))
+        lab = DockerLab(Path(directory), request.config.getoption("dockerd"))
         try:
             yield lab
         finally:
