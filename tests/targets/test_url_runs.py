@@ -25,7 +25,9 @@ CLIENT_AND_DISK = """
 @scenario("demo.pull", "It is pulled", level=MUST, refs=("spec",))
 def test_pull(upstream, target, expect):
     image = upstream.add("team/app", an_image(), tags=("v1",))
-    answer = target.proxy(upstream).get(f"/v2/team/app/manifests/{image.digest}")
+    answer = target.proxy(upstream).get(
+        f"/v2/team/app/manifests/{image.digest}", headers={"Accept": image.media_type}
+    )
     expect.client("the bytes are right", answer.body == image.content, True)
     expect.disk("what it keeps", "something else", "the image")
 """
