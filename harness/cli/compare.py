@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from harness.cli.options import access_arguments, approaching, choosing, selection
-from harness.cli.run import default_workers, run_suite
+from harness.cli.options import Approach, approaching, choosing, selection
+from harness.cli.run import run_suite
 from harness.selection import Selection
 
 __all__ = ["compare"]
@@ -44,12 +44,7 @@ def compare(
     theme: tuple[str, ...],
     level: tuple[str, ...],
     need: tuple[str, ...],
-    login: str | None,
-    headers: tuple[str, ...],
-    ca: Path | None,
-    upstream_at: str | None,
-    allow_writes: bool,
-    known_as: str | None,
+    approach: Approach,
     form: str,
     output: Path | None,
     workers: str | None,
@@ -61,9 +56,9 @@ def compare(
     pullproof compare reference@2.8 binary:docker-registry
     pullproof compare recording:before.json recording:after.json --format markdown
     """
-    access = access_arguments(login, headers, ca, upstream_at, allow_writes, known_as)
-    workers = workers or default_workers(upstream_at)
-    found = _compared(target, baseline, selection(ids, theme, level, need), workers, access)
+    chosen = selection(ids, theme, level, need)
+    workers = workers or approach.workers
+    found = _compared(target, baseline, chosen, workers, approach.arguments)
     if found is None:
         return 2
     text = _told(found, form)

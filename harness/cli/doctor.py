@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import access_arguments, approaching
+from harness.cli.options import Approach, approaching
 from harness.cli.run import run_suite
 from harness.selection import Selection
 
@@ -38,12 +37,7 @@ __all__ = ["doctor"]
 @click.option("--evidence", "-e", is_flag=True, help="Print the requests behind each answer.")
 def doctor(
     target: str,
-    login: str | None,
-    headers: tuple[str, ...],
-    ca: Path | None,
-    upstream_at: str | None,
-    allow_writes: bool,
-    known_as: str | None,
+    approach: Approach,
     image: str | None,
     as_json: bool,
     evidence: bool,
@@ -66,29 +60,28 @@ def doctor(
 
     try:
         access = Access.read(
-            login=login,
-            headers=headers,
-            ca=ca,
-            upstream_at=upstream_at,
-            allow_writes=allow_writes,
-            known_as=known_as,
+            login=approach.login,
+            headers=approach.headers,
+            ca=approach.ca,
+            upstream_at=approach.upstream_at,
+            allow_writes=approach.allow_writes,
+            known_as=approach.known_as,
             environment=os.environ,
         )
         found = parse_target(target, access)
-        alone = isinstance(found, UrlTarget) and upstream_at is None
+        alone = isinstance(found, UrlTarget) and approach.upstream_at is None
         if image is not None and not alone:
             raise click.UsageError("--image is for url:URL without --upstream-at")
         lines = [_login_wanted(found)] if isinstance(found, UrlTarget) else []
-        if isinstance(found, UrlTarget) and upstream_at is None:
+        if isinstance(found, UrlTarget) and approach.upstream_at is None:
             lines += about_image(found, parse_reference(image) if image else None)
             likeness = None
         else:
             found.check()
-            arguments = access_arguments(login, headers, ca, upstream_at, allow_writes, known_as)
 
             def run(ids: Sequence[str], more: Sequence[str]) -> int:
-                workers = "0" if isinstance(found, UrlTarget) else "auto"
-                return run_suite([target], Selection(ids=tuple(ids)), workers, [*arguments, *more])
+                chosen = Selection(ids=tuple(ids))
+                return run_suite([target], chosen, approach.workers, [*approach.arguments, *more])
 
             cells, said = consult.consult(run)
             if not cells:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,7 +13,7 @@ import click
 from harness.scenario import Level, Need
 from harness.selection import Selection
 
-__all__ = ["access_arguments", "approaching", "choosing", "selection"]
+__all__ = ["Approach", "approaching", "choosing", "selection"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,9 +51,47 @@ def choosing(command: F) -> F:
     return command
 
 
-def approaching(command: F) -> F:
-    """Add the options that say how a ``url:`` target is approached; the command gets them as
-    ``login``, ``headers``, ``ca``, ``upstream_at``, ``allow_writes`` and ``known_as``."""
+@dataclass(frozen=True)
+class Approach:
+    """What the options of :func:`approaching` say, as it was written."""
+
+    login: str | None = field(repr=False)
+    headers: tuple[str, ...] = field(repr=False)
+    ca: Path | None
+    upstream_at: str | None
+    allow_writes: bool
+    known_as: str | None
+
+    @property
+    def arguments(self) -> list[str]:
+        """The same for pytest, which runs in this process, where nobody else sees them."""
+        values = {
+            "login": self.login,
+            "ca": self.ca,
+            "upstream-at": self.upstream_at,
+            "known-as": self.known_as,
+        }
+        return [
+            *(f"--pullproof-{name}={value}" for name, value in values.items() if value is not None),
+            *(f"--pullproof-header={header}" for header in self.headers),
+            *(["--pullproof-allow-writes"] if self.allow_writes else []),
+        ]
+
+    @property
+    def workers(self) -> str:
+        """One process for each core, but none where all would listen at one address."""
+        return "auto" if self.upstream_at is None else "0"
+
+
+def approaching(command: Callable[..., int]) -> Callable[..., int]:
+    """Add the options that say how a ``url:`` target is approached; the command gets them as an
+    :class:`Approach` called ``approach``."""
+
+    @wraps(command)
+    def approached(**given: Any) -> int:
+        approach = Approach(**{one.name: given.pop(one.name) for one in fields(Approach)})
+        return command(approach=approach, **given)
+
     options = (
         click.option(
             "--login",
@@ -89,31 +129,8 @@ def approaching(command: F) -> F:
         ),
     )
     for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def access_arguments(
-    login: str | None,
-    headers: tuple[str, ...],
-    ca: Path | None,
-    upstream_at: str | None,
-    allow_writes: bool,
-    known_as: str | None,
-) -> list[str]:
-    """What :func:`approaching` got, as pytest's options; in this process, where nobody else sees
-    them."""
-    values = {
-        "login": login,
-        "ca": ca,
-        "upstream-at": upstream_at,
-        "known-as": known_as,
-    }
-    return [
-        *(f"--pullproof-{name}={value}" for name, value in values.items() if value is not None),
-        *(f"--pullproof-header={header}" for header in headers),
-        *(["--pullproof-allow-writes"] if allow_writes else []),
-    ]
+        approached = option(approached)
+    return approached
 
 
 def selection(

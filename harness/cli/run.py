@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import access_arguments, approaching, choosing, selection
+from harness.cli.options import Approach, approaching, choosing, selection
 from harness.selection import Selection
 
-__all__ = ["default_workers", "run", "run_suite"]
+__all__ = ["run", "run_suite"]
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -64,12 +64,7 @@ def run(
     theme: tuple[str, ...],
     level: tuple[str, ...],
     need: tuple[str, ...],
-    login: str | None,
-    headers: tuple[str, ...],
-    ca: Path | None,
-    upstream_at: str | None,
-    allow_writes: bool,
-    known_as: str | None,
+    approach: Approach,
     json_file: Path | None,
     html: Path | None,
     markdown: Path | None,
@@ -98,7 +93,7 @@ def run(
     arguments = [
         *_option("--pullproof-baseline", baseline),
         *_option("--pullproof-record", record),
-        *access_arguments(login, headers, ca, upstream_at, allow_writes, known_as),
+        *approach.arguments,
         *_option("--pullproof-json", json_file),
         *_option("--pullproof-html", html),
         *_option("--pullproof-markdown", markdown),
@@ -109,13 +104,8 @@ def run(
         "-v" if verbose else "-q",
         *pytest_arguments,
     ]
-    workers = workers or default_workers(upstream_at)
-    return run_suite(targets, selection(ids, theme, level, need), workers, arguments)
-
-
-def default_workers(upstream_at: str | None) -> str:
-    """One process for each core, but none where all would listen at one address."""
-    return "auto" if upstream_at is None else "0"
+    chosen = selection(ids, theme, level, need)
+    return run_suite(targets, chosen, workers or approach.workers, arguments)
 
 
 def run_suite(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
@@ -16,7 +17,7 @@ from harness.doctor.likeness import likeness
 from harness.doctor.line import Line
 from harness.doctor.questions import LIKENESS, QUESTIONS
 from harness.doctor.render import as_json, as_text
-from harness.expectation import Finding
+from harness.expectation import Finding, Side
 from harness.targets import RunningRegistry, Settings, parse_target
 from harness.upstream import Basic, MockUpstream
 
@@ -29,14 +30,16 @@ def test_every_question_is_answered_by_a_scenario_that_exists() -> None:
     assert len(set(ids)) == len(ids)
 
 
+def finding(key: str, observed: object) -> Finding:
+    side, what = key.split(": ", 1)
+    return Finding(cast("Side", side), what, "as claimed", observed, holds=False)
+
+
 def test_a_release_is_told_by_its_listed_deviations() -> None:
     known = DeviationFile.beside(suite_directory())
     entries = [d for d in known.deviations if d.concerns(d.scenario, "distribution", "2.8")]
     results = {
-        entry.scenario: [
-            Finding(*key.split(": ", 1), "as claimed", seen, holds=False)  # type: ignore[arg-type]
-            for key, seen in entry.observed.items()
-        ]
+        entry.scenario: [finding(key, seen) for key, seen in entry.observed.items()]
         for entry in entries
     }
     found = likeness(results, known)

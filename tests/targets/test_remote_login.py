@@ -92,7 +92,7 @@ def test_a_token_server_elsewhere_gets_no_password(make: Make) -> None:
     registry = make(Bearer(*LOGIN, realm=f"{elsewhere.url}/token"))
     with pytest.raises(TargetError, match=r"another host, which gets no password.*--header"):
         UrlTarget.find(registry.url, Access(login=LOGIN))
-    assert elsewhere.ledger.entries == ()
+    assert not elsewhere.ledger.entries
 
 
 def test_a_token_server_of_the_same_host_gets_none_over_another_plain_port(make: Make) -> None:
@@ -100,7 +100,7 @@ def test_a_token_server_of_the_same_host_gets_none_over_another_plain_port(make:
     registry = make(Bearer(*LOGIN, realm=f"{other_port.url}/token"))
     with pytest.raises(TargetError, match="another host, which gets no password"):
         UrlTarget.find(registry.url, Access(login=LOGIN))
-    assert other_port.ledger.entries == ()
+    assert not other_port.ledger.entries
 
 
 @pytest.mark.parametrize("realm", ["file:///etc/passwd", "nonsense", "http://a:b@127.0.0.1/"])
@@ -118,7 +118,7 @@ def test_no_redirect_is_followed_with_what_belongs_to_the_registry(make: Make) -
     client = plain(target)
     answer = client.get(V1)
     assert answer.status == 307
-    assert elsewhere.ledger.entries == ()
+    assert not elsewhere.ledger.entries
     # A scenario may go there by itself, as a client would, and takes nothing along.
     assert client.get(answer.headers["Location"], headers=ACCEPT).status == 200
     client.close()

@@ -53,7 +53,7 @@ def test_a_cache_asks_the_upstream_of_each_test_by_the_tests_own_names(
     image = source.add("team/app", an_image(), tags=("v1",))
 
     cache = meet(target, source, tmp_path)
-    assert source.ledger.entries == ()
+    assert not source.ledger.entries
     assert cache.exchanges == []
     answer = cache.get(V1, headers=ACCEPT)
     tags = cache.get("/v2/team/app/tags/list")
