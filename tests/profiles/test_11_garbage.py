@@ -289,6 +289,7 @@ def test_upstream_is_not_asked(bench: Bench) -> object:
     cache = bench.proxy()
     pull_manifest(cache, IMAGE, "v1")
     pull_blob(cache, _CONFIG)
+    bench.settle(cache)
     bench.forget()
     bench.upstream.down()
     return cache.garbage_collect().exit_code, bench.asked(pings=True)
