@@ -15,7 +15,7 @@ RELEASES = {"2.8.2": "2.8", "3.0.0": "3.0", "3.1.1": "3.1"}
 
 _OF_A_MACHINE = re.compile(r"/tmp/|/root/|/home/|/work/|/proc/\d|/var/folders/|127\.0\.0\.1:\d")
 _SECRETS = re.compile(r"(?i)(?:basic|bearer) [a-z0-9+/=_.-]{12,}|BEGIN [A-Z ]*PRIVATE KEY")
-_MOST = 4_000_000
+_MOST = 5_000_000
 """Bytes of one file; what bloats it is worth a look."""
 
 
