@@ -55,10 +55,17 @@ class ProcessRegistry(OwnProcess, SavedSchedule):
     def __init__(self, program: Program, settings: Settings, workdir: Path) -> None:
         super().__init__(settings, workdir)
         self._program = program
+        self._held: socket.socket | None = None
+
+    def _bury(self) -> None:
+        super()._bury()
+        if self._held is not None:
+            self._held.close()
 
     def _run(self) -> tuple[str, str]:
         for _ in range(_ATTEMPTS):
-            url = self._try_to_begin(debug_port := free_port())
+            self._held = held = _hold_port()
+            url = self._try_to_begin(debug_port := held.getsockname()[1])
             if url is not None:
                 return url, f"http://127.0.0.1:{debug_port}"
             assert self._process is not None
@@ -145,6 +152,16 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+def _hold_port() -> socket.socket:
+    """A socket on a port of 127.0.0.1 that nobody else is given before it is closed. Whoever asks
+    for just that port, and listens with SO_REUSEADDR as Go does, gets it: 3.x does so only after it
+    has said that it listens, and ends where somebody came first."""
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    return holder
 
 
 def opens(port: int, process: Process) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -99,7 +101,12 @@ def test_a_taken_debug_port_is_tried_elsewhere(
 ) -> None:
     """The port was free when we looked, but somebody else was faster."""
     ports = iter([1111, 2222])
-    monkeypatch.setattr(process_module, "free_port", lambda: next(ports))
+
+    def hold() -> SimpleNamespace:
+        place = ("127.0.0.1", next(ports))
+        return SimpleNamespace(getsockname=lambda: place, close=lambda: None)
+
+    monkeypatch.setattr(process_module, "_hold_port", hold)
     path = script(
         "if grep -q 127.0.0.1:1111 $2; then echo 'listen tcp 127.0.0.1:1111: bind: address already"
         " in use'; exit 1; fi; echo listening on 127.0.0.1:3333; exec sleep 300"
@@ -107,6 +114,18 @@ def test_a_taken_debug_port_is_tried_elsewhere(
     registry = parse_target(f"binary:{path}").launch(Settings(), tmp_path / "work")
     registry.stop()
     assert (registry.url, registry.debug_url) == ("http://127.0.0.1:3333", "http://127.0.0.1:2222")
+
+
+def test_a_debug_port_is_kept_free_until_the_registry_listens_there() -> None:
+    """3.x does that a moment after it has said that it listens."""
+    with process_module._hold_port() as holder, socket.socket() as registry:
+        place = holder.getsockname()
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(place)
+        registry.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        registry.bind(place)
+        registry.listen()
+        socket.create_connection(place).close()
 
 
 def test_a_taken_api_port_is_not(script: Script, tmp_path: Path) -> None:
