@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ __all__ = ["Daemon", "told", "user_of_ours"]
 _OWNER = "pullproof.owner"
 """The label with the process that started a container, so that a later run can tell orphans."""
 _TIMEOUT = 60
+_DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,19 @@ def _reach(host: str | None) -> Daemon:
     """*host* is the key of the cache: the SDK reads the variable itself."""
     import docker
 
+    _try_socket(host or _DEFAULT_HOST)
     client = docker.from_env(timeout=_TIMEOUT)
     options = client.info().get("SecurityOptions") or []
     return Daemon(client, any("rootless" in option for option in options))
+
+
+def _try_socket(host: str) -> None:
+    """``OSError`` where nobody listens. The SDK would not close the socket that it tried."""
+    scheme, _, path = host.partition("://")
+    if scheme in {"unix", "http+unix"}:
+        with socket.socket(socket.AF_UNIX) as tried:
+            tried.settimeout(_TIMEOUT)
+            tried.connect(path)
 
 
 @contextmanager

@@ -59,12 +59,13 @@ def test_no_daemon(tmp_path: Path) -> None:
         "except TargetError as problem: print(problem)\n"
     )
     said = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-W", "always::ResourceWarning", "-c", program],
         env=os.environ | {"DOCKER_HOST": f"unix://{tmp_path}/no.sock"},
         capture_output=True,
         text=True,
         check=True,
     )
+    assert "unclosed" not in said.stderr
     assert said.stdout.startswith("container:registry:2: no Docker daemon answers at unix://")
     assert said.stdout.endswith("start it, or set DOCKER_HOST\n")
     assert said.stdout.count("\n") == 1
