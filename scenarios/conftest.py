@@ -1,6 +1,7 @@
-"""Real clients as fixtures: started once for each process of the run, empty for each scenario.
+"""How scenarios are spread over processes, and real clients as fixtures.
 
-They start daemons that need root and take seconds, so that nobody gets them who did not ask:
+Real clients are started once for each process of the run, and are empty for each scenario. They
+start daemons that need root and take seconds, so that nobody gets them who did not ask:
 ``--pullproof-real-clients``, or ``PULLPROOF_REQUIRE_REAL=1``, which fails instead of skipping where
 a client is missing. What clients ask comes in an order of their own, so that they take no part in
 comparisons and recordings.
@@ -22,6 +23,14 @@ from harness.clients.dockerd import DockerDaemon
 from harness.clients.source_network import SourceNetwork
 from harness.real_parts import REQUIRED
 from scenarios.real_clients import HUB, SOURCE
+
+
+def pytest_xdist_auto_num_workers() -> int | None:
+    """What ``-n auto`` means: three workers for two cores. Scenarios wait more than they compute,
+    for answers that a script delays and for a cache that pauses before it asks again."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return max(1, (os.cpu_count() or 1) * 3 // 2)
 
 
 @pytest.fixture(scope="session")
