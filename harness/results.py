@@ -170,12 +170,14 @@ class Matrix:
         """Cells in which the columns of two targets are not alike, one line each.
 
         Cells are alike when every mismatch is the same, but for those that ``differences.toml``
-        explains for either target.
+        explains for either target. What does not apply to one of them says nothing of either: two
+        ways of running one release do not offer the same.
         """
         return [
             f"{key}: {left} {one[1] or 'as claimed'}, {right} {other[1] or 'as claimed'}"
             for key, cells in self.rows
             if left in cells and right in cells
+            if Verdict.NOT_APPLICABLE not in {cells[left].verdict, cells[right].verdict}
             for excused in [{*cells[left].excused, *cells[right].excused}]
             if (one := cells[left].essence(excused)) != (other := cells[right].essence(excused))
         ]
