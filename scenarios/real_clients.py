@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from itertools import count
 
+from harness.clients.source_network import SourceNetwork
 from harness.content import Image, an_image
 from harness.lab import TargetUnderTest
 from harness.scenario import Need
@@ -27,6 +29,7 @@ __all__ = [
     "Asked",
     "a_mirror",
     "a_new_image",
+    "a_source",
     "asked_cache",
     "asked_source",
     "downloaded",
@@ -63,6 +66,17 @@ def a_new_image(platform: str = "linux/amd64") -> Image:
 def known_upstream(upstream: MockUpstream, repository: str = "library/app") -> Image:
     """A new image that *upstream* has under :data:`TAG`."""
     return upstream.add(repository, a_new_image(), tags=(TAG,))
+
+
+def a_source(
+    internet: SourceNetwork, upstream: MockUpstream, make_upstream: Callable[[], MockUpstream]
+) -> MockUpstream:
+    """The registry that images name, where clients find it, with the image of the cache's
+    *upstream*."""
+    source = make_upstream()
+    source.add("team/app", known_upstream(upstream, "team/app"), tags=(TAG,))
+    internet.lead({SOURCE: source.url})
+    return source
 
 
 def a_mirror(

@@ -19,8 +19,8 @@ from scenarios.real_clients import (
     NEEDS,
     NO_USE,
     SOURCE,
-    TAG,
     a_mirror,
+    a_source,
     asked_cache,
     asked_source,
     hosts_toml,
@@ -51,10 +51,8 @@ def test_ctr_is_not_cri(
     expect: Expectations,
 ) -> None:
     """Who tries a mirror with ctr has tried nothing; crictl is the tool for it."""
-    source = make_upstream()
-    source.add("team/app", known_upstream(upstream, "team/app"), tags=(TAG,))
+    source = a_source(internet, upstream, make_upstream)
     cache = target.proxy(upstream)
-    internet.lead({SOURCE: source.url})
     containerd.use_hosts(SOURCE, hosts_toml(cache.url))
     if puller == "cri":
         pull = containerd.cri_pull(IMAGE)
@@ -113,10 +111,8 @@ def test_pull_only_mirror(
     expect: Expectations,
 ) -> None:
     """So the source decides what a tag means, and the cache carries the bytes."""
-    source = make_upstream()
-    source.add("team/app", known_upstream(upstream, "team/app"), tags=(TAG,))
+    source = a_source(internet, upstream, make_upstream)
     cache = target.proxy(upstream)
-    internet.lead({SOURCE: source.url})
     containerd.use_hosts(SOURCE, hosts_toml(cache.url, 'capabilities = ["pull"]\n'))
     pull = containerd.cri_pull(IMAGE)
     expect.client("the pull succeeds", pull.ok, True)
@@ -173,10 +169,8 @@ def test_pull_secret(
     expect: Expectations,
 ) -> None:
     """kubelet chooses it by the image's name; nothing in it speaks of the mirror."""
-    source = make_upstream()
-    source.add("team/app", known_upstream(upstream, "team/app"), tags=(TAG,))
+    a_source(internet, upstream, make_upstream)
     cache = target.proxy(upstream, htpasswd={"user": "secret"})
-    internet.lead({SOURCE: source.url})
     containerd.use_hosts(SOURCE, hosts_toml(cache.url))
     pull = containerd.cri_pull(IMAGE, ("user", "secret" if secret == "fits" else "another"))
     fits = secret == "fits"

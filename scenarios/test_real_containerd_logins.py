@@ -20,9 +20,8 @@ from scenarios.real_clients import (
     IMAGE,
     NEEDS,
     SOURCE,
-    TAG,
+    a_source,
     hosts_toml,
-    known_upstream,
     name_of,
 )
 
@@ -39,9 +38,7 @@ def guarded(
     target: TargetUnderTest,
 ) -> RunningRegistry:
     """A cache that lets in :data:`LOGIN` only, of an image that the source gives to everyone."""
-    source = make_upstream()
-    source.add("team/app", known_upstream(upstream, "team/app"), tags=(TAG,))
-    internet.lead({SOURCE: source.url})
+    a_source(internet, upstream, make_upstream)
     return target.proxy(upstream, htpasswd=dict([LOGIN]))
 
 

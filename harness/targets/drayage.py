@@ -57,9 +57,10 @@ class DrayageRegistry(PeerRegistry):
 
     def __init__(self, program: Path, settings: Settings, workdir: Path) -> None:
         super().__init__(program, settings, workdir)
-        self.client = _Client(NOWHERE, exchanges=self.exchanges)
-        self.request = self.client.request
         self._cache = workdir / "cache"
+
+    def _new_client(self) -> RegistryClient:
+        return _Client(NOWHERE)
 
     def _launch(self, port: int) -> Process:
         if self.settings.upstream_url is None:

@@ -53,13 +53,17 @@ class RunningRegistry(Verbs, ABC):
         """Whether ``127.0.0.1`` is this machine where it runs."""
         self.exit_code: int | None = None
         """Of the process that was stopped or killed last; negative: the signal that ended it."""
-        self.exchanges: list[Exchange] = []
+        self.client = self._new_client()
+        self.exchanges: list[Exchange] = self.client.exchanges
         """Every request of ``client`` with its answer, in the order in which they ended."""
         self.polled: list[Exchange] = []
         """Those of them that asked too early for what :meth:`eventually` waits for."""
-        self.client = RegistryClient(NOWHERE, exchanges=self.exchanges)
         self._debug_client = RegistryClient(NOWHERE)
         self.request = self.client.request
+
+    def _new_client(self) -> RegistryClient:
+        """Who asks it."""
+        return RegistryClient(NOWHERE)
 
     # -- where it is ----------------------------------------------------------------------------
     @property

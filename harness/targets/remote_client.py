@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from harness.client import Content, Exchange, Headers, Login, OpenAnswer, RegistryClient
+from harness.client import Content, Headers, Login, OpenAnswer, RegistryClient
 from harness.namespace import Namespace
 from harness.targets.access import Access
 from harness.targets.errors import NotOffered
@@ -33,10 +33,9 @@ class RemoteClient(RegistryClient):
         where: str,
         tls: ssl.SSLContext,
         login: RemoteLogin,
-        exchanges: list[Exchange] | None = None,
     ) -> None:
         """*where* is what errors call the registry; *login* may be that of other clients, too."""
-        super().__init__(url, exchanges=exchanges, secrets=access.secrets(), tls=tls)
+        super().__init__(url, secrets=access.secrets(), tls=tls)
         self.names = names
         self._access = access
         self.refuse: Callable[[str, str], str | None] = lambda method, path: None

@@ -104,7 +104,7 @@ class UrlTarget(Identified):
         """Names that nobody has used before."""
         return Namespace(f"pullproof-{_RUN}-{next(_NUMBERS)}", self.place)
 
-    def client(self, names: Namespace, exchanges: list[Any] | None = None) -> RemoteClient:
+    def client(self, names: Namespace) -> RemoteClient:
         """Somebody who asks it. ``TargetError`` for certificates that cannot be read."""
         return RemoteClient(
             self.origin,
@@ -113,7 +113,6 @@ class UrlTarget(Identified):
             where=self.where,
             tls=self._tls,
             login=self.login,
-            exchanges=exchanges,
         )
 
     @cached_property
@@ -162,15 +161,17 @@ class UrlRegistry(ForeignRegistry):
     """It, for one test, below names of the test's own. It is neither started nor stopped."""
 
     def __init__(self, target: UrlTarget, settings: Settings, workdir: Path) -> None:
+        self._target = target
+        self.remote = target.client(target.names())
         super().__init__(settings, workdir)
         self.where = target.where
-        self._target = target
         self._door: Door | None = None
         self._awaits_upstream = settings.upstream_url is not None
-        self.remote = target.client(target.names(), self.exchanges)
         self.remote.refuse = self._why_not
-        self.client = self.remote
         self._settled_after = 0
+
+    def _new_client(self) -> RemoteClient:
+        return self.remote
 
     def start(self) -> None:
         refuse_settings(self.where, self.settings, self._known())
