@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.problem import CannotMeasure
-from harness.process import Process, clean_environment
+from harness.system.process import Process, clean_environment
 from harness.targets.binary import BinaryTarget
 from harness.targets.errors import gist
 from harness.targets.process_registry import free_port

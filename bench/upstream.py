@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from bench.problem import CannotMeasure
 from harness.content import Blob, Image, an_image
-from harness.process import Process
+from harness.system.process import Process
 from harness.upstream import MockUpstream
 from harness.upstream.ledger import Entry
 

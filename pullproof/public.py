@@ -1,6 +1,5 @@
 """The names that :mod:`pullproof` gives."""
 
-from harness.client import Answer
 from harness.clients.containerd_pull import Pull
 from harness.content import (
     Artifact,
@@ -15,10 +14,11 @@ from harness.content import (
     an_image,
     an_index,
 )
-from harness.fixtures.content import OciContent
-from harness.fixtures.doubles import ProxyDouble, RegistryDouble
-from harness.fixtures.factories import MakeMockUpstream, MakeProxyRegistry, MakeRegistry
-from harness.fixtures.options import ProxyOptions, RegistryOptions
+from harness.http.client import Answer
+from harness.plugin.fixtures.content import OciContent
+from harness.plugin.fixtures.doubles import ProxyDouble, RegistryDouble
+from harness.plugin.fixtures.factories import MakeMockUpstream, MakeProxyRegistry, MakeRegistry
+from harness.plugin.fixtures.options import ProxyOptions, RegistryOptions
 from harness.targets.errors import DidNotStart
 from harness.targets.jumping_clock import JumpingClock, TurnableClock
 from harness.upstream import (

@@ -39,7 +39,6 @@ from reference_registry.api.resources import RESOURCES, dispatch, plain_text
 from reference_registry.api.routing import Moved, Route, Router
 from reference_registry.api.upload_state import UploadStates
 from reference_registry.api.urls import prefixed
-from reference_registry.asgi import ASGIApp, Receive, ResponseSender, Scope, Send, read_request
 from reference_registry.auth import authenticator_for
 from reference_registry.clock import Clock, SystemClock
 from reference_registry.config import Config
@@ -50,8 +49,16 @@ from reference_registry.observability.health import Health
 from reference_registry.observability.metrics import HttpMetrics
 from reference_registry.profiles import DEFAULT_PROFILE, Profile
 from reference_registry.registry import StandardRegistry
-from reference_registry.repeating import Repeated
 from reference_registry.repository import Place, Registry
+from reference_registry.server.asgi import (
+    ASGIApp,
+    Receive,
+    ResponseSender,
+    Scope,
+    Send,
+    read_request,
+)
+from reference_registry.server.repeating import Repeated
 
 if TYPE_CHECKING:
     import httpx

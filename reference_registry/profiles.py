@@ -268,7 +268,7 @@ class Profile:
     """An upload that was closed with the wrong digest stays (all releases)."""
     keeps_hash_states: bool = False
     """An upload session has ``hashstates`` from its beginning on (all releases). Only the state
-    before the first byte is written, see tests/profiles/not_imitated.toml."""
+    before the first byte is written, see tests/contract/profiles/not_imitated.toml."""
     cancel_leaves_hash_state: bool = False
     """A cancelled upload leaves ``_uploads/<uuid>/hashstates``, since it is closed after it was
     removed (measured on 2.8.2)."""

@@ -72,7 +72,7 @@ class StandardRegistry:
             work.append(_purge_uploads(self.storage.uploads, config.uploadpurging, self._clock))
         if config.garbage_collection is not None:
             # Few want it, and the others are to start quickly.
-            from reference_registry.garbage_periodic import collect_again_and_again
+            from reference_registry.garbage.periodic import collect_again_and_again
 
             work.append(
                 collect_again_and_again(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import takewhile
 
-from harness.client import Answer, OpenAnswer
 from harness.content import Blob
+from harness.http.client import Answer, OpenAnswer
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 

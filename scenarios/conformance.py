@@ -13,8 +13,8 @@ from functools import partial
 import pytest
 
 from harness.content import Manifest
-from harness.lab import TargetUnderTest
-from harness.scenario import Need
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import Need
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.steps import push

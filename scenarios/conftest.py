@@ -21,7 +21,7 @@ from harness.clients.containerd import Containerd
 from harness.clients.containers import Podman, Skopeo
 from harness.clients.dockerd import DockerDaemon
 from harness.clients.source_network import SourceNetwork
-from harness.real_parts import REQUIRED
+from harness.system.real_parts import REQUIRED
 from scenarios.real_clients import HUB, SOURCE
 
 

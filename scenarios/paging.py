@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urljoin
 
-from harness.client import Answer
+from harness.http.client import Answer
 from harness.targets.registry import RunningRegistry
 
 __all__ = ["next_page", "pages"]

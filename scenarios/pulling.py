@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.client import Answer
 from harness.clients.containerd_pull import ACCEPT, Pull, containerd_pull
 from harness.content import Blob, Image, Manifest
+from harness.http.client import Answer
 from harness.targets.registry import RunningRegistry
 
 __all__ = ["blob_path", "manifest_path", "pull_blob", "pull_image", "pull_manifest"]

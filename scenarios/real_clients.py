@@ -13,8 +13,8 @@ from itertools import count
 
 from harness.clients.source_network import SourceNetwork
 from harness.content import Image, an_image
-from harness.lab import TargetUnderTest
-from harness.scenario import Need
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import Need
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream, RateLimit
 

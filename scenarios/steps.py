@@ -6,7 +6,7 @@ import time
 
 from harness.clients.push import put_manifest, upload_blob
 from harness.content import Manifest
-from harness.scenario import Need
+from harness.suite.scenario import Need
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from harness.client import Answer, Call
 from harness.content import Blob, an_image
-from harness.expectation import Expectations, at_least
-from harness.lab import TargetUnderTest
-from harness.scenario import MUST, SHOULD, scenario
+from harness.http.client import Answer, Call
+from harness.suite.expectation import Expectations, at_least
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import MUST, SHOULD, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import Bearer, MockUpstream
 from reference_registry.digest import digest_of

@@ -8,12 +8,12 @@ from contextlib import suppress
 
 import pytest
 
-from harness.client import Call, OpenAnswer
 from harness.clients.containerd_pull import ACCEPT
 from harness.content import Blob, an_image
-from harness.expectation import Expectations, at_least
-from harness.lab import TargetUnderTest
-from harness.scenario import SHOULD, scenario
+from harness.http.client import Call, OpenAnswer
+from harness.suite.expectation import Expectations, at_least
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import SHOULD, scenario
 from harness.upstream import Bearer, MockUpstream
 from scenarios.blobs import LATE, OTHER, REPOSITORY, a_blob, bodies, cached, path
 from scenarios.pulling import manifest_path, pull_manifest

@@ -6,12 +6,12 @@ from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
-from harness.client import Answer
 from harness.content import Manifest, an_artifact, an_image, an_index
 from harness.content.media_types import OCI_CONFIG, OCI_INDEX
-from harness.expectation import Expectations
-from harness.lab import TargetUnderTest
-from harness.scenario import MUST, SHOULD, Need, scenario
+from harness.http.client import Answer
+from harness.suite.expectation import Expectations
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import MUST, SHOULD, Need, scenario
 from harness.upstream import MockUpstream
 from scenarios.conformance import ROLES, SPEC, Publish, in_role
 from scenarios.paging import next_page, pages

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from harness.client import Answer
 from harness.clients.containerd_pull import ACCEPT
 from harness.content import Blob, an_image
-from harness.expectation import Expectations, any_of
-from harness.lab import TargetUnderTest
-from harness.scenario import MUST, scenario
+from harness.http.client import Answer
+from harness.suite.expectation import Expectations, any_of
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import MUST, scenario
 from harness.upstream import MockUpstream
 from scenarios.conformance import OVER_HTTP, SPEC
 from scenarios.pulling import blob_path, manifest_path

@@ -6,9 +6,9 @@ import pytest
 
 from harness.clients.containerd_pull import ACCEPT
 from harness.content import Manifest, an_artifact, an_image, an_index
-from harness.expectation import Expectations, any_of
-from harness.lab import TargetUnderTest
-from harness.scenario import MUST, SHOULD, scenario
+from harness.suite.expectation import Expectations, any_of
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import MUST, SHOULD, scenario
 from harness.upstream import MockUpstream
 from scenarios.conformance import OVER_HTTP, ROLES, SPEC, in_role
 from scenarios.pulling import blob_path, manifest_path

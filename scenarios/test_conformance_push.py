@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from harness.client import Answer
 from harness.clients.containerd_pull import ACCEPT
 from harness.clients.push import upload_blob
 from harness.content import Blob, Manifest, an_artifact, an_image, an_index
-from harness.expectation import Expectations, any_of, matching
-from harness.lab import TargetUnderTest
-from harness.scenario import MUST, SHOULD, scenario
+from harness.http.client import Answer
+from harness.suite.expectation import Expectations, any_of, matching
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import MUST, SHOULD, scenario
 from harness.targets.registry import RunningRegistry
 from scenarios.conformance import OVER_HTTP, SPEC
 from scenarios.pulling import blob_path, manifest_path

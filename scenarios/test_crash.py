@@ -13,13 +13,13 @@ from typing import Literal
 
 import pytest
 
-from harness.client import Answer, RegistryClient
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.content import Blob, an_image
-from harness.expectation import Expectations, any_of, at_least, at_most
-from harness.kill_point import KillPoint
-from harness.lab import TargetUnderTest
-from harness.scenario import MUST, SHOULD, Need, scenario
+from harness.http.client import Answer, RegistryClient
+from harness.suite.expectation import Expectations, any_of, at_least, at_most
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import MUST, SHOULD, Need, scenario
+from harness.system.kill_point import KillPoint
 from harness.targets import DidNotStart, RunningRegistry
 from harness.upstream import MockUpstream
 from reference_registry.storage import layout

@@ -12,12 +12,12 @@ from urllib.parse import unquote
 
 import pytest
 
-from harness.client import Answer
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.content import an_image
-from harness.expectation import Expectations, any_of, at_least
-from harness.lab import TargetUnderTest
-from harness.scenario import INFO, MUST, SHOULD, Need, scenario
+from harness.http.client import Answer
+from harness.suite.expectation import Expectations, any_of, at_least
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import INFO, MUST, SHOULD, Need, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import Basic, Bearer, MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image, pull_manifest

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from harness.client import Answer
 from harness.clients.containerd_pull import ACCEPT
 from harness.content import Blob, Image, an_image
-from harness.expectation import Expectations, any_of, at_least
-from harness.lab import TargetUnderTest
-from harness.scenario import SHOULD, Need, scenario
+from harness.http.client import Answer
+from harness.suite.expectation import Expectations, any_of, at_least
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import SHOULD, Need, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image

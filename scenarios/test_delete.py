@@ -6,9 +6,9 @@ import pytest
 
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.content import an_image, an_index
-from harness.expectation import Expectations
-from harness.lab import TargetUnderTest
-from harness.scenario import MUST, SHOULD, scenario
+from harness.suite.expectation import Expectations
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import MUST, SHOULD, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.steps import OBSERVED, push, settle

@@ -9,10 +9,10 @@ import pytest
 
 from harness.clients.push import upload_blob
 from harness.content import Blob, an_image
-from harness.expectation import Expectations
-from harness.lab import TargetUnderTest
-from harness.redis_server import RedisServer
-from harness.scenario import SHOULD, Need, scenario
+from harness.suite.expectation import Expectations
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import SHOULD, Need, scenario
+from harness.system.redis_server import RedisServer
 from harness.upstream import MockUpstream
 from scenarios.blobs import REPOSITORY, a_blob, cached, path
 from scenarios.pulling import blob_path

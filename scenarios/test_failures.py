@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from harness.client import Answer
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.content import an_image, an_index
-from harness.expectation import Expectations, Matcher, any_of, at_least, at_most, containing
-from harness.lab import TargetUnderTest
-from harness.scenario import MUST, SHOULD, Need, scenario
+from harness.http.client import Answer
+from harness.suite.expectation import Expectations, Matcher, any_of, at_least, at_most, containing
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import MUST, SHOULD, Need, scenario
 from harness.targets import DidNotStart
 from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image, pull_manifest

@@ -6,8 +6,7 @@ from __future__ import annotations
 import pytest
 
 from harness.content import an_image
-from harness.expectation import Expectations, containing
-from harness.mirrors.containerd import (
+from harness.nodes.models.containerd import (
     Action,
     Challenge,
     Ctr,
@@ -16,7 +15,8 @@ from harness.mirrors.containerd import (
     resolve_plan,
     simulate,
 )
-from harness.scenario import INFO, scenario
+from harness.suite.expectation import Expectations, containing
+from harness.suite.scenario import INFO, scenario
 from scenarios.mirroring import (
     CERTS_D,
     HOSTS_DOC,

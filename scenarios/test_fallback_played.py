@@ -8,12 +8,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from harness.client import RegistryClient
 from harness.clients.wire_network import WireNetwork
 from harness.content import Image, an_image
-from harness.expectation import Expectations
-from harness.lab import TargetUnderTest
-from harness.mirrors.containerd import (
+from harness.http.client import RegistryClient
+from harness.nodes.models.containerd import (
     AuthConfig,
     Cri,
     Ctr,
@@ -23,8 +21,10 @@ from harness.mirrors.containerd import (
     resolve_plan,
     run,
 )
-from harness.mirrors.kubelet import pull_requests
-from harness.scenario import INFO, SHOULD, Need, scenario
+from harness.nodes.models.kubelet import pull_requests
+from harness.suite.expectation import Expectations
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import INFO, SHOULD, Need, scenario
 from harness.targets import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.mirroring import (

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.content import Blob, an_image
-from harness.expectation import Expectations, at_least
-from harness.lab import TargetUnderTest
-from harness.scenario import SHOULD, Need, scenario
-from harness.small_disk import SmallDisk
+from harness.suite.expectation import Expectations, at_least
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import SHOULD, Need, scenario
+from harness.system.small_disk import SmallDisk
 from harness.targets import DidNotStart, RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image

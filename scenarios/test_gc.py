@@ -10,9 +10,9 @@ import pytest
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.clients.push import upload_blob
 from harness.content import Manifest, a_layer, an_image, an_index
-from harness.expectation import Expectations, any_of
-from harness.lab import TargetUnderTest
-from harness.scenario import INFO, SHOULD, Need, scenario
+from harness.suite.expectation import Expectations, any_of
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import INFO, SHOULD, Need, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from reference_registry.digest import Digest

@@ -12,13 +12,13 @@ from datetime import timedelta
 
 import pytest
 
-from harness.client import RegistryClient
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.clients.push import upload_blob
 from harness.content import Blob, Manifest, a_layer, an_image
-from harness.expectation import Expectations
-from harness.lab import TargetUnderTest
-from harness.scenario import SHOULD, Need, scenario
+from harness.http.client import RegistryClient
+from harness.suite.expectation import Expectations
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import SHOULD, Need, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image

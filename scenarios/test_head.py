@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from harness.client import Answer, Call
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.content import (
     OCI_MANIFEST,
@@ -16,9 +15,10 @@ from harness.content import (
     an_image,
     an_index,
 )
-from harness.expectation import Expectations, any_of, at_least, at_most
-from harness.lab import TargetUnderTest
-from harness.scenario import INFO, MUST, SHOULD, scenario
+from harness.http.client import Answer, Call
+from harness.suite.expectation import Expectations, any_of, at_least, at_most
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import INFO, MUST, SHOULD, scenario
 from harness.upstream import MockUpstream
 from scenarios.pulling import pull_manifest
 from scenarios.steps import OBSERVED, asked, settle

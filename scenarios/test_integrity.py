@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.client import Answer
 from harness.clients.containerd_pull import ACCEPT
 from harness.content import OCI_MANIFEST, Blob, Image, an_image
-from harness.expectation import Expectations
-from harness.lab import TargetUnderTest
-from harness.scenario import INFO, MUST, SHOULD, scenario
+from harness.http.client import Answer
+from harness.suite.expectation import Expectations
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import INFO, MUST, SHOULD, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from reference_registry.digest import digest_of

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from harness.client import Answer, RegistryClient
 from harness.clients.containerd_pull import ACCEPT
 from harness.clients.wire_network import WireNetwork
 from harness.content import Image, an_artifact, an_image
-from harness.expectation import Expectations
-from harness.lab import TargetUnderTest
-from harness.mirrors.containerd import Cri, resolve_plan, run
-from harness.scenario import SHOULD, Need, scenario
+from harness.http.client import Answer, RegistryClient
+from harness.nodes.models.containerd import Cri, resolve_plan, run
+from harness.suite.expectation import Expectations
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import SHOULD, Need, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.pulling import (

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from harness.client import RegistryClient
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.content import Manifest, an_image
-from harness.expectation import Expectations, any_of, containing
-from harness.lab import TargetUnderTest
-from harness.scenario import INFO, MUST, SHOULD, Need, scenario
+from harness.http.client import RegistryClient
+from harness.suite.expectation import Expectations, any_of, containing
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import INFO, MUST, SHOULD, Need, scenario
 from harness.targets import DidNotStart
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream

@@ -10,9 +10,9 @@ import pytest
 
 from harness.clients.containerd_pull import ACCEPT
 from harness.content import Image, an_image
-from harness.expectation import Expectations
-from harness.lab import TargetUnderTest
-from harness.scenario import INFO, MUST, SHOULD, Need, scenario
+from harness.suite.expectation import Expectations
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import INFO, MUST, SHOULD, Need, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import Basic, MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_image

@@ -15,9 +15,9 @@ from harness.clients.docker_push import docker_push
 from harness.clients.push import Push
 from harness.clients.skopeo_push import skopeo_push
 from harness.content import OCI_MANIFEST, Image, an_image
-from harness.expectation import Expectations, any_of
-from harness.lab import TargetUnderTest
-from harness.scenario import MUST, SHOULD, scenario
+from harness.suite.expectation import Expectations, any_of
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import MUST, SHOULD, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.steps import OBSERVED, asked, settle

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.expectation import Expectations, at_least
-from harness.lab import TargetUnderTest
-from harness.scenario import SHOULD, scenario
+from harness.suite.expectation import Expectations, at_least
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import SHOULD, scenario
 from harness.upstream import MockUpstream
 from reference_registry.digest import digest_of
 from scenarios.blobs import a_blob, bodies, cached, path

@@ -8,9 +8,9 @@ import pytest
 
 from harness.clients.containerd import Containerd
 from harness.clients.source_network import SourceNetwork
-from harness.expectation import Expectations
-from harness.lab import TargetUnderTest
-from harness.scenario import INFO, SHOULD, Need, scenario
+from harness.suite.expectation import Expectations
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import INFO, SHOULD, Need, scenario
 from harness.upstream import MockUpstream
 from scenarios.mirroring import HOSTS_DOC
 from scenarios.real_clients import (

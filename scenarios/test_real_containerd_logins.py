@@ -8,10 +8,10 @@ import pytest
 
 from harness.clients.containerd import Containerd
 from harness.clients.source_network import SourceNetwork
-from harness.expectation import Expectations
-from harness.lab import TargetUnderTest
-from harness.mirrors.kubelet import pull_requests
-from harness.scenario import INFO, scenario
+from harness.nodes.models.kubelet import pull_requests
+from harness.suite.expectation import Expectations
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import INFO, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.mirroring import HOSTS_DOC, pull_secret

@@ -10,9 +10,9 @@ import pytest
 
 from harness.clients.containers import Podman, Skopeo
 from harness.clients.source_network import SourceNetwork
-from harness.expectation import Expectations, containing
-from harness.lab import TargetUnderTest
-from harness.scenario import INFO, SHOULD, Need, scenario
+from harness.suite.expectation import Expectations, containing
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import INFO, SHOULD, Need, scenario
 from harness.upstream import MockUpstream
 from scenarios.real_clients import (
     NEEDS,

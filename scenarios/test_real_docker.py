@@ -10,9 +10,9 @@ import pytest
 from harness.clients.dockerd import HUB_LOGIN, DockerDaemon
 from harness.clients.source_network import SourceNetwork
 from harness.content import an_index
-from harness.expectation import Expectations, containing
-from harness.lab import TargetUnderTest
-from harness.scenario import INFO, SHOULD, Need, scenario
+from harness.suite.expectation import Expectations, containing
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import INFO, SHOULD, Need, scenario
 from harness.upstream import MockUpstream, RateLimit
 from scenarios.real_clients import (
     HUB,

@@ -8,9 +8,9 @@ import pytest
 
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.content import an_image
-from harness.expectation import Expectations, containing
-from harness.lab import TargetUnderTest
-from harness.scenario import SHOULD, Need, scenario
+from harness.suite.expectation import Expectations, containing
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import SHOULD, Need, scenario
 from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_image
 from scenarios.steps import OBSERVED

@@ -9,12 +9,12 @@ from urllib.parse import quote
 
 import pytest
 
-from harness.client import Answer
 from harness.clients.containerd_pull import ACCEPT
 from harness.content import Artifact, Image, Manifest, an_artifact, an_image, an_index
-from harness.expectation import Expectations, any_of
-from harness.lab import TargetUnderTest
-from harness.scenario import MUST, SHOULD, Need, scenario
+from harness.http.client import Answer
+from harness.suite.expectation import Expectations, any_of
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import MUST, SHOULD, Need, scenario
 from harness.upstream import MockUpstream
 from scenarios.paging import pages
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image, pull_manifest

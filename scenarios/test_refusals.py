@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import pytest
 
-from harness.client import Answer
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.content import an_image
-from harness.expectation import Expectations, at_most
-from harness.lab import TargetUnderTest
-from harness.scenario import MUST, SHOULD, Need, scenario
+from harness.http.client import Answer
+from harness.suite.expectation import Expectations, at_most
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import MUST, SHOULD, Need, scenario
 from harness.upstream import Bearer, MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_image
 from scenarios.steps import OBSERVED, settle

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from harness.content import Blob
-from harness.expectation import Expectations
-from harness.lab import TargetUnderTest
-from harness.scenario import MUST, SHOULD, scenario
+from harness.suite.expectation import Expectations
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import MUST, SHOULD, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from harness.upstream.calls import Call

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.client import Answer
 from harness.clients.containerd_pull import ACCEPT
 from harness.content import an_image
-from harness.expectation import Expectations, any_of
-from harness.lab import TargetUnderTest
-from harness.scenario import SHOULD, Need, scenario
+from harness.http.client import Answer
+from harness.suite.expectation import Expectations, any_of
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import SHOULD, Need, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import Basic, MockUpstream
 from harness.upstream.calls import Call

@@ -11,9 +11,9 @@ from datetime import timedelta
 
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.content import Blob, Image, a_layer, an_image, an_index
-from harness.expectation import Expectations
-from harness.lab import TargetUnderTest
-from harness.scenario import SHOULD, Need, scenario
+from harness.suite.expectation import Expectations
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import SHOULD, Need, scenario
 from harness.targets import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image, pull_manifest

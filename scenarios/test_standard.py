@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from harness.client import Answer
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.clients.docker_push import docker_push
 from harness.clients.skopeo_push import skopeo_push
 from harness.content import Blob, Content, Manifest, an_artifact, an_image, an_index
-from harness.expectation import Expectations, any_of
-from harness.lab import TargetUnderTest
-from harness.scenario import INFO, MUST, SHOULD, scenario
+from harness.http.client import Answer
+from harness.suite.expectation import Expectations, any_of
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import INFO, MUST, SHOULD, scenario
 from reference_registry.digest import digest_of
 from scenarios.paging import next_page
 from scenarios.steps import OBSERVED, push

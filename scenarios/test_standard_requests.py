@@ -6,9 +6,9 @@ import json
 
 from harness.clients.containerd_pull import ACCEPT
 from harness.content import Blob, an_image, descriptor
-from harness.expectation import Expectations, any_of
-from harness.lab import TargetUnderTest
-from harness.scenario import MUST, SHOULD, scenario
+from harness.suite.expectation import Expectations, any_of
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import MUST, SHOULD, scenario
 from harness.targets import DidNotStart
 from scenarios.paging import next_page
 from scenarios.pulling import blob_path, manifest_path

@@ -11,9 +11,9 @@ import pytest
 
 from harness.clients.containerd_pull import containerd_pull
 from harness.content import an_image
-from harness.expectation import Expectations
-from harness.lab import TargetUnderTest
-from harness.scenario import SHOULD, Need, scenario
+from harness.suite.expectation import Expectations
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import SHOULD, Need, scenario
 from harness.targets import DidNotStart
 from harness.upstream import Basic, MockUpstream
 from scenarios.steps import credentials

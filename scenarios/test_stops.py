@@ -13,13 +13,13 @@ from typing import Literal
 
 import pytest
 
-from harness.client import Answer, RegistryClient
 from harness.clients.containerd_pull import containerd_pull
 from harness.content import an_image
-from harness.expectation import Expectations, at_most
-from harness.kill_point import KillPoint
-from harness.lab import TargetUnderTest
-from harness.scenario import SHOULD, Need, scenario
+from harness.http.client import Answer, RegistryClient
+from harness.suite.expectation import Expectations, at_most
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import SHOULD, Need, scenario
+from harness.system.kill_point import KillPoint
 from harness.targets import DidNotStart
 from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, pull_blob, pull_image

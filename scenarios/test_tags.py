@@ -10,9 +10,9 @@ import pytest
 
 from harness.clients.containerd_pull import ACCEPT
 from harness.content import an_image
-from harness.expectation import Expectations, any_of
-from harness.lab import TargetUnderTest
-from harness.scenario import INFO, MUST, SHOULD, Need, scenario
+from harness.suite.expectation import Expectations, any_of
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import INFO, MUST, SHOULD, Need, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.paging import pages

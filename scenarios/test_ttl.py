@@ -13,9 +13,9 @@ import pytest
 
 from harness.clients.containerd_pull import ACCEPT
 from harness.content import an_image, an_index
-from harness.expectation import Expectations, any_of, at_least
-from harness.lab import TargetUnderTest
-from harness.scenario import INFO, SHOULD, Need, scenario
+from harness.suite.expectation import Expectations, any_of, at_least
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import INFO, SHOULD, Need, scenario
 from harness.targets import DidNotStart, StateEntry
 from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image, pull_manifest

@@ -9,14 +9,14 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from harness.client import Answer, RegistryClient
 from harness.clients.containerd_pull import ACCEPT
 from harness.clients.wire_network import WireNetwork
 from harness.content import Image, a_layer, an_image
-from harness.expectation import Expectations
-from harness.lab import TargetUnderTest
-from harness.mirrors.containerd import Cri, resolve_plan, run
-from harness.scenario import INFO, MUST, SHOULD, Need, scenario
+from harness.http.client import Answer, RegistryClient
+from harness.nodes.models.containerd import Cri, resolve_plan, run
+from harness.suite.expectation import Expectations
+from harness.suite.lab import TargetUnderTest
+from harness.suite.scenario import INFO, MUST, SHOULD, Need, scenario
 from harness.targets.registry import RunningRegistry
 from harness.upstream import Basic, Bearer, MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image, pull_manifest

@@ -5,8 +5,8 @@ OCI distribution-spec, sections "Pushing blobs" and "Pushing Manifests".
 
 from __future__ import annotations
 
-from harness.client import Answer
 from harness.content import Content
+from harness.http.client import Answer
 from harness.targets.registry import RunningRegistry
 from reference_registry.digest import Digest
 

@@ -10,7 +10,7 @@ import click
 
 from harness.cli.options import Approach, approaching
 from harness.cli.run import run_suite
-from harness.selection import Selection
+from harness.plugin.selection import Selection
 
 if TYPE_CHECKING:
     from harness.doctor.line import Line
@@ -53,9 +53,9 @@ def doctor(
     With a mock upstream behind it, which the registry has to be pointed at, all can be asked;
     otherwise what shows in answers alone. Exit codes: 0 answered, 2 nobody there to be asked.
     """
-    from harness.catalogue import suite_directory
     from harness.doctor import consult, render
     from harness.doctor.image import ImageProblem, about_image, parse_reference
+    from harness.suite.catalogue import suite_directory
     from harness.targets import Access, TargetError, UrlTarget, parse_target
 
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from harness.explain.explanation import Explanation
+    from harness.nodes.explain.explanation import Explanation
 
 __all__ = ["explain"]
 
@@ -112,13 +112,13 @@ def explain(
     Exit codes: 0 the pull would succeed as far as is known, 1 it would end in an error, 2 misuse
     or a file that cannot be used.
     """
-    from harness.explain.errors import BadInput
+    from harness.nodes.explain.errors import BadInput
 
     if probe_with_credentials and not probe:
         raise click.UsageError("--probe-with-credentials needs --probe")
     if output is not None and form == "tree":
         raise click.UsageError("--output needs a --format other than tree")
-    from harness.explain.questions import Asked, answer
+    from harness.nodes.explain.questions import Asked, answer
 
     asked = Asked(
         image=image,
@@ -138,7 +138,7 @@ def explain(
     try:
         found = answer(asked)
     except BadInput as error:
-        from harness.explain.printable import printable
+        from harness.nodes.explain.printable import printable
 
         raise click.ClickException(printable(str(error))) from None
     _write(found, form, output)
@@ -149,14 +149,14 @@ def _write(found: Explanation, form: str, output: Path | None) -> None:
     if form == "tree":
         from rich.console import Console
 
-        from harness.explain.render.tree import print_tree
+        from harness.nodes.explain.render.tree import print_tree
 
         # A file or a pipe gets whole lines.
         width = None if sys.stdout.isatty() else _WIDEST
         console = Console(highlight=False, width=width)
         print_tree(found, console)
         return
-    from harness.explain.render import renderer
+    from harness.nodes.explain.render import renderer
 
     text = renderer(form)(found)
     if output is None:

@@ -12,9 +12,9 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
-    from harness.lint.engine import Question
-    from harness.lint.output.answer import Answer
-    from harness.lint.project import Project
+    from harness.nodes.lint.engine import Question
+    from harness.nodes.lint.output.answer import Answer
+    from harness.nodes.lint.project import Project
 
 __all__ = ["lint"]
 
@@ -24,7 +24,7 @@ _CONTEXT = "Releases of containerd to ask about, such as 1.7.24 (default: one of
 def _ids_of_rules(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    from harness.lint.rule import loaded_rules
+    from harness.nodes.lint.rule import loaded_rules
 
     rules = (rule for rule in loaded_rules() if rule.id.startswith(incomplete.upper()))
     return [CompletionItem(rule.id, help=rule.title) for rule in rules]
@@ -94,10 +94,10 @@ def lint(
         raise click.UsageError("--fix and --diff: one of them")
     if diff and (form != "text" or quiet):
         raise click.UsageError("--diff prints a diff, and knows no --format and no --quiet")
-    from harness.lint.engine import Question
-    from harness.lint.finding import printable
-    from harness.lint.project import Project
-    from harness.lint.reading import read_all
+    from harness.nodes.lint.engine import Question
+    from harness.nodes.lint.finding import printable
+    from harness.nodes.lint.project import Project
+    from harness.nodes.lint.reading import read_all
 
     question = Question(registry, containerd, select, ignore)
     try:
@@ -124,18 +124,18 @@ def lint(
 
 
 def _asked(project: Project, question: Question) -> Answer:
-    from harness.lint.engine import look
-    from harness.lint.output.answer import Answer
+    from harness.nodes.lint.engine import look
+    from harness.nodes.lint.output.answer import Answer
 
     return Answer(project.documents, look(project, question))
 
 
 def _repaired(project: Project, question: Question, *, write: bool) -> Answer:
     """What is left once everything mechanical is repaired, in the files too if *write*."""
-    from harness.lint.engine import look
-    from harness.lint.fix.repair import repaired, with_documents
-    from harness.lint.fix.replacing import replace_all
-    from harness.lint.output.answer import Answer
+    from harness.nodes.lint.engine import look
+    from harness.nodes.lint.fix.repair import repaired, with_documents
+    from harness.nodes.lint.fix.replacing import replace_all
+    from harness.nodes.lint.output.answer import Answer
 
     result = repaired(project, question)
     failed = replace_all(result.repairs, project.roots) if write else {}
@@ -147,21 +147,21 @@ def _repaired(project: Project, question: Question, *, write: bool) -> Answer:
 
 def _print(answer: Answer, form: str, *, quiet: bool) -> None:
     if form == "json":
-        from harness.lint.output.as_json import as_json
+        from harness.nodes.lint.output.as_json import as_json
 
         click.echo(as_json(answer))
     elif form == "sarif":
-        from harness.lint.output.sarif import as_sarif
+        from harness.nodes.lint.output.sarif import as_sarif
 
         click.echo(as_sarif(answer, Path.cwd()))
     elif form == "github":
-        from harness.lint.output.github import as_annotations
+        from harness.nodes.lint.output.github import as_annotations
 
         workspace = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
         for line in as_annotations(answer, workspace):
             click.echo(line)
     else:
-        from harness.lint.output.text import as_text, one_liners
+        from harness.nodes.lint.output.text import as_text, one_liners
 
         colour = _in_colour()
         paint: Callable[..., str] = click.style if colour else _plain
@@ -171,9 +171,9 @@ def _print(answer: Answer, form: str, *, quiet: bool) -> None:
 
 def _print_diff(answer: Answer) -> None:
     """The diff, exactly; on a terminal without control characters, which could move the cursor."""
-    from harness.lint.finding import printable
-    from harness.lint.fix.diff import unified_diff
-    from harness.lint.output.text import remarks_on_diff
+    from harness.nodes.lint.finding import printable
+    from harness.nodes.lint.fix.diff import unified_diff
+    from harness.nodes.lint.output.text import remarks_on_diff
 
     terminal = sys.stdout.isatty()
     for line in unified_diff(answer.repairs):
@@ -200,8 +200,8 @@ def _plain(text: str, **style: object) -> str:
 
 
 def _about_rules(explain: str | None) -> int:
-    from harness.lint.finding import printable
-    from harness.lint.rule import loaded_rules
+    from harness.nodes.lint.finding import printable
+    from harness.nodes.lint.rule import loaded_rules
 
     rules = loaded_rules()
     if explain is None:

@@ -7,7 +7,7 @@ import json
 import click
 
 from harness.cli.options import choosing, selection
-from harness.scenario import Scenario
+from harness.suite.scenario import Scenario
 
 __all__ = ["list_scenarios"]
 
@@ -31,7 +31,7 @@ def list_scenarios(
     long: bool,
 ) -> int:
     """List the scenarios: id, level and claim, and their number."""
-    from harness.catalogue import declared
+    from harness.suite.catalogue import declared
 
     wanted = selection(ids, theme, level, need)
     chosen = [scenario for scenario in declared() if wanted.chooses(scenario)]

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
-from harness.scenario import Level, Need
-from harness.selection import Selection
+from harness.plugin.selection import Selection
+from harness.suite.scenario import Level, Need
 
 __all__ = ["Approach", "approaching", "choosing", "selection"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from harness.cli.options import Approach, approaching, choosing, selection
-from harness.selection import Selection
+from harness.plugin.selection import Selection
 
 __all__ = ["run", "run_suite"]
 
@@ -117,7 +117,7 @@ def run_suite(
     """
     import pytest
 
-    from harness.catalogue import suite_directory
+    from harness.suite.catalogue import suite_directory
 
     suite = suite_directory()
     code = pytest.main(

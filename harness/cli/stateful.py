@@ -70,8 +70,8 @@ def stateful(
     pullproof stateful reference@2.8 binary:docker-registry --sequences 2000 --seed 7
     pullproof stateful reference@2.8 binary:docker-registry --replay story.json
     """
-    from harness.catalogue import suite_directory
-    from harness.divergences import DivergenceFileError, read_known
+    from harness.compare.divergences import DivergenceFileError, read_known
+    from harness.suite.catalogue import suite_directory
     from harness.targets import TargetError, parse_target
 
     try:

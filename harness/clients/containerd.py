@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.clients.running import Ran
-from harness.real_parts import missing_part, real_part
+from harness.system.real_parts import missing_part, real_part
 
 __all__ = ["Containerd"]
 

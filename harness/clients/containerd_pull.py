@@ -11,7 +11,6 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.client import Answer, RegistryClient
 from harness.content import (
     DOCKER_MANIFEST,
     DOCKER_MANIFEST_LIST,
@@ -19,6 +18,7 @@ from harness.content import (
     OCI_MANIFEST,
     Platform,
 )
+from harness.http.client import Answer, RegistryClient
 from reference_registry.digest import digest_of, parse_digest
 
 __all__ = ["ACCEPT", "MANIFEST_TYPES", "Pull", "containerd_pull"]

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.clients.running import Ran, run_client
-from harness.process import clean_environment
-from harness.real_parts import real_part
+from harness.system.process import clean_environment
+from harness.system.real_parts import real_part
 
 __all__ = ["Podman", "Skopeo"]
 

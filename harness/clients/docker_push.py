@@ -11,9 +11,9 @@ daemon in scenario ``docker.push-of-what-is-new``). Here one refusal ends the pu
 
 from __future__ import annotations
 
-from harness.client import RegistryClient
 from harness.clients.push import Push, Refused, ask_for_blob, put_manifest, upload_blob
 from harness.content import Image
+from harness.http.client import RegistryClient
 
 __all__ = ["docker_push"]
 

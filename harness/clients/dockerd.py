@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.clients.running import Ran, run_client
-from harness.process import Process, clean_environment
-from harness.real_parts import missing_part, real_part
+from harness.system.process import Process, clean_environment
+from harness.system.real_parts import missing_part, real_part
 
 __all__ = ["HUB_LOGIN", "DockerDaemon"]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from harness.client import Answer, RegistryClient
 from harness.content import Blob, Content
+from harness.http.client import Answer, RegistryClient
 from reference_registry.digest import Digest
 
 __all__ = ["Push", "Refused", "ask_for_blob", "put_manifest", "upload_blob"]

@@ -8,9 +8,9 @@ at a time; here one after the other, so that a run is the same each time. Nothin
 
 from __future__ import annotations
 
-from harness.client import RegistryClient
 from harness.clients.push import Push, Refused, ask_for_blob, put_manifest, upload_blob
 from harness.content import Blob, Image
+from harness.http.client import RegistryClient
 
 __all__ = ["skopeo_push"]
 

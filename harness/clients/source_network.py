@@ -16,7 +16,7 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 from harness.clients.authority import Authority
-from harness.loop import LabLoop, lab_loop
+from harness.system.loop import LabLoop, lab_loop
 
 __all__ = ["SourceNetwork"]
 

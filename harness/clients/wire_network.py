@@ -1,4 +1,4 @@
-"""A modelled client's requests, really sent: the bridge from ``harness.mirrors`` to sockets.
+"""A modelled client's requests, really sent: the bridge from ``harness.nodes.models`` to sockets.
 
 A model names hosts as its files do (``registry.example``); here each name stands for a registry on
 loopback, so that a pull of containerd can be played against a cache under test and the source
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
-from harness.client import RegistryClient
-from harness.mirrors.network import ConnectionFailed, Failure, Request, Response, Trust
+from harness.http.client import RegistryClient
+from harness.nodes.models.network import ConnectionFailed, Failure, Request, Response, Trust
 
 __all__ = ["WireNetwork"]
 
@@ -20,7 +20,7 @@ class WireNetwork:
     """Sends requests for the hosts of *clients*; any other name has no address.
 
     Everything goes over plain HTTP, whatever the scheme: TLS is the model's business, and there is
-    none on loopback. Implements :class:`harness.mirrors.network.Network`.
+    none on loopback. Implements :class:`harness.nodes.models.network.Network`.
     """
 
     def __init__(self, clients: Mapping[str, RegistryClient]) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from harness.deviations import DeviationFile
 from harness.doctor.likeness import Likeness, likeness
 from harness.doctor.line import Line
 from harness.doctor.questions import LIKENESS, QUESTIONS, Question
-from harness.results import Result
+from harness.suite.deviations import DeviationFile
+from harness.suite.results import Result
 
 __all__ = ["Run", "answers", "consult", "guess"]
 

@@ -10,11 +10,11 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.client import Answer
 from harness.clients.containerd_pull import ACCEPT
 from harness.doctor.line import Line
 from harness.doctor.questions import QUESTIONS, Question
-from harness.namespace import Namespace
+from harness.http.client import Answer
+from harness.suite.namespace import Namespace
 from harness.targets import UrlTarget
 from harness.targets.url_probe import told
 from reference_registry.names import is_repository_name, is_tag

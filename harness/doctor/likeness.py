@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.deviations import DeviationFile, Verdict
-from harness.expectation import Finding
+from harness.suite.deviations import DeviationFile, Verdict
+from harness.suite.expectation import Finding
 
 __all__ = ["Likeness", "likeness"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from harness.deviations import Deviation
-from harness.scenario import Scenario
+from harness.suite.deviations import Deviation
+from harness.suite.scenario import Scenario
 
 __all__ = ["render_catalogue"]
 

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.deviations import Verdict
 from harness.report.options import Wanted
 from harness.report.transport import about_in, observed_in, result_in, trace_in
-from harness.results import About, Matrix, Result
-from harness.scenario import Need
+from harness.suite.deviations import Verdict
+from harness.suite.results import About, Matrix, Result
+from harness.suite.scenario import Need
 
 if TYPE_CHECKING:
-    from harness.recording import Recording
+    from harness.compare.recording import Recording
+    from harness.compare.trace import Trace
     from harness.report.observed import Differential, Observed
     from harness.targets import Target
-    from harness.trace import Trace
 
 __all__ = ["Collector"]
 

@@ -14,10 +14,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.deviations import Verdict
+from harness.compare.trace import Trace
 from harness.report.differences import comparison_from_data, comparison_to_data
-from harness.results import MODEL, About, Matrix, Result
-from harness.trace import Trace
+from harness.suite.deviations import Verdict
+from harness.suite.results import MODEL, About, Matrix, Result
 
 if TYPE_CHECKING:
     from harness.report.observed import Differential

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.deviations import Verdict
+from harness.suite.deviations import Verdict
 
 __all__ = ["annotate", "annotation"]
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from harness.deviations import Verdict
-from harness.results import MODEL
+from harness.suite.deviations import Verdict
+from harness.suite.results import MODEL
 
 __all__ = ["code_block", "code_span", "render_markdown"]
 

@@ -12,13 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.deviations import Verdict
-from harness.differential import divergences
-from harness.divergences import Comparison, Known, compared, read_known, stale
-from harness.observation import Observation
-from harness.recording import Recorded, Recording
-from harness.results import Result
-from harness.scenario import Need
+from harness.compare.differential import divergences
+from harness.compare.divergences import Comparison, Known, compared, read_known, stale
+from harness.compare.observation import Observation
+from harness.compare.recording import Recorded, Recording
+from harness.suite.deviations import Verdict
+from harness.suite.results import Result
+from harness.suite.scenario import Need
 
 if TYPE_CHECKING:
     from harness.targets import Target

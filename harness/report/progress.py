@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from harness.deviations import Verdict
 from harness.report.transport import result_in
+from harness.suite.deviations import Verdict
 
 __all__ = ["Live"]
 

@@ -9,10 +9,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.deviations import Verdict
 from harness.report.differences import summary
 from harness.report.observed import Differential
-from harness.results import MODEL, Matrix, Result
+from harness.suite.deviations import Verdict
+from harness.suite.results import MODEL, Matrix, Result
 
 __all__ = ["comfortable_width", "print_differential", "print_matrix", "print_slowest"]
 

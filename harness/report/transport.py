@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.results import About, Result
+from harness.suite.results import About, Result
 
 if TYPE_CHECKING:
-    from harness.proof import Proof
+    from harness.compare.trace import Trace
     from harness.report.observed import Observed
-    from harness.trace import Trace
+    from harness.suite.run import Proof
 
 __all__ = [
     "about_in",
@@ -50,10 +50,10 @@ def attach_seen(
     item: pytest.Item, report: pytest.TestReport, proof: Proof, fingerprint: str
 ) -> None:
     """Put what everything showed into the *report* of *proof*'s end, as far as it was kept."""
-    from harness.deviations import Verdict
+    from harness.compare.trace import Trace
     from harness.report.observed import Observed
     from harness.report.options import Wanted
-    from harness.trace import Trace
+    from harness.suite.deviations import Verdict
 
     if proof.result is None:
         return
@@ -119,6 +119,6 @@ def trace_in(report: pytest.TestReport) -> tuple[str, str, Trace] | None:
     data = _data_in(report)
     if "trace" not in data:
         return None
-    from harness.trace import Trace
+    from harness.compare.trace import Trace
 
     return data["key"], data["target"], Trace.from_data(data["trace"])

@@ -10,8 +10,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from harness.client import Answer, Exchange
 from harness.clients.push import Refused, put_manifest, upload_blob
+from harness.compare.normalisation import Names, file_content
+from harness.compare.observation import (
+    Observation,
+    observed_state,
+    observed_steps,
+    observed_upstream,
+)
 from harness.content import (
     DOCKER_MANIFEST,
     DOCKER_MANIFEST_LIST,
@@ -19,13 +25,7 @@ from harness.content import (
     OCI_MANIFEST,
     Blob,
 )
-from harness.normalisation import Names, file_content
-from harness.observation import (
-    Observation,
-    observed_state,
-    observed_steps,
-    observed_upstream,
-)
+from harness.http.client import Answer, Exchange
 from harness.stateful.content import Content
 from harness.stateful.operations import TAGS, Operation
 from harness.stateful.stories import Story

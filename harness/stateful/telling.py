@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from harness.observation import Observation, Step
+from harness.compare.observation import Observation, Step
 from harness.stateful.search import Search
 from harness.stateful.twins import Act, Playing
 

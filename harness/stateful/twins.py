@@ -10,9 +10,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
-from harness.differential import Divergence, divergences
-from harness.divergences import Known, compared
-from harness.observation import Observation
+from harness.compare.differential import Divergence, divergences
+from harness.compare.divergences import Known, compared
+from harness.compare.observation import Observation
 from harness.stateful.content import Content
 from harness.stateful.operations import Operation
 from harness.stateful.stage import Stage

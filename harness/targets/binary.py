@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from harness.process import clean_environment
-from harness.scenario import Need
+from harness.suite.scenario import Need
+from harness.system.process import clean_environment
 from harness.targets.errors import DidNotStart, TargetError
 from harness.targets.identity import Identified, Identity, identify
 from harness.targets.process_registry import ProcessRegistry, Program

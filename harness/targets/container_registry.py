@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.redaction import redact_text
+from harness.http.redaction import redact_text
 from harness.targets.docker_daemon import Daemon, told
 from harness.targets.errors import DidNotStart, NotOffered
 from harness.targets.garbage import GcRun

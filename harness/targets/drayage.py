@@ -15,9 +15,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from harness.client import Answer, RegistryClient
-from harness.process import Process, clean_environment
-from harness.scenario import Need
+from harness.http.client import Answer, RegistryClient
+from harness.suite.scenario import Need
+from harness.system.process import Process, clean_environment
 from harness.targets.errors import NotOffered
 from harness.targets.peer import PeerRegistry, PeerTarget
 from harness.targets.registry import NOWHERE

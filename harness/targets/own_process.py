@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.process import Process
+from harness.system.process import Process
 from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
 

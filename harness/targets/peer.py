@@ -12,9 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar, Self
 
-from harness.process import Process, clean_environment
-from harness.redaction import redact_text
-from harness.scenario import Need
+from harness.http.redaction import redact_text
+from harness.suite.scenario import Need
+from harness.system.process import Process, clean_environment
 from harness.targets.errors import DidNotStart, TargetError
 from harness.targets.foreign import ForeignRegistry, refuse_settings
 from harness.targets.identity import exact_release, release_series

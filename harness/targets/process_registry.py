@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.process import Process, clean_environment
-from harness.redaction import redact_text
+from harness.http.redaction import redact_text
+from harness.system.process import Process, clean_environment
 from harness.targets.errors import DidNotStart
 from harness.targets.garbage import GcRun
 from harness.targets.own_process import STOP_GRACE, OwnProcess

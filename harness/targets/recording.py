@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from harness.scenario import Need
+from harness.suite.scenario import Need
 from harness.targets.errors import TargetError
 from harness.targets.settings import Settings
 
 if TYPE_CHECKING:
-    from harness.recording import Recording
+    from harness.compare.recording import Recording
 
 __all__ = ["RecordingTarget"]
 
@@ -26,7 +26,7 @@ class RecordingTarget:
     def read(cls, path: str) -> RecordingTarget:
         """The target behind ``recording:``*path*; ``TargetError`` where it cannot be read."""
         # What is recorded is made of what targets show, and imports this package.
-        from harness.recording import Recording, RecordingError
+        from harness.compare.recording import Recording, RecordingError
 
         try:
             return cls(Recording.read(Path(path).expanduser()))

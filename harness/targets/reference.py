@@ -12,8 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from harness.loop import lab_loop
-from harness.scenario import Need
+from harness.suite.scenario import Need
+from harness.system.loop import lab_loop
 from harness.targets.errors import DidNotStart, TargetError
 from harness.targets.garbage import GcRun
 from harness.targets.jumping_clock import JumpingClock, TurnableClock
@@ -28,11 +28,11 @@ from reference_registry.config import Config
 from reference_registry.config.effective import drain_time
 from reference_registry.config.file import load
 from reference_registry.config.problem import CannotStart, ConfigError
-from reference_registry.garbage_collection import collect
+from reference_registry.garbage.collect import collect
 from reference_registry.profiles import Profile, profile_named
 from reference_registry.proxy.registry import ProxyRegistry
 from reference_registry.repository import Registry
-from reference_registry.server import Server
+from reference_registry.server.server import Server
 
 __all__ = ["ReferenceRegistry", "ReferenceTarget"]
 

@@ -10,14 +10,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from harness.client import Answer, Exchange, RegistryClient
-from harness.disk import Disk
-from harness.redaction import redact_text
+from harness.http.client import Answer, Exchange, RegistryClient
+from harness.http.redaction import redact_text
+from harness.http.verbs import Verbs
+from harness.system.disk import Disk
 from harness.targets.garbage import GcRun
 from harness.targets.metrics import Metrics
 from harness.targets.settings import HTPASSWD, Settings, config_text, htpasswd_text, render
 from harness.targets.state import FILE_NAME, StateEntry, read_state
-from harness.verbs import Verbs
 
 if TYPE_CHECKING:
     from harness.upstream import MockUpstream

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import httpx
 
-from harness.client import Content, Headers, Login, OpenAnswer, RegistryClient
-from harness.namespace import Namespace
+from harness.http.client import Content, Headers, Login, OpenAnswer, RegistryClient
+from harness.suite.namespace import Namespace
 from harness.targets.access import Access
 from harness.targets.errors import NotOffered
 from harness.targets.remote_login import RemoteLogin

@@ -16,8 +16,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
 
-from harness.client import origin
-from harness.mirrors.challenges import Challenge, issued_token, parse_challenges
+from harness.http.client import origin
+from harness.nodes.models.challenges import Challenge, issued_token, parse_challenges
 from harness.targets.access import basic_credentials
 from harness.targets.errors import TargetError
 

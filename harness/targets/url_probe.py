@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from harness.client import Answer
 from harness.clients.containerd_pull import ACCEPT
 from harness.content import an_image
-from harness.scenario import Need
+from harness.http.client import Answer
+from harness.suite.scenario import Need
 from harness.targets.errors import TargetError
 from harness.targets.remote_client import RemoteClient
 from harness.upstream.door import Door

@@ -13,8 +13,8 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from harness.process import Process, clean_environment
-from harness.scenario import Need
+from harness.suite.scenario import Need
+from harness.system.process import Process, clean_environment
 from harness.targets.peer import PeerRegistry, PeerTarget
 from harness.targets.process_registry import opens
 from harness.targets.settings import HTPASSWD

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from harness.content import Blob, Manifest
-from harness.loop import lab_loop
-from harness.namespace import Namespace
+from harness.suite.namespace import Namespace
+from harness.system.loop import lab_loop
 from harness.upstream.auth import Anonymous
 from harness.upstream.calls import Call, route
 from harness.upstream.connection import Connection

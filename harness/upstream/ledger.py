@@ -9,8 +9,8 @@ from typing import Literal
 
 import httpx
 
-from harness.order import next_order
-from harness.redaction import redact_headers
+from harness.compare.order import next_order
+from harness.http.redaction import redact_headers
 from harness.upstream.calls import Call, Headers, Kind
 from harness.upstream.matching import Match, What
 from harness.upstream.wording import miscounted
@@ -27,7 +27,7 @@ class Entry:
     """One request and what became of it. Never holds a password or a token."""
 
     order: int
-    """Grows with time over all upstreams and clients of the process (:mod:`harness.order`)."""
+    """Grows with time over all upstreams and clients of the process (:mod:`harness.compare.order`)."""
     method: str
     path: str
     query: str

@@ -1,7 +1,7 @@
 """The mock upstream: a registry double over real sockets, with a plain synchronous face.
 
 The face belongs to the test's thread; the sockets live on the lab's event loop
-(:mod:`harness.loop`). Between the two stand the store, the script of faults and the ledger, each
+(:mod:`harness.system.loop`). Between the two stand the store, the script of faults and the ledger, each
 safe from both sides.
 """
 
@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from harness.content import Blob, Manifest
-from harness.loop import LabLoop, lab_loop
+from harness.system.loop import LabLoop, lab_loop
 from harness.upstream.auth import Anonymous, Auth, Bearer
 from harness.upstream.calls import TOKEN_PATH, Call, Kind
 from harness.upstream.expectations import Expectations
@@ -30,7 +30,7 @@ from harness.upstream.wording import nearest
 from reference_registry.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
-    from harness.namespace import Namespace
+    from harness.suite.namespace import Namespace
     from harness.upstream.door import Door
 
 __all__ = ["MockUpstream"]

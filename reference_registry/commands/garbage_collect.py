@@ -12,9 +12,9 @@ from reference_registry.clock import SystemClock
 from reference_registry.commands import Misuse
 from reference_registry.config.durations import parse_duration
 from reference_registry.config.file import load
-from reference_registry.garbage_collection import Collection, Wish, run
-from reference_registry.garbage_display import display
-from reference_registry.garbage_report import report
+from reference_registry.garbage.collect import Collection, Wish, run
+from reference_registry.garbage.output import display
+from reference_registry.garbage.report import report
 from reference_registry.observability.logs import configure_logging
 from reference_registry.observability.redaction import Redactor, secrets_of
 from reference_registry.profiles import Profile

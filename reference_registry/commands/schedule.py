@@ -14,14 +14,14 @@ from reference_registry.config import Config
 from reference_registry.config.file import load
 from reference_registry.config.upstreams import upstreams_of
 from reference_registry.profiles import Profile
-from reference_registry.proxy.schedule import (
+from reference_registry.proxy.expiry.schedule import (
     BLOB,
     MANIFEST,
     Entry,
     StateUnreadable,
     parse_state,
 )
-from reference_registry.proxy.state_file import STATE_FILE
+from reference_registry.proxy.expiry.state_file import STATE_FILE
 
 __all__ = ["Row", "rows", "schedule", "table"]
 

@@ -16,8 +16,8 @@ from reference_registry.observability.logs import configure_logging
 from reference_registry.observability.redaction import Redactor, secrets_of
 from reference_registry.observability.request_log import RequestLog
 from reference_registry.profiles import Profile
-from reference_registry.server import Server
-from reference_registry.serving import run_until_signalled
+from reference_registry.server.run import run_until_signalled
+from reference_registry.server.server import Server
 
 __all__ = ["serve"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from reference_registry.addresses import parse_address
+from reference_registry.config.addresses import parse_address
 from reference_registry.config.durations import short_duration
 from reference_registry.config.effective import drain_time
 from reference_registry.config.model import (

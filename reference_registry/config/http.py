@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from reference_registry.addresses import parse_address
+from reference_registry.config.addresses import parse_address
 from reference_registry.config.model import NETWORKS, DebugConfig, HttpConfig, Network, TlsConfig
 from reference_registry.config.section import Section
 

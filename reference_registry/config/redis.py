@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reference_registry.addresses import parse_address
+from reference_registry.config.addresses import parse_address
 from reference_registry.config.model import RedisConfig, RedisTlsConfig
 from reference_registry.config.section import Section
 

@@ -12,17 +12,17 @@ from reference_registry.config import DEFAULT_TTL, Config, UpstreamConfig
 from reference_registry.observability.counters import ProxyCounters
 from reference_registry.profiles import Profile
 from reference_registry.proxy.background import Background
-from reference_registry.proxy.claims import FILLS, Claims
-from reference_registry.proxy.expiry import Expiry
-from reference_registry.proxy.offline import MARKER, Offline
-from reference_registry.proxy.origins import note_origins
-from reference_registry.proxy.places import NotServed
+from reference_registry.proxy.blobs.download_lock import FILLS, Claims
+from reference_registry.proxy.expiry.scheduler import Expiry
+from reference_registry.proxy.integrity import Soundness
+from reference_registry.proxy.policy.retention import Retention
 from reference_registry.proxy.repository import ProxyRepository
-from reference_registry.proxy.retention import Retention
 from reference_registry.proxy.services import Services
-from reference_registry.proxy.soundness import Soundness
-from reference_registry.proxy.upstream import Upstream
-from reference_registry.proxy.upstreams import Upstreams
+from reference_registry.proxy.upstream.offline import MARKER, Offline
+from reference_registry.proxy.upstream.origins import note_origins
+from reference_registry.proxy.upstream.routing import NotServed
+from reference_registry.proxy.upstream.upstream import Upstream
+from reference_registry.proxy.upstream.upstreams import Upstreams
 from reference_registry.registry import StandardRegistry
 from reference_registry.repository import Place
 

@@ -20,7 +20,10 @@ from reference_registry.api.http import Request, Response
 from reference_registry.api.pagination import tag_page
 from reference_registry.digest import Digest, algorithm_of, digest_of
 from reference_registry.manifest import ManifestInvalid, media_type_of, parse_manifest
-from reference_registry.proxy.answers import (
+from reference_registry.proxy.blobs.coalesced import SharedMiss
+from reference_registry.proxy.blobs.stream_through import TeeMiss
+from reference_registry.proxy.blobs.two_fetches import DoubleMiss
+from reference_registry.proxy.errors import (
     blob_error,
     manifest_error,
     stale_mark,
@@ -28,13 +31,14 @@ from reference_registry.proxy.answers import (
     tags_error,
     upload_error,
 )
-from reference_registry.proxy.blob_double import DoubleMiss
-from reference_registry.proxy.blob_shared import SharedMiss
-from reference_registry.proxy.blob_tee import TeeMiss
-from reference_registry.proxy.failures import UpstreamBroken, UpstreamFailure, UpstreamOffline
-from reference_registry.proxy.referring import list_referrers
+from reference_registry.proxy.referrers import list_referrers
 from reference_registry.proxy.services import Services
-from reference_registry.proxy.upstream_repository import UpstreamManifest, UpstreamRepository
+from reference_registry.proxy.upstream.client import UpstreamManifest, UpstreamRepository
+from reference_registry.proxy.upstream.errors import (
+    UpstreamBroken,
+    UpstreamFailure,
+    UpstreamOffline,
+)
 from reference_registry.repository import Descriptor, Manifest, Referrers, TagPage, UploadSession
 
 __all__ = ["ProxyRepository"]

@@ -9,16 +9,16 @@ from reference_registry.digest import Digest
 from reference_registry.observability.counters import ProxyCounters
 from reference_registry.profiles import Profile
 from reference_registry.proxy.background import Background
-from reference_registry.proxy.claims import Claims
-from reference_registry.proxy.expiry import Expiry
-from reference_registry.proxy.fill import Fill
+from reference_registry.proxy.blobs.download_lock import Claims
+from reference_registry.proxy.blobs.fill import Fill
+from reference_registry.proxy.expiry.scheduler import Expiry
+from reference_registry.proxy.integrity import Soundness
 from reference_registry.proxy.known_sizes import KnownSizes
-from reference_registry.proxy.retention import Retention
+from reference_registry.proxy.policy.retention import Retention
 from reference_registry.proxy.single_flight import SingleFlight
-from reference_registry.proxy.soundness import Soundness
-from reference_registry.proxy.upstream import Upstream
-from reference_registry.proxy.upstream_repository import BlobInfo, UpstreamManifest
-from reference_registry.proxy.upstreams import Upstreams
+from reference_registry.proxy.upstream.client import BlobInfo, UpstreamManifest
+from reference_registry.proxy.upstream.upstream import Upstream
+from reference_registry.proxy.upstream.upstreams import Upstreams
 from reference_registry.registry import StandardRegistry
 from reference_registry.repository import Descriptor
 

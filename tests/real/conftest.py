@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.real_parts import real_part
+from harness.system.real_parts import real_part
 from harness.targets import Target, parse_target
 
 

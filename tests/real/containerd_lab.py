@@ -13,10 +13,11 @@ from typing import Any
 
 from harness.clients.containerd_lab import Daemon, Surroundings
 from harness.clients.played import Certificates, Place, PlayedHosts, Seen
-from harness.mirrors.attempts import credential_of
-from harness.mirrors.simulated_network import RegistryContent
-from harness.real_parts import missing_part
-from tests.mirrors.containerd_cases import (
+from harness.nodes.models.attempts import credential_of
+from harness.nodes.models.simulated_network import RegistryContent
+from harness.system.real_parts import missing_part
+from tests.real.free_addresses import free_network
+from tests.unit.models.containerd_cases import (
     Case,
     behaviours_of,
     config_toml_of,
@@ -25,8 +26,7 @@ from tests.mirrors.containerd_cases import (
     network_of,
     pulls,
 )
-from tests.mirrors.worlds import HUB_HOSTS, NAMED_HOSTS, Stand, World
-from tests.real.free_addresses import free_network
+from tests.unit.models.worlds import HUB_HOSTS, NAMED_HOSTS, Stand, World
 
 __all__ = ["ContainerdLab", "placeholders_for"]
 

@@ -17,12 +17,12 @@ from harness.clients.dockerd import HUB_LOGIN, DockerDaemon
 from harness.clients.played import Certificates, Place, PlayedHosts, Seen
 from harness.clients.source_network import SourceNetwork
 from harness.content import Manifest, an_image, an_index
-from harness.mirrors.attempts import Attempt, Credential, credential_of
-from harness.mirrors.behaviours import HostBehaviour, behaviour_from
-from harness.mirrors.dockerd import DaemonConfig, MirrorURL, run
-from harness.mirrors.dockerd.endpoints import DOCKER_HUB
-from harness.mirrors.login import ANONYMOUS, Login
-from harness.mirrors.simulated_network import RegistryContent, SimulatedNetwork
+from harness.nodes.models.attempts import Attempt, Credential, credential_of
+from harness.nodes.models.behaviours import HostBehaviour, behaviour_from
+from harness.nodes.models.dockerd import DaemonConfig, MirrorURL, run
+from harness.nodes.models.dockerd.endpoints import DOCKER_HUB
+from harness.nodes.models.login import ANONYMOUS, Login
+from harness.nodes.models.simulated_network import RegistryContent, SimulatedNetwork
 from tests.real.free_addresses import free_network
 
 __all__ = ["DockerLab"]

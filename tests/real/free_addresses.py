@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Iterable
 
-from harness.real_parts import missing_part
+from harness.system.real_parts import missing_part
 
 __all__ = ["free_network"]
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from harness.clients.played import Certificates, Place, PlayedHosts, Seen
 from harness.content import Manifest, an_image, an_index
-from harness.mirrors.attempts import Attempt, Credential, credential_of
-from harness.mirrors.behaviours import HostBehaviour, behaviour_from
-from harness.mirrors.containers import (
+from harness.nodes.models.attempts import Attempt, Credential, credential_of
+from harness.nodes.models.behaviours import HostBehaviour, behaviour_from
+from harness.nodes.models.containers import (
     CopyError,
     ImageCopy,
     InvalidRegistriesConf,
@@ -24,8 +24,8 @@ from harness.mirrors.containers import (
     read_registries_conf,
     simulate,
 )
-from harness.mirrors.simulated_network import RegistryContent, SimulatedNetwork
-from harness.process import clean_environment
+from harness.nodes.models.simulated_network import RegistryContent, SimulatedNetwork
+from harness.system.process import clean_environment
 from tests.real.free_addresses import free_network
 
 __all__ = ["SkopeoLab"]

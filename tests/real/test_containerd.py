@@ -12,9 +12,9 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from harness.content import Image, an_image
-from harness.lab import Lab
-from harness.process import Process, clean_environment
-from harness.real_parts import missing_part, real_part
+from harness.suite.lab import Lab
+from harness.system.process import Process, clean_environment
+from harness.system.real_parts import missing_part, real_part
 from harness.targets import RunningRegistry, Settings, Target
 from harness.upstream import MockUpstream
 from harness.upstream.ledger import Entry

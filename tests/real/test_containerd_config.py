@@ -17,16 +17,16 @@ import pytest
 from hypothesis import strategies as st
 
 from harness.clients.containerd_lab import version_of
-from harness.mirrors.containerd import Release, release_named
-from harness.mirrors.containerd.config_files import GRPC_CRI, IMAGES, InvalidConfig
-from harness.mirrors.containerd.config_toml import (
+from harness.nodes.models.containerd import Release, release_named
+from harness.nodes.models.containerd.config_files import GRPC_CRI, IMAGES, InvalidConfig
+from harness.nodes.models.containerd.config_toml import (
     WELL_KNOWN_DIRECTORIES,
     RegistryConfig,
     parse_config_toml,
 )
-from harness.mirrors.files import FileTree
-from harness.process import clean_environment
-from harness.real_parts import real_part
+from harness.nodes.models.files import FileTree
+from harness.system.process import clean_environment
+from harness.system.real_parts import real_part
 from tests.real.made_up import play_made_up
 
 _COUNT = 150

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from harness.real_parts import real_part
-from tests.mirrors.containerd_cases import Case, read_cases
+from harness.system.real_parts import real_part
 from tests.real.containerd_lab import ContainerdLab
 from tests.real.containerd_stories import stories
 from tests.real.made_up import play_made_up
+from tests.unit.models.containerd_cases import Case, read_cases
 
 _FIXTURES = Path(__file__).parents[2] / "fixtures" / "containerd"
 _SAMPLE = 4

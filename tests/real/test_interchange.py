@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.clients.containerd_pull import containerd_pull
 from harness.content import an_image, an_index
-from harness.lab import Lab
+from harness.suite.lab import Lab
 from harness.targets import Settings, Target
 
 INDEX = an_index(an_image("amd64"), an_image("arm64", layers=3))

@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from harness.process import Process, clean_environment
-from harness.real_parts import real_part
+from harness.system.process import Process, clean_environment
+from harness.system.real_parts import real_part
 from harness.targets.process_registry import free_port
-from tests.lint.cases import copied
+from tests.unit.lint.cases import copied
 
 _TIMEOUT = 30.0
 _LISTENING = re.compile(r'msg="listening on (?P<address>[^"]*)"')

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from harness.real_parts import real_part
+from harness.system.real_parts import real_part
 from tests.real.made_up import play_made_up
 from tests.real.skopeo_lab import SkopeoLab
 

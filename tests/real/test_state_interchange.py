@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from harness.content import Content, Image, an_image
-from harness.lab import Lab
+from harness.suite.lab import Lab
 from harness.targets import RunningRegistry, Settings, Target, parse_target
 from harness.upstream import MockUpstream
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from harness.clients.containerd_lab.image_service import ImageService
 from harness.clients.running import Ran
-from harness.process import Process, clean_environment
-from harness.real_parts import missing_part, real_part
+from harness.system.process import Process, clean_environment
+from harness.system.real_parts import missing_part, real_part
 
 __all__ = ["Daemon", "Names", "Surroundings", "version_of"]
 

@@ -14,15 +14,15 @@ import h11
 
 from harness.clients.played.certificates import Certificates
 from harness.clients.played.record import Seen
-from harness.mirrors.behaviours import HostBehaviour
-from harness.mirrors.network import (
+from harness.nodes.models.behaviours import HostBehaviour
+from harness.nodes.models.network import (
     ConnectionFailed,
     Failure,
     Request,
     Response,
     Trust,
 )
-from harness.mirrors.registry_errors import status_line
+from harness.nodes.models.registry_errors import status_line
 
 __all__ = ["Stage", "serve"]
 

@@ -12,9 +12,9 @@ from harness.clients.played.certificates import Certificates
 from harness.clients.played.connection import serve
 from harness.clients.played.record import Seen
 from harness.content import an_image
-from harness.mirrors.behaviours import HEALTHY, HostBehaviour
-from harness.mirrors.network import Request, Response, Trust
-from harness.mirrors.simulated_network import RegistryContent, SimulatedNetwork
+from harness.nodes.models.behaviours import HEALTHY, HostBehaviour
+from harness.nodes.models.network import Request, Response, Trust
+from harness.nodes.models.simulated_network import RegistryContent, SimulatedNetwork
 
 __all__ = ["Place", "PlayedHosts"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.mirrors.network import Request
+from harness.nodes.models.network import Request
 
 __all__ = ["Seen"]
 

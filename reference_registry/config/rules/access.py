@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from reference_registry.addresses import parse_address
+from reference_registry.config.addresses import parse_address
 from reference_registry.config.model import Config, UpstreamConfig
 from reference_registry.config.rules.reviewed import Remark, Reviewed, is_loopback
 from reference_registry.config.upstreams import upstreams_of

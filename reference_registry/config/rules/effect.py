@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from reference_registry.addresses import parse_address
+from reference_registry.config.addresses import parse_address
 from reference_registry.config.rules.reviewed import Remark, Reviewed
 
 __all__ = [

@@ -1,0 +1,367 @@
+"""The client that asks a registry under test, and keeps what was said.
+
+It follows no redirect, uses no proxy, decodes nothing and raises for no answer, however broken:
+what arrived and what went wrong are both in the :class:`Answer`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import httpx
+
+from harness.compare.order import next_order
+from harness.http.redaction import redact_headers, redact_text
+from harness.http.verbs import Verbs
+
+__all__ = ["Answer", "Call", "Exchange", "OpenAnswer", "RegistryClient"]
+
+Headers = Mapping[str, str | None]
+"""Header names to values; None leaves out a header that is sent by default."""
+Content = bytes | Iterable[bytes]
+"""A request body: bytes go with Content-Length, chunks without."""
+Login = tuple[str, str]
+"""User and password, for Basic authentication."""
+
+CLIENT_LEFT = "the client left"
+"""How the ``error`` of an exchange begins whose answer was not read to its end on purpose."""
+
+TIMEOUT = 30.0
+"""Seconds without progress after which a request is given up."""
+
+_SHOWN_BODY = 2048
+_CHANCE = re.compile(rb'(127\.0\.0\.1):\d{1,5}|("Port":)\d{1,5}|(--)[0-9a-f]{60}')
+_AS_WRITTEN = re.compile(r"/[!-~]*")
+"""A path that can stand in a request line without further encoding."""
+_DEFAULT_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "pullproof"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back. A transport failure leaves ``error`` set and, in ``body``, the part that had
+    arrived; ``status`` is None where not even a status line did."""
+
+    status: int | None
+    headers: httpx.Headers = field(default_factory=httpx.Headers)
+    body: bytes = b""
+    error: str | None = None
+
+    def json(self) -> Any:
+        """The body as JSON; ``ValueError`` where it is something else."""
+        return json.loads(self.body)
+
+    @property
+    def error_code(self) -> str | None:
+        """``errors[0].code`` of an OCI error body (distribution-spec, "Error Codes"), or None."""
+        try:
+            code = self.json()["errors"][0]["code"]
+        except (ValueError, TypeError, LookupError):
+            return None
+        return code if isinstance(code, str) else None
+
+    @property
+    def digest(self) -> str | None:
+        """The ``Docker-Content-Digest`` header, or None."""
+        digest: str | None = self.headers.get("Docker-Content-Digest")
+        return digest
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request with its answer as kept for reports: credentials redacted, the body's beginning
+    only. ``order`` and ``ended`` are numbers of :func:`harness.compare.order.next_order`."""
+
+    order: int
+    ended: int
+    method: str
+    path: str
+    request_headers: tuple[tuple[str, str], ...]
+    status: int | None
+    response_headers: tuple[tuple[str, str], ...]
+    body_size: int
+    body_start: bytes
+    body_sha256: str
+    """In hex, of the body as far as it was read, but for boundaries and the ports that an
+    error text in it may name."""
+    error: str | None
+    seconds: float
+
+    def describe(self) -> str:
+        """One line for people."""
+        status = "no answer" if self.status is None else self.status
+        failure = f" [{self.error}]" if self.error else ""
+        return f"{self.method} {self.path} -> {status}, {self.body_size} bytes{failure}"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to make, for :meth:`RegistryClient.parallel`."""
+
+    method: str
+    path: str
+    headers: Headers | None = None
+    content: Content | None = None
+    auth: Login | None = None
+
+
+class OpenAnswer:
+    """An answer whose body is read as the test pleases; see :meth:`RegistryClient.open`."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.status = response.status_code
+        self.headers = response.headers
+        self.received = bytearray()
+        """Everything that was read from the connection so far."""
+        self.error: str | None = None
+        self.complete = False
+        self._chunks = response.iter_raw()
+        self._handed_out = 0
+
+    def read(self, size: int | None = None) -> bytes:
+        """At least *size* further bytes, or all that is left; fewer where the body ended or broke,
+        which ``complete`` and ``error`` tell apart."""
+        wanted = None if size is None else self._handed_out + size
+        while self.error is None and (wanted is None or len(self.received) < wanted):
+            try:
+                self.received += next(self._chunks)
+            except StopIteration:
+                self.complete = True
+                break
+            except httpx.TransportError as failure:
+                self.error = describe(failure)
+                break
+        fresh = bytes(self.received[self._handed_out :])
+        self._handed_out = len(self.received)
+        return fresh
+
+
+class RegistryClient(Verbs):
+    """Asks one registry. Safe to use from several threads at once."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        exchanges: list[Exchange] | None = None,
+        secrets: Iterable[str] = (),
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """*exchanges* is the list to record into, where no *secrets* are shown; *tls* says which
+        certificates are trusted: none by default."""
+        self.exchanges = [] if exchanges is None else exchanges
+        self.secrets = tuple(secrets)
+        self.on_exchange: Callable[[], None] | None = None
+        """Called after each exchange, on the thread that made it."""
+        self._tls = tls
+        self._http = _http_client(url, tls)
+
+    @property
+    def url(self) -> str:
+        """Where the registry listens, without a path; may be changed when it has moved."""
+        return str(self._http.base_url).rstrip("/")
+
+    @url.setter
+    def url(self, url: str) -> None:
+        self._http.close()
+        self._http = _http_client(url, self._tls)
+
+    def close(self) -> None:
+        """Close the connections that are kept open. Asking again opens new ones."""
+        self.url = self.url
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Headers | None = None,
+        content: Content | None = None,
+        auth: Login | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Answer:
+        """Ask for *path* (or an absolute URL, such as a ``Location``) and read the whole answer.
+
+        *timeout* is in seconds without progress. ``ValueError`` where *auth* or an Authorization
+        header is given for a URL of another host than this registry's. A path is sent as written,
+        dot segments and all.
+        """
+        with self._exchange(method, path, headers, content, auth, timeout) as answer:
+            if isinstance(answer, Answer):
+                return answer
+            answer.read()
+            headers, body = self._told(answer)
+            return Answer(answer.status, headers, body, answer.error)
+
+    @contextmanager
+    def open(
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        headers: Headers | None = None,
+        auth: Login | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Iterator[OpenAnswer]:
+        """Ask and read as much of the body as wanted; leaving the block closes the connection, with
+        the rest of the body unread. ``ConnectionError`` where no answer came at all."""
+        with self._exchange(method, path, headers, None, auth, timeout) as answer:
+            if isinstance(answer, Answer):
+                raise ConnectionError(answer.error)
+            yield answer
+
+    def parallel(self, calls: Sequence[Call], *, timeout: float = TIMEOUT) -> list[Answer]:
+        """Make all *calls* at the same moment; the answers come in the order of the calls."""
+        if not calls:
+            return []
+        gate = threading.Barrier(len(calls))
+
+        def make(call: Call) -> Answer:
+            gate.wait()
+            return self.request(
+                call.method,
+                call.path,
+                headers=call.headers,
+                content=call.content,
+                auth=call.auth,
+                timeout=timeout,
+            )
+
+        with ThreadPoolExecutor(len(calls)) as pool:
+            return list(pool.map(make, calls))
+
+    @contextmanager
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        headers: Headers | None,
+        content: Content | None,
+        auth: Login | None,
+        timeout: float,
+    ) -> Iterator[OpenAnswer | Answer]:
+        """One recorded exchange: an :class:`Answer` where there is nothing (more) to read."""
+        request = self._build(method, path, headers, content, auth, timeout)
+        order, begun = next_order(), time.monotonic()
+        answer: OpenAnswer | Answer = Answer(None)
+        response: httpx.Response | None = None
+        try:
+            try:
+                response = self._http.send(request, stream=True)
+                answer = OpenAnswer(response)
+            except httpx.TransportError as failure:
+                answer = Answer(None, error=describe(failure))
+            yield answer
+        finally:
+            if response is not None:
+                response.close()
+            self._record(request, answer, order, time.monotonic() - begun)
+
+    def _build(
+        self,
+        method: str,
+        path: str,
+        headers: Headers | None,
+        content: Content | None,
+        auth: Login | None,
+        timeout: float,
+    ) -> httpx.Request:
+        given = headers or {}
+        request = self._http.build_request(
+            method,
+            path,
+            headers={name: value for name, value in given.items() if value is not None},
+            content=content,
+            timeout=timeout,
+            extensions={"target": path.encode()} if _AS_WRITTEN.fullmatch(path) else None,
+        )
+        for name in (name for name, value in given.items() if value is None):
+            request.headers.pop(name, None)
+        if auth is not None:
+            request = next(httpx.BasicAuth(*auth).sync_auth_flow(request))
+        if "Authorization" in request.headers and not self._owns(request.url):
+            raise ValueError(f"credentials for {self.url} are not for {request.url.host}")
+        return request
+
+    def _owns(self, url: httpx.URL) -> bool:
+        return origin(url) == origin(self._http.base_url)
+
+    # -- for a client that speaks otherwise on the wire ------------------------------------------
+    def _asked(self, request: httpx.Request) -> tuple[str, httpx.Headers]:
+        """The path and the headers that the test asked with."""
+        return request.extensions.get("target", request.url.raw_path).decode(), request.headers
+
+    def _told(self, answer: OpenAnswer) -> tuple[httpx.Headers, bytes]:
+        """The headers and the body, as far as it was read, as the test sees them."""
+        return answer.headers, bytes(answer.received)
+
+    def _record(
+        self, request: httpx.Request, answer: OpenAnswer | Answer, order: int, seconds: float
+    ) -> None:
+        headers, body = answer.headers, b""
+        if isinstance(answer, OpenAnswer):
+            headers, body = self._told(answer)
+        error = answer.error
+        if isinstance(answer, OpenAnswer) and not answer.complete and error is None:
+            error = f"{CLIENT_LEFT} after {len(body)} bytes"
+        target, sent = self._asked(request)
+        if not self._owns(request.url):
+            target = f"{request.url.scheme}://{request.url.netloc.decode()}{target}"
+        self.exchanges.append(
+            Exchange(
+                order=order,
+                ended=next_order(),
+                method=request.method,
+                path=redact_text(target, self.secrets),
+                request_headers=redact_headers(sent, self.secrets),
+                status=answer.status,
+                response_headers=redact_headers(headers, self.secrets),
+                body_size=len(body),
+                body_start=body[:_SHOWN_BODY],
+                body_sha256=hashlib.sha256(_CHANCE.sub(rb"\1\2\3", body)).hexdigest(),
+                error=error,
+                seconds=seconds,
+            )
+        )
+        if self.on_exchange is not None:
+            self.on_exchange()
+
+
+def _http_client(url: str, tls: ssl.SSLContext | None) -> httpx.Client:
+    client = httpx.Client(
+        base_url=url,
+        timeout=TIMEOUT,
+        follow_redirects=False,
+        trust_env=False,
+        verify=tls or _no_authorities(),
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+    )
+    client.headers = httpx.Headers(_DEFAULT_HEADERS)
+    return client
+
+
+@cache
+def _no_authorities() -> ssl.SSLContext:
+    # What is asked listens on loopback without TLS; loading the machine's certificates for every
+    # client would cost more than launching a registry.
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    """Scheme, host and port: what decides whether two URLs are the same server."""
+    return url.scheme, url.host, url.port
+
+
+def describe(failure: httpx.TransportError) -> str:
+    """*failure* in one line, such as ``RemoteProtocolError: peer closed connection ...``."""
+    return f"{type(failure).__name__}: {failure}".removesuffix(": ")

@@ -1,0 +1,251 @@
+"""The files of one containerd: what is read from disk, and under which name the model knows it.
+
+The model reads /etc/containerd of a node; what was given on the command line stands in for it.
+:attr:`ContainerdFiles.shown` translates names back, so that a reader sees the files that were read.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.nodes.explain.disk import LARGEST_FILE, is_directory, listed, read_text, stays_below
+from harness.nodes.explain.errors import BadInput
+from harness.nodes.models.containerd.certs_d import directory_names
+from harness.nodes.models.containerd.config_files import (
+    CONFIG_FILE,
+    MOST_FILES,
+    InvalidConfig,
+    imported_paths,
+)
+from harness.nodes.models.containerd.config_toml import parse_config_toml
+from harness.nodes.models.containerd.hosts_toml import InvalidHostsFile, parse_hosts_toml
+from harness.nodes.models.containerd.planning import DEFAULT_CONFIG_PATH
+from harness.nodes.models.containerd.releases import Release
+from harness.nodes.models.files import FileTree
+from harness.nodes.models.go_glob import InvalidPattern, glob
+from harness.nodes.models.go_url import clean_path
+from harness.nodes.models.toml_statements import InvalidTOML, read_toml
+
+__all__ = ["ContainerdFiles", "client_keys", "read_containerd_files"]
+
+LARGEST_CERTIFICATE = 1 << 20
+MOST_DIRECTORIES = 100
+"""Looked into for one pattern of ``imports``."""
+_ETC_CONFIG = Path(CONFIG_FILE)
+
+
+@dataclass
+class ContainerdFiles:
+    """What the model is given, by the names that it knows."""
+
+    config_toml: str | None = None
+    """None for no file: the model then takes it that config_path is /etc/containerd/certs.d."""
+    config_file: str = CONFIG_FILE
+    """Where it lies; what it imports by a relative path is looked for from there."""
+    files: dict[str, str] = field(default_factory=dict)
+    """hosts.toml, certificates and imported files by absolute path."""
+    siblings: dict[str, str] = field(default_factory=dict)
+    """hosts.toml of directories that are *not* looked up for the image, by path as shown."""
+    unread_directory: str | None = None
+    """A --certs-d that config.toml does not name."""
+    read: list[str] = field(default_factory=list)
+    _names: dict[str, str] = field(default_factory=dict)
+
+    def place(self, known: str, real: Path | str) -> None:
+        """What the model calls *known* is *real*."""
+        self._names[known] = str(real)
+
+    def shown(self, known: str) -> str:
+        """The real name of what the model calls *known*."""
+        found = max((n for n in self._names if _is_below(known, n)), key=len, default=None)
+        return known if found is None else str(Path(self._names[found] + known[len(found) :]))
+
+    def real(self, known: str) -> Path:
+        """Where to read what the model calls *known*."""
+        return Path(self.shown(known))
+
+    def take(self, known: str, *, largest: int, root: Path | None = None) -> str | None:
+        """Read what the model calls *known* into ``files``."""
+        if known in self.files:
+            return self.files[known]
+        path = self.real(known)
+        if root is not None:
+            stays_below(path, root)
+        text = read_text(path, largest=largest)
+        if text is not None:
+            self.files[known] = text
+            self.read.append(str(path))
+        return text
+
+
+def _is_below(path: str, parent: str) -> bool:
+    return path == parent or path.startswith(parent.rstrip("/") + "/")
+
+
+def read_containerd_files(
+    namespace: str,
+    release: Release,
+    certs_d: Path | None,
+    config: Path | None,
+    hosts_dir: str | None = None,
+) -> ContainerdFiles:
+    """Everything that a pull of an image of *namespace* may read.
+
+    *hosts_dir* is ctr's option, which the directory *certs_d* stands in for as well. Without
+    *certs_d* and *config*, /etc/containerd is read. Raises :class:`BadInput`.
+    """
+    found = ContainerdFiles()
+    roots: tuple[str, ...] = (DEFAULT_CONFIG_PATH,)
+    if config is not None or certs_d is None:
+        path = config or _ETC_CONFIG
+        text = read_text(path)
+        if text is None and config is not None:
+            raise BadInput("there is no such file", str(path))
+        # Without a file containerd has defaults, which an empty file has too.
+        found.config_toml = text or ""
+        found.config_file = clean_path(str(path.absolute()))
+        found.place(posixpath.dirname(found.config_file), path.parent)
+        if text is not None:
+            found.read.append(str(path))
+        _take_imports(found, release)
+        roots = _configured(found, release)
+    if certs_d is not None:
+        if not is_directory(certs_d):
+            raise BadInput("is no directory", str(certs_d), fix="give the one above the hosts'")
+        if not roots:
+            found.unread_directory = str(certs_d)
+        found.place(hosts_dir or (roots or (DEFAULT_CONFIG_PATH,))[0], certs_d)
+    for root in dict.fromkeys((*roots, *([hosts_dir] if hosts_dir else []))):
+        _read_root(found, root, namespace, release)
+    return found
+
+
+def _take_imports(found: ContainerdFiles, release: Release) -> None:
+    """Read what config.toml imports, and what that imports; the plan says what is wrong with it."""
+    pending = {found.config_file: found.config_toml or ""}
+    while pending and len(found.files) <= MOST_FILES:
+        parent, text = pending.popitem()
+        try:
+            imports = read_toml(text).get("imports")
+        except InvalidTOML:
+            continue
+        listed_names = imports if isinstance(imports, list) else []
+        names = [name for name in listed_names if isinstance(name, str)]
+        for pattern in imported_paths(names, parent, release):
+            for path in _named(found, pattern, parent):
+                if path in {*found.files, *pending, found.config_file}:
+                    continue
+                if is_directory(found.real(path)):
+                    found.files[f"{path}/"] = ""
+                    continue
+                text_of_it = found.take(path, largest=LARGEST_FILE)
+                if text_of_it is not None:
+                    pending[path] = text_of_it
+
+
+def _named(found: ContainerdFiles, pattern: str, parent: str) -> Iterable[str]:
+    if "*" not in pattern:
+        return [pattern]
+
+    looked_into = 0
+
+    def names(directory: str) -> list[str]:
+        nonlocal looked_into
+        real = found.real(directory)
+        if not is_directory(real):
+            return []
+        looked_into += 1
+        if looked_into > MOST_DIRECTORIES:
+            problem = f"`imports` has the pattern {pattern[:80]!r}, for which more than "
+            raise BadInput(
+                f"{problem}{MOST_DIRECTORIES} directories would be looked into",
+                found.shown(parent),
+            )
+        return [entry.name for entry in listed(real)]
+
+    try:
+        return glob(pattern, names)
+    except InvalidPattern:
+        return []
+
+
+def _configured(found: ContainerdFiles, release: Release) -> tuple[str, ...]:
+    """The directories that config.toml names; certificates of ``configs.tls`` are read."""
+    tree = FileTree(found.files)
+    try:
+        registry = parse_config_toml(found.config_toml or "", release, tree, found.config_file)
+    except InvalidConfig:
+        return ()  # The plan says why.
+    for tls in registry.tls.values():
+        _take_certificates(found, (tls.ca_file, tls.cert_file, tls.key_file))
+    return registry.directories
+
+
+def _take_certificates(found: ContainerdFiles, paths: Iterable[str | None]) -> None:
+    for path in paths:
+        if path and not is_directory(found.real(path)):
+            found.take(path, largest=LARGEST_CERTIFICATE)
+
+
+def _read_root(found: ContainerdFiles, root: str, namespace: str, release: Release) -> None:
+    real = found.real(root)
+    if not is_directory(real):
+        return
+    wanted = directory_names(namespace)
+    for name in wanted:
+        directory = real / name
+        if "/" in name or not (is_directory(directory) or directory.is_file()):
+            continue
+        stays_below(directory, real)
+        _read_directory(found, f"{root.rstrip('/')}/{name}", real, release)
+    top = real.resolve()
+    for entry in listed(real):
+        if entry.name not in wanted:
+            file = Path(entry.path) / "hosts.toml"
+            if entry.is_dir() and file.is_file() and file.resolve().is_relative_to(top):
+                found.siblings[str(file)] = read_text(file) or ""
+
+
+def _read_directory(found: ContainerdFiles, known: str, root: Path, release: Release) -> None:
+    real = found.real(known)
+    if not is_directory(real):
+        found.files[known] = ""  # A file where a directory should be.
+        return
+    found.files[f"{known}/"] = ""
+    text = None
+    for entry in listed(real):
+        path = f"{known}/{entry.name}"
+        if entry.name == "hosts.toml":
+            if is_directory(real / entry.name):
+                found.files[f"{path}/"] = ""
+            else:
+                text = found.take(path, largest=LARGEST_CERTIFICATE // 2, root=root)
+        elif entry.name.endswith((".crt", ".cert", ".key")):
+            _take_certificates(found, (path,))
+    if text:
+        try:
+            entries = parse_hosts_toml(text, known, release).entries
+        except InvalidHostsFile:
+            return  # The plan says that the file is ignored.
+        for one in entries:
+            _take_certificates(found, one.ca or ())
+            for pair in one.client:
+                _take_certificates(found, pair)
+
+
+def client_keys(found: ContainerdFiles, release: Release) -> Mapping[str, str | None]:
+    """The key file of every client certificate, both by the names that the model knows."""
+    keys: dict[str, str | None] = {}
+    for path, text in found.files.items():
+        if path.endswith("/hosts.toml"):
+            try:
+                entries = parse_hosts_toml(text, path.rpartition("/")[0], release).entries
+            except InvalidHostsFile:
+                continue
+            keys |= {certificate: key for one in entries for certificate, key in one.client}
+        elif path.endswith(".cert"):
+            keys.setdefault(path, path.removesuffix(".cert") + ".key")
+    return keys

@@ -1,0 +1,257 @@
+"""``--probe``: ask the hosts of a plan, and let the model go on from what they said.
+
+Each host gets HEAD of ``/v2/`` and HEAD of the manifest, nothing else: no
+redirect is followed, no token is asked for, and everything ends after a few seconds, however slowly
+a host answers. Whatever comes back is taken for hostile: only statuses, and a few headers made
+printable and short, are looked at. Credentials go out only if that was asked for, only as an answer
+to a Basic challenge, and only to the host for which the model has a login.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+
+from harness.nodes.explain.containerd_pull import ContainerdQuestion, explain_containerd, first_plan
+from harness.nodes.explain.effects import login_of
+from harness.nodes.explain.errors import BadInput
+from harness.nodes.explain.explanation import Explanation, Probed, Remark
+from harness.nodes.explain.files import ContainerdFiles, client_keys
+from harness.nodes.explain.printable import printable
+from harness.nodes.explain.when import behaviour
+from harness.nodes.models.behaviours import Action, Challenge, HostBehaviour, Rule
+from harness.nodes.models.challenges import parse_challenges
+from harness.nodes.models.containerd import Plan, PlannedHost
+from harness.nodes.models.go_url import GoURL, InvalidURL, parse_url
+from harness.nodes.models.login import Login
+
+__all__ = ["probed_containerd"]
+
+SECONDS_PER_HOST = 5.0
+"""For both requests, name resolution and handshakes together."""
+MOST_HOSTS = 16
+_ACCEPT = (
+    "application/vnd.docker.distribution.manifest.v2+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json, "
+    "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*"
+)
+_MANY = 200
+"""Characters of a header that are kept."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    behaviour: HostBehaviour
+    probed: Probed
+
+
+def probed_containerd(
+    question: ContainerdQuestion, files: ContainerdFiles, *, with_credentials: bool
+) -> Explanation:
+    """The explanation in which hosts behave as they were seen to. Raises :class:`BadInput`."""
+    plan = first_plan(question)
+    hosts = list({host.name: host for host in plan.hosts}.values())[:MOST_HOSTS]
+    keys = client_keys(files, question.release)
+    contexts = [_context(files, host, keys) for host in hosts]
+    found = asyncio.run(_ask_all(plan, hosts, contexts, with_credentials))
+    seen = {host.name: one for host, one in zip(hosts, found, strict=True)}
+    notes = [
+        Remark(
+            "the probe sees neither blobs nor tokens, and uses no HTTP proxy: what it did not see "
+            "is taken for healthy",
+            is_warning=False,
+        )
+    ]
+    if len(plan.hosts) > MOST_HOSTS:
+        text = f"only the first {MOST_HOSTS} hosts were probed"
+        notes.append(Remark(text, is_warning=False))
+    question = replace(question, notes=(*question.notes, *notes))
+    explanation = explain_containerd(question, {name: one.behaviour for name, one in seen.items()})
+    return replace(
+        explanation,
+        hosts=tuple(
+            replace(host, probed=seen[host.name].probed if host.name in seen else None)
+            for host in explanation.hosts
+        ),
+    )
+
+
+def _context(
+    files: ContainerdFiles, host: PlannedHost, keys: Mapping[str, str | None]
+) -> ssl.SSLContext:
+    """TLS as the files say."""
+    trust = host.client.trust
+    context = ssl.create_default_context() if trust.system_roots else _no_roots()
+    for authority in trust.authorities:
+        context.load_verify_locations(cadata=authority)
+    if not trust.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    shown = trust.client_certificate
+    if shown is not None:
+        key = keys.get(shown)
+        try:
+            context.load_cert_chain(files.real(shown), None if key is None else files.real(key))
+        except (OSError, ssl.SSLError) as error:
+            raise BadInput(f"cannot be used: {error}", str(Path(files.shown(shown)))) from None
+    return context
+
+
+def _no_roots() -> ssl.SSLContext:
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+async def _ask_all(
+    plan: Plan,
+    hosts: Sequence[PlannedHost],
+    contexts: Sequence[ssl.SSLContext],
+    with_credentials: bool,
+) -> list[_Seen]:
+    asked = (
+        _ask(plan, host, context, login_of(host) if with_credentials else None)
+        for host, context in zip(hosts, contexts, strict=True)
+    )
+    return list(await asyncio.gather(*asked))
+
+
+async def _ask(
+    plan: Plan, host: PlannedHost, context: ssl.SSLContext, login: Login | None
+) -> _Seen:
+    schemes = [host.scheme]
+    if host.scheme == "https" and host.client.falls_back:
+        schemes.append("http")
+    failed: _Seen | None = None
+    for scheme in schemes:
+        try:
+            async with asyncio.timeout(SECONDS_PER_HOST):
+                seen = await _converse(plan, host, scheme, context, login)
+        except (httpx.HTTPError, OSError, TimeoutError, ValueError) as error:
+            failed = failed or _failure(error)
+        else:
+            if scheme != host.scheme:
+                return replace(seen, behaviour=replace(seen.behaviour, speaks="plain"))
+            return seen
+    assert failed is not None
+    return failed
+
+
+async def _converse(
+    plan: Plan, host: PlannedHost, scheme: str, context: ssl.SSLContext, login: Login | None
+) -> _Seen:
+    reference = plan.reference
+    root = f"{scheme}://{host.name}"
+    path = host.path.rstrip("/")
+    wanted = reference.digest or reference.tag or ""
+    ns = host.namespace_for(reference.namespace)
+    url = f"{root}{path}/{reference.repository}/manifests/{wanted}"
+    # No proxy, no .netrc: nothing of this machine's environment takes part.
+    async with httpx.AsyncClient(
+        verify=context, trust_env=False, follow_redirects=False, timeout=SECONDS_PER_HOST
+    ) as client:
+        parameters = {} if ns is None else {"ns": ns}
+        base = await _headers_of(client, f"{root}{path}/", {})
+        manifest = await _headers_of(client, url, parameters)
+        challenge = _challenge(manifest if manifest.status_code == 401 else base)
+        sent = False
+        if manifest.status_code == 401 and challenge == "basic" and login and login.secret:
+            sent = True
+            auth = httpx.BasicAuth(login.user, login.secret)
+            manifest = await _headers_of(client, url, parameters, auth)
+    return _seen(host, base, manifest, sent)
+
+
+async def _headers_of(
+    client: httpx.AsyncClient,
+    url: str,
+    parameters: dict[str, str],
+    auth: httpx.BasicAuth | None = None,
+) -> httpx.Response:
+    """The answer to HEAD; a body that comes all the same is not read."""
+    headers = {"Accept": _ACCEPT, "Accept-Encoding": "identity", "User-Agent": "pullproof"}
+    request = client.build_request("HEAD", url, params=parameters or None, headers=headers)
+    response = await client.send(request, stream=True, auth=auth)
+    await response.aclose()
+    return response
+
+
+# -- what it means ------------------------------------------------------------------------------
+def _failure(error: Exception) -> _Seen:
+    text = str(error) or type(error).__name__
+    seen = HostBehaviour(down=True)
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        text = f"nothing within {SECONDS_PER_HOST:.0f} s"
+        seen = HostBehaviour(unreachable=True)
+    elif "CERTIFICATE_VERIFY_FAILED" in text:
+        seen = HostBehaviour(authority=b"an authority that nobody knows")
+    elif "getaddrinfo" in text or "Name or service" in text or "name resolution" in text:
+        seen = HostBehaviour(resolvable=False)
+    elif "SSL" in text:
+        seen = HostBehaviour(speaks="plain")
+    said = f"not reached: {printable(text[:_MANY])}"
+    return _Seen(seen, Probed(reached=False, said=said))
+
+
+def _challenge(response: httpx.Response) -> str:
+    """The scheme that the answer asks for, empty for none."""
+    lines = response.headers.get_list("WWW-Authenticate")[:5]
+    found = parse_challenges(line[:2000] for line in lines)
+    return found[0].scheme if found else ""
+
+
+def _seen(host: PlannedHost, base: httpx.Response, manifest: httpx.Response, sent: bool) -> _Seen:
+    status = manifest.status_code
+    lines = [line[:2000] for line in manifest.headers.get_list("WWW-Authenticate")[:5]]
+    challenges = parse_challenges(lines)
+    words = "; ".join(
+        f"{one.scheme}"
+        + "".join(
+            f" {key}={one.parameters[key][:_MANY]}"
+            for key in ("realm", "service")
+            if key in one.parameters
+        )
+        for one in challenges
+    )
+    said = f"HEAD /v2/ {base.status_code}, HEAD manifest {status}"
+    if sent:
+        said += " with the login"
+    if words:
+        said += f", asks for {printable(words)}"
+    scheme = challenges[0].scheme if challenges else ""
+    if status == 401 and scheme in {"basic", "bearer"} and not sent:
+        said += "; credentials were not tried"
+        seen = _asks_for(scheme, challenges[0].parameters.get("realm", ""), host)
+    elif sent:
+        seen = behaviour("basic" if status != 401 else "401", host.name, login_of(host))
+    elif 200 <= status < 300:
+        seen = HostBehaviour()
+    else:
+        seen = HostBehaviour(rules=(Rule(Action(status=status), method="HEAD"),))
+    probed = Probed(
+        reached=True,
+        said=said,
+        base_status=base.status_code,
+        manifest_status=status,
+        challenge=printable(words),
+        digest=printable(manifest.headers.get("Docker-Content-Digest", "")[:_MANY]),
+        sent_credentials=sent,
+    )
+    return _Seen(seen, probed)
+
+
+def _asks_for(scheme: str, realm: str, host: PlannedHost) -> HostBehaviour:
+    """A host that asks; whether it would accept what it gets is not known, and taken for a yes."""
+    if scheme == "basic":
+        return behaviour("basic", host.name, login_of(host))
+    try:
+        url = parse_url(realm)
+    except InvalidURL:
+        url = GoURL("", "", "")
+    # The model's token services are found by their path.
+    shown = realm if url.path.endswith("/token") else f"{url.scheme}://{url.host}/token"
+    service = Challenge("bearer", realm=shown, service="probed", token="T-probed")
+    return HostBehaviour(challenge=service)

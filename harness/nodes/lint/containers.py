@@ -1,0 +1,244 @@
+"""Containers as they are run: what Kubernetes and compose say of them, in one form."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Literal
+
+from harness.nodes.lint.documents import Node, TreeFile
+from harness.nodes.lint.kubernetes import Pod
+from harness.nodes.lint.project import Project
+
+__all__ = ["Container", "Mount", "Port", "Variable", "of_compose", "of_pod"]
+
+_PORT = re.compile(
+    r"(?:(?P<address>\[[^\]]*\]|[^:]*[^:\d-][^:]*):)?(?:(?P<published>\d*(?:-\d+)?):)?"
+    r"(?P<target>\d+(?:-\d+)?)"
+    r"(?:/(?P<protocol>\w+))?"
+)
+_MOST_OF_A_RANGE = 1000
+_MOST_PORTS = 5000  # of one service, its ranges written out
+_LONGEST_PORT = 100
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable of the environment; ``value`` is None where it comes from elsewhere, of which
+    ``$`` is a sign to compose."""
+
+    name: str
+    value: str | None
+    node: Node
+
+
+@dataclass(frozen=True)
+class Mount:
+    """Something that is mounted. ``source`` is a path on the host, or a name."""
+
+    target: str
+    kind: Literal["path", "volume", "configMap", "secret", "emptyDir", "other"]
+    source: str
+    node: Node
+    edited: Node
+    """What says the target; for compose's short form, all of it."""
+    sub_path: str = ""
+    items: Mapping[str, str] | None = None
+    """Of a ConfigMap or a Secret, the files by name to keys, where not all are mounted."""
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port of the container, and the one of the host that leads to it (0: none)."""
+
+    target: int
+    published: int
+    address: str
+    protocol: str
+    node: Node
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container."""
+
+    name: str
+    file: TreeFile
+    node: Node
+    image: Node | None
+    command: tuple[str, ...] = ()
+    """Entry point and arguments, as far as they are given."""
+    variables: tuple[Variable, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    ports: tuple[Port, ...] = ()
+
+    def variable(self, name: str) -> Variable | None:
+        """The last of this name, which counts."""
+        return next((v for v in reversed(self.variables) if v.name == name), None)
+
+    def mount_over(self, path: str) -> Mount | None:
+        """What is mounted at *path* or at the nearest directory above it."""
+        over = [m for m in self.mounts if m.target and f"{path}/".startswith(f"{m.target}/")]
+        return max(over, key=lambda mount: len(mount.target), default=None)
+
+
+def _clean(path: str) -> str:
+    return posixpath.normpath(path) if path else ""
+
+
+def _words(node: Node | None) -> tuple[str, ...]:
+    if node is None:
+        return ()
+    return tuple(item.text for item in node.list()) or tuple(node.text.split())
+
+
+# -- Kubernetes ---------------------------------------------------------------------------------
+def of_pod(pod: Pod, project: Project) -> tuple[Container, ...]:
+    """Those that run at the same time: ``containers``, and what keeps running of
+    ``initContainers``."""
+    return project.once(("containers", id(pod)), lambda: tuple(_of_pod(pod)))
+
+
+def _of_pod(pod: Pod) -> Iterator[Container]:
+    volumes = {volume.string("name"): volume for volume in pod.spec.list("volumes")}
+    lasting = (c for c in pod.spec.list("initContainers") if c.string("restartPolicy") == "Always")
+    for node in (*lasting, *pod.spec.list("containers")):
+        yield Container(
+            node.string("name"),
+            pod.owner.file,
+            node,
+            node.get("image"),
+            (*_words(node.get("command")), *_words(node.get("args"))),
+            tuple(
+                Variable(item.string("name"), _value_of(item), item) for item in node.list("env")
+            ),
+            tuple(_mount(item, volumes) for item in node.list("volumeMounts")),
+            tuple(_container_ports(node, on_host=pod.on_host_network)),
+        )
+
+
+def _value_of(variable: Node) -> str | None:
+    return None if variable.get("valueFrom") else variable.string("value")
+
+
+def _mount(node: Node, volumes: Mapping[str, Node]) -> Mount:
+    volume = volumes.get(node.string("name"))
+    target, sub_path = _clean(node.string("mountPath")), node.string("subPath")
+    edited = node.get("mountPath") or node
+    plain = Mount(target, "other", node.string("name"), node, edited, sub_path)
+    if volume is None:
+        return plain
+    if path := volume.string("hostPath", "path"):
+        return replace(plain, kind="path", source=path)
+    if volume.get("emptyDir") is not None:
+        return replace(plain, kind="emptyDir")
+    for kind, name in (("configMap", "name"), ("secret", "secretName")):
+        source = volume.get(kind)
+        if source is not None:
+            given = {i.string("path"): i.string("key") for i in source.list("items")}
+            found = replace(plain, source=source.string(name), items=given or None)
+            return replace(found, kind="configMap" if kind == "configMap" else "secret")
+    return replace(plain, kind="volume")
+
+
+def _container_ports(container: Node, *, on_host: bool) -> Iterator[Port]:
+    for item in container.list("ports"):
+        target = _number(item.string("containerPort"))
+        published = _number(item.string("hostPort")) or (target if on_host else 0)
+        protocol = item.string("protocol").lower() or "tcp"
+        if target:
+            yield Port(target, published, item.string("hostIP"), protocol, item)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 5 else 0
+
+
+# -- compose ------------------------------------------------------------------------------------
+def of_compose(file: TreeFile, project: Project) -> tuple[Container, ...]:
+    """The services of a compose file; without ``services`` on top, what the first version of the
+    format took for services."""
+    return project.once(("containers", id(file)), lambda: tuple(_of_compose(file)))
+
+
+def _of_compose(file: TreeFile) -> Iterator[Container]:
+    for root in file.roots[:1]:
+        services = root.get("services") or root
+        for name, node in services.items():
+            if node.kind == "mapping" and (node.get("image") or node.get("build")):
+                yield Container(
+                    name,
+                    file,
+                    node,
+                    node.get("image"),
+                    (*_words(node.get("entrypoint")), *_words(node.get("command"))),
+                    tuple(_environment(node)),
+                    (*_volumes(node), *_configs(node, root)),
+                    tuple(islice(_ports(node), _MOST_PORTS)),
+                )
+
+
+def _environment(service: Node) -> Iterator[Variable]:
+    node = service.get("environment")
+    if node is None:
+        return
+    for name, value in node.items():
+        known = value.kind != "null" and "$" not in value.text
+        yield Variable(name, value.text if known else None, value)
+    for item in node.list():
+        name, equals, text = item.text.partition("=")
+        if name:
+            yield Variable(name, text if equals and "$" not in text else None, item)
+
+
+def _volumes(service: Node) -> Iterator[Mount]:
+    for item in service.list("volumes"):
+        if item.kind == "mapping":
+            source, target = item.string("source"), _clean(item.string("target"))
+            kind: Literal["path", "volume"] = "path" if item.string("type") == "bind" else "volume"
+            yield Mount(target, kind, source, item, item.get("target") or item)
+            continue
+        source, colon, rest = item.text.partition(":")
+        if not colon:
+            yield Mount(_clean(source), "volume", "", item, item)
+        else:
+            kind = "path" if source.startswith(("/", ".", "~")) else "volume"
+            yield Mount(_clean(rest.partition(":")[0]), kind, source, item, item)
+
+
+def _configs(service: Node, root: Node) -> Iterator[Mount]:
+    for item in service.list("configs"):
+        name = item.string("source") if item.kind == "mapping" else item.text
+        target = item.get("target")
+        path = root.string("configs", name, "file")
+        where = target.text if target else f"/{name}"
+        yield Mount(_clean(where), "path" if path else "other", path, item, target or item)
+
+
+def _ports(service: Node) -> Iterator[Port]:
+    for item in service.list("ports"):
+        if item.kind == "mapping":
+            published, target = item.string("published"), item.string("target")
+            address, protocol = item.string("host_ip"), item.string("protocol")
+        else:
+            match = _PORT.fullmatch(item.text[:_LONGEST_PORT])
+            if match is None:
+                continue
+            address, published, target, protocol = (
+                match[name] or "" for name in ("address", "published", "target", "protocol")
+            )
+        inside, outside = list(_range(target)), list(_range(published))
+        if len(outside) not in {0, len(inside)}:
+            continue  # docker chooses one out of a range
+        for number, port in enumerate(inside):
+            chosen = outside[number] if outside else 0
+            yield Port(port, chosen, address.strip("[]"), protocol.lower() or "tcp", item)
+
+
+def _range(text: str) -> range:
+    first, _, last = text.partition("-")
+    start, end = _number(first), _number(last or first)
+    return range(start, min(end, start + _MOST_OF_A_RANGE - 1) + 1) if start else range(0)

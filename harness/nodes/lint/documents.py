@@ -1,0 +1,209 @@
+"""Files as rules see them: values that know where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from harness.nodes.lint.finding import Edit, Path, Spot
+from harness.nodes.lint.rule import Kind
+
+if TYPE_CHECKING:
+    from harness.nodes.models.toml_statements import Statement
+    from reference_registry.config.file import ReadConfig
+    from reference_registry.config.tree import Entry
+    from reference_registry.profiles import Profile
+
+__all__ = [
+    "Directory",
+    "Document",
+    "Node",
+    "TextFile",
+    "TomlFile",
+    "TreeFile",
+    "Unread",
+    "numbered",
+]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A value of a YAML or JSON document, the way to it, and where it stands."""
+
+    entry: Entry
+    path: Path = ()
+
+    @property
+    def spot(self) -> Spot:
+        place = self.entry.place
+        return Spot(place.line or 1, place.column or 1)
+
+    @property
+    def kind(self) -> str:
+        """``mapping``, ``sequence``, or what a single value is: ``str``, ``int``, ``bool``..."""
+        value = self.entry.value
+        if hasattr(value, "entries"):
+            return "mapping"
+        return "sequence" if hasattr(value, "items") else value.kind
+
+    @property
+    def text(self) -> str:
+        """The text of a single value; empty for null and for anything else."""
+        value = self.entry.value
+        return "" if getattr(value, "kind", "null") == "null" else str(getattr(value, "text", ""))
+
+    def get(self, *keys: str) -> Node | None:
+        """What stands below *keys*; None where one of them is absent or its value is null."""
+        node = self
+        for key in keys:
+            entry = getattr(node.entry.value, "entries", {}).get(key)
+            if entry is None:
+                return None
+            node = Node(entry, (*node.path, key))
+        return None if node.kind == "null" else node
+
+    def string(self, *keys: str) -> str:
+        """The text below *keys*, empty where there is none."""
+        node = self.get(*keys)
+        return "" if node is None else node.text
+
+    def items(self) -> Iterator[tuple[str, Node]]:
+        """Keys and values of a mapping."""
+        if self.kind == "mapping":
+            for key, entry in self.entry.value.entries.items():  # type: ignore[union-attr]
+                yield key, Node(entry, (*self.path, key))
+
+    def list(self, *keys: str) -> Iterator[Node]:
+        """The items of the list below *keys*."""
+        node = self.get(*keys) if keys else self
+        if node is not None and node.kind == "sequence":
+            for number, entry in enumerate(node.entry.value.items):  # type: ignore[union-attr]
+                yield Node(entry, (*node.path, number))
+
+
+@dataclass
+class Document:
+    """A file that was read. ``path`` is how the user named it; ``absolute`` is where it lies."""
+
+    path: str
+    absolute: str
+    kind: Kind
+    text: str = field(repr=False)
+
+
+@dataclass
+class TextFile(Document):
+    """A file of lines: htpasswd, and whatever needs a reader of its own."""
+
+    readings: dict[str, ReadConfig] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def root(self) -> Node | None:
+        """The first YAML document of a config.yml; None where that is no YAML."""
+        from reference_registry.config.syntax import SyntaxMistake
+        from reference_registry.config.tree import parse_trees
+
+        try:
+            trees = parse_trees(self.text.removeprefix("\ufeff"), self.path)
+        except SyntaxMistake:
+            return None
+        return Node(trees[0]) if trees else None
+
+    def reading(self, profile: Profile) -> ReadConfig:
+        """A config.yml, as *profile* reads it."""
+        from reference_registry.config.file import read_text
+
+        if profile.name not in self.readings:
+            self.readings[profile.name] = read_text(self.text, self.path, profile)
+        return self.readings[profile.name]
+
+
+@dataclass
+class TreeFile(Document):
+    """YAML or JSON; ``roots`` has one item for each document of a YAML file."""
+
+    roots: tuple[Node, ...] = ()
+    as_json: bool = False
+
+
+def numbered(statements: Iterable[Statement]) -> Iterator[tuple[Statement, Path]]:
+    """Each statement with its path, in which the tables of an array have numbers."""
+    counted: dict[Path, int] = {}
+    for statement in statements:
+        path: Path = ()
+        last = len(statement.path) - 1
+        for depth, part in enumerate(statement.path):
+            path = (*path, part)
+            if depth == last and statement.kind == "array":
+                counted[path] = counted.get(path, -1) + 1
+            if path in counted:
+                path = (*path, counted[path])
+        yield statement, path
+
+
+@dataclass
+class TomlFile(Document):
+    """TOML: plain values, and the statements that gave them."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def statements(self) -> tuple[Statement, ...]:
+        """Headers and keys in file order."""
+        from harness.nodes.models.toml_statements import statements
+
+        return tuple(statements(self.text.removeprefix("\ufeff")))
+
+    @cached_property
+    def _spots(self) -> dict[Path, Spot]:
+        """Where each path is first mentioned; tables of an array are numbered."""
+        found: dict[Path, Spot] = {}
+        for statement, path in numbered(self.statements):
+            spot = Spot(statement.line, statement.column)
+            for end in range(1, len(path) + 1):
+                found.setdefault(path[:end], spot)
+        return found
+
+    def at(self, *path: str | int) -> Spot:
+        """Where *path* stands, or the nearest table around it."""
+        while path:
+            if path in self._spots:
+                return self._spots[path]
+            path = path[:-1]
+        return Spot()
+
+    def get(self, *path: str | int) -> Any:
+        """What stands at *path*, None if nothing does."""
+        value: Any = self.values
+        for part in path:
+            in_list = isinstance(value, list) and isinstance(part, int) and part < len(value)
+            if in_list or (isinstance(value, dict) and part in value):
+                value = value[part]
+            else:
+                return None
+        return value
+
+    def table(self, *path: str | int) -> dict[str, Any]:
+        """The table at *path*, empty if there is none."""
+        value = self.get(*path)
+        return value if isinstance(value, dict) else {}
+
+
+@dataclass
+class Unread(Document):
+    """What cannot be looked into, and why: ``cause`` is the id of the rule that says so."""
+
+    cause: str = ""
+    what: str = ""
+    spot: Spot = field(default_factory=Spot)
+    edits: tuple[Edit, ...] = ()
+
+
+@dataclass
+class Directory(Document):
+    """A directory below certs.d: its name is a registry, and ``names`` are the files in it."""
+
+    names: tuple[str, ...] = ()
+    subdirectories: tuple[str, ...] = ()

@@ -1,0 +1,192 @@
+"""Kubernetes manifests: their objects, and which pods may use which pull secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from harness.nodes.lint.documents import Node, TreeFile
+from harness.nodes.lint.rule import Kind
+
+if TYPE_CHECKING:
+    from harness.nodes.lint.project import Image, Project
+
+__all__ = ["Cluster", "Object", "Pod", "containers", "pod_spec"]
+
+_POD_SPECS: Mapping[str, tuple[str, ...]] = {
+    "Pod": ("spec",),
+    "PodTemplate": ("template", "spec"),
+    "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
+}
+"""Where it stands; in all other kinds below ``spec.template``."""
+_KEYS = ("initContainers", "containers", "ephemeralContainers")
+
+
+@dataclass(frozen=True)
+class Object:
+    """One object of a manifest; those of a List are objects of their own."""
+
+    file: TreeFile
+    node: Node
+
+    @property
+    def kind(self) -> str:
+        return self.node.string("kind")
+
+    @property
+    def name(self) -> str:
+        return self.node.string("metadata", "name")
+
+    @property
+    def namespace(self) -> str:
+        """Empty where it is left to whoever applies the manifest."""
+        return self.node.string("metadata", "namespace")
+
+    @property
+    def pull_secrets(self) -> tuple[tuple[str, Node], ...]:
+        """``imagePullSecrets`` of a service account."""
+        return _names(self.node)
+
+    def may_share(self, other: Object) -> bool:
+        """Whether both can be in one namespace."""
+        return not (self.namespace and other.namespace) or self.namespace == other.namespace
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod, or the template of pods."""
+
+    owner: Object
+    spec: Node
+
+    @property
+    def pull_secrets(self) -> tuple[tuple[str, Node], ...]:
+        """``imagePullSecrets``: names, and where each stands."""
+        return _names(self.spec)
+
+    @property
+    def on_host_network(self) -> bool:
+        return self.spec.string("hostNetwork") == "true"
+
+    @cached_property
+    def images(self) -> tuple[Image, ...]:
+        """Those that are names of images at all."""
+        from harness.nodes.lint.project import image_at
+
+        found = (image_at(self.owner.file, c.get("image")) for c in containers(self.spec))
+        return tuple(image for image in found if image is not None)
+
+
+def _names(node: Node) -> tuple[tuple[str, Node], ...]:
+    items = ((item.string("name"), item) for item in node.list("imagePullSecrets"))
+    return tuple((name, item) for name, item in items if name)
+
+
+def pod_spec(manifest: Node) -> Node | None:
+    """The ``spec`` of the pods that an object makes."""
+    return manifest.get(*_POD_SPECS.get(manifest.string("kind"), ("spec", "template", "spec")))
+
+
+def containers(spec: Node) -> Iterator[Node]:
+    """The containers of a pod, those that run first included."""
+    for key in _KEYS:
+        yield from spec.list(key)
+
+
+@dataclass
+class Cluster:
+    """All manifests together."""
+
+    project: Project
+
+    @cached_property
+    def objects(self) -> tuple[Object, ...]:
+        """Every object of every manifest, in the order of files."""
+        return tuple(
+            Object(file, node)
+            for file in self.project.of_kind(Kind.KUBERNETES, TreeFile)
+            for root in file.roots
+            for node in _flat(root)
+        )
+
+    @cached_property
+    def pods(self) -> tuple[Pod, ...]:
+        """Every pod and every template of pods."""
+        found = ((object_, pod_spec(object_.node)) for object_ in self.objects)
+        return tuple(Pod(object_, spec) for object_, spec in found if spec is not None)
+
+    @cached_property
+    def _of_files(self) -> Mapping[int, tuple[list[Object], list[Pod]]]:
+        found: dict[int, tuple[list[Object], list[Pod]]] = {}
+        for object_ in self.objects:
+            found.setdefault(id(object_.file), ([], []))[0].append(object_)
+        for pod in self.pods:
+            found[id(pod.owner.file)][1].append(pod)
+        return found
+
+    def objects_in(self, file: TreeFile) -> list[Object]:
+        """Those of one manifest."""
+        return self._of_files.get(id(file), ([], []))[0]
+
+    def pods_in(self, file: TreeFile) -> list[Pod]:
+        """Those of one manifest."""
+        return self._of_files.get(id(file), ([], []))[1]
+
+    @cached_property
+    def given_by_accounts(self) -> frozenset[str]:
+        """The pull secrets that service accounts name."""
+        accounts = (object_ for object_ in self.objects if object_.kind == "ServiceAccount")
+        return frozenset(name for account in accounts for name, _ in account.pull_secrets)
+
+    @cached_property
+    def secrets(self) -> tuple[Object, ...]:
+        """All Secrets."""
+        return tuple(object_ for object_ in self.objects if object_.kind == "Secret")
+
+    @cached_property
+    def _by_name(self) -> Mapping[tuple[str, str], tuple[Object, ...]]:
+        found: dict[tuple[str, str], list[Object]] = {}
+        for object_ in self.objects:
+            found.setdefault((object_.kind, object_.name), []).append(object_)
+        return {key: tuple(objects) for key, objects in found.items()}
+
+    def named(self, kind: str, name: str) -> tuple[Object, ...]:
+        """The objects of this kind and name, in whatever namespace."""
+        return self._by_name.get((kind, name), ())
+
+    def secret_names(self, pod: Pod) -> tuple[str, ...]:
+        """The pull secrets that *pod* gets: its own, or else those of its service account
+        (Kubernetes' ServiceAccount admission gives them only to a pod that names none)."""
+        own = tuple(name for name, _ in pod.pull_secrets)
+        if own:
+            return own
+        account = pod.spec.string("serviceAccountName") or "default"
+        accounts = self.named("ServiceAccount", account)
+        return tuple(
+            name
+            for found in accounts
+            if found.may_share(pod.owner)
+            for name, _ in found.pull_secrets
+        )
+
+    @cached_property
+    def _users(self) -> Mapping[str, tuple[Pod, ...]]:
+        found: dict[str, list[Pod]] = {}
+        for pod in self.pods:
+            for name in dict.fromkeys(self.secret_names(pod)):
+                found.setdefault(name, []).append(pod)
+        return {name: tuple(pods) for name, pods in found.items()}
+
+    def users(self, secret: Object) -> tuple[Pod, ...]:
+        """The pods that get *secret*."""
+        return tuple(pod for pod in self._users.get(secret.name, ()) if pod.owner.may_share(secret))
+
+
+def _flat(root: Node) -> Iterator[Node]:
+    if root.string("kind").endswith("List"):
+        for item in root.list("items"):
+            yield from _flat(item)
+    else:
+        yield root

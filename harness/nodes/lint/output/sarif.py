@@ -1,0 +1,177 @@
+"""What lint found, as SARIF 2.1.0, which code scanning of GitHub, GitLab and editors read.
+
+https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/sarif-v2.1.0-os.html; sections in the code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from harness.nodes.lint.documents import Document
+from harness.nodes.lint.finding import AddKey, Edit, Finding, SetValue, Severity
+from harness.nodes.lint.fix.pieces import NotApplicable, Replacement
+from harness.nodes.lint.fix.replacements import replacements
+from harness.nodes.lint.output.answer import Answer
+from harness.nodes.lint.rule import Rule, loaded_rules
+from harness.nodes.lint.suppression import Suppression
+
+__all__ = ["as_sarif"]
+
+_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+_ROOT = "%SRCROOT%"
+_MARK = "\ufeff"
+_LOGIN_KEYS = frozenset({"auth", "username", "password", ".dockerconfigjson", ".dockercfg"})
+_MOST_FIXES = 100  # of a file: for each the file is read once more
+
+
+def as_sarif(answer: Answer, base: Path) -> str:
+    """The log's text. Files below *base* are named relative to it."""
+    every: list[Told] = [(finding, None) for finding in answer.outcome.findings]
+    every += answer.outcome.suppressed
+    wanted = sorted({finding.rule for finding, _ in every})
+    rules = [rule for rule in loaded_rules() if rule.id in wanted]
+    numbers = {rule.id: number for number, rule in enumerate(rules)}
+    documents = {document.path: document for document in answer.documents}
+    log = {
+        "$schema": _SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {
+                    "driver": {
+                        "name": "pullproof lint",
+                        "version": version("pullproof"),
+                        "rules": [_rule(rule) for rule in rules],
+                    }
+                },
+                "columnKind": "unicodeCodePoints",
+                "invocations": [
+                    {"executionSuccessful": not any(f.unreadable for f, _ in every)}  # 3.20.14
+                ],
+                "results": [
+                    _result(
+                        finding,
+                        comment,
+                        numbers,
+                        documents,
+                        base,
+                        fixes=number < _MOST_FIXES,
+                    )
+                    for number, (finding, comment) in _numbered(every)
+                ],
+            }
+        ],
+    }
+    return json.dumps(log, indent=1)
+
+
+Told = tuple[Finding, Suppression | None]
+
+
+def _numbered(every: Iterable[Told]) -> Iterator[tuple[int, Told]]:
+    """Each finding with its number within its file."""
+    counted: Counter[str] = Counter()
+    for finding, comment in every:
+        yield counted[finding.file], (finding, comment)
+        counted[finding.file] += 1
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    text = f"{rule.why}. Fix: {rule.fix}. Source: {rule.reference}"
+    markdown = f"{rule.why}\n\n**Fix:** {rule.fix}\n\n**Source:** {rule.reference}"
+    return {
+        "id": rule.id,
+        "shortDescription": {"text": rule.title},
+        "fullDescription": {"text": rule.why},
+        "help": {"text": text, "markdown": markdown},
+        "defaultConfiguration": {"level": _LEVELS[rule.severity]},
+    }
+
+
+def _result(
+    finding: Finding,
+    comment: Suppression | None,
+    numbers: Mapping[str, int],
+    documents: Mapping[str, Document],
+    base: Path,
+    *,
+    fixes: bool,
+) -> dict[str, Any]:
+    of = f" (for {', '.join(finding.releases)})" if finding.releases else ""
+    location = _location(finding.file, base)
+    region = {"startLine": finding.spot.line, "startColumn": finding.spot.column}
+    identity = "\0".join([finding.rule, location["uri"], finding.what])
+    result: dict[str, Any] = {
+        "ruleId": finding.rule,
+        "ruleIndex": numbers[finding.rule],
+        "level": _LEVELS[finding.severity],
+        "message": {"text": f"{finding.what}{of}. {finding.why}. Fix: {finding.fix}"},
+        "locations": [{"physicalLocation": {"artifactLocation": location, "region": region}}],
+        "partialFingerprints": {"pullproof/v1": hashlib.sha256(_bytes(identity)).hexdigest()},
+    }
+    if comment is not None:  # 3.35
+        justification = {"justification": comment.reason} if comment.reason else {}
+        result["suppressions"] = [{"kind": "inSource", **justification}]
+    changes = _changes(finding, documents.get(finding.file)) if fixes else []
+    if changes:  # 3.55
+        change = {"artifactLocation": location, "replacements": changes}
+        result["fixes"] = [{"description": {"text": finding.fix}, "artifactChanges": [change]}]
+    return result
+
+
+def _location(path: str, base: Path) -> dict[str, str]:
+    """3.4: relative to the root of the sources where the file is below it."""
+    relative = Path(os.path.relpath(path, base))
+    if ".." in relative.parts:
+        return {"uri": "file://" + quote(_bytes(os.path.normpath(base / path)))}
+    return {"uri": quote(_bytes(relative.as_posix())), "uriBaseId": _ROOT}
+
+
+def _bytes(text: str) -> bytes:
+    """A file's name may be of bytes that are no text."""
+    return text.encode(errors="surrogateescape")
+
+
+def _writes_a_login(edit: Edit) -> bool:
+    """Whether a password, or what holds one, is written anew."""
+    return isinstance(edit, SetValue | AddKey) and edit.path[-1] in _LOGIN_KEYS
+
+
+def _changes(finding: Finding, document: Document | None) -> list[dict[str, Any]]:
+    if document is None or not finding.edits or any(map(_writes_a_login, finding.edits)):
+        return []  # reports are passed on to others
+    try:
+        changes = replacements(document, finding.edits)
+    except NotApplicable:
+        return []
+    skipped = len(document.text) - len(document.text.removeprefix(_MARK))
+    if any(change.start < skipped for change in changes):
+        return []  # 3.30.3: a region does not know of a byte order mark
+    body = document.text[skipped:]
+    moved: Sequence[Replacement] = sorted(
+        Replacement(c.start - skipped, c.end - skipped, c.text) for c in changes
+    )
+    return [
+        {
+            "deletedRegion": {
+                **_position(body, change.start, "start"),
+                **_position(body, change.end, "end"),
+            },
+            "insertedContent": {"text": change.text},
+        }
+        for change in moved
+    ]
+
+
+def _position(text: str, at: int, word: str) -> dict[str, int]:
+    line = text.count("\n", 0, at) + 1
+    return {f"{word}Line": line, f"{word}Column": at - text.rfind("\n", 0, at)}

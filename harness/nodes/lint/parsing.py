@@ -1,0 +1,174 @@
+"""From a file's text to a document, or to the reason why there is none. No I/O."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import TYPE_CHECKING
+
+from harness.nodes.lint.documents import Document, Node, TextFile, TomlFile, TreeFile, Unread
+from harness.nodes.lint.finding import ReplaceText, Spot, printable
+from harness.nodes.lint.kinds import kind_of
+from harness.nodes.lint.rule import Kind
+from harness.nodes.lint.rules import MODULES
+
+if TYPE_CHECKING:
+    from reference_registry.config.tree import Entry, Tree
+
+__all__ = ["LARGEST_FILE", "expanded", "parsed"]
+
+LARGEST_FILE = 1 << 20
+"""Bytes. What is larger is not even read; Kubernetes takes no larger Secret either."""
+
+_LARGEST = {"toml": 512 << 10, "yaml": 256 << 10, "registry": 64 << 10}
+_MOST_VALUES = 200_000  # after every alias was replaced by what it stands for
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_LOOKED_AT = frozenset(kind for kinds in MODULES.values() for kind in kinds)
+_TOML_KINDS = (Kind.HOSTS, Kind.CONTAINERD, Kind.REGISTRIES)
+
+
+def parsed(path: str, absolute: str, content: bytes, *, named: bool) -> Document | None:
+    """The document in *content*. None for a file that is none of lint's and that was not *named*
+    by the user, but met in a directory."""
+    found = _Parser(path, absolute)
+    text = content.decode(errors="replace")
+    kind = kind_of(absolute, text)
+    if kind not in _LOOKED_AT and not named:
+        return None
+    if len(content) > LARGEST_FILE:
+        return found.unread("PPX004", f"larger than {LARGEST_FILE} bytes")
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        return found.not_utf8(content, error)
+    if kind not in _LOOKED_AT:
+        return found.unread("PPX009", "not a file that lint knows")
+    control = _CONTROL.search(text)
+    if control is not None:
+        line = text.count("\n", 0, control.start()) + 1
+        column = control.start() - text.rfind("\n", 0, control.start())
+        code = f"U+{ord(control[0]):04X}"
+        return found.unread("PPX002", f"the control character {code}", Spot(line, column))
+    found.text = text
+    if kind in _TOML_KINDS:
+        return found.toml(kind, text)
+    if kind in {Kind.HTPASSWD, Kind.SCHEDULE}:
+        return TextFile(path, absolute, kind, text)
+    if kind is Kind.REGISTRY:
+        return found.registry(text)
+    if path.endswith((".yml", ".yaml")):
+        return found.yaml(kind, text)
+    return found.json(kind, text)
+
+
+class _Parser:
+    def __init__(self, path: str, absolute: str) -> None:
+        self.path = path
+        self.absolute = absolute
+        self.text = ""
+        """What was decoded, once it is known to be harmless."""
+
+    def unread(
+        self, cause: str, what: str, spot: Spot | None = None, *edits: ReplaceText
+    ) -> Unread:
+        """Why there is no document."""
+        where, text = spot or Spot(), self.text
+        return Unread(self.path, self.absolute, Kind.INPUT, text, cause, what, where, edits)
+
+    def not_utf8(self, content: bytes, error: UnicodeDecodeError) -> Unread:
+        """Where it ceases to be UTF-8, and what it is instead, where that is plain."""
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return self.unread("PPX001", "UTF-16, with a byte order mark, and not UTF-8")
+        line = content.count(b"\n", 0, error.start) + 1
+        begin = content.rfind(b"\n", 0, error.start) + 1
+        column = len(content[begin : error.start].decode()) + 1
+        half = error.end == len(content) and error.reason == "unexpected end of data"
+        what = "ends in the middle of a character" if half else "a byte that is not UTF-8"
+        return self.unread("PPX001", what, Spot(line, column))
+
+    def too_large(self, text: str, limit: str) -> Unread | None:
+        most = _LARGEST[limit]
+        too_large = len(text) > most
+        return (
+            self.unread("PPX004", f"{len(text)} characters, {most} are read") if too_large else None
+        )
+
+    def toml(self, kind: Kind, text: str) -> Document:
+        """A document of TOML."""
+        from harness.nodes.models.toml_statements import InvalidTOML, read_toml
+
+        if large := self.too_large(text, "toml"):
+            return large
+        try:
+            values = read_toml(text.removeprefix("\ufeff"))
+        except InvalidTOML as error:
+            cause = "PPX005" if "nested" in error.reason else "PPX003"
+            spot = Spot(error.line or 1)
+            return self.unread(cause, f"not TOML: {printable(error.reason)}", spot)
+        return TomlFile(self.path, self.absolute, kind, text, values)
+
+    def registry(self, text: str) -> Document:
+        """A config.yml, which is read once for each release."""
+        large = self.too_large(text, "registry")
+        return large or TextFile(self.path, self.absolute, Kind.REGISTRY, text)
+
+    def yaml(self, kind: Kind, text: str) -> Document:
+        """A document of YAML."""
+        from reference_registry.config.syntax import SyntaxMistake
+        from reference_registry.config.tree import parse_trees
+
+        if large := self.too_large(text, "yaml"):
+            return large
+        try:
+            trees = parse_trees(text.removeprefix("\ufeff"), self.path)
+        except SyntaxMistake as mistake:
+            return self._not_yaml(mistake, text)
+        return self._tree(kind, text, trees)
+
+    def _not_yaml(self, mistake: object, text: str) -> Unread:
+        from reference_registry.config.syntax import SyntaxMistake
+
+        assert isinstance(mistake, SyntaxMistake)
+        spot = Spot(mistake.line)
+        if "nested" in mistake.what or "alias stands for itself" in mistake.what:
+            return self.unread("PPX005", mistake.what, spot)
+        what = printable(f"not YAML: {mistake.key}: {mistake.what}")
+        if mistake.repair is None:
+            return self.unread("PPX003", what, spot)
+        old = text.splitlines()[mistake.line - 1]
+        edit = ReplaceText(mistake.line, old, mistake.repair)
+        return self.unread("PPX003", what, spot, edit)
+
+    def json(self, kind: Kind, text: str) -> Document:
+        """A document of JSON."""
+        from harness.nodes.lint.json_tree import InvalidJSON, parse_json
+
+        try:
+            tree = parse_json(text, self.path)
+        except InvalidJSON as error:
+            spot = Spot(error.line, error.column)
+            if error.trailing_comma:
+                old = text.split("\n")[error.line - 1]
+                new = old[: error.column - 1] + old[error.column :]
+                edit = ReplaceText(error.line, old, new)
+                return self.unread("PPX010", error.reason, spot, edit)
+            cause = "PPX005" if "nested" in error.reason else "PPX003"
+            return self.unread(cause, f"not JSON: {printable(error.reason)}", spot)
+        return self._tree(kind, text, [tree], as_json=True)
+
+    def _tree(
+        self, kind: Kind, text: str, trees: list[Entry], *, as_json: bool = False
+    ) -> Document:
+        values = sum(expanded(tree.value, {}) for tree in trees)
+        if values > _MOST_VALUES:
+            return self.unread("PPX005", f"aliases stand for more than {_MOST_VALUES} values")
+        roots = tuple(Node(tree, () if as_json else (number,)) for number, tree in enumerate(trees))
+        return TreeFile(self.path, self.absolute, kind, text, roots, as_json)
+
+
+def expanded(tree: Tree, known: dict[int, int]) -> int:
+    """How many values *tree* has once aliases are written out; each is counted once."""
+    if id(tree) not in known:
+        children = getattr(tree, "entries", {}).values() or getattr(tree, "items", ())
+        known[id(tree)] = 1 + sum(expanded(child.value, known) for child in children)
+    return known[id(tree)]

@@ -1,0 +1,164 @@
+"""All documents together, and what rules ask of them: which images, which mirrors, which files."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from harness.nodes.lint.documents import Directory, Document, Node, TomlFile
+from harness.nodes.lint.rule import Kind
+
+if TYPE_CHECKING:
+    from harness.nodes.lint.kubernetes import Cluster
+
+__all__ = ["Image", "Project", "host_of", "image_at", "namespace_of"]
+
+D = TypeVar("D", bound=Document)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that a manifest names, and the registry that its name means."""
+
+    name: str
+    registry: str
+    repository: str
+    """With the registry, without the tag: what kubelet compares with the keys of secrets."""
+    file: Document
+    node: Node
+
+
+@dataclass
+class Project:
+    """What was given to lint."""
+
+    documents: tuple[Document, ...] = ()
+    roots: tuple[str, ...] = ()
+    names: Mapping[str, bool] = field(default_factory=dict)
+    _known: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, name: object, make: Callable[[], T]) -> T:
+        """What *make* gives, which is made once and then known by *name*: for what rules would else
+        find out for each of many documents anew."""
+        if name not in self._known:
+            self._known[name] = make()
+        found: T = self._known[name]
+        return found
+
+    def of_kind(self, kind: Kind, form: type[D]) -> Iterator[D]:
+        """The documents of one kind."""
+        for document in self.documents:
+            if document.kind is kind and isinstance(document, form):
+                yield document
+
+    def at_path(self, path: str, beside: Document, form: type[D]) -> D | None:
+        """The document at *path*, which a file names: relative to that file, on this machine, or in
+        a tree that was given as the image of a machine's."""
+        for place in (_joined(beside, path), *(root + path for root in self.roots)):
+            found = self._by_path.get(place)
+            if isinstance(found, form):
+                return found
+        return None
+
+    @cached_property
+    def _by_path(self) -> Mapping[str, Document]:
+        return {document.absolute: document for document in self.documents}
+
+    def stands_beside(self, path: str, beside: Document) -> str | None:
+        """As :meth:`stands_at`, for a path that a file names."""
+        return self.stands_at(_joined(beside, path))
+
+    def stands_at(self, path: str) -> str | None:
+        """``file`` or ``directory`` at the absolute *path*: on this machine, or in a tree that was
+        given as the image of a machine's. None where nothing is known."""
+        for candidate in (path, *(root + path for root in self.roots)):
+            if candidate in self.names:
+                return "directory" if self.names[candidate] else "file"
+        return None
+
+    @cached_property
+    def images(self) -> tuple[Image, ...]:
+        """The images of all pods, each with its registry; names that are none are left out."""
+        return tuple(image for pod in self.cluster.pods for image in pod.images)
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """The Kubernetes manifests."""
+        from harness.nodes.lint.kubernetes import Cluster
+
+        return Cluster(self)
+
+    @cached_property
+    def image_registries(self) -> frozenset[str]:
+        """The registries of :attr:`images`."""
+        return frozenset(image.registry for image in self.images)
+
+    @cached_property
+    def host_directories(self) -> Mapping[str, str]:
+        """Absolute path of each directory of certs.d to the registry that it is for."""
+        return {
+            directory.absolute: namespace_of(directory.absolute)
+            for directory in self.of_kind(Kind.DIRECTORY, Directory)
+        }
+
+    @cached_property
+    def named(self) -> frozenset[str]:
+        """Every registry that a directory of certs.d is for."""
+        return frozenset(self.host_directories.values())
+
+    @cached_property
+    def mirrored(self) -> Mapping[str, frozenset[str]]:
+        """Each host that stands in a hosts.toml, to the registries it stands in front of."""
+        found: dict[str, set[str]] = {}
+        for file in self.of_kind(Kind.HOSTS, TomlFile):
+            namespace = namespace_of(posixpath.dirname(file.absolute))
+            for url in file.table("host"):
+                found.setdefault(host_of(url), set()).add(namespace)
+        return {host: frozenset(namespaces) for host, namespaces in found.items()}
+
+    @cached_property
+    def contacted(self) -> frozenset[str]:
+        """Every host that containerd may contact because of a hosts.toml."""
+        found = set(self.mirrored)
+        for file in self.of_kind(Kind.HOSTS, TomlFile):
+            server = file.get("server")
+            namespace = namespace_of(posixpath.dirname(file.absolute))
+            found.add(host_of(server) if isinstance(server, str) and server else namespace)
+        return frozenset(found)
+
+
+def _joined(beside: Document, path: str) -> str:
+    return posixpath.normpath(posixpath.join(posixpath.dirname(beside.absolute), path))
+
+
+def namespace_of(directory: str) -> str:
+    """The registry that a directory of certs.d is for: ``reg:5000`` of ``reg_5000_`` too."""
+    name = posixpath.basename(directory)
+    if name.endswith("_") and name.count("_") >= 2:
+        host, _, port = name[:-1].rpartition("_")
+        if port.isdecimal():
+            return f"{host}:{port}"
+    return name
+
+
+def host_of(url: str) -> str:
+    """Host and port of a URL, or of a host written without a scheme."""
+    rest = url.partition("://")[2] if "://" in url else url
+    return rest.partition("/")[0].rpartition("@")[2]
+
+
+def image_at(file: Document, node: Node | None) -> Image | None:
+    """The image that *node* names; None for what names none."""
+    from harness.nodes.models.reference import InvalidReference, normalised_reference
+
+    if node is None or not node.text:
+        return None
+    try:
+        found = normalised_reference(node.text)
+    except InvalidReference:
+        return None
+    return Image(node.text, found.namespace, f"{found.namespace}/{found.repository}", file, node)

@@ -1,0 +1,131 @@
+"""Docker compose files that bring up a registry."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+
+from harness.nodes.lint.containers import of_compose
+from harness.nodes.lint.documents import Node, TreeFile
+from harness.nodes.lint.finding import RemoveKey, Spot
+from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.words import nearest, quoted
+
+__all__ = ["rules"]
+
+rules = Rules(Kind.COMPOSE)
+
+_DOCS = "https://docs.docker.com/reference/compose-file"
+_TOP = ("name", "version", "services", "networks", "volumes", "configs", "secrets", "include")
+_FILES = (".yml", ".yaml", ".json", ".toml", ".crt", ".key", ".pem", ".conf")
+
+
+@rules(
+    "PPM001",
+    "Services without services on top",
+    severity="error",
+    why="only the first version of the format did without; docker compose refuses the file: "
+    "additional properties are not allowed",
+    fix="write services: on top, and indent the rest below it",
+    reference=f"{_DOCS}/services/; {_DOCS}/legacy-versions/",
+)
+def no_services(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for root in file.roots[:1]:
+        if root.kind != "mapping" or root.get("services") is not None:
+            continue
+        services = [node for key, node in root.items() if _is_service(node) and key not in _TOP]
+        near = [(key, node) for key, node in root.items() if nearest(key, ("services",))]
+        if services:
+            yield Hit(services[0].spot, f"{quoted(services[0].path[-1])} stands at the top")
+        elif near:
+            yield Hit(near[0][1].spot, f"{quoted(near[0][0])} in place of services")
+
+
+def _is_service(node: Node) -> bool:
+    return node.kind == "mapping" and bool(node.get("image") or node.get("build"))
+
+
+@rules(
+    "PPM003",
+    "Published ports on the host's network",
+    severity="error",
+    fixable=True,
+    why="with network_mode: host a container uses the host's ports itself: ports are thrown away, "
+    "or refused",
+    fix="leave ports out, and let the program listen where it shall",
+    reference=f"{_DOCS}/services/#network_mode",
+)
+def ports_on_host_network(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for container in of_compose(file, looked.project):
+        ports = container.node.get("ports")
+        if container.node.string("network_mode") == "host" and ports is not None:
+            yield Hit(ports.spot, "ports beside network_mode: host", edits=(RemoveKey(ports.path),))
+
+
+@rules(
+    "PPM004",
+    "environment that is neither a list nor a mapping of texts",
+    severity="error",
+    why="docker compose refuses the file: it is either NAME: VALUE, without dashes, or - "
+    "NAME=VALUE",
+    fix="write - NAME=VALUE",
+    reference=f"{_DOCS}/services/#environment",
+)
+def environment(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for container in of_compose(file, looked.project):
+        node = container.node.get("environment")
+        for item in node.list() if node is not None else ():
+            if item.kind == "mapping":
+                names = ", ".join(name for name, _ in item.items())
+                yield Hit(item.spot, f"{quoted(names)} is a mapping within a list")
+        for name, value in node.items() if node is not None else ():
+            if value.kind in {"mapping", "sequence"}:
+                yield Hit(value.spot, f"{quoted(name)} is a {value.kind}",
+                          "write the value as a text, in quotes")  # fmt: skip
+
+
+@rules(
+    "PPM005",
+    "A file is mounted that is not there",
+    severity="error",
+    why="docker makes a directory of that name on the host and mounts it: the registry finds a "
+    "directory where its file should be",
+    fix="put the file there before the container is made, and remove the directory",
+    reference="https://docs.docker.com/engine/storage/bind-mounts/#syntax",
+)
+def missing_file(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    project = looked.project
+    for container in of_compose(file, looked.project):
+        for mount in container.mounts:
+            name = posixpath.basename(mount.target)
+            is_file = name.endswith(_FILES) or name in {"htpasswd", ".htpasswd"}
+            if mount.kind != "path" or not is_file or "$" in mount.source:
+                continue
+            found = project.stands_beside(mount.source, file)
+            if found == "directory":
+                yield Hit(mount.node.spot, f"{quoted(mount.source)} is a directory")
+            elif found is None and project.stands_beside(posixpath.dirname(mount.source), file):
+                yield Hit(mount.node.spot, f"{quoted(mount.source)} is not there")
+
+
+@rules(
+    "PPM006",
+    "A volume or network that is not declared",
+    severity="error",
+    why="docker compose refuses the file: undefined volume",
+    fix="declare it below volumes at the top",
+    reference=f"{_DOCS}/volumes/",
+)
+def undeclared(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    root = file.roots[0] if file.roots else None
+    if root is None or root.get("services") is None:
+        return
+    declared = root.get("volumes")
+    names = {name for name, _ in declared.items()} if declared is not None else set()
+    spots: set[Spot] = set()
+    for container in of_compose(file, looked.project):
+        for mount in container.mounts:
+            named = mount.kind == "volume" and mount.source and "$" not in mount.source
+            if named and mount.source not in names and mount.node.spot not in spots:
+                spots.add(mount.node.spot)
+                yield Hit(mount.node.spot, f"no volume {quoted(mount.source)} is declared")

@@ -1,0 +1,148 @@
+"""Files beside config.yml: htpasswd and scheduler-state.json."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+from harness.nodes.lint.documents import TextFile
+from harness.nodes.lint.finding import Spot
+from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rules.config_selection import spot_of
+
+__all__ = ["rules"]
+
+rules = Rules(Kind.REGISTRY)
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
+_BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
+
+
+@rules(
+    "PPC201",
+    "The htpasswd path is a directory",
+    severity="error",
+    by="registry",
+    why="every request is answered 400; docker makes such a directory where a mounted file is "
+    "missing",
+    fix="remove the directory and put the file there",
+    reference="measured on 2.8.3, 3.0.0; distribution registry/auth/htpasswd",
+)
+def htpasswd_is_a_directory(file: TextFile, looked: Looked) -> Iterator[Hit]:
+    found = file.reading(looked.profile)
+    auth = found.attempted.auth.htpasswd if found.attempted else None
+    if auth is not None and looked.project.stands_at(str(auth.path)) == "directory":
+        place = found.places.get("auth.htpasswd.path")
+        spot = spot_of(place) if place else Spot()
+        yield Hit(spot, f"{str(auth.path)!r} is a directory")
+
+
+@rules(
+    "PPC202",
+    "A password that is not bcrypt",
+    severity="error",
+    kinds=(Kind.HTPASSWD,),
+    why="the registry knows bcrypt only: with md5, sha1, crypt or plain passwords every login "
+    "is 401",
+    fix="make the line with htpasswd -Bbn USER PASSWORD",
+    reference="measured on 2.8.3, 3.0.0; distribution docs, configuration, htpasswd",
+)
+def not_bcrypt(file: TextFile, looked: Looked) -> Iterator[Hit]:
+    for number, line in _entries(file):
+        user, colon, password = line.strip().partition(":")
+        if colon and not _BCRYPT.fullmatch(password):
+            known = {"$apr1$": "md5", "{SHA}": "sha1", "$5$": "sha256", "$6$": "sha512"}
+            kind = next(
+                (name for mark, name in known.items() if password.startswith(mark)), "no bcrypt"
+            )
+            yield Hit(Spot(number, line.index(":") + 2), f"the password of {user!r} is {kind}")
+
+
+@rules(
+    "PPC203",
+    "A line of htpasswd without a colon",
+    severity="error",
+    kinds=(Kind.HTPASSWD,),
+    why="the whole file is refused, and every request is answered 400",
+    fix="write USER:HASH",
+    reference="measured on 2.8.3, 3.0.0; distribution registry/auth/htpasswd",
+)
+def no_colon(file: TextFile, looked: Looked) -> Iterator[Hit]:
+    for number, line in _entries(file):
+        if ":" not in line:
+            yield Hit(Spot(number), "no colon between user and password")
+
+
+def _entries(file: TextFile) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(file.text.splitlines(), 1):
+        if line.strip() and not line.strip().startswith("#"):
+            yield number, line
+
+
+@rules(
+    "PPC204",
+    "scheduler-state.json that keeps the registry from starting",
+    severity="error",
+    kinds=(Kind.SCHEDULE,),
+    why="an empty or damaged file is a panic at every start; with null alone in it, at the first "
+    "cached object",
+    fix="stop the registry and remove the file: what is cached then never expires",
+    reference="distribution#4594; measured on all releases",
+)
+def damaged_schedule(file: TextFile, looked: Looked) -> Iterator[Hit]:
+    try:
+        found = json.loads(file.text)
+    except (ValueError, RecursionError):
+        yield Hit(Spot(), "empty" if not file.text.strip() else "not JSON")
+        return
+    if not isinstance(found, dict):
+        yield Hit(Spot(), "not an object")
+        return
+    for name, entry in found.items():
+        key = _unreadable(entry)
+        if key is not None:
+            yield Hit(_spot(name, file), f"{name[:80]!r}: {key or 'the entry'} cannot be read")
+
+
+def _unreadable(entry: object) -> str | None:
+    """The key of an entry with which no release starts, empty for the entry itself."""
+    if not isinstance(entry, dict):
+        return ""
+    if not isinstance(entry.get("Key") or "", str):
+        return "Key"
+    date = entry.get("ExpiryData")
+    if date is not None and not (isinstance(date, str) and _RFC_3339.fullmatch(date)):
+        return "ExpiryData"
+    kind = entry.get("EntryType")
+    return None if kind is None or type(kind) is int else "EntryType"
+
+
+def _spot(name: str, file: TextFile) -> Spot:
+    """The line of an entry."""
+    return Spot(file.text.count("\n", 0, max(file.text.find(json.dumps(name)), 0)) + 1)
+
+
+@rules(
+    "PPC205",
+    "An entry of scheduler-state.json that does not do its work",
+    severity="warning",
+    kinds=(Kind.SCHEDULE,),
+    why="an entry without ExpiryData expires at once; one whose Key is not its name is never "
+    "removed; "
+    "EntryType is 0 for a blob and 1 for a manifest, all else is dropped",
+    fix="remove the entry while the registry is stopped",
+    reference="measured on all releases",
+)
+def odd_entry(file: TextFile, looked: Looked) -> Iterator[Hit]:
+    try:
+        found = json.loads(file.text)
+    except (ValueError, RecursionError):
+        return
+    for key, entry in found.items() if isinstance(found, dict) else ():
+        if _unreadable(entry) is not None:
+            continue
+        good = entry.get("Key") == key and "ExpiryData" in entry
+        if not good or entry.get("EntryType") not in {0, 1}:
+            what = f"{key[:80]!r} has another Key, no ExpiryData, or no known EntryType"
+            yield Hit(_spot(key, file), what)

@@ -1,0 +1,83 @@
+"""config.toml: registry.mirrors and registry.configs.HOST.tls, which hosts.toml replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.nodes.lint.documents import TomlFile
+from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rules.containerd import config_path_of, registries
+from harness.nodes.lint.words import quoted
+
+__all__ = ["rules"]
+
+rules = Rules(Kind.CONTAINERD)
+
+_DOCS = "containerd docs/cri/registry.md"
+
+
+@rules(
+    "PPT001",
+    "config_path together with mirrors",
+    severity="error",
+    why="the CRI plugin does not load at all: kubelet is told unknown service runtime.v1",
+    fix="move the mirrors to certs.d and remove them here",
+    reference=f"{_DOCS}; measured on 1.6.20, 1.7.24, 2.1.9",
+)
+def path_and_mirrors(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for section in registries(file):
+        if config_path_of(file, section) and file.table(*section, "mirrors"):
+            yield Hit(file.at(*section, "mirrors"), "mirrors cannot be set beside config_path")
+
+
+@rules(
+    "PPT002",
+    "configs.HOST.tls",
+    severity="error",
+    by="containerd",
+    why="beside config_path the CRI plugin of 1.x does not load; 2.x ignores the section",
+    fix="set ca, client and skip_verify in hosts.toml",
+    reference=f"{_DOCS}; removed in containerd 2.0",
+)
+def legacy_tls(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for section in registries(file):
+        for host, values in file.table(*section, "configs").items():
+            if not isinstance(values, dict) or "tls" not in values:
+                continue
+            spot = file.at(*section, "configs", host, "tls")
+            if not looked.containerd.legacy_tls:
+                yield Hit(spot, f"tls of {quoted(host)} does nothing")
+            elif config_path_of(file, section):
+                yield Hit(spot, f"tls of {quoted(host)} cannot be set beside config_path")
+
+
+@rules(
+    "PPT011",
+    "mirrors in config.toml",
+    severity="info",
+    why="deprecated since 1.5, read only at a restart, and without the settings of hosts.toml",
+    fix="write hosts.toml files and set config_path",
+    reference=_DOCS,
+)
+def deprecated_mirrors(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for section in registries(file):
+        if file.table(*section, "mirrors") and not config_path_of(file, section):
+            yield Hit(file.at(*section, "mirrors"), "mirrors is deprecated")
+
+
+@rules(
+    "PPT015",
+    "A mirror's endpoint without a scheme",
+    severity="error",
+    why="an endpoint is a URL: without a scheme no request can be made",
+    fix="write http:// or https:// in front",
+    reference=_DOCS,
+)
+def endpoint_without_scheme(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for section in registries(file):
+        for name in file.table(*section, "mirrors"):
+            endpoints = file.get(*section, "mirrors", name, "endpoint")
+            for url in endpoints if isinstance(endpoints, list) else ():
+                if isinstance(url, str) and "://" not in url:
+                    where = (*section, "mirrors", name, "endpoint")
+                    yield Hit(file.at(*where), f"{quoted(url)} has no scheme")

@@ -1,0 +1,126 @@
+"""config.toml: logins, which are looked up by the host that is contacted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.nodes.lint.documents import TomlFile
+from harness.nodes.lint.finding import RenameKey
+from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rules.containerd import registries
+from harness.nodes.lint.words import quoted
+
+__all__ = ["rules"]
+
+rules = Rules(Kind.CONTAINERD)
+
+
+@rules(
+    "PPT004",
+    "A login for a name that is not contacted",
+    severity="error",
+    why="configs.HOST.auth is for the host and port that are contacted, not for the directory "
+    "in certs.d",
+    fix="write the host as in the URL of hosts.toml, with its port",
+    reference="measured on 1.6.20 to 2.3.4",
+)
+def login_for_a_directory(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    named, contacted = looked.project.named, looked.project.contacted
+    for where, host in _logins(file):
+        lacks_port = any(c.startswith(f"{host}:") for c in contacted)
+        impossible = "." not in host and ":" not in host and host != "localhost"
+        if (
+            "://" in host
+            or host in contacted
+            or host in {"docker.io", "index.docker.io"}
+            or lacks_port
+        ):
+            continue
+        if host in named or impossible:
+            yield Hit(file.at(*where), f"{quoted(host)} is not a host that is contacted")
+
+
+@rules(
+    "PPT005",
+    "A login without the port",
+    severity="error",
+    fixable=True,
+    why="the name is compared with the host that is contacted, port included",
+    fix="write the port",
+    reference="measured on 1.6.20 to 2.3.4",
+)
+def login_without_port(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    contacted = looked.project.contacted
+    for where, host in _logins(file):
+        ports = sorted(c for c in contacted if c.startswith(f"{host}:"))
+        if ports and host not in contacted:
+            edits = (RenameKey(where, ports[0]),) if len(ports) == 1 else ()
+            yield Hit(
+                file.at(*where),
+                f"{quoted(host)} is contacted as {ports[0]}",
+                f"write {ports[0]}",
+                edits,
+            )
+
+
+@rules(
+    "PPT006",
+    "A login for docker.io",
+    severity="error",
+    fixable=True,
+    why="Docker Hub is contacted as registry-1.docker.io, and the login is looked up by that name",
+    fix="write registry-1.docker.io",
+    reference="measured on 1.6.20 to 2.3.4",
+)
+def login_for_hub(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for where, host in _logins(file):
+        if host in {"docker.io", "index.docker.io"} and host not in looked.project.contacted:
+            yield Hit(
+                file.at(*where),
+                f"{quoted(host)} is never contacted",
+                edits=(RenameKey(where, "registry-1.docker.io"),),
+            )
+
+
+@rules(
+    "PPT007",
+    "A login for a URL",
+    severity="error",
+    fixable=True,
+    why="the name is compared with host and port, so that a scheme or a path never matches",
+    fix="write HOST or HOST:PORT",
+    reference="measured on 1.6.20 to 2.3.4",
+)
+def login_for_a_url(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for where, host in _logins(file):
+        if "://" in host:
+            plain = host.partition("://")[2].partition("/")[0]
+            yield Hit(
+                file.at(*where),
+                f"{quoted(host)} is a URL",
+                f"write {plain}",
+                (RenameKey(where, plain),),
+            )
+
+
+def _logins(file: TomlFile) -> Iterator[tuple[tuple[str, ...], str]]:
+    for section in registries(file):
+        for host, values in file.table(*section, "configs").items():
+            if isinstance(values, dict) and "auth" in values:
+                yield (*section, "configs", host), host
+
+
+@rules(
+    "PPT014",
+    "Half a login",
+    severity="error",
+    why="without a password, containerd has no credential to answer with",
+    fix="set username and password, or auth",
+    reference="measured on 1.6.20 to 2.3.4",
+)
+def half_a_login(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for where, host in _logins(file):
+        auth = file.table(*where, "auth")
+        half = bool(auth.get("username")) != bool(auth.get("password")) or not auth
+        if half and not auth.get("auth") and not auth.get("identitytoken"):
+            yield Hit(file.at(*where, "auth"), f"the login for {quoted(host)} is incomplete")

@@ -1,0 +1,149 @@
+"""hosts.toml as a whole: what makes containerd ignore the file, or hosts in it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harness.nodes.lint.documents import TomlFile
+from harness.nodes.lint.finding import AddTable, AsHeaders, ReplaceText
+from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.words import quoted
+
+__all__ = ["capabilities_of", "rules", "server_of", "tables"]
+
+rules = Rules(Kind.HOSTS)
+
+
+def tables(file: TomlFile) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """The file itself and each of its hosts, which may have the same keys."""
+    yield (), file.values
+    for url, values in file.table("host").items():
+        if isinstance(values, dict):
+            yield ("host", url), values
+
+
+def server_of(file: TomlFile) -> str:
+    """``server``, empty where it is absent or no text."""
+    server = file.get("server")
+    return server if isinstance(server, str) else ""
+
+
+def capabilities_of(values: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The names in small letters, as containerd compares them; None where no list is given."""
+    given = values.get("capabilities")
+    return tuple(str(name).lower() for name in given) if isinstance(given, list) else None
+
+
+@rules(
+    "PPH001",
+    "Only server, and no [host] table",
+    severity="error",
+    by="containerd",
+    fixable=True,
+    why="before 1.7.32 and 2.0, containerd ignores such a file as a whole and asks the registry "
+    "itself",
+    fix="add an empty [host] table",
+    reference="measured on 1.6.20, 1.6.39, 1.7.24; containerd 1.7.32 and 2.0.0 honour the file",
+)
+def only_server(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    if file.values and "host" not in file.values and not looked.containerd.server_alone_suffices:
+        yield Hit(
+            file.at("server"),
+            "no [host] table: the whole file is ignored",
+            edits=(AddTable(("host",)),),
+        )
+
+
+def _unseen_hosts(file: TomlFile) -> list[str]:
+    """Hosts that are inline tables or dotted keys."""
+    headers = {s.path[1] for s in file.statements if s.kind != "pair" and len(s.path) > 1}
+    return [
+        url
+        for url, values in file.table("host").items()
+        if isinstance(values, dict) and url not in headers
+    ]
+
+
+@rules(
+    "PPH002",
+    "A host is written as an inline table or a dotted key",
+    severity="error",
+    by="containerd",
+    fixable=True,
+    why="2.x silently does not see such hosts; 1.x draws the order of inline ones anew at every "
+    "lookup",
+    fix='write each as a header, [host."URL"]',
+    reference="measured on 1.6.20, 1.7.24, 2.1.9 (inline tables, dotted keys)",
+)
+def host_without_header(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    unseen = _unseen_hosts(file)
+    if looked.containerd.host_tables == "headers":
+        for url in unseen:
+            what = f"{quoted(url)} is not seen by containerd"
+            yield Hit(file.at("host", url), what, edits=(AsHeaders(("host",)),))
+        return
+    pairs = {s.path for s in file.statements if s.kind == "pair"}
+    inline = [url for url in unseen if pairs & {("host",), ("host", url)}]
+    if len(inline) > 1:
+        what = f"{len(inline)} inline tables are tried in random order"
+        yield Hit(file.at("host", inline[0]), what, edits=(AsHeaders(("host",)),))
+
+
+@rules(
+    "PPH009",
+    "A sub-table stands behind another host's table",
+    severity="warning",
+    by="containerd",
+    why="2.x lists the host a second time, at that place",
+    fix="move it directly behind the table of its host",
+    reference="measured on 2.1.9",
+)
+def scattered_tables(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    if looked.containerd.host_tables != "headers":
+        return
+    headers = [s for s in file.statements if s.kind == "table" and s.path[:1] == ("host",)]
+    seen: set[str] = set()
+    groups = itertools.groupby((s for s in headers if len(s.path) > 1), lambda s: s.path[1])
+    for url, group in groups:
+        first = next(group)
+        if url in seen:
+            yield Hit(file.at(*first.path), f"{quoted(url)} is tried twice")
+        seen.add(url)
+
+
+@rules(
+    "PPH010",
+    "The file begins with a byte order mark",
+    severity="error",
+    by="containerd",
+    fixable=True,
+    why="2.x takes it for invalid TOML and ignores the whole file",
+    fix="save it as UTF-8 without a byte order mark",
+    reference="measured on 2.1.9; pelletier/go-toml v2",
+)
+def byte_order_mark(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    if file.text.startswith("\ufeff") and not looked.containerd.accepts_byte_order_mark:
+        yield Hit(file.at(), "a byte order mark", edits=(ReplaceText(1, "\ufeff", ""),))
+
+
+@rules(
+    "PPH011",
+    "A URL that cannot be parsed",
+    severity="error",
+    why="it makes containerd ignore the whole file",
+    fix="write https://HOST or https://HOST:PORT",
+    reference="net/url.Parse; containerd core/remotes/docker/config/hosts.go",
+)
+def bad_url(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    from harness.nodes.models.go_url import InvalidURL, parse_url
+
+    server = file.get("server")
+    named = [("host", url) for url in file.table("host")]
+    urls = [(("server",), server)] if isinstance(server, str) and server else []
+    for path, url in [*urls, *((path, path[1]) for path in named)]:
+        try:
+            parse_url(url if url.startswith("http") else f"https://{url}")
+        except InvalidURL:
+            yield Hit(file.at(*path), f"{quoted(url)} is no URL")

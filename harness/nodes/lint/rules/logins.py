@@ -1,0 +1,199 @@
+"""Logins: what stands in each entry of a config.json, auth.json or pull secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.nodes.lint.documents import TreeFile
+from harness.nodes.lint.finding import SetValue, Spot
+from harness.nodes.lint.logins import Login, decoded_auth, encoded_auth, logins_in
+from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.words import quoted
+
+__all__ = ["rules"]
+
+rules = Rules(Kind.LOGINS, Kind.KUBERNETES)
+
+_KUBELET = "Kubernetes pkg/credentialprovider/config.go"
+_DOCKER = "docker/cli cli/config/configfile/file.go (decodeAuth)"
+
+
+def _entries(file: TreeFile, looked: Looked) -> Iterator[Login]:
+    for logins in logins_in(file, looked):
+        yield from logins.all
+
+
+def _auth(entry: Login) -> str:
+    return entry.node.string("auth")
+
+
+@rules(
+    "PPS201",
+    "auth that is not base64",
+    severity="error",
+    why="kubelet cannot read the whole secret then, and docker does not start its work at all",
+    fix="write what printf 'USER:PASSWORD' | base64 prints",
+    reference=f"{_KUBELET}; {_DOCKER}",
+)
+def not_base64(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for entry in _entries(file, looked):
+        if _auth(entry) and decoded_auth(_auth(entry)) is None:
+            yield Hit(_spot(entry), f"auth of {quoted(entry.key)} is not base64")
+
+
+def _spot(entry: Login) -> Spot:
+    return entry.logins.spot(entry.node.get("auth") or entry.node)
+
+
+@rules(
+    "PPS202",
+    "auth without a user and a password",
+    severity="error",
+    fixable=True,
+    why="it has to be base64 of USER:PASSWORD, encoded once: without the colon the whole file "
+    "cannot be used",
+    fix="write what printf 'USER:PASSWORD' | base64 prints",
+    reference=f"{_KUBELET}; {_DOCKER}",
+)
+def no_colon(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for entry in _entries(file, looked):
+        text = decoded_auth(_auth(entry))
+        if not _auth(entry) or text is None or entry.pair is not None:
+            continue
+        again = decoded_auth(text)
+        if again is not None and ":" in again and again.rstrip("\r\n").isprintable():
+            edits = entry.edits(SetValue((*entry.node.path, "auth"), text.strip()))
+            yield Hit(_spot(entry), f"auth of {quoted(entry.key)} is encoded twice",
+                      "encode it once", edits)  # fmt: skip
+        else:
+            yield Hit(_spot(entry), f"auth of {quoted(entry.key)} has no colon")
+
+
+@rules(
+    "PPS203",
+    "A line break in the password",
+    severity="error",
+    fixable=True,
+    why="echo without -n ends with a line break, which base64 keeps: it becomes part of the "
+    "password, and every login is refused",
+    fix="use printf, or echo -n, in front of base64",
+    reference="https://kubernetes.io/docs/tasks/configmap-secret/managing-secret-using-kubectl/",
+)
+def line_break(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for entry in _entries(file, looked):
+        user, password = entry.pair or ("", "")
+        if _auth(entry) and password.endswith(("\n", "\r")):
+            mended = encoded_auth(user, password.rstrip("\r\n"))
+            edits = entry.edits(SetValue((*entry.node.path, "auth"), mended))
+            what = f"the password of {quoted(entry.key)} ends with a line break"
+            yield Hit(_spot(entry), what, edits=edits)
+        for key in ("username", "password"):
+            node = entry.node.get(key)
+            if node is not None and node.text.endswith(("\n", "\r")):
+                edits = entry.edits(SetValue(node.path, node.text.rstrip("\r\n")))
+                what = f"{key} of {quoted(entry.key)} ends with a line break"
+                yield Hit(entry.logins.spot(node), what, edits=edits)
+
+
+@rules(
+    "PPS204",
+    "auth that contradicts username and password",
+    severity="error",
+    why="auth counts, and what username and password say is not used: whoever changed only these "
+    "changed nothing",
+    fix="keep auth, and make it of the right user and password",
+    reference=f"{_KUBELET} (auth counts more); {_DOCKER}",
+)
+def contradiction(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for entry in _entries(file, looked):
+        if entry.pair is None or not _auth(entry):
+            continue
+        for key, meant in zip(("username", "password"), entry.pair, strict=True):
+            node = entry.node.get(key)
+            if node is not None and node.text != meant and not meant.endswith("\n"):
+                what = f"{key} of {quoted(entry.key)} differs from what auth says"
+                yield Hit(entry.logins.spot(node), what)
+
+
+@rules(
+    "PPS205",
+    "An entry without a login",
+    severity="warning",
+    why="there is nothing to log in with: kubelet makes the attempt with an empty user and "
+    "password; docker leaves such entries behind where a credential store has the password",
+    fix="give auth, or username and password, or remove the entry",
+    reference=f"{_KUBELET}; {_DOCKER}",
+)
+def empty(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for entry in _entries(file, looked):
+        stored = entry.logins.root.get("credsStore") or entry.logins.root.get("credHelpers")
+        given = {key for key in ("auth", "identitytoken", "registrytoken", "username", "password")
+                 if entry.node.string(key)}  # fmt: skip
+        if stored is not None:
+            continue
+        if not given or given in ({"username"}, {"password"}):
+            missing = "no login" if not given else "half a login"
+            yield Hit(entry.spot, f"{missing} for {quoted(entry.key)}")
+
+
+@rules(
+    "PPS206",
+    "An identity token in a pull secret",
+    severity="error",
+    why="kubelet reads auth, username and password only: what az acr login and the like leave as "
+    "identitytoken is not used, and the password beside it is empty",
+    fix="use a user and a password (a service account, a robot) made for the cluster",
+    reference=_KUBELET,
+)
+def identity_token(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for entry in _entries(file, looked):
+        for key in ("identitytoken", "registrytoken"):
+            node = entry.node.get(key)
+            without = not (entry.pair and entry.pair[1]) and not entry.node.string("password")
+            if node is not None and node.text and without and entry.logins.is_for_kubelet:
+                what = f"{key} of {quoted(entry.key)} is not used by kubelet"
+                yield Hit(entry.logins.spot(node), what)
+
+
+@rules(
+    "PPS207",
+    "A registry given twice",
+    severity="error",
+    why="of two entries of the same name only the last counts",
+    fix="remove one",
+    reference="RFC 8259, 4; Go's encoding/json keeps the last",
+)
+def twice(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    from harness.nodes.lint.rules.config_selection import spot_of
+
+    for logins in logins_in(file, looked):
+        auths = logins.auths
+        for repeat in getattr(auths.entry.value, "repeats", ()) if auths is not None else ():
+            spot = logins.content.node.spot if logins.content else spot_of(repeat.place)
+            yield Hit(spot, f"{quoted(repeat.key)} is given twice")
+
+
+@rules(
+    "PPS208",
+    "Something in an entry that is no login",
+    severity="error",
+    fixable=True,
+    why="kubelet cannot read the whole secret where a value is no text, and docker neither",
+    fix="write the value in quotes, or remove it",
+    reference=f"{_KUBELET}; {_DOCKER}",
+)
+def wrong_form(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for logins in logins_in(file, looked):
+        for key, node in logins.auths.items() if logins.auths is not None else ():
+            if node.kind not in {"mapping", "null"}:
+                hint = ' ({"auth": "..."})' if node.kind == "str" else ""
+                what = f"the entry of {quoted(key)} must be an object{hint}"
+                yield Hit(logins.spot(node), what, "write the entry as an object")
+                continue
+            for name in ("auth", "username", "password"):
+                value = node.get(name)
+                if value is None or value.kind == "str":
+                    continue
+                plain = value.kind in {"int", "float", "bool"} and logins.secret is None
+                edits = (SetValue(value.path, value.text),) if plain else ()
+                yield Hit(logins.spot(value), f"{name} of {quoted(key)} is no string", edits=edits)

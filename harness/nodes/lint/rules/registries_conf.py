@@ -1,0 +1,264 @@
+"""registries.conf of podman, skopeo, buildah and CRI-O: what is refused, and what is not read."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from typing import Any
+
+from harness.nodes.lint.documents import TomlFile
+from harness.nodes.lint.finding import Edit, Path, RemoveKey, RenameKey, SetValue, Spot
+from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.words import nearest, quoted
+
+__all__ = ["mirrors", "registries", "rules"]
+
+rules = Rules(Kind.REGISTRIES)
+
+_DOCS = "containers-registries.conf(5)"
+_MEASURED = f"{_DOCS}; measured on skopeo 1.9.3"
+_TOP = (
+    "registry",
+    "unqualified-search-registries",
+    "short-name-mode",
+    "credential-helpers",
+    "additional-layer-store-auth-helper",
+    "aliases",
+)
+_REGISTRY = ("prefix", "location", "insecure", "blocked", "mirror", "mirror-by-digest-only")
+_MIRROR = ("location", "insecure", "pull-from-mirror")
+
+
+def registries(file: TomlFile) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Each ``[[registry]]``, and the way to it."""
+    yield from _tables(file.get("registry"), ("registry",))
+
+
+def mirrors(file: TomlFile) -> Iterator[tuple[Path, dict[str, Any], dict[str, Any]]]:
+    """Each ``[[registry.mirror]]``, the way to it, and the registry that it is of."""
+    for path, registry in registries(file):
+        for below, mirror in _tables(registry.get("mirror"), (*path, "mirror")):
+            yield below, mirror, registry
+
+
+def _tables(value: object, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for number, table in enumerate(value if isinstance(value, list) else ()):
+        if isinstance(table, dict):
+            yield (*path, number), table
+
+
+def _locations(file: TomlFile) -> Iterator[tuple[Path, str]]:
+    """Every location and prefix that is a text."""
+    for path, table in registries(file):
+        for key in ("prefix", "location"):
+            if isinstance(table.get(key), str):
+                yield (*path, key), table[key]
+    for path, table, _ in mirrors(file):
+        if isinstance(table.get("location"), str):
+            yield (*path, "location"), table["location"]
+
+
+@rules(
+    "PPR001",
+    "The format of version 1",
+    severity="error",
+    why="[registries.search], [registries.insecure] and [registries.block] know no mirrors, are "
+    "deprecated, and make the file refused where a [[registry]] stands beside them",
+    fix="write unqualified-search-registries, and a [[registry]] for each of the others",
+    reference=f"{_DOCS}, version 1; mixing them: measured on skopeo 1.9.3",
+)
+def version_1(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    if "registries" in file.values:
+        yield Hit(file.at("registries"), "registries is of version 1")
+
+
+@rules(
+    "PPR002",
+    "A location or prefix with a scheme",
+    severity="error",
+    fixable=True,
+    why="the file is refused: cannot use URI schemes. Whether http is spoken is for insecure to "
+    "say",
+    fix="write HOST:PORT or HOST:PORT/PATH",
+    reference=_MEASURED,
+)
+def with_scheme(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for path, text in _locations(file):
+        scheme, mark, rest = text.partition("://")
+        if mark and scheme in {"http", "https"}:
+            edits = (SetValue(path, rest.rstrip("/")),)
+            yield Hit(file.at(*path), f"{quoted(text)} has a scheme", edits=edits)
+    search = file.get("unqualified-search-registries")
+    for name in search if isinstance(search, list) else ():
+        if isinstance(name, str) and name.startswith(("http://", "https://")):
+            what = f"{quoted(name)} has a scheme"
+            yield Hit(file.at("unqualified-search-registries"), what)
+
+
+@rules(
+    "PPR003",
+    "Neither location nor prefix",
+    severity="error",
+    why="the file is refused: a registry needs a location, unless its prefix begins with *.; a "
+    "mirror always",
+    fix="write location",
+    reference=_MEASURED,
+)
+def no_location(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for path, table in registries(file):
+        prefix = table.get("prefix")
+        wild = isinstance(prefix, str) and prefix.startswith("*.")
+        if not table.get("location") and not wild:
+            yield Hit(file.at(*path), "a registry without location")
+    for path, table, _ in mirrors(file):
+        if not table.get("location"):
+            yield Hit(file.at(*path), "a mirror without location")
+
+
+@rules(
+    "PPR004",
+    "A star elsewhere than in front",
+    severity="error",
+    why="only *.HOST is a pattern. With a path or a port behind it the file is refused; any other "
+    "star is compared as it is, and no image has one",
+    fix="write *.HOST, or a [[registry]] for each",
+    reference=f"{_DOCS}, choosing a [[registry]] TOML table; measured on skopeo 1.9.3",
+)
+def misplaced_star(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for path, text in _locations(file):
+        in_prefix = path[-1] == "prefix"
+        rest = text[2:] if in_prefix and text.startswith("*.") else text
+        if "*" in rest or (in_prefix and text.startswith("*.") and any(c in rest for c in "/:@")):
+            yield Hit(file.at(*path), f"{quoted(text)} matches no image")
+
+
+@rules(
+    "PPR005",
+    "mirror-by-digest-only together with pull-from-mirror",
+    severity="error",
+    fixable=True,
+    why="the file is refused: cannot set both at the same time",
+    fix="leave mirror-by-digest-only out, and say pull-from-mirror for each mirror",
+    reference=_MEASURED,
+)
+def both_usages(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for path, table, registry in mirrors(file):
+        if registry.get("mirror-by-digest-only") is True and table.get("pull-from-mirror"):
+            same = table["pull-from-mirror"] == "digest-only"
+            edits = (RemoveKey((*path, "pull-from-mirror")),) if same else ()
+            spot = file.at(*path, "pull-from-mirror")
+            yield Hit(spot, "the registry says mirror-by-digest-only", edits=edits)
+
+
+@rules(
+    "PPR006",
+    "An unknown value of pull-from-mirror or short-name-mode",
+    severity="error",
+    fixable=True,
+    why="the file is refused, and nothing is pulled",
+    fix="pull-from-mirror is all, digest-only or tag-only; short-name-mode is enforcing, "
+    "permissive or disabled",
+    reference=_MEASURED,
+)
+def unknown_value(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    asked: list[tuple[Path, object, tuple[str, ...]]] = [
+        (("short-name-mode",), file.get("short-name-mode"), ("enforcing", "permissive", "disabled"))
+    ]
+    usages = ("all", "digest-only", "tag-only")
+    for path, table, _ in mirrors(file):
+        asked.append(((*path, "pull-from-mirror"), table.get("pull-from-mirror"), usages))
+    for path, value, known in asked:
+        if isinstance(value, str) and value and value not in known:
+            near = nearest(value, known)
+            edits = (SetValue(path, near),) if near else ()
+            fix = f"did you mean {near}?" if near else ""
+            yield Hit(file.at(*path), f"{quoted(value)} is unknown", fix, edits)
+
+
+@rules(
+    "PPR007",
+    "A value of another type",
+    severity="error",
+    fixable=True,
+    why="the file is refused, and nothing is pulled",
+    fix="write true or false without quotes, texts in quotes, and lists in brackets",
+    reference=_MEASURED,
+)
+def wrong_type(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    flags = ("insecure", "blocked", "mirror-by-digest-only")
+    tables = [*registries(file), *((path, table) for path, table, _ in mirrors(file))]
+    for path, table in tables:
+        for key in flags:
+            value = table.get(key)
+            if value is not None and not isinstance(value, bool):
+                where = (*path, key)
+                plain = isinstance(value, str) and value in {"true", "false"}
+                edits = (SetValue(where, value == "true"),) if plain else ()
+                yield Hit(file.at(*where), f"{key} is no true or false", edits=edits)
+    search = file.get("unqualified-search-registries")
+    if search is not None and not _is_list_of_texts(search):
+        where = ("unqualified-search-registries",)
+        edits = (SetValue(where, (search,)),) if isinstance(search, str) else ()
+        yield Hit(file.at(*where), "it is no list of texts", edits=edits)
+    for key in ("registry", "aliases"):
+        value = file.get(key)
+        if value is not None and not isinstance(value, dict if key == "aliases" else list):
+            form = "[aliases]" if key == "aliases" else "[[registry]]"
+            yield Hit(file.at(key), f"{key} is not written as {form}", f"write {form}")
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+@rules(
+    "PPR008",
+    "An unknown key",
+    severity="warning",
+    fixable=True,
+    why="it does nothing",
+    fix="see the manual page for the name",
+    reference=_DOCS,
+)
+def unknown_key(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    tables: list[tuple[Path, dict[str, Any], tuple[str, ...]]] = [((), file.values, _TOP)]
+    tables += [(path, table, _REGISTRY) for path, table in registries(file)]
+    tables += [(path, table, _MIRROR) for path, table, _ in mirrors(file)]
+    for path, table, known in tables:
+        for key in table:
+            if key in known or key in {"registries", "pull-from-mirror"}:
+                continue  # they have rules of their own
+            near = nearest(key, known)
+            edits: tuple[Edit, ...] = ()
+            if near and near not in table and not isinstance(table[key], dict | list):
+                edits = (RenameKey((*path, key), near),)
+            fix = f"did you mean {near}?" if near else ""
+            yield Hit(file.at(*path, key), f"unknown key {quoted(key)}", fix, edits)
+
+
+@rules(
+    "PPR009",
+    "A drop-in that is not read",
+    severity="error",
+    why="only files of registries.conf.d that end in .conf are read",
+    fix="call it NAME.conf",
+    reference=_DOCS,
+)
+def no_drop_in(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    directory = posixpath.basename(posixpath.dirname(file.absolute))
+    if directory == "registries.conf.d" and not file.absolute.endswith(".conf"):
+        yield Hit(Spot(), f"{quoted(posixpath.basename(file.absolute))} does not end in .conf")
+
+
+@rules(
+    "PPR010",
+    "pull-from-mirror of a registry itself",
+    severity="error",
+    why="the file is refused: it is for mirrors only",
+    fix="write it below [[registry.mirror]]",
+    reference=_MEASURED,
+)
+def usage_of_a_registry(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+    for path, table in registries(file):
+        if "pull-from-mirror" in table:
+            yield Hit(file.at(*path, "pull-from-mirror"), "pull-from-mirror of no mirror")

@@ -1,0 +1,150 @@
+"""Containers that run the registry, by Kubernetes or compose: storage, probes and ports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.nodes.lint.documents import Node, TreeFile
+from harness.nodes.lint.registry_containers import RegistryContainer, each, port_of, registries
+from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.words import quoted
+
+__all__ = ["rules"]
+
+rules = Rules(Kind.KUBERNETES, Kind.COMPOSE)
+
+_LOOPBACK = ("127.", "localhost:", "[::1]:")
+_PROBES = (
+    "https://kubernetes.io/docs/tasks/configure-pod-container/"
+    "configure-liveness-readiness-startup-probes/"
+)
+
+
+@rules(
+    "PPW010",
+    "The cache does not outlive the container",
+    severity="warning",
+    kinds=(Kind.KUBERNETES,),
+    why="what was cached is lost with the pod, and so are the times at which it expires: after "
+    "each restart everything is fetched again, and counts against the upstream's limit",
+    fix="mount a persistent volume at storage.filesystem.rootdirectory",
+    reference="https://kubernetes.io/docs/concepts/storage/volumes/#emptydir",
+)
+def storage_is_lost(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for registry in each(file, looked.project):
+        reading = registry.reading
+        if not (reading and reading.attempted and "storage.filesystem" in reading.places):
+            continue  # memory, or an object store
+        root = str(reading.attempted.storage.rootdirectory)
+        mount = registry.container.mount_over(root)
+        if mount is None:
+            yield Hit(registry.image.spot, f"nothing is mounted at {root}")
+        elif mount.kind == "emptyDir":
+            yield Hit(mount.edited.spot, f"{root} is on an emptyDir")
+
+
+@rules(
+    "PPW011",
+    "A probe asks for what needs a login",
+    severity="error",
+    kinds=(Kind.KUBERNETES,),
+    why="/v2/ is answered 401 without a login, which kubelet counts as a failure: it restarts the "
+    "registry again and again, or sends it no traffic",
+    fix="ask for /, or for /debug/health at http.debug.addr",
+    reference=f"{_PROBES}; distribution docs, about/configuration, auth",
+)
+def probe_needs_a_login(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for registry in each(file, looked.project):
+        auth = registry.reading is not None and "auth" in registry.reading.places
+        for name, probe in _probes(registry):
+            path = probe.get("path")
+            headers = {h.string("name").lower() for h in probe.list("httpHeaders")}
+            if auth and path and path.text.startswith("/v2") and "authorization" not in headers:
+                yield Hit(path.spot, f"{name} asks for {quoted(path.text)}, with auth configured")
+
+
+def _probes(registry: RegistryContainer) -> Iterator[tuple[str, Node]]:
+    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
+        probe = registry.container.node.get(name, "httpGet")
+        if probe is not None:
+            yield name, probe
+
+
+@rules(
+    "PPW012",
+    "A published port where the registry does not listen",
+    severity="error",
+    why="connections to it are refused",
+    fix="publish the port of http.addr, which is 5000 unless it is set",
+    reference="distribution docs, about/configuration, http",
+)
+def published_elsewhere(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for registry in each(file, looked.project):
+        listening = {key: port_of(address) for key, address in registry.listens_on}
+        for port in registry.container.ports if "http.addr" in listening else ():
+            if port.published and port.protocol == "tcp" and port.target not in listening.values():
+                said = " and ".join(f"{key} is {address}" for key, address in registry.listens_on)
+                yield Hit(port.node.spot, f"{port.target} is published, and {said}")
+
+
+@rules(
+    "PPW013",
+    "Two registries of a pod listen on one port",
+    severity="error",
+    kinds=(Kind.KUBERNETES,),
+    why="the containers of a pod share one network: the second one ends with: address already in "
+    "use, and is restarted for ever",
+    fix="give one of them another http.addr and http.debug.addr, by REGISTRY_HTTP_ADDR for "
+    "instance",
+    reference="https://kubernetes.io/docs/concepts/workloads/pods/#pod-networking",
+)
+def one_port_for_two(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for group in registries(file, looked.project):
+        taken: dict[int, str] = {}
+        for registry in group:
+            for key, address in registry.listens_on:
+                first = taken.setdefault(port_of(address), registry.container.name)
+                if first != registry.container.name:
+                    what = f"{key} is {address}, where {quoted(first)} listens already"
+                    yield Hit(registry.image.spot, what)
+
+
+@rules(
+    "PPW014",
+    "A probe of a port where the registry does not listen",
+    severity="error",
+    kinds=(Kind.KUBERNETES,),
+    why="the probe always fails: kubelet restarts the registry again and again, or sends it no "
+    "traffic",
+    fix="name the port of http.addr, or of http.debug.addr for /debug/health",
+    reference=_PROBES,
+)
+def probe_elsewhere(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for registry in each(file, looked.project):
+        listening = {str(port_of(address)) for _, address in registry.listens_on}
+        ports = registry.container.node.list("ports")
+        names = {p.string("name"): p.string("containerPort") for p in ports}
+        for name, probe in _probes(registry):
+            port = probe.get("port")
+            asked = names.get(port.text, port.text) if port else ""
+            if port and listening and asked.isdecimal() and asked not in listening:
+                what = f"{name} asks port {asked}; it listens on {', '.join(sorted(listening))}"
+                yield Hit(port.spot, what)
+
+
+@rules(
+    "PPW015",
+    "The registry listens within its container only",
+    severity="error",
+    why="on 127.0.0.1 of a container it is reached by nobody outside",
+    fix="write the port alone, such as :5000",
+    reference="distribution docs, about/configuration, http",
+)
+def loopback(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for group in registries(file, looked.project):
+        for registry in group:
+            on_host = registry.container.node.string("network_mode") == "host"
+            alone = file.kind is Kind.COMPOSE or bool(registry.container.ports)
+            for key, address in registry.listens_on:
+                if key == "http.addr" and address.startswith(_LOOPBACK) and alone and not on_host:
+                    yield Hit(registry.image.spot, f"{key} is {address}")

@@ -1,0 +1,245 @@
+"""Secrets that hold logins: their type, their key, and how the value is encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.nodes.lint.documents import Node, TreeFile
+from harness.nodes.lint.finding import AddKey, Edit, RemoveKey, RenameKey, SetValue
+from harness.nodes.lint.json_tree import InvalidJSON, parse_json
+from harness.nodes.lint.kubernetes import Object
+from harness.nodes.lint.logins import CONFIG_JSON_TYPE, TYPES, content_of, logins_in
+from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.words import nearest, quoted
+
+__all__ = ["rules"]
+
+rules = Rules(Kind.KUBERNETES)
+
+_DOCS = "https://kubernetes.io/docs/concepts/configuration/secret/#docker-config-secrets"
+_KUBELET = "Kubernetes pkg/credentialprovider/secrets (MakeDockerKeyring)"
+_VALIDATION = "Kubernetes pkg/apis/core/validation (ValidateSecret)"
+_LIKELY_KEYS = (
+    ".dockerconfigjson",
+    ".dockercfg",
+    "dockerconfigjson",
+    "dockercfg",
+    "config.json",
+    ".docker/config.json",
+    ".dockerconfig.json",
+)
+
+
+def _secrets(file: TreeFile, looked: Looked) -> Iterator[Object]:
+    for object_ in looked.project.cluster.objects_in(file):
+        if object_.kind == "Secret":
+            yield object_
+
+
+def _spot_node(secret: Object) -> Node:
+    return secret.node.get("type") or secret.node
+
+
+@rules(
+    "PPS101",
+    "A pull secret of another type",
+    severity="error",
+    fixable=True,
+    why="kubelet reads only secrets of the types kubernetes.io/dockerconfigjson and "
+    "kubernetes.io/dockercfg, whatever their keys: all others it passes over, and pulls "
+    "anonymously",
+    fix="set the type, and make the secret anew: a type cannot be changed later",
+    reference=f"{_DOCS}; {_KUBELET}",
+)
+def wrong_type(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for secret in _secrets(file, looked):
+        given = secret.node.string("type")
+        wanted = [type_ for type_, key in TYPES.items() if _holds(secret, key)]
+        if not wanted and nearest(given, TYPES) and given not in TYPES:
+            wanted = [nearest(given, TYPES) or ""]
+        if not wanted or given in TYPES:
+            continue
+        path = (*secret.node.path, "type")
+        edit: Edit = SetValue(path, wanted[0])
+        if secret.node.get("type") is None:
+            edit = AddKey(path, wanted[0])
+        said = quoted(given) if given else "no type, which means Opaque"
+        yield Hit(_spot_node(secret).spot, f"{said}: kubelet does not log in with it",
+                  f"write type: {wanted[0]}, and make the secret anew", (edit,))  # fmt: skip
+
+
+def _holds(secret: Object, key: str) -> bool:
+    return any(secret.node.get(section, key) is not None for section in ("data", "stringData"))
+
+
+@rules(
+    "PPS102",
+    "A pull secret without the key of its type",
+    severity="error",
+    fixable=True,
+    why="the API server refuses it: a secret of type kubernetes.io/dockerconfigjson must have the "
+    "key .dockerconfigjson, dot included",
+    fix="call the key .dockerconfigjson (.dockercfg for the type kubernetes.io/dockercfg)",
+    reference=f"{_DOCS}; {_VALIDATION}",
+)
+def wrong_key(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for secret in _secrets(file, looked):
+        wanted = TYPES.get(secret.node.string("type"))
+        if wanted is None or _holds(secret, wanted):
+            continue
+        likely = [
+            (section, key, node)
+            for section in ("data", "stringData")
+            for key, node in _items(secret, section)
+            if key in _LIKELY_KEYS
+        ]
+        what = f"no key {wanted}"
+        if len(likely) == 1:
+            section, key, node = likely[0]
+            edits = (RenameKey((*secret.node.path, section, key), wanted),)
+            yield Hit(node.spot, f"{what}, but {quoted(key)}", f"call it {wanted}", edits)
+        else:
+            yield Hit(_spot_node(secret).spot, what, f"write the logins under {wanted}")
+
+
+def _items(secret: Object, section: str) -> Iterator[tuple[str, Node]]:
+    found = secret.node.get(section)
+    if found is not None:
+        yield from found.items()
+
+
+@rules(
+    "PPS103",
+    "data that is not base64",
+    severity="error",
+    fixable=True,
+    why="values below data are base64: the API server refuses the manifest",
+    fix="write it below stringData as it is, or encode it",
+    reference="https://kubernetes.io/docs/concepts/configuration/secret/#working-with-secrets",
+)
+def not_base64(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for secret in _secrets(file, looked):
+        for content in content_of(secret):
+            if content.text is None:
+                # Moving one key alone would need both sections: only what stands alone is mended.
+                data, path = secret.node.get("data"), (*secret.node.path, "data")
+                alone = data is not None and len(list(data.items())) == 1
+                alone = alone and secret.node.get("stringData") is None
+                plain = content.node.text.lstrip().startswith("{")
+                edits = (RenameKey(path, "stringData"),) if alone and plain else ()
+                yield Hit(content.node.spot, f"{content.key} is not base64", edits=edits)
+
+
+@rules(
+    "PPS104",
+    "A pull secret that is encoded once too often",
+    severity="error",
+    fixable=True,
+    why="it is decoded once, and base64 is found where JSON should be: the API server refuses the "
+    "secret. kubectl encodes by itself, and stringData is not to be encoded at all",
+    fix="decode the value once",
+    reference=f"{_DOCS}; {_VALIDATION}",
+)
+def encoded_twice(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for secret in _secrets(file, looked):
+        for content in content_of(secret):
+            if content.is_encoded_twice and content.text is not None:
+                path = (*secret.node.path, content.section, content.key)
+                once = content.text.strip() if content.section == "data" else content.json
+                times = "twice" if content.section == "data" else "below stringData"
+                edits = (SetValue(path, once),)
+                yield Hit(content.node.spot, f"{content.key} is encoded {times}", edits=edits)
+
+
+@rules(
+    "PPS105",
+    "A pull secret that holds no logins",
+    severity="error",
+    why="the API server refuses what is no JSON object; one without auths it takes, and kubelet "
+    "finds no login in it and says nothing",
+    fix='write {"auths": {"REGISTRY": {"auth": "BASE64 OF USER:PASSWORD"}}}',
+    reference=f"{_DOCS}; {_VALIDATION}; {_KUBELET}",
+)
+def no_logins(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for secret in _secrets(file, looked):
+        for content in content_of(secret):
+            what = "" if content.json is None else _why_none(content.json, content.key, file)
+            if what:
+                yield Hit(content.node.spot, f"{content.key}: {what}")
+
+
+def _why_none(text: str, key: str, file: TreeFile) -> str:
+    if not text.strip():
+        return "it is empty"
+    try:
+        root = Node(parse_json(text, file.path))
+    except InvalidJSON as error:
+        said = f"it is not JSON: {error.reason}"
+        return f"{said}, in its line {error.line}" if "\n" in text.strip() else said
+    if root.kind != "mapping":
+        return "it is no JSON object"
+    auths = root.get("auths")
+    if key == ".dockerconfigjson" and (auths is None or auths.kind != "mapping"):
+        return "there is no object auths in it"
+    if key == ".dockercfg" and auths is not None:
+        return "auths belongs into .dockerconfigjson: here, registries stand at the top"
+    return ""
+
+
+@rules(
+    "PPS106",
+    "The same key below data and stringData",
+    severity="warning",
+    fixable=True,
+    why="stringData counts, and what stands below data is lost",
+    fix="remove one of them",
+    reference="https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/"
+    "secret-v1/",
+)
+def in_both(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for secret in _secrets(file, looked):
+        for key, node in _items(secret, "data"):
+            if key in TYPES.values() and secret.node.get("stringData", key) is not None:
+                path = (*secret.node.path, "data", key)
+                yield Hit(node.spot, f"{key} counts below stringData", edits=(RemoveKey(path),))
+
+
+@rules(
+    "PPS107",
+    "A credential helper in a pull secret",
+    severity="error",
+    kinds=(Kind.KUBERNETES, Kind.LOGINS),
+    why="the helper is a program of the machine where the file was copied from, with the password "
+    "in that machine's keychain: kubelet does not know it, and the entries of auths are empty",
+    fix="make the secret with kubectl create secret docker-registry, or docker login without a "
+    "credential store",
+    reference="https://kubernetes.io/docs/tasks/configure-pod-container/pull-image-private-registry/",
+)
+def credential_helper(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    for logins in logins_in(file, looked):
+        for key in ("credsStore", "credHelpers"):
+            node = logins.root.get(key)
+            if node is not None and logins.is_for_kubelet:
+                yield Hit(logins.spot(node), f"{key} does nothing in a cluster")
+
+
+@rules(
+    "PPS108",
+    "A pull secret that no pod names",
+    severity="info",
+    why="only the secrets of imagePullSecrets, in the pod or in its service account, are used; to "
+    "lie in the same namespace is not enough",
+    fix="name it in imagePullSecrets of the pod or of its service account",
+    reference="https://kubernetes.io/docs/concepts/containers/images/"
+    "#specifying-imagepullsecrets-on-a-pod",
+)
+def named_by_nobody(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+    cluster = looked.project.cluster
+    for secret in _secrets(file, looked):
+        if (
+            secret.node.string("type") != CONFIG_JSON_TYPE
+            or secret.name in cluster.given_by_accounts
+        ):
+            continue
+        if any(pod.owner.may_share(secret) for pod in cluster.pods) and not cluster.users(secret):
+            yield Hit(_spot_node(secret).spot, f"no pod here names {quoted(secret.name)}")

@@ -1,0 +1,243 @@
+"""Challenges, the answers to them, and the tokens of one client in one step of a pull.
+
+What a host asked for is remembered by its name and port until the step is over. A token is fetched
+once for each host and scope, and so is its failure. Protocol:
+https://distribution.github.io/distribution/spec/auth/token/ and .../oauth/.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from urllib.parse import parse_qsl
+
+from harness.nodes.models.challenges import Challenge, parse_challenges
+from harness.nodes.models.containerd.conversation import Conversation, Exchange
+from harness.nodes.models.containerd.credentials import CredentialError
+from harness.nodes.models.containerd.plan import Client
+from harness.nodes.models.containerd.releases import Release
+from harness.nodes.models.containerd.wording import RequestFailed, unexpected_status
+from harness.nodes.models.go_url import InvalidURL, parse_url
+from harness.nodes.models.login import Login
+from harness.nodes.models.network import Request, basic_authorization
+
+__all__ = ["Authorizer"]
+
+_POST_IS_UNKNOWN = {400, 401, 404}
+"""Statuses after which a token is asked for with GET: servers that know no POST answer them."""
+
+
+@dataclass
+class _Basic:
+    login: Login
+
+
+@dataclass
+class _Bearer:
+    login: Login
+    realm: str
+    service: str
+    scopes: tuple[str, ...]
+    tokens: dict[tuple[str, ...], str | RequestFailed] = field(default_factory=dict)
+
+
+class Authorizer:
+    """Answers the challenges that requests of one client meet."""
+
+    def __init__(self, client: Client, conversation: Conversation, release: Release) -> None:
+        self._client = client
+        self._conversation = conversation
+        self._release = release
+        self._hosts: dict[str, _Basic | _Bearer] = {}
+
+    def authorize(self, request: Request, scope: str) -> Request:
+        """*request* with what its host asked for before. Raises :class:`RequestFailed`."""
+        known = self._hosts.get(request.host)
+        if known is None:
+            return request
+        if isinstance(known, _Basic):
+            value = basic_authorization(f"{known.login.user}:{known.login.secret}")
+        else:
+            value = f"Bearer {self._token(known, request.host, scope)}"
+        return replace(request, headers={**request.headers, "Authorization": (value,)})
+
+    def describe(self, host: str) -> str:
+        """What will be sent to *host* and where it comes from, in words."""
+        match self._hosts.get(host):
+            case _Basic(login):
+                return f"Basic, {login.user} from {login.origin}"
+            case _Bearer(login):
+                who = login.user or "the owner of an identity token"
+                how = f"as {who} ({login.origin})" if login.secret else "anonymously"
+                return f"a token, asked for {how}"
+        return "no credentials"
+
+    def learn(self, exchanges: Sequence[Exchange]) -> bool:
+        """Take in the last answer, a 401; whether to try again.
+
+        Raises :class:`RequestFailed` where the host is given up at once.
+        """
+        last = exchanges[-1]
+        host = last.request.host
+        for challenge in parse_challenges(last.response.header_lines("WWW-Authenticate")):
+            if challenge.scheme == "bearer":
+                self._refuse_refused_token(challenge, exchanges)
+                if host not in self._hosts:
+                    self._hosts[host] = self._bearer(challenge, host)
+                return True
+            if challenge.scheme == "basic":
+                login = self._login(host)
+                if login.user and login.secret:
+                    self._hosts[host] = _Basic(login)
+                    return True
+                if self._release.basic_needs_credentials:
+                    text = "authorization failed: no basic auth credentials"
+                    raise RequestFailed(text, host=host, status=401, denied=True)
+        return False
+
+    def _refuse_refused_token(self, challenge: Challenge, exchanges: Sequence[Exchange]) -> None:
+        error = challenge.parameters.get("error", "")
+        if not error:
+            return
+        host = exchanges[-1].request.host
+        if len(exchanges) > 1 and _is_same(exchanges[-2].request, exchanges[-1].request):
+            self._hosts.pop(host, None)
+            text = f"server message: {error}: authorization failed"
+            raise RequestFailed(text, host=host, status=401, denied=True)
+        if self._release.renews_refused_token:
+            self._hosts.pop(host, None)
+
+    def _login(self, host: str) -> Login:
+        try:
+            return self._client.credentials.login_for(host)
+        except CredentialError as error:
+            raise RequestFailed(str(error), host=host) from None
+
+    def _bearer(self, challenge: Challenge, host: str) -> _Bearer:
+        login = self._login(host)
+        realm = challenge.parameters.get("realm")
+        if realm is None:
+            raise RequestFailed("no realm specified for token auth challenge", host=host)
+        try:
+            parse_url(realm)
+        except InvalidURL as error:
+            text = f'invalid token auth challenge realm: parse "{realm}": {error}'
+            raise RequestFailed(text, host=host) from None
+        scope = challenge.parameters.get("scope")
+        return _Bearer(
+            login,
+            realm,
+            challenge.parameters.get("service", ""),
+            () if scope is None else tuple(scope.split(" ")),
+        )
+
+    # -- tokens ---------------------------------------------------------------------------------
+    def _token(self, host: _Bearer, name: str, scope: str) -> str:
+        scopes = tuple(sorted({scope, *host.scopes}))
+        if scopes not in host.tokens:
+            try:
+                host.tokens[scopes] = self._fetch(host, name, scopes)
+            except RequestFailed as failed:
+                host.tokens[scopes] = failed
+        token = host.tokens[scopes]
+        if isinstance(token, RequestFailed):
+            raise token
+        return token
+
+    def _fetch(self, host: _Bearer, name: str, scopes: tuple[str, ...]) -> str:
+        if not host.login.secret:
+            try:
+                return self._get(host, name, scopes)
+            except RequestFailed as failed:
+                raise failed.within("failed to fetch anonymous token: ") from None
+        try:
+            exchange = self._post(host, name, scopes)
+            status = exchange.response.status
+            knows_no_post = status in _POST_IS_UNKNOWN or (status == 405 and host.login.user)
+            if knows_no_post:
+                return self._get(host, name, scopes)
+            return self._issued(exchange, ("access_token",), name)
+        except RequestFailed as failed:
+            raise failed.within("failed to fetch oauth token: ") from None
+
+    def _post(self, host: _Bearer, name: str, scopes: tuple[str, ...]) -> Exchange:
+        form = {
+            "client_id": "containerd-client",
+            "scope": " ".join(scopes),
+            "service": host.service,
+        }
+        if host.login.user:
+            form |= {
+                "grant_type": "password",
+                "username": host.login.user,
+                "password": host.login.secret,
+            }
+        else:
+            form |= {"grant_type": "refresh_token", "refresh_token": host.login.secret}
+        request = replace(self._request(host.realm, "POST"), form=tuple(sorted(form.items())))
+        return self._ask(request, f"a token for {name}, as {host.login.origin} says")
+
+    def _get(self, host: _Bearer, name: str, scopes: tuple[str, ...]) -> str:
+        request = self._request(host.realm, "GET")
+        service = [("service", host.service)] if host.service else []
+        query = (*request.query, *service, *(("scope", scope) for scope in scopes))
+        headers = dict(request.headers)
+        whose = "an anonymous token"
+        if host.login.secret:
+            login = f"{host.login.user}:{host.login.secret}"
+            headers["Authorization"] = (basic_authorization(login),)
+            whose = "a token with Basic"
+        request = replace(request, query=tuple(sorted(query, key=_by_name)), headers=headers)
+        return self._issued(
+            self._ask(request, f"{whose} for {name}, whose challenge names this realm"),
+            ("access_token", "token"),
+            name,
+        )
+
+    def _request(self, realm: str, method: str) -> Request:
+        url = parse_url(realm)
+        query = tuple(parse_qsl(url.query, keep_blank_values=True))
+        headers = dict(self._client.token_headers)
+        return Request(method, url.scheme, url.host, url.path or "/", query, headers)
+
+    def _ask(self, request: Request, because: str) -> Exchange:
+        try:
+            return self._conversation.follow(request, self._client, "token", because, _unchanged)
+        except RequestFailed as failed:
+            failed.text = failed.text.removeprefix("failed to do request: ")
+            raise
+
+    def _issued(self, exchange: Exchange, names: tuple[str, ...], name: str) -> str:
+        response = exchange.response
+        if not 200 <= response.status < 400:
+            text = unexpected_status(exchange.request, replace(response, body=b""), self._release)
+            raise RequestFailed(text, host=name, status=response.status)
+        try:
+            document = json.loads(response.body)
+            tokens = [document.get(key) for key in names]
+        except (ValueError, AttributeError, RecursionError):
+            raise RequestFailed("unable to decode token response", host=name) from None
+        for token in tokens:
+            if isinstance(token, str) and token:
+                return token
+        text = "authorization server did not include a token in the response"
+        raise RequestFailed(text, host=name)
+
+
+def _is_same(one: Request, other: Request) -> bool:
+    return (one.method, one.scheme, one.host, one.path, one.query) == (
+        other.method,
+        other.scheme,
+        other.host,
+        other.path,
+        other.query,
+    )
+
+
+def _by_name(pair: tuple[str, str]) -> str:
+    return pair[0]
+
+
+def _unchanged(request: Request) -> Request:
+    return request

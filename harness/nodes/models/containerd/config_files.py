@@ -1,0 +1,300 @@
+"""``config.toml`` with all that it imports, put together as the release at hand does it.
+
+Order: the file itself, then its imports, then what those import; each file once. Up to 1.7 the last
+file that has a plugin's section replaces the whole of it; from 2.0 on sections are merged key by
+key. Sections of older formats are carried over to newer ones, in 2.0 to 2.2 by the version that the
+*last* file names, which leaves sections behind.
+
+Rules: containerd's docs/man/containerd-config.toml.5.md; LoadConfig, resolveImports and mergeConfig
+of its server configuration (1.6.20, 1.7.24, 2.1.9 and 2.3.4 were run, the releases in between
+read); configMigration of plugins/cri/images.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.nodes.models.containerd.releases import Release
+from harness.nodes.models.files import FileTree
+from harness.nodes.models.go_glob import InvalidPattern, glob, has_meta
+from harness.nodes.models.go_url import clean_path
+from harness.nodes.models.toml_statements import InvalidTOML, read_toml, statements
+
+__all__ = [
+    "CONFIG_FILE",
+    "GRPC_CRI",
+    "IMAGES",
+    "MOST_FILES",
+    "Configuration",
+    "InvalidConfig",
+    "imported_paths",
+    "read_configuration",
+    "version_of",
+]
+
+CONFIG_FILE = "/etc/containerd/config.toml"
+GRPC_CRI = "io.containerd.grpc.v1.cri"
+IMAGES = "io.containerd.cri.v1.images"
+MOST_FILES = 200
+"""Nobody imports more."""
+_WORKING_DIRECTORY = "/"
+"""As systemd starts it. Patterns of older releases are relative to it."""
+_DISABLED = ("disabled plugin", ("disabled_plugins",))
+_MIGRATED = ("registry", "max_concurrent_downloads", "image_pull_with_sync_fs")
+_MIGRATED_FROM_CONTAINERD = ("disable_snapshot_annotations", "discard_unpacked_layers")
+
+
+class InvalidConfig(ValueError):
+    """containerd, or only its CRI plugin, does not start; ``line`` of ``file`` counts from 1."""
+
+    def __init__(
+        self,
+        reason: str,
+        line: int | None = None,
+        file: str = CONFIG_FILE,
+        *,
+        stops_containerd: bool = True,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.line = line
+        self.file = file
+        self.stops_containerd = stops_containerd
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What the daemon goes by."""
+
+    version: int
+    plugins: Mapping[str, Any]
+    """By name, merged and carried over to the release's own format."""
+    disabled: tuple[str, ...]
+    """``disabled_plugins``."""
+    files: tuple[tuple[str, str], ...] = field(repr=False)
+    """Path and text of every file, in the order in which they were merged."""
+
+    def place(self, *path: str) -> tuple[str, int] | None:
+        """File and line of what has *path* as neighbours in its own; of the file merged last."""
+        return _place(self.files, path)
+
+
+def _place(files: Sequence[tuple[str, str]], path: tuple[str, ...]) -> tuple[str, int] | None:
+    for file, text in reversed(files):
+        for statement in statements(text):
+            own = statement.path
+            if any(own[i : i + len(path)] == path for i in range(len(own) - len(path) + 1)):
+                return file, statement.line
+    return None
+
+
+def read_configuration(tree: FileTree, release: Release, path: str = CONFIG_FILE) -> Configuration:
+    """The configuration that begins with the file at *path*. Raises :class:`InvalidConfig`."""
+    files: dict[str, str] = {}
+    pending: list[tuple[str, str, int | None]] = [(path, "", None)]
+    merged: dict[str, Any] = {}
+    disabled: list[str] = []
+    own_version = version = release.config_version if release.migrates_config != "never" else 1
+    of_main = 0
+    while pending:
+        (current, parent, line), *pending = pending
+        if current in files:
+            continue
+        if len(files) >= MOST_FILES:
+            raise InvalidConfig(f"more than {MOST_FILES} files are imported", line, parent)
+        files[current] = text = _text(tree, current, parent or path, line)
+        document = _document(text, current)
+        named = version_of(document, text, current)
+        plugins = document.get("plugins", {})
+        names = _names(document, "disabled_plugins", text, current)
+        if not isinstance(plugins, dict):
+            raise _wrong("plugins", "must be a table", text, current)
+        if release.migrates_config == "each file":
+            of_main = of_main or named
+            if named > of_main:
+                reason = f"drop-in config version {named} higher than root config version {of_main}"
+                raise InvalidConfig(reason, _line(text, "version"), current)
+            plugins, names = _carried_over(plugins, names, named, own_version, release)
+            named = max(named, own_version)
+        elif release.migrates_config == "at the end" and named < 2:
+            plugins, names, named = _renamed(plugins), [*map(_uri, names)], version
+        _merge(merged, plugins, release)
+        disabled += [name for name in names if name not in disabled]
+        version = named or version
+        pending += _imports(document, text, current, tree, release)
+    merged_files = tuple(files.items())
+    _validate(version, merged, disabled, merged_files, release)
+    if release.migrates_config == "at the end":
+        merged, disabled = _carried_over(merged, disabled, version, own_version, release)
+    return Configuration(version, merged, tuple(disabled), merged_files)
+
+
+# -- one file -----------------------------------------------------------------------------------
+def _text(tree: FileTree, path: str, parent: str, line: int | None) -> str:
+    try:
+        return tree.read(path)
+    except IsADirectoryError:
+        raise InvalidConfig(f"read {path}: is a directory", line, parent) from None
+    except OSError:
+        raise InvalidConfig(f"open {path}: no such file or directory", line, parent) from None
+
+
+def _document(text: str, path: str) -> dict[str, Any]:
+    try:
+        return read_toml(text)
+    except InvalidTOML as error:
+        raise InvalidConfig(f"invalid TOML: {error.reason}", error.line, path) from None
+
+
+def version_of(document: Mapping[str, Any], text: str = "", path: str = CONFIG_FILE) -> int:
+    """The format's version that a file names, 0 for none. Raises :class:`InvalidConfig`."""
+    version = document.get("version", 0)
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise _wrong("version", "must be a number", text, path)
+    return max(version, 0)
+
+
+def _names(document: Mapping[str, Any], key: str, text: str, path: str) -> list[str]:
+    value = document.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise _wrong(key, "must be a list of strings", text, path)
+    return value
+
+
+def _wrong(key: str, problem: str, text: str, path: str) -> InvalidConfig:
+    return InvalidConfig(f"`{key}` {problem}", _line(text, key), path)
+
+
+def _line(text: str, key: str) -> int | None:
+    return next((one.line for one in statements(text) if one.path[:1] == (key,)), None)
+
+
+# -- imports ------------------------------------------------------------------------------------
+def _imports(
+    document: Mapping[str, Any], text: str, path: str, tree: FileTree, release: Release
+) -> Iterator[tuple[str, str, int | None]]:
+    """Path, importing file and line of everything that the file imports, in its order."""
+    line = _line(text, "imports")
+    for pattern in imported_paths(_names(document, "imports", text, path), path, release):
+        if "*" not in pattern:
+            yield pattern, path, line
+            continue
+        try:
+            matches = glob(pattern, tree.names)
+        except InvalidPattern:
+            reason = f"syntax error in pattern {pattern!r} of `imports`"
+            raise InvalidConfig(reason, line, path) from None
+        for match in matches:
+            yield match, path, line
+
+
+def imported_paths(imports: Sequence[str], parent: str, release: Release) -> Iterator[str]:
+    """What ``imports`` of the file *parent* stands for: absolute paths, and patterns if with ``*``.
+
+    Relative paths start at the file's directory; patterns do so from 1.6.29 and 1.7.16 on, and
+    before that at the directory in which the daemon runs.
+    """
+    for name in imports:
+        here = "*" in name and release.import_patterns_from == "working directory"
+        base = _WORKING_DIRECTORY if here else posixpath.dirname(parent)
+        # A pattern has its own rules for what is between brackets, and stays as it is.
+        path = name if name.startswith("/") else f"{base.rstrip('/')}/{name}"
+        yield path if here and has_meta(path) else clean_path(path)
+
+
+# -- merging ------------------------------------------------------------------------------------
+def _merge(to: dict[str, Any], plugins: Mapping[str, Any], release: Release) -> None:
+    if release.merges_sections:
+        _merge_deeply(to, plugins)
+    else:
+        to |= plugins
+
+
+def _merge_deeply(to: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """As mergo does with override: tables key by key, everything else replaced."""
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            before = to.get(key)
+            to[key] = dict(before) if isinstance(before, dict) else {}
+            _merge_deeply(to[key], value)
+        else:
+            to[key] = value
+
+
+def _validate(
+    version: int,
+    plugins: Mapping[str, Any],
+    disabled: Sequence[str],
+    files: Sequence[tuple[str, str]],
+    release: Release,
+) -> None:
+    """What makes the daemon refuse the whole. Raises :class:`InvalidConfig`."""
+
+    def refuse(reason: str, *path: str) -> None:
+        file, line = _place(files, path) or (files[0][0], None)
+        raise InvalidConfig(reason, line, file)
+
+    if version > release.config_version and release.refuses_newer_config:
+        known = f"which reads {release.config_version} or less"
+        refuse(
+            f"version {version} is not known to containerd {release.version}, {known}", "version"
+        )
+    if release.migrates_config == "never" and version < 2:
+        return
+    for key, names in (("disabled_plugins", disabled), ("plugins", plugins)):
+        if key == "plugins" and release.migrates_config != "never":
+            continue
+        for name in names:
+            if not _is_uri(name, release):
+                what, path = ("plugin key", (key, name)) if key == "plugins" else _DISABLED
+                refuse(f'invalid {what} URI "{name}" expect io.containerd.x.vx', *path)
+
+
+def _is_uri(name: str, release: Release) -> bool:
+    if release.migrates_config != "never":
+        return "." in name
+    prefixed = name.startswith("io.containerd.") or not release.plugin_prefix
+    return prefixed and name.count(".") >= 3
+
+
+# -- older formats ------------------------------------------------------------------------------
+def _uri(name: str) -> str:
+    return GRPC_CRI if name == "cri" else name if "." in name else f"io.containerd.grpc.v1.{name}"
+
+
+def _renamed(plugins: Mapping[str, Any]) -> dict[str, Any]:
+    return {_uri(name): section for name, section in plugins.items()}
+
+
+def _carried_over(
+    plugins: Mapping[str, Any],
+    disabled: Sequence[str],
+    version: int,
+    newest: int,
+    release: Release,
+) -> tuple[dict[str, Any], list[str]]:
+    """*plugins* of a file of *version* in the format *newest*; the CRI plugin's settings of images
+    have a section of their own there."""
+    found, names = dict(plugins), list(disabled)
+    if version < 2:
+        found, names = _renamed(found), [*map(_uri, names)]
+    source = found.get(GRPC_CRI)
+    if version >= newest or not isinstance(source, dict):
+        return found, names
+    before = found.get(IMAGES, {})
+    images = dict(before) if isinstance(before, dict) else {}
+    images |= {key: source[key] for key in _MIGRATED if key in source}
+    registry = images.get("registry")
+    if (
+        release.default_config_path == "until set"
+        and isinstance(registry, dict)
+        and registry.get("config_path") == ""
+    ):
+        images["registry"] = {k: v for k, v in registry.items() if k != "config_path"}
+    containerd = source.get("containerd")
+    if isinstance(containerd, dict) and "runtimes" in containerd:
+        images |= {key: containerd[key] for key in _MIGRATED_FROM_CONTAINERD if key in containerd}
+    return found | {IMAGES: images}, names

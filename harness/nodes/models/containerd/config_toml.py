@@ -1,0 +1,264 @@
+"""The registry section of containerd's ``config.toml``.
+
+Understands the plugin's name in every version of the file, and says when the CRI plugin would not
+load at all. Reference:
+https://github.com/containerd/containerd/blob/main/docs/cri/registry.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from harness.nodes.models.containerd.config_files import (
+    CONFIG_FILE,
+    GRPC_CRI,
+    IMAGES,
+    Configuration,
+    InvalidConfig,
+    read_configuration,
+)
+from harness.nodes.models.containerd.credentials import AuthConfig
+from harness.nodes.models.containerd.releases import Release
+from harness.nodes.models.files import FileTree
+from harness.nodes.models.go_url import InvalidURL, parse_url
+
+__all__ = [
+    "WELL_KNOWN_DIRECTORIES",
+    "EndpointTLS",
+    "InvalidConfig",
+    "RegistryConfig",
+    "local_puller",
+    "parse_config_toml",
+    "registry_config",
+    "section_of",
+]
+
+WELL_KNOWN_DIRECTORIES = "/etc/containerd/certs.d:/etc/docker/certs.d"
+
+
+@dataclass(frozen=True)
+class EndpointTLS:
+    """``registry.configs.HOST.tls``, of 1.x and together with ``mirrors`` only."""
+
+    skip_verify: bool = False
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistryConfig:
+    """What of config.toml decides where an image comes from."""
+
+    config_path: str = ""
+    """Directories, separated by colons."""
+    mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Endpoints by registry, ``*`` for all others (deprecated)."""
+    auths: Mapping[str, AuthConfig] = field(default_factory=dict)
+    """Credentials by contacted host and port."""
+    tls: Mapping[str, EndpointTLS] = field(default_factory=dict)
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Sent to every registry."""
+    local_puller: str | None = None
+    """The setting because of which the transfer service is not used; None if it is."""
+    configuration: Configuration | None = field(default=None, repr=False, compare=False)
+    """Where all of it was read; None where nothing was."""
+
+    @property
+    def directories(self) -> tuple[str, ...]:
+        """``config_path`` as filepath.SplitList takes it apart."""
+        return tuple(self.config_path.split(":")) if self.config_path else ()
+
+    def place(self, *path: str) -> tuple[str, int] | None:
+        """File and line of what has *path* as neighbours in its own; the last that was merged."""
+        return None if self.configuration is None else self.configuration.place(*path)
+
+
+def parse_config_toml(
+    text: str, release: Release, files: FileTree | None = None, path: str = CONFIG_FILE
+) -> RegistryConfig:
+    """The registry settings of the file *text* at *path* and what it imports of *files*.
+
+    Raises :class:`InvalidConfig`.
+    """
+    tree = (files or FileTree({})) | FileTree({path: text})
+    return registry_config(read_configuration(tree, release, path), release)
+
+
+def registry_config(configuration: Configuration, release: Release) -> RegistryConfig:
+    """The registry settings of *configuration*. Raises :class:`InvalidConfig`."""
+    section = section_of(configuration.version, release)
+    reader = _Reader(configuration)
+    base = ("plugins", section)
+    images = reader.table(*base)
+    registry = reader.table(*base, "registry")
+    config = RegistryConfig(
+        config_path=_config_path(reader, (*base, "registry"), release),
+        mirrors=dict(reader.mirrors(*base, "registry", "mirrors")),
+        auths=dict(reader.auths(*base, "registry")),
+        tls=dict(reader.tls(*base, "registry", "configs")),
+        headers=dict(reader.headers(*base, "registry", "headers")),
+        configuration=configuration,
+    )
+    _refuse_contradictions(config, release, configuration)
+    return replace(config, local_puller=local_puller(images, registry, release))
+
+
+def section_of(version: int, release: Release) -> str:
+    """The plugin whose ``registry`` counts once all files of *version* are put together."""
+    if release.migrates_config != "never":
+        return IMAGES
+    return "cri" if version < 2 else GRPC_CRI
+
+
+def _config_path(reader: _Reader, registry: tuple[str, ...], release: Release) -> str:
+    written = reader.get(*registry, "config_path")
+    path = "" if written is None else reader.string(*registry, "config_path")
+    match release.default_config_path:
+        case "until set" if written is None:
+            return WELL_KNOWN_DIRECTORIES
+        case "without mirrors" if not path and not reader.get(*registry, "mirrors"):
+            return WELL_KNOWN_DIRECTORIES
+    return path
+
+
+def _refuse_contradictions(
+    config: RegistryConfig, release: Release, configuration: Configuration
+) -> None:
+    off = {"cri", GRPC_CRI, IMAGES}.intersection(configuration.disabled)
+    if off:
+        reason = f"`disabled_plugins` names {min(off)!r}"
+        raise _unloaded(reason, configuration, "disabled_plugins")
+    if not config.config_path:
+        return
+    if config.mirrors:
+        reason = "`mirrors` cannot be set when `config_path` is provided"
+        raise _unloaded(reason, configuration, "registry", "mirrors")
+    if config.tls and release.legacy_tls:
+        reason = "`configs.tls` cannot be set when `config_path` is provided"
+        raise _unloaded(reason, configuration, "registry", "configs")
+
+
+def _unloaded(reason: str, configuration: Configuration, *path: str) -> InvalidConfig:
+    """The CRI plugin is not loaded, everything else is."""
+    file, line = configuration.place(*path) or (configuration.files[0][0], None)
+    return InvalidConfig(reason, line, file, stops_containerd=False)
+
+
+def local_puller(
+    images: Mapping[str, Any], registry: Mapping[str, Any], release: Release
+) -> str | None:
+    """The first setting of the plugin's section *images*, or of *registry* within, that the
+    transfer service cannot honour; None where that pulls, or where *release* has none."""
+    if not release.transfer_service:
+        return None
+    settings = {
+        "use_local_image_pull": images.get("use_local_image_pull") is True,
+        "disable_snapshot_annotations": images.get("disable_snapshot_annotations") is False,
+        "discard_unpacked_layers": images.get("discard_unpacked_layers") is True,
+        "registry.mirrors": bool(registry.get("mirrors")),
+        "registry.configs": bool(registry.get("configs")),
+        "registry.auths": bool(registry.get("auths")),
+        "max_concurrent_downloads": images.get("max_concurrent_downloads", 3) != 3,
+        "image_pull_with_sync_fs": images.get("image_pull_with_sync_fs") is True,
+    }
+    return next((name for name, is_set in settings.items() if is_set), None)
+
+
+class _Reader:
+    """Typed look-ups; every complaint names the key and its line."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._document = {"plugins": configuration.plugins}
+
+    def get(self, *path: str) -> Any:
+        """What stands at *path*, None if nothing does."""
+        value: Any = self._document
+        for part in path:
+            if not isinstance(value, dict) or part not in value:
+                return None
+            value = value[part]
+        return value
+
+    def table(self, *path: str) -> Mapping[str, Any]:
+        """The table at *path*, empty if absent."""
+        value = self.get(*path)
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise self.invalid("must be a table", *path)
+        return value
+
+    def string(self, *path: str) -> str:
+        """The string at *path*, empty if absent."""
+        value = self.get(*path)
+        if value is None:
+            return ""
+        if not isinstance(value, str):
+            raise self.invalid("must be a string", *path)
+        return value
+
+    def strings(self, *path: str) -> tuple[str, ...]:
+        """The list of strings at *path*, empty if absent."""
+        value = self.get(*path)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.invalid("must be a list of strings", *path)
+        return tuple(value)
+
+    def mirrors(self, *path: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Endpoints by registry."""
+        for registry in self.table(*path):
+            yield registry, self.strings(*path, registry, "endpoint")
+
+    def headers(self, *path: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Values by header name."""
+        for name in self.table(*path):
+            yield name, self.strings(*path, name)
+
+    def tls(self, *path: str) -> Iterator[tuple[str, EndpointTLS]]:
+        """TLS settings by host."""
+        for host in self.table(*path):
+            if self.get(*path, host, "tls") is not None:
+                base = (*path, host, "tls")
+                yield (
+                    host,
+                    EndpointTLS(
+                        self.get(*base, "insecure_skip_verify") is True,
+                        self.string(*base, "ca_file"),
+                        self.string(*base, "cert_file"),
+                        self.string(*base, "key_file"),
+                    ),
+                )
+
+    def auths(self, *registry: str) -> Iterator[tuple[str, AuthConfig]]:
+        """``configs.HOST.auth``, then ``auths."URL"``, which overrides it."""
+        for host in self.table(*registry, "configs"):
+            if self.get(*registry, "configs", host, "auth") is not None:
+                yield host, self._auth(*registry, "configs", host, "auth")
+        for endpoint in self.table(*registry, "auths"):
+            try:
+                url = parse_url(endpoint)
+            except InvalidURL as error:
+                reason = f"failed to parse registry url: {error}"
+                raise _unloaded(reason, self._configuration, "auths", endpoint) from None
+            yield url.host if url.scheme else endpoint, self._auth(*registry, "auths", endpoint)
+
+    def _auth(self, *path: str) -> AuthConfig:
+        self.table(*path)
+        return AuthConfig(
+            username=self.string(*path, "username"),
+            password=self.string(*path, "password"),
+            auth=self.string(*path, "auth"),
+            identity_token=self.string(*path, "identitytoken"),
+        )
+
+    def invalid(self, problem: str, *path: str) -> InvalidConfig:
+        """The error for what stands at *path*."""
+        found = self._configuration.place(*path[2:]) or self._configuration.place(*path[:2])
+        file, line = found or (self._configuration.files[0][0], None)
+        return InvalidConfig(f"`{'.'.join(path[-3:])}` {problem}", line, file)

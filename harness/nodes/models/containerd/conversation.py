@@ -1,0 +1,204 @@
+"""HTTP as containerd's client speaks it: the fall from https to http, redirects, and the record.
+
+A :class:`Conversation` is one step of a pull. What a client learns (challenges, tokens, a host that
+speaks no TLS) is forgotten when the step is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qsl
+
+from harness.nodes.models.attempts import Attempt, Step
+from harness.nodes.models.containerd.plan import HANDSHAKE_TIMEOUT, Client
+from harness.nodes.models.containerd.releases import Release
+from harness.nodes.models.containerd.wording import RequestFailed, request_url, transport_failure
+from harness.nodes.models.go_url import GoURL, InvalidURL, parse_url, port_of
+from harness.nodes.models.network import ConnectionFailed, Failure, Network, Request, Response
+
+__all__ = ["Conversation", "Exchange", "Hangs"]
+
+_REDIRECTS = {301, 302, 303, 307, 308}
+_MOST_REQUESTS = 10
+_PLAIN_HEADERS = frozenset({"authorization", "accept", "range", "content-type"})
+
+
+class Hangs(Exception):
+    """A request that nothing ends but the patience of the caller."""
+
+    def __init__(self, failed: RequestFailed) -> None:
+        super().__init__(failed.text)
+        self.failed = failed
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """An answer and the request that it answers: the last one, after redirects."""
+
+    request: Request
+    response: Response
+
+
+class Conversation:
+    """Sends requests over *network* and writes each into *record*."""
+
+    def __init__(self, network: Network, release: Release, record: list[Attempt]) -> None:
+        self._network = network
+        self._release = release
+        self._record = record
+        self._speak_plainly: set[tuple[int, str]] = set()
+        self.lane = ""
+        """Written into every attempt."""
+
+    def follow(
+        self,
+        request: Request,
+        client: Client,
+        step: Step,
+        because: str,
+        authorize: Callable[[Request], Request],
+    ) -> Exchange:
+        """The answer to *request*, redirects followed.
+
+        *authorize* adds what is known to be wanted by a redirect's target. Raises
+        :class:`RequestFailed`, and :class:`Hangs` where no time limit applies.
+        """
+        first = request
+        for _ in range(_MOST_REQUESTS):
+            exchange = self._round_trip(request, client, step, because)
+            response = exchange.response
+            location = response.header("Location")
+            if response.status not in _REDIRECTS or location is None:
+                return exchange
+            because = f"{request.host} redirects here ({response.status})"
+            request = self._redirected(first, request, response.status, location)
+            try:
+                request = authorize(request)
+            except RequestFailed as failed:
+                doing = f'failed to do request: {request.method.title()} "{request_url(request)}"'
+                raise failed.within(f"{doing}: failed to authorize redirect: ") from None
+        # Go names the last Location as it was sent (net/http, client.go).
+        circle = transport_failure(request, Failure.TOO_MANY_REDIRECTS, self._release)
+        circle.text = circle.text.replace(f'"{request_url(request)}"', f'"{location}"')
+        raise circle
+
+    def _redirected(self, first: Request, request: Request, status: int, location: str) -> Request:
+        try:
+            target = _resolved(request, location)
+        except InvalidURL as error:
+            text = f'failed to do request: failed to parse Location header "{location}": {error}'
+            raise RequestFailed(text, host=request.host) from None
+        method, form = first.method, first.form
+        if status < 307 and method not in {"GET", "HEAD"}:
+            method, form = "GET", ()
+        headers = dict(first.headers)
+        if not _is_same_or_below(target.hostname, parse_url(f"//{first.host}").hostname):
+            headers = {k: v for k, v in headers.items() if k.lower() != "authorization"}
+        return Request(
+            method,
+            target.scheme,
+            target.host,
+            target.path,
+            tuple(parse_qsl(target.query, keep_blank_values=True)),
+            headers,
+            form,
+        )
+
+    def _round_trip(self, request: Request, client: Client, step: Step, because: str) -> Exchange:
+        """One answer; for a client that falls back, over plain HTTP if need be."""
+        known = (client.number, request.host)
+        if known not in self._speak_plainly:
+            try:
+                return Exchange(request, self._send(request, client, step, because))
+            except RequestFailed as failed:
+                may_fall_back = client.falls_back and request.scheme == "https"
+                if not (may_fall_back and self._calls_for_plain_http(failed)):
+                    raise
+            because = f"{because}; plain HTTP because https failed"
+            if self._release.remembers_fallback:
+                self._speak_plainly.add(known)
+        plain = replace(request, scheme="http")
+        try:
+            return Exchange(plain, self._send(plain, client, step, because))
+        except RequestFailed as failed:
+            # Go names the URL that was asked for, not the one that was tried instead.
+            failed.text = failed.text.replace('"http://', f'"{request.scheme}://', 1)
+            raise
+
+    def _calls_for_plain_http(self, failed: RequestFailed) -> bool:
+        match failed.failure:
+            case Failure.NOT_TLS:
+                return True
+            case Failure.HANDSHAKE_TIMEOUT if self._release.remembers_fallback:
+                return True
+            case Failure.REFUSED | Failure.UNREACHABLE | Failure.HANDSHAKE_TIMEOUT:
+                no_port = port_of(failed.host or "") == ""
+                return self._release.falls_back_when_refused and no_port
+        return False
+
+    def _send(self, request: Request, client: Client, step: Step, because: str) -> Response:
+        try:
+            response = self._network.exchange(request, client.trust)
+        except ConnectionFailed as error:
+            self._write(request, step, because, None, error.failure, client)
+            failed = transport_failure(request, error.failure, self._release)
+            if error.failure.has_no_limit and self._release.response_header_timeout is None:
+                raise Hangs(failed) from None
+            raise failed from None
+        self._write(request, step, because, response, None, client)
+        return response
+
+    def _write(
+        self,
+        request: Request,
+        step: Step,
+        because: str,
+        response: Response | None,
+        failure: Failure | None,
+        client: Client,
+    ) -> None:
+        query = dict(request.query)
+        self._record.append(
+            Attempt.at(
+                step,
+                request,
+                response,
+                failure,
+                because,
+                ns=query.pop("ns", None),
+                lane=self.lane,
+                query=tuple(query.items()) if step != "token" else request.query,
+                headers=_noteworthy(request.headers),
+                seconds=self._seconds(failure, client),
+            )
+        )
+
+    def _seconds(self, failure: Failure | None, client: Client) -> float:
+        match failure:
+            case Failure.UNREACHABLE:
+                return client.dial_timeout
+            case Failure.HANDSHAKE_TIMEOUT:
+                return HANDSHAKE_TIMEOUT
+            case Failure.SILENT | Failure.NO_ANSWER:
+                return self._release.response_header_timeout or float("inf")
+        return 0.0
+
+
+def _resolved(request: Request, location: str) -> GoURL:
+    target = parse_url(location)
+    if target.host or target.scheme:
+        return GoURL(target.scheme or request.scheme, target.host, target.path, target.query)
+    path = target.path
+    if not path.startswith("/"):
+        path = f"{request.path.rpartition('/')[0]}/{path}"
+    return GoURL(request.scheme, request.host, path, target.query)
+
+
+def _is_same_or_below(name: str, parent: str) -> bool:
+    """Go sends credentials on to a subdomain, and nowhere else."""
+    return name == parent or name.endswith(f".{parent}")
+
+
+def _noteworthy(headers: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    return {name: v for name, v in headers.items() if name.lower() not in _PLAIN_HEADERS}

@@ -1,0 +1,231 @@
+"""The second half of a pull: index, manifest, configuration and layers.
+
+Each object walks the list of all hosts from its start, whatever their capabilities. An answer of
+2xx is believed: wrong content ends the pull, without a look at other hosts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from harness.content import Platform
+from harness.nodes.models.containerd.conversation import Conversation, Exchange
+from harness.nodes.models.containerd.plan import Plan, PlannedHost
+from harness.nodes.models.containerd.pullers import Ctr
+from harness.nodes.models.containerd.requester import Requester
+from harness.nodes.models.containerd.wording import (
+    RequestFailed,
+    at_the_same_time,
+    next_host,
+    request_url,
+    unexpected_status,
+)
+from harness.nodes.models.descriptors import Descriptor, index_entries, manifest_parts
+from harness.nodes.models.network import Response
+from harness.nodes.models.registry_errors import registry_errors, status_line
+from reference_registry.digest import digest_of
+
+__all__ = ["Fetching"]
+
+_MOST_STALLS = 3
+
+
+class Fetching:
+    """Downloads what a descriptor names, and what that names in turn."""
+
+    def __init__(self, plan: Plan, conversation: Conversation, platform: Platform) -> None:
+        self._plan = plan
+        self._release = plan.release
+        self._conversation = conversation
+        self._platform = platform
+        self._requester = Requester(plan, conversation, "fetch")
+
+    def run(self, root: Descriptor) -> None:
+        """Fetch *root* and everything below it. Raises :class:`RequestFailed`."""
+        content = self._download(root)
+        if root.kind == "index":
+            for child in self._chosen(content):
+                self.run(child)
+        elif root.kind == "manifest":
+            config, layers = manifest_parts(content)
+            if isinstance(self._plan.puller, Ctr):
+                self._at_the_same_time([config, *layers])
+            else:
+                # Layers wait for the configuration, which says how to unpack them.
+                self._download(config)
+                self._at_the_same_time(layers)
+        else:
+            self._refuse_to_unpack(root)
+
+    def _refuse_to_unpack(self, root: Descriptor) -> None:
+        """What is neither an image nor an index, such as a web page, is kept but not unpacked."""
+        puller = self._plan.puller
+        if isinstance(puller, Ctr) and (puller.command != "pull" or self._plan.transfer):
+            return
+        text = f"unexpected media type {root.media_type} for {root.digest}: not found"
+        failed = RequestFailed(text, not_found=True)
+        if isinstance(puller, Ctr):
+            raise failed
+        if self._plan.transfer:
+            # It unpacks nothing, and succeeds; the CRI plugin then misses the configuration.
+            failed = failed.within("get image config descriptor: ")
+            raise replace(failed, stands_alone=True)
+        raise failed.within("failed to unpack image on snapshotter native: ")
+
+    def fetch_only(self, descriptor: Descriptor) -> None:
+        """Fetch one object and stop (``ctr content fetch-object``)."""
+        self._body(descriptor, "")
+
+    def _at_the_same_time(self, descriptors: Sequence[Descriptor]) -> None:
+        failures = []
+        for descriptor in descriptors:
+            self._conversation.lane = descriptor.digest if len(descriptors) > 1 else ""
+            try:
+                self._download(descriptor)
+            except RequestFailed as failed:
+                failures.append(failed)
+        self._conversation.lane = ""
+        if failures:
+            raise at_the_same_time(failures)
+
+    def _chosen(self, index: bytes) -> list[Descriptor]:
+        """The entry for the platform, or the first one if there is none."""
+        entries = index_entries(index)
+        wanted = self._platform.document()
+        matching = [entry for platform, entry in entries if platform == wanted]
+        return (matching or [entry for _, entry in entries])[:1]
+
+    # -- one object -----------------------------------------------------------------------------
+    def _download(self, descriptor: Descriptor) -> bytes:
+        """The verified content of *descriptor*."""
+        if descriptor.size == 0:
+            raise RequestFailed(
+                f"unable to fetch descriptor ({descriptor.digest}) which reports content size of "
+                "zero: invalid argument",
+                code="INVALID_ARGUMENT",
+            )
+        body = self._body(descriptor, "failed to copy: httpReadSeeker: failed open: ")
+        if len(body) < descriptor.size:
+            raise RequestFailed(self._too_short(descriptor.size, len(body)))
+        problem = None
+        if len(body) != descriptor.size:
+            ref = f"{descriptor.kind}-{descriptor.digest}"
+            problem = f'"{ref}" failed size validation: {len(body)} != {descriptor.size}'
+        elif digest_of(body, descriptor.digest.partition(":")[0]) != descriptor.digest:
+            problem = f"unexpected commit digest {digest_of(body)}, expected {descriptor.digest}"
+        if problem is not None:
+            # ctr writes into the daemon's store through an API, which adds words of its own.
+            is_remote = isinstance(self._plan.puller, Ctr) and not self._plan.transfer
+            raise RequestFailed(
+                f'failed commit on ref "{descriptor.kind}-{descriptor.digest}": '
+                f"{'commit failed: ' if is_remote else ''}{problem}: failed precondition",
+                code="FAILED_PRECONDITION",
+            )
+        return body
+
+    def _too_short(self, expected: int, got: int) -> str:
+        if self._release.manifest_too_short == "expected number":
+            return "failed to read expected number of bytes: unexpected EOF"
+        return f"short read: expected {expected} bytes but got {got}: unexpected EOF"
+
+    def _body(self, descriptor: Descriptor, prefix: str) -> bytes:
+        """The bytes that arrive. A body that ends early is continued where it ended, beginning
+        with the first host again, until four answers in a row bring nothing."""
+        try:
+            response = self._open(descriptor, 0)
+        except RequestFailed as failed:
+            raise failed.within(prefix) from None
+        received = bytearray(response.body)
+        stalls = 0
+        while response.cut:
+            stalls = 1 if response.body else stalls + 1
+            if stalls > _MOST_STALLS or len(received) >= descriptor.size:
+                break
+            try:
+                response = self._open(descriptor, len(received))
+            except RequestFailed:
+                break
+            received += response.body
+        return bytes(received)
+
+    def _open(self, descriptor: Descriptor, offset: int) -> Response:
+        """The first good answer, from byte *offset* on."""
+        hosts = self._plan.fetch
+        resource = ("manifests" if descriptor.is_manifest else "blobs", descriptor.digest)
+        because = f"the first host for the {descriptor.kind}"
+        if offset:
+            because += f", continued at byte {offset}"
+        first_failure: RequestFailed | None = None
+        for number, host in enumerate(hosts, 1):
+            try:
+                return self._get(host, descriptor, resource, offset, because, number == len(hosts))
+            except RequestFailed as failed:
+                because = next_host(host, failed)
+                first_failure = first_failure or failed
+        assert first_failure is not None
+        if first_failure.not_found and not descriptor.is_manifest:
+            raise RequestFailed(
+                f"could not fetch content descriptor {descriptor.digest} "
+                f"({descriptor.media_type}) from remote: not found",
+                first_failure.host,
+                404,
+                not_found=True,
+            )
+        raise first_failure
+
+    def _get(
+        self,
+        host: PlannedHost,
+        descriptor: Descriptor,
+        resource: tuple[str, str],
+        offset: int,
+        because: str,
+        last_host: bool,
+    ) -> Response:
+        headers = {"Accept": (f"{descriptor.media_type}, */*",)}
+        if offset:
+            headers["Range"] = (f"bytes={offset}-",)
+        exchange = self._requester.send(
+            host, "GET", resource, because, last_host=last_host, headers=headers
+        )
+        response = exchange.response
+        if response.status > 299:
+            raise self._unusable(host, resource, exchange)
+        return response if offset == 0 else _from_offset(response, offset, host)
+
+    def _unusable(
+        self, host: PlannedHost, resource: tuple[str, str], exchange: Exchange
+    ) -> RequestFailed:
+        response = exchange.response
+        # After a redirect, too, the host that was asked first is shown.
+        asked = request_url(self._requester.request(host, "GET", resource, {}))
+        if response.status == 404:
+            text = f"content at {asked} not found: not found"
+            return RequestFailed(text, host.name, 404, not_found=True)
+        if self._release.joins_registry_errors:
+            text = unexpected_status(exchange.request, response, self._release)
+        else:
+            text = f"unexpected status code {asked}: {status_line(response.status)}"
+            errors = registry_errors(response.body)
+            if errors is not None:
+                text += f" - Server message: {errors}"
+        return RequestFailed(text, host.name, response.status)
+
+
+def _from_offset(response: Response, offset: int, host: PlannedHost) -> Response:
+    """*response* without what is known already, if the server ignored the Range."""
+    stated = response.header("Content-Range")
+    if stated is not None:
+        if not stated.startswith(f"bytes {offset}-"):
+            text = f"unhandled content range in response: {stated}"
+            raise RequestFailed(text, host.name)
+        return response
+    if len(response.body) < offset:
+        what = (
+            "failed to discard to offset: unexpected EOF"
+            if response.cut
+            else ("unable to discard to offset")
+        )
+        raise RequestFailed(what, host.name)
+    return Response(response.status, response.headers, response.body[offset:], None, response.cut)

@@ -1,0 +1,342 @@
+"""One ``hosts.toml``: which hosts it lists, in which order, and what makes it invalid.
+
+An invalid file is never an error of the pull: containerd logs it and goes on as if it were not
+there (certificates beside it are used then). Format:
+https://github.com/containerd/containerd/blob/main/docs/hosts.md
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from harness.nodes.models.containerd.releases import Release
+from harness.nodes.models.go_url import InvalidURL, clean_path, join_path, parse_url
+from harness.nodes.models.toml_statements import InvalidTOML, read_toml, statements
+
+__all__ = [
+    "ALL_CAPABILITIES",
+    "Capability",
+    "DaemonPanics",
+    "HostEntry",
+    "HostsFile",
+    "InvalidHostsFile",
+    "parse_hosts_toml",
+]
+
+
+class Capability(StrEnum):
+    """What a host may be asked for."""
+
+    PULL = "pull"
+    RESOLVE = "resolve"
+    PUSH = "push"
+    REFERRERS = "referrers"
+
+
+ALL_CAPABILITIES = frozenset(Capability)
+
+
+class InvalidHostsFile(ValueError):
+    """Why the whole file is ignored, and the line (from 1) if it is known."""
+
+    def __init__(self, reason: str, line: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.line = line
+
+
+class DaemonPanics(InvalidHostsFile):
+    """A file whose reading ends containerd itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostEntry:
+    """One host of a file; the server's is the last and has an empty ``host`` if none is named."""
+
+    scheme: str = ""
+    host: str = ""
+    path: str = ""
+    capabilities: frozenset[Capability] = ALL_CAPABILITIES
+    skip_verify: bool | None = None
+    ca: tuple[str, ...] | None = None
+    """Absolute paths. An empty list is not the same as no key: it counts as a TLS setting."""
+    client: tuple[tuple[str, str | None], ...] = ()
+    """Certificate and key files; None where one file holds both."""
+    header: Mapping[str, tuple[str, ...]] | None = None
+    dial_timeout: float | None = None
+    """In seconds."""
+    line: int | None = None
+    """Where the host is first mentioned, or ``server`` is set."""
+
+    @property
+    def has_tls_settings(self) -> bool:
+        """Whether the entry says anything about TLS, be it ``skip_verify = false``."""
+        return self.skip_verify is not None or self.ca is not None or bool(self.client)
+
+
+@dataclass(frozen=True)
+class HostsFile:
+    """The entries in the order in which they are tried."""
+
+    entries: tuple[HostEntry, ...]
+    unordered: int = 0
+    """The first so many entries change places at random, each time the file is read."""
+    unseen: tuple[str, ...] = ()
+    """Hosts that stand in the file but are not seen by this release."""
+
+
+def parse_hosts_toml(text: str, directory: str, release: Release) -> HostsFile:
+    """The file *text* that lies in *directory*, as *release* reads it.
+
+    Raises :class:`InvalidHostsFile` where containerd ignores the file, and :class:`DaemonPanics`
+    where reading it kills containerd.
+    """
+    if release.accepts_byte_order_mark:
+        text = text.removeprefix("\ufeff")
+    try:
+        document = read_toml(text)
+    except InvalidTOML as error:
+        raise InvalidHostsFile(f"invalid TOML: {error.reason}", error.line) from None
+    root = _Table(document, _Lines(text), (), directory, release)
+    hosts = document.get("host")
+    if hosts is None and not release.server_alone_suffices:
+        raise InvalidHostsFile("invalid `host` tree: the file has no [host] table")
+    if not isinstance(hosts, dict | None):
+        raise root.invalid("host", "must be a table")
+    hosts = hosts or {}
+    order, unordered = _order(hosts, root.lines, release)
+    tables = {url: _host_table(root, url, values) for url, values in hosts.items()}
+    for table in (root, *tables.values()):
+        _check_types(table)
+    entries = [_entry(url, tables[url]) for url in order]
+    server = _entry(root.string("server"), root)
+    unseen = tuple(url for url in hosts if url not in order)
+    return HostsFile((*entries, server), unordered, unseen)
+
+
+# -- order --------------------------------------------------------------------------------------
+class _Lines:
+    """Where things stand in one file."""
+
+    def __init__(self, text: str) -> None:
+        self.headers: list[tuple[str, ...]] = []
+        """The ``[table]`` headers in file order."""
+        self.assigned: set[tuple[str, ...]] = set()
+        """The keys before an equals sign; a table among them is an inline table."""
+        self._first: dict[tuple[str, ...], int] = {}
+        for statement in statements(text):
+            if statement.kind == "table":
+                self.headers.append(statement.path)
+            elif statement.kind == "pair":
+                self.assigned.add(statement.path)
+            for depth in range(1, min(len(statement.path), _DEEPEST) + 1):
+                self._first.setdefault(statement.path[:depth], statement.line)
+
+    def of(self, *path: str) -> int | None:
+        """The line on which *path*, or something below it, is first mentioned."""
+        return self._first.get(path)
+
+
+_DEEPEST = 3
+"""Parts of a key that matter: ``host``, the URL, and the key in its table."""
+
+
+def _order(hosts: Mapping[str, Any], lines: _Lines, release: Release) -> tuple[list[str], int]:
+    """The hosts' URLs as they are tried, and how many at the front are in random order."""
+    if release.host_tables == "headers":
+        named = [path[1] for path in lines.headers if len(path) > 1 and path[0] == "host"]
+        return [url for url, _ in itertools.groupby(named)], 0
+    if len(hosts) > 1 and not all(isinstance(host, dict) for host in hosts.values()):
+        raise DaemonPanics("a key of [host] that is no table, beside another one")
+    inline = [url for url in hosts if {("host",), ("host", url)} & lines.assigned]
+    placed = sorted(hosts.keys() - set(inline), key=lambda url: lines.of("host", url) or 0)
+    return inline + placed, len(inline) if len(inline) > 1 else 0
+
+
+# -- values -------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class _Table:
+    """A table of the file and how its keys are looked up and checked."""
+
+    values: Mapping[str, Any]
+    lines: _Lines
+    path: tuple[str, ...]
+    directory: str
+    release: Release
+
+    @property
+    def first_line(self) -> int | None:
+        """Where the host is first mentioned; for the root, where ``server`` is set."""
+        return self.lines.of(*self.path or ("server",))
+
+    def get(self, key: str) -> Any:
+        """The value of *key* in whichever case the release accepts; None if absent."""
+        if key in self.values:
+            return self.values[key]
+        if self.release.key_case == "any":
+            return next((v for k, v in self.values.items() if k.lower() == key), None)
+        return self.values.get(key.upper())
+
+    def string(self, key: str) -> str:
+        """A string, empty if absent."""
+        value = self.get(key)
+        return "" if value is None else self._typed(key, value, str, "a string")
+
+    def boolean(self, key: str) -> bool | None:
+        """A boolean, None if absent."""
+        value = self.get(key)
+        return None if value is None else self._typed(key, value, bool, "true or false")
+
+    def table(self, key: str) -> Mapping[str, Any] | None:
+        """A table, None if absent."""
+        value = self.get(key)
+        return None if value is None else self._typed(key, value, dict, "a table")
+
+    def strings(self, key: str) -> list[str]:
+        """A list of strings, empty if absent."""
+        value = self.get(key)
+        if value is None:
+            return []
+        if not _is_strings(value):
+            raise self.invalid(key, "must be a list of strings")
+        return list(value)
+
+    def _typed(self, key: str, value: Any, wanted: type, called: str) -> Any:
+        if not isinstance(value, wanted):
+            raise self.invalid(key, f"must be {called}")
+        return value
+
+    def invalid(self, key: str, problem: str) -> InvalidHostsFile:
+        """The error for a bad value of *key*."""
+        line = self.lines.of(*self.path, key) or self.lines.of(*self.path)
+        return InvalidHostsFile(f"`{key}` {problem}", line)
+
+
+def _is_strings(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _host_table(root: _Table, url: str, values: object) -> _Table:
+    if not isinstance(values, dict):
+        raise InvalidHostsFile(f"[host] {url[:200]!r} must be a table", root.lines.of("host", url))
+    return _Table(values, root.lines, ("host", url), root.directory, root.release)
+
+
+def _check_types(table: _Table) -> None:
+    """Wrong types spoil the file even where they stand in a host that is not tried."""
+    table.strings("capabilities")
+    table.boolean("skip_verify")
+    table.boolean("override_path")
+    table.table("header")
+    if table.release.reads_dial_timeout:
+        table.string("dial_timeout")
+
+
+def _entry(url: str, table: _Table) -> HostEntry:
+    scheme, host, path = _location(url, table)
+    return HostEntry(
+        scheme=scheme,
+        host=host,
+        path=path,
+        capabilities=_capabilities(table),
+        skip_verify=table.boolean("skip_verify"),
+        ca=_ca(table),
+        client=_client(table),
+        header=_header(table),
+        dial_timeout=_dial_timeout(table),
+        line=table.first_line,
+    )
+
+
+def _location(url: str, table: _Table) -> tuple[str, str, str]:
+    """Scheme, host with port, and path of the API's root. User and query are dropped."""
+    if not url:
+        return "", "", ""
+    try:
+        parsed = parse_url(url if url.startswith("http") else f"https://{url}")
+    except InvalidURL as error:
+        reason = f"unable to parse server {url[:200]!r}: {error}"
+        raise InvalidHostsFile(reason, table.first_line) from None
+    path = clean_path(parsed.path) if parsed.path else ""
+    if not table.boolean("override_path") and not path.endswith("/v2"):
+        # Not cleaned once more: "/" becomes "//v2", which joining with the repository mends.
+        path += "/v2"
+    return parsed.scheme, parsed.host, path
+
+
+def _capabilities(table: _Table) -> frozenset[Capability]:
+    names = table.strings("capabilities")
+    for name in names:
+        if name.lower() not in table.release.capabilities:
+            raise table.invalid("capabilities", f"has an unknown capability {name[:40]!r}")
+    return frozenset(Capability(name.lower()) for name in names) or ALL_CAPABILITIES
+
+
+def _ca(table: _Table) -> tuple[str, ...] | None:
+    value = table.get("ca")
+    if value is None:
+        return None
+    if isinstance(value, str):
+        value = [value]
+    if not _is_strings(value):
+        raise table.invalid("ca", "must be a file name or a list of file names")
+    return tuple(_absolute(name, table.directory) for name in value)
+
+
+def _client(table: _Table) -> tuple[tuple[str, str | None], ...]:
+    value = table.get("client")
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list):
+        raise table.invalid("client", "must be a file name or a list")
+    pairs: list[tuple[str, str | None]] = []
+    for item in value:
+        if isinstance(item, str):
+            pairs.append((_absolute(item, table.directory), None))
+        elif _is_strings(item) and len(item) == 2:
+            pairs.append((_absolute(item[0], table.directory), _absolute(item[1], table.directory)))
+        else:
+            raise table.invalid("client", "must hold file names or pairs [certificate, key]")
+    return tuple(pairs)
+
+
+def _absolute(name: str, directory: str) -> str:
+    return name if name.startswith("/") else join_path(directory, name)
+
+
+def _header(table: _Table) -> Mapping[str, tuple[str, ...]] | None:
+    header = table.table("header")
+    if header is None:
+        return None
+    result = {}
+    for name, value in header.items():
+        values = [value] if isinstance(value, str) else value
+        if not _is_strings(values):
+            raise table.invalid("header", f"{name!r} must be a string or a list of strings")
+        result[name] = tuple(values)
+    return result
+
+
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
+_QUANTITY = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_DURATION = re.compile(rf"[-+]?(?:0|(?:{_QUANTITY.pattern})+)", re.ASCII)
+
+
+def _dial_timeout(table: _Table) -> float | None:
+    """Go's time.ParseDuration; None if absent, empty, or unknown to the release."""
+    if not table.release.reads_dial_timeout:
+        return None
+    text = table.string("dial_timeout")
+    if not text:
+        return None
+    if len(text) > 64 or not _DURATION.fullmatch(text):
+        raise table.invalid("dial_timeout", f"is no duration such as 5s: {text[:64]!r}")
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in _QUANTITY.findall(text))
+    return -seconds if text.startswith("-") else seconds

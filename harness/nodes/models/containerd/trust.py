@@ -1,0 +1,93 @@
+"""What a client trusts and shows, read from certificate files as containerd reads them.
+
+A file that is missing or holds the wrong thing ends the pull before any request, even if other
+hosts need no certificate.
+"""
+
+from __future__ import annotations
+
+from harness.nodes.models.containerd.config_toml import EndpointTLS
+from harness.nodes.models.containerd.hosts_toml import HostEntry
+from harness.nodes.models.containerd.pullers import Ctr
+from harness.nodes.models.containerd.refusals import refuse
+from harness.nodes.models.files import FileTree
+from harness.nodes.models.network import Trust
+from harness.nodes.models.pem import certificates, key_pair_problem
+
+__all__ = ["TrustReader"]
+
+
+class TrustReader:
+    """Reads certificates from *files*. Every method raises ``Refused`` where containerd fails."""
+
+    def __init__(self, files: FileTree) -> None:
+        self._files = files
+
+    def of_entry(self, entry: HostEntry, default: Trust) -> Trust:
+        """What a host of hosts.toml is asked with: *default*, and what its entry adds."""
+        authorities = default.authorities
+        for path in entry.ca or ():
+            authorities |= self._authorities(path)
+        shown = [self._client_pair(certificate, key) for certificate, key in entry.client]
+        return Trust(
+            verify=default.verify if entry.skip_verify is None else not entry.skip_verify,
+            system_roots=default.system_roots,
+            authorities=authorities,
+            client_certificate=next(iter(shown), default.client_certificate),
+        )
+
+    def of_flags(self, ctr: Ctr) -> Trust:
+        """What the TLS options of ``ctr`` ask for."""
+        shown = None
+        if ctr.certificate or ctr.key:
+            if not (ctr.certificate and ctr.key):
+                refuse("flags --tlscert and --tlskey must be set together")
+            shown = self._client_pair(ctr.certificate, ctr.key)
+        authorities = frozenset[bytes]()
+        if ctr.ca:
+            authorities = certificates(self._read(ctr.ca, f'failed to read "{ctr.ca}"'))
+            if not authorities:
+                refuse(f'failed to load TLS CAs from "{ctr.ca}": invalid data')
+        return Trust(not ctr.skip_verify, not ctr.ca, authorities, shown)
+
+    def of_endpoint(self, tls: EndpointTLS) -> Trust:
+        """What ``registry.configs.HOST.tls`` asks for."""
+        shown = None
+        if bool(tls.cert_file) != bool(tls.key_file):
+            given, missing = ("cert", "key") if tls.cert_file else ("key", "cert")
+            refuse(
+                f'{given} file "{tls.cert_file or tls.key_file}" was specified, but no '
+                f"corresponding {missing} file was specified"
+            )
+        if tls.cert_file:
+            shown = self._client_pair(tls.cert_file, tls.key_file)
+        authorities = frozenset[bytes]()
+        if tls.ca_file:
+            # A file without certificates is no error here, unlike in hosts.toml.
+            authorities = certificates(self._read(tls.ca_file, "failed to load CA file"))
+        return Trust(not tls.skip_verify, True, authorities, shown)
+
+    def _authorities(self, path: str) -> frozenset[bytes]:
+        found = certificates(self._read(path, f'unable to read CA cert "{path}"'))
+        if not found:
+            refuse(f'unable to load CA cert "{path}"')
+        return found
+
+    def _client_pair(self, certificate: str, key: str | None) -> str:
+        """The certificate's path, once both files are found to fit."""
+        public = self._read(certificate, f'unable to read CERT file "{certificate}"')
+        secret = public if key is None else self._read(key, f'unable to read CERT file "{key}"')
+        problem = key_pair_problem(public, secret)
+        if problem is not None:
+            refuse(f"failed to load X509 key pair: {problem}")
+        return certificate
+
+    def _read(self, path: str, complaint: str) -> str:
+        try:
+            return self._files.read(path)
+        except FileNotFoundError:
+            refuse(f"{complaint}: open {path}: no such file or directory")
+        except IsADirectoryError:
+            refuse(f"{complaint}: read {path}: is a directory")
+        except NotADirectoryError:
+            refuse(f"{complaint}: open {path}: not a directory")

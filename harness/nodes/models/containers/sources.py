@@ -1,0 +1,99 @@
+"""Where an image may be pulled from: mirrors in file order, then the registry's location."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.nodes.models.containers.registries_conf import Mirror, RegistriesConf, Registry
+from harness.nodes.models.reference import (
+    InvalidReference,
+    Reference,
+    normalised_reference,
+)
+
+__all__ = ["PullSource", "long_names", "pull_sources"]
+
+
+@dataclass(frozen=True)
+class PullSource:
+    """One place to try, with the image's name there."""
+
+    reference: Reference
+    insecure: bool
+    because: str
+    line: int | None = None
+    """Of registries.conf, from 1."""
+    is_primary: bool = False
+
+    @property
+    def host(self) -> str:
+        """The host that is contacted."""
+        name = self.reference.namespace
+        return "registry-1.docker.io" if name == "docker.io" else name
+
+    def __str__(self) -> str:
+        return str(self.reference)
+
+
+def pull_sources(image: str, config: RegistriesConf) -> tuple[PullSource, ...]:
+    """The sources of *image*, which is a full name or one of Docker Hub's short ones.
+
+    Mirrors that the kind of reference rules out (``mirror-by-digest-only``, ``pull-from-mirror``)
+    are left out. Raises ``InvalidReference``, also for a name that a mirror makes invalid.
+    """
+    reference = normalised_reference(image)
+    name = f"{reference.namespace}/{reference.repository}"
+    registry = config.registry_for(name)
+    if registry is None:
+        return (PullSource(reference, False, "no [[registry]] matches", is_primary=True),)
+    sources = [
+        PullSource(
+            _rewritten(reference, registry, mirror.location),
+            mirror.insecure,
+            f"a mirror of {registry.prefix}",
+            mirror.line,
+        )
+        for mirror in registry.mirrors
+        if _is_used(mirror, registry, by_digest=reference.digest is not None)
+    ]
+    because = f"the location of {registry.prefix}"
+    rewritten = _rewritten(reference, registry, registry.location)
+    return (
+        *sources,
+        PullSource(rewritten, registry.insecure, because, registry.line, is_primary=True),
+    )
+
+
+def _is_used(mirror: Mirror, registry: Registry, by_digest: bool) -> bool:
+    if registry.mirror_by_digest_only:
+        return by_digest
+    return mirror.usage == "all" or by_digest == (mirror.usage == "digest-only")
+
+
+def _rewritten(reference: Reference, registry: Registry, location: str) -> Reference:
+    """*reference* with *location* in place of the registry's prefix."""
+    if not location:
+        return reference
+    text = str(reference)
+    covered = registry.match(text) or 0
+    rewritten = location + text[covered:]
+    found = normalised_reference(rewritten)
+    if str(found) != rewritten:
+        raise InvalidReference(f"{rewritten}: repository name must be canonical")
+    return found
+
+
+def long_names(name: str, config: RegistriesConf) -> tuple[str, ...]:
+    """What podman makes of *name*: itself if it names a registry, else its alias, else one name in
+    each registry of ``unqualified-search-registries``.
+
+    skopeo does not do this: to it a short name is Docker Hub's.
+    """
+    first, slash, _ = name.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return (name,)
+    mark = min((i for i in (name.find("@"), name.find(":")) if i >= 0), default=len(name))
+    alias = config.aliases.get(name[:mark])
+    if alias:
+        return (alias + name[mark:],)
+    return tuple(f"{registry}/{name}" for registry in config.unqualified_search)

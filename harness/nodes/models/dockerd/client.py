@@ -1,0 +1,176 @@
+"""The registry client of dockerd for one endpoint: a ping, a login, and then requests.
+
+The ping's challenge decides how every later request is authorized. The login of the image's
+registry is offered to whichever endpoint asks, a mirror too (moby#42022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from urllib.parse import parse_qsl
+
+from harness.nodes.models.attempts import Attempt, Step
+from harness.nodes.models.challenges import Challenge, issued_token, parse_challenges
+from harness.nodes.models.dockerd.endpoints import Endpoint
+from harness.nodes.models.go_url import InvalidURL, join_path, parse_url
+from harness.nodes.models.login import Login
+from harness.nodes.models.network import (
+    ConnectionFailed,
+    Failure,
+    Network,
+    Request,
+    Response,
+    Trust,
+    basic_authorization,
+)
+from harness.nodes.models.registry_errors import status_line
+
+__all__ = ["Client", "EndpointFailed"]
+
+_TIMEOUTS = {Failure.UNREACHABLE: 30.0, Failure.HANDSHAKE_TIMEOUT: 10.0}
+_PING_TIMEOUT = 15.0
+"""Seconds in which a ping must be answered (moby, registry/auth.go)."""
+
+
+class EndpointFailed(Exception):
+    """Why the next endpoint is tried."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class Client:
+    """Talks to one endpoint and writes every request into *record*."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        network: Network,
+        login: Login,
+        repository: str,
+        record: list[Attempt],
+        because: str,
+    ) -> None:
+        self.endpoint = endpoint
+        self.lane = ""
+        """Written into every attempt."""
+        self._network = network
+        self._login = login
+        self._repository = repository
+        self._record = record
+        self._because = because
+        self._trust = Trust(verify=endpoint.verify)
+        self._challenges: list[Challenge] = []
+        self._token: str | None = None
+
+    def ping(self) -> None:
+        """Learn of the challenge. Raises :class:`EndpointFailed` only where nothing answers."""
+        request = Request("GET", self.endpoint.scheme, self.endpoint.host, "/v2/")
+        response = self._send(request, "ping", f"ping: {self._because}")
+        if response.status == 401:
+            self._challenges = parse_challenges(response.header_lines("WWW-Authenticate"))
+
+    def ask(self, method: str, resource: tuple[str, str], because: str) -> Response:
+        """The answer, whatever it is. Raises :class:`EndpointFailed` where there is none."""
+        path = join_path("/v2", self._repository, *resource)
+        headers = self._authorization()
+        request = Request(method, self.endpoint.scheme, self.endpoint.host, path, headers=headers)
+        return self._send(request, "fetch", because)
+
+    def demand(self, response: Response) -> None:
+        """Raises :class:`EndpointFailed` for any status of 400 or more."""
+        if response.status >= 400:
+            raise EndpointFailed(f"{self.endpoint.host}: {status_line(response.status)}")
+
+    def try_blob(self, digest: str, because: str, waited: float) -> Response | None:
+        """The answer, or None where there is none; *waited* seconds went by before."""
+        try:
+            response = self.ask("GET", ("blobs", digest), because)
+        except EndpointFailed:
+            return None
+        finally:
+            if waited and self._record:
+                last = self._record[-1]
+                self._record[-1] = _later(last, waited)
+        return response
+
+    # -- authorization --------------------------------------------------------------------------
+    def _authorization(self) -> Mapping[str, tuple[str, ...]]:
+        for challenge in self._challenges:
+            if challenge.scheme == "bearer":
+                if self._token is None:
+                    self._token = self._fetch_token(challenge)
+                return {"Authorization": (f"Bearer {self._token}",)}
+            if challenge.scheme == "basic":
+                if not (self._login.user and self._login.secret):
+                    raise EndpointFailed("no basic auth credentials")
+                login = f"{self._login.user}:{self._login.secret}"
+                return {"Authorization": (basic_authorization(login),)}
+        return {}
+
+    def _fetch_token(self, challenge: Challenge) -> str:
+        realm = challenge.parameters.get("realm")
+        try:
+            url = parse_url(realm or "")
+        except InvalidURL as error:
+            raise EndpointFailed(f"invalid token auth challenge realm: {error}") from None
+        if realm is None:
+            raise EndpointFailed("no realm specified for token auth challenge")
+        scope = f"repository:{self._repository}:pull"
+        query = [*parse_qsl(url.query, keep_blank_values=True), ("scope", scope)]
+        if service := challenge.parameters.get("service"):
+            query.append(("service", service))
+        headers: dict[str, tuple[str, ...]] = {}
+        whose = "an anonymous token"
+        if self._login.user and self._login.secret:
+            query.append(("account", self._login.user))
+            login = f"{self._login.user}:{self._login.secret}"
+            headers["Authorization"] = (basic_authorization(login),)
+            whose = f"a token as {self._login.user}"
+        request = Request(
+            "GET", url.scheme, url.host, url.path or "/", tuple(sorted(query)), headers
+        )
+        because = f"{whose} for {self.endpoint.host}, whose challenge names this realm"
+        response = self._send(request, "token", because)
+        self.demand(response)
+        token = issued_token(response.body)
+        if token is None:
+            raise EndpointFailed("authorization server did not include a token in the response")
+        return token
+
+    # -- the wire -------------------------------------------------------------------------------
+    def _send(self, request: Request, step: Step, because: str) -> Response:
+        failure: Failure | None = None
+        response: Response | None = None
+        try:
+            response = self._network.exchange(request, self._trust)
+        except ConnectionFailed as failed:
+            failure = failed.failure
+        self._record.append(
+            Attempt.at(
+                step,
+                request,
+                response,
+                failure,
+                because,
+                lane=self.lane,
+                seconds=_seconds(failure, step),
+            )
+        )
+        if response is None:
+            raise EndpointFailed(f"{request.host}: {failure.name if failure else 'no answer'}")
+        return response
+
+
+def _seconds(failure: Failure | None, step: Step) -> float:
+    """How long what never comes is waited for; for ever where no limit is known."""
+    if failure is None:
+        return 0.0
+    waits = _TIMEOUTS.get(failure, float("inf") if failure.has_no_limit else 0.0)
+    return min(waits, _PING_TIMEOUT) if step == "ping" else waits
+
+
+def _later(attempt: Attempt, seconds: float) -> Attempt:
+    return replace(attempt, seconds=attempt.seconds + seconds)

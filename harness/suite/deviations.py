@@ -1,0 +1,295 @@
+"""What known implementations are known to do otherwise, and the verdict on a scenario.
+
+``deviations.toml`` stands beside the scenarios. An entry names a scenario, an implementation and
+the release series it is true of, says in words what happens, lists **everything** that is observed
+otherwise than expected, and gives a reference::
+
+    [[deviation]]
+    scenario = "head.blob-is-not-downloaded"
+    implementation = "distribution"
+    versions = ["3.0", "3.1"]
+    does = "answers HEAD of an uncached blob after downloading it"
+    reference = "measured on 3.0.0 and 3.1.1"
+    observed = { "upstream: blob bodies" = 1 }
+
+It may have an ``advice``: what an operator can do about it, for reports. Where one cause shows in
+several scenarios, ``cases`` stands in the place of ``scenario`` and ``observed``, and says for each
+of them what is observed::
+
+    [deviation.cases]
+    "range.of-a-hit[open]" = { "client: status" = 200 }
+    "range.of-a-hit[suffix]" = { "client: status" = 200 }
+
+An implementation may have a file of its own, ``deviations/NAME.toml``, which speaks of no other.
+
+``[[difference]]`` entries say where one *build* differs from its release, such as a registry
+compiled with an old Go: they name a target and override single observations.
+
+Both are checked strictly: what is not listed fails, and what is listed but no longer happens fails
+too, so that the file is never a wish.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from harness.suite.expectation import Finding
+
+__all__ = [
+    "Deviation",
+    "DeviationFile",
+    "DeviationFileError",
+    "Difference",
+    "Judgement",
+    "Verdict",
+    "suggest_entry",
+]
+
+
+class Verdict(Enum):
+    """What is said of a scenario on a target."""
+
+    HOLDS = "holds"
+    DEVIATES = "deviates"
+    FAILS = "fails"
+    NOT_APPLICABLE = "n/a"
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """One ``[[deviation]]``."""
+
+    scenario: str
+    implementation: str
+    versions: tuple[str, ...]
+    does: str
+    reference: str
+    observed: Mapping[str, Any]
+    advice: str = ""
+    """What an operator can do about it, for reports."""
+
+    def concerns(self, scenario: str, implementation: str, version: str) -> bool:
+        """Whether it speaks of *scenario* on that implementation's release series."""
+        return (
+            self.scenario == scenario
+            and self.implementation == implementation
+            and version in self.versions
+        )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One ``[[difference]]``: on *target*, *what* is observed as *observed*, for *reason*."""
+
+    scenario: str
+    target: str
+    what: str
+    observed: Any
+    reason: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict with its grounds. ``problems`` is empty unless the verdict is FAILS."""
+
+    verdict: Verdict
+    deviation: Deviation | None = None
+    problems: tuple[str, ...] = ()
+    excused: tuple[str, ...] = ()
+    """Keys of the findings that a difference of this target speaks of."""
+
+
+class DeviationFileError(Exception):
+    """The file cannot be used; the text names the file, the entry and the fix."""
+
+
+@dataclass(frozen=True)
+class DeviationFile:
+    """All entries of one directory, those of ``differences.toml`` included."""
+
+    deviations: tuple[Deviation, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    path: Path | None = field(default=None, compare=False)
+
+    @classmethod
+    def beside(cls, directory: Path) -> DeviationFile:
+        """Those of *directory*; empty where it has none. Raises :class:`DeviationFileError`."""
+        path, differences = directory / "deviations.toml", directory / "differences.toml"
+        deviations = list(_deviations(path))
+        for own in sorted((directory / "deviations").glob("*.toml")):
+            deviations += (entry for entry in _deviations(own) if _belongs(entry, own))
+        return cls(
+            tuple(deviations),
+            tuple(_entry(differences, t, Difference) for t in _tables(differences, "difference")),
+            path,
+        )
+
+    def unknown_scenarios(self, known: Iterable[str]) -> list[str]:
+        """Scenario ids that entries name although no scenario has them."""
+        named = {d.scenario for d in self.deviations} | {d.scenario for d in self.differences}
+        return sorted(named - set(known))
+
+    def judge(
+        self,
+        scenario: str,
+        findings: Sequence[Finding],
+        *,
+        target: str,
+        implementation: str,
+        version: str,
+        sees_disk: bool = True,
+    ) -> Judgement:
+        """The verdict on *findings*, made by running *scenario* on *target*. Where nobody
+        *sees_disk* there, what is listed of it can be neither right nor wrong."""
+        listed = self._listed(scenario, implementation, version)
+        known = dict(listed.observed) if listed else {}
+        overridden = {
+            difference.what: difference.observed
+            for difference in self.differences
+            if difference.target == target
+            and difference.scenario in {scenario, scenario.partition("[")[0]}
+        }
+        if not sees_disk:
+            for entries in (known, overridden):
+                for key in [key for key in entries if key.startswith("disk: ")]:
+                    del entries[key]
+        problems = _problems(findings, known, overridden)
+        if problems:
+            verdict = Verdict.FAILS
+        elif all(finding.holds for finding in findings):
+            verdict = Verdict.HOLDS
+        else:
+            verdict = Verdict.DEVIATES
+        return Judgement(verdict, listed, problems, tuple(sorted(overridden)))
+
+    def _listed(self, key: str, implementation: str, version: str) -> Deviation | None:
+        """The entry for this very case, or else the one for the scenario with all its cases."""
+        for scenario in (key, key.partition("[")[0]):
+            entries = [d for d in self.deviations if d.concerns(scenario, implementation, version)]
+            if len(entries) > 1:
+                raise DeviationFileError(
+                    f"{self.path}: {scenario} has {len(entries)} entries for {implementation} "
+                    f"{version}; merge them, since one entry lists everything that is otherwise"
+                )
+            if entries:
+                return entries[0]
+        return None
+
+
+def _problems(
+    findings: Sequence[Finding], known: Mapping[str, Any], overridden: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """Where findings disagree with the claim and with what is listed, one line each.
+
+    *known* is the deviation's list, *overridden* what the differences of this target put in its
+    place; only the latter may name a look that turned out as the claim says.
+    """
+    listed = {**known, **overridden}
+    lines = []
+    for finding in findings:
+        key, seen = finding.key, finding.observed
+        if key not in listed:
+            if not finding.holds:
+                lines.append(f"{key}: expected {finding.expected!r}, but saw {seen!r}")
+        elif finding.holds and key not in overridden:
+            lines.append(f"{key}: listed as a deviation, but {seen!r} is what the claim says")
+        elif seen != listed[key]:
+            lines.append(f"{key}: listed as {listed[key]!r}, but saw {seen!r}")
+    looked = {finding.key for finding in findings}
+    lines.extend(
+        f"{key}: listed, but this scenario never looks there" for key in listed.keys() - looked
+    )
+    return tuple(sorted(lines))
+
+
+def _tables(path: Path, name: str) -> list[Mapping[str, Any]]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except tomllib.TOMLDecodeError as error:
+        raise DeviationFileError(f"{path}: {error}; mend the TOML") from error
+    tables = document.pop(name, [])
+    if document:
+        raise DeviationFileError(
+            f"{path}: unknown key {next(iter(document))!r}; only [[{name}]] stands here"
+        )
+    return list(tables)
+
+
+def _deviations(path: Path) -> Iterator[Deviation]:
+    """The entries of the file at *path*, one for each scenario that they name."""
+    for table in _tables(path, "deviation"):
+        cases = table.get("cases")
+        if cases is None:
+            yield _entry(path, table, Deviation)
+            continue
+        shared = {key: value for key, value in table.items() if key != "cases"}
+        if twice := shared.keys() & {"scenario", "observed"}:
+            raise DeviationFileError(
+                f"{path}: entry with cases has {min(twice)!r} too; each case says that for itself"
+            )
+        if not isinstance(cases, Mapping) or not cases:
+            raise DeviationFileError(
+                f"{path}: cases {cases!r} is no table; it takes what is observed by scenario"
+            )
+        for scenario, observed in cases.items():
+            yield _entry(path, {**shared, "scenario": scenario, "observed": observed}, Deviation)
+
+
+def _belongs(entry: Deviation, path: Path) -> bool:
+    """True; :class:`DeviationFileError` where the file at *path* is another implementation's."""
+    if entry.implementation != path.stem:
+        raise DeviationFileError(
+            f"{path}: entry for {entry.scenario!r} speaks of {entry.implementation!r}; only what "
+            f"{path.stem} does stands here"
+        )
+    return True
+
+
+def _entry(path: Path, table: Mapping[str, Any], kind: type[Any]) -> Any:
+    optional = {"advice"} & set(kind.__dataclass_fields__)
+    wanted = set(kind.__dataclass_fields__) - optional
+    wrong = wanted.symmetric_difference(table.keys() - optional)
+    if wrong:
+        may = f" and may have {', '.join(optional)}" if optional else ""
+        raise DeviationFileError(
+            f"{path}: entry for {table.get('scenario', '?')!r} has missing or unknown keys: "
+            f"{', '.join(sorted(wrong))}; it takes {', '.join(sorted(wanted))}{may}"
+        )
+    values = dict(table)
+    if "versions" in values:
+        values["versions"] = tuple(values["versions"])
+    return kind(**values)
+
+
+def suggest_entry(
+    scenario: str, implementation: str, version: str, mismatches: Mapping[str, Any]
+) -> str:
+    """The ``[[deviation]]`` that would list *mismatches* (finding key to observed value), for
+    somebody who knows a reference for them."""
+    import tomlkit  # only a failure needs it
+
+    observed = tomlkit.inline_table()
+    observed.update(mismatches)
+    entry = tomlkit.table()
+    entry.update(
+        {
+            "scenario": scenario,
+            "implementation": implementation,
+            "versions": [version],
+            "does": "",
+            "reference": "",
+            "observed": observed,
+        }
+    )
+    document = tomlkit.document()
+    entries = tomlkit.aot()
+    entries.append(entry)
+    document["deviation"] = entries
+    return tomlkit.dumps(document).rstrip()

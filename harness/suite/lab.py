@@ -1,0 +1,247 @@
+"""What one test has running, and the end of it.
+
+A :class:`Lab` belongs to one test: it starts mock upstreams and registries under test, knows all of
+them for the conversation that a failure prints, and stops them whatever happened.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.compare.normalisation import Names
+from harness.compare.observation import (
+    Observation,
+    observed_disk,
+    observed_state,
+    observed_steps,
+    observed_upstream,
+)
+from harness.compare.trace import DiskWatch, Trace, client_event, upstream_event
+from harness.suite.conversation import Line, render_conversation
+from harness.suite.scenario import Need
+from harness.system.real_parts import missing_part
+from harness.system.small_disk import NoSmallDisk, SmallDisk
+from harness.targets import NotOffered, Target
+from harness.targets.registry import RunningRegistry
+from harness.targets.settings import Settings
+from harness.upstream import MockUpstream
+
+__all__ = ["Lab", "TargetUnderTest"]
+
+_CALM = 0.12
+"""Seconds without a change after which nothing more is expected."""
+_CALM_AMID_UPLOADS = 0.6
+"""Where something may still be on its way to the storage, unless it was given up."""
+_SETTLED_AT_LAST = 3.0
+_POLL = 0.02
+
+
+class Lab:
+    """The servers of one test. *workdir* is a directory of the test's own; *traces* says whether
+    :meth:`trace` will be asked for, which costs a look at the disk for each request."""
+
+    def __init__(self, workdir: Path, *, traces: bool = False) -> None:
+        self.workdir = workdir
+        self._traces = traces
+        self._watches: list[DiskWatch] = []
+        self._upstreams: list[MockUpstream] = []
+        self._registries: list[RunningRegistry] = []
+        self._disks: list[SmallDisk] = []
+
+    def small_disk(self, size: int) -> SmallDisk:
+        """A file system of *size* bytes. Skips the test, or fails it where real parts are demanded,
+        if there can be none here."""
+        place = self.workdir / f"disk-{len(self._disks) + 1}"
+        place.mkdir()
+        try:
+            disk = SmallDisk(place, size)
+        except NoSmallDisk as problem:
+            missing_part(f"no small file system: {problem}")
+        self._disks.append(disk)
+        return disk
+
+    def upstream(self, **options: Any) -> MockUpstream:
+        """A mock upstream that is listening; *options* are those of ``MockUpstream``."""
+        if not all(registry.reaches_loopback for registry in self._registries):
+            raise NotOffered("a registry elsewhere reaches no second server on this machine")
+        upstream = MockUpstream(**options)
+        upstream.start()
+        self._upstreams.append(upstream)
+        return upstream
+
+    def launch(self, target: Target, settings: Settings) -> RunningRegistry:
+        """A registry of *target*, ready to answer. Raises ``DidNotStart`` where it refuses to."""
+        workdir = self.workdir / f"registry-{len(self._registries) + 1}"
+        workdir.mkdir(parents=True, exist_ok=True)
+        registry = target.launch(settings, workdir)
+        self._registries.append(registry)
+        if self._traces:
+            watch = DiskWatch(registry.root, len(self._registries))
+            watch.look()
+            registry.client.on_exchange = watch.look
+            self._watches.append(watch)
+        return registry
+
+    def lead(self, registry: RunningRegistry, upstream: MockUpstream) -> None:
+        """Make *upstream* that of *registry*, which was launched with its URL. ``NotOffered``."""
+        if not registry.reaches_loopback and len(self._upstreams) > 1:
+            raise NotOffered("a registry elsewhere reaches no second server on this machine")
+        registry.meet(upstream)
+
+    def conversation(self) -> str:
+        """Everything said so far, in order, with the ends of the registries' logs."""
+        lines = [
+            Line(exchange.order, "client", "registry", exchange.describe())
+            for registry in self._registries
+            for exchange in registry.exchanges
+        ]
+        lines += [
+            Line(entry.order, "registry", f"upstream {number}", entry.describe())
+            for number, upstream in enumerate(self._upstreams, 1)
+            for entry in upstream.ledger.entries
+        ]
+        logs = [
+            (f"registry {number}", registry.logs())
+            for number, registry in enumerate(self._registries, 1)
+        ]
+        return render_conversation(lines, logs)
+
+    def settle(self) -> None:
+        """Wait until upstreams and storages have been at rest for a moment, so that what a registry
+        does after its last answer is observed too; for a while at most, since some never rest."""
+        deadline = time.monotonic() + _SETTLED_AT_LAST
+        calm_since, seen = time.monotonic(), None
+        while (now := time.monotonic()) < deadline:
+            entries = [entry for upstream in self._upstreams for entry in upstream.ledger.entries]
+            files = [registry.disk.files() for registry in self._registries]
+            pending = any(entry.outcome == "pending" for entry in entries)
+            if pending or seen != (seen := (len(entries), files)):
+                calm_since = now
+            uploads = any("/_uploads/" in path for paths in files for path in paths)
+            if now - calm_since > (_CALM_AMID_UPLOADS if uploads else _CALM):
+                return
+            time.sleep(_POLL)
+
+    def trace(self) -> Trace:
+        """Who asked whom what, in order, and what became of the disks. To be called after
+        :meth:`close`, which looks at them for the last time."""
+
+        def say(text: str) -> str:
+            return text.replace(str(self.workdir), "<workdir>")
+
+        windows = self._polls()
+        events = [event for watch in self._watches for event in watch.changes]
+        events += [
+            client_event(exchange, number, say)
+            for number, registry in enumerate(self._registries, 1)
+            for exchange in registry.exchanges
+            if (exchange.order, exchange.ended) not in windows
+        ]
+        events += [
+            upstream_event(entry, number, say)
+            for number, upstream in enumerate(self._upstreams, 1)
+            for entry in upstream.ledger.entries
+            if not any(begin < entry.order < end for begin, end in windows)
+        ]
+        return Trace.of(events, len(windows))
+
+    def _polls(self) -> set[tuple[int, int]]:
+        """From where to where each request of a client's polling went."""
+        return {(one.order, one.ended) for registry in self._registries for one in registry.polled}
+
+    def observe(self) -> Observation:
+        """Everything that was shown. To be called after :meth:`close`: what is under way until then
+        belongs to it."""
+        known = {str(self.workdir): "<workdir>"}
+        for number, upstream in enumerate(self._upstreams, 1):
+            known[upstream.url] = f"http://<upstream {number}>"
+        names = Names(known)
+        now = datetime.now(UTC)
+        parts = [self._observe_upstreams(names)]
+        for number, registry in enumerate(self._registries, 1):
+            place = "" if number == 1 else f"registry {number}: "
+            polled = frozenset(exchange.order for exchange in registry.polled)
+            parts.append(
+                Observation(
+                    steps=observed_steps(registry.exchanges, names, polled),
+                    disk=observed_disk(registry.disk, names, place),
+                    state=_state(registry, now, place),
+                )
+            )
+        return Observation.join(parts)
+
+    def _observe_upstreams(self, names: Names) -> Observation:
+        """What reached upstreams, but for what a client's polling may have caused, since how often
+        it asked is chance."""
+        windows = self._polls()
+        return Observation.join(
+            Observation(
+                upstream=observed_upstream(
+                    (
+                        entry
+                        for entry in upstream.ledger.entries
+                        if not any(begin < entry.order < end for begin, end in windows)
+                    ),
+                    number,
+                    names,
+                )
+            )
+            for number, upstream in enumerate(self._upstreams, 1)
+        )
+
+    def close(self) -> None:
+        """Stop everything; the registries first, so that none of them sees its upstream vanish."""
+        for registry in reversed(self._registries):
+            registry.stop()
+        for watch in self._watches:
+            watch.look(last=True)
+        for upstream in reversed(self._upstreams):
+            upstream.stop()
+        for disk in self._disks:
+            disk.close()
+
+
+def _state(registry: RunningRegistry, now: datetime, place: str) -> dict[str, str]:
+    if registry.settings.upstream_url is None:
+        return {}
+    try:
+        return observed_state(registry.state, registry.disk, now, place)
+    except NotOffered:  # What it means to forget, it keeps in a way of its own.
+        return {}
+
+
+class TargetUnderTest:
+    """The ``target`` fixture: launches registries of the target that the test runs on."""
+
+    def __init__(self, target: Target, lab: Lab, needs: Collection[Need] = ()) -> None:
+        """*needs* are those of the scenario."""
+        self.target = target
+        self._lab = lab
+        self._own_process = Need.PROCESS in needs
+
+    @property
+    def name(self) -> str:
+        """Such as ``reference@ideal`` or ``docker-registry``."""
+        return self.target.name
+
+    def has(self, need: Need) -> bool:
+        """Whether the target can be treated in that way."""
+        return need in self.target.capabilities
+
+    def proxy(self, upstream: MockUpstream, **settings: Any) -> RunningRegistry:
+        """A pull-through cache of *upstream*; *settings* are fields of ``Settings``."""
+        registry = self._launch(Settings(upstream_url=upstream.url, **settings))
+        self._lab.lead(registry, upstream)
+        return registry
+
+    def standard(self, **settings: Any) -> RunningRegistry:
+        """A standard registry, without upstream."""
+        return self._launch(Settings(**settings))
+
+    def _launch(self, settings: Settings) -> RunningRegistry:
+        return self._lab.launch(self.target, replace(settings, own_process=self._own_process))

@@ -1,0 +1,221 @@
+"""Child processes that never outlive the tests that started them.
+
+Every :class:`Process` leads a process group of its own, so that a Ctrl-C in the terminal reaches
+pytest alone and fixtures stop things in order. What fixtures miss is stopped by ``atexit``; what a
+killed or crashed test process leaves is killed by :mod:`harness.system.process_guard`.
+(``PR_SET_PDEATHSIG`` would be shorter, but it follows the *thread* that forked, needs code between
+fork and exec, and exists on Linux only.)
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import re
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from harness.system import process_guard
+
+__all__ = ["Process", "clean_environment"]
+
+_KEPT_LINES = 50_000
+_LAST_WORDS = 2.0
+"""Seconds in which what a program wrote before its end has been read."""
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without what would change a registry's behaviour, plus *extra*.
+
+    ``REGISTRY_*`` overrides distribution's configuration, ``PULLPROOF_*`` ours, ``*_PROXY`` would
+    send loopback requests elsewhere, and 3.x exports traces unless it is told not to.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("REGISTRY_", "PULLPROOF_", "OTEL_"))
+        and not name.upper().endswith("_PROXY")
+    }
+    return kept | {"OTEL_TRACES_EXPORTER": "none"} | dict(extra or {})
+
+
+class Process:
+    """A running program whose output is kept, the last 50,000 lines of it.
+
+    Raises ``OSError`` where the program cannot be executed.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        environment: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+        stdout: int = subprocess.PIPE,
+        stderr: int = subprocess.PIPE,
+    ) -> None:
+        """*stdout* and *stderr* are descriptors for what is not to be kept."""
+        self._popen = subprocess.Popen(
+            [str(word) for word in command],
+            env=clean_environment() if environment is None else dict(environment),
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+        )
+        _children.add(self)
+        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._changed = threading.Condition()
+        self._silent = False
+        self._reader = threading.Thread(target=self._read, name=f"output of {command[0]}")
+        self._reader.daemon = True
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is the process group id too."""
+        return self._popen.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; negative where a signal ended it, as in :mod:`subprocess`."""
+        return self._popen.poll()
+
+    def output(self) -> str:
+        """What it wrote so far on standard output and standard error, in order of arrival."""
+        with self._changed:
+            return "".join(f"{line}\n" for line in self._lines)
+
+    def await_output(self, pattern: re.Pattern[str], *, timeout: float) -> re.Match[str] | None:
+        """The first match of *pattern* in a line of output; None where the program ended without
+        one, or *timeout* seconds passed."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                for line in self._lines:
+                    if match := pattern.search(line):
+                        return match
+                left = deadline - time.monotonic()
+                if self._silent or left <= 0:
+                    return None
+                self._changed.wait(left)
+
+    def await_count(self, text: str, count: int, *, timeout: float) -> None:
+        """Return once *count* lines of output have *text* in them. ``TimeoutError`` with what was
+        said where the program ended before, or *timeout* seconds passed."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while sum(text in line for line in self._lines) < count:
+                left = deadline - time.monotonic()
+                if self._silent or left <= 0:
+                    raise TimeoutError(f"{text!r} did not come; there was:\n{self.output()}")
+                self._changed.wait(left)
+
+    def wait(self, timeout: float) -> int | None:
+        """The exit code, or None where it still runs after *timeout* seconds."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._popen.wait(timeout)
+        return None
+
+    def stop(self, *, grace: float = 10.0) -> int:
+        """SIGTERM; SIGKILL to the whole group where it still runs *grace* seconds later. Returns
+        the exit code. Stopping twice does nothing more."""
+        if self.exit_code is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
+            self.wait(grace)
+        return self.kill()
+
+    def kill(self) -> int:
+        """SIGKILL to the whole group, children of the program included. Returns the exit code."""
+        # The leader may be gone while its children live on; its id stays theirs until they go.
+        if self in _children.running:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+        exit_code = self._popen.wait()
+        _children.remove(self)
+        # A descendant that left the group may hold the pipes open for ever.
+        self._reader.join(_LAST_WORDS)
+        return exit_code
+
+    def _read(self) -> None:
+        streams: list[IO[bytes]] = [s for s in (self._popen.stdout, self._popen.stderr) if s]
+        partial = dict.fromkeys(streams, b"")
+        with selectors.DefaultSelector() as selector:
+            for stream in streams:
+                selector.register(stream, selectors.EVENT_READ, stream)
+            while partial:
+                for key, _ in selector.select():
+                    stream = key.data
+                    chunk = os.read(stream.fileno(), 65536)
+                    *lines, partial[stream] = (partial[stream] + chunk).split(b"\n")
+                    if not chunk:
+                        selector.unregister(stream)
+                        stream.close()
+                        lines = [rest] if (rest := partial.pop(stream)) else []
+                    self._keep(lines)
+        with self._changed:
+            self._silent = True
+            self._changed.notify_all()
+
+    def _keep(self, lines: Sequence[bytes]) -> None:
+        with self._changed:
+            self._lines.extend(line.decode(errors="replace") for line in lines)
+            self._changed.notify_all()
+
+
+class _Children:
+    """The processes that run now, and the guard that knows them too."""
+
+    def __init__(self) -> None:
+        self.running: set[Process] = set()
+        self._lock = threading.Lock()
+        self._guard: subprocess.Popen[bytes] | None = None
+        atexit.register(self._end)
+
+    def add(self, process: Process) -> None:
+        with self._lock:
+            self.running.add(process)
+            self._tell(f"+{process.pid}\n")
+
+    def remove(self, process: Process) -> None:
+        with self._lock:
+            if process in self.running:
+                self.running.remove(process)
+                self._tell(f"-{process.pid}\n")
+
+    def _tell(self, line: str) -> None:
+        if self._guard is None:
+            self._guard = subprocess.Popen(
+                [sys.executable, "-I", "-S", process_guard.__file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                bufsize=0,
+            )
+        assert self._guard.stdin is not None
+        # A guard that somebody killed is no reason to fail a test: atexit is still there.
+        with contextlib.suppress(BrokenPipeError):
+            self._guard.stdin.write(line.encode())
+
+    def _end(self) -> None:
+        for process in list(self.running):
+            process.stop(grace=1.0)
+        if self._guard is not None:
+            assert self._guard.stdin is not None
+            self._guard.stdin.close()
+            self._guard.wait()
+
+
+_children = _Children()

@@ -1,0 +1,87 @@
+"""A file system of a few megabytes that a test can fill up, or freeze.
+
+It is a tmpfs in the mount namespace of a process of ours, which is reached through ``/proc`` and
+goes when that process goes: nothing stays mounted, whatever becomes of the tests.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+from harness.system.process import Process
+
+__all__ = ["NoSmallDisk", "SmallDisk"]
+
+_MOUNT = 'mount -t tmpfs -o "size=$1,mode=755" tmpfs "$0" && echo mounted && exec sleep infinity'
+_READY = re.compile("^mounted$")
+_TIMEOUT = 10.0
+_PAGE = 4096
+
+
+class NoSmallDisk(Exception):
+    """This machine lets us have none; the text says why."""
+
+
+class SmallDisk:
+    """*size* bytes, mounted on *place*, an empty directory, as one process sees it.
+
+    Raises :class:`NoSmallDisk`. Root needs nothing else; other users need the kernel's leave to
+    make a user namespace, and cannot :meth:`freeze`.
+    """
+
+    def __init__(self, place: Path, size: int) -> None:
+        # A namespace of its own for users makes anybody root over it.
+        users = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+        command = ["unshare", "--mount", *users, "sh", "-c", _MOUNT, str(place), str(size)]
+        try:
+            self._keeper = Process(command)
+        except OSError as error:
+            raise NoSmallDisk(f"unshare (Debian package util-linux): {error.strerror}") from error
+        if self._keeper.await_output(_READY, timeout=_TIMEOUT) is None:
+            said = self._keeper.output().strip().splitlines()
+            self._keeper.kill()
+            raise NoSmallDisk(f"no tmpfs can be mounted: {said[-1] if said else 'no answer'}")
+        self._top = Path(f"/proc/{self._keeper.pid}/root{place}")
+        self._filler = self._top / "filler"
+        self.root = self._top / "storage"
+        """An empty directory on it."""
+        self.root.mkdir()
+
+    def fill(self, leave: int = 0) -> None:
+        """Take all space but *leave* bytes, which are rounded up to whole pages."""
+        self.free()
+        with self._filler.open("wb", buffering=0) as filler, suppress(OSError):
+            while filler.write(bytes(_PAGE)):
+                pass
+        if leave:
+            taken = self._filler.stat().st_size
+            os.truncate(self._filler, max(0, taken - -(-leave // _PAGE) * _PAGE))
+
+    def free(self) -> None:
+        """Give the space back that :meth:`fill` took."""
+        self._filler.unlink(missing_ok=True)
+
+    def freeze(self) -> None:
+        """From now on nothing below ``root`` can be made, written or removed, even by root.
+        :class:`NoSmallDisk` where the kernel does not know how."""
+        self._change("+i")
+
+    def thaw(self) -> None:
+        """End :meth:`freeze`."""
+        self._change("-i")
+
+    def _change(self, attribute: str) -> None:
+        try:
+            subprocess.run(
+                ["chattr", "-R", "-f", attribute, self.root], check=True, capture_output=True
+            )
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise NoSmallDisk(f"chattr (Debian package e2fsprogs): {error}") from error
+
+    def close(self) -> None:
+        """Let it go, with all that is on it."""
+        self._keeper.kill()

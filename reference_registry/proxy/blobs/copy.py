@@ -1,0 +1,187 @@
+"""How releases send a blob from upstream on to the client: Go's ``io.CopyN`` to a response whose
+headers are written already. What goes wrong after that is told in the body."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from reference_registry.api.http import BytesBody, Request, Response, StreamBody, json_bytes
+from reference_registry.digest import Digest
+from reference_registry.profiles import Profile
+from reference_registry.proxy.errors import unknown_error
+from reference_registry.proxy.upstream.client import BlobInfo, UpstreamRepository
+from reference_registry.proxy.upstream.errors import (
+    UpstreamBroken,
+    UpstreamFailure,
+    UpstreamRefused,
+)
+
+__all__ = ["answer_from", "copy_blob"]
+
+_BUFFERED_BY_GO = 2048
+"""Bytes of an answer that wait for more, before anything is sent."""
+
+
+async def copy_blob(
+    upstream: UpstreamRepository, digest: Digest, size: int
+) -> AsyncGenerator[bytes, None]:
+    """The first *size* bytes of the blob; :class:`UpstreamFailure` where there are fewer. Go's
+    ``io.CopyN`` does not ask for none."""
+    if not size:
+        return
+    try:
+        body = await upstream.open_blob(digest)
+    except UpstreamRefused as refused:
+        if refused.status == 404:
+            raise UpstreamBroken(str(refused), "unknown blob") from refused
+        raise
+    left = size
+    async with aclosing(body.chunks()) as chunks:
+        async for chunk in chunks:
+            if not left:
+                break
+            wanted = chunk[:left]
+            left -= len(wanted)
+            yield wanted
+    if left:
+        raise UpstreamBroken("EOF")
+
+
+async def answer_from(
+    source: AsyncGenerator[bytes, None],
+    request: Request,
+    digest: Digest,
+    info: BlobInfo,
+    profile: Profile,
+    *,
+    with_headers: bool = True,
+) -> Response:
+    """The answer whose body is *source*, which gives the bytes that *info* promises or raises.
+
+    HEAD takes the whole source too, and is answered after it.
+    """
+    size = info.size or 0
+    headers = _headers(digest, info) if with_headers else ()
+    try:
+        first = await anext(source, b"")
+    except UpstreamFailure as failure:
+        return _refusal(failure, request, headers, size, profile)
+    if not with_headers:
+        return await _guessed(request.method, _body(first, source, None, profile))
+    if request.method == "HEAD":
+        return await _head(source, headers)
+    return Response(200, headers, StreamBody(_body(first, source, size, profile)))
+
+
+def _headers(digest: Digest, info: BlobInfo) -> tuple[tuple[str, str], ...]:
+    return (
+        ("Content-Length", str(info.size)),
+        ("Content-Type", info.media_type),
+        ("Docker-Content-Digest", digest),
+        ("Etag", digest),
+    )
+
+
+async def _guessed(method: str, body: AsyncGenerator[bytes, None]) -> Response:
+    """An answer of which only *body* is set. Go adds the type that the content seems to have, and
+    the length where all of it is in its buffer when the handler ends."""
+    start = bytearray()
+    async for chunk in body:
+        start += chunk
+        if len(start) > _BUFFERED_BY_GO:
+            break
+    content = bytes(start)
+    typed = ("Content-Type", _sniffed(content))
+    if len(content) <= _BUFFERED_BY_GO:
+        if method == "HEAD":
+            length = ("Content-Length", str(len(content)))
+            return Response(200, (typed, length), StreamBody(_nothing()))
+        return Response(200, (typed,), BytesBody(content))
+    rest = _joined(content, body)
+    if method == "HEAD":
+        async for _ in rest:
+            pass
+        return Response(200, (typed,), StreamBody(_nothing()))
+    return Response(200, (typed,), StreamBody(rest))
+
+
+async def _joined(start: bytes, body: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(body) as chunks:
+        yield start
+        async for chunk in chunks:
+            yield chunk
+
+
+async def _head(
+    source: AsyncGenerator[bytes, None], headers: tuple[tuple[str, str], ...]
+) -> Response:
+    try:
+        async for _ in source:
+            pass
+    except UpstreamFailure:
+        pass  # The status went out with the first byte.
+    return Response(200, headers, StreamBody(_nothing()))
+
+
+async def _body(
+    first: bytes, source: AsyncGenerator[bytes, None], size: int | None, profile: Profile
+) -> AsyncGenerator[bytes, None]:
+    """The body, and the error after it if *source* breaks. With a *size* that was announced,
+    nothing is written beyond it, and a shorter body cuts the connection."""
+    sent = len(first)
+    try:
+        async with aclosing(source) as chunks:
+            yield first
+            async for chunk in chunks:
+                sent += len(chunk)
+                yield chunk
+    except UpstreamFailure as failure:
+        if profile.appends_error_to_broken_body:
+            text = json_bytes(unknown_error(failure, profile).body())
+            if size is None or sent + len(text) <= size:
+                sent += len(text)
+                yield text
+        if size is not None and sent < size:
+            raise
+
+
+def _refusal(
+    failure: UpstreamFailure,
+    request: Request,
+    headers: tuple[tuple[str, str], ...],
+    size: int,
+    profile: Profile,
+) -> Response:
+    """500 under the headers of the blob, its length included, which the text does not have."""
+    error = unknown_error(failure, profile)
+    if not headers:
+        raise error from failure
+    kept = tuple(header for header in headers if header[0] != "Content-Type")
+    typed = (("Content-Type", profile.json_content_type), *kept)
+    if request.method == "HEAD":
+        return Response(500, typed, StreamBody(_nothing()))
+    text = json_bytes(error.body())
+
+    async def body() -> AsyncIterator[bytes]:
+        if len(text) <= size:
+            yield text
+        if len(text) != size:
+            raise failure
+
+    return Response(500, typed, StreamBody(body()))
+
+
+def _sniffed(content: bytes) -> str:
+    """What Go's ``http.DetectContentType`` makes of the kinds of content that blobs are."""
+    if content.startswith(b"\x1f\x8b\x08"):
+        return "application/x-gzip"
+    binary = set(range(0x20)) - set(b"\t\n\x0c\r\x1b")
+    return (
+        "application/octet-stream" if binary & set(content[:512]) else "text/plain; charset=utf-8"
+    )
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""

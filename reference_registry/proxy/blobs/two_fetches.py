@@ -1,0 +1,90 @@
+"""A blob that is not cached, as 2.8 fetches it: once for the client and once more for the cache."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from reference_registry.api.http import Request, Response
+from reference_registry.digest import Digest
+from reference_registry.proxy.blobs.copy import answer_from, copy_blob
+from reference_registry.proxy.errors import blob_error, unknown_error
+from reference_registry.proxy.services import Services
+from reference_registry.proxy.upstream.client import UpstreamRepository
+from reference_registry.proxy.upstream.errors import UpstreamFailure
+from reference_registry.storage.repository import LocalRepository
+from reference_registry.storage.writer import DigestMismatch
+
+__all__ = ["DoubleMiss"]
+
+_log = logging.getLogger(__name__)
+
+
+class DoubleMiss:
+    """Answers for one repository. The blob is scheduled to expire whether it was stored or not, and
+    an upload that failed stays on disk."""
+
+    def __init__(
+        self, local: LocalRepository, upstream: UpstreamRepository, services: Services
+    ) -> None:
+        self._local = local
+        self._upstream = upstream
+        self._services = services
+
+    async def serve(self, digest: Digest, request: Request) -> Response:
+        """The answer to GET or HEAD, which cost the same."""
+        profile = self._services.profile
+        try:
+            info = await self._upstream.stat_blob(digest)
+        except UpstreamFailure as failure:
+            raise blob_error(failure, digest, profile) from failure
+        try:
+            await self._services.upstream.establish_challenge()
+        except UpstreamFailure as failure:
+            raise unknown_error(failure, profile) from failure
+        size = info.size or 0
+        stores = digest not in self._services.storing
+        self._services.storing.add(digest)
+        source = self._to_client(digest, size, stores=stores)
+        try:
+            return await answer_from(source, request, digest, info, profile)
+        finally:
+            if stores:
+                self._services.background.start(self._store(digest, size))
+
+    async def _to_client(
+        self, digest: Digest, size: int, *, stores: bool
+    ) -> AsyncGenerator[bytes, None]:
+        async with aclosing(copy_blob(self._upstream, digest, size)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+        self._count(size)
+        # The release then looks the blob up for its notifications, at upstream if it must. Its own
+        # copy comes in second, since it has to sync.
+        if stores or not self._local.has_blob(digest):
+            try:
+                await self._services.upstream.establish_challenge()
+            except UpstreamFailure as failure:
+                _log.error("error dispatching blob pull to listener: %s", failure)
+
+    async def _store(self, digest: Digest, size: int) -> None:
+        try:
+            writer = self._local.blob_writer()
+            try:
+                async with aclosing(copy_blob(self._upstream, digest, size)) as chunks:
+                    async for chunk in chunks:
+                        writer.append(chunk)
+                self._count(size)
+                self._local.commit_blob(writer, digest)
+            finally:
+                writer.close()
+        except (UpstreamFailure, DigestMismatch, OSError) as error:
+            _log.error("Error committing to storage: %s", error)
+        finally:
+            self._services.storing.discard(digest)
+        self._services.cached_blob(self._local.name, digest)
+
+    def _count(self, size: int) -> None:
+        self._services.counters.blob.pulled(size)
+        self._services.counters.blob.pushed(size, hit=False)

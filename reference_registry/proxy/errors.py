@@ -1,0 +1,146 @@
+"""What a client is told when upstream fails: the one place that decides it. No I/O.
+
+``ideal`` tells what happened. A 401 of upstream is about the proxy's credentials and not about the
+client's, so it becomes 403, and upstream's challenge is never passed on: a client that answered it
+would give its password for here away to there.
+
+Releases answer 404 for a tag whatever happened, 500 for a digest, and for a blob 404 or 500.
+"""
+
+from __future__ import annotations
+
+import re
+
+from reference_registry.api.details import (
+    detail,
+    unknown_repository,
+    unknown_revision,
+    unknown_tag,
+    unsupported,
+)
+from reference_registry.api.errors import (
+    BLOB_UNKNOWN,
+    DENIED,
+    MANIFEST_UNKNOWN,
+    TOOMANYREQUESTS,
+    UNAVAILABLE,
+    UNKNOWN,
+    RegistryError,
+)
+from reference_registry.digest import Digest
+from reference_registry.profiles import Profile
+from reference_registry.proxy.upstream.errors import (
+    UpstreamFailure,
+    UpstreamOffline,
+    UpstreamRefused,
+    UpstreamTimedOut,
+)
+from reference_registry.proxy.upstream.go_errors import go_error
+
+__all__ = [
+    "blob_error",
+    "manifest_error",
+    "referrers_error",
+    "stale_mark",
+    "tag_error",
+    "tags_error",
+    "unknown_error",
+    "upload_error",
+]
+
+_STALE = (("Warning", '110 - "Response is Stale"'),)
+_DISCONNECTED = (("Warning", '112 - "Disconnected Operation"'),)
+
+_RETRY_AFTER = re.compile(r"[0-9]{1,9}|[A-Z][a-z]{2}, [0-9A-Za-z :]{1,26}")
+
+
+def stale_mark(failure: UpstreamFailure) -> tuple[tuple[str, str], ...]:
+    """The headers of content that upstream could not, or was not to, be asked about (RFC 7234,
+    5.5.1 and 5.5.3)."""
+    return _DISCONNECTED if isinstance(failure, UpstreamOffline) else _STALE
+
+
+def tag_error(failure: UpstreamFailure, tag: str, profile: Profile) -> RegistryError:
+    """For a tag that is not cached."""
+    if not profile.honest_upstream_errors:
+        return unknown_tag(profile, tag)
+    return _honest(failure) or unknown_tag(profile, tag)
+
+
+def manifest_error(
+    failure: UpstreamFailure, name: str, digest: Digest, profile: Profile
+) -> RegistryError:
+    """For a manifest, asked for by digest, that is not cached."""
+    if not profile.honest_upstream_errors:
+        return unknown_error(failure, profile)
+    return _honest(failure) or unknown_revision(profile, name, digest)
+
+
+def blob_error(failure: UpstreamFailure, digest: Digest, profile: Profile) -> RegistryError:
+    """For a blob that is not cached."""
+    if profile.honest_upstream_errors:
+        return _honest(failure) or BLOB_UNKNOWN(digest)
+    if _is_absence(failure):
+        return BLOB_UNKNOWN(digest)
+    return unknown_error(failure, profile)
+
+
+def _is_absence(failure: UpstreamFailure) -> bool:
+    """Whether upstream itself says that it does not have it, as releases see it."""
+    return isinstance(failure, UpstreamRefused) and failure.status == 404
+
+
+def tags_error(failure: UpstreamFailure, name: str, profile: Profile) -> RegistryError:
+    """For the tags of a repository of which nothing is cached."""
+    if not profile.honest_upstream_errors:
+        return unknown_repository(name)
+    return _honest(failure) or unknown_repository(name)
+
+
+def referrers_error(failure: UpstreamFailure) -> RegistryError:
+    """For the referrers of a manifest, where none is cached; asked of ``ideal`` only."""
+    return _honest(failure) or MANIFEST_UNKNOWN()
+
+
+def upload_error(profile: Profile) -> RegistryError:
+    """For an upload session that a client believes to have in a proxy."""
+    if profile.honest_upstream_errors:
+        return unsupported()
+    return UNKNOWN(detail(profile, "operation unsupported"))
+
+
+def unknown_error(failure: UpstreamFailure, profile: Profile) -> RegistryError:
+    """500 with the whole of upstream's error in it, as releases answer."""
+    return UNKNOWN(detail(profile, *go_error(failure, profile)))
+
+
+def _honest(failure: UpstreamFailure) -> RegistryError | None:
+    """What happened; None where upstream does not have what was asked for."""
+    if isinstance(failure, UpstreamOffline):
+        # RFC 9111, 5.2.1.7, for what is to come from the cache only and is not there. Not 404: it
+        # may well exist. containerd goes on to its next host either way.
+        return _bad_gateway(504, "this cache is offline and does not have it")
+    if isinstance(failure, UpstreamTimedOut):
+        return _bad_gateway(504, "upstream did not answer in time")
+    if not isinstance(failure, UpstreamRefused):
+        return _bad_gateway(502, "upstream did not give a usable answer")
+    refusal = failure.refusal
+    said = f"upstream answered {refusal.status} {refusal.reason}".rstrip()
+    match refusal.status:
+        case 404 | 410:
+            return None
+        case 401 | 403:
+            return DENIED(said)
+        case 429:
+            error = TOOMANYREQUESTS(said)
+        case 503 | 504:
+            error = _bad_gateway(refusal.status, said)
+        case _:
+            error = _bad_gateway(502, said)
+    if refusal.retry_after is not None and _RETRY_AFTER.fullmatch(refusal.retry_after):
+        return error.with_headers(("Retry-After", refusal.retry_after))
+    return error
+
+
+def _bad_gateway(status: int, said: str) -> RegistryError:
+    return RegistryError(status, UNAVAILABLE(said).entries)

@@ -1,0 +1,248 @@
+"""What the cache holds until when: the schedule as data, and ``scheduler-state.json``.
+
+The file is the one that distribution's ``registry/proxy/scheduler`` reads and writes: one JSON
+object, keys sorted, no newline at the end::
+
+    {"app@sha256:<hex>":{"Key":<the same>,"ExpiryData":"2026-11-24T03:50:00.123Z","EntryType":0}}
+
+Both kinds of content share one key, so that a digest that is pulled as a blob and as a manifest has
+one entry, the later one. No I/O here.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reference_registry.digest import Digest, parse_digest
+from reference_registry.names import is_repository_name
+from reference_registry.proxy.expiry.go_time import ZERO, Moment
+
+__all__ = [
+    "BLOB",
+    "MANIFEST",
+    "Entry",
+    "Schedule",
+    "StateUnreadable",
+    "parse_state",
+    "render_state",
+]
+
+BLOB = 0
+MANIFEST = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Content that expires at ``moment``."""
+
+    key: str
+    """``repository@digest``. Files of others may hold anything here."""
+    moment: Moment
+    kind: int
+    """:data:`BLOB` or :data:`MANIFEST`. Files of others may hold any number."""
+
+    @classmethod
+    def of(cls, repository: str, digest: Digest, kind: int, moment: Moment) -> Entry:
+        """The entry for content of *repository*."""
+        return cls(f"{repository}@{digest}", moment, kind)
+
+    def target(self) -> tuple[str, Digest] | None:
+        """Repository and digest, or None where the key does not name both."""
+        repository, _, rest = self.key.partition("@")
+        digest = parse_digest(rest)
+        if digest is None or not is_repository_name(repository):
+            return None
+        return repository, digest
+
+
+class Schedule:
+    """All entries, by the key that they have in the file.
+
+    In a file of others that key may differ from :attr:`Entry.key`. Distribution removes by the
+    latter, so that such an entry stays for ever; it is due once per start all the same.
+    """
+
+    def __init__(self, entries: Mapping[str, Entry] | None = None) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._queue: list[tuple[int, str]] = []
+        self._keys_of: dict[str, set[str]] = {}
+        for key, entry in (entries or {}).items():
+            self._insert(key, entry)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    def snapshot(self) -> dict[str, Entry]:
+        """The entries as they are now, for :func:`render_state`."""
+        return dict(self._entries)
+
+    def get(self, key: str) -> Entry | None:
+        """The entry that *key* has in the file."""
+        return self._entries.get(key)
+
+    def become(self, entries: Mapping[str, Entry]) -> None:
+        """Hold *entries*, and nothing else. Those that are held already count as handed out if
+        they were (see :meth:`due`)."""
+        for key in self._entries.keys() - entries.keys():
+            self._delete(key)
+        for key, entry in entries.items():
+            if self._entries.get(key) != entry:
+                self._delete(key)
+                self._insert(key, entry)
+
+    def add(self, entry: Entry) -> None:
+        """Schedule *entry*; it replaces what had its key."""
+        self._delete(entry.key)
+        self._insert(entry.key, entry)
+
+    def remove(self, entry: Entry) -> None:
+        """Take *entry* out, unless its key has been scheduled anew meanwhile."""
+        if self._entries.get(entry.key) == entry:
+            self._delete(entry.key)
+
+    def due(self, now: Moment) -> list[Entry]:
+        """The entries that have expired, earliest first. Each is handed out once, and stays in the
+        schedule until it is removed."""
+        due = []
+        while (head := self._head()) is not None and head[0] <= now.nanoseconds:
+            heapq.heappop(self._queue)
+            due.append(self._entries[head[1]])
+        return due
+
+    def next_moment(self) -> Moment | None:
+        """When the next entry expires; None where none will."""
+        head = self._head()
+        return None if head is None else self._entries[head[1]].moment
+
+    def of_digest(self, digest: Digest) -> list[Entry]:
+        """The entries of all repositories for *digest*."""
+        return [self._entries[key] for key in self._keys_of.get(digest, ())]
+
+    def holds(self, digest: Digest, *, besides: Entry) -> bool:
+        """Whether another entry than *besides* is for the same *digest*."""
+        return bool(self._keys_of.get(digest, set()) - {besides.key})
+
+    def tidied(self) -> tuple[Schedule, list[str]]:
+        """The entries that mean something, each under its own key, and what is wrong with the
+        others, one line each."""
+        tidy = Schedule()
+        problems = []
+        for key, entry in self._entries.items():
+            if entry.target() is None:
+                problems.append(f"{key!r}: the key {entry.key!r} is not REPOSITORY@DIGEST")
+            elif entry.kind not in {BLOB, MANIFEST}:
+                problems.append(f"{key!r}: the entry type {entry.kind} is unknown")
+            else:
+                tidy.add(entry)
+        return tidy, problems
+
+    def _head(self) -> tuple[int, str] | None:
+        """The first of the queue, once what was removed or replaced has been cleared away."""
+        while self._queue:
+            moment, key = self._queue[0]
+            entry = self._entries.get(key)
+            if entry is not None and entry.moment.nanoseconds == moment:
+                return self._queue[0]
+            heapq.heappop(self._queue)
+        return None
+
+    def _insert(self, key: str, entry: Entry) -> None:
+        self._entries[key] = entry
+        self._keys_of.setdefault(_digest_part(key), set()).add(key)
+        heapq.heappush(self._queue, (entry.moment.nanoseconds, key))
+
+    def _delete(self, key: str) -> None:
+        if self._entries.pop(key, None) is not None:
+            keys = self._keys_of[_digest_part(key)]
+            keys.discard(key)
+            if not keys:
+                del self._keys_of[_digest_part(key)]
+
+
+def _digest_part(key: str) -> str:
+    return key.rpartition("@")[2]
+
+
+def render_state(entries: Mapping[str, Entry]) -> bytes:
+    """The content of ``scheduler-state.json``."""
+    document = {
+        key: {"Key": entry.key, "ExpiryData": str(entry.moment), "EntryType": entry.kind}
+        for key, entry in sorted(entries.items())
+    }
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    for character in "<>&\u2028\u2029":  # As Go's encoder does, for HTML's sake.
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text.encode("utf-8", "replace")
+
+
+class StateUnreadable(ValueError):
+    """The state file is damaged; ``str()`` is worded as Go's panic is."""
+
+
+def parse_state(content: bytes) -> Schedule | None:
+    """The schedule in *content*, read as Go's ``encoding/json`` reads it; None for ``null``.
+
+    Names of fields may have any case, missing ones are zero, unknown ones are ignored. Raises
+    :class:`StateUnreadable`.
+    """
+    document = _load(content)
+    if document is None:
+        return None
+    if not isinstance(document, dict):
+        raise _mismatch(document, "value of type map[string]*scheduler.schedulerEntry")
+    return Schedule({key: _parse_entry(value) for key, value in document.items()})
+
+
+def _load(content: bytes) -> Any:
+    try:
+        text = content.decode("utf-8")
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        rest = text[error.pos :].lstrip()
+        if not rest:
+            raise StateUnreadable("unexpected end of JSON input") from None
+        place = "after top-level value" if error.msg == "Extra data" else "looking for value"
+        if error.pos == 0:
+            place = "looking for beginning of value"
+        raise StateUnreadable(f"invalid character {rest[0]!r} {place}") from None
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise StateUnreadable(f"not JSON: {error}") from None
+
+
+def _parse_entry(value: Any) -> Entry:
+    if value is None:
+        raise StateUnreadable("runtime error: invalid memory address or nil pointer dereference")
+    if not isinstance(value, dict):
+        raise _mismatch(value, "value of type scheduler.schedulerEntry")
+    fields = {name.lower(): field for name, field in value.items() if field is not None}
+    key = fields.get("key", "")
+    if not isinstance(key, str):
+        raise _mismatch(key, "struct field schedulerEntry.Key of type string")
+    kind = fields.get("entrytype", 0)
+    if not isinstance(kind, int) or isinstance(kind, bool):
+        raise _mismatch(kind, "struct field schedulerEntry.EntryType of type int")
+    return Entry(key, _parse_moment(fields.get("expirydata")), kind)
+
+
+def _parse_moment(value: Any) -> Moment:
+    if value is None:
+        return ZERO
+    try:
+        return Moment.parse(value if isinstance(value, str) else json.dumps(value))
+    except ValueError:
+        quoted = json.dumps(json.dumps(value, ensure_ascii=False), ensure_ascii=False)
+        layout = '"\\"2006-01-02T15:04:05Z07:00\\""'
+        raise StateUnreadable(f"parsing time {quoted} as {layout}") from None
+
+
+def _mismatch(value: Any, wanted: str) -> StateUnreadable:
+    kinds = {list: "array", dict: "object", str: "string", bool: "bool"}
+    kind = kinds.get(type(value), "number")
+    return StateUnreadable(f"json: cannot unmarshal {kind} into Go {wanted}")

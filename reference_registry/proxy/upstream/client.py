@@ -1,0 +1,290 @@
+"""A repository of upstream, in the terms of the OCI distribution-spec.
+
+Every method raises :class:`UpstreamFailure` where upstream does not give what was asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import httpx
+
+from reference_registry.digest import Digest, algorithm_of, digest_of, parse_digest
+from reference_registry.manifest import OCI_INDEX
+from reference_registry.profiles import Profile
+from reference_registry.proxy.referrers import descriptors_of
+from reference_registry.proxy.upstream.accept import (
+    accept_header,
+    is_json_object,
+    is_known_manifest_type,
+)
+from reference_registry.proxy.upstream.body import body_chunks, read_body
+from reference_registry.proxy.upstream.errors import (
+    UpstreamBroken,
+    UpstreamRefused,
+    UpstreamTimedOut,
+)
+from reference_registry.proxy.upstream.pages import next_link
+from reference_registry.proxy.upstream.ssrf import parse_target, same_origin
+
+if TYPE_CHECKING:
+    from reference_registry.proxy.upstream.upstream import Upstream
+
+__all__ = ["BlobBody", "BlobInfo", "UpstreamManifest", "UpstreamRepository"]
+
+_MAX_MANIFEST = 4 * 1024 * 1024
+"""Bytes; the size that the OCI distribution-spec asks registries to take at least."""
+_MAX_TAGS_PAGE = 32 * 1024 * 1024
+_MAX_PAGES = 1000
+_MAX_REFERRERS = 100_000
+_WITHOUT_HEAD = frozenset({405, 501})
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
+
+
+@dataclass(frozen=True)
+class UpstreamManifest:
+    """A manifest as upstream sent it; whether it has the digest that was asked for is not said."""
+
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class BlobInfo:
+    """``size`` is in bytes; None where upstream does not tell it."""
+
+    size: int | None
+    media_type: str
+
+
+class BlobBody:
+    """A blob, or its end from ``start`` on, on its way from upstream. Close it, or read it all."""
+
+    def __init__(
+        self, response: httpx.Response, info: BlobInfo, start: int, *, decoded: bool
+    ) -> None:
+        self.info = info
+        self.start = start
+        """The offset of the first byte that :meth:`chunks` gives; 0 where upstream ignored the
+        range that was asked for."""
+        self._response = response
+        self._decoded = decoded
+
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The bytes as they arrive; raises :class:`UpstreamFailure` where they end early."""
+        return body_chunks(self._response, decoded=self._decoded)
+
+    async def aclose(self) -> None:
+        """Give up what has not been read."""
+        await self._response.aclose()
+
+
+class UpstreamRepository:
+    """One repository of upstream, for the requests of one client request."""
+
+    def __init__(self, upstream: Upstream, name: str, profile: Profile) -> None:
+        self.name = name
+        self.upstream_key = upstream.key
+        """Tells upstreams of one cache apart."""
+        self._upstream = upstream
+        self._profile = profile
+        self._session = upstream.auth.session(name)
+        self._path = f"/v2/{name}"
+
+    async def resolve(
+        self, tag: str, *, is_cached: bool = False
+    ) -> tuple[Digest, UpstreamManifest | None]:
+        """The digest of *tag*, by HEAD; and the manifest itself where GET was needed, because
+        upstream refused HEAD or did not name a digest. Where the tag *is_cached*, this is waited
+        for no longer than upstream's ``patience``."""
+        try:
+            async with asyncio.timeout(self._upstream.patience if is_cached else None):
+                return await self._resolve(tag)
+        except TimeoutError:
+            url = str(self._upstream.url(f"{self._path}/manifests/{tag}"))
+            raise UpstreamTimedOut("HEAD", url, "timeout awaiting response") from None
+
+    async def _resolve(self, tag: str) -> tuple[Digest, UpstreamManifest | None]:
+        await self._upstream.establish_challenge()
+        try:
+            response = await self._send("HEAD", f"/manifests/{tag}", self._accept())
+            await response.aclose()
+        except UpstreamRefused as refused:
+            if self._profile.honest_upstream_errors and refused.status not in _WITHOUT_HEAD:
+                raise
+        else:
+            digest = parse_digest(response.headers.get("docker-content-digest", ""))
+            if digest is not None:
+                return digest, None
+        manifest = await self._get_manifest(tag)
+        return digest_of(manifest.content), manifest
+
+    async def manifest(self, reference: str) -> UpstreamManifest:
+        """The manifest of a tag or digest."""
+        await self._upstream.establish_challenge()
+        return await self._get_manifest(reference)
+
+    async def _get_manifest(self, reference: str) -> UpstreamManifest:
+        response = await self._send("GET", f"/manifests/{reference}", self._accept())
+        media_type = response.headers.get("content-type", "")
+        content = await read_body(response, _MAX_MANIFEST)
+        if not is_known_manifest_type(media_type, self._profile):
+            raise UpstreamBroken(
+                f"unsupported manifest media type and no default available: {media_type}"
+            )
+        if self._profile.keeps_unknown_manifests and not is_json_object(content):
+            raise UpstreamBroken(f"{response.request.url}: not a manifest, but {media_type}")
+        return UpstreamManifest(media_type, content)
+
+    async def stat_blob(self, digest: Digest) -> BlobInfo:
+        """Size and type by HEAD; where upstream refuses that or does not tell the size, by a GET of
+        one byte. To releases it is :class:`UpstreamBroken` if the size is not told."""
+        await self._upstream.establish_challenge()
+        by_get = self._profile.honest_upstream_errors
+        try:
+            response = await self._send("HEAD", f"/blobs/{digest}")
+        except UpstreamRefused as refused:
+            if not by_get or refused.status not in _WITHOUT_HEAD:
+                raise
+        else:
+            await response.aclose()
+            info = _blob_info(response)
+            if info.size is not None:
+                return info
+            if not by_get:
+                raise UpstreamBroken(
+                    f"missing content-length header for request: {response.request.url}"
+                )
+        return await self._stat_blob_by_get(digest)
+
+    async def _stat_blob_by_get(self, digest: Digest) -> BlobInfo:
+        try:
+            body = await self.open_blob(digest, 0, 0)
+        except UpstreamRefused as refused:
+            if refused.status == 416:  # The empty blob has no first byte.
+                return BlobInfo(0, "application/octet-stream")
+            raise
+        await body.aclose()
+        return body.info
+
+    async def open_blob(self, digest: Digest, start: int = 0, last: int | None = None) -> BlobBody:
+        """The blob from byte *start* to *last* (inclusive; None: the end). Where upstream ignores
+        the range, the whole blob comes: look at :attr:`BlobBody.start`."""
+        headers = {"Accept-Encoding": self._profile.blob_accept_encoding}
+        in_part = start > 0 or last is not None
+        if in_part:
+            headers["Range"] = f"bytes={start}-{'' if last is None else last}"
+        response = await self._send("GET", f"/blobs/{digest}", headers)
+        decoded = self._profile.blob_accept_encoding != "identity"
+        # Releases ask for no part, and take what comes for the whole.
+        as_whole = not in_part and self._profile.blob_miss != "shared"
+        if response.status_code != 206 or as_whole:
+            return BlobBody(response, _blob_info(response), 0, decoded=decoded)
+        match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
+        if match is None or int(match[1]) != start:
+            await response.aclose()
+            raise UpstreamBroken(f"GET {response.request.url}: not the range that was asked for")
+        media_type = _blob_info(response).media_type
+        return BlobBody(response, BlobInfo(int(match[3]), media_type), start, decoded=decoded)
+
+    async def read_blob(self, digest: Digest, limit: int) -> bytes:
+        """The whole blob; :class:`UpstreamBroken` where it is larger than *limit* bytes or has
+        another digest."""
+        await self._upstream.establish_challenge()
+        response = await self._send("GET", f"/blobs/{digest}")
+        content = await read_body(response, limit)
+        if digest_of(content, algorithm_of(digest)) != digest:
+            raise UpstreamBroken(f"GET {response.request.url}: not the bytes of {digest}")
+        return content
+
+    async def tags(self) -> list[str]:
+        """All tags in upstream's order."""
+        await self._upstream.establish_challenge()
+        tags: list[str] = []
+        async for url, page in self._pages("/tags/list", {}, _MAX_TAGS_PAGE):
+            tags += _tags_of(page, url)
+        return tags
+
+    async def page_of_tags(self, n: int, last: str | None) -> tuple[list[str], bool]:
+        """At most *n* tags after *last*, and whether upstream links to more."""
+        await self._upstream.establish_challenge()
+        query = urlencode(({"last": last} if last else {}) | {"n": n})
+        url = self._upstream.url(f"{self._path}/tags/list?{query}")
+        page, links = await self._page(url, {}, _MAX_TAGS_PAGE)
+        return _tags_of(page, str(url)), bool(links)
+
+    async def referrers(self, digest: Digest) -> list[dict[str, object]]:
+        """The descriptors of the manifests that refer to *digest* (OCI distribution-spec, "Listing
+        Referrers")."""
+        await self._upstream.establish_challenge()
+        found: list[dict[str, object]] = []
+        path, accept = f"/referrers/{digest}", {"Accept": OCI_INDEX}
+        async for url, page in self._pages(path, accept, _MAX_MANIFEST):
+            try:
+                found += descriptors_of(page)
+            except ValueError as error:
+                raise UpstreamBroken(f"GET {url}: {error}") from None
+            if len(found) > _MAX_REFERRERS:
+                raise UpstreamBroken(f"GET {url}: more than {_MAX_REFERRERS} referrers")
+        return found
+
+    async def _pages(
+        self, path: str, headers: dict[str, str], limit: int
+    ) -> AsyncGenerator[tuple[str, Any], None]:
+        """The JSON documents of *path* and of the pages that follow it, with their URLs, each of at
+        most *limit* bytes. Another origin's page is not fetched."""
+        url = self._upstream.url(f"{self._path}{path}")
+        for _ in range(_MAX_PAGES):
+            document, links = await self._page(url, headers, limit)
+            yield str(url), document
+            link = next_link(links)
+            if link is None:
+                return
+            target = parse_target(link, url)
+            if target is None or not same_origin(target, url) or target == url:
+                raise UpstreamBroken(f"GET {url}: the next page is {link[:200]!r}")
+            url = target
+        raise UpstreamBroken(f"GET {url}: more than {_MAX_PAGES} pages")
+
+    async def _page(
+        self, url: httpx.URL, headers: dict[str, str], limit: int
+    ) -> tuple[Any, list[str]]:
+        """The JSON document at *url*, of at most *limit* bytes, and its ``Link`` headers."""
+        response = await self._upstream.http.send(
+            "GET", url, headers=headers, session=self._session
+        )
+        body = await read_body(response, limit)
+        try:
+            return json.loads(body), response.headers.get_list("link")
+        except (ValueError, RecursionError):
+            raise UpstreamBroken(f"GET {url}: not JSON") from None
+
+    def _accept(self) -> dict[str, str]:
+        return {"Accept": accept_header(self._profile)}
+
+    async def _send(
+        self, method: str, path: str, headers: dict[str, str] | None = None
+    ) -> httpx.Response:
+        url = self._upstream.url(f"{self._path}{path}")
+        return await self._upstream.http.send(method, url, headers=headers, session=self._session)
+
+
+def _blob_info(response: httpx.Response) -> BlobInfo:
+    length = response.headers.get("content-length", "")
+    size = int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
+    return BlobInfo(size, response.headers.get("content-type", "application/octet-stream"))
+
+
+def _tags_of(page: Any, url: str) -> list[str]:
+    tags = page.get("tags", ()) if isinstance(page, dict) else ()
+    if tags is None:
+        return []
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise UpstreamBroken(f"GET {url}: not a list of tags")
+    return tags

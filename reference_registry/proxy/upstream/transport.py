@@ -1,0 +1,255 @@
+"""The network beneath the requests to upstream: aiohttp, behind the interface of httpx.
+
+httpx's own transport takes a body in pieces of at most 64 KiB and passes each through four layers;
+aiohttp parses in C, so that a request costs a third of the processor time, and a body a fifth
+(docs/performance.md). Whatever could act on its own is turned off: redirects, cookies, decoding, a
+``.netrc``, proxies of the environment (``proxy.web_proxies`` chooses those), and the repetition of
+requests, but for the one that HTTP itself calls for.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import httpx
+import yarl
+from aiohttp.abc import ResolveResult
+from aiohttp.client_proto import ResponseHandler
+
+from reference_registry.proxy.upstream.addresses import TargetAddresses
+from reference_registry.proxy.upstream.web_proxies import is_web_proxy, web_proxy_for
+
+__all__ = ["NetworkTransport"]
+
+_BUFFER = 512 * 1024
+"""Bytes of a body that wait for their reader; from twice as many on, nothing is received."""
+_HEAD = 64 * 1024
+"""Bytes that one line of an answer's head may have. Signed locations are long."""
+_HEADERS = 256
+_KEPT = 30.0  # seconds that a connection waits for another request
+_NOTHING_BY_ITSELF = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+_NoAnswer = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
+_NoConnection = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+
+
+class NetworkTransport(httpx.AsyncBaseTransport):
+    """Connections to any host, kept for the next request. Raises what httpx's own transport raises
+    for the same failures. *trusted* gives the certificate authorities, when they are first needed;
+    *addresses* says what may be connected to.
+
+    Used in one event loop.
+    """
+
+    def __init__(
+        self,
+        trusted: Callable[[], ssl.SSLContext],
+        addresses: TargetAddresses | None = None,
+    ) -> None:
+        self._trusted = trusted
+        resolver = aiohttp.ThreadedResolver() if addresses is None else _Resolver(addresses)
+        tracing = aiohttp.TraceConfig()
+        tracing.on_connection_reuseconn.append(_note_reuse)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0, use_dns_cache=False, keepalive_timeout=_KEPT, resolver=resolver
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            skip_auto_headers=_NOTHING_BY_ITSELF,
+            request_class=_Request,
+            read_bufsize=_BUFFER,
+            max_line_size=_HEAD,
+            max_field_size=_HEAD,
+            max_headers=_HEADERS,
+            trace_configs=[tracing],
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer, whose body has not been read; raises :class:`httpx.TransportError`."""
+        url = request.url
+        proxy = web_proxy_for(url)
+        secure = url.scheme == "https" or (proxy is not None and proxy.startswith("https:"))
+        attempt = _Attempt(request)
+        try:
+            answer = await self._session.request(
+                request.method,
+                # As it is, since others may have signed it; a user in it was not meant for there.
+                yarl.URL(str(url.copy_with(userinfo=b"") if url.userinfo else url), encoded=True),
+                headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
+                allow_redirects=False,
+                timeout=_timeout(**_of_interest(request.extensions["timeout"])),
+                proxy=proxy,
+                ssl=self._trusted() if secure else True,
+                trace_request_ctx=attempt,
+                middlewares=(attempt.send,),
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise _as_httpx(error) from error
+        return httpx.Response(
+            answer.status,
+            headers=answer.raw_headers,
+            stream=_Body(answer, attempt.ending),
+            extensions={
+                "reason_phrase": (answer.reason or "").encode("ascii", "ignore"),
+                "network_stream": _Ends(answer.connection),
+            },
+        )
+
+    async def aclose(self) -> None:
+        await self._session.close()
+
+
+class _Resolver(aiohttp.ThreadedResolver):
+    """As the system resolves names, but for addresses that upstream must not send us to. A web
+    proxy of the environment is not upstream's choice, and resolves the names itself."""
+
+    def __init__(self, addresses: TargetAddresses) -> None:
+        super().__init__()
+        self._addresses = addresses
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await super().resolve(host, port, family)
+        if is_web_proxy(host):
+            return found
+        permitted = await self._addresses.permitted(host, [result["host"] for result in found])
+        if not permitted:
+            raise OSError(None, f"refused to connect: {host} is local")
+        return [result for result in found if result["host"] in permitted]
+
+
+class _Request(aiohttp.ClientRequest):
+    """Tells which connection it goes over: nothing else does once that is broken."""
+
+    attempt: _Attempt | None = None
+
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        if self.attempt is not None:
+            self.attempt.goes_over(conn)
+        return await super().send(conn)
+
+
+class _Attempt:
+    """One request, and whether it went out over a connection that had been used before."""
+
+    def __init__(self, request: httpx.Request) -> None:
+        self.reused = False
+        self.ending: ResponseHandler | None = None
+        """The connection, where it is not to be used again."""
+        self._extensions = request.extensions
+
+    def goes_over(self, connection: aiohttp.connector.Connection) -> None:
+        """Note both ends of *connection*, as ``cause_of`` wants them."""
+        self._extensions["ends"] = _Ends(connection).both()
+        if self._extensions.get("last"):
+            self.ending = connection.protocol
+
+    async def send(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Once more where a kept connection turns out to be closed (RFC 9112, 9.3.1). A new one
+        that brings no answer is a failure; aiohttp would repeat that too."""
+        if isinstance(request, _Request):
+            request.attempt = self
+        while True:
+            self.reused = False
+            try:
+                return await handler(request)
+            except _NoConnection:
+                raise
+            except _NoAnswer as error:
+                if not self.reused:
+                    raise _as_httpx(error) from error
+
+
+async def _note_reuse(session: object, context: SimpleNamespace, params: object) -> None:
+    context.trace_request_ctx.reused = True
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of *answer* as it arrives; to be read once. *ending* is closed with it."""
+
+    def __init__(self, answer: aiohttp.ClientResponse, ending: ResponseHandler | None) -> None:
+        self._answer = answer
+        self._ending = ending
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        content = self._answer.content
+        protocol = self._answer.connection and self._answer.connection.protocol
+        try:
+            while piece := await content.readany():
+                yield piece
+            return
+        except (aiohttp.ClientError, TimeoutError) as error:
+            broken = error
+        # What came before the break. The reader would raise and keep it.
+        content.set_exception(None)  # type: ignore[arg-type]
+        if rest := content.read_nowait():
+            yield rest
+        lost = protocol.exception() if protocol is not None else None
+        if isinstance(lost, aiohttp.ClientOSError):
+            raise httpx.ReadError(str(lost)) from lost
+        raise _as_httpx(broken) from broken
+
+    async def aclose(self) -> None:
+        self._answer.close()
+        if self._ending is not None:
+            self._ending.close()
+
+
+class _Ends:
+    """What of httpcore's network streams is asked for: ``client_addr`` and ``server_addr``."""
+
+    def __init__(self, connection: Any) -> None:
+        self._transport = connection and connection.transport
+
+    def get_extra_info(self, name: str) -> Any:
+        if self._transport is None:
+            return None
+        known = {"client_addr": "sockname", "server_addr": "peername"}
+        return self._transport.get_extra_info(known[name])
+
+    def both(self) -> tuple[Any, Any]:
+        """Our address and the other's, as ``socket`` gives them."""
+        return self.get_extra_info("client_addr"), self.get_extra_info("server_addr")
+
+
+@cache
+def _timeout(connect: float | None, read: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=read)
+
+
+def _of_interest(timeout: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: timeout.get(name) for name in ("connect", "read")}
+
+
+def _as_httpx(error: Exception) -> httpx.TransportError:
+    """What httpx's own transport would have raised."""
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return httpx.ConnectTimeout(str(error))
+        case TimeoutError():
+            return httpx.ReadTimeout(str(error))
+        case aiohttp.ClientConnectorError():
+            return httpx.ConnectError(str(error.os_error))
+        case aiohttp.ServerDisconnectedError():
+            return httpx.RemoteProtocolError("Server disconnected without sending a response.")
+        case aiohttp.ClientPayloadError():
+            said = f"peer closed connection without sending complete message body ({error})"
+            return httpx.RemoteProtocolError(said)
+        case aiohttp.ClientHttpProxyError():
+            return httpx.ProxyError(f"{error.status} {error.message}")
+        case OSError():
+            return httpx.ReadError(str(error))
+        case aiohttp.ClientError():
+            return httpx.RemoteProtocolError(str(error))
+    return httpx.LocalProtocolError(str(error))  # a header that cannot be sent

@@ -1,0 +1,60 @@
+"""The scenarios as a whole: their catalogue is fresh, and what is listed about them exists."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.suite.deviations import DeviationFile
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page as ``make docs`` would write it now."""
+    page = tmp_path_factory.mktemp("catalogue") / "scenarios.md"
+    command = [sys.executable, "-m", "pytest", "scenarios", "--collect-only", "-q"]
+    subprocess.run(
+        [*command, "-p", "no:cacheprovider", "--pullproof-catalogue", str(page)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    return page.read_text(encoding="utf-8")
+
+
+def test_the_catalogue_in_the_docs_is_fresh(catalogue: str) -> None:
+    committed = (ROOT / "docs" / "scenarios.md").read_text(encoding="utf-8")
+    assert committed == catalogue, "run `make docs`"
+
+
+def test_there_are_enough_scenarios(catalogue: str) -> None:
+    assert catalogue.count("\n### `") >= 250
+
+
+def test_no_scenario_sleeps() -> None:
+    """A scenario waits for conditions; time passes by the clock of its target."""
+    sleeping = re.compile(r"\bsleep\(|import sleep")
+    places = [
+        path for path in (ROOT / "scenarios").glob("*.py") if sleeping.search(path.read_text())
+    ]
+    assert places == []
+
+
+def test_what_is_listed_speaks_of_scenarios_that_exist(catalogue: str) -> None:
+    listed = DeviationFile.beside(ROOT / "scenarios")
+    known = {line[5:-1] for line in catalogue.splitlines() if line.startswith("### `")}
+    named = {name.partition("[")[0] for name in listed.unknown_scenarios(())}
+    assert named
+    assert named <= known
+
+
+def test_every_deviation_says_what_happens_and_where_it_is_known_from() -> None:
+    for entry in DeviationFile.beside(ROOT / "scenarios").deviations:
+        assert entry.does.strip(), entry.scenario
+        assert entry.reference.strip(), entry.scenario
+        assert entry.observed, entry.scenario

@@ -1,0 +1,190 @@
+"""The requests that docker's and skopeo's pushes make, and where they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.clients.docker_push import docker_push
+from harness.clients.push import Push
+from harness.clients.skopeo_push import skopeo_push
+from harness.content import Content, Image, an_image
+from harness.http.client import RegistryClient
+from harness.system.real_parts import real_part
+from harness.targets import RunningRegistry, Settings, parse_target
+from harness.upstream import MockUpstream
+
+APP = "/v2/team/app"
+UPLOADS = f"{APP}/blobs/uploads/"
+SESSION = UPLOADS + "1?_state=x"
+
+
+def accepts_uploads(registry: MockUpstream) -> None:
+    registry.on("POST", kind="upload").status(202, {"Location": SESSION})
+    registry.on("PATCH", kind="upload").status(202, {"Location": SESSION})
+    registry.on("PUT", kind="upload").status(201)
+
+
+def upload(digest: str) -> list[str]:
+    return [f"POST {UPLOADS}", f"PATCH {SESSION}", f"PUT {SESSION}&digest={digest}"]
+
+
+def head(digest: str) -> str:
+    return f"HEAD {APP}/blobs/{digest}"
+
+
+def test_docker_uploads_what_is_not_there(registry: MockUpstream, client: RegistryClient) -> None:
+    image = an_image(layers=1)
+    accepts_uploads(registry)
+    registry.on("PUT", kind="manifest").status(201)
+
+    pushed = docker_push(client, "team/app", "v1", image)
+
+    layer, config = image.layers[0].digest, image.config.digest
+    assert pushed == Push(uploaded=[layer, config])
+    assert registry.ledger.lines() == [
+        "GET /v2/",
+        head(layer),
+        *upload(layer),
+        head(config),
+        *upload(config),
+        f"PUT {APP}/manifests/v1",
+    ]
+
+
+def test_docker_does_not_ask_for_layers_it_has_just_built(
+    registry: MockUpstream, client: RegistryClient
+) -> None:
+    image = registry.add("team/app", an_image(layers=1))
+    accepts_uploads(registry)
+    registry.on("PUT", kind="manifest").status(201)
+
+    pushed = docker_push(client, "team/app", "v1", image, knows_layers=False)
+
+    assert pushed == Push(already_there=[image.config.digest], uploaded=[image.layers[0].digest])
+
+
+def test_docker_begins_with_the_top_layer(registry: MockUpstream, client: RegistryClient) -> None:
+    image = registry.add("team/app", an_image(layers=3))
+
+    pushed = docker_push(client, "team/app", "v1", image)
+
+    layers = [layer.digest for layer in reversed(image.layers)]
+    assert pushed.already_there == [*layers, image.config.digest]
+    assert pushed.refused_step == "manifest"
+    assert pushed.refusal is not None
+    assert pushed.refusal.error_code == "UNSUPPORTED"
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "PUT"])
+def test_a_refused_upload_ends_the_push(
+    registry: MockUpstream, client: RegistryClient, method: str
+) -> None:
+    registry.on(method, kind="upload").status(405)
+    accepts_uploads(registry)
+
+    pushed = docker_push(client, "team/app", "v1", an_image())
+
+    assert pushed.refused_step == "upload"
+    assert pushed.refusal is not None
+    assert pushed.refusal.status == 405
+    assert registry.ledger.entries[-1].method == method
+
+
+def test_an_answer_that_is_neither_yes_nor_no_ends_the_push(
+    registry: MockUpstream, client: RegistryClient
+) -> None:
+    registry.on("HEAD", kind="blob").status(401)
+
+    pushed = skopeo_push(client, "team/app", "v1", an_image())
+
+    assert pushed.refused_step == "question"
+    assert [entry.method for entry in registry.ledger.entries] == ["GET", "HEAD"]
+
+
+def test_skopeo_asks_twice_for_an_absent_layer_and_once_for_the_configuration(
+    registry: MockUpstream,
+    client: RegistryClient,
+) -> None:
+    image = an_image(layers=1)
+    accepts_uploads(registry)
+    registry.on("PUT", kind="manifest").status(201)
+
+    pushed = skopeo_push(client, "team/app", "v1", image)
+
+    layer, config = image.layers[0].digest, image.config.digest
+    assert pushed == Push(uploaded=[layer, config])
+    assert registry.ledger.lines() == [
+        "GET /v2/",
+        head(layer),
+        head(layer),
+        *upload(layer),
+        head(config),
+        *upload(config),
+        f"PUT {APP}/manifests/v1",
+    ]
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["new", "already-there"])
+def test_skopeo_itself_makes_these_requests(tmp_path: Path, there: bool) -> None:
+    skopeo, program = real_part("skopeo"), real_part("docker-registry")
+    image = an_image(layers=1)  # skopeo copies several layers at once, in any order
+    _write_oci_layout(tmp_path / "oci", image)
+    registry = parse_target(f"binary:{program}").launch(Settings(), tmp_path / "registry")
+    host = registry.url.removeprefix("http://")
+    copy: list[str | Path] = [skopeo, "copy", "--dest-tls-verify=false"]
+    try:
+        if there:
+            for repository in ("theirs", "ours"):
+                skopeo_push(registry.client, repository, "first", image)
+        # Lines of the log come when the answers have gone.
+        registry.eventually(lambda: len(_access_log(registry)) >= len(registry.exchanges))
+        before = len(_access_log(registry))
+        subprocess.run(
+            [*copy, f"oci:{tmp_path}/oci", f"docker://{host}/theirs:v1"],
+            check=True,
+            capture_output=True,
+            timeout=60,
+            env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+        )
+        last = "PUT /v2/theirs/manifests/v1 "
+        registry.eventually(lambda: any(last in line for line in _access_log(registry)))
+        theirs = _access_log(registry)[before:]
+        before = len(registry.exchanges)
+        skopeo_push(registry.client, "ours", "v1", image)
+        ours = [f"{e.method} {_bare(e.path)} {e.status}" for e in registry.exchanges[before:]]
+    finally:
+        registry.stop()
+    assert ours == [line.replace("/theirs/", "/ours/") for line in theirs]
+
+
+def _write_oci_layout(directory: Path, image: Image) -> None:
+    """OCI image-spec, image-layout.md."""
+    blobs = directory / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    contents: tuple[Content, ...] = (image, *image.blobs)
+    for content in contents:
+        (blobs / content.digest.removeprefix("sha256:")).write_bytes(content.content)
+    entry = {"mediaType": image.media_type, "digest": image.digest, "size": image.size}
+    index = {"schemaVersion": 2, "manifests": [entry]}
+    (directory / "index.json").write_text(json.dumps(index))
+    (directory / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+
+
+_LOGGED = re.compile(r'"(\S+) (\S+) HTTP/1\.1" (\d+) ')
+
+
+def _access_log(registry: RunningRegistry) -> list[str]:
+    """Method, path and status of every request that the registry has logged."""
+    found = _LOGGED.finditer(registry.logs())
+    return [f"{match[1]} {_bare(match[2])} {match[3]}" for match in found]
+
+
+def _bare(path: str) -> str:
+    """*path* without what is different each time: the upload's id and its query."""
+    return re.sub(r"(/uploads/)[0-9a-f-]+", r"\1ID", path).partition("?")[0]

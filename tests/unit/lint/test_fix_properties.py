@@ -1,0 +1,230 @@
+"""``--fix`` on made-up files: it settles, it keeps comments, and it leaves other lines alone."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import tomlkit
+import yaml
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from harness.nodes.lint.documents import Document, TomlFile, TreeFile
+from harness.nodes.lint.engine import Question, findings
+from harness.nodes.lint.finding import AddKey, Edit, Path, RemoveKey, RenameKey, SetValue
+from harness.nodes.lint.fix.pieces import NotApplicable, applied
+from harness.nodes.lint.fix.repair import repaired
+from harness.nodes.lint.fix.replacements import replacements
+from harness.nodes.lint.parsing import parsed
+from harness.nodes.lint.project import Project
+from harness.nodes.lint.rule import Kind
+
+_QUESTION = Question(registry=("3.1",), containerd=("2.3",))
+
+comments = st.sampled_from(["", "", " # why", "   # é '\"", "\t#[x]", " # a: {b"])
+blanks = st.sampled_from(["", "", "\n", "# alone\n", "  # server = 'x'\n"])
+_TOML_LINES = [
+    'capabilities = ["pull", "resolve"]',
+    'capabilities = ["pull" ,"resolv"]',
+    "capabilities=['pull','push', \"resolve\"]",
+    "skip_verify = 'true'",
+    "skip_verfy = false",
+    "skip_verify = true",
+    "ca = '''#'x'''",
+    "override_path = true",
+    "dial_timeout = 3",
+    'header = { X-A = ["#", "b"], "X B" = "c" }',
+    "header.X-A = 'x # y'",
+]
+_YAML_SECTIONS = {
+    "version": ["version: 0.1", "version:0.1"],
+    "log": ["log:\n  level: info", "loglevel: warn", "log: {accesslog: {disabled: 'true'}}"],
+    "storage": [
+        "storage:\n  inmemory:",
+        "storage:\n    filesystem:\n        rootdirectory: '/a # b'\n"
+        '    delete:\n        enabled: "true"',
+        "storage: {filesystem: {rootdirectory: /d}, cache: {blobdescriptor: inmemory}}",
+        "storage:\n  inmemory:\n  cache: {blobdescriptor: inmemory}\n  delete: {enabled: true}",
+    ],
+    "http": ["http:\n  addr: 80", "http: {addr: '5000', relativeurls: true, host: https://h}"],
+    "proxy": [
+        "proxy:\n  remoteURL: https://u\n  ttl: 10",
+        "proxy:\n  remoteurl: https://u\n  ttl: 1d",
+        "proxy: {remote_url: https://u}",
+    ],
+}
+
+
+@st.composite
+def toml_files(draw: st.DrawFn) -> tuple[str, str]:
+    server = draw(st.sampled_from(['server = "https://docker.io"', "server = 'https://u'", ""]))
+    text = draw(blanks) + (server + draw(comments) + "\n" if server else "")
+    for host in draw(st.lists(st.sampled_from(["https://m", "http://m", "n:5"]), unique=True)):
+        indent = draw(st.sampled_from(["", "  ", "\t"]))
+        text += draw(blanks) + f'[host."{host}"]' + draw(comments) + "\n"
+        keys: set[str] = set()
+        for line in draw(st.lists(st.sampled_from(_TOML_LINES), max_size=4)):
+            key = re.match(r"\w+", line)
+            assert key is not None
+            if key[0] not in keys:
+                text += draw(blanks) + indent + line + draw(comments) + "\n"
+                keys.add(key[0])
+    return "hosts.toml", draw(_broken_at_its_ends(text))
+
+
+@st.composite
+def yaml_files(draw: st.DrawFn) -> tuple[str, str]:
+    text = draw(blanks)
+    for name in draw(st.permutations(list(_YAML_SECTIONS))):
+        if name in {"version", "storage"} or draw(st.booleans()):
+            for line in draw(st.sampled_from(_YAML_SECTIONS[name])).split("\n"):
+                text += line + draw(comments).replace("\t", " ") + "\n" + draw(blanks)
+    return "config.yml", draw(_broken_at_its_ends(text))
+
+
+@st.composite
+def _broken_at_its_ends(draw: st.DrawFn, text: str) -> str:
+    """With either line break, and with or without the last one."""
+    if draw(st.booleans()):
+        text = re.sub(r"\n+([^\n]*)$", r"\n\1", text.removesuffix("\n"))
+    return text.replace("\n", "\r\n") if draw(st.booleans()) else text
+
+
+def document(name: str, text: str) -> Document:
+    found = parsed(name, f"/d/{name}", text.encode(), named=True)
+    assert found is not None
+    return found
+
+
+def comments_in(text: str) -> list[str]:
+    """What the files above have as comments: no value holds one of these texts."""
+    return re.findall(r"# why|# é '\"|#\[x\]|# a: \{b|# alone|# server = 'x'", text)
+
+
+@given(st.one_of(toml_files(), yaml_files()))
+def test_it_settles_and_keeps_comments_and_line_breaks(file: tuple[str, str]) -> None:
+    name, text = file
+    result = repaired(Project((document(name, text),)), _QUESTION)
+    after = result.repairs[0].after.text if result.repairs else text
+
+    assert not repaired(Project((document(name, after),)), _QUESTION).repairs
+    left = {f.rule for f in findings(result.project, _QUESTION) if f.edits}
+    assert left <= {refusal.finding.rule for refusal in result.refusals}
+    assert comments_in(after) == comments_in(text)
+    assert "\r\n" not in text or not re.search(r"[^\r]\n", after)
+    assert "\r\n" in text or "\r" not in after
+    assert text.endswith("\n") == after.endswith("\n") or not after
+
+
+_ON_ITS_LINE = re.compile("PPC00[124-6]|PPC010|PPH00[3568]|PPH02[01239]")
+"""The rules whose edits change or remove the very line that the finding is about."""
+
+
+@given(st.one_of(toml_files(), yaml_files()))
+def test_no_line_changes_but_those_of_findings(file: tuple[str, str]) -> None:
+    name, text = file
+    project = Project((document(name, text),))
+    first = findings(project, _QUESTION)
+    for rule in sorted({f.rule for f in first if f.edits and _ON_ITS_LINE.fullmatch(f.rule)}):
+        wrong = {finding.spot.line for finding in first if finding.rule == rule}
+        after = repaired(project, replace(_QUESTION, select=(rule,))).project.documents[0].text
+        old, new = text.splitlines(), after.splitlines()
+        matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+        for tag, start, end, _, _ in matcher.get_opcodes():
+            assert tag != "insert"
+            assert tag == "equal" or set(range(start + 1, end + 1)) <= wrong
+
+
+keys = st.sampled_from(["a", "b", "c d", "é", "x.y", "1", "true", "#"])
+scalars = st.one_of(
+    st.booleans(), st.integers(-9, 99), st.sampled_from(["", "x", "a b", "é", "#", ":80", "'", '"'])
+)
+trees = st.recursive(
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(keys, inner, max_size=3)),
+    max_leaves=12,
+)
+roots = st.dictionaries(keys, trees, min_size=1, max_size=4)
+
+
+Change = Callable[[dict[Any, Any], Any], object]
+
+
+def _tree(text: str) -> Document:
+    return TreeFile("p", "/p", Kind.KUBERNETES, text, as_json=text.startswith("{"))
+
+
+def _toml(text: str) -> Document:
+    return TomlFile("p", "/p", Kind.CONTAINERD, text)
+
+
+Form = tuple[Callable[[Any], str], Callable[[str], Any], Callable[[str], Document], Path]
+_FORMS: list[Form] = [
+    (lambda v: json.dumps(v, indent=1), json.loads, _tree, ()),
+    (json.dumps, json.loads, _tree, ()),
+    (lambda v: "---\n" + yaml.safe_dump(v, allow_unicode=True), yaml.safe_load, _tree, (0,)),
+    (
+        lambda v: "---\n" + yaml.safe_dump(v, allow_unicode=True, default_flow_style=None),
+        yaml.safe_load,
+        _tree,
+        (0,),
+    ),
+    (tomlkit.dumps, tomllib.loads, _toml, ()),
+]
+
+
+@given(st.sampled_from(_FORMS), roots, st.data())
+def test_an_edit_means_what_it_says_to_another_reader(
+    form: Form, value: dict[str, Any], data: st.DataObject
+) -> None:
+    write, read, document_of, front = form
+    text = write(value)
+    before = read(text)
+    path = data.draw(st.sampled_from(list(_paths(before))))
+    new = data.draw(scalars)
+    beside = (*path[:-1], "new")
+    choices: list[tuple[Edit, Change]] = [
+        (SetValue((*front, *path), new), lambda m, k: m.update({k: new})),
+        (RenameKey((*front, *path), "new"), lambda m, k: m.update({"new": m.pop(k)})),
+        (RemoveKey((*front, *path)), lambda m, k: m.pop(k)),
+        (AddKey((*front, *beside), new), lambda m, k: m.update({"new": new})),
+    ]
+    edit, change = data.draw(st.sampled_from(choices))
+    try:
+        after = applied(text, replacements(document_of(text), (edit,)))
+    except NotApplicable as why:
+        if not re.search("several lines|all there is", str(why)):
+            raise
+        assume(False)
+    expected = json.loads(json.dumps(before))
+    inner = expected
+    for part in path[:-1]:
+        inner = inner[part]
+    change(inner, path[-1])
+    assert _pruned(read(after)) == _pruned(expected)
+
+
+def _paths(value: Any, path: Path = ()) -> Any:
+    """The ways to keys of mappings, through lists too."""
+    children = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in children:
+        if isinstance(value, dict) and isinstance(key, str):
+            yield (*path, key)
+        if isinstance(inner, dict | list):
+            yield from _paths(inner, (*path, key))
+
+
+def _pruned(value: Any) -> Any:
+    """Without what is empty: a block of YAML goes with its last key."""
+    if isinstance(value, dict):
+        items = {key: _pruned(inner) for key, inner in value.items()}
+        return {key: inner for key, inner in items.items() if inner not in ({}, [], None)}
+    if isinstance(value, list):
+        return [_pruned(inner) for inner in value]
+    return value

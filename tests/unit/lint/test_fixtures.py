@@ -1,0 +1,67 @@
+"""Every rule finds its bad example, at the stated place, and does not find the good one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.nodes.lint.engine import CONTAINERD_RELEASES, REGISTRY_RELEASES, Question, findings
+from harness.nodes.lint.finding import Finding
+from harness.nodes.lint.fix.repair import repaired
+from harness.nodes.lint.project import Project
+from harness.nodes.lint.rule import Rule, loaded_rules
+from tests.unit.lint.cases import FIXTURES, Case, case_of, copied, project_of
+
+_RULES = {rule.id: rule for rule in loaded_rules()}
+
+
+def test_every_rule_has_an_example_and_every_example_a_rule() -> None:
+    examples = {path.name for path in FIXTURES.iterdir() if path.is_dir()}
+    assert examples == set(_RULES)
+
+
+@pytest.mark.parametrize("rule", _RULES.values(), ids=_RULES)
+def test_the_bad_example_is_found_and_the_good_one_is_not(rule: Rule, tmp_path: Path) -> None:
+    case = case_of(rule.id)
+    root = copied(rule.id, tmp_path)
+    bad, good = (project_of(root / name, case.paths) for name in ("bad", "good"))
+
+    found = findings(bad, case.question)
+    places = {_place(f, root / "bad") for f in found if f.rule == rule.id}
+    assert places == set(case.at)
+    assert _graver(found, rule) == {rule.id, *case.also}
+    assert not _graver(findings(good, case.question), rule)
+
+    everywhere = [f.releases for f in findings(bad, Question()) if f.rule == rule.id]
+    assert _for_which(everywhere, rule) == case.releases
+    if rule.fixable:
+        _assert_mended(rule, case, bad)
+
+
+def _for_which(found: list[tuple[str, ...]], rule: Rule) -> tuple[str, ...]:
+    """The releases of several findings together; none stands for all."""
+    names = CONTAINERD_RELEASES if rule.differs_by == "containerd" else REGISTRY_RELEASES
+    known = tuple(f"{rule.differs_by} {name}" for name in names)
+    together = tuple(name for name in known if any(name in some for some in found))
+    return () if () in found or together == known else together
+
+
+def _assert_mended(rule: Rule, case: Case, bad: Project) -> None:
+    """The example of a rule with edits is one of the plain cases that they are for."""
+    mended = repaired(bad, Question(case.release, case.containerd, select=(rule.id,)))
+    assert mended.repairs
+    assert not mended.refusals
+    left = _graver(findings(mended.project, case.question), rule)
+    assert left <= set(case.also)
+
+
+def _graver(found: list[Finding], rule: Rule) -> set[str]:
+    """Errors and warnings, and whatever *rule* says."""
+    return {f.rule for f in found if f.rule == rule.id or f.severity.rank < 2}
+
+
+def _place(finding: Finding, root: Path) -> str:
+    file = os.path.relpath(finding.file, root)
+    return f"{file}:{finding.spot.line}:{finding.spot.column}"

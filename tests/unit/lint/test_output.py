@@ -1,0 +1,334 @@
+"""What ``pullproof lint`` prints, in each format, of harmless and of hostile files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import jsonschema
+import pytest
+
+from harness.cli import main
+from harness.nodes.lint.engine import Question
+from harness.nodes.lint.fix.repair import repaired
+from harness.nodes.lint.rule import loaded_rules
+from tests.unit.lint.cases import project_of
+
+_ROOT = Path(__file__).parents[3]
+_MISSION = _ROOT / "fixtures" / "mission"
+_SCHEMA = json.loads((_ROOT / "docs" / "lint-schema.json").read_text())
+_RAW = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(_ROOT)
+    for name in ("NO_COLOR", "FORCE_COLOR", "GITHUB_WORKSPACE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    main(["lint", *arguments])
+    return capsys.readouterr().out
+
+
+def write(path: Path, text: str) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="")
+    return str(path)
+
+
+# -- text ---------------------------------------------------------------------------------------
+def test_text_is_by_file_and_shows_the_line(capsys: pytest.CaptureFixture[str]) -> None:
+    said = printed(capsys, "fixtures/mission/node/wrong.d")
+    path = "fixtures/mission/node/wrong.d/docker.io/hosts.toml"
+    assert said.startswith(
+        f"{path}\n"
+        "  1:1: error: 'https://docker.io' is no registry [PPH021]\n"
+        '    1 | server = "https://docker.io"\n'
+        "      | ^\n"
+        "    why: "
+    )
+    assert said.count(f"{path}\n") == 1
+    assert said.endswith("2 files and directories, 1 error, 1 warning, 0 info\n")
+
+
+def test_the_documentation_shows_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (_ROOT / "docs" / "lint-usage.md").read_text()
+    shown = re.search(r"<!-- lint-wrong-d.txt -->\n```text\n(.*?)```", page, re.DOTALL)
+    assert shown is not None
+    assert printed(capsys, "fixtures/mission/node/wrong.d") == shown[1]
+
+
+def test_the_caret_stands_below_the_column(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path / "config.yml", "version: 0.1\nstorage: {inmemory: {}, 漢: {}, x: 1}\n")
+    said = printed(capsys, "--release", "3.1", "--select", "PPC008", file).splitlines()
+    rows = [row for row in said if " | " in row]
+    assert rows[0] == "    2 | storage: {inmemory: {}, 漢: {}, x: 1}"
+    assert [row.index("^") for row in rows if "^" in row] == [32, 40]
+
+
+def test_quiet_is_a_line_for_each_finding(capsys: pytest.CaptureFixture[str]) -> None:
+    path = "fixtures/mission/node/wrong.d/docker.io/hosts.toml"
+    lines = printed(capsys, "-q", path).splitlines()
+    assert lines[0] == f"{path}:1:1: error: 'https://docker.io' is no registry [PPH021]"
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"),
+    [({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)],
+)
+def test_colours(
+    environment: Mapping[str, str],
+    coloured: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert ("\x1b[31m" in printed(capsys, "fixtures/mission")) is coloured
+
+
+_SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("config.yml", f"version: 0.1\nproxy:\n  remoteurl: https://u:{_SECRET}@up.example\n"),
+        ("config.yml", f"version: 0.1\npassword: {_SECRET}\nproxy: {{password: '{_SECRET}'}}\n"),
+        ("config.yml", f"version: 0.1\npassword:{_SECRET}\n"),
+        ("hosts.toml", f'[host."https://m".header]\nAuthorization = "Basic {_SECRET}"\n'),
+        ("hosts.toml", f'[host."https://m"]\nheader = {{X = "{_SECRET}"}}\nhaeder = "x"\n'),
+        ("config.toml", f'[plugins.cri.registry.configs."x"]\nauth={{password="{_SECRET}"}}\n'),
+        ("htpasswd", f"u:{_SECRET}\n"),
+        ("pod.yaml", f"apiVersion: v1\npassword: [{_SECRET}\n"),
+        ("hosts.toml", f'[host]\n"https://m" = {{header = {{X = "{_SECRET}"}}}}\n'),
+    ],
+)
+def test_no_password_is_shown(
+    name: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path / name, text)
+    for form in ("text", "json", "sarif", "github"):
+        said = printed(capsys, "--format", form, file)
+        assert "PP" in said
+        assert _SECRET not in said
+
+
+def test_nothing_hostile_is_printed_raw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "\x1b[2J\u202e\x9b31m\r\n::error::x"
+    directory = tmp_path / "certs.d" / f"{evil.replace('/', '')}.example"
+    in_toml = "\u202e\x9b31m"
+    write(directory / "hosts.toml", f'server = "http://{in_toml}"\n"k{in_toml}" = 1\n[host]\n')
+    (tmp_path / "certs.d" / os.fsdecode(b"\xff")).mkdir()
+    for form in ("text", "json", "sarif", "github"):
+        said = printed(capsys, "--format", form, str(tmp_path))
+        assert not _RAW.search(said), form
+        assert not re.search(r"^::error::x", said, re.MULTILINE), form
+    assert main(["lint", str(tmp_path / evil)]) == 2
+    assert not _RAW.search(capsys.readouterr().err)
+
+
+# -- JSON ---------------------------------------------------------------------------------------
+def test_json_is_as_its_schema_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    validator = jsonschema.Draft202012Validator(_SCHEMA)
+    ours = write(
+        tmp_path / "hosts.toml",
+        'server = "https://docker.io"\n[host."https://m"]\nskip_verify = true '
+        "# pullproof: ignore[PPH026] a test\n",
+    )
+    seen: list[str] = []
+    for arguments in (["fixtures/mission"], [ours], ["--fix", ours]):
+        document = json.loads(printed(capsys, "--format", "json", *arguments))
+        validator.validate(document)
+        told = set(document) - {"version"}
+        assert told == set(_SCHEMA["properties"]) - {"version"}
+        seen += [key for key in told if document[key]]
+    assert {"findings", "suppressed", "repaired"} <= set(seen)
+
+
+# -- GitHub -------------------------------------------------------------------------------------
+def test_annotations_of_github(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(_MISSION))
+    lines = printed(capsys, "--format", "github", "fixtures/mission/node/wrong.d").splitlines()
+    assert lines[0].startswith(
+        "::error file=node/wrong.d/docker.io/hosts.toml,line=1,col=1,"
+        "title=PPH021%3A 'https%3A//docker.io' is no registry::'https://docker.io' is no registry"
+        "%0Awhy: containerd"
+    )
+    assert [line.partition(" ")[0] for line in lines] == ["::error", "::warning"]
+
+
+# -- SARIF --------------------------------------------------------------------------------------
+def _object(required: str, **properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required.split(),
+        "additionalProperties": False,
+    }
+
+
+def _list(items: Any) -> dict[str, Any]:
+    return {"type": "array", "items": items, "minItems": 1}
+
+
+_TEXT = {"type": "string", "minLength": 1}
+_ANY_TEXT = {"type": "string"}
+_NUMBER = {"type": "integer", "minimum": 1}
+_LEVEL = {"enum": ["error", "warning", "note"]}
+_FILE = _object("uri", uri=_TEXT, uriBaseId={"const": "%SRCROOT%"})
+_SARIF = _object(
+    "$schema version runs",
+    **{"$schema": {"const": "https://json.schemastore.org/sarif-2.1.0.json"}},
+    version={"const": "2.1.0"},
+    runs=_list(
+        _object(
+            "tool columnKind invocations results",
+            tool=_object(
+                "driver",
+                driver=_object(
+                    "name version rules",
+                    name=_TEXT,
+                    version=_TEXT,
+                    rules={
+                        "type": "array",
+                        "uniqueItems": True,
+                        "items": _object(
+                            "id shortDescription fullDescription help defaultConfiguration",
+                            id=_TEXT,
+                            shortDescription=_object("text", text=_TEXT),
+                            fullDescription=_object("text", text=_TEXT),
+                            help=_object("text markdown", text=_TEXT, markdown=_TEXT),
+                            defaultConfiguration=_object("level", level=_LEVEL),
+                        ),
+                    },
+                ),
+            ),
+            columnKind={"const": "unicodeCodePoints"},
+            invocations=_list(
+                _object("executionSuccessful", executionSuccessful={"type": "boolean"})
+            ),
+            results={
+                "type": "array",
+                "items": _object(
+                    "ruleId ruleIndex level message locations partialFingerprints",
+                    ruleId=_TEXT,
+                    ruleIndex={"type": "integer", "minimum": 0},
+                    level=_LEVEL,
+                    message=_object("text", text=_TEXT),
+                    locations=_list(
+                        _object(
+                            "physicalLocation",
+                            physicalLocation=_object(
+                                "artifactLocation region",
+                                artifactLocation=_FILE,
+                                region=_object(
+                                    "startLine startColumn", startLine=_NUMBER, startColumn=_NUMBER
+                                ),
+                            ),
+                        )
+                    ),
+                    partialFingerprints={
+                        "type": "object",
+                        "additionalProperties": {"type": "string"},
+                    },
+                    suppressions=_list(
+                        _object("kind", kind={"const": "inSource"}, justification=_TEXT)
+                    ),
+                    fixes=_list(
+                        _object(
+                            "description artifactChanges",
+                            description=_object("text", text=_TEXT),
+                            artifactChanges=_list(
+                                _object(
+                                    "artifactLocation replacements",
+                                    artifactLocation=_FILE,
+                                    replacements=_list(
+                                        _object(
+                                            "deletedRegion insertedContent",
+                                            deletedRegion=_object(
+                                                "startLine startColumn endLine endColumn",
+                                                startLine=_NUMBER,
+                                                startColumn=_NUMBER,
+                                                endLine=_NUMBER,
+                                                endColumn=_NUMBER,
+                                            ),
+                                            insertedContent=_object(
+                                                "text", text={"type": "string"}
+                                            ),
+                                        )
+                                    ),
+                                )
+                            ),
+                        )
+                    ),
+                ),
+            },
+        )
+    ),
+)
+"""What of SARIF 2.1.0 is used: a part of its schema, and no other keys."""
+
+
+def test_sarif_is_sarif(capsys: pytest.CaptureFixture[str]) -> None:
+    log = json.loads(printed(capsys, "--format", "sarif", "fixtures/mission"))
+    jsonschema.Draft202012Validator(_SARIF).validate(log)
+    run = log["runs"][0]
+    rules = run["tool"]["driver"]["rules"]
+    titles = {rule.id: rule.title for rule in loaded_rules()}
+    for result in run["results"]:
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
+        uri = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        assert (_ROOT / unquote(uri)).exists()
+    assert all(rule["shortDescription"]["text"] == titles[rule["id"]] for rule in rules)
+
+
+def test_the_fixes_of_sarif_are_those_of_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (
+        'server = "https://docker.io"\n[host]\n"é" = { capabilities = ["pull"],\tca = "x" } # y\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "a b" / "hosts.toml", text)
+    select = ["--select", "PPH002", "--select", "PPH021", "--containerd", "2.3"]
+    log = json.loads(printed(capsys, "--format", "sarif", *select, "."))
+    lines = text.split("\n")
+    changes = []
+    for result in log["runs"][0]["results"]:
+        for fix in result.get("fixes", []):
+            change = fix["artifactChanges"][0]
+            assert change["artifactLocation"]["uri"] == "a%20b/hosts.toml"
+            for one in change["replacements"]:
+                region = one["deletedRegion"]
+                start, end = (
+                    sum(len(line) + 1 for line in lines[: region[f"{word}Line"] - 1])
+                    + region[f"{word}Column"] - 1
+                    for word in ("start", "end")
+                )  # fmt: skip
+                changes.append((start, end, one["insertedContent"]["text"]))
+    for start, end, new in sorted(changes, reverse=True):
+        text = text[:start] + new + text[end:]
+    question = Question(containerd=("2.3",), select=("PPH002", "PPH021"))
+    assert text == repaired(project_of(tmp_path), question).repairs[0].after.text
+
+
+def test_a_file_elsewhere_has_a_full_uri(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path / "hosts.toml", "server = 1\n")
+    log = json.loads(printed(capsys, "--format", "sarif", file))
+    location = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
+    assert location["artifactLocation"] == {"uri": f"file://{file}"}

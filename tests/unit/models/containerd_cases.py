@@ -1,0 +1,379 @@
+"""Measured cases: reading them, setting them in a world, and comparing what the model does.
+
+The format of the file is described in its own ``about``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from harness.nodes.models.behaviours import UNRESOLVABLE, HostBehaviour, behaviour_from
+from harness.nodes.models.containerd import (
+    Attempt,
+    AuthConfig,
+    Cri,
+    Ctr,
+    Plan,
+    Pull,
+    Puller,
+    PullError,
+    resolve_plan,
+    run,
+)
+from harness.nodes.models.network import Failure
+from harness.nodes.models.simulated_network import RegistryContent, SimulatedNetwork
+from tests.unit.models.worlds import Stand, World
+
+__all__ = [
+    "Case",
+    "behaviours_of",
+    "config_toml_of",
+    "differences",
+    "files_of",
+    "network_of",
+    "plan_of",
+    "pulls",
+    "read_cases",
+]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One measured case."""
+
+    document: Mapping[str, Any] = field(repr=False)
+    id: str
+
+    @property
+    def group(self) -> str:
+        """The letter its id begins with."""
+        return self.id[0]
+
+    @property
+    def releases(self) -> tuple[str, ...]:
+        """The releases it was measured on."""
+        return tuple(self.document["expect"])
+
+    @property
+    def world(self) -> World:
+        """The world it was measured in."""
+        return _world(self.document.get("imagekind", "image"))
+
+
+@cache
+def _world(image_kind: str) -> World:
+    return World(image_kind=image_kind)
+
+
+@cache
+def read_cases(file: Path) -> tuple[Case, ...]:
+    """The cases in *file*."""
+    return tuple(
+        Case(document, document["id"]) for document in json.loads(file.read_text())["cases"]
+    )
+
+
+# -- setting a case -----------------------------------------------------------------------------
+def plan_of(case: Case, release: str, world: World) -> Plan:
+    """What *release* plans to do in *case*."""
+    document = world.fill(case.document)
+    return resolve_plan(
+        document["image"],
+        release=release,
+        puller=_puller(document, world.stand),
+        config_toml=config_toml_of(case, world),
+        files=world.stand.files() | files_of(case, world),
+    )
+
+
+def pulls(case: Case, release: str, world: World) -> Iterator[Pull]:
+    """What the model says will happen: one pull, or one for each order that chance may bring."""
+    plan = plan_of(case, release, world)
+    orders = list(itertools.permutations(range(plan.unordered)))
+    for resolve, fetch in itertools.product(orders, orders):
+        drawn = plan.reordered(resolve, fetch) if plan.unordered else plan
+        yield run(drawn, network_of(case, world), world.image)
+
+
+def _puller(document: Mapping[str, Any], stand: Stand) -> Puller:
+    client = document["client"]
+    if client == "cri":
+        auth = document.get("auth")
+        return Cri(None if auth is None else AuthConfig(**auth))
+    hosts_dir = stand.certs_d if document.get("hosts_dir", True) else None
+    return Ctr.from_arguments(client.removeprefix("ctr-"), document.get("ctr_args", []), hosts_dir)
+
+
+def files_of(case: Case, world: World) -> dict[str, str]:
+    """The case's own files by absolute path; one that ends in ``/`` is an empty directory."""
+    document = world.fill(case.document)
+    roots = [world.stand.certs_d]
+    if document.get("daemon", {}).get("etc"):
+        roots.append("/etc/containerd/certs.d")
+    files: dict[str, str] = {}
+    for root in roots:
+        files |= _below(root, document.get("files", {}), world.stand)
+    return files | _below(world.stand.other_certs_d, document.get("files2", {}), world.stand)
+
+
+def _below(root: str, tree: Mapping[str, str], stand: Stand) -> dict[str, str]:
+    certificates = stand.files()
+    return {
+        f"{root}/{path}": certificates[text.removeprefix("@copy:")]
+        if text.startswith("@copy:")
+        else text
+        for path, text in tree.items()
+    }
+
+
+def config_toml_of(case: Case, world: World) -> str:
+    """The registry section of the node's config.toml, and nothing else."""
+    daemon = world.fill(case.document.get("daemon", {}))
+    section = 'plugins."io.containerd.grpc.v1.cri".registry'
+    quoted = json.dumps
+    lines = [
+        "version = 2",
+        f"[{section}]",
+        f"config_path = {quoted(daemon.get('config_path', world.stand.certs_d))}",
+    ]
+    for host, endpoints in daemon.get("mirrors", {}).items():
+        lines += [f"[{section}.mirrors.{quoted(host)}]", f"endpoint = {quoted(endpoints)}"]
+    for host, auth in daemon.get("auth", {}).items():
+        lines.append(f"[{section}.configs.{quoted(host)}.auth]")
+        lines += [f"{key.replace('_', '')} = {quoted(value)}" for key, value in auth.items()]
+    if daemon.get("headers"):
+        lines.append(f"[{section}.headers]")
+        lines += [f"{name} = {quoted(v)}" for name, v in daemon["headers"].items()]
+    return "\n".join(lines)
+
+
+def behaviours_of(case: Case, world: World) -> dict[str, HostBehaviour]:
+    """How each logical host behaves."""
+    documents = world.fill(case.document.get("hosts", {}))
+    authorities = {"trusted": world.stand.trusted, "untrusted": world.stand.untrusted}
+    return {
+        host: behaviour_from({"cert": "trusted", **documents.get(host, {})}, authorities)
+        for host in world.addresses
+    }
+
+
+def network_of(case: Case, world: World) -> SimulatedNetwork:
+    """The hosts of the case."""
+    behaviours: dict[str, HostBehaviour] = {}
+    for host, behaviour in behaviours_of(case, world).items():
+        behaviours |= dict.fromkeys(world.addresses[host], behaviour)
+    return SimulatedNetwork(
+        behaviours,
+        RegistryContent(world.image),
+        elsewhere=UNRESOLVABLE,
+        system_roots=frozenset({world.stand.trusted}),
+        page=world.page,
+        note=world.note,
+    )
+
+
+# -- comparing ----------------------------------------------------------------------------------
+def differences(case: Case, release: str, pull: Pull, world: World) -> list[str]:
+    """Everything in which *pull* is not what was measured; empty if they agree."""
+    expected = world.fill(case.document["expect"][release])
+    found = _request_differences(pull, expected["requests"], world)
+    if found:
+        return found
+    seen = {
+        "outcome": (pull.outcome, expected["outcome"]),
+        "gRPC code": (pull.error and pull.error.code, expected.get("grpc_code")),
+        "x- headers": _comparable(_x_headers(pull, world), expected.get("x_headers", []), pull),
+        "client certificates": (
+            _client_certificates(pull, world),
+            expected.get("client_cert_cn", []),
+        ),
+        "token forms": (
+            [_with_sorted_scope(dict(a.form)) for a in pull.received if a.form],
+            [_with_sorted_scope(form) for form in expected.get("token_forms", [])],
+        ),
+    }
+    found = [
+        f"{what}: model {model!r}, measured {measured!r}"
+        for what, (model, measured) in seen.items()
+        if model != measured
+    ]
+    possible = [_told(error, pull, world) for error in pull.possible_errors] or [None]
+    told = _normal(expected.get("error"), pull, world)
+    if told not in possible:
+        found.append(f"error: model {possible}, measured {told!r}")
+    return found + _token_query_differences(pull, expected.get("token_queries", []))
+
+
+def _row(attempt: Attempt, world: World) -> list[Any]:
+    credential = attempt.credential
+    shown = {
+        "none": "none",
+        "basic": f"basic:{credential.user}:{credential.secret}",
+        "bearer": f"bearer:{credential.secret}",
+    }.get(credential.kind, credential.secret)
+    return [
+        world.host_at(attempt.host),
+        attempt.method,
+        attempt.path,
+        attempt.ns,
+        shown,
+        attempt.scheme,
+        attempt.status,
+    ]
+
+
+def _request_differences(pull: Pull, measured: Sequence[list[Any]], world: World) -> list[str]:
+    """Sequences are compared in order; requests of lanes by path, as they run at once."""
+    rest = list(measured)
+    for is_concurrent, group in itertools.groupby(pull.received, key=lambda a: a.lane != ""):
+        attempts = list(group)
+        if is_concurrent:
+            problem, rest = _lane_problem(attempts, rest, pull, world)
+        else:
+            problem, rest = _sequence_problem(attempts, rest, world)
+        if problem is not None:
+            return [problem]
+    return [f"measured, not in the model: {row}" for row in rest]
+
+
+def _sequence_problem(
+    attempts: Sequence[Attempt], rows: Sequence[list[Any]], world: World, may_be_cut: bool = False
+) -> tuple[str | None, list[list[Any]]]:
+    """The first difference, and the rows that are left over."""
+    rest = list(rows)
+    modelled = [_row(attempt, world) for attempt in attempts]
+    for attempt, row, following in zip(attempts, modelled, [*modelled[1:], None], strict=True):
+        if not rest and may_be_cut:
+            return None, rest
+        measured = rest.pop(0) if rest else None
+        if measured != row:
+            return f"model {row} ({attempt.because}), measured {measured}", rest
+        while attempt.failure is Failure.RESET and rest[:1] == [row] and following != row:
+            rest.pop(0)  # Go resends once for each connection that was used before.
+    return None, rest
+
+
+def _lane_problem(
+    attempts: Sequence[Attempt], rows: Sequence[list[Any]], pull: Pull, world: World
+) -> tuple[str | None, list[list[Any]]]:
+    """Compared path by path. Where a lane fails, the others may be cut off."""
+    paths = {attempt.path for attempt in attempts}
+    is_ours = [row[2] in paths for row in rows]
+    count = is_ours.index(False) if False in is_ours else len(rows)
+    ours, rest = rows[:count], list(rows[count:])
+    if not ours:
+        return "no concurrent request was measured", rest
+    for path in paths:
+        if len({attempt.lane for attempt in attempts if attempt.path == path}) > 1:
+            # Redirects of several lanes to one place: their order there is chance.
+            modelled = [repr(_row(attempt, world)) for attempt in attempts if attempt.path == path]
+            here = [repr(row) for row in ours if row[2] == path]
+            if sorted(modelled) == sorted(here) or (pull.error and set(here) <= set(modelled)):
+                continue
+        problem, left_over = _sequence_problem(
+            [attempt for attempt in attempts if attempt.path == path],
+            [row for row in ours if row[2] == path],
+            world,
+            may_be_cut=pull.error is not None,
+        )
+        if problem is not None or left_over:
+            return problem or f"measured, not in the model: {left_over[0]}", rest
+    return None, rest
+
+
+def _x_headers(pull: Pull, world: World) -> list[Any]:
+    content = RegistryContent(world.image)
+    found = []
+    for attempt in pull.received:
+        headers = {n: list(v) for n, v in attempt.headers.items() if n.lower().startswith("x-")}
+        if headers:
+            reference = attempt.path.rpartition("/")[2]
+            kind = content.kind(reference) if ":" in reference else "tag"
+            if attempt.step == "token":
+                kind = "token"
+            found.append([world.host_at(attempt.host), attempt.scheme, kind, headers])
+    return found
+
+
+def _comparable(model: list[Any], measured: list[Any], pull: Pull) -> tuple[list[Any], list[Any]]:
+    """Both, sorted where requests ran at the same time. Where one of those failed, the others may
+    have been cut off: what was not measured is left out."""
+    if not any(attempt.lane for attempt in pull.attempts):
+        return model, measured
+    if pull.error is not None:
+        rest = list(measured)
+        model = [row for row in model if row in rest and not rest.remove(row)]  # type: ignore[func-returns-value]
+    return sorted(model, key=repr), sorted(measured, key=repr)
+
+
+def _client_certificates(pull: Pull, world: World) -> list[Any]:
+    hosts = {world.host_at(a.host) for a in pull.received if a.client_certificate}
+    return [[host, "client"] for host in sorted(hosts)]
+
+
+def _with_sorted_scope(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Scopes are sent in alphabetical order, which depends on the repository's name."""
+    scopes = sorted(parameters.get("scope", "").split())
+    return {**parameters, "scope": " ".join(scopes)}
+
+
+def _token_query_differences(pull: Pull, measured: Sequence[Mapping[str, str]]) -> list[str]:
+    """Recordings hold either the challenge's scope too, or the last ``scope`` of the query."""
+    queries = [a.query for a in pull.received if a.step == "token" and a.method == "GET"]
+    if len(queries) != len(measured):
+        return [f"token queries: model {queries}, measured {measured}"]
+    found = []
+    for query, real in zip(queries, measured, strict=True):
+        names = dict(query)
+        whole = {name: " ".join(v for n, v in query if n == name) for name in names}
+        own = {**whole, "scope": f"repository:{pull.plan.reference.repository}:pull"}
+        if _with_sorted_scope(real) not in map(_with_sorted_scope, (whole, own)):
+            found.append(f"token query: model {query}, measured {real}")
+    return found
+
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_RESET = re.compile(r"read tcp (?:\S+->)?(\S+):")
+_MALFORMED = re.compile(r'malformed HTTP response ".*"')
+_PEEKED = "readLoopPeekFailLocked: "
+"""Go's words for an alert that came before the request was written; chance decides."""
+_SIZES = re.compile(r"failed size validation: \d+ != \d+")
+_EXPECTED_BYTES = re.compile(r"expected \d+ bytes")
+
+
+def _told(error: PullError, pull: Pull, world: World) -> str | None:
+    """The model's message with addresses as a resolver would show them."""
+    text = error.message.replace(world.stand.certs_d, "<config_path>")
+    if error.code is None:
+        text = text.rpartition("\n")[2]  # Of ctr's output the last line was recorded.
+    for addresses in world.addresses.values():
+        if len(addresses) == 4:
+            _, name, _, ip = addresses
+            text = re.sub(rf"\b(dial|read) tcp {re.escape(name)}:", rf"\1 tcp {ip}:", text)
+    return _normal(text, pull, world)
+
+
+def _normal(text: str | None, pull: Pull, world: World) -> str | None:
+    """*text* without what differs from one measurement to the next.
+
+    Where requests that run at once fail, chance decides which one is reported.
+    """
+    if text is None:
+        return None
+    known = (
+        set()
+        if pull.attempts and pull.attempts[-1].lane
+        else {v for n, v in world.values.items() if n != "html"}
+    )
+    text = _DIGEST.sub(lambda m: m[0] if m[0] in known else "sha256:<other>", text)
+    text = text.replace(_PEEKED, "")
+    text = _MALFORMED.sub("malformed HTTP response", text)
+    text = _SIZES.sub("failed size validation: N != M", text)
+    return _EXPECTED_BYTES.sub("expected N bytes", _RESET.sub(r"read tcp \1:", text))

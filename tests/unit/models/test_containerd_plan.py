@@ -1,0 +1,327 @@
+"""How the plan of a pull is read from files: the rules, one by one."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.nodes.models.containerd import Capability, Cri, Ctr, Plan, Puller, resolve_plan
+from harness.nodes.models.containerd.plan import PlannedHost
+
+IMAGE = "reg.example:5000/team/app:v1"
+DIGEST = "sha256:" + "a" * 64
+TWO_MIRRORS = """\
+server = "https://reg.example:5000"
+
+[host."https://second.example"]
+  capabilities = ["pull"]
+
+[host."http://first.example:5001"]
+"""
+
+BOTH = """\
+version = 2
+[plugins."io.containerd.grpc.v1.cri".registry]
+  config_path = "/a"
+[plugins."io.containerd.grpc.v1.cri".registry.mirrors.x]
+  endpoint = ["y"]
+"""
+
+
+def urls(hosts: tuple[PlannedHost, ...]) -> list[str]:
+    return [host.url for host in hosts]
+
+
+def in_directory(text: str, name: str = "reg.example:5000") -> dict[str, str]:
+    return {f"{name}/hosts.toml": text}
+
+
+class TestOrder:
+    def test_hosts_are_asked_in_file_order_and_the_server_last(self) -> None:
+        plan = resolve_plan(IMAGE, in_directory(TWO_MIRRORS))
+        assert urls(plan.fetch) == [
+            "https://second.example/v2",
+            "http://first.example:5001/v2",
+            "https://reg.example:5000/v2",
+        ]
+
+    def test_every_host_knows_the_line_that_put_it_there(self) -> None:
+        plan = resolve_plan(IMAGE, in_directory(TWO_MIRRORS))
+        file = "/etc/containerd/certs.d/reg.example:5000/hosts.toml"
+        assert [str(host.source) for host in plan.fetch] == [f"{file}:{n}" for n in (3, 6, 1)]
+        assert [host.because for host in plan.fetch] == [
+            "a [host] entry for reg.example:5000",
+            "a [host] entry for reg.example:5000",
+            "`server` of reg.example:5000, asked last",
+        ]
+
+    def test_a_host_that_may_only_pull_does_not_resolve_tags(self) -> None:
+        plan = resolve_plan(IMAGE, in_directory(TWO_MIRRORS))
+        assert [host.name for host in plan.resolve] == ["first.example:5001", "reg.example:5000"]
+        assert [(host.name, why) for host, why in plan.passed_over] == [
+            ("second.example", "no resolve")
+        ]
+
+    def test_a_digest_needs_no_more_than_pull(self) -> None:
+        plan = resolve_plan(f"reg.example:5000/team/app@{DIGEST}", in_directory(TWO_MIRRORS))
+        assert plan.resolve == plan.fetch
+
+    def test_content_is_asked_from_hosts_that_may_not_pull(self) -> None:
+        text = '[host."https://push-only.example"]\ncapabilities = ["push"]\n'
+        plan = resolve_plan(IMAGE, in_directory(text))
+        assert [host.name for host in plan.fetch] == ["push-only.example", "reg.example:5000"]
+
+    def test_a_push_goes_to_the_first_host_that_does_not_exclude_it(self) -> None:
+        plan = resolve_plan(IMAGE, in_directory(TWO_MIRRORS))
+        assert plan.push is not None
+        assert plan.push.name == "first.example:5001"
+
+    def test_inline_tables_change_places_before_2_0_and_are_not_seen_since(self) -> None:
+        text = (
+            'server = "https://reg.example:5000"\n[host]\n'
+            '"https://a.example" = {}\n"https://b.example" = {}\n'
+        )
+        old = resolve_plan(IMAGE, in_directory(text), release="1.7.34")
+        new = resolve_plan(IMAGE, in_directory(text), release="2.0.0")
+        assert old.unordered == 2
+        assert urls(old.reordered((1, 0), (0, 1)).resolve) != urls(old.resolve)
+        assert urls(new.fetch) == ["https://reg.example:5000/v2"]
+        assert [finding.message for finding in new.findings] == [
+            "host https://a.example is not seen: write it as a table header "
+            "[host.'https://a.example']",
+            "host https://b.example is not seen: write it as a table header "
+            "[host.'https://b.example']",
+        ]
+
+    def test_a_host_whose_tables_are_apart_is_asked_twice_since_2_0(self) -> None:
+        text = '[host."https://a.example"]\n[host."https://b.example"]\n' + (
+            '[host."https://a.example".header]\nx-team = "a"\n'
+        )
+        for release, names in {"1.7.34": "ab", "2.0.0": "aba"}.items():
+            plan = resolve_plan(IMAGE, in_directory(text), release=release)
+            assert "".join(host.name[0] for host in plan.fetch[:-1]) == names
+
+
+class TestDirectory:
+    @pytest.mark.parametrize(
+        ("present", "used"),
+        [
+            (("reg.example_5000_", "reg.example:5000", "_default"), "reg.example_5000_"),
+            (("reg.example:5000", "_default"), "reg.example:5000"),
+            (("_default", "reg.example"), "_default"),
+            (("reg.example",), None),
+        ],
+    )
+    def test_the_first_existing_name_wins(self, present: tuple[str, ...], used: str | None) -> None:
+        tree = {
+            f"{name}/hosts.toml": f'[host."https://{name.strip("_").replace("_", "-")}"]'
+            for name in present
+        }
+        plan = resolve_plan(IMAGE, tree)
+        assert plan.directory == (used and f"/etc/containerd/certs.d/{used}")
+
+    def test_an_empty_directory_hides_the_default_one(self) -> None:
+        plan = resolve_plan(
+            IMAGE, {"reg.example:5000/": "", "_default/hosts.toml": '[host."https://m.example"]'}
+        )
+        assert urls(plan.fetch) == ["https://reg.example:5000/v2"]
+        assert plan.looked_for[-1] == "/etc/containerd/certs.d/reg.example:5000"
+
+    def test_short_names_belong_to_docker_hub(self) -> None:
+        tree = {"docker.io/hosts.toml": '[host."https://m.example"]'}
+        plan = resolve_plan("nginx", tree)
+        assert str(plan.reference) == "docker.io/library/nginx:latest"
+        assert urls(plan.fetch) == ["https://m.example/v2", "https://registry-1.docker.io/v2"]
+        assert [host.namespace_for("docker.io") for host in plan.fetch] == ["docker.io", None]
+
+    def test_lone_certificates_are_used_for_the_registry_itself(self) -> None:
+        authority = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
+        plan = resolve_plan(IMAGE, {"reg.example:5000/ca.crt": authority})
+        assert plan.fetch[0].client.trust.authorities == {b"0\x00"}
+
+    def test_two_directories_are_one_name_for_the_transfer_service(self) -> None:
+        config = '[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "/a:/b"\n'
+        files = {"/b/reg.example:5000/hosts.toml": '[host."https://m.example"]'}
+        text = f"version = 2\n{config}"
+
+        def first(release: str, config_toml: str = text) -> str:
+            plan = resolve_plan(IMAGE, release=release, config_toml=config_toml, files=files)
+            return plan.fetch[0].name
+
+        assert first("2.0.11") == "m.example"
+        assert first("2.1.9") == "reg.example:5000"
+        local = f'{text}[plugins."io.containerd.grpc.v1.cri".registry.configs.x.auth]\nauth = ""\n'
+        assert first("2.1.9", local) == "m.example"
+
+
+class TestFiles:
+    @pytest.mark.parametrize(
+        ("text", "line", "reason"),
+        [
+            ('server = "https://m.example', 1, "invalid TOML"),
+            ('[host."https://m.example"]\ncapabilities = ["pull", "resolv"]', 2, "resolv"),
+            ('[host."https://m.example"]\ncapabilities = "pull"', 2, "list of strings"),
+            ('[host."https://m.example"]\nskip_verify = "yes"', 2, "`skip_verify`"),
+            ('[host."https://m.example"]\nca = 5', 2, "`ca`"),
+            ('[host."https://m.example".header]\nx = 5', 1, "`header`"),
+            ('host = "https://m.example"', 1, "`host`"),
+            ('[host]\n"https://m.example" = 1', 2, "must be a table"),
+            ('[host."https://m.example:port"]', 1, "invalid port"),
+            ('server = "https://m.example"', None, "no [host] table"),
+        ],
+    )
+    def test_an_invalid_file_counts_for_nothing(
+        self, text: str, line: int | None, reason: str
+    ) -> None:
+        plan = resolve_plan(IMAGE, in_directory(text), release="1.6.20")
+        (finding,) = plan.findings
+        assert urls(plan.fetch) == ["https://reg.example:5000/v2"]
+        assert finding.line == line
+        assert reason in finding.message
+
+    def test_a_missing_certificate_ends_the_pull_whatever_the_other_hosts_are(self) -> None:
+        text = '[host."https://m.example"]\nca = "nope.crt"\n'
+        plan = resolve_plan(IMAGE, in_directory(text))
+        assert plan.refusal is not None
+        assert "nope.crt: no such file or directory" in plan.refusal.message
+        assert plan.hosts == ()
+
+    def test_a_key_in_host_that_is_no_table_kills_containerd_1(self) -> None:
+        text = '[host]\n"https://a.example" = 1\n"https://b.example" = 2\n'
+        plan = resolve_plan(IMAGE, in_directory(text), release="1.7.24")
+        assert plan.refusal is not None
+        assert "panics" in plan.refusal.message
+        assert resolve_plan(IMAGE, in_directory(text), release="2.1.9").refusal is None
+
+    def test_plain_http_with_tls_settings_means_https_first(self) -> None:
+        text = '[host."http://m.example:5001"]\nskip_verify = false\n'
+        old, new = (
+            resolve_plan(IMAGE, in_directory(text), release=r).fetch[0]
+            for r in ("1.6.20", "1.7.24")
+        )
+        assert (old.scheme, old.client.falls_back) == ("http", False)
+        assert (new.scheme, new.client.falls_back) == ("https", True)
+
+    def test_the_longest_of_paths_ends_in_v2_unless_it_is_overridden(self) -> None:
+        text = (
+            '[host."https://a.example/proxy/"]\n'
+            '[host."https://b.example/hub"]\noverride_path = true\n'
+            '[host."https://c.example"]\noverride_path = true\n'
+        )
+        assert urls(resolve_plan(IMAGE, in_directory(text)).fetch)[:3] == [
+            "https://a.example/proxy/v2",
+            "https://b.example/hub",
+            "https://c.example",
+        ]
+
+    def test_capabilities_are_read_in_any_letter_case(self) -> None:
+        text = '[host."https://m.example"]\ncapabilities = ["Pull", "RESOLVE"]\n'
+        host = resolve_plan(IMAGE, in_directory(text)).fetch[0]
+        assert host.capabilities == {Capability.PULL, Capability.RESOLVE}
+
+
+class TestConfigToml:
+    @pytest.mark.parametrize(
+        ("text", "release", "used"),
+        [
+            ('[plugins.cri.registry]\nconfig_path = "/a"', "1.6.20", True),
+            (
+                'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "/a"',
+                "1.7.24",
+                True,
+            ),
+            (
+                'version = 3\n[plugins."io.containerd.cri.v1.images".registry]\nconfig_path = "/a"',
+                "2.1.9",
+                True,
+            ),
+            (
+                'version = 3\n[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "/a"',
+                "2.1.9",
+                False,
+            ),
+            ("version = 2", "1.7.24", False),
+        ],
+    )
+    def test_the_plugin_has_another_name_in_every_version(
+        self, text: str, release: str, used: bool
+    ) -> None:
+        files = {"/a/reg.example:5000/hosts.toml": '[host."https://m.example"]'}
+        plan = resolve_plan(IMAGE, release=release, config_toml=text, files=files)
+        assert (plan.fetch[0].name == "m.example") is used
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            (BOTH, "`mirrors` cannot be set when `config_path` is provided"),
+            ('disabled_plugins = ["cri"]', "`disabled_plugins` names 'cri'"),
+        ],
+    )
+    def test_a_contradiction_keeps_the_cri_plugin_from_loading(
+        self, text: str, reason: str
+    ) -> None:
+        plan = resolve_plan(IMAGE, release="1.7.24", config_toml=text)
+        assert plan.refusal is not None
+        assert plan.refusal.message == "unknown service runtime.v1.ImageService"
+        assert plan.refusal.finding is not None
+        assert reason in plan.refusal.finding.message
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ("version = 3", "version 3 is not known to containerd 1.7.24"),
+            ("version = ", "invalid TOML"),
+            ("version = 2\n[plugins.cri]", 'invalid plugin key URI "cri"'),
+            ('version = 2\ndisabled_plugins = ["cri"]', 'invalid disabled plugin URI "cri"'),
+        ],
+    )
+    @pytest.mark.parametrize("puller", [Cri(), Ctr()])
+    def test_what_is_no_configuration_keeps_containerd_from_starting(
+        self, text: str, reason: str, puller: Puller
+    ) -> None:
+        plan = resolve_plan(IMAGE, release="1.7.24", config_toml=text, puller=puller)
+        assert plan.refusal is not None
+        assert "/run/containerd/containerd.sock" in plan.refusal.message
+        assert plan.refusal.finding is not None
+        assert f"containerd does not start: {reason}" in plan.refusal.finding.message
+
+    def test_ctr_does_not_read_it(self) -> None:
+        plan = resolve_plan(IMAGE, in_directory(TWO_MIRRORS), config_toml=BOTH, puller=Ctr())
+        assert urls(plan.fetch) == ["https://reg.example:5000/v2"]
+
+    def test_both_well_known_directories_are_the_default_since_2_2(self) -> None:
+        files = {"/etc/docker/certs.d/reg.example:5000/hosts.toml": '[host."https://m.example"]'}
+        local = (
+            'version = 3\n[plugins."io.containerd.cri.v1.images"]\nuse_local_image_pull = true\n'
+        )
+
+        def first(release: str) -> str:
+            plan = resolve_plan(IMAGE, release=release, config_toml=local, files=files)
+            return plan.fetch[0].name
+
+        assert [first(release) for release in ("2.1.9", "2.2.0")] == [
+            "reg.example:5000",
+            "m.example",
+        ]
+
+
+class TestImages:
+    @pytest.mark.parametrize(
+        "image", ["", "Reg.example/UPPER:v1", "app:", f"app@{DIGEST[:20]}", "a" * 5000, "app:v1\n"]
+    )
+    def test_what_is_no_image_is_refused_before_anything_is_read(self, image: str) -> None:
+        plan = resolve_plan(image)
+        assert plan.refusal is not None
+        assert plan.refusal.message.startswith("failed to parse image reference")
+
+    def test_a_tag_gives_way_to_a_digest(self) -> None:
+        plan = resolve_plan(f"{IMAGE}@{DIGEST}")
+        assert (plan.reference.tag, plan.reference.digest) == (None, DIGEST)
+
+    def test_ctr_adds_nothing_to_a_name(self) -> None:
+        def refusal(image: str) -> str:
+            plan: Plan = resolve_plan(image, puller=Ctr())
+            return plan.refusal.message if plan.refusal else ""
+
+        assert "hostname required" in refusal("/app:v1")
+        assert "object required" in refusal("docker.io/library/nginx")
+        assert refusal("docker.io/library/nginx:latest") == ""

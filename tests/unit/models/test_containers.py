@@ -1,0 +1,231 @@
+"""registries.conf, short names, auth.json, and what skopeo does with them."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.content import an_index
+from harness.nodes.models.behaviours import Action, Challenge, HostBehaviour, Rule, TokenService
+from harness.nodes.models.containers import (
+    ImageCopy,
+    InvalidAuthFile,
+    InvalidRegistriesConf,
+    long_names,
+    pull_sources,
+    read_auth_file,
+    read_registries_conf,
+    simulate,
+)
+from harness.nodes.models.reference import InvalidReference
+
+IMAGE = "reg.example/team/app:v1"
+DIGEST = "sha256:" + "a" * 64
+MIRRORED = """\
+[[registry]]
+location = "reg.example"
+[[registry.mirror]]
+location = "digests.example"
+pull-from-mirror = "digest-only"
+[[registry.mirror]]
+location = "any.example/cache"
+insecure = true
+"""
+
+
+def sources(image: str, text: str = MIRRORED) -> list[str]:
+    return [str(source) for source in pull_sources(image, read_registries_conf(text))]
+
+
+class TestSources:
+    def test_mirrors_in_file_order_then_the_location(self) -> None:
+        assert sources(f"reg.example/team/app@{DIGEST}") == [
+            f"digests.example/team/app@{DIGEST}",
+            f"any.example/cache/team/app@{DIGEST}",
+            f"reg.example/team/app@{DIGEST}",
+        ]
+
+    def test_a_mirror_for_digests_is_left_out_for_a_tag(self) -> None:
+        assert sources(IMAGE) == ["any.example/cache/team/app:v1", "reg.example/team/app:v1"]
+
+    def test_every_source_knows_its_line(self) -> None:
+        found = pull_sources(IMAGE, read_registries_conf(MIRRORED))
+        assert [source.line for source in found] == [6, 1]
+
+    def test_the_longest_prefix_wins_and_is_replaced(self) -> None:
+        text = (
+            '[[registry]]\nprefix = "reg.example"\nlocation = "a.example"\n'
+            '[[registry]]\nprefix = "reg.example/team"\nlocation = "b.example/x"\n'
+        )
+        assert sources(IMAGE, text) == ["b.example/x/app:v1"]
+        assert sources("reg.example/teammate/app:v1", text) == ["a.example/teammate/app:v1"]
+
+    def test_a_star_matches_every_subdomain_and_needs_no_location(self) -> None:
+        text = '[[registry]]\nprefix = "*.example"\nblocked = true\n'
+        assert sources("a.b.example/app:v1", text) == ["a.b.example/app:v1"]
+        assert read_registries_conf(text).registry_for("a.b.example/app") is not None
+        assert read_registries_conf(text).registry_for("example/app") is None
+
+    def test_a_prefix_without_a_port_matches_with_one_too(self) -> None:
+        text = '[[registry]]\nprefix = "reg.example"\nlocation = "a.example"\n'
+        assert sources("reg.example:5000/app:v1", text) == ["a.example:5000/app:v1"]
+
+    def test_a_mirror_may_make_a_name_impossible(self) -> None:
+        text = '[[registry]]\nlocation = "reg.example"\n[[registry.mirror]]\nlocation = "UPPER/x"\n'
+        with pytest.raises(InvalidReference):
+            sources(IMAGE, text)
+
+
+class TestFiles:
+    @pytest.mark.parametrize(
+        ("text", "line", "reason"),
+        [
+            ("[[registry]\n", 1, "invalid TOML"),
+            ("x = 1\n[[registry]]\n", 2, "both location and prefix are unset"),
+            ('[[registry]]\nprefix = "a.example"', 1, "location is unset"),
+            ('[[registry]]\nlocation = "https://a.example"', 1, "URI schemes are not supported"),
+            ("[[registry]]\nlocation = 5", 1, "`location` must be a str"),
+            ('[[registry]]\nlocation = "a"\npull-from-mirror = "all"', 1, "non-mirror registry"),
+            ('[[registry]]\nlocation = "a"\n[[registry.mirror]]\n', 3, "mirror location is unset"),
+            (
+                '[[registry]]\nlocation = "a"\n'
+                '[[registry.mirror]]\nlocation = "b"\npull-from-mirror = "never"',
+                3,
+                'unsupported pull-from-mirror value "never"',
+            ),
+            (
+                '[[registry]]\nlocation = "a"\n[[registry]]\nlocation = "a"\nblocked = true',
+                3,
+                "conflicting 'blocked' setting",
+            ),
+            ('registry = [{location = "a"}]\n[registries.search]\nregistries = ["a"]', 2, "mixing"),
+            ("[registries.search]\nregistries = 5", 1, "must be a list of strings"),
+            ('[registries.block]\nregistries = ["http://a"]', 1, "URI schemes are not supported"),
+            ("registry = 1", None, "array of tables"),
+            ("aliases = 1", 1, "`aliases`"),
+            ("unqualified-search-registries = 5", 1, "list of strings"),
+        ],
+    )
+    def test_an_invalid_file_names_its_line(self, text: str, line: int | None, reason: str) -> None:
+        with pytest.raises(InvalidRegistriesConf) as caught:
+            read_registries_conf(text)
+        assert reason in caught.value.reason
+        assert (caught.value.file, caught.value.line) == ("registries.conf", line)
+
+    def test_version_1_is_read_where_it_is_not_mixed(self) -> None:
+        """As skopeo 1.9.3 does; its test is made of what that said."""
+        config = read_registries_conf(
+            '[registries.search]\nregistries = ["one.example"]\n'
+            '[registries.insecure]\nregistries = ["a.example/", "b.example"]\n'
+            '[registries.block]\nregistries = ["b.example"]\n'
+        )
+        assert config.unqualified_search == ("one.example",)
+        found = {r.prefix: (r.insecure, r.blocked, r.line) for r in config.registries}
+        assert found == {"b.example": (True, True, 1), "a.example": (True, False, 1)}
+        with pytest.raises(InvalidRegistriesConf, match="must be in v2 format"):
+            read_registries_conf("", {"a.conf": '[registries.block]\nregistries = ["a"]\n'})
+
+    def test_a_drop_in_replaces_what_it_names(self) -> None:
+        config = read_registries_conf(
+            'unqualified-search-registries = ["one.example"]\n' + MIRRORED,
+            {
+                "20-late.conf": '[[registry]]\nlocation = "reg.example"\nblocked = true\n',
+                "10-early.conf": '[[registry]]\nlocation = "reg.example"\n[aliases]\na = "b/c"\n',
+                "ignored.toml": "not = [toml",
+            },
+        )
+        (registry,) = config.registries
+        assert (registry.blocked, registry.file) == (True, "registries.conf.d/20-late.conf")
+        assert config.unqualified_search == ("one.example",)
+        assert config.aliases == {"a": "b/c"}
+
+    def test_a_broken_drop_in_is_named(self) -> None:
+        with pytest.raises(InvalidRegistriesConf) as caught:
+            read_registries_conf("", {"a.conf": "x ="})
+        assert (caught.value.file, caught.value.line) == ("registries.conf.d/a.conf", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("reg.example/app", ("reg.example/app",)),
+        ("localhost/app:v1", ("localhost/app:v1",)),
+        ("fedora:40", ("registry.fedoraproject.org/fedora:40",)),
+        ("team/app:v1", ("one.example/team/app:v1", "two.example/team/app:v1")),
+    ],
+)
+def test_short_names_are_podman_s(name: str, found: tuple[str, ...]) -> None:
+    config = read_registries_conf(
+        'unqualified-search-registries = ["one.example", "two.example"]\n'
+        '[aliases]\nfedora = "registry.fedoraproject.org/fedora"\n'
+    )
+    assert long_names(name, config) == found
+
+
+class TestCredentials:
+    AUTH = read_auth_file(
+        '{"auths": {"reg.example": {"auth": "dTpw"}, "reg.example/team": {"auth": "dDpw"},'
+        ' "https://index.docker.io/v1/": {"auth": "aDpw"}}}'
+    )
+
+    @pytest.mark.parametrize(
+        ("image", "user"),
+        [
+            ("reg.example/team/app", "t"),
+            ("reg.example/teammate/app", "u"),
+            ("reg.example:5000/app", ""),
+            ("nginx", "h"),
+        ],
+    )
+    def test_the_longest_path_wins(self, image: str, user: str) -> None:
+        (source,) = pull_sources(image, read_registries_conf(""))
+        assert self.AUTH.login_for(source).user == user
+
+    def test_what_cannot_be_read_is_said(self) -> None:
+        with pytest.raises(InvalidAuthFile, match="not JSON"):
+            read_auth_file("{")
+
+
+def asked(copy: ImageCopy) -> list[str]:
+    return [f"{a.host.split('.')[0]} {a.path.split('/')[-2]} {a.status}" for a in copy.received]
+
+
+class TestCopy:
+    def test_blobs_come_from_where_the_manifest_was(self) -> None:
+        broken = HostBehaviour(rules=(Rule(Action(status=404), obj="layer"),))
+        copy = simulate(IMAGE, read_registries_conf(MIRRORED), {"any.example": broken})
+        assert asked(copy) == ["any v2 200", "any manifests 200", "any blobs 404"]
+        assert copy.outcome == "error"
+
+    def test_a_token_is_fetched_once(self) -> None:
+        guarded = HostBehaviour(
+            challenge=Challenge(
+                "bearer", realm="https://tokens.example/token", service="s", token="T-s"
+            )
+        )
+        config = read_registries_conf("")
+        copy = simulate(IMAGE, config, {"reg.example": guarded}, auth_file=TestCredentials.AUTH)
+        assert asked(copy)[0:3] == ["reg v2 401", "tokens  200", "reg manifests 200"]
+        assert [str(a.credential) for a in copy.attempts] == [
+            "none",
+            "basic:t",
+            *["bearer"] * 3,
+        ]
+        refusing = {
+            "reg.example": guarded,
+            "tokens.example": HostBehaviour(tokens=TokenService(status=403)),
+        }
+        assert simulate(IMAGE, config, refusing).outcome == "error"
+
+    def test_a_limit_is_waited_for(self) -> None:
+        busy = HostBehaviour(
+            rules=(Rule(Action(status=429, headers={"Retry-After": "7"}), kind="base", times=2),)
+        )
+        copy = simulate(IMAGE, read_registries_conf(""), {"reg.example": busy})
+        assert [attempt.seconds for attempt in copy.attempts[:3]] == [0.0, 7.0, 7.0]
+        assert copy.outcome == "ok"
+
+    def test_of_an_index_one_platform_is_copied(self) -> None:
+        index = an_index(platforms=("linux/arm64", "linux/amd64"))
+        copy = simulate(IMAGE, read_registries_conf(""), content=index)
+        assert copy.outcome == "ok"
+        assert copy.attempts[2].path.endswith(index.children[1].digest)

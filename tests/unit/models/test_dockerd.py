@@ -1,0 +1,110 @@
+"""dockerd's mirrors: daemon.json, the order of endpoints, and what sends it to the next."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.nodes.models.behaviours import Action, Challenge, HostBehaviour, Rule
+from harness.nodes.models.dockerd import (
+    DaemonConfig,
+    DockerPull,
+    InvalidDaemonJson,
+    MirrorURL,
+    endpoints,
+    read_daemon_json,
+    simulate,
+)
+from harness.nodes.models.login import Login
+
+MIRROR, HUB = "mirror.example", "registry-1.docker.io"
+CONFIG = DaemonConfig((MirrorURL("https", MIRROR),))
+
+
+def asked(pull: DockerPull) -> list[str]:
+    return [f"{a.host.split('.')[0]} {a.method} {a.status}" for a in pull.received]
+
+
+def test_mirrors_in_the_order_of_the_file_and_docker_hub_last() -> None:
+    config = read_daemon_json('{"registry-mirrors": ["https://b.example/", "http://a.example"]}')
+    found = [(e.scheme, e.host) for e in endpoints("nginx", config)]
+    assert found == [("https", "b.example"), ("http", "a.example"), ("https", HUB)]
+
+
+def test_a_mirror_is_not_for_other_registries() -> None:
+    assert [e.host for e in endpoints("reg.example/app", CONFIG)] == ["reg.example"]
+
+
+def test_an_insecure_registry_is_asked_over_plain_http_too() -> None:
+    config = read_daemon_json('{"insecure-registries": ["reg.example:5000", "10.0.0.0/8"]}')
+    for image in ("reg.example:5000/app", "10.1.2.3/app", "127.0.0.1:5000/app"):
+        found = [(e.scheme, e.verify) for e in endpoints(image, config)]
+        assert found == [("https", False), ("http", True)]
+    assert [e.scheme for e in endpoints("reg.example/app", config)] == ["https"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "invalid JSON"),
+        ("[]", "one JSON object"),
+        ('{"registry-mirrors": "https://m"}', "must be a list of strings"),
+        ('{"registry-mirrors": ["m.example:5000"]}', "invalid mirror"),
+        ('{"registry-mirrors": ["ftp://m.example"]}', "unsupported scheme 'ftp'"),
+        ('{"registry-mirrors": ["https://m.example/path"]}', "path, query, or fragment"),
+        ('{"registry-mirrors": ["https://u:p@m.example"]}', "username/password not allowed"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_a_file_with_which_the_daemon_does_not_start(text: str, reason: str) -> None:
+    with pytest.raises(InvalidDaemonJson, match=reason) as caught:
+        read_daemon_json(text)
+    assert "u:p" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "mirror",
+    [
+        HostBehaviour(down=True),
+        HostBehaviour(store=False),
+        HostBehaviour(challenge=Challenge("basic", "u:p")),
+        HostBehaviour(rules=(Rule(Action(status=429)),)),
+        HostBehaviour(rules=(Rule(Action(html=True)),)),
+        HostBehaviour(rules=(Rule(Action(status=404), obj="layer"),)),
+        HostBehaviour(rules=(Rule(Action(wrong_body=True), obj="layer"),)),
+    ],
+)
+def test_whatever_fails_docker_hub_serves_the_whole_image(mirror: HostBehaviour) -> None:
+    pull = simulate("nginx", CONFIG, {MIRROR: mirror})
+    assert pull.outcome == "ok"
+    hub = [line for line in asked(pull) if line.startswith("registry-1")]
+    assert hub[:2] == ["registry-1 GET 200", "registry-1 HEAD 200"]
+    assert hub.count("registry-1 GET 200") >= 3
+
+
+def test_the_account_of_docker_hub_is_offered_to_a_mirror_that_asks() -> None:
+    """moby#30880, moby#42022."""
+    asks = HostBehaviour(challenge=Challenge("basic", "u:p"))
+    pull = simulate("nginx", CONFIG, {MIRROR: asks}, login=Login("u", "p"))
+    assert {str(a.credential) for a in pull.received[1:]} == {"basic:u"}
+    assert {a.host for a in pull.attempts} == {MIRROR}
+
+
+def test_the_last_error_is_told() -> None:
+    pull = simulate(
+        "nginx", CONFIG, {MIRROR: HostBehaviour(down=True), HUB: HostBehaviour(store=False)}
+    )
+    assert pull.error == f"{HUB}: 404 Not Found"
+
+
+def test_a_layer_that_keeps_failing_costs_a_minute() -> None:
+    failing = HostBehaviour(rules=(Rule(Action(status=500), obj="layer"),))
+    pull = simulate("nginx", CONFIG, {MIRROR: failing})
+    assert pull.outcome == "ok"
+    assert sum(attempt.seconds for attempt in pull.attempts) == 5 + 10 + 15 + 20
+
+
+def test_no_secret_shows_when_a_pull_is_printed() -> None:
+    asks = HostBehaviour(challenge=Challenge("basic", "u:s3cret"))
+    assert "s3cret" not in repr(
+        simulate("nginx", CONFIG, {MIRROR: asks}, login=Login("u", "s3cret"))
+    )

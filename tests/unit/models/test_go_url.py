@@ -1,0 +1,110 @@
+"""URLs, paths and addresses as Go reads them (net/url, path, net)."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.nodes.models.go_url import (
+    InvalidURL,
+    clean_path,
+    is_loopback,
+    join_path,
+    parse_url,
+    port_of,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme", "host", "path"),
+    [
+        ("https://m.example", "https", "m.example", ""),
+        ("HTTP://M.example:5001/v2", "http", "M.example:5001", "/v2"),
+        ("https://u:p@m.example/v2?foo=bar#top", "https", "m.example", "/v2"),
+        ("https://[::1]:5000/x", "https", "[::1]:5000", "/x"),
+        ("https://m.example/a%20b", "https", "m.example", "/a b"),
+        ("up.test:5000", "up.test", "", ""),
+        ("httpmirror:5001/x", "httpmirror", "", ""),
+        ("m.example/v2", "", "", "m.example/v2"),
+        ("//m.example/v2", "", "m.example", "/v2"),
+        ("https://m.example:", "https", "m.example:", ""),
+        ("", "", "", ""),
+    ],
+)
+def test_what_url_parse_makes_of_it(text: str, scheme: str, host: str, path: str) -> None:
+    url = parse_url(text)
+    assert (url.scheme, url.host, url.path) == (scheme, host, path)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("127.0.0.1:5000", "first path segment in URL cannot contain colon"),
+        ("https://m.example:port", "invalid port"),
+        ("https://m.exa mple", "invalid character"),
+        ("https://m.example/%zz", "invalid URL escape"),
+        ("https://[::1", "missing ']' in host"),
+        ("https://[::1]x", "invalid port"),
+        (":5000", "missing protocol scheme"),
+        ("https://m.example/\n", "invalid control character"),
+    ],
+)
+def test_what_url_parse_refuses(text: str, reason: str) -> None:
+    with pytest.raises(InvalidURL, match=reason):
+        parse_url(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://m.example:5001/", "m.example"),
+        ("https://m.example", "m.example"),
+        ("https://[::1]:5000", "::1"),
+        ("https://[::1]", "::1"),
+    ],
+)
+def test_a_host_without_its_port(url: str, name: str) -> None:
+    assert parse_url(url).hostname == name
+
+
+@pytest.mark.parametrize(
+    ("path", "cleaned"),
+    [
+        ("", "."),
+        ("/", "/"),
+        ("//a//b/", "/a/b"),
+        ("/a/./b/../c", "/a/c"),
+        ("/../a", "/a"),
+        ("../a", "../a"),
+        ("a/..", "."),
+    ],
+)
+def test_path_clean(path: str, cleaned: str) -> None:
+    assert clean_path(path) == cleaned
+
+
+def test_path_join_leaves_out_what_is_empty() -> None:
+    assert join_path("/", "", "v2", "/team/app") == "/v2/team/app"
+    assert join_path("", "") == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("localhost", True),
+        ("localhost:5000", True),
+        ("127.0.0.2:5000", True),
+        ("[::1]:5000", True),
+        ("[::1]", False),  # Only with a port does containerd see through the brackets.
+        ("localhost.example", False),
+        ("10.0.0.1", False),
+    ],
+)
+def test_which_registries_are_local(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
+
+
+@pytest.mark.parametrize(
+    ("host", "port"), [("m:80", "80"), ("m", ""), ("[::1]:80", "80"), ("::1", ""), ("[::1]", "")]
+)
+def test_the_port_of_a_host(host: str, port: str) -> None:
+    assert port_of(host) == port

@@ -1,0 +1,112 @@
+"""kubelet's choice of credentials.
+
+``--kubelet-cases FILE`` runs another file of the same format.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.nodes.models.containerd import Challenge, HostBehaviour, resolve_plan, simulate
+from harness.nodes.models.kubelet import (
+    InvalidSecret,
+    Keyring,
+    KeyringEntry,
+    pull_requests,
+    read_docker_config,
+)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "keyring_case" in metafunc.fixturenames:
+        file: Path = metafunc.config.getoption("kubelet_cases")
+        cases = json.loads(file.read_text())["cases"]
+        metafunc.parametrize(
+            "keyring_case",
+            [pytest.param(c, id=f"{n}-{'+'.join(c['secret_keys'])}") for n, c in enumerate(cases)],
+        )
+
+
+def test_the_same_keys_are_tried_in_the_same_order(keyring_case: dict[str, Any]) -> None:
+    keyring = Keyring(KeyringEntry(key) for key in keyring_case["secret_keys"])
+    found = keyring.lookup(keyring_case["repository_after_normalisation"])
+    assert [entry.key for entry in found] == keyring_case["tried_in_this_order"]
+
+
+def secret(*keys: str, user: str = "u") -> str:
+    auth = base64.b64encode(f"{user}:p".encode()).decode()
+    return json.dumps({"auths": {key: {"auth": auth} for key in keys}})
+
+
+def users(requests: tuple[Any, ...]) -> list[str | None]:
+    return [request.auth and request.auth.username for request in requests]
+
+
+class TestPulling:
+    IMAGE = "reg.example/team/app:v1"
+
+    def test_no_match_is_one_pull_without_credentials(self) -> None:
+        assert users(pull_requests(self.IMAGE, {"s": secret("mirror.example")})) == [None]
+
+    def test_every_match_is_a_pull_of_its_own_and_the_node_comes_last(self) -> None:
+        secrets = {
+            "broad": secret("*.example", user="broad"),
+            "narrow": secret("reg.example/team", user="narrow"),
+        }
+        requests = pull_requests(self.IMAGE, secrets, node=secret("reg.example", user="node"))
+        assert users(requests) == ["narrow", "broad", "node"]
+
+    def test_a_short_name_is_docker_hub(self) -> None:
+        assert users(pull_requests("nginx", {"s": secret("https://index.docker.io/v1/")})) == ["u"]
+
+    def test_the_mirror_gets_the_secret_of_the_image_s_registry(self) -> None:
+        (request,) = pull_requests(self.IMAGE, {"s": secret("reg.example")})
+        tree = {"reg.example/hosts.toml": '[host."https://mirror.example"]'}
+        guarded = HostBehaviour(challenge=Challenge("basic", "u:p"))
+        pull = simulate(resolve_plan(self.IMAGE, tree, puller=request), {"mirror.example": guarded})
+        answered = [a for a in pull.attempts if a.status == 200]
+        assert {(a.host, str(a.credential)) for a in answered} == {("mirror.example", "basic:u")}
+
+
+class TestSecrets:
+    def test_auth_counts_more_than_username_and_password(self) -> None:
+        text = json.dumps(
+            {"auths": {"reg.example": {"username": "x", "password": "y", "auth": "dTpw"}}}
+        )
+        (entry,) = read_docker_config(text, "s")
+        assert (entry.username, entry.password, entry.secret) == ("u", "p", "s")
+
+    def test_the_older_format_has_no_auths(self) -> None:
+        (entry,) = read_docker_config('{"reg.example": {"auth": "dTpw"}}')
+        assert (entry.key, entry.username) == ("reg.example", "u")
+
+    @pytest.mark.parametrize("auth", ["dTpw", "dTpwcA", "dTpwcA=="])
+    def test_padding_may_be_missing(self, auth: str) -> None:
+        (entry,) = read_docker_config(json.dumps({"auths": {"r": {"auth": auth}}}))
+        assert entry.username == "u"
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ("", "not JSON"),
+            ("[" * 100_000, "not JSON"),
+            ("[]", "must be a JSON object"),
+            ('{"auths": []}', "`auths` must be an object"),
+            ('{"auths": {"r": "u:p"}}', "entry of 'r' must be an object"),
+            ('{"auths": {"r": {"auth": 5}}}', "`auth` of 'r' must be a string"),
+            ('{"auths": {"r": {"auth": "%"}}}', "not base64"),
+            ('{"auths": {"r": {"auth": "dXA="}}}', "username:password"),
+            (" " * (1 << 20) + " {}", "larger than 1 MiB"),
+        ],
+    )
+    def test_what_cannot_be_read_is_said(self, text: str, reason: str) -> None:
+        with pytest.raises(InvalidSecret, match=reason):
+            read_docker_config(text)
+
+    def test_printing_an_entry_shows_no_password(self) -> None:
+        assert "s3cret" not in repr(KeyringEntry("reg.example", "u", "s3cret"))

@@ -1,0 +1,186 @@
+"""The world in which a measured case is set: names, addresses, certificates, and one image.
+
+Cases speak in placeholders such as ``{m1}`` or ``{digest}``; a :class:`World` gives them values, so
+that one case can be set in many worlds.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+from harness.content import Manifest, an_image, an_index
+from harness.nodes.models.simulated_network import CAPTIVE_PORTAL
+from reference_registry.digest import digest_of
+
+__all__ = [
+    "HUB_HOSTS",
+    "IMAGINED",
+    "NAMED_HOSTS",
+    "UNTRUSTED_AUTHORITY",
+    "Stand",
+    "World",
+]
+
+NAMED_HOSTS = ("m1", "m2", "m3", "up", "tok")
+HUB_HOSTS = {"dh": "registry-1.docker.io", "dio": "docker.io"}
+UNTRUSTED_AUTHORITY = b"0 untrusted authority"
+
+
+def _pem(label: str, content: bytes) -> str:
+    encoded = base64.b64encode(content).decode()
+    return f"-----BEGIN {label}-----\n{encoded}\n-----END {label}-----\n"
+
+
+@dataclass(frozen=True)
+class Stand:
+    """The files that stand around a case, and the addresses of its hosts."""
+
+    certs_d: str
+    other_certs_d: str
+    certificates: str
+    """The directory of ``certificate_files``."""
+    certificate_files: Mapping[str, str]
+    trusted: bytes
+    """The authority (DER) that clients trust without being told to."""
+    untrusted: bytes
+    network: str = "127.0.0"
+    """The first three parts of the hosts' addresses."""
+
+    def files(self) -> dict[str, str]:
+        """The certificates by absolute path."""
+        return {f"{self.certificates}/{n}": text for n, text in self.certificate_files.items()}
+
+
+_CLIENT = _pem("CERTIFICATE", b"0 client")
+_KEY = _pem("PRIVATE KEY", b"0 client's key")
+_TRUSTED_AUTHORITY = b"0 trusted authority"
+IMAGINED = Stand(
+    certs_d="/test/certs.d",
+    other_certs_d="/test/certs2.d",
+    certificates="/test/certificates",
+    certificate_files={
+        "trustedca.crt": _pem("CERTIFICATE", _TRUSTED_AUTHORITY),
+        "untrustedca.crt": _pem("CERTIFICATE", UNTRUSTED_AUTHORITY),
+        "client.crt": _CLIENT,
+        "client.key": _KEY,
+        "client.pem": _CLIENT + _KEY,
+    },
+    trusted=_TRUSTED_AUTHORITY,
+    untrusted=UNTRUSTED_AUTHORITY,
+)
+"""Files that exist nowhere."""
+
+_ENCODED_PORT = re.compile(r"(%3A|%!A\(MISSING\))5000")
+_PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_.]+)\}")
+
+
+@cache
+def _image(kind: str, seed: str) -> Manifest:
+    single = an_image(seed, layers=1)
+    return an_index(single) if kind == "index" else single
+
+
+@dataclass(frozen=True)
+class World:
+    """Names and ports for the hosts of a case, and the repository that it pulls."""
+
+    names: tuple[tuple[str, str, int], ...] = (
+        ("m1", "m1.test", 5001),
+        ("m2", "m2.test", 5002),
+        ("m3", "m3.test", 5003),
+        ("up", "up.test", 5000),
+        ("tok", "tok.test", 5009),
+    )
+    repository: str = "team/app"
+    image_kind: str = "image"
+    seed: str = "app"
+    """What the image's content is made from."""
+    stand: Stand = IMAGINED
+
+    @property
+    def image(self) -> Manifest:
+        """What the tag means."""
+        return _image(self.image_kind, self.seed)
+
+    @property
+    def page(self) -> bytes:
+        """The web page that hosts send instead of anything else. A real client keeps it, so that a
+        world with an image of its own has a page of its own; all have the same length."""
+        if self.stand is IMAGINED:
+            return CAPTIVE_PORTAL
+        named = hashlib.sha256(self.seed.encode()).hexdigest()
+        return CAPTIVE_PORTAL.replace(b"captive portal", named[:14].encode())
+
+    @property
+    def note(self) -> str:
+        """Added to the messages of scripted answers, which may become content that is kept."""
+        return "" if self.stand is IMAGINED else f" ({self.seed})"
+
+    @cached_property
+    def addresses(self) -> dict[str, tuple[str, ...]]:
+        """How URLs may name each logical host."""
+        ip = self.stand.network
+        named = {
+            host: (f"{name}:{port}", name, f"{ip}.{number}:{port}", f"{ip}.{number}")
+            for number, (host, name, port) in enumerate(self.names, 11)
+        }
+        return named | {host: (name,) for host, name in HUB_HOSTS.items()}
+
+    @cached_property
+    def values(self) -> dict[str, str]:
+        """Every placeholder and what it stands for."""
+        values: dict[str, str] = {}
+        for host, (address, name, ip, ip_address) in (
+            (host, names) for host, names in self.addresses.items() if len(names) == 4
+        ):
+            values |= {
+                host: address,
+                f"{host}.name": name,
+                f"{host}.ip": ip,
+                f"{host}.addr": ip_address,
+                f"{host}_": f"{address.replace(':', '_')}_",
+            }
+        for host, name in HUB_HOSTS.items():
+            values |= {host: name, f"{host}.name": name}
+        single = self.image.children[0] if self.image.children else self.image
+        config, layer = single.blobs
+        return values | {
+            "digest": self.image.digest,
+            "manifest": single.digest,
+            "index": self.image.digest,
+            "config": config.digest,
+            "layer": layer.digest,
+            "html": digest_of(self.page),
+            "zero": "sha256:" + "0" * 64,
+            "certdir": self.stand.certificates,
+            "certs.d": self.stand.certs_d,
+            "certs2.d": self.stand.other_certs_d,
+        }
+
+    def fill(self, value: Any) -> Any:
+        """*value* with every placeholder in it replaced, at any depth."""
+        if isinstance(value, str):
+            filled = _PLACEHOLDER.sub(lambda match: self.values.get(match[1], match[0]), value)
+            # The port of {up} stands literally in the messages, after a percent-encoded colon.
+            port = self.values["up"].rpartition(":")[2]
+            filled = _ENCODED_PORT.sub(rf"\g<1>{port}", filled)
+            return filled.replace("team/app", self.repository)
+        if isinstance(value, Mapping):
+            return {self.fill(key): self.fill(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.fill(item) for item in value]
+        return value
+
+    def host_at(self, address: str) -> str:
+        """The logical host that a URL names *address*; the address itself if there is none."""
+        bare = address.rpartition(":")[0] if ":" in address else address
+        for host, addresses in self.addresses.items():
+            if address in addresses or bare in addresses:
+                return host
+        return address

@@ -1,0 +1,419 @@
+"""A cache that is told how long to trust and how much to keep."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from harness.content import Blob, an_image
+from reference_registry.clock import ManualClock
+from reference_registry.config import CachePolicy
+from reference_registry.proxy.policy import size_limit as size_bound
+from reference_registry.proxy.policy.size_limit import SizeBound
+from reference_registry.proxy.policy.usage import INTERVAL
+from tests.unit.proxy.conftest import MakeProxy
+from tests.unit.proxy.in_process import Proxy
+from tests.unit.proxy.upstream_double import Pieces, UpstreamDouble
+
+pytestmark = pytest.mark.anyio
+
+TTL = timedelta(hours=100)
+IMAGE = an_image("retention")
+LAYER = IMAGE.layers[0]
+MANIFESTS = "/v2/team/app/manifests/"
+SIZE = 1000
+BOUND = 3500
+IDLE = timedelta(seconds=3)
+
+
+@pytest.fixture(autouse=True)
+def _content(upstream: UpstreamDouble) -> None:
+    upstream.add("team/app", IMAGE, "v1")
+
+
+def policy(**settings: Any) -> CachePolicy:
+    return CachePolicy(**settings)
+
+
+def layer(number: int, size: int = SIZE) -> Blob:
+    return Blob.of_size(size, f"layer {number}")
+
+
+def blob_path(blob: Blob, name: str = "team/app") -> str:
+    return f"/v2/{name}/blobs/{blob.digest}"
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the background work; fails where *condition* does not come true."""
+    async with asyncio.timeout(8):
+        while not condition():  # noqa: ASYNC110 - files that go set no event
+            await asyncio.sleep(0.001)
+
+
+async def pull(proxy: Proxy, *blobs: Blob, name: str = "team/app") -> None:
+    """One after the other, with time in between in which nothing is in use."""
+    for blob in blobs:
+        proxy.upstream.add_blob(name, blob.content, blob.digest)
+        answer = await proxy.get(blob_path(blob, name))
+        assert (answer.status, answer.body) == (200, blob.content)
+        await proxy.settled()
+        proxy.clock.advance(IDLE)
+
+
+def stored(proxy: Proxy, *blobs: Blob) -> list[bool]:
+    return [proxy.registry.local.storage.blobs.has(blob.digest) for blob in blobs]
+
+
+# -- freshness -----------------------------------------------------------------------------------
+async def test_a_crowd_costs_one_question_per_interval(
+    make_proxy: MakeProxy, upstream: UpstreamDouble
+) -> None:
+    path = MANIFESTS + "v1"
+    async with make_proxy(policy=policy(tag_freshness=timedelta(minutes=15))).running() as proxy:
+        for _ in range(3):
+            answers = await asyncio.gather(*(proxy.get(path) for _ in range(20)))
+            assert {answer.body for answer in answers} == {IMAGE.content}
+        assert len(upstream.asked("HEAD", "manifests/v1")) == 1
+        proxy.clock.advance(timedelta(minutes=15))
+        await proxy.get(path)
+        assert len(upstream.asked("HEAD", "manifests/v1")) == 2
+
+
+async def test_a_fresh_tag_whose_manifest_is_gone_is_fetched_by_its_digest(
+    make_proxy: MakeProxy, upstream: UpstreamDouble
+) -> None:
+    async with make_proxy(policy=policy(tag_freshness=timedelta(minutes=15))).running() as proxy:
+        await proxy.get(MANIFESTS + "v1")
+        proxy.registry.local.storage.blobs.delete(IMAGE.digest)
+        proxy.local("team/app").unlink_tag("v1")
+        upstream.clear()
+        answer = await proxy.get(MANIFESTS + "v1")
+        assert answer.body == IMAGE.content
+        assert upstream.lines == [f"GET {MANIFESTS}{IMAGE.digest}"]
+        assert proxy.local("team/app").tag_digest("v1") == IMAGE.digest
+
+
+async def test_a_fresh_tag_that_leads_nowhere_is_asked_about_again(
+    make_proxy: MakeProxy, upstream: UpstreamDouble
+) -> None:
+    """It was moved, and what it pointed at deleted, while the cache had lost its copy."""
+    newer = an_image("newer")
+    async with make_proxy(policy=policy(tag_freshness=timedelta(minutes=15))).running() as proxy:
+        await proxy.get(MANIFESTS + "v1")
+        proxy.registry.local.storage.blobs.delete(IMAGE.digest)
+        upstream.remove(f"{MANIFESTS}{IMAGE.digest}")
+        upstream.add("team/app", newer, "v1")
+        statuses = [(await proxy.get(MANIFESTS + "v1")).status for _ in range(2)]
+        assert statuses == [404, 200]
+
+
+async def test_what_upstream_could_not_confirm_is_asked_again(
+    make_proxy: MakeProxy, upstream: UpstreamDouble
+) -> None:
+    """A stale answer is not fresh."""
+    async with make_proxy(policy=policy(tag_freshness=timedelta(minutes=15))).running() as proxy:
+        await proxy.get(MANIFESTS + "v1")
+        proxy.clock.advance(timedelta(minutes=15))
+        upstream.on(f"HEAD {MANIFESTS}v1", 503)
+        for _ in range(2):
+            answer = await proxy.get(MANIFESTS + "v1")
+            assert "110" in answer.headers["warning"]
+        assert len(upstream.asked("HEAD", "manifests/v1")) >= 3
+
+
+@pytest.mark.parametrize(
+    ("header", "asks"),
+    [
+        ("no-cache", True),
+        ("No-Cache, foo", True),
+        ("max-age=0", True),
+        ("max-age=60", False),
+        ("no-store", False),
+        ("no-cached", False),
+        ("", False),
+    ],
+)
+async def test_what_a_client_may_insist_with(
+    make_proxy: MakeProxy, upstream: UpstreamDouble, header: str, asks: bool
+) -> None:
+    async with make_proxy(policy=policy(tag_freshness=timedelta(minutes=15))).running() as proxy:
+        await proxy.get(MANIFESTS + "v1")
+        upstream.clear()
+        await proxy.get(MANIFESTS + "v1", cache_control=header)
+        assert bool(upstream.lines) is asks
+
+
+# -- absences ------------------------------------------------------------------------------------
+async def test_the_absence_of_one_repository_is_not_that_of_another(
+    make_proxy: MakeProxy, upstream: UpstreamDouble
+) -> None:
+    async with make_proxy(policy=policy(negative_ttl=timedelta(hours=1))).running() as proxy:
+        assert (await proxy.get(blob_path(LAYER, "team/other"))).status == 404
+        assert (await proxy.get(blob_path(LAYER))).status == 200
+        await proxy.settled()
+        upstream.clear()
+        assert (await proxy.get(blob_path(LAYER, "team/other"))).status == 404
+        assert (await proxy.head(blob_path(LAYER, "team/other"))).status == 404
+        assert upstream.lines == []
+
+
+# -- refresh on hit ------------------------------------------------------------------------------
+def left(proxy: Proxy) -> dict[str, timedelta]:
+    """How long each entry has to live."""
+    assert proxy.registry.expiry is not None
+    now = proxy.clock.now()
+    return {
+        entry.key.partition("@")[2]: entry.moment.as_datetime() - now
+        for entry in proxy.registry.expiry.entries
+    }
+
+
+async def test_hits_are_gathered_and_put_expiry_off_at_once(
+    make_proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    replace = os.replace
+
+    def recording(source: str, target: str) -> None:
+        written.append(str(target))
+        replace(source, target)
+
+    async with make_proxy(ttl=TTL, policy=policy(refresh_on_hit=True)).running() as proxy:
+        await proxy.get(MANIFESTS + "v1")
+        await proxy.get(blob_path(LAYER))
+        await proxy.settled()
+        proxy.clock.advance(TTL / 2)
+        await until(lambda: not proxy.registry._services.retention.uses._pending)
+        await until(lambda: json.loads(proxy.state() or b"{}").keys() == proxy.scheduled.keys())
+        monkeypatch.setattr(os, "replace", recording)
+        for _ in range(50):
+            await proxy.get(MANIFESTS + str(IMAGE.digest))
+            await proxy.get(blob_path(LAYER))
+        assert written == []
+        assert set(left(proxy).values()) == {TTL / 2}
+        proxy.clock.advance(INTERVAL)
+        await until(lambda: set(left(proxy).values()) == {TTL - INTERVAL})
+        await until(lambda: written)
+        assert {Path(path).name for path in written} == {"scheduler-state.json"}
+
+
+async def test_what_hardly_moves_is_not_written(make_proxy: MakeProxy) -> None:
+    async with make_proxy(ttl=TTL, policy=policy(refresh_on_hit=True)).running() as proxy:
+        await proxy.get(blob_path(LAYER))
+        await proxy.settled()
+        proxy.clock.advance(TTL / 200)
+        await proxy.get(blob_path(LAYER))
+        proxy.clock.advance(INTERVAL)
+        await until(lambda: not proxy.registry._services.retention.uses._pending)
+        assert set(left(proxy).values()) == {TTL - TTL / 200 - INTERVAL}
+
+
+async def test_a_use_that_is_not_handed_on_yet_keeps_what_is_due(make_proxy: MakeProxy) -> None:
+    ttl = timedelta(seconds=5)
+    async with make_proxy(ttl=ttl, policy=policy(refresh_on_hit=True)).running() as proxy:
+        await proxy.get(blob_path(LAYER))
+        await proxy.settled()
+        proxy.clock.advance(ttl * 0.9)
+        await proxy.get(blob_path(LAYER))
+        proxy.clock.advance(ttl * 0.2)
+        await until(lambda: set(left(proxy).values()) == {ttl * 0.8})
+        assert proxy.local("team/app").has_blob(LAYER.digest)
+        proxy.clock.advance(ttl)
+        await until(lambda: not left(proxy))
+        assert not proxy.local("team/app").has_blob(LAYER.digest)
+
+
+async def test_a_lower_ttl_takes_nothing_from_older_entries(make_proxy: MakeProxy) -> None:
+    async with make_proxy(ttl=TTL).running() as proxy:
+        await proxy.get(blob_path(LAYER))
+        await proxy.settled()
+    clock = proxy.clock
+    short = make_proxy(ttl=TTL / 10, policy=policy(refresh_on_hit=True), clock=clock)
+    async with short.running() as proxy:
+        await proxy.get(blob_path(LAYER))
+        clock.advance(INTERVAL)
+        await until(lambda: not proxy.registry._services.retention.uses._pending)
+        assert set(left(proxy).values()) == {TTL - INTERVAL}
+
+
+async def test_uses_are_saved_at_the_stop(make_proxy: MakeProxy) -> None:
+    refreshing = {"ttl": TTL, "policy": policy(refresh_on_hit=True)}
+    async with make_proxy(**refreshing).running() as proxy:
+        await proxy.get(blob_path(LAYER))
+        await proxy.settled()
+        proxy.clock.advance(TTL / 2)
+        await proxy.get(blob_path(LAYER))
+    async with make_proxy(**refreshing, clock=proxy.clock).running() as proxy:
+        assert set(left(proxy).values()) == {TTL}
+
+
+def bound_of(proxy: Proxy) -> SizeBound:
+    bound = proxy.registry._services.retention.bound
+    assert bound is not None
+    return bound
+
+
+# -- size ----------------------------------------------------------------------------------------
+async def test_the_oldest_goes_with_its_entry(make_proxy: MakeProxy) -> None:
+    layers = [layer(n) for n in range(4)]
+    async with make_proxy(ttl=TTL, policy=policy(max_size=BOUND)).running() as proxy:
+        await pull(proxy, *layers)
+        await until(lambda: len(proxy.scheduled) == 3)
+        assert stored(proxy, *layers) == [False, True, True, True]
+        assert not proxy.holds(layers[0].digest.partition(":")[2])
+
+
+async def test_what_was_used_a_moment_ago_goes_when_it_is_not_in_use(
+    make_proxy: MakeProxy,
+) -> None:
+    layers = [layer(n) for n in range(4)]
+    async with make_proxy(policy=policy(max_size=BOUND)).running() as proxy:
+        for each in layers:
+            proxy.upstream.add_blob("team/app", each.content, each.digest)
+        await asyncio.gather(*(proxy.get(blob_path(each)) for each in layers))
+        await proxy.settled()
+        await until(lambda: bound_of(proxy)._holdings.total > BOUND)
+        assert all(stored(proxy, *layers))
+        proxy.clock.advance(IDLE)
+        await until(lambda: bound_of(proxy)._holdings.total <= BOUND)
+        assert sum(stored(proxy, *layers)) == 3
+
+
+async def test_what_is_being_fetched_stays(make_proxy: MakeProxy, upstream: UpstreamDouble) -> None:
+    """Somebody else's fill of what is stored already, as after damage: it holds the claim."""
+    layers = [layer(n) for n in range(4)]
+    async with make_proxy(policy=policy(max_size=BOUND)).running() as proxy:
+        await pull(proxy, *layers[:3])
+        claim = proxy.registry._claims.take(layers[0].digest)
+        assert claim is not None
+        await pull(proxy, layers[3])
+        await until(lambda: stored(proxy, *layers).count(True) == 3)
+        assert stored(proxy, *layers) == [True, False, True, True]
+        claim.release()
+
+
+async def test_a_slow_fill_that_is_larger_than_the_bound_is_served_whole(
+    make_proxy: MakeProxy, upstream: UpstreamDouble
+) -> None:
+    huge, small = layer(9, 10 * SIZE), layer(1)
+    go_on = asyncio.Event()
+    upstream.on(
+        f"GET {blob_path(huge)}",
+        httpx.Response(
+            200,
+            headers={"Content-Length": str(huge.size)},
+            stream=Pieces(huge.content[:6000], go_on, huge.content[6000:]),
+        ),
+    )
+    async with make_proxy(policy=policy(max_size=BOUND)).running() as proxy:
+        exchange = proxy.open("GET", blob_path(huge))
+        await exchange.start()
+        await exchange.read(5000)
+        proxy.upstream.add_blob("team/app", small.content, small.digest)
+        await proxy.get(blob_path(small))
+        go_on.set()
+        await exchange.read()
+        assert exchange.answer is not None
+        assert exchange.answer.body == huge.content
+        await proxy.settled()
+        proxy.clock.advance(IDLE)
+        await until(lambda: stored(proxy, huge) == [False])
+        assert stored(proxy, small) == [True]
+        assert proxy.uploads() == []
+
+
+class RunningClock(ManualClock):
+    """The machine's, which is the one that file systems go by, too."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def advance(self, by: timedelta) -> None:
+        """It goes by itself."""
+
+
+async def test_processes_keep_one_bound(
+    make_proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one fetches the other counts; what one uses the other spares; and when the one that
+    evicts has ended, the other goes on."""
+    monkeypatch.setattr(size_bound, "_IN_USE", 0.0)
+    layers = [layer(n) for n in range(8)]
+    clock = RunningClock()
+    first = make_proxy(ttl=TTL, policy=policy(max_size=BOUND), clock=clock)
+    second = make_proxy(ttl=TTL, policy=policy(max_size=BOUND), clock=clock)
+
+    async def pull_from(proxy: Proxy, blob: Blob) -> None:
+        await pull(proxy, blob)
+        await asyncio.sleep(0.02)  # The clock of a file system ticks no oftener.
+
+    async with AsyncExitStack() as one:
+        await one.enter_async_context(first.running())
+        await until(lambda: bound_of(first)._lead.is_held)
+        async with second.running():
+            await pull_from(first, layers[0])
+            await pull_from(first, layers[1])
+            await pull_from(second, layers[2])
+            await second.get(blob_path(layers[0]))
+            second.registry._services.retention.uses.settle()
+            await until(lambda: not bound_of(second)._unwritten)
+            await pull_from(second, layers[3])
+            await until(lambda: stored(first, *layers[:4]) == [True, False, True, True])
+            assert not bound_of(second)._lead.is_held
+            await until(lambda: len(first.scheduled) == len(second.scheduled) == 3)
+            await one.aclose()
+            for blob in layers[4:7]:
+                await pull_from(second, blob)
+            await until(lambda: stored(second, *layers[4:7]) == [True] * 3)
+            await until(lambda: sum(stored(second, *layers)) == 3)
+            await until(lambda: len(second.scheduled) == 3)
+
+
+async def test_a_bound_that_was_lowered_is_kept_from_the_start_on(make_proxy: MakeProxy) -> None:
+    layers = [layer(n) for n in range(6)]
+    async with make_proxy(ttl=None).running() as proxy:
+        await pull(proxy, *layers)
+    for number, each in enumerate(layers):
+        directory = proxy.registry.local.storage.blobs.local_path(each.digest)
+        assert directory is not None
+        moment = proxy.clock.now().timestamp() - 100 + number
+        os.utime(directory.parent, (moment, moment))
+    async with make_proxy(ttl=None, policy=policy(max_size=BOUND)).running() as proxy:
+        await until(lambda: sum(stored(proxy, *layers)) == 3)
+        assert stored(proxy, *layers) == [False] * 3 + [True] * 3
+
+
+async def test_bytes_without_a_link_count_and_go(make_proxy: MakeProxy) -> None:
+    """What a killed process, or a release, left behind."""
+    layers = [layer(n) for n in range(4)]
+    async with make_proxy(policy=policy(max_size=BOUND)).running() as proxy:
+        proxy.registry.local.storage.blobs.put(layers[0].digest, layers[0].content)
+        proxy.clock.advance(IDLE)
+        await pull(proxy, *layers[1:])
+        await until(lambda: stored(proxy, *layers) == [False, True, True, True])
+
+
+async def test_a_hit_writes_nothing_by_itself(
+    make_proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with make_proxy(
+        policy=policy(max_size=BOUND, tag_freshness=timedelta(minutes=15))
+    ).running() as proxy:
+        await proxy.get(MANIFESTS + "v1")
+        noted: list[object] = []
+        monkeypatch.setattr(bound_of(proxy)._census, "note_use", noted.append)
+        for _ in range(50):
+            await proxy.get(MANIFESTS + "v1")
+        assert noted == []
+        proxy.clock.advance(INTERVAL)
+        await until(lambda: noted)
+        assert len(noted) == 1

@@ -1,0 +1,95 @@
+"""docs/exit-codes.md, line by line, for pytest and for ``pullproof run``."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from tests.unit.report.examples import DEVIATION, HOLDS, NOT_OFFERED, PULLS, WRONG, run
+
+
+def test_pytest_0_as_expected(pytester: pytest.Pytester) -> None:
+    (pytester.path / "deviations.toml").write_text(DEVIATION)
+    source = HOLDS + WRONG + NOT_OFFERED
+    assert run(pytester, source, "--target", "reference@2.8").ret == 0
+
+
+def test_pytest_1_a_scenario_fails(pytester: pytest.Pytester) -> None:
+    assert run(pytester, HOLDS + WRONG).ret == 1
+
+
+def test_pytest_1_a_listed_deviation_is_no_more(pytester: pytest.Pytester) -> None:
+    (pytester.path / "deviations.toml").write_text(DEVIATION.replace("= 200", "= 201"))
+    assert run(pytester, WRONG, "--target", "reference@2.8").ret == 1
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_pytest_1_a_difference_is_unexplained(pytester: pytest.Pytester, workers: str) -> None:
+    compared = ("--target", "reference@2.8", "--baseline", "reference", "-n", workers)
+    ended = run(pytester, PULLS, *compared)
+    ended.assert_outcomes(passed=2)
+    assert ended.ret == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--target", "nonsense"),
+        ("--target", "binary:/no/such/registry"),
+        ("--target", "reference", "--target", "reference@ideal"),
+        ("--pullproof-html", "/no/such/directory/report.html"),
+        ("--pullproof-slowest", "-1"),
+    ],
+    ids=["kind", "binary", "twice", "file", "number"],
+)
+def test_pytest_2_misuse(pytester: pytest.Pytester, arguments: tuple[str, ...]) -> None:
+    ended = run(pytester, HOLDS, *arguments)
+    assert ended.ret == 2
+    assert "Traceback" not in ended.stdout.str() + ended.stderr.str()
+
+
+def test_pytest_keeps_4_and_5_to_itself(pytester: pytest.Pytester) -> None:
+    assert run(pytester, HOLDS, "--pullproof-level", "nonsense").ret == 4
+    assert run(pytester, HOLDS, "--pullproof-scenario", "none.*").ret == 5
+
+
+def pullproof_run(place: Path, *arguments: str) -> int:
+    command = [sys.executable, "-m", "harness", "run", "-n", "0", *arguments]
+    ended = subprocess.run(command, capture_output=True, check=False, timeout=120, cwd=place)
+    assert b"Traceback" not in ended.stdout + ended.stderr
+    return ended.returncode
+
+
+def test_run_0(tmp_path: Path) -> None:
+    chosen = ("-s", "push.upload-refused", "-t", "reference@2.8", "--html", "page.html")
+    assert pullproof_run(tmp_path, *chosen) == 0
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+
+
+def test_run_1(tmp_path: Path) -> None:
+    chosen = ("-s", "tags.exact-page-ends-the-list")
+    compared = ("-t", "reference@3.0", "--baseline", "reference@3.1")
+    assert pullproof_run(tmp_path, *chosen, *compared) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("-t", "nonsense"),
+        ("-s", "none.*"),
+        ("--level", "nonsense"),
+        ("--html", "/no/such/directory/report.html"),
+        ("--", "--no-such-option"),
+    ],
+    ids=["target", "nothing", "level", "file", "pytest"],
+)
+def test_run_2(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    assert pullproof_run(tmp_path, *arguments) == 2
+
+
+def test_help_tells_them(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ([], ["run"], ["report"]):
+        assert main([*command, "--help"]) == 0
+        assert "Exit codes: 0 " in capsys.readouterr().out

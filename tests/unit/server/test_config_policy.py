@@ -1,0 +1,138 @@
+"""``proxy.x-tag-freshness`` and its relatives: what is understood, and what is said of mistakes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reference_registry.config import CachePolicy, Config
+from reference_registry.config.explanation import explain
+from reference_registry.config.file import read
+from reference_registry.config.sizes import parse_size, short_size, suggested_size
+from reference_registry.profiles import PROFILES
+from tests.unit.server.config_cases import GOOD
+
+PROXY = GOOD + "proxy:\n  remoteurl: https://h.example\n"
+ALL = PROXY + (
+    "  x-tag-freshness: 15m\n  x-negative-ttl: 30s\n  x-max-size: 50GB\n  x-refresh-on-hit: true\n"
+)
+
+
+def read_text(tmp_path: Path, text: str, profile: str = "ideal") -> tuple[Config | None, list[str]]:
+    """The configuration, and what is said of it without the place."""
+    path = tmp_path / "config.yml"
+    path.write_text(text)
+    found = read(path, {}, PROFILES[profile])
+    return found.config, [str(error).split(": ", 1)[1] for error in found.errors]
+
+
+def policy_of(tmp_path: Path, text: str, profile: str = "ideal") -> CachePolicy:
+    config, said = read_text(tmp_path, text, profile)
+    assert said == []
+    assert config is not None
+    assert config.proxy is not None
+    return config.proxy.policy
+
+
+def test_all_keys(tmp_path: Path) -> None:
+    assert policy_of(tmp_path, ALL) == CachePolicy(
+        tag_freshness=timedelta(minutes=15),
+        negative_ttl=timedelta(seconds=30),
+        max_size=50 * 10**9,
+        refresh_on_hit=True,
+    )
+
+
+def test_without_them_a_cache_does_what_a_release_does(tmp_path: Path) -> None:
+    assert policy_of(tmp_path, PROXY) == CachePolicy()
+    zero = "  x-tag-freshness: 0\n  x-negative-ttl: 0s\n  x-max-size: 0\n"
+    assert policy_of(tmp_path, PROXY + zero) == CachePolicy()
+
+
+@pytest.mark.parametrize("profile", [name for name in PROFILES if name != "ideal"])
+def test_releases_skip_them_whatever_they_say(tmp_path: Path, profile: str) -> None:
+    assert policy_of(tmp_path, ALL, profile) == CachePolicy()
+    wrong = "  x-tag-freshness: soon\n  x-max-size: [big]\n  x-refresh-on-hit: perhaps\n"
+    assert policy_of(tmp_path, PROXY + wrong, profile) == CachePolicy()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("x-tag-freshness: 1d", "x-tag-freshness: not a duration; write 24h"),
+        ("x-tag-freshness: 15", "x-tag-freshness: a bare number is nanoseconds; write 15s"),
+        ("x-tag-freshness: -1m", "x-tag-freshness: negative; write 0 or a positive duration"),
+        ("x-negative-ttl: soon", "x-negative-ttl: not a duration; write 48h, 1h30m or 10s"),
+        ("x-max-size: 50", "x-max-size: not a size with a unit; write 50GB or 512MiB"),
+        ("x-max-size: 50g", "x-max-size: not a size with a unit; write 50GB"),
+        ("x-max-size: 50gib", "x-max-size: not a size with a unit; write 50GiB"),
+        ("x-max-size: -1GB", "x-max-size: not a size with a unit; write 50GB or 512MiB"),
+        ("x-max-size: 99999999PB", "x-max-size: larger than any disk; write 50GB or 512MiB"),
+        (
+            "x-max-size: [1GB]",
+            "x-max-size: a list, where text is wanted; write x-max-size: VALUE",
+        ),
+        (
+            "x-refresh-on-hit: 1",
+            "x-refresh-on-hit: neither true nor false; write true or false",
+        ),
+        ("x-tag-freshnes: 15m", "x-tag-freshnes: unknown key; did you mean x-tag-freshness?"),
+        ("x-maxsize: 5GB", "x-maxsize: unknown key; did you mean x-max-size?"),
+    ],
+)
+def test_each_mistake_is_told_with_its_fix(tmp_path: Path, line: str, said: str) -> None:
+    assert read_text(tmp_path, f"{PROXY}  {line}\n")[1] == [f"proxy.{said}"]
+
+
+def test_an_explanation_tells_what_they_do(tmp_path: Path) -> None:
+    config, _ = read_text(tmp_path, ALL)
+    assert config is not None
+    told = dict(explain(config, PROFILES["ideal"]))
+    assert told["tags"] == "upstream is asked again after 15m, or where a client says no-cache"
+    assert told["absences"] == "remembered for 30s"
+    assert told["size"] == "50GB at most; what was not used for longest goes"
+    assert told["expiry"].startswith("168h after it was last used, content is deleted")
+
+
+# -- sizes ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("1B", 1),
+        ("1kB", 1000),
+        ("1KB", 1000),
+        ("1KiB", 1024),
+        ("50 GB", 50 * 10**9),
+        ("1.5TB", 1_500_000_000_000),
+        ("0.5MiB", 512 * 1024),
+        ("1PiB", 2**50),
+        ("1.0001kB", 1000),
+    ],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "1", "GB", "1 G", "1gb", "1e3B", "+1B", "1.B", "1GB ", "١GB"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(ValueError, match="not a size"):
+        parse_size(text)
+
+
+@given(st.text(alphabet="0123456789.kKmMgGtTpPiIbB ytes", max_size=12))
+def test_what_is_suggested_is_a_size(text: str) -> None:
+    suggested = suggested_size(text)
+    if suggested is not None:
+        parse_size(suggested)
+
+
+@given(st.integers(0, 2**60))
+def test_a_size_is_told_as_one_could_write_it(size: int) -> None:
+    told = short_size(size)
+    assert parse_size(told) == pytest.approx(size, rel=0.06)
+    assert len(told) <= 8

@@ -1,0 +1,332 @@
+"""Client authentication: which passwords pass, what a 401 says, and a file that changes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import stat
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from harness.system.real_parts import real_part
+from reference_registry.api.errors import RegistryError
+from reference_registry.api.hooks import Access, AuthenticationBroken
+from reference_registry.api.http import Request
+from reference_registry.auth import htpasswd
+from reference_registry.auth.htpasswd import HtpasswdAuthenticator, basic_credentials
+from reference_registry.auth.htpasswd_file import (
+    HtpasswdFile,
+    HtpasswdSyntax,
+    hash_password,
+    parse_htpasswd,
+    provision,
+)
+from reference_registry.config import HtpasswdConfig
+from reference_registry.config.problem import CannotStart
+from reference_registry.profiles import IDEAL, PROFILES, Profile
+
+_PULL = Access("repository", "team/app", "pull")
+
+
+def _request(user: str | None = None, password: str = "", header: str | None = None) -> Request:
+    if user is not None:
+        encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
+        header = f"Basic {encoded}"
+    headers = {} if header is None else {"authorization": (header,)}
+    return Request(
+        method="GET",
+        path="/v2/",
+        query_string="",
+        headers=headers,
+        scheme="http",
+        body=_no_body(),
+    )
+
+
+async def _no_body() -> AsyncIterator[bytes]:
+    return
+    yield b""
+
+
+def _file(tmp_path: Path, *users: tuple[str, str]) -> Path:
+    path = tmp_path / "htpasswd"
+    path.write_text("".join(f"{user}:{hash_password(p, cost=4)}\n" for user, p in users))
+    return path
+
+
+def _authenticator(
+    path: Path, profile: Profile = IDEAL, realm: str = "basic-realm"
+) -> HtpasswdAuthenticator:
+    return HtpasswdAuthenticator(HtpasswdConfig(realm=realm, path=path), profile)
+
+
+def _user(authenticator: HtpasswdAuthenticator, request: Request) -> str | None:
+    return asyncio.run(authenticator.authenticate(request, [_PULL]))
+
+
+def _refused(authenticator: HtpasswdAuthenticator, request: Request) -> RegistryError:
+    with pytest.raises(RegistryError) as failure:
+        _user(authenticator, request)
+    assert failure.value.status == 401
+    return failure.value
+
+
+# -- passwords ----------------------------------------------------------------------------------
+def test_the_right_password(tmp_path: Path) -> None:
+    authenticator = _authenticator(_file(tmp_path, ("a", "secret"), ("b", "other")))
+    assert _user(authenticator, _request("a", "secret")) == "a"
+    assert _user(authenticator, _request("b", "other")) == "b"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        _request(),
+        _request("a", "wrong"),
+        _request("a", ""),
+        _request("", "secret"),
+        _request("nobody", "secret"),
+        _request(header="Basic"),
+        _request(header="Basic !!!"),
+        _request(header="Basic " + base64.b64encode(b"no-colon").decode()),
+        _request(header="Basic ä"),
+        _request(header="Bearer abc"),
+    ],
+    ids=range(10),
+)
+@pytest.mark.parametrize("profile", ["ideal", "2.8"])
+def test_everything_else(request_: Request, profile: str, tmp_path: Path) -> None:
+    authenticator = _authenticator(_file(tmp_path, ("a", "secret")), PROFILES[profile])
+    _refused(authenticator, request_)
+
+
+def test_the_challenge(tmp_path: Path) -> None:
+    authenticator = _authenticator(_file(tmp_path, ("a", "secret")), realm='say "hi"')
+    error = _refused(authenticator, _request())
+    assert error.headers == (("Www-Authenticate", 'Basic realm="say \\"hi\\""'),)
+    assert error.body() == {
+        "errors": [
+            {
+                "code": "UNAUTHORIZED",
+                "message": "authentication required",
+                "detail": [
+                    {"Type": "repository", "Class": "", "Name": "team/app", "Action": "pull"}
+                ],
+            }
+        ]
+    }
+
+
+def test_no_detail_for_the_base(tmp_path: Path) -> None:
+    authenticator = _authenticator(_file(tmp_path, ("a", "secret")))
+    with pytest.raises(RegistryError) as failure:
+        asyncio.run(authenticator.authenticate(_request(), []))
+    assert failure.value.body()["errors"][0]["detail"] is None
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "a:secret",
+        "a:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=",
+        "a:$apr1$x$abc",
+        "a:$2y$04$tooshort",
+        "a:",
+    ],
+)
+def test_only_bcrypt_counts(entry: str, tmp_path: Path) -> None:
+    path = tmp_path / "htpasswd"
+    path.write_text(entry)
+    _refused(_authenticator(path), _request("a", "secret"))
+
+
+@pytest.mark.parametrize("prefix", ["$2a$", "$2b$", "$2y$"])
+def test_all_names_of_bcrypt(prefix: str, tmp_path: Path) -> None:
+    path = tmp_path / "htpasswd"
+    made = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode().replace("$2b$", prefix)
+    path.write_text(f"# people\n\n  a:{made}  \n")
+    assert _user(_authenticator(path), _request("a", "secret")) == "a"
+
+
+def test_passwords_as_long_as_they_like(tmp_path: Path) -> None:
+    """bcrypt reads 72 bytes; as with distribution, what follows makes no difference."""
+    path = _file(tmp_path, ("a", "x" * 72))
+    assert _user(_authenticator(path), _request("a", "x" * 500)) == "a"
+
+
+def test_a_colon_within_the_password(tmp_path: Path) -> None:
+    path = _file(tmp_path, ("a", "b:c"))
+    assert _user(_authenticator(path), _request("a", "b:c")) == "a"
+
+
+def test_scheme_in_any_case() -> None:
+    assert basic_credentials("bAsIc YTpi") == (b"a", b"b")
+
+
+def test_files_made_by_apache(tmp_path: Path) -> None:
+    tool = real_part("htpasswd")
+    path = tmp_path / "htpasswd"
+    subprocess.run([tool, "-cBb", path, "testuser", "testpassword"], check=True)
+    subprocess.run([tool, "-bm", path, "old", "testpassword"], check=True)
+    authenticator = _authenticator(path)
+    assert _user(authenticator, _request("testuser", "testpassword")) == "testuser"
+    _refused(authenticator, _request("old", "testpassword"))
+
+
+def test_apache_accepts_files_made_here(tmp_path: Path) -> None:
+    tool = real_part("htpasswd")
+    path = _file(tmp_path, ("a", "secret"))
+    for password, verdict in (("secret", 0), ("wrong", 3)):
+        verified = subprocess.run([tool, "-vb", path, "a", password], check=False)
+        assert verified.returncode == verdict
+
+
+# -- cost ---------------------------------------------------------------------------------------
+@pytest.fixture
+def comparisons(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The hashes that were compared with, in order."""
+    made: list[bytes] = []
+    real = htpasswd._matches_bcrypt
+
+    def compare(password: bytes, entry: bytes) -> bool:
+        made.append(entry)
+        return real(password, entry)
+
+    monkeypatch.setattr(htpasswd, "_matches_bcrypt", compare)
+    return made
+
+
+def test_bcrypt_is_paid_once(comparisons: list[bytes], tmp_path: Path) -> None:
+    authenticator = _authenticator(_file(tmp_path, ("a", "secret")))
+    for _ in range(3):
+        _user(authenticator, _request("a", "secret"))
+    assert len(comparisons) == 1
+    for _ in range(2):
+        _refused(authenticator, _request("a", "wrong"))
+    assert len(comparisons) == 3  # failures are not remembered
+
+
+def test_remembered_passwords_are_bounded(
+    comparisons: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(htpasswd, "_MOST_REMEMBERED", 2)
+    authenticator = _authenticator(_file(tmp_path, ("a", "1"), ("b", "2"), ("c", "3")))
+    for user, password in (("a", "1"), ("b", "2"), ("a", "1"), ("c", "3"), ("a", "1"), ("b", "2")):
+        _user(authenticator, _request(user, password))
+    assert len(comparisons) == 4  # b made way for c
+
+
+@pytest.mark.parametrize(
+    ("profile", "compared"), [("ideal", 1), ("3.1", 1), ("3.0", 0), ("2.8", 0)]
+)
+def test_unknown_users_cost_as_much(
+    profile: str, compared: int, comparisons: list[bytes], tmp_path: Path
+) -> None:
+    authenticator = _authenticator(_file(tmp_path, ("a", "secret")), PROFILES[profile])
+    _refused(authenticator, _request("nobody", "secret"))
+    assert len(comparisons) == compared
+    assert all(entry.startswith(b"$2b$04$") for entry in comparisons)
+
+
+# -- the file -----------------------------------------------------------------------------------
+def test_a_changed_file_counts_at_once(tmp_path: Path) -> None:
+    path = _file(tmp_path, ("a", "old"))
+    authenticator = _authenticator(path)
+    assert _user(authenticator, _request("a", "old")) == "a"
+    _file(tmp_path, ("a", "new"), ("b", "more"))
+    _refused(authenticator, _request("a", "old"))
+    assert _user(authenticator, _request("a", "new")) == "a"
+    assert _user(authenticator, _request("b", "more")) == "b"
+
+
+def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
+    file = HtpasswdFile(_file(tmp_path, ("a", "secret")))
+    assert file.entries() is file.entries()
+
+
+@pytest.mark.parametrize("damage", ["removed", "broken", "directory"])
+def test_a_file_that_breaks_while_running(damage: str, tmp_path: Path) -> None:
+    """Every release answers 400 then."""
+    path = _file(tmp_path, ("a", "secret"))
+    authenticator = _authenticator(path)
+    assert _user(authenticator, _request("a", "secret")) == "a"
+    path.unlink()
+    if damage == "broken":
+        path.write_text("no colon here\n")
+    elif damage == "directory":
+        path.mkdir()
+    with pytest.raises(AuthenticationBroken):
+        _user(authenticator, _request("a", "secret"))
+
+
+def test_the_broken_line_is_named_and_not_shown() -> None:
+    with pytest.raises(HtpasswdSyntax, match=r"^line 2 is not user:hash$"):
+        parse_htpasswd(b"a:b\nhunter2\n")
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda path: None, "there is no file"),
+        (lambda path: path.mkdir(), "is a directory"),
+        (lambda path: path.write_text("hunter2\n"), "line 1 is not user:hash"),
+    ],
+)
+def test_ideal_looks_at_the_file_when_it_starts(make: object, what: str, tmp_path: Path) -> None:
+    path = tmp_path / "htpasswd"
+    assert callable(make)
+    make(path)
+    with pytest.raises(CannotStart) as failure:
+        asyncio.run(_authenticator(path).start())
+    assert failure.value.key == "auth.htpasswd.path"
+    assert what in failure.value.what
+    assert failure.value.fix
+
+
+def test_a_release_makes_the_missing_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "new" / "htpasswd"
+    authenticator = _authenticator(path, PROFILES["2.8"])
+    asyncio.run(authenticator.start())
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    (record,) = caplog.records
+    assert record.getMessage() == "htpasswd is missing, provisioning with default user"
+    fields = record.__dict__["fields"]
+    assert fields["user"] == "docker"
+    assert _user(authenticator, _request("docker", fields["password"])) == "docker"
+    content = path.read_bytes()
+    asyncio.run(authenticator.start())
+    assert path.read_bytes() == content
+
+
+def test_provisioning_never_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "htpasswd"
+    path.write_text("")
+    assert provision(path) is None
+    assert path.read_text() == ""
+
+
+def test_a_release_minds_a_directory_with_the_first_request(tmp_path: Path) -> None:
+    authenticator = _authenticator(tmp_path, PROFILES["2.8"])
+    asyncio.run(authenticator.start())
+    with pytest.raises(AuthenticationBroken):
+        _user(authenticator, _request("a", "b"))
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read every file")
+def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+    path = _file(tmp_path, ("a", "secret"))
+    path.chmod(0)
+    with pytest.raises(CannotStart, match=r"(?i)permission denied"):
+        asyncio.run(_authenticator(path).start())
+
+
+@pytest.mark.parametrize("password", ["x" * 73, "ü" * 37, "a\0b"])
+def test_no_hash_of_half_a_password(password: str) -> None:
+    with pytest.raises(ValueError, match="at most 72 bytes"):
+        hash_password(password)

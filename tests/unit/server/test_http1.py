@@ -1,0 +1,349 @@
+"""HTTP/1.1 as spoken here: what a client sends byte by byte, and what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from reference_registry.config.addresses import ListenAddress
+from reference_registry.server.asgi import Receive, Scope, Send
+from reference_registry.server.http1 import connection as connections
+from reference_registry.server.http1.heads import BadMessage, head
+from reference_registry.server.listeners import Listener
+from tests.unit.server.talking import Client, answer, echo, talk
+
+_TIMEOUT = 10.0
+
+
+def test_one_request_after_another() -> None:
+    async def conversation(client: Client) -> None:
+        for number in range(3):
+            await client.says(b"GET /%d?n=1 HTTP/1.1\r\nHost: h\r\n\r\n" % number)
+            assert (await client.answer())[2] == b"GET /%d n=1 " % number
+
+    talk(echo, conversation)
+
+
+def test_a_request_in_pieces() -> None:
+    async def conversation(client: Client) -> None:
+        request = b"PUT /a%20b HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"
+        for octet in request:
+            await client.says(bytes([octet]))
+            await asyncio.sleep(0)
+        assert (await client.answer())[2] == b"PUT /a b  body"
+
+    talk(echo, conversation)
+
+
+def test_requests_that_are_sent_at_once_are_answered_in_order() -> None:
+    async def conversation(client: Client) -> None:
+        requests = [b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % number for number in range(20)]
+        await client.says(b"".join(requests))
+        for number in range(20):
+            assert (await client.answer())[2] == b"GET /%d  " % number
+
+    talk(echo, conversation)
+
+
+def test_a_chunked_body_and_the_leave_to_send_it() -> None:
+    async def conversation(client: Client) -> None:
+        await client.says(
+            b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n"
+            b"Expect: 100-continue\r\n\r\n"
+        )
+        assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await client.says(b"3\r\nabc\r\n", b"2\r\nde\r\n0\r\n\r\n")
+        assert (await client.answer())[2] == b"PUT /  abcde"
+
+    talk(echo, conversation)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost : h\r\n\r\n", 400),
+        (b"GET /\xe9 HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        # What one reads as one request and another as two (RFC 9112, 6.3 and 11.2).
+        (
+            b"PUT / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (b"PUT / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 400),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 70_000, 431),
+    ],
+)
+def test_what_is_no_request(request_: bytes, status: int) -> None:
+    async def conversation(client: Client) -> None:
+        await client.says(request_)
+        assert (await client.answer())[0] == status
+        assert await client.is_left()
+
+    talk(echo, conversation)
+
+
+def test_a_body_that_breaks_off_is_told_to_the_application() -> None:
+    kinds: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while not kinds or kinds[-1] == "http.request":
+            kinds.append((await receive())["type"])
+
+    async def conversation(client: Client) -> None:
+        await client.says(b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\nzz\r\n")
+        assert await client.is_left()
+
+    talk(app, conversation)
+    assert kinds[-1] == "http.disconnect"
+
+
+def test_an_upgrade_is_not_taken_up() -> None:
+    async def conversation(client: Client) -> None:
+        asks = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk"
+        await client.says(b"GET /1 HTTP/1.1\r\nHost: h\r\n" + asks + b"\r\n\r\n")
+        assert (await client.answer())[2] == b"GET /1  "
+        await client.says(b"GET /2 HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert (await client.answer())[2] == b"GET /2  "
+
+    talk(echo, conversation)
+
+
+@pytest.mark.parametrize(
+    "line", [b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"]
+)
+def test_a_client_that_wants_one_answer_only(line: bytes) -> None:
+    async def conversation(client: Client) -> None:
+        await client.says(line)
+        _, headers, body = await client.answer()
+        assert (headers["connection"], body) == ("close", b"GET /  ")
+        assert await client.is_left()
+
+    talk(echo, conversation)
+
+
+def test_a_stream_is_chunked_and_ends_visibly() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        await send({"type": "http.response.body", "body": b"two", "more_body": False})
+
+    async def conversation(client: Client) -> None:
+        await client.says(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert (await client.answer())[2] == b"onetwo"
+        await client.says(b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n")
+        _, headers, _ = await client.answer(head_only=True)
+        assert "content-length" not in headers
+
+    talk(app, conversation)
+
+
+@pytest.mark.parametrize("sent", [b"short", b"much too long"])
+def test_an_answer_of_another_length_than_it_says_ends_the_connection(sent: bytes) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"8")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        await send({"type": "http.response.body", "body": sent})
+
+    async def conversation(client: Client) -> None:
+        await client.says(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        with pytest.raises(asyncio.IncompleteReadError):
+            await client.answer()
+
+    talk(app, conversation)
+
+
+def test_a_body_that_nobody_reads_does_not_cost_the_client_its_answer() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(send, b"no")
+
+    async def conversation(client: Client) -> None:
+        await client.says(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n")
+        assert (await client.answer())[2] == b"no"
+        await client.says(b"x" * 100_000)  # is swallowed
+        await client.says(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 9000000\r\n\r\n")
+        assert (await client.answer())[2] == b"no"
+        await client.says(b"x" * 1_000_000)  # is too much to swallow
+        assert await client.is_left()
+
+    talk(app, conversation)
+
+
+def test_a_file_goes_out_after_its_head_whatever_waits_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "blob"
+    content = os.urandom(20_000_000)
+    path.write_bytes(content)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"%d" % len(content))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.pathsend", "path": str(path)})
+
+    async def conversation(client: Client) -> None:
+        await client.says(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 2)
+        for _ in range(2):
+            assert (await client.answer())[2] == content
+
+    talk(app, conversation)
+
+
+@pytest.mark.parametrize("stored", [b"short", None])
+def test_a_file_that_is_not_what_was_promised_breaks_the_answer_off(
+    tmp_path: Path, stored: bytes | None
+) -> None:
+    path = tmp_path / "blob"
+    if stored is not None:
+        path.write_bytes(stored)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"100")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.pathsend", "path": str(path)})
+
+    async def conversation(client: Client) -> None:
+        await client.says(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        with pytest.raises(asyncio.IncompleteReadError):
+            await client.answer()
+
+    talk(app, conversation)
+
+
+def test_a_client_that_leaves_is_told_to_the_application() -> None:
+    left = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        left.set()
+
+    async def conversation(client: Client) -> None:
+        await client.says(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        client.writer.close()
+        await left.wait()
+
+    talk(app, conversation)
+
+
+def test_a_client_that_never_asks_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_PATIENCE", -1.0)  # its time is over as it comes
+
+    async def conversation(client: Client) -> None:
+        await client.says(b"GET / HTTP/1.1\r\nHo")
+        assert await client.is_left()
+
+    talk(echo, conversation)
+
+
+def test_a_head_that_comes_drop_by_drop_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """ "Slow loris": each drop would otherwise buy more time."""
+    monkeypatch.setattr(connections, "_PATIENCE", 0.05)
+
+    async def conversation(client: Client) -> bool:
+        async def drip() -> None:
+            client.writer.write(b"GET / HTTP/1.1\r\n")
+            while True:
+                client.writer.write(b"X: y\r\n")
+                await asyncio.sleep(0.02)
+
+        dripping = asyncio.ensure_future(drip())
+        try:
+            return await client.is_left()
+        finally:
+            dripping.cancel()
+
+    assert talk(echo, conversation)
+
+
+def test_trailers_are_no_headers() -> None:
+    """RFC 9110, 6.5.1. Nor does their number take memory."""
+    seen: list[list[tuple[bytes, bytes]]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await echo(scope, receive, send)
+        seen.append(scope["headers"])
+
+    async def conversation(client: Client) -> int:
+        head = b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+        trailers = b"Authorization: Basic eA==\r\n" * 1000
+        await client.says(head, b"1\r\na\r\n0\r\n", trailers, b"\r\n")
+        return (await client.answer())[0]
+
+    assert talk(app, conversation) == 200
+    assert [name for name, _ in seen[0]] == [b"host", b"transfer-encoding"]
+
+
+def test_no_header_brings_lines_of_its_own() -> None:
+    with pytest.raises(BadMessage):
+        head(301, [(b"location", b"/\r\nset-cookie: a=b")], last=False)
+    with pytest.raises(BadMessage):
+        head(301, [(b"location", b"/\nset-cookie: a=b")], last=False)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(send, b"", (b"location", b"/\r\nset-cookie: a=b"))
+
+    async def conversation(client: Client) -> None:
+        await client.says(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        status, headers, _ = await client.answer()
+        assert (status, "set-cookie" in headers) == (500, False)
+
+    talk(app, conversation)
+
+
+def test_many_slow_clients_of_a_file_hold_up_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "blob"
+    path.write_bytes(bytes(8_000_000))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/small":
+            return await answer(send, b"small")
+        headers = [(b"content-length", b"8000000")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.pathsend", "path": str(path)})
+        return None
+
+    async def conversation(client: Client) -> None:
+        peer = client.writer.get_extra_info("peername")
+        stuck = [await asyncio.open_connection(*peer, limit=1024) for _ in range(30)]
+        try:
+            for _, writer in stuck:  # which read no more than their buffers take
+                writer.write(b"GET /large HTTP/1.1\r\nHost: h\r\n\r\n")
+            await client.says(b"GET /large HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert len((await client.answer())[2]) == 8_000_000
+            await client.says(b"GET /small HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert (await client.answer())[2] == b"small"
+        finally:
+            for _, writer in stuck:
+                writer.transport.abort()
+
+    talk(app, conversation)
+
+
+@pytest.mark.parametrize("rounds", range(4))
+def test_who_comes_as_the_listener_stops_is_not_left_hanging(rounds: int) -> None:
+    """However far the loop has come with them by then."""
+
+    async def run() -> None:
+        listener = Listener(echo, ListenAddress("127.0.0.1", 0), key="http.addr")
+        await listener.start()
+        clients = [socket.create_connection(("127.0.0.1", listener.address.port)) for _ in range(5)]
+        try:
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            await listener.stop()
+            for client in clients:
+                client.settimeout(_TIMEOUT)
+                with suppress(ConnectionResetError):
+                    assert client.recv(1) == b""
+        finally:
+            for client in clients:
+                client.close()
+
+    asyncio.run(run())

@@ -1,0 +1,123 @@
+"""``http.tls``: certificates, client certificates, versions."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from reference_registry.config import Config, HttpConfig, StorageConfig, TlsConfig
+from reference_registry.config.problem import CannotStart
+from reference_registry.server.server import Server
+from tests.unit.server.certificates import make_authority, make_certificate
+
+Pair = tuple[Path, Path]
+
+_REFUSED = (httpx.TransportError, ssl.SSLError)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    return make_authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def server_pair(authority: Pair) -> Pair:
+    return make_certificate(authority[0].parent, "server", authority)
+
+
+@pytest.fixture(scope="module")
+def client_pair(authority: Pair) -> Pair:
+    return make_certificate(authority[0].parent, "client", authority)
+
+
+def _server(pair: Pair, *, http2: bool = True, **settings: Any) -> Server:
+    tls = TlsConfig(certificate=pair[0], key=pair[1], **settings)
+    http = HttpConfig(addr="127.0.0.1:0", secret="s", tls=tls, http2=http2)
+    return Server(Config(storage=StorageConfig(driver="inmemory"), http=http))
+
+
+async def _asked(server: Server, context: ssl.SSLContext) -> httpx.Response:
+    await server.start()
+    try:
+        async with httpx.AsyncClient(verify=context, trust_env=False) as client:
+            return await client.get(f"{server.url}/v2/")
+    finally:
+        await server.stop()
+
+
+def _trusting(authority: Pair) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(authority[0]))
+
+
+def test_https(authority: Pair, server_pair: Pair) -> None:
+    server = _server(server_pair)
+    answer = asyncio.run(_asked(server, _trusting(authority)))
+    assert answer.json() == {}
+    assert server.url.startswith("https://127.0.0.1:")
+
+
+@pytest.mark.parametrize("bundles", [1, 2])
+def test_client_certificates(
+    bundles: int, authority: Pair, server_pair: Pair, client_pair: Pair, tmp_path: Path
+) -> None:
+    others = [make_authority(tmp_path, f"other{n}")[0] for n in range(bundles - 1)]
+    server = _server(server_pair, clientcas=(*others, authority[0]))
+    context = _trusting(authority)
+    context.load_cert_chain(*client_pair)
+    assert asyncio.run(_asked(server, context)).json() == {}
+    with pytest.raises(_REFUSED):
+        asyncio.run(_asked(_server(server_pair, clientcas=(authority[0],)), _trusting(authority)))
+
+
+def test_minimum_version(authority: Pair, server_pair: Pair) -> None:
+    old = _trusting(authority)
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert asyncio.run(_asked(_server(server_pair), old)).json() == {}
+    with pytest.raises(_REFUSED):
+        asyncio.run(_asked(_server(server_pair, minimumtls="tls1.3"), old))
+
+
+@pytest.mark.parametrize(("http2", "protocol"), [(True, "h2"), (False, "http/1.1")])
+def test_http2_is_offered(http2: bool, protocol: str, authority: Pair, server_pair: Pair) -> None:
+    async def negotiated() -> str | None:
+        server = _server(server_pair, http2=http2)
+        await server.start()
+        context = _trusting(authority)
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        host, _, port = server.url.removeprefix("https://").partition(":")
+        try:
+            _, writer = await asyncio.open_connection(host, int(port), ssl=context)
+            chosen: str | None = writer.get_extra_info("ssl_object").selected_alpn_protocol()
+            writer.close()
+        finally:
+            await server.stop()
+        return chosen
+
+    assert asyncio.run(negotiated()) == protocol
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "message"),
+    [
+        ("/no/cert.pem", "server.key", r"http\.tls\.certificate: there is no file /no/cert\.pem"),
+        ("server.pem", "/no/key.pem", r"http\.tls\.key: there is no file /no/key\.pem"),
+        ("server.pem", "client.key", r"http\.tls\.certificate: .* do not go together"),
+        ("server.key", "server.key", r"http\.tls\.certificate: .* do not go together"),
+    ],
+)
+def test_wrong_files(
+    certificate: str, key: str, message: str, server_pair: Pair, client_pair: Pair
+) -> None:
+    directory = server_pair[0].parent
+    with pytest.raises(CannotStart, match=message):
+        asyncio.run(_server((directory / certificate, directory / key)).start())
+
+
+def test_wrong_authority(server_pair: Pair) -> None:
+    with pytest.raises(CannotStart, match=r"http\.tls\.clientcas: .*server\.key cannot be used"):
+        asyncio.run(_server(server_pair, clientcas=(server_pair[1],)).start())

@@ -1,0 +1,615 @@
+"""``auth.token``: which tokens pass, and what the challenge says of the others.
+
+``_TOKENS`` was measured on 2.8.2, 3.0.0-alpha.1, 3.0.0 and 3.1.1; its first column is measured anew
+wherever the real 2.8.2 is installed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import json
+import re
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from harness.system.process import Process, clean_environment
+from harness.system.real_parts import real_part
+from reference_registry.api.errors import RegistryError
+from reference_registry.api.hooks import Access
+from reference_registry.api.http import Request
+from reference_registry.auth.token import TokenAuthenticator
+from reference_registry.auth.token_keys import libtrust_id, thumbprint
+from reference_registry.clock import ManualClock
+from reference_registry.config import TokenConfig
+from reference_registry.config.problem import CannotStart
+from reference_registry.profiles import IDEAL, PROFILES, Profile
+from tests.unit.server.tokens import (
+    ISSUER,
+    SERVICE,
+    PrivateKey,
+    TokenServer,
+    certificate,
+    jwk_of,
+    x5c,
+)
+
+_PULL = Access("repository", "app", "pull")
+_CHALLENGE = f'Bearer realm="https://auth.test/token",service="{SERVICE}"'
+_LISTENING = re.compile(r'msg="listening on (?P<address>[^",]*)')
+
+
+@pytest.fixture(scope="module")
+def server() -> TokenServer:
+    return TokenServer()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory, server: TokenServer) -> Path:
+    directory = tmp_path_factory.mktemp("keys")
+    (directory / "root.pem").write_bytes(server.bundle)
+    (directory / "jwks.json").write_bytes(server.jwks)
+    return directory
+
+
+def _config(files: Path, **changes: Any) -> TokenConfig:
+    values: dict[str, Any] = {
+        "realm": "https://auth.test/token",
+        "service": SERVICE,
+        "issuer": ISSUER,
+        "rootcertbundle": files / "root.pem",
+        "jwks": files / "jwks.json",
+    }
+    return TokenConfig(**(values | changes))
+
+
+def _request(authorization: str | None, **headers: str) -> Request:
+    sent = {name.replace("_", "-"): (value,) for name, value in headers.items()}
+    if authorization is not None:
+        sent["authorization"] = (authorization,)
+    return Request(
+        method="GET",
+        path="/v2/app/manifests/v1",
+        query_string="",
+        headers=sent,
+        scheme="http",
+        body=_no_body(),
+    )
+
+
+async def _no_body() -> AsyncIterator[bytes]:
+    return
+    yield b""
+
+
+def _authenticate(
+    config: TokenConfig,
+    request: Request,
+    profile: Profile = IDEAL,
+    access: list[Access] | None = None,
+    clock: ManualClock | None = None,
+) -> str | None:
+    async def ask() -> str | None:
+        authenticator = TokenAuthenticator(config, profile, clock or ManualClock())
+        await authenticator.start()
+        try:
+            return await authenticator.authenticate(request, [_PULL] if access is None else access)
+        finally:
+            await authenticator.stop()
+
+    return asyncio.run(ask())
+
+
+# -- tokens -------------------------------------------------------------------------------------
+def _kid(key: PrivateKey, name: Callable[[Any], str]) -> dict[str, Any]:
+    return {"kid": name(key.public_key())}
+
+
+def _unsigned(server: TokenServer) -> str:
+    _, claims, _ = server.token().split(".")
+    header = json.dumps({"alg": "none", "x5c": x5c(server.root_certificate)}).encode()
+    return f"{_base64(header)}.{claims}."
+
+
+def _secret(server: TokenServer) -> str:
+    """The public key taken for a shared secret."""
+    _, claims, _ = server.token().split(".")
+    header = json.dumps({"alg": "HS256", "x5c": x5c(server.root_certificate)}).encode()
+    signed = f"{_base64(header)}.{claims}"
+    public = server.root.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return f"{signed}.{_base64(hmac.digest(public, signed.encode(), 'sha256'))}"
+
+
+def _forged(server: TokenServer) -> str:
+    header, claims, _ = server.token().split(".")
+    return f"{header}.{claims}.{_base64(bytes(256))}"
+
+
+def _base64(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def _by_leaf(server: TokenServer, kind: str) -> str:
+    """Signed by the key of a certificate that the root has issued, or nearly so."""
+    key, between = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    root = (server.root_certificate, server.root)
+    ca = certificate("between", between, root, ca=True)
+    no_ca = certificate("leaf too", between, root)
+    other = certificate("other", between, ca=True)
+    chains: dict[str, tuple[x509.Certificate, ...]] = {
+        "leaf": (certificate("leaf", key, root),),
+        "through another": (certificate("leaf", key, (ca, between)), ca),
+        "gap": (certificate("leaf", key, (ca, between)),),
+        "expired": (certificate("leaf", key, root, days=(-5, -3)),),
+        "to come": (certificate("leaf", key, root, days=(3, 5)),),
+        "no ca": (certificate("leaf", key, (no_ca, between)), no_ca),
+        "not from the root": (certificate("leaf", key, (other, between)), other),
+        "root of its own": (certificate("root", key, ca=True),),
+        "another key": (server.root_certificate,),
+    }
+    chain = chains[kind.removeprefix("jwk ")]
+    header: dict[str, Any] = {"x5c": x5c(*chain)}
+    if kind.startswith("jwk "):
+        header = {"jwk": jwk_of(key, x5c=x5c(*chain))}
+    return server.token(key, "ES256", header)
+
+
+def _as(algorithm: str, **header: Any) -> Callable[[TokenServer], str]:
+    def make(server: TokenServer) -> str:
+        keys: dict[str, PrivateKey] = {
+            "ES256": server.curve,
+            "ES384": server.listed,
+            "EdDSA": server.edwards,
+        }
+        return server.token(keys.get(algorithm, server.root), algorithm, header or None)
+
+    return make
+
+
+def _with(**claims: Any) -> Callable[[TokenServer], str]:
+    return lambda server: server.token(None, "RS256", None, **claims)
+
+
+def _access(*actions: str, name: str = "app", **more: str) -> dict[str, Any]:
+    return {"type": "repository", "name": name, "actions": list(actions), **more}
+
+
+def _stranger(server: TokenServer, **members: Any) -> str:
+    """Signed by nobody's key, which comes along."""
+    key = ec.generate_private_key(ec.SECP384R1())
+    return server.token(key, "ES384", {"jwk": jwk_of(key, **members)})
+
+
+# What comes of a token: under 2.8, 3.0.0-alpha.1, 3.0, 3.1, ideal. "ok": it passes; "invalid",
+# "scope": the challenge has that error; "plain": it has none. alpha.1 lets one pass that it must
+# not (CVE-2025-24976), which is not imitated.
+_TOKENS: dict[str, tuple[Callable[[TokenServer], str], str]] = {
+    "good": (_with(), "ok ok ok ok ok"),
+    "garbage": (lambda _: "abc", "invalid invalid invalid invalid invalid"),
+    "two words": (lambda _: "a b", "plain invalid invalid invalid invalid"),
+    "no text": (lambda _: "\x80\xff.\xfe.\x90", "invalid invalid invalid invalid invalid"),
+    # Names of keys
+    "kid of libtrust": (
+        lambda s: s.token(None, "RS256", _kid(s.root, libtrust_id)),
+        "ok invalid invalid invalid ok",
+    ),
+    "kid of libtrust, curve": (
+        lambda s: s.token(s.curve, "ES256", _kid(s.curve, libtrust_id)),
+        "ok invalid invalid invalid ok",
+    ),
+    "kid by thumbprint": (
+        lambda s: s.token(None, "RS256", _kid(s.root, thumbprint)),
+        "invalid invalid ok ok ok",
+    ),
+    "kid of jwks": (_as("ES384", kid="listed"), "invalid ok ok ok ok"),
+    "kid of jwks, Edwards curve": (_as("EdDSA", kid="edwards"), "invalid ok ok ok ok"),
+    "kid of another key": (_as("ES256", kid="listed"), "invalid plain plain plain invalid"),
+    "kid unknown": (_as("RS256", kid="what"), "invalid invalid invalid invalid invalid"),
+    "no kid": (
+        lambda s: s.token(None, "RS256", {}),
+        "invalid invalid invalid invalid invalid",
+    ),
+    # Certificates
+    "leaf": (lambda s: _by_leaf(s, "leaf"), "ok ok ok ok ok"),
+    "leaf through another": (lambda s: _by_leaf(s, "through another"), "ok ok ok ok ok"),
+    "leaf over a gap": (
+        lambda s: _by_leaf(s, "gap"),
+        "invalid invalid invalid invalid invalid",
+    ),
+    "leaf expired": (
+        lambda s: _by_leaf(s, "expired"),
+        "invalid invalid invalid invalid invalid",
+    ),
+    "leaf to come": (
+        lambda s: _by_leaf(s, "to come"),
+        "invalid invalid invalid invalid invalid",
+    ),
+    "leaf issued by a leaf": (
+        lambda s: _by_leaf(s, "no ca"),
+        "invalid invalid invalid invalid invalid",
+    ),
+    "leaf of others": (
+        lambda s: _by_leaf(s, "not from the root"),
+        "invalid invalid invalid invalid invalid",
+    ),
+    "root of the same name": (
+        lambda s: _by_leaf(s, "root of its own"),
+        "invalid invalid invalid invalid invalid",
+    ),
+    "another's certificate": (
+        lambda s: _by_leaf(s, "another key"),
+        "invalid plain plain plain invalid",
+    ),
+    "certificates that are none": (
+        _as("RS256", x5c=["!!"]),
+        "invalid invalid invalid invalid invalid",
+    ),
+    "no certificates": (_as("RS256", x5c=[]), "invalid invalid invalid invalid invalid"),
+    # Keys that come along
+    "jwk of the root": (
+        lambda s: s.token(None, "RS256", {"jwk": jwk_of(s.root)}),
+        "ok invalid invalid invalid ok",
+    ),
+    "jwk by name": (
+        lambda s: s.token(s.listed, "ES384", {"jwk": jwk_of(s.listed, kid="listed")}),
+        "invalid ok ok ok ok",
+    ),
+    "jwk with a certificate": (lambda s: _by_leaf(s, "jwk leaf"), "ok ok ok ok ok"),
+    "jwk with a false one": (
+        lambda s: _by_leaf(s, "jwk root of its own"),
+        "invalid invalid invalid invalid invalid",
+    ),
+    "jwk of a stranger": (
+        _stranger,
+        "invalid invalid invalid invalid invalid",
+    ),
+    "jwk of a stranger with a good name": (
+        lambda s: _stranger(s, kid="listed"),
+        "invalid plain plain plain invalid",
+    ),
+    "jwk that is none": (_as("RS256", jwk={"kty": "what"}), "invalid " * 5),
+    # Signatures
+    "RS512": (_as("RS512"), "ok ok ok ok ok"),
+    "PS256": (_as("PS256"), "invalid ok ok ok ok"),
+    "no signature": (_unsigned, "invalid plain invalid invalid invalid"),
+    "public key as secret": (_secret, "invalid plain plain plain invalid"),
+    "forged": (_forged, "invalid plain plain plain invalid"),
+    # Claims
+    "from another": (_with(iss="else"), "invalid invalid invalid invalid invalid"),
+    "for another": (_with(aud="else"), "invalid invalid invalid invalid invalid"),
+    "for several": (_with(aud=["else", SERVICE]), "invalid ok ok ok ok"),
+    "for nobody": (_with(aud=...), "invalid invalid invalid invalid invalid"),
+    "just expired": (_with(exp=-30), "ok ok ok ok ok"),
+    "expired": (_with(exp=-90), "invalid invalid invalid invalid invalid"),
+    "without an expiry": (_with(exp=...), "invalid invalid invalid invalid invalid"),
+    "expiry as text": (_with(exp="2999"), "invalid plain plain plain invalid"),
+    "expiry as a fraction": (_with(exp=4e9 + 0.5), "invalid plain plain plain invalid"),
+    "expiry as a truth": (_with(exp=True), "invalid plain plain plain invalid"),
+    "good soon": (_with(nbf=30), "ok ok ok ok ok"),
+    "good later": (_with(nbf=90), "invalid invalid invalid invalid invalid"),
+    "good since ever": (_with(nbf=...), "ok ok ok ok ok"),
+    "for nobody in particular": (_with(sub=...), "ok ok ok ok ok"),
+    # Access
+    "another repository": (_with(access=[_access("pull", name="b")]), "scope " * 5),
+    "another action": (_with(access=[_access("push")]), "scope scope scope scope scope"),
+    "another type": (_with(access=[{**_access("pull"), "type": "registry"}]), "scope " * 5),
+    "every action": (_with(access=[_access("*")]), "ok ok ok ok ok"),
+    "action by action": (_with(access=[_access("push"), _access("pull")]), "ok ok ok ok ok"),
+    "a class": (_with(access=[_access("pull", **{"class": "plugin"})]), "ok ok ok ok ok"),
+    "no access": (_with(access=...), "scope scope scope scope scope"),
+    "null access": (_with(access=None), "scope scope scope scope scope"),
+    "access as text": (_with(access="all"), "invalid plain plain plain invalid"),
+    "access of numbers": (_with(access=[5]), "invalid plain plain plain invalid"),
+    "actions as text": (
+        _with(access=[{**_access(), "actions": "pull"}]),
+        "invalid plain plain plain invalid",
+    ),
+    "actions of numbers": (
+        _with(access=[{**_access(), "actions": [5]}]),
+        "invalid plain plain plain invalid",
+    ),
+}
+_ERRORS = {"invalid": "invalid_token", "scope": "insufficient_scope"}
+
+
+def _expected_challenge(outcome: str) -> str:
+    error = f',error="{_ERRORS[outcome]}"' if outcome in _ERRORS else ""
+    return f'{_CHALLENGE},scope="repository:app:pull"{error}'
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("name", _TOKENS)
+def test_token(name: str, profile: str, server: TokenServer, files: Path) -> None:
+    make, outcomes = _TOKENS[name]
+    order = ["2.8", "3.0.0-alpha.1", "3.0", "3.1", "ideal"]
+    outcome = outcomes.split()[order.index(profile)]
+    request = _request(f"Bearer {make(server)}")
+    if outcome == "ok":
+        user = _authenticate(_config(files), request, PROFILES[profile])
+        assert user == ("" if name == "for nobody in particular" else "bob")
+        return
+    with pytest.raises(RegistryError) as refused:
+        _authenticate(_config(files), request, PROFILES[profile])
+    assert refused.value.status == 401
+    assert refused.value.code == "UNAUTHORIZED"
+    assert refused.value.headers == (("Www-Authenticate", _expected_challenge(outcome)),)
+
+
+@pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer ", "Basic YTpi", "abc"])
+def test_no_token(authorization: str | None, files: Path) -> None:
+    with pytest.raises(RegistryError) as refused:
+        _authenticate(_config(files), _request(authorization))
+    assert refused.value.headers == (("Www-Authenticate", _expected_challenge("plain")),)
+
+
+def test_scheme_in_any_case(server: TokenServer, files: Path) -> None:
+    assert _authenticate(_config(files), _request(f"bEARER {server.token()}")) == "bob"
+
+
+def test_time_is_the_registry_s(server: TokenServer, files: Path) -> None:
+    clock, request = ManualClock(), _request(f"Bearer {server.token(exp=300)}")
+    clock.advance(timedelta(seconds=350))
+    assert _authenticate(_config(files), request, clock=clock) == "bob"
+    clock.advance(timedelta(seconds=20))
+    with pytest.raises(RegistryError):
+        _authenticate(_config(files), request, clock=clock)
+
+
+def test_certificates_go_by_the_registry_s_time(server: TokenServer, files: Path) -> None:
+    clock = ManualClock()
+    clock.advance(timedelta(days=30))
+    request = _request(f"Bearer {server.token(exp=31 * 86_400)}")
+    with pytest.raises(RegistryError):
+        _authenticate(_config(files), request, clock=clock)
+
+
+def test_a_key_that_may_not_sign_certificates(server: TokenServer, files: Path) -> None:
+    """RFC 5280, 4.2.1.3."""
+    usage = x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=False,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    between, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    root = (server.root_certificate, server.root)
+    issuer = certificate("between", between, root, ca=True, usage=usage)
+    leaf = certificate("leaf", key, (issuer, between))
+    token = server.token(key, "ES256", {"x5c": x5c(leaf, issuer)})
+    with pytest.raises(RegistryError):
+        _authenticate(_config(files), _request(f"Bearer {token}"))
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "passes"), [(("ES256",), False), (("ES256", "RS256"), True)]
+)
+def test_signing_algorithms(
+    algorithms: tuple[str, ...], passes: bool, server: TokenServer, files: Path
+) -> None:
+    config = _config(files, signingalgorithms=algorithms)
+    request = _request(f"Bearer {server.token()}")
+    if passes:
+        assert _authenticate(config, request) == "bob"
+        return
+    with pytest.raises(RegistryError) as refused:
+        _authenticate(config, request)
+    assert 'error="invalid_token"' in refused.value.headers[0][1]
+
+
+def test_no_token_is_in_the_log(
+    server: TokenServer, files: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = server.token(iss="somebody else")
+    with pytest.raises(RegistryError), caplog.at_level("DEBUG", "reference_registry"):
+        _authenticate(_config(files), _request(f"Bearer {token}"))
+    assert "a token is refused: it comes from 'somebody else'" in caplog.text
+    assert not [part for part in token.split(".") if part in caplog.text]
+
+
+# -- challenge ----------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("access", "scope"),
+    [
+        ([], ""),
+        ([_PULL, Access("repository", "app", "push")], ',scope="repository:app:pull,push"'),
+        (
+            [_PULL, Access("repository", "lib", "pull")],
+            ',scope="repository:app:pull repository:lib:pull"',
+        ),
+        ([Access("registry", "catalog", "*")], ',scope="registry:catalog:*"'),
+    ],
+)
+def test_scope(access: list[Access], scope: str, files: Path) -> None:
+    with pytest.raises(RegistryError) as refused:
+        _authenticate(_config(files), _request(None), access=access)
+    assert refused.value.headers == (("Www-Authenticate", _CHALLENGE + scope),)
+
+
+@pytest.mark.parametrize(
+    ("profile", "headers", "realm"),
+    [
+        ("2.8", {"x_forwarded_proto": "http"}, "https://r.test:5/auth/token"),
+        ("3.0", {}, "https://r.test:5/my/token"),
+        ("3.1", {"x_forwarded_proto": "http"}, "http://r.test:5/my/token"),
+        ("ideal", {"x_forwarded_proto": "http"}, "http://r.test:5/my/token"),
+    ],
+)
+def test_automatic_realm(profile: str, headers: dict[str, str], realm: str, files: Path) -> None:
+    path = "/auth/token" if profile == "2.8" else "/my/token"
+    config = _config(files, autoredirect=True, autoredirectpath=path)
+    with pytest.raises(RegistryError) as refused:
+        _authenticate(config, _request(None, host="r.test:5", **headers), PROFILES[profile])
+    assert refused.value.headers[0][1].startswith(f'Bearer realm="{realm}",service=')
+
+
+def test_quotes_in_the_challenge(files: Path) -> None:
+    with pytest.raises(RegistryError) as refused:
+        _authenticate(_config(files, service='a "b"\\c'), _request(None))
+    assert ',service="a \\"b\\"\\\\c",' in refused.value.headers[0][1]
+
+
+# -- files --------------------------------------------------------------------------------------
+_BROKEN_CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize(
+    ("bundle", "jwks", "key", "what"),
+    [
+        (None, "missing", "jwks", "No such file"),
+        ("missing", None, "rootcertbundle", "No such file"),
+        (b"", None, "rootcertbundle", "there is no key in it"),
+        (b"", b'{"keys": []}', "jwks", "there is no key in it"),
+        (None, b"[]", "jwks", 'no object with a list of "keys"'),
+        (None, b"{", "jwks", ""),
+        (_BROKEN_CERTIFICATE, None, "rootcertbundle", ""),
+        (b"x" * (1024 * 1024 + 1), None, "rootcertbundle", "larger than 1048576 bytes"),
+    ],
+    ids=range(8),
+)
+def test_files_that_cannot_be_used(
+    bundle: bytes | str | None, jwks: bytes | str | None, key: str, what: str, tmp_path: Path
+) -> None:
+    paths: dict[str, Path | None] = {}
+    for name, content in (("rootcertbundle", bundle), ("jwks", jwks)):
+        paths[name] = None if content is None else tmp_path / name
+        if isinstance(content, bytes):
+            (tmp_path / name).write_bytes(content)
+    with pytest.raises(CannotStart) as failure:
+        _authenticate(_config(tmp_path, **paths), _request(None))
+    assert failure.value.key == f"auth.token.{key}"
+    assert failure.value.released_exit_code == 2
+    assert what in failure.value.what
+
+
+def test_one_file_is_enough(server: TokenServer, files: Path) -> None:
+    listed = server.token(server.listed, "ES384", {"kid": "listed"})
+    assert _authenticate(_config(files, rootcertbundle=None), _request(f"Bearer {listed}")) == "bob"
+    certified = server.token()
+    assert _authenticate(_config(files, jwks=None), _request(f"Bearer {certified}")) == "bob"
+
+
+def test_keys_of_no_use_are_passed_over(server: TokenServer, tmp_path: Path) -> None:
+    """A private key counts by its public half; a secret, and what is unknown, not at all."""
+    document = json.loads(server.jwks)
+    private = ed25519.Ed25519PrivateKey.generate()
+    raw = _base64(private.private_bytes_raw())
+    document["keys"] += [
+        {"kty": "oct", "k": "c2VjcmV0", "kid": "secret"},
+        {"kty": "what", "kid": "unknown"},
+        "text",
+        jwk_of(private, kid="private", d=raw),
+    ]
+    (tmp_path / "jwks.json").write_text(json.dumps(document))
+    config = _config(tmp_path, rootcertbundle=None)
+    good = server.token(private, "EdDSA", {"kid": "private"})
+    assert _authenticate(config, _request(f"Bearer {good}")) == "bob"
+    with pytest.raises(RegistryError):
+        _authenticate(config, _request(f"Bearer {server.token(header={'kid': 'secret'})}"))
+
+
+# -- the real one -------------------------------------------------------------------------------
+@contextmanager
+def _serving(command: list[str | Path], config: Path) -> Iterator[httpx.Client]:
+    process = Process([*command, "serve", config], environment=clean_environment())
+    try:
+        listening = process.await_output(_LISTENING, timeout=30.0)
+        assert listening is not None, process.output()
+        url = f"http://{listening['address']}"
+        with httpx.Client(base_url=url, trust_env=False) as client:
+            yield client
+    finally:
+        process.kill()
+
+
+def _written(tmp_path: Path, files: Path, token: str = "") -> Path:
+    path = tmp_path / "config.yml"
+    path.write_text(
+        "version: 0.1\n"
+        f"storage: {{filesystem: {{rootdirectory: {tmp_path}/data}}}}\n"
+        "http: {addr: '127.0.0.1:0'}\n"
+        "auth:\n  token:\n    realm: https://auth.test/token\n"
+        f"    service: {SERVICE}\n    issuer: {ISSUER}\n"
+        f"    rootcertbundle: {files}/root.pem\n{token}"
+    )
+    return path
+
+
+def test_the_real_one_takes_the_same_tokens(
+    server: TokenServer, files: Path, tmp_path: Path
+) -> None:
+    config = _written(tmp_path, files)
+    seen = {}
+    with _serving([real_part("docker-registry")], config) as client:
+        for name, (make, _) in _TOKENS.items():
+            token = make(server).encode("latin-1")
+            headers = {"Authorization": b"Bearer " + token}
+            answer = client.get("/v2/app/tags/list", headers=headers)  # type: ignore[arg-type]
+            seen[name] = (answer.status_code, answer.headers.get("www-authenticate"))
+    outcomes = {name: outcomes.split()[0] for name, (_, outcomes) in _TOKENS.items()}
+    assert seen == {
+        name: (404, None) if outcome == "ok" else (401, _expected_challenge(outcome))
+        for name, outcome in outcomes.items()
+    }
+
+
+def test_the_real_one_s_challenges(files: Path, tmp_path: Path) -> None:
+    requests = [
+        ("GET", "/v2/"),
+        ("GET", "/v2/app/manifests/v1"),
+        ("HEAD", "/v2/app/manifests/v1"),
+        ("PUT", "/v2/app/manifests/v1"),
+        ("DELETE", "/v2/app/manifests/v1"),
+        ("OPTIONS", "/v2/app/manifests/v1"),
+        ("GET", f"/v2/app/blobs/sha256:{'a' * 64}"),
+        ("POST", "/v2/app/blobs/uploads/"),
+        ("POST", f"/v2/app/blobs/uploads/?mount=sha256:{'a' * 64}&from=lib"),
+        ("GET", "/v2/_catalog"),
+        ("GET", "/v2/app/unknown"),
+        ("GET", "/"),
+    ]
+    programs: list[list[str | Path]] = [
+        [real_part("docker-registry")],
+        [sys.executable, "-m", "reference_registry", "--profile", "2.8"],
+    ]
+    seen: list[Any] = []
+    for lines in ("", "    autoredirect: true\n"):
+        for program in programs:
+            answers = []
+            with _serving(program, _written(tmp_path, files, lines)) as client:
+                for method, path in requests:
+                    answer = client.request(method, path, headers={"Host": "r.test:5"})
+                    challenge = _in_order(answer.headers.get("www-authenticate", ""))
+                    answers.append((method, path, answer.status_code, challenge, answer.text))
+            seen.append(answers)
+    assert seen[1] == seen[0]
+    assert seen[3] == seen[2]
+    assert seen[2] != seen[0]
+
+
+def _in_order(challenge: str) -> str:
+    """*challenge* with its scope sorted: Go hands out its maps in any order."""
+
+    def ordered(scope: re.Match[str]) -> str:
+        resources = []
+        for resource in scope[1].split(" "):
+            named, _, actions = resource.rpartition(":")
+            resources.append(f"{named}:{','.join(sorted(actions.split(',')))}")
+        return f'scope="{" ".join(sorted(resources))}"'
+
+    return re.sub(r'scope="([^"]*)"', ordered, challenge)

@@ -1,0 +1,111 @@
+"""``pullproof`` as its users meet it; ``upstream`` is tested with the mock upstream."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.plugin.selection import Selection
+from harness.suite.catalogue import declared
+from harness.suite.scenario import MUST, Need
+
+
+def pullproof(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "harness", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=120, cwd=cwd
+    )
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    for command in ("compare", "completion", "list", "run", "upstream"):
+        assert re.search(rf"^  {command}  +\w", printed, re.MULTILINE), command
+        assert main([command, "--help"]) == 0
+
+
+def test_list_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert last == f"{len(lines)} scenarios"
+    assert len(lines) == len(declared()) >= 250
+
+
+def test_list_chooses(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--theme", "ttl", "--level", "should", "--need", "state-file", "--format", "json"]
+    assert main(["list", *arguments]) == 0
+    chosen = json.loads(capsys.readouterr().out)
+    assert chosen
+    for scenario in chosen:
+        assert (scenario["theme"], scenario["level"]) == ("ttl", "SHOULD")
+        assert "state-file" in scenario["needs"]
+
+
+def test_nothing_chosen_is_misuse(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--scenario", "nonsense.*"]) == 2
+    assert capsys.readouterr().out == "0 scenarios\n"
+
+
+def test_a_selection_needs_all_its_fields() -> None:
+    (scenario,) = [one for one in declared() if one.id == "ttl.hits-do-not-extend"]
+    assert Selection.of(["ttl.*"], ["ttl"]).chooses(scenario)
+    assert not Selection.of(["ttl.*"], ["blob"]).chooses(scenario)
+    assert not Selection(levels=(MUST,)).chooses(scenario)
+    assert not Selection(needs=(Need.GC,)).chooses(scenario)
+    with pytest.raises(ValueError, match="'clok' is no need; known are config"):
+        Selection.of(needs=["clok"])
+
+
+def test_run_needs_no_clone_and_heeds_no_settings_of_the_directory(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --nonsense\n")
+    chosen = [
+        "--scenario",
+        "tags.pages-for-clients",
+        "--scenario",
+        "push.upload-refused",
+    ]
+    ended = pullproof("run", *chosen, "--json", "out.json", "-n", "0", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "push.upload-refused" in (tmp_path / "out.json").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.json", "pytest.ini"]
+
+
+def test_run_misused_is_two(tmp_path: Path) -> None:
+    ended = pullproof("run", "-t", "binary:/no/such/registry", "-n", "0", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "no such file; give the path of a registry binary" in ended.stderr + ended.stdout
+
+
+def test_a_target_does_not_differ_from_its_recording(tmp_path: Path) -> None:
+    chosen = ["--scenario", "push.upload-refused", "-n", "0"]
+    kept = pullproof("run", "-t", "reference@2.8", *chosen, "--record", "kept", cwd=tmp_path)
+    assert kept.returncode == 0, kept.stdout
+    recording = "recording:kept/reference@2.8.json"
+    ended = pullproof("compare", "reference@2.8", recording, *chosen, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stdout
+    assert ended.stdout.startswith("2 scenarios compared: 0 divergences explained, 0 unexplained")
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "html", "json"])
+def test_a_comparison_of_releases(form: str, tmp_path: Path) -> None:
+    chosen = ["--scenario", "tags.exact-page-ends-the-list", "-n", "0", "--format", form]
+    page = tmp_path / "page"
+    ended = pullproof("compare", "reference@3.0", "reference@3.1", *chosen, "-o", str(page))
+    assert ended.returncode == 1, ended.stderr
+    text = page.read_text()
+    assert "tags.exact-page-ends-the-list" in text
+    assert "reference@3.1" in text
+    if form == "json":
+        (comparison,) = json.loads(text)["comparisons"]
+        assert comparison["unexplained"][0]["field"] == "header link"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    assert "_PULLPROOF_COMPLETE" in capsys.readouterr().out

@@ -1,0 +1,46 @@
+"""When two columns of one release are alike."""
+
+from __future__ import annotations
+
+from harness.suite.deviations import Verdict
+from harness.suite.expectation import Finding
+from harness.suite.results import Matrix, Result
+
+
+def _cell(
+    target: str, verdict: Verdict, observed: int | None = None, excused: tuple[str, ...] = ()
+) -> Result:
+    findings = (
+        () if observed is None else (Finding("client", "status", 200, observed, observed == 200),)
+    )
+    return Result("a.b", "claim", "MUST", (), target, verdict, findings, excused=excused)
+
+
+def _unequal(left: Result, right: Result) -> list[str]:
+    return Matrix.of([left, right], ["left", "right"]).unequal("left", "right")
+
+
+def test_what_was_seen_makes_cells_alike() -> None:
+    deviates = _cell("left", Verdict.DEVIATES, 500)
+    assert _unequal(deviates, _cell("right", Verdict.DEVIATES, 500)) == []
+    assert _unequal(deviates, _cell("right", Verdict.DEVIATES, 404)) == [
+        "a.b: left {'client: status': 500}, right {'client: status': 404}"
+    ]
+    assert _unequal(deviates, _cell("right", Verdict.HOLDS, 200)) == [
+        "a.b: left {'client: status': 500}, right as claimed"
+    ]
+
+
+def test_what_is_explained_for_either_does_not_count() -> None:
+    excused = _cell("left", Verdict.DEVIATES, 500, ("client: status",))
+    assert _unequal(excused, _cell("right", Verdict.HOLDS, 200)) == []
+
+
+def test_what_does_not_apply_to_one_says_nothing_of_either() -> None:
+    missing = _cell("left", Verdict.NOT_APPLICABLE)
+    for verdict, observed in ((Verdict.HOLDS, 200), (Verdict.DEVIATES, 500)):
+        assert _unequal(missing, _cell("right", verdict, observed)) == []
+
+
+def test_one_that_failed_without_a_look_is_like_no_other() -> None:
+    assert _unequal(_cell("left", Verdict.FAILS), _cell("right", Verdict.HOLDS, 200)) != []

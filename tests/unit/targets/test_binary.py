@@ -1,0 +1,197 @@
+"""Binaries, the bad ones first: each mistake is one line with the path and the fix."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from harness.targets import DidNotStart, Settings, TargetError, parse_target
+from harness.targets import process_registry as process_module
+from harness.targets.binary import BinaryTarget
+from harness.targets.identity import release_series
+from tests.unit.targets.conftest import Launch
+
+Script = Callable[..., Path]
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Script:
+    """An executable shell script that says it is a registry, and does as told when it serves."""
+
+    def write(serve: str, version: str = "registry github.com/distribution/distribution") -> Path:
+        path = tmp_path / "registry"
+        asked = f'[ "$1" = --version ] && {{ echo "{version}"; exit; }}'
+        path.write_text(f"#!/bin/sh\n{asked}\n{serve}\n")
+        path.chmod(0o755)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "'' is no target; known are reference, reference@PROFILE, binary:PATH"),
+        ("registry", "'registry' is no target; known are"),
+        ("docker:x", "'docker:x' is no target; known are"),
+        ("reference@9", "unknown profile '9'; known are ideal, 2.8"),
+        ("reference@", "unknown profile ''"),
+        ("binary:", "binary: needs a path, such as binary:/usr/bin/docker-registry"),
+        ("binary:no-such-registry", "no such program on PATH; install it"),
+        ("binary:/no/such/registry", "no such file; give the path of a registry binary"),
+        ("binary:/", "is a directory; give the path of the program in it"),
+    ],
+)
+def test_no_target(text: str, message: str) -> None:
+    with pytest.raises(TargetError) as failure:
+        parse_target(text)
+    assert message in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+def test_a_file_that_may_not_be_executed(tmp_path: Path) -> None:
+    path = tmp_path / "registry"
+    path.write_text("")
+    with pytest.raises(TargetError, match=re.escape(f"binary:{path}: is not executable; chmod +x")):
+        parse_target(f"binary:{path}")
+
+
+def test_a_file_that_is_no_program(tmp_path: Path) -> None:
+    path = tmp_path / "registry"
+    path.write_bytes(b"\x7fELF for another machine")
+    path.chmod(0o755)
+    with pytest.raises(TargetError, match="Exec format error; give a binary built for this"):
+        parse_target(f"binary:{path}")
+
+
+def test_a_program_that_is_no_registry() -> None:
+    with pytest.raises(TargetError, match="which is no registry; give the path of"):
+        parse_target("binary:ls")
+    with pytest.raises(TargetError, match="--version ended with 1"):
+        parse_target("binary:false")
+
+
+def test_a_registry_that_does_not_start(script: Script) -> None:
+    path = script('echo "libfoo.so: cannot open shared object" >&2; exit 127')
+    target = parse_target(f"binary:{path}")
+    with pytest.raises(TargetError) as failure:
+        target.check()
+    assert str(failure.value) == (
+        f"binary:{path}: did not start, exit code 127: libfoo.so: cannot open shared object; "
+        f"`{path} serve CONFIG` must start with a plain configuration"
+    )
+
+
+def test_a_registry_that_never_listens(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_module, "_START_TIMEOUT", 0.1)
+    target = parse_target(f"binary:{script('echo thinking; exec sleep 300')}")
+    with pytest.raises(TargetError, match="did not listen in time: thinking"):
+        target.check()
+
+
+def test_a_taken_debug_port_is_tried_elsewhere(
+    script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The port was free when we looked, but somebody else was faster."""
+    ports = iter([1111, 2222])
+
+    def hold() -> SimpleNamespace:
+        place = ("127.0.0.1", next(ports))
+        return SimpleNamespace(getsockname=lambda: place, close=lambda: None)
+
+    monkeypatch.setattr(process_module, "_hold_port", hold)
+    path = script(
+        "if grep -q 127.0.0.1:1111 $2; then echo 'listen tcp 127.0.0.1:1111: bind: address already"
+        " in use'; exit 1; fi; echo listening on 127.0.0.1:3333; exec sleep 300"
+    )
+    registry = parse_target(f"binary:{path}").launch(Settings(), tmp_path / "work")
+    registry.stop()
+    assert (registry.url, registry.debug_url) == ("http://127.0.0.1:3333", "http://127.0.0.1:2222")
+
+
+def test_a_debug_port_is_kept_free_until_the_registry_listens_there() -> None:
+    """3.x does that a moment after it has said that it listens."""
+    with process_module._hold_port() as holder, socket.socket() as registry:
+        place = holder.getsockname()
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(place)
+        registry.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        registry.bind(place)
+        registry.listen()
+        socket.create_connection(place).close()
+
+
+def test_a_taken_api_port_is_not(script: Script, tmp_path: Path) -> None:
+    path = script("echo 'bind: address already in use' >> starts; exit 1")
+    with pytest.raises(DidNotStart):
+        parse_target(f"binary:{path}").launch(Settings(), tmp_path / "work")
+    assert (tmp_path / "work/starts").read_text().count("\n") == 1
+
+
+def test_passwords_are_not_in_the_error(script: Script, tmp_path: Path) -> None:
+    path = script("echo 'panic: cannot log in as user:hunter22'; exit 2")
+    with pytest.raises(DidNotStart) as failure:
+        parse_target(f"binary:{path}").launch(
+            Settings(upstream_url="http://u", upstream_login=("user", "hunter22")), tmp_path / "w"
+        )
+    assert "hunter22" not in str(failure.value) + failure.value.message
+
+
+@pytest.mark.parametrize(
+    ("said", "series"),
+    [
+        ("docker-registry github.com/docker/distribution 2.8.2+ds1", "2.8"),
+        ("registry github.com/docker/distribution v2.8.3", "2.8"),
+        ("registry github.com/distribution/distribution/v3 v3.0.0-alpha.1", "3.0.0-alpha.1"),
+        ("registry github.com/distribution/distribution/v3 3.0.0", "3.0"),
+        ("./registry github.com/distribution/distribution/v3 3.1.1", "3.1"),
+        ("registry github.com/distribution/distribution/v3 (devel)", "unknown"),
+    ],
+)
+def test_the_series_is_read_from_the_version(said: str, series: str) -> None:
+    assert release_series(said) == series
+
+
+def test_our_own_program_is_recognised(script: Script) -> None:
+    target = parse_target(f"binary:{script('', version='pullproof-registry pullproof 1.0.0')}")
+    assert (target.name, target.implementation, target.version) == (
+        "registry",
+        "pullproof",
+        "ideal",
+    )
+
+
+def test_our_own_program_is_launched_like_any_other(tmp_path: Path, launch: Launch) -> None:
+    path = tmp_path / "pullproof-registry"
+    search = os.pathsep.join(sys.path)
+    path.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{search}" exec "{sys.executable}" -m reference_registry "$@"\n'
+    )
+    path.chmod(0o755)
+    target = parse_target(f"binary:{path}")
+    assert (target.name, target.version) == ("pullproof-registry", "ideal")
+    registry = launch(target)
+    assert registry.get("/v2/").status == 200
+    assert registry.health().json() == {}
+    assert registry.garbage_collect(dry_run=True).exit_code == 0
+    with pytest.raises(DidNotStart) as failure:
+        registry.restart(extra={"http": {"addr": 80}})
+    assert failure.value.exit_code == 2
+    assert "http.addr" in str(failure.value)
+
+
+def test_the_real_one(docker_registry: BinaryTarget, launch: Launch) -> None:
+    assert docker_registry.name == "docker-registry"
+    assert docker_registry.implementation == "distribution"
+    assert docker_registry.version == "2.8"
+    registry = launch(docker_registry)
+    assert 'msg="listening on 127.0.0.1:' in registry.logs()
+    registry.restart()
+    assert registry.logs().count('msg="listening on 127.0.0.1:') == 2

@@ -1,0 +1,185 @@
+"""The client keeps what arrived, whatever went wrong, and shows no credential."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness.compare.order import next_order
+from harness.http.client import Call, RegistryClient
+from tests.unit.targets.conftest import Wire
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
+
+
+@pytest.fixture
+def client(wire: Wire) -> Iterator[RegistryClient]:
+    client = RegistryClient(wire.url, secrets=["s3cret"])
+    yield client
+    client.close()
+
+
+def request_line(request: bytes) -> bytes:
+    return request.partition(b"\r\n")[0]
+
+
+def test_an_answer_carries_status_headers_and_body(client: RegistryClient, wire: Wire) -> None:
+    wire.answer(
+        b"HTTP/1.1 404 Not Found\r\nDocker-Content-Digest: sha256:00\r\nContent-Length: 36\r\n"
+        b'Connection: close\r\n\r\n{"errors":[{"code":"NAME_UNKNOWN"}]}'
+    )
+    answer = client.get("/v2/a/tags/list")
+    assert (answer.status, answer.digest, answer.error) == (404, "sha256:00", None)
+    assert answer.error_code == "NAME_UNKNOWN"
+    assert answer.json() == {"errors": [{"code": "NAME_UNKNOWN"}]}
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"null", b"[]", b'{"errors":[]}', b'{"errors":[{"code":1}]}']
+)
+def test_a_body_without_a_code_has_none(client: RegistryClient, wire: Wire, body: bytes) -> None:
+    wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    assert client.get("/").error_code is None
+
+
+def test_a_truncated_body_is_visible_with_what_arrived(client: RegistryClient, wire: Wire) -> None:
+    wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+    answer = client.get("/v2/a/blobs/x")
+    assert (answer.status, answer.body) == (200, b"half")
+    assert answer.error is not None
+    assert "peer closed connection" in answer.error
+    assert client.exchanges[0].error == answer.error
+    assert client.exchanges[0].body_size == 4
+
+
+def test_no_answer_at_all_is_an_answer_too(client: RegistryClient, wire: Wire) -> None:
+    wire.answer(b"")
+    answer = client.get("/v2/")
+    assert answer.status is None
+    assert answer.error is not None
+    assert client.exchanges[0].describe().startswith("GET /v2/ -> no answer, 0 bytes [Remote")
+
+
+def test_redirects_are_not_followed(client: RegistryClient, wire: Wire) -> None:
+    wire.answer(b"HTTP/1.1 307 T\r\nLocation: http://127.0.0.1:1/x\r\nContent-Length: 0\r\n\r\n")
+    answer = client.get("/v2/a/blobs/x")
+    assert (answer.status, answer.headers["location"]) == (307, "http://127.0.0.1:1/x")
+
+
+def test_a_path_goes_out_as_written(client: RegistryClient, wire: Wire) -> None:
+    wire.answer(OK)
+    client.get("/v2/../%2e%2E/a?n=1&last=%20b")
+    assert request_line(wire.requests[0]) == b"GET /v2/../%2e%2E/a?n=1&last=%20b HTTP/1.1"
+    assert client.exchanges[0].path == "/v2/../%2e%2E/a?n=1&last=%20b"
+
+
+def test_a_location_of_the_same_registry_may_be_given(client: RegistryClient, wire: Wire) -> None:
+    wire.answer(OK)
+    client.put(f"{wire.url}/v2/a/blobs/uploads/1?_state=x", content=b"b", auth=("u", "s3cret"))
+    assert request_line(wire.requests[0]) == b"PUT /v2/a/blobs/uploads/1?_state=x HTTP/1.1"
+    assert client.exchanges[0].path == "/v2/a/blobs/uploads/1?_state=x"
+
+
+def test_a_default_header_can_be_left_out(client: RegistryClient, wire: Wire) -> None:
+    wire.answer(OK, OK)
+    client.get("/")
+    client.get("/", headers={"Accept": None, "User-Agent": "docker/24"})
+    first, second = (request.lower() for request in wire.requests)
+    assert b"\r\naccept: */*\r\n" in first
+    assert b"\r\naccept:" not in second
+    assert b"\r\nuser-agent: docker/24\r\n" in second
+
+
+def test_environment_proxies_are_not_used(
+    client: RegistryClient, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    wire.answer(OK)
+    assert RegistryClient(wire.url).get("/").status == 200
+
+
+def test_credentials_are_sent_but_not_shown(client: RegistryClient, wire: Wire) -> None:
+    wire.answer(OK)
+    client.get("/v2/?token=s3cret", auth=("user", "s3cret"))
+    assert b"\r\nAuthorization: Basic dXNlcjpzM2NyZXQ=\r\n" in wire.requests[0]
+    shown = repr(client.exchanges[0])
+    assert "Basic [redacted]" in shown
+    assert "s3cret" not in shown
+    assert "dXNlcjpzM2NyZXQ=" not in shown
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/v2/", "https://127.0.0.1/v2/"])
+def test_credentials_go_to_no_other_host(client: RegistryClient, url: str) -> None:
+    with pytest.raises(ValueError, match="are not for"):
+        client.get(url, auth=("user", "s3cret"))
+    with pytest.raises(ValueError, match="are not for"):
+        client.get(url, headers={"Authorization": "Bearer s3cret"})
+
+
+def test_an_open_answer_is_read_in_part_and_left(client: RegistryClient, wire: Wire) -> None:
+    wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 5000)
+    with client.open("/v2/a/blobs/x") as answer:
+        assert answer.status == 200
+        assert len(answer.read(100)) >= 100
+    assert not answer.complete
+    error = client.exchanges[0].error
+    assert error is not None
+    assert error.startswith("the client left after")
+
+
+def test_an_open_answer_tells_a_whole_body_from_a_broken_one(
+    client: RegistryClient, wire: Wire
+) -> None:
+    wire.answer(OK, OK[:-2])
+    with client.open("/") as whole:
+        assert (whole.read(2), whole.read(), whole.read()) == (b"hello", b"", b"")
+    with client.open("/") as broken:
+        assert (broken.read(), broken.read()) == (b"hel", b"")
+    assert (whole.complete, whole.error) == (True, None)
+    assert not broken.complete
+    assert broken.error is not None
+
+
+def test_opening_without_an_answer_raises(client: RegistryClient, wire: Wire) -> None:
+    wire.answer(b"")
+    with pytest.raises(ConnectionError, match="disconnected"), client.open("/"):
+        pass
+
+
+def test_parallel_answers_come_in_the_order_of_the_calls(
+    client: RegistryClient, wire: Wire
+) -> None:
+    wire.answer(*[OK] * 8)
+    answers = client.parallel([Call("GET", f"/{number}") for number in range(8)])
+    assert [answer.status for answer in answers] == [200] * 8
+    assert {request_line(r) for r in wire.requests} == {
+        b"GET /%d HTTP/1.1" % number for number in range(8)
+    }
+    assert client.parallel([]) == []
+
+
+def test_a_call_that_cannot_be_made_does_not_hang_the_others(client: RegistryClient) -> None:
+    calls = [Call("GET", "http://other.test/", auth=("u", "p")), Call("GET", "/")]
+    with pytest.raises(ValueError, match="are not for"):
+        client.parallel(calls)
+
+
+def test_exchanges_are_ordered_among_all_observations(client: RegistryClient, wire: Wire) -> None:
+    before = next_order()
+    wire.answer(OK)
+    client.get("/")
+    after = next_order()
+    exchange = client.exchanges[0]
+    assert before < exchange.order < exchange.ended < after
+
+
+def test_it_follows_a_registry_that_moved(wire: Wire) -> None:
+    client = RegistryClient("http://127.0.0.1:1")
+    assert client.get("/").status is None
+    client.url = wire.url
+    wire.answer(OK)
+    assert client.get("/").body == b"hello"
+    client.close()
+    wire.answer(OK)
+    assert client.get("/").status == 200

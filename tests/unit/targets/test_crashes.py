@@ -1,0 +1,139 @@
+"""What scenarios crash registries with does what it says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.content import Blob, an_image
+from harness.suite.lab import Lab, TargetUnderTest
+from harness.suite.scenario import Need
+from harness.system.kill_point import KillPoint
+from harness.system.small_disk import SmallDisk
+from harness.targets import parse_target
+from harness.targets.process_registry import ProcessRegistry
+from scenarios.trees import write_blob, write_tree
+
+WRITER = """
+import sys, time
+from pathlib import Path
+print("ready", flush=True)
+sys.stdin.readline()
+for name in ("other", "file"):
+    with Path(name).open("w") as file:
+        file.write("content")
+Path("survived").touch()
+"""
+
+
+# -- a small disk ----------------------------------------------------------------------------------
+def test_a_disk_gets_full_and_free_again(small_disk: SmallDisk) -> None:
+    file = small_disk.root / "file"
+    small_disk.fill(leave=8192)
+    file.write_bytes(bytes(8192))
+    with pytest.raises(OSError, match="No space left"):
+        (small_disk.root / "other").write_bytes(b"x")
+    small_disk.free()
+    (small_disk.root / "other").write_bytes(b"x")
+    assert file.stat().st_size == 8192
+
+
+def test_a_frozen_disk_can_only_be_read(small_disk: SmallDisk) -> None:
+    file = small_disk.root / "file"
+    file.write_text("before")
+    small_disk.freeze()
+    for change in (
+        lambda: file.write_text("after"),
+        file.unlink,
+        (small_disk.root / "new").touch,
+        lambda: file.rename(small_disk.root / "renamed"),
+    ):
+        with pytest.raises(PermissionError):
+            change()
+    assert file.read_text() == "before"
+    small_disk.thaw()
+    file.write_text("after")
+
+
+def test_nothing_stays_of_a_disk(tmp_path: Path) -> None:
+    disk = SmallDisk(tmp_path, 64 * 1024)
+    (disk.root / "file").touch()
+    assert list(tmp_path.iterdir()) == []  # Nobody else sees what is mounted.
+    disk.close()
+    assert not disk.root.exists()
+
+
+# -- a kill at a call ------------------------------------------------------------------------------
+def test_killed_at_the_call(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.readline()
+        point = KillPoint(process.pid, [tmp_path / "file"], ["write"])
+        process.stdin.close()
+        assert point.await_death()
+        assert process.wait(10) == -signal.SIGKILL
+    assert (tmp_path / "other").read_text() == "content"
+    assert (tmp_path / "file").read_text() == ""
+    assert not (tmp_path / "survived").exists()
+
+
+def test_the_schedule_of_the_reference_registry_is_written_aside(lab: Lab) -> None:
+    """The scenario of that kill relies on the name."""
+    upstream = lab.upstream()
+    blob = upstream.add("team/app", Blob(b"content"))
+    target = TargetUnderTest(parse_target("reference"), lab, {Need.PROCESS})
+    cache = target.proxy(upstream)
+    assert cache.pid is not None
+    aside = cache.state_path.with_name("scheduler-state.json.part")
+    point = KillPoint(cache.pid, [aside], ["write"])
+    cache.get(f"/v2/team/app/blobs/{blob.digest}")
+    assert point.await_death()
+    assert not cache.state_path.exists()
+    cache.kill()
+    assert cache.exit_code == -signal.SIGKILL
+
+
+# -- the reference registry as a process -----------------------------------------------------------
+@pytest.mark.parametrize("needs", [set(), {Need.PROCESS}])
+def test_it_is_a_process_where_a_scenario_needs_one(needs: set[Need], lab: Lab) -> None:
+    registry = TargetUnderTest(parse_target("reference@3.0"), lab, needs).standard()
+    assert isinstance(registry, ProcessRegistry) == bool(needs)
+    if needs:
+        assert registry.pid not in {None, os.getpid()}
+        assert "reference@3.0" in str(vars(registry)["_program"])
+        registry.stop()
+        assert registry.exit_code == -signal.SIGTERM  # As every release without a drain time.
+    else:
+        assert registry.pid is None
+        with pytest.raises(NotImplementedError):
+            registry.kill_garbage_collection("marking")
+
+
+@pytest.mark.parametrize("during", ["marking", "deleting"])
+def test_garbage_collection_is_killed_in_the_middle(during: str, lab: Lab) -> None:
+    registry = TargetUnderTest(parse_target("reference"), lab, {Need.PROCESS}).standard()
+    write_tree(registry.root, "team/app", an_image(layers=150, layer_size=2048), "v1")
+    garbage = [Blob(f"garbage {number}".encode()) for number in range(120)]
+    for blob in garbage:
+        write_blob(registry.root, blob)
+    registry.kill_garbage_collection("marking" if during == "marking" else "deleting")
+    left = sum(registry.disk.has_blob(blob.digest) for blob in garbage)
+    assert left == 120 if during == "marking" else 0 < left < 120
+
+
+def test_a_collection_that_is_over_too_soon(lab: Lab) -> None:
+    registry = TargetUnderTest(parse_target("reference"), lab, {Need.PROCESS}).standard()
+    with pytest.raises(RuntimeError, match="over before it could be killed"):
+        registry.kill_garbage_collection("deleting")

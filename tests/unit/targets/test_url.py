@@ -1,0 +1,268 @@
+"""A registry that runs already: what is found out about it, what is asked of it, and what not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.clients.containerd_pull import ACCEPT
+from harness.clients.push import put_manifest, upload_blob
+from harness.content import Image, an_image
+from harness.http.client import Answer, RegistryClient
+from harness.suite.scenario import Need
+from harness.targets import NotOffered, Settings, Target, TargetError, UrlTarget, parse_target
+from harness.targets.url import UrlRegistry
+from harness.upstream import Bearer, MockUpstream
+from tests.unit.targets.conftest import Launch, Wire
+from tests.unit.targets.running import a_port, cache_behind, url_target
+
+V1 = "/v2/team/app/manifests/v1"
+IDEAL = "reference@ideal"
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with a_port() as port:
+        yield port
+
+
+def meet(target: UrlTarget, upstream: MockUpstream, workdir: Path) -> UrlRegistry:
+    """*target* as a cache of *upstream*, as a scenario gets it."""
+    cache = target.launch(Settings(upstream_url=upstream.url), workdir)
+    cache.meet(upstream)
+    return cache
+
+
+def ask(url: str, path: str) -> Answer:
+    """What anybody is answered."""
+    client = RegistryClient(url)
+    try:
+        return client.get(path, headers=ACCEPT)
+    finally:
+        client.close()
+
+
+# -- with a mock upstream behind it ------------------------------------------------------------
+def test_a_cache_asks_the_upstream_of_each_test_by_the_tests_own_names(
+    any_target: Target, launch: Launch, source: MockUpstream, port: int, tmp_path: Path
+) -> None:
+    running = cache_behind(launch, any_target, port)
+    target = url_target(running, upstream_at=("127.0.0.1", port))
+    image = source.add("team/app", an_image(), tags=("v1",))
+
+    cache = meet(target, source, tmp_path)
+    assert not source.ledger.entries
+    assert cache.exchanges == []
+    answer = cache.get(V1, headers=ACCEPT)
+    tags = cache.get("/v2/team/app/tags/list")
+    cache.stop()
+
+    assert answer.body == image.content
+    assert tags.json()["name"] == "team/app"
+    assert {entry.repository for entry in source.ledger.entries} <= {"team/app", None}
+    assert source.ledger.count("GET", kind="manifest") == 1
+    assert [exchange.path for exchange in cache.exchanges] == [V1, "/v2/team/app/tags/list"]
+    assert "pullproof-" in cache.logs()
+    # The next test meets an empty cache, and another image under the same name.
+    with MockUpstream() as other:
+        newer = other.add("team/app", an_image("newer"), tags=("v1",))
+        again = meet(target, other, tmp_path)
+        assert again.get(V1, headers=ACCEPT).body == newer.content
+        assert again.get(f"/v2/team/app/manifests/{image.digest}").status != 200
+        again.stop()
+    assert ask(running.url, "/v2/").status == 200  # It runs on.
+
+
+def test_what_others_ask_of_the_cache_does_not_reach_the_upstream_of_a_test(
+    launch: Launch, source: MockUpstream, port: int, tmp_path: Path
+) -> None:
+    running = cache_behind(launch, parse_target(IDEAL), port)
+    target = url_target(running, upstream_at=("127.0.0.1", port))
+    source.add("team/app", an_image(), tags=("v1",))
+    cache = meet(target, source, tmp_path)
+    assert ask(running.url, V1).status == 404
+    assert ask(running.url, "/v2/pullproof-0-0/team/app/manifests/v1").status == 404
+    assert source.ledger.count(kind="manifest") == 0
+    cache.stop()
+
+
+def test_faults_and_outages_of_the_upstream_reach_it(
+    launch: Launch, source: MockUpstream, port: int, tmp_path: Path
+) -> None:
+    running = cache_behind(launch, parse_target(IDEAL), port)
+    target = url_target(running, upstream_at=("127.0.0.1", port))
+    image = source.add("team/app", an_image(), tags=("v1",))
+    source.on(kind="manifest").status(403)
+    cache = meet(target, source, tmp_path)
+    assert cache.get(V1, headers=ACCEPT).status == 403
+    source.clear_faults()
+    source.down()
+    assert cache.get(V1, headers=ACCEPT).status == 502
+    source.up()
+    assert cache.get(V1, headers=ACCEPT).body == image.content
+    assert source.address == f"127.0.0.1:{port}"
+    cache.stop()
+
+
+def test_an_upstream_that_is_down_when_the_test_begins_stays_down(
+    launch: Launch, source: MockUpstream, port: int, tmp_path: Path
+) -> None:
+    running = cache_behind(launch, parse_target(IDEAL), port)
+    target = url_target(running, upstream_at=("127.0.0.1", port))
+    source.down()
+    cache = meet(target, source, tmp_path)
+    assert (cache.get(V1, headers=ACCEPT).status or 0) >= 500
+    cache.stop()
+
+
+def test_what_it_is_not_set_up_for_is_not_offered(
+    launch: Launch, source: MockUpstream, port: int, tmp_path: Path
+) -> None:
+    running = cache_behind(launch, parse_target(IDEAL), port)
+    target = url_target(running, upstream_at=("127.0.0.1", port))
+    assert Need.CONFIG in target.capabilities
+    assert not {Need.STORAGE, Need.RESTART, Need.CATALOG, Need.LOGS} & target.capabilities
+    with pytest.raises(NotOffered, match="cannot be set up with ttl"):
+        target.launch(Settings(upstream_url=source.url, ttl="1h"), tmp_path)
+    with pytest.raises(NotOffered, match="--allow-writes"):
+        target.launch(Settings(), tmp_path)
+    cache = target.launch(Settings(upstream_url=f"{source.url}/virtual"), tmp_path)
+    with pytest.raises(NotOffered, match="another upstream"):
+        cache.get(V1)
+    with pytest.raises(NotOffered, match="second one"):
+        target.launch(Settings(upstream_url=source.url), tmp_path)
+    cache.stop()
+    cache = meet(target, source, tmp_path)
+    with pytest.raises(NotOffered, match="POST needs --allow-writes"):
+        cache.post("/v2/team/app/blobs/uploads/")
+    with pytest.raises(NotOffered, match="repositories of others"):
+        cache.get("/v2/_catalog")
+    with pytest.raises(NotOffered, match="restart"):
+        cache.restart()
+    cache.stop()
+
+
+def test_an_upstream_with_authentication_would_be_remembered(
+    launch: Launch, port: int, tmp_path: Path
+) -> None:
+    running = cache_behind(launch, parse_target(IDEAL), port)
+    target = url_target(running, upstream_at=("127.0.0.1", port))
+    with MockUpstream(Bearer()) as upstream:
+        cache = target.launch(Settings(upstream_url=upstream.url), tmp_path)
+        with pytest.raises(NotOffered, match="runs on after the scenario"):
+            cache.meet(upstream)
+        cache.stop()
+
+
+def test_a_cache_of_somebody_else_is_told_to_be_pointed_here(
+    launch: Launch, source: MockUpstream, port: int
+) -> None:
+    running = launch(parse_target(IDEAL), upstream_url=source.url)
+    with pytest.raises(TargetError, match=rf"mock upstream at 127\.0\.0\.1:{port}: .*proxy"):
+        url_target(running, upstream_at=("127.0.0.1", port))
+
+
+def test_an_address_where_somebody_else_listens(launch: Launch, source: MockUpstream) -> None:
+    running = launch(parse_target(IDEAL), upstream_url=source.url)
+    taken = int(source.address.rpartition(":")[2])
+    with pytest.raises(TargetError, match=r"^--upstream-at: cannot listen .*in use"):
+        url_target(running, upstream_at=("127.0.0.1", taken))
+
+
+# -- as it is ----------------------------------------------------------------------------------
+def push(registry: UrlRegistry, image: Image) -> None:
+    for blob in image.blobs:
+        upload_blob(registry.client, "team/app", blob)
+    put_manifest(registry.client, "team/app", "v1", image)
+
+
+def test_a_registry_is_pushed_to_where_that_is_allowed(
+    any_target: Target, launch: Launch, tmp_path: Path
+) -> None:
+    running = launch(any_target, delete_enabled=True)
+    target = url_target(running, allow_writes=True)
+    registry = target.launch(Settings(delete_enabled=True), tmp_path)
+    image = an_image()
+    push(registry, image)
+    manifest = registry.get(V1, headers=ACCEPT)
+    assert manifest.body == image.content
+    assert registry.delete(f"/v2/team/app/manifests/{image.digest}").status == 202
+    names = ask(running.url, "/v2/_catalog").json()["repositories"]
+    assert names
+    assert all(name.startswith("pullproof-") for name in names)
+    registry.stop()
+    undeleting = target.launch(Settings(), tmp_path)
+    with pytest.raises(NotOffered, match="deletion enabled"):
+        undeleting.delete(f"/v2/team/app/manifests/{image.digest}")
+    undeleting.stop()
+
+
+def test_a_blob_is_mounted_from_a_repository_of_the_same_test(
+    launch: Launch, tmp_path: Path
+) -> None:
+    target = url_target(launch(parse_target(IDEAL)), allow_writes=True)
+    registry = target.launch(Settings(), tmp_path)
+    image = an_image()
+    push(registry, image)
+    query = f"mount={image.config.digest}&from=team/app"
+    mounted = registry.post(f"/v2/team/other/blobs/uploads/?{query}", content=b"")
+    assert mounted.status == 201
+    assert mounted.headers["Location"].endswith(f"/v2/team/other/blobs/{image.config.digest}")
+    registry.stop()
+
+
+def test_a_cache_that_takes_no_push_says_so(
+    launch: Launch, source: MockUpstream, tmp_path: Path
+) -> None:
+    running = launch(parse_target("reference@2.8"), upstream_url=source.url)
+    with pytest.raises(NotOffered, match=r"takes no pushes: POST of an upload was answered 405"):
+        url_target(running, allow_writes=True).launch(Settings(), tmp_path)
+    with pytest.raises(NotOffered, match=r"its operator's.*--upstream-at"):
+        url_target(running).launch(Settings(upstream_url=source.url), tmp_path)
+
+
+# -- nobody there ------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("127.0.0.1:5000", "is no URL of a registry; give it as url:https://"),
+        ("ftp://127.0.0.1", "is no URL of a registry"),
+        ("http://user:hunter2@127.0.0.1", "no login in a URL; use --login"),
+        ("http://127.0.0.1/Hub", "'Hub' cannot stand before a repository name"),
+        ("http://127.0.0.1:99999", "Port out of range"),
+        ("http://127.0.0.1?x", "is no URL of a registry"),
+    ],
+)
+def test_no_url_of_a_registry(url: str, message: str) -> None:
+    with pytest.raises(TargetError, match=message) as problem:
+        parse_target(f"url:{url}")
+    assert "hunter2" not in str(problem.value)
+
+
+def test_nobody_listens(port: int) -> None:
+    with pytest.raises(TargetError, match=r"^url:http://127\.0\.0\.1:\d+: cannot be reached"):
+        parse_target(f"url:http://127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "is no registry: .* 404"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\nhello",
+            "is no registry",
+        ),
+        (
+            b"HTTP/1.1 301 Gone\r\nLocation: https://else.example/v2/\r\nContent-Length: 0\r\n\r\n",
+            "sends on to 'https://else.example/v2/'.*give that URL",
+        ),
+        (b"SSH-2.0-OpenSSH\r\n", "does not speak what the URL says"),
+    ],
+)
+def test_something_else_answers(wire: Wire, answer: bytes, message: str) -> None:
+    wire.answer(answer)
+    with pytest.raises(TargetError, match=message) as problem:
+        parse_target(f"url:{wire.url}")
+    assert "\n" not in str(problem.value)

@@ -1,0 +1,433 @@
+"""Each fault, as httpx meets it and as it is on the wire."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from harness.content import CHUNK, Blob, Image, Manifest, an_image
+from harness.upstream import MockUpstream
+from harness.upstream.faults import Reset, Status
+from tests.unit.upstream.raw import RawConnection, ask
+
+TAG = "/v2/team/app/manifests/v1"
+
+
+@pytest.fixture
+def layer(image: Image) -> Blob:
+    return image.layers[0]
+
+
+@pytest.fixture
+def path(layer: Blob) -> str:
+    return f"/v2/team/app/blobs/{layer.digest}"
+
+
+# -- another answer -----------------------------------------------------------------------------
+def test_status(upstream: MockUpstream, client: httpx.Client, path: str) -> None:
+    upstream.on("GET", path).status(429, {"Retry-After": "7"}, '{"errors":[]}')
+    answer = client.get(path)
+    assert (answer.status_code, answer.content) == (429, b'{"errors":[]}')
+    assert answer.headers["retry-after"] == "7"
+    assert answer.headers["content-type"] == "application/json"
+    assert "docker-content-digest" not in answer.headers
+    assert client.head(path).status_code == 200
+    (entry, _) = upstream.ledger.entries
+    assert (entry.status, entry.sent_bytes, entry.fault) == (429, 13, "status 429")
+
+
+def test_a_status_without_a_body(upstream: MockUpstream, path: str) -> None:
+    upstream.on("GET", path).status(503)
+    answer = ask(upstream, "GET", path)
+    assert answer.head.startswith("HTTP/1.1 503 Service Unavailable\r\n")
+    assert "Content-Length: 0" in answer.head
+    assert "Content-Type" not in answer.head
+    assert answer.body == b""
+
+
+def test_a_status_that_has_no_name(upstream: MockUpstream, path: str) -> None:
+    upstream.on("GET", path).status(599)
+    assert ask(upstream, "GET", path).head.startswith("HTTP/1.1 599 Unknown\r\n")
+
+
+def test_no_content_has_neither_body_nor_wait(
+    upstream: MockUpstream, client: httpx.Client, path: str
+) -> None:
+    upstream.on("GET", path).status(204)
+    assert client.get(path).status_code == 204
+    assert client.get("/v2/").status_code == 200
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_to_a_url(
+    upstream: MockUpstream, client: httpx.Client, path: str, status: int
+) -> None:
+    upstream.on("GET", path).redirect("http://elsewhere.example/x?y=1", status)
+    answer = client.get(path)
+    assert (answer.status_code, answer.headers["location"]) == (
+        status,
+        "http://elsewhere.example/x?y=1",
+    )
+
+
+def test_a_redirect_to_another_host_keeps_the_path(
+    upstream: MockUpstream,
+    make_upstream: Callable[..., MockUpstream],
+    client: httpx.Client,
+    image: Image,
+    path: str,
+) -> None:
+    cdn = make_upstream()
+    cdn.add("team/app", image)
+    upstream.on("GET", kind="blob").redirect(cdn.url)
+    answer = client.get(f"{path}?ns=x", follow_redirects=True)
+    assert answer.content == image.layers[0].content
+    assert cdn.ledger.lines() == [f"GET {path}?ns=x"]
+
+
+def test_headers_are_replaced_added_and_dropped(
+    upstream: MockUpstream, client: httpx.Client, image: Image
+) -> None:
+    upstream.on("GET", TAG).headers(
+        {"docker-content-digest": None, "Content-Type": "text/plain", "X-Extra": "1"}
+    )
+    answer = client.get(TAG)
+    assert answer.content == image.content
+    assert "docker-content-digest" not in answer.headers
+    assert answer.headers["x-extra"] == "1"
+    assert answer.headers.get_list("content-type") == ["text/plain"]
+
+
+def test_a_head_without_a_length(upstream: MockUpstream, path: str) -> None:
+    upstream.on("HEAD", path).headers({"Content-Length": None})
+    with RawConnection(upstream) as connection:
+        connection.send("HEAD", path)
+        assert "content-length" not in connection.receive_head().lower()
+        connection.send("GET", "/v2/")
+        assert connection.receive_head().startswith("HTTP/1.1 200")
+
+
+def test_a_body_without_a_length_ends_with_the_connection(
+    upstream: MockUpstream, layer: Blob, path: str
+) -> None:
+    upstream.on("GET", path).headers({"Content-Length": None})
+    with RawConnection(upstream) as connection:
+        connection.send("GET", path)
+        answer = connection.receive_all()
+    assert "Content-Length" not in answer.head
+    assert "Connection: close" in answer.head
+    assert (answer.body, answer.end) == (layer.content, "closed")
+
+
+@pytest.mark.parametrize("announced", [10, 5000])
+def test_a_length_that_is_not_true(
+    upstream: MockUpstream, layer: Blob, path: str, announced: int
+) -> None:
+    upstream.on("GET", path).headers({"Content-Length": str(announced)})
+    with RawConnection(upstream) as connection:
+        connection.send("GET", path)
+        answer = connection.receive_all()
+    assert f"Content-Length: {announced}\r\n" in answer.head + "\r\n"
+    assert (answer.body, answer.end) == (layer.content, "closed")
+
+
+def test_chunked(upstream: MockUpstream, client: httpx.Client, layer: Blob, path: str) -> None:
+    upstream.on("GET", path).chunked()
+    answer = client.get(path)
+    assert answer.content == layer.content
+    assert "content-length" not in answer.headers
+    raw = ask(upstream, "GET", path)
+    assert raw.body == b"1000\r\n" + layer.content + b"\r\n0\r\n\r\n"
+    assert {entry.sent_bytes for entry in upstream.ledger.entries} == {layer.size}
+    assert client.head(path).status_code == 200
+
+
+def test_wrong_bytes(upstream: MockUpstream, client: httpx.Client, layer: Blob, path: str) -> None:
+    upstream.on("GET", path).corrupt()
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["docker-content-digest"] == layer.digest
+    assert len(answer.content) == layer.size
+    assert not any(a == b for a, b in zip(answer.content, layer.content, strict=True))
+    part = client.get(path, headers={"Range": "bytes=10-19"})
+    assert part.content == answer.content[10:20]
+
+
+# -- another delivery ---------------------------------------------------------------------------
+def test_delay(upstream: MockUpstream, client: httpx.Client, path: str) -> None:
+    upstream.on("GET", path).delay(0.05).status(503)
+    started = time.monotonic()
+    assert client.get(path).status_code == 503
+    assert time.monotonic() - started >= 0.05
+
+
+def test_who_leaves_during_a_delay_is_noted(upstream: MockUpstream, path: str) -> None:
+    upstream.on("GET", path).delay(3600)
+    with RawConnection(upstream) as connection:
+        connection.send("GET", path)
+        upstream.ledger.wait_for(lambda entry: entry.path == path)
+    upstream.ledger.wait_idle()
+    (entry,) = upstream.ledger.entries
+    assert (entry.outcome, entry.status) == ("client left", None)
+
+
+def test_throttle(upstream: MockUpstream, client: httpx.Client, layer: Blob, path: str) -> None:
+    upstream.on("GET", path).throttle(bytes_per_second=layer.size * 20)
+    started = time.monotonic()
+    assert client.get(path).content == layer.content
+    assert time.monotonic() - started >= 0.04
+
+
+def test_a_hang_before_the_head_lasts_until_released(
+    upstream: MockUpstream, layer: Blob, path: str
+) -> None:
+    fault = upstream.on("GET", path).hang()
+    with RawConnection(upstream) as connection:
+        connection.send("GET", path, "Connection: close")
+        entry = upstream.ledger.wait_for(lambda entry: entry.fault == "hang before the head")
+        assert (entry.status, entry.outcome) == (None, "pending")
+        fault.release()
+        assert connection.receive_all().body == layer.content
+    assert ask(upstream, "GET", path).body == layer.content  # nobody waits at an open gate
+
+
+def test_a_hang_in_the_body(upstream: MockUpstream, layer: Blob, path: str) -> None:
+    fault = upstream.on("GET", path).hang(after=1000)
+    with RawConnection(upstream) as connection:
+        connection.send("GET", path)
+        connection.receive_head()
+        assert connection.receive(1000) == layer.content[:1000]
+        connection.socket.settimeout(0.02)
+        with pytest.raises(TimeoutError):
+            connection.socket.recv(1)
+        (entry,) = upstream.ledger.entries
+        assert (entry.status, entry.sent_bytes, entry.outcome) == (200, 1000, "pending")
+        fault.release()
+        connection.socket.settimeout(10)
+        assert connection.receive(layer.size - 1000) == layer.content[1000:]
+
+
+def test_clearing_the_faults_lets_go_who_hangs(upstream: MockUpstream, path: str) -> None:
+    upstream.on("GET", path).hang()
+    with RawConnection(upstream) as connection:
+        connection.send("GET", path)
+        upstream.ledger.wait_for(lambda entry: entry.path == path)
+        upstream.clear_faults()
+        assert connection.receive_head().startswith("HTTP/1.1 200")
+
+
+def test_a_hang_ends_when_the_client_leaves(upstream: MockUpstream, path: str) -> None:
+    upstream.on("GET", path).hang(after=10)
+    with RawConnection(upstream) as connection:
+        connection.send("GET", path)
+        connection.receive_head()
+    upstream.ledger.wait_idle()
+    assert upstream.ledger.entries[0].outcome == "client left"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_reset_before_the_head(
+    upstream: MockUpstream, client: httpx.Client, path: str, method: str
+) -> None:
+    upstream.on(method, path).reset()
+    answer = ask(upstream, method, path)
+    assert (answer.data, answer.end) == (b"", "reset")
+    with pytest.raises(httpx.ReadError):
+        client.request(method, path)
+    entry = upstream.ledger.entries[0]
+    assert (entry.status, entry.outcome, entry.sent_bytes) == (None, "cut", 0)
+
+
+@pytest.mark.parametrize("after", [0, 1, 1000, 4095])
+def test_a_reset_after_so_many_bytes(
+    upstream: MockUpstream, client: httpx.Client, layer: Blob, path: str, after: int
+) -> None:
+    upstream.on("GET", path).reset(after)
+    answer = ask(upstream, "GET", path)
+    assert "Content-Length: 4096" in answer.head
+    assert (answer.body, answer.end) == (layer.content[:after], "reset")
+    entry = upstream.ledger.entries[0]
+    assert (entry.status, entry.outcome, entry.sent_bytes) == (200, "cut", after)
+    with pytest.raises(httpx.ReadError):
+        client.get(path)
+
+
+def test_a_reset_comes_after_all_bytes_even_for_a_slow_reader(upstream: MockUpstream) -> None:
+    """More than socket buffers hold: a reset too early would throw away what waits in them."""
+    blob = upstream.add("team/app", Blob.of_size(32 * 2**20))
+    cut = 30 * 2**20 + 17
+    upstream.on("GET", blob).reset(after=cut)
+    with RawConnection(upstream) as connection:
+        connection.send("GET", f"/v2/team/app/blobs/{blob.digest}")
+        connection.receive_head()
+        received = connection.receive(1)
+        upstream.ledger.wait_for(lambda entry: entry.sent_bytes > CHUNK)
+        rest = connection.receive_all()
+    assert rest.end == "reset"
+    assert len(received + rest.data) == cut
+
+
+@pytest.mark.parametrize("after", [0, 1, 1000, 4095])
+def test_truncation(
+    upstream: MockUpstream, client: httpx.Client, layer: Blob, path: str, after: int
+) -> None:
+    upstream.on("GET", path).truncate(after)
+    answer = ask(upstream, "GET", path)
+    assert "Content-Length: 4096" in answer.head
+    assert (answer.body, answer.end) == (layer.content[:after], "closed")
+    assert upstream.ledger.entries[0].outcome == "cut"
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.get(path)
+
+
+def test_an_empty_reply(upstream: MockUpstream, client: httpx.Client, path: str) -> None:
+    upstream.on("GET", path).truncate()
+    answer = ask(upstream, "GET", path)
+    assert (answer.data, answer.end) == (b"", "closed")
+    entry = upstream.ledger.entries[0]
+    assert (entry.status, entry.outcome, entry.sent_bytes) == (None, "cut", 0)
+    with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+        client.get(path)
+
+
+def test_raw_bytes(upstream: MockUpstream, client: httpx.Client, path: str) -> None:
+    upstream.on("GET", path).raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n")
+    answer = ask(upstream, "GET", path)
+    assert (answer.body, answer.end) == (b"xyz\r\n", "closed")
+    assert upstream.ledger.entries[0].fault == "52 raw bytes"
+    with pytest.raises(httpx.RemoteProtocolError, match="illegal chunk header"):
+        client.get(path)
+
+
+def test_truncation_of_a_chunked_body_lacks_the_last_chunk(
+    upstream: MockUpstream, client: httpx.Client, path: str
+) -> None:
+    upstream.on("GET", path).chunked().truncate(100)
+    assert not ask(upstream, "GET", path).data.endswith(b"0\r\n\r\n")
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.get(path)
+
+
+# -- which requests -----------------------------------------------------------------------------
+def statuses(client: httpx.Client, path: str, count: int) -> list[int | str]:
+    found: list[int | str] = []
+    for _ in range(count):
+        try:
+            found.append(client.get(path).status_code)
+        except httpx.ReadError:
+            found.append("reset")
+    return found
+
+
+def test_first_n_times_then_success(
+    upstream: MockUpstream, client: httpx.Client, path: str
+) -> None:
+    fault = upstream.on("GET", path, times=2).status(503)
+    upstream.on("GET", path).reset().times(1)
+    assert statuses(client, path, 5) == [503, 503, "reset", 200, 200]
+    assert fault.hits == 2
+
+
+def test_the_first_fault_that_matches_applies(
+    upstream: MockUpstream, client: httpx.Client, path: str
+) -> None:
+    upstream.on("GET", kind="blob").status(500)
+    upstream.on("GET", path).status(503)
+    assert statuses(client, path, 1) == [500]
+
+
+def test_a_digest_is_met_in_every_repository_unless_told(
+    upstream: MockUpstream, client: httpx.Client, image: Image
+) -> None:
+    upstream.add("other", image)
+    upstream.on("GET", image, repository="other").status(500)
+    assert client.get(f"/v2/team/app/manifests/{image.digest}").status_code == 200
+    assert client.get(f"/v2/other/manifests/{image.digest}").status_code == 500
+
+
+def test_states(upstream: MockUpstream, client: httpx.Client, path: str) -> None:
+    """The manifest breaks the registry, which recovers when the test says so."""
+    upstream.on("GET", TAG, state="start").headers({"X": "y"}).then("broken")
+    upstream.on(kind="blob", state="broken").status(500)
+    assert statuses(client, path, 1) == [200]
+    assert client.get(TAG).headers["x"] == "y"
+    assert (upstream.state, statuses(client, path, 2)) == ("broken", [500, 500])
+    assert "x" not in client.get(TAG).headers
+    upstream.state = "well"
+    assert statuses(client, path, 1) == [200]
+    upstream.clear_faults()
+    assert upstream.state == "start"
+
+
+def test_a_condition_of_ones_own(upstream: MockUpstream, client: httpx.Client, path: str) -> None:
+    upstream.on("GET", path, where=lambda call: call.header("range") is not None).status(500)
+    assert client.get(path).status_code == 200
+    assert client.get(path, headers={"Range": "bytes=0-1"}).status_code == 500
+
+
+def test_a_condition_that_fails_is_told(
+    upstream: MockUpstream, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstream.on("GET", path, where=lambda call: 1 / len(call.body) > 0).status(500)
+    answer = ask(upstream, "GET", path)
+    assert (answer.data, answer.end) == (b"", "closed")
+    assert "the mock upstream failed" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+    assert upstream.ledger.entries[0].outcome == "cut"
+
+
+def test_faults_are_data(upstream: MockUpstream) -> None:
+    upstream.on("GET", TAG, times=3).status(500).reset(after=2)
+    (fault,) = upstream.faults
+    assert fault.actions == (Status(500), Reset(2))
+    assert (fault.times, str(fault)) == (3, "status 500 + reset after 2 bytes")
+    assert str(fault.match) == f"GET {TAG}"
+
+
+def test_a_script_without_an_action_does_nothing(
+    upstream: MockUpstream, client: httpx.Client, path: str
+) -> None:
+    upstream.on("GET", path)
+    assert statuses(client, path, 1) == [200]
+    assert upstream.ledger.entries[0].fault is None
+
+
+def test_other_bytes_than_the_digest_asked_for(
+    upstream: MockUpstream, client: httpx.Client, image: Image
+) -> None:
+    other = an_image("other")
+    upstream.on("GET", image).status(200, {"Content-Type": other.media_type}, other.content)
+    answer = client.get(f"/v2/team/app/manifests/{image.digest}")
+    assert (answer.headers["content-type"], answer.content) == (other.media_type, other.content)
+
+
+def test_parallel_clients_use_up_a_fault_exactly(upstream: MockUpstream, path: str) -> None:
+    upstream.on("GET", path, times=10).status(503)
+    found: list[int] = []
+
+    def pull() -> None:
+        with httpx.Client(base_url=upstream.url) as client:
+            found.extend(client.get(path).status_code for _ in range(5))
+
+    threads = [threading.Thread(target=pull) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (found.count(503), found.count(200)) == (10, 30)
+    assert upstream.ledger.count("GET", status=503) == 10
+    orders = [entry.order for entry in upstream.ledger.entries]
+    assert orders == sorted(set(orders))
+
+
+def test_manifests_made_by_hand_meet_faults_too(
+    upstream: MockUpstream, client: httpx.Client
+) -> None:
+    odd = upstream.add("team/app", Manifest(Blob(b"{}", "application/json")))
+    upstream.on("GET", odd).truncate(after=1)
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.get(f"/v2/team/app/manifests/{odd.digest}")
