@@ -33,7 +33,7 @@ lint: $(READY)
 
 docs: $(READY)
 	$(BIN)/pytest scenarios/ --collect-only -q --pullproof-catalogue docs/scenarios.md
-	$(BIN)/python -m tests.lint.catalogue
+	$(BIN)/python -m tests.unit.lint.catalogue
 
 # Claims and all that was said, side by side, as one page: make report TARGETS="reference container:registry:2"
 TARGETS ?= reference reference@2.8 $(if $(shell command -v docker-registry),binary:docker-registry)

@@ -34,4 +34,4 @@ if other := _other_harness():
 
 from harness import __name__ as harness  # noqa: E402
 
-pytest_plugins = [f"{harness}.plugin"]
+pytest_plugins = [f"{harness}.plugin.plugin"]

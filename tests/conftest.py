@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-pytest_plugins = ["pytester", "tests.mirrors.options"]
+pytest_plugins = ["pytester", "tests.unit.models.options"]
 
 # A shell starts what it runs in the background with SIGINT ignored, and children inherit that: the
 # tests of Ctrl-C would then test nothing.

@@ -10,7 +10,7 @@ import click
 
 from harness.cli.options import Approach, approaching
 from harness.cli.run import run_suite
-from harness.plugin.selection import Selection
+from harness.suite.selection import Selection
 
 if TYPE_CHECKING:
     from harness.doctor.line import Line
@@ -53,7 +53,7 @@ def doctor(
     With a mock upstream behind it, which the registry has to be pointed at, all can be asked;
     otherwise what shows in answers alone. Exit codes: 0 answered, 2 nobody there to be asked.
     """
-    from harness.doctor import consult, render
+    from harness.doctor import checks, render
     from harness.doctor.image import ImageProblem, about_image, parse_reference
     from harness.suite.catalogue import suite_directory
     from harness.targets import Access, TargetError, UrlTarget, parse_target
@@ -83,12 +83,12 @@ def doctor(
                 chosen = Selection(ids=tuple(ids))
                 return run_suite([target], chosen, approach.workers, [*approach.arguments, *more])
 
-            cells, said = consult.consult(run)
+            cells, said = checks.run_checks(run)
             if not cells:
                 click.echo(said, err=True, nl=False)
                 return 2
-            lines += consult.answers(cells)
-            likeness = consult.guess(cells, suite_directory())
+            lines += checks.answers(cells)
+            likeness = checks.guess(cells, suite_directory())
     except (TargetError, ImageProblem) as problem:
         click.echo(f"pullproof doctor: {problem}", err=True)
         return 2

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from harness.cli.options import Approach, approaching, choosing, selection
-from harness.plugin.selection import Selection
+from harness.suite.selection import Selection
 
 __all__ = ["run", "run_suite"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from harness.stateful.twins import Twins
+    from harness.stateful.pair import Pair
     from harness.targets import Target
 
 __all__ = ["stateful"]
@@ -75,8 +75,8 @@ def stateful(
     from harness.targets import TargetError, parse_target
 
     try:
-        from harness.stateful.stories import StoryError
-        from harness.stateful.twins import Twins
+        from harness.stateful.pair import Pair
+        from harness.stateful.sequences import SequenceError
     except ModuleNotFoundError as missing:
         if missing.name != "hypothesis":
             raise
@@ -87,12 +87,12 @@ def stateful(
         known = read_known(directory or suite_directory())
         with (
             TemporaryDirectory(prefix="pullproof-") as scratch,
-            Twins(left, right, known, Path(scratch) / "registries") as twins,
+            Pair(left, right, known, Path(scratch) / "registries") as twins,
         ):
             if replay is not None:
                 return _replayed(twins, replay)
             return _searched(twins, sequences, seed, save, f"{target} {baseline}")
-    except (TargetError, DivergenceFileError, StoryError) as problem:
+    except (TargetError, DivergenceFileError, SequenceError) as problem:
         raise click.ClickException(str(problem)) from problem
 
 
@@ -101,18 +101,18 @@ def _launchable(target: Target) -> Target:
     return target
 
 
-def _replayed(twins: Twins, file: Path) -> int:
-    from harness.stateful.stories import Story
-    from harness.stateful.telling import tell
+def _replayed(twins: Pair, file: Path) -> int:
+    from harness.stateful.render import tell
+    from harness.stateful.sequences import StepSequence
 
-    playing = twins.play(Story.read(file))
+    playing = twins.play(StepSequence.read(file))
     click.echo(tell(playing, twins.left.name, twins.right.name), nl=False)
     return 0 if playing.difference is None else 1
 
 
-def _searched(twins: Twins, sequences: int, start: int, save: Path, targets: str) -> int:
+def _searched(twins: Pair, sequences: int, start: int, save: Path, targets: str) -> int:
+    from harness.stateful.render import tell, tell_search
     from harness.stateful.search import search
-    from harness.stateful.telling import tell, tell_search
 
     names = twins.left.name, twins.right.name
     found = search(twins.play, sequences, start)

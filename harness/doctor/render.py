@@ -6,7 +6,7 @@ import json
 import textwrap
 from collections.abc import Sequence
 
-from harness.doctor.likeness import Likeness
+from harness.doctor.fingerprint import Fingerprint
 from harness.doctor.line import Line
 
 __all__ = ["as_json", "as_text"]
@@ -17,7 +17,7 @@ _INDENT = "    "
 
 
 def as_text(
-    target: str, likeness: Likeness | None, lines: Sequence[Line], *, evidence: bool
+    target: str, likeness: Fingerprint | None, lines: Sequence[Line], *, evidence: bool
 ) -> str:
     """Answers first, then what could not be asked; *evidence* shows the requests."""
     known = [line for line in lines if line.answer is not None]
@@ -37,7 +37,7 @@ def as_text(
     return "\n".join(told) + "\n"
 
 
-def as_json(target: str, likeness: Likeness | None, lines: Sequence[Line]) -> str:
+def as_json(target: str, likeness: Fingerprint | None, lines: Sequence[Line]) -> str:
     """One document; docs/doctor.md says what stands in it."""
     document = {
         "schema": SCHEMA_VERSION,
@@ -54,7 +54,7 @@ def as_json(target: str, likeness: Likeness | None, lines: Sequence[Line]) -> st
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def _like(likeness: Likeness | None) -> str:
+def _like(likeness: Fingerprint | None) -> str:
     if likeness is None or not likeness.telling:
         return "its release cannot be told"
     name, agreeing = likeness.ranks[0]
@@ -63,7 +63,7 @@ def _like(likeness: Likeness | None) -> str:
     return f"answers like {likeness.best} ({_of(agreeing, likeness)})"
 
 
-def _of(agreeing: int, likeness: Likeness) -> str:
+def _of(agreeing: int, likeness: Fingerprint) -> str:
     return f"{agreeing} of the {likeness.telling} answers that tell releases apart"
 
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from harness.plugin.selection import Selection
 from harness.plugin.target_options import GROUP, access_of, add_short_names, add_target_options
 from harness.report.options import Wanted, add_report_options
 from harness.suite.scenario import MARKER, Scenario
+from harness.suite.selection import Selection
 
 if TYPE_CHECKING:
     from harness.suite.expectation import Expectations
     from harness.suite.lab import Lab, TargetUnderTest
-    from harness.suite.run import Proof
+    from harness.suite.run import ScenarioRun
     from harness.system.small_disk import SmallDisk
     from harness.targets import Target
     from harness.upstream import MockUpstream
@@ -30,7 +30,7 @@ pytest_plugins = [f"{__package__}.fixtures.plugin"]
 
 _TARGETS: pytest.StashKey[list[Target]] = pytest.StashKey()
 _SELECTION: pytest.StashKey[Selection] = pytest.StashKey()
-_PROOF: pytest.StashKey[Proof] = pytest.StashKey()
+_PROOF: pytest.StashKey[ScenarioRun] = pytest.StashKey()
 
 
 _CHOOSING = {
@@ -193,7 +193,7 @@ def _observes(config: pytest.Config) -> bool:
     return bool(config.getoption("pullproof_baseline") or config.getoption("pullproof_record"))
 
 
-def _is_recorded(proof: Proof) -> bool:
+def _is_recorded(proof: ScenarioRun) -> bool:
     from harness.targets import RecordingTarget
 
     return isinstance(proof.target, RecordingTarget)
@@ -274,13 +274,13 @@ def expect(request: pytest.FixtureRequest) -> Expectations:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if found := scenario_of(item):
-        from harness.suite.run import Proof
+        from harness.suite.run import ScenarioRun
 
         callspec = getattr(item, "callspec", None)
         chosen = callspec.params.get("target") if callspec else None
         ids = callspec._idlist if callspec else ()
         case = "-".join(part for part in ids if not chosen or part != chosen.name)
-        item.stash[_PROOF] = proof = Proof(found, case, chosen, item.path.parent)
+        item.stash[_PROOF] = proof = ScenarioRun(found, case, chosen, item.path.parent)
         if _is_recorded(proof) and isinstance(item, pytest.Function):
             item.fixturenames = []  # Nothing runs, so that nothing has to be set up.
 

@@ -16,7 +16,7 @@ from harness.suite.results import About, Result
 if TYPE_CHECKING:
     from harness.compare.trace import Trace
     from harness.report.observed import Observed
-    from harness.suite.run import Proof
+    from harness.suite.run import ScenarioRun
 
 __all__ = [
     "about_in",
@@ -31,7 +31,7 @@ __all__ = [
 _ATTRIBUTE = "pullproof"
 
 
-def attach_result(item: pytest.Item, report: pytest.TestReport, proof: Proof) -> None:
+def attach_result(item: pytest.Item, report: pytest.TestReport, proof: ScenarioRun) -> None:
     """Put *proof*'s result, and what is to be known of its scenario, into *report*."""
     assert proof.result is not None
     file, line, _ = item.location
@@ -47,7 +47,7 @@ def attach_result(item: pytest.Item, report: pytest.TestReport, proof: Proof) ->
 
 
 def attach_seen(
-    item: pytest.Item, report: pytest.TestReport, proof: Proof, fingerprint: str
+    item: pytest.Item, report: pytest.TestReport, proof: ScenarioRun, fingerprint: str
 ) -> None:
     """Put what everything showed into the *report* of *proof*'s end, as far as it was kept."""
     from harness.compare.trace import Trace

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Flaky
 
-from harness.stateful.stories import Story, stories
-from harness.stateful.twins import Playing
+from harness.stateful.pair import Playing
+from harness.stateful.sequences import StepSequence, stories
 
 __all__ = ["Search", "search"]
 
@@ -34,7 +34,7 @@ class _TheyDiffer(Exception):
     pass
 
 
-def search(play: Callable[[Story], Playing], sequences: int, start: int) -> Search:
+def search(play: Callable[[StepSequence], Playing], sequences: int, start: int) -> Search:
     """Play *sequences* stories, the same for the same *start*; end at the first difference that
     shows twice, with the smallest story that shows it."""
     result = Search(start)
@@ -50,7 +50,7 @@ def search(play: Callable[[Story], Playing], sequences: int, start: int) -> Sear
         suppress_health_check=list(HealthCheck),
     )
     @given(stories())
-    def look(story: Story) -> None:
+    def look(story: StepSequence) -> None:
         if result.found is None:
             result.played += 1
         playing = play(story)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.suite.lab import Lab
     from harness.targets import Target
 
-__all__ = ["Proof", "ScenarioFailed"]
+__all__ = ["ScenarioFailed", "ScenarioRun"]
 
 
 _listed_beside = cache(DeviationFile.beside)
@@ -37,7 +37,7 @@ def _sees_disk(scenario: Scenario, target: Target | None) -> bool:
     return Need.STORAGE in offered or not scenario.needs.isdisjoint({Need.LOGS, Need.GC})
 
 
-class Proof:
+class ScenarioRun:
     """One scenario, in one *case* (empty where it has only one), on one *target*.
 
     *target* is None where a client model is asked instead of a registry. *directory* is where the

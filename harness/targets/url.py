@@ -29,7 +29,7 @@ from harness.targets.remote_login import RemoteLogin
 from harness.targets.settings import Settings
 from harness.targets.url_probe import Offers, await_upstream, probe
 from harness.upstream import MockUpstream
-from harness.upstream.door import Door
+from harness.upstream.gateway import Gateway
 from reference_registry.names import is_repository_name
 
 __all__ = ["UrlRegistry", "UrlTarget"]
@@ -124,12 +124,12 @@ class UrlTarget(Identified):
     def _tls(self) -> ssl.SSLContext:
         return self.access.tls()
 
-    def open_door(self) -> Door | None:
+    def open_door(self) -> Gateway | None:
         """The address where it looks for its upstream, or None where that is not ours.
         ``TargetError`` where the address cannot be had."""
         if self.access.upstream_at is None:
             return None
-        door = Door(*self.access.upstream_at)
+        door = Gateway(*self.access.upstream_at)
         try:
             door.open()
         except OSError as problem:
@@ -165,7 +165,7 @@ class UrlRegistry(ForeignRegistry):
         self.remote = target.client(target.names())
         super().__init__(settings, workdir)
         self.where = target.where
-        self._door: Door | None = None
+        self._door: Gateway | None = None
         self._awaits_upstream = settings.upstream_url is not None
         self.remote.refuse = self._why_not
         self._settled_after = 0

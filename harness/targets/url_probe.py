@@ -11,7 +11,7 @@ from harness.http.client import Answer
 from harness.suite.scenario import Need
 from harness.targets.errors import TargetError
 from harness.targets.remote_client import RemoteClient
-from harness.upstream.door import Door
+from harness.upstream.gateway import Gateway
 
 __all__ = ["CANARY", "Offers", "await_upstream", "probe"]
 
@@ -41,7 +41,7 @@ class Offers:
     """Why it takes no pushes; empty where it does."""
 
 
-def probe(client: RemoteClient, where: str, door: Door | None, *, writes: bool) -> Offers:
+def probe(client: RemoteClient, where: str, door: Gateway | None, *, writes: bool) -> Offers:
     """Ask the registry what it is. *door* is open. *writes*: an upload may be begun and given up.
     ``TargetError`` where it is none, refuses the login, or does not ask at the door."""
     _check_registry(client, where)
@@ -64,7 +64,7 @@ def probe(client: RemoteClient, where: str, door: Door | None, *, writes: bool) 
     )
 
 
-def await_upstream(client: RemoteClient, door: Door, *, patience: float = _WAITS) -> Answer:
+def await_upstream(client: RemoteClient, door: Gateway, *, patience: float = _WAITS) -> Answer:
     """What the registry answers for content behind *door* once it gets it, or after *patience*
     seconds: some caches stay away from an upstream for a while after it has failed."""
     repository = client.names.behind_name(_REPOSITORY)

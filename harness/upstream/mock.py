@@ -31,7 +31,7 @@ from reference_registry.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
     from harness.suite.namespace import Namespace
-    from harness.upstream.door import Door
+    from harness.upstream.gateway import Gateway
 
 __all__ = ["MockUpstream"]
 
@@ -70,7 +70,7 @@ class MockUpstream:
         self._listeners = [self._listener]
         self._token_listener = self._listener
         self._is_down = False
-        self._door: Door | None = None
+        self._door: Gateway | None = None
         if isinstance(auth, Bearer):
             self._service.tokens = TokenServer(auth.policy(), self._clock)
             if auth.own_port:
@@ -105,7 +105,7 @@ class MockUpstream:
         for listener in self._listeners:
             self._loop.run(listener.up())
 
-    def stand_behind(self, door: Door, names: Namespace) -> None:
+    def stand_behind(self, door: Gateway, names: Namespace) -> None:
         """Answer at *door*, which is open, too, for the repositories of *names*; it goes down, and
         is closed, with this upstream. ``ValueError`` for one with authentication: what a registry
         knows of that would outlive this upstream."""

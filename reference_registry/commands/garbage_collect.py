@@ -12,7 +12,7 @@ from reference_registry.clock import SystemClock
 from reference_registry.commands import Misuse
 from reference_registry.config.durations import parse_duration
 from reference_registry.config.file import load
-from reference_registry.garbage.collect import Collection, Wish, run
+from reference_registry.garbage.collect import Collection, Options, run
 from reference_registry.garbage.output import display
 from reference_registry.garbage.report import report
 from reference_registry.observability.logs import configure_logging
@@ -36,7 +36,7 @@ def garbage_collect(
     """Delete what no manifest references, in the storage that the file at *path* describes. What is
     done is told on standard output; *as_json*: on standard error, and summed up as JSON at last."""
     config = load(path, profile=profile)
-    wish = Wish(dry_run=dry_run, delete_untagged=delete_untagged, grace=_duration(grace))
+    wish = Options(dry_run=dry_run, delete_untagged=delete_untagged, grace=_duration(grace))
     told = sys.stderr if as_json else sys.stdout
     began = time.monotonic()
     with display(None if quiet else told, sys.stderr, bar=profile.gc_reports) as shown:

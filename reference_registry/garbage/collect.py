@@ -17,7 +17,7 @@ from reference_registry.clock import SystemClock
 from reference_registry.config import Config
 from reference_registry.garbage.mark import Marking, MarkingFailed, mark
 from reference_registry.garbage.scan import RepositoryReader
-from reference_registry.garbage.sweep import TRASH, Sweep, Swept
+from reference_registry.garbage.sweep import TRASH, Sweep, SweepResult
 from reference_registry.profiles import Profile
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound
@@ -28,7 +28,7 @@ from reference_registry.storage.store import Storage, open_storage
 if TYPE_CHECKING:
     from reference_registry.proxy.blobs.download_lock import Claims
 
-__all__ = ["Collection", "CollectionFailed", "Wish", "collect", "run"]
+__all__ = ["Collection", "CollectionFailed", "Options", "collect", "run"]
 
 _LOCK = "/.pullproof/garbage-collection.lock"
 
@@ -40,7 +40,7 @@ class CollectionFailed(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class Options:
     """What is to be done. *grace*: what was leased so long ago or less stays (``ideal``)."""
 
     dry_run: bool = False
@@ -53,11 +53,11 @@ class Collection:
     """One run over *storage*: begun by iterating over :meth:`steps`, which ends with all done."""
 
     storage: Storage
-    wish: Wish
+    wish: Options
     emit: Callable[[str], None]
     log: logging.Logger = _log
     marking: Marking = field(default_factory=Marking)
-    swept: Swept = field(default_factory=Swept)
+    swept: SweepResult = field(default_factory=SweepResult)
     repositories: int = 0
     warnings: list[str] = field(default_factory=list)
 
@@ -180,7 +180,7 @@ def collect(
     newline, to *err*.
     """
     storage = open_storage(config.storage, profile, SystemClock())
-    wish = Wish(dry_run=dry_run, delete_untagged=delete_untagged, grace=grace)
+    wish = Options(dry_run=dry_run, delete_untagged=delete_untagged, grace=grace)
     collection = Collection(storage, wish, lambda line: print(line, file=out), log)
     failure = run(collection)
     if failure is None:

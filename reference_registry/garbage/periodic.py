@@ -12,7 +12,7 @@ from datetime import timedelta
 from reference_registry.clock import Clock
 from reference_registry.config import GarbageCollectionConfig, StorageConfig
 from reference_registry.config.durations import format_duration
-from reference_registry.garbage.collect import Collection, CollectionFailed, Wish
+from reference_registry.garbage.collect import Collection, CollectionFailed, Options
 from reference_registry.profiles import Profile
 from reference_registry.storage.store import open_storage
 
@@ -40,7 +40,7 @@ async def _collect(
 ) -> None:
     # What it reads is not for the memory of those who serve, so it opens the storage for itself.
     opened = open_storage(storage, profile, clock)
-    wish = Wish(delete_untagged=config.deleteuntagged, grace=config.grace)
+    wish = Options(delete_untagged=config.deleteuntagged, grace=config.grace)
     collection = Collection(opened, wish, lambda _: None)
     stopping = threading.Event()
     working = asyncio.create_task(asyncio.to_thread(_work, collection, stopping))

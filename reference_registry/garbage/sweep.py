@@ -26,7 +26,7 @@ from reference_registry.storage.store import Storage
 if TYPE_CHECKING:  # A dry run needs none, and is to start quickly.
     from reference_registry.proxy.blobs.download_lock import Claims
 
-__all__ = ["TRASH", "Garbage", "Sweep", "Swept"]
+__all__ = ["TRASH", "Garbage", "Sweep", "SweepResult"]
 
 TRASH = "/.pullproof/trash"
 """Storage path of the directory in which blobs wait for their deletion, at most until the next
@@ -42,7 +42,7 @@ class Garbage:
 
 
 @dataclass
-class Swept:
+class SweepResult:
     """What has gone or, in a dry run, would go."""
 
     manifests: list[UntaggedManifest] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Sweep:
         emit: Callable[[str], None],
         log: logging.Logger,
     ) -> None:
-        self.swept = Swept()
+        self.swept = SweepResult()
         self._storage = storage
         self._driver = storage.driver
         self._leases = storage.leases

@@ -21,7 +21,7 @@ from reference_registry.proxy.single_flight import SingleFlight
 from reference_registry.storage.blobs import BlobStore
 from reference_registry.storage.driver import PathNotFound
 
-__all__ = ["Soundness"]
+__all__ = ["Integrity"]
 
 _AT_ONCE = 8 * 1024 * 1024
 """Bytes up to which a blob that is seen for the first time is hashed before it is served. A larger
@@ -37,7 +37,7 @@ _Stamp = tuple[int, int, int, int]
 content and its inode were last changed, in nanoseconds."""
 
 
-class Soundness:
+class Integrity:
     """Knows which files of *blobs* are as they were when they were verified."""
 
     def __init__(self, blobs: BlobStore, verify: Verify, background: Background) -> None:

@@ -14,7 +14,7 @@ from reference_registry.profiles import Profile
 from reference_registry.proxy.background import Background
 from reference_registry.proxy.blobs.download_lock import FILLS, Claims
 from reference_registry.proxy.expiry.scheduler import Expiry
-from reference_registry.proxy.integrity import Soundness
+from reference_registry.proxy.integrity import Integrity
 from reference_registry.proxy.policy.retention import Retention
 from reference_registry.proxy.repository import ProxyRepository
 from reference_registry.proxy.services import Services
@@ -101,7 +101,7 @@ class ProxyRegistry:
             self.counters,
             self._claims,
             expiry,
-            Soundness(local.storage.blobs, verify, background),
+            Integrity(local.storage.blobs, verify, background),
             background,
             Retention(
                 config.proxy.policy,

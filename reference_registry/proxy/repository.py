@@ -20,9 +20,9 @@ from reference_registry.api.http import Request, Response
 from reference_registry.api.pagination import tag_page
 from reference_registry.digest import Digest, algorithm_of, digest_of
 from reference_registry.manifest import ManifestInvalid, media_type_of, parse_manifest
-from reference_registry.proxy.blobs.coalesced import SharedMiss
-from reference_registry.proxy.blobs.stream_through import TeeMiss
-from reference_registry.proxy.blobs.two_fetches import DoubleMiss
+from reference_registry.proxy.blobs.coalesced import CoalescedFetch
+from reference_registry.proxy.blobs.stream_through import StreamThrough
+from reference_registry.proxy.blobs.two_fetches import TwoFetches
 from reference_registry.proxy.errors import (
     blob_error,
     manifest_error,
@@ -47,10 +47,10 @@ _log = logging.getLogger(__name__)
 
 Headers = tuple[tuple[str, str], ...]
 
-_MISSES: dict[str, type[DoubleMiss] | type[TeeMiss] | type[SharedMiss]] = {
-    "double": DoubleMiss,
-    "tee": TeeMiss,
-    "shared": SharedMiss,
+_MISSES: dict[str, type[TwoFetches] | type[StreamThrough] | type[CoalescedFetch]] = {
+    "double": TwoFetches,
+    "tee": StreamThrough,
+    "shared": CoalescedFetch,
 }
 
 

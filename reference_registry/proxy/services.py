@@ -12,7 +12,7 @@ from reference_registry.proxy.background import Background
 from reference_registry.proxy.blobs.download_lock import Claims
 from reference_registry.proxy.blobs.fill import Fill
 from reference_registry.proxy.expiry.scheduler import Expiry
-from reference_registry.proxy.integrity import Soundness
+from reference_registry.proxy.integrity import Integrity
 from reference_registry.proxy.known_sizes import KnownSizes
 from reference_registry.proxy.policy.retention import Retention
 from reference_registry.proxy.single_flight import SingleFlight
@@ -35,7 +35,7 @@ class Services:
     counters: ProxyCounters
     claims: Claims
     expiry: Expiry | None
-    soundness: Soundness
+    soundness: Integrity
     background: Background
     retention: Retention
     sizes: KnownSizes = field(default_factory=KnownSizes)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.clients.containerd_lab import Daemon, Surroundings
-from harness.clients.played import Certificates, Place, PlayedHosts, Seen
+from harness.clients.scripted_hosts import Certificates, Place, ScriptedHosts, Seen
 from harness.nodes.models.attempts import credential_of
 from harness.nodes.models.simulated_network import RegistryContent
 from harness.system.real_parts import missing_part
@@ -68,7 +68,7 @@ class ContainerdLab:
         self.release = self._surroundings.version()
         ports = {host: (_PORTS[host], 80, 443) for host in NAMED_HOSTS}
         places = {h: Place(addresses[h], ports.get(h, (80, 443))) for h in self._hosts}
-        self._played = PlayedHosts(places, made)
+        self._played = ScriptedHosts(places, made)
         self._daemons: dict[str, Daemon] = {}
         self._numbers = itertools.count(1)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.clients.authority import Authority
 from harness.clients.dockerd import HUB_LOGIN, DockerDaemon
-from harness.clients.played import Certificates, Place, PlayedHosts, Seen
+from harness.clients.scripted_hosts import Certificates, Place, ScriptedHosts, Seen
 from harness.clients.source_network import SourceNetwork
 from harness.content import Manifest, an_image, an_index
 from harness.nodes.models.attempts import Attempt, Credential, credential_of
@@ -46,7 +46,7 @@ class DockerLab:
         )
         places = {host: Place(addresses[host], (port,)) for host, port in _PORTS.items()}
         places["hub"] = Place(addresses["hub"], (_HUB_PORT,))
-        self._played = PlayedHosts(places, self._certificates)
+        self._played = ScriptedHosts(places, self._certificates)
         self._internet = SourceNetwork(Authority(directory / "authority", [DOCKER_HUB]))
         self._internet.start()
         self._internet.lead({DOCKER_HUB: f"http://{addresses['hub']}:{_HUB_PORT}"})

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from harness.clients.played import Certificates, Place, PlayedHosts, Seen
+from harness.clients.scripted_hosts import Certificates, Place, ScriptedHosts, Seen
 from harness.content import Manifest, an_image, an_index
 from harness.nodes.models.attempts import Attempt, Credential, credential_of
 from harness.nodes.models.behaviours import HostBehaviour, behaviour_from
@@ -46,7 +46,7 @@ class SkopeoLab:
         self._hosts = {host: f"{addresses[host]}:{port}" for host, port in _PORTS.items()}
         self._certificates = Certificates(certificates, list(addresses.values()))
         places = {host: Place(addresses[host], (port,)) for host, port in _PORTS.items()}
-        self._played = PlayedHosts(places, self._certificates)
+        self._played = ScriptedHosts(places, self._certificates)
         self._numbers = itertools.count(1)
 
     def stop(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.nodes.lint.documents import Document
 from harness.nodes.lint.finding import Finding, Spot, printable
 from harness.nodes.lint.project import Project
-from harness.nodes.lint.rule import Hit, Kind, Looked, Rule, loaded_rules
+from harness.nodes.lint.rule import Hit, Kind, Rule, RuleContext, loaded_rules
 from harness.nodes.lint.suppression import Suppression, suppressions
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class _Runs:
             chosen = question.registry or REGISTRY_RELEASES
             self.registry = {name: profile_named(name) for name in chosen}
         newest = next(reversed(self.containerd.values()))
-        self.looked = Looked(project, newest)
+        self.looked = RuleContext(project, newest)
         self.looks = {
             "containerd": {
                 f"containerd {name}": replace(self.looked, containerd=release)

@@ -9,7 +9,7 @@ from functools import cached_property
 from harness.nodes.lint.documents import TreeFile
 from harness.nodes.lint.logins import Login, Logins, logins_in
 from harness.nodes.lint.project import Image, Project
-from harness.nodes.lint.rule import Looked
+from harness.nodes.lint.rule import RuleContext
 
 __all__ = ["Judged", "host_in", "hostname", "judged_in"]
 
@@ -108,7 +108,7 @@ def host_in(key: str) -> str:
     return key.partition("/")[0]
 
 
-def judged_in(file: TreeFile, looked: Looked) -> tuple[Judged, ...]:
+def judged_in(file: TreeFile, looked: RuleContext) -> tuple[Judged, ...]:
     """The logins of *file*, with what they could be for."""
     project = looked.project
     return project.once(

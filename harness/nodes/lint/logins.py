@@ -13,7 +13,7 @@ from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.finding import Edit, Spot
 from harness.nodes.lint.json_tree import InvalidJSON, parse_json
 from harness.nodes.lint.kubernetes import Object
-from harness.nodes.lint.rule import Kind, Looked
+from harness.nodes.lint.rule import Kind, RuleContext
 
 if TYPE_CHECKING:
     from harness.nodes.lint.project import Project
@@ -169,7 +169,7 @@ class Logins:
         return self.content.node.spot if self.content else node.spot
 
 
-def logins_in(file: TreeFile, looked: Looked) -> tuple[Logins, ...]:
+def logins_in(file: TreeFile, looked: RuleContext) -> tuple[Logins, ...]:
     """The logins of a file of its own, or those of each Secret of a manifest that is JSON inside,
     however often it was encoded."""
     project = looked.project

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.nodes.models.containerd.releases import Release
     from reference_registry.profiles import Profile
 
-__all__ = ["Hit", "Kind", "Level", "Looked", "Rule", "Rules", "loaded_rules"]
+__all__ = ["Hit", "Kind", "Level", "Rule", "RuleContext", "Rules", "loaded_rules"]
 
 
 Level = Literal["error", "warning", "info"]
@@ -53,7 +53,7 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class Looked:
+class RuleContext:
     """With what a document is looked at: the other files, and one release of each program."""
 
     project: Project
@@ -67,7 +67,7 @@ class Looked:
         return self.registry
 
 
-Check = Callable[[Any, Looked], Iterator[Hit]]
+Check = Callable[[Any, RuleContext], Iterator[Hit]]
 
 
 @dataclass(frozen=True)

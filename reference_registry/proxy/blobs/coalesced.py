@@ -12,7 +12,7 @@ from reference_registry.api.http import Body, Request, Response, StreamBody
 from reference_registry.api.ranges import ByteRange, precondition_status
 from reference_registry.digest import Digest
 from reference_registry.proxy.blobs.fill import Fill
-from reference_registry.proxy.blobs.partial import DiskFailed, GrowingBlob
+from reference_registry.proxy.blobs.partial import DiskFailed, PartialBlob
 from reference_registry.proxy.errors import blob_error
 from reference_registry.proxy.services import Services
 from reference_registry.proxy.upstream.client import BlobInfo, UpstreamRepository
@@ -22,7 +22,7 @@ from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.serving import blob_headers, serve_content
 
-__all__ = ["SharedMiss"]
+__all__ = ["CoalescedFetch"]
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _BLOB_TYPE = "application/octet-stream"
 """What a hit says too, so that an answer does not tell the first pull from the second."""
 
 
-class SharedMiss:
+class CoalescedFetch:
     """Answers for one repository."""
 
     def __init__(
@@ -193,7 +193,7 @@ class _Nothing:
 class _FillingContent:
     """The content of a fill that is under way."""
 
-    def __init__(self, growing: GrowingBlob, size: int, upstream: UpstreamRepository) -> None:
+    def __init__(self, growing: PartialBlob, size: int, upstream: UpstreamRepository) -> None:
         self.size = size
         self._growing = growing
         self._upstream = upstream

@@ -22,7 +22,7 @@ from reference_registry.digest import Digest
 from reference_registry.proxy.blobs.download_lock import Announcement, Claim, Claims
 from reference_registry.proxy.blobs.following import Followed, same_beginning
 from reference_registry.proxy.blobs.intake import Intake
-from reference_registry.proxy.blobs.partial import DiskFailed, FillBroken, GrowingBlob
+from reference_registry.proxy.blobs.partial import DiskFailed, FillBroken, PartialBlob
 from reference_registry.proxy.blobs.stall_timeout import Patience
 from reference_registry.proxy.upstream.client import BlobBody, BlobInfo, UpstreamRepository
 from reference_registry.proxy.upstream.errors import UpstreamBroken, UpstreamFailure
@@ -55,7 +55,7 @@ class Fill:
         cached: Callable[[LocalRepository], None],
     ) -> None:
         self.digest = digest
-        self.content = GrowingBlob(digest, storage)
+        self.content = PartialBlob(digest, storage)
         self.pulled = 0
         """Bytes that came from upstream, and not from another process."""
         self._repositories = {local.name: local}

@@ -4,7 +4,7 @@ pace."""
 from __future__ import annotations
 
 from reference_registry.digest import Digest, algorithm_of
-from reference_registry.proxy.blobs.partial import GrowingBlob
+from reference_registry.proxy.blobs.partial import PartialBlob
 from reference_registry.proxy.blobs.write_pipeline import Room, WriteBehind
 from reference_registry.storage.writer import BlobWriter
 
@@ -18,7 +18,7 @@ _LARGE = 16 * 1024 * 1024
 class Intake:
     """Takes the bytes of *content*, in order, for *writer*."""
 
-    def __init__(self, content: GrowingBlob, writer: BlobWriter) -> None:
+    def __init__(self, content: PartialBlob, writer: BlobWriter) -> None:
         self._content = content
         self._writer = writer
         self._hashing = WriteBehind(writer.hash)

@@ -22,7 +22,7 @@ from reference_registry.proxy.upstream.errors import UpstreamFailure
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.store import Storage
 
-__all__ = ["DiskFailed", "FillBroken", "GrowingBlob"]
+__all__ = ["DiskFailed", "FillBroken", "PartialBlob"]
 
 _CHUNK = 256 * 1024
 
@@ -35,7 +35,7 @@ class DiskFailed(FillBroken):
     """... because it could not be written. Upstream has it all the same."""
 
 
-class GrowingBlob:
+class PartialBlob:
     """The blob *digest* on its way into *storage*. Whoever writes it tells this object how far it
     has come; whoever reads it asks for :meth:`info` and :meth:`chunks`."""
 

@@ -16,10 +16,10 @@ from reference_registry.proxy.upstream.errors import UpstreamBroken, UpstreamFai
 from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.writer import DigestMismatch
 
-__all__ = ["TeeMiss"]
+__all__ = ["StreamThrough"]
 
 
-class TeeMiss:
+class StreamThrough:
     """Answers for one repository. What ends the client's stream ends the caching too."""
 
     def __init__(

@@ -16,12 +16,12 @@ from reference_registry.proxy.upstream.errors import UpstreamFailure
 from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.writer import DigestMismatch
 
-__all__ = ["DoubleMiss"]
+__all__ = ["TwoFetches"]
 
 _log = logging.getLogger(__name__)
 
 
-class DoubleMiss:
+class TwoFetches:
     """Answers for one repository. The blob is scheduled to expire whether it was stored or not, and
     an upload that failed stays on disk."""
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["ZERO", "Moment"]
+__all__ = ["ZERO", "GoTime"]
 
 _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII
@@ -19,7 +19,7 @@ _EPOCH = datetime(1970, 1, 1)
 
 
 @dataclass(frozen=True, order=True)
-class Moment:
+class GoTime:
     """``nanoseconds`` since 1970 in UTC; ``offset`` is how many seconds east of Greenwich it was
     written, which changes only its text."""
 
@@ -27,13 +27,13 @@ class Moment:
     offset: int = 0
 
     @classmethod
-    def of(cls, moment: datetime) -> Moment:
+    def of(cls, moment: datetime) -> GoTime:
         """An aware *moment*."""
         since = moment.astimezone(UTC).replace(tzinfo=None) - _EPOCH
         return cls(since // timedelta(microseconds=1) * 1000)
 
     @classmethod
-    def parse(cls, text: str) -> Moment:
+    def parse(cls, text: str) -> GoTime:
         """``ValueError`` where *text* is not RFC 3339."""
         match = _RFC3339.fullmatch(text)
         if match is None:
@@ -66,5 +66,5 @@ class Moment:
             return limit.replace(tzinfo=UTC)
 
 
-ZERO = Moment.parse("0001-01-01T00:00:00Z")
+ZERO = GoTime.parse("0001-01-01T00:00:00Z")
 """Go's zero time, which a missing ``ExpiryData`` means: long past."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from reference_registry.digest import Digest, parse_digest
 from reference_registry.names import is_repository_name
-from reference_registry.proxy.expiry.go_time import ZERO, Moment
+from reference_registry.proxy.expiry.go_time import ZERO, GoTime
 
 __all__ = [
     "BLOB",
@@ -41,12 +41,12 @@ class Entry:
 
     key: str
     """``repository@digest``. Files of others may hold anything here."""
-    moment: Moment
+    moment: GoTime
     kind: int
     """:data:`BLOB` or :data:`MANIFEST`. Files of others may hold any number."""
 
     @classmethod
-    def of(cls, repository: str, digest: Digest, kind: int, moment: Moment) -> Entry:
+    def of(cls, repository: str, digest: Digest, kind: int, moment: GoTime) -> Entry:
         """The entry for content of *repository*."""
         return cls(f"{repository}@{digest}", moment, kind)
 
@@ -107,7 +107,7 @@ class Schedule:
         if self._entries.get(entry.key) == entry:
             self._delete(entry.key)
 
-    def due(self, now: Moment) -> list[Entry]:
+    def due(self, now: GoTime) -> list[Entry]:
         """The entries that have expired, earliest first. Each is handed out once, and stays in the
         schedule until it is removed."""
         due = []
@@ -116,7 +116,7 @@ class Schedule:
             due.append(self._entries[head[1]])
         return due
 
-    def next_moment(self) -> Moment | None:
+    def next_moment(self) -> GoTime | None:
         """When the next entry expires; None where none will."""
         head = self._head()
         return None if head is None else self._entries[head[1]].moment
@@ -231,11 +231,11 @@ def _parse_entry(value: Any) -> Entry:
     return Entry(key, _parse_moment(fields.get("expirydata")), kind)
 
 
-def _parse_moment(value: Any) -> Moment:
+def _parse_moment(value: Any) -> GoTime:
     if value is None:
         return ZERO
     try:
-        return Moment.parse(value if isinstance(value, str) else json.dumps(value))
+        return GoTime.parse(value if isinstance(value, str) else json.dumps(value))
     except ValueError:
         quoted = json.dumps(json.dumps(value, ensure_ascii=False), ensure_ascii=False)
         layout = '"\\"2006-01-02T15:04:05Z07:00\\""'

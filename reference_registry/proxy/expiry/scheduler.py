@@ -22,7 +22,7 @@ from reference_registry.digest import Digest
 from reference_registry.profiles import Profile
 from reference_registry.proxy.blobs.download_lock import Claims
 from reference_registry.proxy.expiry.eviction import evict
-from reference_registry.proxy.expiry.go_time import Moment
+from reference_registry.proxy.expiry.go_time import GoTime
 from reference_registry.proxy.expiry.lead import Lead
 from reference_registry.proxy.expiry.schedule import BLOB, MANIFEST, Entry, Schedule
 from reference_registry.proxy.expiry.store import KeptSchedule
@@ -119,8 +119,8 @@ class Expiry:
             ttl = self._ttl(repository)
             if entry is None or ttl is None:
                 continue
-            if Moment.of(moment + ttl - min(ttl / 100, _LEAST_RENEWAL)) > entry.moment:
-                self._kept.add(replace(entry, moment=Moment.of(moment + ttl)))
+            if GoTime.of(moment + ttl - min(ttl / 100, _LEAST_RENEWAL)) > entry.moment:
+                self._kept.add(replace(entry, moment=GoTime.of(moment + ttl)))
 
     def _add(self, repository: str, digest: Digest, kind: int) -> None:
         if self._kept.schedule is None:
@@ -129,10 +129,10 @@ class Expiry:
         if end is not None:
             self._kept.add(Entry.of(repository, digest, kind, end))
 
-    def _end(self, repository: str) -> Moment | None:
+    def _end(self, repository: str) -> GoTime | None:
         """When what *repository* caches now expires; None for never."""
         ttl = self._ttl(repository)
-        return None if ttl is None else Moment.of(self._clock.now() + ttl)
+        return None if ttl is None else GoTime.of(self._clock.now() + ttl)
 
     def _schedule_of_tree(self) -> Schedule:
         """Of all that is linked, as if it had been cached just now. Links without bytes, too: they
@@ -196,7 +196,7 @@ class Expiry:
             await self._schedule_what_is_there(schedule)
         while True:
             self._kept.rescheduled.clear()
-            now = Moment.of(self._clock.now())
+            now = GoTime.of(self._clock.now())
             if _is_due(schedule, now):
                 await self._offline.is_over()
                 self.before_due()
@@ -259,6 +259,6 @@ def _nothing() -> None:
     """There is nobody to ask."""
 
 
-def _is_due(schedule: Schedule, now: Moment) -> bool:
+def _is_due(schedule: Schedule, now: GoTime) -> bool:
     moment = schedule.next_moment()
     return moment is not None and moment.nanoseconds <= now.nanoseconds

@@ -21,7 +21,7 @@ from pathlib import Path
 from reference_registry.digest import Digest, parse_digest
 from reference_registry.proxy.policy.size_policy import Holding
 
-__all__ = ["Census", "Changes"]
+__all__ = ["Changes", "DiskUsage"]
 
 _RACY = 2 * 10**9
 """Nanoseconds. A directory that was changed so shortly before we looked may have been changed again
@@ -38,7 +38,7 @@ class Changes:
     gone: list[Digest] = field(default_factory=list)
 
 
-class Census:
+class DiskUsage:
     """Of the blob store in the directory *blobs*. Everything here is I/O, for a worker thread, and
     for one at a time."""
 

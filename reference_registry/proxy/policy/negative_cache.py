@@ -15,14 +15,14 @@ from datetime import datetime, timedelta
 from reference_registry.clock import Clock
 from reference_registry.proxy.upstream.errors import Refusal, UpstreamRefused
 
-__all__ = ["Absences"]
+__all__ = ["NegativeCache"]
 
 _MOST = 10_000
 """Absences that are remembered, some 5 MB; beyond that the oldest goes. Whoever asks for random
 digests fills the memory and nothing else."""
 
 
-class Absences:
+class NegativeCache:
     """What is known to be absent, each for *ttl* from when upstream said so. Zero: nothing is."""
 
     def __init__(self, ttl: timedelta, clock: Clock, most: int = _MOST) -> None:

@@ -11,7 +11,7 @@ from reference_registry.digest import Digest
 from reference_registry.profiles import Profile
 from reference_registry.proxy.blobs.download_lock import Claims
 from reference_registry.proxy.expiry.scheduler import Expiry
-from reference_registry.proxy.policy.negative_cache import Absences
+from reference_registry.proxy.policy.negative_cache import NegativeCache
 from reference_registry.proxy.policy.size_limit import SizeBound
 from reference_registry.proxy.policy.tag_freshness import TagFreshness
 from reference_registry.proxy.policy.usage import Uses
@@ -39,7 +39,7 @@ class Retention:
         offline: Offline,
     ) -> None:
         self.freshness = TagFreshness(policy.tag_freshness, clock)
-        self.absences = Absences(policy.negative_ttl, clock)
+        self.absences = NegativeCache(policy.negative_ttl, clock)
         self.uses = Uses(clock)
         self.bound: SizeBound | None = None
         self._task: asyncio.Task[None] | None = None

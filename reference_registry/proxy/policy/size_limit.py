@@ -18,7 +18,7 @@ from reference_registry.digest import Digest
 from reference_registry.proxy.blobs.download_lock import Claims
 from reference_registry.proxy.expiry.lead import Lead
 from reference_registry.proxy.expiry.removal import Linked, find, remove
-from reference_registry.proxy.policy.disk_usage import Census
+from reference_registry.proxy.policy.disk_usage import DiskUsage
 from reference_registry.proxy.policy.size_policy import Holding, Holdings, victims
 from reference_registry.proxy.policy.usage import Uses, UseTimes
 from reference_registry.proxy.upstream.offline import Offline
@@ -65,7 +65,7 @@ class SizeBound:
         self._removed = removed
         self._offline = offline
         self._lead = Lead(lock)
-        self._census = Census(blobs)
+        self._census = DiskUsage(blobs)
         self._holdings = Holdings()
         self._unwritten: dict[Digest, float] = {}
         self._spared: set[Digest] = set()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from reference_registry.config import ProxyConfig
 from reference_registry.config.upstreams import namespaces_of, upstreams_of
 
-__all__ = ["MAIN", "Belonging", "NotServed", "Places"]
+__all__ = ["MAIN", "Belonging", "NotServed", "UpstreamRouting"]
 
 MAIN = ""
 """Stands for ``proxy.remoteurl`` where the others have a prefix."""
@@ -32,7 +32,7 @@ class Belonging:
     name: str
 
 
-class Places:
+class UpstreamRouting:
     """The names of all repositories of one cache."""
 
     def __init__(self, config: ProxyConfig) -> None:

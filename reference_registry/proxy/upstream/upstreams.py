@@ -8,7 +8,7 @@ from datetime import timedelta
 from reference_registry.config import ProxyConfig, UpstreamConfig
 from reference_registry.config.upstreams import upstreams_of
 from reference_registry.proxy.upstream.client import UpstreamRepository
-from reference_registry.proxy.upstream.routing import MAIN, Places
+from reference_registry.proxy.upstream.routing import MAIN, UpstreamRouting
 from reference_registry.proxy.upstream.upstream import Upstream
 
 __all__ = ["Upstreams"]
@@ -21,7 +21,7 @@ class Upstreams:
     def __init__(
         self, config: ProxyConfig, connect: Callable[[UpstreamConfig, str], Upstream]
     ) -> None:
-        self.places = Places(config)
+        self.places = UpstreamRouting(config)
         self._configs = {MAIN: config, **config.upstreams}
         self._upstreams = {
             prefix: connect(upstream, key) for prefix, key, upstream in upstreams_of(config)

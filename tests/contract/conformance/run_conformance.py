@@ -1,6 +1,6 @@
 """Runs an already built OCI conformance suite against the reference registry.
 
-    python -m tests.conformance.run_conformance PATH_OF_THE_SUITE
+    python -m tests.contract.conformance.run_conformance PATH_OF_THE_SUITE
 
 The suite is ``conformance/`` of https://github.com/opencontainers/distribution-spec, built with
 ``go build``; it is not part of this project. The path may also stand in ``OCI_CONFORMANCE``.

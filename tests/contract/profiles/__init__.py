@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.profiles.table")
+pytest.register_assert_rewrite("tests.contract.profiles.table")

@@ -10,8 +10,8 @@ import pytest
 
 from harness.cli import main
 from harness.content import an_image
-from harness.doctor.consult import answers
-from harness.doctor.likeness import likeness
+from harness.doctor.checks import answers
+from harness.doctor.fingerprint import likeness
 from harness.doctor.line import Line
 from harness.doctor.questions import LIKENESS, QUESTIONS
 from harness.doctor.render import as_json, as_text

@@ -18,7 +18,7 @@ from harness.cli import main
 from harness.nodes.lint.documents import TreeFile
 from harness.nodes.lint.engine import Question, findings
 from harness.nodes.lint.judged_logins import judged_in
-from harness.nodes.lint.rule import Kind, Looked, loaded_rules
+from harness.nodes.lint.rule import Kind, RuleContext, loaded_rules
 from harness.nodes.models.containerd.releases import release_named
 from harness.nodes.models.containers.registries_conf import (
     InvalidRegistriesConf,
@@ -53,7 +53,7 @@ def test_the_entries_that_match_nothing_are_those_that_kubelet_does_not_try(
     (tmp_path / "config.json").write_text(json.dumps({"auths": auths}))
     (tmp_path / "pod.json").write_text(pod(case["repository_after_normalisation"]))
     project = project_of(tmp_path)
-    looked = Looked(project, release_named("2.3"))
+    looked = RuleContext(project, release_named("2.3"))
     (file,) = project.of_kind(Kind.LOGINS, TreeFile)
     (judged,) = judged_in(file, looked)
     tried = set(case["tried_in_this_order"])

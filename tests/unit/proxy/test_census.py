@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reference_registry.digest import Digest, digest_of
-from reference_registry.proxy.policy.disk_usage import Census, Changes
+from reference_registry.proxy.policy.disk_usage import Changes, DiskUsage
 
 LONG_AGO = time.time() - 3600
 
@@ -40,12 +40,12 @@ def held(changes: Changes) -> dict[Digest, int]:
 
 
 def test_no_store_holds_nothing(tmp_path: Path) -> None:
-    assert Census(tmp_path / "blobs").look() == Changes()
+    assert DiskUsage(tmp_path / "blobs").look() == Changes()
 
 
 def test_all_is_found_once_with_size_and_last_use(tmp_path: Path) -> None:
     digest = put(tmp_path, b"twelve bytes")
-    census = Census(tmp_path)
+    census = DiskUsage(tmp_path)
     (found,) = census.look().held
     assert (found.digest, found.size) == (digest, 12)
     assert found.used == pytest.approx(LONG_AGO, abs=0.001)
@@ -57,7 +57,7 @@ def test_what_comes_and_goes_is_noticed(tmp_path: Path, is_old: bool) -> None:
     first = put(tmp_path, b"first")
     if is_old:
         age(tmp_path)
-    census = Census(tmp_path)
+    census = DiskUsage(tmp_path)
     census.look()
     second = put(tmp_path, b"second")
     assert held(census.look()) == {second: 6}
@@ -68,7 +68,7 @@ def test_what_comes_and_goes_is_noticed(tmp_path: Path, is_old: bool) -> None:
 
 def test_two_changes_in_one_tick_of_the_clock_are_both_noticed(tmp_path: Path) -> None:
     """The second leaves the time of the directory as the first has set it."""
-    census = Census(tmp_path)
+    census = DiskUsage(tmp_path)
     first = put(tmp_path, b"first")
     assert held(census.look()) == {first: 5}
     directory = where(tmp_path, first).parent
@@ -86,7 +86,7 @@ def test_a_directory_that_nothing_happened_in_is_not_read(
     for number in range(50):
         put(tmp_path, str(number).encode())
     age(tmp_path)
-    census = Census(tmp_path)
+    census = DiskUsage(tmp_path)
     census.look()
     monkeypatch.setattr(census, "_look_into", lambda *_: pytest.fail("read again"))
     assert census.look() == Changes()
@@ -97,7 +97,7 @@ def test_bytes_that_come_later_than_their_directory_are_noticed(tmp_path: Path) 
     directory = where(tmp_path, digest)
     directory.mkdir(parents=True)
     age(tmp_path)
-    census = Census(tmp_path)
+    census = DiskUsage(tmp_path)
     assert census.look() == Changes()
     (directory / "data").write_bytes(b"slow")
     age(tmp_path)
@@ -106,7 +106,7 @@ def test_bytes_that_come_later_than_their_directory_are_noticed(tmp_path: Path) 
 
 def test_a_store_that_is_taken_away_is_noticed(tmp_path: Path) -> None:
     digest = put(tmp_path / "blobs", b"content")
-    census = Census(tmp_path / "blobs")
+    census = DiskUsage(tmp_path / "blobs")
     census.look()
     shutil.rmtree(tmp_path / "blobs")
     assert census.look() == Changes(gone=[digest])
@@ -117,16 +117,16 @@ def test_what_is_no_blob_is_left_out(tmp_path: Path) -> None:
     odd.mkdir(parents=True)
     (odd / "data").write_bytes(b"odd")
     (tmp_path / "sha256" / "note.txt").write_text("not a directory")
-    assert Census(tmp_path).look() == Changes()
+    assert DiskUsage(tmp_path).look() == Changes()
 
 
 def test_the_last_use_outlives_the_census_and_never_goes_back(tmp_path: Path) -> None:
     digest, gone = put(tmp_path, b"content"), digest_of(b"gone")
     data = where(tmp_path, digest) / "data"
     before = data.stat()
-    Census(tmp_path).note_use({digest: LONG_AGO + 60, gone: LONG_AGO})
-    Census(tmp_path).note_use({digest: LONG_AGO + 30})
-    found = Census(tmp_path).last_used([digest, gone])
+    DiskUsage(tmp_path).note_use({digest: LONG_AGO + 60, gone: LONG_AGO})
+    DiskUsage(tmp_path).note_use({digest: LONG_AGO + 30})
+    found = DiskUsage(tmp_path).last_used([digest, gone])
     assert found == {digest: pytest.approx(LONG_AGO + 60, abs=0.001)}
     after = data.stat()
     assert (after.st_mtime_ns, after.st_ctime_ns) == (before.st_mtime_ns, before.st_ctime_ns)

@@ -8,7 +8,7 @@ import pytest
 
 from reference_registry.clock import ManualClock
 from reference_registry.digest import digest_of
-from reference_registry.proxy.policy.negative_cache import Absences
+from reference_registry.proxy.policy.negative_cache import NegativeCache
 from reference_registry.proxy.policy.tag_freshness import TagFreshness
 from reference_registry.proxy.upstream.errors import Refusal, UpstreamRefused, UpstreamTimedOut
 
@@ -95,7 +95,7 @@ def refused(status: int) -> UpstreamRefused:
     return UpstreamRefused("GET", Refusal(status, ""))
 
 
-def ask(absences: Absences, name: str, reference: str, failure: Exception | None) -> bool:
+def ask(absences: NegativeCache, name: str, reference: str, failure: Exception | None) -> bool:
     """Whether upstream was asked, which then answered *failure*."""
     asked = False
     try:
@@ -110,7 +110,7 @@ def ask(absences: Absences, name: str, reference: str, failure: Exception | None
 
 def test_an_absence_is_remembered_for_its_ttl() -> None:
     clock = ManualClock()
-    absences = Absences(TTL, clock)
+    absences = NegativeCache(TTL, clock)
     assert ask(absences, "app", "v1", refused(404))
     clock.advance(TTL - TICK)
     with pytest.raises(UpstreamRefused) as caught, absences.minded("app", "v1"):
@@ -122,7 +122,7 @@ def test_an_absence_is_remembered_for_its_ttl() -> None:
 
 def test_asking_does_not_prolong_an_absence() -> None:
     clock = ManualClock()
-    absences = Absences(TTL, clock)
+    absences = NegativeCache(TTL, clock)
     ask(absences, "app", "v1", refused(404))
     for _ in range(3):
         clock.advance(TTL / 3)
@@ -135,21 +135,21 @@ def test_asking_does_not_prolong_an_absence() -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 405, 410, 429, 500, 502, 503, 504])
 def test_no_other_refusal_is_remembered(status: int) -> None:
-    absences = Absences(TTL, ManualClock())
+    absences = NegativeCache(TTL, ManualClock())
     assert ask(absences, "app", "v1", refused(status))
     assert ask(absences, "app", "v1", refused(status))
     assert len(absences) == 0
 
 
 def test_silence_is_not_remembered() -> None:
-    absences = Absences(TTL, ManualClock())
+    absences = NegativeCache(TTL, ManualClock())
     ask(absences, "app", "v1", UpstreamTimedOut("GET", "u", "c"))
     assert ask(absences, "app", "v1", None)
 
 
 def test_a_refusal_leaves_what_is_remembered() -> None:
     """Asked anew, upstream says that it is too busy: nothing is known that was not known before."""
-    absences = Absences(TTL, ManualClock())
+    absences = NegativeCache(TTL, ManualClock())
     ask(absences, "app", "v1", refused(404))
     with pytest.raises(UpstreamRefused), absences.minded("app", "v1", anew=True):
         raise refused(429)
@@ -157,7 +157,7 @@ def test_a_refusal_leaves_what_is_remembered() -> None:
 
 
 def test_asking_anew_asks_and_learns() -> None:
-    absences = Absences(TTL, ManualClock())
+    absences = NegativeCache(TTL, ManualClock())
     ask(absences, "app", "v1", refused(404))
     with absences.minded("app", "v1", anew=True):
         pass
@@ -165,7 +165,7 @@ def test_asking_anew_asks_and_learns() -> None:
 
 
 def test_news_end_the_absences_of_their_repository() -> None:
-    absences = Absences(TTL, ManualClock())
+    absences = NegativeCache(TTL, ManualClock())
     for name in ("app", "other"):
         for reference in ("v1", "v2"):
             absences.remember(name, reference)
@@ -177,7 +177,7 @@ def test_news_end_the_absences_of_their_repository() -> None:
 
 
 def test_without_a_ttl_nothing_is_remembered() -> None:
-    absences = Absences(timedelta(0), ManualClock())
+    absences = NegativeCache(timedelta(0), ManualClock())
     ask(absences, "app", "v1", refused(404))
     assert ask(absences, "app", "v1", None)
 
@@ -185,14 +185,14 @@ def test_without_a_ttl_nothing_is_remembered() -> None:
 def test_a_clock_that_is_set_back_prolongs_no_absence() -> None:
     now = datetime(2026, 11, 24, tzinfo=UTC)
     clock = SettableClock(now)
-    absences = Absences(TTL, clock)
+    absences = NegativeCache(TTL, clock)
     absences.remember("app", "v1")
     clock.set(now - timedelta(days=1))
     assert not absences.holds("app", "v1")
 
 
 def test_absences_beyond_the_bound_drive_out_the_oldest() -> None:
-    absences = Absences(TTL, ManualClock(), most=3)
+    absences = NegativeCache(TTL, ManualClock(), most=3)
     for number in range(100):
         absences.remember(f"app{number}", "v1")
     assert len(absences) == 3

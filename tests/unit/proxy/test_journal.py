@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from reference_registry.digest import Digest
 from reference_registry.proxy.blobs.stall_timeout import Patience
-from reference_registry.proxy.expiry.go_time import Moment
+from reference_registry.proxy.expiry.go_time import GoTime
 from reference_registry.proxy.expiry.journal import Journal
 from reference_registry.proxy.expiry.schedule import BLOB, Entry, Schedule
 
@@ -18,7 +18,7 @@ KEY = f"app@{DIGESTS[0]}"
 
 
 def entry(second: int, number: int = 0) -> Entry:
-    return Entry.of("app", DIGESTS[number], BLOB, Moment(second * 10**9))
+    return Entry.of("app", DIGESTS[number], BLOB, GoTime(second * 10**9))
 
 
 def journal(*changes: tuple[Entry | None, Entry | None]) -> Journal:

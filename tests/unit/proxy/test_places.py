@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from reference_registry.config import ProxyConfig, UpstreamConfig
 from reference_registry.names import is_repository_name
-from reference_registry.proxy.upstream.routing import MAIN, Belonging, NotServed, Places
+from reference_registry.proxy.upstream.routing import MAIN, Belonging, NotServed, UpstreamRouting
 
 HUB = "https://registry-1.docker.io"
 SEVERAL = ProxyConfig(
@@ -51,7 +51,7 @@ SEVERAL = ProxyConfig(
     ],
 )
 def test_what_a_name_means(name: str, ns: str | None, kept: str) -> None:
-    assert Places(SEVERAL).find(name, ns) == kept
+    assert UpstreamRouting(SEVERAL).find(name, ns) == kept
 
 
 @pytest.mark.parametrize(
@@ -74,17 +74,19 @@ def test_what_a_name_means(name: str, ns: str | None, kept: str) -> None:
 )
 def test_what_is_not_served(name: str, ns: str) -> None:
     with pytest.raises(NotServed):
-        Places(SEVERAL).find(name, ns)
+        UpstreamRouting(SEVERAL).find(name, ns)
 
 
 def test_one_upstream_does_not_look_at_ns() -> None:
-    places = Places(ProxyConfig(remoteurl=HUB))
+    places = UpstreamRouting(ProxyConfig(remoteurl=HUB))
     assert not places.heeds_namespaces
     assert places.find("nginx", "quay.io") == "nginx"
 
 
 def test_one_upstream_that_names_its_namespaces_does() -> None:
-    places = Places(ProxyConfig(remoteurl="https://cache.example", namespaces=("quay.io",)))
+    places = UpstreamRouting(
+        ProxyConfig(remoteurl="https://cache.example", namespaces=("quay.io",))
+    )
     assert places.heeds_namespaces
     assert places.find("app", "quay.io") == "app"
     with pytest.raises(NotServed):
@@ -92,7 +94,7 @@ def test_one_upstream_that_names_its_namespaces_does() -> None:
 
 
 def test_the_names_of_a_namespace() -> None:
-    places = Places(SEVERAL)
+    places = UpstreamRouting(SEVERAL)
     kept = ["ghcr.io/a", "library/nginx", "mirror/b/c", "team/app"]
     assert places.of_namespace(kept, "ghcr.io") == ["a"]
     assert places.of_namespace(kept, "docker.io") == ["library/nginx", "team/app"]
@@ -122,7 +124,7 @@ def _meant(name: str, ns: str | None) -> Belonging | None:
 @given(name=_NAMES, ns=_NAMESPACES)
 def test_what_is_kept_belongs_to_whom_it_was_asked_of(name: str, ns: str | None) -> None:
     """Two upstreams never share a place: the kept name says all of it."""
-    places, meant = Places(SEVERAL), _meant(name, ns)
+    places, meant = UpstreamRouting(SEVERAL), _meant(name, ns)
     if meant is None:
         with pytest.raises(NotServed):
             places.find(name, ns)

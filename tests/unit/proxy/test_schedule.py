@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference_registry.digest import Digest
-from reference_registry.proxy.expiry.go_time import ZERO, Moment
+from reference_registry.proxy.expiry.go_time import ZERO, GoTime
 from reference_registry.proxy.expiry.schedule import (
     BLOB,
     MANIFEST,
@@ -23,11 +23,11 @@ from reference_registry.proxy.expiry.schedule import (
 
 A = Digest("sha256:" + "a" * 64)
 B = Digest("sha256:" + "b" * 64)
-NOON = Moment.of(datetime(2026, 11, 24, 12, tzinfo=UTC))
+NOON = GoTime.of(datetime(2026, 11, 24, 12, tzinfo=UTC))
 
 
-def later(seconds: int) -> Moment:
-    return Moment(NOON.nanoseconds + seconds * 10**9)
+def later(seconds: int) -> GoTime:
+    return GoTime(NOON.nanoseconds + seconds * 10**9)
 
 
 def entry(name: str = "team/app", digest: Digest = A, kind: int = BLOB, seconds: int = 0) -> Entry:
@@ -55,7 +55,7 @@ def reread(content: str) -> str:
     ],
 )
 def test_moments_keep_their_text(text: str, rendered: str | None) -> None:
-    assert str(Moment.parse(text)) == (rendered or text)
+    assert str(GoTime.parse(text)) == (rendered or text)
 
 
 @pytest.mark.parametrize(
@@ -63,23 +63,23 @@ def test_moments_keep_their_text(text: str, rendered: str | None) -> None:
 )
 def test_what_is_no_moment(text: str) -> None:
     with pytest.raises(ValueError):
-        Moment.parse(text)
+        GoTime.parse(text)
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_moments_of_datetimes(moment: datetime) -> None:
-    assert Moment.of(moment).as_datetime() == moment
-    assert Moment.parse(str(Moment.of(moment))) == Moment.of(moment)
+    assert GoTime.of(moment).as_datetime() == moment
+    assert GoTime.parse(str(GoTime.of(moment))) == GoTime.of(moment)
 
 
 def test_a_moment_as_datetime_is_never_too_early() -> None:
-    moment = Moment.parse("2026-11-24T00:00:00.000000001Z")
+    moment = GoTime.parse("2026-11-24T00:00:00.000000001Z")
     assert moment.as_datetime() == datetime(2026, 11, 24, microsecond=1, tzinfo=UTC)
 
 
 def test_moments_beyond_datetime() -> None:
-    assert Moment.parse("9999-12-31T23:59:59.9999999Z").as_datetime().year == 9999
-    assert Moment.parse("0001-01-01T00:00:00+14:00").as_datetime().year == 1
+    assert GoTime.parse("9999-12-31T23:59:59.9999999Z").as_datetime().year == 9999
+    assert GoTime.parse("0001-01-01T00:00:00+14:00").as_datetime().year == 1
 
 
 # -- the file --------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ def test_any_file_is_a_schedule_or_damaged(content: bytes) -> None:
         assert len(again) == len(schedule)
 
 
-moments = st.datetimes(timezones=st.just(UTC)).map(Moment.of)
+moments = st.datetimes(timezones=st.just(UTC)).map(GoTime.of)
 entries = st.builds(Entry, st.text(max_size=30), moments, st.integers(-5, 5))
 
 
@@ -315,4 +315,4 @@ def test_the_queue_agrees_with_a_plain_search(steps: list[tuple[str, int, bool]]
 
 def test_ttl_is_added_in_full() -> None:
     moment = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=48)
-    assert str(Moment.of(moment)) == "2026-01-03T00:00:00Z"
+    assert str(GoTime.of(moment)) == "2026-01-03T00:00:00Z"

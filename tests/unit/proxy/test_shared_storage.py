@@ -582,7 +582,7 @@ async def test_a_lock_that_is_not_let_go(
     make_proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It holds up the file, for a bounded time, and nothing else."""
-    monkeypatch.setattr("reference_registry.proxy.state_file._PATIENCE", 0.02)
+    monkeypatch.setattr("reference_registry.proxy.expiry.state_file._PATIENCE", 0.02)
     monkeypatch.setattr(expiry, "_SPACING_AFTER_FAILURE", 0.01)
     proxy = make_proxy(ttl=TTL)
     async with proxy.running():

@@ -25,7 +25,7 @@ from reference_registry.api.http import Request
 from reference_registry.clock import SystemClock
 from reference_registry.config import StorageConfig
 from reference_registry.digest import Digest, digest_of
-from reference_registry.garbage.collect import Collection, Wish
+from reference_registry.garbage.collect import Collection, Options
 from reference_registry.manifest import parse_manifest
 from reference_registry.profiles import IDEAL, Profile
 from reference_registry.proxy.blobs.download_lock import FILLS, Claim, Claims
@@ -220,7 +220,7 @@ _CLIENTS: dict[str, Callable[[Client], list[Step]]] = {
 
 # -- every order ------------------------------------------------------------------------------
 def _play(
-    root: Path, after: tuple[int, ...], steps: list[Step], wish: Wish, profile: Profile
+    root: Path, after: tuple[int, ...], steps: list[Step], wish: Options, profile: Profile
 ) -> None:
     """Collect in *root*, and take each of *steps* after as many of the collector's as *after*
     says."""
@@ -270,7 +270,7 @@ def _losing_orders(tmp_path: Path, client: str, profile: Profile) -> Iterator[tu
     """The orders in which something is lost."""
     tree = tmp_path / "tree"
     _old_tree(tree)
-    wish = Wish(delete_untagged=True, grace=_HOUR)
+    wish = Options(delete_untagged=True, grace=_HOUR)
     expected = [_SIGNATURE] if _CLIENTS[client] is _push_of_what_is_signed else []
     with _copy(tree) as alone:
         ours = sum(1 for _ in Collection(_open(alone, profile), wish, lambda _: None).steps())
@@ -312,7 +312,7 @@ def test_without_leases_something_is_lost(tmp_path: Path, client: str) -> None:
 def test_what_nobody_uses_goes(tmp_path: Path) -> None:
     _old_tree(tmp_path)
     collection = Collection(
-        _open(tmp_path), Wish(delete_untagged=True, grace=_HOUR), lambda _: None
+        _open(tmp_path), Options(delete_untagged=True, grace=_HOUR), lambda _: None
     )
 
     for _ in collection.steps():
@@ -353,7 +353,7 @@ def test_a_release_takes_no_lock(tmp_path: Path) -> None:
     storage = _open(tmp_path, _NO_LEASES)
     put(storage, "app", an_image("app"), "v1")
     with suppress(StopIteration):
-        next(Collection(storage, Wish(), lambda _: None).steps())
+        next(Collection(storage, Options(), lambda _: None).steps())
     assert not (tmp_path / ".pullproof").exists()
 
 

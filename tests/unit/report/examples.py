@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 PREAMBLE = """
-from harness.scenario import INFO, MUST, SHOULD, Need, scenario
+from harness.suite.scenario import INFO, MUST, SHOULD, Need, scenario
 from harness.content import an_image
 """
 

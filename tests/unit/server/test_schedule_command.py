@@ -12,7 +12,7 @@ import pytest
 
 from reference_registry.__main__ import main
 from reference_registry.commands.schedule import rows, table
-from reference_registry.proxy.expiry.go_time import ZERO, Moment
+from reference_registry.proxy.expiry.go_time import ZERO, GoTime
 from reference_registry.proxy.expiry.schedule import BLOB, MANIFEST, Entry, render_state
 from tests.unit.server.config_cases import GOOD
 
@@ -22,7 +22,7 @@ _CACHE = GOOD + "proxy:\n  remoteurl: https://h\n"
 
 
 def _entry(key: str, after: timedelta, kind: int = BLOB, now: datetime = _NOW) -> Entry:
-    return Entry(key, Moment.of(now + after), kind)
+    return Entry(key, GoTime.of(now + after), kind)
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,7 @@ def test_the_table_is_sorted_and_in_local_time() -> None:
 
 
 def test_entries_of_others_are_shown_as_they_are() -> None:
-    last = Moment.parse("9999-12-31T23:59:59Z")  # in no calendar two hours further east
+    last = GoTime.parse("9999-12-31T23:59:59Z")  # in no calendar two hours further east
     entries = [Entry("\x1b[2Jno key", ZERO, 7), Entry("", last, MANIFEST)]
     lines = list(table(rows(entries, _NOW)))[1:]
     assert lines == [

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 
 from harness.stateful.model import Model
 from harness.stateful.operations import OPERATIONS, Operation
-from harness.stateful.stories import Story, StoryError, stories
+from harness.stateful.sequences import SequenceError, StepSequence, stories
 
 
 @settings(max_examples=50, database=None, derandomize=True, deadline=None)
 @given(stories())
-def test_a_story_is_what_its_file_says(story: Story) -> None:
-    again = Story.from_data(json.loads(story.render()))
+def test_a_story_is_what_its_file_says(story: StepSequence) -> None:
+    again = StepSequence.from_data(json.loads(story.render()))
     assert again.happening == story.happening
     assert again.render() == story.render()
     assert all(story.kind in OPERATIONS[one.do].kinds for one in story.operations)
@@ -24,7 +24,7 @@ def test_what_changes_nothing_does_not_happen() -> None:
     tag, untag = Operation("tag"), Operation("untag")
     down, up, heal = Operation("down"), Operation("up"), Operation("heal")
     operations = (untag, tag, up, untag, untag, heal, down, down, up)
-    story = Story("proxy", None, False, operations)
+    story = StepSequence("proxy", None, False, operations)
     assert story.happening == (tag, untag, down, up)
 
 
@@ -63,15 +63,15 @@ def test_removing_an_image_takes_its_tags_along() -> None:
 def test_a_bad_file_is_told_in_one_line(text: str, said: str, tmp_path: Path) -> None:
     file = tmp_path / "story.json"
     file.write_text(text)
-    with pytest.raises(StoryError, match=said) as caught:
-        Story.read(file)
+    with pytest.raises(SequenceError, match=said) as caught:
+        StepSequence.read(file)
     assert str(caught.value).startswith(f"{file}: ")
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(StoryError, match="No such file"):
-        Story.read(tmp_path / "story.json")
+    with pytest.raises(SequenceError, match="No such file"):
+        StepSequence.read(tmp_path / "story.json")
 
 
 def test_every_operation_has_words() -> None:

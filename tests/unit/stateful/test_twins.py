@@ -8,10 +8,10 @@ import pytest
 from harness.cli import main
 from harness.compare.divergences import read_known
 from harness.stateful.operations import Operation
+from harness.stateful.pair import Pair
+from harness.stateful.render import tell, tell_search
 from harness.stateful.search import search
-from harness.stateful.stories import Story
-from harness.stateful.telling import tell, tell_search
-from harness.stateful.twins import Twins
+from harness.stateful.sequences import StepSequence
 from harness.system.real_parts import missing_part
 from harness.targets import TargetError, parse_target
 
@@ -19,15 +19,15 @@ SCENARIOS = Path(__file__).parents[3] / "scenarios"
 SEED = 0
 IN_CI = 200
 
-Make = Callable[[str, str], Twins]
+Make = Callable[[str, str], Pair]
 
 
 @pytest.fixture
 def twins(tmp_path: Path) -> Iterator[Make]:
-    made: list[Twins] = []
+    made: list[Pair] = []
 
-    def make(left: str, right: str) -> Twins:
-        one = Twins(
+    def make(left: str, right: str) -> Pair:
+        one = Pair(
             parse_target(left),
             parse_target(right),
             read_known(SCENARIOS),
@@ -71,7 +71,9 @@ def test_another_release_is_found_out(twins: Make) -> None:
 
 def test_what_upstream_was_asked_is_compared_too(twins: Make) -> None:
     both = twins("reference@ideal", "reference@2.8")
-    story = Story("proxy", None, False, (Operation("tag"), Operation("get-blob", detail="layer")))
+    story = StepSequence(
+        "proxy", None, False, (Operation("tag"), Operation("get-blob", detail="layer"))
+    )
     playing = both.play(story)
     steps = {one.step for act in playing.acts for one in act.unexplained}
     assert "upstream" in steps
@@ -91,7 +93,7 @@ def test_storage_is_compared_at_the_end(twins: Make) -> None:
         Operation("later", detail="8 days"),
         Operation("catalog"),
     )
-    playing = both.play(Story("proxy", "inmemory", True, operations))
+    playing = both.play(StepSequence("proxy", "inmemory", True, operations))
     assert playing.difference is None, tell(playing, "one", "other")
     last = playing.acts[-1]
     assert last.operation is None

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from harness.plugin.selection import Selection
 from harness.suite.catalogue import declared
 from harness.suite.scenario import MUST, Need
+from harness.suite.selection import Selection
 
 
 def pullproof(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PREAMBLE = """
-from harness.scenario import INFO, MUST, Need, scenario
+from harness.suite.scenario import INFO, MUST, Need, scenario
 from harness.content import an_image
 """
 

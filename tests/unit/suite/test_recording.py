@@ -8,7 +8,7 @@ import pytest
 from harness.compare.recording import Recording, RecordingError, fingerprint
 
 SCENARIO = '''
-from harness.scenario import INFO, Need, scenario
+from harness.suite.scenario import INFO, Need, scenario
 
 @scenario("demo.base", "The API root answers", level=INFO, refs=("spec",))
 def test_base(target, expect):

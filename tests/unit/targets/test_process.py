@@ -105,7 +105,7 @@ def test_the_environment_is_clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 ORPHAN_MAKER = """
     import os, signal, sys, time
-    from harness.process import Process
+    from harness.system.process import Process
     child = Process(["sh", "-c", "trap '' TERM HUP INT; while :; do sleep 0.05; done"])
     print(child.pid, flush=True)
     {ending}
@@ -139,7 +139,7 @@ def test_no_end_of_the_test_process_leaves_an_orphan(ending: str, tmp_path: Path
 
 INTERRUPTED = """
     import os, signal
-    from harness.process import Process
+    from harness.system.process import Process
 
     def test_interrupted():
         child = Process(["sleep", "300"])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from harness.nodes.lint.containers import of_compose
 from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.finding import RemoveKey, Spot
-from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
 from harness.nodes.lint.words import nearest, quoted
 
 __all__ = ["rules"]
@@ -29,7 +29,7 @@ _FILES = (".yml", ".yaml", ".json", ".toml", ".crt", ".key", ".pem", ".conf")
     fix="write services: on top, and indent the rest below it",
     reference=f"{_DOCS}/services/; {_DOCS}/legacy-versions/",
 )
-def no_services(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def no_services(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for root in file.roots[:1]:
         if root.kind != "mapping" or root.get("services") is not None:
             continue
@@ -55,7 +55,7 @@ def _is_service(node: Node) -> bool:
     fix="leave ports out, and let the program listen where it shall",
     reference=f"{_DOCS}/services/#network_mode",
 )
-def ports_on_host_network(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def ports_on_host_network(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for container in of_compose(file, looked.project):
         ports = container.node.get("ports")
         if container.node.string("network_mode") == "host" and ports is not None:
@@ -71,7 +71,7 @@ def ports_on_host_network(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="write - NAME=VALUE",
     reference=f"{_DOCS}/services/#environment",
 )
-def environment(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def environment(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for container in of_compose(file, looked.project):
         node = container.node.get("environment")
         for item in node.list() if node is not None else ():
@@ -93,7 +93,7 @@ def environment(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="put the file there before the container is made, and remove the directory",
     reference="https://docs.docker.com/engine/storage/bind-mounts/#syntax",
 )
-def missing_file(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def missing_file(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     project = looked.project
     for container in of_compose(file, looked.project):
         for mount in container.mounts:
@@ -116,7 +116,7 @@ def missing_file(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="declare it below volumes at the top",
     reference=f"{_DOCS}/volumes/",
 )
-def undeclared(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def undeclared(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     root = file.roots[0] if file.roots else None
     if root is None or root.get("services") is None:
         return

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from harness.nodes.lint.documents import TextFile
 from harness.nodes.lint.finding import Spot
-from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
 from harness.nodes.lint.rules.config_selection import spot_of
 
 __all__ = ["rules"]
@@ -29,7 +29,7 @@ _BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
     fix="remove the directory and put the file there",
     reference="measured on 2.8.3, 3.0.0; distribution registry/auth/htpasswd",
 )
-def htpasswd_is_a_directory(file: TextFile, looked: Looked) -> Iterator[Hit]:
+def htpasswd_is_a_directory(file: TextFile, looked: RuleContext) -> Iterator[Hit]:
     found = file.reading(looked.profile)
     auth = found.attempted.auth.htpasswd if found.attempted else None
     if auth is not None and looked.project.stands_at(str(auth.path)) == "directory":
@@ -48,7 +48,7 @@ def htpasswd_is_a_directory(file: TextFile, looked: Looked) -> Iterator[Hit]:
     fix="make the line with htpasswd -Bbn USER PASSWORD",
     reference="measured on 2.8.3, 3.0.0; distribution docs, configuration, htpasswd",
 )
-def not_bcrypt(file: TextFile, looked: Looked) -> Iterator[Hit]:
+def not_bcrypt(file: TextFile, looked: RuleContext) -> Iterator[Hit]:
     for number, line in _entries(file):
         user, colon, password = line.strip().partition(":")
         if colon and not _BCRYPT.fullmatch(password):
@@ -68,7 +68,7 @@ def not_bcrypt(file: TextFile, looked: Looked) -> Iterator[Hit]:
     fix="write USER:HASH",
     reference="measured on 2.8.3, 3.0.0; distribution registry/auth/htpasswd",
 )
-def no_colon(file: TextFile, looked: Looked) -> Iterator[Hit]:
+def no_colon(file: TextFile, looked: RuleContext) -> Iterator[Hit]:
     for number, line in _entries(file):
         if ":" not in line:
             yield Hit(Spot(number), "no colon between user and password")
@@ -90,7 +90,7 @@ def _entries(file: TextFile) -> Iterator[tuple[int, str]]:
     fix="stop the registry and remove the file: what is cached then never expires",
     reference="distribution#4594; measured on all releases",
 )
-def damaged_schedule(file: TextFile, looked: Looked) -> Iterator[Hit]:
+def damaged_schedule(file: TextFile, looked: RuleContext) -> Iterator[Hit]:
     try:
         found = json.loads(file.text)
     except (ValueError, RecursionError):
@@ -134,7 +134,7 @@ def _spot(name: str, file: TextFile) -> Spot:
     fix="remove the entry while the registry is stopped",
     reference="measured on all releases",
 )
-def odd_entry(file: TextFile, looked: Looked) -> Iterator[Hit]:
+def odd_entry(file: TextFile, looked: RuleContext) -> Iterator[Hit]:
     try:
         found = json.loads(file.text)
     except (ValueError, RecursionError):

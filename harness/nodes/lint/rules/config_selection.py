@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.nodes.lint.documents import TextFile
 from harness.nodes.lint.finding import Edit, Spot
-from harness.nodes.lint.rule import Hit, Level, Looked, Rules
+from harness.nodes.lint.rule import Hit, Level, RuleContext, Rules
 
 if TYPE_CHECKING:
     from reference_registry.config.problem import Place, Problem
@@ -45,7 +45,7 @@ def problem_rule(
     patterns *key* and *what*, and of which *where* holds."""
     wanted_key, wanted_what = re.compile(key), re.compile(what)
 
-    def check(file: TextFile, looked: Looked) -> Iterator[Hit]:
+    def check(file: TextFile, looked: RuleContext) -> Iterator[Hit]:
         found = file.reading(looked.profile)
         for problem in (*found.problems, *found.overlooked):
             if not wanted_key.fullmatch(problem.key) or not wanted_what.search(problem.what):
@@ -84,7 +84,7 @@ def review_rule(
     ``reference_registry.config.rules``, and hits for the releases for which its advice begins with
     *only_where*; *edits* follow that advice."""
 
-    def check(file: TextFile, looked: Looked) -> Iterator[Hit]:
+    def check(file: TextFile, looked: RuleContext) -> Iterator[Hit]:
         from reference_registry.config.rules import RULES, Reviewed, rule_name
 
         rule: Reviewer = next(rule for rule in RULES if rule_name(rule) == reviewer)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.nodes.lint.documents import TomlFile
 from harness.nodes.lint.finding import AddKey, Edit, RenameKey, SetValue
-from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
 from harness.nodes.lint.words import nearest, quoted
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def config_path_of(file: TomlFile, section: tuple[str, ...]) -> str:
     fix="name one directory",
     reference="containerd#12415, containerd#12808; measured on 2.1.9",
 )
-def several_directories(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def several_directories(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for section in registries(file):
         path = config_path_of(file, section)
         if ":" in path and _pulled_by_transfer_service(file, section, looked.containerd):
@@ -104,7 +104,7 @@ def several_directories(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix='set config_path = "/etc/containerd/certs.d"',
     reference="measured on 1.6.20, 1.7.24, 2.1.9, 2.3.4; containerd#12415, containerd#12808",
 )
-def no_config_path(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def no_config_path(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     sections = list(registries(file))
     if not sections and "imports" not in file.values and _has_hosts(looked):
         # Nobody wrote a registry section, but somebody wrote hosts.toml.
@@ -125,7 +125,7 @@ def no_config_path(file: TomlFile, looked: Looked) -> Iterator[Hit]:
             yield Hit(file.at(*section), what, edits=(add,) if possible else ())
 
 
-def _has_hosts(looked: Looked) -> bool:
+def _has_hosts(looked: RuleContext) -> bool:
     return next(looked.project.of_kind(Kind.HOSTS, TomlFile), None) is not None
 
 
@@ -141,7 +141,7 @@ def _has_hosts(looked: Looked) -> bool:
     fix="write version = 2 and io.containerd.grpc.v1.cri, which every release reads",
     reference="measured on 1.6.20 to 2.3.4; containerd docs/cri/config.md, docs/PLUGINS.md",
 )
-def other_version(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def other_version(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     if not _is_excerpt(file):
         yield from _unread_sections(file, looked)
 
@@ -157,7 +157,7 @@ def other_version(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="write version = 2 in the first line, unless it stands in the file that this is of",
     reference="measured on 1.6.20 to 2.3.4; containerd docs/cri/config.md, docs/PLUGINS.md",
 )
-def excerpt(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def excerpt(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     if _is_excerpt(file):
         yield from _unread_sections(file, looked)
 
@@ -170,7 +170,7 @@ def _is_excerpt(file: TomlFile) -> bool:
     return list(file.values) == ["plugins"] and alone and "cri" not in plugins
 
 
-def _unread_sections(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def _unread_sections(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     version = file.get("version")
     if not _is_version(version) or _probed(version, "", looked.containerd) != "ignored":
         return
@@ -205,7 +205,7 @@ def _as_version_2(file: TomlFile, section: tuple[str, ...]) -> tuple[Edit, ...]:
     fix="write version = 2",
     reference="measured on 1.6.20 to 2.3.4; containerd cmd/containerd/server/config",
 )
-def version_too_new(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def version_too_new(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     version = file.get("version")
     if version is None or not _is_version(version):
         return
@@ -222,7 +222,7 @@ def version_too_new(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="known are config_path, mirrors, configs, auths and headers",
     reference=_DOCS,
 )
-def unknown_key(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def unknown_key(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for section in registries(file):
         for key in file.table(*section):
             if key not in _KEYS:
@@ -241,7 +241,7 @@ def unknown_key(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="name the directory above, usually /etc/containerd/certs.d",
     reference="containerd docs/hosts.md",
 )
-def path_too_deep(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def path_too_deep(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for section in registries(file):
         where = (*section, "config_path")
         for path in config_path_of(file, section).split(":"):
@@ -264,7 +264,7 @@ def path_too_deep(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     reference="https://kubernetes.io/docs/setup/production-environment/container-runtimes/"
     "#containerd; containerd docs/PLUGINS.md",
 )
-def switched_off(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def switched_off(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     names = file.get("disabled_plugins")
     meant = any(registries(file)) or _has_hosts(looked)
     for name in names if isinstance(names, list) and meant else ():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.nodes.lint.documents import TomlFile
-from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
 from harness.nodes.lint.rules.containerd import config_path_of, registries
 from harness.nodes.lint.words import quoted
 
@@ -24,7 +24,7 @@ _DOCS = "containerd docs/cri/registry.md"
     fix="move the mirrors to certs.d and remove them here",
     reference=f"{_DOCS}; measured on 1.6.20, 1.7.24, 2.1.9",
 )
-def path_and_mirrors(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def path_and_mirrors(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for section in registries(file):
         if config_path_of(file, section) and file.table(*section, "mirrors"):
             yield Hit(file.at(*section, "mirrors"), "mirrors cannot be set beside config_path")
@@ -39,7 +39,7 @@ def path_and_mirrors(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="set ca, client and skip_verify in hosts.toml",
     reference=f"{_DOCS}; removed in containerd 2.0",
 )
-def legacy_tls(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def legacy_tls(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for section in registries(file):
         for host, values in file.table(*section, "configs").items():
             if not isinstance(values, dict) or "tls" not in values:
@@ -59,7 +59,7 @@ def legacy_tls(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="write hosts.toml files and set config_path",
     reference=_DOCS,
 )
-def deprecated_mirrors(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def deprecated_mirrors(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for section in registries(file):
         if file.table(*section, "mirrors") and not config_path_of(file, section):
             yield Hit(file.at(*section, "mirrors"), "mirrors is deprecated")
@@ -73,7 +73,7 @@ def deprecated_mirrors(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="write http:// or https:// in front",
     reference=_DOCS,
 )
-def endpoint_without_scheme(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def endpoint_without_scheme(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for section in registries(file):
         for name in file.table(*section, "mirrors"):
             endpoints = file.get(*section, "mirrors", name, "endpoint")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.nodes.lint.documents import TomlFile
 from harness.nodes.lint.finding import RenameKey
-from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
 from harness.nodes.lint.rules.containerd import registries
 from harness.nodes.lint.words import quoted
 
@@ -24,7 +24,7 @@ rules = Rules(Kind.CONTAINERD)
     fix="write the host as in the URL of hosts.toml, with its port",
     reference="measured on 1.6.20 to 2.3.4",
 )
-def login_for_a_directory(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def login_for_a_directory(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     named, contacted = looked.project.named, looked.project.contacted
     for where, host in _logins(file):
         lacks_port = any(c.startswith(f"{host}:") for c in contacted)
@@ -49,7 +49,7 @@ def login_for_a_directory(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="write the port",
     reference="measured on 1.6.20 to 2.3.4",
 )
-def login_without_port(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def login_without_port(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     contacted = looked.project.contacted
     for where, host in _logins(file):
         ports = sorted(c for c in contacted if c.startswith(f"{host}:"))
@@ -72,7 +72,7 @@ def login_without_port(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="write registry-1.docker.io",
     reference="measured on 1.6.20 to 2.3.4",
 )
-def login_for_hub(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def login_for_hub(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for where, host in _logins(file):
         if host in {"docker.io", "index.docker.io"} and host not in looked.project.contacted:
             yield Hit(
@@ -91,7 +91,7 @@ def login_for_hub(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="write HOST or HOST:PORT",
     reference="measured on 1.6.20 to 2.3.4",
 )
-def login_for_a_url(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def login_for_a_url(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for where, host in _logins(file):
         if "://" in host:
             plain = host.partition("://")[2].partition("/")[0]
@@ -118,7 +118,7 @@ def _logins(file: TomlFile) -> Iterator[tuple[tuple[str, ...], str]]:
     fix="set username and password, or auth",
     reference="measured on 1.6.20 to 2.3.4",
 )
-def half_a_login(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def half_a_login(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for where, host in _logins(file):
         auth = file.table(*where, "auth")
         half = bool(auth.get("username")) != bool(auth.get("password")) or not auth

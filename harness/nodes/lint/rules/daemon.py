@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.finding import Edit, RenameKey, SetValue
 from harness.nodes.lint.project import host_of
-from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
 from harness.nodes.lint.rules.daemon_keys import FLAGS, KEYS
 from harness.nodes.lint.words import nearest, quoted
 
@@ -51,7 +51,7 @@ def _replaced(nodes: list[Node], key: str, item: Node, text: str) -> tuple[Edit,
     fix="write https://HOST:PORT or http://HOST:PORT",
     reference=f"{_VALIDATE}; measured on 20.10.24",
 )
-def no_url(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def no_url(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for item in _texts(file, _MIRRORS):
         scheme, mark, rest = item.text.partition("://")
         if not mark:
@@ -75,7 +75,7 @@ def _after_scheme(url: str) -> str:
     fix="give the mirror a host or a port of its own, and write no path",
     reference="moby#36598, moby#46594, moby#46944; measured on 20.10.24",
 )
-def with_path(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def with_path(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for item in _texts(file, _MIRRORS):
         _, _, path = _after_scheme(item.text).partition("/")
         if path.strip("/") and not any(mark in item.text for mark in "?#"):
@@ -91,7 +91,7 @@ def with_path(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="take it out, and use docker login",
     reference=f"{_VALIDATE}; moby#30880; measured on 20.10.24",
 )
-def with_user(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def with_user(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for item in _texts(file, _MIRRORS):
         authority = _after_scheme(item.text).partition("/")[0]
         if "@" in authority:
@@ -108,7 +108,7 @@ def with_user(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     "own name in the image's",
     reference=f"{_MIRROR_DOCS}; moby#18818",
 )
-def no_mirror_of_hub(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def no_mirror_of_hub(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     used = _used(looked)
     for item in _texts(file, _MIRRORS):
         host = host_of(item.text)
@@ -121,7 +121,7 @@ def no_mirror_of_hub(file: TreeFile, looked: Looked) -> Iterator[Hit]:
             yield Hit(item.spot, f"{quoted(host)} is a registry that images here name")
 
 
-def _used(looked: Looked) -> frozenset[str]:
+def _used(looked: RuleContext) -> frozenset[str]:
     from harness.nodes.lint.containers import of_compose
     from harness.nodes.lint.project import image_at
 
@@ -139,7 +139,7 @@ def _used(looked: Looked) -> frozenset[str]:
     fix="keep one",
     reference=_MIRROR_DOCS,
 )
-def twice(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def twice(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for key in (_MIRRORS, _INSECURE):
         seen: set[str] = set()
         texts = _texts(file, key)
@@ -160,7 +160,7 @@ def twice(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     "insecure-registries",
     reference="https://docs.docker.com/engine/security/certificates/",
 )
-def insecure_mirror(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def insecure_mirror(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     insecure = {item.text: item for item in _texts(file, _INSECURE)}
     for item in _texts(file, _MIRRORS):
         host = host_of(item.text)
@@ -177,7 +177,7 @@ def insecure_mirror(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="add HOST:PORT to insecure-registries, or give the mirror a certificate",
     reference="https://docs.docker.com/reference/cli/dockerd/#insecure-registries",
 )
-def not_insecure(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def not_insecure(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     from harness.nodes.models.dockerd import DaemonConfig
 
     insecure = {item.text for item in _texts(file, _INSECURE)}
@@ -201,7 +201,7 @@ def not_insecure(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     reference="https://docs.docker.com/reference/cli/dockerd/#insecure-registries; measured on "
     "20.10.24",
 )
-def insecure_url(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def insecure_url(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     texts = _texts(file, _INSECURE)
     for item in texts:
         if "/" in item.text and not _is_network(item.text):
@@ -229,7 +229,7 @@ def _is_network(text: str) -> bool:
     fix="see the documentation for the name; logins belong into ~/.docker/config.json",
     reference=f"{_DOCS}; moby#22309",
 )
-def unknown_key(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def unknown_key(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for root in file.roots:
         present = {key for key, _ in root.items()}
         for key, node in root.items():
@@ -250,7 +250,7 @@ def unknown_key(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     reference=f"{_DOCS}; moby daemon/config/config.go (findConfigurationConflicts); measured on "
     "20.10.24",
 )
-def flag_for_key(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def flag_for_key(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for root in file.roots:
         for key, node in root.items():
             meant = FLAGS.get(key)
@@ -273,7 +273,7 @@ def flag_for_key(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="write a list of texts, in brackets",
     reference=f"{_DOCS}; measured on 20.10.24",
 )
-def wrong_type(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def wrong_type(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for root in file.roots:
         if root.kind != "mapping":
             yield Hit(root.spot, "the file has to hold one object, in braces")
@@ -297,7 +297,7 @@ def wrong_type(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="make one of both",
     reference="RFC 8259, 4; Go's encoding/json keeps the last",
 )
-def repeated_key(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def repeated_key(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     from harness.nodes.lint.rules.config_selection import spot_of
 
     for root in file.roots:

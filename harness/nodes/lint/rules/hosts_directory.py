@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from harness.nodes.lint.documents import Directory, TomlFile
 from harness.nodes.lint.finding import Spot
 from harness.nodes.lint.project import host_of, namespace_of
-from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
 from harness.nodes.lint.words import quoted
 
 __all__ = ["rules"]
@@ -28,7 +28,7 @@ _MISSPELT = re.compile(
 _START = Spot()
 
 
-def _hosts_file(directory: Directory, looked: Looked) -> TomlFile | None:
+def _hosts_file(directory: Directory, looked: RuleContext) -> TomlFile | None:
     path = posixpath.join(directory.absolute, "hosts.toml")
     return looked.project.at_path(path, directory, TomlFile)
 
@@ -43,7 +43,7 @@ def _hosts_file(directory: Directory, looked: Looked) -> TomlFile | None:
     fix="call it after the registry that images name, such as docker.io",
     reference="distribution reference grammar; containerd docs/hosts.md; measured",
 )
-def not_a_registry(directory: Directory, looked: Looked) -> Iterator[Hit]:
+def not_a_registry(directory: Directory, looked: RuleContext) -> Iterator[Hit]:
     name = namespace_of(directory.absolute)
     if name in {"_default", "localhost"} or "." in name or ":" in name or name != name.lower():
         return
@@ -58,7 +58,7 @@ def not_a_registry(directory: Directory, looked: Looked) -> Iterator[Hit]:
     fix="call the directory docker.io",
     reference="measured on 1.6.20 to 2.3.4",
 )
-def hub_under_another_name(directory: Directory, looked: Looked) -> Iterator[Hit]:
+def hub_under_another_name(directory: Directory, looked: RuleContext) -> Iterator[Hit]:
     name = posixpath.basename(directory.absolute)
     if name in _HUB_ALIASES and name not in looked.project.image_registries:
         yield Hit(_START, f"{quoted(name)} is never read for images of Docker Hub")
@@ -73,7 +73,7 @@ def hub_under_another_name(directory: Directory, looked: Looked) -> Iterator[Hit
     fix="call it after the registry that the images name",
     reference="containerd docs/hosts.md; measured on 1.6.20 to 2.3.4",
 )
-def named_for_the_mirror(directory: Directory, looked: Looked) -> Iterator[Hit]:
+def named_for_the_mirror(directory: Directory, looked: RuleContext) -> Iterator[Hit]:
     file, name = _hosts_file(directory, looked), namespace_of(directory.absolute)
     if file is None or name == "_default" or ("." not in name and ":" not in name):
         return
@@ -102,7 +102,7 @@ def named_for_the_mirror(directory: Directory, looked: Looked) -> Iterator[Hit]:
     fix="remove the directory, or write a hosts.toml",
     reference="measured on 1.6.20 to 2.3.4",
 )
-def hides_default(directory: Directory, looked: Looked) -> Iterator[Hit]:
+def hides_default(directory: Directory, looked: RuleContext) -> Iterator[Hit]:
     name = posixpath.basename(directory.absolute)
     sibling = posixpath.join(posixpath.dirname(directory.absolute), "_default")
     if name == "_default" or sibling not in looked.project.host_directories:
@@ -125,7 +125,7 @@ def hides_default(directory: Directory, looked: Looked) -> Iterator[Hit]:
     fix="replace it by a file",
     reference="measured on 1.6.20 to 2.3.4",
 )
-def hosts_toml_is_a_directory(directory: Directory, looked: Looked) -> Iterator[Hit]:
+def hosts_toml_is_a_directory(directory: Directory, looked: RuleContext) -> Iterator[Hit]:
     if "hosts.toml" in directory.subdirectories:
         yield Hit(_START, "hosts.toml is a directory")
 
@@ -138,7 +138,7 @@ def hosts_toml_is_a_directory(directory: Directory, looked: Looked) -> Iterator[
     fix="keep one of them",
     reference="measured on 1.6.20 to 2.3.4; containerd docs/hosts.md",
 )
-def two_spellings(directory: Directory, looked: Looked) -> Iterator[Hit]:
+def two_spellings(directory: Directory, looked: RuleContext) -> Iterator[Hit]:
     parent, name = posixpath.split(directory.absolute)
     host, colon, port = name.rpartition(":")
     first = f"{host}_{port}_"
@@ -154,7 +154,7 @@ def two_spellings(directory: Directory, looked: Looked) -> Iterator[Hit]:
     fix="name them in hosts.toml as ca and client",
     reference="measured on 1.6.20 to 2.3.4",
 )
-def ignored_certificates(directory: Directory, looked: Looked) -> Iterator[Hit]:
+def ignored_certificates(directory: Directory, looked: RuleContext) -> Iterator[Hit]:
     file = _hosts_file(directory, looked)
     if file is None or not file.values:
         return
@@ -171,7 +171,7 @@ def ignored_certificates(directory: Directory, looked: Looked) -> Iterator[Hit]:
     fix="call it hosts.toml",
     reference="containerd docs/hosts.md",
 )
-def misspelt_file(directory: Directory, looked: Looked) -> Iterator[Hit]:
+def misspelt_file(directory: Directory, looked: RuleContext) -> Iterator[Hit]:
     if "hosts.toml" not in directory.names:
         for name in directory.names:
             if _MISSPELT.fullmatch(name):
@@ -186,7 +186,7 @@ def misspelt_file(directory: Directory, looked: Looked) -> Iterator[Hit]:
     fix="put the key there under the same name",
     reference="containerd docs/hosts.md, certificate directories; measured",
 )
-def certificate_without_key(directory: Directory, looked: Looked) -> Iterator[Hit]:
+def certificate_without_key(directory: Directory, looked: RuleContext) -> Iterator[Hit]:
     if "hosts.toml" in directory.names:
         return
     for name in directory.names:
@@ -203,7 +203,7 @@ def certificate_without_key(directory: Directory, looked: Looked) -> Iterator[Hi
     fix="call it exactly as the images do",
     reference="measured on 1.6.20 to 2.3.4",
 )
-def port_differs(directory: Directory, looked: Looked) -> Iterator[Hit]:
+def port_differs(directory: Directory, looked: RuleContext) -> Iterator[Hit]:
     name = namespace_of(directory.absolute)
     used, present = looked.project.image_registries, looked.project.named
     if name in used or name == "_default":

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.nodes.lint.documents import TomlFile
 from harness.nodes.lint.finding import AddTable, AsHeaders, ReplaceText
-from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
 from harness.nodes.lint.words import quoted
 
 __all__ = ["capabilities_of", "rules", "server_of", "tables"]
@@ -47,7 +47,7 @@ def capabilities_of(values: Mapping[str, Any]) -> tuple[str, ...] | None:
     fix="add an empty [host] table",
     reference="measured on 1.6.20, 1.6.39, 1.7.24; containerd 1.7.32 and 2.0.0 honour the file",
 )
-def only_server(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def only_server(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     if file.values and "host" not in file.values and not looked.containerd.server_alone_suffices:
         yield Hit(
             file.at("server"),
@@ -77,7 +77,7 @@ def _unseen_hosts(file: TomlFile) -> list[str]:
     fix='write each as a header, [host."URL"]',
     reference="measured on 1.6.20, 1.7.24, 2.1.9 (inline tables, dotted keys)",
 )
-def host_without_header(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def host_without_header(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     unseen = _unseen_hosts(file)
     if looked.containerd.host_tables == "headers":
         for url in unseen:
@@ -100,7 +100,7 @@ def host_without_header(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="move it directly behind the table of its host",
     reference="measured on 2.1.9",
 )
-def scattered_tables(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def scattered_tables(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     if looked.containerd.host_tables != "headers":
         return
     headers = [s for s in file.statements if s.kind == "table" and s.path[:1] == ("host",)]
@@ -123,7 +123,7 @@ def scattered_tables(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="save it as UTF-8 without a byte order mark",
     reference="measured on 2.1.9; pelletier/go-toml v2",
 )
-def byte_order_mark(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def byte_order_mark(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     if file.text.startswith("\ufeff") and not looked.containerd.accepts_byte_order_mark:
         yield Hit(file.at(), "a byte order mark", edits=(ReplaceText(1, "\ufeff", ""),))
 
@@ -136,7 +136,7 @@ def byte_order_mark(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="write https://HOST or https://HOST:PORT",
     reference="net/url.Parse; containerd core/remotes/docker/config/hosts.go",
 )
-def bad_url(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def bad_url(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     from harness.nodes.models.go_url import InvalidURL, parse_url
 
     server = file.get("server")

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.nodes.lint.documents import TomlFile
 from harness.nodes.lint.finding import RenameKey, SetValue
-from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
 from harness.nodes.lint.rules.hosts_file import tables
 from harness.nodes.lint.words import nearest, quoted
 
@@ -41,7 +41,7 @@ _DURATION = re.compile(r"[-+]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m
     fix="known are pull, resolve and push",
     reference="measured on 1.6.20 to 2.3.4; containerd core/remotes/docker/config/hosts.go",
 )
-def unknown_capability(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def unknown_capability(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     known = looked.containerd.capabilities
     for path, values in tables(file):
         given: Any = values.get("capabilities")
@@ -67,7 +67,7 @@ def unknown_capability(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="remove referrers",
     reference="measured: 2.1.9 ignores the file, 2.3.4 accepts it",
 )
-def referrers_too_early(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def referrers_too_early(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     if "referrers" in looked.containerd.capabilities:
         return
     for path, values in tables(file):
@@ -88,7 +88,7 @@ def referrers_too_early(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="write the value as containerd's documentation does",
     reference="measured on 1.6.20 to 2.3.4",
 )
-def wrong_type(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def wrong_type(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     hosts = file.get("host")
     if hosts is not None and not isinstance(hosts, dict):
         yield Hit(file.at("host"), "host must be a table")
@@ -150,7 +150,7 @@ def _is_client(value: object) -> bool:
     "dial_timeout",
     reference=_HOSTS_MD,
 )
-def unknown_key(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def unknown_key(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     any_case = looked.containerd.key_case == "any"
     for path, values in tables(file):
         known = _TABLE_KEYS if path else (*_KEYS, *_TABLE_KEYS)
@@ -172,7 +172,7 @@ def unknown_key(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="remove hosts that may be dead, or upgrade containerd",
     reference="measured on 1.6.20, 1.7.24, 2.1.9; containerd#11106",
 )
-def dial_timeout_too_early(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def dial_timeout_too_early(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     if not looked.containerd.reads_dial_timeout:
         for path, values in tables(file):
             if "dial_timeout" in values:
@@ -189,7 +189,7 @@ def dial_timeout_too_early(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix='write it as a string with a unit, such as "3s"',
     reference="measured on 2.1.9",
 )
-def bad_dial_timeout(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def bad_dial_timeout(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     if looked.containerd.reads_dial_timeout:
         for path, values in tables(file):
             value = values.get("dial_timeout", "")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from harness.nodes.lint.documents import TomlFile
 from harness.nodes.lint.finding import AddKey, RemoveKey, RenameKey, SetValue
 from harness.nodes.lint.project import host_of, namespace_of
-from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
 from harness.nodes.lint.rules.hosts_file import capabilities_of, server_of, tables
 from harness.nodes.lint.words import quoted
 
@@ -39,7 +39,7 @@ def _is_own(host: str, file: TomlFile) -> bool:
     fix='write server = "https://registry-1.docker.io"',
     reference="measured on 1.6.20 to 2.3.4; the example of containerd docs/hosts.md says docker.io",
 )
-def server_docker_io(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def server_docker_io(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     if host_of(server_of(file)) == "docker.io":
         fixed = (SetValue(("server",), "https://registry-1.docker.io"),)
         yield Hit(file.at("server"), f"{quoted(server_of(file))} is no registry", edits=fixed)
@@ -54,7 +54,7 @@ def server_docker_io(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="write the scheme in front",
     reference="measured on 1.6.20 to 2.3.4",
 )
-def name_like_a_scheme(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def name_like_a_scheme(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for url in file.table("host"):
         if url.startswith("http") and "://" not in url:
             what = f"{quoted(url)} has no scheme"
@@ -75,7 +75,7 @@ def _with_scheme(url: str) -> tuple[RenameKey, ...]:
     fix="write the scheme in front",
     reference="measured on 1.6.20 to 2.3.4",
 )
-def no_scheme(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def no_scheme(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for url in file.table("host"):
         if not url.startswith("http") and "://" not in url:
             what = f"{quoted(url)} means https://{url}"
@@ -92,7 +92,7 @@ def no_scheme(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix='write capabilities = ["pull", "resolve"]',
     reference="measured on 1.6.20 to 2.3.4; distribution answers UNSUPPORTED",
 )
-def mirror_takes_pushes(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def mirror_takes_pushes(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for path, values in tables(file):
         if not path or _is_own(host_of(path[1]), file):
             continue
@@ -116,7 +116,7 @@ def mirror_takes_pushes(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix='add "resolve", unless tags shall be decided by the registry itself',
     reference="measured on 1.6.20 to 2.3.4",
 )
-def cannot_resolve(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def cannot_resolve(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for path, values in tables(file):
         given = capabilities_of(values)
         if path and given and "pull" in given and "resolve" not in given:
@@ -131,7 +131,7 @@ def cannot_resolve(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="use registry.configs in config.toml, or an imagePullSecret",
     reference="measured on 1.6.20 to 2.3.4",
 )
-def credential_in_header(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def credential_in_header(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for path, values in tables(file):
         header = values.get("header")
         for name in header if isinstance(header, dict) else ():
@@ -147,7 +147,7 @@ def credential_in_header(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="set override_path = true if the path is complete",
     reference="measured on 1.6.20 to 2.3.4; containerd docs/hosts.md, override_path",
 )
-def path_is_extended(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def path_is_extended(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for path, values in tables(file):
         url = path[1] if path else server_of(file)
         below = url.partition("://")[2].partition("/")[2].rstrip("/")
@@ -166,7 +166,7 @@ def path_is_extended(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="remove override_path, or write the path",
     reference="measured on 1.6.20 to 2.3.4",
 )
-def overridden_by_nothing(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def overridden_by_nothing(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for path, values in tables(file):
         url = path[1] if path else server_of(file)
         below = url.partition("://")[2].partition("/")[2].rstrip("/")
@@ -185,7 +185,7 @@ def overridden_by_nothing(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="remove the [host] table, unless it sets something",
     reference="measured on 1.6.20 to 2.3.4",
 )
-def tried_twice(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def tried_twice(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for url, values in file.table("host").items():
         if server_of(file) and url.rstrip("/") == server_of(file).rstrip("/"):
             what = f"{quoted(url)} is tried, and tried again as server"
@@ -202,7 +202,7 @@ def tried_twice(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="remove server: then the image's own registry is asked last",
     reference="measured on 1.6.20 to 2.3.4",
 )
-def one_server_for_all(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def one_server_for_all(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     if _namespace(file) == "_default" and server_of(file):
         yield Hit(file.at("server"), f"everything is asked of {quoted(server_of(file))}")
 
@@ -215,7 +215,7 @@ def one_server_for_all(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="write the registry's own URL, if it shall be asked last",
     reference="measured on 1.6.20 to 2.3.4",
 )
-def registry_replaced(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def registry_replaced(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     namespace, host = _namespace(file), host_of(server_of(file))
     in_tree = posixpath.basename(posixpath.dirname(posixpath.dirname(file.absolute))) == "certs.d"
     if (
@@ -235,7 +235,7 @@ def registry_replaced(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix='add "pull" and "resolve" to the capabilities of one host, or of the file for server',
     reference="measured on 1.6.20 to 2.3.4",
 )
-def nobody_resolves(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def nobody_resolves(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     if not server_of(file):
         return  # the registry itself is asked last, with all capabilities
     given = [capabilities_of(values) for _, values in tables(file)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.nodes.lint.documents import TomlFile
 from harness.nodes.lint.finding import RemoveKey, SetValue
 from harness.nodes.lint.project import host_of
-from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
 from harness.nodes.lint.rules.hosts_file import server_of, tables
 from harness.nodes.lint.words import quoted
 
@@ -36,7 +36,7 @@ _TLS_KEYS = ("skip_verify", "ca", "client")
     reference="measured on 1.6.20, 1.6.39, 1.7.24, 2.1.9; containerd "
     "core/remotes/docker/config/hosts.go",
 )
-def tls_for_plain_http(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def tls_for_plain_http(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for path, values in tables(file):
         url = path[1] if path else server_of(file)
         for key in _TLS_KEYS:
@@ -64,7 +64,7 @@ def _is_asked_over_https_first(url: str, release: Release) -> bool:
     fix="give the authority's certificate as ca",
     reference="containerd docs/hosts.md, skip_verify",
 )
-def unchecked_certificate(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def unchecked_certificate(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for path, values in tables(file):
         url = path[1] if path else server_of(file)
         if values.get("skip_verify") is True and not url.startswith("http://"):
@@ -82,7 +82,7 @@ def unchecked_certificate(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix='write client = [["client.crt", "client.key"]]',
     reference="measured on 1.6.20 to 2.3.4; containerd docs/hosts.md, client",
 )
-def unpaired_client_files(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def unpaired_client_files(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for path, values in tables(file):
         client = values.get("client")
         if not (isinstance(client, list) and len(client) == 2):
@@ -108,7 +108,7 @@ def unpaired_client_files(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="put the file there, or remove the key",
     reference="measured on 1.6.20 to 2.3.4",
 )
-def missing_certificate(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def missing_certificate(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     directory = posixpath.dirname(file.absolute)
     walked = directory in looked.project.names
     for path, values in tables(file):

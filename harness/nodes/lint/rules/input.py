@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.nodes.lint.documents import Unread
-from harness.nodes.lint.rule import Check, Hit, Kind, Looked, Rules
+from harness.nodes.lint.rule import Check, Hit, Kind, RuleContext, Rules
 
 __all__ = ["rules"]
 
@@ -13,7 +13,7 @@ rules = Rules(Kind.INPUT)
 
 
 def _because_of(cause: str) -> Check:
-    def check(file: Unread, looked: Looked) -> Iterator[Hit]:
+    def check(file: Unread, looked: RuleContext) -> Iterator[Hit]:
         if file.cause == cause:
             yield Hit(file.spot, file.what, edits=file.edits)
 

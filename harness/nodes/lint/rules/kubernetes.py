@@ -8,7 +8,7 @@ from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.finding import Edit, RenameKey, SetValue
 from harness.nodes.lint.kubernetes import Object, containers
 from harness.nodes.lint.logins import TYPES
-from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
 from harness.nodes.lint.words import nearest, quoted
 
 __all__ = ["rules"]
@@ -21,7 +21,7 @@ _MOST_NAMES = 200  # that are looked through for one that is nearly the same
 _POLICIES = ("Always", "IfNotPresent", "Never")
 
 
-def _named(file: TreeFile, looked: Looked) -> Iterator[tuple[Object, str, Node]]:
+def _named(file: TreeFile, looked: RuleContext) -> Iterator[tuple[Object, str, Node]]:
     """Whoever names a pull secret, the name, and where it stands."""
     cluster = looked.project.cluster
     for pod in cluster.pods_in(file):
@@ -39,7 +39,7 @@ def _named(file: TreeFile, looked: Looked) -> Iterator[tuple[Object, str, Node]]
     fix="give the secret that name, or make it beforehand",
     reference=_ON_A_POD,
 )
-def absent_secret(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def absent_secret(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     cluster = looked.project.cluster
     here = looked.project.once(
         "names of pull secrets", lambda: [o.name for o in cluster.secrets if _is_pull_secret(o)]
@@ -67,7 +67,7 @@ def _is_pull_secret(secret: Object) -> bool:
     fix="make the secret in the pod's namespace too",
     reference=_ON_A_POD,
 )
-def other_namespace(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def other_namespace(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for owner, name, node in _named(file, looked):
         found = looked.project.cluster.named("Secret", name)
         if found and not any(secret.may_share(owner) for secret in found):
@@ -85,7 +85,7 @@ def other_namespace(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="write imagePullSecrets: [{name: SECRET}] beside containers",
     reference="https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/",
 )
-def misplaced_secrets(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def misplaced_secrets(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     cluster = looked.project.cluster
     for object_ in cluster.objects_in(file):
         spec = object_.node.get("spec")
@@ -127,7 +127,7 @@ def _misshapen(holder: Node) -> Iterator[Hit]:
     fix="name the secret that kubectl create secret docker-registry made",
     reference=_ON_A_POD,
 )
-def no_pull_secret(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def no_pull_secret(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for owner, name, node in _named(file, looked):
         found = [s for s in looked.project.cluster.named("Secret", name) if s.may_share(owner)]
         if found and not any(_is_pull_secret(secret) for secret in found):
@@ -144,7 +144,7 @@ def no_pull_secret(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="write Always, IfNotPresent or Never",
     reference=f"{_PULLING}#image-pull-policy",
 )
-def unknown_policy(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def unknown_policy(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for pod in looked.project.cluster.pods_in(file):
         for container in containers(pod.spec):
             node = container.get("imagePullPolicy")
@@ -165,7 +165,7 @@ def unknown_policy(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="name a version or a digest, or write imagePullPolicy: Always",
     reference=f"{_PULLING}#image-pull-policy",
 )
-def stale_latest(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def stale_latest(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for pod in looked.project.cluster.pods_in(file):
         for container in containers(pod.spec):
             node, image = container.get("imagePullPolicy"), container.string("image")
@@ -187,7 +187,7 @@ def _is_latest(image: str) -> bool:
     fix="write IfNotPresent, or leave the policy out",
     reference=f"{_PULLING}#image-pull-policy",
 )
-def never_pulled(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def never_pulled(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for pod in looked.project.cluster.pods_in(file):
         if not pod.pull_secrets:
             continue
@@ -209,7 +209,7 @@ def never_pulled(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     reference="https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/"
     "#environment-variables",
 )
-def value_without_quotes(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def value_without_quotes(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for pod in looked.project.cluster.pods_in(file):
         for container in containers(pod.spec):
             for variable in container.list("env"):

@@ -9,7 +9,7 @@ from harness.nodes.lint.documents import TreeFile
 from harness.nodes.lint.finding import RenameKey
 from harness.nodes.lint.judged_logins import host_in, hostname, judged_in
 from harness.nodes.lint.logins import logins_in
-from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
 from harness.nodes.lint.words import quoted
 
 __all__ = ["rules"]
@@ -43,7 +43,7 @@ _NEVER_HUB = {
     "wants",
     reference=f"{_DOCS}; measured on containerd 1.6.20 to 2.3.4",
 )
-def for_the_mirror(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def for_the_mirror(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for judged in judged_in(file, looked):
         for entry in judged.unmatched:
             registry = judged.mirror_of(entry)
@@ -62,7 +62,7 @@ def for_the_mirror(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="write the registry as the images do",
     reference=f"{_DOCS}; {_KEYRING}",
 )
-def port_differs(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def port_differs(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for judged in judged_in(file, looked):
         for entry in judged.unmatched:
             registry = judged.port_differs(entry)
@@ -82,7 +82,7 @@ def port_differs(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix=f"write {_HUB_KEY}",
     reference=f"{_KEYRING}; docker/cli cli/command/registry.go",
 )
-def hub_under_another_name(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def hub_under_another_name(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for logins in logins_in(file, looked):
         for entry in logins.all:
             if host_in(entry.key).lower() in _NEVER_HUB:
@@ -100,7 +100,7 @@ def hub_under_another_name(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="write HOST:PORT, or HOST:PORT/REPOSITORY",
     reference=f"{_DOCS}; {_KEYRING}",
 )
-def impossible(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def impossible(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for logins in logins_in(file, looked):
         keys = {entry.key for entry in logins.all}
         for entry in logins.all:
@@ -141,7 +141,7 @@ def _why_impossible(key: str) -> str:
     fix="write as many parts as the registry's name has",
     reference=_DOCS,
 )
-def pattern(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def pattern(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for judged in judged_in(file, looked):
         for entry in judged.unmatched:
             host = hostname(host_in(entry.key))
@@ -157,7 +157,7 @@ def pattern(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="add an entry for the registry in the images' names",
     reference=_DOCS,
 )
-def other_registries(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def other_registries(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for judged in judged_in(file, looked):
         entries = judged.logins.all
         if not entries or not judged.images or len(judged.unmatched) < len(entries):
@@ -186,7 +186,7 @@ def other_registries(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix=f"write {_HUB_KEY}, or run docker login",
     reference="docker/cli cli/config/credentials/file_store.go; registry.IndexServer of moby",
 )
-def unknown_to_docker(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def unknown_to_docker(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     docker = posixpath.basename(posixpath.dirname(file.absolute)) == ".docker"
     composes = next(looked.project.of_kind(Kind.COMPOSE, TreeFile), None) is not None
     if not (docker or (composes and not looked.project.images)):
@@ -211,7 +211,7 @@ def unknown_to_docker(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="keep one login for each registry",
     reference=f"{_KEYRING}",
 )
-def several(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def several(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     if file.kind is not Kind.KUBERNETES:
         return
     cluster = looked.project.cluster

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.nodes.lint.documents import TreeFile
 from harness.nodes.lint.finding import SetValue, Spot
 from harness.nodes.lint.logins import Login, decoded_auth, encoded_auth, logins_in
-from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
 from harness.nodes.lint.words import quoted
 
 __all__ = ["rules"]
@@ -18,7 +18,7 @@ _KUBELET = "Kubernetes pkg/credentialprovider/config.go"
 _DOCKER = "docker/cli cli/config/configfile/file.go (decodeAuth)"
 
 
-def _entries(file: TreeFile, looked: Looked) -> Iterator[Login]:
+def _entries(file: TreeFile, looked: RuleContext) -> Iterator[Login]:
     for logins in logins_in(file, looked):
         yield from logins.all
 
@@ -35,7 +35,7 @@ def _auth(entry: Login) -> str:
     fix="write what printf 'USER:PASSWORD' | base64 prints",
     reference=f"{_KUBELET}; {_DOCKER}",
 )
-def not_base64(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def not_base64(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for entry in _entries(file, looked):
         if _auth(entry) and decoded_auth(_auth(entry)) is None:
             yield Hit(_spot(entry), f"auth of {quoted(entry.key)} is not base64")
@@ -55,7 +55,7 @@ def _spot(entry: Login) -> Spot:
     fix="write what printf 'USER:PASSWORD' | base64 prints",
     reference=f"{_KUBELET}; {_DOCKER}",
 )
-def no_colon(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def no_colon(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for entry in _entries(file, looked):
         text = decoded_auth(_auth(entry))
         if not _auth(entry) or text is None or entry.pair is not None:
@@ -79,7 +79,7 @@ def no_colon(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="use printf, or echo -n, in front of base64",
     reference="https://kubernetes.io/docs/tasks/configmap-secret/managing-secret-using-kubectl/",
 )
-def line_break(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def line_break(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for entry in _entries(file, looked):
         user, password = entry.pair or ("", "")
         if _auth(entry) and password.endswith(("\n", "\r")):
@@ -104,7 +104,7 @@ def line_break(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="keep auth, and make it of the right user and password",
     reference=f"{_KUBELET} (auth counts more); {_DOCKER}",
 )
-def contradiction(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def contradiction(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for entry in _entries(file, looked):
         if entry.pair is None or not _auth(entry):
             continue
@@ -124,7 +124,7 @@ def contradiction(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="give auth, or username and password, or remove the entry",
     reference=f"{_KUBELET}; {_DOCKER}",
 )
-def empty(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def empty(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for entry in _entries(file, looked):
         stored = entry.logins.root.get("credsStore") or entry.logins.root.get("credHelpers")
         given = {key for key in ("auth", "identitytoken", "registrytoken", "username", "password")
@@ -145,7 +145,7 @@ def empty(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="use a user and a password (a service account, a robot) made for the cluster",
     reference=_KUBELET,
 )
-def identity_token(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def identity_token(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for entry in _entries(file, looked):
         for key in ("identitytoken", "registrytoken"):
             node = entry.node.get(key)
@@ -163,7 +163,7 @@ def identity_token(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="remove one",
     reference="RFC 8259, 4; Go's encoding/json keeps the last",
 )
-def twice(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def twice(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     from harness.nodes.lint.rules.config_selection import spot_of
 
     for logins in logins_in(file, looked):
@@ -182,7 +182,7 @@ def twice(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="write the value in quotes, or remove it",
     reference=f"{_KUBELET}; {_DOCKER}",
 )
-def wrong_form(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def wrong_form(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for logins in logins_in(file, looked):
         for key, node in logins.auths.items() if logins.auths is not None else ():
             if node.kind not in {"mapping", "null"}:

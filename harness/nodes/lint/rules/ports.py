@@ -8,7 +8,7 @@ from harness.nodes.lint.containers import Container, Port, of_compose, of_pod
 from harness.nodes.lint.documents import TreeFile
 from harness.nodes.lint.kubernetes import Pod
 from harness.nodes.lint.project import Project
-from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
 from harness.nodes.lint.words import quoted
 
 __all__ = ["rules"]
@@ -51,7 +51,7 @@ class _Taken:
     fix="give one of them another port, in its own configuration too, or a pod of its own",
     reference="https://kubernetes.io/docs/concepts/workloads/pods/#pod-networking",
 )
-def one_port_in_a_pod(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def one_port_in_a_pod(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for pod in looked.project.cluster.pods_in(file):
         taken: dict[tuple[int, str], Container] = {}
         for container in of_pod(pod, looked.project):
@@ -72,7 +72,7 @@ def one_port_in_a_pod(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     reference="https://kubernetes.io/docs/concepts/configuration/overview/#services (hostPort); "
     "https://kubernetes.io/docs/concepts/services-networking/",
 )
-def one_port_of_the_node(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def one_port_of_the_node(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     found = looked.project.once("ports of nodes", lambda: _node_ports(looked.project))
     yield from found.get(id(file), ())
 
@@ -107,7 +107,7 @@ def _is_at_odds(pod: Pod, port: Port) -> bool:
     fix="leave hostPort out, and let the container listen there itself",
     reference="Kubernetes pkg/apis/core/validation (validateHostNetwork)",
 )
-def mapped_on_host_network(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def mapped_on_host_network(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for pod in looked.project.cluster.pods_in(file):
         for container in of_pod(pod, looked.project):
             for port in container.ports:
@@ -125,7 +125,7 @@ def mapped_on_host_network(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="use a DaemonSet, or strategy Recreate and no more replicas than nodes",
     reference="https://kubernetes.io/docs/concepts/configuration/overview/ (hostPort)",
 )
-def replicas_on_one_port(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def replicas_on_one_port(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for pod in looked.project.cluster.pods_in(file):
         replicas = pod.owner.node.string("spec", "replicas")
         if pod.owner.kind not in {"Deployment", "StatefulSet", "ReplicaSet"}:
@@ -144,7 +144,7 @@ def replicas_on_one_port(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="publish one of them on another port",
     reference="https://docs.docker.com/reference/compose-file/services/#ports",
 )
-def one_port_of_the_host(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def one_port_of_the_host(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     always, by_profile = _Taken(), dict[str, _Taken]()
     # Services of different profiles need not run at the same time; those of none always do.
     services = [(_profiles(c), c) for c in of_compose(file, looked.project)]

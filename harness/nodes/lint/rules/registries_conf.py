@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.nodes.lint.documents import TomlFile
 from harness.nodes.lint.finding import Edit, Path, RemoveKey, RenameKey, SetValue, Spot
-from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
 from harness.nodes.lint.words import nearest, quoted
 
 __all__ = ["mirrors", "registries", "rules"]
@@ -67,7 +67,7 @@ def _locations(file: TomlFile) -> Iterator[tuple[Path, str]]:
     fix="write unqualified-search-registries, and a [[registry]] for each of the others",
     reference=f"{_DOCS}, version 1; mixing them: measured on skopeo 1.9.3",
 )
-def version_1(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def version_1(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     if "registries" in file.values:
         yield Hit(file.at("registries"), "registries is of version 1")
 
@@ -82,7 +82,7 @@ def version_1(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="write HOST:PORT or HOST:PORT/PATH",
     reference=_MEASURED,
 )
-def with_scheme(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def with_scheme(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for path, text in _locations(file):
         scheme, mark, rest = text.partition("://")
         if mark and scheme in {"http", "https"}:
@@ -104,7 +104,7 @@ def with_scheme(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="write location",
     reference=_MEASURED,
 )
-def no_location(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def no_location(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for path, table in registries(file):
         prefix = table.get("prefix")
         wild = isinstance(prefix, str) and prefix.startswith("*.")
@@ -124,7 +124,7 @@ def no_location(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="write *.HOST, or a [[registry]] for each",
     reference=f"{_DOCS}, choosing a [[registry]] TOML table; measured on skopeo 1.9.3",
 )
-def misplaced_star(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def misplaced_star(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for path, text in _locations(file):
         in_prefix = path[-1] == "prefix"
         rest = text[2:] if in_prefix and text.startswith("*.") else text
@@ -141,7 +141,7 @@ def misplaced_star(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="leave mirror-by-digest-only out, and say pull-from-mirror for each mirror",
     reference=_MEASURED,
 )
-def both_usages(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def both_usages(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for path, table, registry in mirrors(file):
         if registry.get("mirror-by-digest-only") is True and table.get("pull-from-mirror"):
             same = table["pull-from-mirror"] == "digest-only"
@@ -160,7 +160,7 @@ def both_usages(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     "permissive or disabled",
     reference=_MEASURED,
 )
-def unknown_value(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def unknown_value(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     asked: list[tuple[Path, object, tuple[str, ...]]] = [
         (("short-name-mode",), file.get("short-name-mode"), ("enforcing", "permissive", "disabled"))
     ]
@@ -184,7 +184,7 @@ def unknown_value(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="write true or false without quotes, texts in quotes, and lists in brackets",
     reference=_MEASURED,
 )
-def wrong_type(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def wrong_type(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     flags = ("insecure", "blocked", "mirror-by-digest-only")
     tables = [*registries(file), *((path, table) for path, table, _ in mirrors(file))]
     for path, table in tables:
@@ -220,7 +220,7 @@ def _is_list_of_texts(value: object) -> bool:
     fix="see the manual page for the name",
     reference=_DOCS,
 )
-def unknown_key(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def unknown_key(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     tables: list[tuple[Path, dict[str, Any], tuple[str, ...]]] = [((), file.values, _TOP)]
     tables += [(path, table, _REGISTRY) for path, table in registries(file)]
     tables += [(path, table, _MIRROR) for path, table, _ in mirrors(file)]
@@ -244,7 +244,7 @@ def unknown_key(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="call it NAME.conf",
     reference=_DOCS,
 )
-def no_drop_in(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def no_drop_in(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     directory = posixpath.basename(posixpath.dirname(file.absolute))
     if directory == "registries.conf.d" and not file.absolute.endswith(".conf"):
         yield Hit(Spot(), f"{quoted(posixpath.basename(file.absolute))} does not end in .conf")
@@ -258,7 +258,7 @@ def no_drop_in(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="write it below [[registry.mirror]]",
     reference=_MEASURED,
 )
-def usage_of_a_registry(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def usage_of_a_registry(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for path, table in registries(file):
         if "pull-from-mirror" in table:
             yield Hit(file.at(*path, "pull-from-mirror"), "pull-from-mirror of no mirror")

@@ -9,7 +9,7 @@ from typing import Any
 from harness.nodes.lint.documents import TomlFile
 from harness.nodes.lint.finding import Path, SetValue
 from harness.nodes.lint.project import Project
-from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
 from harness.nodes.lint.rules.registries_conf import mirrors, registries
 from harness.nodes.lint.words import quoted
 
@@ -44,7 +44,7 @@ def _location(table: dict[str, Any]) -> str:
     "past them",
     reference=_MEASURED,
 )
-def blocked_with_mirrors(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def blocked_with_mirrors(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for path, table in registries(file):
         if table.get("blocked") is True and table.get("mirror"):
             what = f"{quoted(_prefix(table))} is blocked, its mirrors are not"
@@ -59,7 +59,7 @@ def blocked_with_mirrors(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="remove the mirror, or write its real location",
     reference=_DOCS,
 )
-def mirror_of_itself(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def mirror_of_itself(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for path, table, registry in mirrors(file):
         own = _location(registry) or _prefix(registry)
         if own and _location(table) == own:
@@ -75,7 +75,7 @@ def mirror_of_itself(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="put the authority into /etc/containers/certs.d/HOST:PORT/ca.crt, and leave insecure out",
     reference=_MEASURED,
 )
-def insecure(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def insecure(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     tables: list[tuple[Path, dict[str, Any]]] = list(registries(file))
     tables += [(path, table) for path, table, _ in mirrors(file)]
     for path, table in tables:
@@ -95,7 +95,7 @@ def insecure(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="name one registry, or write [aliases], and images with their registry",
     reference=f"{_DOCS}, note on risk of using unqualified image names",
 )
-def ambiguous_names(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def ambiguous_names(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     search = file.get(_SEARCH)
     if isinstance(search, list) and len(search) > 1:
         names = ", ".join(str(name) for name in search[:4])
@@ -112,7 +112,7 @@ def ambiguous_names(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     reference=f"{_DOCS}, short-name aliasing",
     fixable=True,
 )
-def short_names(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def short_names(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     search = file.get(_SEARCH)
     mode = file.get("short-name-mode")
     if isinstance(search, list) and len(search) > 1 and mode in ("permissive", "disabled"):
@@ -129,7 +129,7 @@ def short_names(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="make one of both",
     reference=_MEASURED,
 )
-def twice(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def twice(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     seen: set[str] = set()
     for path, table in registries(file):
         prefix = _prefix(table)
@@ -147,7 +147,7 @@ def twice(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="write everything into the last file, or give the drop-in the mirrors too",
     reference=_DOCS,
 )
-def replaced_by_drop_in(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def replaced_by_drop_in(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     last = looked.project.once("last registries", lambda: _last(looked.project))
     for path, table in registries(file):
         by = last.get((_place(file), _prefix(table)))
@@ -186,7 +186,7 @@ def _place(file: TomlFile) -> str:
     fix='write "NAME" = "REGISTRY/REPOSITORY"',
     reference=f"{_DOCS}, short-name aliasing",
 )
-def bad_alias(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def bad_alias(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for name, value in file.table("aliases").items():
         if not isinstance(value, str):
             yield Hit(file.at("aliases", name), f"{quoted(name)} stands for no text")
@@ -210,7 +210,7 @@ def bad_alias(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="write docker.io",
     reference=f"{_DOCS}, choosing a [[registry]] TOML table",
 )
-def hub_under_another_name(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def hub_under_another_name(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for path, table in registries(file):
         host = _prefix(table).partition("/")[0]
         if host in _HUB_HOSTS:
@@ -229,7 +229,7 @@ def hub_under_another_name(file: TomlFile, looked: Looked) -> Iterator[Hit]:
     fix="leave it out, if the mirrors may answer for tags too",
     reference=_MEASURED,
 )
-def digests_only(file: TomlFile, looked: Looked) -> Iterator[Hit]:
+def digests_only(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
     for path, table in registries(file):
         if table.get("mirror-by-digest-only") is True and table.get("mirror"):
             what = f"mirrors of {quoted(_prefix(table))} are asked for digests only"

@@ -9,7 +9,7 @@ from harness.nodes.lint.containers import Mount
 from harness.nodes.lint.documents import TreeFile
 from harness.nodes.lint.finding import Edit, SetValue
 from harness.nodes.lint.registry_containers import PATHS, each
-from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
 from harness.nodes.lint.words import quoted
 
 __all__ = ["rules"]
@@ -30,7 +30,7 @@ _WITHOUT_EFFECT = frozenset({"unknown-variable", "no-effect"})
     fix="mount it where the release reads it, or name the path as the command",
     reference="distribution#4357, distribution#4573; distribution-library-image#166",
 )
-def mounted_elsewhere(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def mounted_elsewhere(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for registry in each(file, looked.project):
         if registry.container.command or registry.mount is not None:
             continue
@@ -59,7 +59,7 @@ def _moved(mount: Mount, target: str) -> Edit:
     fix="name the key as subPath, or mount the directory above",
     reference="https://kubernetes.io/docs/concepts/storage/volumes/#using-subpath",
 )
-def directory_for_file(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def directory_for_file(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for registry in each(file, looked.project):
         mount = registry.mount
         whole = mount is not None and mount.kind in {"configMap", "secret"} and not mount.sub_path
@@ -76,7 +76,7 @@ def directory_for_file(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="call the key as it is mounted",
     reference="https://kubernetes.io/docs/concepts/configuration/configmap/",
 )
-def no_such_key(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def no_such_key(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for registry in each(file, looked.project):
         mount = registry.mount
         if mount is None or mount.kind != "configMap" or registry.text is not None:
@@ -98,7 +98,7 @@ def no_such_key(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     reference="distribution docs, about/configuration, override specific options; measured on "
     "2.8.3 to 3.1.1",
 )
-def unknown_variable(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def unknown_variable(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     yield from _variables(file, looked, fatal=False)
 
 
@@ -112,11 +112,11 @@ def unknown_variable(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     reference="distribution docs, about/configuration, override specific options; measured on "
     "2.8.3 to 3.1.1",
 )
-def refused_variable(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def refused_variable(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     yield from _variables(file, looked, fatal=True)
 
 
-def _variables(file: TreeFile, looked: Looked, *, fatal: bool) -> Iterator[Hit]:
+def _variables(file: TreeFile, looked: RuleContext, *, fatal: bool) -> Iterator[Hit]:
     for registry in each(file, looked.project):
         # Of a file that was not given, only what the variables themselves say is known.
         reading = registry.reading
@@ -139,7 +139,7 @@ def _variables(file: TreeFile, looked: Looked, *, fatal: bool) -> Iterator[Hit]:
     fix="keep one of them",
     reference="distribution docs, about/configuration, override specific options",
 )
-def overridden(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def overridden(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for registry in each(file, looked.project):
         written = registry.read(registry.series, {}) if registry.mount else None
         for variable in registry.container.variables if written else ():
@@ -159,7 +159,7 @@ def overridden(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="write the section proxy into the file, or remove the variable",
     reference="distribution docs, recipes/mirror; measured on 2.8.3 to 3.1.1",
 )
-def becomes_a_proxy(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def becomes_a_proxy(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for registry in each(file, looked.project):
         variable = registry.container.variable("REGISTRY_PROXY_REMOTEURL")
         written = registry.read(registry.series, {}) if variable and registry.mount else None
@@ -176,7 +176,7 @@ def becomes_a_proxy(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="mount the file there, or name its path as the command",
     reference="distribution registry/registry.go (resolveConfiguration)",
 )
-def useless_path(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def useless_path(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for registry in each(file, looked.project):
         variable = registry.container.variable("REGISTRY_CONFIGURATION_PATH")
         if variable and variable.value and registry.path != posixpath.normpath(variable.value):
@@ -192,7 +192,7 @@ def useless_path(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="use the image that the configuration was written for, or leave the keys out",
     reference="distribution docs, about/configuration; measured on 2.8.3 to 3.1.1",
 )
-def of_another_release(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def of_another_release(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for registry in each(file, looked.project):
         if registry.mount is None or registry.text is None:
             continue

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.registry_containers import RegistryContainer, each, port_of, registries
-from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
 from harness.nodes.lint.words import quoted
 
 __all__ = ["rules"]
@@ -30,7 +30,7 @@ _PROBES = (
     fix="mount a persistent volume at storage.filesystem.rootdirectory",
     reference="https://kubernetes.io/docs/concepts/storage/volumes/#emptydir",
 )
-def storage_is_lost(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def storage_is_lost(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for registry in each(file, looked.project):
         reading = registry.reading
         if not (reading and reading.attempted and "storage.filesystem" in reading.places):
@@ -53,7 +53,7 @@ def storage_is_lost(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="ask for /, or for /debug/health at http.debug.addr",
     reference=f"{_PROBES}; distribution docs, about/configuration, auth",
 )
-def probe_needs_a_login(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def probe_needs_a_login(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for registry in each(file, looked.project):
         auth = registry.reading is not None and "auth" in registry.reading.places
         for name, probe in _probes(registry):
@@ -78,7 +78,7 @@ def _probes(registry: RegistryContainer) -> Iterator[tuple[str, Node]]:
     fix="publish the port of http.addr, which is 5000 unless it is set",
     reference="distribution docs, about/configuration, http",
 )
-def published_elsewhere(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def published_elsewhere(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for registry in each(file, looked.project):
         listening = {key: port_of(address) for key, address in registry.listens_on}
         for port in registry.container.ports if "http.addr" in listening else ():
@@ -98,7 +98,7 @@ def published_elsewhere(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     "instance",
     reference="https://kubernetes.io/docs/concepts/workloads/pods/#pod-networking",
 )
-def one_port_for_two(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def one_port_for_two(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for group in registries(file, looked.project):
         taken: dict[int, str] = {}
         for registry in group:
@@ -119,7 +119,7 @@ def one_port_for_two(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="name the port of http.addr, or of http.debug.addr for /debug/health",
     reference=_PROBES,
 )
-def probe_elsewhere(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def probe_elsewhere(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for registry in each(file, looked.project):
         listening = {str(port_of(address)) for _, address in registry.listens_on}
         ports = registry.container.node.list("ports")
@@ -140,7 +140,7 @@ def probe_elsewhere(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="write the port alone, such as :5000",
     reference="distribution docs, about/configuration, http",
 )
-def loopback(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def loopback(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for group in registries(file, looked.project):
         for registry in group:
             on_host = registry.container.node.string("network_mode") == "host"

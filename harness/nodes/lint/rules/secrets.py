@@ -9,7 +9,7 @@ from harness.nodes.lint.finding import AddKey, Edit, RemoveKey, RenameKey, SetVa
 from harness.nodes.lint.json_tree import InvalidJSON, parse_json
 from harness.nodes.lint.kubernetes import Object
 from harness.nodes.lint.logins import CONFIG_JSON_TYPE, TYPES, content_of, logins_in
-from harness.nodes.lint.rule import Hit, Kind, Looked, Rules
+from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
 from harness.nodes.lint.words import nearest, quoted
 
 __all__ = ["rules"]
@@ -30,7 +30,7 @@ _LIKELY_KEYS = (
 )
 
 
-def _secrets(file: TreeFile, looked: Looked) -> Iterator[Object]:
+def _secrets(file: TreeFile, looked: RuleContext) -> Iterator[Object]:
     for object_ in looked.project.cluster.objects_in(file):
         if object_.kind == "Secret":
             yield object_
@@ -51,7 +51,7 @@ def _spot_node(secret: Object) -> Node:
     fix="set the type, and make the secret anew: a type cannot be changed later",
     reference=f"{_DOCS}; {_KUBELET}",
 )
-def wrong_type(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def wrong_type(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for secret in _secrets(file, looked):
         given = secret.node.string("type")
         wanted = [type_ for type_, key in TYPES.items() if _holds(secret, key)]
@@ -82,7 +82,7 @@ def _holds(secret: Object, key: str) -> bool:
     fix="call the key .dockerconfigjson (.dockercfg for the type kubernetes.io/dockercfg)",
     reference=f"{_DOCS}; {_VALIDATION}",
 )
-def wrong_key(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def wrong_key(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for secret in _secrets(file, looked):
         wanted = TYPES.get(secret.node.string("type"))
         if wanted is None or _holds(secret, wanted):
@@ -117,7 +117,7 @@ def _items(secret: Object, section: str) -> Iterator[tuple[str, Node]]:
     fix="write it below stringData as it is, or encode it",
     reference="https://kubernetes.io/docs/concepts/configuration/secret/#working-with-secrets",
 )
-def not_base64(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def not_base64(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for secret in _secrets(file, looked):
         for content in content_of(secret):
             if content.text is None:
@@ -140,7 +140,7 @@ def not_base64(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix="decode the value once",
     reference=f"{_DOCS}; {_VALIDATION}",
 )
-def encoded_twice(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def encoded_twice(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for secret in _secrets(file, looked):
         for content in content_of(secret):
             if content.is_encoded_twice and content.text is not None:
@@ -160,7 +160,7 @@ def encoded_twice(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     fix='write {"auths": {"REGISTRY": {"auth": "BASE64 OF USER:PASSWORD"}}}',
     reference=f"{_DOCS}; {_VALIDATION}; {_KUBELET}",
 )
-def no_logins(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def no_logins(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for secret in _secrets(file, looked):
         for content in content_of(secret):
             what = "" if content.json is None else _why_none(content.json, content.key, file)
@@ -196,7 +196,7 @@ def _why_none(text: str, key: str, file: TreeFile) -> str:
     reference="https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/"
     "secret-v1/",
 )
-def in_both(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def in_both(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for secret in _secrets(file, looked):
         for key, node in _items(secret, "data"):
             if key in TYPES.values() and secret.node.get("stringData", key) is not None:
@@ -215,7 +215,7 @@ def in_both(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     "credential store",
     reference="https://kubernetes.io/docs/tasks/configure-pod-container/pull-image-private-registry/",
 )
-def credential_helper(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def credential_helper(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     for logins in logins_in(file, looked):
         for key in ("credsStore", "credHelpers"):
             node = logins.root.get(key)
@@ -233,7 +233,7 @@ def credential_helper(file: TreeFile, looked: Looked) -> Iterator[Hit]:
     reference="https://kubernetes.io/docs/concepts/containers/images/"
     "#specifying-imagepullsecrets-on-a-pod",
 )
-def named_by_nobody(file: TreeFile, looked: Looked) -> Iterator[Hit]:
+def named_by_nobody(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     cluster = looked.project.cluster
     for secret in _secrets(file, looked):
         if (

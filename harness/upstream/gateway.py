@@ -23,10 +23,10 @@ from harness.upstream.registry import RegistryOptions
 from harness.upstream.replies import Body, Reply
 from harness.upstream.service import Choice, Service
 
-__all__ = ["Door"]
+__all__ = ["Gateway"]
 
 
-class Door:
+class Gateway:
     """Listens on *host* and *port*. Until somebody is admitted, everybody gets what was put here
     by :meth:`add`."""
 

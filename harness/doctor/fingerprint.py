@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.suite.deviations import DeviationFile, Verdict
 from harness.suite.expectation import Finding
 
-__all__ = ["Likeness", "likeness"]
+__all__ = ["Fingerprint", "likeness"]
 
 IDEAL = ("pullproof", "ideal")
 """Deviates nowhere."""
@@ -17,7 +17,7 @@ _ENOUGH = 0.8
 
 
 @dataclass(frozen=True)
-class Likeness:
+class Fingerprint:
     """*agreeing* of *telling* answers are those of each release, the best first."""
 
     ranks: tuple[tuple[str, int], ...]
@@ -31,7 +31,7 @@ class Likeness:
         return " or ".join(name for name, agreeing in self.ranks if agreeing == self.ranks[0][1])
 
 
-def likeness(results: Mapping[str, Sequence[Finding]], known: DeviationFile) -> Likeness:
+def likeness(results: Mapping[str, Sequence[Finding]], known: DeviationFile) -> Fingerprint:
     """Of what was found, by scenario key. What all releases do alike tells nothing."""
     releases = {(d.implementation, version) for d in known.deviations for version in d.versions}
     sees_disk = any(one.side == "disk" for findings in results.values() for one in findings)
@@ -56,4 +56,4 @@ def likeness(results: Mapping[str, Sequence[Finding]], known: DeviationFile) -> 
             for release in agree:
                 agreeing[release] += 1
     ranks = sorted(agreeing.items(), key=lambda item: (-item[1], item[0]))
-    return Likeness(tuple((" ".join(name), number) for name, number in ranks), telling)
+    return Fingerprint(tuple((" ".join(name), number) for name, number in ranks), telling)

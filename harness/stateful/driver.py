@@ -28,13 +28,13 @@ from harness.content import (
 from harness.http.client import Answer, Exchange
 from harness.stateful.content import Content
 from harness.stateful.operations import TAGS, Operation
-from harness.stateful.stories import Story
+from harness.stateful.sequences import StepSequence
 from harness.targets import DidNotStart, Target
 from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
 from harness.upstream import MockUpstream
 
-__all__ = ["Stage"]
+__all__ = ["Driver"]
 
 _JSON = {"Content-Type": "application/json"}
 _REFUSAL = '{"errors":[{"code":"%s","message":"so it is"}]}'
@@ -47,10 +47,10 @@ _POLL = 0.004
 _BLOB = re.compile(r"/v2/(.+)/blobs/sha256:([0-9a-f]{64})$")
 
 
-class Stage:
+class Driver:
     """A registry of *target* with the settings of *story*, in *workdir*, until :meth:`close`."""
 
-    def __init__(self, target: Target, story: Story, workdir: Path) -> None:
+    def __init__(self, target: Target, story: StepSequence, workdir: Path) -> None:
         self.target = target
         self.upstream = MockUpstream()
         self.upstream.start()

@@ -4,8 +4,8 @@ The same :class:`~harness.mirrors.simulated_network.SimulatedNetwork` answers he
 so that a difference between the two can only come from the client.
 """
 
-from harness.clients.played.certificates import Certificates
-from harness.clients.played.hosts import Place, PlayedHosts
-from harness.clients.played.record import Seen
+from harness.clients.scripted_hosts.certificates import Certificates
+from harness.clients.scripted_hosts.hosts import Place, ScriptedHosts
+from harness.clients.scripted_hosts.record import Seen
 
-__all__ = ["Certificates", "Place", "PlayedHosts", "Seen"]
+__all__ = ["Certificates", "Place", "ScriptedHosts", "Seen"]

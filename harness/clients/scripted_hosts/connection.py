@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl
 
 import h11
 
-from harness.clients.played.certificates import Certificates
-from harness.clients.played.record import Seen
+from harness.clients.scripted_hosts.certificates import Certificates
+from harness.clients.scripted_hosts.record import Seen
 from harness.nodes.models.behaviours import HostBehaviour
 from harness.nodes.models.network import (
     ConnectionFailed,

@@ -14,12 +14,12 @@ from harness.compare.differential import Divergence, divergences
 from harness.compare.divergences import Known, compared
 from harness.compare.observation import Observation
 from harness.stateful.content import Content
+from harness.stateful.driver import Driver
 from harness.stateful.operations import Operation
-from harness.stateful.stage import Stage
-from harness.stateful.stories import Story
+from harness.stateful.sequences import StepSequence
 from harness.targets import Target
 
-__all__ = ["SCENARIO", "Act", "Playing", "Twins"]
+__all__ = ["SCENARIO", "Act", "Pair", "Playing"]
 
 SCENARIO = "stateful"
 """What ``divergences.toml`` calls it in ``scenarios``."""
@@ -43,7 +43,7 @@ class Act:
 class Playing:
     """A story as far as it was played: to the first act with an unexplained difference."""
 
-    story: Story
+    story: StepSequence
     acts: tuple[Act, ...]
 
     @property
@@ -53,7 +53,7 @@ class Playing:
 
 
 @dataclass
-class Twins:
+class Pair:
     """*left* and *right*, with registries in *workdir* that are kept running from story to story.
     *known* explains differences. Use as a context manager."""
 
@@ -61,7 +61,7 @@ class Twins:
     right: Target
     known: Sequence[Known]
     workdir: Path
-    _stages: dict[Any, tuple[Stage, Stage]] = field(default_factory=dict)
+    _stages: dict[Any, tuple[Driver, Driver]] = field(default_factory=dict)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2))
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
@@ -73,7 +73,7 @@ class Twins:
             self._close(settings)
         self._pool.shutdown()
 
-    def play(self, story: Story) -> Playing:
+    def play(self, story: StepSequence) -> Playing:
         """Play *story* on both, up to the first unexplained difference."""
         settings = story.kind, story.cache, story.delete_enabled
         happening = story.happening
@@ -98,8 +98,8 @@ class Twins:
             self._close(settings)
         return Playing(story, tuple(acts))
 
-    def _act(self, stages: tuple[Stage, Stage], one: Operation | None) -> Act:
-        def seen(stage: Stage) -> Observation:
+    def _act(self, stages: tuple[Driver, Driver], one: Operation | None) -> Act:
+        def seen(stage: Driver) -> Observation:
             return stage.end() if one is None else stage.do(one)
 
         left, right = self._pool.map(seen, stages)
@@ -107,11 +107,11 @@ class Twins:
         judged = compared(SCENARIO, self.left.known_as, self.right.known_as, found, self.known)
         return Act(one, left, right, judged.unexplained, judged.explained)
 
-    def _open(self, settings: Any, story: Story) -> tuple[Stage, Stage]:
+    def _open(self, settings: Any, story: StepSequence) -> tuple[Driver, Driver]:
         number = next(self._numbers)
-        left = Stage(self.left, story, self.workdir / f"left-{number}")
+        left = Driver(self.left, story, self.workdir / f"left-{number}")
         try:
-            right = Stage(self.right, story, self.workdir / f"right-{number}")
+            right = Driver(self.right, story, self.workdir / f"right-{number}")
         except BaseException:
             left.close()
             raise

@@ -21,17 +21,17 @@ from harness.stateful.operations import (
     Operation,
 )
 
-__all__ = ["Story", "StoryError", "stories"]
+__all__ = ["SequenceError", "StepSequence", "stories"]
 
 _LONGEST = 14
 
 
-class StoryError(Exception):
+class SequenceError(Exception):
     """The file cannot be used; the text names it and the fix."""
 
 
 @dataclass(frozen=True)
-class Story:
+class StepSequence:
     """What is done to a registry with these settings, from an empty storage on."""
 
     kind: Kind
@@ -62,17 +62,17 @@ class Story:
         return json.dumps(document, indent=1) + "\n"
 
     @classmethod
-    def read(cls, path: Path) -> Story:
-        """The story in the file at *path*; :class:`StoryError`."""
+    def read(cls, path: Path) -> StepSequence:
+        """The story in the file at *path*; :class:`SequenceError`."""
         try:
             return cls.from_data(json.loads(path.read_text(encoding="utf-8")))
         except OSError as error:
-            raise StoryError(f"{path}: {error.strerror}") from error
+            raise SequenceError(f"{path}: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise StoryError(f"{path}: is no story ({type(error).__name__}: {error})") from error
+            raise SequenceError(f"{path}: is no story ({type(error).__name__}: {error})") from error
 
     @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> Story:
+    def from_data(cls, data: Mapping[str, Any]) -> StepSequence:
         """The story of a file's JSON. ``KeyError``, ``TypeError`` or ``ValueError``."""
         if data["kind"] not in KINDS or data["cache"] not in {None, "inmemory"}:
             raise ValueError("kind is proxy or standard, cache inmemory or null")
@@ -84,11 +84,11 @@ class Story:
         return cls(data["kind"], data["cache"], bool(data["delete_enabled"]), operations)
 
 
-def stories() -> st.SearchStrategy[Story]:
+def stories() -> st.SearchStrategy[StepSequence]:
     """All stories; the simplest is an empty one of a cache with nothing special."""
     return st.sampled_from(KINDS).flatmap(
         lambda kind: st.builds(
-            Story,
+            StepSequence,
             st.just(kind),
             st.sampled_from((None, "inmemory")),
             st.booleans(),

@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from harness.clients.played.certificates import Certificates
-from harness.clients.played.connection import serve
-from harness.clients.played.record import Seen
+from harness.clients.scripted_hosts.certificates import Certificates
+from harness.clients.scripted_hosts.connection import serve
+from harness.clients.scripted_hosts.record import Seen
 from harness.content import an_image
 from harness.nodes.models.behaviours import HEALTHY, HostBehaviour
 from harness.nodes.models.network import Request, Response, Trust
 from harness.nodes.models.simulated_network import RegistryContent, SimulatedNetwork
 
-__all__ = ["Place", "PlayedHosts"]
+__all__ = ["Place", "ScriptedHosts"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class _Stage:
             return list(self._seen)
 
 
-class PlayedHosts:
+class ScriptedHosts:
     """Listens at *places*, by logical host. ``OSError`` where an address is taken."""
 
     def __init__(self, places: Mapping[str, Place], certificates: Certificates) -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from harness.doctor.likeness import Likeness, likeness
+from harness.doctor.fingerprint import Fingerprint, likeness
 from harness.doctor.line import Line
 from harness.doctor.questions import LIKENESS, QUESTIONS, Question
 from harness.suite.deviations import DeviationFile
 from harness.suite.results import Result
 
-__all__ = ["Run", "answers", "consult", "guess"]
+__all__ = ["Run", "answers", "guess", "run_checks"]
 
 Run = Callable[[Sequence[str], Sequence[str]], int]
 """Runs the scenarios of some ids with further options of pytest; returns the exit code."""
@@ -25,7 +25,7 @@ Run = Callable[[Sequence[str], Sequence[str]], int]
 _MOST_EVIDENCE = 6
 
 
-def consult(run: Run) -> tuple[list[dict[str, Any]], str]:
+def run_checks(run: Run) -> tuple[list[dict[str, Any]], str]:
     """The cells of all scenarios that matter here; without any, what the run said."""
     ids = sorted({question.scenario_id for question in QUESTIONS} | set(LIKENESS))
     with TemporaryDirectory(prefix="pullproof-") as scratch:
@@ -45,7 +45,7 @@ def answers(cells: Iterable[Mapping[str, Any]]) -> list[Line]:
     return [_answered(question, by_key.get(question.scenario)) for question in QUESTIONS]
 
 
-def guess(cells: Iterable[Mapping[str, Any]], suite: Path) -> Likeness:
+def guess(cells: Iterable[Mapping[str, Any]], suite: Path) -> Fingerprint:
     """Which release answers like that, by the deviations listed in *suite*."""
     found = {}
     for cell in cells:
