@@ -17,15 +17,22 @@ from typing import TYPE_CHECKING
 
 from reference_registry.api.access import access_needed
 from reference_registry.api.context import Context, json_response
-from reference_registry.api.details import detail
-from reference_registry.api.errors import (
+from reference_registry.api.resources import RESOURCES, dispatch, plain_text
+from reference_registry.api.routing import Moved, Route, Router
+from reference_registry.api.upload_state import UploadStates
+from reference_registry.api.urls import prefixed
+from reference_registry.auth import authenticator_for
+from reference_registry.clock import Clock, SystemClock
+from reference_registry.config import Config
+from reference_registry.http.details import detail
+from reference_registry.http.errors import (
     NAME_INVALID,
     STORAGE_FULL,
     UNAVAILABLE,
     UNKNOWN,
     RegistryError,
 )
-from reference_registry.api.hooks import (
+from reference_registry.http.hooks import (
     AuthenticationBroken,
     Authenticator,
     Background,
@@ -34,14 +41,7 @@ from reference_registry.api.hooks import (
     Observer,
     Panic,
 )
-from reference_registry.api.http import BytesBody, ClientGone, Request, Response
-from reference_registry.api.resources import RESOURCES, dispatch, plain_text
-from reference_registry.api.routing import Moved, Route, Router
-from reference_registry.api.upload_state import UploadStates
-from reference_registry.api.urls import prefixed
-from reference_registry.auth import authenticator_for
-from reference_registry.clock import Clock, SystemClock
-from reference_registry.config import Config
+from reference_registry.http.messages import BytesBody, ClientGone, Request, Response
 from reference_registry.names import MAX_NAME_LENGTH, below_host, is_repository_name
 from reference_registry.observability.counters import Counters
 from reference_registry.observability.debug import DebugApplication

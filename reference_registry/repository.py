@@ -5,7 +5,7 @@ registry, and the cache side of a proxy) and ``proxy.repository.ProxyRepository`
 local one and an upstream). The API layer never knows which of the two it talks to; that a proxy
 refuses writes is said by ``ProxyRepository`` and nowhere else.
 
-Every method raises :class:`reference_registry.api.errors.RegistryError` for an answer that is not
+Every method raises :class:`reference_registry.http.errors.RegistryError` for an answer that is not
 a success.
 """
 
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-from reference_registry.api.http import Request, Response
 from reference_registry.digest import Digest, algorithm_of, digest_of
+from reference_registry.http.messages import Request, Response
 
 __all__ = [
     "Descriptor",

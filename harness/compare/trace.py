@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.compare.observation import Observation
-from harness.compare.order import next_order
 from harness.http.client import Exchange
+from harness.http.order import next_order
 from harness.upstream.ledger import Entry
 
 __all__ = ["DiskWatch", "Event", "Trace", "client_event", "upstream_event"]

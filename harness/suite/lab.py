@@ -22,7 +22,7 @@ from harness.compare.observation import (
     observed_upstream,
 )
 from harness.compare.trace import DiskWatch, Trace, client_event, upstream_event
-from harness.suite.conversation import Line, render_conversation
+from harness.http.conversation import Line, render_conversation
 from harness.suite.scenario import Need
 from harness.system.real_parts import missing_part
 from harness.system.small_disk import NoSmallDisk, SmallDisk

@@ -23,12 +23,12 @@ from harness.targets.registry import NOWHERE, RunningRegistry
 from harness.targets.settings import Settings
 from harness.targets.state import SAVE_INTERVAL, StateEntry
 from reference_registry import PACKAGE
-from reference_registry.api.hooks import Observer
 from reference_registry.config import Config
 from reference_registry.config.effective import drain_time
 from reference_registry.config.file import load
 from reference_registry.config.problem import CannotStart, ConfigError
 from reference_registry.garbage.collect import collect
+from reference_registry.http.hooks import Observer
 from reference_registry.profiles import Profile, profile_named
 from reference_registry.proxy.registry import ProxyRegistry
 from reference_registry.repository import Registry

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from reference_registry import PACKAGE
-from reference_registry.api.hooks import Exchange
-from reference_registry.api.http import Request
 from reference_registry.config import Config
+from reference_registry.http.hooks import Exchange
+from reference_registry.http.messages import Request
 from reference_registry.observability.access_log import AccessLog
 from reference_registry.observability.logs import LogFormatter
 from reference_registry.observability.redaction import Redactor, secrets_of
@@ -31,7 +31,7 @@ _speaking: ContextVar[Log | None] = ContextVar("log of the registry that runs he
 class Log:
     """Application and access log of one registry, written as its command line would.
 
-    It is an :class:`reference_registry.api.hooks.Observer` too: the server tells it of each
+    It is an :class:`reference_registry.http.hooks.Observer` too: the server tells it of each
     request, in the task of that request.
     """
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import httpx
 
-from harness.compare.order import next_order
+from harness.http.order import next_order
 from harness.http.redaction import redact_headers
 from harness.upstream.calls import Call, Headers, Kind
 from harness.upstream.matching import Match, What
@@ -27,7 +27,7 @@ class Entry:
     """One request and what became of it. Never holds a password or a token."""
 
     order: int
-    """Grows with time over all upstreams and clients of the process (:mod:`harness.compare.order`)."""
+    """Grows with time over all upstreams and clients of the process (:mod:`harness.http.order`)."""
     method: str
     path: str
     query: str

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from reference_registry.api.hooks import Access
-from reference_registry.api.http import Request
 from reference_registry.api.routing import Route
+from reference_registry.http.hooks import Access
+from reference_registry.http.messages import Request
 
 __all__ = ["access_needed"]
 

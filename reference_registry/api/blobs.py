@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reference_registry.api.context import Context, Resource
-from reference_registry.api.http import Response
+from reference_registry.http.messages import Response
 
 __all__ = ["BLOB"]
 

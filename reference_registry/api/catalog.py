@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from reference_registry.api.context import Context, Resource, json_response
-from reference_registry.api.errors import PAGINATION_NUMBER_INVALID
-from reference_registry.api.http import Response
-from reference_registry.api.pagination import next_link, page
 from reference_registry.api.urls import prefixed
+from reference_registry.http.errors import PAGINATION_NUMBER_INVALID
+from reference_registry.http.messages import Response
+from reference_registry.http.pagination import next_link, page
 from reference_registry.storage.enumeration import path_order
 
 __all__ = ["CATALOG"]

@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reference_registry.api.errors import DIGEST_INVALID
-from reference_registry.api.http import BytesBody, Request, Response, json_bytes
 from reference_registry.api.upload_state import UploadStates
 from reference_registry.api.urls import location
 from reference_registry.clock import Clock
 from reference_registry.config import Config
 from reference_registry.digest import Digest, parse_digest
+from reference_registry.http.errors import DIGEST_INVALID
+from reference_registry.http.messages import BytesBody, Request, Response, json_bytes
 from reference_registry.profiles import Profile
 from reference_registry.repository import Place, Registry, Repository
 

@@ -3,17 +3,6 @@
 from __future__ import annotations
 
 from reference_registry.api.context import Context, Resource, parsed_digest
-from reference_registry.api.details import detail
-from reference_registry.api.errors import (
-    DIGEST_INVALID,
-    MANIFEST_INVALID,
-    MANIFEST_UNKNOWN,
-    TAG_INVALID,
-    UNKNOWN,
-    RegistryError,
-)
-from reference_registry.api.go_json import unreadable
-from reference_registry.api.http import BytesBody, Request, Response
 from reference_registry.api.negotiation import (
     Treatment,
     accepted_types,
@@ -21,8 +10,19 @@ from reference_registry.api.negotiation import (
     treatment,
 )
 from reference_registry.api.old_clients import image_as_schema1
-from reference_registry.api.ranges import etag_matches
 from reference_registry.digest import Digest, algorithm_of, digest_of
+from reference_registry.http.details import detail
+from reference_registry.http.errors import (
+    DIGEST_INVALID,
+    MANIFEST_INVALID,
+    MANIFEST_UNKNOWN,
+    TAG_INVALID,
+    UNKNOWN,
+    RegistryError,
+)
+from reference_registry.http.go_json import unreadable
+from reference_registry.http.messages import BytesBody, Request, Response
+from reference_registry.http.ranges import etag_matches
 from reference_registry.manifest import (
     DOCKER_MANIFEST,
     MANIFEST_TYPES,

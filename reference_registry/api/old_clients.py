@@ -7,8 +7,6 @@ from dataclasses import replace
 from functools import cache
 
 from reference_registry.api.context import Context
-from reference_registry.api.details import detail
-from reference_registry.api.errors import MANIFEST_INVALID, UNKNOWN, RegistryError
 from reference_registry.api.schema1 import (
     EMPTY_LAYER,
     EMPTY_LAYER_DIGEST,
@@ -17,6 +15,8 @@ from reference_registry.api.schema1 import (
 )
 from reference_registry.api.schema1_signature import SigningKey
 from reference_registry.digest import Digest
+from reference_registry.http.details import detail
+from reference_registry.http.errors import MANIFEST_INVALID, UNKNOWN, RegistryError
 from reference_registry.manifest import parse_manifest
 from reference_registry.repository import Manifest
 

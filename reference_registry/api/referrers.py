@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from reference_registry.api.context import Context, Resource
-from reference_registry.api.http import BytesBody, Response, json_bytes
 from reference_registry.api.manifests import MAX_MANIFEST_SIZE
-from reference_registry.api.pagination import first_fitting, next_link
 from reference_registry.api.urls import prefixed
+from reference_registry.http.messages import BytesBody, Response, json_bytes
+from reference_registry.http.pagination import first_fitting, next_link
 from reference_registry.manifest import OCI_INDEX
 
 __all__ = ["REFERRERS"]

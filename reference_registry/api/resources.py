@@ -8,11 +8,11 @@ from reference_registry.api.base import BASE
 from reference_registry.api.blobs import BLOB
 from reference_registry.api.catalog import CATALOG
 from reference_registry.api.context import Context, Resource
-from reference_registry.api.http import BytesBody, Response
 from reference_registry.api.manifests import MANIFEST
 from reference_registry.api.referrers import REFERRERS
 from reference_registry.api.tags import TAGS
 from reference_registry.api.uploads import UPLOAD, UPLOADS
+from reference_registry.http.messages import BytesBody, Response
 
 __all__ = ["RESOURCES", "dispatch", "plain_text"]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from reference_registry.api.context import Context, Resource, json_response
-from reference_registry.api.errors import PAGINATION_NUMBER_INVALID, RegistryError
-from reference_registry.api.http import Response
-from reference_registry.api.pagination import next_link
 from reference_registry.api.urls import prefixed
+from reference_registry.http.errors import PAGINATION_NUMBER_INVALID, RegistryError
+from reference_registry.http.messages import Response
+from reference_registry.http.pagination import next_link
 
 __all__ = ["TAGS"]
 

@@ -9,8 +9,10 @@ import contextlib
 import re
 
 from reference_registry.api.context import Context, Resource, parsed_digest
-from reference_registry.api.details import detail
-from reference_registry.api.errors import (
+from reference_registry.api.upload_state import UploadState
+from reference_registry.digest import Digest, parse_digest
+from reference_registry.http.details import detail
+from reference_registry.http.errors import (
     BLOB_UPLOAD_INVALID,
     BLOB_UPLOAD_UNKNOWN,
     DIGEST_INVALID,
@@ -19,9 +21,7 @@ from reference_registry.api.errors import (
     UNKNOWN,
     RegistryError,
 )
-from reference_registry.api.http import Response
-from reference_registry.api.upload_state import UploadState
-from reference_registry.digest import Digest, parse_digest
+from reference_registry.http.messages import Response
 from reference_registry.names import is_repository_name
 from reference_registry.repository import UploadSession
 from reference_registry.storage.uploads import is_upload_id

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urlencode, urlsplit
 
-from reference_registry.api.http import Request
 from reference_registry.config import HttpConfig
+from reference_registry.http.messages import Request
 
 __all__ = ["base_url", "location", "prefixed"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from reference_registry.api.hooks import Authenticator, Background
 from reference_registry.auth.htpasswd import HtpasswdAuthenticator
 from reference_registry.clock import Clock
 from reference_registry.config import AuthConfig
+from reference_registry.http.hooks import Authenticator, Background
 from reference_registry.profiles import Profile
 
 __all__ = ["StartedAuthenticator", "authenticator_for"]

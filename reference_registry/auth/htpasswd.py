@@ -12,11 +12,11 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
-from reference_registry.api.hooks import Access, AuthenticationBroken, unauthorized
-from reference_registry.api.http import Request
 from reference_registry.auth.htpasswd_file import HtpasswdFile, HtpasswdSyntax, provision
 from reference_registry.config import HtpasswdConfig
 from reference_registry.config.problem import CannotStart
+from reference_registry.http.hooks import Access, AuthenticationBroken, unauthorized
+from reference_registry.http.messages import Request
 from reference_registry.profiles import Profile
 
 __all__ = ["HtpasswdAuthenticator", "basic_credentials"]
@@ -29,7 +29,7 @@ _BCRYPT_LENGTH = 72  # bytes; bcrypt ignores what follows, and so does distribut
 
 
 class HtpasswdAuthenticator:
-    """Implements :class:`reference_registry.api.hooks.Authenticator`.
+    """Implements :class:`reference_registry.http.hooks.Authenticator`.
 
     A password that was verified is remembered, as a keyed hash of user, password and the file's
     entry, so that of a hundred pulls one pays for bcrypt.

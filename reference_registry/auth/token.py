@@ -13,8 +13,6 @@ from typing import TypeVar
 
 import jwt
 
-from reference_registry.api.hooks import Access, unauthorized
-from reference_registry.api.http import Request
 from reference_registry.auth.token_claims import (
     BadClaims,
     Claims,
@@ -32,6 +30,8 @@ from reference_registry.auth.token_keys import (
 from reference_registry.clock import Clock
 from reference_registry.config import TokenConfig
 from reference_registry.config.problem import CannotStart
+from reference_registry.http.hooks import Access, unauthorized
+from reference_registry.http.messages import Request
 from reference_registry.profiles import Profile
 
 __all__ = ["TokenAuthenticator"]
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 class TokenAuthenticator:
-    """Implements :class:`reference_registry.api.hooks.Authenticator`."""
+    """Implements :class:`reference_registry.http.hooks.Authenticator`."""
 
     def __init__(self, config: TokenConfig, profile: Profile, clock: Clock) -> None:
         self._config = config

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from reference_registry.api.hooks import Access
+from reference_registry.http.hooks import Access
 
 __all__ = ["LEEWAY", "BadClaims", "Claims", "UnreadableClaims", "parse_claims", "scope_of"]
 

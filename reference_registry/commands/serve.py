@@ -6,11 +6,11 @@ import asyncio
 import logging
 
 from reference_registry import __version__
-from reference_registry.api.hooks import Observer
 from reference_registry.commands import MISUSE
 from reference_registry.config.file import read
 from reference_registry.config.problem import CannotStart, ConfigError, Place, Problem
 from reference_registry.config.rules import EXPOSURES, Reviewed, review
+from reference_registry.http.hooks import Observer
 from reference_registry.observability.access_log import AccessLog
 from reference_registry.observability.logs import configure_logging
 from reference_registry.observability.redaction import Redactor, secrets_of

@@ -11,8 +11,8 @@ import sys
 from datetime import datetime
 from typing import TextIO
 
-from reference_registry.api.hooks import Exchange
-from reference_registry.api.http import Request
+from reference_registry.http.hooks import Exchange
+from reference_registry.http.messages import Request
 from reference_registry.observability.redaction import Redactor
 
 __all__ = ["AccessLog"]
@@ -22,7 +22,7 @@ _UNSAFE = re.compile(r'[\x00-\x1f"\\\x7f-\x9f]')
 
 
 class AccessLog:
-    """Implements :class:`reference_registry.api.hooks.Observer`.
+    """Implements :class:`reference_registry.http.hooks.Observer`.
 
     Lines are written when the event loop comes round next, so that requests that end together cost
     one write.

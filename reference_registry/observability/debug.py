@@ -13,9 +13,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from reference_registry.api.hooks import HealthGate
 from reference_registry.config import Config
 from reference_registry.config.durations import format_duration
+from reference_registry.http.hooks import HealthGate
 from reference_registry.observability.counters import Counters, TrafficCounters
 from reference_registry.observability.metrics import CONTENT_TYPE, MetricsPage
 from reference_registry.observability.redaction import (

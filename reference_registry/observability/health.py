@@ -45,7 +45,7 @@ class ThresholdStatus:
 
 
 class Health:
-    """Implements :class:`reference_registry.api.hooks.HealthGate`."""
+    """Implements :class:`reference_registry.http.hooks.HealthGate`."""
 
     def __init__(
         self,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from reference_registry.api.hooks import Exchange
-from reference_registry.api.http import Request
+from reference_registry.http.hooks import Exchange
+from reference_registry.http.messages import Request
 from reference_registry.observability.counters import (
     CacheCounters,
     Counters,
@@ -33,7 +33,7 @@ _TRAFFIC = {
 
 
 class HttpMetrics:
-    """Implements :class:`reference_registry.api.hooks.Observer`: counts what the API answers.
+    """Implements :class:`reference_registry.http.hooks.Observer`: counts what the API answers.
     Paths that no handler answers are not counted, as in distribution."""
 
     def __init__(self, counters: Counters) -> None:

@@ -11,9 +11,9 @@ import secrets
 from contextvars import ContextVar
 from datetime import timedelta
 
-from reference_registry.api.hooks import Exchange
-from reference_registry.api.http import Request
 from reference_registry.config.durations import format_duration
+from reference_registry.http.hooks import Exchange
+from reference_registry.http.messages import Request
 
 __all__ = ["RequestLog", "current_request_id"]
 
@@ -24,7 +24,7 @@ current_request_id: ContextVar[str | None] = ContextVar("current_request_id", de
 
 
 class RequestLog:
-    """Implements :class:`reference_registry.api.hooks.Observer`."""
+    """Implements :class:`reference_registry.http.hooks.Observer`."""
 
     def __init__(self) -> None:
         # Unique among processes without asking the system for randomness each time.

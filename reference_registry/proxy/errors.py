@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import re
 
-from reference_registry.api.details import (
+from reference_registry.digest import Digest
+from reference_registry.http.details import (
     detail,
     unknown_repository,
     unknown_revision,
     unknown_tag,
     unsupported,
 )
-from reference_registry.api.errors import (
+from reference_registry.http.errors import (
     BLOB_UNKNOWN,
     DENIED,
     MANIFEST_UNKNOWN,
@@ -27,7 +28,6 @@ from reference_registry.api.errors import (
     UNKNOWN,
     RegistryError,
 )
-from reference_registry.digest import Digest
 from reference_registry.profiles import Profile
 from reference_registry.proxy.upstream.errors import (
     UpstreamFailure,

@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from reference_registry.api.errors import RegistryError
 from reference_registry.digest import Digest, algorithm_of, encoded_of, parse_digest
+from reference_registry.http.errors import RegistryError
 from reference_registry.proxy.errors import referrers_error, stale_mark
 from reference_registry.proxy.upstream.errors import UpstreamFailure, UpstreamRefused
 from reference_registry.repository import Referrers

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import httpx
 
-from reference_registry.api.errors import NAME_UNKNOWN
 from reference_registry.clock import Clock
 from reference_registry.config import DEFAULT_TTL, Config, UpstreamConfig
+from reference_registry.http.errors import NAME_UNKNOWN
 from reference_registry.observability.counters import ProxyCounters
 from reference_registry.profiles import Profile
 from reference_registry.proxy.background import Background

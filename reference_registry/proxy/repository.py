@@ -12,13 +12,13 @@ from dataclasses import replace
 from functools import cached_property
 from typing import NoReturn
 
-from reference_registry.api.details import unsupported
-from reference_registry.api.errors import RegistryError
-from reference_registry.api.go_json import unreadable
-from reference_registry.api.hooks import Panic
-from reference_registry.api.http import Request, Response
-from reference_registry.api.pagination import tag_page
 from reference_registry.digest import Digest, algorithm_of, digest_of
+from reference_registry.http.details import unsupported
+from reference_registry.http.errors import RegistryError
+from reference_registry.http.go_json import unreadable
+from reference_registry.http.hooks import Panic
+from reference_registry.http.messages import Request, Response
+from reference_registry.http.pagination import tag_page
 from reference_registry.manifest import ManifestInvalid, media_type_of, parse_manifest
 from reference_registry.proxy.blobs.coalesced import CoalescedFetch
 from reference_registry.proxy.blobs.stream_through import StreamThrough

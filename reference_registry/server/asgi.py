@@ -13,8 +13,8 @@ from contextlib import aclosing
 from functools import lru_cache
 from typing import Any
 
-from reference_registry.api.errors import UNKNOWN, RegistryError
-from reference_registry.api.http import (
+from reference_registry.http.errors import UNKNOWN, RegistryError
+from reference_registry.http.messages import (
     Body,
     BytesBody,
     ClientGone,

@@ -18,9 +18,9 @@ from granian.constants import HTTPModes, Interfaces
 from granian.net import SocketHolder  # type: ignore[attr-defined]
 from granian.server.embed import Server as EmbeddedServer
 
-from reference_registry.api.hooks import Panic
 from reference_registry.config import TlsConfig
 from reference_registry.config.addresses import reachable_host
+from reference_registry.http.hooks import Panic
 from reference_registry.server.asgi import ASGIApp, Receive, Scope, Send
 from reference_registry.server.sockets import BACKLOG
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextvars import copy_context
 from dataclasses import replace
 
-from reference_registry.api.hooks import Exchange, HealthGate, Observer
-from reference_registry.api.http import Request
 from reference_registry.clock import Clock
+from reference_registry.http.hooks import Exchange, HealthGate, Observer
+from reference_registry.http.messages import Request
 
 __all__ = ["Repeated"]
 
@@ -19,7 +19,7 @@ class Repeated:
     be answered the same if a client (address and port) made it now. If so, it has been counted and
     logged like any other; if not, nothing has happened.
 
-    *is_same* is :attr:`reference_registry.api.http.Response.again`.
+    *is_same* is :attr:`reference_registry.http.messages.Response.again`.
     """
 
     def __init__(

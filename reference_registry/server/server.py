@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from reference_registry.api.hooks import Observer
 from reference_registry.app import create_app
 from reference_registry.clock import Clock, SystemClock
 from reference_registry.config import Config
 from reference_registry.config.addresses import ListenAddress, parse_address, reachable_host
+from reference_registry.http.hooks import Observer
 from reference_registry.profiles import IDEAL, Profile
 from reference_registry.server.listeners import Listener
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from reference_registry.api.details import detail
-from reference_registry.api.errors import MANIFEST_BLOB_UNKNOWN, UNKNOWN, RegistryError
 from reference_registry.digest import Digest
+from reference_registry.http.details import detail
+from reference_registry.http.errors import MANIFEST_BLOB_UNKNOWN, UNKNOWN, RegistryError
 from reference_registry.manifest import ContentReference, ParsedManifest
 from reference_registry.profiles import Profile
 

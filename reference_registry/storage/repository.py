@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from reference_registry.api.details import (
+from reference_registry.digest import Digest
+from reference_registry.http.details import (
     detail,
     unknown_repository,
     unknown_revision,
     unknown_tag,
     unsupported,
 )
-from reference_registry.api.errors import (
+from reference_registry.http.errors import (
     BLOB_UNKNOWN,
     BLOB_UPLOAD_UNKNOWN,
     DIGEST_INVALID,
@@ -24,9 +25,8 @@ from reference_registry.api.errors import (
     RANGE_INVALID,
     UNKNOWN,
 )
-from reference_registry.api.http import Request, Response, StreamBody
-from reference_registry.api.pagination import tag_page
-from reference_registry.digest import Digest
+from reference_registry.http.messages import Request, Response, StreamBody
+from reference_registry.http.pagination import tag_page
 from reference_registry.manifest import ParsedManifest, parse_manifest, referrer_descriptor
 from reference_registry.repository import Descriptor, Manifest, Referrers, TagPage, UploadSession
 from reference_registry.storage.driver import PathNotFound

@@ -7,9 +7,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from reference_registry.api.errors import RANGE_INVALID
-from reference_registry.api.http import Body, BytesBody, FileBody, Request, Response, StreamBody
-from reference_registry.api.ranges import (
+from reference_registry.http.errors import RANGE_INVALID
+from reference_registry.http.messages import (
+    Body,
+    BytesBody,
+    FileBody,
+    Request,
+    Response,
+    StreamBody,
+)
+from reference_registry.http.ranges import (
     ByteRange,
     InvertedRange,
     RangeNotSatisfiable,

@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import replace
 
-from reference_registry.api.http import Body, Request, Response, StreamBody
-from reference_registry.api.ranges import ByteRange, precondition_status
 from reference_registry.digest import Digest
+from reference_registry.http.messages import Body, Request, Response, StreamBody
+from reference_registry.http.ranges import ByteRange, precondition_status
 from reference_registry.proxy.blobs.fill import Fill
 from reference_registry.proxy.blobs.partial import DiskFailed, PartialBlob
 from reference_registry.proxy.errors import blob_error

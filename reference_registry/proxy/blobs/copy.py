@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
-from reference_registry.api.http import BytesBody, Request, Response, StreamBody, json_bytes
 from reference_registry.digest import Digest
+from reference_registry.http.messages import BytesBody, Request, Response, StreamBody, json_bytes
 from reference_registry.profiles import Profile
 from reference_registry.proxy.errors import unknown_error
 from reference_registry.proxy.upstream.client import BlobInfo, UpstreamRepository

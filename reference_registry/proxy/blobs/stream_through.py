@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from reference_registry.api.http import Request, Response
 from reference_registry.digest import Digest
+from reference_registry.http.messages import Request, Response
 from reference_registry.proxy.blobs.copy import answer_from, copy_blob
 from reference_registry.proxy.errors import blob_error, unknown_error
 from reference_registry.proxy.services import Services

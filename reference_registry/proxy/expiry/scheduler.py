@@ -16,9 +16,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from reference_registry.api.hooks import Panic
 from reference_registry.clock import Clock
 from reference_registry.digest import Digest
+from reference_registry.http.hooks import Panic
 from reference_registry.profiles import Profile
 from reference_registry.proxy.blobs.download_lock import Claims
 from reference_registry.proxy.expiry.eviction import evict

@@ -12,8 +12,8 @@ import json
 import re
 from typing import Any, NamedTuple
 
-from reference_registry.api import errors
-from reference_registry.api.go_json import syntax_error, type_error
+from reference_registry.http import errors
+from reference_registry.http.go_json import syntax_error, type_error
 from reference_registry.profiles import Profile
 from reference_registry.proxy.upstream.errors import (
     NoToken,

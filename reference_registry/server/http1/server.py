@@ -7,7 +7,7 @@ import logging
 import socket
 import time
 
-from reference_registry.api.hooks import Panic
+from reference_registry.http.hooks import Panic
 from reference_registry.server.asgi import ASGIApp
 from reference_registry.server.http1.connection import Connection
 from reference_registry.server.http1.exchange import Exchange

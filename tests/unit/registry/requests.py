@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from reference_registry.api.http import Request
+from reference_registry.http.messages import Request
 
 __all__ = ["a_request"]
 

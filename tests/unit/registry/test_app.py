@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
-from reference_registry.api.hooks import Access, AuthenticationBroken, Exchange, unauthorized
-from reference_registry.api.http import Request
 from reference_registry.app import Application
 from reference_registry.clock import ManualClock
 from reference_registry.config import Config, HttpConfig, StorageConfig
 from reference_registry.digest import digest_of
+from reference_registry.http.hooks import Access, AuthenticationBroken, Exchange, unauthorized
+from reference_registry.http.messages import Request
 from reference_registry.profiles import PROFILES, profile_named
 from reference_registry.registry import StandardRegistry
 from tests.unit.registry.conftest import MakeRegistry

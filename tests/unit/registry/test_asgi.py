@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from reference_registry.api.errors import RegistryError
-from reference_registry.api.http import (
+from reference_registry.http.errors import RegistryError
+from reference_registry.http.messages import (
     BytesBody,
     ClientGone,
     FileBody,

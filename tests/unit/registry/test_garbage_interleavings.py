@@ -20,12 +20,12 @@ from pathlib import Path
 import pytest
 
 from harness.content import Blob, Manifest, a_layer, an_artifact, an_image, an_index
-from reference_registry.api.errors import RegistryError
-from reference_registry.api.http import Request
 from reference_registry.clock import SystemClock
 from reference_registry.config import StorageConfig
 from reference_registry.digest import Digest, digest_of
 from reference_registry.garbage.collect import Collection, Options
+from reference_registry.http.errors import RegistryError
+from reference_registry.http.messages import Request
 from reference_registry.manifest import parse_manifest
 from reference_registry.profiles import IDEAL, Profile
 from reference_registry.proxy.blobs.download_lock import FILLS, Claim, Claims

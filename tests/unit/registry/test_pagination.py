@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference_registry.api.pagination import first_fitting, next_link, page, tag_page
+from reference_registry.http.pagination import first_fitting, next_link, page, tag_page
 from reference_registry.profiles import profile_named
 from reference_registry.repository import TagPage
 from reference_registry.storage.enumeration import path_order

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference_registry.api.ranges import (
+from reference_registry.http.ranges import (
     ByteRange,
     InvertedRange,
     RangeNotSatisfiable,

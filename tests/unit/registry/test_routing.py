@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reference_registry.api.access import access_needed
-from reference_registry.api.hooks import Access
 from reference_registry.api.routing import Moved, Route, Router
+from reference_registry.http.hooks import Access
 from reference_registry.profiles import profile_named
 from tests.unit.registry.requests import a_request
 

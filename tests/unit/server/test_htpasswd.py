@@ -14,9 +14,6 @@ import bcrypt
 import pytest
 
 from harness.system.real_parts import real_part
-from reference_registry.api.errors import RegistryError
-from reference_registry.api.hooks import Access, AuthenticationBroken
-from reference_registry.api.http import Request
 from reference_registry.auth import htpasswd
 from reference_registry.auth.htpasswd import HtpasswdAuthenticator, basic_credentials
 from reference_registry.auth.htpasswd_file import (
@@ -28,6 +25,9 @@ from reference_registry.auth.htpasswd_file import (
 )
 from reference_registry.config import HtpasswdConfig
 from reference_registry.config.problem import CannotStart
+from reference_registry.http.errors import RegistryError
+from reference_registry.http.hooks import Access, AuthenticationBroken
+from reference_registry.http.messages import Request
 from reference_registry.profiles import IDEAL, PROFILES, Profile
 
 _PULL = Access("repository", "team/app", "pull")

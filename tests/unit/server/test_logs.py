@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-from reference_registry.api.hooks import Exchange
-from reference_registry.api.http import Request
 from reference_registry.config import (
     Config,
     HealthConfig,
@@ -24,6 +22,8 @@ from reference_registry.config import (
     ProxyConfig,
     RedisConfig,
 )
+from reference_registry.http.hooks import Exchange
+from reference_registry.http.messages import Request
 from reference_registry.observability.access_log import AccessLog
 from reference_registry.observability.logs import configure_logging
 from reference_registry.observability.redaction import Redactor, secrets_of

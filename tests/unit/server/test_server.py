@@ -15,7 +15,6 @@ import httpx
 import pytest
 
 from harness.system.loop import LabLoop
-from reference_registry.api.hooks import Panic
 from reference_registry.config import (
     AuthConfig,
     Config,
@@ -26,6 +25,7 @@ from reference_registry.config import (
 )
 from reference_registry.config.addresses import ListenAddress
 from reference_registry.config.problem import CannotStart
+from reference_registry.http.hooks import Panic
 from reference_registry.profiles import PROFILES
 from reference_registry.server.asgi import ASGIApp, Receive, Scope, Send
 from reference_registry.server.listeners import Listener

@@ -26,14 +26,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from harness.system.process import Process, clean_environment
 from harness.system.real_parts import real_part
-from reference_registry.api.errors import RegistryError
-from reference_registry.api.hooks import Access
-from reference_registry.api.http import Request
 from reference_registry.auth.token import TokenAuthenticator
 from reference_registry.auth.token_keys import libtrust_id, thumbprint
 from reference_registry.clock import ManualClock
 from reference_registry.config import TokenConfig
 from reference_registry.config.problem import CannotStart
+from reference_registry.http.errors import RegistryError
+from reference_registry.http.hooks import Access
+from reference_registry.http.messages import Request
 from reference_registry.profiles import IDEAL, PROFILES, Profile
 from tests.unit.server.tokens import (
     ISSUER,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from reference_registry.api.http import Request
+from reference_registry.http.messages import Request
 
 __all__ = [
     "ByteRange",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from reference_registry.api.errors import UNAUTHORIZED, RegistryError
-from reference_registry.api.http import Request
+from reference_registry.http.errors import UNAUTHORIZED, RegistryError
+from reference_registry.http.messages import Request
 
 __all__ = [
     "Access",

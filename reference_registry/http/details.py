@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from reference_registry.api.errors import (
+from reference_registry.digest import Digest
+from reference_registry.http.errors import (
     MANIFEST_UNKNOWN,
     NAME_UNKNOWN,
     UNSUPPORTED,
     RegistryError,
 )
-from reference_registry.digest import Digest
 from reference_registry.profiles import Profile
 
 __all__ = ["detail", "unknown_repository", "unknown_revision", "unknown_tag", "unsupported"]
