@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from harness.nodes.models.containerd import Plan, Pull
+from harness.nodes.models.containerd.plan import Plan, Pull
 
 __all__ = [
     "CERTS_D",

@@ -6,15 +6,10 @@ from __future__ import annotations
 import pytest
 
 from harness.content import an_image
-from harness.nodes.models.containerd import (
-    Action,
-    Challenge,
-    Ctr,
-    HostBehaviour,
-    Rule,
-    resolve_plan,
-    simulate,
-)
+from harness.nodes.models.behaviours import Action, Challenge, HostBehaviour, Rule
+from harness.nodes.models.containerd.execution import simulate
+from harness.nodes.models.containerd.planning import resolve_plan
+from harness.nodes.models.containerd.pullers import Ctr
 from harness.suite.expectation import Expectations, containing
 from harness.suite.scenario import INFO, scenario
 from scenarios.mirroring import (

@@ -11,16 +11,11 @@ import pytest
 from harness.clients.wire_network import WireNetwork
 from harness.content import Image, an_image
 from harness.http.client import RegistryClient
-from harness.nodes.models.containerd import (
-    AuthConfig,
-    Cri,
-    Ctr,
-    Login,
-    Pull,
-    Puller,
-    resolve_plan,
-    run,
-)
+from harness.nodes.models.attempts import Login
+from harness.nodes.models.containerd.execution import run
+from harness.nodes.models.containerd.plan import Pull
+from harness.nodes.models.containerd.planning import resolve_plan
+from harness.nodes.models.containerd.pullers import AuthConfig, Cri, Ctr, Puller
 from harness.nodes.models.kubelet import pull_requests
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest

@@ -11,9 +11,7 @@ import json
 import pytest
 
 from harness.clients.containerd_pull import ACCEPT
-from harness.clients.docker_push import docker_push
-from harness.clients.push import Push
-from harness.clients.skopeo_push import skopeo_push
+from harness.clients.push import Push, docker_push, skopeo_push
 from harness.content import OCI_MANIFEST, Image, an_image
 from harness.suite.expectation import Expectations, any_of
 from harness.suite.lab import TargetUnderTest

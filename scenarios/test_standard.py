@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
-from harness.clients.docker_push import docker_push
-from harness.clients.skopeo_push import skopeo_push
+from harness.clients.push import docker_push, skopeo_push
 from harness.content import Blob, Content, Manifest, an_artifact, an_image, an_index
 from harness.http.client import Answer
 from harness.suite.expectation import Expectations, any_of

@@ -13,7 +13,9 @@ from harness.clients.containerd_pull import ACCEPT
 from harness.clients.wire_network import WireNetwork
 from harness.content import Image, a_layer, an_image
 from harness.http.client import Answer, RegistryClient
-from harness.nodes.models.containerd import Cri, resolve_plan, run
+from harness.nodes.models.containerd.execution import run
+from harness.nodes.models.containerd.planning import resolve_plan
+from harness.nodes.models.containerd.pullers import Cri
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
 from harness.suite.scenario import INFO, MUST, SHOULD, Need, scenario

@@ -112,7 +112,7 @@ def explain(
     Exit codes: 0 the pull would succeed as far as is known, 1 it would end in an error, 2 misuse
     or a file that cannot be used.
     """
-    from harness.nodes.explain.errors import BadInput
+    from harness.nodes.explain.explanation import BadInput
 
     if probe_with_credentials and not probe:
         raise click.UsageError("--probe-with-credentials needs --probe")
@@ -138,7 +138,7 @@ def explain(
     try:
         found = answer(asked)
     except BadInput as error:
-        from harness.nodes.explain.printable import printable
+        from harness.nodes.explain.explanation import printable
 
         raise click.ClickException(printable(str(error))) from None
     _write(found, form, output)

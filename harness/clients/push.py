@@ -7,11 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from harness.content import Blob, Content
+from harness.content import Blob, Content, Image
 from harness.http.client import Answer, RegistryClient
 from reference_registry.digest import Digest
 
-__all__ = ["Push", "Refused", "ask_for_blob", "put_manifest", "upload_blob"]
+__all__ = [
+    "Push",
+    "Refused",
+    "ask_for_blob",
+    "docker_push",
+    "put_manifest",
+    "skopeo_push",
+    "upload_blob",
+]
 
 
 @dataclass
@@ -75,3 +83,54 @@ def _wanting(status: int, step: str, answer: Answer) -> Answer:
     if answer.status != status:
         raise Refused(step, answer)
     return answer
+
+
+def docker_push(
+    client: RegistryClient, repository: str, tag: str, image: Image, *, knows_layers: bool = True
+) -> Push:
+    """Push *image* and tell how it went.
+
+    *knows_layers* is whether the daemon had pulled or pushed the image before.
+    """
+    push = Push()
+    try:
+        client.get("/v2/")
+        for layer in reversed(image.layers):
+            if knows_layers and ask_for_blob(client, repository, layer):
+                push.already_there.append(layer.digest)
+                continue
+            upload_blob(client, repository, layer)
+            push.uploaded.append(layer.digest)
+        if ask_for_blob(client, repository, image.config):
+            push.already_there.append(image.config.digest)
+        else:
+            upload_blob(client, repository, image.config)
+            push.uploaded.append(image.config.digest)
+        put_manifest(client, repository, tag, image)
+    except Refused as refused:
+        push.refused_step, push.refusal = refused.step, refused.answer
+    return push
+
+
+def skopeo_push(client: RegistryClient, repository: str, tag: str, image: Image) -> Push:
+    """Push *image* and tell how it went."""
+    push = Push()
+    try:
+        client.get("/v2/")
+        for layer in image.layers:
+            _copy(client, repository, layer, push, questions=2)
+        _copy(client, repository, image.config, push, questions=1)
+        put_manifest(client, repository, tag, image)
+    except Refused as refused:
+        push.refused_step, push.refusal = refused.step, refused.answer
+    return push
+
+
+def _copy(
+    client: RegistryClient, repository: str, blob: Blob, push: Push, *, questions: int
+) -> None:
+    if any(ask_for_blob(client, repository, blob) for _ in range(questions)):
+        push.already_there.append(blob.digest)
+        return
+    upload_blob(client, repository, blob)
+    push.uploaded.append(blob.digest)

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import httpx
 
 from harness.http.client import origin
-from harness.nodes.models.challenges import Challenge, issued_token, parse_challenges
+from harness.nodes.models.registry_api import Challenge, issued_token, parse_challenges
 from harness.targets.access import basic_credentials
 from harness.targets.errors import TargetError
 

@@ -17,11 +17,10 @@ from harness.clients.dockerd import HUB_LOGIN, DockerDaemon
 from harness.clients.scripted_hosts import Certificates, Place, ScriptedHosts, Seen
 from harness.clients.source_network import SourceNetwork
 from harness.content import Manifest, an_image, an_index
-from harness.nodes.models.attempts import Attempt, Credential, credential_of
+from harness.nodes.models.attempts import ANONYMOUS, Attempt, Credential, Login, credential_of
 from harness.nodes.models.behaviours import HostBehaviour, behaviour_from
-from harness.nodes.models.dockerd import DaemonConfig, MirrorURL, run
-from harness.nodes.models.dockerd.endpoints import DOCKER_HUB
-from harness.nodes.models.login import ANONYMOUS, Login
+from harness.nodes.models.dockerd.endpoints import DOCKER_HUB, DaemonConfig, MirrorURL
+from harness.nodes.models.dockerd.pulling import run
 from harness.nodes.models.simulated_network import RegistryContent, SimulatedNetwork
 from tests.real.free_addresses import free_network
 

@@ -16,14 +16,12 @@ from harness.clients.scripted_hosts import Certificates, Place, ScriptedHosts, S
 from harness.content import Manifest, an_image, an_index
 from harness.nodes.models.attempts import Attempt, Credential, credential_of
 from harness.nodes.models.behaviours import HostBehaviour, behaviour_from
-from harness.nodes.models.containers import (
-    CopyError,
-    ImageCopy,
+from harness.nodes.models.containers.execution import CopyError, ImageCopy, simulate
+from harness.nodes.models.containers.registries_conf import (
     InvalidRegistriesConf,
-    read_auth_file,
     read_registries_conf,
-    simulate,
 )
+from harness.nodes.models.containers.sources import read_auth_file
 from harness.nodes.models.simulated_network import RegistryContent, SimulatedNetwork
 from harness.system.process import clean_environment
 from tests.real.free_addresses import free_network

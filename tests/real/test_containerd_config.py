@@ -17,13 +17,13 @@ import pytest
 from hypothesis import strategies as st
 
 from harness.clients.containerd_lab import version_of
-from harness.nodes.models.containerd import Release, release_named
 from harness.nodes.models.containerd.config_files import GRPC_CRI, IMAGES, InvalidConfig
 from harness.nodes.models.containerd.config_toml import (
     WELL_KNOWN_DIRECTORIES,
     RegistryConfig,
     parse_config_toml,
 )
+from harness.nodes.models.containerd.releases import Release, release_named
 from harness.nodes.models.files import FileTree
 from harness.system.process import clean_environment
 from harness.system.real_parts import real_part

@@ -22,7 +22,7 @@ from harness.nodes.models.network import (
     Response,
     Trust,
 )
-from harness.nodes.models.registry_errors import status_line
+from harness.nodes.models.registry_api import status_line
 
 __all__ = ["Stage", "serve"]
 

@@ -7,8 +7,14 @@ from dataclasses import dataclass
 
 from harness.content import Manifest, an_image, an_index
 from harness.nodes.explain.effects import EffectFinder, if_all_fail, login_of
-from harness.nodes.explain.errors import BadInput
-from harness.nodes.explain.explanation import Explanation, HostExplained, Place, Remark, Round
+from harness.nodes.explain.explanation import (
+    BadInput,
+    Explanation,
+    HostExplained,
+    Place,
+    Remark,
+    Round,
+)
 from harness.nodes.explain.remarks import never_asked, remarks
 from harness.nodes.explain.requests import explained_requests
 from harness.nodes.explain.secrets import Login as SecretLogin
@@ -16,20 +22,13 @@ from harness.nodes.explain.secrets import chosen, explained
 from harness.nodes.explain.when import behaviours
 from harness.nodes.models.attempts import Attempt
 from harness.nodes.models.behaviours import HostBehaviour
-from harness.nodes.models.containerd import (
-    AuthConfig,
-    Capability,
-    Cri,
-    Ctr,
-    Plan,
-    PlannedHost,
-    Puller,
-    Release,
-    Source,
-    resolve_plan,
-    simulate,
-)
 from harness.nodes.models.containerd.config_files import CONFIG_FILE
+from harness.nodes.models.containerd.execution import simulate
+from harness.nodes.models.containerd.hosts_toml import Capability
+from harness.nodes.models.containerd.plan import Plan, PlannedHost, Source
+from harness.nodes.models.containerd.planning import resolve_plan
+from harness.nodes.models.containerd.pullers import AuthConfig, Cri, Ctr, Puller
+from harness.nodes.models.containerd.releases import Release
 from harness.nodes.models.kubelet import KeyringEntry
 from harness.nodes.models.reference import InvalidReference, normalised_reference
 

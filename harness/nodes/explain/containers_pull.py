@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.content import Manifest, an_image, an_index
-from harness.nodes.explain.errors import BadInput
 from harness.nodes.explain.explanation import (
+    BadInput,
     Effect,
     Explanation,
     HostExplained,
@@ -18,18 +18,11 @@ from harness.nodes.explain.explanation import (
 )
 from harness.nodes.explain.requests import explained_requests
 from harness.nodes.explain.when import behaviour, behaviours
-from harness.nodes.models.attempts import Attempt
+from harness.nodes.models.attempts import Attempt, Login
 from harness.nodes.models.behaviours import HostBehaviour
-from harness.nodes.models.containers import (
-    AuthFile,
-    ImageCopy,
-    PullSource,
-    RegistriesConf,
-    long_names,
-    pull_sources,
-    simulate,
-)
-from harness.nodes.models.login import Login
+from harness.nodes.models.containers.execution import ImageCopy, simulate
+from harness.nodes.models.containers.registries_conf import RegistriesConf
+from harness.nodes.models.containers.sources import AuthFile, PullSource, long_names, pull_sources
 from harness.nodes.models.reference import InvalidReference
 
 __all__ = ["ContainersQuestion", "explain_containers"]

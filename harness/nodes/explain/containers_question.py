@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 
 from harness.nodes.explain.containers_pull import ContainersQuestion, explain_containers
 from harness.nodes.explain.disk import is_directory, listed, read_text, stays_below
-from harness.nodes.explain.errors import BadInput
-from harness.nodes.explain.explanation import Explanation, Remark
-from harness.nodes.models.containers import (
-    AuthFile,
-    InvalidAuthFile,
+from harness.nodes.explain.explanation import BadInput, Explanation, Remark
+from harness.nodes.models.containers.registries_conf import (
     InvalidRegistriesConf,
     RegistriesConf,
-    read_auth_file,
     read_registries_conf,
 )
+from harness.nodes.models.containers.sources import AuthFile, InvalidAuthFile, read_auth_file
 
 if TYPE_CHECKING:
     from harness.nodes.explain.questions import Asked

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.nodes.explain.errors import BadInput
+from harness.nodes.explain.explanation import BadInput
 
 __all__ = ["LARGEST_FILE", "MOST_NAMES", "is_directory", "listed", "read_text", "stays_below"]
 

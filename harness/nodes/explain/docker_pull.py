@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.content import Manifest, an_image, an_index
-from harness.nodes.explain.errors import BadInput
 from harness.nodes.explain.explanation import (
+    BadInput,
     Effect,
     Explanation,
     HostExplained,
@@ -18,10 +18,10 @@ from harness.nodes.explain.explanation import (
 )
 from harness.nodes.explain.requests import explained_requests
 from harness.nodes.explain.when import behaviour, behaviours
-from harness.nodes.models.attempts import Attempt
+from harness.nodes.models.attempts import Attempt, Login
 from harness.nodes.models.behaviours import HostBehaviour
-from harness.nodes.models.dockerd import DaemonConfig, DockerPull, Endpoint, endpoints, simulate
-from harness.nodes.models.login import Login
+from harness.nodes.models.dockerd.endpoints import DaemonConfig, Endpoint, endpoints
+from harness.nodes.models.dockerd.pulling import DockerPull, simulate
 from harness.nodes.models.reference import InvalidReference, Reference, normalised_reference
 
 __all__ = ["DockerQuestion", "explain_docker"]

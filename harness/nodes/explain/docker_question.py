@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from harness.nodes.explain.disk import read_text
 from harness.nodes.explain.docker_pull import DockerQuestion, explain_docker
-from harness.nodes.explain.errors import BadInput
-from harness.nodes.explain.explanation import Explanation, Remark
-from harness.nodes.models.dockerd import DaemonConfig, InvalidDaemonJson, read_daemon_json
+from harness.nodes.explain.explanation import BadInput, Explanation, Remark
+from harness.nodes.models.attempts import ANONYMOUS, Login
+from harness.nodes.models.dockerd.endpoints import DaemonConfig, InvalidDaemonJson, read_daemon_json
 from harness.nodes.models.kubelet import InvalidSecret, read_docker_config
-from harness.nodes.models.login import ANONYMOUS, Login
 from harness.nodes.models.reference import InvalidReference, normalised_reference
 
 if TYPE_CHECKING:

@@ -13,11 +13,12 @@ from dataclasses import replace
 from harness.content import Manifest
 from harness.nodes.explain.explanation import Effect, IfAllFail
 from harness.nodes.explain.when import behaviour
+from harness.nodes.models.attempts import ANONYMOUS, Login
 from harness.nodes.models.behaviours import HostBehaviour
-from harness.nodes.models.containerd import Plan, PlannedHost, Pull, simulate
-from harness.nodes.models.containerd.credentials import CredentialError
+from harness.nodes.models.containerd.execution import simulate
+from harness.nodes.models.containerd.plan import Plan, PlannedHost, Pull
+from harness.nodes.models.containerd.pullers import CredentialError
 from harness.nodes.models.go_url import port_of
-from harness.nodes.models.login import ANONYMOUS, Login
 
 __all__ = ["FAILURES", "EffectFinder", "if_all_fail", "login_of"]
 

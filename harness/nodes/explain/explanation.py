@@ -6,9 +6,11 @@ renderer can let one out.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, field
 
 __all__ = [
+    "BadInput",
     "Effect",
     "Explanation",
     "HostExplained",
@@ -19,7 +21,37 @@ __all__ = [
     "RequestExplained",
     "Round",
     "SecretExplained",
+    "printable",
 ]
+
+
+class BadInput(ValueError):
+    """What is wrong with a file or an option, where, and what to do about it."""
+
+    def __init__(
+        self, problem: str, file: str | None = None, line: int | None = None, fix: str = ""
+    ) -> None:
+        self.problem = problem
+        self.file = file
+        self.line = line
+        self.fix = fix
+        place = "" if file is None else f"{file}: " if line is None else f"{file}:{line}: "
+        super().__init__(f"{place}{problem}{f' ({fix})' if fix else ''}")
+
+
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    """*text* with everything invisible written as an escape; *lines* keeps line feeds."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        letter
+        if (lines and letter == "\n") or unicodedata.category(letter) not in _HIDDEN
+        else letter.encode("unicode_escape", "backslashreplace").decode("ascii")
+        for letter in text
+    )
 
 
 @dataclass(frozen=True)

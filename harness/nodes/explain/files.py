@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.nodes.explain.disk import LARGEST_FILE, is_directory, listed, read_text, stays_below
-from harness.nodes.explain.errors import BadInput
+from harness.nodes.explain.explanation import BadInput
 from harness.nodes.models.containerd.certs_d import directory_names
 from harness.nodes.models.containerd.config_files import (
     CONFIG_FILE,
@@ -24,8 +24,7 @@ from harness.nodes.models.containerd.config_toml import parse_config_toml
 from harness.nodes.models.containerd.hosts_toml import InvalidHostsFile, parse_hosts_toml
 from harness.nodes.models.containerd.planning import DEFAULT_CONFIG_PATH
 from harness.nodes.models.containerd.releases import Release
-from harness.nodes.models.files import FileTree
-from harness.nodes.models.go_glob import InvalidPattern, glob
+from harness.nodes.models.files import FileTree, InvalidPattern, glob
 from harness.nodes.models.go_url import clean_path
 from harness.nodes.models.toml_statements import InvalidTOML, read_toml
 

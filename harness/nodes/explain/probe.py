@@ -19,16 +19,14 @@ import httpx
 
 from harness.nodes.explain.containerd_pull import ContainerdQuestion, explain_containerd, first_plan
 from harness.nodes.explain.effects import login_of
-from harness.nodes.explain.errors import BadInput
-from harness.nodes.explain.explanation import Explanation, Probed, Remark
+from harness.nodes.explain.explanation import BadInput, Explanation, Probed, Remark, printable
 from harness.nodes.explain.files import ContainerdFiles, client_keys
-from harness.nodes.explain.printable import printable
 from harness.nodes.explain.when import behaviour
+from harness.nodes.models.attempts import Login
 from harness.nodes.models.behaviours import Action, Challenge, HostBehaviour, Rule
-from harness.nodes.models.challenges import parse_challenges
-from harness.nodes.models.containerd import Plan, PlannedHost
+from harness.nodes.models.containerd.plan import Plan, PlannedHost
 from harness.nodes.models.go_url import GoURL, InvalidURL, parse_url
-from harness.nodes.models.login import Login
+from harness.nodes.models.registry_api import parse_challenges
 
 __all__ = ["probed_containerd"]
 

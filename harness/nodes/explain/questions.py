@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.nodes.explain.disk import read_text
-from harness.nodes.explain.errors import BadInput
-from harness.nodes.explain.explanation import Explanation, Remark
+from harness.nodes.explain.explanation import BadInput, Explanation, Remark
 from harness.nodes.models.kubelet import InvalidSecret, KeyringEntry, read_docker_config
 
 __all__ = ["Asked", "answer"]
@@ -77,7 +76,8 @@ def answer(asked: Asked) -> Explanation:
 def _containerd(asked: Asked) -> Explanation:
     from harness.nodes.explain.containerd_pull import ContainerdQuestion, explain_containerd
     from harness.nodes.explain.files import read_containerd_files
-    from harness.nodes.models.containerd import Ctr, UnknownArgument, UnknownRelease, release_named
+    from harness.nodes.models.containerd.pullers import Ctr, UnknownArgument
+    from harness.nodes.models.containerd.releases import UnknownRelease, release_named
 
     version, note = _release(asked.release)
     try:
@@ -169,7 +169,7 @@ def _release(wanted: str | None) -> tuple[str, tuple[Remark, ...]]:
     if match is not None:
         text = f"containerd {match[1]} is installed here; another: --containerd VERSION"
         return match[1].partition("~")[0].partition("+")[0], (Remark(text, is_warning=False),)
-    from harness.nodes.models.containerd import RELEASES
+    from harness.nodes.models.containerd.releases import RELEASES
 
     newest = RELEASES[-1].version
     text = f"no containerd is installed here: {newest} is shown; another: --containerd VERSION"

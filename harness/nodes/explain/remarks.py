@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from harness.nodes.explain.explanation import Place, Remark
 from harness.nodes.explain.secrets import Login
-from harness.nodes.models.containerd import Ctr, Plan
 from harness.nodes.models.containerd.certs_d import directory_names
 from harness.nodes.models.containerd.config_files import (
     GRPC_CRI,
@@ -18,12 +17,16 @@ from harness.nodes.models.containerd.config_files import (
     InvalidConfig,
     version_of,
 )
-from harness.nodes.models.containerd.config_sections import is_read, registry_sections, section_line
 from harness.nodes.models.containerd.config_toml import (
     RegistryConfig,
+    is_read,
     parse_config_toml,
+    registry_sections,
+    section_line,
     section_of,
 )
+from harness.nodes.models.containerd.plan import Plan
+from harness.nodes.models.containerd.pullers import Ctr
 from harness.nodes.models.files import FileTree
 from harness.nodes.models.toml_statements import read_toml
 

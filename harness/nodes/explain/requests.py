@@ -9,7 +9,7 @@ from harness.content import Manifest
 from harness.nodes.explain.explanation import Place, RequestExplained
 from harness.nodes.models.attempts import Attempt
 from harness.nodes.models.network import Failure
-from harness.nodes.models.registry_errors import status_line
+from harness.nodes.models.registry_api import status_line
 from harness.nodes.models.simulated_network import RegistryContent
 
 __all__ = ["explained_requests", "failure_words"]

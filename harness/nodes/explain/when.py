@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from harness.nodes.explain.errors import BadInput
+from harness.nodes.explain.explanation import BadInput
+from harness.nodes.models.attempts import ANONYMOUS, Login
 from harness.nodes.models.behaviours import Action, Challenge, HostBehaviour, Rule, TokenService
-from harness.nodes.models.login import ANONYMOUS, Login
 
 __all__ = ["BEHAVIOURS", "REDIRECTED_TO", "behaviour", "behaviours"]
 

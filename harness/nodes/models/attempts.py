@@ -10,7 +10,21 @@ from typing import Literal
 
 from harness.nodes.models.network import Failure, Request, Response
 
-__all__ = ["Attempt", "Attempted", "Credential", "Step", "credential_of"]
+__all__ = ["ANONYMOUS", "Attempt", "Attempted", "Credential", "Login", "Step", "credential_of"]
+
+
+@dataclass(frozen=True)
+class Login:
+    """A user and a secret. An identity token is a secret without a user."""
+
+    user: str = ""
+    secret: str = field(default="", repr=False)
+    origin: str = "nobody"
+    """Where it comes from, in words for the reader."""
+
+
+ANONYMOUS = Login()
+
 
 Step = Literal["resolve", "fetch", "push", "token", "ping"]
 

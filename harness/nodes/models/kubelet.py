@@ -14,9 +14,8 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from harness.nodes.models.containerd.credentials import AuthConfig
-from harness.nodes.models.containerd.pullers import Cri
-from harness.nodes.models.go_glob import matches
+from harness.nodes.models.containerd.pullers import AuthConfig, Cri
+from harness.nodes.models.files import matches
 from harness.nodes.models.go_url import GoURL, InvalidURL, parse_url, split_host_port
 from harness.nodes.models.reference import normalised_reference
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from harness.clients.push import Push
-from harness.clients.skopeo_push import skopeo_push
+from harness.clients.push import Push, skopeo_push
 from harness.content import an_image
 from tests.contract.profiles.bench import (
     ANY,

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.clients.docker_push import docker_push
-from harness.clients.push import Push
-from harness.clients.skopeo_push import skopeo_push
+from harness.clients.push import Push, docker_push, skopeo_push
 from harness.content import Content, Image, an_image
 from harness.http.client import RegistryClient
 from harness.system.real_parts import real_part

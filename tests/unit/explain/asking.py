@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.nodes.explain.containerd_pull import ContainerdQuestion
-from harness.nodes.models.containerd import release_named
+from harness.nodes.models.containerd.releases import release_named
 from harness.nodes.models.kubelet import read_docker_config
 
 __all__ = ["question"]

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from harness.content import an_image, an_index
 from harness.nodes.explain.containerd_pull import explain_containerd, first_plan
 from harness.nodes.explain.effects import EffectFinder
-from harness.nodes.explain.errors import BadInput
-from harness.nodes.explain.explanation import Explanation
+from harness.nodes.explain.explanation import BadInput, Explanation
 from harness.nodes.explain.when import BEHAVIOURS, behaviour
-from harness.nodes.models.containerd import RELEASES, simulate
-from harness.nodes.models.login import ANONYMOUS
+from harness.nodes.models.attempts import ANONYMOUS
+from harness.nodes.models.containerd.execution import simulate
+from harness.nodes.models.containerd.releases import RELEASES
 from tests.unit.explain.asking import question
 
 IMAGE = "up.example/team/app:v1"

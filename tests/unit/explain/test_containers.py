@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from harness.nodes.explain.containers_pull import ContainersQuestion, explain_containers
-from harness.nodes.explain.errors import BadInput
-from harness.nodes.explain.explanation import Explanation
-from harness.nodes.models.containers import AuthFile, read_auth_file, read_registries_conf
+from harness.nodes.explain.explanation import BadInput, Explanation
+from harness.nodes.models.containers.registries_conf import read_registries_conf
+from harness.nodes.models.containers.sources import AuthFile, read_auth_file
 
 CONF = """\
 unqualified-search-registries = ["up.example", "other.example"]

@@ -9,8 +9,8 @@ import pytest
 from harness.cli import main
 from harness.nodes.explain.docker_pull import DockerQuestion, explain_docker
 from harness.nodes.explain.explanation import Explanation
-from harness.nodes.models.dockerd import read_daemon_json
-from harness.nodes.models.login import ANONYMOUS, Login
+from harness.nodes.models.attempts import ANONYMOUS, Login
+from harness.nodes.models.dockerd.endpoints import read_daemon_json
 
 DAEMON = '{\n "registry-mirrors": [\n  "https://m1:5000"\n ]\n}\n'
 

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from harness.nodes.explain.containerd_pull import explain_containerd
-from harness.nodes.explain.explanation import Explanation, Place, Remark
-from harness.nodes.explain.printable import printable
+from harness.nodes.explain.explanation import Explanation, Place, Remark, printable
 from harness.nodes.explain.render import FORMATS, renderer
 from harness.nodes.explain.render.tree import print_tree
 from tests.unit.explain.asking import question

@@ -13,8 +13,8 @@ from harness.nodes.lint.finding import Finding
 from harness.nodes.lint.parsing import parsed
 from harness.nodes.lint.project import Project
 from harness.nodes.lint.rule import loaded_rules
-from harness.nodes.models.containerd import resolve_plan
 from harness.nodes.models.containerd.hosts_toml import InvalidHostsFile, parse_hosts_toml
+from harness.nodes.models.containerd.planning import resolve_plan
 from harness.nodes.models.containerd.releases import release_named
 from tests.unit.lint.cases import FIXTURES, project_of
 

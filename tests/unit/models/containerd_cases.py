@@ -14,19 +14,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness.nodes.models.attempts import Attempt
 from harness.nodes.models.behaviours import UNRESOLVABLE, HostBehaviour, behaviour_from
-from harness.nodes.models.containerd import (
-    Attempt,
-    AuthConfig,
-    Cri,
-    Ctr,
-    Plan,
-    Pull,
-    Puller,
-    PullError,
-    resolve_plan,
-    run,
-)
+from harness.nodes.models.containerd.execution import run
+from harness.nodes.models.containerd.plan import Plan, Pull, PullError
+from harness.nodes.models.containerd.planning import resolve_plan
+from harness.nodes.models.containerd.pullers import AuthConfig, Cri, Ctr, Puller
 from harness.nodes.models.network import Failure
 from harness.nodes.models.simulated_network import RegistryContent, SimulatedNetwork
 from tests.unit.models.worlds import Stand, World

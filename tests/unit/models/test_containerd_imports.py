@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import pytest
 
-from harness.nodes.models.containerd import release_named
 from harness.nodes.models.containerd.config_files import (
     CONFIG_FILE,
     InvalidConfig,
     read_configuration,
 )
 from harness.nodes.models.containerd.config_toml import RegistryConfig, registry_config
+from harness.nodes.models.containerd.releases import release_named
 from harness.nodes.models.files import FileTree
 
 ALL = ("1.6.20", "1.7.24", "2.1.9", "2.3.4")

@@ -9,19 +9,21 @@ from dataclasses import fields
 import pytest
 
 from harness.nodes.models.behaviours import HostBehaviour, behaviour_from
-from harness.nodes.models.challenges import parse_challenges
-from harness.nodes.models.containerd import (
-    RELEASES,
+from harness.nodes.models.containerd.hosts_toml import InvalidHostsFile, parse_hosts_toml
+from harness.nodes.models.containerd.pullers import (
     AuthConfig,
+    CredentialError,
     Ctr,
-    Release,
     UnknownArgument,
+)
+from harness.nodes.models.containerd.releases import (
+    RELEASES,
+    Release,
     UnknownRelease,
     release_named,
 )
-from harness.nodes.models.containerd.credentials import CredentialError
-from harness.nodes.models.containerd.hosts_toml import InvalidHostsFile, parse_hosts_toml
-from harness.nodes.models.pem import certificates, key_pair_problem
+from harness.nodes.models.containerd.trust import certificates, key_pair_problem
+from harness.nodes.models.registry_api import parse_challenges
 
 
 class TestReleases:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness.nodes.models.containerd import Capability, Cri, Ctr, Plan, Puller, resolve_plan
-from harness.nodes.models.containerd.plan import PlannedHost
+from harness.nodes.models.containerd.hosts_toml import Capability
+from harness.nodes.models.containerd.plan import Plan, PlannedHost
+from harness.nodes.models.containerd.planning import resolve_plan
+from harness.nodes.models.containerd.pullers import Cri, Ctr, Puller
 
 IMAGE = "reg.example:5000/team/app:v1"
 DIGEST = "sha256:" + "a" * 64

@@ -7,20 +7,12 @@ import math
 import pytest
 
 from harness.content import an_image, an_index
-from harness.nodes.models.containerd import (
-    Action,
-    AuthConfig,
-    Challenge,
-    Cri,
-    Ctr,
-    HostBehaviour,
-    Login,
-    Plan,
-    Pull,
-    Rule,
-    resolve_plan,
-    simulate,
-)
+from harness.nodes.models.attempts import Login
+from harness.nodes.models.behaviours import Action, Challenge, HostBehaviour, Rule
+from harness.nodes.models.containerd.execution import simulate
+from harness.nodes.models.containerd.plan import Plan, Pull
+from harness.nodes.models.containerd.planning import resolve_plan
+from harness.nodes.models.containerd.pullers import AuthConfig, Cri, Ctr
 
 IMAGE = "reg.example/team/app:v1"
 CERTS_D = {"reg.example/hosts.toml": '[host."http://mirror.example"]\n'}

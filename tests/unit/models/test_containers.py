@@ -6,15 +6,16 @@ import pytest
 
 from harness.content import an_index
 from harness.nodes.models.behaviours import Action, Challenge, HostBehaviour, Rule, TokenService
-from harness.nodes.models.containers import (
-    ImageCopy,
-    InvalidAuthFile,
+from harness.nodes.models.containers.execution import ImageCopy, simulate
+from harness.nodes.models.containers.registries_conf import (
     InvalidRegistriesConf,
+    read_registries_conf,
+)
+from harness.nodes.models.containers.sources import (
+    InvalidAuthFile,
     long_names,
     pull_sources,
     read_auth_file,
-    read_registries_conf,
-    simulate,
 )
 from harness.nodes.models.reference import InvalidReference
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from harness.nodes.models.attempts import Login
 from harness.nodes.models.behaviours import Action, Challenge, HostBehaviour, Rule
-from harness.nodes.models.dockerd import (
+from harness.nodes.models.dockerd.endpoints import (
     DaemonConfig,
-    DockerPull,
     InvalidDaemonJson,
     MirrorURL,
     endpoints,
     read_daemon_json,
-    simulate,
 )
-from harness.nodes.models.login import Login
+from harness.nodes.models.dockerd.pulling import DockerPull, simulate
 
 MIRROR, HUB = "mirror.example", "registry-1.docker.io"
 CONFIG = DaemonConfig((MirrorURL("https", MIRROR),))

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.nodes.models.containerd import RELEASES, resolve_plan
+from harness.nodes.models.containerd.planning import resolve_plan
+from harness.nodes.models.containerd.releases import RELEASES
 from harness.nodes.models.toml_statements import LARGEST_FILE, LONGEST_LINE
 
 IMAGE = "reg.example/team/app:v1"

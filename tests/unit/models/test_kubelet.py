@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from harness.nodes.models.containerd import Challenge, HostBehaviour, resolve_plan, simulate
+from harness.nodes.models.behaviours import Challenge, HostBehaviour
+from harness.nodes.models.containerd.execution import simulate
+from harness.nodes.models.containerd.planning import resolve_plan
 from harness.nodes.models.kubelet import (
     InvalidSecret,
     Keyring,

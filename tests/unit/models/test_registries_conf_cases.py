@@ -19,14 +19,12 @@ import pytest
 from harness.content import an_image
 from harness.nodes.models.attempts import Attempt
 from harness.nodes.models.behaviours import HostBehaviour, behaviour_from
-from harness.nodes.models.containers import (
-    CopyError,
-    ImageCopy,
+from harness.nodes.models.containers.execution import CopyError, ImageCopy, simulate
+from harness.nodes.models.containers.registries_conf import (
     InvalidRegistriesConf,
-    read_auth_file,
     read_registries_conf,
-    simulate,
 )
+from harness.nodes.models.containers.sources import read_auth_file
 from harness.nodes.models.network import Failure
 from tests.unit.models.worlds import UNTRUSTED_AUTHORITY
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from harness.nodes.explain.explanation import Explanation, HostExplained, Place, Round
-from harness.nodes.explain.printable import printable
+from harness.nodes.explain.explanation import Explanation, HostExplained, Place, Round, printable
 from harness.nodes.explain.render.words import assumption, effect_words, outcome
 
 __all__ = ["render"]

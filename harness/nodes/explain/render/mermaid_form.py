@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from harness.nodes.explain.explanation import Explanation, RequestExplained, Round
-from harness.nodes.explain.printable import printable
+from harness.nodes.explain.explanation import Explanation, RequestExplained, Round, printable
 from harness.nodes.explain.render.words import outcome
 
 __all__ = ["render"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.sax.saxutils import escape
 
-from harness.nodes.explain.explanation import Explanation, RequestExplained
-from harness.nodes.explain.printable import printable
+from harness.nodes.explain.explanation import Explanation, RequestExplained, printable
 from harness.nodes.explain.render.words import outcome
 
 __all__ = ["render"]

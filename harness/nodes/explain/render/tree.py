@@ -6,8 +6,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from harness.nodes.explain.explanation import Explanation, HostExplained, Place, Round
-from harness.nodes.explain.printable import printable
+from harness.nodes.explain.explanation import Explanation, HostExplained, Place, Round, printable
 from harness.nodes.explain.render.words import assumption, effect_words, outcome, seconds
 
 __all__ = ["print_tree"]

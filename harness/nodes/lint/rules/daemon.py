@@ -178,7 +178,7 @@ def insecure_mirror(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
     reference="https://docs.docker.com/reference/cli/dockerd/#insecure-registries",
 )
 def not_insecure(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    from harness.nodes.models.dockerd import DaemonConfig
+    from harness.nodes.models.dockerd.endpoints import DaemonConfig
 
     insecure = {item.text for item in _texts(file, _INSECURE)}
     networks = sorted(text for text in insecure if "/" in text)[:_MOST_MENDED]

@@ -12,15 +12,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl
 
-from harness.nodes.models.challenges import Challenge, parse_challenges
-from harness.nodes.models.containerd.conversation import Conversation, Exchange
-from harness.nodes.models.containerd.credentials import CredentialError
+from harness.nodes.models.attempts import Login
+from harness.nodes.models.containerd.conversation import (
+    Conversation,
+    Exchange,
+    RequestFailed,
+    unexpected_status,
+)
 from harness.nodes.models.containerd.plan import Client
+from harness.nodes.models.containerd.pullers import CredentialError
 from harness.nodes.models.containerd.releases import Release
-from harness.nodes.models.containerd.wording import RequestFailed, unexpected_status
 from harness.nodes.models.go_url import InvalidURL, parse_url
-from harness.nodes.models.login import Login
 from harness.nodes.models.network import Request, basic_authorization
+from harness.nodes.models.registry_api import Challenge, parse_challenges
 
 __all__ = ["Authorizer"]
 

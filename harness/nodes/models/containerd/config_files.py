@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.nodes.models.containerd.releases import Release
-from harness.nodes.models.files import FileTree
-from harness.nodes.models.go_glob import InvalidPattern, glob, has_meta
+from harness.nodes.models.files import FileTree, InvalidPattern, glob, has_meta
 from harness.nodes.models.go_url import clean_path
 from harness.nodes.models.toml_statements import InvalidTOML, read_toml, statements
 

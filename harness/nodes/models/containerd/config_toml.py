@@ -7,7 +7,7 @@ https://github.com/containerd/containerd/blob/main/docs/cri/registry.md
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,22 +18,28 @@ from harness.nodes.models.containerd.config_files import (
     Configuration,
     InvalidConfig,
     read_configuration,
+    version_of,
 )
-from harness.nodes.models.containerd.credentials import AuthConfig
+from harness.nodes.models.containerd.pullers import AuthConfig
 from harness.nodes.models.containerd.releases import Release
 from harness.nodes.models.files import FileTree
 from harness.nodes.models.go_url import InvalidURL, parse_url
+from harness.nodes.models.toml_statements import read_toml, statements
 
 __all__ = [
     "WELL_KNOWN_DIRECTORIES",
     "EndpointTLS",
     "InvalidConfig",
     "RegistryConfig",
+    "is_read",
     "local_puller",
     "parse_config_toml",
     "registry_config",
+    "registry_sections",
+    "section_line",
     "section_of",
 ]
+
 
 WELL_KNOWN_DIRECTORIES = "/etc/containerd/certs.d:/etc/docker/certs.d"
 
@@ -262,3 +268,31 @@ class _Reader:
         found = self._configuration.place(*path[2:]) or self._configuration.place(*path[:2])
         file, line = found or (self._configuration.files[0][0], None)
         return InvalidConfig(f"`{'.'.join(path[-3:])}` {problem}", line, file)
+
+
+_NAMES = ("cri", GRPC_CRI, IMAGES)
+
+
+def registry_sections(text: str) -> Sequence[str]:
+    """The plugin's names under which the valid file *text* has registry settings."""
+    plugins = read_toml(text).get("plugins", {})
+    return [n for n in _NAMES if isinstance(plugins.get(n), dict) and plugins[n].get("registry")]
+
+
+def section_line(text: str, name: str) -> int | None:
+    """The line of *text* with which the section begins."""
+    return next((s.line for s in statements(text) if s.path[:2] == ("plugins", name)), None)
+
+
+def is_read(name: str, text: str, configuration: Configuration, release: Release) -> bool:
+    """Whether the section *name* of the file *text*, one of *configuration*, is looked at."""
+    match release.migrates_config:
+        case "never":
+            return name == ("cri" if configuration.version < 2 else GRPC_CRI)
+        case "at the end":
+            carried_over = configuration.version < release.config_version
+        case "each file":
+            carried_over = version_of(read_toml(text)) < release.config_version
+    if name == "cri":
+        carried_over = carried_over and version_of(read_toml(text)) < 2
+    return name == IMAGES or carried_over

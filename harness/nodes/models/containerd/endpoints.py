@@ -6,15 +6,14 @@ This is also how the CRI plugin finds the registry itself when ``config_path`` i
 from __future__ import annotations
 
 from harness.nodes.models.containerd.config_toml import RegistryConfig
-from harness.nodes.models.containerd.credentials import (
+from harness.nodes.models.containerd.hosts_toml import Capability
+from harness.nodes.models.containerd.plan import Client, PlannedHost, Source, refuse
+from harness.nodes.models.containerd.pullers import (
     AuthConfig,
     CredentialSource,
     NodeCredentials,
     RequestCredentials,
 )
-from harness.nodes.models.containerd.hosts_toml import Capability
-from harness.nodes.models.containerd.plan import Client, PlannedHost, Source
-from harness.nodes.models.containerd.refusals import refuse
 from harness.nodes.models.containerd.releases import Release
 from harness.nodes.models.containerd.trust import TrustReader
 from harness.nodes.models.go_url import GoURL, InvalidURL, is_loopback, parse_url

@@ -12,14 +12,12 @@ from dataclasses import replace
 from harness.content import Manifest, Platform, an_image
 from harness.nodes.models.attempts import Attempt
 from harness.nodes.models.behaviours import HEALTHY, HostBehaviour
-from harness.nodes.models.containerd.conversation import Conversation, Hangs
+from harness.nodes.models.containerd.conversation import Conversation, Hangs, RequestFailed
 from harness.nodes.models.containerd.fetching import Fetching
-from harness.nodes.models.containerd.outcome import Pull, PullError
-from harness.nodes.models.containerd.plan import Plan
+from harness.nodes.models.containerd.plan import Plan, Pull, PullError
 from harness.nodes.models.containerd.pullers import Ctr
 from harness.nodes.models.containerd.pushing import Pushing
 from harness.nodes.models.containerd.resolving import Resolving
-from harness.nodes.models.containerd.wording import RequestFailed
 from harness.nodes.models.network import Network
 from harness.nodes.models.simulated_network import RegistryContent, SimulatedNetwork
 

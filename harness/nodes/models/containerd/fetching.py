@@ -10,20 +10,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.content import Platform
-from harness.nodes.models.containerd.conversation import Conversation, Exchange
-from harness.nodes.models.containerd.plan import Plan, PlannedHost
-from harness.nodes.models.containerd.pullers import Ctr
-from harness.nodes.models.containerd.requester import Requester
-from harness.nodes.models.containerd.wording import (
+from harness.nodes.models.containerd.conversation import (
+    Conversation,
+    Exchange,
     RequestFailed,
     at_the_same_time,
     next_host,
     request_url,
     unexpected_status,
 )
-from harness.nodes.models.descriptors import Descriptor, index_entries, manifest_parts
+from harness.nodes.models.containerd.plan import Plan, PlannedHost
+from harness.nodes.models.containerd.pullers import Ctr
+from harness.nodes.models.containerd.requester import Requester
 from harness.nodes.models.network import Response
-from harness.nodes.models.registry_errors import registry_errors, status_line
+from harness.nodes.models.registry_api import (
+    Descriptor,
+    index_entries,
+    manifest_parts,
+    registry_errors,
+    status_line,
+)
 from reference_registry.digest import digest_of
 
 __all__ = ["Fetching"]

@@ -8,16 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
+from harness.nodes.models.attempts import Attempt, Attempted
 from harness.nodes.models.containerd.certs_d import Finding
-from harness.nodes.models.containerd.credentials import CredentialSource
+from harness.nodes.models.containerd.config_files import InvalidConfig
 from harness.nodes.models.containerd.hosts_toml import ALL_CAPABILITIES, Capability
-from harness.nodes.models.containerd.pullers import Puller
+from harness.nodes.models.containerd.pullers import CredentialSource, Ctr, Puller
 from harness.nodes.models.containerd.releases import Release
 from harness.nodes.models.network import Trust
 from harness.nodes.models.reference import Reference
 
-__all__ = ["Client", "Plan", "PlannedHost", "Refusal", "Source"]
+__all__ = [
+    "Client",
+    "Plan",
+    "PlannedHost",
+    "Pull",
+    "PullError",
+    "Refusal",
+    "Refused",
+    "Source",
+    "not_started",
+    "refuse",
+]
+
 
 DIAL_TIMEOUT = 30.0
 """Seconds until an unanswered connection attempt fails, unless ``dial_timeout`` says otherwise."""
@@ -161,3 +175,63 @@ class Plan:
             hosts=(*(self.hosts[i] for i in resolve), *rest),
             fetch_order=(*(self.hosts[i] for i in fetch), *rest),
         )
+
+
+_SOCKET = "/run/containerd/containerd.sock"
+
+
+class Refused(Exception):
+    """There will be no request; ``refusal`` says why."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+def refuse(message: str) -> NoReturn:
+    """End the pull with containerd's *message* while it resolves the reference."""
+    raise Refused(Refusal(message))
+
+
+def not_started(error: InvalidConfig, puller: Puller) -> Refusal:
+    """What *puller* is told where config.toml keeps the CRI plugin, or all of containerd, down."""
+    if not error.stops_containerd:
+        finding = Finding(f"the CRI plugin does not load: {error.reason}", error.file, error.line)
+        return Refusal("unknown service runtime.v1.ImageService", False, "UNIMPLEMENTED", finding)
+    finding = Finding(f"containerd does not start: {error.reason}", error.file, error.line)
+    if isinstance(puller, Ctr):
+        text = f"cannot access socket {_SOCKET}: no such file or directory"
+        return Refusal(text, False, None, finding)
+    text = f"Error while dialing: dial unix {_SOCKET}: connect: no such file or directory"
+    said = f'connection error: desc = "transport: {text}"'
+    return Refusal(said, False, "UNAVAILABLE", finding)
+
+
+@dataclass(frozen=True)
+class PullError:
+    """How a pull failed, as its caller sees it."""
+
+    message: str
+    code: str | None = "UNKNOWN"
+    """The gRPC status; None for ``ctr``, which has none."""
+    host: str | None = None
+    """The host whose failure is reported."""
+    status: int | None = None
+    """The status that is reported, if it is one."""
+
+
+@dataclass(frozen=True)
+class Pull(Attempted):
+    """A pull, or a push, from its first request to its end."""
+
+    plan: Plan
+    attempts: tuple[Attempt, ...] = ()
+    error: PullError | None = None
+    """How it failed. Where lanes fail at the same time, the first of them."""
+    possible_errors: tuple[PullError, ...] = ()
+    """Every error that may be reported: chance decides between lanes that fail at the same time."""
+
+    @property
+    def seconds_lost(self) -> float:
+        """The time spent waiting for hosts that never answer."""
+        return sum(attempt.seconds for attempt in self.attempts)

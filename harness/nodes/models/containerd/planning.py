@@ -16,13 +16,6 @@ from harness.nodes.models.containerd.certs_d import (
 )
 from harness.nodes.models.containerd.config_files import CONFIG_FILE, InvalidConfig
 from harness.nodes.models.containerd.config_toml import RegistryConfig, parse_config_toml
-from harness.nodes.models.containerd.credentials import (
-    CredentialSource,
-    NodeCredentials,
-    RequestCredentials,
-    SameForAll,
-    Transferred,
-)
 from harness.nodes.models.containerd.endpoints import planned_endpoints
 from harness.nodes.models.containerd.hosts_toml import ALL_CAPABILITIES, HostEntry
 from harness.nodes.models.containerd.plan import (
@@ -31,10 +24,20 @@ from harness.nodes.models.containerd.plan import (
     Plan,
     PlannedHost,
     Refusal,
+    Refused,
     Source,
+    not_started,
 )
-from harness.nodes.models.containerd.pullers import Cri, Ctr, Puller
-from harness.nodes.models.containerd.refusals import Refused, not_started
+from harness.nodes.models.containerd.pullers import (
+    CredentialSource,
+    Cri,
+    Ctr,
+    NodeCredentials,
+    Puller,
+    RequestCredentials,
+    SameForAll,
+    Transferred,
+)
 from harness.nodes.models.containerd.releases import DEFAULT_RELEASE, Release, release_named
 from harness.nodes.models.containerd.trust import TrustReader
 from harness.nodes.models.files import FileTree

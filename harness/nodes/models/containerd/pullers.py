@@ -2,14 +2,165 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import binascii
+import string
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
-from harness.nodes.models.containerd.credentials import AuthConfig
-from harness.nodes.models.login import ANONYMOUS, Login
+from harness.nodes.models.attempts import ANONYMOUS, Login
+from harness.nodes.models.go_url import InvalidURL, parse_url
 
-__all__ = ["Cri", "Ctr", "Puller", "UnknownArgument"]
+__all__ = [
+    "AuthConfig",
+    "CredentialError",
+    "CredentialSource",
+    "Cri",
+    "Ctr",
+    "NodeCredentials",
+    "Puller",
+    "RequestCredentials",
+    "SameForAll",
+    "Transferred",
+    "UnknownArgument",
+]
+
+
+_BASE64 = frozenset(string.ascii_letters + string.digits + "+/")
+
+
+class CredentialError(Exception):
+    """The credentials themselves cannot be read; the request to that host fails."""
+
+
+@dataclass(frozen=True)
+class AuthConfig:
+    """CRI's AuthConfig: what kubelet sends with a pull, and what config.toml holds per host.
+
+    kubelet fills user and password only. ``registry_token`` is carried by the API and never used.
+    """
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    auth: str = field(default="", repr=False)
+    """base64 of ``user:password``."""
+    server_address: str = ""
+    identity_token: str = field(default="", repr=False)
+    registry_token: str = field(default="", repr=False)
+
+    def login_for(self, host: str, origin: str) -> Login:
+        """What *host*, which challenged, is told. Raises :class:`CredentialError`.
+
+        A ``server_address`` must be a URL whose host and port are *host*, letter by letter; one
+        without a scheme therefore never matches.
+        """
+        if self.server_address:
+            try:
+                address = parse_url(self.server_address)
+            except InvalidURL as error:
+                raise CredentialError(
+                    f'parse server address: parse "{self.server_address}": {error}'
+                ) from None
+            if address.host != host:
+                return ANONYMOUS
+        if self.username:
+            return Login(self.username, self.password, origin)
+        if self.identity_token:
+            return Login("", self.identity_token, origin)
+        if self.auth:
+            user, secret = _decoded(self.auth)
+            return Login(user, secret, origin)
+        return ANONYMOUS
+
+
+def _decoded(auth: str) -> tuple[str, str]:
+    try:
+        text = base64.b64decode(auth.replace("\r", "").replace("\n", ""), validate=True).decode(
+            "utf-8", "surrogateescape"
+        )
+    except (binascii.Error, ValueError):
+        raise CredentialError(f"illegal base64 data at input byte {_first_illegal(auth)}") from None
+    user, colon, secret = text.partition(":")
+    if not colon:
+        raise CredentialError("invalid decoded auth: no colon in it")
+    return user, secret.strip("\x00")
+
+
+def _first_illegal(auth: str) -> int:
+    """The byte that Go's decoder stops at (encoding/base64): one outside the alphabet, padding that
+    comes too early, or the start of an unfinished group of four."""
+    group = 0
+    start = 0
+    for number, character in enumerate(auth):
+        if character in "\r\n":
+            continue
+        if character not in _BASE64 and not (character == "=" and group >= 2):
+            return len(auth[:number].encode())
+        if group == 0:
+            start = number
+        group = (group + 1) % 4
+    return start
+
+
+class CredentialSource(Protocol):
+    """Answers the question of a host that challenged."""
+
+    def login_for(self, host: str) -> Login:
+        """The login for *host* (with its port). Raises :class:`CredentialError`."""
+
+
+@dataclass(frozen=True)
+class RequestCredentials:
+    """The AuthConfig of the pull request; its presence alone, even empty, excludes all others."""
+
+    auth: AuthConfig
+
+    def login_for(self, host: str) -> Login:
+        """The request's credentials if they are for *host* or for no host in particular."""
+        return self.auth.login_for(host, "the pull request (imagePullSecret)")
+
+
+@dataclass(frozen=True)
+class NodeCredentials:
+    """``registry.configs.HOST.auth`` of config.toml."""
+
+    configs: Mapping[str, AuthConfig]
+    endpoint: str | None = None
+    """With ``registry.mirrors`` of 1.x: the endpoint whose entry answers every challenge."""
+
+    def login_for(self, host: str) -> Login:
+        """The entry whose key is *host*, port included, or the endpoint's."""
+        key = host if self.endpoint is None else self.endpoint
+        entry = self.configs.get(key)
+        return entry.login_for(host, f"registry.configs.{key}.auth") if entry else ANONYMOUS
+
+
+@dataclass(frozen=True)
+class Transferred:
+    """As the transfer service asks the CRI plugin for them: what is wrong is told with the host."""
+
+    source: CredentialSource
+
+    def login_for(self, host: str) -> Login:
+        """What *source* has for *host*."""
+        try:
+            return self.source.login_for(host)
+        except CredentialError as error:
+            text = f'failed to get credentials for "{host}": {error}'
+            raise CredentialError(text) from None
+
+
+@dataclass(frozen=True)
+class SameForAll:
+    """``ctr --user`` or ``--refresh``: any host that challenges gets it."""
+
+    login: Login
+
+    def login_for(self, host: str) -> Login:
+        """The one login there is."""
+        del host
+        return self.login
 
 
 @dataclass(frozen=True)

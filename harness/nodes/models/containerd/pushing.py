@@ -8,14 +8,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.content import Content, Manifest
-from harness.nodes.models.containerd.conversation import Conversation, Exchange
-from harness.nodes.models.containerd.plan import Plan, PlannedHost
-from harness.nodes.models.containerd.requester import Requester
-from harness.nodes.models.containerd.wording import (
+from harness.nodes.models.containerd.conversation import (
+    Conversation,
+    Exchange,
     RequestFailed,
     at_the_same_time,
     unexpected_status,
 )
+from harness.nodes.models.containerd.plan import Plan, PlannedHost
+from harness.nodes.models.containerd.requester import Requester
 from harness.nodes.models.go_url import InvalidURL, parse_url
 from harness.nodes.models.network import Request
 

@@ -11,9 +11,8 @@ from dataclasses import replace
 from typing import Literal
 
 from harness.nodes.models.containerd.authorizer import Authorizer
-from harness.nodes.models.containerd.conversation import Conversation, Exchange
+from harness.nodes.models.containerd.conversation import Conversation, Exchange, RequestFailed
 from harness.nodes.models.containerd.plan import Client, Plan, PlannedHost
-from harness.nodes.models.containerd.wording import RequestFailed
 from harness.nodes.models.go_url import join_path
 from harness.nodes.models.network import Failure, Request
 

@@ -9,14 +9,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.content import DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_MANIFEST
-from harness.nodes.models.containerd.conversation import Conversation, Exchange
+from harness.nodes.models.containerd.conversation import (
+    Conversation,
+    Exchange,
+    RequestFailed,
+    next_host,
+    unexpected_status,
+)
 from harness.nodes.models.containerd.plan import Plan, PlannedHost
 from harness.nodes.models.containerd.requester import Requester
-from harness.nodes.models.containerd.wording import RequestFailed, next_host, unexpected_status
-from harness.nodes.models.descriptors import Descriptor, kind_of
 from harness.nodes.models.network import Response
 from harness.nodes.models.reference import digest_problem
-from harness.nodes.models.registry_errors import status_line
+from harness.nodes.models.registry_api import Descriptor, kind_of, status_line
 from reference_registry.digest import digest_of
 
 __all__ = ["Resolving"]

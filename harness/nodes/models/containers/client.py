@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
-from harness.nodes.models.attempts import Attempt, Step
-from harness.nodes.models.challenges import Challenge, issued_token, parse_challenges
+from harness.nodes.models.attempts import Attempt, Login, Step
 from harness.nodes.models.containers.sources import PullSource
 from harness.nodes.models.go_url import InvalidURL, join_path, parse_url
-from harness.nodes.models.login import Login
 from harness.nodes.models.network import (
     ConnectionFailed,
     Failure,
@@ -23,7 +21,13 @@ from harness.nodes.models.network import (
     Trust,
     basic_authorization,
 )
-from harness.nodes.models.registry_errors import registry_errors, status_line
+from harness.nodes.models.registry_api import (
+    Challenge,
+    issued_token,
+    parse_challenges,
+    registry_errors,
+    status_line,
+)
 
 __all__ = ["Client", "Failed"]
 

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from harness.content import Manifest, Platform, an_image
 from harness.nodes.models.attempts import Attempt, Attempted
 from harness.nodes.models.behaviours import HEALTHY, HostBehaviour
-from harness.nodes.models.containers.auth_file import AuthFile
 from harness.nodes.models.containers.client import Client, Failed
 from harness.nodes.models.containers.registries_conf import RegistriesConf
-from harness.nodes.models.containers.sources import PullSource, pull_sources
-from harness.nodes.models.descriptors import index_entries, kind_of, manifest_parts
+from harness.nodes.models.containers.sources import AuthFile, PullSource, pull_sources
 from harness.nodes.models.network import Network, Response
 from harness.nodes.models.reference import InvalidReference
+from harness.nodes.models.registry_api import index_entries, kind_of, manifest_parts
 from harness.nodes.models.simulated_network import RegistryContent, SimulatedNetwork
 from reference_registry.digest import digest_of
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.nodes.models.attempts import ANONYMOUS, Login
 from harness.nodes.models.containers.registries_conf import Mirror, RegistriesConf, Registry
-from harness.nodes.models.reference import (
-    InvalidReference,
-    Reference,
-    normalised_reference,
-)
+from harness.nodes.models.kubelet import InvalidSecret, read_docker_config
+from harness.nodes.models.reference import InvalidReference, Reference, normalised_reference
 
-__all__ = ["PullSource", "long_names", "pull_sources"]
+__all__ = [
+    "AuthFile",
+    "InvalidAuthFile",
+    "PullSource",
+    "long_names",
+    "pull_sources",
+    "read_auth_file",
+]
 
 
 @dataclass(frozen=True)
@@ -97,3 +102,49 @@ def long_names(name: str, config: RegistriesConf) -> tuple[str, ...]:
     if alias:
         return (alias + name[mark:],)
     return tuple(f"{registry}/{name}" for registry in config.unqualified_search)
+
+
+class InvalidAuthFile(ValueError):
+    """The file cannot be read; nothing is pulled."""
+
+
+@dataclass(frozen=True)
+class AuthFile:
+    """The logins of one file, by key."""
+
+    logins: tuple[tuple[str, Login], ...] = ()
+
+    def login_for(self, source: PullSource) -> Login:
+        """The login of the longest key that the source's name begins with, part by part.
+
+        The image's own registry has no say: credentials for it never go to a mirror.
+        """
+        logins = {_normalised(key): login for key, login in reversed(self.logins)}
+        parts = f"{source.reference.namespace}/{source.reference.repository}".split("/")
+        for count in range(len(parts), 0, -1):
+            login = logins.get("/".join(parts[:count]))
+            if login is not None:
+                return login
+        return ANONYMOUS
+
+
+def read_auth_file(text: str) -> AuthFile:
+    """The logins in *text*. Raises :class:`InvalidAuthFile`."""
+    try:
+        entries = read_docker_config(text)
+    except InvalidSecret as error:
+        raise InvalidAuthFile(str(error)) from None
+    return AuthFile(
+        tuple(
+            (entry.key, Login(entry.username, entry.password, f"auth.json, {entry.key}"))
+            for entry in entries
+        )
+    )
+
+
+def _normalised(key: str) -> str:
+    """Docker's keys may carry a scheme and an API version; its Hub has a name of its own."""
+    for scheme in ("https://", "http://"):
+        if key.startswith(scheme):
+            key = key.removeprefix(scheme).partition("/")[0]
+    return "docker.io" if key in {"index.docker.io", "registry-1.docker.io"} else key

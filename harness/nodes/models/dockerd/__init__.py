@@ -1,32 +1,11 @@
-"""dockerd: for which images it asks its registry mirrors, in which order, and when Docker Hub.
+"""dockerd: which registry mirrors it asks for an image, and when it falls back to Docker Hub.
 
-``daemon.json`` gives the endpoints, how hosts behave gives the pull::
+``daemon.json`` gives the endpoints; the behaviour of hosts gives the pull::
 
     config = read_daemon_json('{"registry-mirrors": ["https://mirror.example"]}')
     [endpoint.host for endpoint in endpoints("nginx", config)]
     simulate("nginx", config, {"mirror.example": HostBehaviour(store=False)}).attempts
 
-Measured on docker 20.10.24. Unlike containerd's, an endpoint serves a pull from the manifest to the
-last layer; whatever fails there, the next one begins again.
+One endpoint serves the whole pull, manifest to last layer. If anything fails there, the next
+endpoint starts from the beginning. Measured on docker 20.10.24.
 """
-
-from harness.nodes.models.dockerd.daemon_json import (
-    DaemonConfig,
-    InvalidDaemonJson,
-    MirrorURL,
-    read_daemon_json,
-)
-from harness.nodes.models.dockerd.endpoints import Endpoint, endpoints
-from harness.nodes.models.dockerd.pulling import DockerPull, run, simulate
-
-__all__ = [
-    "DaemonConfig",
-    "DockerPull",
-    "Endpoint",
-    "InvalidDaemonJson",
-    "MirrorURL",
-    "endpoints",
-    "read_daemon_json",
-    "run",
-    "simulate",
-]

@@ -10,11 +10,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
-from harness.nodes.models.attempts import Attempt, Step
-from harness.nodes.models.challenges import Challenge, issued_token, parse_challenges
+from harness.nodes.models.attempts import Attempt, Login, Step
 from harness.nodes.models.dockerd.endpoints import Endpoint
 from harness.nodes.models.go_url import InvalidURL, join_path, parse_url
-from harness.nodes.models.login import Login
 from harness.nodes.models.network import (
     ConnectionFailed,
     Failure,
@@ -24,7 +22,7 @@ from harness.nodes.models.network import (
     Trust,
     basic_authorization,
 )
-from harness.nodes.models.registry_errors import status_line
+from harness.nodes.models.registry_api import Challenge, issued_token, parse_challenges, status_line
 
 __all__ = ["Client", "EndpointFailed"]
 

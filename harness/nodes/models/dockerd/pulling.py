@@ -10,15 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.content import Manifest, Platform, an_image
-from harness.nodes.models.attempts import Attempt, Attempted
+from harness.nodes.models.attempts import ANONYMOUS, Attempt, Attempted, Login
 from harness.nodes.models.behaviours import HEALTHY, HostBehaviour
-from harness.nodes.models.descriptors import Descriptor, index_entries, kind_of, manifest_parts
 from harness.nodes.models.dockerd.client import Client, EndpointFailed
-from harness.nodes.models.dockerd.daemon_json import DaemonConfig
-from harness.nodes.models.dockerd.endpoints import Endpoint, endpoints_of
-from harness.nodes.models.login import ANONYMOUS, Login
+from harness.nodes.models.dockerd.endpoints import DaemonConfig, Endpoint, endpoints_of
 from harness.nodes.models.network import Network, Response
 from harness.nodes.models.reference import InvalidReference, Reference, normalised_reference
+from harness.nodes.models.registry_api import Descriptor, index_entries, kind_of, manifest_parts
 from harness.nodes.models.simulated_network import RegistryContent, SimulatedNetwork
 from reference_registry.digest import digest_of
 
