@@ -1,8 +1,9 @@
 """What one scenario made a target show, as plain data: all of it, and not only what a claim asks.
 
 An :class:`Observation` is taken when everything of the scenario has stopped. It is what recordings
-keep and what the differential compares, and its texts are normalised (:mod:`harness.compare.normalisation`)
-before either, so that two runs of the same target give the same observation.
+keep and what the differential compares, and its texts are normalised
+(:mod:`harness.compare.normalisation`) before either, so that two runs of the same
+target give the same observation.
 
 Four sides are looked at:
 

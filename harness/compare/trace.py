@@ -1,10 +1,10 @@
 """The story of one scenario for its readers: who asked whom what, in order, and what became of the
 disk. Kept only where a report shows it.
 
-An :class:`harness.compare.observation.Observation` is what two runs have in common and is compared; a
-:class:`Trace` is one run as it was: with the order of client and upstream, header lines, bodies and
-times. Both come from the same records, whose credentials have been replaced. Sizes are bounded: a
-scenario may make thousands of requests, and answers may be anything.
+An :class:`harness.compare.observation.Observation` is what two runs have in common and is compared;
+a :class:`Trace` is one run as it was: with the order of client and upstream, header lines, bodies
+and times. Both come from the same records, whose credentials have been replaced. Sizes are bounded:
+a scenario may make thousands of requests, and answers may be anything.
 """
 
 from __future__ import annotations

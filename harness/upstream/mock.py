@@ -1,8 +1,8 @@
 """The mock upstream: a registry double over real sockets, with a plain synchronous face.
 
 The face belongs to the test's thread; the sockets live on the lab's event loop
-(:mod:`harness.system.loop`). Between the two stand the store, the script of faults and the ledger, each
-safe from both sides.
+(:mod:`harness.system.loop`). Between the two stand the store, the script of faults and the ledger,
+each safe from both sides.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The commands whose output is kept in ``golden/``; ``python -m tests.unit.explain.golden`` writes it.
+"""The commands whose output is kept in ``golden/``.
+
+``python -m tests.unit.explain.golden`` writes it.
 
 Read what changed before it is committed: the files are what users see.
 """

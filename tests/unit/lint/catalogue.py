@@ -1,4 +1,4 @@
-"""docs/lint.md, generated from the rules and their examples: ``python -m tests.unit.lint.catalogue``."""
+"""docs/lint.md, generated from the rules and examples: ``python -m tests.unit.lint.catalogue``."""
 
 from __future__ import annotations
 
