@@ -24,7 +24,7 @@ _CONTEXT = "Releases of containerd to ask about, such as 1.7.24 (default: one of
 def _ids_of_rules(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    from harness.nodes.lint.rule import loaded_rules
+    from harness.nodes.lint.rules import loaded_rules
 
     rules = (rule for rule in loaded_rules() if rule.id.startswith(incomplete.upper()))
     return [CompletionItem(rule.id, help=rule.title) for rule in rules]
@@ -49,14 +49,14 @@ def _ids_of_rules(
     multiple=True,
     metavar="ID",
     shell_complete=_ids_of_rules,
-    help="Only rules whose id begins so.",
+    help="Only these rules: an id, or how ids begin (PPH).",
 )
 @click.option(
     "--ignore",
     multiple=True,
     metavar="ID",
     shell_complete=_ids_of_rules,
-    help="Not the rules whose id begins so.",
+    help="All but these rules: an id, or how ids begin.",
 )
 @click.option("--strict", is_flag=True, help="Count what is good to know as a finding too.")
 @click.option(
@@ -99,7 +99,8 @@ def lint(
     from harness.nodes.lint.project import Project
     from harness.nodes.lint.reading import read_all
 
-    question = Question(registry, containerd, select, ignore)
+    chosen = (_known_ids(select, "--select"), _known_ids(ignore, "--ignore"))
+    question = Question(registry, containerd, *chosen)
     try:
         tree = read_all(paths)
         project = Project(tuple(tree.documents), tuple(tree.roots), tree.names)
@@ -121,6 +122,21 @@ def lint(
         return 2
     counted = any(strict or finding.severity.rank < 2 for finding in found)
     return int(counted or (diff and bool(answer.repairs)))
+
+
+def _known_ids(given: tuple[str, ...], option: str) -> tuple[str, ...]:
+    """*given* in capitals. Each must be an id, or what some id begins with."""
+    from harness.nodes.lint.finding import nearest, printable
+    from harness.nodes.lint.rules import loaded_rules
+
+    prefixes = tuple(prefix.upper() for prefix in given)
+    ids = [rule.id for rule in loaded_rules()] if prefixes else []
+    for prefix in prefixes:
+        if not prefix or not any(rule_id.startswith(prefix) for rule_id in ids):
+            near = nearest(prefix, ids) or nearest(prefix, {rule_id[:3] for rule_id in ids})
+            hint = f"did you mean {near}?" if near else "--list shows all rules"
+            raise click.UsageError(f"{option} {printable(prefix)}: unknown rule; {hint}")
+    return prefixes
 
 
 def _asked(project: Project, question: Question) -> Answer:
@@ -201,7 +217,7 @@ def _plain(text: str, **style: object) -> str:
 
 def _about_rules(explain: str | None) -> int:
     from harness.nodes.lint.finding import printable
-    from harness.nodes.lint.rule import loaded_rules
+    from harness.nodes.lint.rules import loaded_rules
 
     rules = loaded_rules()
     if explain is None:
@@ -212,8 +228,9 @@ def _about_rules(explain: str | None) -> int:
         if rule.id == explain.upper():
             files = ", ".join(kind.value for kind in rule.kinds)
             click.echo(f"{rule.id}: {rule.title} ({rule.severity.value}, {files})\n")
-            click.echo(f"why: {rule.why}\nfix: {rule.fix}\nsource: {rule.reference}")
+            click.echo(f"why: {rule.why}\nfix: {rule.fix}\nsource: {rule.source}")
             if rule.fixable:
                 click.echo("--fix repairs it, at least in plain cases")
             return 0
-    raise click.UsageError(f"no rule is called {printable(explain)}; see --list")
+    _known_ids((explain,), "--explain")
+    raise click.UsageError(f"--explain {printable(explain)}: give one id; --list shows all rules")

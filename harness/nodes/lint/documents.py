@@ -8,11 +8,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from harness.nodes.lint.finding import Edit, Path, Spot
-from harness.nodes.lint.rule import Kind
+from harness.nodes.lint.kinds import Kind
 
 if TYPE_CHECKING:
     from harness.nodes.models.toml_statements import Statement
     from reference_registry.config.file import ReadConfig
+    from reference_registry.config.problem import Place
     from reference_registry.config.tree import Entry
     from reference_registry.profiles import Profile
 
@@ -25,7 +26,13 @@ __all__ = [
     "TreeFile",
     "Unread",
     "numbered",
+    "spot_of",
 ]
+
+
+def spot_of(place: Place) -> Spot:
+    """The line and column of *place*."""
+    return Spot(place.line or 1, place.column or 1)
 
 
 @dataclass(frozen=True)
@@ -37,8 +44,7 @@ class Node:
 
     @property
     def spot(self) -> Spot:
-        place = self.entry.place
-        return Spot(place.line or 1, place.column or 1)
+        return spot_of(self.entry.place)
 
     @property
     def kind(self) -> str:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from harness.nodes.lint.documents import Document
 from harness.nodes.lint.finding import Finding, Spot, printable
+from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.project import Project
-from harness.nodes.lint.rule import Hit, Kind, Rule, RuleContext, loaded_rules
+from harness.nodes.lint.rule import Hit, Rule, RuleContext
+from harness.nodes.lint.rules import loaded_rules
 from harness.nodes.lint.suppression import Suppression, suppressions
 
 if TYPE_CHECKING:
@@ -143,20 +145,20 @@ class _Runs:
         names = question.containerd or CONTAINERD_RELEASES
         self.containerd: dict[str, Release] = {name: release_named(name) for name in names}
         self.registry: dict[str, Profile] = {}
-        if Kind.REGISTRY in kinds:
+        if Kind.REGISTRY in kinds or question.registry:
             from reference_registry.profiles import profile_named
 
             chosen = question.registry or REGISTRY_RELEASES
             self.registry = {name: profile_named(name) for name in chosen}
         newest = next(reversed(self.containerd.values()))
-        self.looked = RuleContext(project, newest)
+        self.context = RuleContext(project, newest)
         self.looks = {
             "containerd": {
-                f"containerd {name}": replace(self.looked, containerd=release)
+                f"containerd {name}": replace(self.context, containerd=release)
                 for name, release in self.containerd.items()
             },
             "registry": {
-                f"registry {name}": replace(self.looked, registry=profile)
+                f"registry {name}": replace(self.context, registry=profile)
                 for name, profile in self.registry.items()
             },
         }
@@ -164,13 +166,13 @@ class _Runs:
     def hits(self, rule: Rule, document: Document) -> Iterator[tuple[Hit, tuple[str, ...]]]:
         """What *rule* finds, and for which releases, where not for all of them."""
         if not rule.differs_by:
-            for hit in rule.check(document, self.looked):
+            for hit in rule.check(document, self.context):
                 yield hit, ()
             return
         found: dict[Hit, list[str]] = {}
         looks = self.looks[rule.differs_by]
-        for name, looked in looks.items():
-            for hit in dict.fromkeys(rule.check(document, looked)):
+        for name, context in looks.items():
+            for hit in dict.fromkeys(rule.check(document, context)):
                 found.setdefault(hit, []).append(name)
         for hit, names in found.items():
             yield hit, () if len(names) == len(looks) else tuple(names)
@@ -185,7 +187,7 @@ def _finding(rule: Rule, document: Document, hit: Hit, releases: tuple[str, ...]
         what=printable(hit.what),
         why=rule.why,
         fix=printable(hit.fix or rule.fix),
-        reference=rule.reference,
+        reference=rule.source,
         releases=releases,
         edits=hit.edits,
         unreadable=rule.id in UNREADABLE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -18,7 +19,9 @@ __all__ = [
     "SetValue",
     "Severity",
     "Spot",
+    "nearest",
     "printable",
+    "quoted",
 ]
 
 _LONGEST = 300
@@ -143,3 +146,16 @@ def printable(text: object, *, longest: int | None = _LONGEST) -> str:
 
 def _escaped(character: str) -> str:
     return " " if character in "\n\t" else character.encode("unicode_escape", "replace").decode()
+
+
+def quoted(value: object) -> str:
+    """*value*, from a file, in quotes and cut to 80 characters."""
+    text = str(value)
+    return repr(text if len(text) <= 80 else f"{text[:80]}...")
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The item of *known* that *word* is most likely a typo of."""
+    from reference_registry.config.reading import nearest as found  # only where there is a mistake
+
+    return found(word[:80], known)

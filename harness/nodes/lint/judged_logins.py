@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from harness.nodes.lint.documents import TreeFile
+from harness.nodes.lint.kubernetes import cluster_of
 from harness.nodes.lint.logins import Login, Logins, logins_in
 from harness.nodes.lint.project import Image, Project
 from harness.nodes.lint.rule import RuleContext
@@ -27,13 +28,13 @@ class Judged:
     def images(self) -> tuple[Image, ...]:
         """Of a Secret, those of the pods that name it, or all if none does; of a file, all, unless
         it is docker's own."""
-        secret, cluster = self.logins.secret, self.project.cluster
+        secret, cluster = self.logins.secret, cluster_of(self.project)
         users = cluster.users(secret) if secret is not None else ()
         if users:
             return tuple(image for pod in users for image in pod.images)
         if secret is None:
             by_docker = "/.docker/" in self.logins.file.absolute
-            return () if by_docker else self.project.images
+            return () if by_docker else cluster.images
         pods = (pod for pod in cluster.pods if pod.owner.may_share(secret))
         return tuple(image for pod in pods for image in pod.images)
 
@@ -108,10 +109,10 @@ def host_in(key: str) -> str:
     return key.partition("/")[0]
 
 
-def judged_in(file: TreeFile, looked: RuleContext) -> tuple[Judged, ...]:
+def judged_in(file: TreeFile, context: RuleContext) -> tuple[Judged, ...]:
     """The logins of *file*, with what they could be for."""
-    project = looked.project
+    project = context.project
     return project.once(
         ("judged", id(file)),
-        lambda: tuple(Judged(logins, project) for logins in logins_in(file, looked)),
+        lambda: tuple(Judged(logins, project) for logins in logins_in(file, context)),
     )

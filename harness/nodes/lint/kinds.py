@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 
-from harness.nodes.lint.rule import Kind
+__all__ = ["Kind", "is_candidate", "kind_of"]
 
-__all__ = ["is_candidate", "kind_of"]
+
+class Kind(StrEnum):
+    """What a file is."""
+
+    REGISTRY = "config.yml"
+    HOSTS = "hosts.toml"
+    CONTAINERD = "config.toml"
+    DAEMON = "daemon.json"
+    REGISTRIES = "registries.conf"
+    LOGINS = "config.json"
+    KUBERNETES = "Kubernetes manifest"
+    COMPOSE = "compose.yml"
+    HTPASSWD = "htpasswd"
+    SCHEDULE = "scheduler-state.json"
+    DIRECTORY = "certs.d directory"
+    INPUT = "any file"
+
 
 _SUFFIXES = (".toml", ".yml", ".yaml", ".json", ".conf", ".dockerconfigjson", ".dockercfg")
 _NAMES = {"htpasswd", ".htpasswd"}

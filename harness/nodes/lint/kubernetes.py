@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from harness.nodes.lint.documents import Node, TreeFile
-from harness.nodes.lint.rule import Kind
+from harness.nodes.lint.kinds import Kind
+from harness.nodes.lint.project import Image, Project, image_at
 
-if TYPE_CHECKING:
-    from harness.nodes.lint.project import Image, Project
-
-__all__ = ["Cluster", "Object", "Pod", "containers", "pod_spec"]
+__all__ = ["Cluster", "Object", "Pod", "cluster_of", "containers", "pod_spec"]
 
 _POD_SPECS: Mapping[str, tuple[str, ...]] = {
     "Pod": ("spec",),
@@ -73,8 +70,6 @@ class Pod:
     @cached_property
     def images(self) -> tuple[Image, ...]:
         """Those that are names of images at all."""
-        from harness.nodes.lint.project import image_at
-
         found = (image_at(self.owner.file, c.get("image")) for c in containers(self.spec))
         return tuple(image for image in found if image is not None)
 
@@ -116,6 +111,16 @@ class Cluster:
         """Every pod and every template of pods."""
         found = ((object_, pod_spec(object_.node)) for object_ in self.objects)
         return tuple(Pod(object_, spec) for object_, spec in found if spec is not None)
+
+    @cached_property
+    def images(self) -> tuple[Image, ...]:
+        """The images of all pods; invalid names are left out."""
+        return tuple(image for pod in self.pods for image in pod.images)
+
+    @cached_property
+    def image_registries(self) -> frozenset[str]:
+        """The registries of :attr:`images`."""
+        return frozenset(image.registry for image in self.images)
 
     @cached_property
     def _of_files(self) -> Mapping[int, tuple[list[Object], list[Pod]]]:
@@ -182,6 +187,11 @@ class Cluster:
     def users(self, secret: Object) -> tuple[Pod, ...]:
         """The pods that get *secret*."""
         return tuple(pod for pod in self._users.get(secret.name, ()) if pod.owner.may_share(secret))
+
+
+def cluster_of(project: Project) -> Cluster:
+    """The Kubernetes manifests of *project*."""
+    return project.once("cluster", lambda: Cluster(project))
 
 
 def _flat(root: Node) -> Iterator[Node]:

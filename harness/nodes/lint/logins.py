@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.finding import Edit, Spot
 from harness.nodes.lint.json_tree import InvalidJSON, parse_json
-from harness.nodes.lint.kubernetes import Object
-from harness.nodes.lint.rule import Kind, RuleContext
+from harness.nodes.lint.kinds import Kind
+from harness.nodes.lint.kubernetes import Object, cluster_of
+from harness.nodes.lint.rule import RuleContext
 
 if TYPE_CHECKING:
     from harness.nodes.lint.project import Project
@@ -169,10 +170,10 @@ class Logins:
         return self.content.node.spot if self.content else node.spot
 
 
-def logins_in(file: TreeFile, looked: RuleContext) -> tuple[Logins, ...]:
+def logins_in(file: TreeFile, context: RuleContext) -> tuple[Logins, ...]:
     """The logins of a file of its own, or those of each Secret of a manifest that is JSON inside,
     however often it was encoded."""
-    project = looked.project
+    project = context.project
     return project.once(("logins", id(file)), lambda: tuple(_found(file, project)))
 
 
@@ -181,7 +182,7 @@ def _found(file: TreeFile, project: Project) -> Iterator[Logins]:
         for root in file.roots:
             yield Logins(file, root)
         return
-    for object_ in project.cluster.objects_in(file):
+    for object_ in cluster_of(project).objects_in(file):
         if object_.kind == "Secret":
             for content in content_of(object_):
                 inside = _parsed(content.json, file)

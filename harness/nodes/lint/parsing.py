@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.nodes.lint.documents import Document, Node, TextFile, TomlFile, TreeFile, Unread
 from harness.nodes.lint.finding import ReplaceText, Spot, printable
-from harness.nodes.lint.kinds import kind_of
-from harness.nodes.lint.rule import Kind
-from harness.nodes.lint.rules import MODULES
+from harness.nodes.lint.kinds import Kind, kind_of
 
 if TYPE_CHECKING:
     from reference_registry.config.tree import Entry, Tree
@@ -23,7 +21,6 @@ LARGEST_FILE = 1 << 20
 _LARGEST = {"toml": 512 << 10, "yaml": 256 << 10, "registry": 64 << 10}
 _MOST_VALUES = 200_000  # after every alias was replaced by what it stands for
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_LOOKED_AT = frozenset(kind for kinds in MODULES.values() for kind in kinds)
 _TOML_KINDS = (Kind.HOSTS, Kind.CONTAINERD, Kind.REGISTRIES)
 
 
@@ -33,7 +30,7 @@ def parsed(path: str, absolute: str, content: bytes, *, named: bool) -> Document
     found = _Parser(path, absolute)
     text = content.decode(errors="replace")
     kind = kind_of(absolute, text)
-    if kind not in _LOOKED_AT and not named:
+    if kind is None and not named:
         return None
     if len(content) > LARGEST_FILE:
         return found.unread("PPX004", f"larger than {LARGEST_FILE} bytes")
@@ -41,7 +38,7 @@ def parsed(path: str, absolute: str, content: bytes, *, named: bool) -> Document
         content.decode()
     except UnicodeDecodeError as error:
         return found.not_utf8(content, error)
-    if kind not in _LOOKED_AT:
+    if kind is None:
         return found.unread("PPX009", "not a file that lint knows")
     control = _CONTROL.search(text)
     if control is not None:

@@ -6,13 +6,10 @@ import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from harness.nodes.lint.documents import Directory, Document, Node, TomlFile
-from harness.nodes.lint.rule import Kind
-
-if TYPE_CHECKING:
-    from harness.nodes.lint.kubernetes import Cluster
+from harness.nodes.lint.kinds import Kind
 
 __all__ = ["Image", "Project", "host_of", "image_at", "namespace_of"]
 
@@ -79,23 +76,6 @@ class Project:
             if candidate in self.names:
                 return "directory" if self.names[candidate] else "file"
         return None
-
-    @cached_property
-    def images(self) -> tuple[Image, ...]:
-        """The images of all pods, each with its registry; names that are none are left out."""
-        return tuple(image for pod in self.cluster.pods for image in pod.images)
-
-    @cached_property
-    def cluster(self) -> Cluster:
-        """The Kubernetes manifests."""
-        from harness.nodes.lint.kubernetes import Cluster
-
-        return Cluster(self)
-
-    @cached_property
-    def image_registries(self) -> frozenset[str]:
-        """The registries of :attr:`images`."""
-        return frozenset(image.registry for image in self.images)
 
     @cached_property
     def host_directories(self) -> Mapping[str, str]:

@@ -13,9 +13,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from harness.nodes.lint.documents import Directory, Document, Unread
-from harness.nodes.lint.kinds import is_candidate
+from harness.nodes.lint.kinds import Kind, is_candidate
 from harness.nodes.lint.parsing import LARGEST_FILE, parsed
-from harness.nodes.lint.rule import Kind
 
 __all__ = ["Tree", "read_all"]
 

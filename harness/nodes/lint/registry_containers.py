@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from harness.nodes.lint.containers import Container, Mount, of_compose, of_pod
 from harness.nodes.lint.documents import Node, TextFile, TreeFile
+from harness.nodes.lint.kinds import Kind
+from harness.nodes.lint.kubernetes import cluster_of
 from harness.nodes.lint.project import Project
-from harness.nodes.lint.rule import Kind
 from harness.nodes.models.reference import InvalidReference, normalised_reference
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _text_of(mount: Mount, registry: RegistryContainer) -> str | None:
     inside = mount.sub_path if below == "." else posixpath.join(mount.sub_path, below)
     if mount.kind == "configMap":
         key = (mount.items or {}).get(inside, inside if mount.items is None else "")
-        for found in registry.project.cluster.named("ConfigMap", mount.source):
+        for found in cluster_of(registry.project).named("ConfigMap", mount.source):
             node = found.node.get("data", key)
             if node is not None:
                 return node.text
@@ -162,7 +163,7 @@ def _groups(file: TreeFile, project: Project) -> Iterator[tuple[Container, ...]]
         for container in of_compose(file, project):
             yield (container,)
         return
-    for pod in project.cluster.pods_in(file):
+    for pod in cluster_of(project).pods_in(file):
         yield of_pod(pod, project)
 
 

@@ -1,50 +1,35 @@
-"""Rules: small pure functions, registered with what there is to say about them.
+"""Rules: small pure functions, registered with the text that lint prints where they hit.
 
-A rule is given one document and what it is looked at with, and yields hits. What holds for every
-hit of a rule (severity, why, fix, reference) is its registration, from which docs/lint.md is made.
+A rule gets one document and its context, and yields hits. What is the same for every hit (title,
+why, fix, source) is the docstring of the function, or an entry of a table (:func:`entries`);
+docs/lint.md is generated from both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal
+from inspect import cleandoc
+from typing import Any, Literal
 
 from harness.nodes.lint.finding import Edit, Severity, Spot
+from harness.nodes.lint.kinds import Kind
+from harness.nodes.lint.kubernetes import Cluster, cluster_of
+from harness.nodes.lint.project import Project
+from harness.nodes.models.containerd.releases import Release
+from reference_registry.profiles import Profile
 
-if TYPE_CHECKING:
-    from harness.nodes.lint.project import Project
-    from harness.nodes.models.containerd.releases import Release
-    from reference_registry.profiles import Profile
+__all__ = ["Check", "Hit", "Rule", "RuleContext", "Rules", "Varies", "entries"]
 
-__all__ = ["Hit", "Kind", "Level", "Rule", "RuleContext", "Rules", "loaded_rules"]
-
-
-Level = Literal["error", "warning", "info"]
-
-
-class Kind(StrEnum):
-    """What a file is."""
-
-    REGISTRY = "config.yml"
-    HOSTS = "hosts.toml"
-    CONTAINERD = "config.toml"
-    DAEMON = "daemon.json"
-    REGISTRIES = "registries.conf"
-    LOGINS = "config.json"
-    KUBERNETES = "Kubernetes manifest"
-    COMPOSE = "compose.yml"
-    HTPASSWD = "htpasswd"
-    SCHEDULE = "scheduler-state.json"
-    DIRECTORY = "certs.d directory"
-    INPUT = "any file"
+Varies = Literal["", "containerd", "registry"]
+"""The program whose release decides whether a rule hits, if any."""
 
 
 @dataclass(frozen=True)
 class Hit:
-    """One place where a rule applies. ``fix`` is what to do here, where it is more than the rule's
-    own advice; ``edits`` do it."""
+    """A place where a rule applies. ``fix`` is what to do here, if it is more specific than the
+    rule's own advice; ``edits`` do it."""
 
     spot: Spot
     what: str
@@ -54,17 +39,23 @@ class Hit:
 
 @dataclass(frozen=True)
 class RuleContext:
-    """With what a document is looked at: the other files, and one release of each program."""
+    """What a rule knows besides its document: the other files, and one release of each program."""
 
     project: Project
     containerd: Release
     registry: Profile | None = None
-    """Only for rules that ask for it: reading it takes as long as all of hosts.toml."""
+    """Set for rules with ``by="registry"`` only: loading it takes as long as all of hosts.toml."""
 
     @property
     def profile(self) -> Profile:
+        """The release of the registry."""
         assert self.registry is not None
         return self.registry
+
+    @property
+    def cluster(self) -> Cluster:
+        """The Kubernetes manifests of the project."""
+        return cluster_of(self.project)
 
 
 Check = Callable[[Any, RuleContext], Iterator[Hit]]
@@ -72,69 +63,82 @@ Check = Callable[[Any, RuleContext], Iterator[Hit]]
 
 @dataclass(frozen=True)
 class Rule:
-    """A check, and what is said where it hits."""
+    """A check, and the text that lint prints where it hits."""
 
     id: str
-    title: str
     severity: Severity
-    kinds: tuple[Kind, ...]
+    title: str
     why: str
     fix: str
-    reference: str
+    source: str
+    kinds: tuple[Kind, ...]
     check: Check = field(repr=False)
-    differs_by: Literal["", "containerd", "registry"] = ""
-    """Whose release decides, where one does."""
+    differs_by: Varies = ""
     fixable: bool = False
-    """Whether its hits carry edits, at least in plain cases, for ``--fix``."""
+    """Whether some of its hits have edits for ``--fix``."""
+
+
+_FIELD = re.compile(r"^(?=(?:key|says|review|when|why|fix|source):\s)", re.MULTILINE)
+
+
+def _fields(text: str) -> dict[str, str]:
+    """``title`` and the fields of a declaration, each in one line."""
+    title, *fields = _FIELD.split(cleandoc(text))
+    found = {"title": " ".join(title.split()).removesuffix("."), "source": ""}
+    for one in fields:
+        name, _, value = one.partition(":")
+        found[name] = " ".join(value.split())
+    return found
+
+
+def entries(table: str) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+    """The entries of a table of rules: id, severity and fields. An entry is a line
+    ``ID SEVERITY TITLE`` and indented lines ``FIELD: TEXT``."""
+    for text in re.split(r"^(?=PP)", table.lstrip(), flags=re.MULTILINE)[1:]:
+        rule_id, severity, rest = text.split(maxsplit=2)
+        yield rule_id, severity, _fields(rest)
 
 
 class Rules:
-    """The rules of one module, in the order in which they are written."""
+    """The rules of one module. *kinds* and *source* are the defaults of its rules."""
 
-    def __init__(self, *kinds: Kind) -> None:
-        """*kinds* are the files that the rules are for, unless a rule names others."""
+    def __init__(self, *kinds: Kind, source: str = "") -> None:
         self.kinds = kinds
+        self.source = source
         self.all: list[Rule] = []
 
     def __call__(
         self,
         rule_id: str,
-        title: str,
+        severity: str,
         *,
-        severity: Level,
-        why: str,
-        fix: str,
-        reference: str,
-        by: Literal["", "containerd", "registry"] = "",
+        by: Varies = "",
         fixable: bool = False,
         kinds: tuple[Kind, ...] = (),
     ) -> Callable[[Check], Check]:
-        """Register the function below as a rule."""
+        """Register the function below, whose docstring has the title, why, fix and source."""
 
         def register(check: Check) -> Check:
-            level = Severity(severity)
-            served = kinds or self.kinds
-            self.all.append(
-                Rule(rule_id, title, level, served, why, fix, reference, check, by, fixable)
-            )
+            fields = _fields(check.__doc__ or "")
+            self.add(rule_id, severity, fields, check, by=by, fixable=fixable, kinds=kinds)
             return check
 
         return register
 
-
-def loaded_rules(*kinds: Kind) -> tuple[Rule, ...]:
-    """The rules for *kinds* (default: all), by id. Only the modules that they need are imported."""
-    from importlib import import_module
-
-    from harness.nodes.lint.rules import MODULES
-    from harness.nodes.lint.rules import __name__ as package
-
-    wanted = set(kinds or Kind)
-    names = [name for name, served in MODULES.items() if wanted.intersection(served)]
-    rules: dict[str, Rule] = {}
-    for name in names:
-        for rule in import_module(f"{package}.{name}").rules.all:
-            if rule.id in rules:
-                raise ValueError(f"two rules are called {rule.id}")
-            rules[rule.id] = rule
-    return tuple(rules[rule_id] for rule_id in sorted(rules))
+    def add(
+        self,
+        rule_id: str,
+        severity: str,
+        fields: Mapping[str, str],
+        check: Check,
+        *,
+        by: Varies = "",
+        fixable: bool = False,
+        kinds: tuple[Kind, ...] = (),
+    ) -> None:
+        """Register *check* with the *fields* of its declaration."""
+        title, why, fix = fields["title"], fields["why"], fields["fix"]
+        source, kinds = fields["source"] or self.source, kinds or self.kinds
+        level = Severity(severity)
+        rule = Rule(rule_id, level, title, why, fix, source, kinds, check, by, fixable)
+        self.all.append(rule)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from harness.nodes.lint.documents import Directory, Document, TreeFile, Unread
 from harness.nodes.lint.finding import Spot
-from harness.nodes.lint.rule import Kind
+from harness.nodes.lint.kinds import Kind
 
 __all__ = ["Suppression", "suppressions"]
 

@@ -1,4 +1,4 @@
-"""docs/lint.md, generated from the rules and examples: ``python -m tests.unit.lint.catalogue``."""
+"""docs/lint.md, generated from the rules and their examples by ``make docs``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from itertools import groupby
 from pathlib import Path
 
 from harness.nodes.lint.finding import printable
-from harness.nodes.lint.rule import Rule, loaded_rules
+from harness.nodes.lint.rule import Rule
+from harness.nodes.lint.rules import loaded_rules
 from tests.unit.lint.cases import Case, case_of, copied
 
 __all__ = ["PAGE", "rendered"]
@@ -49,7 +50,7 @@ def _entry(rule: Rule, case: Case, root: Path) -> Iterator[str]:
     marks = [f"**{rule.severity.value}**", ", ".join(kind.value for kind in rule.kinds)]
     marks += [releases] * bool(rule.differs_by) + ["`--fix` repairs it"] * rule.fixable
     yield from (" · ".join(marks), "")
-    for word, text in (("why", rule.why), ("fix", rule.fix), ("source", rule.reference)):
+    for word, text in (("why", rule.why), ("fix", rule.fix), ("source", rule.source)):
         yield f"- {word}: {_escaped(text)}"
     yield ""
     bad, good = (_contents(root / name) for name in ("bad", "good"))

@@ -21,9 +21,9 @@ from harness.nodes.lint.finding import AddKey, Edit, Path, RemoveKey, RenameKey,
 from harness.nodes.lint.fix.pieces import NotApplicable, applied
 from harness.nodes.lint.fix.repair import repaired
 from harness.nodes.lint.fix.replacements import replacements
+from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.parsing import parsed
 from harness.nodes.lint.project import Project
-from harness.nodes.lint.rule import Kind
 
 _QUESTION = Question(registry=("3.1",), containerd=("2.3",))
 

@@ -11,7 +11,8 @@ from harness.nodes.lint.engine import CONTAINERD_RELEASES, REGISTRY_RELEASES, Qu
 from harness.nodes.lint.finding import Finding
 from harness.nodes.lint.fix.repair import repaired
 from harness.nodes.lint.project import Project
-from harness.nodes.lint.rule import Rule, loaded_rules
+from harness.nodes.lint.rule import Rule
+from harness.nodes.lint.rules import loaded_rules
 from tests.unit.lint.cases import FIXTURES, Case, case_of, copied, project_of
 
 _RULES = {rule.id: rule for rule in loaded_rules()}

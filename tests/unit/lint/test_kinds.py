@@ -6,8 +6,7 @@ import time
 
 import pytest
 
-from harness.nodes.lint.kinds import kind_of
-from harness.nodes.lint.rule import Kind
+from harness.nodes.lint.kinds import Kind, kind_of
 
 _POD = "apiVersion: v1\nkind: Pod\n"
 _SERVICES = "services:\n  cache:\n    image: registry:3\n"

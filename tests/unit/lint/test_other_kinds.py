@@ -18,7 +18,9 @@ from harness.cli import main
 from harness.nodes.lint.documents import TreeFile
 from harness.nodes.lint.engine import Question, findings
 from harness.nodes.lint.judged_logins import judged_in
-from harness.nodes.lint.rule import Kind, RuleContext, loaded_rules
+from harness.nodes.lint.kinds import Kind
+from harness.nodes.lint.rule import RuleContext
+from harness.nodes.lint.rules import loaded_rules
 from harness.nodes.models.containerd.releases import release_named
 from harness.nodes.models.containers.registries_conf import (
     InvalidRegistriesConf,

@@ -16,7 +16,7 @@ import pytest
 from harness.cli import main
 from harness.nodes.lint.engine import Question
 from harness.nodes.lint.fix.repair import repaired
-from harness.nodes.lint.rule import loaded_rules
+from harness.nodes.lint.rules import loaded_rules
 from tests.unit.lint.cases import project_of
 
 _ROOT = Path(__file__).parents[3]
@@ -332,3 +332,21 @@ def test_a_file_elsewhere_has_a_full_uri(
     log = json.loads(printed(capsys, "--format", "sarif", file))
     location = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
     assert location["artifactLocation"] == {"uri": f"file://{file}"}
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "hint"),
+    [
+        ("--select", "PPH926", "PPH026"),
+        ("--ignore", "PPZ", "PP"),
+        ("--explain", "PPC9101", "PPC101"),
+        ("--select", "nonsense", "--list"),
+    ],
+)
+def test_an_unknown_rule_is_refused(
+    option: str, given: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["lint", option, given, str(_ROOT / "fixtures/mission")]) == 2
+    said = capsys.readouterr().err
+    assert f"{option} {given.upper()}: unknown rule; " in said
+    assert hint in said

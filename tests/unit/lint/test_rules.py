@@ -12,7 +12,7 @@ from harness.nodes.lint.engine import Question, findings
 from harness.nodes.lint.finding import Finding
 from harness.nodes.lint.parsing import parsed
 from harness.nodes.lint.project import Project
-from harness.nodes.lint.rule import loaded_rules
+from harness.nodes.lint.rules import loaded_rules
 from harness.nodes.models.containerd.hosts_toml import InvalidHostsFile, parse_hosts_toml
 from harness.nodes.models.containerd.planning import resolve_plan
 from harness.nodes.models.containerd.releases import release_named
@@ -148,7 +148,7 @@ def test_ids_are_one_of_a_kind_and_every_rule_says_all_there_is_to_say() -> None
     rules = loaded_rules()
     assert len(rules) >= 60
     for rule in rules:
-        assert all((rule.title, rule.why, rule.fix, rule.reference)), rule.id
+        assert all((rule.title, rule.why, rule.fix, rule.source)), rule.id
 
 
 @pytest.mark.parametrize("release", ["1.6.20", "1.7.24", "2.1.9", "2.3.4"])

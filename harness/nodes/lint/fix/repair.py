@@ -17,9 +17,9 @@ from harness.nodes.lint.engine import UNREADABLE, Question, look
 from harness.nodes.lint.finding import Finding, ReplaceText
 from harness.nodes.lint.fix.pieces import Changes, NotApplicable, applied
 from harness.nodes.lint.fix.replacements import Editing
+from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.parsing import parsed
 from harness.nodes.lint.project import Project
-from harness.nodes.lint.rule import Kind
 
 __all__ = ["Refusal", "Repair", "Repaired", "repaired", "with_documents"]
 

@@ -20,7 +20,8 @@ from harness.nodes.lint.finding import AddKey, Edit, Finding, SetValue, Severity
 from harness.nodes.lint.fix.pieces import NotApplicable, Replacement
 from harness.nodes.lint.fix.replacements import replacements
 from harness.nodes.lint.output.answer import Answer
-from harness.nodes.lint.rule import Rule, loaded_rules
+from harness.nodes.lint.rule import Rule
+from harness.nodes.lint.rules import loaded_rules
 from harness.nodes.lint.suppression import Suppression
 
 __all__ = ["as_sarif"]
@@ -86,8 +87,8 @@ def _numbered(every: Iterable[Told]) -> Iterator[tuple[int, Told]]:
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
-    text = f"{rule.why}. Fix: {rule.fix}. Source: {rule.reference}"
-    markdown = f"{rule.why}\n\n**Fix:** {rule.fix}\n\n**Source:** {rule.reference}"
+    text = f"{rule.why}. Fix: {rule.fix}. Source: {rule.source}"
+    markdown = f"{rule.why}\n\n**Fix:** {rule.fix}\n\n**Source:** {rule.source}"
     return {
         "id": rule.id,
         "shortDescription": {"text": rule.title},

@@ -7,7 +7,7 @@ import unicodedata
 
 from harness.nodes.lint.documents import Document, Unread
 from harness.nodes.lint.finding import Finding, printable
-from harness.nodes.lint.rule import Kind
+from harness.nodes.lint.kinds import Kind
 
 __all__ = ["source_lines"]
 

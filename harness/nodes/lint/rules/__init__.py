@@ -1,19 +1,21 @@
-"""The rules, a module for each kind of file, imported where there is such a file."""
+"""The rules, in modules by kind of file. A module is imported only if there is such a file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
 
-from harness.nodes.lint.rule import Kind
+from harness.nodes.lint.kinds import Kind
+from harness.nodes.lint.rule import Rule
 
-__all__ = ["MODULES"]
+__all__ = ["loaded_rules"]
 
-MODULES: Mapping[str, tuple[Kind, ...]] = {
+_MODULES: Mapping[str, tuple[Kind, ...]] = {
     "compose": (Kind.COMPOSE,),
-    "config_effect": (Kind.REGISTRY,),
     "config_files": (Kind.REGISTRY, Kind.HTPASSWD, Kind.SCHEDULE),
-    "config_sections": (Kind.REGISTRY,),
-    "config_syntax": (Kind.REGISTRY,),
+    "config_problems": (Kind.REGISTRY,),
+    "config_reviews": (Kind.REGISTRY,),
     "containerd": (Kind.CONTAINERD,),
     "containerd_legacy": (Kind.CONTAINERD,),
     "containerd_logins": (Kind.CONTAINERD,),
@@ -34,4 +36,14 @@ MODULES: Mapping[str, tuple[Kind, ...]] = {
     "registry_running": (Kind.KUBERNETES, Kind.COMPOSE),
     "secrets": (Kind.KUBERNETES, Kind.LOGINS),
 }
-"""Module to the kinds of files that it has rules for."""
+"""Each module, and the kinds of files that it has rules for."""
+
+
+@cache
+def loaded_rules(*kinds: Kind) -> tuple[Rule, ...]:
+    """The rules for *kinds* (default: all), by id."""
+    wanted = set(kinds or Kind)
+    names = [name for name, served in _MODULES.items() if wanted.intersection(served)]
+    rules = [rule for name in names for rule in import_module(f"{__name__}.{name}").rules.all]
+    assert len({rule.id for rule in rules}) == len(rules), "two rules have one id"
+    return tuple(sorted(rules, key=lambda rule: rule.id))

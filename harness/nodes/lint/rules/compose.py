@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from harness.nodes.lint.containers import of_compose
 from harness.nodes.lint.documents import Node, TreeFile
-from harness.nodes.lint.finding import RemoveKey, Spot
-from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
-from harness.nodes.lint.words import nearest, quoted
+from harness.nodes.lint.finding import RemoveKey, Spot, nearest, quoted
+from harness.nodes.lint.kinds import Kind
+from harness.nodes.lint.rule import Hit, RuleContext, Rules
 
 __all__ = ["rules"]
 
@@ -20,16 +20,16 @@ _TOP = ("name", "version", "services", "networks", "volumes", "configs", "secret
 _FILES = (".yml", ".yaml", ".json", ".toml", ".crt", ".key", ".pem", ".conf")
 
 
-@rules(
-    "PPM001",
-    "Services without services on top",
-    severity="error",
-    why="only the first version of the format did without; docker compose refuses the file: "
-    "additional properties are not allowed",
-    fix="write services: on top, and indent the rest below it",
-    reference=f"{_DOCS}/services/; {_DOCS}/legacy-versions/",
-)
-def no_services(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPM001", "error")
+def no_services(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """Services without services on top.
+
+    why: only the first version of the format did without; docker compose refuses the file:
+        additional properties are not allowed
+    fix: write services: on top, and indent the rest below it
+    source: https://docs.docker.com/reference/compose-file/services/;
+        https://docs.docker.com/reference/compose-file/legacy-versions/
+    """
     for root in file.roots[:1]:
         if root.kind != "mapping" or root.get("services") is not None:
             continue
@@ -45,34 +45,30 @@ def _is_service(node: Node) -> bool:
     return node.kind == "mapping" and bool(node.get("image") or node.get("build"))
 
 
-@rules(
-    "PPM003",
-    "Published ports on the host's network",
-    severity="error",
-    fixable=True,
-    why="with network_mode: host a container uses the host's ports itself: ports are thrown away, "
-    "or refused",
-    fix="leave ports out, and let the program listen where it shall",
-    reference=f"{_DOCS}/services/#network_mode",
-)
-def ports_on_host_network(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for container in of_compose(file, looked.project):
+@rules("PPM003", "error", fixable=True)
+def ports_on_host_network(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """Published ports on the host's network.
+
+    why: with network_mode: host a container uses the host's ports itself: ports are thrown away, or
+        refused
+    fix: leave ports out, and let the program listen where it shall
+    source: https://docs.docker.com/reference/compose-file/services/#network_mode
+    """
+    for container in of_compose(file, context.project):
         ports = container.node.get("ports")
         if container.node.string("network_mode") == "host" and ports is not None:
             yield Hit(ports.spot, "ports beside network_mode: host", edits=(RemoveKey(ports.path),))
 
 
-@rules(
-    "PPM004",
-    "environment that is neither a list nor a mapping of texts",
-    severity="error",
-    why="docker compose refuses the file: it is either NAME: VALUE, without dashes, or - "
-    "NAME=VALUE",
-    fix="write - NAME=VALUE",
-    reference=f"{_DOCS}/services/#environment",
-)
-def environment(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for container in of_compose(file, looked.project):
+@rules("PPM004", "error")
+def environment(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """environment that is neither a list nor a mapping of texts.
+
+    why: docker compose refuses the file: it is either NAME: VALUE, without dashes, or - NAME=VALUE
+    fix: write - NAME=VALUE
+    source: https://docs.docker.com/reference/compose-file/services/#environment
+    """
+    for container in of_compose(file, context.project):
         node = container.node.get("environment")
         for item in node.list() if node is not None else ():
             if item.kind == "mapping":
@@ -84,18 +80,17 @@ def environment(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
                           "write the value as a text, in quotes")  # fmt: skip
 
 
-@rules(
-    "PPM005",
-    "A file is mounted that is not there",
-    severity="error",
-    why="docker makes a directory of that name on the host and mounts it: the registry finds a "
-    "directory where its file should be",
-    fix="put the file there before the container is made, and remove the directory",
-    reference="https://docs.docker.com/engine/storage/bind-mounts/#syntax",
-)
-def missing_file(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    project = looked.project
-    for container in of_compose(file, looked.project):
+@rules("PPM005", "error")
+def missing_file(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A file is mounted that is not there.
+
+    why: docker makes a directory of that name on the host and mounts it: the registry finds a
+        directory where its file should be
+    fix: put the file there before the container is made, and remove the directory
+    source: https://docs.docker.com/engine/storage/bind-mounts/#syntax
+    """
+    project = context.project
+    for container in of_compose(file, context.project):
         for mount in container.mounts:
             name = posixpath.basename(mount.target)
             is_file = name.endswith(_FILES) or name in {"htpasswd", ".htpasswd"}
@@ -108,22 +103,21 @@ def missing_file(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
                 yield Hit(mount.node.spot, f"{quoted(mount.source)} is not there")
 
 
-@rules(
-    "PPM006",
-    "A volume or network that is not declared",
-    severity="error",
-    why="docker compose refuses the file: undefined volume",
-    fix="declare it below volumes at the top",
-    reference=f"{_DOCS}/volumes/",
-)
-def undeclared(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPM006", "error")
+def undeclared(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A volume or network that is not declared.
+
+    why: docker compose refuses the file: undefined volume
+    fix: declare it below volumes at the top
+    source: https://docs.docker.com/reference/compose-file/volumes/
+    """
     root = file.roots[0] if file.roots else None
     if root is None or root.get("services") is None:
         return
     declared = root.get("volumes")
     names = {name for name, _ in declared.items()} if declared is not None else set()
     spots: set[Spot] = set()
-    for container in of_compose(file, looked.project):
+    for container in of_compose(file, context.project):
         for mount in container.mounts:
             named = mount.kind == "volume" and mount.source and "$" not in mount.source
             if named and mount.source not in names and mount.node.spot not in spots:

@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Iterator
 
-from harness.nodes.lint.documents import TextFile
+from harness.nodes.lint.documents import TextFile, spot_of
 from harness.nodes.lint.finding import Spot
-from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
-from harness.nodes.lint.rules.config_selection import spot_of
+from harness.nodes.lint.kinds import Kind
+from harness.nodes.lint.rule import Hit, RuleContext, Rules
 
 __all__ = ["rules"]
 
@@ -19,36 +19,31 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d
 _BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
 
 
-@rules(
-    "PPC201",
-    "The htpasswd path is a directory",
-    severity="error",
-    by="registry",
-    why="every request is answered 400; docker makes such a directory where a mounted file is "
-    "missing",
-    fix="remove the directory and put the file there",
-    reference="measured on 2.8.3, 3.0.0; distribution registry/auth/htpasswd",
-)
-def htpasswd_is_a_directory(file: TextFile, looked: RuleContext) -> Iterator[Hit]:
-    found = file.reading(looked.profile)
+@rules("PPC201", "error", by="registry")
+def htpasswd_is_a_directory(file: TextFile, context: RuleContext) -> Iterator[Hit]:
+    """The htpasswd path is a directory.
+
+    why: every request is answered 400; docker makes such a directory where a mounted file is
+        missing
+    fix: remove the directory and put the file there
+    source: measured on 2.8.3, 3.0.0; distribution registry/auth/htpasswd
+    """
+    found = file.reading(context.profile)
     auth = found.attempted.auth.htpasswd if found.attempted else None
-    if auth is not None and looked.project.stands_at(str(auth.path)) == "directory":
+    if auth is not None and context.project.stands_at(str(auth.path)) == "directory":
         place = found.places.get("auth.htpasswd.path")
         spot = spot_of(place) if place else Spot()
         yield Hit(spot, f"{str(auth.path)!r} is a directory")
 
 
-@rules(
-    "PPC202",
-    "A password that is not bcrypt",
-    severity="error",
-    kinds=(Kind.HTPASSWD,),
-    why="the registry knows bcrypt only: with md5, sha1, crypt or plain passwords every login "
-    "is 401",
-    fix="make the line with htpasswd -Bbn USER PASSWORD",
-    reference="measured on 2.8.3, 3.0.0; distribution docs, configuration, htpasswd",
-)
-def not_bcrypt(file: TextFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPC202", "error", kinds=(Kind.HTPASSWD,))
+def not_bcrypt(file: TextFile, context: RuleContext) -> Iterator[Hit]:
+    """A password that is not bcrypt.
+
+    why: the registry knows bcrypt only: with md5, sha1, crypt or plain passwords every login is 401
+    fix: make the line with htpasswd -Bbn USER PASSWORD
+    source: measured on 2.8.3, 3.0.0; distribution docs, configuration, htpasswd
+    """
     for number, line in _entries(file):
         user, colon, password = line.strip().partition(":")
         if colon and not _BCRYPT.fullmatch(password):
@@ -59,16 +54,14 @@ def not_bcrypt(file: TextFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(Spot(number, line.index(":") + 2), f"the password of {user!r} is {kind}")
 
 
-@rules(
-    "PPC203",
-    "A line of htpasswd without a colon",
-    severity="error",
-    kinds=(Kind.HTPASSWD,),
-    why="the whole file is refused, and every request is answered 400",
-    fix="write USER:HASH",
-    reference="measured on 2.8.3, 3.0.0; distribution registry/auth/htpasswd",
-)
-def no_colon(file: TextFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPC203", "error", kinds=(Kind.HTPASSWD,))
+def no_colon(file: TextFile, context: RuleContext) -> Iterator[Hit]:
+    """A line of htpasswd without a colon.
+
+    why: the whole file is refused, and every request is answered 400
+    fix: write USER:HASH
+    source: measured on 2.8.3, 3.0.0; distribution registry/auth/htpasswd
+    """
     for number, line in _entries(file):
         if ":" not in line:
             yield Hit(Spot(number), "no colon between user and password")
@@ -80,17 +73,15 @@ def _entries(file: TextFile) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-@rules(
-    "PPC204",
-    "scheduler-state.json that keeps the registry from starting",
-    severity="error",
-    kinds=(Kind.SCHEDULE,),
-    why="an empty or damaged file is a panic at every start; with null alone in it, at the first "
-    "cached object",
-    fix="stop the registry and remove the file: what is cached then never expires",
-    reference="distribution#4594; measured on all releases",
-)
-def damaged_schedule(file: TextFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPC204", "error", kinds=(Kind.SCHEDULE,))
+def damaged_schedule(file: TextFile, context: RuleContext) -> Iterator[Hit]:
+    """scheduler-state.json that keeps the registry from starting.
+
+    why: an empty or damaged file is a panic at every start; with null alone in it, at the first
+        cached object
+    fix: stop the registry and remove the file: what is cached then never expires
+    source: distribution#4594; measured on all releases
+    """
     try:
         found = json.loads(file.text)
     except (ValueError, RecursionError):
@@ -123,18 +114,15 @@ def _spot(name: str, file: TextFile) -> Spot:
     return Spot(file.text.count("\n", 0, max(file.text.find(json.dumps(name)), 0)) + 1)
 
 
-@rules(
-    "PPC205",
-    "An entry of scheduler-state.json that does not do its work",
-    severity="warning",
-    kinds=(Kind.SCHEDULE,),
-    why="an entry without ExpiryData expires at once; one whose Key is not its name is never "
-    "removed; "
-    "EntryType is 0 for a blob and 1 for a manifest, all else is dropped",
-    fix="remove the entry while the registry is stopped",
-    reference="measured on all releases",
-)
-def odd_entry(file: TextFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPC205", "warning", kinds=(Kind.SCHEDULE,))
+def odd_entry(file: TextFile, context: RuleContext) -> Iterator[Hit]:
+    """An entry of scheduler-state.json that does not do its work.
+
+    why: an entry without ExpiryData expires at once; one whose Key is not its name is never
+        removed; EntryType is 0 for a blob and 1 for a manifest, all else is dropped
+    fix: remove the entry while the registry is stopped
+    source: measured on all releases
+    """
     try:
         found = json.loads(file.text)
     except (ValueError, RecursionError):

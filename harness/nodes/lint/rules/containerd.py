@@ -8,9 +8,9 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from harness.nodes.lint.documents import TomlFile
-from harness.nodes.lint.finding import AddKey, Edit, RenameKey, SetValue
-from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
-from harness.nodes.lint.words import nearest, quoted
+from harness.nodes.lint.finding import AddKey, Edit, RenameKey, SetValue, nearest, quoted
+from harness.nodes.lint.kinds import Kind
+from harness.nodes.lint.rule import Hit, RuleContext, Rules
 
 if TYPE_CHECKING:
     from harness.nodes.models.containerd.releases import Release
@@ -69,22 +69,18 @@ def config_path_of(file: TomlFile, section: tuple[str, ...]) -> str:
     return value if isinstance(value, str) else ""
 
 
-@rules(
-    "PPT003",
-    "config_path with several directories",
-    severity="error",
-    by="containerd",
-    fixable=True,
-    why="from 2.1 on the transfer service takes the list for the name of one directory: nothing "
-    "is found, "
-    "and nothing is logged",
-    fix="name one directory",
-    reference="containerd#12415, containerd#12808; measured on 2.1.9",
-)
-def several_directories(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPT003", "error", by="containerd", fixable=True)
+def several_directories(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """config_path with several directories.
+
+    why: from 2.1 on the transfer service takes the list for the name of one directory: nothing is
+        found, and nothing is logged
+    fix: name one directory
+    source: containerd#12415, containerd#12808; measured on 2.1.9
+    """
     for section in registries(file):
         path = config_path_of(file, section)
-        if ":" in path and _pulled_by_transfer_service(file, section, looked.containerd):
+        if ":" in path and _pulled_by_transfer_service(file, section, context.containerd):
             where = (*section, "config_path")
             what = f"{quoted(path)} is looked for as one directory"
             # That of dockerd stands in containerd's own default; any other may be needed.
@@ -93,28 +89,25 @@ def several_directories(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at(*where), what, edits=edits)
 
 
-@rules(
-    "PPT008",
-    "config_path is not set",
-    severity="warning",
-    by="containerd",
-    fixable=True,
-    why="before 2.2 no hosts.toml is read then, wherever it lies; since 2.2 the default is a list "
-    "of two directories, which the transfer service takes for the name of one and does not find",
-    fix='set config_path = "/etc/containerd/certs.d"',
-    reference="measured on 1.6.20, 1.7.24, 2.1.9, 2.3.4; containerd#12415, containerd#12808",
-)
-def no_config_path(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPT008", "warning", by="containerd", fixable=True)
+def no_config_path(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """config_path is not set.
+
+    why: before 2.2 no hosts.toml is read then, wherever it lies; since 2.2 the default is a list of
+        two directories, which the transfer service takes for the name of one and does not find
+    fix: set config_path = "/etc/containerd/certs.d"
+    source: measured on 1.6.20, 1.7.24, 2.1.9, 2.3.4; containerd#12415, containerd#12808
+    """
     sections = list(registries(file))
-    if not sections and "imports" not in file.values and _has_hosts(looked):
+    if not sections and "imports" not in file.values and _has_hosts(context):
         # Nobody wrote a registry section, but somebody wrote hosts.toml.
         plugin = next((section for section in _SECTIONS if file.table(*section)), _SECTIONS[0])
         sections = [(*plugin, "registry")]
     for section in sections:
         if config_path_of(file, section) or file.table(*section, "mirrors"):
             continue
-        without = looked.containerd.default_config_path == "none"
-        if without or _pulled_by_transfer_service(file, section, looked.containerd):
+        without = context.containerd.default_config_path == "none"
+        if without or _pulled_by_transfer_service(file, section, context.containerd):
             logins = file.table(*section, "configs").values()
             conflict = any(isinstance(values, dict) and "tls" in values for values in logins)
             where = (*section, "config_path")
@@ -125,41 +118,35 @@ def no_config_path(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at(*section), what, edits=(add,) if possible else ())
 
 
-def _has_hosts(looked: RuleContext) -> bool:
-    return next(looked.project.of_kind(Kind.HOSTS, TomlFile), None) is not None
+def _has_hosts(context: RuleContext) -> bool:
+    return next(context.project.of_kind(Kind.HOSTS, TomlFile), None) is not None
 
 
-@rules(
-    "PPT009",
-    "The section of another version of the file",
-    severity="error",
-    by="containerd",
-    fixable=True,
-    why="version 1 (or none) is written with plugins.cri, version 2 with "
-    "io.containerd.grpc.v1.cri, version 3 with io.containerd.cri.v1.images. Releases differ in "
-    "what else they read, and 2.0 to 2.2 read nothing of version 1: the rest does nothing",
-    fix="write version = 2 and io.containerd.grpc.v1.cri, which every release reads",
-    reference="measured on 1.6.20 to 2.3.4; containerd docs/cri/config.md, docs/PLUGINS.md",
-)
-def other_version(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPT009", "error", by="containerd", fixable=True)
+def other_version(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """The section of another version of the file.
+
+    why: version 1 (or none) is written with plugins.cri, version 2 with io.containerd.grpc.v1.cri,
+        version 3 with io.containerd.cri.v1.images. Releases differ in what else they read, and 2.0
+        to 2.2 read nothing of version 1: the rest does nothing
+    fix: write version = 2 and io.containerd.grpc.v1.cri, which every release reads
+    source: measured on 1.6.20 to 2.3.4; containerd docs/cri/config.md, docs/PLUGINS.md
+    """
     if not _is_excerpt(file):
-        yield from _unread_sections(file, looked)
+        yield from _unread_sections(file, context)
 
 
-@rules(
-    "PPT017",
-    "A part of a file of version 2, without its version",
-    severity="warning",
-    by="containerd",
-    fixable=True,
-    why="as it stands it is a file of version 1, in which these releases read plugins.cri and "
-    "nothing of this. As an excerpt of a file that begins with version = 2 it is right",
-    fix="write version = 2 in the first line, unless it stands in the file that this is of",
-    reference="measured on 1.6.20 to 2.3.4; containerd docs/cri/config.md, docs/PLUGINS.md",
-)
-def excerpt(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPT017", "warning", by="containerd", fixable=True)
+def excerpt(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A part of a file of version 2, without its version.
+
+    why: as it stands it is a file of version 1, in which these releases read plugins.cri and
+        nothing of this. As an excerpt of a file that begins with version = 2 it is right
+    fix: write version = 2 in the first line, unless it stands in the file that this is of
+    source: measured on 1.6.20 to 2.3.4; containerd docs/cri/config.md, docs/PLUGINS.md
+    """
     if _is_excerpt(file):
-        yield from _unread_sections(file, looked)
+        yield from _unread_sections(file, context)
 
 
 def _is_excerpt(file: TomlFile) -> bool:
@@ -170,13 +157,13 @@ def _is_excerpt(file: TomlFile) -> bool:
     return list(file.values) == ["plugins"] and alone and "cri" not in plugins
 
 
-def _unread_sections(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+def _unread_sections(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
     version = file.get("version")
-    if not _is_version(version) or _probed(version, "", looked.containerd) != "ignored":
+    if not _is_version(version) or _probed(version, "", context.containerd) != "ignored":
         return
     said = f"version {version}" if version is not None else "no version, which means 1"
     for section in registries(file):
-        fate = _probed(version, section[1], looked.containerd)
+        fate = _probed(version, section[1], context.containerd)
         if fate != "read":
             ends = "is not read" if fate == "ignored" else f"keeps containerd from starting: {fate}"
             what = f"{section[1]} {ends} in a file of {said}"
@@ -195,34 +182,30 @@ def _as_version_2(file: TomlFile, section: tuple[str, ...]) -> tuple[Edit, ...]:
     return (SetValue(("version",), 2),)
 
 
-@rules(
-    "PPT010",
-    "A version that the release does not know",
-    severity="error",
-    by="containerd",
-    why="containerd does not start: 1.x knows versions up to 2 (before 1.6.32 and 1.7.17 it takes "
-    "a higher one for 2), 2.0 to 2.2 up to 3, 2.3 up to 4",
-    fix="write version = 2",
-    reference="measured on 1.6.20 to 2.3.4; containerd cmd/containerd/server/config",
-)
-def version_too_new(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPT010", "error", by="containerd")
+def version_too_new(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A version that the release does not know.
+
+    why: containerd does not start: 1.x knows versions up to 2 (before 1.6.32 and 1.7.17 it takes a
+        higher one for 2), 2.0 to 2.2 up to 3, 2.3 up to 4
+    fix: write version = 2
+    source: measured on 1.6.20 to 2.3.4; containerd cmd/containerd/server/config
+    """
     version = file.get("version")
     if version is None or not _is_version(version):
         return
-    if _probed(version, "", looked.containerd) != "ignored":
+    if _probed(version, "", context.containerd) != "ignored":
         yield Hit(file.at("version"), f"version {version} is not known")
 
 
-@rules(
-    "PPT012",
-    "An unknown key of the registry section",
-    severity="warning",
-    fixable=True,
-    why="it does nothing",
-    fix="known are config_path, mirrors, configs, auths and headers",
-    reference=_DOCS,
-)
-def unknown_key(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPT012", "warning", fixable=True)
+def unknown_key(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """An unknown key of the registry section.
+
+    why: it does nothing
+    fix: known are config_path, mirrors, configs, auths and headers
+    source: containerd docs/cri/registry.md
+    """
     for section in registries(file):
         for key in file.table(*section):
             if key not in _KEYS:
@@ -232,16 +215,14 @@ def unknown_key(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
                 yield Hit(file.at(*section, key), f"unknown key {quoted(key)}", fix, edits)
 
 
-@rules(
-    "PPT013",
-    "config_path leads too deep",
-    severity="error",
-    fixable=True,
-    why="it is the directory of the registries' directories, not the one of a registry and no file",
-    fix="name the directory above, usually /etc/containerd/certs.d",
-    reference="containerd docs/hosts.md",
-)
-def path_too_deep(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPT013", "error", fixable=True)
+def path_too_deep(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """config_path leads too deep.
+
+    why: it is the directory of the registries' directories, not the one of a registry and no file
+    fix: name the directory above, usually /etc/containerd/certs.d
+    source: containerd docs/hosts.md
+    """
     for section in registries(file):
         where = (*section, "config_path")
         for path in config_path_of(file, section).split(":"):
@@ -253,23 +234,21 @@ def path_too_deep(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
                 yield Hit(file.at(*where), f"{quoted(path)} is of one registry", edits=edits)
 
 
-@rules(
-    "PPT016",
-    "The CRI plugin is switched off",
-    severity="error",
-    by="containerd",
-    why="kubelet is told unknown service runtime.v1, and nobody uses what this file says of "
-    "registries; Docker's packages of containerd come with it",
-    fix="remove the plugin from disabled_plugins, and restart containerd",
-    reference="https://kubernetes.io/docs/setup/production-environment/container-runtimes/"
-    "#containerd; containerd docs/PLUGINS.md",
-)
-def switched_off(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPT016", "error", by="containerd")
+def switched_off(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """The CRI plugin is switched off.
+
+    why: kubelet is told unknown service runtime.v1, and nobody uses what this file says of
+        registries; Docker's packages of containerd come with it
+    fix: remove the plugin from disabled_plugins, and restart containerd
+    source: https://kubernetes.io/docs/setup/production-environment/container-runtimes/#containerd;
+        containerd docs/PLUGINS.md
+    """
     names = file.get("disabled_plugins")
-    meant = any(registries(file)) or _has_hosts(looked)
+    meant = any(registries(file)) or _has_hosts(context)
     for name in names if isinstance(names, list) and meant else ():
         if name in {section for _, section in _SECTIONS} and _is_off(
-            file.get("version"), name, looked.containerd
+            file.get("version"), name, context.containerd
         ):
             yield Hit(file.at("disabled_plugins"), f"{quoted(name)} is disabled")
             return

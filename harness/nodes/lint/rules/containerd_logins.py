@@ -5,27 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.nodes.lint.documents import TomlFile
-from harness.nodes.lint.finding import RenameKey
-from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
+from harness.nodes.lint.finding import RenameKey, quoted
+from harness.nodes.lint.kinds import Kind
+from harness.nodes.lint.rule import Hit, RuleContext, Rules
 from harness.nodes.lint.rules.containerd import registries
-from harness.nodes.lint.words import quoted
 
 __all__ = ["rules"]
 
-rules = Rules(Kind.CONTAINERD)
+rules = Rules(Kind.CONTAINERD, source="measured on 1.6.20 to 2.3.4")
 
 
-@rules(
-    "PPT004",
-    "A login for a name that is not contacted",
-    severity="error",
-    why="configs.HOST.auth is for the host and port that are contacted, not for the directory "
-    "in certs.d",
-    fix="write the host as in the URL of hosts.toml, with its port",
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def login_for_a_directory(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
-    named, contacted = looked.project.named, looked.project.contacted
+@rules("PPT004", "error")
+def login_for_a_directory(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A login for a name that is not contacted.
+
+    why: configs.HOST.auth is for the host and port that are contacted, not for the directory in
+        certs.d
+    fix: write the host as in the URL of hosts.toml, with its port
+    """
+    named, contacted = context.project.named, context.project.contacted
     for where, host in _logins(file):
         lacks_port = any(c.startswith(f"{host}:") for c in contacted)
         impossible = "." not in host and ":" not in host and host != "localhost"
@@ -40,17 +38,14 @@ def login_for_a_directory(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at(*where), f"{quoted(host)} is not a host that is contacted")
 
 
-@rules(
-    "PPT005",
-    "A login without the port",
-    severity="error",
-    fixable=True,
-    why="the name is compared with the host that is contacted, port included",
-    fix="write the port",
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def login_without_port(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
-    contacted = looked.project.contacted
+@rules("PPT005", "error", fixable=True)
+def login_without_port(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A login without the port.
+
+    why: the name is compared with the host that is contacted, port included
+    fix: write the port
+    """
+    contacted = context.project.contacted
     for where, host in _logins(file):
         ports = sorted(c for c in contacted if c.startswith(f"{host}:"))
         if ports and host not in contacted:
@@ -63,18 +58,15 @@ def login_without_port(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
             )
 
 
-@rules(
-    "PPT006",
-    "A login for docker.io",
-    severity="error",
-    fixable=True,
-    why="Docker Hub is contacted as registry-1.docker.io, and the login is looked up by that name",
-    fix="write registry-1.docker.io",
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def login_for_hub(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPT006", "error", fixable=True)
+def login_for_hub(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A login for docker.io.
+
+    why: Docker Hub is contacted as registry-1.docker.io, and the login is looked up by that name
+    fix: write registry-1.docker.io
+    """
     for where, host in _logins(file):
-        if host in {"docker.io", "index.docker.io"} and host not in looked.project.contacted:
+        if host in {"docker.io", "index.docker.io"} and host not in context.project.contacted:
             yield Hit(
                 file.at(*where),
                 f"{quoted(host)} is never contacted",
@@ -82,16 +74,13 @@ def login_for_hub(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
             )
 
 
-@rules(
-    "PPT007",
-    "A login for a URL",
-    severity="error",
-    fixable=True,
-    why="the name is compared with host and port, so that a scheme or a path never matches",
-    fix="write HOST or HOST:PORT",
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def login_for_a_url(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPT007", "error", fixable=True)
+def login_for_a_url(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A login for a URL.
+
+    why: the name is compared with host and port, so that a scheme or a path never matches
+    fix: write HOST or HOST:PORT
+    """
     for where, host in _logins(file):
         if "://" in host:
             plain = host.partition("://")[2].partition("/")[0]
@@ -110,15 +99,13 @@ def _logins(file: TomlFile) -> Iterator[tuple[tuple[str, ...], str]]:
                 yield (*section, "configs", host), host
 
 
-@rules(
-    "PPT014",
-    "Half a login",
-    severity="error",
-    why="without a password, containerd has no credential to answer with",
-    fix="set username and password, or auth",
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def half_a_login(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPT014", "error")
+def half_a_login(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """Half a login.
+
+    why: without a password, containerd has no credential to answer with
+    fix: set username and password, or auth
+    """
     for where, host in _logins(file):
         auth = file.table(*where, "auth")
         half = bool(auth.get("username")) != bool(auth.get("password")) or not auth

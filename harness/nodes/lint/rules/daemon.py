@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.nodes.lint.documents import Node, TreeFile
-from harness.nodes.lint.finding import Edit, RenameKey, SetValue
+from harness.nodes.lint.finding import Edit, RenameKey, SetValue, nearest, quoted
+from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.project import host_of
-from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
+from harness.nodes.lint.rule import Hit, RuleContext, Rules
 from harness.nodes.lint.rules.daemon_keys import FLAGS, KEYS
-from harness.nodes.lint.words import nearest, quoted
 
 __all__ = ["rules"]
 
@@ -43,15 +43,14 @@ def _replaced(nodes: list[Node], key: str, item: Node, text: str) -> tuple[Edit,
     return (SetValue((key,), tuple(texts)),) if texts.count(text) == 1 else ()
 
 
-@rules(
-    "PPD001",
-    "A mirror that is no URL of http or https",
-    severity="error",
-    why="dockerd does not start: invalid mirror",
-    fix="write https://HOST:PORT or http://HOST:PORT",
-    reference=f"{_VALIDATE}; measured on 20.10.24",
-)
-def no_url(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPD001", "error")
+def no_url(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A mirror that is no URL of http or https.
+
+    why: dockerd does not start: invalid mirror
+    fix: write https://HOST:PORT or http://HOST:PORT
+    source: moby registry/config.go (ValidateMirror); measured on 20.10.24
+    """
     for item in _texts(file, _MIRRORS):
         scheme, mark, rest = item.text.partition("://")
         if not mark:
@@ -66,53 +65,50 @@ def _after_scheme(url: str) -> str:
     return url.partition("://")[2]
 
 
-@rules(
-    "PPD002",
-    "A mirror with a path",
-    severity="warning",
-    why="before 24.0.8 and 25.0 dockerd does not start: path, query, or fragment at end of the "
-    "URI. Later it asks for PATH/v2/, which distribution's own cache does not serve",
-    fix="give the mirror a host or a port of its own, and write no path",
-    reference="moby#36598, moby#46594, moby#46944; measured on 20.10.24",
-)
-def with_path(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPD002", "warning")
+def with_path(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A mirror with a path.
+
+    why: before 24.0.8 and 25.0 dockerd does not start: path, query, or fragment at end of the URI.
+        Later it asks for PATH/v2/, which distribution's own cache does not serve
+    fix: give the mirror a host or a port of its own, and write no path
+    source: moby#36598, moby#46594, moby#46944; measured on 20.10.24
+    """
     for item in _texts(file, _MIRRORS):
         _, _, path = _after_scheme(item.text).partition("/")
         if path.strip("/") and not any(mark in item.text for mark in "?#"):
             yield Hit(item.spot, f"{quoted(item.text)} has the path {quoted('/' + path)}")
 
 
-@rules(
-    "PPD003",
-    "A user in a mirror's URL",
-    severity="error",
-    why="dockerd does not start: username/password not allowed in URI. The login for docker.io is "
-    "what dockerd offers to a mirror that asks",
-    fix="take it out, and use docker login",
-    reference=f"{_VALIDATE}; moby#30880; measured on 20.10.24",
-)
-def with_user(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPD003", "error")
+def with_user(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A user in a mirror's URL.
+
+    why: dockerd does not start: username/password not allowed in URI. The login for docker.io is
+        what dockerd offers to a mirror that asks
+    fix: take it out, and use docker login
+    source: moby registry/config.go (ValidateMirror); moby#30880; measured on 20.10.24
+    """
     for item in _texts(file, _MIRRORS):
         authority = _after_scheme(item.text).partition("/")[0]
         if "@" in authority:
             yield Hit(item.spot, f"a user in the URL of {quoted(host_of(item.text))}")
 
 
-@rules(
-    "PPD004",
-    "A mirror that is a registry of its own, or Docker Hub",
-    severity="warning",
-    why="registry-mirrors stand in front of Docker Hub and of nothing else: here images of Docker "
-    "Hub are asked for, and images of that registry are pulled without any mirror",
-    fix="write a cache of Docker Hub; for other registries use containerd, podman or the cache's "
-    "own name in the image's",
-    reference=f"{_MIRROR_DOCS}; moby#18818",
-)
-def no_mirror_of_hub(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    used = _used(looked)
+@rules("PPD004", "warning")
+def no_mirror_of_hub(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A mirror that is a registry of its own, or Docker Hub.
+
+    why: registry-mirrors stand in front of Docker Hub and of nothing else: here images of Docker
+        Hub are asked for, and images of that registry are pulled without any mirror
+    fix: write a cache of Docker Hub; for other registries use containerd, podman or the cache's own
+        name in the image's
+    source: https://docs.docker.com/docker-hub/image-library/mirror/; moby#18818
+    """
+    used = _used(context)
     for item in _texts(file, _MIRRORS):
         host = host_of(item.text)
-        fronted = looked.project.mirrored.get(host, frozenset()) - {host, "_default"}
+        fronted = context.project.mirrored.get(host, frozenset()) - {host, "_default"}
         if host in _HUB:
             yield Hit(item.spot, f"{quoted(host)} is Docker Hub itself", "leave it out")
         elif fronted and "docker.io" not in fronted:
@@ -121,25 +117,23 @@ def no_mirror_of_hub(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(item.spot, f"{quoted(host)} is a registry that images here name")
 
 
-def _used(looked: RuleContext) -> frozenset[str]:
+def _used(context: RuleContext) -> frozenset[str]:
     from harness.nodes.lint.containers import of_compose
     from harness.nodes.lint.project import image_at
 
-    files = looked.project.of_kind(Kind.COMPOSE, TreeFile)
-    found = (image_at(file, c.image) for file in files for c in of_compose(file, looked.project))
-    return looked.project.image_registries | {image.registry for image in found if image}
+    files = context.project.of_kind(Kind.COMPOSE, TreeFile)
+    found = (image_at(file, c.image) for file in files for c in of_compose(file, context.project))
+    return context.cluster.image_registries | {image.registry for image in found if image}
 
 
-@rules(
-    "PPD005",
-    "A mirror given twice",
-    severity="warning",
-    fixable=True,
-    why="where it fails it is asked again, and the time until Docker Hub is asked is doubled",
-    fix="keep one",
-    reference=_MIRROR_DOCS,
-)
-def twice(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPD005", "warning", fixable=True)
+def twice(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A mirror given twice.
+
+    why: where it fails it is asked again, and the time until Docker Hub is asked is doubled
+    fix: keep one
+    source: https://docs.docker.com/docker-hub/image-library/mirror/
+    """
     for key in (_MIRRORS, _INSECURE):
         seen: set[str] = set()
         texts = _texts(file, key)
@@ -151,16 +145,15 @@ def twice(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
             seen.add(text)
 
 
-@rules(
-    "PPD006",
-    "An https mirror that is insecure",
-    severity="warning",
-    why="its certificate is not checked, so that whoever sits in between may answer for it",
-    fix="put its authority into /etc/docker/certs.d/HOST/ca.crt, and take it out of "
-    "insecure-registries",
-    reference="https://docs.docker.com/engine/security/certificates/",
-)
-def insecure_mirror(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPD006", "warning")
+def insecure_mirror(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """An https mirror that is insecure.
+
+    why: its certificate is not checked, so that whoever sits in between may answer for it
+    fix: put its authority into /etc/docker/certs.d/HOST/ca.crt, and take it out of
+        insecure-registries
+    source: https://docs.docker.com/engine/security/certificates/
+    """
     insecure = {item.text: item for item in _texts(file, _INSECURE)}
     for item in _texts(file, _MIRRORS):
         host = host_of(item.text)
@@ -168,16 +161,15 @@ def insecure_mirror(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(insecure[host].spot, f"certificates of {quoted(host)} are not checked")
 
 
-@rules(
-    "PPD007",
-    "An http mirror that is not insecure",
-    severity="warning",
-    why="the mirror itself is asked over http all the same; but images that name it as their "
-    "registry, docker push and docker login go to https there",
-    fix="add HOST:PORT to insecure-registries, or give the mirror a certificate",
-    reference="https://docs.docker.com/reference/cli/dockerd/#insecure-registries",
-)
-def not_insecure(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPD007", "warning")
+def not_insecure(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """An http mirror that is not insecure.
+
+    why: the mirror itself is asked over http all the same; but images that name it as their
+        registry, docker push and docker login go to https there
+    fix: add HOST:PORT to insecure-registries, or give the mirror a certificate
+    source: https://docs.docker.com/reference/cli/dockerd/#insecure-registries
+    """
     from harness.nodes.models.dockerd.endpoints import DaemonConfig
 
     insecure = {item.text for item in _texts(file, _INSECURE)}
@@ -190,18 +182,15 @@ def not_insecure(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(item.spot, f"{quoted(host)} is not in {_INSECURE}", f"add {host}")
 
 
-@rules(
-    "PPD008",
-    "insecure-registries with a URL or a path",
-    severity="error",
-    fixable=True,
-    why="an item is HOST, HOST:PORT or a network such as 10.0.0.0/8. With a path dockerd does not "
-    "start; a scheme it takes off with a warning in its log",
-    fix="write HOST:PORT",
-    reference="https://docs.docker.com/reference/cli/dockerd/#insecure-registries; measured on "
-    "20.10.24",
-)
-def insecure_url(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPD008", "error", fixable=True)
+def insecure_url(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """insecure-registries with a URL or a path.
+
+    why: an item is HOST, HOST:PORT or a network such as 10.0.0.0/8. With a path dockerd does not
+        start; a scheme it takes off with a warning in its log
+    fix: write HOST:PORT
+    source: https://docs.docker.com/reference/cli/dockerd/#insecure-registries; measured on 20.10.24
+    """
     texts = _texts(file, _INSECURE)
     for item in texts:
         if "/" in item.text and not _is_network(item.text):
@@ -220,16 +209,14 @@ def _is_network(text: str) -> bool:
     return True
 
 
-@rules(
-    "PPD009",
-    "A key that dockerd does not know",
-    severity="error",
-    fixable=True,
-    why="dockerd does not start: the following directives don't match any configuration option",
-    fix="see the documentation for the name; logins belong into ~/.docker/config.json",
-    reference=f"{_DOCS}; moby#22309",
-)
-def unknown_key(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPD009", "error", fixable=True)
+def unknown_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A key that dockerd does not know.
+
+    why: dockerd does not start: the following directives don't match any configuration option
+    fix: see the documentation for the name; logins belong into ~/.docker/config.json
+    source: https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file; moby#22309
+    """
     for root in file.roots:
         present = {key for key, _ in root.items()}
         for key, node in root.items():
@@ -240,17 +227,15 @@ def unknown_key(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
                 yield Hit(node.spot, f"unknown key {quoted(key)}", fix, edits)
 
 
-@rules(
-    "PPD012",
-    "The name of a flag in place of the key",
-    severity="error",
-    fixable=True,
-    why="dockerd starts, because it knows the flag, and reads nothing from here: no mirror is used",
-    fix="write the plural, with a list in brackets",
-    reference=f"{_DOCS}; moby daemon/config/config.go (findConfigurationConflicts); measured on "
-    "20.10.24",
-)
-def flag_for_key(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPD012", "error", fixable=True)
+def flag_for_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """The name of a flag in place of the key.
+
+    why: dockerd starts, because it knows the flag, and reads nothing from here: no mirror is used
+    fix: write the plural, with a list in brackets
+    source: https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file; moby
+        daemon/config/config.go (findConfigurationConflicts); measured on 20.10.24
+    """
     for root in file.roots:
         for key, node in root.items():
             meant = FLAGS.get(key)
@@ -264,16 +249,15 @@ def flag_for_key(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(node.spot, f"{key} is a flag", f"write {meant}", edits)
 
 
-@rules(
-    "PPD010",
-    "A value of another type",
-    severity="error",
-    fixable=True,
-    why="dockerd does not start: cannot unmarshal",
-    fix="write a list of texts, in brackets",
-    reference=f"{_DOCS}; measured on 20.10.24",
-)
-def wrong_type(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPD010", "error", fixable=True)
+def wrong_type(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A value of another type.
+
+    why: dockerd does not start: cannot unmarshal
+    fix: write a list of texts, in brackets
+    source: https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file; measured on
+        20.10.24
+    """
     for root in file.roots:
         if root.kind != "mapping":
             yield Hit(root.spot, "the file has to hold one object, in braces")
@@ -289,16 +273,15 @@ def wrong_type(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
                     yield Hit(item.spot, f"an item of {key} is no text", "put it in quotes")
 
 
-@rules(
-    "PPD011",
-    "A key given twice",
-    severity="warning",
-    why="only the last of them counts",
-    fix="make one of both",
-    reference="RFC 8259, 4; Go's encoding/json keeps the last",
-)
-def repeated_key(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    from harness.nodes.lint.rules.config_selection import spot_of
+@rules("PPD011", "warning")
+def repeated_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A key given twice.
+
+    why: only the last of them counts
+    fix: make one of both
+    source: RFC 8259, 4; Go's encoding/json keeps the last
+    """
+    from harness.nodes.lint.documents import spot_of
 
     for root in file.roots:
         for repeat in getattr(root.entry.value, "repeats", ()):

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.nodes.lint.documents import TomlFile
-from harness.nodes.lint.finding import AddTable, AsHeaders, ReplaceText
-from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
-from harness.nodes.lint.words import quoted
+from harness.nodes.lint.finding import AddTable, AsHeaders, ReplaceText, quoted
+from harness.nodes.lint.kinds import Kind
+from harness.nodes.lint.rule import Hit, RuleContext, Rules
 
 __all__ = ["capabilities_of", "rules", "server_of", "tables"]
 
@@ -36,19 +36,16 @@ def capabilities_of(values: Mapping[str, Any]) -> tuple[str, ...] | None:
     return tuple(str(name).lower() for name in given) if isinstance(given, list) else None
 
 
-@rules(
-    "PPH001",
-    "Only server, and no [host] table",
-    severity="error",
-    by="containerd",
-    fixable=True,
-    why="before 1.7.32 and 2.0, containerd ignores such a file as a whole and asks the registry "
-    "itself",
-    fix="add an empty [host] table",
-    reference="measured on 1.6.20, 1.6.39, 1.7.24; containerd 1.7.32 and 2.0.0 honour the file",
-)
-def only_server(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
-    if file.values and "host" not in file.values and not looked.containerd.server_alone_suffices:
+@rules("PPH001", "error", by="containerd", fixable=True)
+def only_server(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """Only server, and no [host] table.
+
+    why: before 1.7.32 and 2.0, containerd ignores such a file as a whole and asks the registry
+        itself
+    fix: add an empty [host] table
+    source: measured on 1.6.20, 1.6.39, 1.7.24; containerd 1.7.32 and 2.0.0 honour the file
+    """
+    if file.values and "host" not in file.values and not context.containerd.server_alone_suffices:
         yield Hit(
             file.at("server"),
             "no [host] table: the whole file is ignored",
@@ -66,20 +63,17 @@ def _unseen_hosts(file: TomlFile) -> list[str]:
     ]
 
 
-@rules(
-    "PPH002",
-    "A host is written as an inline table or a dotted key",
-    severity="error",
-    by="containerd",
-    fixable=True,
-    why="2.x silently does not see such hosts; 1.x draws the order of inline ones anew at every "
-    "lookup",
-    fix='write each as a header, [host."URL"]',
-    reference="measured on 1.6.20, 1.7.24, 2.1.9 (inline tables, dotted keys)",
-)
-def host_without_header(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPH002", "error", by="containerd", fixable=True)
+def host_without_header(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A host is written as an inline table or a dotted key.
+
+    why: 2.x silently does not see such hosts; 1.x draws the order of inline ones anew at every
+        lookup
+    fix: write each as a header, [host."URL"]
+    source: measured on 1.6.20, 1.7.24, 2.1.9 (inline tables, dotted keys)
+    """
     unseen = _unseen_hosts(file)
-    if looked.containerd.host_tables == "headers":
+    if context.containerd.host_tables == "headers":
         for url in unseen:
             what = f"{quoted(url)} is not seen by containerd"
             yield Hit(file.at("host", url), what, edits=(AsHeaders(("host",)),))
@@ -91,17 +85,15 @@ def host_without_header(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
         yield Hit(file.at("host", inline[0]), what, edits=(AsHeaders(("host",)),))
 
 
-@rules(
-    "PPH009",
-    "A sub-table stands behind another host's table",
-    severity="warning",
-    by="containerd",
-    why="2.x lists the host a second time, at that place",
-    fix="move it directly behind the table of its host",
-    reference="measured on 2.1.9",
-)
-def scattered_tables(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
-    if looked.containerd.host_tables != "headers":
+@rules("PPH009", "warning", by="containerd")
+def scattered_tables(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A sub-table stands behind another host's table.
+
+    why: 2.x lists the host a second time, at that place
+    fix: move it directly behind the table of its host
+    source: measured on 2.1.9
+    """
+    if context.containerd.host_tables != "headers":
         return
     headers = [s for s in file.statements if s.kind == "table" and s.path[:1] == ("host",)]
     seen: set[str] = set()
@@ -113,30 +105,26 @@ def scattered_tables(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
         seen.add(url)
 
 
-@rules(
-    "PPH010",
-    "The file begins with a byte order mark",
-    severity="error",
-    by="containerd",
-    fixable=True,
-    why="2.x takes it for invalid TOML and ignores the whole file",
-    fix="save it as UTF-8 without a byte order mark",
-    reference="measured on 2.1.9; pelletier/go-toml v2",
-)
-def byte_order_mark(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
-    if file.text.startswith("\ufeff") and not looked.containerd.accepts_byte_order_mark:
+@rules("PPH010", "error", by="containerd", fixable=True)
+def byte_order_mark(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """The file begins with a byte order mark.
+
+    why: 2.x takes it for invalid TOML and ignores the whole file
+    fix: save it as UTF-8 without a byte order mark
+    source: measured on 2.1.9; pelletier/go-toml v2
+    """
+    if file.text.startswith("\ufeff") and not context.containerd.accepts_byte_order_mark:
         yield Hit(file.at(), "a byte order mark", edits=(ReplaceText(1, "\ufeff", ""),))
 
 
-@rules(
-    "PPH011",
-    "A URL that cannot be parsed",
-    severity="error",
-    why="it makes containerd ignore the whole file",
-    fix="write https://HOST or https://HOST:PORT",
-    reference="net/url.Parse; containerd core/remotes/docker/config/hosts.go",
-)
-def bad_url(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPH011", "error")
+def bad_url(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A URL that cannot be parsed.
+
+    why: it makes containerd ignore the whole file
+    fix: write https://HOST or https://HOST:PORT
+    source: net/url.Parse; containerd core/remotes/docker/config/hosts.go
+    """
     from harness.nodes.models.go_url import InvalidURL, parse_url
 
     server = file.get("server")

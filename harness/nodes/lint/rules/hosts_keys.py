@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.nodes.lint.documents import TomlFile
-from harness.nodes.lint.finding import RenameKey, SetValue
-from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
+from harness.nodes.lint.finding import RenameKey, SetValue, nearest, quoted
+from harness.nodes.lint.kinds import Kind
+from harness.nodes.lint.rule import Hit, RuleContext, Rules
 from harness.nodes.lint.rules.hosts_file import tables
-from harness.nodes.lint.words import nearest, quoted
 
 __all__ = ["rules"]
 
@@ -30,19 +30,15 @@ _TABLE_KEYS = (
 _DURATION = re.compile(r"[-+]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
 
 
-@rules(
-    "PPH003",
-    "A capability that does not exist",
-    severity="error",
-    by="containerd",
-    fixable=True,
-    why="an unknown capability makes containerd ignore the whole file, with no more than a log "
-    "line",
-    fix="known are pull, resolve and push",
-    reference="measured on 1.6.20 to 2.3.4; containerd core/remotes/docker/config/hosts.go",
-)
-def unknown_capability(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
-    known = looked.containerd.capabilities
+@rules("PPH003", "error", by="containerd", fixable=True)
+def unknown_capability(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A capability that does not exist.
+
+    why: an unknown capability makes containerd ignore the whole file, with no more than a log line
+    fix: known are pull, resolve and push
+    source: measured on 1.6.20 to 2.3.4; containerd core/remotes/docker/config/hosts.go
+    """
+    known = context.containerd.capabilities
     for path, values in tables(file):
         given: Any = values.get("capabilities")
         if not isinstance(given, list):
@@ -57,18 +53,15 @@ def unknown_capability(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
                 yield Hit(file.at(*where), f"unknown capability {quoted(name)}", fix, edits)
 
 
-@rules(
-    "PPH004",
-    "The capability referrers, which the release does not know",
-    severity="error",
-    by="containerd",
-    fixable=True,
-    why="before 2.2 it is an unknown capability, so that the whole file is ignored",
-    fix="remove referrers",
-    reference="measured: 2.1.9 ignores the file, 2.3.4 accepts it",
-)
-def referrers_too_early(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
-    if "referrers" in looked.containerd.capabilities:
+@rules("PPH004", "error", by="containerd", fixable=True)
+def referrers_too_early(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """The capability referrers, which the release does not know.
+
+    why: before 2.2 it is an unknown capability, so that the whole file is ignored
+    fix: remove referrers
+    source: measured: 2.1.9 ignores the file, 2.3.4 accepts it
+    """
+    if "referrers" in context.containerd.capabilities:
         return
     for path, values in tables(file):
         given = values.get("capabilities")
@@ -78,17 +71,14 @@ def referrers_too_early(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at(*where), "referrers is not known", edits=(SetValue(where, kept),))
 
 
-@rules(
-    "PPH005",
-    "A value of the wrong type",
-    severity="error",
-    by="containerd",
-    fixable=True,
-    why="it makes containerd ignore the whole file, with no more than a log line",
-    fix="write the value as containerd's documentation does",
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def wrong_type(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPH005", "error", by="containerd", fixable=True)
+def wrong_type(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A value of the wrong type.
+
+    why: it makes containerd ignore the whole file, with no more than a log line
+    fix: write the value as containerd's documentation does
+    source: measured on 1.6.20 to 2.3.4
+    """
     hosts = file.get("host")
     if hosts is not None and not isinstance(hosts, dict):
         yield Hit(file.at("host"), "host must be a table")
@@ -139,19 +129,16 @@ def _is_client(value: object) -> bool:
     )
 
 
-@rules(
-    "PPH006",
-    "A key that containerd does not know",
-    severity="warning",
-    by="containerd",
-    fixable=True,
-    why="unknown keys are ignored without a word",
-    fix="known are server, host, capabilities, skip_verify, ca, client, header, override_path, "
-    "dial_timeout",
-    reference=_HOSTS_MD,
-)
-def unknown_key(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
-    any_case = looked.containerd.key_case == "any"
+@rules("PPH006", "warning", by="containerd", fixable=True)
+def unknown_key(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A key that containerd does not know.
+
+    why: unknown keys are ignored without a word
+    fix: known are server, host, capabilities, skip_verify, ca, client, header, override_path,
+        dial_timeout
+    source: containerd docs/hosts.md
+    """
+    any_case = context.containerd.key_case == "any"
     for path, values in tables(file):
         known = _TABLE_KEYS if path else (*_KEYS, *_TABLE_KEYS)
         for key in values:
@@ -163,34 +150,29 @@ def unknown_key(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at(*path, key), f"unknown key {quoted(key)}", fix, edits)
 
 
-@rules(
-    "PPH007",
-    "dial_timeout, which the release does not know",
-    severity="warning",
-    by="containerd",
-    why="before 2.0.7 it is ignored, and a dead host costs 30 s for each object of an image",
-    fix="remove hosts that may be dead, or upgrade containerd",
-    reference="measured on 1.6.20, 1.7.24, 2.1.9; containerd#11106",
-)
-def dial_timeout_too_early(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
-    if not looked.containerd.reads_dial_timeout:
+@rules("PPH007", "warning", by="containerd")
+def dial_timeout_too_early(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """dial_timeout, which the release does not know.
+
+    why: before 2.0.7 it is ignored, and a dead host costs 30 s for each object of an image
+    fix: remove hosts that may be dead, or upgrade containerd
+    source: measured on 1.6.20, 1.7.24, 2.1.9; containerd#11106
+    """
+    if not context.containerd.reads_dial_timeout:
         for path, values in tables(file):
             if "dial_timeout" in values:
                 yield Hit(file.at(*path, "dial_timeout"), "dial_timeout is ignored")
 
 
-@rules(
-    "PPH008",
-    "dial_timeout is no duration",
-    severity="error",
-    by="containerd",
-    fixable=True,
-    why="it makes containerd ignore the whole file",
-    fix='write it as a string with a unit, such as "3s"',
-    reference="measured on 2.1.9",
-)
-def bad_dial_timeout(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
-    if looked.containerd.reads_dial_timeout:
+@rules("PPH008", "error", by="containerd", fixable=True)
+def bad_dial_timeout(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """dial_timeout is no duration.
+
+    why: it makes containerd ignore the whole file
+    fix: write it as a string with a unit, such as "3s"
+    source: measured on 2.1.9
+    """
+    if context.containerd.reads_dial_timeout:
         for path, values in tables(file):
             value = values.get("dial_timeout", "")
             good = isinstance(value, str) and (not value or _DURATION.fullmatch(value[:64]))

@@ -6,15 +6,15 @@ import posixpath
 from collections.abc import Iterator
 
 from harness.nodes.lint.documents import TomlFile
-from harness.nodes.lint.finding import AddKey, RemoveKey, RenameKey, SetValue
+from harness.nodes.lint.finding import AddKey, RemoveKey, RenameKey, SetValue, quoted
+from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.project import host_of, namespace_of
-from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
+from harness.nodes.lint.rule import Hit, RuleContext, Rules
 from harness.nodes.lint.rules.hosts_file import capabilities_of, server_of, tables
-from harness.nodes.lint.words import quoted
 
 __all__ = ["rules"]
 
-rules = Rules(Kind.HOSTS)
+rules = Rules(Kind.HOSTS, source="measured on 1.6.20 to 2.3.4")
 
 _HUB_HOSTS = {"docker.io", "index.docker.io", "registry-1.docker.io"}
 
@@ -30,31 +30,26 @@ def _is_own(host: str, file: TomlFile) -> bool:
     return host in own or (namespace == "docker.io" and host in _HUB_HOSTS)
 
 
-@rules(
-    "PPH021",
-    "server = docker.io",
-    severity="error",
-    fixable=True,
-    why="containerd really contacts the host docker.io, which is a web site and no registry",
-    fix='write server = "https://registry-1.docker.io"',
-    reference="measured on 1.6.20 to 2.3.4; the example of containerd docs/hosts.md says docker.io",
-)
-def server_docker_io(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPH021", "error", fixable=True)
+def server_docker_io(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """server = docker.io.
+
+    why: containerd really contacts the host docker.io, which is a web site and no registry
+    fix: write server = "https://registry-1.docker.io"
+    source: measured on 1.6.20 to 2.3.4; the example of containerd docs/hosts.md says docker.io
+    """
     if host_of(server_of(file)) == "docker.io":
         fixed = (SetValue(("server",), "https://registry-1.docker.io"),)
         yield Hit(file.at("server"), f"{quoted(server_of(file))} is no registry", edits=fixed)
 
 
-@rules(
-    "PPH022",
-    "A host whose name begins with http, and no scheme",
-    severity="error",
-    fixable=True,
-    why="whatever begins with http is taken as having a scheme: every request to the host fails",
-    fix="write the scheme in front",
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def name_like_a_scheme(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPH022", "error", fixable=True)
+def name_like_a_scheme(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A host whose name begins with http, and no scheme.
+
+    why: whatever begins with http is taken as having a scheme: every request to the host fails
+    fix: write the scheme in front
+    """
     for url in file.table("host"):
         if url.startswith("http") and "://" not in url:
             what = f"{quoted(url)} has no scheme"
@@ -66,33 +61,28 @@ def _with_scheme(url: str) -> tuple[RenameKey, ...]:
     return (RenameKey(("host", url), f"https://{url}"),)
 
 
-@rules(
-    "PPH023",
-    "A host without a scheme",
-    severity="info",
-    fixable=True,
-    why="https is assumed, for loopback addresses too",
-    fix="write the scheme in front",
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def no_scheme(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPH023", "info", fixable=True)
+def no_scheme(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A host without a scheme.
+
+    why: https is assumed, for loopback addresses too
+    fix: write the scheme in front
+    """
     for url in file.table("host"):
         if not url.startswith("http") and "://" not in url:
             what = f"{quoted(url)} means https://{url}"
             yield Hit(file.at("host", url), what, edits=_with_scheme(url))
 
 
-@rules(
-    "PPH024",
-    "A mirror that takes pushes",
-    severity="warning",
-    fixable=True,
-    why="a push goes to the first host with that capability, which is the default, and never falls "
-    "back; a pull-through cache answers 405",
-    fix='write capabilities = ["pull", "resolve"]',
-    reference="measured on 1.6.20 to 2.3.4; distribution answers UNSUPPORTED",
-)
-def mirror_takes_pushes(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPH024", "warning", fixable=True)
+def mirror_takes_pushes(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A mirror that takes pushes.
+
+    why: a push goes to the first host with that capability, which is the default, and never falls
+        back; a pull-through cache answers 405
+    fix: write capabilities = ["pull", "resolve"]
+    source: measured on 1.6.20 to 2.3.4; distribution answers UNSUPPORTED
+    """
     for path, values in tables(file):
         if not path or _is_own(host_of(path[1]), file):
             continue
@@ -106,32 +96,27 @@ def mirror_takes_pushes(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at(*where), what, edits=(change,))
 
 
-@rules(
-    "PPH025",
-    "A mirror that cannot resolve tags",
-    severity="info",
-    why="a tag is looked up at the next host, and the content then taken from this one; "
-    "capabilities "
-    "do not gate the content",
-    fix='add "resolve", unless tags shall be decided by the registry itself',
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def cannot_resolve(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPH025", "info")
+def cannot_resolve(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A mirror that cannot resolve tags.
+
+    why: a tag is looked up at the next host, and the content then taken from this one; capabilities
+        do not gate the content
+    fix: add "resolve", unless tags shall be decided by the registry itself
+    """
     for path, values in tables(file):
         given = capabilities_of(values)
         if path and given and "pull" in given and "resolve" not in given:
             yield Hit(file.at(*path, "capabilities"), "pull without resolve")
 
 
-@rules(
-    "PPH027",
-    "A header with a credential",
-    severity="warning",
-    why="it is sent with every request, unasked, and the file is readable by many",
-    fix="use registry.configs in config.toml, or an imagePullSecret",
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def credential_in_header(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPH027", "warning")
+def credential_in_header(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A header with a credential.
+
+    why: it is sent with every request, unasked, and the file is readable by many
+    fix: use registry.configs in config.toml, or an imagePullSecret
+    """
     for path, values in tables(file):
         header = values.get("header")
         for name in header if isinstance(header, dict) else ():
@@ -139,15 +124,14 @@ def credential_in_header(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
                 yield Hit(file.at(*path, "header", name), f"{name} is sent with every request")
 
 
-@rules(
-    "PPH028",
-    "A path without override_path",
-    severity="warning",
-    why="containerd adds /v2 behind the path of a URL, where few registries serve the API",
-    fix="set override_path = true if the path is complete",
-    reference="measured on 1.6.20 to 2.3.4; containerd docs/hosts.md, override_path",
-)
-def path_is_extended(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPH028", "warning")
+def path_is_extended(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A path without override_path.
+
+    why: containerd adds /v2 behind the path of a URL, where few registries serve the API
+    fix: set override_path = true if the path is complete
+    source: measured on 1.6.20 to 2.3.4; containerd docs/hosts.md, override_path
+    """
     for path, values in tables(file):
         url = path[1] if path else server_of(file)
         below = url.partition("://")[2].partition("/")[2].rstrip("/")
@@ -157,16 +141,13 @@ def path_is_extended(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at(*where), f"/{below} becomes /{below}/v2")
 
 
-@rules(
-    "PPH029",
-    "override_path without a path",
-    severity="warning",
-    fixable=True,
-    why="the API's path /v2 is left out, and the host answers 404",
-    fix="remove override_path, or write the path",
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def overridden_by_nothing(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPH029", "warning", fixable=True)
+def overridden_by_nothing(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """override_path without a path.
+
+    why: the API's path /v2 is left out, and the host answers 404
+    fix: remove override_path, or write the path
+    """
     for path, values in tables(file):
         url = path[1] if path else server_of(file)
         below = url.partition("://")[2].partition("/")[2].rstrip("/")
@@ -176,16 +157,13 @@ def overridden_by_nothing(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at(*where), what, edits=(RemoveKey(where),))
 
 
-@rules(
-    "PPH032",
-    "server is one of the hosts",
-    severity="info",
-    fixable=True,
-    why="server is always tried last, so that the host is asked twice where it fails",
-    fix="remove the [host] table, unless it sets something",
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def tried_twice(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPH032", "info", fixable=True)
+def tried_twice(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """server is one of the hosts.
+
+    why: server is always tried last, so that the host is asked twice where it fails
+    fix: remove the [host] table, unless it sets something
+    """
     for url, values in file.table("host").items():
         if server_of(file) and url.rstrip("/") == server_of(file).rstrip("/"):
             what = f"{quoted(url)} is tried, and tried again as server"
@@ -193,29 +171,25 @@ def tried_twice(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at("host", url), what, edits=edits)
 
 
-@rules(
-    "PPH033",
-    "server in _default",
-    severity="warning",
-    why="images of every registry without a directory of its own are asked for there, and "
-    "nowhere else",
-    fix="remove server: then the image's own registry is asked last",
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def one_server_for_all(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPH033", "warning")
+def one_server_for_all(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """server in _default.
+
+    why: images of every registry without a directory of its own are asked for there, and nowhere
+        else
+    fix: remove server: then the image's own registry is asked last
+    """
     if _namespace(file) == "_default" and server_of(file):
         yield Hit(file.at("server"), f"everything is asked of {quoted(server_of(file))}")
 
 
-@rules(
-    "PPH034",
-    "server is not the registry itself",
-    severity="info",
-    why="server replaces the registry: where mirrors and server fail, the registry is not asked",
-    fix="write the registry's own URL, if it shall be asked last",
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def registry_replaced(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPH034", "info")
+def registry_replaced(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """server is not the registry itself.
+
+    why: server replaces the registry: where mirrors and server fail, the registry is not asked
+    fix: write the registry's own URL, if it shall be asked last
+    """
     namespace, host = _namespace(file), host_of(server_of(file))
     in_tree = posixpath.basename(posixpath.dirname(posixpath.dirname(file.absolute))) == "certs.d"
     if (
@@ -227,15 +201,13 @@ def registry_replaced(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
         yield Hit(file.at("server"), f"{quoted(host)} is asked in place of {quoted(namespace)}")
 
 
-@rules(
-    "PPH035",
-    "No host may resolve",
-    severity="error",
-    why='the pull ends with "no resolve hosts: not found", and no request is sent',
-    fix='add "pull" and "resolve" to the capabilities of one host, or of the file for server',
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def nobody_resolves(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPH035", "error")
+def nobody_resolves(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """No host may resolve.
+
+    why: the pull ends with "no resolve hosts: not found", and no request is sent
+    fix: add "pull" and "resolve" to the capabilities of one host, or of the file for server
+    """
     if not server_of(file):
         return  # the registry itself is asked last, with all capabilities
     given = [capabilities_of(values) for _, values in tables(file)]

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from harness.nodes.lint.documents import TomlFile
-from harness.nodes.lint.finding import RemoveKey, SetValue
+from harness.nodes.lint.finding import RemoveKey, SetValue, quoted
+from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.project import host_of
-from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
+from harness.nodes.lint.rule import Hit, RuleContext, Rules
 from harness.nodes.lint.rules.hosts_file import server_of, tables
-from harness.nodes.lint.words import quoted
 
 if TYPE_CHECKING:
     from harness.nodes.models.containerd.releases import Release
@@ -23,26 +23,23 @@ rules = Rules(Kind.HOSTS)
 _TLS_KEYS = ("skip_verify", "ca", "client")
 
 
-@rules(
-    "PPH020",
-    "TLS settings for an http:// host",
-    severity="warning",
-    by="containerd",
-    fixable=True,
-    why="since 1.6.25 and 1.7.7 they make containerd try https first where a port is named, and "
-    "since 1.7.24 without one too, skip_verify = false as well; before, and for port 80, they do "
-    "nothing",
-    fix="remove them, or write https://",
-    reference="measured on 1.6.20, 1.6.39, 1.7.24, 2.1.9; containerd "
-    "core/remotes/docker/config/hosts.go",
-)
-def tls_for_plain_http(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPH020", "warning", by="containerd", fixable=True)
+def tls_for_plain_http(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """TLS settings for an http:// host.
+
+    why: since 1.6.25 and 1.7.7 they make containerd try https first where a port is named, and
+        since 1.7.24 without one too, skip_verify = false as well; before, and for port 80, they do
+        nothing
+    fix: remove them, or write https://
+    source: measured on 1.6.20, 1.6.39, 1.7.24, 2.1.9; containerd
+        core/remotes/docker/config/hosts.go
+    """
     for path, values in tables(file):
         url = path[1] if path else server_of(file)
         for key in _TLS_KEYS:
             if url.startswith("http://") and key in values:
                 empty = key == "client" and not values[key]
-                first = not empty and _is_asked_over_https_first(url, looked.containerd)
+                first = not empty and _is_asked_over_https_first(url, context.containerd)
                 effect = "makes containerd try https first" if first else "is ignored"
                 what = f"{key} for {quoted(url)} {effect}"
                 yield Hit(file.at(*path, key), what, edits=(RemoveKey((*path, key)),))
@@ -56,33 +53,29 @@ def _is_asked_over_https_first(url: str, release: Release) -> bool:
     return release.https_first == "any port" or (named and release.https_first == "explicit port")
 
 
-@rules(
-    "PPH026",
-    "The certificate is not checked",
-    severity="warning",
-    why="whoever sits in between can read the credentials and answer with other images for a tag",
-    fix="give the authority's certificate as ca",
-    reference="containerd docs/hosts.md, skip_verify",
-)
-def unchecked_certificate(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPH026", "warning")
+def unchecked_certificate(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """The certificate is not checked.
+
+    why: whoever sits in between can read the credentials and answer with other images for a tag
+    fix: give the authority's certificate as ca
+    source: containerd docs/hosts.md, skip_verify
+    """
     for path, values in tables(file):
         url = path[1] if path else server_of(file)
         if values.get("skip_verify") is True and not url.startswith("http://"):
             yield Hit(file.at(*path, "skip_verify"), f"nobody checks who {quoted(url)} is")
 
 
-@rules(
-    "PPH030",
-    "A client certificate and its key as two entries",
-    severity="error",
-    fixable=True,
-    why="each entry is a file of its own with certificate and key, so that every pull fails "
-    "before any "
-    "request",
-    fix='write client = [["client.crt", "client.key"]]',
-    reference="measured on 1.6.20 to 2.3.4; containerd docs/hosts.md, client",
-)
-def unpaired_client_files(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPH030", "error", fixable=True)
+def unpaired_client_files(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A client certificate and its key as two entries.
+
+    why: each entry is a file of its own with certificate and key, so that every pull fails before
+        any request
+    fix: write client = [["client.crt", "client.key"]]
+    source: measured on 1.6.20 to 2.3.4; containerd docs/hosts.md, client
+    """
     for path, values in tables(file):
         client = values.get("client")
         if not (isinstance(client, list) and len(client) == 2):
@@ -100,17 +93,16 @@ def unpaired_client_files(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
             )
 
 
-@rules(
-    "PPH031",
-    "A certificate file that is not there",
-    severity="error",
-    why="every pull of the registry fails before any request, even if other hosts are fine",
-    fix="put the file there, or remove the key",
-    reference="measured on 1.6.20 to 2.3.4",
-)
-def missing_certificate(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPH031", "error")
+def missing_certificate(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A certificate file that is not there.
+
+    why: every pull of the registry fails before any request, even if other hosts are fine
+    fix: put the file there, or remove the key
+    source: measured on 1.6.20 to 2.3.4
+    """
     directory = posixpath.dirname(file.absolute)
-    walked = directory in looked.project.names
+    walked = directory in context.project.names
     for path, values in tables(file):
         for key in ("ca", "client"):
             for name in _file_names(values.get(key)):
@@ -119,7 +111,7 @@ def missing_certificate(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
                     yield Hit(file.at(*where), "an empty file name")
                 elif walked and not name.startswith("/"):
                     absolute = posixpath.normpath(posixpath.join(directory, name))
-                    if looked.project.stands_at(absolute) is None:
+                    if context.project.stands_at(absolute) is None:
                         yield Hit(file.at(*where), f"{quoted(name)} is not there")
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.nodes.lint.documents import Node, TreeFile
-from harness.nodes.lint.finding import Edit, RenameKey, SetValue
+from harness.nodes.lint.finding import Edit, RenameKey, SetValue, nearest, quoted
+from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.kubernetes import Object, containers
 from harness.nodes.lint.logins import TYPES
-from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
-from harness.nodes.lint.words import nearest, quoted
+from harness.nodes.lint.rule import Hit, RuleContext, Rules
 
 __all__ = ["rules"]
 
-rules = Rules(Kind.KUBERNETES)
+rules = Rules(
+    Kind.KUBERNETES,
+    source="https://kubernetes.io/docs/concepts/containers/images/#specifying-imagepullsecrets-on-a-pod",
+)
 
 _PULLING = "https://kubernetes.io/docs/concepts/containers/images/"
 _ON_A_POD = f"{_PULLING}#specifying-imagepullsecrets-on-a-pod"
@@ -21,9 +24,9 @@ _MOST_NAMES = 200  # that are looked through for one that is nearly the same
 _POLICIES = ("Always", "IfNotPresent", "Never")
 
 
-def _named(file: TreeFile, looked: RuleContext) -> Iterator[tuple[Object, str, Node]]:
+def _named(file: TreeFile, context: RuleContext) -> Iterator[tuple[Object, str, Node]]:
     """Whoever names a pull secret, the name, and where it stands."""
-    cluster = looked.project.cluster
+    cluster = context.cluster
     for pod in cluster.pods_in(file):
         yield from ((pod.owner, name, node) for name, node in pod.pull_secrets)
     for object_ in cluster.objects_in(file):
@@ -31,20 +34,18 @@ def _named(file: TreeFile, looked: RuleContext) -> Iterator[tuple[Object, str, N
             yield from ((object_, name, node) for name, node in object_.pull_secrets)
 
 
-@rules(
-    "PPK001",
-    "A pull secret that is not here, while others are",
-    severity="warning",
-    why="kubelet warns once in an event (FailedToRetrieveImagePullSecret), and pulls without it",
-    fix="give the secret that name, or make it beforehand",
-    reference=_ON_A_POD,
-)
-def absent_secret(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    cluster = looked.project.cluster
-    here = looked.project.once(
+@rules("PPK001", "warning")
+def absent_secret(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A pull secret that is not here, while others are.
+
+    why: kubelet warns once in an event (FailedToRetrieveImagePullSecret), and pulls without it
+    fix: give the secret that name, or make it beforehand
+    """
+    cluster = context.cluster
+    here = context.project.once(
         "names of pull secrets", lambda: [o.name for o in cluster.secrets if _is_pull_secret(o)]
     )
-    for owner, name, node in _named(file, looked):
+    for owner, name, node in _named(file, context):
         if here and not cluster.named("Secret", name):
             near = nearest(name, here[:_MOST_NAMES])
             fix = f"did you mean {near}?" if near else ""
@@ -59,34 +60,30 @@ def _is_pull_secret(secret: Object) -> bool:
     return any(node is not None for node in sections)
 
 
-@rules(
-    "PPK002",
-    "A pull secret of another namespace",
-    severity="error",
-    why="a pod can name secrets of its own namespace only",
-    fix="make the secret in the pod's namespace too",
-    reference=_ON_A_POD,
-)
-def other_namespace(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for owner, name, node in _named(file, looked):
-        found = looked.project.cluster.named("Secret", name)
+@rules("PPK002", "error")
+def other_namespace(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A pull secret of another namespace.
+
+    why: a pod can name secrets of its own namespace only
+    fix: make the secret in the pod's namespace too
+    """
+    for owner, name, node in _named(file, context):
+        found = context.cluster.named("Secret", name)
         if found and not any(secret.may_share(owner) for secret in found):
             what = f"{quoted(name)} is in {quoted(found[0].namespace)}, "
             yield Hit(node.spot, f"{what}the pod in {quoted(owner.namespace)}")
 
 
-@rules(
-    "PPK003",
-    "imagePullSecrets in a form or at a place where they do not count",
-    severity="error",
-    fixable=True,
-    why="they belong to the pod's spec, beside containers, as a list of {name: SECRET}: anything "
-    "else is refused, or dropped without a word",
-    fix="write imagePullSecrets: [{name: SECRET}] beside containers",
-    reference="https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/",
-)
-def misplaced_secrets(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    cluster = looked.project.cluster
+@rules("PPK003", "error", fixable=True)
+def misplaced_secrets(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """imagePullSecrets in a form or at a place where they do not count.
+
+    why: they belong to the pod's spec, beside containers, as a list of {name: SECRET}: anything
+        else is refused, or dropped without a word
+    fix: write imagePullSecrets: [{name: SECRET}] beside containers
+    source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
+    """
+    cluster = context.cluster
     for object_ in cluster.objects_in(file):
         spec = object_.node.get("spec")
         if spec is not None and spec.get("template") and spec.get("imagePullSecrets"):
@@ -118,34 +115,30 @@ def _misshapen(holder: Node) -> Iterator[Hit]:
             yield Hit(item.spot, "an item has no name")
 
 
-@rules(
-    "PPK004",
-    "A secret is named that is no pull secret",
-    severity="error",
-    why="kubelet logs in with secrets of the types kubernetes.io/dockerconfigjson and "
-    "kubernetes.io/dockercfg; any other it passes over without a word",
-    fix="name the secret that kubectl create secret docker-registry made",
-    reference=_ON_A_POD,
-)
-def no_pull_secret(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for owner, name, node in _named(file, looked):
-        found = [s for s in looked.project.cluster.named("Secret", name) if s.may_share(owner)]
+@rules("PPK004", "error")
+def no_pull_secret(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A secret is named that is no pull secret.
+
+    why: kubelet logs in with secrets of the types kubernetes.io/dockerconfigjson and
+        kubernetes.io/dockercfg; any other it passes over without a word
+    fix: name the secret that kubectl create secret docker-registry made
+    """
+    for owner, name, node in _named(file, context):
+        found = [s for s in context.cluster.named("Secret", name) if s.may_share(owner)]
         if found and not any(_is_pull_secret(secret) for secret in found):
             type_ = found[0].node.string("type") or "Opaque"
             yield Hit(node.spot, f"{quoted(name)} is of type {quoted(type_)}")
 
 
-@rules(
-    "PPK005",
-    "An unknown imagePullPolicy",
-    severity="error",
-    fixable=True,
-    why="the API server refuses the manifest; the words are compared letter by letter",
-    fix="write Always, IfNotPresent or Never",
-    reference=f"{_PULLING}#image-pull-policy",
-)
-def unknown_policy(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for pod in looked.project.cluster.pods_in(file):
+@rules("PPK005", "error", fixable=True)
+def unknown_policy(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """An unknown imagePullPolicy.
+
+    why: the API server refuses the manifest; the words are compared letter by letter
+    fix: write Always, IfNotPresent or Never
+    source: https://kubernetes.io/docs/concepts/containers/images/#image-pull-policy
+    """
+    for pod in context.cluster.pods_in(file):
         for container in containers(pod.spec):
             node = container.get("imagePullPolicy")
             if node is not None and node.text not in _POLICIES:
@@ -156,17 +149,16 @@ def unknown_policy(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
                 yield Hit(node.spot, f"{quoted(node.text)} is no policy", fix, edits)
 
 
-@rules(
-    "PPK006",
-    "A tag that moves, and nodes that keep what they have",
-    severity="warning",
-    why="with IfNotPresent a node never asks again for latest: each runs what was latest when it "
-    "pulled",
-    fix="name a version or a digest, or write imagePullPolicy: Always",
-    reference=f"{_PULLING}#image-pull-policy",
-)
-def stale_latest(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for pod in looked.project.cluster.pods_in(file):
+@rules("PPK006", "warning")
+def stale_latest(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A tag that moves, and nodes that keep what they have.
+
+    why: with IfNotPresent a node never asks again for latest: each runs what was latest when it
+        pulled
+    fix: name a version or a digest, or write imagePullPolicy: Always
+    source: https://kubernetes.io/docs/concepts/containers/images/#image-pull-policy
+    """
+    for pod in context.cluster.pods_in(file):
         for container in containers(pod.spec):
             node, image = container.get("imagePullPolicy"), container.string("image")
             if node is not None and node.text == "IfNotPresent" and _is_latest(image):
@@ -178,17 +170,16 @@ def _is_latest(image: str) -> bool:
     return bool(image) and "@" not in image and tag in {"", "latest"}
 
 
-@rules(
-    "PPK007",
-    "Pull secrets for images that are never pulled",
-    severity="warning",
-    why="with Never the image must be on the node already: neither a secret nor a mirror is asked, "
-    "and a pod on another node ends with ErrImageNeverPull",
-    fix="write IfNotPresent, or leave the policy out",
-    reference=f"{_PULLING}#image-pull-policy",
-)
-def never_pulled(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for pod in looked.project.cluster.pods_in(file):
+@rules("PPK007", "warning")
+def never_pulled(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """Pull secrets for images that are never pulled.
+
+    why: with Never the image must be on the node already: neither a secret nor a mirror is asked,
+        and a pod on another node ends with ErrImageNeverPull
+    fix: write IfNotPresent, or leave the policy out
+    source: https://kubernetes.io/docs/concepts/containers/images/#image-pull-policy
+    """
+    for pod in context.cluster.pods_in(file):
         if not pod.pull_secrets:
             continue
         policies = [c.get("imagePullPolicy") for c in containers(pod.spec)]
@@ -198,19 +189,17 @@ def never_pulled(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
                     yield Hit(node.spot, "never pulled, although there are pull secrets")
 
 
-@rules(
-    "PPK008",
-    "A variable whose value is no text",
-    severity="error",
-    fixable=True,
-    why="the API server refuses the manifest: cannot unmarshal bool (or number) into field value "
-    "of type string",
-    fix="put the value in quotes",
-    reference="https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/"
-    "#environment-variables",
-)
-def value_without_quotes(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for pod in looked.project.cluster.pods_in(file):
+@rules("PPK008", "error", fixable=True)
+def value_without_quotes(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A variable whose value is no text.
+
+    why: the API server refuses the manifest: cannot unmarshal bool (or number) into field value of
+        type string
+    fix: put the value in quotes
+    source:
+        https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#environment-variables
+    """
+    for pod in context.cluster.pods_in(file):
         for container in containers(pod.spec):
             for variable in container.list("env"):
                 value = variable.get("value")

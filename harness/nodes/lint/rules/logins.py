@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.nodes.lint.documents import TreeFile
-from harness.nodes.lint.finding import SetValue, Spot
+from harness.nodes.lint.finding import SetValue, Spot, quoted
+from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.logins import Login, decoded_auth, encoded_auth, logins_in
-from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
-from harness.nodes.lint.words import quoted
+from harness.nodes.lint.rule import Hit, RuleContext, Rules
 
 __all__ = ["rules"]
 
-rules = Rules(Kind.LOGINS, Kind.KUBERNETES)
+rules = Rules(
+    Kind.LOGINS,
+    Kind.KUBERNETES,
+    source="Kubernetes pkg/credentialprovider/config.go; "
+    "docker/cli cli/config/configfile/file.go (decodeAuth)",
+)
 
 _KUBELET = "Kubernetes pkg/credentialprovider/config.go"
 _DOCKER = "docker/cli cli/config/configfile/file.go (decodeAuth)"
 
 
-def _entries(file: TreeFile, looked: RuleContext) -> Iterator[Login]:
-    for logins in logins_in(file, looked):
+def _entries(file: TreeFile, context: RuleContext) -> Iterator[Login]:
+    for logins in logins_in(file, context):
         yield from logins.all
 
 
@@ -27,16 +32,14 @@ def _auth(entry: Login) -> str:
     return entry.node.string("auth")
 
 
-@rules(
-    "PPS201",
-    "auth that is not base64",
-    severity="error",
-    why="kubelet cannot read the whole secret then, and docker does not start its work at all",
-    fix="write what printf 'USER:PASSWORD' | base64 prints",
-    reference=f"{_KUBELET}; {_DOCKER}",
-)
-def not_base64(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for entry in _entries(file, looked):
+@rules("PPS201", "error")
+def not_base64(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """auth that is not base64.
+
+    why: kubelet cannot read the whole secret then, and docker does not start its work at all
+    fix: write what printf 'USER:PASSWORD' | base64 prints
+    """
+    for entry in _entries(file, context):
         if _auth(entry) and decoded_auth(_auth(entry)) is None:
             yield Hit(_spot(entry), f"auth of {quoted(entry.key)} is not base64")
 
@@ -45,18 +48,15 @@ def _spot(entry: Login) -> Spot:
     return entry.logins.spot(entry.node.get("auth") or entry.node)
 
 
-@rules(
-    "PPS202",
-    "auth without a user and a password",
-    severity="error",
-    fixable=True,
-    why="it has to be base64 of USER:PASSWORD, encoded once: without the colon the whole file "
-    "cannot be used",
-    fix="write what printf 'USER:PASSWORD' | base64 prints",
-    reference=f"{_KUBELET}; {_DOCKER}",
-)
-def no_colon(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for entry in _entries(file, looked):
+@rules("PPS202", "error", fixable=True)
+def no_colon(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """auth without a user and a password.
+
+    why: it has to be base64 of USER:PASSWORD, encoded once: without the colon the whole file cannot
+        be used
+    fix: write what printf 'USER:PASSWORD' | base64 prints
+    """
+    for entry in _entries(file, context):
         text = decoded_auth(_auth(entry))
         if not _auth(entry) or text is None or entry.pair is not None:
             continue
@@ -69,18 +69,16 @@ def no_colon(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(_spot(entry), f"auth of {quoted(entry.key)} has no colon")
 
 
-@rules(
-    "PPS203",
-    "A line break in the password",
-    severity="error",
-    fixable=True,
-    why="echo without -n ends with a line break, which base64 keeps: it becomes part of the "
-    "password, and every login is refused",
-    fix="use printf, or echo -n, in front of base64",
-    reference="https://kubernetes.io/docs/tasks/configmap-secret/managing-secret-using-kubectl/",
-)
-def line_break(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for entry in _entries(file, looked):
+@rules("PPS203", "error", fixable=True)
+def line_break(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A line break in the password.
+
+    why: echo without -n ends with a line break, which base64 keeps: it becomes part of the
+        password, and every login is refused
+    fix: use printf, or echo -n, in front of base64
+    source: https://kubernetes.io/docs/tasks/configmap-secret/managing-secret-using-kubectl/
+    """
+    for entry in _entries(file, context):
         user, password = entry.pair or ("", "")
         if _auth(entry) and password.endswith(("\n", "\r")):
             mended = encoded_auth(user, password.rstrip("\r\n"))
@@ -95,17 +93,17 @@ def line_break(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
                 yield Hit(entry.logins.spot(node), what, edits=edits)
 
 
-@rules(
-    "PPS204",
-    "auth that contradicts username and password",
-    severity="error",
-    why="auth counts, and what username and password say is not used: whoever changed only these "
-    "changed nothing",
-    fix="keep auth, and make it of the right user and password",
-    reference=f"{_KUBELET} (auth counts more); {_DOCKER}",
-)
-def contradiction(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for entry in _entries(file, looked):
+@rules("PPS204", "error")
+def contradiction(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """auth that contradicts username and password.
+
+    why: auth counts, and what username and password say is not used: whoever changed only these
+        changed nothing
+    fix: keep auth, and make it of the right user and password
+    source: Kubernetes pkg/credentialprovider/config.go (auth counts more); docker/cli
+        cli/config/configfile/file.go (decodeAuth)
+    """
+    for entry in _entries(file, context):
         if entry.pair is None or not _auth(entry):
             continue
         for key, meant in zip(("username", "password"), entry.pair, strict=True):
@@ -115,17 +113,15 @@ def contradiction(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
                 yield Hit(entry.logins.spot(node), what)
 
 
-@rules(
-    "PPS205",
-    "An entry without a login",
-    severity="warning",
-    why="there is nothing to log in with: kubelet makes the attempt with an empty user and "
-    "password; docker leaves such entries behind where a credential store has the password",
-    fix="give auth, or username and password, or remove the entry",
-    reference=f"{_KUBELET}; {_DOCKER}",
-)
-def empty(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for entry in _entries(file, looked):
+@rules("PPS205", "warning")
+def empty(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """An entry without a login.
+
+    why: there is nothing to log in with: kubelet makes the attempt with an empty user and password;
+        docker leaves such entries behind where a credential store has the password
+    fix: give auth, or username and password, or remove the entry
+    """
+    for entry in _entries(file, context):
         stored = entry.logins.root.get("credsStore") or entry.logins.root.get("credHelpers")
         given = {key for key in ("auth", "identitytoken", "registrytoken", "username", "password")
                  if entry.node.string(key)}  # fmt: skip
@@ -136,17 +132,16 @@ def empty(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(entry.spot, f"{missing} for {quoted(entry.key)}")
 
 
-@rules(
-    "PPS206",
-    "An identity token in a pull secret",
-    severity="error",
-    why="kubelet reads auth, username and password only: what az acr login and the like leave as "
-    "identitytoken is not used, and the password beside it is empty",
-    fix="use a user and a password (a service account, a robot) made for the cluster",
-    reference=_KUBELET,
-)
-def identity_token(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for entry in _entries(file, looked):
+@rules("PPS206", "error")
+def identity_token(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """An identity token in a pull secret.
+
+    why: kubelet reads auth, username and password only: what az acr login and the like leave as
+        identitytoken is not used, and the password beside it is empty
+    fix: use a user and a password (a service account, a robot) made for the cluster
+    source: Kubernetes pkg/credentialprovider/config.go
+    """
+    for entry in _entries(file, context):
         for key in ("identitytoken", "registrytoken"):
             node = entry.node.get(key)
             without = not (entry.pair and entry.pair[1]) and not entry.node.string("password")
@@ -155,35 +150,31 @@ def identity_token(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
                 yield Hit(entry.logins.spot(node), what)
 
 
-@rules(
-    "PPS207",
-    "A registry given twice",
-    severity="error",
-    why="of two entries of the same name only the last counts",
-    fix="remove one",
-    reference="RFC 8259, 4; Go's encoding/json keeps the last",
-)
-def twice(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    from harness.nodes.lint.rules.config_selection import spot_of
+@rules("PPS207", "error")
+def twice(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A registry given twice.
 
-    for logins in logins_in(file, looked):
+    why: of two entries of the same name only the last counts
+    fix: remove one
+    source: RFC 8259, 4; Go's encoding/json keeps the last
+    """
+    from harness.nodes.lint.documents import spot_of
+
+    for logins in logins_in(file, context):
         auths = logins.auths
         for repeat in getattr(auths.entry.value, "repeats", ()) if auths is not None else ():
             spot = logins.content.node.spot if logins.content else spot_of(repeat.place)
             yield Hit(spot, f"{quoted(repeat.key)} is given twice")
 
 
-@rules(
-    "PPS208",
-    "Something in an entry that is no login",
-    severity="error",
-    fixable=True,
-    why="kubelet cannot read the whole secret where a value is no text, and docker neither",
-    fix="write the value in quotes, or remove it",
-    reference=f"{_KUBELET}; {_DOCKER}",
-)
-def wrong_form(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for logins in logins_in(file, looked):
+@rules("PPS208", "error", fixable=True)
+def wrong_form(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """Something in an entry that is no login.
+
+    why: kubelet cannot read the whole secret where a value is no text, and docker neither
+    fix: write the value in quotes, or remove it
+    """
+    for logins in logins_in(file, context):
         for key, node in logins.auths.items() if logins.auths is not None else ():
             if node.kind not in {"mapping", "null"}:
                 hint = ' ({"auth": "..."})' if node.kind == "str" else ""

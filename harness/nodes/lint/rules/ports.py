@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from harness.nodes.lint.containers import Container, Port, of_compose, of_pod
 from harness.nodes.lint.documents import TreeFile
-from harness.nodes.lint.kubernetes import Pod
+from harness.nodes.lint.finding import quoted
+from harness.nodes.lint.kinds import Kind
+from harness.nodes.lint.kubernetes import Pod, cluster_of
 from harness.nodes.lint.project import Project
-from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
-from harness.nodes.lint.words import quoted
+from harness.nodes.lint.rule import Hit, RuleContext, Rules
 
 __all__ = ["rules"]
 
@@ -42,19 +43,18 @@ class _Taken:
         return first
 
 
-@rules(
-    "PPK020",
-    "Two containers of a pod on one port",
-    severity="error",
-    why="the containers of a pod share one network: the second that listens ends with: address "
-    "already in use, and is restarted for ever",
-    fix="give one of them another port, in its own configuration too, or a pod of its own",
-    reference="https://kubernetes.io/docs/concepts/workloads/pods/#pod-networking",
-)
-def one_port_in_a_pod(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for pod in looked.project.cluster.pods_in(file):
+@rules("PPK020", "error")
+def one_port_in_a_pod(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """Two containers of a pod on one port.
+
+    why: the containers of a pod share one network: the second that listens ends with: address
+        already in use, and is restarted for ever
+    fix: give one of them another port, in its own configuration too, or a pod of its own
+    source: https://kubernetes.io/docs/concepts/workloads/pods/#pod-networking
+    """
+    for pod in context.cluster.pods_in(file):
         taken: dict[tuple[int, str], Container] = {}
-        for container in of_pod(pod, looked.project):
+        for container in of_pod(pod, context.project):
             for port in container.ports:
                 first = taken.setdefault((port.target, port.protocol), container)
                 if first is not container:
@@ -62,18 +62,17 @@ def one_port_in_a_pod(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
                     yield Hit(port.node.spot, what)
 
 
-@rules(
-    "PPK021",
-    "Two pods on one port of the node",
-    severity="warning",
-    why="a node gives its port to one pod: the other one stays Pending there, or ends with: "
-    "address already in use",
-    fix="choose another hostPort, or a Service in place of it",
-    reference="https://kubernetes.io/docs/concepts/configuration/overview/#services (hostPort); "
-    "https://kubernetes.io/docs/concepts/services-networking/",
-)
-def one_port_of_the_node(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    found = looked.project.once("ports of nodes", lambda: _node_ports(looked.project))
+@rules("PPK021", "warning")
+def one_port_of_the_node(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """Two pods on one port of the node.
+
+    why: a node gives its port to one pod: the other one stays Pending there, or ends with: address
+        already in use
+    fix: choose another hostPort, or a Service in place of it
+    source: https://kubernetes.io/docs/concepts/configuration/overview/#services (hostPort);
+        https://kubernetes.io/docs/concepts/services-networking/
+    """
+    found = context.project.once("ports of nodes", lambda: _node_ports(context.project))
     yield from found.get(id(file), ())
 
 
@@ -81,7 +80,7 @@ def _node_ports(project: Project) -> dict[int, list[Hit]]:
     """What there is to say, by the ``id`` of the file."""
     found: dict[int, list[Hit]] = {}
     taken = _Taken()
-    for pod in project.cluster.pods:
+    for pod in cluster_of(project).pods:
         for container in of_pod(pod, project):
             for port in container.ports:
                 if not port.published or _is_at_odds(pod, port):
@@ -98,56 +97,52 @@ def _is_at_odds(pod: Pod, port: Port) -> bool:
     return pod.on_host_network and port.published != port.target
 
 
-@rules(
-    "PPK022",
-    "hostPort beside hostNetwork",
-    severity="error",
-    why="a pod on the node's network has no ports of its own to map: the API server refuses a "
-    "hostPort that is not the containerPort",
-    fix="leave hostPort out, and let the container listen there itself",
-    reference="Kubernetes pkg/apis/core/validation (validateHostNetwork)",
-)
-def mapped_on_host_network(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for pod in looked.project.cluster.pods_in(file):
-        for container in of_pod(pod, looked.project):
+@rules("PPK022", "error")
+def mapped_on_host_network(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """hostPort beside hostNetwork.
+
+    why: a pod on the node's network has no ports of its own to map: the API server refuses a
+        hostPort that is not the containerPort
+    fix: leave hostPort out, and let the container listen there itself
+    source: Kubernetes pkg/apis/core/validation (validateHostNetwork)
+    """
+    for pod in context.cluster.pods_in(file):
+        for container in of_pod(pod, context.project):
             for port in container.ports:
                 if _is_at_odds(pod, port):
                     what = f"hostPort {port.published} for {port.target}, with hostNetwork"
                     yield Hit(port.node.spot, what)
 
 
-@rules(
-    "PPK023",
-    "More pods than there are ports",
-    severity="warning",
-    why="each replica wants the same port of its node: two never run on one node, and a rolling "
-    "update waits for ever where there is no node left",
-    fix="use a DaemonSet, or strategy Recreate and no more replicas than nodes",
-    reference="https://kubernetes.io/docs/concepts/configuration/overview/ (hostPort)",
-)
-def replicas_on_one_port(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for pod in looked.project.cluster.pods_in(file):
+@rules("PPK023", "warning")
+def replicas_on_one_port(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """More pods than there are ports.
+
+    why: each replica wants the same port of its node: two never run on one node, and a rolling
+        update waits for ever where there is no node left
+    fix: use a DaemonSet, or strategy Recreate and no more replicas than nodes
+    source: https://kubernetes.io/docs/concepts/configuration/overview/ (hostPort)
+    """
+    for pod in context.cluster.pods_in(file):
         replicas = pod.owner.node.string("spec", "replicas")
         if pod.owner.kind not in {"Deployment", "StatefulSet", "ReplicaSet"}:
             continue
-        ports = [port for c in of_pod(pod, looked.project) for port in c.ports if port.published]
+        ports = [port for c in of_pod(pod, context.project) for port in c.ports if port.published]
         if ports and replicas.isdecimal() and len(replicas) < 9 and int(replicas) > 1:
             yield Hit(ports[0].node.spot, f"{replicas} replicas want {ports[0].published}")
 
 
-@rules(
-    "PPM002",
-    "Two services on one port of the host",
-    severity="error",
-    kinds=(Kind.COMPOSE,),
-    why="the second one does not start: port is already allocated",
-    fix="publish one of them on another port",
-    reference="https://docs.docker.com/reference/compose-file/services/#ports",
-)
-def one_port_of_the_host(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPM002", "error", kinds=(Kind.COMPOSE,))
+def one_port_of_the_host(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """Two services on one port of the host.
+
+    why: the second one does not start: port is already allocated
+    fix: publish one of them on another port
+    source: https://docs.docker.com/reference/compose-file/services/#ports
+    """
     always, by_profile = _Taken(), dict[str, _Taken]()
     # Services of different profiles need not run at the same time; those of none always do.
-    services = [(_profiles(c), c) for c in of_compose(file, looked.project)]
+    services = [(_profiles(c), c) for c in of_compose(file, context.project)]
     for profiles, container in sorted(services, key=lambda pair: bool(pair[0])):
         taken = by_profile.setdefault(profiles, _Taken()) if profiles else always
         for port in _published(container):

@@ -7,13 +7,22 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.nodes.lint.documents import TomlFile
-from harness.nodes.lint.finding import Edit, Path, RemoveKey, RenameKey, SetValue, Spot
-from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
-from harness.nodes.lint.words import nearest, quoted
+from harness.nodes.lint.finding import (
+    Edit,
+    Path,
+    RemoveKey,
+    RenameKey,
+    SetValue,
+    Spot,
+    nearest,
+    quoted,
+)
+from harness.nodes.lint.kinds import Kind
+from harness.nodes.lint.rule import Hit, RuleContext, Rules
 
 __all__ = ["mirrors", "registries", "rules"]
 
-rules = Rules(Kind.REGISTRIES)
+rules = Rules(Kind.REGISTRIES, source="containers-registries.conf(5); measured on skopeo 1.9.3")
 
 _DOCS = "containers-registries.conf(5)"
 _MEASURED = f"{_DOCS}; measured on skopeo 1.9.3"
@@ -58,31 +67,26 @@ def _locations(file: TomlFile) -> Iterator[tuple[Path, str]]:
             yield (*path, "location"), table["location"]
 
 
-@rules(
-    "PPR001",
-    "The format of version 1",
-    severity="error",
-    why="[registries.search], [registries.insecure] and [registries.block] know no mirrors, are "
-    "deprecated, and make the file refused where a [[registry]] stands beside them",
-    fix="write unqualified-search-registries, and a [[registry]] for each of the others",
-    reference=f"{_DOCS}, version 1; mixing them: measured on skopeo 1.9.3",
-)
-def version_1(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPR001", "error")
+def version_1(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """The format of version 1.
+
+    why: [registries.search], [registries.insecure] and [registries.block] know no mirrors, are
+        deprecated, and make the file refused where a [[registry]] stands beside them
+    fix: write unqualified-search-registries, and a [[registry]] for each of the others
+    source: containers-registries.conf(5), version 1; mixing them: measured on skopeo 1.9.3
+    """
     if "registries" in file.values:
         yield Hit(file.at("registries"), "registries is of version 1")
 
 
-@rules(
-    "PPR002",
-    "A location or prefix with a scheme",
-    severity="error",
-    fixable=True,
-    why="the file is refused: cannot use URI schemes. Whether http is spoken is for insecure to "
-    "say",
-    fix="write HOST:PORT or HOST:PORT/PATH",
-    reference=_MEASURED,
-)
-def with_scheme(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPR002", "error", fixable=True)
+def with_scheme(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A location or prefix with a scheme.
+
+    why: the file is refused: cannot use URI schemes. Whether http is spoken is for insecure to say
+    fix: write HOST:PORT or HOST:PORT/PATH
+    """
     for path, text in _locations(file):
         scheme, mark, rest = text.partition("://")
         if mark and scheme in {"http", "https"}:
@@ -95,16 +99,14 @@ def with_scheme(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at("unqualified-search-registries"), what)
 
 
-@rules(
-    "PPR003",
-    "Neither location nor prefix",
-    severity="error",
-    why="the file is refused: a registry needs a location, unless its prefix begins with *.; a "
-    "mirror always",
-    fix="write location",
-    reference=_MEASURED,
-)
-def no_location(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPR003", "error")
+def no_location(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """Neither location nor prefix.
+
+    why: the file is refused: a registry needs a location, unless its prefix begins with *.; a
+        mirror always
+    fix: write location
+    """
     for path, table in registries(file):
         prefix = table.get("prefix")
         wild = isinstance(prefix, str) and prefix.startswith("*.")
@@ -115,16 +117,16 @@ def no_location(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at(*path), "a mirror without location")
 
 
-@rules(
-    "PPR004",
-    "A star elsewhere than in front",
-    severity="error",
-    why="only *.HOST is a pattern. With a path or a port behind it the file is refused; any other "
-    "star is compared as it is, and no image has one",
-    fix="write *.HOST, or a [[registry]] for each",
-    reference=f"{_DOCS}, choosing a [[registry]] TOML table; measured on skopeo 1.9.3",
-)
-def misplaced_star(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPR004", "error")
+def misplaced_star(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A star elsewhere than in front.
+
+    why: only *.HOST is a pattern. With a path or a port behind it the file is refused; any other
+        star is compared as it is, and no image has one
+    fix: write *.HOST, or a [[registry]] for each
+    source: containers-registries.conf(5), choosing a [[registry]] TOML table; measured on skopeo
+        1.9.3
+    """
     for path, text in _locations(file):
         in_prefix = path[-1] == "prefix"
         rest = text[2:] if in_prefix and text.startswith("*.") else text
@@ -132,16 +134,13 @@ def misplaced_star(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at(*path), f"{quoted(text)} matches no image")
 
 
-@rules(
-    "PPR005",
-    "mirror-by-digest-only together with pull-from-mirror",
-    severity="error",
-    fixable=True,
-    why="the file is refused: cannot set both at the same time",
-    fix="leave mirror-by-digest-only out, and say pull-from-mirror for each mirror",
-    reference=_MEASURED,
-)
-def both_usages(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPR005", "error", fixable=True)
+def both_usages(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """mirror-by-digest-only together with pull-from-mirror.
+
+    why: the file is refused: cannot set both at the same time
+    fix: leave mirror-by-digest-only out, and say pull-from-mirror for each mirror
+    """
     for path, table, registry in mirrors(file):
         if registry.get("mirror-by-digest-only") is True and table.get("pull-from-mirror"):
             same = table["pull-from-mirror"] == "digest-only"
@@ -150,17 +149,14 @@ def both_usages(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(spot, "the registry says mirror-by-digest-only", edits=edits)
 
 
-@rules(
-    "PPR006",
-    "An unknown value of pull-from-mirror or short-name-mode",
-    severity="error",
-    fixable=True,
-    why="the file is refused, and nothing is pulled",
-    fix="pull-from-mirror is all, digest-only or tag-only; short-name-mode is enforcing, "
-    "permissive or disabled",
-    reference=_MEASURED,
-)
-def unknown_value(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPR006", "error", fixable=True)
+def unknown_value(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """An unknown value of pull-from-mirror or short-name-mode.
+
+    why: the file is refused, and nothing is pulled
+    fix: pull-from-mirror is all, digest-only or tag-only; short-name-mode is enforcing, permissive
+        or disabled
+    """
     asked: list[tuple[Path, object, tuple[str, ...]]] = [
         (("short-name-mode",), file.get("short-name-mode"), ("enforcing", "permissive", "disabled"))
     ]
@@ -175,16 +171,13 @@ def unknown_value(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at(*path), f"{quoted(value)} is unknown", fix, edits)
 
 
-@rules(
-    "PPR007",
-    "A value of another type",
-    severity="error",
-    fixable=True,
-    why="the file is refused, and nothing is pulled",
-    fix="write true or false without quotes, texts in quotes, and lists in brackets",
-    reference=_MEASURED,
-)
-def wrong_type(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPR007", "error", fixable=True)
+def wrong_type(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A value of another type.
+
+    why: the file is refused, and nothing is pulled
+    fix: write true or false without quotes, texts in quotes, and lists in brackets
+    """
     flags = ("insecure", "blocked", "mirror-by-digest-only")
     tables = [*registries(file), *((path, table) for path, table, _ in mirrors(file))]
     for path, table in tables:
@@ -211,16 +204,14 @@ def _is_list_of_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-@rules(
-    "PPR008",
-    "An unknown key",
-    severity="warning",
-    fixable=True,
-    why="it does nothing",
-    fix="see the manual page for the name",
-    reference=_DOCS,
-)
-def unknown_key(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPR008", "warning", fixable=True)
+def unknown_key(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """An unknown key.
+
+    why: it does nothing
+    fix: see the manual page for the name
+    source: containers-registries.conf(5)
+    """
     tables: list[tuple[Path, dict[str, Any], tuple[str, ...]]] = [((), file.values, _TOP)]
     tables += [(path, table, _REGISTRY) for path, table in registries(file)]
     tables += [(path, table, _MIRROR) for path, table, _ in mirrors(file)]
@@ -236,29 +227,26 @@ def unknown_key(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at(*path, key), f"unknown key {quoted(key)}", fix, edits)
 
 
-@rules(
-    "PPR009",
-    "A drop-in that is not read",
-    severity="error",
-    why="only files of registries.conf.d that end in .conf are read",
-    fix="call it NAME.conf",
-    reference=_DOCS,
-)
-def no_drop_in(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPR009", "error")
+def no_drop_in(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A drop-in that is not read.
+
+    why: only files of registries.conf.d that end in .conf are read
+    fix: call it NAME.conf
+    source: containers-registries.conf(5)
+    """
     directory = posixpath.basename(posixpath.dirname(file.absolute))
     if directory == "registries.conf.d" and not file.absolute.endswith(".conf"):
         yield Hit(Spot(), f"{quoted(posixpath.basename(file.absolute))} does not end in .conf")
 
 
-@rules(
-    "PPR010",
-    "pull-from-mirror of a registry itself",
-    severity="error",
-    why="the file is refused: it is for mirrors only",
-    fix="write it below [[registry.mirror]]",
-    reference=_MEASURED,
-)
-def usage_of_a_registry(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPR010", "error")
+def usage_of_a_registry(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """pull-from-mirror of a registry itself.
+
+    why: the file is refused: it is for mirrors only
+    fix: write it below [[registry.mirror]]
+    """
     for path, table in registries(file):
         if "pull-from-mirror" in table:
             yield Hit(file.at(*path, "pull-from-mirror"), "pull-from-mirror of no mirror")

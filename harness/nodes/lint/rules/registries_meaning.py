@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.nodes.lint.documents import TomlFile
-from harness.nodes.lint.finding import Path, SetValue
+from harness.nodes.lint.finding import Path, SetValue, quoted
+from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.project import Project
-from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
+from harness.nodes.lint.rule import Hit, RuleContext, Rules
 from harness.nodes.lint.rules.registries_conf import mirrors, registries
-from harness.nodes.lint.words import quoted
 
 __all__ = ["rules"]
 
-rules = Rules(Kind.REGISTRIES)
+rules = Rules(Kind.REGISTRIES, source="containers-registries.conf(5); measured on skopeo 1.9.3")
 
 _DOCS = "containers-registries.conf(5)"
 _MEASURED = f"{_DOCS}; measured on skopeo 1.9.3"
@@ -35,47 +35,42 @@ def _location(table: dict[str, Any]) -> str:
     return location.rstrip("/") if isinstance(location, str) else ""
 
 
-@rules(
-    "PPR020",
-    "A blocked registry with mirrors",
-    severity="warning",
-    why="blocked is about the location alone: a mirror that works still serves the images",
-    fix="remove the mirrors, if nothing shall be pulled; leave it so, if nothing shall be pulled "
-    "past them",
-    reference=_MEASURED,
-)
-def blocked_with_mirrors(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPR020", "warning")
+def blocked_with_mirrors(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A blocked registry with mirrors.
+
+    why: blocked is about the location alone: a mirror that works still serves the images
+    fix: remove the mirrors, if nothing shall be pulled; leave it so, if nothing shall be pulled
+        past them
+    """
     for path, table in registries(file):
         if table.get("blocked") is True and table.get("mirror"):
             what = f"{quoted(_prefix(table))} is blocked, its mirrors are not"
             yield Hit(file.at(*path, "blocked"), what)
 
 
-@rules(
-    "PPR021",
-    "A mirror that is the registry itself",
-    severity="warning",
-    why="where it fails it is asked once more, as the registry",
-    fix="remove the mirror, or write its real location",
-    reference=_DOCS,
-)
-def mirror_of_itself(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPR021", "warning")
+def mirror_of_itself(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A mirror that is the registry itself.
+
+    why: where it fails it is asked once more, as the registry
+    fix: remove the mirror, or write its real location
+    source: containers-registries.conf(5)
+    """
     for path, table, registry in mirrors(file):
         own = _location(registry) or _prefix(registry)
         if own and _location(table) == own:
             yield Hit(file.at(*path, "location"), f"{quoted(own)} is the registry itself")
 
 
-@rules(
-    "PPR022",
-    "Certificates are not checked",
-    severity="warning",
-    why="insecure = true asks https without checking and then plain http: whoever sits in between "
-    "may answer",
-    fix="put the authority into /etc/containers/certs.d/HOST:PORT/ca.crt, and leave insecure out",
-    reference=_MEASURED,
-)
-def insecure(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPR022", "warning")
+def insecure(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """Certificates are not checked.
+
+    why: insecure = true asks https without checking and then plain http: whoever sits in between
+        may answer
+    fix: put the authority into /etc/containers/certs.d/HOST:PORT/ca.crt, and leave insecure out
+    """
     tables: list[tuple[Path, dict[str, Any]]] = list(registries(file))
     tables += [(path, table) for path, table, _ in mirrors(file)]
     for path, table in tables:
@@ -85,34 +80,31 @@ def insecure(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at(*path, "insecure"), f"{quoted(host)} is not checked")
 
 
-@rules(
-    "PPR023",
-    "Several registries for names without one",
-    severity="warning",
-    why="what nginx means depends on which registry has such a name first: whoever can make one in "
-    "an earlier registry is pulled from. This is podman's and CRI-O's way; to skopeo nginx is of "
-    "Docker Hub",
-    fix="name one registry, or write [aliases], and images with their registry",
-    reference=f"{_DOCS}, note on risk of using unqualified image names",
-)
-def ambiguous_names(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPR023", "warning")
+def ambiguous_names(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """Several registries for names without one.
+
+    why: what nginx means depends on which registry has such a name first: whoever can make one in
+        an earlier registry is pulled from. This is podman's and CRI-O's way; to skopeo nginx is of
+        Docker Hub
+    fix: name one registry, or write [aliases], and images with their registry
+    source: containers-registries.conf(5), note on risk of using unqualified image names
+    """
     search = file.get(_SEARCH)
     if isinstance(search, list) and len(search) > 1:
         names = ", ".join(str(name) for name in search[:4])
         yield Hit(file.at(_SEARCH), f"{len(search)} are tried: {names}")
 
 
-@rules(
-    "PPR024",
-    "Short names are resolved without asking",
-    severity="warning",
-    why="with permissive, or disabled, a name that is in several registries is taken from the "
-    "first where nobody can be asked, as in a script",
-    fix='write short-name-mode = "enforcing"',
-    reference=f"{_DOCS}, short-name aliasing",
-    fixable=True,
-)
-def short_names(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPR024", "warning", fixable=True)
+def short_names(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """Short names are resolved without asking.
+
+    why: with permissive, or disabled, a name that is in several registries is taken from the first
+        where nobody can be asked, as in a script
+    fix: write short-name-mode = "enforcing"
+    source: containers-registries.conf(5), short-name aliasing
+    """
     search = file.get(_SEARCH)
     mode = file.get("short-name-mode")
     if isinstance(search, list) and len(search) > 1 and mode in ("permissive", "disabled"):
@@ -120,16 +112,13 @@ def short_names(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
         yield Hit(file.at("short-name-mode"), f"{mode}, with {len(search)} registries", edits=edits)
 
 
-@rules(
-    "PPR025",
-    "A registry given twice",
-    severity="error",
-    why="with other values of insecure or blocked the file is refused; else only one of them "
-    "counts",
-    fix="make one of both",
-    reference=_MEASURED,
-)
-def twice(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPR025", "error")
+def twice(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A registry given twice.
+
+    why: with other values of insecure or blocked the file is refused; else only one of them counts
+    fix: make one of both
+    """
     seen: set[str] = set()
     for path, table in registries(file):
         prefix = _prefix(table)
@@ -138,17 +127,16 @@ def twice(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
         seen.add(prefix)
 
 
-@rules(
-    "PPR026",
-    "A drop-in replaces a registry",
-    severity="info",
-    why="files of registries.conf.d are read after registries.conf, in the order of their names: "
-    "one that names the same prefix replaces all that stood there, its mirrors too",
-    fix="write everything into the last file, or give the drop-in the mirrors too",
-    reference=_DOCS,
-)
-def replaced_by_drop_in(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
-    last = looked.project.once("last registries", lambda: _last(looked.project))
+@rules("PPR026", "info")
+def replaced_by_drop_in(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """A drop-in replaces a registry.
+
+    why: files of registries.conf.d are read after registries.conf, in the order of their names: one
+        that names the same prefix replaces all that stood there, its mirrors too
+    fix: write everything into the last file, or give the drop-in the mirrors too
+    source: containers-registries.conf(5)
+    """
+    last = context.project.once("last registries", lambda: _last(context.project))
     for path, table in registries(file):
         by = last.get((_place(file), _prefix(table)))
         if by is not None and by is not file and _order(file) is not None:
@@ -177,16 +165,15 @@ def _place(file: TomlFile) -> str:
     return posixpath.dirname(directory) if inside else directory
 
 
-@rules(
-    "PPR027",
-    "An alias that names no image",
-    severity="error",
-    why="an alias stands for a whole name, registry included and tag left out; with a tag, or "
-    "without a registry, the file is refused",
-    fix='write "NAME" = "REGISTRY/REPOSITORY"',
-    reference=f"{_DOCS}, short-name aliasing",
-)
-def bad_alias(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPR027", "error")
+def bad_alias(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """An alias that names no image.
+
+    why: an alias stands for a whole name, registry included and tag left out; with a tag, or
+        without a registry, the file is refused
+    fix: write "NAME" = "REGISTRY/REPOSITORY"
+    source: containers-registries.conf(5), short-name aliasing
+    """
     for name, value in file.table("aliases").items():
         if not isinstance(value, str):
             yield Hit(file.at("aliases", name), f"{quoted(name)} stands for no text")
@@ -200,17 +187,15 @@ def bad_alias(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at("aliases", name), f"{quoted(name)} is no short name")
 
 
-@rules(
-    "PPR028",
-    "Docker Hub under a name that images do not have",
-    severity="error",
-    fixable=True,
-    why="images of Docker Hub are called docker.io/..., and the longest prefix of the name "
-    "decides: this one matches nothing",
-    fix="write docker.io",
-    reference=f"{_DOCS}, choosing a [[registry]] TOML table",
-)
-def hub_under_another_name(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPR028", "error", fixable=True)
+def hub_under_another_name(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """Docker Hub under a name that images do not have.
+
+    why: images of Docker Hub are called docker.io/..., and the longest prefix of the name decides:
+        this one matches nothing
+    fix: write docker.io
+    source: containers-registries.conf(5), choosing a [[registry]] TOML table
+    """
     for path, table in registries(file):
         host = _prefix(table).partition("/")[0]
         if host in _HUB_HOSTS:
@@ -220,16 +205,14 @@ def hub_under_another_name(file: TomlFile, looked: RuleContext) -> Iterator[Hit]
             yield Hit(file.at(*path, key), f"no image is of {quoted(host)}", edits=edits)
 
 
-@rules(
-    "PPR029",
-    "Mirrors that tags never reach",
-    severity="info",
-    why="with mirror-by-digest-only a pull by tag goes to the registry itself, past every mirror, "
-    "and counts against its limit",
-    fix="leave it out, if the mirrors may answer for tags too",
-    reference=_MEASURED,
-)
-def digests_only(file: TomlFile, looked: RuleContext) -> Iterator[Hit]:
+@rules("PPR029", "info")
+def digests_only(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    """Mirrors that tags never reach.
+
+    why: with mirror-by-digest-only a pull by tag goes to the registry itself, past every mirror,
+        and counts against its limit
+    fix: leave it out, if the mirrors may answer for tags too
+    """
     for path, table in registries(file):
         if table.get("mirror-by-digest-only") is True and table.get("mirror"):
             what = f"mirrors of {quoted(_prefix(table))} are asked for digests only"

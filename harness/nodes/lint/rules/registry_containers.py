@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from harness.nodes.lint.containers import Mount
 from harness.nodes.lint.documents import TreeFile
-from harness.nodes.lint.finding import Edit, SetValue
+from harness.nodes.lint.finding import Edit, SetValue, quoted
+from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.registry_containers import PATHS, each
-from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
-from harness.nodes.lint.words import quoted
+from harness.nodes.lint.rule import Hit, RuleContext, Rules
 
 __all__ = ["rules"]
 
@@ -19,19 +19,17 @@ rules = Rules(Kind.KUBERNETES, Kind.COMPOSE)
 _WITHOUT_EFFECT = frozenset({"unknown-variable", "no-effect"})
 
 
-@rules(
-    "PPW001",
-    "The configuration is mounted where this release does not read it",
-    severity="error",
-    fixable=True,
-    why="the image of 2 reads /etc/docker/registry/config.yml, the one of 3 "
-    "/etc/distribution/config.yml: a file elsewhere is not looked at, and a registry that takes "
-    "pushes runs in place of the cache",
-    fix="mount it where the release reads it, or name the path as the command",
-    reference="distribution#4357, distribution#4573; distribution-library-image#166",
-)
-def mounted_elsewhere(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for registry in each(file, looked.project):
+@rules("PPW001", "error", fixable=True)
+def mounted_elsewhere(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """The configuration is mounted where this release does not read it.
+
+    why: the image of 2 reads /etc/docker/registry/config.yml, the one of 3
+        /etc/distribution/config.yml: a file elsewhere is not looked at, and a registry that takes
+        pushes runs in place of the cache
+    fix: mount it where the release reads it, or name the path as the command
+    source: distribution#4357, distribution#4573; distribution-library-image#166
+    """
+    for registry in each(file, context.project):
         if registry.container.command or registry.mount is not None:
             continue
         wanted = registry.default_path
@@ -50,17 +48,16 @@ def _moved(mount: Mount, target: str) -> Edit:
     return SetValue(mount.edited.path, text.replace(mount.target, target, 1))
 
 
-@rules(
-    "PPW002",
-    "A directory is mounted in place of config.yml",
-    severity="error",
-    why="a ConfigMap or a Secret is a directory: at the path of the file it makes a directory of "
-    "it, and the registry ends with: is a directory",
-    fix="name the key as subPath, or mount the directory above",
-    reference="https://kubernetes.io/docs/concepts/storage/volumes/#using-subpath",
-)
-def directory_for_file(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for registry in each(file, looked.project):
+@rules("PPW002", "error")
+def directory_for_file(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A directory is mounted in place of config.yml.
+
+    why: a ConfigMap or a Secret is a directory: at the path of the file it makes a directory of it,
+        and the registry ends with: is a directory
+    fix: name the key as subPath, or mount the directory above
+    source: https://kubernetes.io/docs/concepts/storage/volumes/#using-subpath
+    """
+    for registry in each(file, context.project):
         mount = registry.mount
         whole = mount is not None and mount.kind in {"configMap", "secret"} and not mount.sub_path
         if mount is not None and whole and mount.target == registry.path:
@@ -68,56 +65,53 @@ def directory_for_file(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(mount.edited.spot, what)
 
 
-@rules(
-    "PPW003",
-    "The ConfigMap has no such file",
-    severity="error",
-    why="the registry ends, because there is no file where it looks for its configuration",
-    fix="call the key as it is mounted",
-    reference="https://kubernetes.io/docs/concepts/configuration/configmap/",
-)
-def no_such_key(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for registry in each(file, looked.project):
+@rules("PPW003", "error")
+def no_such_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """The ConfigMap has no such file.
+
+    why: the registry ends, because there is no file where it looks for its configuration
+    fix: call the key as it is mounted
+    source: https://kubernetes.io/docs/concepts/configuration/configmap/
+    """
+    for registry in each(file, context.project):
         mount = registry.mount
         if mount is None or mount.kind != "configMap" or registry.text is not None:
             continue
-        found = looked.project.cluster.named("ConfigMap", mount.source)
+        found = context.cluster.named("ConfigMap", mount.source)
         if found and (mount.sub_path or mount.target != registry.path):
             keys = ", ".join(k for o in found for k, _ in (o.node.get("data") or o.node).items())
             what = f"ConfigMap {quoted(mount.source)} gives no {registry.path}; it has {keys[:80]}"
             yield Hit(mount.node.spot, what)
 
 
-@rules(
-    "PPW004",
-    "A variable that this release does not know",
-    severity="warning",
-    why="REGISTRY_A_B sets the key a.b; one that does not exist is passed over with a warning in "
-    "the log, and so is one that this release does not honour",
-    fix="write the variable as the key is called, in capitals",
-    reference="distribution docs, about/configuration, override specific options; measured on "
-    "2.8.3 to 3.1.1",
-)
-def unknown_variable(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    yield from _variables(file, looked, fatal=False)
+@rules("PPW004", "warning")
+def unknown_variable(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A variable that this release does not know.
+
+    why: REGISTRY_A_B sets the key a.b; one that does not exist is passed over with a warning in the
+        log, and so is one that this release does not honour
+    fix: write the variable as the key is called, in capitals
+    source: distribution docs, about/configuration, override specific options; measured on 2.8.3 to
+        3.1.1
+    """
+    yield from _variables(file, context, fatal=False)
 
 
-@rules(
-    "PPW005",
-    "A variable that keeps the registry from starting",
-    severity="error",
-    why="the value of a REGISTRY_ variable is YAML: what is a list in config.yml has to be a list "
-    "here, and a section cannot be set to a single value",
-    fix="write the value as YAML, such as [one, two]",
-    reference="distribution docs, about/configuration, override specific options; measured on "
-    "2.8.3 to 3.1.1",
-)
-def refused_variable(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    yield from _variables(file, looked, fatal=True)
+@rules("PPW005", "error")
+def refused_variable(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A variable that keeps the registry from starting.
+
+    why: the value of a REGISTRY_ variable is YAML: what is a list in config.yml has to be a list
+        here, and a section cannot be set to a single value
+    fix: write the value as YAML, such as [one, two]
+    source: distribution docs, about/configuration, override specific options; measured on 2.8.3 to
+        3.1.1
+    """
+    yield from _variables(file, context, fatal=True)
 
 
-def _variables(file: TreeFile, looked: RuleContext, *, fatal: bool) -> Iterator[Hit]:
-    for registry in each(file, looked.project):
+def _variables(file: TreeFile, context: RuleContext, *, fatal: bool) -> Iterator[Hit]:
+    for registry in each(file, context.project):
         # Of a file that was not given, only what the variables themselves say is known.
         reading = registry.reading
         for problem in reading.problems if reading else ():
@@ -130,17 +124,16 @@ def _variables(file: TreeFile, looked: RuleContext, *, fatal: bool) -> Iterator[
                 yield Hit(variable.node.spot, f"{what} [{registry.series}]", problem.fix)
 
 
-@rules(
-    "PPW006",
-    "A variable overrides the file",
-    severity="info",
-    why="the environment counts more: who looks at the file only sees something else than what "
-    "is done",
-    fix="keep one of them",
-    reference="distribution docs, about/configuration, override specific options",
-)
-def overridden(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for registry in each(file, looked.project):
+@rules("PPW006", "info")
+def overridden(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A variable overrides the file.
+
+    why: the environment counts more: who looks at the file only sees something else than what is
+        done
+    fix: keep one of them
+    source: distribution docs, about/configuration, override specific options
+    """
+    for registry in each(file, context.project):
         written = registry.read(registry.series, {}) if registry.mount else None
         for variable in registry.container.variables if written else ():
             key = variable.name.removeprefix("REGISTRY_").replace("_", ".").lower()
@@ -150,17 +143,16 @@ def overridden(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
                 yield Hit(variable.node.spot, f"{variable.name} counts more than {where}")
 
 
-@rules(
-    "PPW007",
-    "A variable makes a cache of a registry",
-    severity="warning",
-    why="the file has no section proxy: with this variable the registry becomes a cache that "
-    "refuses every push, whatever the file is written for",
-    fix="write the section proxy into the file, or remove the variable",
-    reference="distribution docs, recipes/mirror; measured on 2.8.3 to 3.1.1",
-)
-def becomes_a_proxy(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for registry in each(file, looked.project):
+@rules("PPW007", "warning")
+def becomes_a_proxy(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A variable makes a cache of a registry.
+
+    why: the file has no section proxy: with this variable the registry becomes a cache that refuses
+        every push, whatever the file is written for
+    fix: write the section proxy into the file, or remove the variable
+    source: distribution docs, recipes/mirror; measured on 2.8.3 to 3.1.1
+    """
+    for registry in each(file, context.project):
         variable = registry.container.variable("REGISTRY_PROXY_REMOTEURL")
         written = registry.read(registry.series, {}) if variable and registry.mount else None
         if variable and written and written.attempted and "proxy" not in written.places:
@@ -168,32 +160,30 @@ def becomes_a_proxy(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(variable.node.spot, what)
 
 
-@rules(
-    "PPW008",
-    "REGISTRY_CONFIGURATION_PATH does nothing",
-    severity="warning",
-    why="the image's command names a path, and an argument counts more than the variable",
-    fix="mount the file there, or name its path as the command",
-    reference="distribution registry/registry.go (resolveConfiguration)",
-)
-def useless_path(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for registry in each(file, looked.project):
+@rules("PPW008", "warning")
+def useless_path(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """REGISTRY_CONFIGURATION_PATH does nothing.
+
+    why: the image's command names a path, and an argument counts more than the variable
+    fix: mount the file there, or name its path as the command
+    source: distribution registry/registry.go (resolveConfiguration)
+    """
+    for registry in each(file, context.project):
         variable = registry.container.variable("REGISTRY_CONFIGURATION_PATH")
         if variable and variable.value and registry.path != posixpath.normpath(variable.value):
             what = f"{registry.path} is read, not {quoted(variable.value)}"
             yield Hit(variable.node.spot, what)
 
 
-@rules(
-    "PPW009",
-    "The configuration is for another release than the image",
-    severity="warning",
-    why="what this release does not know it passes over in silence",
-    fix="use the image that the configuration was written for, or leave the keys out",
-    reference="distribution docs, about/configuration; measured on 2.8.3 to 3.1.1",
-)
-def of_another_release(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for registry in each(file, looked.project):
+@rules("PPW009", "warning")
+def of_another_release(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """The configuration is for another release than the image.
+
+    why: what this release does not know it passes over in silence
+    fix: use the image that the configuration was written for, or leave the keys out
+    source: distribution docs, about/configuration; measured on 2.8.3 to 3.1.1
+    """
+    for registry in each(file, context.project):
         if registry.mount is None or registry.text is None:
             continue
         other = "3.1" if registry.series == "2.8" else "2.8"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.nodes.lint.documents import Node, TreeFile
+from harness.nodes.lint.finding import quoted
+from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.registry_containers import RegistryContainer, each, port_of, registries
-from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
-from harness.nodes.lint.words import quoted
+from harness.nodes.lint.rule import Hit, RuleContext, Rules
 
 __all__ = ["rules"]
 
@@ -20,18 +21,16 @@ _PROBES = (
 )
 
 
-@rules(
-    "PPW010",
-    "The cache does not outlive the container",
-    severity="warning",
-    kinds=(Kind.KUBERNETES,),
-    why="what was cached is lost with the pod, and so are the times at which it expires: after "
-    "each restart everything is fetched again, and counts against the upstream's limit",
-    fix="mount a persistent volume at storage.filesystem.rootdirectory",
-    reference="https://kubernetes.io/docs/concepts/storage/volumes/#emptydir",
-)
-def storage_is_lost(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for registry in each(file, looked.project):
+@rules("PPW010", "warning", kinds=(Kind.KUBERNETES,))
+def storage_is_lost(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """The cache does not outlive the container.
+
+    why: what was cached is lost with the pod, and so are the times at which it expires: after each
+        restart everything is fetched again, and counts against the upstream's limit
+    fix: mount a persistent volume at storage.filesystem.rootdirectory
+    source: https://kubernetes.io/docs/concepts/storage/volumes/#emptydir
+    """
+    for registry in each(file, context.project):
         reading = registry.reading
         if not (reading and reading.attempted and "storage.filesystem" in reading.places):
             continue  # memory, or an object store
@@ -43,18 +42,18 @@ def storage_is_lost(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
             yield Hit(mount.edited.spot, f"{root} is on an emptyDir")
 
 
-@rules(
-    "PPW011",
-    "A probe asks for what needs a login",
-    severity="error",
-    kinds=(Kind.KUBERNETES,),
-    why="/v2/ is answered 401 without a login, which kubelet counts as a failure: it restarts the "
-    "registry again and again, or sends it no traffic",
-    fix="ask for /, or for /debug/health at http.debug.addr",
-    reference=f"{_PROBES}; distribution docs, about/configuration, auth",
-)
-def probe_needs_a_login(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for registry in each(file, looked.project):
+@rules("PPW011", "error", kinds=(Kind.KUBERNETES,))
+def probe_needs_a_login(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A probe asks for what needs a login.
+
+    why: /v2/ is answered 401 without a login, which kubelet counts as a failure: it restarts the
+        registry again and again, or sends it no traffic
+    fix: ask for /, or for /debug/health at http.debug.addr
+    source:
+        https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/;
+        distribution docs, about/configuration, auth
+    """
+    for registry in each(file, context.project):
         auth = registry.reading is not None and "auth" in registry.reading.places
         for name, probe in _probes(registry):
             path = probe.get("path")
@@ -70,16 +69,15 @@ def _probes(registry: RegistryContainer) -> Iterator[tuple[str, Node]]:
             yield name, probe
 
 
-@rules(
-    "PPW012",
-    "A published port where the registry does not listen",
-    severity="error",
-    why="connections to it are refused",
-    fix="publish the port of http.addr, which is 5000 unless it is set",
-    reference="distribution docs, about/configuration, http",
-)
-def published_elsewhere(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for registry in each(file, looked.project):
+@rules("PPW012", "error")
+def published_elsewhere(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A published port where the registry does not listen.
+
+    why: connections to it are refused
+    fix: publish the port of http.addr, which is 5000 unless it is set
+    source: distribution docs, about/configuration, http
+    """
+    for registry in each(file, context.project):
         listening = {key: port_of(address) for key, address in registry.listens_on}
         for port in registry.container.ports if "http.addr" in listening else ():
             if port.published and port.protocol == "tcp" and port.target not in listening.values():
@@ -87,19 +85,16 @@ def published_elsewhere(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
                 yield Hit(port.node.spot, f"{port.target} is published, and {said}")
 
 
-@rules(
-    "PPW013",
-    "Two registries of a pod listen on one port",
-    severity="error",
-    kinds=(Kind.KUBERNETES,),
-    why="the containers of a pod share one network: the second one ends with: address already in "
-    "use, and is restarted for ever",
-    fix="give one of them another http.addr and http.debug.addr, by REGISTRY_HTTP_ADDR for "
-    "instance",
-    reference="https://kubernetes.io/docs/concepts/workloads/pods/#pod-networking",
-)
-def one_port_for_two(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for group in registries(file, looked.project):
+@rules("PPW013", "error", kinds=(Kind.KUBERNETES,))
+def one_port_for_two(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """Two registries of a pod listen on one port.
+
+    why: the containers of a pod share one network: the second one ends with: address already in
+        use, and is restarted for ever
+    fix: give one of them another http.addr and http.debug.addr, by REGISTRY_HTTP_ADDR for instance
+    source: https://kubernetes.io/docs/concepts/workloads/pods/#pod-networking
+    """
+    for group in registries(file, context.project):
         taken: dict[int, str] = {}
         for registry in group:
             for key, address in registry.listens_on:
@@ -109,18 +104,17 @@ def one_port_for_two(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
                     yield Hit(registry.image.spot, what)
 
 
-@rules(
-    "PPW014",
-    "A probe of a port where the registry does not listen",
-    severity="error",
-    kinds=(Kind.KUBERNETES,),
-    why="the probe always fails: kubelet restarts the registry again and again, or sends it no "
-    "traffic",
-    fix="name the port of http.addr, or of http.debug.addr for /debug/health",
-    reference=_PROBES,
-)
-def probe_elsewhere(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for registry in each(file, looked.project):
+@rules("PPW014", "error", kinds=(Kind.KUBERNETES,))
+def probe_elsewhere(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A probe of a port where the registry does not listen.
+
+    why: the probe always fails: kubelet restarts the registry again and again, or sends it no
+        traffic
+    fix: name the port of http.addr, or of http.debug.addr for /debug/health
+    source:
+        https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/
+    """
+    for registry in each(file, context.project):
         listening = {str(port_of(address)) for _, address in registry.listens_on}
         ports = registry.container.node.list("ports")
         names = {p.string("name"): p.string("containerPort") for p in ports}
@@ -132,16 +126,15 @@ def probe_elsewhere(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
                 yield Hit(port.spot, what)
 
 
-@rules(
-    "PPW015",
-    "The registry listens within its container only",
-    severity="error",
-    why="on 127.0.0.1 of a container it is reached by nobody outside",
-    fix="write the port alone, such as :5000",
-    reference="distribution docs, about/configuration, http",
-)
-def loopback(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for group in registries(file, looked.project):
+@rules("PPW015", "error")
+def loopback(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """The registry listens within its container only.
+
+    why: on 127.0.0.1 of a container it is reached by nobody outside
+    fix: write the port alone, such as :5000
+    source: distribution docs, about/configuration, http
+    """
+    for group in registries(file, context.project):
         for registry in group:
             on_host = registry.container.node.string("network_mode") == "host"
             alone = file.kind is Kind.COMPOSE or bool(registry.container.ports)

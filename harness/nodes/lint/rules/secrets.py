@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.nodes.lint.documents import Node, TreeFile
-from harness.nodes.lint.finding import AddKey, Edit, RemoveKey, RenameKey, SetValue
+from harness.nodes.lint.finding import AddKey, Edit, RemoveKey, RenameKey, SetValue, nearest, quoted
 from harness.nodes.lint.json_tree import InvalidJSON, parse_json
+from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.kubernetes import Object
 from harness.nodes.lint.logins import CONFIG_JSON_TYPE, TYPES, content_of, logins_in
-from harness.nodes.lint.rule import Hit, Kind, RuleContext, Rules
-from harness.nodes.lint.words import nearest, quoted
+from harness.nodes.lint.rule import Hit, RuleContext, Rules
 
 __all__ = ["rules"]
 
@@ -30,8 +30,8 @@ _LIKELY_KEYS = (
 )
 
 
-def _secrets(file: TreeFile, looked: RuleContext) -> Iterator[Object]:
-    for object_ in looked.project.cluster.objects_in(file):
+def _secrets(file: TreeFile, context: RuleContext) -> Iterator[Object]:
+    for object_ in context.cluster.objects_in(file):
         if object_.kind == "Secret":
             yield object_
 
@@ -40,19 +40,18 @@ def _spot_node(secret: Object) -> Node:
     return secret.node.get("type") or secret.node
 
 
-@rules(
-    "PPS101",
-    "A pull secret of another type",
-    severity="error",
-    fixable=True,
-    why="kubelet reads only secrets of the types kubernetes.io/dockerconfigjson and "
-    "kubernetes.io/dockercfg, whatever their keys: all others it passes over, and pulls "
-    "anonymously",
-    fix="set the type, and make the secret anew: a type cannot be changed later",
-    reference=f"{_DOCS}; {_KUBELET}",
-)
-def wrong_type(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for secret in _secrets(file, looked):
+@rules("PPS101", "error", fixable=True)
+def wrong_type(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A pull secret of another type.
+
+    why: kubelet reads only secrets of the types kubernetes.io/dockerconfigjson and
+        kubernetes.io/dockercfg, whatever their keys: all others it passes over, and pulls
+        anonymously
+    fix: set the type, and make the secret anew: a type cannot be changed later
+    source: https://kubernetes.io/docs/concepts/configuration/secret/#docker-config-secrets;
+        Kubernetes pkg/credentialprovider/secrets (MakeDockerKeyring)
+    """
+    for secret in _secrets(file, context):
         given = secret.node.string("type")
         wanted = [type_ for type_, key in TYPES.items() if _holds(secret, key)]
         if not wanted and nearest(given, TYPES) and given not in TYPES:
@@ -72,18 +71,17 @@ def _holds(secret: Object, key: str) -> bool:
     return any(secret.node.get(section, key) is not None for section in ("data", "stringData"))
 
 
-@rules(
-    "PPS102",
-    "A pull secret without the key of its type",
-    severity="error",
-    fixable=True,
-    why="the API server refuses it: a secret of type kubernetes.io/dockerconfigjson must have the "
-    "key .dockerconfigjson, dot included",
-    fix="call the key .dockerconfigjson (.dockercfg for the type kubernetes.io/dockercfg)",
-    reference=f"{_DOCS}; {_VALIDATION}",
-)
-def wrong_key(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for secret in _secrets(file, looked):
+@rules("PPS102", "error", fixable=True)
+def wrong_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A pull secret without the key of its type.
+
+    why: the API server refuses it: a secret of type kubernetes.io/dockerconfigjson must have the
+        key .dockerconfigjson, dot included
+    fix: call the key .dockerconfigjson (.dockercfg for the type kubernetes.io/dockercfg)
+    source: https://kubernetes.io/docs/concepts/configuration/secret/#docker-config-secrets;
+        Kubernetes pkg/apis/core/validation (ValidateSecret)
+    """
+    for secret in _secrets(file, context):
         wanted = TYPES.get(secret.node.string("type"))
         if wanted is None or _holds(secret, wanted):
             continue
@@ -108,17 +106,15 @@ def _items(secret: Object, section: str) -> Iterator[tuple[str, Node]]:
         yield from found.items()
 
 
-@rules(
-    "PPS103",
-    "data that is not base64",
-    severity="error",
-    fixable=True,
-    why="values below data are base64: the API server refuses the manifest",
-    fix="write it below stringData as it is, or encode it",
-    reference="https://kubernetes.io/docs/concepts/configuration/secret/#working-with-secrets",
-)
-def not_base64(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for secret in _secrets(file, looked):
+@rules("PPS103", "error", fixable=True)
+def not_base64(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """data that is not base64.
+
+    why: values below data are base64: the API server refuses the manifest
+    fix: write it below stringData as it is, or encode it
+    source: https://kubernetes.io/docs/concepts/configuration/secret/#working-with-secrets
+    """
+    for secret in _secrets(file, context):
         for content in content_of(secret):
             if content.text is None:
                 # Moving one key alone would need both sections: only what stands alone is mended.
@@ -130,18 +126,17 @@ def not_base64(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
                 yield Hit(content.node.spot, f"{content.key} is not base64", edits=edits)
 
 
-@rules(
-    "PPS104",
-    "A pull secret that is encoded once too often",
-    severity="error",
-    fixable=True,
-    why="it is decoded once, and base64 is found where JSON should be: the API server refuses the "
-    "secret. kubectl encodes by itself, and stringData is not to be encoded at all",
-    fix="decode the value once",
-    reference=f"{_DOCS}; {_VALIDATION}",
-)
-def encoded_twice(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for secret in _secrets(file, looked):
+@rules("PPS104", "error", fixable=True)
+def encoded_twice(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A pull secret that is encoded once too often.
+
+    why: it is decoded once, and base64 is found where JSON should be: the API server refuses the
+        secret. kubectl encodes by itself, and stringData is not to be encoded at all
+    fix: decode the value once
+    source: https://kubernetes.io/docs/concepts/configuration/secret/#docker-config-secrets;
+        Kubernetes pkg/apis/core/validation (ValidateSecret)
+    """
+    for secret in _secrets(file, context):
         for content in content_of(secret):
             if content.is_encoded_twice and content.text is not None:
                 path = (*secret.node.path, content.section, content.key)
@@ -151,17 +146,18 @@ def encoded_twice(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
                 yield Hit(content.node.spot, f"{content.key} is encoded {times}", edits=edits)
 
 
-@rules(
-    "PPS105",
-    "A pull secret that holds no logins",
-    severity="error",
-    why="the API server refuses what is no JSON object; one without auths it takes, and kubelet "
-    "finds no login in it and says nothing",
-    fix='write {"auths": {"REGISTRY": {"auth": "BASE64 OF USER:PASSWORD"}}}',
-    reference=f"{_DOCS}; {_VALIDATION}; {_KUBELET}",
-)
-def no_logins(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for secret in _secrets(file, looked):
+@rules("PPS105", "error")
+def no_logins(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A pull secret that holds no logins.
+
+    why: the API server refuses what is no JSON object; one without auths it takes, and kubelet
+        finds no login in it and says nothing
+    fix: write {"auths": {"REGISTRY": {"auth": "BASE64 OF USER:PASSWORD"}}}
+    source: https://kubernetes.io/docs/concepts/configuration/secret/#docker-config-secrets;
+        Kubernetes pkg/apis/core/validation (ValidateSecret); Kubernetes
+        pkg/credentialprovider/secrets (MakeDockerKeyring)
+    """
+    for secret in _secrets(file, context):
         for content in content_of(secret):
             what = "" if content.json is None else _why_none(content.json, content.key, file)
             if what:
@@ -186,56 +182,51 @@ def _why_none(text: str, key: str, file: TreeFile) -> str:
     return ""
 
 
-@rules(
-    "PPS106",
-    "The same key below data and stringData",
-    severity="warning",
-    fixable=True,
-    why="stringData counts, and what stands below data is lost",
-    fix="remove one of them",
-    reference="https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/"
-    "secret-v1/",
-)
-def in_both(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for secret in _secrets(file, looked):
+@rules("PPS106", "warning", fixable=True)
+def in_both(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """The same key below data and stringData.
+
+    why: stringData counts, and what stands below data is lost
+    fix: remove one of them
+    source:
+        https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/secret-v1/
+    """
+    for secret in _secrets(file, context):
         for key, node in _items(secret, "data"):
             if key in TYPES.values() and secret.node.get("stringData", key) is not None:
                 path = (*secret.node.path, "data", key)
                 yield Hit(node.spot, f"{key} counts below stringData", edits=(RemoveKey(path),))
 
 
-@rules(
-    "PPS107",
-    "A credential helper in a pull secret",
-    severity="error",
-    kinds=(Kind.KUBERNETES, Kind.LOGINS),
-    why="the helper is a program of the machine where the file was copied from, with the password "
-    "in that machine's keychain: kubelet does not know it, and the entries of auths are empty",
-    fix="make the secret with kubectl create secret docker-registry, or docker login without a "
-    "credential store",
-    reference="https://kubernetes.io/docs/tasks/configure-pod-container/pull-image-private-registry/",
-)
-def credential_helper(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    for logins in logins_in(file, looked):
+@rules("PPS107", "error", kinds=(Kind.KUBERNETES, Kind.LOGINS))
+def credential_helper(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A credential helper in a pull secret.
+
+    why: the helper is a program of the machine where the file was copied from, with the password in
+        that machine's keychain: kubelet does not know it, and the entries of auths are empty
+    fix: make the secret with kubectl create secret docker-registry, or docker login without a
+        credential store
+    source: https://kubernetes.io/docs/tasks/configure-pod-container/pull-image-private-registry/
+    """
+    for logins in logins_in(file, context):
         for key in ("credsStore", "credHelpers"):
             node = logins.root.get(key)
             if node is not None and logins.is_for_kubelet:
                 yield Hit(logins.spot(node), f"{key} does nothing in a cluster")
 
 
-@rules(
-    "PPS108",
-    "A pull secret that no pod names",
-    severity="info",
-    why="only the secrets of imagePullSecrets, in the pod or in its service account, are used; to "
-    "lie in the same namespace is not enough",
-    fix="name it in imagePullSecrets of the pod or of its service account",
-    reference="https://kubernetes.io/docs/concepts/containers/images/"
-    "#specifying-imagepullsecrets-on-a-pod",
-)
-def named_by_nobody(file: TreeFile, looked: RuleContext) -> Iterator[Hit]:
-    cluster = looked.project.cluster
-    for secret in _secrets(file, looked):
+@rules("PPS108", "info")
+def named_by_nobody(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    """A pull secret that no pod names.
+
+    why: only the secrets of imagePullSecrets, in the pod or in its service account, are used; to
+        lie in the same namespace is not enough
+    fix: name it in imagePullSecrets of the pod or of its service account
+    source:
+        https://kubernetes.io/docs/concepts/containers/images/#specifying-imagepullsecrets-on-a-pod
+    """
+    cluster = context.cluster
+    for secret in _secrets(file, context):
         if (
             secret.node.string("type") != CONFIG_JSON_TYPE
             or secret.name in cluster.given_by_accounts

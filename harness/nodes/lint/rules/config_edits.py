@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 __all__ = [
     "as_duration",
     "below_log",
-    "is_first_word_on_redis",
     "redis_address",
     "renamed",
     "unquoted",
@@ -94,13 +93,6 @@ def redis_address(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
         path = ("redis", "addrs")
         return (SetValue(path, items[0]), RenameKey(path, "addr"))
     return ()
-
-
-def is_first_word_on_redis(problem: Problem, file: TextFile) -> bool:
-    """The address is missing because it stands under the other name, of which that much is said."""
-    redis = file.root.get("redis") if file.root else None
-    given = redis is not None and (redis.get("addr") or redis.get("addrs"))
-    return not given or problem.what != "missing"
 
 
 def below_log(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
