@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from harness.clients.push import put_manifest, upload_blob
 from harness.content import Manifest
@@ -10,10 +11,13 @@ from harness.suite.scenario import Need
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 
-__all__ = ["OBSERVED", "asked", "credentials", "push", "settle"]
+__all__ = ["OBSERVED", "MakeUpstream", "asked", "credentials", "push", "settle"]
 
 OBSERVED = frozenset({Need.CONFIG, Need.STORAGE})
 """The needs of a scenario that configures a registry and reads its storage."""
+
+MakeUpstream = Callable[..., MockUpstream]
+"""The type of the ``make_upstream`` fixture, which takes the options of ``MockUpstream``."""
 
 _QUIET = 0.2
 """Seconds without a change after which a cache is at rest."""

@@ -4,6 +4,7 @@ to it. Everything is done with the program's own ``garbage-collect``."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 import pytest
 
@@ -22,6 +23,7 @@ from scenarios.scheduling import all_of, reopen_with
 from scenarios.steps import OBSERVED, asked, push
 
 DOCS = "distribution docs: Garbage collection"
+MEASURED = "measured on 2.8.2 to 3.1.1"
 COLLECTED = OBSERVED | {Need.GC}
 
 
@@ -631,3 +633,51 @@ def _content(registry: RunningRegistry) -> str | None:
     """The schedule as it lies on the disk."""
     path = registry.state_path
     return path.read_text() if path.exists() else None
+
+
+# -- further guarantees ------------------------------------------------------------------------
+@scenario(
+    "gc.nested-index",
+    "Collecting keeps the images that an index lists through another index",
+    level=SHOULD,
+    refs=(DOCS, "OCI image-spec: Image Index", MEASURED),
+    needs=COLLECTED,
+)
+def test_nested_index(target: TargetUnderTest, expect: Expectations) -> None:
+    """Multi-architecture releases list indexes in indexes; a collector that stops at the first
+    level deletes every layer below the second."""
+    leaf = an_image("leaf", layers=1)
+    inner = an_index(leaf)
+    outer = an_index(inner)
+    registry = target.standard()
+    push(registry, "team/app", outer, "v1")
+
+    run = registry.garbage_collect()
+
+    expect.disk("exit code", run.exit_code, 0)
+    kept = _digests(outer) | _digests(inner) | _digests(leaf)
+    expect.disk("stored afterwards", registry.disk.blobs(), kept)
+
+
+@scenario(
+    "gc.schedule-stays",
+    "Collecting in a cache leaves scheduler-state.json as it is",
+    level=INFO,
+    refs=(DOCS, MEASURED),
+    needs=COLLECTED | {Need.STATE_FILE, Need.RESTART},
+)
+def test_schedule_stays(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Expiry dates survive a collection: content pulled again keeps no old date by accident."""
+    image = upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.proxy(upstream)
+    pull_image(cache, "team/app", image, "v1")
+    entries = all_of("team/app", image, timedelta(hours=1))
+    reopen_with(cache, *entries)
+    before = cache.state_path.read_bytes()
+
+    run = cache.garbage_collect()
+
+    expect.disk("exit code", run.exit_code, 0)
+    expect.disk("the file is unchanged", cache.state_path.read_bytes() == before, True)

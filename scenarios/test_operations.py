@@ -24,7 +24,7 @@ from harness.targets import DidNotStart
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image, pull_manifest
-from scenarios.steps import OBSERVED, asked, push, settle
+from scenarios.steps import OBSERVED, MakeUpstream, asked, push, settle
 from scenarios.trees import write_tree
 
 CONFIGURATION = "distribution docs: Configuring a registry"
@@ -123,6 +123,36 @@ def test_broken_storage_is_noticed(
     expect.client("failing checks", list(broken.json()), ["storagedriver_filesystem"])
     expect.client("status of /v2/ while broken", base.status, 503)
     expect.client("pull afterwards", pull.complete, True)
+
+
+@scenario(
+    "operations.http-and-tcp-checks",
+    "Health checks of a URL or an address fail while it is down, and name it",
+    level=SHOULD,
+    refs=(f"{CONFIGURATION}, health, http and tcp", MEASURED),
+    needs={Need.CONFIG, Need.DEBUG},
+)
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+def test_http_and_tcp_checks(
+    kind: str, make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """They tie a registry to what it depends on: a token server, an object store."""
+    service = make_upstream()
+    service.on(None, "/alive").status(200)
+    name = f"{service.url}/alive" if kind == "http" else service.address
+    check = {"uri" if kind == "http" else "addr": name, "interval": OFTEN, "timeout": "5s"}
+    registry = target.standard(extra={"health": {kind: [check]}})
+    _await_health(registry, 200)
+    healthy = registry.health()
+
+    service.down()
+    _await_health(registry, 503)
+    failing = registry.health()
+
+    expect.client("health while it is up", healthy.status, 200)
+    expect.client("health while it is down", failing.status, 503)
+    named = any(service.address in text for text in failing.json())
+    expect.client("the failing check is named", named, True)
 
 
 # -- metrics and logs --------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from harness.suite.lab import TargetUnderTest
 from harness.suite.scenario import SHOULD, scenario
 from harness.upstream import MockUpstream
 from reference_registry.digest import digest_of
-from scenarios.blobs import a_blob, bodies, cached, path
+from scenarios.blobs import REPOSITORY, a_blob, bodies, cached, path
+from scenarios.pulling import pull_blob
 from scenarios.steps import OBSERVED, settle
 
 RANGE = "RFC 9110, 14 Range Requests"
@@ -100,6 +101,28 @@ def test_several_of_a_miss(
     as_whole = answer.status == 200 and answer.body == blob.content
     expect.client("the answer is one of the two", as_parts or as_whole, True)
     expect.client("the whole is right afterwards", whole.body == blob.content, True)
+
+
+@scenario(
+    "range.several-of-a-hit",
+    "Several ranges of a cached blob are answered with those parts or with the whole blob",
+    level=SHOULD,
+    refs=("RFC 9110, 14.2 Range", "RFC 9110, 14.6 Media Type multipart/byteranges"),
+)
+def test_several_of_a_hit(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Lazy pullers handle both forms, and read anything else as wrong bytes."""
+    blob = a_blob(upstream)
+    cache = target.proxy(upstream)
+    pull_blob(cache, REPOSITORY, blob)
+
+    answer = cache.get(path(blob), headers={"Range": "bytes=0-99,10000-10099"})
+
+    parts = (b"bytes 0-99/20000", blob.content[:100], b"bytes 10000-10099/20000")
+    as_parts = answer.status == 206 and all(part in answer.body for part in parts)
+    as_whole = answer.status == 200 and answer.body == blob.content
+    expect.client("the answer is one of the two", as_parts or as_whole, True)
 
 
 @scenario(

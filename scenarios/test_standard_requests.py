@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from harness.clients.containerd_pull import ACCEPT
-from harness.content import Blob, an_image, descriptor
+from harness.content import Blob, an_image, an_index, descriptor
 from harness.suite.expectation import Expectations, any_of
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import MUST, SHOULD, scenario
+from harness.suite.scenario import INFO, MUST, SHOULD, Need, scenario
 from harness.targets import DidNotStart
 from scenarios.paging import next_page
 from scenarios.pulling import blob_path, manifest_path
 from scenarios.steps import push
-from scenarios.uploading import offer_manifest
+from scenarios.uploading import offer_manifest, open_upload, send_part
 
 CONDITIONAL = "RFC 9110, 13.1.2 If-None-Match"
 CONFIGURATION = "distribution docs: Configuring a registry"
@@ -152,3 +154,130 @@ def test_true_as_text(target: TargetUnderTest, expect: Expectations) -> None:
     deleted = registry.delete(manifest_path(REPOSITORY, image.digest))
 
     expect.client("status of DELETE", deleted.status, 202)
+
+
+@scenario(
+    "standard.accept-changes-nothing",
+    "A registry serves the manifest behind a tag whatever the client accepts",
+    level=SHOULD,
+    refs=("OCI distribution-spec: Pulling manifests", MEASURED),
+)
+@pytest.mark.parametrize("kind", ["oci-image", "oci-index", "docker-image", "docker-list"])
+@pytest.mark.parametrize("accept", [None, "*/*"], ids=["none", "any"])
+def test_accept_changes_nothing(
+    accept: str | None, kind: str, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """curl, monitoring and old clients send no Accept. A converted manifest has another digest
+    than the one that was pushed and signed."""
+    oci = kind.startswith("oci")
+    content = an_image(oci=oci) if kind.endswith("image") else an_index(oci=oci)
+    registry = target.standard()
+    push(registry, REPOSITORY, content, "v1")
+
+    answer = registry.get(manifest_path(REPOSITORY, "v1"), headers={"Accept": accept})
+
+    expect.client("status", answer.status, 200)
+    expect.client("the bytes are right", answer.body == content.content, True)
+
+
+@scenario(
+    "standard.accept-parameters",
+    "Parameters of a media type in Accept do not hide a manifest",
+    level=MUST,
+    refs=("RFC 9110, 12.5.1 Accept", MEASURED),
+)
+@pytest.mark.parametrize("parameters", ["; charset=utf-8", ";q=0.5"], ids=["charset", "quality"])
+def test_accept_parameters(parameters: str, target: TargetUnderTest, expect: Expectations) -> None:
+    """HTTP libraries add them."""
+    image = an_image()
+    registry = target.standard()
+    push(registry, REPOSITORY, image, "v1")
+
+    accept = {"Accept": image.media_type + parameters}
+    answer = registry.get(manifest_path(REPOSITORY, "v1"), headers=accept)
+
+    expect.client("status", answer.status, 200)
+    expect.client("the bytes are right", answer.body == image.content, True)
+
+
+@scenario(
+    "standard.longest-name",
+    "A repository name of 255 characters works; a longer one is the client's error",
+    level=SHOULD,
+    refs=("OCI distribution-spec: Pulling manifests", "d#3575", MEASURED),
+)
+def test_longest_name(target: TargetUnderTest, expect: Expectations) -> None:
+    """Names are built from branches and paths; 500 sends people to the server's log for a limit
+    that they crossed themselves."""
+    registry = target.standard()
+    longest = "team/" + "a" * 250
+    push(registry, longest, an_image(), "v1")
+
+    fits = registry.get(manifest_path(longest, "v1"), headers=ACCEPT)
+    too_long = registry.get(manifest_path("team/" + "a" * 251, "v1"), headers=ACCEPT)
+
+    expect.client("status of 255 characters", fits.status, 200)
+    expect.client("status of 256 characters", too_long.status, any_of(400, 404))
+
+
+@scenario(
+    "standard.part-of-another-length",
+    "A part whose length differs from its Content-Range is refused with 400 or 416",
+    level=SHOULD,
+    refs=("OCI distribution-spec: Pushing a blob in chunks", MEASURED),
+)
+def test_part_of_another_length(target: TargetUnderTest, expect: Expectations) -> None:
+    """A proxy that cut the request short would otherwise leave a hole in the upload."""
+    registry = target.standard()
+    opened = open_upload(registry, REPOSITORY)
+
+    headers = {"Content-Range": "0-11", "Content-Type": "application/octet-stream"}
+    answer = registry.patch(opened.headers["Location"], content=b"hello", headers=headers)
+
+    expect.client("status", answer.status, any_of(400, 416))
+
+
+@scenario(
+    "standard.upload-over-a-restart",
+    "An upload continues after a restart of the registry",
+    level=SHOULD,
+    refs=(f"{CONFIGURATION}, http, secret", MEASURED),
+    needs={Need.CONFIG, Need.RESTART},
+)
+def test_upload_over_a_restart(target: TargetUnderTest, expect: Expectations) -> None:
+    """A rollout in the middle of a push must not cost the layer. The state in the Location is
+    signed with http.secret, which has to be set for that."""
+    blob = Blob(b"hello world")
+    registry = target.standard()
+    opened = open_upload(registry, REPOSITORY)
+    sent = send_part(registry, opened, blob.content[:5], start=0)
+    location = sent.headers["Location"].removeprefix(registry.url)
+    registry.restart()
+
+    closed = registry.put(f"{location}&digest={blob.digest}", content=blob.content[5:])
+
+    expect.client("status of the part", sent.status, 202)
+    expect.client("status of the rest", closed.status, 201)
+
+
+@scenario(
+    "standard.api-version-header",
+    "Every answer below /v2/, errors included, has Docker-Distribution-Api-Version: registry/2.0",
+    level=INFO,
+    refs=("distribution docs: HTTP API V2, API Version Check", MEASURED),
+)
+def test_api_version_header(target: TargetUnderTest, expect: Expectations) -> None:
+    """Old Docker clients fall back to the V1 protocol without it."""
+    registry = target.standard()
+    push(registry, REPOSITORY, image := an_image(), "v1")
+    condition = ACCEPT | {"If-None-Match": f'"{image.digest}"'}
+    guarded = target.standard(htpasswd={"ann": "sesame"})
+
+    for name, answer in (
+        ("200", registry.get("/v2/")),
+        ("304", registry.get(manifest_path(REPOSITORY, "v1"), headers=condition)),
+        ("404", registry.get(manifest_path(REPOSITORY, "v9"), headers=ACCEPT)),
+        ("401", guarded.get("/v2/")),
+    ):
+        version = answer.headers.get("Docker-Distribution-Api-Version")
+        expect.client(f"header on {name}", version, "registry/2.0")

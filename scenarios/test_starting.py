@@ -4,23 +4,25 @@ from elsewhere than the configuration."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 
-from harness.clients.containerd_pull import containerd_pull
+from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.content import an_image
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
 from harness.suite.scenario import SHOULD, Need, scenario
 from harness.targets import DidNotStart
-from harness.upstream import Basic, MockUpstream
-from scenarios.steps import credentials
+from harness.upstream import Basic, Bearer, MockUpstream
+from scenarios.pulling import manifest_path, pull_manifest
+from scenarios.steps import MakeUpstream, credentials
 
 CONFIGURATION = "distribution docs: Configuring a registry"
 MEASURED = "measured on 2.8.2 to 3.1.1"
-MakeUpstream = Callable[..., MockUpstream]
+LISTENS = 2.0
+"""Seconds in which a cache that does not wait for its upstream listens."""
 
 
 @scenario(
@@ -118,3 +120,57 @@ def test_missing_password_file(
 
     expect.client("status without a password", stranger.status, 401)
     expect.client("status with the password of the log", known.status, 200)
+
+
+@scenario(
+    "failure.starts-while-upstream-hangs",
+    "A cache starts and serves its content while upstream accepts connections and says nothing",
+    level=SHOULD,
+    refs=("d#3705", MEASURED),
+    needs={Need.CONFIG, Need.RESTART},
+)
+def test_starts_while_upstream_hangs(
+    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A firewall that drops packets must not turn a routine restart into an outage."""
+    image = upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.proxy(upstream)
+    pull_manifest(cache, "team/app", image)
+    cache.stop()
+    hung = upstream.on(kind="base").hang()
+
+    with ThreadPoolExecutor(1) as pool:
+        start = pool.submit(cache.start)
+        started = not wait([start], timeout=LISTENS).not_done
+        upstream.clear_faults()
+        hung.release()
+        start.result()
+    answer = cache.get(manifest_path("team/app", image.digest), headers=ACCEPT)
+
+    expect.client("it listens while upstream hangs", started, True)
+    expect.client("status of a cached manifest afterwards", answer.status, 200)
+
+
+@scenario(
+    "credentials.token-server-moves",
+    "A token server that upstream names after the start gets the credentials too",
+    level=SHOULD,
+    refs=("distribution docs: Token authentication", MEASURED),
+)
+def test_token_server_moves(
+    make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Upstreams move their token service; a cache that only trusts the address it saw at startup
+    pulls anonymously until somebody restarts it."""
+    upstream = make_upstream(auth=Bearer("puller", "secret"))
+    upstream.add("team/app", an_image(), tags=("v1",))
+    cache = target.proxy(upstream, upstream_login=("puller", "secret"))
+    later = f'Bearer realm="{upstream.url}/later/token",service="mock-upstream"'
+    upstream.on("GET", "/v2/").status(401, {"WWW-Authenticate": later})
+    upstream.on("HEAD", kind="manifest").status(401, {"WWW-Authenticate": later})
+    upstream.on("GET", kind="manifest").status(401, {"WWW-Authenticate": later})
+
+    cache.get(manifest_path("team/app", "v1"), headers=ACCEPT)
+
+    seen = {e.credential for e in upstream.ledger.entries if e.path == "/later/token"}
+    expect.upstream("credentials at the new token server", seen, {"basic:puller"})

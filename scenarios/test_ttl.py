@@ -27,6 +27,7 @@ SCHEDULED = OBSERVED | {Need.STATE_FILE}
 RESTARTED = SCHEDULED | {Need.RESTART}
 TURNED = SCHEDULED | {Need.CLOCK}
 
+MEASURED = "measured on 2.8.2 to 3.1.1"
 DAY = timedelta(days=1)
 _SAVED_BY_NOW = 6.0
 """Seconds in which every registry has saved a schedule that it has."""
@@ -242,6 +243,51 @@ def test_zero_keeps_for_ever(
     expect.client("status of the layer", answer.status, 200)
     fetched = upstream.ledger.count("GET", digest=layer.digest) > 0
     expect.upstream("layer fetched again", fetched, False)
+
+
+@scenario(
+    "ttl.spellings-of-zero",
+    "A ttl of 0s keeps content forever, like 0; a negative ttl does the same or is refused",
+    level=INFO,
+    refs=(DOCS, "d#3880", MEASURED),
+    needs=TURNED,
+)
+@pytest.mark.parametrize("ttl", ["0s", "-1h"])
+def test_spellings_of_zero(
+    ttl: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A cache that took "-1h" for overdue would delete every layer right after fetching it."""
+    image = upstream.add("team/app", an_image(), tags=("v1",))
+    layer = image.layers[0]
+    try:
+        cache = target.proxy(upstream, ttl=ttl, delete_enabled=True)
+    except DidNotStart:
+        expect.client("a start is refused for a negative ttl only", ttl, "-1h")
+        return
+    pull_blob(cache, "team/app", layer)
+
+    cache.pass_time(3650 * DAY)
+    cache.eventually(lambda: not cache.disk.has_blob(layer.digest), timeout=0.4)
+
+    expect.disk("layer after ten years", cache.disk.has_blob(layer.digest), True)
+
+
+@scenario(
+    "ttl.bare-number",
+    "A ttl without a unit, such as 3600, is refused at start",
+    level=SHOULD,
+    refs=(DOCS, "Go documentation: time.Duration", MEASURED),
+)
+def test_bare_number(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
+    """Go reads 3600 as nanoseconds: content would expire as soon as it is stored, and the cache
+    would fetch everything for every client."""
+    try:
+        target.proxy(upstream, ttl=3600)
+    except DidNotStart as refusal:
+        expect.client("start", "refused", "refused")
+        expect.client("the error names the key", "ttl" in refusal.message, True)
+    else:
+        expect.client("start", "started", "refused")
 
 
 @scenario(

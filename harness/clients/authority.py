@@ -9,12 +9,13 @@ from __future__ import annotations
 import ssl
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 __all__ = ["Authority"]
 
@@ -22,31 +23,42 @@ _LIFETIME = timedelta(days=2)
 
 
 class Authority:
-    """A self-signed certificate for *names* and the context of a server that shows it. Its files
-    lie in *directory*; the key never leaves it."""
+    """A self-signed certificate for *names*, which are host names or IP addresses, and the TLS
+    context of a server that presents it. Writes PEM files into *directory*."""
 
     def __init__(self, directory: Path, names: Collection[str]) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pullproof test run")])
-        now = datetime.now(UTC)
+        self._directory = directory
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _subject("pullproof test run")
+        alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
         certificate = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + _LIFETIME)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False
-            )
+            _builder(self._name, self._name, self._key)
+            .add_extension(alternatives, critical=False)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(key, hashes.SHA256())
+            .sign(self._key, hashes.SHA256())
         )
-        self.certificate = directory / "authority.pem"
-        """What a client has to trust, as PEM."""
-        self.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        key_path = directory / "authority.key"
+        self.certificate, self.key_path = self._write("authority", certificate, self._key)
+        """What a client has to trust, as PEM, and the private key."""
+        self.server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        """For a server that answers under one of the names."""
+        self.server_context.load_cert_chain(self.certificate, self.key_path)
+
+    def issue(self, name: str) -> tuple[Path, Path]:
+        """Sign a certificate for a client called *name*; returns the files of it and its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = (
+            _builder(_subject(name), self._name, key)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        return self._write(name, certificate, key)
+
+    def _write(
+        self, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
+    ) -> tuple[Path, Path]:
+        path, key_path = self._directory / f"{name}.pem", self._directory / f"{name}.key"
+        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         key_path.touch(mode=0o600)
         key_path.write_bytes(
             key.private_bytes(
@@ -55,6 +67,30 @@ class Authority:
                 serialization.NoEncryption(),
             )
         )
-        self.server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        """For a server that answers by one of the names."""
-        self.server_context.load_cert_chain(self.certificate, key_path)
+        return path, key_path
+
+
+def _subject(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + _LIFETIME)
+    )
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
