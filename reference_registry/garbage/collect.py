@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from reference_registry.clock import SystemClock
 from reference_registry.config import Config
@@ -24,9 +24,6 @@ from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.enumeration import repository_names
 from reference_registry.storage.file_lock import FileLock
 from reference_registry.storage.store import Storage, open_storage
-
-if TYPE_CHECKING:
-    from reference_registry.proxy.blobs.download_lock import Claims
 
 __all__ = ["Collection", "CollectionFailed", "Options", "collect", "run"]
 
@@ -77,12 +74,15 @@ class Collection:
     def _steps(self) -> Iterator[tuple[str, int, int]]:
         # Before anything is looked at: what is leased after that was not seen.
         cutoff = self._cutoff()
+        if self._minds_others:
+            with contextlib.suppress(PathNotFound):
+                self.storage.driver.delete(TRASH)  # What a killed collector left.
         yield from self._mark()
         sweep = Sweep(
             self.storage,
             self.marking,
-            self._claims(),
             cutoff=cutoff,
+            online=self._minds_others,
             dry_run=self.wish.dry_run,
             emit=self.emit,
             log=self.log,
@@ -149,18 +149,6 @@ class Collection:
         else:
             return None
         return began - round(grace.total_seconds() * 1e9)
-
-    def _claims(self) -> Claims | None:
-        if not self._minds_others:
-            return None
-        from reference_registry.proxy.blobs.download_lock import FILLS, Claims
-
-        driver, uploads = self.storage.driver, self.storage.uploads
-        with contextlib.suppress(PathNotFound):
-            driver.delete(TRASH)  # What a killed collector left.
-        return Claims(
-            driver.local_path(FILLS), lambda left: uploads.forget(left.repository, left.upload)
-        )
 
 
 def collect(

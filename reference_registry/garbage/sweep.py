@@ -1,9 +1,8 @@
 """Garbage collection, second half: taking away what nothing refers to.
 
-A release deletes what it found unmarked. ``ideal`` looks once more right before, since the registry
-may serve, and be pushed to, meanwhile: what is leased (``storage.leases``) or just being fetched
-(``proxy.claims``) stays. What goes is moved out of the store at once and deleted then, so that
-nobody waits for the deletion of a large file.
+A release deletes what it found unmarked. ``ideal`` checks once more right before, since a registry
+may serve and take pushes meanwhile: leased blobs (``storage.leases``) stay. A blob is moved out of
+the store first and deleted then, so that nobody waits for the deletion of a large file.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from reference_registry.digest import Digest
 from reference_registry.garbage.mark import LayerLink, Marking, UntaggedManifest, references
@@ -22,9 +20,6 @@ from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.links import RepositoryLinks
 from reference_registry.storage.store import Storage
-
-if TYPE_CHECKING:  # A dry run needs none, and is to start quickly.
-    from reference_registry.proxy.blobs.download_lock import Claims
 
 __all__ = ["TRASH", "Garbage", "Sweep", "SweepResult"]
 
@@ -58,16 +53,16 @@ class Sweep:
     """Deletes, unless it is a *dry_run*, what *marking* left over.
 
     *cutoff* (ns since 1970): what was leased at that moment or later stays; None: leases are not
-    looked at. *claims* is None where nobody is to be minded: in a release, and in a dry run.
+    looked at. *online*: a registry may serve and write meanwhile; not in a release or a dry run.
     """
 
     def __init__(
         self,
         storage: Storage,
         marking: Marking,
-        claims: Claims | None,
         *,
         cutoff: int | None,
+        online: bool,
         dry_run: bool,
         emit: Callable[[str], None],
         log: logging.Logger,
@@ -78,7 +73,7 @@ class Sweep:
         self._leases = storage.leases
         self._profile = storage.profile
         self._marking = marking
-        self._claims = claims
+        self._online = online
         self._cutoff = cutoff
         self._dry_run = dry_run
         self._emit = emit
@@ -209,38 +204,33 @@ class Sweep:
         return self._is_leased(digest, *links)
 
     def _blob(self, garbage: Garbage) -> None:
-        if self._claims is None:
+        if not self._online:
             self._delete("Deleting blob: %s", layout.blob_directory(garbage.digest))
-        elif not self._take_away_unless_used(self._claims, garbage.digest):
+        elif not self._take_away_unless_used(garbage.digest):
             self.swept.spared.append(garbage.digest)
             return
         self.swept.blobs.append(garbage)
 
-    def _take_away_unless_used(self, claims: Claims, digest: Digest) -> bool:
-        claim = claims.take(digest)
-        if claim is None:  # It is being fetched again.
-            return False
-        try:
-            trash = f"{TRASH}/{uuid.uuid4().hex}"
-            with self._alone():
-                if self._blob_is_leased(digest):
-                    return False
-                # First the links: where this is cut short no link is left without bytes.
-                for link in self._links[digest]:
-                    self._layer_link(link)
-                path = layout.blob_directory(digest)
-                self._log.info("Deleting blob: %s", path)
-                with contextlib.suppress(PathNotFound):
-                    self._driver.move(path, trash)
-        finally:
-            claim.release()
+    def _take_away_unless_used(self, digest: Digest) -> bool:
+        """False if the blob has been leased since it was found to be garbage."""
+        trash = f"{TRASH}/{uuid.uuid4().hex}"
+        with self._alone():
+            if self._blob_is_leased(digest):
+                return False
+            # First the links: where this is cut short no link is left without bytes.
+            for link in self._links[digest]:
+                self._layer_link(link)
+            path = layout.blob_directory(digest)
+            self._log.info("Deleting blob: %s", path)
+            with contextlib.suppress(PathNotFound):
+                self._driver.move(path, trash)
         with contextlib.suppress(PathNotFound):
             self._driver.delete(trash)
         return True
 
     def _remains(self, digest: Digest) -> None:
         """Remove a directory without bytes, which a killed process left."""
-        if self._claims is None:
+        if not self._online:
             return
         with self._alone():
             renewed = self._leases.renewed_at(digest)
@@ -262,7 +252,7 @@ class Sweep:
                     self._layer_link(link)
             return
         for stored_as, links in self._links.items():
-            if self._claims is not None and stored_as in garbage:
+            if self._online and stored_as in garbage:
                 continue  # They went with the blob, or stayed with it.
             with self._alone():
                 if stored_as in garbage or not self._storage.blobs.has(stored_as):
@@ -293,7 +283,7 @@ class Sweep:
         return changed is not None and self._cutoff is not None and changed >= self._cutoff
 
     def _alone(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext() if self._claims is None else self._leases.alone()
+        return self._leases.alone() if self._online else contextlib.nullcontext()
 
     def _delete(self, message: str, path: str) -> None:
         if self._dry_run:

@@ -28,7 +28,6 @@ from reference_registry.http.errors import RegistryError
 from reference_registry.http.messages import Request
 from reference_registry.manifest import parse_manifest
 from reference_registry.profiles import IDEAL, Profile
-from reference_registry.proxy.blobs.download_lock import FILLS, Claim, Claims
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.enumeration import repository_names
 from reference_registry.storage.repository import LocalRepository
@@ -184,27 +183,18 @@ def _push_of_an_index(client: Client) -> list[Step]:
 def _fill(client: Client) -> list[Step]:
     """A cache gets a layer whose bytes another repository has as garbage, and then the manifest."""
     repository = client.repository("cached")
-    claims = _claims(client.storage)
     digest = Digest(_SHARED.digest)
-    under_way: list[tuple[Claim, BlobWriter]] = []
+    under_way: list[BlobWriter] = []
 
     def begin() -> None:
-        claim = claims.take(digest)
-        assert claim is not None, "a collector holds a claim between two of its steps"
-        under_way.append((claim, repository.blob_writer()))
-        under_way[0][1].append(_SHARED.content)
+        under_way.append(repository.blob_writer())
+        under_way[0].append(_SHARED.content)
 
     def end() -> None:
-        claim, writer = under_way.pop()
-        repository.commit_blob(writer, digest)
-        claim.release()
+        repository.commit_blob(under_way.pop(), digest)
         put(client.storage, "cached", _PUSHED, "v2")
 
     return [begin, end]
-
-
-def _claims(storage: Storage) -> Claims:
-    return Claims(storage.driver.local_path(FILLS), lambda _: None)
 
 
 _CLIENTS: dict[str, Callable[[Client], list[Step]]] = {
