@@ -16,7 +16,7 @@ __all__ = ["main", "pullproof"]
 
 _COMMANDS = {
     "compare": ".compare:compare",
-    "completion": ".completion:completion",
+    "completion": ".listing:completion",
     "doctor": ".doctor:doctor",
     "explain": ".explain:explain",
     "lint": ".lint:lint",

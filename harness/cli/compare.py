@@ -12,7 +12,7 @@ import click
 
 from harness.cli.options import Approach, approaching, choosing, selection
 from harness.cli.run import run_suite
-from harness.suite.selection import Selection
+from harness.suite.catalogue import Selection
 
 __all__ = ["compare"]
 

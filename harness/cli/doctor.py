@@ -10,10 +10,10 @@ import click
 
 from harness.cli.options import Approach, approaching
 from harness.cli.run import run_suite
-from harness.suite.selection import Selection
+from harness.suite.catalogue import Selection
 
 if TYPE_CHECKING:
-    from harness.doctor.line import Line
+    from harness.doctor.questions import Line
     from harness.targets import UrlTarget
 
 __all__ = ["doctor"]
@@ -100,7 +100,7 @@ def doctor(
 
 
 def _login_wanted(target: UrlTarget) -> Line:
-    from harness.doctor.line import Line
+    from harness.doctor.questions import Line
 
     scheme = target.login.scheme
     if target.access.login is None and scheme is None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import click
+from click.shell_completion import get_completion_class
 
 from harness.cli.options import choosing, selection
 from harness.suite.scenario import Scenario
 
-__all__ = ["list_scenarios"]
+__all__ = ["completion", "list_scenarios"]
 
 
 @click.command("list")
@@ -62,3 +63,20 @@ def _as_data(scenario: Scenario) -> dict[str, object]:
         "refs": list(scenario.refs),
         "needs": sorted(need.name.lower().replace("_", "-") for need in scenario.needs),
     }
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of SHELL.
+
+    \b
+    bash:  pullproof completion bash > ~/.local/share/bash-completion/completions/pullproof
+    zsh:   pullproof completion zsh > a file _pullproof in a directory of $fpath
+    fish:  pullproof completion fish > ~/.config/fish/completions/pullproof.fish
+    """
+    from harness.cli import pullproof
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(pullproof, {}, "pullproof", "_PULLPROOF_COMPLETE").source())

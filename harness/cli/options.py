@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from harness.suite.catalogue import Selection
 from harness.suite.scenario import Level, Need
-from harness.suite.selection import Selection
 
 __all__ = ["Approach", "approaching", "choosing", "selection"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from harness.cli.options import Approach, approaching, choosing, selection
-from harness.suite.selection import Selection
+from harness.suite.catalogue import Selection
 
 __all__ = ["run", "run_suite"]
 

@@ -111,8 +111,8 @@ def _replayed(twins: Pair, file: Path) -> int:
 
 
 def _searched(twins: Pair, sequences: int, start: int, save: Path, targets: str) -> int:
+    from harness.stateful.pair import search
     from harness.stateful.render import tell, tell_search
-    from harness.stateful.search import search
 
     names = twins.left.name, twins.right.name
     found = search(twins.play, sequences, start)

@@ -1,17 +1,15 @@
-"""What one scenario made a target show, as plain data: all of it, and not only what a claim asks.
+"""Everything that a target showed in one scenario, as plain data.
 
-An :class:`Observation` is taken when everything of the scenario has stopped. It is what recordings
-keep and what the differential compares, and its texts are normalised
-(:mod:`harness.compare.normalisation`) before either, so that two runs of the same
-target give the same observation.
+An :class:`Observation` is taken after all servers of the scenario have stopped. Recordings keep
+observations and the differential compares them. Texts are normalised first
+(:mod:`~harness.compare.normalisation`), so that two runs on one target give equal observations.
 
-Four sides are looked at:
+An observation has four sides:
 
-- ``steps``: each request of a client with its answer. Requests that were under way at the same
-  moment have no order: they are sorted. What a scenario asked again and again until a condition was
-  met counts once, by its last answer.
-- ``upstream``: each request that reached an upstream, with how often it came.
-- ``disk``: each file in the storage, with the beginning of its hash.
+- ``steps``: each request of a client with its answer. Concurrent requests have no order and are
+  sorted. Of requests that poll for a condition, only the last one counts.
+- ``upstream``: each request that reached an upstream, and how many times.
+- ``disk``: each file in the storage, with the first digits of its hash.
 - ``state``: each entry of ``scheduler-state.json`` with its kind and the hours until it expires.
 """
 

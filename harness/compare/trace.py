@@ -1,10 +1,9 @@
-"""The story of one scenario for its readers: who asked whom what, in order, and what became of the
-disk. Kept only where a report shows it.
+"""The exchanges of one scenario run, in order, for reports: requests, answers, changes on disk.
 
-An :class:`harness.compare.observation.Observation` is what two runs have in common and is compared;
-a :class:`Trace` is one run as it was: with the order of client and upstream, header lines, bodies
-and times. Both come from the same records, whose credentials have been replaced. Sizes are bounded:
-a scenario may make thousands of requests, and answers may be anything.
+An :class:`~harness.compare.observation.Observation` is normalised and compared between runs; a
+:class:`Trace` shows one run as it was, with order, header lines, bodies and times. Both come from
+the same records, in which credentials are already replaced. Sizes are bounded, because a scenario
+may send thousands of requests and answers may be large. Traces are kept only for reports.
 """
 
 from __future__ import annotations

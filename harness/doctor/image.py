@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.clients.containerd_pull import ACCEPT
-from harness.doctor.line import Line
-from harness.doctor.questions import QUESTIONS, Question
+from harness.doctor.questions import QUESTIONS, Line, Question
 from harness.http.client import Answer
-from harness.suite.namespace import Namespace
+from harness.http.namespace import Namespace
 from harness.targets import UrlTarget
 from harness.targets.url_probe import told
 from reference_registry.names import is_repository_name, is_tag

@@ -6,10 +6,27 @@ Nothing is asked here that no scenario asks: the scenarios' ids lead to claim, s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["LIKENESS", "QUESTIONS", "Question"]
+__all__ = ["LIKENESS", "QUESTIONS", "Line", "Question"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """``id`` is stable. Where ``answer`` is None there was none to be had, and ``meaning`` says why
+    and how it can be. ``evidence`` are requests with their answers."""
+
+    id: str
+    question: str
+    answer: str | None
+    meaning: str
+    evidence: tuple[str, ...] = ()
+
+    def as_data(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
 
 Looks = Mapping[str, Any]
 """What a scenario saw, by ``side: what``."""

@@ -6,8 +6,8 @@ import json
 import textwrap
 from collections.abc import Sequence
 
-from harness.doctor.fingerprint import Fingerprint
-from harness.doctor.line import Line
+from harness.doctor.checks import Fingerprint
+from harness.doctor.questions import Line
 
 __all__ = ["as_json", "as_text"]
 

@@ -14,8 +14,8 @@ import pytest
 
 from harness.plugin.target_options import GROUP, access_of, add_short_names, add_target_options
 from harness.report.options import Wanted, add_report_options
+from harness.suite.catalogue import Selection
 from harness.suite.scenario import MARKER, Scenario
-from harness.suite.selection import Selection
 
 if TYPE_CHECKING:
     from harness.suite.expectation import Expectations
@@ -109,7 +109,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def _targets(config: pytest.Config) -> list[Target]:
     """The targets of the run, from the first time that somebody asks for them."""
-    from harness.targets import DEFAULT_TARGET, TargetError, parse_target
+    from harness.suite.recording import parse_target
+    from harness.targets import DEFAULT_TARGET, TargetError
 
     targets = config.stash[_TARGETS]
     if not targets:
@@ -173,7 +174,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if first != place:
                 raise pytest.UsageError(f"scenario id {found.id} stands at {first} and at {place}")
     if catalogue := config.getoption("pullproof_catalogue"):
-        from harness.report.catalogue import render_catalogue
+        from harness.report.markdown import render_catalogue
         from harness.suite.deviations import DeviationFile
 
         places = sorted({item.path.parent for item in items if scenario_of(item)})
@@ -194,13 +195,13 @@ def _observes(config: pytest.Config) -> bool:
 
 
 def _is_recorded(proof: ScenarioRun) -> bool:
-    from harness.targets import RecordingTarget
+    from harness.suite.recording import RecordingTarget
 
     return isinstance(proof.target, RecordingTarget)
 
 
 def _fingerprint(item: pytest.Item) -> str:
-    from harness.compare.recording import fingerprint
+    from harness.suite.recording import fingerprint
 
     return fingerprint(item.function) if isinstance(item, pytest.Function) else ""
 
@@ -290,7 +291,7 @@ def pytest_replay_recorded(pyfuncitem: pytest.Function) -> object | None:
     proof = pyfuncitem.stash.get(_PROOF, None)
     if proof is None or not _is_recorded(proof):
         return None
-    from harness.compare.recording import fingerprint
+    from harness.suite.recording import fingerprint
 
     if reason := proof.replay(fingerprint(pyfuncitem.function)):
         pytest.skip(reason)

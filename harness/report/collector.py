@@ -20,9 +20,9 @@ from harness.suite.results import About, Matrix, Result
 from harness.suite.scenario import Need
 
 if TYPE_CHECKING:
-    from harness.compare.recording import Recording
     from harness.compare.trace import Trace
     from harness.report.observed import Differential, Observed
+    from harness.suite.recording import Recording
     from harness.targets import Target
 
 __all__ = ["Collector"]
@@ -173,7 +173,7 @@ class Collector:
 
     def _recordings(self) -> list[Recording]:
         from harness.report.observed import recordings
-        from harness.targets import RecordingTarget
+        from harness.suite.recording import RecordingTarget
 
         live = [one for one in self._targets() if not isinstance(one, RecordingTarget)]
         return recordings(self._observed, self._results, live)

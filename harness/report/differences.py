@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from harness.compare.differential import Divergence
-from harness.compare.divergences import Comparison, Known
+from harness.compare.divergences import Comparison, Divergence, Known
 
 __all__ = ["FORMATS", "comparison_from_data", "comparison_to_data", "summary"]
 

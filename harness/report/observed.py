@@ -12,11 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.compare.differential import divergences
-from harness.compare.divergences import Comparison, Known, compared, read_known, stale
+from harness.compare.divergences import Comparison, Known, compared, divergences, read_known, stale
 from harness.compare.observation import Observation
-from harness.compare.recording import Recorded, Recording
 from harness.suite.deviations import Verdict
+from harness.suite.recording import Recorded, Recording
 from harness.suite.results import Result
 from harness.suite.scenario import Need
 

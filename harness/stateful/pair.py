@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,16 +10,18 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
-from harness.compare.differential import Divergence, divergences
-from harness.compare.divergences import Known, compared
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import Flaky
+
+from harness.compare.divergences import Divergence, Known, compared, divergences
 from harness.compare.observation import Observation
 from harness.stateful.content import Content
 from harness.stateful.driver import Driver
 from harness.stateful.operations import Operation
-from harness.stateful.sequences import StepSequence
+from harness.stateful.sequences import StepSequence, stories
 from harness.targets import Target
 
-__all__ = ["SCENARIO", "Act", "Pair", "Playing"]
+__all__ = ["SCENARIO", "Act", "Pair", "Playing", "Search", "search"]
 
 SCENARIO = "stateful"
 """What ``divergences.toml`` calls it in ``scenarios``."""
@@ -69,8 +71,8 @@ class Pair:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for settings in list(self._stages):
-            self._close(settings)
+        for opened in list(self._stages):
+            self._close(opened)
         self._pool.shutdown()
 
     def play(self, story: StepSequence) -> Playing:
@@ -122,3 +124,57 @@ class Pair:
         for stage in self._stages.pop(settings, ()):
             with suppress(OSError):
                 stage.close()
+
+
+@dataclass
+class Search:
+    """What became of a search."""
+
+    seed: int
+    played: int = 0
+    """Stories that Hypothesis made up, without those that only made a difference smaller."""
+    found: Playing | None = None
+    """The smallest story with an unexplained difference."""
+    explained: set[str] = field(default_factory=set)
+    """The reasons of the differences that were met and are listed."""
+    by_chance: list[Playing] = field(default_factory=list)
+    """Playings with a difference that the same story did not show again."""
+
+
+class _TheyDiffer(Exception):
+    pass
+
+
+def search(play: Callable[[StepSequence], Playing], sequences: int, start: int) -> Search:
+    """Play *sequences* stories, the same for the same *start*; end at the first difference that
+    shows twice, with the smallest story that shows it."""
+    result = Search(start)
+
+    @seed(start)
+    @settings(
+        max_examples=sequences,
+        database=None,
+        deadline=None,
+        derandomize=False,
+        phases=(Phase.generate, Phase.shrink),
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(stories())
+    def look(story: StepSequence) -> None:
+        if result.found is None:
+            result.played += 1
+        playing = play(story)
+        if playing.difference is not None:
+            again = play(story)
+            if again.difference is None:
+                result.by_chance.append(playing)
+                playing = again
+        result.explained.update(known.reason for act in playing.acts for _, known in act.explained)
+        if playing.difference is not None:
+            result.found = playing
+            raise _TheyDiffer
+
+    with suppress(_TheyDiffer, Flaky):
+        look()
+    return result

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from harness.compare.observation import Observation, Step
-from harness.stateful.pair import Act, Playing
-from harness.stateful.search import Search
+from harness.stateful.pair import Act, Playing, Search
 
 __all__ = ["tell", "tell_search"]
 

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from hypothesis import strategies as st
 
-from harness.stateful.model import Model
 from harness.stateful.operations import (
     IMAGES,
     KINDS,
@@ -18,6 +17,7 @@ from harness.stateful.operations import (
     REPOSITORIES,
     TAGS,
     Kind,
+    Model,
     Operation,
 )
 

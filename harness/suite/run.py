@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from harness.suite.deviations import DeviationFile, Judgement, Verdict, suggest_entry
 from harness.suite.expectation import Expectations
+from harness.suite.recording import RecordingTarget
 from harness.suite.results import MODEL, Result
 from harness.suite.scenario import Need, Scenario
-from harness.targets.recording import RecordingTarget
 
 if TYPE_CHECKING:
     from harness.compare.observation import Observation

@@ -9,7 +9,6 @@ from harness.targets.drayage import DrayageTarget
 from harness.targets.errors import DidNotStart, NotOffered, TargetError
 from harness.targets.garbage import GcRun
 from harness.targets.metrics import Metrics
-from harness.targets.recording import RecordingTarget
 from harness.targets.reference import ReferenceTarget
 from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
@@ -26,7 +25,6 @@ __all__ = [
     "GcRun",
     "Metrics",
     "NotOffered",
-    "RecordingTarget",
     "RunningRegistry",
     "Settings",
     "StateEntry",
@@ -58,10 +56,6 @@ def parse_target(text: str, access: Access = _PLAIN) -> Target:
         if not rest:
             raise TargetError("container: needs an image, such as container:registry:2")
         return ContainerTarget.find(rest)
-    if kind == "recording" and colon:
-        if not rest:
-            raise TargetError("recording: needs a file, such as one that --record DIR wrote")
-        return RecordingTarget.read(rest)
     if kind == "url" and colon:
         return UrlTarget.find(rest, access)
     if text == "drayage":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from harness.suite.scenario import Need
+from harness.system.needs import Need
 from harness.system.process import clean_environment
 from harness.targets.errors import DidNotStart, TargetError
 from harness.targets.identity import Identified, Identity, identify

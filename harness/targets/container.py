@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from harness.suite.scenario import Need
+from harness.system.needs import Need
 from harness.targets.container_registry import ContainerRegistry, Image
 from harness.targets.docker_daemon import Daemon
 from harness.targets.errors import DidNotStart, TargetError

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.http.client import Answer, RegistryClient
-from harness.suite.scenario import Need
+from harness.system.needs import Need
 from harness.system.process import Process, clean_environment
 from harness.targets.errors import NotOffered
 from harness.targets.peer import PeerRegistry, PeerTarget

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import ClassVar, Self
 
 from harness.http.redaction import redact_text
-from harness.suite.scenario import Need
+from harness.system.needs import Need
 from harness.system.process import Process, clean_environment
 from harness.targets.errors import DidNotStart, TargetError
 from harness.targets.foreign import ForeignRegistry, refuse_settings

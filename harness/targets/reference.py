@@ -12,8 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from harness.suite.scenario import Need
 from harness.system.loop import lab_loop
+from harness.system.needs import Need
 from harness.targets.errors import DidNotStart, TargetError
 from harness.targets.garbage import GcRun
 from harness.targets.jumping_clock import JumpingClock, TurnableClock

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import httpx
 
 from harness.http.client import Content, Headers, Login, OpenAnswer, RegistryClient
-from harness.suite.namespace import Namespace
+from harness.http.namespace import Namespace
 from harness.targets.access import Access
 from harness.targets.errors import NotOffered
 from harness.targets.remote_login import RemoteLogin

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from harness.suite.scenario import Need
+from harness.system.needs import Need
 from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
-from harness.suite.namespace import Namespace
-from harness.suite.scenario import Need
+from harness.http.namespace import Namespace
+from harness.system.needs import Need
 from harness.targets.access import Access
 from harness.targets.errors import NotOffered, TargetError
 from harness.targets.foreign import ForeignRegistry, refuse_settings

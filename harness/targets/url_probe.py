@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.clients.containerd_pull import ACCEPT
 from harness.content import an_image
 from harness.http.client import Answer
-from harness.suite.scenario import Need
+from harness.system.needs import Need
 from harness.targets.errors import TargetError
 from harness.targets.remote_client import RemoteClient
 from harness.upstream.gateway import Gateway

@@ -13,7 +13,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from harness.suite.scenario import Need
+from harness.system.needs import Need
 from harness.system.process import Process, clean_environment
 from harness.targets.peer import PeerRegistry, PeerTarget
 from harness.targets.process_registry import opens

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from harness.content import Blob, Manifest
-from harness.suite.namespace import Namespace
+from harness.http.namespace import Namespace
 from harness.system.loop import lab_loop
 from harness.upstream.auth import Anonymous
 from harness.upstream.calls import Call, route

@@ -30,7 +30,7 @@ from harness.upstream.wording import nearest
 from reference_registry.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
-    from harness.suite.namespace import Namespace
+    from harness.http.namespace import Namespace
     from harness.upstream.gateway import Gateway
 
 __all__ = ["MockUpstream"]

@@ -10,10 +10,8 @@ import pytest
 
 from harness.cli import main
 from harness.content import an_image
-from harness.doctor.checks import answers
-from harness.doctor.fingerprint import likeness
-from harness.doctor.line import Line
-from harness.doctor.questions import LIKENESS, QUESTIONS
+from harness.doctor.checks import answers, likeness
+from harness.doctor.questions import LIKENESS, QUESTIONS, Line
 from harness.doctor.render import as_json, as_text
 from harness.suite.catalogue import declared, suite_directory
 from harness.suite.deviations import DeviationFile

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from harness.stateful.model import Model
-from harness.stateful.operations import OPERATIONS, Operation
+from harness.stateful.operations import OPERATIONS, Model, Operation
 from harness.stateful.sequences import SequenceError, StepSequence, stories
 
 

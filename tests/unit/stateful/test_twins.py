@@ -8,9 +8,8 @@ import pytest
 from harness.cli import main
 from harness.compare.divergences import read_known
 from harness.stateful.operations import Operation
-from harness.stateful.pair import Pair
+from harness.stateful.pair import Pair, search
 from harness.stateful.render import tell, tell_search
-from harness.stateful.search import search
 from harness.stateful.sequences import StepSequence
 from harness.system.real_parts import missing_part
 from harness.targets import TargetError, parse_target

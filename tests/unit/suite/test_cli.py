@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from harness.suite.catalogue import declared
+from harness.suite.catalogue import Selection, declared
 from harness.suite.scenario import MUST, Need
-from harness.suite.selection import Selection
 
 
 def pullproof(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.compare.differential import ABSENT, Divergence, divergences
 from harness.compare.divergences import (
+    ABSENT,
     Comparison,
+    Divergence,
     DivergenceFileError,
     Known,
     compared,
+    divergences,
     read_known,
     stale,
 )

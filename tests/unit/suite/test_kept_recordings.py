@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.compare.recording import Recording
+from harness.suite.recording import Recording
 
 TOP = Path(__file__).parents[3]
 FILES = sorted((TOP / "fixtures" / "recordings").glob("*.json"))

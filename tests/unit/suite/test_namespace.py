@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.suite.namespace import Namespace
+from harness.http.namespace import Namespace
 
 NAMES = Namespace("pullproof-1-2")
 IN_A_PROJECT = Namespace("pullproof-1-2", place="hub")

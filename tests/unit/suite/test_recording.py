@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.compare.recording import Recording, RecordingError, fingerprint
+from harness.suite.recording import Recording, RecordingError, fingerprint
 
 SCENARIO = '''
 from harness.suite.scenario import INFO, Need, scenario

@@ -11,7 +11,7 @@ from harness.clients.authority import Authority
 from harness.clients.containerd_pull import ACCEPT
 from harness.content import an_image
 from harness.http.client import Exchange
-from harness.suite.namespace import Namespace
+from harness.http.namespace import Namespace
 from harness.targets import Access, TargetError, UrlTarget
 from harness.targets.remote_client import RemoteClient
 from harness.upstream import Anonymous, Basic, Bearer, MockUpstream

@@ -1,11 +1,11 @@
 """What a target showed, kept in a file: a column that needs neither binary nor Docker.
 
 One JSON file for one target, keys in alphabetical order, one value a line, so that two recordings
-can be read side by side and a change to one shows in a review. It holds no secret and no path or
-port of the machine: what goes in has been redacted and normalised.
+can be compared and changes show in a review. It holds no secrets, machine paths or ports: its
+contents are redacted and normalised.
 
-A recording knows the *fingerprint* of each scenario. One that has changed since proves nothing
-about the new one; it is reported as not applicable, with that reason.
+A recording holds the *fingerprint* of each scenario's code. Where a scenario has changed since, its
+cell is reported as not applicable, with that reason.
 """
 
 from __future__ import annotations
@@ -18,18 +18,29 @@ import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from harness.compare.observation import Observation
 from harness.suite.results import Result
+from harness.system.needs import Need
+from harness.targets import Access, Settings, Target, TargetError
+from harness.targets import parse_target as parse_launchable
 
-__all__ = ["SCHEMA_VERSION", "Recorded", "Recording", "RecordingError", "fingerprint"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Recorded",
+    "Recording",
+    "RecordingError",
+    "RecordingTarget",
+    "fingerprint",
+    "parse_target",
+]
 
 SCHEMA_VERSION = 2
 """Raised whenever a reader of the previous version would misread the file."""
 
 
-class RecordingError(Exception):
+class RecordingError(TargetError):
     """The file cannot be used; the text names it and the fix."""
 
 
@@ -52,7 +63,7 @@ class Recording:
     version: str
     """The release series, by which deviations are looked up."""
     release: str
-    """What the target says of itself, such as ``2.8.2``."""
+    """The exact version, such as ``2.8.2``."""
     date: str
     """The day of the run, ISO 8601."""
     scenarios: Mapping[str, Recorded] = field(default_factory=dict)
@@ -76,16 +87,18 @@ class Recording:
     @classmethod
     def read(cls, path: Path) -> Recording:
         """The recording in the file at *path*; :class:`RecordingError`."""
-        again = "record it again with --record DIR"
+        fix = "record it again with --record DIR"
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise RecordingError(f"{path}: {error.strerror}") from error
+            raise RecordingError(f"recording:{path}: {error.strerror}") from error
         except ValueError as error:
-            raise RecordingError(f"{path}: {error}; {again}") from error
+            raise RecordingError(f"recording:{path}: not valid JSON; {fix}") from error
         schema = document.get("schema") if isinstance(document, dict) else None
         if schema != SCHEMA_VERSION:
-            raise RecordingError(f"{path}: schema {schema!r}, known is {SCHEMA_VERSION}; {again}")
+            raise RecordingError(
+                f"recording:{path}: schema is {schema!r}, not {SCHEMA_VERSION}; {fix}"
+            )
         try:
             cells = {
                 key: Recorded(
@@ -104,16 +117,15 @@ class Recording:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RecordingError(
-                f"{path}: is no recording ({type(error).__name__}: {error}); {again}"
+                f"recording:{path}: not a recording, or an incomplete one; {fix}"
             ) from error
 
 
 def _cell(cell: Recorded, headers: dict[str, Mapping[str, str]]) -> dict[str, Any]:
-    """*cell* as JSON values. Header lines are the same again and again: they are put into
-    *headers*, by the beginning of their hash."""
+    """*cell* as JSON values. Its header lines, which repeat a lot, go into *headers* by the first
+    digits of their hash."""
     result = cell.result.as_data()
-    # How long it took is no behaviour, a failure's conversation has ports, and what to do about a
-    # deviation is looked up when the recording is read.
+    # Durations are not behaviour, conversations hold ports, and advice is looked up on replay.
     result["seconds"], result["conversation"] = 0.0, ""
     del result["advice"]
     observation = cell.observation.as_data()
@@ -126,7 +138,7 @@ def _cell(cell: Recorded, headers: dict[str, Mapping[str, str]]) -> dict[str, An
 
 
 def _observation(data: Mapping[str, Any], headers: Mapping[str, Mapping[str, str]]) -> Observation:
-    """The reverse, for an observation."""
+    """The observation in *data*, with its header lines looked up in *headers*."""
     steps = [
         {**step, **{side: headers[step[side]] for side in ("sent", "headers")}}
         for step in data["steps"]
@@ -135,8 +147,8 @@ def _observation(data: Mapping[str, Any], headers: Mapping[str, Mapping[str, str
 
 
 def fingerprint(test: Callable[..., object]) -> str:
-    """Changes when what the scenario *test* does changes; not with its comments, its docstring or
-    its layout. Empty, and so like no other, where the source is no longer what was imported."""
+    """A hash of what the scenario *test* does, without comments, docstring and layout. Empty, so
+    that it equals no other, where the source cannot be read as it was imported."""
     try:
         source = textwrap.dedent(inspect.getsource(inspect.unwrap(test)))
         function = ast.parse(source).body[0]
@@ -147,3 +159,56 @@ def fingerprint(test: Callable[..., object]) -> str:
     if ast.get_docstring(function, clean=False) is not None:
         function.body = function.body[1:] or [ast.Pass()]
     return hashlib.sha256(ast.dump(function).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class RecordingTarget:
+    """``recording:FILE``, a target that launches nothing: each scenario's findings are read from
+    the recording and judged against today's claims and deviations."""
+
+    recording: Recording
+
+    @property
+    def name(self) -> str:
+        return f"recording:{self.recording.target}"
+
+    @property
+    def known_as(self) -> str:
+        return self.recording.target
+
+    @property
+    def implementation(self) -> str:
+        return self.recording.implementation
+
+    @property
+    def version(self) -> str:
+        return self.recording.version
+
+    @property
+    def release(self) -> str:
+        return self.recording.release
+
+    @property
+    def capabilities(self) -> frozenset[Need]:
+        """All of them: the recorded result says what the target lacked."""
+        return frozenset(Need)
+
+    def check(self) -> None:
+        """Nothing to check: reading the file has checked it."""
+
+    def launch(self, settings: Settings, workdir: Path) -> NoReturn:
+        """Never: ``TargetError``."""
+        raise TargetError(f"{self.name} cannot be launched: a recording only replays scenarios")
+
+
+def parse_target(text: str, access: Access | None = None) -> Target:
+    """The target that *text* names, recordings included; *access* is for ``url:`` targets.
+
+    Raises :class:`TargetError`, whose text is one line.
+    """
+    kind, colon, path = text.partition(":")
+    if kind != "recording" or not colon:
+        return parse_launchable(text, access or Access())
+    if not path:
+        raise TargetError("recording: needs a file, such as one that --record DIR wrote")
+    return RecordingTarget(Recording.read(Path(path).expanduser()))
