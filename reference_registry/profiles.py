@@ -320,10 +320,12 @@ class Profile:
     """``manifest eligible for deletion: <digest>`` or ``{<repo> <digest> [tags]}`` (3.0.0)."""
     gc_fails_on_empty_storage: bool = False
     """A storage without repositories is an error, exit 1 (all releases)."""
-    gc_spares_what_is_in_use: bool = True
-    """Garbage may be collected while the registry serves: what a client pushed, mounted, pulled or
-    asked for is leased (``storage.leases``). In a release, a blob whose manifest has not come yet
-    is deleted under the push (documented: "ensure that the registry is in read-only mode")."""
+    gc_keeps_what_is_leased: bool = True
+    """Garbage may be collected while the registry serves: content that a client pushed, mounted,
+    pulled or asked for is leased (``storage.leases``). A release deletes blobs of a push whose
+    manifest has not arrived (documented: "ensure that the registry is in read-only mode")."""
+    locks_storage: bool = True
+    """A second process on a root directory does not start. Releases do not notice each other."""
     gc_reports: bool = True
     """``garbage-collect`` knows ``--json`` and ``--grace``, and draws a bar (no release)."""
     gc_quiet_flag: bool = True
@@ -534,7 +536,8 @@ DISTRIBUTION_2_8 = Profile(
     gc_keeps_referrers=False,
     gc_fails_on_unreadable_manifest=True,
     gc_fails_on_broken_links=True,
-    gc_spares_what_is_in_use=False,
+    gc_keeps_what_is_leased=False,
+    locks_storage=False,
     gc_reports=False,
     gc_tells_of_damage=False,
     gc_reads_link_targets=False,

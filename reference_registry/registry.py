@@ -72,12 +72,10 @@ class StandardRegistry:
             work.append(_purge_uploads(self.storage.uploads, config.uploadpurging, self._clock))
         if config.garbage_collection is not None:
             # Few want it, and the others are to start quickly.
-            from reference_registry.garbage.periodic import collect_again_and_again
+            from reference_registry.garbage.periodic import collect_periodically
 
             work.append(
-                collect_again_and_again(
-                    config, config.garbage_collection, self._profile, self._clock
-                )
+                collect_periodically(config, config.garbage_collection, self._profile, self._clock)
             )
         self._tasks = [asyncio.create_task(coroutine) for coroutine in work]
 

@@ -21,6 +21,8 @@ __all__ = ["Changes", "Disk", "Snapshot"]
 
 # What makes a directory a repository. Names may nest: a/b can be one beside a.
 _MARKS = frozenset({"_layers", "_manifests", "_uploads"})
+# How a running registry is found, and not what it stores (reference_registry.garbage.online).
+_NOT_CONTENT = {Path(".pullproof/lock"), Path(".pullproof/collect.sock")}
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,8 @@ class Disk:
 
     def _walk(self) -> Iterator[Path]:
         for directory, _, names in os.walk(self.root):
-            yield from (Path(directory, name) for name in names)
+            paths = (Path(directory, name) for name in names)
+            yield from (path for path in paths if path.relative_to(self.root) not in _NOT_CONTENT)
 
 
 def _digest(text: str) -> Digest:

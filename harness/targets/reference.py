@@ -27,7 +27,8 @@ from reference_registry.config import Config
 from reference_registry.config.effective import drain_time
 from reference_registry.config.file import load
 from reference_registry.config.problem import CannotStart, ConfigError
-from reference_registry.garbage.collect import collect
+from reference_registry.garbage.collect import Options
+from reference_registry.garbage.online import collect
 from reference_registry.http.hooks import Observer
 from reference_registry.profiles import Profile, profile_named
 from reference_registry.proxy.registry import ProxyRegistry
@@ -273,19 +274,18 @@ class ReferenceRegistry(RunningRegistry):
             config = self._load()
         except DidNotStart as refused:
             return GcRun(refused.exit_code or 1, "", refused.message)
-        out, err, log = io.StringIO(), io.StringIO(), Log(config)
+        grace = _GRACE if online and self._profile.gc_reports else timedelta(0)
+        options = Options(dry_run=dry_run, delete_untagged=delete_untagged, grace=grace)
+        out, log = io.StringIO(), Log(config)
         log.open()
         try:
             with log.speaking():
-                exit_code = collect(
-                    config,
-                    self._profile,
-                    dry_run=dry_run,
-                    delete_untagged=delete_untagged,
-                    grace=_GRACE if online and self._profile.gc_reports else timedelta(0),
-                    out=out,
-                    err=err,
+                report = collect(
+                    config.storage, self._profile, options, lambda line: print(line, file=out)
                 )
         finally:
             log.close()
-        return GcRun(exit_code, out.getvalue(), log.text() + err.getvalue())
+        if report["error"] is None:
+            return GcRun(0, out.getvalue(), log.text())
+        failure = f"failed to garbage collect: {report['error']}"
+        return GcRun(1, out.getvalue(), log.text() + failure)

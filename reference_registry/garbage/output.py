@@ -1,4 +1,4 @@
-"""Where the lines of ``garbage-collect`` go, and the bar that a terminal gets beside them."""
+"""The output of ``garbage-collect``: lines, a progress bar on a terminal, and a report as JSON."""
 
 from __future__ import annotations
 
@@ -7,36 +7,68 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from reference_registry.garbage.collect import Collection
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["Display", "display"]
+__all__ = ["Display", "display", "report"]
 
+VERSION = 1
 _INTERVAL = 0.1
-"""Seconds between two changes of what a terminal shows."""
+"""Seconds between two updates of a terminal."""
+
+
+def report(collection: Collection, *, seconds: float, error: str | None) -> dict[str, object]:
+    """What *collection* did in *seconds*, up to its end or *error*: the object that ``--json``
+    prints (docs/garbage-collection.md). ``version`` goes up when a key is renamed, removed or
+    changes its meaning."""
+    options, swept = collection.options, collection.swept
+    return {
+        "version": VERSION,
+        "dry_run": options.dry_run,
+        "delete_untagged": options.delete_untagged,
+        "grace_seconds": options.grace.total_seconds(),
+        "error": error,
+        "warnings": collection.warnings,
+        "duration_seconds": round(seconds, 3),
+        "repositories": collection.repositories,
+        "marked": sorted(collection.marking.marked),
+        "spared": sorted(set(swept.skipped)),
+        "manifests": [{"repository": m.repository, "digest": m.digest} for m in swept.manifests],
+        "tag_links": [
+            {"repository": repository, "tag": tag, "digest": digest}
+            for repository, tag, digest in swept.tag_links
+        ],
+        "blobs": [{"digest": blob.digest, "size": blob.size} for blob in swept.blobs],
+        "layer_links": [
+            {"repository": link.repository, "digest": link.digest} for link in swept.layer_links
+        ],
+        "bytes": sum(blob.size for blob in swept.blobs),
+    }
 
 
 class Display(Protocol):
-    """What a collection is told to tell."""
+    """Shows a collection while it runs."""
 
     def emit(self, line: str) -> None:
-        """A line of output."""
+        """Print a line of output."""
         ...
 
     def watch(self, doing: str, done: int, total: int) -> None:
-        """How far it is."""
+        """Update the bar."""
         ...
 
 
 @contextmanager
 def display(lines: TextIO | None, terminal: TextIO, *, bar: bool = True) -> Iterator[Display]:
-    """Lines go to *lines*, if that is not None; a *bar* is drawn where they, or else *terminal*, go
-    to a terminal. Into a file or a pipe nothing but the lines is written."""
+    """Print lines to *lines*, if that is not None, and draw a *bar* where *lines*, or else
+    *terminal*, is a terminal. A file or a pipe gets the lines only."""
     shown_on = lines if lines is not None and lines.isatty() else terminal
     if not (bar and shown_on.isatty()):
         yield _Plain(lines)
         return
-    # Slow to import, and few want it.
+    # Slow to import, and rarely needed.
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -63,7 +95,7 @@ class _Plain:
 
 
 class _Bar:
-    """Lines are shown above the bar, many at once: drawing for each would take most of the time."""
+    """Shows lines above the bar, in batches: drawing once for each line takes most of the time."""
 
     def __init__(self, progress: Progress, lines: TextIO | None) -> None:
         self._progress = progress

@@ -1,4 +1,4 @@
-"""Collecting garbage again and again while the registry serves
+"""Garbage collection at intervals while the registry serves
 (``storage.maintenance.x-garbage-collection``)."""
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ import asyncio
 import logging
 import random
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 
 from reference_registry.clock import Clock
@@ -16,17 +17,16 @@ from reference_registry.garbage.collect import Collection, CollectionFailed, Opt
 from reference_registry.profiles import Profile
 from reference_registry.storage.store import open_storage
 
-__all__ = ["collect_again_and_again"]
+__all__ = ["collect_periodically", "in_thread"]
 
 _log = logging.getLogger(__name__)
 
 
-async def collect_again_and_again(
+async def collect_periodically(
     storage: StorageConfig, config: GarbageCollectionConfig, profile: Profile, clock: Clock
 ) -> None:
-    """Collect what *config* wants, for ever: first within an hour, or an interval if that is
-    shorter, at random, so that processes that share a storage do not all begin at once. One that
-    finds another at work leaves it to that one."""
+    """Collect at the intervals that *config* sets, until cancelled. The first run comes at a random
+    moment within an hour, or within an interval if that is shorter."""
     first = min(config.interval, timedelta(hours=1))
     wait = first * random.random()  # noqa: S311 - spreads load, hides nothing
     while True:
@@ -38,21 +38,15 @@ async def collect_again_and_again(
 async def _collect(
     storage: StorageConfig, config: GarbageCollectionConfig, profile: Profile, clock: Clock
 ) -> None:
-    # What it reads is not for the memory of those who serve, so it opens the storage for itself.
+    # Its own storage object, so that what it reads does not fill the caches of the serving one.
     opened = open_storage(storage, profile, clock)
-    wish = Options(delete_untagged=config.deleteuntagged, grace=config.grace)
-    collection = Collection(opened, wish, lambda _: None)
-    stopping = threading.Event()
-    working = asyncio.create_task(asyncio.to_thread(_work, collection, stopping))
+    options = Options(delete_untagged=config.deleteuntagged, grace=config.grace)
+    collection = Collection(opened, options, lambda _: None)
     began = clock.now()
     try:
-        await asyncio.shield(working)
-    except asyncio.CancelledError:
-        stopping.set()
-        await asyncio.wait([working])
-        raise
+        await in_thread(lambda stopping: _work(collection, stopping))
     except CollectionFailed as failure:
-        _log.info("garbage collection left out: %s", failure)
+        _log.info("garbage collection skipped: %s", failure)
     except OSError as error:
         _log.error("garbage collection failed: %s", error)
     else:
@@ -63,12 +57,24 @@ async def _collect(
             len(swept.manifests),
             len(swept.blobs),
             sum(blob.size for blob in swept.blobs),
-            len(set(swept.spared)),
+            len(set(swept.skipped)),
         )
 
 
+async def in_thread(work: Callable[[threading.Event], None]) -> None:
+    """Call *work* in a thread. Where this is cancelled, set the event that *work* got, and wait
+    until it returns."""
+    stopping = threading.Event()
+    working = asyncio.create_task(asyncio.to_thread(work, stopping))
+    try:
+        await asyncio.shield(working)
+    except asyncio.CancelledError:
+        stopping.set()
+        await asyncio.wait([working])
+        raise
+
+
 def _work(collection: Collection, stopping: threading.Event) -> None:
-    """In a thread; between two steps it may be told to leave off."""
     for _ in collection.steps():
         if stopping.is_set():
             break

@@ -1,8 +1,9 @@
-"""Garbage collection, second half: taking away what nothing refers to.
+"""Garbage collection, second half: delete what nothing refers to.
 
-A release deletes what it found unmarked. ``ideal`` checks once more right before, since a registry
-may serve and take pushes meanwhile: leased blobs (``storage.leases``) stay. A blob is moved out of
-the store first and deleted then, so that nobody waits for the deletion of a large file.
+A release deletes everything that marking left over. ``ideal`` checks leases (``storage.leases``)
+right before each deletion, because the registry may serve and accept pushes meanwhile. It moves
+bytes out of the store under the lock and deletes them afterwards, so that no client waits for the
+deletion of a large file.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from reference_registry.storage.store import Storage
 __all__ = ["TRASH", "Garbage", "Sweep", "SweepResult"]
 
 TRASH = "/.pullproof/trash"
-"""Storage path of the directory in which blobs wait for their deletion, at most until the next
-run."""
+"""Storage path of the directory from which blobs are deleted. A collector that is killed leaves
+some there for the next one."""
 
 
 @dataclass(frozen=True)
@@ -45,24 +46,20 @@ class SweepResult:
     """Repository, tag, and the digest of a manifest that the tag no longer remembers."""
     blobs: list[Garbage] = field(default_factory=list)
     layer_links: list[LayerLink] = field(default_factory=list)
-    spared: list[Digest] = field(default_factory=list)
-    """Nothing refers to them, but they are in use."""
+    skipped: list[Digest] = field(default_factory=list)
+    """Nothing refers to them, but they are leased."""
 
 
 class Sweep:
-    """Deletes, unless it is a *dry_run*, what *marking* left over.
-
-    *cutoff* (ns since 1970): what was leased at that moment or later stays; None: leases are not
-    looked at. *online*: a registry may serve and write meanwhile; not in a release or a dry run.
-    """
+    """Deletes, unless it is a *dry_run*, what *marking* left over. Content leased at or after
+    *since* (ns since 1970) stays."""
 
     def __init__(
         self,
         storage: Storage,
         marking: Marking,
         *,
-        cutoff: int | None,
-        online: bool,
+        since: int,
         dry_run: bool,
         emit: Callable[[str], None],
         log: logging.Logger,
@@ -73,8 +70,8 @@ class Sweep:
         self._leases = storage.leases
         self._profile = storage.profile
         self._marking = marking
-        self._online = online
-        self._cutoff = cutoff
+        self._since = since
+        self._moves_away = storage.leases.are_kept and not dry_run
         self._dry_run = dry_run
         self._emit = emit
         self._log = log
@@ -89,9 +86,8 @@ class Sweep:
         self._kept: set[tuple[str, Digest]] = set()
 
     def steps(self) -> Iterator[tuple[int, int]]:
-        """Do it, a step at a time: how many of how many blobs are done. Between two steps anybody
-        may do anything to the storage. ``PathNotFound`` where there is no blob store, in a
-        release."""
+        """Delete step by step; each step yields how many of how many blobs are done. Anything may
+        happen to the storage between steps. ``PathNotFound`` without a blob store, in a release."""
         yield from self._manifests()
         marked = self._marking.marked
         found = [digest for digest in self._directories() if digest not in marked]
@@ -127,7 +123,7 @@ class Sweep:
         histories: dict[str, dict[Digest, list[str]]] = {}
         for manifest in self._marking.untagged:
             yield 0, 0
-            with self._alone():
+            with self._leases.alone():
                 if _key(manifest) in self._kept:
                     continue
                 if self._is_in_use(manifest):
@@ -142,12 +138,12 @@ class Sweep:
 
     def _is_in_use(self, manifest: UntaggedManifest) -> bool:
         name, digest = manifest.repository, manifest.digest
-        if self._is_leased(digest, layout.revision_link(name, digest)):
+        if self._leases.is_leased(digest, self._since):
             return True
         subject = None if manifest.parsed is None else manifest.parsed.subject
-        # Its subject was not there when it was marked, and has been pushed since.
+        # Its subject did not exist when this was marked, and has been pushed since.
         return (
-            self._cutoff is not None
+            self._leases.are_kept
             and subject is not None
             and (name, subject) not in self._untagged
             and self._driver.is_file(layout.revision_link(name, subject))
@@ -161,7 +157,7 @@ class Sweep:
             if _key(one) in self._kept:
                 continue
             self._kept.add(_key(one))
-            self.swept.spared.append(one.digest)
+            self.swept.skipped.append(one.digest)
             self._marking.marked.update((one.digest, *references(one.parsed)))
             children = one.parsed.children if one.parsed is not None else ()
             keys = [(one.repository, child.digest) for child in children]
@@ -189,35 +185,30 @@ class Sweep:
 
     # -- blobs ------------------------------------------------------------------------------------
     def _as_garbage(self, digest: Digest) -> Garbage | None:
-        """None where it is leased, or has gone meanwhile."""
+        """None where it is leased or already gone."""
         try:
             size = self._storage.blobs.size(digest)
         except PathNotFound:
             return None
-        if self._blob_is_leased(digest):
-            self.swept.spared.append(digest)
+        if self._leases.is_leased(digest, self._since):
+            self.swept.skipped.append(digest)
             return None
         return Garbage(digest, size)
 
-    def _blob_is_leased(self, digest: Digest) -> bool:
-        links = (layout.layer_link(one.repository, one.digest) for one in self._links[digest])
-        return self._is_leased(digest, *links)
-
     def _blob(self, garbage: Garbage) -> None:
-        if not self._online:
+        if not self._moves_away:
             self._delete("Deleting blob: %s", layout.blob_directory(garbage.digest))
-        elif not self._take_away_unless_used(garbage.digest):
-            self.swept.spared.append(garbage.digest)
+        elif not self._move_away_unless_leased(garbage.digest):
+            self.swept.skipped.append(garbage.digest)
             return
         self.swept.blobs.append(garbage)
 
-    def _take_away_unless_used(self, digest: Digest) -> bool:
-        """False if the blob has been leased since it was found to be garbage."""
+    def _move_away_unless_leased(self, digest: Digest) -> bool:
         trash = f"{TRASH}/{uuid.uuid4().hex}"
-        with self._alone():
-            if self._blob_is_leased(digest):
+        with self._leases.alone():
+            if self._leases.is_leased(digest, self._since):
                 return False
-            # First the links: where this is cut short no link is left without bytes.
+            # Links first: if this is cut short, no link is left without bytes.
             for link in self._links[digest]:
                 self._layer_link(link)
             path = layout.blob_directory(digest)
@@ -230,19 +221,16 @@ class Sweep:
 
     def _remains(self, digest: Digest) -> None:
         """Remove a directory without bytes, which a killed process left."""
-        if not self._online:
+        if not self._moves_away:
             return
-        with self._alone():
-            renewed = self._leases.renewed_at(digest)
-            if self._cutoff is None or renewed is None or renewed >= self._cutoff:
-                return
+        with self._leases.alone():
             if not self._storage.blobs.has(digest):
                 self._delete("Deleting remains: %s", layout.blob_directory(digest))
 
     # -- layer links ------------------------------------------------------------------------------
     def _layer_links(self, garbage: set[Digest]) -> None:
-        """The links that are left. In a release those of all blobs, and at last; else, those that
-        lead to nothing."""
+        """The remaining links. Releases remove those of all blobs here; ``ideal`` removes those
+        without bytes."""
         if self._profile.gc_lists_layer_links:
             for link in self._marking.layer_links:
                 if self._driver.is_file(layout.layer_link(link.repository, link.digest)):
@@ -252,14 +240,12 @@ class Sweep:
                     self._layer_link(link)
             return
         for stored_as, links in self._links.items():
-            if self._online and stored_as in garbage:
-                continue  # They went with the blob, or stayed with it.
-            with self._alone():
+            if self._moves_away and stored_as in garbage:
+                continue  # They went, or stayed, with the blob.
+            with self._leases.alone():
                 if stored_as in garbage or not self._storage.blobs.has(stored_as):
                     for link in links:
-                        path = layout.layer_link(link.repository, link.digest)
-                        if not self._is_recent(path):
-                            self._layer_link(link)
+                        self._layer_link(link)
 
     def _layer_link(self, link: LayerLink) -> None:
         path = layout.layer_link(link.repository, link.digest)
@@ -270,21 +256,6 @@ class Sweep:
         kept = self._profile.gc_lists_layer_links
         self._delete("Deleting layer link path: %s", path if kept else path.removesuffix("/link"))
 
-    # -- leases -----------------------------------------------------------------------------------
-    def _is_leased(self, digest: Digest, *links: str) -> bool:
-        """Whether anybody relies on *digest*, or has just written one of its *links*."""
-        if self._cutoff is None:
-            return False
-        renewed = self._leases.renewed_at(digest)
-        return (renewed is not None and renewed >= self._cutoff) or any(map(self._is_recent, links))
-
-    def _is_recent(self, path: str) -> bool:
-        changed = None if self._cutoff is None else self._leases.changed_at(path)
-        return changed is not None and self._cutoff is not None and changed >= self._cutoff
-
-    def _alone(self) -> contextlib.AbstractContextManager[None]:
-        return self._leases.alone() if self._online else contextlib.nullcontext()
-
     def _delete(self, message: str, path: str) -> None:
         if self._dry_run:
             return
@@ -292,7 +263,7 @@ class Sweep:
         try:
             self._driver.delete(path)
         except PathNotFound:
-            self._log.warning("%s is gone already", path)
+            self._log.warning("%s is already gone", path)
 
 
 def _key(manifest: UntaggedManifest) -> tuple[str, Digest]:

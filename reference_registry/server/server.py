@@ -16,6 +16,7 @@ from reference_registry.app import create_app
 from reference_registry.clock import Clock, SystemClock
 from reference_registry.config import Config
 from reference_registry.config.addresses import ListenAddress, parse_address, reachable_host
+from reference_registry.garbage.online import StorageGuard
 from reference_registry.http.hooks import Observer
 from reference_registry.profiles import IDEAL, Profile
 from reference_registry.server.listeners import Listener
@@ -38,9 +39,9 @@ class Server:
     ) -> None:
         self.config = config
         self.profile = profile
-        self.app = create_app(
-            config, profile=profile, clock=clock or SystemClock(), observers=observers
-        )
+        clock = clock or SystemClock()
+        self._guard = StorageGuard(config.storage, profile, clock)
+        self.app = create_app(config, profile=profile, clock=clock, observers=observers)
         http = config.http
         self._api = Listener(
             self.app,
@@ -72,6 +73,7 @@ class Server:
         Raises :class:`reference_registry.config.problem.CannotStart`; nothing is left running then.
         """
         try:
+            await self._guard.start()
             if self.profile.debug_listens_first:
                 await self._start_debug()
             await self.app.start()
@@ -110,6 +112,7 @@ class Server:
         if self._debug is not None:
             await self._debug.stop()
         await self.app.stop()
+        await self._guard.stop()
         return in_time
 
 

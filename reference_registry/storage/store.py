@@ -12,7 +12,7 @@ from reference_registry.storage.blobs import BlobStore
 from reference_registry.storage.descriptor_cache import DescriptorCache, MemoryDescriptorCache
 from reference_registry.storage.driver import StorageDriver
 from reference_registry.storage.filesystem import FilesystemDriver
-from reference_registry.storage.leases import Leases
+from reference_registry.storage.leases import Leases, leases_of
 from reference_registry.storage.manifest_memory import ManifestMemory
 from reference_registry.storage.memory import MemoryDriver
 from reference_registry.storage.subjects import SubjectMemory
@@ -73,7 +73,7 @@ def open_storage(
         descriptors,
         ManifestMemory(),
         SubjectMemory(blobs),
-        Leases(driver, kept=profile.gc_spares_what_is_in_use),
+        leases_of(driver, kept=profile.gc_keeps_what_is_leased),
         profile,
         config.delete_enabled,
     )

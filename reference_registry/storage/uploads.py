@@ -43,8 +43,8 @@ def is_upload_id(text: str) -> bool:
 class Uploads:
     """All upload sessions of a storage.
 
-    One writer at a time may have a session open, in whatever process; :meth:`resume` of one that is
-    being written is a ``BlockingIOError``.
+    A session has one writer at a time: :meth:`resume` raises ``BlockingIOError`` while it is being
+    written.
     """
 
     def __init__(self, driver: StorageDriver, clock: Clock, *, uuid_version: int = 4) -> None:
@@ -95,10 +95,8 @@ class Uploads:
                 hashed=hashed,
                 on_close=lambda writer: self._closed(upload, writer),
             )
-        except BaseException as error:
+        except BaseException:
             self._open.discard(upload)
-            if isinstance(error, BlockingIOError):
-                raise BlockingIOError(f"another process writes upload {upload}") from None
             raise
 
     def _closed(self, upload: str, writer: BlobWriter) -> None:

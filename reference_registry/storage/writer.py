@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from reference_registry.digest import Digest, algorithm_of
 from reference_registry.storage.blobs import BlobStore
 from reference_registry.storage.driver import PathNotFound, StorageDriver
-from reference_registry.storage.file_lock import lock_while_open
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -49,16 +48,13 @@ class BlobWriter:
         on_close: Callable[[BlobWriter], None] | None = None,
     ) -> None:
         """Continue the data where it ends. Unless *hasher* has seen all of it, which is *hashed*
-        bytes, sha256 is taken and what is stored is read anew. *on_close* is called once.
-
-        ``BlockingIOError`` while another writer, of whatever process, has it open."""
+        bytes, what is stored is read and hashed with sha256. *on_close* is called once."""
         self.data_path = f"{directory}/data"
         self._driver = driver
         self._directory = directory
         self._on_close = on_close
         self._file = driver.open_append(self.data_path)
         try:
-            lock_while_open(self._file)
             self.offset = driver.size(self.data_path)
             is_known = hasher is not None and hashed == self.offset
             self.hasher = hasher if hasher and is_known else self._rehash("sha256")

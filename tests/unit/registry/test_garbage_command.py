@@ -20,7 +20,7 @@ from reference_registry.config import StorageConfig
 from reference_registry.digest import Digest, digest_of
 from reference_registry.profiles import profile_named
 from reference_registry.storage import layout
-from reference_registry.storage.file_lock import FileLock
+from reference_registry.storage.root_lock import RootLock
 from reference_registry.storage.store import Storage, open_storage
 from tests.unit.registry.trees import TREES, put, put_blob
 
@@ -126,15 +126,17 @@ def test_json_tells_of_damage(root: Path, storage: Storage) -> None:
 
 
 def test_json_tells_of_a_failure(root: Path, storage: Storage) -> None:
-    """Another collector is at work."""
+    """A process holds the storage and does not answer."""
     TREES["tagged"](storage)
-    lock = FileLock.take(root / ".pullproof/garbage-collection.lock")
-    assert lock is not None
+    lock = RootLock(root)
 
     run = _run(root, "--json", "-q")
     lock.release()
 
-    said = "another process is collecting garbage in this storage"
+    said = (
+        f"{root} is in use by process {os.getpid()}, which does not collect garbage on request; "
+        "stop it first"
+    )
     assert (run.returncode, run.stderr) == (1, f"failed to garbage collect: {said}")
     assert _report(run)["error"] == said
 

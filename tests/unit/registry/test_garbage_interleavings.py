@@ -7,11 +7,12 @@ What happens within a step is atomic between them, since it is done under the lo
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import combinations_with_replacement
@@ -28,6 +29,7 @@ from reference_registry.http.errors import RegistryError
 from reference_registry.http.messages import Request
 from reference_registry.manifest import parse_manifest
 from reference_registry.profiles import IDEAL, Profile
+from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.enumeration import repository_names
 from reference_registry.storage.repository import LocalRepository
@@ -38,7 +40,7 @@ from tests.unit.registry.trees import put, put_blob
 
 _HOUR = timedelta(hours=1)
 _DAY_NS = 24 * 3600 * 10**9
-_NO_LEASES = replace(IDEAL, gc_spares_what_is_in_use=False)
+_NO_LEASES = replace(IDEAL, gc_keeps_what_is_leased=False)
 
 Step = Callable[[], object]
 _SHARED = a_layer("that nothing refers to yet")
@@ -183,7 +185,6 @@ def _push_of_an_index(client: Client) -> list[Step]:
 def _fill(client: Client) -> list[Step]:
     """A cache gets a layer whose bytes another repository has as garbage, and then the manifest."""
     repository = client.repository("cached")
-    digest = Digest(_SHARED.digest)
     under_way: list[BlobWriter] = []
 
     def begin() -> None:
@@ -191,7 +192,7 @@ def _fill(client: Client) -> list[Step]:
         under_way[0].append(_SHARED.content)
 
     def end() -> None:
-        repository.commit_blob(under_way.pop(), digest)
+        repository.commit_blob(under_way.pop(), Digest(_SHARED.digest))
         put(client.storage, "cached", _PUSHED, "v2")
 
     return [begin, end]
@@ -313,55 +314,49 @@ def test_what_nobody_uses_goes(tmp_path: Path) -> None:
     stored = set(_open(tmp_path).blobs.all())
     assert {_SHARED.digest, _UNTAGGED.digest, _SIGNATURE.digest} <= gone
     assert stored == {in_use.digest, *(blob.digest for blob in in_use.blobs)}
-    assert collection.swept.spared == []
+    assert collection.swept.skipped == []
     assert not list((tmp_path / ".pullproof/trash").iterdir())
 
 
-# -- the lock ---------------------------------------------------------------------------------
-def test_a_collector_is_alone(tmp_path: Path) -> None:
-    leases = _open(tmp_path).leases
-    with leases.alone():
-        assert not _can_lock(tmp_path, fcntl.LOCK_SH)
-    with leases.held(), _open(tmp_path).leases.held():
-        assert _can_lock(tmp_path, fcntl.LOCK_SH)
-        assert not _can_lock(tmp_path, fcntl.LOCK_EX)
-    assert _can_lock(tmp_path, fcntl.LOCK_EX)
+# -- leases -----------------------------------------------------------------------------------
+def test_a_collector_waits_for_holders_and_they_for_it(tmp_path: Path) -> None:
+    mine, theirs = _open(tmp_path).leases, _open(tmp_path).leases
+    order = []
+
+    def collect() -> None:
+        with theirs.alone():
+            order.append("alone")
+
+    def hold() -> None:
+        with theirs.held():
+            order.append("held again")
+
+    with mine.held(), mine.held():
+        collector = threading.Thread(target=collect)
+        collector.start()
+        order.append("held")
+    collector.join()
+    with mine.alone():
+        holder = threading.Thread(target=hold)
+        holder.start()
+        order.append("alone again")
+    holder.join()
+    assert order == ["held", "alone", "alone again", "held again"]
 
 
-def _can_lock(root: Path, how: int) -> bool:
-    descriptor = os.open(root, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
-
-
-def test_a_release_takes_no_lock(tmp_path: Path) -> None:
-    storage = _open(tmp_path, _NO_LEASES)
-    put(storage, "app", an_image("app"), "v1")
-    with suppress(StopIteration):
-        next(Collection(storage, Options(), lambda _: None).steps())
-    assert not (tmp_path / ".pullproof").exists()
-
-
-def test_use_writes_only_now_and_then(tmp_path: Path) -> None:
-    """Serving a blob over and over does not write to the disk; after a collection has begun, it
-    does, once."""
+def test_use_writes_rarely(tmp_path: Path) -> None:
+    """Serving a blob repeatedly does not write to the disk, but once after a collection begins."""
     storage = _open(tmp_path)
     put_blob(storage, "app", _SHARED.content)
-    digest = Digest(_SHARED.digest)
-    leases = storage.leases
-    pushed = leases.renewed_at(digest)
+    digest, leases = Digest(_SHARED.digest), storage.leases
+    directory = tmp_path / layout.blob_directory(digest)[1:]
+    pushed = directory.stat().st_mtime_ns
 
     leases.use(digest)
-    assert leases.renewed_at(digest) == pushed
+    assert directory.stat().st_mtime_ns == pushed
 
-    began = leases.begin_collection()
-    leases.use(digest)
-    renewed = leases.renewed_at(digest)
-    assert pushed is not None
-    assert renewed is not None
-    assert pushed < began <= renewed
+    with leases.collecting():
+        now = time.time_ns()
+        assert not leases.is_leased(digest, now)
+        leases.use(digest)
+        assert leases.is_leased(digest, now)

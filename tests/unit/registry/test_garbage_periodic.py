@@ -20,7 +20,6 @@ from reference_registry.garbage import periodic as garbage_periodic
 from reference_registry.garbage.collect import Collection
 from reference_registry.profiles import profile_named
 from reference_registry.registry import StandardRegistry
-from reference_registry.storage.file_lock import FileLock
 from tests.unit.registry.trees import put, put_blob
 
 _DAY = timedelta(hours=24)
@@ -73,12 +72,10 @@ def test_what_is_old_goes_within_an_hour(tmp_path: Path, caplog: pytest.LogCaptu
 
 
 @pytest.mark.parametrize("state", ["read-only", "another collects"])
-def test_when_it_is_left_out(tmp_path: Path, state: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_skipped(tmp_path: Path, state: str, caplog: pytest.LogCaptureFixture) -> None:
     clock = ManualClock()
     registry = _registry(tmp_path, clock, readonly=state == "read-only")
     _with_garbage(registry, tmp_path)
-    lock = FileLock.take(tmp_path / ".pullproof/garbage-collection.lock")
-    assert lock is not None
 
     async def test() -> None:
         await registry.start()
@@ -86,19 +83,19 @@ def test_when_it_is_left_out(tmp_path: Path, state: str, caplog: pytest.LogCaptu
             clock.advance(2 * _DAY)
             await asyncio.sleep(0)
         else:
-            told = "garbage collection left out: another process is collecting"
-            await _until(lambda: told in caplog.text, clock, timedelta(hours=1))
+            said = "garbage collection skipped: another garbage collection is running"
+            with registry.storage.leases.collecting():
+                await _until(lambda: said in caplog.text, clock, timedelta(hours=1))
         await registry.stop()
 
     with caplog.at_level("INFO"):
         asyncio.run(test())
-    lock.release()
 
     assert registry.storage.blobs.has(digest_of(b"an old orphan"))
 
 
 def test_a_stop_does_not_wait_for_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It leaves off at the next step, and lets go of its lock."""
+    """It stops after the current step, and another collection can begin."""
     clock = ManualClock()
     registry = _registry(tmp_path, clock)
     _with_garbage(registry, tmp_path)
@@ -118,9 +115,8 @@ def test_a_stop_does_not_wait_for_the_end(tmp_path: Path, monkeypatch: pytest.Mo
         await registry.stop()
 
     asyncio.run(test())
-    lock = FileLock.take(tmp_path / ".pullproof/garbage-collection.lock")
-    assert lock is not None
-    lock.release()
+    with registry.storage.leases.collecting():
+        pass
 
 
 # -- configuration ----------------------------------------------------------------------------

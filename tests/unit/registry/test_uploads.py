@@ -110,25 +110,6 @@ def test_one_writer_at_a_time(uploads: Uploads) -> None:
     uploads.resume("a", upload).close()
 
 
-def test_one_writer_at_a_time_in_all_processes(tmp_path: Path) -> None:
-    """And what one has hashed is not taken for what another has added."""
-    driver = FilesystemDriver(tmp_path)
-    one, two = (Uploads(driver, ManualClock()) for _ in range(2))
-    upload = one.start("a")
-    writer = one.resume("a", upload)
-    writer.append(b"he")
-    with pytest.raises(BlockingIOError, match="another process"):
-        two.resume("a", upload)
-    writer.close()
-    writer = two.resume("a", upload)
-    writer.append(b"ll")
-    writer.close()
-    writer = one.resume("a", upload)
-    writer.append(b"o")
-    assert (writer.offset, writer.digest()) == (5, digest_of(b"hello"))
-    writer.close()
-
-
 def test_mismatch_keeps_the_upload(driver: StorageDriver, uploads: Uploads) -> None:
     upload, blobs = uploads.start("a"), BlobStore(driver)
     writer = uploads.resume("a", upload)

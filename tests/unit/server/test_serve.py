@@ -164,7 +164,8 @@ def test_a_signal_while_upstream_is_asked(tmp_path: Path) -> None:
 def test_a_port_in_use(profile: str, code: int, serve: Serve, tmp_path: Path) -> None:
     first = serve()
     path = tmp_path / "second.yml"
-    path.write_text(_config(tmp_path).read_text().replace("127.0.0.1:0", first.address))
+    config = _config(tmp_path).read_text().replace("127.0.0.1:0", first.address)
+    path.write_text(config.replace(f"{tmp_path}/data", f"{tmp_path}/other"))
     second = subprocess.run(
         [*_command(path), "--profile", profile],
         env=clean_environment(),
