@@ -27,8 +27,8 @@ class RootLock:
     Two holders within one process exclude each other too."""
 
     def __init__(self, root: Path, *, create: bool = True) -> None:
-        """Without *create*, only if the file exists. Raises :class:`RootInUse`, and other ``OSError`` where *root* is read-only or its file
-        system has no locks."""
+        """Raises :class:`RootInUse`, or ``OSError`` where *root* is read-only or its file system
+        has no locks. Without *create*, a missing file is ``FileNotFoundError``."""
         path = root / DIRECTORY[1:] / "lock"
         flags = os.O_RDWR | os.O_CLOEXEC
         if create:
