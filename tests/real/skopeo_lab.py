@@ -16,7 +16,7 @@ from harness.clients.scripted_hosts import Certificates, Place, ScriptedHosts, S
 from harness.content import Manifest, an_image, an_index
 from harness.nodes.models.attempts import Attempt, Credential, credential_of
 from harness.nodes.models.behaviours import HostBehaviour, behaviour_from
-from harness.nodes.models.containers.execution import CopyError, ImageCopy, simulate
+from harness.nodes.models.containers.execution import ImageCopy, simulate
 from harness.nodes.models.containers.registries_conf import (
     InvalidRegistriesConf,
     read_registries_conf,
@@ -84,7 +84,7 @@ class SkopeoLab:
         try:
             config = read_registries_conf(case["registries.conf"], case.get("drop-ins", {}))
         except InvalidRegistriesConf as error:
-            return ImageCopy(error=CopyError(error.reason))
+            return ImageCopy(error=error.reason)
         hosts = {self._hosts[h]: b for h, b in self._behaviours(case).items()}
         auth_file = read_auth_file(_auth_json(case))
         return simulate(case["image"], config, hosts, auth_file=auth_file, content=image)

@@ -1,7 +1,7 @@
 """The containerd model against a real containerd, request by request.
 
 ``--containerd BINARY`` names another one, ``--containerd-generated N --seed S`` makes up other
-cases, ``--containerd-all`` plays every measured case of its release; see docs/mirrors.md.
+cases, ``--containerd-all`` plays every measured case of its release; see docs/client-models.md.
 """
 
 from __future__ import annotations

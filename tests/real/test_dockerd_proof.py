@@ -1,6 +1,6 @@
 """The model of dockerd's registry-mirrors against a real dockerd, request by request.
 
-``--dockerd-generated N --seed S`` makes up other cases; see docs/mirrors.md.
+``--dockerd-generated N --seed S`` makes up other cases; see docs/client-models.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The model of containers/image against a real skopeo, request by request.
 
 ``--skopeo BINARY`` names another one, ``--skopeo-generated N --seed S`` makes up other cases; see
-docs/mirrors.md.
+docs/client-models.md.
 """
 
 from __future__ import annotations

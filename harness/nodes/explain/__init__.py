@@ -1,8 +1,6 @@
-"""``pullproof explain``: which hosts a pull asks, in which order, with which credentials, and why.
+"""``pullproof explain``: the hosts that a pull contacts, in order, with credentials and reasons.
 
-Pure: :mod:`~harness.explain.containerd_pull`, :mod:`~harness.explain.containers_pull` and
-:mod:`~harness.explain.docker_pull` turn the models of :mod:`harness.nodes.models` into an
-:class:`~harness.explain.explanation.Explanation`, which the modules of
-:mod:`harness.nodes.explain.render` write down. The edges are :mod:`~harness.explain.files` and
-:mod:`~harness.explain.disk`, which read, and :mod:`~harness.explain.probe`, which asks real hosts.
+``containerd_pull``, ``containers_pull`` and ``docker_pull`` are pure: they turn the client models
+into an :class:`~harness.nodes.explain.explanation.Explanation`, which ``tree`` and ``render``
+write. ``questions``, ``files`` and ``disk`` read files; ``probe`` sends requests to real hosts.
 """

@@ -2,149 +2,150 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from harness.content import Manifest, an_image, an_index
-from harness.nodes.explain.effects import EffectFinder, if_all_fail, login_of
+from harness.nodes.explain.diagnostics import diagnostics, not_contacted
+from harness.nodes.explain.effects import (
+    effects,
+    errors_if_all_fail,
+    explained_round,
+    sample_image,
+)
 from harness.nodes.explain.explanation import (
     BadInput,
+    Effect,
     Explanation,
     HostExplained,
-    Place,
-    Remark,
     Round,
 )
-from harness.nodes.explain.remarks import never_asked, remarks
-from harness.nodes.explain.requests import explained_requests
-from harness.nodes.explain.secrets import Login as SecretLogin
-from harness.nodes.explain.secrets import chosen, explained
+from harness.nodes.explain.files import ContainerdQuestion
+from harness.nodes.explain.secrets import PodLogin, chosen, explained
 from harness.nodes.explain.when import behaviours
-from harness.nodes.models.attempts import Attempt
+from harness.nodes.models.attempts import ANONYMOUS, Attempt, Login
 from harness.nodes.models.behaviours import HostBehaviour
-from harness.nodes.models.containerd.config_files import CONFIG_FILE
 from harness.nodes.models.containerd.execution import simulate
 from harness.nodes.models.containerd.hosts_toml import Capability
-from harness.nodes.models.containerd.plan import Plan, PlannedHost, Source
+from harness.nodes.models.containerd.plan import Plan, PlannedHost, Pull
 from harness.nodes.models.containerd.planning import resolve_plan
-from harness.nodes.models.containerd.pullers import AuthConfig, Cri, Ctr, Puller
-from harness.nodes.models.containerd.releases import Release
-from harness.nodes.models.kubelet import KeyringEntry
+from harness.nodes.models.containerd.pullers import (
+    AuthConfig,
+    CredentialError,
+    Cri,
+    Ctr,
+    Puller,
+)
+from harness.nodes.models.files import FileLine
+from harness.nodes.models.go_url import port_of
 from harness.nodes.models.reference import InvalidReference, normalised_reference
 
-__all__ = ["ContainerdQuestion", "explain_containerd", "first_plan"]
+__all__ = ["EffectFinder", "explain_containerd", "first_plan", "login_of"]
 
+_FAILURES = (
+    *("down", "unreachable", "tls", "tls-hang", "hang"),
+    *("401", "404", "429", "500", "html", "truncate"),
+)
+"""The behaviours of ``--when`` that are simulated for each host."""
+_ALL_FAIL = ("down", "unreachable", "404", "401", "429")
 _MOST_EXPLAINED = 300
-"""Hosts whose failures are looked into."""
+"""Hosts whose failures are simulated."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ContainerdQuestion:
-    """What is asked: an image and everything that decides how it is pulled."""
-
-    image: str
-    release: Release
-    config_toml: str | None
-    files: Mapping[str, str]
-    """hosts.toml, certificates and what config.toml imports, by absolute path."""
-    siblings: Mapping[str, str]
-    """hosts.toml of directories that are not looked up for the image, by path as shown."""
-    read: tuple[str, ...]
-    shown: Callable[[str], str]
-    """The real name of a file that the model knows by another."""
-    config_file: str = CONFIG_FILE
-    unread_directory: str | None = None
-    ctr: Ctr | None = None
-    """None for the CRI plugin."""
-    of_pod: Sequence[KeyringEntry] = ()
-    of_node: Sequence[KeyringEntry] = ()
-    when: Sequence[str] = ()
-    notes: tuple[Remark, ...] = ()
+def login_of(host: PlannedHost) -> Login:
+    """The login that *host* would get if it sent a challenge."""
+    try:
+        return host.client.credentials.login_for(host.name)
+    except CredentialError:
+        return ANONYMOUS
 
 
-def _puller(question: ContainerdQuestion, login: SecretLogin | None) -> Puller:
+def _puller(question: ContainerdQuestion, login: PodLogin | None) -> Puller:
     if question.ctr is not None:
         return question.ctr
     if login is None:
         return Cri()
-    entry = login.entry
-    return Cri(AuthConfig(username=entry.username, password=entry.password))
+    return Cri(AuthConfig(username=login.entry.username, password=login.entry.password))
 
 
-def _logins(question: ContainerdQuestion) -> tuple[SecretLogin, ...]:
+def _logins(question: ContainerdQuestion) -> tuple[PodLogin, ...]:
     if question.ctr is not None:
         return ()
     try:
         reference = normalised_reference(question.image)
     except InvalidReference as error:
-        raise BadInput(f"{question.image[:200]!r} names no image: {error}") from None
+        raise BadInput.image(question.image, error) from None
     return chosen(reference, question.of_pod, question.of_node)
 
 
-def plan_of(question: ContainerdQuestion, login: SecretLogin | None = None) -> Plan:
-    """The plan of the pull, with *login* in the request."""
+def _plan(question: ContainerdQuestion, login: PodLogin | None) -> Plan:
     return resolve_plan(
         question.image,
         release=question.release,
-        config_toml=question.config_toml,
-        config_file=question.config_file,
+        config_toml=question.files.config_toml,
+        config_file=question.files.config_file,
         puller=_puller(question, login),
-        files=question.files,
+        files=question.files.files,
     )
 
 
 def first_plan(question: ContainerdQuestion) -> Plan:
-    """The plan of the first pull that is tried. Raises :class:`BadInput` for no image."""
-    return plan_of(question, next(iter(_logins(question)), None))
+    """The plan of the first pull. Raises :class:`BadInput` for an invalid image name."""
+    return _plan(question, next(iter(_logins(question)), None))
 
 
 def explain_containerd(
     question: ContainerdQuestion, seen: Mapping[str, HostBehaviour] | None = None
 ) -> Explanation:
-    """The answer. *seen* is how probed hosts behave; ``when`` counts more.
+    """The explanation. *seen* is how probed hosts behave; ``question.when`` overrides it.
 
-    Raises :class:`BadInput` for what is no image and for a ``when`` that names no host.
+    Raises :class:`BadInput` for an invalid image name and for a ``when`` with an unknown host.
     """
     logins = _logins(question)
-    plan = plan_of(question, logins[0] if logins else None)
+    plan = _plan(question, logins[0] if logins else None)
     if plan.refusal is not None and not plan.reference.namespace:
-        raise BadInput(f"{question.image[:200]!r} names no image: {plan.refusal.message}")
-    not_asked = never_asked(question, plan)
-    when = [one for one in question.when if one.rpartition("=")[0] not in not_asked]
-    told, words = behaviours(when, {host.name: login_of(host) for host in plan.hosts})
-    images = (_image(1), _image(2))
-    finder = EffectFinder(plan, images)
-    entries = (*question.of_pod, *question.of_node)
+        raise BadInput.image(question.image, plan.refusal.message)
+    without_effect = not_contacted(question, plan)
+    when = [one for one in question.when if one.rpartition("=")[0] not in without_effect]
+    host_logins = {host.name: login_of(host) for host in plan.hosts}
+    assumed, words = behaviours(when, host_logins)
+    image = sample_image()
+    finder = EffectFinder(plan)
     contacted = {host.name for host in plan.hosts}
+
+    def all_fail(hosts: Mapping[str, HostBehaviour]) -> Pull:
+        return simulate(plan, hosts, image=image)
+
     return Explanation(
         image=str(plan.reference),
         puller="cri" if question.ctr is None else "ctr",
         client=_client(plan),
-        read=question.read,
-        directory=None if plan.directory is None else question.shown(plan.directory),
-        looked_for=tuple(map(question.shown, plan.looked_for)),
+        read=tuple(question.files.read),
+        directory=None if plan.directory is None else question.files.shown(plan.directory),
+        looked_for=tuple(map(question.files.shown, plan.looked_for)),
         assumed=words,
-        remarks=(*question.notes, *remarks(question, plan, logins), *not_asked.values()),
+        remarks=(
+            *question.notes,
+            *diagnostics(question, plan, logins),
+            *without_effect.values(),
+        ),
         hosts=tuple(
             _host(question, plan, position, finder, logins) for position in range(len(plan.hosts))
         ),
-        secrets=explained(plan.reference, entries, logins, contacted)
+        secrets=explained(plan.reference, (*question.of_pod, *question.of_node), logins, contacted)
         if question.ctr is None
         else (),
-        rounds=_rounds(question, plan, logins, {**(seen or {}), **told}, images[0]),
-        if_all_fail=() if plan.refusal is not None else if_all_fail(plan, images[0]),
+        rounds=_rounds(question, plan, logins, {**(seen or {}), **assumed}),
+        if_all_fail=()
+        if plan.refusal is not None
+        else errors_if_all_fail(_ALL_FAIL, host_logins, all_fail),
     )
-
-
-def _image(layers: int) -> Manifest:
-    return an_index(an_image(layers=layers, layer_size=2048))
 
 
 def _client(plan: Plan) -> str:
     if isinstance(plan.puller, Ctr):
         return f"ctr images pull, containerd {plan.release.version}"
     how = "the transfer service" if plan.transfer else "the CRI plugin's own puller"
-    after_2_1 = f", by {how}" if plan.release.transfer_service else ""
+    after_2_1 = f", with {how}" if plan.release.transfer_service else ""
     return f"kubelet or crictl, containerd {plan.release.version}{after_2_1}"
 
 
@@ -152,39 +153,40 @@ def _client(plan: Plan) -> str:
 def _rounds(
     question: ContainerdQuestion,
     plan: Plan,
-    logins: Sequence[SecretLogin],
-    told: Mapping[str, HostBehaviour],
-    image: Manifest,
+    logins: Sequence[PodLogin],
+    assumed: Mapping[str, HostBehaviour],
 ) -> tuple[Round, ...]:
-    """The pulls until one succeeds: one for each login, or one without any."""
+    """The pulls until one succeeds: one for each login, or one without credentials."""
+    image = sample_image()
     found: list[Round] = []
     for number, login in enumerate(logins or (None,), 1):
-        one = plan if login is None else plan_of(question, login)
-        pull = simulate(one, told, image=image)
+        one = plan if login is None else _plan(question, login)
+        hosts = {host.name: host for host in reversed(one.hosts)}
 
-        def origin(attempt: Attempt, plan: Plan = one, login: SecretLogin | None = login) -> str:
-            return _origin(plan, attempt, login)
+        def place(attempt: Attempt, hosts: dict[str, PlannedHost] = hosts) -> FileLine | None:
+            host = hosts.get(attempt.host)
+            return None if host is None else _place(question, host)
+
+        def origin(
+            attempt: Attempt,
+            hosts: dict[str, PlannedHost] = hosts,
+            login: PodLogin | None = login,
+        ) -> str:
+            if login is not None:
+                return login.origin
+            if attempt.host in hosts:
+                return login_of(hosts[attempt.host]).origin
+            return "the login of the host that named this realm" if attempt.step == "token" else ""
 
         title = _title(plan, login, number, len(logins))
-        error = pull.error
-        seconds = pull.seconds_lost
-        found.append(
-            Round(
-                title=title,
-                requests=explained_requests(
-                    pull.attempts, image, lambda a: _place_of(question, plan, a), origin
-                ),
-                error=None if error is None else error.message,
-                code=None if error is None else error.code,
-                seconds=None if seconds == float("inf") else seconds,
-            )
-        )
-        if error is None:
+        run = simulate(one, assumed, image=image)
+        found.append(explained_round(title, run, image, place, origin))
+        if run.error is None:
             break
     return tuple(found)
 
 
-def _title(plan: Plan, login: SecretLogin | None, number: int, count: int) -> str:
+def _title(plan: Plan, login: PodLogin | None, number: int, count: int) -> str:
     if isinstance(plan.puller, Ctr):
         return "ctr images pull"
     if login is None:
@@ -193,25 +195,9 @@ def _title(plan: Plan, login: SecretLogin | None, number: int, count: int) -> st
     return f"PullImage{of} with the login of {login.origin}"
 
 
-def _origin(plan: Plan, attempt: Attempt, login: SecretLogin | None) -> str:
-    if login is not None:
-        return login.origin
-    for host in plan.hosts:
-        if host.name == attempt.host:
-            return login_of(host).origin
-    return "the login of the host that named this realm" if attempt.step == "token" else ""
-
-
-def _place_of(question: ContainerdQuestion, plan: Plan, attempt: Attempt) -> Place | None:
-    for host in plan.hosts:
-        if host.name == attempt.host:
-            return _place(question, host)
-    return None
-
-
-def _place(question: ContainerdQuestion, host: PlannedHost) -> Place | None:
-    source: Source | None = host.source
-    return None if source is None else Place(question.shown(source.file), source.line)
+def _place(question: ContainerdQuestion, host: PlannedHost) -> FileLine | None:
+    source = host.source
+    return None if source is None else question.files.place_of(source.file, source.line)
 
 
 # -- hosts --------------------------------------------------------------------------------------
@@ -220,11 +206,9 @@ def _host(
     plan: Plan,
     position: int,
     finder: EffectFinder,
-    logins: Sequence[SecretLogin],
+    logins: Sequence[PodLogin],
 ) -> HostExplained:
     host = plan.hosts[position]
-    resolves = host.may(*plan.wanted)
-    names = {**plan.headers, **host.headers}
     return HostExplained(
         number=position + 1,
         name=host.name,
@@ -232,35 +216,34 @@ def _host(
         because=host.because,
         place=_place(question, host),
         namespace=host.namespace_for(plan.reference.namespace),
-        resolves=resolves,
-        serves=True,
+        resolves=host.may(*plan.wanted),
         why=_why(plan, host),
         scheme=_scheme(host),
         tls=_tls(question, host),
-        credential=_credential(plan, host, logins),
-        headers=tuple(names),
+        credential=_credential(host, logins),
+        headers=tuple({**plan.headers, **host.headers}),
         effects=finder.effects(position) if position < _MOST_EXPLAINED else (),
     )
 
 
 def _why(plan: Plan, host: PlannedHost) -> str:
+    what = "digests" if plan.reference.digest else "tags"
     missing = [str(capability) for capability in plan.wanted if not host.may(capability)]
     if missing:
-        what = "digest" if plan.reference.digest else "tag"
         return (
-            f"not asked what the {what} means: its capabilities lack {' and '.join(missing)}; "
-            "asked for content all the same, since containerd does not look at capabilities there"
+            f"does not resolve {what}, as its capabilities lack {' and '.join(missing)}; still "
+            "asked for content, where containerd ignores capabilities"
         )
     if not host.may(Capability.PULL):
         return "asked for content although its capabilities lack pull"
-    return "asked for everything"
+    return f"resolves {what} and serves content"
 
 
 def _scheme(host: PlannedHost) -> str:
     if host.scheme == "http":
         return "plain HTTP"
     if host.client.falls_back:
-        return "https first, and plain HTTP if the host speaks no TLS"
+        return "https first, plain HTTP if the host does not speak TLS"
     return "https only"
 
 
@@ -278,18 +261,64 @@ def _tls(question: ContainerdQuestion, host: PlannedHost) -> str:
             part for part in (roots, own if count else "") if part
         )
     if trust.client_certificate:
-        checked += f"; shows {question.shown(trust.client_certificate)}"
+        checked += f"; client certificate {question.files.shown(trust.client_certificate)}"
     return checked
 
 
-def _credential(plan: Plan, host: PlannedHost, logins: Sequence[SecretLogin]) -> str:
+def _credential(host: PlannedHost, logins: Sequence[PodLogin]) -> str:
     if any(name.lower() == "authorization" for name in host.headers):
-        return "an Authorization header from its `header` table, unasked, with every request"
+        return "the Authorization header of its `header` table, sent with every request"
     login = login_of(host)
     if not login.secret:
         empty = " (the user has no password)" if login.user else ""
-        return f"none, even after a 401{empty}; a token is asked for anonymously"
+        return f"none{empty}; after a 401 only an anonymous token is requested"
     origin = logins[0].origin if logins else login.origin
-    more = f", then {len(logins) - 1} more in pulls of their own" if len(logins) > 1 else ""
+    more = f", then {len(logins) - 1} more, each in its own pull" if len(logins) > 1 else ""
     who = login.user or "an identity token"
-    return f"after a 401 (Basic, or Bearer by way of its realm): {who}, from {origin}{more}"
+    return f"sent after a 401 (to the host, or to its token server): {who}, from {origin}{more}"
+
+
+# -- failures -----------------------------------------------------------------------------------
+class EffectFinder:
+    """Finds the effects of failures for each host of *plan*.
+
+    Each failure is simulated with the host first and then the first later host that may resolve,
+    which is healthy. Hosts that differ only in their names share the result, so that hundreds of
+    similar hosts cost little.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._images = (sample_image(1), sample_image(2))
+        self._known: dict[object, tuple[Effect, ...]] = {}
+
+    def effects(self, position: int) -> tuple[Effect, ...]:
+        """The effects of failures of the host at *position*, counted from 0."""
+        hosts = self._plan.hosts
+        host, later = hosts[position], hosts[position + 1 :]
+        rest = later[:1]
+        if rest and not rest[0].may(*self._plan.wanted):
+            rest += tuple(h for h in later[1:] if h.may(*self._plan.wanted))[:1]
+        kind = (_kind(host), *((_kind(one), one.name == host.name) for one in rest))
+        if kind not in self._known:
+            plan = replace(self._plan, hosts=(host, *rest), unordered=0, fetch_order=None)
+            self._known[kind] = effects(
+                _FAILURES,
+                host.name,
+                login_of(host),
+                lambda hosts: simulate(plan, hosts, image=self._images[0]),
+                with_another_layer=lambda hosts: simulate(plan, hosts, image=self._images[1]),
+            )
+        return self._known[kind]
+
+
+def _kind(host: PlannedHost) -> object:
+    """Everything about *host* that decides what its failures do."""
+    login, client = login_of(host), host.client
+    return (
+        host.scheme,
+        port_of(host.name) == "",
+        host.capabilities,
+        (client.falls_back, client.dial_timeout, client.trust),
+        (bool(login.user), bool(login.secret)),
+    )

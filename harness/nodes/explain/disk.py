@@ -1,4 +1,4 @@
-"""Reading configuration from disk: bounded, regular files only, one clear error for the rest."""
+"""Reads configuration files: bounded size, regular files only, one clear error otherwise."""
 
 from __future__ import annotations
 
@@ -9,12 +9,22 @@ from pathlib import Path
 
 from harness.nodes.explain.explanation import BadInput
 
-__all__ = ["LARGEST_FILE", "MOST_NAMES", "is_directory", "listed", "read_text", "stays_below"]
+__all__ = [
+    "LARGEST_FILE",
+    "LARGEST_SECRET",
+    "is_directory",
+    "listed",
+    "read_required",
+    "read_text",
+    "stays_below",
+]
 
 LARGEST_FILE = 512 * 1024
-"""Bytes; nobody writes such files by hand."""
-MOST_NAMES = 10_000
-"""Names read of one directory."""
+"""Bytes; larger files are not written by hand."""
+LARGEST_SECRET = 1 << 20
+"""Bytes of a secret or certificate; the API server accepts no larger Secret."""
+_MOST_NAMES = 10_000
+"""Entries read from one directory."""
 
 
 def read_text(path: Path, *, largest: int = LARGEST_FILE) -> str | None:
@@ -32,23 +42,31 @@ def read_text(path: Path, *, largest: int = LARGEST_FILE) -> str | None:
         try:
             state = os.fstat(file.fileno())
             if not stat.S_ISREG(state.st_mode):
-                raise BadInput("is not a regular file", name, fix="give the file itself")
+                raise BadInput("not a regular file", name)
             content = file.read(largest + 1)
         except OSError as error:
             raise _unreadable(name, error) from None
     if len(content) > largest:
         raise BadInput(
-            f"is larger than {largest // 1024} KiB, the most that is read of one file",
+            f"larger than {largest // 1024} KiB, the limit for one file",
             name,
-            fix="leave out what has nothing to do with registries",
+            fix="keep the registry settings only",
         )
     return _decoded(content, name)
 
 
+def read_required(path: Path, *, largest: int = LARGEST_FILE) -> str:
+    """Like :func:`read_text`, but raises :class:`BadInput` if there is no file."""
+    text = read_text(path, largest=largest)
+    if text is None:
+        raise BadInput("no such file", str(path))
+    return text
+
+
 def _unreadable(name: str, error: Exception) -> BadInput:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    fix = "run as a user who may read it" if isinstance(error, PermissionError) else ""
-    return BadInput(f"cannot be read: {reason}", name, fix=fix)
+    fix = "run as a user who can read it" if isinstance(error, PermissionError) else ""
+    return BadInput(f"cannot read: {reason}", name, fix=fix)
 
 
 def _decoded(content: bytes, name: str) -> str:
@@ -56,18 +74,18 @@ def _decoded(content: bytes, name: str) -> str:
         text = content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise BadInput("is not UTF-8", name, line, "save it as UTF-8") from None
+        raise BadInput("not UTF-8", name, line, "save it as UTF-8") from None
     for position, letter in enumerate(text if not text.isprintable() else ""):
         if (letter < " " and letter not in "\t\n\r") or letter == "\x7f":
             line = text.count("\n", 0, position) + 1
-            problem = f"holds the control character {letter!r}"
+            problem = f"contains the control character {letter!r}"
             raise BadInput(problem, name, line, "remove it")
     return text
 
 
 def is_directory(path: Path) -> bool:
-    """Whether *path* is a directory that can be looked into. Raises :class:`BadInput` otherwise if
-    something stands in the way, but not for a path where there is nothing."""
+    """Whether *path* is a directory; False if nothing is there. Raises :class:`BadInput` if that
+    cannot be found out, such as without permission."""
     try:
         return stat.S_ISDIR(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -77,24 +95,24 @@ def is_directory(path: Path) -> bool:
 
 
 def listed(directory: Path) -> Iterator[os.DirEntry[str]]:
-    """What is in *directory*, by name; :data:`MOST_NAMES` at most."""
+    """The entries of *directory*, sorted by name. Raises :class:`BadInput` for too many."""
     try:
         with os.scandir(directory) as entries:
-            found = [entry for _, entry in zip(range(MOST_NAMES + 1), entries, strict=False)]
+            found = [entry for _, entry in zip(range(_MOST_NAMES + 1), entries, strict=False)]
     except OSError as error:
         raise _unreadable(str(directory), error) from None
-    if len(found) > MOST_NAMES:
-        raise BadInput(f"has more than {MOST_NAMES} entries", str(directory))
+    if len(found) > _MOST_NAMES:
+        raise BadInput(f"has more than {_MOST_NAMES} entries", str(directory))
     return iter(sorted(found, key=lambda entry: entry.name))
 
 
 def stays_below(path: Path, root: Path) -> None:
-    """Refuse *path* where links lead out of *root*."""
+    """Raises :class:`BadInput` if *path* is a link to something outside *root*."""
     try:
         real, base = path.resolve(), root.resolve()
-    except (OSError, RuntimeError) as error:
-        raise BadInput(f"cannot be followed: {error}", str(path)) from None
+    except (OSError, RuntimeError):
+        raise BadInput("cannot be resolved: the link is broken or circular", str(path)) from None
     if not real.is_relative_to(base):
         raise BadInput(
-            f"is a link that leads out of {root}", str(path), fix="put the file itself there"
+            f"is a link to a file outside {root}", str(path), fix="put the file itself there"
         )

@@ -1,7 +1,7 @@
-"""What ``pullproof explain`` has to say, as a value: renderers only turn it into text.
+"""The result of ``pullproof explain`` as a value; renderers turn it into text.
 
-Everything in it is words and numbers. No password, token or header value is ever put in, so that no
-renderer can let one out.
+It holds words and numbers only, and never a password, token or header value, so that no renderer
+can leak one.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass, field
 
+from harness.nodes.models.files import FileLine
+
 __all__ = [
     "BadInput",
+    "Diagnostic",
     "Effect",
     "Explanation",
     "HostExplained",
     "IfAllFail",
-    "Place",
     "Probed",
-    "Remark",
     "RequestExplained",
     "Round",
     "SecretExplained",
@@ -26,7 +27,7 @@ __all__ = [
 
 
 class BadInput(ValueError):
-    """What is wrong with a file or an option, where, and what to do about it."""
+    """An invalid file or option: the problem, the place and a fix."""
 
     def __init__(
         self, problem: str, file: str | None = None, line: int | None = None, fix: str = ""
@@ -38,12 +39,17 @@ class BadInput(ValueError):
         place = "" if file is None else f"{file}: " if line is None else f"{file}:{line}: "
         super().__init__(f"{place}{problem}{f' ({fix})' if fix else ''}")
 
+    @classmethod
+    def image(cls, name: str, reason: object) -> BadInput:
+        """The error for an invalid image *name*."""
+        return cls(f"{name[:200]!r} is not an image name: {reason}")
+
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def printable(text: str, *, lines: bool = False) -> str:
-    """*text* with everything invisible written as an escape; *lines* keeps line feeds."""
+    """*text* with control and direction characters as escapes; *lines* keeps line feeds."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(
@@ -55,35 +61,24 @@ def printable(text: str, *, lines: bool = False) -> str:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A line of a file; ``line`` counts from 1 and is None where no line is to blame."""
-
-    file: str
-    line: int | None = None
-
-    def __str__(self) -> str:
-        return self.file if self.line is None else f"{self.file}:{self.line}"
-
-
-@dataclass(frozen=True)
 class Effect:
-    """What the client does if one host behaves in this way and all later ones are healthy."""
+    """What the client does if one host fails this way and all later hosts are healthy."""
 
     behaviour: str
-    """A name that ``--when`` knows."""
+    """A behaviour of ``--when``."""
     then: str
-    """``next host``, ``goes on with it``, ``ends the pull`` or ``waits for ever``."""
+    """``next host``, ``same host``, ``pull fails`` or ``waits forever``."""
     requests: int
-    """How often the host is asked, or tried, in the whole pull."""
+    """Requests and connection attempts to the host in the whole pull."""
     seconds: float | None
-    """Spent waiting for it in the whole pull; None for as long as the caller is patient."""
+    """Time lost with it in the whole pull; None for unlimited."""
     per_object: float | None
-    """The part of it that every further layer costs again."""
+    """Time lost with each further layer."""
 
 
 @dataclass(frozen=True)
 class Probed:
-    """What one host really answered, to HEAD of ``/v2/`` and HEAD of the manifest."""
+    """How a real host answered HEAD of ``/v2/`` and of the manifest."""
 
     reached: bool
     said: str
@@ -97,35 +92,35 @@ class Probed:
 
 @dataclass(frozen=True)
 class HostExplained:
-    """One host that the files name, in the order in which it is asked."""
+    """One host that the files name, in the order hosts are tried."""
 
     number: int
     name: str
     url: str
     because: str
-    place: Place | None
+    place: FileLine | None
     namespace: str | None
-    """The ``ns=`` that its requests carry; None for none."""
+    """The ``ns=`` of its requests; None for none."""
     resolves: bool
-    """Whether it is asked what a tag or digest means."""
-    serves: bool
-    """Whether it is asked for content."""
+    """Whether the client resolves tags or digests there."""
     why: str
-    """Why it is in or out."""
+    """What it is used for, and why."""
     scheme: str
     """The scheme and what it falls back to, in words."""
     tls: str
     credential: str
-    """What is sent to it, and after what challenge."""
+    """What is sent to it, and when."""
     headers: tuple[str, ...] = ()
-    """Names of the headers that are sent to it unasked."""
+    """Names of the extra headers of its requests."""
+    serves: bool = True
+    """Whether content is requested there; always true so far."""
     effects: tuple[Effect, ...] = ()
     probed: Probed | None = None
 
 
 @dataclass(frozen=True)
 class RequestExplained:
-    """One request, or one try at a connection."""
+    """One request or connection attempt."""
 
     number: int
     step: str
@@ -141,29 +136,29 @@ class RequestExplained:
     """A status, or how the connection failed."""
     answered: bool
     seconds: float | None
-    """Spent in vain; None for without end."""
-    place: Place | None
+    """Time lost; None for unlimited."""
+    place: FileLine | None
     at_once: bool = False
-    """Whether it runs at the same time as its neighbours, in any order."""
+    """Whether it runs concurrently with its neighbours."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """One pull from its first request to its end. kubelet makes one for every login that fits."""
+    """One pull from its first request to its end. kubelet makes one for each matching login."""
 
     title: str
     requests: tuple[RequestExplained, ...]
     error: str | None
-    """What the user reads; None if the pull succeeds."""
+    """The error the user sees; None if the pull succeeds."""
     code: str | None
-    """The gRPC status that it comes with, if it has one."""
+    """Its gRPC status, if it has one."""
     seconds: float | None
-    """Spent waiting for hosts that never answer; None for without end."""
+    """Time lost with hosts that never answer; None for unlimited."""
 
 
 @dataclass(frozen=True)
 class SecretExplained:
-    """One entry of a pull secret and what becomes of it."""
+    """One entry of a pull secret, and whether it is used."""
 
     secret: str
     key: str
@@ -173,17 +168,17 @@ class SecretExplained:
 
 
 @dataclass(frozen=True)
-class Remark:
-    """Something that the reader should know. A warning is about what is probably not meant."""
+class Diagnostic:
+    """A note, or a warning about something that is probably not intended."""
 
     text: str
-    place: Place | None = None
+    place: FileLine | None = None
     is_warning: bool = True
 
 
 @dataclass(frozen=True)
 class IfAllFail:
-    """The error that is shown if every host behaves in the same way."""
+    """The error that the user sees if every host behaves this way."""
 
     behaviour: str
     error: str
@@ -191,10 +186,10 @@ class IfAllFail:
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """All of it."""
+    """The whole explanation."""
 
     image: str
-    """As the puller understands it."""
+    """The full name, as the client expands it."""
     puller: str
     """``cri``, ``ctr``, ``docker``, ``skopeo`` or ``podman``."""
     client: str
@@ -202,12 +197,12 @@ class Explanation:
     read: tuple[str, ...] = ()
     """The files that were read."""
     directory: str | None = None
-    """The directory that was found for the image's registry."""
+    """The hosts directory used for the image's registry."""
     looked_for: tuple[str, ...] = ()
-    """The directories that would have counted, best first."""
+    """The directories checked, best first."""
     assumed: tuple[str, ...] = ()
-    """How hosts behave in ``rounds``; all others are healthy and have the image."""
-    remarks: tuple[Remark, ...] = ()
+    """How hosts behave in ``rounds``; all other hosts are healthy and have the image."""
+    remarks: tuple[Diagnostic, ...] = ()
     hosts: tuple[HostExplained, ...] = ()
     secrets: tuple[SecretExplained, ...] = ()
     rounds: tuple[Round, ...] = ()

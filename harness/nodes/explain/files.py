@@ -1,18 +1,26 @@
-"""The files of one containerd: what is read from disk, and under which name the model knows it.
+"""The files of one containerd: what is read from disk, and the path the model sees it under.
 
-The model reads /etc/containerd of a node; what was given on the command line stands in for it.
-:attr:`ContainerdFiles.shown` translates names back, so that a reader sees the files that were read.
+The model reads a node's /etc/containerd; files named on the command line take that place.
+:meth:`ContainerdFiles.shown` maps a path of the model back to the file that was read.
 """
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.nodes.explain.disk import LARGEST_FILE, is_directory, listed, read_text, stays_below
-from harness.nodes.explain.explanation import BadInput
+from harness.nodes.explain.disk import (
+    LARGEST_FILE,
+    LARGEST_SECRET,
+    is_directory,
+    listed,
+    read_required,
+    read_text,
+    stays_below,
+)
+from harness.nodes.explain.explanation import BadInput, Diagnostic
 from harness.nodes.models.containerd.certs_d import directory_names
 from harness.nodes.models.containerd.config_files import (
     CONFIG_FILE,
@@ -23,51 +31,56 @@ from harness.nodes.models.containerd.config_files import (
 from harness.nodes.models.containerd.config_toml import parse_config_toml
 from harness.nodes.models.containerd.hosts_toml import InvalidHostsFile, parse_hosts_toml
 from harness.nodes.models.containerd.planning import DEFAULT_CONFIG_PATH
+from harness.nodes.models.containerd.pullers import Ctr
 from harness.nodes.models.containerd.releases import Release
-from harness.nodes.models.files import FileTree, InvalidPattern, glob
+from harness.nodes.models.files import FileLine, FileTree, InvalidPattern, glob
 from harness.nodes.models.go_url import clean_path
+from harness.nodes.models.kubelet import KeyringEntry
 from harness.nodes.models.toml_statements import InvalidTOML, read_toml
 
-__all__ = ["ContainerdFiles", "client_keys", "read_containerd_files"]
+__all__ = ["ContainerdFiles", "ContainerdQuestion", "client_keys", "read_containerd_files"]
 
-LARGEST_CERTIFICATE = 1 << 20
 MOST_DIRECTORIES = 100
-"""Looked into for one pattern of ``imports``."""
+"""Directories searched for one pattern of ``imports``."""
 _ETC_CONFIG = Path(CONFIG_FILE)
 
 
 @dataclass
 class ContainerdFiles:
-    """What the model is given, by the names that it knows."""
+    """The files that the model reads, by the paths that it sees."""
 
     config_toml: str | None = None
-    """None for no file: the model then takes it that config_path is /etc/containerd/certs.d."""
+    """None for no file: the model then assumes config_path = /etc/containerd/certs.d."""
     config_file: str = CONFIG_FILE
-    """Where it lies; what it imports by a relative path is looked for from there."""
+    """Its path; relative imports start from its directory."""
     files: dict[str, str] = field(default_factory=dict)
     """hosts.toml, certificates and imported files by absolute path."""
     siblings: dict[str, str] = field(default_factory=dict)
-    """hosts.toml of directories that are *not* looked up for the image, by path as shown."""
+    """hosts.toml of directories that are *not* used for the image, by the path shown to users."""
     unread_directory: str | None = None
     """A --certs-d that config.toml does not name."""
     read: list[str] = field(default_factory=list)
     _names: dict[str, str] = field(default_factory=dict)
 
-    def place(self, known: str, real: Path | str) -> None:
-        """What the model calls *known* is *real*."""
+    def map(self, known: str, real: Path) -> None:
+        """Let the model see *real* as *known*."""
         self._names[known] = str(real)
 
     def shown(self, known: str) -> str:
-        """The real name of what the model calls *known*."""
+        """The real path of what the model sees as *known*."""
         found = max((n for n in self._names if _is_below(known, n)), key=len, default=None)
         return known if found is None else str(Path(self._names[found] + known[len(found) :]))
 
+    def place_of(self, known: str | None, line: int | None) -> FileLine | None:
+        """A line of a file of the model as users know it; None without a file."""
+        return None if known is None else FileLine(self.shown(known), line)
+
     def real(self, known: str) -> Path:
-        """Where to read what the model calls *known*."""
+        """The file to read for what the model sees as *known*."""
         return Path(self.shown(known))
 
     def take(self, known: str, *, largest: int, root: Path | None = None) -> str | None:
-        """Read what the model calls *known* into ``files``."""
+        """Read what the model sees as *known* into ``files``."""
         if known in self.files:
             return self.files[known]
         path = self.real(known)
@@ -78,6 +91,21 @@ class ContainerdFiles:
             self.files[known] = text
             self.read.append(str(path))
         return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerdQuestion:
+    """An image and everything that decides how containerd pulls it."""
+
+    image: str
+    release: Release
+    files: ContainerdFiles
+    ctr: Ctr | None = None
+    """None for the CRI plugin."""
+    of_pod: Sequence[KeyringEntry] = ()
+    of_node: Sequence[KeyringEntry] = ()
+    when: Sequence[str] = ()
+    notes: tuple[Diagnostic, ...] = ()
 
 
 def _is_below(path: str, parent: str) -> bool:
@@ -93,37 +121,37 @@ def read_containerd_files(
 ) -> ContainerdFiles:
     """Everything that a pull of an image of *namespace* may read.
 
-    *hosts_dir* is ctr's option, which the directory *certs_d* stands in for as well. Without
-    *certs_d* and *config*, /etc/containerd is read. Raises :class:`BadInput`.
+    *certs_d* also replaces ctr's *hosts_dir*. Without *certs_d* and *config*, /etc/containerd is
+    read. Raises :class:`BadInput`.
     """
     found = ContainerdFiles()
     roots: tuple[str, ...] = (DEFAULT_CONFIG_PATH,)
     if config is not None or certs_d is None:
         path = config or _ETC_CONFIG
-        text = read_text(path)
-        if text is None and config is not None:
-            raise BadInput("there is no such file", str(path))
-        # Without a file containerd has defaults, which an empty file has too.
+        text = read_text(path) if config is None else read_required(path)
+        # Without a file containerd uses its defaults, as it does for an empty file.
         found.config_toml = text or ""
         found.config_file = clean_path(str(path.absolute()))
-        found.place(posixpath.dirname(found.config_file), path.parent)
+        found.map(posixpath.dirname(found.config_file), path.parent)
         if text is not None:
             found.read.append(str(path))
         _take_imports(found, release)
         roots = _configured(found, release)
     if certs_d is not None:
         if not is_directory(certs_d):
-            raise BadInput("is no directory", str(certs_d), fix="give the one above the hosts'")
+            raise BadInput(
+                "not a directory", str(certs_d), fix="name the parent of the hosts' directories"
+            )
         if not roots:
             found.unread_directory = str(certs_d)
-        found.place(hosts_dir or (roots or (DEFAULT_CONFIG_PATH,))[0], certs_d)
+        found.map(hosts_dir or (roots or (DEFAULT_CONFIG_PATH,))[0], certs_d)
     for root in dict.fromkeys((*roots, *([hosts_dir] if hosts_dir else []))):
         _read_root(found, root, namespace, release)
     return found
 
 
 def _take_imports(found: ContainerdFiles, release: Release) -> None:
-    """Read what config.toml imports, and what that imports; the plan says what is wrong with it."""
+    """Read the imports of config.toml, recursively; the plan reports what is wrong with them."""
     pending = {found.config_file: found.config_toml or ""}
     while pending and len(found.files) <= MOST_FILES:
         parent, text = pending.popitem()
@@ -158,9 +186,9 @@ def _named(found: ContainerdFiles, pattern: str, parent: str) -> Iterable[str]:
             return []
         looked_into += 1
         if looked_into > MOST_DIRECTORIES:
-            problem = f"`imports` has the pattern {pattern[:80]!r}, for which more than "
             raise BadInput(
-                f"{problem}{MOST_DIRECTORIES} directories would be looked into",
+                f"the pattern {pattern[:80]!r} of `imports` searches more than "
+                f"{MOST_DIRECTORIES} directories",
                 found.shown(parent),
             )
         return [entry.name for entry in listed(real)]
@@ -172,7 +200,7 @@ def _named(found: ContainerdFiles, pattern: str, parent: str) -> Iterable[str]:
 
 
 def _configured(found: ContainerdFiles, release: Release) -> tuple[str, ...]:
-    """The directories that config.toml names; certificates of ``configs.tls`` are read."""
+    """The directories that config.toml names; also reads the certificates of ``configs.tls``."""
     tree = FileTree(found.files)
     try:
         registry = parse_config_toml(found.config_toml or "", release, tree, found.config_file)
@@ -186,7 +214,7 @@ def _configured(found: ContainerdFiles, release: Release) -> tuple[str, ...]:
 def _take_certificates(found: ContainerdFiles, paths: Iterable[str | None]) -> None:
     for path in paths:
         if path and not is_directory(found.real(path)):
-            found.take(path, largest=LARGEST_CERTIFICATE)
+            found.take(path, largest=LARGEST_SECRET)
 
 
 def _read_root(found: ContainerdFiles, root: str, namespace: str, release: Release) -> None:
@@ -221,7 +249,7 @@ def _read_directory(found: ContainerdFiles, known: str, root: Path, release: Rel
             if is_directory(real / entry.name):
                 found.files[f"{path}/"] = ""
             else:
-                text = found.take(path, largest=LARGEST_CERTIFICATE // 2, root=root)
+                text = found.take(path, largest=LARGEST_FILE, root=root)
         elif entry.name.endswith((".crt", ".cert", ".key")):
             _take_certificates(found, (path,))
     if text:
@@ -236,7 +264,7 @@ def _read_directory(found: ContainerdFiles, known: str, root: Path, release: Rel
 
 
 def client_keys(found: ContainerdFiles, release: Release) -> Mapping[str, str | None]:
-    """The key file of every client certificate, both by the names that the model knows."""
+    """The key file of every client certificate, both by the paths that the model sees."""
     keys: dict[str, str | None] = {}
     for path, text in found.files.items():
         if path.endswith("/hosts.toml"):

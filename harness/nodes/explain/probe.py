@@ -1,10 +1,9 @@
-"""``--probe``: ask the hosts of a plan, and let the model go on from what they said.
+"""``--probe``: send real requests to the hosts of a plan, and let the model use the answers.
 
-Each host gets HEAD of ``/v2/`` and HEAD of the manifest, nothing else: no
-redirect is followed, no token is asked for, and everything ends after a few seconds, however slowly
-a host answers. Whatever comes back is taken for hostile: only statuses, and a few headers made
-printable and short, are looked at. Credentials go out only if that was asked for, only as an answer
-to a Basic challenge, and only to the host for which the model has a login.
+Each host gets HEAD of ``/v2/`` and of the manifest. The probe follows no redirect, requests no
+token and gives up after a few seconds. Answers are treated as hostile: only statuses and a few
+headers are used, shortened and made printable. Credentials are sent only on request, only after a
+Basic challenge, and only to the host for which the model has a login.
 """
 
 from __future__ import annotations
@@ -17,10 +16,9 @@ from pathlib import Path
 
 import httpx
 
-from harness.nodes.explain.containerd_pull import ContainerdQuestion, explain_containerd, first_plan
-from harness.nodes.explain.effects import login_of
-from harness.nodes.explain.explanation import BadInput, Explanation, Probed, Remark, printable
-from harness.nodes.explain.files import ContainerdFiles, client_keys
+from harness.nodes.explain.containerd_pull import explain_containerd, first_plan, login_of
+from harness.nodes.explain.explanation import BadInput, Diagnostic, Explanation, Probed, printable
+from harness.nodes.explain.files import ContainerdFiles, ContainerdQuestion, client_keys
 from harness.nodes.explain.when import behaviour
 from harness.nodes.models.attempts import Login
 from harness.nodes.models.behaviours import Action, Challenge, HostBehaviour, Rule
@@ -31,7 +29,7 @@ from harness.nodes.models.registry_api import parse_challenges
 __all__ = ["probed_containerd"]
 
 SECONDS_PER_HOST = 5.0
-"""For both requests, name resolution and handshakes together."""
+"""Limit for both requests together, with name resolution and handshakes."""
 MOST_HOSTS = 16
 _ACCEPT = (
     "application/vnd.docker.distribution.manifest.v2+json, "
@@ -39,7 +37,7 @@ _ACCEPT = (
     "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*"
 )
 _MANY = 200
-"""Characters of a header that are kept."""
+"""Characters kept of a header."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +46,9 @@ class _Seen:
     probed: Probed
 
 
-def probed_containerd(
-    question: ContainerdQuestion, files: ContainerdFiles, *, with_credentials: bool
-) -> Explanation:
-    """The explanation in which hosts behave as they were seen to. Raises :class:`BadInput`."""
+def probed_containerd(question: ContainerdQuestion, *, with_credentials: bool) -> Explanation:
+    """The explanation with hosts as the probe found them. Raises :class:`BadInput`."""
+    files = question.files
     plan = first_plan(question)
     hosts = list({host.name: host for host in plan.hosts}.values())[:MOST_HOSTS]
     keys = client_keys(files, question.release)
@@ -59,15 +56,15 @@ def probed_containerd(
     found = asyncio.run(_ask_all(plan, hosts, contexts, with_credentials))
     seen = {host.name: one for host, one in zip(hosts, found, strict=True)}
     notes = [
-        Remark(
-            "the probe sees neither blobs nor tokens, and uses no HTTP proxy: what it did not see "
-            "is taken for healthy",
+        Diagnostic(
+            "the probe checks neither blobs nor tokens and uses no HTTP proxy; the rest is assumed "
+            "to be healthy",
             is_warning=False,
         )
     ]
     if len(plan.hosts) > MOST_HOSTS:
         text = f"only the first {MOST_HOSTS} hosts were probed"
-        notes.append(Remark(text, is_warning=False))
+        notes.append(Diagnostic(text, is_warning=False))
     question = replace(question, notes=(*question.notes, *notes))
     explanation = explain_containerd(question, {name: one.behaviour for name, one in seen.items()})
     return replace(
@@ -82,7 +79,7 @@ def probed_containerd(
 def _context(
     files: ContainerdFiles, host: PlannedHost, keys: Mapping[str, str | None]
 ) -> ssl.SSLContext:
-    """TLS as the files say."""
+    """The TLS settings of *host*."""
     trust = host.client.trust
     context = ssl.create_default_context() if trust.system_roots else _no_roots()
     for authority in trust.authorities:
@@ -96,7 +93,8 @@ def _context(
         try:
             context.load_cert_chain(files.real(shown), None if key is None else files.real(key))
         except (OSError, ssl.SSLError) as error:
-            raise BadInput(f"cannot be used: {error}", str(Path(files.shown(shown)))) from None
+            reason = error.strerror or "not a certificate with its key"
+            raise BadInput(f"cannot load: {reason}", str(Path(files.shown(shown)))) from None
     return context
 
 
@@ -147,7 +145,7 @@ async def _converse(
     wanted = reference.digest or reference.tag or ""
     ns = host.namespace_for(reference.namespace)
     url = f"{root}{path}/{reference.repository}/manifests/{wanted}"
-    # No proxy, no .netrc: nothing of this machine's environment takes part.
+    # trust_env=False: no proxy and no .netrc from this machine.
     async with httpx.AsyncClient(
         verify=context, trust_env=False, follow_redirects=False, timeout=SECONDS_PER_HOST
     ) as client:
@@ -169,7 +167,7 @@ async def _headers_of(
     parameters: dict[str, str],
     auth: httpx.BasicAuth | None = None,
 ) -> httpx.Response:
-    """The answer to HEAD; a body that comes all the same is not read."""
+    """The answer to HEAD; a body, if there is one, is not read."""
     headers = {"Accept": _ACCEPT, "Accept-Encoding": "identity", "User-Agent": "pullproof"}
     request = client.build_request("HEAD", url, params=parameters or None, headers=headers)
     response = await client.send(request, stream=True, auth=auth)
@@ -182,10 +180,10 @@ def _failure(error: Exception) -> _Seen:
     text = str(error) or type(error).__name__
     seen = HostBehaviour(down=True)
     if isinstance(error, TimeoutError | httpx.TimeoutException):
-        text = f"nothing within {SECONDS_PER_HOST:.0f} s"
+        text = f"no answer within {SECONDS_PER_HOST:.0f} s"
         seen = HostBehaviour(unreachable=True)
     elif "CERTIFICATE_VERIFY_FAILED" in text:
-        seen = HostBehaviour(authority=b"an authority that nobody knows")
+        seen = HostBehaviour(authority=b"an unknown authority")
     elif "getaddrinfo" in text or "Name or service" in text or "name resolution" in text:
         seen = HostBehaviour(resolvable=False)
     elif "SSL" in text:
@@ -218,10 +216,10 @@ def _seen(host: PlannedHost, base: httpx.Response, manifest: httpx.Response, sen
     if sent:
         said += " with the login"
     if words:
-        said += f", asks for {printable(words)}"
+        said += f", requires {printable(words)}"
     scheme = challenges[0].scheme if challenges else ""
     if status == 401 and scheme in {"basic", "bearer"} and not sent:
-        said += "; credentials were not tried"
+        said += "; credentials not tried"
         seen = _asks_for(scheme, challenges[0].parameters.get("realm", ""), host)
     elif sent:
         seen = behaviour("basic" if status != 401 else "401", host.name, login_of(host))
@@ -242,14 +240,14 @@ def _seen(host: PlannedHost, base: httpx.Response, manifest: httpx.Response, sen
 
 
 def _asks_for(scheme: str, realm: str, host: PlannedHost) -> HostBehaviour:
-    """A host that asks; whether it would accept what it gets is not known, and taken for a yes."""
+    """A host that sends a challenge; assumed to accept the credentials that it gets."""
     if scheme == "basic":
         return behaviour("basic", host.name, login_of(host))
     try:
         url = parse_url(realm)
     except InvalidURL:
         url = GoURL("", "", "")
-    # The model's token services are found by their path.
+    # The model recognises token services by their path.
     shown = realm if url.path.endswith("/token") else f"{url.scheme}://{url.host}/token"
     service = Challenge("bearer", realm=shown, service="probed", token="T-probed")
     return HostBehaviour(challenge=service)

@@ -1,4 +1,4 @@
-"""The modelled requests of one pull in words: what each is for, and what came of it."""
+"""The modelled requests of one pull in words: purpose, credential and result of each."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable
 from urllib.parse import urlencode
 
 from harness.content import Manifest
-from harness.nodes.explain.explanation import Place, RequestExplained
+from harness.nodes.explain.explanation import RequestExplained
 from harness.nodes.models.attempts import Attempt
+from harness.nodes.models.files import FileLine
 from harness.nodes.models.network import Failure
 from harness.nodes.models.registry_api import status_line
 from harness.nodes.models.simulated_network import RegistryContent
 
-__all__ = ["explained_requests", "failure_words"]
+__all__ = ["explained_requests"]
 
 _FAILURES = {
     Failure.UNRESOLVED: "no such host",
@@ -21,31 +22,26 @@ _FAILURES = {
     Failure.HANDSHAKE_TIMEOUT: "no answer to the TLS handshake",
     Failure.UNTRUSTED: "certificate signed by an unknown authority",
     Failure.CLIENT_CERTIFICATE_REQUIRED: "a client certificate is required",
-    Failure.NOT_TLS: "it speaks no TLS",
-    Failure.NOT_HTTP: "it speaks no plain HTTP",
+    Failure.NOT_TLS: "the host does not speak TLS",
+    Failure.NOT_HTTP: "the host does not speak plain HTTP",
     Failure.RESET: "connection reset",
-    Failure.SILENT: "nothing is ever said",
+    Failure.SILENT: "no data on the connection",
     Failure.NO_ANSWER: "no answer to the request",
     Failure.UNSUPPORTED_SCHEME: "unsupported scheme",
     Failure.TOO_MANY_REDIRECTS: "too many redirects",
 }
 
 
-def failure_words(failure: Failure) -> str:
-    """*failure* as a reader knows it."""
-    return _FAILURES[failure]
-
-
 def explained_requests(
     attempts: Iterable[Attempt],
     image: Manifest,
-    place_of: Callable[[Attempt], Place | None],
+    place_of: Callable[[Attempt], FileLine | None],
     origin_of: Callable[[Attempt], str],
 ) -> tuple[RequestExplained, ...]:
     """*attempts* of a pull of *image*.
 
-    *place_of* finds the line that names the host, *origin_of* where a credential comes from.
-    Digests of the made-up image are shown as ``DIGEST``.
+    *place_of* gives the line that names the host, *origin_of* says where a credential comes from.
+    Digests of the sample image are shown as ``DIGEST``.
     """
     content = RegistryContent(image)
     return tuple(
@@ -71,7 +67,7 @@ def explained_requests(
 def _step(attempt: Attempt, content: RegistryContent) -> str:
     if attempt.step == "fetch":
         kind = content.kind(attempt.path.rpartition("/")[2])
-        # Of a tag that is fetched at once, as docker and skopeo do.
+        # docker and skopeo fetch the manifest by tag.
         return content.kind(content.tagged) if kind == "other" else kind
     return attempt.step
 
@@ -98,9 +94,9 @@ def _credential(attempt: Attempt, origin_of: Callable[[Attempt], str]) -> str:
     elif credential.kind == "none":
         return "none"
     elif credential.kind == "other":
-        return "an Authorization header of hosts.toml or config.toml"
+        return "the Authorization header of hosts.toml or config.toml"
     elif credential.kind == "basic":
-        sent = f"Basic as {credential.user or 'nobody'}"
+        sent = f"Basic as {credential.user or 'an empty user'}"
     elif credential.kind == "bearer":
         return "Bearer, the token that was fetched"
     origin = origin_of(attempt)
@@ -109,7 +105,7 @@ def _credential(attempt: Attempt, origin_of: Callable[[Attempt], str]) -> str:
 
 def _result(attempt: Attempt) -> str:
     if attempt.failure is not None:
-        return failure_words(attempt.failure)
+        return _FAILURES[attempt.failure]
     if attempt.cut:
-        return "cut short"
+        return "truncated"
     return status_line(attempt.status or 0)

@@ -1,6 +1,6 @@
-"""Which login of which pull secret is used for an image, and why the others are not.
+"""Which entries of the pull secrets kubelet uses for an image, and why it skips the others.
 
-The choice is kubelet's (:mod:`harness.nodes.models.kubelet`); this puts it into words.
+:mod:`harness.nodes.models.kubelet` makes the choice; this module explains it.
 """
 
 from __future__ import annotations
@@ -12,37 +12,37 @@ from harness.nodes.explain.explanation import SecretExplained
 from harness.nodes.models.kubelet import Keyring, KeyringEntry
 from harness.nodes.models.reference import Reference
 
-__all__ = ["Login", "chosen", "explained"]
+__all__ = ["PodLogin", "chosen", "explained"]
 
 
 @dataclass(frozen=True)
-class Login:
-    """One login that kubelet tries, in one PullImage of its own."""
+class PodLogin:
+    """One login that kubelet tries, in its own PullImage call."""
 
     entry: KeyringEntry
 
     @property
     def origin(self) -> str:
-        """Where it comes from, in words."""
+        """Secret and key, for users."""
         return f"{self.entry.secret}, key {self.entry.key!r}"
 
 
 def chosen(
     reference: Reference, of_pod: Iterable[KeyringEntry], of_node: Iterable[KeyringEntry]
-) -> tuple[Login, ...]:
-    """The logins in the order in which they are tried: the pod's, then the node's."""
+) -> tuple[PodLogin, ...]:
+    """The logins in the order kubelet tries them: the pod's, then the node's."""
     repository = f"{reference.namespace}/{reference.repository}"
     found = (*Keyring(of_pod).lookup(repository), *Keyring(of_node).lookup(repository))
-    return tuple(Login(entry) for entry in found)
+    return tuple(PodLogin(entry) for entry in found)
 
 
 def explained(
     reference: Reference,
     entries: Sequence[KeyringEntry],
-    logins: Sequence[Login],
+    logins: Sequence[PodLogin],
     contacted: Collection[str],
 ) -> tuple[SecretExplained, ...]:
-    """What becomes of each of *entries*; *contacted* are the hosts that the pull may ask."""
+    """Each of *entries* with the reason why it is used or not; *contacted* are the plan's hosts."""
     used = [login.entry for login in logins]
     return tuple(
         SecretExplained(
@@ -59,10 +59,10 @@ def explained(
 
 
 def _why_used(reference: Reference, position: int, count: int) -> str:
-    order = f", tried as number {position + 1} of {count}" if count > 1 else ""
+    order = f", tried {position + 1} of {count}" if count > 1 else ""
     return (
-        f"its key fits the image's own name, {reference.namespace}/{reference.repository}{order}; "
-        "kubelet sends it without an address, so any host that challenges gets it"
+        f"its key matches the image name {reference.namespace}/{reference.repository}{order}; "
+        "kubelet sends it without an address, so any host that sends a challenge gets it"
     )
 
 
@@ -71,17 +71,17 @@ def _why_not(reference: Reference, key: str, contacted: Collection[str]) -> str:
     host = _host(key)
     if host in contacted and host != reference.namespace:
         return (
-            f"its key names {host}, which is contacted, but kubelet compares keys with the image's "
-            f"own name, {own}: make the key {reference.namespace}"
+            f"its key names {host}, which is contacted, but kubelet compares keys with the image "
+            f"name {own}: change the key to {reference.namespace}"
         )
     name, _, port = reference.namespace.partition(":")
     if port and host == name:
-        return f"its key lacks the port: make it {reference.namespace}"
+        return f"its key lacks the port: change it to {reference.namespace}"
     if reference.namespace == "docker.io" and host == "registry-1.docker.io":
-        return "Docker Hub's key is docker.io or https://index.docker.io/v1/"
+        return "the key for Docker Hub is docker.io or https://index.docker.io/v1/"
     if host == reference.namespace:
-        return f"its path is no prefix of the image's name, {own}, or another key is preferred"
-    return f"its key names another registry than the image's own name, {own}"
+        return f"its path is not a prefix of the image name {own}, or another key is preferred"
+    return f"its key names another registry than the image name {own}"
 
 
 def _host(key: str) -> str:

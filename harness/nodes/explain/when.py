@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 
 from harness.nodes.explain.explanation import BadInput
 from harness.nodes.models.attempts import ANONYMOUS, Login
@@ -13,39 +14,39 @@ from harness.nodes.models.behaviours import Action, Challenge, HostBehaviour, Ru
 __all__ = ["BEHAVIOURS", "REDIRECTED_TO", "behaviour", "behaviours"]
 
 REDIRECTED_TO = "storage.invalid"
-"""The host of ``redirect``, which is healthy unless a ``--when`` of its own says otherwise."""
+"""The target host of ``redirect``; healthy unless another ``--when`` names it."""
 
 BEHAVIOURS: Mapping[str, str] = {
     "down": "the connection is refused (also: refused)",
     "unreachable": "connection attempts are never answered",
-    "unresolved": "its name has no address",
-    "tls": "its certificate is signed by an authority that the client does not know",
-    "tls-hang": "it accepts connections and never says a word",
+    "unresolved": "its name does not resolve",
+    "tls": "an unknown authority signed its certificate",
+    "tls-hang": "it accepts connections and sends nothing",
     "plain": "it speaks plain HTTP only",
     "tls-only": "it speaks TLS only",
-    "client-cert": "it wants a client certificate of everyone",
-    "empty": "it is healthy and has no image",
-    "reset": "it reads requests and closes the connection",
+    "client-cert": "it requires a client certificate",
+    "empty": "it is healthy but does not have the image",
+    "reset": "it closes the connection after reading a request",
     "hang": "it reads requests and never answers",
     "html": "it answers 200 with a web page, like a captive portal",
-    "truncate": "it cuts a layer short once",
-    "no-range": "it cuts a layer short once, and sends layers from their start whatever Range asks",
-    "wrong": "it answers with other bytes of the right length",
+    "truncate": "it truncates a layer once",
+    "no-range": "it truncates a layer once and ignores Range requests",
+    "wrong": "it sends wrong bytes of the right length",
     "redirect": f"it redirects to {REDIRECTED_TO}, which has the same content",
-    "no-digest": "its answers name no digest",
-    "bad-digest": "its answers name a digest that is none",
-    "wrong-digest": "its answers name the digest of something else",
-    "no-length": "its answers name no length",
-    "basic": "it asks for Basic credentials and accepts those that it gets",
-    "bearer": "it asks for a token, which its token service gives to everyone",
-    "bearer-denied": "it asks for a token, which its token service gives to nobody",
-    "bearer-down": "it asks for a token, and its token service answers 503",
-    "bearer-refused": "it asks for a token, and accepts none of those that its service gives",
-    "401": "it asks for Basic credentials and accepts none",
+    "no-digest": "its answers have no Docker-Content-Digest",
+    "bad-digest": "its Docker-Content-Digest is malformed",
+    "wrong-digest": "its Docker-Content-Digest is another digest",
+    "no-length": "its answers have no Content-Length",
+    "basic": "it requires Basic credentials and accepts any",
+    "bearer": "it requires a token; its token service gives one to everyone",
+    "bearer-denied": "it requires a token; its token service refuses everyone (401)",
+    "bearer-down": "it requires a token; its token service answers 503",
+    "bearer-refused": "it requires a token and rejects every token of its service",
+    "401": "it requires Basic credentials and accepts none",
     "NNN": "it answers everything with this status (204, 304, 400 to 599)",
 }
-"""What may stand after ``HOST=``, with its meaning. ``@resolve``, ``@index``, ``@manifest``,
-``@config``, ``@layer`` after a behaviour that concerns answers limits it to these requests."""
+"""The values after ``HOST=`` with their meaning. A suffix ``@resolve``, ``@index``, ``@manifest``,
+``@config`` or ``@layer`` limits a behaviour of answers to these requests."""
 
 _OBJECTS = ("resolve", "index", "manifest", "config", "layer")
 _PORTAL = Action(html=True)
@@ -65,7 +66,7 @@ _HOSTS = {
     "refused": HostBehaviour(down=True),
     "unreachable": HostBehaviour(unreachable=True),
     "unresolved": HostBehaviour(resolvable=False),
-    "tls": HostBehaviour(authority=b"an authority that nobody knows"),
+    "tls": HostBehaviour(authority=b"an unknown authority"),
     "tls-hang": HostBehaviour(silent=True),
     "plain": HostBehaviour(speaks="plain"),
     "tls-only": HostBehaviour(speaks="tls"),
@@ -75,7 +76,7 @@ _HOSTS = {
         rules=(
             Rule(_PORTAL, method="HEAD"),
             *(Rule(_PORTAL, obj=obj) for obj in ("tag", "index", "manifest", "config", "layer")),
-            # The page again, as "the blob" that resolving it named, is no image either.
+            # Resolving the page gives a digest; the blob with that digest does not exist.
             Rule(Action(status=404)),
         )
     ),
@@ -99,17 +100,17 @@ _STATUS = re.compile(r"[45]\d\d|204|304")
 
 
 def behaviour(name: str, host: str, login: Login) -> HostBehaviour:
-    """The behaviour called *name* of *host*, which would get *login* if it asked.
+    """The behaviour *name* of *host*; *login* is what the host would get after a challenge.
 
-    Raises ``ValueError`` with what would be right.
+    Raises :class:`BadInput` for an unknown name.
     """
     word, at, obj = name.partition("@")
     if at and obj not in _OBJECTS:
-        raise ValueError(f"after @ stands one of {', '.join(_OBJECTS)}, not {obj[:40]!r}")
+        raise BadInput(f"unknown request {obj[:40]!r} after @", fix=_expected(obj, _OBJECTS))
     if not at and word in _HOSTS:
         return _HOSTS[word]
     if not at and word in {"basic", "401"}:
-        accepted = f"{login.user}:{login.secret}" if word == "basic" else "nobody:is let in"
+        accepted = f"{login.user}:{login.secret}" if word == "basic" else "none:accepted"
         return HostBehaviour(challenge=Challenge("basic", credential=accepted))
     if not at and word in _TOKENS:
         token = "another" if word == "bearer-refused" else "T-registry"
@@ -120,8 +121,9 @@ def behaviour(name: str, host: str, login: Login) -> HostBehaviour:
         )
     action = _FAULTS.get(word) or (Action(status=int(word)) if _STATUS.fullmatch(word) else None)
     if action is None:
-        about = " concerns all requests: leave out the @" if word in BEHAVIOURS else ""
-        raise ValueError(f"{word[:40]!r}{about or ' is none of ' + ', '.join(BEHAVIOURS)}")
+        if word in BEHAVIOURS:
+            raise BadInput(f"{word} applies to all requests", fix="leave out the @")
+        raise BadInput(f"unknown behaviour {word[:40]!r}", fix=_expected(word, BEHAVIOURS))
     if not at:
         return HostBehaviour(rules=(Rule(action),))
     if obj == "resolve":
@@ -129,30 +131,35 @@ def behaviour(name: str, host: str, login: Login) -> HostBehaviour:
     return HostBehaviour(rules=(Rule(action, method="GET", obj=obj),))
 
 
+def _expected(word: str, known: Iterable[str]) -> str:
+    """The nearest of *known*, or all of them."""
+    near = get_close_matches(word, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+
+
 def behaviours(
     wanted: Iterable[str], logins: Mapping[str, Login]
 ) -> tuple[dict[str, HostBehaviour], tuple[str, ...]]:
-    """The behaviours by host, and how they read. *logins* holds every host that may be named.
+    """The behaviours by host, and each in words. *logins* has every host that the pull contacts.
 
-    Several for one host add up where they are limited by ``@``. Raises
-    :class:`~harness.explain.errors.BadInput`.
+    Several behaviours of one host are combined if each has an ``@``. Raises :class:`BadInput`.
     """
     found: dict[str, HostBehaviour] = {}
     words = []
     for text in wanted:
         host, equals, name = text.rpartition("=")
         if not equals:
-            raise BadInput(f"--when {text[:80]!r} is not HOST=BEHAVIOUR", fix="such as m1=down")
-        if host not in {*logins, REDIRECTED_TO}:
-            known = ", ".join(list(logins)[:10]) or "none"
-            more = f" and {len(logins) - 10} more" if len(logins) > 10 else ""
             raise BadInput(
-                f"--when names {host[:80]!r}, which this pull never asks",
-                fix=f"its hosts are {known}{more}",
+                f"--when {text[:80]!r} is not HOST=BEHAVIOUR", fix="for example mirror:5000=down"
+            )
+        if host not in {*logins, REDIRECTED_TO}:
+            raise BadInput(
+                f"--when names {host[:80]!r}, which this pull never contacts",
+                fix=_expected(host, list(logins)[:10]),
             )
         try:
             new = behaviour(name, host, logins.get(host, ANONYMOUS))
-        except ValueError as error:
+        except BadInput as error:
             raise BadInput(f"--when {text[:80]!r}: {error}") from None
         before = found.get(host)
         if before is not None:
@@ -162,6 +169,6 @@ def behaviours(
         found[host] = new
         word = name.partition("@")[0]
         meaning = BEHAVIOURS.get("down" if word == "refused" else word, f"it answers {word}")
-        scope = f", at {name.partition('@')[2]} only" if "@" in name else ""
-        words.append(f"{host} is {word}: {meaning}{scope}")
+        scope = f" (only {name.partition('@')[2]} requests)" if "@" in name else ""
+        words.append(f"{host}={word}: {meaning}{scope}")
     return found, tuple(words)

@@ -10,7 +10,7 @@ from typing import Literal
 
 from harness.nodes.models.network import Failure, Request, Response
 
-__all__ = ["ANONYMOUS", "Attempt", "Attempted", "Credential", "Login", "Step", "credential_of"]
+__all__ = ["ANONYMOUS", "Attempt", "ClientRun", "Credential", "Login", "Step", "credential_of"]
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,21 @@ class Attempt:
         return self.failure is None or self.failure.reaches_server
 
 
-class Attempted:
-    """What a modelled client did, from its first request to its end. A base of dataclasses."""
+class ClientRun:
+    """Everything a modelled client did, from first request to end. A base of dataclasses."""
 
     attempts: tuple[Attempt, ...]
     error: object | None
+
+    @property
+    def message(self) -> str | None:
+        """The error as the user sees it; None if there is none."""
+        return None if self.error is None else str(self.error)
+
+    @property
+    def seconds_lost(self) -> float:
+        """Time spent waiting for hosts that never answer, and before retries."""
+        return sum(attempt.seconds for attempt in self.attempts)
 
     @property
     def outcome(self) -> Literal["ok", "error"]:

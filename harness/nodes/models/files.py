@@ -14,7 +14,18 @@ from typing import Literal
 
 from harness.nodes.models.go_url import clean_path
 
-__all__ = ["FileTree", "InvalidPattern", "glob", "has_meta", "matches"]
+__all__ = ["FileLine", "FileTree", "InvalidPattern", "glob", "has_meta", "matches"]
+
+
+@dataclass(frozen=True)
+class FileLine:
+    """A line of a file, counted from 1; None for the file as a whole."""
+
+    file: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return self.file if self.line is None else f"{self.file}:{self.line}"
 
 
 class FileTree:

@@ -1,10 +1,10 @@
-"""Asking the pure part, with files as text."""
+"""Questions for the pure part, with files as text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.nodes.explain.containerd_pull import ContainerdQuestion
+from harness.nodes.explain.files import ContainerdFiles, ContainerdQuestion
 from harness.nodes.models.containerd.releases import release_named
 from harness.nodes.models.kubelet import read_docker_config
 
@@ -22,16 +22,12 @@ def question(
     secrets: Mapping[str, str] | None = None,
     when: Sequence[str] = (),
 ) -> ContainerdQuestion:
-    """The question about *image* where *tree* lies in /etc/containerd/certs.d."""
+    """The question about *image* with *tree* in /etc/containerd/certs.d."""
     files = {f"{ROOT}/{path}": text for path, text in (tree or {}).items()}
     return ContainerdQuestion(
         image=image,
         release=release_named(release),
-        config_toml=config_toml,
-        files=files,
-        siblings={},
-        read=tuple(files),
-        shown=str,
+        files=ContainerdFiles(config_toml=config_toml, files=files, read=list(files)),
         of_pod=[
             entry
             for name, text in (secrets or {}).items()

@@ -1,11 +1,10 @@
-"""``pullproof explain`` as a command: bad input, files that are found by themselves, speed."""
+"""``pullproof explain`` as a command: bad input, files found without options, import time."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -47,9 +46,9 @@ def test_good(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"a = 1\n# \x1b[2J\n", "hosts.toml:2: holds the control character '\\x1b' (remove it)"),
-        (b"a = 1\n# \xff\n", "hosts.toml:2: is not UTF-8"),
-        (b"# " + b"x" * 10_000_000, "hosts.toml: is larger than 512 KiB"),
+        (b"a = 1\n# \x1b[2J\n", "hosts.toml:2: contains the control character '\\x1b' (remove it)"),
+        (b"a = 1\n# \xff\n", "hosts.toml:2: not UTF-8"),
+        (b"# " + b"x" * 10_000_000, "hosts.toml: larger than 512 KiB"),
     ],
 )
 def test_unusable_content(
@@ -68,35 +67,21 @@ def test_links_that_lead_out(
     file.unlink()
     file.symlink_to(outside)
     said = refused(capsys, "--certs-d", tree)
-    assert "is a link that leads out of" in said
+    assert "is a link to a file outside" in said
     assert "secret-of" not in said
-
-
-def test_links_inside_are_followed(tree: Path) -> None:
-    file = tree / "up.example/hosts.toml"
-    file.rename(tree / "shared.toml")
-    file.symlink_to("../shared.toml")
-    assert explain("--certs-d", tree) == 0
 
 
 def test_named_pipe_does_not_block(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tree / "up.example/hosts.toml"
     file.unlink()
     os.mkfifo(file)
-    assert "is not a regular file" in refused(capsys, "--certs-d", tree)
-
-
-def test_link_to_itself(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tree / "up.example/hosts.toml"
-    file.unlink()
-    file.symlink_to("hosts.toml")
-    assert "hosts.toml: cannot be" in refused(capsys, "--certs-d", tree)
+    assert "not a regular file" in refused(capsys, "--certs-d", tree)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_unreadable(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tree / "up.example/hosts.toml").chmod(0)
-    assert "run as a user who may read it" in refused(capsys, "--certs-d", tree)
+    assert "run as a user who can read it" in refused(capsys, "--certs-d", tree)
 
 
 @pytest.mark.parametrize("name", ["--config", "--pull-secret", "--node-secret"])
@@ -105,13 +90,13 @@ def test_missing_file(
 ) -> None:
     missing = tmp_path / "missing"
     said = refused(capsys, "--certs-d", tree, name, missing)
-    assert f"{missing}: there is no such file" in said
+    assert f"{missing}: no such file" in said
 
 
 @pytest.mark.parametrize(
     "text", ["{", '{"auths": 1}', '{"auths": {"a": {"auth": "%"}}}', "[" * 9999]
 )
-def test_half_written_secret(
+def test_an_invalid_pull_secret_is_refused(
     tree: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str
 ) -> None:
     (tmp_path / "secret.json").write_text(text)
@@ -120,10 +105,10 @@ def test_half_written_secret(
     assert "kubelet pulls nothing" in said
 
 
-def test_half_written_hosts_toml_is_ignored_as_containerd_does(
+def test_an_invalid_hosts_toml_is_ignored_with_a_warning(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The pull goes past the mirror in silence: explain says so, with the line."""
+    """containerd ignores the file silently; the warning has the line."""
     (tree / "up.example/hosts.toml").write_text('server = "https://up.example"\n[host."https:')
     assert explain("--certs-d", tree) == 0
     said = capsys.readouterr().out
@@ -131,7 +116,7 @@ def test_half_written_hosts_toml_is_ignored_as_containerd_does(
     assert "hosts.toml:2" in said
 
 
-def test_half_written_config_toml_ends_every_pull(
+def test_an_invalid_config_toml_fails_every_pull(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "config.toml"
@@ -176,13 +161,13 @@ def test_control_characters_of_arguments_are_shown_as_escapes(
     assert "\x1b" not in said
 
 
-# -- what is found by itself --------------------------------------------------------------------
+# -- files found without options -------------------------------------------------------------------
 
 
-def test_what_config_toml_imports_is_read_and_told(
+def test_imports_of_config_toml_are_read_and_listed(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Up to 1.7 the drop-in's section replaces the whole: the login in config.toml is lost."""
+    """Up to 1.7 a section of a drop-in replaces the whole section: the login is lost."""
     config, drop_in = tmp_path / "config.toml", tmp_path / "conf.d/mirrors.toml"
     drop_in.parent.mkdir()
     cri = 'plugins."io.containerd.grpc.v1.cri".registry'
@@ -193,8 +178,8 @@ def test_what_config_toml_imports_is_read_and_told(
     drop_in.write_text(f'version = 2\n[{cri}]\nconfig_path = "{tree}"\n')
     assert explain("--config", config) == 0
     said = capsys.readouterr().out
-    assert str(drop_in) in said.partition("pulled by")[2].partition("hosts, in the order")[0]
-    assert f"that of {drop_in}, which is imported after it, replaces the whole  {config}:3" in said
+    assert str(drop_in) in said.partition("client: ")[2].partition("hosts, in the order")[0]
+    assert f"{drop_in} is imported after it and replaces the whole section  {config}:3" in said
     assert "configs.up.example.auth" not in said
     assert explain("--config", config, "--containerd", "2.1.9") == 0
     assert "me, from registry.configs.up.example.auth" in capsys.readouterr().out
@@ -205,7 +190,7 @@ def test_what_config_toml_imports_is_read_and_told(
     )
 
 
-def test_a_pattern_that_goes_through_everything_is_refused(
+def test_a_pattern_that_searches_too_many_directories_is_refused(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(101):
@@ -214,16 +199,6 @@ def test_a_pattern_that_goes_through_everything_is_refused(
     said = refused(capsys, "--certs-d", tree, "--config", config)
     assert "100 directories" in said
     assert str(config) in said
-
-
-def test_an_import_that_is_missing_keeps_containerd_from_starting(
-    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (config := tmp_path / "config.toml").write_text('version = 2\n\nimports = ["mirrors.toml"]\n')
-    assert explain("--certs-d", tree, "--config", config) == 1
-    said = capsys.readouterr().out
-    assert f"containerd does not start: open {tmp_path}/mirrors.toml: no such file" in said
-    assert f"{config}:3" in said
 
 
 def test_etc_is_read_when_nothing_is_given(
@@ -249,7 +224,7 @@ def test_no_files_at_all(
     monkeypatch.setattr(files, "_ETC_CONFIG", tmp_path / "missing")
     assert explain() == 0
     said = capsys.readouterr().out
-    assert "containerd's defaults are shown" in said
+    assert "showing containerd's defaults" in said
     assert "files read: none" in said
 
 
@@ -263,38 +238,35 @@ def test_release_of_the_installed_containerd(
     assert questions._release(None)[0] == "2.1.9"
     program.write_text("#!/bin/sh\nexit 1\n")
     version, remarks = questions._release(None)
-    assert "no containerd is installed here" in remarks[0].text
+    assert "no containerd installed here" in remarks[0].text
     assert version == "2.3.3"
 
 
-# -- speed --------------------------------------------------------------------------------------
-@pytest.mark.parametrize("shape", ["directories", "hosts"])
-def test_two_hundred_hosts_are_quick(tmp_path: Path, shape: str) -> None:
-    """A bound for noisy machines; docs/performance.md has what was measured. The modules that
-    take long to import take no part."""
-    names = [f"r{number}.example" for number in range(200)]
-    if shape == "directories":
-        for name in names:
-            (tmp_path / name).mkdir()
-            (tmp_path / name / "hosts.toml").write_text(
-                '[host."http://m:5000"]\nskip_verify = true\n'
-            )
-    else:
-        (tmp_path / names[0]).mkdir()
-        text = "".join(f'[host."http://{name}:5000"]\nskip_verify = true\n' for name in names)
-        (tmp_path / names[0] / "hosts.toml").write_text(text)
+# -- import time --------------------------------------------------------------------------------
+def test_slow_modules_are_not_imported(tree: Path) -> None:
     program = (
         "import sys; from harness.cli import main; code = main(sys.argv[1:]);"
         "slow = {'httpx', 'pytest', 'aiohttp', 'cryptography'} & sys.modules.keys();"
         "sys.exit(code or ', '.join(slow) or None)"
     )
-    arguments = ["explain", f"{names[0]}/app:v1", "--certs-d", str(tmp_path)]
-    started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments, "--containerd", "2.1.9"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    arguments = ["explain", IMAGE, "--certs-d", str(tree), "--containerd", "2.1.9"]
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--puller", "dokcer"], "unknown value 'dokcer' (did you mean docker?)"),
+        (["--format", "svg"], "unknown value 'svg' (known: tree, json, markdown, mermaid)"),
+        (["--when", "m1=dwon"], "unknown behaviour 'dwon' (did you mean down?)"),
+        (["--when", "m2=down"], "never contacts (known: m1, up.example)"),
+        (["--ctr", "-u", "--puller", "cri"], "--ctr does not apply to --puller cri"),
+    ],
+)
+def test_unknown_values_get_a_suggestion(
+    tree: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    assert explain("--certs-d", tree, *arguments) == 2
+    assert says in capsys.readouterr().err

@@ -1,13 +1,14 @@
-"""What users see of the mission's files, letter by letter."""
+"""The exact output of the command, and docs/explain.md, which shows it."""
 
 from __future__ import annotations
 
 import json
-import xml.etree.ElementTree as ET
+import re
 
 import pytest
 
-from tests.unit.explain.golden import CASES, DIRECTORY, output
+from harness.nodes.explain.when import BEHAVIOURS
+from tests.unit.explain.golden import CASES, DIRECTORY, PROJECT, output
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -34,6 +35,27 @@ def test_json_is_json_and_versioned() -> None:
     ]
 
 
-def test_svg_is_xml() -> None:
-    root = ET.fromstring((DIRECTORY / "mirror-down.svg").read_text(encoding="utf-8"))
-    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+PAGE = (PROJECT / "docs" / "explain.md").read_text(encoding="utf-8")
+
+
+def test_outputs_are_real() -> None:
+    shown = re.findall(r"<!-- (\S+) -->\n```text\n(.*?)```", PAGE, re.DOTALL)
+    assert shown
+    for name, text in shown:
+        assert text == (DIRECTORY / name).read_text(encoding="utf-8"), name
+
+
+def test_every_behaviour_is_named() -> None:
+    for name in BEHAVIOURS:
+        assert f"| `{name}` |" in PAGE
+
+
+def test_every_key_of_the_json_is_named() -> None:
+    document = json.loads((DIRECTORY / "mirror-down.json").read_text(encoding="utf-8"))
+    keys = set(document)
+    for name in ("hosts", "rounds", "remarks"):
+        keys |= document[name][0].keys()
+    keys |= document["rounds"][0]["requests"][0].keys()
+    keys |= document["hosts"][0]["effects"][0].keys()
+    missing = {key for key in keys if f"`{key}`" not in PAGE}
+    assert not missing

@@ -1,4 +1,4 @@
-"""``--probe`` against real sockets: what is asked, who gets credentials, who may stall."""
+"""``--probe`` against real sockets: requests, credentials, hosts that stall."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def address(upstream: MockUpstream) -> str:
 
 @contextmanager
 def raw_server(answer: bytes | None) -> Iterator[str]:
-    """Accepts connections and sends *answer* byte by byte for ever, or nothing at all."""
+    """Accepts connections and sends *answer* byte by byte without end, or nothing."""
     listener = socket.create_server(("127.0.0.1", 0))
     over = threading.Event()
     taken: list[socket.socket] = []
@@ -95,15 +95,15 @@ def test_head_only_and_no_credentials(
 ) -> None:
     code, text = asked(tmp_path, capsys, [address(basic)], "--pull-secret", secret, "--probe")
     assert code == 0
-    assert "HEAD /v2/ 401, HEAD manifest 401, asks for basic" in text
-    assert "credentials were not tried" in text
+    assert "HEAD /v2/ 401, HEAD manifest 401, requires basic" in text
+    assert "credentials not tried" in text
     seen = [(entry.method, entry.path) for entry in basic.ledger.entries]
     assert seen == [("HEAD", "/v2/"), ("HEAD", "/v2/team/app/manifests/v1")]
     assert {entry.query for entry in basic.ledger.entries} == {"", "ns=up.example"}
     assert {entry.credential for entry in basic.ledger.entries} == {"none"}
 
 
-def test_credentials_when_asked_for(
+def test_credentials_are_sent_on_request(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], basic: MockUpstream, secret: str
 ) -> None:
     options = ("--pull-secret", secret, "--probe", "--probe-with-credentials")
@@ -117,7 +117,7 @@ def test_credentials_when_asked_for(
     assert len(sent) == 3
 
 
-def test_no_login_for_a_host_none_is_sent(
+def test_without_a_login_nothing_is_sent(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], basic: MockUpstream
 ) -> None:
     options = ("--probe", "--probe-with-credentials")
@@ -127,21 +127,21 @@ def test_no_login_for_a_host_none_is_sent(
     assert {entry.credential for entry in basic.ledger.entries} == {"none"}
 
 
-def test_no_token_is_asked_for(
+def test_no_token_is_requested(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], secret: str
 ) -> None:
     with MockUpstream(Bearer("user", "p4ssword")) as upstream:
         upstream.add("team/app", an_image(layers=1), tags=("v1",))
         options = ("--pull-secret", secret, "--probe", "--probe-with-credentials")
         _, text = asked(tmp_path, capsys, [address(upstream)], *options)
-        assert "asks for bearer realm=" in text
+        assert "requires bearer realm=" in text
         assert {entry.path for entry in upstream.ledger.entries} == {
             "/v2/",
             "/v2/team/app/manifests/v1",
         }
 
 
-def test_what_was_seen_decides_the_pull(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_probe_decides_the_pull(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with MockUpstream() as empty, MockUpstream() as full:
         full.add("team/app", an_image(layers=1), tags=("v1",))
         code, text = asked(tmp_path, capsys, [address(empty), address(full)], "--probe")
@@ -152,7 +152,7 @@ def test_what_was_seen_decides_the_pull(tmp_path: Path, capsys: pytest.CaptureFi
         assert code == 1
 
 
-def test_nobody_listens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_closed_port(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         host = f"127.0.0.1:{listener.getsockname()[1]}"
     code, text = asked(tmp_path, capsys, [host], "--probe")
@@ -169,7 +169,7 @@ HEADERS = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n"
     [None, b"HTTP/1.1 200 OK\r\nX-Slow: ", HEADERS],
     ids=["silent", "slow headers", "endless body"],
 )
-def test_hosts_that_stall_are_left_in_time(
+def test_a_host_that_stalls_times_out(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -201,7 +201,7 @@ def test_hostile_headers_reach_no_terminal(
     ("settings", "reached"),
     [("", False), ('ca = "ca.pem"\n', True), ("skip_verify = true\n", True)],
 )
-def test_tls_as_the_files_say(
+def test_tls_settings_of_the_files_apply(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: str, reached: bool
 ) -> None:
     authority = Authority(tmp_path, ["localhost"])

@@ -103,7 +103,7 @@ class TestFallback:
         )
         pull = simulate(the_plan(), {"mirror.example": cut})
         assert asked(pull)[-3:] == ["mirror GET None", "mirror GET 404", "reg GET 206"]
-        assert pull.attempts[-2].because == "the first host for the layer, continued at byte 100"
+        assert pull.attempts[-2].because == "first host for the layer, continued at byte 100"
 
     def test_nothing_but_patience_ends_a_pull_from_a_silent_mirror(self) -> None:
         silent = {"mirror.example": HostBehaviour(silent=True)}
@@ -146,9 +146,6 @@ class TestCredentials:
             *("none", "basic:u"),
             *("basic:u", "basic:u"),
         ]
-        assert pull.attempts[1].because == (
-            "mirror.example asked for Basic, u from the pull request (imagePullSecret)"
-        )
 
     def test_an_address_without_a_scheme_matches_nothing(self) -> None:
         auth = AuthConfig(username="u", password="p", server_address="mirror.example")

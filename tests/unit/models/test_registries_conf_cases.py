@@ -19,7 +19,7 @@ import pytest
 from harness.content import an_image
 from harness.nodes.models.attempts import Attempt
 from harness.nodes.models.behaviours import HostBehaviour, behaviour_from
-from harness.nodes.models.containers.execution import CopyError, ImageCopy, simulate
+from harness.nodes.models.containers.execution import ImageCopy, simulate
 from harness.nodes.models.containers.registries_conf import (
     InvalidRegistriesConf,
     read_registries_conf,
@@ -80,7 +80,7 @@ def copied(case: Mapping[str, Any]) -> ImageCopy:
     except InvalidRegistriesConf as error:
         prefix = f"initializing source docker://{case['image']}: loading registries configuration: "
         where = f'loading registries configuration "{error.file}": '
-        return ImageCopy(error=CopyError(f"{prefix}{where}{error.reason}"))
+        return ImageCopy(error=f"{prefix}{where}{error.reason}")
     return simulate(
         case["image"],
         config,
@@ -113,7 +113,7 @@ def row_of(attempt: Attempt) -> list[Any]:
 
 
 def told(copy: ImageCopy) -> str | None:
-    return None if copy.error is None else normal(json.dumps(copy.error.message))
+    return None if copy.error is None else normal(json.dumps(copy.error))
 
 
 def normal(text: str | None) -> str | None:

@@ -70,11 +70,11 @@ class Authorizer:
         """What will be sent to *host* and where it comes from, in words."""
         match self._hosts.get(host):
             case _Basic(login):
-                return f"Basic, {login.user} from {login.origin}"
+                return f"Basic as {login.user} ({login.origin})"
             case _Bearer(login):
-                who = login.user or "the owner of an identity token"
-                how = f"as {who} ({login.origin})" if login.secret else "anonymously"
-                return f"a token, asked for {how}"
+                if not login.secret:
+                    return "an anonymous token"
+                return f"a token for {login.user or 'the identity token'} ({login.origin})"
         return "no credentials"
 
     def learn(self, exchanges: Sequence[Exchange]) -> bool:

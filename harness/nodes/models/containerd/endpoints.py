@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from harness.nodes.models.containerd.config_toml import RegistryConfig
 from harness.nodes.models.containerd.hosts_toml import Capability
-from harness.nodes.models.containerd.plan import Client, PlannedHost, Source, refuse
+from harness.nodes.models.containerd.plan import Client, PlannedHost, refuse
 from harness.nodes.models.containerd.pullers import (
     AuthConfig,
     CredentialSource,
@@ -16,6 +16,7 @@ from harness.nodes.models.containerd.pullers import (
 )
 from harness.nodes.models.containerd.releases import Release
 from harness.nodes.models.containerd.trust import TrustReader
+from harness.nodes.models.files import FileLine
 from harness.nodes.models.go_url import GoURL, InvalidURL, is_loopback, parse_url
 from harness.nodes.models.network import Trust
 
@@ -39,7 +40,7 @@ def planned_endpoints(
     if all(url.host != namespace for url, _ in found):
         found.append((_default(namespace), "the registry itself, which no endpoint names"))
     place = config.place("mirrors", listed)
-    source = None if place is None else Source(*place)
+    source = None if place is None else FileLine(*place)
     headers = config.headers if release.node_headers_on_token_requests else {}
     return tuple(
         PlannedHost(

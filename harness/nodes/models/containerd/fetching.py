@@ -159,7 +159,7 @@ class Fetching:
         """The first good answer, from byte *offset* on."""
         hosts = self._plan.fetch
         resource = ("manifests" if descriptor.is_manifest else "blobs", descriptor.digest)
-        because = f"the first host for the {descriptor.kind}"
+        because = f"first host for the {descriptor.kind}"
         if offset:
             because += f", continued at byte {offset}"
         first_failure: RequestFailed | None = None

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
-from harness.nodes.models.attempts import Attempt, Attempted
+from harness.nodes.models.attempts import Attempt, ClientRun
 from harness.nodes.models.containerd.certs_d import Finding
 from harness.nodes.models.containerd.config_files import InvalidConfig
 from harness.nodes.models.containerd.hosts_toml import ALL_CAPABILITIES, Capability
 from harness.nodes.models.containerd.pullers import CredentialSource, Ctr, Puller
 from harness.nodes.models.containerd.releases import Release
+from harness.nodes.models.files import FileLine
 from harness.nodes.models.network import Trust
 from harness.nodes.models.reference import Reference
 
@@ -27,7 +28,6 @@ __all__ = [
     "PullError",
     "Refusal",
     "Refused",
-    "Source",
     "not_started",
     "refuse",
 ]
@@ -36,17 +36,6 @@ __all__ = [
 DIAL_TIMEOUT = 30.0
 """Seconds until an unanswered connection attempt fails, unless ``dial_timeout`` says otherwise."""
 HANDSHAKE_TIMEOUT = 10.0
-
-
-@dataclass(frozen=True)
-class Source:
-    """A place in the configuration; ``line`` counts from 1."""
-
-    file: str
-    line: int | None = None
-
-    def __str__(self) -> str:
-        return self.file if self.line is None else f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True)
@@ -75,7 +64,7 @@ class PlannedHost:
     """The API's root, such as ``/v2``."""
     client: Client
     because: str
-    source: Source | None = None
+    source: FileLine | None = None
     capabilities: frozenset[Capability] = ALL_CAPABILITIES
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -155,15 +144,6 @@ class Plan:
         """The one host that a push goes to: the first that may be pushed to."""
         return next((host for host in self.hosts if host.may(Capability.PUSH)), None)
 
-    @property
-    def passed_over(self) -> tuple[tuple[PlannedHost, str], ...]:
-        """The hosts that may not resolve, and which capability they lack."""
-        return tuple(
-            (host, "no " + " and no ".join(c for c in self.wanted if not host.may(c)))
-            for host in self.hosts
-            if not host.may(*self.wanted)
-        )
-
     def reordered(self, resolve: tuple[int, ...], fetch: tuple[int, ...]) -> Plan:
         """This plan as it would be if the hosts in random order were drawn in these orders.
 
@@ -219,9 +199,12 @@ class PullError:
     status: int | None = None
     """The status that is reported, if it is one."""
 
+    def __str__(self) -> str:
+        return self.message
+
 
 @dataclass(frozen=True)
-class Pull(Attempted):
+class Pull(ClientRun):
     """A pull, or a push, from its first request to its end."""
 
     plan: Plan
@@ -230,8 +213,3 @@ class Pull(Attempted):
     """How it failed. Where lanes fail at the same time, the first of them."""
     possible_errors: tuple[PullError, ...] = ()
     """Every error that may be reported: chance decides between lanes that fail at the same time."""
-
-    @property
-    def seconds_lost(self) -> float:
-        """The time spent waiting for hosts that never answer."""
-        return sum(attempt.seconds for attempt in self.attempts)

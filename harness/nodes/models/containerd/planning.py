@@ -25,7 +25,6 @@ from harness.nodes.models.containerd.plan import (
     PlannedHost,
     Refusal,
     Refused,
-    Source,
     not_started,
 )
 from harness.nodes.models.containerd.pullers import (
@@ -40,7 +39,7 @@ from harness.nodes.models.containerd.pullers import (
 )
 from harness.nodes.models.containerd.releases import DEFAULT_RELEASE, Release, release_named
 from harness.nodes.models.containerd.trust import TrustReader
-from harness.nodes.models.files import FileTree
+from harness.nodes.models.files import FileLine, FileTree
 from harness.nodes.models.go_url import is_loopback, port_of
 from harness.nodes.models.network import Trust
 from harness.nodes.models.reference import (
@@ -185,7 +184,7 @@ class _Planner:
         except UnusableDirectory as error:
             raise Refused(Refusal(str(error))) from None
         *mirrors, server = found.hosts.entries if found.hosts else (HostEntry(),)
-        because = f"a [host] entry for {self._namespace}"
+        because = f"[host] entry for {self._namespace}"
         listed = [(entry, because) for entry in mirrors]
         listed.append(self._last(server, found, settings))
         shared = Client(
@@ -209,7 +208,7 @@ class _Planner:
                     path=entry.path,
                     client=replace(client, falls_back=client.falls_back or https_first),
                     because=because,
-                    source=Source(found.source, entry.line) if found.source else None,
+                    source=FileLine(found.source, entry.line) if found.source else None,
                     capabilities=entry.capabilities,
                     headers=entry.header or {},
                 )
@@ -229,13 +228,13 @@ class _Planner:
     ) -> tuple[HostEntry, str]:
         """The server's entry, which is the registry itself unless another is named."""
         if entry.host:
-            return entry, f"`server` of {self._namespace}, asked last"
+            return entry, f"`server` of {self._namespace}, tried last"
         if found.path is None:
-            why = ": no directory is configured for it"
+            why = ", which has no hosts directory"
         elif found.source is None:
-            why = f": {found.path} names no hosts"
+            why = f", as {found.path} lists no hosts"
         else:
-            why = ", asked last: no `server` is set"
+            why = ", tried last as no `server` is set"
         return self._registry_itself(entry, settings), f"the registry itself{why}"
 
     def _registry_itself(self, entry: HostEntry, settings: _Settings) -> HostEntry:

@@ -139,9 +139,12 @@ class Requester:
                 if not authorizer.learn(history):
                     return None
                 challenger = last.request.host
-                return request, f"{challenger} asked for {authorizer.describe(challenger)}"
+                return (
+                    request,
+                    f"retry after 401 from {challenger} with {authorizer.describe(challenger)}",
+                )
             case 405 if request.method == "HEAD" and "/manifests/" in request.path:
-                return replace(request, method="GET"), f"{host.name} allows no HEAD (405)"
+                return replace(request, method="GET"), f"{host.name} does not allow HEAD (405)"
             case 408 | 429:
                 count = len(history) + 1
                 of = self._release.attempts

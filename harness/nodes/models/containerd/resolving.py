@@ -50,7 +50,7 @@ class Resolving:
         for resource in self._resources():
             if self._release.blob_round == "after 404" and self._worst >= _STATUS:
                 break
-            because = f"the first host for {'/'.join(resource)[:40]}"
+            because = f"first host for {'/'.join(resource)[:40]}"
             for number, host in enumerate(hosts, 1):
                 found = self._ask(host, resource, because, number == len(hosts))
                 if found is not None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.content import Manifest, Platform, an_image
-from harness.nodes.models.attempts import Attempt, Attempted
+from harness.nodes.models.attempts import Attempt, ClientRun
 from harness.nodes.models.behaviours import HEALTHY, HostBehaviour
 from harness.nodes.models.containers.client import Client, Failed
 from harness.nodes.models.containers.registries_conf import RegistriesConf
@@ -22,25 +22,19 @@ from harness.nodes.models.registry_api import index_entries, kind_of, manifest_p
 from harness.nodes.models.simulated_network import RegistryContent, SimulatedNetwork
 from reference_registry.digest import digest_of
 
-__all__ = ["CopyError", "ImageCopy", "run", "simulate"]
+__all__ = ["ImageCopy", "run", "simulate"]
 
 _PLATFORM = Platform()
 
 
 @dataclass(frozen=True)
-class CopyError:
-    """How a copy failed, in skopeo's words."""
-
-    message: str
-
-
-@dataclass(frozen=True)
-class ImageCopy(Attempted):
+class ImageCopy(ClientRun):
     """A copy from its first request to its end."""
 
     sources: tuple[PullSource, ...] = ()
     attempts: tuple[Attempt, ...] = ()
-    error: CopyError | None = None
+    error: str | None = None
+    """In skopeo's words."""
 
 
 def simulate(
@@ -66,13 +60,13 @@ def run(image: str, config: RegistriesConf, network: Network, auth_file: AuthFil
     try:
         sources = pull_sources(image, config)
     except InvalidReference as error:
-        return ImageCopy(error=CopyError(f"Invalid source name docker://{image[:200]}: {error}"))
+        return ImageCopy(error=f"Invalid source name docker://{image[:200]}: {error}")
     record: list[Attempt] = []
     name = f"docker://{sources[-1].reference}"
     try:
         _Copy(name, sources, config, network, auth_file, record).run()
     except Failed as failed:
-        return ImageCopy(sources, tuple(record), CopyError(failed.text))
+        return ImageCopy(sources, tuple(record), failed.text)
     return ImageCopy(sources, tuple(record))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.content import Manifest, Platform, an_image
-from harness.nodes.models.attempts import ANONYMOUS, Attempt, Attempted, Login
+from harness.nodes.models.attempts import ANONYMOUS, Attempt, ClientRun, Login
 from harness.nodes.models.behaviours import HEALTHY, HostBehaviour
 from harness.nodes.models.dockerd.client import Client, EndpointFailed
 from harness.nodes.models.dockerd.endpoints import DaemonConfig, Endpoint, endpoints_of
@@ -31,7 +31,7 @@ distribution/xfer/download.go)."""
 
 
 @dataclass(frozen=True)
-class DockerPull(Attempted):
+class DockerPull(ClientRun):
     """A pull from its first request to its end."""
 
     endpoints: tuple[Endpoint, ...] = ()
