@@ -49,7 +49,7 @@ class TokenAuthenticator:
         self._config = config
         self._profile = profile
         self._clock = clock
-        self._trusted = TrustedKeys({}, ())
+        self._trusted = TrustedKeys({}, {}, ())
 
     async def start(self) -> None:
         """Read the keys; :class:`CannotStart` where there are none."""
@@ -59,7 +59,7 @@ class TokenAuthenticator:
         self._trusted = TrustedKeys.of(roots, jwks, self._profile)
         if not self._trusted.roots and not self._trusted.keys:
             key = "rootcertbundle" if config.jwks is None else "jwks"
-            what, fix = "there is no key in it", "put the token server's certificate or key in it"
+            what, fix = "no key in the file", "put the token server's certificate or key in it"
             raise CannotStart(f"auth.token.{key}", what, fix, released_exit_code=2)
 
     async def stop(self) -> None:
@@ -72,9 +72,9 @@ class TokenAuthenticator:
         try:
             claims = self._verified(token)
             if not all(map(claims.grants, access)):
-                raise _Refused("it does not grant what is asked for", "insufficient_scope")
+                raise _Refused("it does not grant this access", "insufficient_scope")
         except _Refused as refused:
-            _log.info("a token is refused: %s", refused)
+            _log.info("token refused: %s", refused)
             raise unauthorized(self._challenge(request, access, refused.error), access) from None
         return claims.subject
 
@@ -132,7 +132,7 @@ class TokenAuthenticator:
 
 
 class _Refused(Exception):
-    """Why, for the log, and what the client is told, if anything."""
+    """Why, for the log; ``error`` goes into the challenge (RFC 6750, 3.1) unless it is None."""
 
     def __init__(self, reason: str, error: str | None = "invalid_token") -> None:
         super().__init__(reason)
@@ -145,7 +145,7 @@ def _quoted(text: str | None) -> str:
 
 
 def _read(name: str, path: Path | None, parse: Callable[[bytes], T]) -> T | None:
-    """What *parse* makes of the file at *path*, if there is one; :class:`CannotStart`."""
+    """The parsed content of the file at *path*; None without a path. :class:`CannotStart`."""
     if path is None:
         return None
     try:

@@ -1,9 +1,8 @@
-"""Whose signature counts: the keys of ``rootcertbundle`` and ``jwks``, and what a token's header
-says of the key that signed it.
+"""Which key must have signed a token: one of ``rootcertbundle`` and ``jwks``, as its header says.
 
 Header parameters are those of RFC 7515, 4.1: a certificate chain (``x5c``), a key (``jwk``), or a
-key's name (``kid``). Whatever a header brings along counts only as far as it leads to a key or a
-certificate that is trusted already.
+key's name (``kid``). A header is not verified when it is read, so no key is ever built from it: it
+only selects a trusted key, or a certificate that leads to a trusted root.
 """
 
 from __future__ import annotations
@@ -49,24 +48,29 @@ PublicKey = (
 )
 _ES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _LONGEST_CHAIN = 8
+_PUBLIC_MEMBERS = {"RSA": ("e", "n"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
+"""What makes a public key in a JWK (RFC 7638, 3.2), by its ``kty``."""
+_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+_LONGEST_MEMBER = 1366
+"""Characters: RSA with 8192 bits, in base64url."""
 
 
 class Untrusted(Exception):
-    """No trusted key has signed the token; the text says why, for the log."""
+    """The header selects no trusted key. The text says why, for the log."""
 
 
 # -- keys ---------------------------------------------------------------------------------------
 def certificates_in(pem: bytes) -> list[x509.Certificate]:
-    """The certificates of *pem*; other things in it are passed over, as by Go. ``ValueError`` for
-    one that cannot be read."""
+    """The certificates of *pem*; other content is skipped, as in Go. ``ValueError`` for one that
+    cannot be read."""
     begin, end = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
     blocks = [begin + part.partition(end)[0] + end for part in pem.split(begin)[1:]]
     return [x509.load_pem_x509_certificate(block) for block in blocks]
 
 
 def keys_in(jwks: bytes) -> dict[str, PublicKey]:
-    """Public keys by ``kid`` of a JWK set (RFC 7517, 5); keys of kinds that are unknown or secret
-    are passed over. ``ValueError`` where *jwks* is no such set."""
+    """The public keys of a JWK set (RFC 7517, 5) by ``kid``; unknown and symmetric kinds are
+    skipped. ``ValueError`` if *jwks* is not a JWK set."""
     document = json.loads(jwks)
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
@@ -87,16 +91,13 @@ def libtrust_id(key: PublicKey) -> str:
 
 
 def thumbprint(key: PublicKey) -> str:
-    """RFC 7638."""
-    required = ("crv", "e", "kty", "n", "x", "y")
-    members = {name: value for name, value in _as_jwk(key).items() if name in required}
-    canonical = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
-    return base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).decode().rstrip("=")
+    """The RFC 7638 thumbprint of *key*."""
+    return _thumbprint_of(_as_jwk(key))
 
 
 def algorithms_for(key: PublicKey, profile: Profile) -> list[str]:
-    """The ``alg`` that a signature by *key* may have (RFC 7518, 3.1; RFC 8037, 3.1). Never one
-    with a shared secret, which a public key must not be mistaken for."""
+    """The ``alg`` values that a signature by *key* may have (RFC 7518, 3.1; RFC 8037, 3.1). Never
+    HMAC: a public key must not serve as a shared secret."""
     if isinstance(key, rsa.RSAPublicKey):
         families = ("RS", "PS") if profile.token_parser == "jose" else ("RS",)
         return [f"{family}{bits}" for family in families for bits in (256, 384, 512)]
@@ -108,18 +109,20 @@ def algorithms_for(key: PublicKey, profile: Profile) -> list[str]:
 # -- trust --------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class TrustedKeys:
-    """``keys`` by the names that the profile knows them by, and root certificates."""
+    """``keys`` by the names that the profile knows them by; ``by_thumbprint`` those that a header
+    may bring along without a name; root certificates."""
 
     keys: Mapping[str, PublicKey]
+    by_thumbprint: Mapping[str, PublicKey]
     roots: tuple[x509.Certificate, ...]
 
     @classmethod
     def of(
         cls, roots: list[x509.Certificate], jwks: Mapping[str, PublicKey], profile: Profile
     ) -> TrustedKeys:
+        """*roots* and the keys of *jwks*, under the names that *profile* accepts."""
         named: dict[str, PublicKey] = {}
-        for root in roots:
-            key = root.public_key()
+        for key in (root.public_key() for root in roots):
             if not isinstance(key, PublicKey):
                 continue
             if "libtrust" in profile.token_key_ids:
@@ -128,10 +131,16 @@ class TrustedKeys:
                 named[thumbprint(key)] = key
         if "jwks" in profile.token_key_ids:
             named.update(jwks)
-        return cls(named, tuple(roots))
+        by_thumbprint = {}
+        if "libtrust" in profile.token_key_ids:
+            by_thumbprint = {thumbprint(key): key for key in named.values()}
+        return cls(named, by_thumbprint, tuple(roots))
 
     def signer(self, header: Mapping[str, Any], now: datetime) -> PublicKey:
-        """The key that a token with *header* has to be signed with; :class:`Untrusted`."""
+        """The key that must have signed a token with *header*; :class:`Untrusted`. No extension in
+        ``crit`` is understood (RFC 7515, 4.1.11)."""
+        if "crit" in header:
+            raise Untrusted("its header has critical extensions")
         if header.get("x5c"):
             return self._end_of_chain(header["x5c"], now)
         if "jwk" in header:
@@ -141,19 +150,26 @@ class TrustedKeys:
     def _named(self, kid: Any) -> PublicKey:
         key = self.keys.get(kid) if isinstance(kid, str) else None
         if key is None:
-            raise Untrusted("its header names no key that is trusted")
+            raise Untrusted("its header names no trusted key")
         return key
 
     def _embedded(self, jwk: Any, now: datetime) -> PublicKey:
-        """The trusted key that *jwk* is. The one in the header is never used itself: whoever
-        made the token could give it the name of a trusted one (CVE-2025-24976)."""
-        if isinstance(jwk, dict) and jwk.get("x5c"):
+        """The trusted key that *jwk* names or equals. The key in *jwk* is never built or used:
+        attackers can give theirs the ``kid`` of a trusted one (CVE-2025-24976), and building one
+        from chosen numbers (RSA with ``d``) can take forever."""
+        if not isinstance(jwk, dict):
+            raise Untrusted("the jwk in its header is not an object")
+        if _PRIVATE_MEMBERS & jwk.keys():
+            raise Untrusted("the jwk in its header has private members")
+        if jwk.get("x5c"):
             return self._end_of_chain(jwk["x5c"], now)
-        key = _key_of(jwk)
+        kid = jwk.get("kid")
+        if isinstance(kid, str) and kid in self.keys:
+            return self.keys[kid]
+        key = self.by_thumbprint.get(_thumbprint_of(jwk))
         if key is None:
-            raise Untrusted("the key in its header is none")
-        names = (jwk.get("kid"), libtrust_id(key))
-        return self._named(next((n for n in names if isinstance(n, str) and n in self.keys), None))
+            raise Untrusted("the jwk in its header is not a trusted key")
+        return key
 
     def _end_of_chain(self, x5c: Any, now: datetime) -> PublicKey:
         try:
@@ -161,9 +177,9 @@ class TrustedKeys:
             self._verify_chain(leaf, others, now)
             key = leaf.public_key()
         except (TypeError, ValueError, UnsupportedAlgorithm, VerificationError) as error:
-            raise Untrusted(f"its certificates lead to no trusted root: {error}") from None
+            raise Untrusted(f"its certificates do not lead to a trusted root: {error}") from None
         if not isinstance(key, PublicKey):
-            raise Untrusted("its certificate is for another kind of key")
+            raise Untrusted("its certificate has a key of an unknown kind")
         return key
 
     def _verify_chain(
@@ -174,7 +190,7 @@ class TrustedKeys:
                 raise VerificationError("it is not valid now")
             return
         if not self.roots:
-            raise VerificationError("there is none")
+            raise VerificationError("there are no roots")
         verifier = (
             PolicyBuilder()
             .store(Store(list(self.roots)))
@@ -189,7 +205,7 @@ def _require_ca(
     policy: Policy, certificate: x509.Certificate, constraints: x509.BasicConstraints
 ) -> None:
     if not constraints.ca:
-        raise ValueError("a certificate that may not issue others has issued one")
+        raise ValueError("a certificate that is not a CA has issued one")
 
 
 def _require_signing(
@@ -199,7 +215,7 @@ def _require_signing(
         raise ValueError("a key that may not sign certificates has signed one")
 
 
-# RFC 5280, 4.2.1.3 and 4.2.1.9. What servers of the web have to show besides is not asked for.
+# RFC 5280, 4.2.1.3 and 4.2.1.9, without the demands on web servers.
 _ISSUERS = (
     ExtensionPolicy.permit_all()
     .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, _require_ca)
@@ -210,27 +226,38 @@ _ISSUERS = (
 # -- forms --------------------------------------------------------------------------------------
 def _certificate(item: Any) -> x509.Certificate:
     if not isinstance(item, str):
-        raise TypeError("no text")
+        raise TypeError("not text")
     try:
         return x509.load_der_x509_certificate(base64.b64decode(item, validate=True))
     except binascii.Error as error:
         raise ValueError(str(error)) from None
 
 
+def _thumbprint_of(jwk: Mapping[str, Any]) -> str:
+    """The RFC 7638 thumbprint of *jwk*; :class:`Untrusted` if it lacks a member or one is too
+    long."""
+    kind = jwk.get("kty")
+    names = _PUBLIC_MEMBERS.get(kind) if isinstance(kind, str) else None
+    if names is None:
+        raise Untrusted("the jwk in its header is of an unknown kind")
+    members = {name: jwk.get(name) for name in ("kty", *names)}
+    for value in members.values():
+        if not isinstance(value, str) or len(value) > _LONGEST_MEMBER:
+            raise Untrusted("the jwk in its header has members that are missing or too long")
+    canonical = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).decode().rstrip("=")
+
+
 def _key_of(jwk: Any) -> PublicKey | None:
-    """The public key in *jwk*; None where it holds none of a known kind."""
+    """The public key in *jwk*, which is trusted; None for an unknown kind. Private members are left
+    out, so that nothing is derived from them."""
+    if not isinstance(jwk, dict) or jwk.get("kty") not in _PUBLIC_MEMBERS:
+        return None
+    public = {name: jwk.get(name) for name in ("kty", *_PUBLIC_MEMBERS[jwk["kty"]])}
     try:
-        key = jwt.PyJWK.from_dict(jwk).key
+        key = jwt.PyJWK.from_dict(public).key
     except (jwt.PyJWTError, AttributeError, TypeError, ValueError, UnsupportedAlgorithm):
         return None
-    if isinstance(
-        key,
-        rsa.RSAPrivateKey
-        | ec.EllipticCurvePrivateKey
-        | ed25519.Ed25519PrivateKey
-        | ed448.Ed448PrivateKey,
-    ):
-        key = key.public_key()
     return key if isinstance(key, PublicKey) else None
 
 
