@@ -26,6 +26,7 @@ __all__ = [
     "ContentReference",
     "ManifestInvalid",
     "ParsedManifest",
+    "descriptors_of",
     "media_type_of",
     "parse_manifest",
     "referrer_descriptor",
@@ -247,3 +248,24 @@ def _string(document: Mapping[str, Any], key: str) -> str | None:
 
 def _is_list_of_strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def descriptors_of(index: Any) -> list[dict[str, object]]:
+    """The descriptors of a parsed index; ``ValueError`` if it is not an index."""
+    listed = index.get("manifests") if isinstance(index, dict) else None
+    if not isinstance(listed, list) or not all(map(_is_descriptor, listed)):
+        raise ValueError("not a list of referrers")
+    return listed
+
+
+def _is_descriptor(entry: Any) -> bool:
+    """OCI image-spec, descriptor.md: the three required properties."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("mediaType"), str):
+        return False
+    digest, size = entry.get("digest"), entry.get("size")
+    return (
+        isinstance(digest, str)
+        and parse_digest(digest) is not None
+        and isinstance(size, int)
+        and size >= 0
+    )

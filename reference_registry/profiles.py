@@ -180,10 +180,9 @@ class Profile:
     the start on. To a release it never expires."""
     saves_state: Literal["at-once", "ticker"] = "at-once"
     """``ticker``: every 5 s if something changed, and what happened since is lost at exit."""
-    shares_storage: bool = True
-    """Several processes may serve one cache: one fetches a blob and the others read along, one
-    deletes what expires, and the state file has what all of them cached. Each process of a release
-    does everything by itself, and its state file overwrites those of the others."""
+    removes_leftovers: bool = True
+    """A cache removes the uploads and parts of files that a killed process left, when it starts.
+    Releases keep uploads until the purge."""
     saves_state_on_drain: bool = True
     """State is written on a graceful stop (with ``http.draintimeout``; not by 2.8 and alpha.1)."""
 
@@ -489,7 +488,7 @@ DISTRIBUTION_2_8 = Profile(
     expiry_takes_both_kinds=False,
     expiry_removes_tag_links=False,
     rebuilds_damaged_state=False,
-    shares_storage=False,
+    removes_leftovers=False,
     schedules_what_it_finds=False,
     saves_state="ticker",
     writes_files="in-place",

@@ -1,8 +1,8 @@
-"""What refers to a manifest, as upstream says: OCI distribution-spec, "Listing Referrers".
+"""Referrers of a manifest, from upstream: OCI distribution-spec, "Listing Referrers".
 
-The answer is never kept, since a signature that comes an hour after the image has to be seen. A
-registry from before OCI 1.1 lists referrers in an index under a tag, which its clients maintain
-("Referrers Tag Schema"); the cache follows it there, so that its own clients need not.
+The list is never cached, since a signature that is added an hour after the image has to be seen. A
+registry from before OCI 1.1 lists referrers in an index under a tag, which clients maintain
+("Referrers Tag Schema"); the cache reads that too, so that its clients need not.
 """
 
 from __future__ import annotations
@@ -11,20 +11,17 @@ import json
 import logging
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
 
-from reference_registry.digest import Digest, algorithm_of, encoded_of, parse_digest
+from reference_registry.digest import Digest, algorithm_of, encoded_of
 from reference_registry.http.errors import RegistryError
+from reference_registry.manifest import descriptors_of
 from reference_registry.proxy.errors import referrers_error, stale_mark
+from reference_registry.proxy.upstream.client import UpstreamRepository
 from reference_registry.proxy.upstream.errors import UpstreamFailure, UpstreamRefused
-from reference_registry.repository import Referrers
+from reference_registry.repository import Referrers, Repository
+from reference_registry.storage.repository import LocalRepository
 
-if TYPE_CHECKING:
-    from reference_registry.proxy.repository import ProxyRepository
-    from reference_registry.proxy.upstream.client import UpstreamRepository
-    from reference_registry.storage.repository import LocalRepository
-
-__all__ = ["descriptors_of", "list_referrers", "referrers_tag"]
+__all__ = ["list_referrers", "referrers_tag"]
 
 _log = logging.getLogger(__name__)
 
@@ -34,15 +31,15 @@ _NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9._-]")
 
 async def list_referrers(
     digest: Digest,
-    repository: ProxyRepository,
+    repository: Repository,
     local: LocalRepository,
     upstream: UpstreamRepository,
 ) -> Referrers:
-    """As *upstream* lists them, by the API or under the tag that stands in for it, which
-    *repository* pulls; the cached ones of *local*, if any, where it cannot be asked.
+    """Referrers by the API of *upstream*, or by the referrers tag, which *repository* pulls. If
+    upstream fails, the cached ones of *local*.
 
-    An empty list means that upstream knows of none: where it cannot say, and nothing is cached,
-    that is the error, since "no signature" is an answer that somebody will act upon.
+    An empty list means that upstream has none. If upstream fails and nothing is cached this raises
+    the error, since clients act upon "no signature".
     """
     try:
         return Referrers(await upstream.referrers(digest))
@@ -53,11 +50,11 @@ async def list_referrers(
         found = _merged(linked, await _cached_under_tag(digest, repository, local))
         if not found:
             raise referrers_error(failure) from failure
-        _log.warning("%s: the cached referrers are listed: %s", repository.name, failure)
+        _log.warning("%s: serving cached referrers: %s", repository.name, failure)
         return Referrers(found, stale_mark(failure))
 
 
-async def _tagged(digest: Digest, repository: ProxyRepository) -> Referrers:
+async def _tagged(digest: Digest, repository: Repository) -> Referrers:
     tag = referrers_tag(digest)
     try:
         index = await repository.manifest(await repository.resolve(tag), tag=tag)
@@ -66,12 +63,12 @@ async def _tagged(digest: Digest, repository: ProxyRepository) -> Referrers:
         if error.status != 404:
             raise
     except ValueError:
-        _log.warning("%s:%s is no index of referrers", repository.name, tag)
+        _log.warning("%s:%s is not an index of referrers", repository.name, tag)
     return Referrers(())
 
 
 async def _cached_under_tag(
-    digest: Digest, repository: ProxyRepository, local: LocalRepository
+    digest: Digest, repository: Repository, local: LocalRepository
 ) -> list[dict[str, object]]:
     tagged = local.tag_digest(referrers_tag(digest))
     if tagged is None or not local.has_manifest(tagged):
@@ -83,8 +80,8 @@ async def _cached_under_tag(
 
 
 def _has_no_api(failure: UpstreamFailure) -> bool:
-    """Whether upstream, by its refusal, knows no referrers API. One that has it answers 200 with an
-    empty list where nothing refers."""
+    """Whether upstream's refusal means that it has no referrers API. With the API it sends 200 and
+    an empty list if nothing refers."""
     return isinstance(failure, UpstreamRefused) and failure.status in _WITHOUT_API
 
 
@@ -95,20 +92,12 @@ def referrers_tag(digest: Digest) -> str:
 
 
 def _descriptors_in(content: bytes) -> list[dict[str, object]]:
-    """The descriptors of the index *content*; ``ValueError`` where it is none."""
+    """The descriptors of the index *content*; ``ValueError`` if it is not an index."""
     try:
         found = json.loads(content)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     return descriptors_of(found)
-
-
-def descriptors_of(index: Any) -> list[dict[str, object]]:
-    """The descriptors of a parsed index; ``ValueError`` where it is none."""
-    listed = index.get("manifests") if isinstance(index, dict) else None
-    if not isinstance(listed, list) or not all(map(_is_descriptor, listed)):
-        raise ValueError("not a list of referrers")
-    return listed
 
 
 def _merged(*lists: Iterable[dict[str, object]]) -> list[dict[str, object]]:
@@ -118,16 +107,3 @@ def _merged(*lists: Iterable[dict[str, object]]) -> list[dict[str, object]]:
         for descriptor in descriptors:
             found.setdefault(descriptor["digest"], descriptor)
     return list(found.values())
-
-
-def _is_descriptor(entry: Any) -> bool:
-    """OCI image-spec, descriptor.md: the three required properties."""
-    if not isinstance(entry, dict) or not isinstance(entry.get("mediaType"), str):
-        return False
-    digest, size = entry.get("digest"), entry.get("size")
-    return (
-        isinstance(digest, str)
-        and parse_digest(digest) is not None
-        and isinstance(size, int)
-        and size >= 0
-    )

@@ -1,39 +1,42 @@
-"""A registry that mirrors another one: ``proxy.remoteurl`` of the configuration."""
+"""A pull-through cache: the registry that mirrors ``proxy.remoteurl``."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 import httpx
 
 from reference_registry.clock import Clock
-from reference_registry.config import DEFAULT_TTL, Config, UpstreamConfig
+from reference_registry.config import Config, UpstreamConfig
 from reference_registry.http.errors import NAME_UNKNOWN
 from reference_registry.observability.counters import ProxyCounters
 from reference_registry.profiles import Profile
-from reference_registry.proxy.background import Background
-from reference_registry.proxy.blobs.download_lock import FILLS, Claims
 from reference_registry.proxy.expiry.scheduler import Expiry
-from reference_registry.proxy.integrity import Integrity
-from reference_registry.proxy.policy.retention import Retention
 from reference_registry.proxy.repository import ProxyRepository
 from reference_registry.proxy.services import Services
 from reference_registry.proxy.upstream.offline import MARKER, Offline
 from reference_registry.proxy.upstream.origins import note_origins
-from reference_registry.proxy.upstream.routing import NotServed
+from reference_registry.proxy.upstream.routing import NotServed, Upstreams
 from reference_registry.proxy.upstream.upstream import Upstream
-from reference_registry.proxy.upstream.upstreams import Upstreams
 from reference_registry.registry import StandardRegistry
 from reference_registry.repository import Place
+from reference_registry.storage import layout
+from reference_registry.storage.driver import PathNotFound, StorageDriver
+from reference_registry.storage.enumeration import repository_names
 
 __all__ = ["ProxyRegistry"]
+
+_log = logging.getLogger(__name__)
 
 
 class ProxyRegistry:
     """Implements :class:`reference_registry.repository.Registry` over the cache *local* and the
-    upstream that ``config.proxy`` names.
+    upstreams that ``config.proxy`` names.
 
-    *transport* replaces the network in tests. ``ValueError`` where *config* has no proxy section.
+    *transport* replaces the network in tests. ``ValueError`` if *config* has no proxy section.
     """
 
     def __init__(
@@ -48,19 +51,12 @@ class ProxyRegistry:
     ) -> None:
         if config.proxy is None:
             raise ValueError("the configuration has no proxy.remoteurl")
-        graceful = profile.saves_state == "at-once" or config.http.draintimeout is not None
-        uploads = local.storage.uploads
-        self._claims = Claims(
-            local.storage.driver.local_path(FILLS) if profile.shares_storage else None,
-            forget=lambda left: uploads.forget(left.repository, left.upload),
-        )
+        self.local = local
         self.counters = counters if counters is not None else ProxyCounters()
-        has_switch = profile.has_x_keys
-        self._offline = offline = Offline(
-            config.proxy.offline,
-            local.storage.driver.local_path(MARKER) if has_switch else None,
-        )
-
+        self._config = config.proxy
+        self._profile = profile
+        marker = local.storage.driver.local_path(MARKER) if profile.has_x_keys else None
+        self._offline = offline = Offline(config.proxy.offline, marker)
         timeout = config.proxy.upstream_timeout.total_seconds()
 
         def connect(upstream: UpstreamConfig, key: str) -> Upstream:
@@ -71,57 +67,36 @@ class ProxyRegistry:
                 key=key,
                 transport=transport,
                 answered=self.counters.upstream_answered,
-                gate=offline.check if has_switch else None,
+                gate=offline.check if profile.has_x_keys else None,
                 timeout=timeout,
             )
 
-        upstreams = Upstreams(config.proxy, connect)
-        expiry = None
-        if upstreams.anything_expires or not profile.honours_ttl:
-            expiry = Expiry(
-                local,
-                upstreams.ttl if profile.honours_ttl else lambda _: DEFAULT_TTL,
-                offline=offline,
-                profile=profile,
-                clock=clock,
-                claims=self._claims,
-                saves_on_stop=profile.saves_state_on_drain and graceful,
-            )
-        self.local = local
-        self.expiry = expiry
-        self._config = config.proxy
-        self._profile = profile
-        self._asks_helper = config.proxy.exec is not None
-        background = Background()
-        verify = config.proxy.verify if profile.notices_damage else "never"
+        graceful = profile.saves_state == "at-once" or config.http.draintimeout is not None
+        self._upstreams = Upstreams(config.proxy, connect)
         self._services = Services(
+            config.proxy,
             local,
-            upstreams,
-            profile,
-            self.counters,
-            self._claims,
-            expiry,
-            Integrity(local.storage.blobs, verify, background),
-            background,
-            Retention(
-                config.proxy.policy,
-                local,
-                expiry,
-                profile=profile,
-                clock=clock,
-                claims=self._claims,
-                offline=offline,
-            ),
+            self._upstreams,
+            profile=profile,
+            clock=clock,
+            counters=self.counters,
+            offline=offline,
+            saves_on_stop=profile.saves_state_on_drain and graceful,
         )
+
+    @property
+    def expiry(self) -> Expiry | None:
+        """None if nothing ever expires."""
+        return self._services.expiry
 
     def repository(self, name: str) -> ProxyRepository:
         return ProxyRepository(name, self._services)
 
     def locate(self, name: str, namespace: str | None) -> Place:
-        places = self._services.upstreams.places
-        heeded = namespace if namespace and places.heeds_namespaces else None
+        routing = self._upstreams.routing
+        honoured = namespace if namespace and routing.honours_namespaces else None
         try:
-            return Place(places.find(name, heeded), heeded)
+            return Place(routing.find(name, honoured), honoured)
         except NotServed as why:
             raise NAME_UNKNOWN(str(why)) from None
 
@@ -129,30 +104,38 @@ class ProxyRegistry:
         names = self.local.catalog()
         if namespace is None:
             return names
-        return self._services.upstreams.places.of_namespace(list(names), namespace)
+        return self._upstreams.routing.of_namespace(list(names), namespace)
 
     async def settled(self) -> None:
         """Wait until nothing is being fetched in the background."""
         await self._services.settled()
 
     async def start(self) -> None:
-        """Read the schedule and, as the profile has it, see whether upstream answers. Raises
+        """Load the schedule and, if the profile does so, ping upstream. Raises
         :class:`reference_registry.config.problem.CannotStart`."""
-        bool(self._offline)  # Says so in the log.
+        bool(self._offline)  # Logs the state.
         if self._profile.has_x_keys:
             note_origins(self.local.storage.driver, self._config)
         await self.local.start()
-        self._claims.sweep()
-        if self.expiry is not None:
-            await self.expiry.start()
-        await self._services.retention.start()
-        # A release asks at the start in order to learn whom to show its credentials to.
-        if self._profile.pings_upstream_at_start and not self._asks_helper:
-            await self._services.upstream.ping_at_start()
+        if self._profile.removes_leftovers:
+            try:
+                await asyncio.to_thread(_remove_uploads, self.local.storage.driver)
+            except OSError as error:
+                _log.warning("uploads that a killed process left stay: %s", error)
+        await self._services.start()
+        # Releases ping at start to learn where their credentials may be sent.
+        if self._profile.pings_upstream_at_start and self._config.exec is None:
+            await self._upstreams.main.ping_at_start()
 
     async def stop(self) -> None:
         await self._services.stop()
-        await self._services.retention.stop()
-        if self.expiry is not None:
-            await self.expiry.stop()
         await self.local.stop()
+
+
+def _remove_uploads(driver: StorageDriver) -> None:
+    """Remove all uploads. A mirror takes no push: each is that of a download that was killed."""
+    with suppress(PathNotFound):
+        for name in list(repository_names(driver, "_uploads")):
+            with suppress(PathNotFound):
+                for upload in driver.children(layout.uploads(name)):
+                    driver.delete(upload)

@@ -1,7 +1,7 @@
-"""A repository that is pulled through: what is cached answers, and upstream fills the cache.
+"""A pull-through repository: cached content is served, and upstream fills the cache.
 
-What happens when upstream fails is the same everywhere: what is cached is served (``ideal`` marks
-it as stale), and otherwise ``proxy.answers`` says what the client is told.
+If upstream fails, cached content is served (``ideal`` marks it as stale); without any,
+``proxy.errors`` decides what the client receives.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from reference_registry.http.hooks import Panic
 from reference_registry.http.messages import Request, Response
 from reference_registry.http.pagination import tag_page
 from reference_registry.manifest import ManifestInvalid, media_type_of, parse_manifest
-from reference_registry.proxy.blobs.coalesced import CoalescedFetch
+from reference_registry.proxy.blobs.coalesced_fetch import CoalescedFetch
 from reference_registry.proxy.blobs.stream_through import StreamThrough
 from reference_registry.proxy.blobs.two_fetches import TwoFetches
 from reference_registry.proxy.errors import (
@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 Headers = tuple[tuple[str, str], ...]
 
-_MISSES: dict[str, type[TwoFetches] | type[StreamThrough] | type[CoalescedFetch]] = {
+_FETCHES: dict[str, type[TwoFetches] | type[StreamThrough] | type[CoalescedFetch]] = {
     "double": TwoFetches,
     "tee": StreamThrough,
     "shared": CoalescedFetch,
@@ -57,8 +57,8 @@ _MISSES: dict[str, type[TwoFetches] | type[StreamThrough] | type[CoalescedFetch]
 class ProxyRepository:
     """The repository *name* for one client request.
 
-    It remembers which tags it had to resolve without upstream, so that the manifests they lead to
-    are marked as stale.
+    Between :meth:`resolve` and :meth:`manifest` it remembers what a tag was, and whether it was
+    resolved without upstream, so that its manifest is marked as stale.
     """
 
     def __init__(self, name: str, services: Services) -> None:
@@ -66,167 +66,170 @@ class ProxyRepository:
         self._services = services
         self._profile = services.profile
         self._local = services.local.repository(name)
+        self._cached_tags: dict[str, Digest | None] = {}
         self._stale_tags: dict[str, Headers] = {}
 
     @cached_property
     def _upstream(self) -> UpstreamRepository:
-        # Most requests are answered without it.
+        # Most requests do not need it.
         return self._services.upstreams.repository(self.name)
 
     # -- tags and manifests -----------------------------------------------------------------------
     async def resolve(self, tag: str, *, anew: bool = False) -> Digest:
-        retention = self._services.retention
-        if not anew and (fresh := retention.freshness.fresh(self.name, tag)) is not None:
+        services = self._services
+        if not anew and (fresh := services.freshness.fresh(self.name, tag)) is not None:
             return fresh
+        cached = self._cached_tags[tag] = self._local.tag_digest(tag)
         try:
-            with retention.absences.minded(self.name, tag, anew=anew):
-                digest, manifest = await self._ask_for_tag(tag)
+            with services.negative_cache.asking(self.name, tag, revalidate=anew):
+                digest, manifest = await self._ask_for_tag(tag, is_cached=cached is not None)
         except UpstreamFailure as failure:
-            return self._resolve_without_upstream(tag, failure)
+            return self._resolve_without_upstream(tag, cached, failure)
         if manifest is not None and self._profile.verifies_manifests:
             self._store(digest, manifest)
-        self._point(tag, digest)
-        retention.freshness.confirm(self.name, tag, digest)
+        if self._profile.not_modified_skips_caching:
+            self._point(tag, digest)  # Although the manifest may never come (#4477).
+        services.freshness.confirm(self.name, tag, digest)
         return digest
 
-    async def _ask_for_tag(self, tag: str) -> tuple[Digest, UpstreamManifest | None]:
-        """What *tag* stands for upstream. Who asks while upstream is being asked gets that answer
-        (collapsed requests: RFC 9111, 4), which may be older than the question by the time that
-        one exchange with upstream takes, and by no more."""
+    async def _ask_for_tag(
+        self, tag: str, *, is_cached: bool
+    ) -> tuple[Digest, UpstreamManifest | None]:
+        """The digest of *tag* upstream. Requests that arrive while upstream is being asked share
+        its answer (collapsed requests, RFC 9111, 4)."""
         if not self._profile.joins_upstream_requests:
             return await self._upstream.resolve(tag)
-        is_cached = self._local.tag_digest(tag) is not None
         return await self._services.joined_tags.run(
             (self.name, tag), lambda: self._upstream.resolve(tag, is_cached=is_cached)
         )
 
-    def _resolve_without_upstream(self, tag: str, failure: UpstreamFailure) -> Digest:
-        digest = self._local.tag_digest(tag)
+    def _resolve_without_upstream(
+        self, tag: str, digest: Digest | None, failure: UpstreamFailure
+    ) -> Digest:
         if digest is None:
             raise tag_error(failure, tag, self._profile) from failure
         if self._profile.marks_stale:
             if not self._local.has_manifest(digest):
                 raise tag_error(failure, tag, self._profile) from failure
-            level = logging.DEBUG if isinstance(failure, UpstreamOffline) else logging.WARNING
-            _log.log(level, "%s:%s is served as it was cached: %s", self.name, tag, failure)
-            self._stale_tags[tag] = stale_mark(failure)
+            self._stale_tags[tag] = self._stale(f"{self.name}:{tag}", failure)
         return digest
 
+    def _stale(self, what: str, failure: UpstreamFailure) -> Headers:
+        """The headers of stale content; logs why it is served."""
+        level = logging.DEBUG if isinstance(failure, UpstreamOffline) else logging.WARNING
+        _log.log(level, "%s: serving stale content: %s", what, failure)
+        return stale_mark(failure)
+
     def _point(self, tag: str, digest: Digest) -> None:
-        """Let the cached *tag* point at *digest*. Releases write this link although the manifest
-        may never come (#4477); ``ideal`` writes it when it is there, and only if it is new."""
-        is_new = self._local.tag_digest(tag) != digest
-        if self._profile.not_modified_skips_caching or (
-            is_new and self._local.has_manifest(digest)
-        ):
-            try:
-                self._local.link_tag(tag, digest)
-            except OSError as error:
-                self._not_stored(tag, error)
+        """Let the cached *tag* point at *digest*."""
+        try:
+            self._local.link_tag(tag, digest)
+        except OSError as error:
+            self._not_stored(tag, error)
 
     def _not_stored(self, what: str, error: OSError) -> None:
-        """What was pulled is served although it cannot be cached; by a release it is not."""
+        """``ideal`` serves what it cannot cache; releases do not."""
         if not self._profile.serves_what_it_cannot_store:
             raise error
         _log.error("%s: %s was not cached: %s", self.name, what, error)
 
     async def manifest(self, digest: Digest, *, tag: str | None = None) -> Manifest:
-        manifest = self._undamaged(digest)
+        manifest = self._intact(digest)
         hit = manifest is not None
         if manifest is None:
             manifest = await self._pull_manifest(digest, tag)
-            if tag is not None:
-                self._point(tag, digest)
-        self._served(manifest, hit=hit)
-        if tag is None or tag not in self._stale_tags:
+        if tag is None:
+            self._served(manifest, hit=hit)
             return manifest
-        return replace(manifest, headers=manifest.headers + self._stale_tags[tag])
+        if self._cached_tags.get(tag, digest if hit else None) != digest:
+            self._point(tag, digest)
+        self._served(manifest, hit=hit)
+        stale = self._stale_tags.get(tag)
+        return manifest if stale is None else replace(manifest, headers=manifest.headers + stale)
 
     def again(self, manifest: Manifest, tag: str | None) -> Callable[[], bool] | None:
-        freshness = self._services.retention.freshness
+        freshness = self._services.freshness
         if tag is not None and (not freshness.is_on or tag in self._stale_tags):
             return None  # Upstream has to be asked.
         digest, content = manifest.digest, manifest.content
 
-        def is_same() -> bool:
+        def still_valid() -> bool:
             if tag is not None and freshness.fresh(self.name, tag) != digest:
                 return False
-            stored = self._undamaged(digest)
+            stored = self._intact(digest)
             if stored is None or stored.content != content:
                 return False
             self._served(manifest, hit=True)
             return True
 
-        return is_same
+        return still_valid
 
     def _served(self, manifest: Manifest, *, hit: bool) -> None:
         self._services.counters.manifest.pushed(len(manifest.content), hit=hit)
-        self._services.retention.uses.note(self.name, manifest.digest)
+        self._services.uses.note(self.name, manifest.digest)
 
-    def _undamaged(self, digest: Digest) -> Manifest | None:
-        """What is cached for *digest*. ``ideal`` looks whether it is that whenever it has been read
-        from the disk, since a manifest is small; what is damaged goes. Releases fetch what is no
-        manifest at all, each time, since they keep the bytes that are there."""
+    def _intact(self, digest: Digest) -> Manifest | None:
+        """The cached manifest, or None. ``ideal`` verifies a manifest whenever it was read from
+        disk, since it is small, and removes a damaged one. Releases keep the bytes, and fetch them
+        each time if they are not a manifest at all."""
         manifest = self._local.manifest_or_none(digest)
         if manifest is None:
             return None
         if not self._profile.notices_damage:
             return manifest if _is_manifest(manifest.content) else None
         if not manifest.is_intact:
-            _log.warning("%s@%s is damaged: fetched again", self.name, digest)
+            _log.warning("%s@%s is damaged: fetching it again", self.name, digest)
             self._local.delete_bytes(manifest.digest)
             return None
-        if self._services.sizes.get(digest) is None:
-            self._services.sizes.learn_manifest(digest, manifest.content)
+        sizes = self._services.integrity.sizes
+        if sizes.get(digest) is None:
+            sizes.learn_manifest(digest, manifest.content)
         return manifest
 
     async def _pull_manifest(self, digest: Digest, tag: str | None) -> Manifest:
         by_tag = tag is not None and self._profile.fetches_tagged_manifest_by == "tag"
         reference = tag if tag is not None and by_tag else str(digest)
+
+        async def pull() -> Manifest:
+            return self._store(digest, await self._upstream.manifest(reference))
+
         try:
-            with self._services.retention.absences.minded(self.name, reference):
-                pulled = await self._ask_for_manifest(digest, reference)
-            return self._store(digest, pulled)
+            with self._services.negative_cache.asking(self.name, reference):
+                if not self._profile.joins_upstream_requests:
+                    return await pull()
+                return await self._services.joined_manifests.run((self.name, digest), pull)
         except UpstreamFailure as failure:
             if tag is not None:
-                self._services.retention.freshness.forget(self.name, tag)
+                self._services.freshness.forget(self.name, tag)
             raise manifest_error(failure, self.name, digest, self._profile) from failure
 
-    async def _ask_for_manifest(self, digest: Digest, reference: str) -> UpstreamManifest:
-        if not self._profile.joins_upstream_requests:
-            return await self._upstream.manifest(reference)
-        return await self._services.joined_manifests.run(
-            (self.name, digest), lambda: self._upstream.manifest(reference)
-        )
-
     def _store(self, digest: Digest, pulled: UpstreamManifest) -> Manifest:
-        """Cache what upstream sent for *digest*; :class:`UpstreamBroken` where it is wrong.
+        """Cache what upstream sent for *digest*; :class:`UpstreamBroken` if it is wrong.
 
-        Releases do not verify: they store the bytes under the digest that these have, schedule the
-        one that was asked for, and serve the one as the other.
+        Releases do not verify: they store the bytes under their own digest, schedule the digest
+        that was asked for, and serve the bytes under that.
         """
         content = pulled.content
         true_digest = digest_of(content, algorithm_of(digest))
         if self._profile.verifies_manifests:
             if true_digest != digest:
                 raise UpstreamBroken(f"{self.name}@{digest}: upstream sent {true_digest}")
-            if self._local.has_manifest(digest):  # Somebody who asked at the same time stored it.
-                return Manifest(digest, media_type_of(content), content)
         else:
             try:
                 parse_manifest(content, pulled.media_type.partition(";")[0].strip())
             except ManifestInvalid as invalid:
                 raise UpstreamBroken(str(invalid), struct=unreadable(content)) from invalid
         self._services.counters.manifest.pulled(len(content))
+        manifest = Manifest(digest, media_type_of(content), content)
         try:
             self._local.put_cached_manifest(true_digest, content)
         except OSError as error:
             self._not_stored(digest, error)
-            return Manifest(digest, media_type_of(content), content)
+            return manifest
         if self._profile.notices_damage:
-            self._services.sizes.learn_manifest(true_digest, content)
+            self._services.integrity.sizes.learn_manifest(true_digest, content)
         self._services.cached_manifest(self.name, digest)
-        return Manifest(digest, media_type_of(content), content)
+        return manifest
 
     async def tags(self, *, n: int | None, last: str | None) -> TagPage:
         try:
@@ -238,9 +241,7 @@ class ProxyRepository:
                 raise tags_error(failure, self.name, self._profile) from failure
             if not self._profile.marks_stale:
                 return page
-            level = logging.DEBUG if isinstance(failure, UpstreamOffline) else logging.WARNING
-            _log.log(level, "%s: the cached tags are listed: %s", self.name, failure)
-            return replace(page, headers=stale_mark(failure))
+            return replace(page, headers=self._stale(f"tags of {self.name}", failure))
 
     async def _tags_of_upstream(self, n: int | None, last: str | None) -> TagPage:
         pagination = self._profile.proxy_tags_pagination
@@ -254,7 +255,7 @@ class ProxyRepository:
         return TagPage(tuple(names) or None)
 
     async def _page_of_upstream(self, n: int, last: str | None) -> TagPage:
-        """There is a next page if upstream says so."""
+        """There is a next page if upstream links to one."""
         if not n:
             return TagPage(())
         names, more = await self._upstream.page_of_tags(n, last)
@@ -268,12 +269,15 @@ class ProxyRepository:
     # -- blobs ------------------------------------------------------------------------------------
     async def serve_blob(self, digest: Digest, request: Request) -> Response:
         cached = self._local.stat_blob(digest)
-        if cached is not None and await self._services.may_serve(cached):
-            self._services.counters.blob.pushed(cached.size, hit=True)
-            self._services.retention.uses.note(self.name, digest)
+        services = self._services
+        if cached is not None and (
+            not self._profile.notices_damage or await services.integrity.may_serve(cached)
+        ):
+            services.counters.blob.pushed(cached.size, hit=True)
+            services.uses.note(self.name, digest)
             return await self._local.serve_blob(digest, request)
-        miss = _MISSES[self._profile.blob_miss](self._local, self._upstream, self._services)
-        return await miss.serve(digest, request)
+        fetch = _FETCHES[self._profile.blob_miss](self._local, self._upstream, services.blobs)
+        return await fetch.serve(digest, request)
 
     async def read_blob(self, digest: Digest, limit: int) -> bytes:
         if self._local.has_blob(digest):

@@ -1,100 +1,161 @@
-"""What all repositories of one proxy share."""
+"""What all repositories of one proxy share, started and stopped together."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from datetime import timedelta
 
+from reference_registry.clock import Clock
+from reference_registry.config import DEFAULT_TTL, ProxyConfig
 from reference_registry.digest import Digest
 from reference_registry.observability.counters import ProxyCounters
 from reference_registry.profiles import Profile
-from reference_registry.proxy.background import Background
-from reference_registry.proxy.blobs.download_lock import Claims
-from reference_registry.proxy.blobs.fill import Fill
+from reference_registry.proxy.blobs.coalesced import Download
+from reference_registry.proxy.blobs.services import BlobServices
 from reference_registry.proxy.expiry.scheduler import Expiry
 from reference_registry.proxy.integrity import Integrity
-from reference_registry.proxy.known_sizes import KnownSizes
-from reference_registry.proxy.policy.retention import Retention
-from reference_registry.proxy.single_flight import SingleFlight
-from reference_registry.proxy.upstream.client import BlobInfo, UpstreamManifest
-from reference_registry.proxy.upstream.upstream import Upstream
-from reference_registry.proxy.upstream.upstreams import Upstreams
+from reference_registry.proxy.policy.negative_cache import NegativeCache
+from reference_registry.proxy.policy.size_limit import SizeLimit
+from reference_registry.proxy.policy.tag_freshness import TagFreshness
+from reference_registry.proxy.policy.usage import Uses
+from reference_registry.proxy.tasks import Background, SingleFlight
+from reference_registry.proxy.upstream.client import UpstreamManifest
+from reference_registry.proxy.upstream.offline import Offline
+from reference_registry.proxy.upstream.routing import Upstreams
 from reference_registry.registry import StandardRegistry
-from reference_registry.repository import Descriptor
+from reference_registry.repository import Manifest
+from reference_registry.storage import layout
 
 __all__ = ["Services"]
 
 
-@dataclass(frozen=True)
 class Services:
-    """The parts of a proxy. ``expiry`` is None where nothing ever expires."""
+    """The parts of the proxy that *config* describes, over the cache *local*.
 
-    local: StandardRegistry
-    upstreams: Upstreams
-    profile: Profile
-    counters: ProxyCounters
-    claims: Claims
-    expiry: Expiry | None
-    soundness: Integrity
-    background: Background
-    retention: Retention
-    sizes: KnownSizes = field(default_factory=KnownSizes)
-    storing: set[Digest] = field(default_factory=set)
-    """The blobs that a release is caching just now, whichever repository they are for."""
-    fills: dict[tuple[str, Digest], Fill] = field(default_factory=dict)
-    """The blobs that ``ideal`` is caching just now, by the upstream that they come from. The fill
-    for another one reads along in the same file, and goes on by itself where that one fails."""
-    joined_tags: SingleFlight[tuple[str, str], tuple[Digest, UpstreamManifest | None]] = field(
-        default_factory=SingleFlight
-    )
-    joined_manifests: SingleFlight[tuple[str, Digest], UpstreamManifest] = field(
-        default_factory=SingleFlight
-    )
-    joined_stats: SingleFlight[tuple[str, Digest], BlobInfo] = field(default_factory=SingleFlight)
+    ``expiry`` is None if nothing ever expires, ``size_limit`` if there is no limit or the cache is
+    in memory.
+    """
 
-    @property
-    def upstream(self) -> Upstream:
-        """The only one that a release has."""
-        return self.upstreams.main
+    def __init__(
+        self,
+        config: ProxyConfig,
+        local: StandardRegistry,
+        upstreams: Upstreams,
+        *,
+        profile: Profile,
+        clock: Clock,
+        counters: ProxyCounters,
+        offline: Offline,
+        saves_on_stop: bool,
+    ) -> None:
+        self.local = local
+        self.upstreams = upstreams
+        self.profile = profile
+        self.counters = counters
+        self.freshness = TagFreshness(config.policy.tag_freshness, clock)
+        self.negative_cache = NegativeCache(config.policy.negative_ttl, clock)
+        self.uses = Uses(clock)
+        self.background = Background()
+        verify = config.verify if profile.notices_damage else "never"
+        self.integrity = Integrity(local.storage.blobs, verify, self.background)
+        self.joined_tags: SingleFlight[tuple[str, str], tuple[Digest, UpstreamManifest | None]] = (
+            SingleFlight()
+        )
+        self.joined_manifests: SingleFlight[tuple[str, Digest], Manifest] = SingleFlight()
+        self._reporting: asyncio.Task[None] | None = None
 
-    async def may_serve(self, cached: Descriptor) -> bool:
-        """Whether the stored bytes of a blob, which are as many as *cached* says, may be served. A
-        manifest that tells of another size may be the one that is wrong, and another repository's:
-        then they are hashed."""
-        if not self.profile.notices_damage:
-            return True
-        if self.sizes.allow(cached.digest, cached.size):
-            return await self.soundness.may_serve(cached.digest)
-        if not await self.soundness.verify(cached.digest):
-            return False
-        self.sizes.learn(cached.digest, cached.size)
-        return True
+        downloads: dict[Digest, Download] = {}
+        self.expiry: Expiry | None = None
+        if upstreams.anything_expires or not profile.honours_ttl:
+            self.expiry = Expiry(
+                local,
+                upstreams.ttl if profile.honours_ttl else _default_ttl,
+                offline=offline,
+                profile=profile,
+                clock=clock,
+                downloading=downloads,
+                saves_on_stop=saves_on_stop,
+            )
+            if config.policy.refresh_on_hit:
+                self.uses.subscribe(self.expiry.used)
+                self.expiry.before_due = self.uses.settle
+        self.size_limit: SizeLimit | None = None
+        blobs = local.storage.driver.local_path(layout.BLOBS)
+        if config.policy.max_size is not None and blobs is not None:
+            self.size_limit = SizeLimit(
+                local,
+                blobs,
+                config.policy.max_size,
+                clock=clock,
+                downloading=downloads,
+                uses=self.uses,
+                removed=self._removed,
+                offline=offline,
+            )
+        self.blobs = BlobServices(
+            local.storage,
+            profile,
+            counters.blob,
+            self.background,
+            self.integrity,
+            self.negative_cache,
+            self.cached_blob,
+            downloads,
+        )
 
     def cached_blob(self, repository: str, digest: Digest) -> None:
         """*repository* has just cached the blob *digest*."""
         if self.expiry is not None:
             self.expiry.cached_blob(repository, digest)
-        self.retention.came(repository, digest)
+        self._cached(repository, digest)
 
     def cached_manifest(self, repository: str, digest: Digest) -> None:
         """*repository* has just cached the manifest *digest*."""
         if self.expiry is not None:
             self.expiry.cached_manifest(repository, digest)
-        self.retention.came(repository, digest)
+        self._cached(repository, digest)
+
+    def _cached(self, repository: str, digest: Digest) -> None:
+        self.negative_cache.seen(repository)
+        self.uses.note(repository, digest)
+        if self.size_limit is not None:
+            self.size_limit.stored()
+
+    def _removed(self, digest: Digest) -> None:
+        if self.expiry is not None:
+            self.expiry.forget(digest)
+
+    async def start(self) -> None:
+        """Load the schedule and start what runs in the background. Raises
+        :class:`reference_registry.config.problem.CannotStart`."""
+        if self.expiry is not None:
+            await self.expiry.start()
+        if self.uses.matter:
+            self._reporting = asyncio.create_task(self.uses.keep_settling())
+        if self.size_limit is not None:
+            await self.size_limit.start()
 
     async def settled(self) -> None:
         """Wait until nothing is being cached in the background."""
-        while self.fills:
-            await asyncio.wait([fill.task for fill in self.fills.values()])
-            await asyncio.sleep(0)
         await self.background.settled()
 
     async def stop(self) -> None:
-        """End what is under way and close the connections to upstream."""
-        for fill in list(self.fills.values()):
-            await fill.cancel()
+        """Cancel what is running, close connections to upstream, and save what has to survive."""
         await self.background.stop()
-        await self.soundness.stop()
-        for joined in (self.joined_tags, self.joined_manifests, self.joined_stats):
+        await self.integrity.stop()
+        for joined in (self.joined_tags, self.joined_manifests, self.blobs.joined_stats):
             await joined.stop()
         await self.upstreams.aclose()
+        if self._reporting is not None:
+            self._reporting.cancel()
+            await asyncio.gather(self._reporting, return_exceptions=True)
+        self.uses.settle()
+        if self.size_limit is not None:
+            await self.size_limit.stop()
+        if self.expiry is not None:
+            await self.expiry.stop()
+
+
+def _default_ttl(_: str) -> timedelta:
+    """The ttl of releases that ignore ``proxy.ttl``."""
+    return DEFAULT_TTL

@@ -1,240 +1,304 @@
-"""A blob that is not cached, as ``ideal`` fetches it: once, for everybody who asks meanwhile."""
+"""Coalescing: one download of a blob serves everybody who asks for the blob meanwhile.
+
+A download is a task of its own, so that no client can end it by leaving. Its state decides what
+readers get; an event moves it on and wakes readers. All of it is in this table::
+
+    state      event      next state   wakes    what happened
+    ---------  ---------  -----------  -------  ---------------------------------------------------
+    ASKING     ANSWERED   STREAMING    all      upstream has the blob: size and media type are known
+    STREAMING  ARRIVED    STREAMING    fastest  a chunk is in memory, and is going to be written
+    STREAMING  WRITTEN    STREAMING    all      a chunk is in the file
+    STREAMING  VERIFIED   VERIFIED     all      all bytes have arrived and have the digest
+    VERIFIED   WRITTEN    VERIFIED     all      a chunk is in the file
+    STREAMING  STORED     STORED       all      the file is in the blob store, and linked
+    VERIFIED   STORED     STORED       all      the same
+    any        FAILED     FAILED       all      upstream, the digest or the disk failed
+
+    state      who asks for size and type   who reads
+    ---------  ---------------------------  -------------------------------------------------------
+    ASKING     waits                        waits
+    STREAMING  gets them                    all but the last byte of what is in the file
+    VERIFIED   gets them                    all of what is in the file
+    STORED     gets them                    everything
+    FAILED     gets them, or the failure    what STREAMING allowed, then the failure
+
+- One reader, the *fastest*, is also served from memory, ahead of the disk. It is the first one that
+  began to read and has not ended.
+- A known size makes the last byte special: without it no client takes the blob for complete, so
+  nobody receives all of something wrong. Without a known size the end of the body does that.
+- A slow reader delays no other, since it reads from the file. :meth:`DownloadProgress.chunks` is
+  the only place that waits for bytes, :meth:`DownloadProgress._happen` the only one that wakes.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractContextManager, aclosing
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from enum import Enum, auto
 
 from reference_registry.digest import Digest
-from reference_registry.http.messages import Body, Request, Response, StreamBody
-from reference_registry.http.ranges import ByteRange, precondition_status
-from reference_registry.proxy.blobs.fill import Fill
-from reference_registry.proxy.blobs.partial import DiskFailed, PartialBlob
-from reference_registry.proxy.errors import blob_error
-from reference_registry.proxy.services import Services
+from reference_registry.proxy.blobs.partial import (
+    DiskFailed,
+    DownloadFailed,
+    PartialBlob,
+    PartialReader,
+)
+from reference_registry.proxy.blobs.transfer import Transfer
 from reference_registry.proxy.upstream.client import BlobInfo, UpstreamRepository
-from reference_registry.proxy.upstream.errors import UpstreamFailure
-from reference_registry.repository import Descriptor
+from reference_registry.proxy.upstream.errors import UpstreamBroken, UpstreamFailure
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.repository import LocalRepository
-from reference_registry.storage.serving import blob_headers, serve_content
+from reference_registry.storage.store import Storage
+from reference_registry.storage.writer import DigestMismatch
 
-__all__ = ["CoalescedFetch"]
+__all__ = ["TRANSITIONS", "Download", "DownloadProgress", "Event", "State"]
 
 _log = logging.getLogger(__name__)
 
-_BLOB_TYPE = "application/octet-stream"
-"""What a hit says too, so that an answer does not tell the first pull from the second."""
+_CHUNK = 256 * 1024
 
 
-class CoalescedFetch:
-    """Answers for one repository."""
+class State(Enum):
+    """How far a download is."""
+
+    ASKING = auto()
+    STREAMING = auto()
+    VERIFIED = auto()
+    STORED = auto()
+    FAILED = auto()
+
+
+class Event(Enum):
+    """What can happen to a download."""
+
+    ANSWERED = auto()
+    ARRIVED = auto()
+    WRITTEN = auto()
+    VERIFIED = auto()
+    STORED = auto()
+    FAILED = auto()
+
+
+_FASTEST, _ALL = False, True
+
+TRANSITIONS: dict[tuple[State, Event], tuple[State, bool]] = {
+    (State.ASKING, Event.ANSWERED): (State.STREAMING, _ALL),
+    (State.STREAMING, Event.ARRIVED): (State.STREAMING, _FASTEST),
+    (State.STREAMING, Event.WRITTEN): (State.STREAMING, _ALL),
+    (State.STREAMING, Event.VERIFIED): (State.VERIFIED, _ALL),
+    (State.VERIFIED, Event.WRITTEN): (State.VERIFIED, _ALL),
+    (State.STREAMING, Event.STORED): (State.STORED, _ALL),
+    (State.VERIFIED, Event.STORED): (State.STORED, _ALL),
+    (State.ASKING, Event.FAILED): (State.FAILED, _ALL),
+    (State.STREAMING, Event.FAILED): (State.FAILED, _ALL),
+    (State.VERIFIED, Event.FAILED): (State.FAILED, _ALL),
+}
+"""The next state, and whom the event wakes. Any other pair is a ``KeyError``, a bug."""
+
+
+class DownloadProgress:
+    """The state machine: where the download of *digest* is, and how to read along."""
+
+    def __init__(self, digest: Digest, storage: Storage) -> None:
+        self.digest = digest
+        self.state = State.ASKING
+        self.info: BlobInfo | None = None
+        """Size and media type, from ANSWERED on."""
+        self._content = PartialBlob(digest, storage)
+        self._failure: UpstreamFailure | None = None
+        self._any = asyncio.Event()
+        self._arrival = asyncio.Event()
+        self._has_fastest = False
+
+    def _happen(self, event: Event) -> None:
+        self.state, wakes_all = TRANSITIONS[self.state, event]
+        if wakes_all:
+            self._any.set()
+            self._any = asyncio.Event()
+        self._arrival.set()
+        self._arrival = asyncio.Event()
+
+    # -- events, reported by the transfer ---------------------------------------------------------
+    def answered(self, info: BlobInfo, path: str) -> None:
+        """Upstream has the blob; its bytes will be written to the storage path *path*."""
+        self.info, self._content.path = info, path
+        self._happen(Event.ANSWERED)
+
+    def arrived(self, chunk: bytes) -> None:
+        """*chunk* has arrived and is going to be written."""
+        self._content.arrive(chunk)
+        self._happen(Event.ARRIVED)
+
+    def written(self, count: int) -> None:
+        """*count* more bytes are in the file."""
+        self._content.advance(count)
+        self._happen(Event.WRITTEN)
+
+    def verified(self) -> None:
+        """All bytes have arrived and have the digest."""
+        self._happen(Event.VERIFIED)
+
+    def stored(self) -> None:
+        """The blob is in the blob store."""
+        self._happen(Event.STORED)
+
+    def failed(self, failure: UpstreamFailure) -> None:
+        """The missing bytes will not come."""
+        self._failure = failure
+        self._happen(Event.FAILED)
+
+    # -- readers ----------------------------------------------------------------------------------
+    @property
+    def size(self) -> int:
+        """Bytes in the file so far; of the blob, once it is stored."""
+        return self._content.written
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no event can follow."""
+        return self.state in {State.STORED, State.FAILED}
+
+    def has_arrived(self, offset: int) -> bool:
+        """Whether a reader at *offset* need not wait for bytes before it."""
+        return self.state is State.STORED or offset <= self._content.arrived
+
+    async def known(self) -> BlobInfo:
+        """Size and media type, once upstream has answered; raises :class:`UpstreamFailure`."""
+        while self.info is None:
+            if self._failure is not None:
+                raise self._failure
+            await self._any.wait()
+        return self.info
+
+    async def chunks(
+        self, start: int = 0, length: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """*length* bytes from *start* (None: to the end), as they arrive. After the last byte of
+        the whole blob this waits until the blob is stored, so that a client that has it and asks
+        again finds it in the cache. Raises :class:`DownloadFailed` if bytes are missing."""
+        is_fastest, self._has_fastest = not self._has_fastest, True
+        reader = PartialReader(self._content)
+        position, end = start, None if length is None else start + length
+        try:
+            while end is None or position < end:
+                readable = await self._readable_beyond(position, is_fastest)
+                if readable <= position and end is None:
+                    return
+                if readable <= position:
+                    raise DownloadFailed(f"{self.digest}: it has no more than {position} bytes")
+                wanted = min(_CHUNK, (readable if end is None else min(end, readable)) - position)
+                chunk = self._content.in_memory(position, wanted) if is_fastest else b""
+                chunk = chunk or reader.read(position, wanted)
+                if chunk:
+                    position += len(chunk)
+                    yield chunk
+                elif self.has_ended:
+                    raise DownloadFailed(f"{self.digest}: the bytes after {position} are gone")
+                else:  # The file is being moved into the blob store.
+                    await self._any.wait()
+            is_whole = start == 0 and self.info is not None and length == self.info.size
+            while is_whole and not self.has_ended:
+                await self._any.wait()
+        finally:
+            reader.close()
+            if is_fastest:
+                self._has_fastest = False
+
+    async def _readable_beyond(self, position: int, is_fastest: bool) -> int:
+        """How far a reader may read: beyond *position*, or the end of the blob."""
+        content = self._content
+        while self.state is not State.STORED:
+            readable = content.arrived if is_fastest else content.written
+            if self.info and self.info.size is not None and self.state is not State.VERIFIED:
+                readable = min(readable, self.info.size - 1)
+            if readable > position:
+                return readable
+            if isinstance(self._failure, DiskFailed):
+                raise self._failure
+            if self._failure is not None:
+                raise DownloadFailed(str(self._failure)) from self._failure
+            await (self._arrival if is_fastest else self._any).wait()
+        return content.written
+
+
+class Download(DownloadProgress):
+    """The download of *digest* from *source* into *local*, and into the other repositories that
+    join. *cached* is called with each repository that has the blob in the end.
+
+    Joining takes upstream's word that the repository has the blob (:meth:`also_for`). If it belongs
+    to another upstream, that one is asked for the rest when the first one fails.
+    """
 
     def __init__(
-        self, local: LocalRepository, upstream: UpstreamRepository, services: Services
+        self,
+        digest: Digest,
+        local: LocalRepository,
+        source: UpstreamRepository,
+        storage: Storage,
+        cached: Callable[[LocalRepository], None],
     ) -> None:
-        self._local = local
-        self._upstream = upstream
-        self._services = services
-        self._profile = services.profile
+        super().__init__(digest, storage)
+        self.repository = local.name
+        """The repository that upstream is asked for."""
+        self.upstream_key = source.upstream_key
+        self._repositories = {local.name: local}
+        self._storage = storage
+        self._cached = cached
+        self._transfer = Transfer(digest, local, source, storage, self)
 
-    async def serve(self, digest: Digest, request: Request) -> Response:
-        """The answer to GET or HEAD; raises the error that ``proxy.answers`` makes of a failure."""
-        # HEAD, and GET that will be 304, need no more than to know that upstream has the blob.
-        if request.method == "HEAD" or precondition_status(request, f'"{digest}"') is not None:
-            info = await self._stat(digest)
-            answer = self._answer(digest, request, info, _Nothing(info.size or 0))
-            return answer if info.size is not None else _of_untold_size(answer)
-        if self._is_stored(digest):
-            return await self._adopt(digest, request)
-        fill, info = await self._begun(digest)
-        if info.size is None:
-            self._services.counters.blob.pushed(0, hit=False)
-            descriptor = Descriptor(digest, 0, _BLOB_TYPE)
-            return Response(200, blob_headers(descriptor), StreamBody(fill.content.chunks()))
-        content = _FillingContent(fill.content, info.size, self._upstream)
-        return self._answer(digest, request, info, content)
+    @property
+    def pulled(self) -> int:
+        """Bytes that came from upstream so far."""
+        return self._transfer.pulled
 
-    def _answer(
-        self, digest: Digest, request: Request, info: BlobInfo, content: _FillingContent | _Nothing
-    ) -> Response:
-        self._services.counters.blob.pushed(info.size or 0, hit=False)
-        descriptor = Descriptor(digest, info.size or 0, _BLOB_TYPE)
-        return serve_content(request, descriptor, content, self._profile)
+    def is_for(self, repository: str) -> bool:
+        """Whether the blob will be linked in *repository*."""
+        return repository in self._repositories
 
-    async def _stat(self, digest: Digest) -> BlobInfo:
-        """What upstream says of the blob, or a fill that has asked already."""
-        fill = self._services.fills.get(self._key(digest))
+    def also_for(self, local: LocalRepository, source: UpstreamRepository) -> None:
+        """Link the blob in *local* too, whose upstream repository *source* is known to have it."""
+        self._repositories[local.name] = local
+        self._transfer.also_from(source)
+        if self.state is State.STORED:
+            self._link(local)
+
+    async def run(self) -> None:
+        """Download. Failures are reported to the readers and logged."""
         try:
-            if fill is not None and self._is_answered_by(fill):
-                info = await fill.content.info()
-                if info.size is not None:
-                    return info
-            with self._minding_absence(digest):
-                return await self._services.joined_stats.run(
-                    (self._local.name, digest), lambda: self._upstream.stat_blob(digest)
-                )
-        except UpstreamFailure as failure:
-            raise blob_error(failure, digest, self._profile) from failure
-
-    def _is_answered_by(self, fill: Fill) -> bool:
-        """Whether what *fill* gets for an answer is one for this repository."""
-        name = self._local.name
-        return fill.repository == name or (fill.content.has_begun and fill.has_repository(name))
-
-    def _minding_absence(self, digest: Digest) -> AbstractContextManager[None]:
-        return self._services.retention.absences.minded(self._local.name, digest)
-
-    async def _adopt(self, digest: Digest, request: Request) -> Response:
-        """There are bytes, be they another repository's or damaged: ask upstream whether this one
-        has them, and how many."""
-        info = await self._stat(digest)
-        try:
-            if await self._are_damaged(digest, info.size):
-                _log.warning("%s@%s is damaged: fetched again", self._local.name, digest)
-                self._local.delete_bytes(digest)
-            descriptor = self._local.link_blob(digest)
-        except PathNotFound:  # deleted, or expired while upstream was asked
-            return await self.serve(digest, request)
-        self._services.sizes.learn(digest, descriptor.size)
-        self._services.cached_blob(self._local.name, digest)
-        self._services.counters.blob.pushed(descriptor.size, hit=True)
-        return await self._local.serve_blob(digest, request)
-
-    async def _are_damaged(self, digest: Digest, size: int | None) -> bool:
-        """Whether the bytes are not the blob: where there are not *size* of them, by reading all of
-        them, since upstream may be mistaken."""
-        blobs = self._services.local.storage.blobs
-        if blobs.size(digest) != size:
-            return not await asyncio.to_thread(blobs.verify, digest)
-        return not await self._services.soundness.may_serve(digest)
-
-    def _is_stored(self, digest: Digest) -> bool:
-        return (
-            not self._profile.refetches_blob_cached_elsewhere
-            and self._key(digest) not in self._services.fills
-            and self._services.local.storage.blobs.has(digest)
-        )
-
-    async def _begun(self, digest: Digest) -> tuple[Fill, BlobInfo]:
-        """The fill of *digest*, once upstream has begun to answer it."""
-        while True:
-            try:
-                with self._minding_absence(digest):
-                    fill = await self._join(digest)
-                    info = await self._answer_to(fill)
-            except UpstreamFailure as failure:
-                raise blob_error(failure, digest, self._profile) from failure
-            if info is not None:
-                return fill, info
-
-    async def _answer_to(self, fill: Fill) -> BlobInfo | None:
-        """None where upstream failed another repository, which says nothing of this one."""
-        try:
-            return await fill.content.info()
-        except UpstreamFailure:
-            if fill.repository == self._local.name:
+            await self._transfer.run()
+            for repository in self._repositories.values():
+                self._link(repository)
+            self.stored()
+            # No client waits for this: see docs/durability.md.
+            asyncio.get_running_loop().run_in_executor(None, self._sync)
+        except BaseException as error:
+            self.failed(_as_failure(error))
+            if not isinstance(error, UpstreamFailure | DigestMismatch | OSError):
                 raise
-            await asyncio.wait([fill.task])
-            return None
+            if self.info is not None:
+                _log.warning("%s@%s was not cached: %s", self.repository, self.digest, error)
 
-    async def _join(self, digest: Digest) -> Fill:
-        """The fill of *digest* that is under way, or a new one."""
-        fills, key = self._services.fills, self._key(digest)
-        fill = fills.get(key)
-        if fill is not None and not fill.has_repository(self._local.name):
-            await self._stat(digest)
-            fill.also_for(self._local)
-        if fill is None:
-            fill = fills[key] = self._begin(digest)
-            fill.task.add_done_callback(lambda _: fills.pop(key))
-        return fill
+    def _sync(self) -> None:
+        with suppress(OSError):
+            self._storage.blobs.sync(self.digest)
 
-    def _key(self, digest: Digest) -> tuple[str, Digest]:
-        return self._upstream.upstream_key, digest
-
-    def _begin(self, digest: Digest) -> Fill:
-        services = self._services
-
-        def cached(local: LocalRepository) -> None:
-            services.cached_blob(local.name, digest)
-            services.sizes.learn(digest, fill.content.written)
-            services.soundness.learn(digest)
-            if local is self._local and fill.pulled:
-                services.counters.blob.pulled(fill.pulled)
-
-        storage = services.local.storage
-        fill = Fill(digest, self._local, self._upstream, storage, services.claims, cached)
-        return fill
-
-
-def _of_untold_size(answer: Response) -> Response:
-    kept = tuple(header for header in answer.headers if header[0] != "Content-Length")
-    return replace(answer, headers=kept)
-
-
-class _Nothing:
-    """Content of a size, for answers without a body."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-
-    def body(self, part: ByteRange | None = None) -> Body:
-        return StreamBody(self.chunks(0, 0))
-
-    async def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
-        return
-        yield b""
-
-
-class _FillingContent:
-    """The content of a fill that is under way."""
-
-    def __init__(self, growing: PartialBlob, size: int, upstream: UpstreamRepository) -> None:
-        self.size = size
-        self._growing = growing
-        self._upstream = upstream
-
-    def body(self, part: ByteRange | None = None) -> Body:
-        start, length = (part.start, part.length) if part else (0, self.size)
-        return StreamBody(self.chunks(start, length))
-
-    async def chunks(self, start: int, length: int) -> AsyncGenerator[bytes, None]:
-        """From the fill where it has come that far, else straight from upstream, which may serve a
-        range long before the fill would reach it. Where that fails, the fill is waited for."""
-        end = start + length
-        if not self._growing.reaches(start):
-            async with aclosing(self._from_upstream(start, end)) as chunks:
-                async for chunk in chunks:
-                    start += len(chunk)
-                    yield chunk
+    def _link(self, repository: LocalRepository) -> None:
         try:
-            async with aclosing(self._growing.chunks(start, end - start)) as chunks:
-                async for chunk in chunks:
-                    start += len(chunk)
-                    yield chunk
-        except DiskFailed:
-            async with aclosing(self._from_upstream(start, end)) as chunks:
-                async for chunk in chunks:
-                    start += len(chunk)
-                    yield chunk
-            if start < end:
-                raise
+            if not repository.has_blob(self.digest):
+                repository.link_blob(self.digest)
+        except (OSError, PathNotFound) as error:
+            _log.error("%s@%s could not be linked: %s", repository.name, self.digest, error)
+        else:
+            self._cached(repository)
 
-    async def _from_upstream(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
-        """As many bytes from *start* towards *end* as upstream gives."""
-        try:
-            body = await self._upstream.open_blob(self._growing.digest, start, end - 1)
-            if body.start != start or body.info.size != self.size:
-                await body.aclose()
-                return
-            async with aclosing(body.chunks()) as chunks:
-                async for chunk in chunks:
-                    wanted = chunk[: end - start]
-                    start += len(wanted)
-                    yield wanted
-        except UpstreamFailure:
-            return
+
+def _as_failure(error: BaseException) -> UpstreamFailure:
+    if isinstance(error, UpstreamFailure):
+        return error
+    if isinstance(error, DigestMismatch):
+        return UpstreamBroken(f"upstream sent other bytes: {error}")
+    if isinstance(error, OSError):
+        return DiskFailed(str(error))
+    return DownloadFailed(str(error) or type(error).__name__)

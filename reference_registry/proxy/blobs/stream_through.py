@@ -1,5 +1,5 @@
-"""A blob that is not cached, as 3.x fetches it: one stream feeds the client and the cache, for one
-client at a time; others who ask meanwhile are served from upstream past the cache."""
+"""How 3.x fetches a blob that is not cached: one stream feeds the client and the cache. Clients
+that ask meanwhile are served from upstream, past the cache."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import aclosing
 
 from reference_registry.digest import Digest
 from reference_registry.http.messages import Request, Response
-from reference_registry.proxy.blobs.copy import answer_from, copy_blob
+from reference_registry.proxy.blobs.go_copy import answer_from, copy_blob
+from reference_registry.proxy.blobs.services import BlobServices
 from reference_registry.proxy.errors import blob_error, unknown_error
-from reference_registry.proxy.services import Services
 from reference_registry.proxy.upstream.client import UpstreamRepository
 from reference_registry.proxy.upstream.errors import UpstreamBroken, UpstreamFailure
 from reference_registry.storage.repository import LocalRepository
@@ -20,10 +20,10 @@ __all__ = ["StreamThrough"]
 
 
 class StreamThrough:
-    """Answers for one repository. What ends the client's stream ends the caching too."""
+    """Serves blobs of one repository. If the client leaves, caching ends too."""
 
     def __init__(
-        self, local: LocalRepository, upstream: UpstreamRepository, services: Services
+        self, local: LocalRepository, upstream: UpstreamRepository, services: BlobServices
     ) -> None:
         self._local = local
         self._upstream = upstream
@@ -31,14 +31,14 @@ class StreamThrough:
         self._profile = services.profile
 
     async def serve(self, digest: Digest, request: Request) -> Response:
-        """The answer to GET or HEAD, which cost the same."""
+        """The response to GET or HEAD, which cost the same."""
         profile = self._profile
         try:
             info = await self._upstream.stat_blob(digest)
         except UpstreamFailure as failure:
             raise blob_error(failure, digest, profile) from failure
         try:
-            await self._services.upstream.establish_challenge()
+            await self._upstream.establish_challenge()
         except UpstreamFailure as failure:
             raise unknown_error(failure, profile) from failure
         size = info.size or 0
@@ -71,7 +71,7 @@ class StreamThrough:
             except DigestMismatch as mismatch:
                 keep_upload = self._profile.fill_leaves_upload_on_mismatch
                 raise UpstreamBroken(str(mismatch)) from mismatch
-            self._services.cached_blob(self._local.name, digest)
+            self._services.cached(self._local.name, digest)
         finally:
             writer.close()
             if not keep_upload:
@@ -79,5 +79,5 @@ class StreamThrough:
             self._services.storing.discard(digest)
 
     def _count(self, size: int) -> None:
-        self._services.counters.blob.pulled(size)
-        self._services.counters.blob.pushed(size, hit=False)
+        self._services.counters.pulled(size)
+        self._services.counters.pushed(size, hit=False)

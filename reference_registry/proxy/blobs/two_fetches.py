@@ -1,4 +1,4 @@
-"""A blob that is not cached, as 2.8 fetches it: once for the client and once more for the cache."""
+"""How 2.8 fetches a blob that is not cached: once for the client and once more for the cache."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import aclosing
 
 from reference_registry.digest import Digest
 from reference_registry.http.messages import Request, Response
-from reference_registry.proxy.blobs.copy import answer_from, copy_blob
+from reference_registry.proxy.blobs.go_copy import answer_from, copy_blob
+from reference_registry.proxy.blobs.services import BlobServices
 from reference_registry.proxy.errors import blob_error, unknown_error
-from reference_registry.proxy.services import Services
 from reference_registry.proxy.upstream.client import UpstreamRepository
 from reference_registry.proxy.upstream.errors import UpstreamFailure
 from reference_registry.storage.repository import LocalRepository
@@ -22,25 +22,25 @@ _log = logging.getLogger(__name__)
 
 
 class TwoFetches:
-    """Answers for one repository. The blob is scheduled to expire whether it was stored or not, and
-    an upload that failed stays on disk."""
+    """Serves blobs of one repository. The blob is scheduled to expire whether it was stored or not,
+    and a failed upload stays on disk."""
 
     def __init__(
-        self, local: LocalRepository, upstream: UpstreamRepository, services: Services
+        self, local: LocalRepository, upstream: UpstreamRepository, services: BlobServices
     ) -> None:
         self._local = local
         self._upstream = upstream
         self._services = services
 
     async def serve(self, digest: Digest, request: Request) -> Response:
-        """The answer to GET or HEAD, which cost the same."""
+        """The response to GET or HEAD, which cost the same."""
         profile = self._services.profile
         try:
             info = await self._upstream.stat_blob(digest)
         except UpstreamFailure as failure:
             raise blob_error(failure, digest, profile) from failure
         try:
-            await self._services.upstream.establish_challenge()
+            await self._upstream.establish_challenge()
         except UpstreamFailure as failure:
             raise unknown_error(failure, profile) from failure
         size = info.size or 0
@@ -60,11 +60,11 @@ class TwoFetches:
             async for chunk in chunks:
                 yield chunk
         self._count(size)
-        # The release then looks the blob up for its notifications, at upstream if it must. Its own
-        # copy comes in second, since it has to sync.
+        # The release then looks the blob up for its notifications, upstream if it has to. Its own
+        # copy is stored later, since it is synced.
         if stores or not self._local.has_blob(digest):
             try:
-                await self._services.upstream.establish_challenge()
+                await self._upstream.establish_challenge()
             except UpstreamFailure as failure:
                 _log.error("error dispatching blob pull to listener: %s", failure)
 
@@ -83,8 +83,8 @@ class TwoFetches:
             _log.error("Error committing to storage: %s", error)
         finally:
             self._services.storing.discard(digest)
-        self._services.cached_blob(self._local.name, digest)
+        self._services.cached(self._local.name, digest)
 
     def _count(self, size: int) -> None:
-        self._services.counters.blob.pulled(size)
-        self._services.counters.blob.pushed(size, hit=False)
+        self._services.counters.pulled(size)
+        self._services.counters.pushed(size, hit=False)

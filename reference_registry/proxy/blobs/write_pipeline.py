@@ -1,11 +1,15 @@
-"""Writing to disk, and hashing, while the next bytes come in from the network."""
+"""Hashing and writing to disk while the next bytes come in from the network."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
-__all__ = ["Room", "WriteBehind"]
+from reference_registry.digest import Digest, algorithm_of
+from reference_registry.storage.writer import BlobWriter
+
+__all__ = ["Arrivals", "Intake", "Room", "WriteBehind"]
 
 _ALWAYS = 4 * 1024 * 1024
 _ENOUGH = 1024 * 1024
@@ -13,8 +17,8 @@ _MOMENT = 0.002  # seconds
 
 
 class Room:
-    """Memory for bytes that wait, shared by all who are given it: *most* bytes in all, though
-    nobody is refused the first 4 MiB."""
+    """A memory limit for waiting bytes, shared by several :class:`WriteBehind`: *most* bytes in
+    all, except that each may always hold 4 MiB."""
 
     def __init__(self, most: int = _ALWAYS) -> None:
         self._most = most
@@ -27,18 +31,18 @@ class Room:
         self._taken -= size
 
     def is_enough(self, held: int) -> bool:
-        """Whether one who holds *held* bytes may go on without giving any back."""
+        """Whether a holder of *held* bytes may take more before it gives some back."""
         return held <= _ALWAYS or self._taken <= self._most
 
 
 class WriteBehind:
-    """Hands what is put in to *write*, in a worker thread, as lists of chunks, one list at a time
-    and in order.
+    """Passes chunks to *write* in a worker thread, as lists of chunks, one list at a time and in
+    order.
 
-    What arrives during a write is one list, the next; so is what arrives within two milliseconds,
-    up to one MiB, since waking a thread takes as long as writing a little. *written* is told,
-    on the event loop, how many bytes each write had. What waits takes up *room*; where there is
-    none left, a source that is faster than the disk is held up.
+    Chunks that arrive during a write form the next list. So do chunks that arrive within two
+    milliseconds, up to one MiB, because waking a thread takes as long as writing a little.
+    *written* is called on the event loop with the number of bytes of each finished write. Waiting
+    chunks take up *room*; when it is full, :meth:`put` waits, which slows the source down.
     """
 
     def __init__(
@@ -51,8 +55,8 @@ class WriteBehind:
         self._written = written
         self._room = room or Room()
         self._pending: list[bytes] = []
-        self._waiting = 0  # bytes in those
-        self._held = 0  # ... and bytes that are being written
+        self._waiting = 0  # bytes in the pending chunks
+        self._held = 0  # bytes waiting or being written
         self._soon: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
 
@@ -68,12 +72,12 @@ class WriteBehind:
             self._begin_soon()
 
     async def flush(self) -> None:
-        """Return when everything has been written, or raise what a write raised."""
+        """Return when all chunks are written, or raise what a write raised."""
         while self._pending or self._writing is not None:
             await self._list_written()
 
     async def abandon(self) -> None:
-        """Drop what waits; return when the write that is under way has ended."""
+        """Drop waiting chunks; return when the current write has ended."""
         self._take_pending()
         if self._writing is not None:
             await asyncio.wait([self._writing])
@@ -118,3 +122,64 @@ class WriteBehind:
     def _free(self, size: int) -> None:
         self._held -= size
         self._room.give_back(size)
+
+
+_ROOM = Room(24 * 1024 * 1024)
+"""Memory for the chunks of all downloads of this process that wait to be written."""
+_LARGE = 16 * 1024 * 1024
+
+
+class Arrivals(Protocol):
+    """What an intake reports, on the event loop."""
+
+    def arrived(self, chunk: bytes) -> None:
+        """*chunk* has arrived and is going to be written."""
+        ...
+
+    def written(self, count: int) -> None:
+        """*count* more bytes are in the file."""
+        ...
+
+    def verified(self) -> None:
+        """All bytes have arrived and have the digest, although some may not be written yet."""
+        ...
+
+
+class Intake:
+    """Takes the bytes of a download, in order, and passes each to the readers in memory, to the
+    hash and to the disk, each at its own pace."""
+
+    def __init__(self, writer: BlobWriter, progress: Arrivals) -> None:
+        self._writer = writer
+        self._progress = progress
+        self._hashing = WriteBehind(writer.hash)
+        self._disk = WriteBehind(writer.write, progress.written, _ROOM)
+
+    async def put(self, chunk: bytes) -> None:
+        """Take *chunk*, and wait while too much is waiting. Raises what an earlier write raised."""
+        self._progress.arrived(chunk)
+        await self._hashing.put(chunk)
+        await self._disk.put(chunk)
+
+    async def flush(self) -> None:
+        """Return when everything is in the file, or raise what a write raised."""
+        await self._hashing.flush()
+        await self._disk.flush()
+
+    async def verify(self, digest: Digest, size: int) -> None:
+        """Check that the *size* bytes that arrived have *digest*; :class:`DigestMismatch` if not.
+        Does nothing for a digest algorithm other than the writer's: the commit checks those.
+
+        Readers of a large blob need not wait for the disk then. Readers of a small one do, which
+        costs little and means that a client that has the blob finds it in the cache.
+        """
+        await self._hashing.flush()
+        if self._writer.hasher.name == algorithm_of(digest):
+            self._writer.verify(digest)
+            if size >= _LARGE:
+                self._progress.verified()
+
+    async def abandon(self) -> None:
+        """Drop waiting chunks; return when the current writes have ended."""
+        await self._hashing.abandon()
+        await self._disk.abandon()

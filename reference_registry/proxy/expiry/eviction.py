@@ -1,126 +1,156 @@
-"""What goes when an entry of the schedule has expired.
+"""Removing content from the cache: when its entry in the schedule expires, or to save space.
 
-Releases remove what a DELETE would remove, and a blob's bytes, whoever else uses them; and nothing
-at all unless deletion is enabled for clients. ``ideal`` removes everything that nobody else refers
-to: link, tags and what tags remember, bytes.
+When an entry expires, releases remove what a DELETE would remove, and a blob's bytes even if other
+repositories use them; and nothing at all unless deletion is enabled for clients. ``ideal`` removes
+everything that nothing else refers to: the link, the tags and what tags remember, the bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Container, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 
 from reference_registry.digest import Digest
 from reference_registry.profiles import Profile
-from reference_registry.proxy.blobs.download_lock import Claims
 from reference_registry.proxy.expiry.schedule import BLOB, MANIFEST, Entry, Schedule
 from reference_registry.registry import StandardRegistry
+from reference_registry.storage import layout
+from reference_registry.storage.driver import PathNotFound, StorageDriver
+from reference_registry.storage.enumeration import repository_names
 from reference_registry.storage.repository import LocalRepository
 
-__all__ = ["evict"]
+__all__ = ["Eviction", "Linked", "find", "remove"]
 
 _log = logging.getLogger(__name__)
 
 
-async def evict(
-    local: StandardRegistry, schedule: Schedule, entry: Entry, profile: Profile, claims: Claims
-) -> None:
-    """Delete what *entry* stands for. What cannot be done is logged, as distribution does, and the
-    entry is over all the same."""
-    problem = await _evict(local, schedule, entry, profile, claims)
-    if problem is not None:
-        _log.error("Scheduler error returned from OnExpire(%s): %s", entry.key, problem)
+@dataclass(frozen=True)
+class Eviction:
+    """Removes expired content from *local*. The bytes of what is *downloading* stay."""
 
+    local: StandardRegistry
+    profile: Profile
+    downloading: Container[Digest]
 
-async def _evict(
-    local: StandardRegistry, schedule: Schedule, entry: Entry, profile: Profile, claims: Claims
-) -> str | None:
-    if entry.kind not in {BLOB, MANIFEST}:
-        return "scheduler entry type"
-    target = entry.target()
-    if target is None:
-        return "unexpected reference"
-    if profile.expiry_needs_delete_enabled and not local.storage.delete_enabled:
-        return "operation unsupported"
-    name, digest = target
-    repository = local.repository(name)
-    if profile.expiry_takes_both_kinds:
-        if entry.kind == MANIFEST:
-            repository.unlink_blob(digest)
-        elif repository.links.revision(digest) is not None:
-            await _unlink_manifest(repository, digest, profile)
-    if entry.kind == BLOB:
-        return await _evict_blob(repository, schedule, entry, digest, profile, claims)
-    return await _evict_manifest(repository, schedule, entry, digest, profile, claims)
+    async def evict(self, schedule: Schedule, entry: Entry) -> None:
+        """Delete the content of *entry*. A failure is logged, as by distribution, and the entry
+        is over in any case."""
+        problem = await self._evict(schedule, entry)
+        if problem is not None:
+            _log.error("Scheduler error returned from OnExpire(%s): %s", entry.key, problem)
 
-
-async def _evict_blob(
-    repository: LocalRepository,
-    schedule: Schedule,
-    entry: Entry,
-    digest: Digest,
-    profile: Profile,
-    claims: Claims,
-) -> str | None:
-    if not repository.unlink_blob(digest) and profile.expiry_needs_delete_enabled:
-        return "unknown blob"
-    if profile.expiry_counts_shared_blobs:
-        await _free_if_unused(repository, schedule, entry, digest, claims)
-    else:
-        repository.delete_bytes(digest)
-    return None
-
-
-async def _evict_manifest(
-    repository: LocalRepository,
-    schedule: Schedule,
-    entry: Entry,
-    digest: Digest,
-    profile: Profile,
-    claims: Claims,
-) -> str | None:
-    if (
-        not await _unlink_manifest(repository, digest, profile)
-        and profile.expiry_needs_delete_enabled
-    ):
-        return "unknown blob"
-    if profile.expiry_removes_manifest_bytes:
-        await _free_if_unused(repository, schedule, entry, digest, claims)
-    return None
-
-
-async def _unlink_manifest(repository: LocalRepository, digest: Digest, profile: Profile) -> bool:
-    """False where there was no link."""
-    if not repository.unlink_manifest(digest) and profile.expiry_needs_delete_enabled:
-        return False
-    if profile.expiry_removes_tag_links:
-        for tag in await asyncio.to_thread(repository.tags_that_knew, digest):
-            # Meanwhile the tag may have moved on, or the manifest been pulled again.
-            if not repository.has_manifest(digest):
-                repository.forget_in_tag(tag, digest)
-    return True
-
-
-async def _free_if_unused(
-    repository: LocalRepository, schedule: Schedule, entry: Entry, digest: Digest, claims: Claims
-) -> None:
-    """Delete the bytes unless another repository, or this one under the other kind, has them, or
-    somebody is just fetching them, who will need no leave to keep them."""
-    if schedule.holds(digest, besides=entry) or _is_linked(repository, digest):
-        return
-    claim = claims.take(digest)
-    if claim is None:
-        return
-    try:
-        if await asyncio.to_thread(repository.links_elsewhere, digest):
-            return
-        # While the thread walked the storage, somebody may have linked them again.
-        if not schedule.holds(digest, besides=entry) and not _is_linked(repository, digest):
+    async def _evict(self, schedule: Schedule, entry: Entry) -> str | None:
+        profile, target = self.profile, entry.target()
+        if entry.kind not in {BLOB, MANIFEST}:
+            return "scheduler entry type"
+        if target is None:
+            return "unexpected reference"
+        if profile.expiry_needs_delete_enabled and not self.local.storage.delete_enabled:
+            return "operation unsupported"
+        name, digest = target
+        repository = self.local.repository(name)
+        if profile.expiry_takes_both_kinds:
+            if entry.kind == MANIFEST:
+                repository.unlink_blob(digest)
+            elif repository.links.revision(digest) is not None:
+                await self._unlink_manifest(repository, digest)
+        if entry.kind == BLOB:
+            was_linked = repository.unlink_blob(digest)
+        else:
+            was_linked = await self._unlink_manifest(repository, digest)
+        if not was_linked and profile.expiry_needs_delete_enabled:
+            return "unknown blob"
+        if entry.kind == BLOB and not profile.expiry_counts_shared_blobs:
             repository.delete_bytes(digest)
-    finally:
-        claim.release()
+        elif entry.kind == BLOB or profile.expiry_removes_manifest_bytes:
+            await self._free_if_unused(repository, schedule, entry, digest)
+        return None
+
+    async def _unlink_manifest(self, repository: LocalRepository, digest: Digest) -> bool:
+        """False if there was no link."""
+        was_linked = repository.unlink_manifest(digest)
+        if not was_linked and self.profile.expiry_needs_delete_enabled:
+            return False
+        if self.profile.expiry_removes_tag_links:
+            for tag in await asyncio.to_thread(repository.tags_that_knew, digest):
+                # The tag may have moved, or the manifest may have been pulled again meanwhile.
+                if not repository.has_manifest(digest):
+                    repository.forget_in_tag(tag, digest)
+        return was_linked
+
+    async def _free_if_unused(
+        self, repository: LocalRepository, schedule: Schedule, entry: Entry, digest: Digest
+    ) -> None:
+        """Delete the bytes, unless another repository or the other kind uses them, or a download
+        is about to."""
+
+        def is_used() -> bool:
+            links = repository.links
+            return (
+                digest in self.downloading
+                or schedule.holds(digest, besides=entry)
+                or links.layer(digest) is not None
+                or links.revision(digest) is not None
+            )
+
+        if is_used():
+            return
+        elsewhere = await asyncio.to_thread(repository.links_elsewhere, digest)
+        if not elsewhere and not is_used():  # Still, after the walk.
+            repository.delete_bytes(digest)
 
 
-def _is_linked(repository: LocalRepository, digest: Digest) -> bool:
-    links = repository.links
-    return links.layer(digest) is not None or links.revision(digest) is not None
+# -- content of all repositories -----------------------------------------------------------------
+@dataclass(frozen=True)
+class Linked:
+    """A repository that links the content, and the tags there that point at it or once did."""
+
+    repository: str
+    tags: tuple[str, ...]
+
+
+def find(local: StandardRegistry, digests: Iterable[Digest]) -> dict[Digest, list[Linked]]:
+    """Where *digests* are linked. Walks the storage: call it in a worker thread."""
+    links: dict[Digest, list[Linked]] = {digest: [] for digest in digests}
+    driver = local.storage.driver
+    try:
+        names = list(repository_names(driver))
+    except PathNotFound:
+        return links
+    for name in names:
+        repository = local.repository(name)
+        known = _names_below(driver, layout.revisions(name), layout.layers(name))
+        for digest in links.keys() & known:
+            is_manifest = repository.links.revision(digest) is not None
+            if is_manifest or repository.links.has_layer(digest):
+                tags = repository.tags_that_knew(digest) if is_manifest else []
+                links[digest].append(Linked(name, tuple(tags)))
+    return links
+
+
+def _names_below(driver: StorageDriver, *directories: str) -> set[str]:
+    """The digests that *directories* have, or once had, a link for: an unlinked digest leaves its
+    directory behind."""
+    found: set[str] = set()
+    for directory in directories:
+        with suppress(PathNotFound):
+            for algorithm in driver.names(directory):
+                with suppress(PathNotFound):
+                    names = driver.names(f"{directory}/{algorithm}")
+                    found.update(f"{algorithm}:{name}" for name in names)
+    return found
+
+
+def remove(local: StandardRegistry, digest: Digest, links: Iterable[Linked]) -> None:
+    """Remove *digest* with its *links*: first what leads to it, so that no link leads to missing
+    bytes if this is interrupted. Does not yield to the event loop."""
+    for linked in links:
+        repository = local.repository(linked.repository)
+        for tag in linked.tags:
+            repository.forget_in_tag(tag, digest)
+        repository.unlink_manifest(digest)
+        repository.unlink_blob(digest)
+    local.storage.blobs.delete(digest)

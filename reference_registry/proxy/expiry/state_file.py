@@ -1,126 +1,145 @@
-"""Reading and writing ``scheduler-state.json``, alone or with others.
+"""The schedule in memory, and ``scheduler-state.json``, which it is loaded from and saved to.
 
-The file is always whole, since it is replaced. Processes that share a storage write it one after
-the other, under a lock, each putting its own changes on top of what it finds.
+The file is always complete, since each version replaces the one before.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from pathlib import Path
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
 from uuid import uuid4
 
-from reference_registry.proxy.expiry.journal import Journal
+from reference_registry.config.problem import CannotStart
+from reference_registry.profiles import Profile
 from reference_registry.proxy.expiry.schedule import (
     Entry,
+    Schedule,
     StateUnreadable,
     parse_state,
     render_state,
 )
 from reference_registry.storage.driver import PathNotFound, StorageDriver
-from reference_registry.storage.file_lock import FileLock
 
-__all__ = ["STATE_FILE", "StateFile"]
+__all__ = ["STATE_FILE", "StoredSchedule"]
 
 STATE_FILE = "/scheduler-state.json"
 """Storage path; beside ``/docker``."""
 
-_PATIENCE = 5.0  # seconds that a write waits for those of others
-_PAUSE = 0.002
-
-_Stamp = tuple[int, int, int]
+_log = logging.getLogger(__name__)
 
 
-class StateFile:
-    """The state file of the storage behind *driver*. *lock* is the file that processes which share
-    the storage agree by; None where it is used by one process alone."""
+class StoredSchedule:
+    """The schedule of the cache behind *driver*. *rebuild* makes one from what is stored; it is
+    called in a thread."""
 
-    def __init__(self, driver: StorageDriver, lock: Path | None) -> None:
+    def __init__(
+        self, driver: StorageDriver, profile: Profile, rebuild: Callable[[], Schedule]
+    ) -> None:
+        self.schedule: Schedule | None = Schedule()
+        """None if the state file held ``null`` and the profile cannot recover from that."""
+        self.rescheduled = asyncio.Event()
+        """Set whenever an entry was added or removed."""
+        self.unsaved = asyncio.Event()
+        """Set while the file is out of date."""
         self._driver = driver
-        self._lock = lock
-        self._path = driver.local_path(STATE_FILE)
-        self._seen: _Stamp | None = None
+        self._profile = profile
+        self._rebuild = rebuild
+        self._saving = asyncio.Lock()
 
-    def read(self) -> bytes:
-        """The content. :class:`reference_registry.storage.driver.PathNotFound`."""
-        self._seen = self._stamp()
-        return self._driver.read(STATE_FILE)
+    def add(self, entry: Entry) -> None:
+        """Schedule *entry* in place of what had its key. Requires a schedule."""
+        assert self.schedule is not None
+        self.schedule.add(entry)
+        self._changed()
 
-    def tidy_up(self) -> None:
-        """Remove what processes left that were killed while they wrote. ``OSError``."""
-        if self._path is None:
-            return
-        with self._locked(), suppress(FileNotFoundError):
-            for part in self._path.parent.glob(f"{self._path.name}.*part"):
-                part.unlink()
+    def remove(self, entry: Entry) -> None:
+        """Remove *entry*, unless its key has been rescheduled meanwhile. Requires a schedule."""
+        assert self.schedule is not None
+        self.schedule.remove(entry)
+        self._changed()
 
-    def has_news(self) -> bool:
-        """Whether another process may have written it since it was read or written here."""
-        return self._lock is not None and self._stamp() not in {None, self._seen}
+    def _changed(self) -> None:
+        self.rescheduled.set()
+        self.unsaved.set()
 
-    def news(self) -> dict[str, Entry] | None:
-        """The entries, where another process has written it; None where not, or where it
-        cannot be read: what is in memory is better then."""
-        if not self.has_news():
-            return None
+    # -- loading ----------------------------------------------------------------------------------
+    async def load(self) -> None:
+        """Load the file. Raises :class:`CannotStart` if it is damaged and the profile cannot
+        recover from that."""
+        if self._profile.removes_leftovers:
+            try:
+                await asyncio.to_thread(self._remove_parts)
+            except OSError as error:
+                _log.warning("parts of %s that a killed process left stay: %s", STATE_FILE, error)
+        self.schedule = await self._load()
+
+    def _remove_parts(self) -> None:
+        path = self._driver.local_path(STATE_FILE)
+        if path is not None:
+            with suppress(FileNotFoundError):
+                for part in path.parent.glob(f"{path.name}.*part"):
+                    part.unlink()
+
+    async def _load(self) -> Schedule | None:
         try:
-            schedule = parse_state(self.read())
-        except (StateUnreadable, PathNotFound, OSError):
-            return None
-        return None if schedule is None else schedule.tidied()[0].snapshot()
+            schedule = parse_state(self._driver.read(STATE_FILE))
+        except PathNotFound:
+            return Schedule()
+        except StateUnreadable as damage:
+            if not self._profile.rebuilds_damaged_state:
+                raise CannotStart(
+                    "proxy", f"{STATE_FILE[1:]}: {damage}", "remove it", released_exit_code=2
+                ) from damage
+            return await self._rebuilt(str(damage))
+        if not self._profile.rebuilds_damaged_state:
+            return schedule
+        if schedule is None:
+            return await self._rebuilt("null")
+        tidy, problems = schedule.tidied()
+        for problem in problems:
+            _log.warning("%s: dropped the entry %s", STATE_FILE[1:], problem)
+            self.unsaved.set()
+        return tidy
 
-    def write(self, entries: Mapping[str, Entry], changes: Journal) -> Mapping[str, Entry]:
-        """Write *entries*, which have *changes* in them since the file was read or written here;
-        where others have written since, what they wrote, with *changes*. What is written.
+    async def _rebuilt(self, damage: str) -> Schedule:
+        schedule = await asyncio.to_thread(self._rebuild)
+        _log.warning(
+            "%s is damaged (%s): rebuilt from the storage, %d entries, the next of which expires "
+            "at %s",
+            STATE_FILE[1:],
+            damage,
+            len(schedule),
+            schedule.next_moment(),
+        )
+        self.unsaved.set()
+        return schedule
 
-        ``OSError`` where it cannot be, ``TimeoutError`` where another process keeps the lock.
-        """
-        with self._locked() as is_locked:
-            theirs = self.news()
-            if theirs is not None:
-                entries = changes.applied_to(theirs)
-            self._put(render_state(entries), is_locked=is_locked)
-            self._seen = self._stamp()
-        return entries
+    # -- saving -----------------------------------------------------------------------------------
+    async def save(self) -> bool:
+        """Whether the file now holds what was scheduled when this was called."""
+        async with self._saving:
+            if self.schedule is None:
+                return True
+            self.unsaved.clear()
+            content = self.schedule.snapshot()
+            writing = asyncio.create_task(asyncio.to_thread(self._write, content))
+            try:
+                await asyncio.shield(writing)
+            finally:
+                # The caller may be cancelled and save again: that must not overtake this write.
+                await asyncio.wait([writing])
+                if not writing.result():
+                    self.unsaved.set()
+            return writing.result()
 
-    def _put(self, content: bytes, *, is_locked: bool) -> None:
-        # Under the lock nobody else writes aside, and what a killed process left is used again.
-        mark = "part" if is_locked else f"{uuid4().hex}.part"
-        self._driver.replace(STATE_FILE, content, f"{STATE_FILE}.{mark}")
-
-    def _stamp(self) -> _Stamp | None:
-        """Changes whenever the file is replaced; None where there is none."""
-        if self._path is None:
-            return None
+    def _write(self, entries: dict[str, Entry]) -> bool:
         try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
-
-    @contextmanager
-    def _locked(self) -> Iterator[bool]:
-        """Whether there is a lock that others see."""
-        lock = None if self._lock is None else _wait_for(self._lock)
-        try:
-            yield lock is not None
-        finally:
-            if lock is not None:
-                lock.release(remove=True)
-
-
-def _wait_for(path: Path) -> FileLock | None:
-    """The lock; None where the file system has none, so that everybody goes without."""
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            lock = FileLock.take(path)
-        except OSError:
-            return None
-        if lock is not None:
-            return lock
-        if time.monotonic() > deadline:
-            raise TimeoutError("another process does not let go of it")
-        time.sleep(_PAUSE)
+            # ``ideal`` overwrites the part that a killed process left; releases do not know its name.
+            mark = "" if self._profile.removes_leftovers else f"{uuid4().hex}."
+            self._driver.replace(STATE_FILE, render_state(entries), f"{STATE_FILE}.{mark}part")
+        except OSError as error:
+            _log.error("Error writing %s: %s", STATE_FILE[1:], error)
+            return False
+        return True

@@ -1,56 +1,63 @@
-"""How many bytes lie in the blob store, and when each was last used; looked at over and over.
+"""How many bytes are in the blob store, and when each blob was last used.
 
-The store itself is counted, and not what this process put there: others may share it, and expiry,
-garbage collection or an operator take from it. A directory's modification time tells whether
-anything in it came or went, so that a look at a store where nothing happened costs a few hundred
-``stat`` calls.
+The store itself is counted, not what this process put there: expiry, garbage collection and
+operators remove blobs too. A directory's modification time says whether anything in it was added or
+removed, so that a look at a store without changes costs a few hundred ``stat`` calls.
 
-When a blob was last used is kept as the modification time of its own directory, which means nothing
-to distribution: ``blobs/sha256/ab/<hex>/``, beside the ``data`` that it holds. So it survives a
-restart, is shared by all processes without a lock, and goes with the blob.
+The time of last use of a blob is the modification time of its directory,
+``blobs/sha256/ab/<hex>/``, beside its ``data``. Distribution ignores it. So it survives a restart,
+and goes with the blob.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from reference_registry.digest import Digest, parse_digest
-from reference_registry.proxy.policy.size_policy import Holding
 
-__all__ = ["Changes", "DiskUsage"]
+__all__ = ["Changes", "DiskUsage", "Holding"]
 
 _RACY = 2 * 10**9
-"""Nanoseconds. A directory that was changed so shortly before we looked may have been changed again
-since, with the same time on it: the kernel's clock ticks slowly, some file systems' by the second.
-"""
+"""Nanoseconds. A directory that changed so recently may change again and keep the same time: the
+kernel's clock ticks slowly, and some file systems count in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A stored layer, config or manifest. ``used`` is when it was last served or else stored, in
+    seconds since 1970; ``size`` is in bytes."""
+
+    digest: Digest
+    size: int
+    used: float
 
 
 @dataclass
 class Changes:
-    """What differs from the time before."""
+    """What has changed since the last look."""
 
     held: list[Holding] = field(default_factory=list)
-    """Stored now, and not or otherwise before."""
+    """New, or of another size."""
     gone: list[Digest] = field(default_factory=list)
 
 
 class DiskUsage:
-    """Of the blob store in the directory *blobs*. Everything here is I/O, for a worker thread, and
-    for one at a time."""
+    """Looks at the blob store in the directory *blobs*. All methods do I/O: call them in a worker
+    thread, one at a time."""
 
     def __init__(self, blobs: Path) -> None:
         self._blobs = str(blobs)
         self._unchanged: dict[str, int] = {}
-        """Directories of which all is known, with their modification times."""
+        """Modification times of directories that have not changed since they were read."""
         self._sizes: dict[str, dict[str, int]] = {}
-        """By directory and name, the sizes in bytes of what they hold."""
+        """Sizes in bytes by directory and name."""
 
     def look(self) -> Changes:
-        """Bring the knowledge up to date. ``OSError`` where the disk cannot be read."""
+        """What has changed. Raises ``OSError`` if the disk cannot be read."""
         changes = Changes()
         found = {
             directory: stat.st_mtime_ns
@@ -64,19 +71,8 @@ class DiskUsage:
                 self._look_into(directory, changed, changes)
         return changes
 
-    def last_used(self, digests: Iterable[Digest]) -> dict[Digest, float]:
-        """When they were last used by any process, in seconds since 1970, of those that are
-        stored."""
-        found = {}
-        for digest in digests:
-            try:
-                found[digest] = os.stat(self._directory_of(digest)).st_mtime
-            except FileNotFoundError:
-                continue
-        return found
-
     def note_use(self, moments: Mapping[Digest, float]) -> None:
-        """Keep when they were last used. ``OSError`` where the file system does not let us."""
+        """Save times of last use. Raises ``OSError`` if the file system refuses."""
         for digest, moment in moments.items():
             directory = self._directory_of(digest)
             try:
@@ -90,7 +86,7 @@ class DiskUsage:
         return f"{self._blobs}/{algorithm}/{encoded[:2]}/{encoded}"
 
     def _look_into(self, directory: str, changed: int, changes: Changes) -> None:
-        """What is known already is not measured again: the bytes of a digest do not change."""
+        """Read *directory*. Known names are not measured again: a digest's bytes do not change."""
         looked = time.time_ns()
         before = self._sizes.get(directory, {})
         sizes: dict[str, int] = {}
@@ -106,7 +102,7 @@ class DiskUsage:
                 used[name] = os.stat(blob).st_mtime
             except (FileNotFoundError, NotADirectoryError):
                 sizes.pop(name, None)
-                is_whole = False  # Just being made, or what a killed process left.
+                is_whole = False  # Being created, or left by a killed process.
         self._take_over(directory, sizes, changes, used)
         self._unchanged.pop(directory, None)
         if is_whole and abs(looked - changed) > _RACY:

@@ -1,9 +1,9 @@
-"""What upstream was just found not to have: ``proxy.x-negative-ttl``. No I/O.
+"""The negative cache: what upstream was recently found not to have (``proxy.x-negative-ttl``). No
+I/O.
 
-Only a plain 404 is remembered. A refusal that may be over in a moment (401, 403, 429, 5xx), or no
-answer at all, never is: Nexus kept 403 long after it had been put right (NEXUS-27623). And that
-something is absent upstream removes nothing that is cached (NEXUS-26642): whoever asks gets what
-upstream's own 404 would have led to.
+Only a plain 404 is kept. A refusal that may be over soon (401, 403, 429, 5xx) and a missing answer
+never are: Nexus kept 403 long after it had been fixed (NEXUS-27623). An absence upstream removes
+nothing that is cached (NEXUS-26642): the client gets what upstream's own 404 would have led to.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from reference_registry.proxy.upstream.errors import Refusal, UpstreamRefused
 __all__ = ["NegativeCache"]
 
 _MOST = 10_000
-"""Absences that are remembered, some 5 MB; beyond that the oldest goes. Whoever asks for random
-digests fills the memory and nothing else."""
+"""Entries, some 5 MB; beyond that the oldest goes, so that requests for random digests cannot fill
+the memory."""
 
 
 class NegativeCache:
-    """What is known to be absent, each for *ttl* from when upstream said so. Zero: nothing is."""
+    """Keeps each absence for *ttl* after upstream reported it; none if that is zero."""
 
     def __init__(self, ttl: timedelta, clock: Clock, most: int = _MOST) -> None:
         self._ttl = ttl
@@ -36,16 +36,18 @@ class NegativeCache:
         return len(self._until)
 
     @contextmanager
-    def minded(self, repository: str, reference: str, *, anew: bool = False) -> Iterator[None]:
-        """While upstream is asked for *reference*, a tag or a digest, of *repository*.
+    def asking(
+        self, repository: str, reference: str, *, revalidate: bool = False
+    ) -> Iterator[None]:
+        """Wrap a request to upstream for *reference*, a tag or a digest, of *repository*.
 
-        Raises :class:`UpstreamRefused` with 404 without asking where that is remembered, unless
-        *anew*; and remembers, or forgets, by what comes of asking.
+        Raises :class:`UpstreamRefused` with 404 on a hit, without entering the block, unless
+        *revalidate*. Adds or removes the entry by the outcome of the block.
         """
         if not self._ttl:
             yield
             return
-        if not anew and self.holds(repository, reference):
+        if not revalidate and self.holds(repository, reference):
             what = f"{repository}: {reference}"
             raise UpstreamRefused(what, Refusal(404, "Not Found, a moment ago"))
         try:
@@ -57,19 +59,19 @@ class NegativeCache:
         self._forget(repository, reference)
 
     def holds(self, repository: str, reference: str) -> bool:
-        """Whether *reference* is known to be absent now."""
+        """Whether *reference* is known to be absent."""
         until = self._until.get((repository, reference))
         if until is None:
             return False
         now = self._clock.now()
-        # A clock that was set back must not prolong anything.
+        # A clock that was set back must not extend anything.
         if until - self._ttl <= now < until:
             return True
         self._forget(repository, reference)
         return False
 
     def remember(self, repository: str, reference: str) -> None:
-        """Upstream has just said that it has no *reference*."""
+        """Upstream has just said that it does not have *reference*."""
         self._forget(repository, reference)
         self._until[repository, reference] = self._clock.now() + self._ttl
         self._of_repository.setdefault(repository, set()).add(reference)
@@ -77,7 +79,7 @@ class NegativeCache:
             self._forget(*next(iter(self._until)))
 
     def seen(self, repository: str) -> None:
-        """Something new has come from *repository*: what it lacked may have come with it."""
+        """Something new was cached from *repository*: what was absent may exist now too."""
         for reference in self._of_repository.pop(repository, ()):
             del self._until[repository, reference]
 

@@ -1,7 +1,7 @@
-"""For how long a tag is answered from the cache without asking upstream: ``proxy.x-tag-freshness``.
+"""How long a cached tag is served without revalidating it upstream: ``proxy.x-tag-freshness``.
 
-Every release of distribution asks upstream at each pull by tag, and Docker Hub counts (d#3407). No
-I/O here, and nothing outlives the process: after a start each tag is asked about once.
+Every release of distribution asks upstream at each pull by tag, and Docker Hub counts these
+requests (d#3407). No I/O. Nothing survives the process: after a start each tag is revalidated once.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from reference_registry.digest import Digest
 __all__ = ["TagFreshness"]
 
 _MOST = 100_000
-"""Tags that are remembered, some 30 MB; beyond that the one goes that was confirmed the longest
-time ago."""
+"""Tags, some 30 MB; beyond that the one that was confirmed the longest time ago goes."""
 
 
 class TagFreshness:
-    """Which tags upstream has confirmed less than *interval* ago. Zero: none ever is fresh."""
+    """The tags that upstream confirmed less than *interval* ago; none if that is zero."""
 
     def __init__(self, interval: timedelta, clock: Clock, most: int = _MOST) -> None:
         self._interval = interval
@@ -29,16 +28,16 @@ class TagFreshness:
 
     @property
     def is_on(self) -> bool:
-        """Whether anything can be fresh."""
+        """Whether any tag can be fresh."""
         return bool(self._interval)
 
     def fresh(self, repository: str, tag: str) -> Digest | None:
-        """What *tag* was confirmed to point at; None where upstream has to be asked."""
+        """The digest of *tag* if it is fresh; None if upstream has to be asked."""
         known = self._confirmed.get((repository, tag))
         if known is None:
             return None
         confirmed, digest = known
-        # A clock that was set back must not prolong anything.
+        # A clock that was set back must not extend anything.
         if 0 <= self._now() - confirmed < self._interval.total_seconds():
             return digest
         return None
@@ -53,7 +52,7 @@ class TagFreshness:
             del self._confirmed[next(iter(self._confirmed))]
 
     def forget(self, repository: str, tag: str) -> None:
-        """What *tag* points at cannot be had: ask the next time."""
+        """The manifest of *tag* is unavailable: ask upstream the next time."""
         self._confirmed.pop((repository, tag), None)
 
     def _now(self) -> float:

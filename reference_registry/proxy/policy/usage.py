@@ -1,5 +1,5 @@
-"""What of the cache has been used, and when: gathered while requests are answered, and handed on
-now and then to whoever decides what is kept. A hit costs one entry of a dict and writes nothing."""
+"""What was used, and when: collected while requests are served, and reported every few seconds to
+whatever decides what is kept. A hit costs one entry of a dict and writes nothing."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ from datetime import datetime, timedelta
 from reference_registry.clock import Clock
 from reference_registry.digest import Digest
 
-__all__ = ["INTERVAL", "UseTimes", "Uses"]
+__all__ = ["UseTimes", "Uses"]
 
 UseTimes = Mapping[tuple[str, Digest], datetime]
-"""When the content of a repository was last used, by repository and digest."""
+"""When content was last used, by repository and digest."""
 
-INTERVAL = timedelta(seconds=10)
-"""How long uses wait to be handed on, and so what a crash may lose of them."""
+_INTERVAL = timedelta(seconds=10)
+"""How long uses wait to be reported, and so how many of them a crash may lose."""
 
 
 class Uses:
-    """The uses since they were last handed on. No I/O."""
+    """The uses that have not been reported yet. No I/O."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._pending: dict[tuple[str, Digest], datetime] = {}
-        self._receivers: list[Callable[[UseTimes], None]] = []
+        self._subscribers: list[Callable[[UseTimes], None]] = []
 
-    def hand_to(self, receiver: Callable[[UseTimes], None]) -> None:
-        """From now on *receiver* is told. Where nobody is, nothing is noted."""
-        self._receivers.append(receiver)
+    def subscribe(self, subscriber: Callable[[UseTimes], None]) -> None:
+        """Report uses to *subscriber* from now on. Without subscribers none are collected."""
+        self._subscribers.append(subscriber)
 
     @property
     def matter(self) -> bool:
-        """Whether anybody wants to know."""
-        return bool(self._receivers)
+        """Whether there are subscribers."""
+        return bool(self._subscribers)
 
     def note(self, repository: str, digest: Digest) -> None:
-        """The manifest or blob *digest* of *repository* is being served, or has just come."""
-        if self._receivers:
+        """The manifest or blob *digest* of *repository* is being served, or was just cached."""
+        if self._subscribers:
             self._pending[repository, digest] = self._clock.now()
 
     def settle(self) -> None:
-        """Hand on what has been noted."""
+        """Report what was collected."""
         if self._pending:
             pending, self._pending = self._pending, {}
-            for receive in self._receivers:
-                receive(pending)
+            for report in self._subscribers:
+                report(pending)
 
     async def keep_settling(self) -> None:
-        """Hand on again and again, for ever."""
+        """Report every few seconds, until cancelled."""
         while True:
-            await self._clock.sleep_until(self._clock.now() + INTERVAL)
+            await self._clock.sleep_until(self._clock.now() + _INTERVAL)
             self.settle()

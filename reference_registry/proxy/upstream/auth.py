@@ -14,7 +14,7 @@ import httpx
 
 from reference_registry.clock import Clock
 from reference_registry.profiles import Profile
-from reference_registry.proxy.single_flight import SingleFlight
+from reference_registry.proxy.tasks import SingleFlight
 from reference_registry.proxy.upstream.challenge import (
     Challenge,
     Token,

@@ -8,35 +8,35 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 
 from reference_registry.digest import Digest, algorithm_of, digest_of, parse_digest
-from reference_registry.manifest import OCI_INDEX
-from reference_registry.profiles import Profile
-from reference_registry.proxy.referrers import descriptors_of
-from reference_registry.proxy.upstream.accept import (
-    accept_header,
-    is_json_object,
-    is_known_manifest_type,
+from reference_registry.manifest import (
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    OCI_ARTIFACT,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    SCHEMA1,
+    SCHEMA1_SIGNED,
+    descriptors_of,
 )
-from reference_registry.proxy.upstream.body import body_chunks, read_body
+from reference_registry.profiles import Profile
 from reference_registry.proxy.upstream.errors import (
     UpstreamBroken,
     UpstreamRefused,
     UpstreamTimedOut,
 )
-from reference_registry.proxy.upstream.pages import next_link
+from reference_registry.proxy.upstream.responses import body_chunks, read_body
 from reference_registry.proxy.upstream.ssrf import parse_target, same_origin
+from reference_registry.proxy.upstream.upstream import Upstream
 
-if TYPE_CHECKING:
-    from reference_registry.proxy.upstream.upstream import Upstream
-
-__all__ = ["BlobBody", "BlobInfo", "UpstreamManifest", "UpstreamRepository"]
+__all__ = ["BlobBody", "BlobInfo", "UpstreamManifest", "UpstreamRepository", "next_link"]
 
 _MAX_MANIFEST = 4 * 1024 * 1024
 """Bytes; the size that the OCI distribution-spec asks registries to take at least."""
@@ -44,6 +44,10 @@ _MAX_TAGS_PAGE = 32 * 1024 * 1024
 _MAX_PAGES = 1000
 _MAX_REFERRERS = 100_000
 _WITHOUT_HEAD = frozenset({405, 501})
+_ALWAYS = (OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST)
+_LINK = re.compile(r"[ \t,]*<([^<>]*)>((?:[ \t]*;[^,<]*)*)")
+_REL_NEXT = re.compile(r""";[ \t]*rel[ \t]*=[ \t]*(?:"(?:[^"]*[ \t])?next(?:[ \t][^"]*)?"|next)""")
+_LONGEST_HEADER = 16 * 1024
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
 
 
@@ -88,23 +92,27 @@ class BlobBody:
 class UpstreamRepository:
     """One repository of upstream, for the requests of one client request."""
 
-    def __init__(self, upstream: Upstream, name: str, profile: Profile) -> None:
+    def __init__(self, upstream: Upstream, name: str) -> None:
         self.name = name
         self.upstream_key = upstream.key
         """Tells upstreams of one cache apart."""
         self._upstream = upstream
-        self._profile = profile
+        self._profile = upstream.profile
         self._session = upstream.auth.session(name)
         self._path = f"/v2/{name}"
+
+    async def establish_challenge(self) -> None:
+        """See :meth:`Upstream.establish_challenge`."""
+        await self._upstream.establish_challenge()
 
     async def resolve(
         self, tag: str, *, is_cached: bool = False
     ) -> tuple[Digest, UpstreamManifest | None]:
         """The digest of *tag*, by HEAD; and the manifest itself where GET was needed, because
         upstream refused HEAD or did not name a digest. Where the tag *is_cached*, this is waited
-        for no longer than upstream's ``patience``."""
+        for no longer than upstream's ``resolve_timeout``."""
         try:
-            async with asyncio.timeout(self._upstream.patience if is_cached else None):
+            async with asyncio.timeout(self._upstream.resolve_timeout if is_cached else None):
                 return await self._resolve(tag)
         except TimeoutError:
             url = str(self._upstream.url(f"{self._path}/manifests/{tag}"))
@@ -134,11 +142,11 @@ class UpstreamRepository:
         response = await self._send("GET", f"/manifests/{reference}", self._accept())
         media_type = response.headers.get("content-type", "")
         content = await read_body(response, _MAX_MANIFEST)
-        if not is_known_manifest_type(media_type, self._profile):
+        if not _is_known_manifest_type(media_type, self._profile):
             raise UpstreamBroken(
                 f"unsupported manifest media type and no default available: {media_type}"
             )
-        if self._profile.keeps_unknown_manifests and not is_json_object(content):
+        if self._profile.keeps_unknown_manifests and not _is_json_object(content):
             raise UpstreamBroken(f"{response.request.url}: not a manifest, but {media_type}")
         return UpstreamManifest(media_type, content)
 
@@ -266,7 +274,7 @@ class UpstreamRepository:
             raise UpstreamBroken(f"GET {url}: not JSON") from None
 
     def _accept(self) -> dict[str, str]:
-        return {"Accept": accept_header(self._profile)}
+        return {"Accept": _accept_header(self._profile)}
 
     async def _send(
         self, method: str, path: str, headers: dict[str, str] | None = None
@@ -288,3 +296,46 @@ def _tags_of(page: Any, url: str) -> list[str]:
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise UpstreamBroken(f"GET {url}: not a list of tags")
     return tags
+
+
+def _accept_header(profile: Profile) -> str:
+    """The ``Accept`` header of manifest requests. It never depends on the client's, so that cached
+    content does not depend on who asked first."""
+    types = list(_ALWAYS)
+    if profile.keeps_unknown_manifests:
+        types += [SCHEMA1_SIGNED, SCHEMA1, OCI_ARTIFACT, "application/json", "*/*"]
+    elif profile.asks_for_schema1:
+        types += [SCHEMA1_SIGNED, "application/json"]
+    return ", ".join(types)
+
+
+def _is_json_object(content: bytes) -> bool:
+    """Whether *content* can be a manifest of any kind, and not a captive portal's page."""
+    try:
+        return isinstance(json.loads(content), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _is_known_manifest_type(content_type: str, profile: Profile) -> bool:
+    """Whether a response of *content_type*, without its parameters, counts as a manifest."""
+    if profile.keeps_unknown_manifests:
+        return True
+    media_type = content_type.partition(";")[0].strip()
+    return media_type in _ALWAYS or (
+        profile.accepts_schema1 and media_type in {SCHEMA1_SIGNED, SCHEMA1}
+    )
+
+
+def next_link(lines: Iterable[str]) -> str | None:
+    """Target of the first link with the relation ``next`` (RFC 8288), or None. The header *lines*
+    come from upstream and may be hostile."""
+    for line in lines:
+        if len(line) > _LONGEST_HEADER:
+            continue
+        position = 0
+        while match := _LINK.match(line, position):
+            if _REL_NEXT.search(match[2]):
+                return match[1]
+            position = match.end()
+    return None

@@ -19,7 +19,7 @@ from datetime import datetime
 
 from reference_registry.clock import Clock
 from reference_registry.config import ExecConfig
-from reference_registry.proxy.single_flight import SingleFlight
+from reference_registry.proxy.tasks import SingleFlight
 
 __all__ = ["CredentialHelper", "Credentials"]
 

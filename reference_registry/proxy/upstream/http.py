@@ -1,7 +1,7 @@
 """Sending one request to upstream: credentials, redirects, a second try, and failures as values.
 
 Credentials go to the origin they were meant for and nowhere else; redirects are followed hop by hop
-by this module, so that each target is looked at first (``proxy.sites``).
+by this module, so that each target is checked first (the SSRF policy, ``ssrf``).
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from functools import cache, cached_property
 import httpx
 
 from reference_registry.profiles import Profile
-from reference_registry.proxy.upstream.addresses import Resolve, TargetAddresses, addresses_of
 from reference_registry.proxy.upstream.auth import AuthSession
-from reference_registry.proxy.upstream.body import discard, read_body, refused
 from reference_registry.proxy.upstream.challenge import parse_challenges
 from reference_registry.proxy.upstream.credentials import Credentials
 from reference_registry.proxy.upstream.errors import (
@@ -28,17 +26,23 @@ from reference_registry.proxy.upstream.errors import (
     UpstreamTimedOut,
     UpstreamUnreachable,
 )
+from reference_registry.proxy.upstream.responses import (
+    cause_of,
+    discard,
+    location_in_words,
+    read_body,
+    refused,
+    request_name,
+    without_query,
+)
 from reference_registry.proxy.upstream.ssrf import (
+    Resolve,
+    TargetAddresses,
+    addresses_of,
     host_in,
     parse_target,
     same_origin,
     target_problem,
-)
-from reference_registry.proxy.upstream.wording import (
-    cause_of,
-    location_in_words,
-    request_name,
-    without_query,
 )
 
 __all__ = ["Answered", "Resolve", "UpstreamHttp"]
@@ -49,15 +53,7 @@ _CONNECT = 10.0
 _TIMEOUTS_OF_GO = httpx.Timeout(None, connect=30.0).as_dict()
 
 Answered = Callable[[str, int | None, float], None]
-"""Is told method, status (None for no answer) and seconds until the answer began."""
-
-
-def _tell_nobody(method: str, status: int | None, seconds: float) -> None:
-    """Where nobody counts."""
-
-
-def _open_gate() -> None:
-    """Where nothing keeps a cache from asking."""
+"""Called with method, status (None: no answer) and the seconds until the answer began."""
 
 
 @cache
@@ -102,8 +98,8 @@ class UpstreamHttp:
             resolve = resolve or addresses_of
             self._addresses = TargetAddresses(host_in(base), local_hosts, resolve)
         self._pause = pause or _short_pause
-        self._answered = answered or _tell_nobody
-        self._gate = gate or _open_gate
+        self._answered = answered or (lambda method, status, seconds: None)
+        self._gate = gate or (lambda: None)
 
     @cached_property
     def _connections(self) -> httpx.AsyncBaseTransport:
@@ -240,7 +236,6 @@ class UpstreamHttp:
         # Without httpx's client, which keeps cookies and costs as much time as the exchange itself.
         extensions = {"timeout": self._timeouts, "last": last}
         request = httpx.Request(method, url, headers=headers, extensions=extensions)
-        self._gate()
         began, status = time.perf_counter(), None
         try:
             response = await self._connections.handle_async_request(request)

@@ -1,32 +1,36 @@
-"""Which upstream a repository belongs to, and under which name it is kept here. No I/O.
+"""Upstream routing: which upstream a repository belongs to, and under which name it is cached.
 
-Repositories of ``proxy.remoteurl`` are kept under their own names, so that a cache of one upstream
-has the tree that distribution would have. Those of a further upstream are kept below its prefix, in
-the tree as in the API: ``docker/registry/v2/repositories/ghcr.io/team/app``. That is a plain
-repository name, so that any registry can open the tree, and one that no other upstream can have:
-what the name decides - links, tags, schedule, who may pull - cannot be mixed up.
+Repositories of ``proxy.remoteurl`` keep their names, so that a cache of one upstream has the tree
+that distribution would have. Those of another upstream are cached below its prefix, in the tree as
+in the API: ``docker/registry/v2/repositories/ghcr.io/team/app``. That is a plain repository name,
+so any registry can open the tree, and no other upstream can have it: what the name decides - links,
+tags, schedule, permissions - cannot be mixed up.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
-from reference_registry.config import ProxyConfig
+from reference_registry.config import ProxyConfig, UpstreamConfig
 from reference_registry.config.upstreams import namespaces_of, upstreams_of
+from reference_registry.proxy.upstream.client import UpstreamRepository
+from reference_registry.proxy.upstream.upstream import Upstream
 
-__all__ = ["MAIN", "Belonging", "NotServed", "UpstreamRouting"]
+__all__ = ["MAIN", "Belonging", "NotServed", "UpstreamRouting", "Upstreams"]
 
 MAIN = ""
 """Stands for ``proxy.remoteurl`` where the others have a prefix."""
 
 
 class NotServed(Exception):
-    """No upstream is meant; ``str()`` says why, without telling which ones there are."""
+    """No upstream matches; ``str()`` says why, without naming the existing ones."""
 
 
 @dataclass(frozen=True)
 class Belonging:
-    """``name`` is what the upstream with ``prefix`` calls the repository."""
+    """The upstream with ``prefix`` calls the repository ``name``."""
 
     prefix: str
     name: str
@@ -44,18 +48,18 @@ class UpstreamRouting:
         self._is_plain = not (self._prefixes or self._official)
 
     @property
-    def heeds_namespaces(self) -> bool:
-        """Whether ``ns=`` is looked at."""
+    def honours_namespaces(self) -> bool:
+        """Whether ``ns=`` has an effect."""
         return bool(self._namespaces)
 
     def find(self, name: str, namespace: str | None) -> str:
-        """Under which name the repository is kept that a client calls *name*, with ``ns=``
-        *namespace* if it sent one; empty where *name* is. Raises :class:`NotServed`.
+        """The name under which the repository is cached that a client calls *name*, with ``ns=``
+        *namespace* if it sent one; empty if *name* is. Raises :class:`NotServed`.
 
-        *namespace* is looked up and nothing else: it never becomes part of a name or an address.
-        The prefix of the same upstream may stand in the name beside it, as containerd asks where
-        ``override_path`` names the prefix. A name of ``remoteurl`` that begins with the prefix of
-        another upstream cannot be kept, and is not served.
+        *namespace* is only looked up: it never becomes part of a name or an address. The name may
+        have the prefix of the same upstream too, as containerd asks if ``override_path`` names the
+        prefix. A name of ``remoteurl`` that starts with the prefix of another upstream cannot be
+        cached, and is not served.
         """
         if namespace and self._namespaces:
             return self._find_in(self._owner(namespace), name)
@@ -65,7 +69,7 @@ class UpstreamRouting:
         return self._kept(belonging.prefix, belonging.name)
 
     def _owner(self, namespace: str) -> str:
-        """The prefix of the upstream that *namespace* means."""
+        """The prefix of the upstream for *namespace*."""
         owner = self._namespaces.get(namespace.lower())
         if owner is None:
             raise NotServed("ns names a registry that this cache does not serve")
@@ -87,15 +91,55 @@ class UpstreamRouting:
         return f"{prefix}/{name}" if prefix else name
 
     def belonging(self, kept: str) -> Belonging:
-        """Whose the repository is that is kept as *kept*."""
+        """The upstream of the repository that is cached as *kept*, and its name there."""
         prefix, slash, rest = kept.partition("/")
         if slash and prefix in self._prefixes:
             return Belonging(prefix, rest)
         return Belonging(MAIN, kept)
 
     def of_namespace(self, kept: list[str], namespace: str) -> list[str]:
-        """Those of the names *kept* that *namespace* means, as its upstream calls them. Raises
-        :class:`NotServed`."""
+        """Those of the cached names *kept* that belong to *namespace*, as its upstream calls them.
+        Raises :class:`NotServed`."""
         owner = self._owner(namespace)
         found = (self.belonging(name) for name in kept)
         return [belonging.name for belonging in found if belonging.prefix == owner]
+
+
+class Upstreams:
+    """All upstreams of one cache, each with its own credentials, connections and tokens. *connect*
+    makes one from its section and its key, ``proxy`` or ``proxy.x-upstreams.PREFIX``."""
+
+    def __init__(
+        self,
+        config: ProxyConfig,
+        connect: Callable[[UpstreamConfig, str], Upstream],
+    ) -> None:
+        self.routing = UpstreamRouting(config)
+        self._configs = {MAIN: config, **config.upstreams}
+        self._upstreams = {
+            prefix: connect(upstream, key) for prefix, key, upstream in upstreams_of(config)
+        }
+
+    @property
+    def main(self) -> Upstream:
+        """The upstream ``proxy.remoteurl``; the only one that releases have."""
+        return self._upstreams[MAIN]
+
+    def repository(self, kept: str) -> UpstreamRepository:
+        """The upstream repository of what is cached as *kept*, for one client request."""
+        belonging = self.routing.belonging(kept)
+        return UpstreamRepository(self._upstreams[belonging.prefix], belonging.name)
+
+    def ttl(self, kept: str) -> timedelta | None:
+        """How long content of the repository *kept* is cached; None: until it is removed."""
+        return self._configs[self.routing.belonging(kept).prefix].ttl
+
+    @property
+    def anything_expires(self) -> bool:
+        """Whether any content expires."""
+        return any(config.ttl is not None for config in self._configs.values())
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for upstream in self._upstreams.values():
+            await upstream.aclose()

@@ -1,16 +1,20 @@
-"""Which other hosts upstream may send us to: token realms, redirects, next pages.
+"""The SSRF policy: which other hosts upstream may refer us to, by token realms, redirects and next
+pages.
 
-What upstream names is a request that we are asked to make from inside our own network, so a target
-is looked at before anything is sent to it, and credentials go to hosts of upstream's own site only
-(CVE-2026-33540). No I/O here; ``proxy.target_addresses`` also checks what a name resolves to.
+A URL from upstream makes us send a request from inside our own network, so it is checked first, and
+credentials go only to hosts of upstream's own site (CVE-2026-33540). A name is harmless until it is
+resolved, so its addresses are checked twice: before a request, for a clear error, and by the
+connection itself, so that a name server that changes its answer in between (DNS rebinding) gains
+nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Reach",
+    "Resolve",
+    "TargetAddresses",
+    "addresses_of",
     "host_in",
     "host_of",
     "is_loopback",
@@ -42,6 +49,9 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 Reach = Literal["public", "private", "here", "link"]
 """Who can be at an address: anybody, somebody in our own network, this machine, or somebody on its
 link."""
+
+Resolve = Callable[[str], Awaitable[list[str]]]
+"""The addresses of a host name; empty if it does not exist."""
 
 _SHARED_HOSTS = ("azurecr.io", "nip.io", "pkg.dev", "sslip.io")
 """Registries of many customers, and names that stand for any address, that the Public Suffix List
@@ -192,3 +202,56 @@ def _literal(host: str) -> _Address | None:
         return ipaddress.IPv4Address(socket.inet_aton(host))
     except (OSError, UnicodeEncodeError):
         return None
+
+
+# -- what names resolve to ------------------------------------------------------------------------
+class TargetAddresses:
+    """The policy for one upstream on *host*. *local_hosts* may have any address
+    (``proxy.x-local-hosts``)."""
+
+    def __init__(self, host: str, local_hosts: Collection[str], resolve: Resolve) -> None:
+        self._host = host
+        self._local_hosts = frozenset(local_hosts)
+        self._resolve = resolve
+
+    async def problem(self, host: str) -> str | None:
+        """Why no request may go to *host*, or None. A name without an address is not a problem:
+        the connection fails and says why."""
+        found = await self._resolve(host)
+        permitted = await self.permitted(host, found)
+        return None if len(permitted) == len(found) else f"{host} is local"
+
+    async def permitted(self, host: str, addresses: Iterable[str]) -> list[str]:
+        """Those *addresses* of *host* that may be connected to.
+
+        Upstream's own host may have any address. Others may have a public one; one of a private
+        network if upstream's own is private; either, or one of this machine, if upstream is this
+        machine. Link-local addresses, where clouds have their metadata services, are never allowed.
+        """
+        addresses = list(addresses)
+        if host_of(host) in {self._host, *self._local_hosts}:
+            return addresses
+        reaches = [_reach(address) for address in addresses]
+        allowed = {"public"}
+        if not allowed.issuperset(reaches):
+            allowed |= await self._also_allowed()
+        return [a for a, reach in zip(addresses, reaches, strict=True) if reach in allowed]
+
+    async def _also_allowed(self) -> set[str]:
+        if is_loopback(self._host):
+            return {"here", "private"}
+        own = {_reach(address) for address in await self._resolve(self._host)}
+        return {"private"} if "private" in own else set()
+
+
+async def addresses_of(host: str) -> list[str]:
+    """What the system resolves *host* to, a name or an address."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return [str(address[0]) for *_, address in found]
+
+
+def _reach(address: str) -> Reach:
+    return reach_of(ipaddress.ip_address(address.partition("%")[0]))

@@ -1,10 +1,10 @@
-"""The network beneath the requests to upstream: aiohttp, behind the interface of httpx.
+"""The network below requests to upstream: aiohttp behind the interface of httpx.
 
 httpx's own transport takes a body in pieces of at most 64 KiB and passes each through four layers;
 aiohttp parses in C, so that a request costs a third of the processor time, and a body a fifth
-(docs/performance.md). Whatever could act on its own is turned off: redirects, cookies, decoding, a
-``.netrc``, proxies of the environment (``proxy.web_proxies`` chooses those), and the repetition of
-requests, but for the one that HTTP itself calls for.
+(docs/performance.md). Everything that aiohttp does automatically is turned off: redirects, cookies,
+decoding, ``.netrc``, proxies of the environment (:func:`web_proxy_for` chooses those), and retries,
+except the one that HTTP itself asks for.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
@@ -22,10 +24,9 @@ import yarl
 from aiohttp.abc import ResolveResult
 from aiohttp.client_proto import ResponseHandler
 
-from reference_registry.proxy.upstream.addresses import TargetAddresses
-from reference_registry.proxy.upstream.web_proxies import is_web_proxy, web_proxy_for
+from reference_registry.proxy.upstream.ssrf import TargetAddresses, host_of, is_loopback
 
-__all__ = ["NetworkTransport"]
+__all__ = ["NetworkTransport", "web_proxy_for"]
 
 _BUFFER = 512 * 1024
 """Bytes of a body that wait for their reader; from twice as many on, nothing is received."""
@@ -108,8 +109,8 @@ class NetworkTransport(httpx.AsyncBaseTransport):
 
 
 class _Resolver(aiohttp.ThreadedResolver):
-    """As the system resolves names, but for addresses that upstream must not send us to. A web
-    proxy of the environment is not upstream's choice, and resolves the names itself."""
+    """Resolves names as the system does, without the addresses that the SSRF policy forbids. Web
+    proxies are not upstream's choice, and resolve names themselves."""
 
     def __init__(self, addresses: TargetAddresses) -> None:
         super().__init__()
@@ -128,7 +129,7 @@ class _Resolver(aiohttp.ThreadedResolver):
 
 
 class _Request(aiohttp.ClientRequest):
-    """Tells which connection it goes over: nothing else does once that is broken."""
+    """Reports the connection that it uses: nothing else does once that is broken."""
 
     attempt: _Attempt | None = None
 
@@ -156,8 +157,8 @@ class _Attempt:
     async def send(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Once more where a kept connection turns out to be closed (RFC 9112, 9.3.1). A new one
-        that brings no answer is a failure; aiohttp would repeat that too."""
+        """Retry if a kept connection turns out to be closed (RFC 9112, 9.3.1). A new connection
+        without an answer is a failure; aiohttp would retry that too."""
         if isinstance(request, _Request):
             request.attempt = self
         while True:
@@ -253,3 +254,26 @@ def _as_httpx(error: Exception) -> httpx.TransportError:
         case aiohttp.ClientError():
             return httpx.RemoteProtocolError(str(error))
     return httpx.LocalProtocolError(str(error))  # a header that cannot be sent
+
+
+# -- web proxies -----------------------------------------------------------------------------------
+def web_proxy_for(url: httpx.URL) -> str | None:
+    """The URL of the web proxy for *url* or None, by ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``
+    and ``NO_PROXY`` when the first request is sent, or the system's settings. As in Go, loopback
+    hosts never have one."""
+    proxies = _proxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    if not proxy or is_loopback(url.host) or proxy_bypass(url.netloc.decode("ascii")):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def is_web_proxy(host: str) -> bool:
+    """Whether *host* is one of the proxies."""
+    urls = (urlsplit(proxy if "://" in proxy else f"//{proxy}") for proxy in _proxies().values())
+    return host_of(host) in {url.hostname for url in urls}
+
+
+@cache
+def _proxies() -> Mapping[str, str]:
+    return getproxies()

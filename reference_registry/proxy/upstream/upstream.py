@@ -1,4 +1,4 @@
-"""The registry that is mirrored."""
+"""One upstream registry: its URL, connections and credentials."""
 
 from __future__ import annotations
 
@@ -11,27 +11,24 @@ from reference_registry.clock import Clock
 from reference_registry.config import UpstreamConfig
 from reference_registry.config.problem import CannotStart
 from reference_registry.profiles import Profile
-from reference_registry.proxy.upstream.addresses import Resolve
 from reference_registry.proxy.upstream.auth import UpstreamAuth
 from reference_registry.proxy.upstream.challenge import Challenge, parse_challenges
-from reference_registry.proxy.upstream.client import UpstreamRepository
 from reference_registry.proxy.upstream.credentials import CredentialHelper, Credentials
 from reference_registry.proxy.upstream.errors import UpstreamFailure
 from reference_registry.proxy.upstream.http import Answered, UpstreamHttp
-from reference_registry.proxy.upstream.ssrf import is_web_url
+from reference_registry.proxy.upstream.ssrf import Resolve, is_web_url
 
 __all__ = ["Upstream"]
 
-_PATIENCE = 10.0
-"""Seconds. Clients of a cached tag are better served soon by what may be old than late by what is
-not (#3705), and a registry that is well answers HEAD in less than one."""
+_RESOLVE_TIMEOUT = 10.0
+"""Seconds. Clients of a cached tag are better served soon with a stale manifest than late with a
+current one (#3705), and a healthy registry answers HEAD in less than a second."""
 _MAX_TOKEN = 1024 * 1024
 
 
 class Upstream:
-    """One upstream registry. *key* is where it stands in the configuration. *transport* and
-    *resolve* are replaced in tests; *answered* is told of every answer and how long it took; *gate*
-    is passed before each request, *timeout* in seconds ends one (see ``UpstreamHttp``)."""
+    """One upstream registry. *key* is its key in the configuration. The other parameters are those
+    of :class:`UpstreamHttp`."""
 
     def __init__(
         self,
@@ -51,9 +48,9 @@ class Upstream:
         origin = url.copy_with(userinfo=b"", path="/", query=None, fragment=None)
         self._remoteurl = str(url.copy_with(userinfo=b""))
         self._api = origin.copy_with(path=url.path) if profile.honours_remote_path else origin
-        self._profile = profile
-        self.patience = min(timeout, _PATIENCE) if profile.upstream_timeouts else None
-        """Seconds to wait for what upstream says of something that is cached; None for ever."""
+        self.profile = profile
+        self.resolve_timeout = min(timeout, _RESOLVE_TIMEOUT) if profile.upstream_timeouts else None
+        """Seconds to wait for the digest of a tag that is cached; None: no limit."""
         self._ping_lock = asyncio.Lock()
         self._pings: set[asyncio.Task[None]] = set()
         self.http = UpstreamHttp(
@@ -74,10 +71,6 @@ class Upstream:
             clock=clock,
             fetch=self._fetch_token,
         )
-
-    def repository(self, name: str) -> UpstreamRepository:
-        """The repository *name*, for the requests of one client request."""
-        return UpstreamRepository(self, name, self._profile)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -107,7 +100,7 @@ class Upstream:
     async def establish_challenge(self) -> None:
         """What releases do before each operation: ``GET /v2/`` unless upstream is known to ask for
         credentials. One ping at a time; it goes on although its client may leave."""
-        if self.auth.challenges or not self._profile.pings_anonymous_upstream_every_time:
+        if self.auth.challenges or not self.profile.pings_anonymous_upstream_every_time:
             return
         ping = asyncio.ensure_future(self._ping())
         self._pings.add(ping)

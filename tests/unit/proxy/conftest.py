@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.proxy.in_process import Proxy
-from tests.unit.proxy.upstream_double import UpstreamDouble
+from tests.support.in_process import Proxy
+from tests.support.upstream_double import UpstreamDouble
 
 MakeProxy = Callable[..., Proxy]
 

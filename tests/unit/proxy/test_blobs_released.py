@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from reference_registry.digest import digest_of
+from tests.support.in_process import Proxy
+from tests.support.upstream_double import Pieces, UpstreamDouble, broken
 from tests.unit.proxy.conftest import RELEASES, MakeProxy
-from tests.unit.proxy.in_process import Proxy
-from tests.unit.proxy.upstream_double import Pieces, UpstreamDouble, broken
 
 pytestmark = pytest.mark.anyio
 

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from reference_registry.digest import Digest, digest_of
+from tests.support.in_process import Proxy
+from tests.support.upstream_double import Pieces, UpstreamDouble, broken
 from tests.unit.proxy.conftest import MakeProxy
-from tests.unit.proxy.in_process import Proxy
-from tests.unit.proxy.upstream_double import Pieces, UpstreamDouble, broken
 
 pytestmark = pytest.mark.anyio
 
@@ -288,7 +288,7 @@ async def test_a_refusal_is_for_the_repository_that_asked(
 
     def tell(request: httpx.Request) -> httpx.Response:
         questioned.set()
-        return upstream._stored(request)
+        return upstream.stored(request)
 
     upstream.add_blob("other/app", BLOB, DIGEST)
     upstream.on(f"GET {OTHER}", refuse)
@@ -348,7 +348,7 @@ async def test_a_range_ahead_of_the_fill_comes_straight_from_upstream(
     make_proxy: MakeProxy, upstream: UpstreamDouble
 ) -> None:
     rest = asyncio.Event()
-    upstream.on(GET, body_of(BLOB[:100], rest, BLOB[100:]), upstream._stored)
+    upstream.on(GET, body_of(BLOB[:100], rest, BLOB[100:]), upstream.stored)
     async with make_proxy().running() as proxy:
         answer = await proxy.get(PATH, range="bytes=-50")
         assert (answer.status, answer.body) == (206, BLOB[-50:])
@@ -413,7 +413,7 @@ async def test_a_range_beyond_the_end(make_proxy: MakeProxy) -> None:
 
 # -- upstream breaks off ---------------------------------------------------------------------------
 async def test_a_broken_body_is_resumed(make_proxy: MakeProxy, upstream: UpstreamDouble) -> None:
-    upstream.on(GET, body_of(BLOB[:HALF], broken()), upstream._stored)
+    upstream.on(GET, body_of(BLOB[:HALF], broken()), upstream.stored)
     async with make_proxy().running() as proxy:
         answers = await asyncio.gather(*(proxy.get(PATH) for _ in range(3)))
         assert all((a.body, a.cut) == (BLOB, False) for a in answers)
@@ -436,7 +436,7 @@ async def test_a_broken_body_is_resumed_without_ranges(
 async def test_a_body_broken_before_its_first_byte(
     make_proxy: MakeProxy, upstream: UpstreamDouble
 ) -> None:
-    upstream.on(GET, body_of(broken()), upstream._stored)
+    upstream.on(GET, body_of(broken()), upstream.stored)
     async with make_proxy().running() as proxy:
         answer = await proxy.get(PATH)
         assert (answer.body, answer.cut) == (BLOB, False)
@@ -462,7 +462,7 @@ async def test_a_body_broken_for_good_is_cut(
         await proxy.settled()
         assert nothing_is_left(proxy)
         assert proxy.counters.blob.misses == 0
-        upstream.on(GET, upstream._stored)
+        upstream.on(GET, upstream.stored)
         assert (await proxy.get(PATH)).body == BLOB
     for answer in answers:
         assert answer.status == 200

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from reference_registry.proxy.background import Background
 from reference_registry.proxy.blobs.write_pipeline import Room, WriteBehind
-from reference_registry.proxy.single_flight import SingleFlight
+from reference_registry.proxy.tasks import Background, SingleFlight
 
 pytestmark = pytest.mark.anyio
 

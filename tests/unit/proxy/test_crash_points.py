@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 from harness.content import an_image
-from tests.unit.proxy.in_process import Proxy
-from tests.unit.proxy.test_expiry import pull_all, until
-from tests.unit.proxy.upstream_double import UpstreamDouble
+from tests.support.in_process import Proxy
+from tests.support.upstream_double import UpstreamDouble
+from tests.support.waiting import until
+from tests.unit.proxy.test_expiry import pull_all
 
 pytestmark = pytest.mark.anyio
 

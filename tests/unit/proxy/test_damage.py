@@ -14,13 +14,12 @@ import pytest
 from harness.content import an_image
 from reference_registry.config import CacheConfig
 from reference_registry.digest import Digest, digest_of
-from reference_registry.proxy import integrity as soundness
-from reference_registry.proxy import known_sizes
-from reference_registry.proxy.known_sizes import KnownSizes
+from reference_registry.proxy import integrity
+from reference_registry.proxy.integrity import KnownSizes
 from reference_registry.storage.blobs import BlobStore
+from tests.support.in_process import Proxy
+from tests.support.upstream_double import UpstreamDouble
 from tests.unit.proxy.conftest import RELEASES, MakeProxy
-from tests.unit.proxy.in_process import Proxy
-from tests.unit.proxy.upstream_double import UpstreamDouble
 
 pytestmark = pytest.mark.anyio
 
@@ -118,7 +117,7 @@ async def test_a_large_blob_is_verified_while_it_is_served_for_the_first_time(
     make_proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client that cannot believe its eyes asks again, and then has it."""
-    monkeypatch.setattr(soundness, "_AT_ONCE", LAYER.size - 1)
+    monkeypatch.setattr(integrity, "_AT_ONCE", LAYER.size - 1)
     served, original = threading.Event(), BlobStore.verify
 
     def verify_later(blobs: BlobStore, digest: Digest) -> bool:
@@ -346,7 +345,7 @@ async def test_releases_fetch_what_is_no_manifest_and_keep_it(
 
 
 def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(known_sizes, "_MOST", 3)
+    monkeypatch.setattr(integrity, "_MOST", 3)
     sizes = KnownSizes()
     digests = [Digest(f"sha256:{number:064x}") for number in range(5)]
     for number, digest in enumerate(digests, 1):

@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -19,9 +18,10 @@ from reference_registry.digest import Digest
 from reference_registry.proxy.expiry.schedule import BLOB, parse_state
 from reference_registry.proxy.expiry.state_file import STATE_FILE
 from reference_registry.storage.filesystem import FilesystemDriver
+from tests.support.in_process import Proxy
+from tests.support.upstream_double import UpstreamDouble
+from tests.support.waiting import until
 from tests.unit.proxy.conftest import RELEASES, MakeProxy
-from tests.unit.proxy.in_process import Proxy
-from tests.unit.proxy.upstream_double import UpstreamDouble
 
 pytestmark = pytest.mark.anyio
 
@@ -54,13 +54,6 @@ async def pull_all(proxy: Proxy, name: str = "team/app", image: Image = IMAGE) -
     for blob in image.blobs:
         await proxy.get(blob_path(name, blob.digest))
     await proxy.settled()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Let the background work; fails where *condition* does not come true."""
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 - a file that is written sets no event
-            await asyncio.sleep(0.001)
 
 
 async def pass_time(proxy: Proxy, time: timedelta, expired: int) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-from collections.abc import Callable
-from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,9 +11,10 @@ import pytest
 
 from harness.content import an_image
 from reference_registry.proxy.expiry.schedule import BLOB, MANIFEST
+from tests.support.in_process import Proxy
+from tests.support.upstream_double import UpstreamDouble
+from tests.support.waiting import until
 from tests.unit.proxy.conftest import RELEASES, MakeProxy
-from tests.unit.proxy.in_process import Proxy
-from tests.unit.proxy.upstream_double import UpstreamDouble
 
 pytestmark = pytest.mark.anyio
 
@@ -35,12 +33,6 @@ def _content(upstream: UpstreamDouble) -> None:
 
 def blob_path(digest: str = LAYER.digest) -> str:
     return f"/v2/team/app/blobs/{digest}"
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - a file that is written sets no event
-            await asyncio.sleep(0.001)
 
 
 def key(content: str) -> str:
@@ -108,18 +100,6 @@ async def test_links_without_bytes_go_too(make_proxy: MakeProxy) -> None:
         proxy.clock.advance(TTL)
         await until(lambda: not proxy.scheduled)
         assert proxy.files() == []
-
-
-async def test_who_takes_over_finds_what_the_other_did_not_write(make_proxy: MakeProxy) -> None:
-    first = make_proxy(ttl=TTL)
-    second = make_proxy(ttl=TTL, clock=first.clock)
-    async with AsyncExitStack() as one:
-        await one.enter_async_context(first.running())
-        async with second.running():
-            # Cached by the first, which is killed before it could write that down.
-            second.local("team/app").put_cached_blob(LAYER.digest, LAYER.content)
-            await one.aclose()
-            await until(lambda: key(LAYER.digest) in second.scheduled)
 
 
 @pytest.mark.parametrize("profile", RELEASES)

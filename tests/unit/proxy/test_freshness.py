@@ -99,7 +99,7 @@ def ask(absences: NegativeCache, name: str, reference: str, failure: Exception |
     """Whether upstream was asked, which then answered *failure*."""
     asked = False
     try:
-        with absences.minded(name, reference):
+        with absences.asking(name, reference):
             asked = True
             if failure is not None:
                 raise failure
@@ -113,7 +113,7 @@ def test_an_absence_is_remembered_for_its_ttl() -> None:
     absences = NegativeCache(TTL, clock)
     assert ask(absences, "app", "v1", refused(404))
     clock.advance(TTL - TICK)
-    with pytest.raises(UpstreamRefused) as caught, absences.minded("app", "v1"):
+    with pytest.raises(UpstreamRefused) as caught, absences.asking("app", "v1"):
         pytest.fail("upstream was asked")
     assert caught.value.status == 404
     clock.advance(TICK)
@@ -151,7 +151,7 @@ def test_a_refusal_leaves_what_is_remembered() -> None:
     """Asked anew, upstream says that it is too busy: nothing is known that was not known before."""
     absences = NegativeCache(TTL, ManualClock())
     ask(absences, "app", "v1", refused(404))
-    with pytest.raises(UpstreamRefused), absences.minded("app", "v1", anew=True):
+    with pytest.raises(UpstreamRefused), absences.asking("app", "v1", revalidate=True):
         raise refused(429)
     assert absences.holds("app", "v1")
 
@@ -159,7 +159,7 @@ def test_a_refusal_leaves_what_is_remembered() -> None:
 def test_asking_anew_asks_and_learns() -> None:
     absences = NegativeCache(TTL, ManualClock())
     ask(absences, "app", "v1", refused(404))
-    with absences.minded("app", "v1", anew=True):
+    with absences.asking("app", "v1", revalidate=True):
         pass
     assert not absences.holds("app", "v1")
 

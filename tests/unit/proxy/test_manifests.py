@@ -10,9 +10,9 @@ import pytest
 
 from harness.content import Image, an_image, an_index
 from reference_registry.digest import digest_of
+from tests.support.in_process import Proxy
+from tests.support.upstream_double import UpstreamDouble
 from tests.unit.proxy.conftest import RELEASES, MakeProxy
-from tests.unit.proxy.in_process import Proxy
-from tests.unit.proxy.upstream_double import UpstreamDouble
 
 pytestmark = pytest.mark.anyio
 
@@ -148,7 +148,7 @@ async def test_a_client_that_leaves_does_not_end_it_for_the_others(
     async def late(request: httpx.Request) -> httpx.Response:
         asked.set()
         await arrived.wait()
-        return upstream._stored(request)
+        return upstream.stored(request)
 
     upstream.on(f"GET {digest_path(image)}", late)
     async with make_proxy().running() as proxy:
@@ -192,7 +192,7 @@ async def test_an_upstream_that_names_no_digest(
     """5.9."""
 
     def nameless(request: httpx.Request) -> httpx.Response:
-        answer = upstream._stored(request)
+        answer = upstream.stored(request)
         del answer.headers["docker-content-digest"]
         return answer
 
@@ -210,7 +210,7 @@ async def test_parameters_of_content_type(
     """5.15."""
 
     def with_charset(request: httpx.Request) -> httpx.Response:
-        answer = upstream._stored(request)
+        answer = upstream.stored(request)
         answer.headers["content-type"] += "; charset=utf-8"
         return answer
 
@@ -228,7 +228,7 @@ async def test_an_unknown_content_type(
     """5.14: releases give up, ``ideal`` looks at the content."""
 
     def as_json(request: httpx.Request) -> httpx.Response:
-        answer = upstream._stored(request)
+        answer = upstream.stored(request)
         answer.headers["content-type"] = "application/json"
         return answer
 

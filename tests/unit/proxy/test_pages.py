@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference_registry.proxy.upstream.pages import next_link
+from reference_registry.proxy.upstream.client import next_link
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from harness.content import OCI_INDEX, an_artifact, an_image, an_index, descript
 from reference_registry.digest import Digest, digest_of
 from reference_registry.proxy.referrers import referrers_tag
 from reference_registry.proxy.upstream import client as upstream_repository
+from tests.support.upstream_double import UpstreamDouble
 from tests.unit.proxy.conftest import MakeProxy
-from tests.unit.proxy.upstream_double import UpstreamDouble
 
 pytestmark = pytest.mark.anyio
 

@@ -8,9 +8,9 @@ import pytest
 
 from harness.content import an_image
 from reference_registry.api.upload_state import UploadState, UploadStates
+from tests.support.in_process import Proxy
+from tests.support.upstream_double import UpstreamDouble
 from tests.unit.proxy.conftest import RELEASES, MakeProxy
-from tests.unit.proxy.in_process import Proxy
-from tests.unit.proxy.upstream_double import UpstreamDouble
 
 pytestmark = pytest.mark.anyio
 

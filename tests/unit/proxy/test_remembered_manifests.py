@@ -11,9 +11,9 @@ import pytest
 from harness.content import an_image
 from reference_registry.storage import file_memory
 from reference_registry.storage.file_memory import FileMemory
+from tests.support.in_process import Proxy
+from tests.support.upstream_double import UpstreamDouble
 from tests.unit.proxy.conftest import RELEASES, MakeProxy
-from tests.unit.proxy.in_process import Proxy
-from tests.unit.proxy.upstream_double import UpstreamDouble
 
 pytestmark = pytest.mark.anyio
 

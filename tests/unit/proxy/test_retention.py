@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable
-from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +13,12 @@ import httpx
 import pytest
 
 from harness.content import Blob, an_image
-from reference_registry.clock import ManualClock
 from reference_registry.config import CachePolicy
-from reference_registry.proxy.policy import size_limit as size_bound
-from reference_registry.proxy.policy.size_limit import SizeBound
-from reference_registry.proxy.policy.usage import INTERVAL
+from reference_registry.proxy.policy.disk_usage import DiskUsage
+from tests.support.in_process import Proxy
+from tests.support.upstream_double import Pieces, UpstreamDouble
+from tests.support.waiting import until
 from tests.unit.proxy.conftest import MakeProxy
-from tests.unit.proxy.in_process import Proxy
-from tests.unit.proxy.upstream_double import Pieces, UpstreamDouble
 
 pytestmark = pytest.mark.anyio
 
@@ -33,6 +29,8 @@ MANIFESTS = "/v2/team/app/manifests/"
 SIZE = 1000
 BOUND = 3500
 IDLE = timedelta(seconds=3)
+INTERVAL = timedelta(seconds=10)
+"""How often uses are reported."""
 
 
 @pytest.fixture(autouse=True)
@@ -50,13 +48,6 @@ def layer(number: int, size: int = SIZE) -> Blob:
 
 def blob_path(blob: Blob, name: str = "team/app") -> str:
     return f"/v2/{name}/blobs/{blob.digest}"
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Let the background work; fails where *condition* does not come true."""
-    async with asyncio.timeout(8):
-        while not condition():  # noqa: ASYNC110 - files that go set no event
-            await asyncio.sleep(0.001)
 
 
 async def pull(proxy: Proxy, *blobs: Blob, name: str = "team/app") -> None:
@@ -167,6 +158,12 @@ async def test_the_absence_of_one_repository_is_not_that_of_another(
 
 
 # -- refresh on hit ------------------------------------------------------------------------------
+async def reported() -> None:
+    """The uses of the last interval have been reported: their task has run."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
 def left(proxy: Proxy) -> dict[str, timedelta]:
     """How long each entry has to live."""
     assert proxy.registry.expiry is not None
@@ -192,7 +189,7 @@ async def test_hits_are_gathered_and_put_expiry_off_at_once(
         await proxy.get(blob_path(LAYER))
         await proxy.settled()
         proxy.clock.advance(TTL / 2)
-        await until(lambda: not proxy.registry._services.retention.uses._pending)
+        await reported()
         await until(lambda: json.loads(proxy.state() or b"{}").keys() == proxy.scheduled.keys())
         monkeypatch.setattr(os, "replace", recording)
         for _ in range(50):
@@ -213,7 +210,7 @@ async def test_what_hardly_moves_is_not_written(make_proxy: MakeProxy) -> None:
         proxy.clock.advance(TTL / 200)
         await proxy.get(blob_path(LAYER))
         proxy.clock.advance(INTERVAL)
-        await until(lambda: not proxy.registry._services.retention.uses._pending)
+        await reported()
         assert set(left(proxy).values()) == {TTL - TTL / 200 - INTERVAL}
 
 
@@ -241,7 +238,7 @@ async def test_a_lower_ttl_takes_nothing_from_older_entries(make_proxy: MakeProx
     async with short.running() as proxy:
         await proxy.get(blob_path(LAYER))
         clock.advance(INTERVAL)
-        await until(lambda: not proxy.registry._services.retention.uses._pending)
+        await reported()
         assert set(left(proxy).values()) == {TTL - INTERVAL}
 
 
@@ -254,12 +251,6 @@ async def test_uses_are_saved_at_the_stop(make_proxy: MakeProxy) -> None:
         await proxy.get(blob_path(LAYER))
     async with make_proxy(**refreshing, clock=proxy.clock).running() as proxy:
         assert set(left(proxy).values()) == {TTL}
-
-
-def bound_of(proxy: Proxy) -> SizeBound:
-    bound = proxy.registry._services.retention.bound
-    assert bound is not None
-    return bound
 
 
 # -- size ----------------------------------------------------------------------------------------
@@ -281,24 +272,37 @@ async def test_what_was_used_a_moment_ago_goes_when_it_is_not_in_use(
             proxy.upstream.add_blob("team/app", each.content, each.digest)
         await asyncio.gather(*(proxy.get(blob_path(each)) for each in layers))
         await proxy.settled()
-        await until(lambda: bound_of(proxy)._holdings.total > BOUND)
         assert all(stored(proxy, *layers))
         proxy.clock.advance(IDLE)
-        await until(lambda: bound_of(proxy)._holdings.total <= BOUND)
-        assert sum(stored(proxy, *layers)) == 3
+        await until(lambda: sum(stored(proxy, *layers)) == 3)
 
 
-async def test_what_is_being_fetched_stays(make_proxy: MakeProxy, upstream: UpstreamDouble) -> None:
-    """Somebody else's fill of what is stored already, as after damage: it holds the claim."""
+async def test_what_is_being_downloaded_stays(
+    make_proxy: MakeProxy, upstream: UpstreamDouble
+) -> None:
+    """A download of what is stored already, for a repository that may not adopt the bytes."""
     layers = [layer(n) for n in range(4)]
+    go_on = asyncio.Event()
     async with make_proxy(policy=policy(max_size=BOUND)).running() as proxy:
-        await pull(proxy, *layers[:3])
-        claim = proxy.registry._claims.take(layers[0].digest)
-        assert claim is not None
-        await pull(proxy, layers[3])
+        headers = {"Content-Length": str(SIZE)}
+        content = layers[0].content
+        body = Pieces(content[:10], go_on, content[10:])
+        upstream.on(
+            f"GET {blob_path(layers[0])}", httpx.Response(200, headers=headers, stream=body)
+        )
+        exchange = proxy.open("GET", blob_path(layers[0]))
+        await exchange.start()
+        proxy.registry.local.storage.blobs.put(layers[0].digest, content)
+        proxy.clock.advance(IDLE)
+        for each in layers[1:]:
+            upstream.add_blob("team/app", each.content, each.digest)
+            await proxy.get(blob_path(each))
+            proxy.clock.advance(IDLE)
         await until(lambda: stored(proxy, *layers).count(True) == 3)
         assert stored(proxy, *layers) == [True, False, True, True]
-        claim.release()
+        go_on.set()
+        await exchange.read()
+        await proxy.settled()
 
 
 async def test_a_slow_fill_that_is_larger_than_the_bound_is_served_whole(
@@ -329,53 +333,6 @@ async def test_a_slow_fill_that_is_larger_than_the_bound_is_served_whole(
         await until(lambda: stored(proxy, huge) == [False])
         assert stored(proxy, small) == [True]
         assert proxy.uploads() == []
-
-
-class RunningClock(ManualClock):
-    """The machine's, which is the one that file systems go by, too."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def advance(self, by: timedelta) -> None:
-        """It goes by itself."""
-
-
-async def test_processes_keep_one_bound(
-    make_proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What one fetches the other counts; what one uses the other spares; and when the one that
-    evicts has ended, the other goes on."""
-    monkeypatch.setattr(size_bound, "_IN_USE", 0.0)
-    layers = [layer(n) for n in range(8)]
-    clock = RunningClock()
-    first = make_proxy(ttl=TTL, policy=policy(max_size=BOUND), clock=clock)
-    second = make_proxy(ttl=TTL, policy=policy(max_size=BOUND), clock=clock)
-
-    async def pull_from(proxy: Proxy, blob: Blob) -> None:
-        await pull(proxy, blob)
-        await asyncio.sleep(0.02)  # The clock of a file system ticks no oftener.
-
-    async with AsyncExitStack() as one:
-        await one.enter_async_context(first.running())
-        await until(lambda: bound_of(first)._lead.is_held)
-        async with second.running():
-            await pull_from(first, layers[0])
-            await pull_from(first, layers[1])
-            await pull_from(second, layers[2])
-            await second.get(blob_path(layers[0]))
-            second.registry._services.retention.uses.settle()
-            await until(lambda: not bound_of(second)._unwritten)
-            await pull_from(second, layers[3])
-            await until(lambda: stored(first, *layers[:4]) == [True, False, True, True])
-            assert not bound_of(second)._lead.is_held
-            await until(lambda: len(first.scheduled) == len(second.scheduled) == 3)
-            await one.aclose()
-            for blob in layers[4:7]:
-                await pull_from(second, blob)
-            await until(lambda: stored(second, *layers[4:7]) == [True] * 3)
-            await until(lambda: sum(stored(second, *layers)) == 3)
-            await until(lambda: len(second.scheduled) == 3)
 
 
 async def test_a_bound_that_was_lowered_is_kept_from_the_start_on(make_proxy: MakeProxy) -> None:
@@ -410,7 +367,7 @@ async def test_a_hit_writes_nothing_by_itself(
     ).running() as proxy:
         await proxy.get(MANIFESTS + "v1")
         noted: list[object] = []
-        monkeypatch.setattr(bound_of(proxy)._census, "note_use", noted.append)
+        monkeypatch.setattr(DiskUsage, "note_use", lambda _, moments: noted.append(moments))
         for _ in range(50):
             await proxy.get(MANIFESTS + "v1")
         assert noted == []

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from harness.content import an_image
+from tests.support.upstream_double import UpstreamDouble
 from tests.unit.proxy.conftest import RELEASES, MakeProxy
-from tests.unit.proxy.upstream_double import UpstreamDouble
 
 pytestmark = pytest.mark.anyio
 

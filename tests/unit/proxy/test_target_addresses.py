@@ -12,9 +12,9 @@ import pytest
 
 from harness.upstream import MockUpstream
 from reference_registry.profiles import IDEAL
-from reference_registry.proxy.upstream.addresses import TargetAddresses, addresses_of
 from reference_registry.proxy.upstream.errors import UpstreamFailure, UpstreamUnreachable
 from reference_registry.proxy.upstream.http import UpstreamHttp
+from reference_registry.proxy.upstream.ssrf import TargetAddresses, addresses_of
 
 pytestmark = pytest.mark.anyio
 

@@ -16,6 +16,7 @@ from reference_registry.config import ProxyConfig
 from reference_registry.digest import digest_of
 from reference_registry.profiles import profile_named
 from reference_registry.proxy.errors import blob_error
+from reference_registry.proxy.upstream.client import UpstreamRepository
 from reference_registry.proxy.upstream.errors import (
     NoToken,
     UpstreamBroken,
@@ -23,7 +24,7 @@ from reference_registry.proxy.upstream.errors import (
     UpstreamRefused,
 )
 from reference_registry.proxy.upstream.upstream import Upstream
-from tests.unit.proxy.upstream_double import UpstreamDouble
+from tests.support.upstream_double import UpstreamDouble
 
 pytestmark = pytest.mark.anyio
 
@@ -53,7 +54,7 @@ class Guarded(UpstreamDouble):
         if request.headers.get("authorization") != f"Bearer t{self.issued}" or not self.issued:
             assert self.challenge is not None
             return httpx.Response(401, headers={"WWW-Authenticate": self.challenge})
-        return self._stored(request)
+        return self.stored(request)
 
     @property
     def token_requests(self) -> list[httpx.Request]:
@@ -73,11 +74,15 @@ def connect(
     )
 
 
+def repository_of(upstream: Upstream, name: str) -> UpstreamRepository:
+    return UpstreamRepository(upstream, name)
+
+
 LOGIN: dict[str, Any] = {"username": "joe", "password": "pa:ss"}
 
 
 async def stat(upstream: Upstream) -> int | None:
-    return (await upstream.repository("team/app").stat_blob(digest_of(BLOB))).size
+    return (await repository_of(upstream, "team/app").stat_blob(digest_of(BLOB))).size
 
 
 async def test_a_token_is_fetched_and_kept() -> None:
@@ -147,7 +152,7 @@ async def test_tokens_are_for_one_repository() -> None:
     upstream = connect(double)
     await stat(upstream)
     with pytest.raises(UpstreamFailure):
-        await upstream.repository("other/app").tags()
+        await repository_of(upstream, "other/app").tags()
     scopes = [r.url.params["scope"] for r in double.token_requests]
     assert scopes == ["repository:team/app:pull", "repository:other/app:pull"]
 
@@ -157,7 +162,7 @@ async def test_basic() -> None:
     double.challenge = 'Basic realm="it"'
     double.on(
         f"* {PATH}",
-        lambda r: double._stored(r) if r.headers.get("authorization") == JOE else _basic(),
+        lambda r: double.stored(r) if r.headers.get("authorization") == JOE else _basic(),
     )
     upstream = connect(double, **LOGIN)
     assert await stat(upstream) == await stat(upstream) == len(BLOB)
@@ -289,7 +294,7 @@ async def test_releases_ping_once_and_fetch_a_token_per_client_request() -> None
     double = Guarded()
     upstream = connect(double, "2.8", **LOGIN)
     for _ in range(2):
-        repository = upstream.repository("team/app")
+        repository = repository_of(upstream, "team/app")
         await repository.stat_blob(digest_of(BLOB))
         await repository.stat_blob(digest_of(BLOB))
     assert [line.partition("?")[0] for line in double.lines] == [

@@ -15,7 +15,7 @@ from reference_registry.config import ProxyConfig
 from reference_registry.config.problem import CannotStart
 from reference_registry.digest import Digest, digest_of
 from reference_registry.profiles import profile_named
-from reference_registry.proxy.upstream.body import read_body
+from reference_registry.proxy.upstream.client import UpstreamRepository
 from reference_registry.proxy.upstream.errors import (
     UpstreamBroken,
     UpstreamFailure,
@@ -23,8 +23,9 @@ from reference_registry.proxy.upstream.errors import (
     UpstreamTimedOut,
     UpstreamUnreachable,
 )
+from reference_registry.proxy.upstream.responses import read_body
 from reference_registry.proxy.upstream.upstream import Upstream
-from tests.unit.proxy.upstream_double import Pieces, UpstreamDouble, broken
+from tests.support.upstream_double import Pieces, UpstreamDouble, broken
 
 pytestmark = pytest.mark.anyio
 
@@ -55,6 +56,10 @@ def connect(
     )
 
 
+def repository_of(upstream: Upstream, name: str) -> UpstreamRepository:
+    return UpstreamRepository(upstream, name)
+
+
 @pytest.fixture
 def double() -> UpstreamDouble:
     double = UpstreamDouble()
@@ -63,7 +68,7 @@ def double() -> UpstreamDouble:
 
 
 async def pull(upstream: Upstream, digest: Digest = DIGEST) -> bytes:
-    body = await upstream.repository("team/app").open_blob(digest)
+    body = await repository_of(upstream, "team/app").open_blob(digest)
     return b"".join([chunk async for chunk in body.chunks()])
 
 
@@ -83,7 +88,7 @@ async def test_a_redirect_is_followed(double: UpstreamDouble, status: int) -> No
 async def test_head_stays_head_on_the_way(double: UpstreamDouble) -> None:
     double.on(f"HEAD {PATH}", to("/elsewhere", 303))
     double.on("HEAD /elsewhere", httpx.Response(200, headers={"Content-Length": "100"}))
-    info = await connect(double).repository("team/app").stat_blob(DIGEST)
+    info = await repository_of(connect(double), "team/app").stat_blob(DIGEST)
     assert info.size == 100
 
 
@@ -237,7 +242,7 @@ async def test_a_path_in_remoteurl(
     double: UpstreamDouble, profile: str, remoteurl: str, path: str
 ) -> None:
     double.on(f"GET {path}", httpx.Response(200, json={"tags": ["v1"]}))
-    tags = await connect(double, profile, remoteurl).repository("team/app").tags()
+    tags = await repository_of(connect(double, profile, remoteurl), "team/app").tags()
     assert tags == ["v1"]
     assert double.requests[-1].url.path == path
 
@@ -328,11 +333,11 @@ async def test_a_cached_tag_waits_less_long(double: UpstreamDouble) -> None:
 
     double.on("HEAD /v2/team/app/manifests/v1", never)
     upstream = connect(double)
-    assert upstream.patience == 10.0
-    assert connect(double, "2.8").patience is None
-    upstream.patience = 0.0
+    assert upstream.resolve_timeout == 10.0
+    assert connect(double, "2.8").resolve_timeout is None
+    upstream.resolve_timeout = 0.0
     with pytest.raises(UpstreamTimedOut, match=r"HEAD .*/manifests/v1: timeout awaiting"):
-        await upstream.repository("team/app").resolve("v1", is_cached=True)
+        await repository_of(upstream, "team/app").resolve("v1", is_cached=True)
 
 
 async def test_a_body_that_ends_early(double: UpstreamDouble) -> None:
@@ -366,7 +371,7 @@ async def test_a_manifest_larger_than_four_mebibytes_is_not_read(double: Upstrea
     body = Pieces(*[b"x" * 65536] * 1000)
     double.on("GET /v2/team/app/manifests/v1", httpx.Response(200, stream=body))
     with pytest.raises(UpstreamBroken, match="larger"):
-        await connect(double).repository("team/app").manifest("v1")
+        await repository_of(connect(double), "team/app").manifest("v1")
     assert body.taken <= 65
 
 
@@ -377,7 +382,7 @@ async def test_a_range_that_was_not_asked_for(double: UpstreamDouble, content_ra
     headers = {"Content-Range": content_range} if content_range else {}
     double.on(f"GET {PATH}", httpx.Response(206, headers=headers, content=BLOB[50:]))
     with pytest.raises(UpstreamBroken, match="not the range"):
-        await connect(double).repository("team/app").open_blob(DIGEST, 50)
+        await repository_of(connect(double), "team/app").open_blob(DIGEST, 50)
 
 
 @pytest.mark.parametrize("length", ["", "-5", "1e3", "9" * 30, "12, 13"])
@@ -402,13 +407,13 @@ async def test_all_pages_of_tags_are_read(double: UpstreamDouble) -> None:
     double.on(f"GET {TAGS}", page(["a", "b"], f"{TAGS}?last=b"))
     double.on(f"GET {TAGS}?last=b", page(["c"], f"https://registry.example{TAGS}?last=c"))
     double.on(f"GET {TAGS}?last=c", page(None))
-    assert await connect(double).repository("team/app").tags() == ["a", "b", "c"]
+    assert await repository_of(connect(double), "team/app").tags() == ["a", "b", "c"]
 
 
 async def test_one_page_of_tags(double: UpstreamDouble) -> None:
     double.on(f"GET {TAGS}?last=a&n=1", page(["b"], f"{TAGS}?last=b"))
     double.on(f"GET {TAGS}?n=2", page(["a", "b"]))
-    repository = connect(double).repository("team/app")
+    repository = repository_of(connect(double), "team/app")
     assert await repository.page_of_tags(1, "a") == (["b"], True)
     assert await repository.page_of_tags(2, None) == (["a", "b"], False)
     assert len(double.requests) == 2
@@ -420,7 +425,7 @@ async def test_one_page_of_tags(double: UpstreamDouble) -> None:
 async def test_a_next_page_elsewhere_is_not_fetched(double: UpstreamDouble, link: str) -> None:
     double.on(f"GET {TAGS}", page(["a"], link))
     with pytest.raises(UpstreamBroken, match="the next page is"):
-        await connect(double).repository("team/app").tags()
+        await repository_of(connect(double), "team/app").tags()
     assert len(double.requests) == 1
 
 
@@ -431,19 +436,19 @@ async def test_pages_without_end(double: UpstreamDouble) -> None:
 
     double.on(f"* {TAGS}", next_page)
     with pytest.raises(UpstreamBroken, match="more than 1000 pages"):
-        await connect(double).repository("team/app").tags()
+        await repository_of(connect(double), "team/app").tags()
 
 
 @pytest.mark.parametrize("body", [b"", b"nope", b"[]x", b'{"tags": "v1"}', b'{"tags": [1]}'])
 async def test_what_is_no_list_of_tags(double: UpstreamDouble, body: bytes) -> None:
     double.on(f"GET {TAGS}", httpx.Response(200, content=body))
     with pytest.raises(UpstreamBroken):
-        await connect(double).repository("team/app").tags()
+        await repository_of(connect(double), "team/app").tags()
 
 
 # -- an upstream that has no HEAD for blobs --------------------------------------------------------
 async def stat(upstream: Upstream) -> int | None:
-    return (await upstream.repository("team/app").stat_blob(DIGEST)).size
+    return (await repository_of(upstream, "team/app").stat_blob(DIGEST)).size
 
 
 @pytest.mark.parametrize("head", [httpx.Response(405), httpx.Response(501), httpx.Response(200)])

@@ -16,9 +16,8 @@ import aiohttp
 import httpx
 import pytest
 
-from reference_registry.proxy.upstream import web_proxies
-from reference_registry.proxy.upstream.transport import NetworkTransport, _Body
-from reference_registry.proxy.upstream.web_proxies import web_proxy_for
+from reference_registry.proxy.upstream import transport
+from reference_registry.proxy.upstream.transport import NetworkTransport, _Body, web_proxy_for
 
 pytestmark = pytest.mark.anyio
 
@@ -327,7 +326,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setattr(web_proxies, "_proxies", web_proxies._proxies.__wrapped__)
+    monkeypatch.setattr(transport, "_proxies", transport._proxies.__wrapped__)
     return monkeypatch
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from reference_registry.proxy.upstream.wording import both_ends, broken_off
+from reference_registry.proxy.upstream.responses import both_ends, broken_off
 
 
 class _Stream:

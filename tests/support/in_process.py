@@ -23,7 +23,7 @@ from reference_registry.observability.counters import ProxyCounters
 from reference_registry.profiles import profile_named
 from reference_registry.proxy.registry import ProxyRegistry
 from reference_registry.storage.repository import LocalRepository
-from tests.unit.proxy.upstream_double import URL, UpstreamDouble
+from tests.support.upstream_double import URL, UpstreamDouble
 
 __all__ = ["Answer", "Exchange", "Proxy"]
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference_registry.digest import Digest, digest_of
-from reference_registry.proxy.policy.size_policy import Holding, Holdings, victims
+from reference_registry.proxy.policy.disk_usage import Holding
+from reference_registry.proxy.policy.size_limit import Holdings, victims
 
 
 def named(name: object) -> Digest:

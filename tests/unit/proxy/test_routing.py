@@ -79,7 +79,7 @@ def test_what_is_not_served(name: str, ns: str) -> None:
 
 def test_one_upstream_does_not_look_at_ns() -> None:
     places = UpstreamRouting(ProxyConfig(remoteurl=HUB))
-    assert not places.heeds_namespaces
+    assert not places.honours_namespaces
     assert places.find("nginx", "quay.io") == "nginx"
 
 
@@ -87,7 +87,7 @@ def test_one_upstream_that_names_its_namespaces_does() -> None:
     places = UpstreamRouting(
         ProxyConfig(remoteurl="https://cache.example", namespaces=("quay.io",))
     )
-    assert places.heeds_namespaces
+    assert places.honours_namespaces
     assert places.find("app", "quay.io") == "app"
     with pytest.raises(NotServed):
         places.find("app", "cache.example")

@@ -1,5 +1,5 @@
-"""How releases send a blob from upstream on to the client: Go's ``io.CopyN`` to a response whose
-headers are written already. What goes wrong after that is told in the body."""
+"""How releases copy a blob from upstream to the client: Go's ``io.CopyN`` to a response whose
+headers are already written. Later errors end up in the body."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from reference_registry.proxy.upstream.errors import (
 __all__ = ["answer_from", "copy_blob"]
 
 _BUFFERED_BY_GO = 2048
-"""Bytes of an answer that wait for more, before anything is sent."""
+"""Bytes of a response that Go buffers before it sends anything."""
 
 
 async def copy_blob(
     upstream: UpstreamRepository, digest: Digest, size: int
 ) -> AsyncGenerator[bytes, None]:
-    """The first *size* bytes of the blob; :class:`UpstreamFailure` where there are fewer. Go's
-    ``io.CopyN`` does not ask for none."""
+    """The first *size* bytes of the blob; :class:`UpstreamFailure` if there are fewer. For a size
+    of 0, Go's ``io.CopyN`` does not ask upstream."""
     if not size:
         return
     try:
@@ -57,9 +57,9 @@ async def answer_from(
     *,
     with_headers: bool = True,
 ) -> Response:
-    """The answer whose body is *source*, which gives the bytes that *info* promises or raises.
+    """A response with *source* as its body, which gives as many bytes as *info* says, or raises.
 
-    HEAD takes the whole source too, and is answered after it.
+    HEAD reads the whole source too, and is answered after that.
     """
     size = info.size or 0
     headers = _headers(digest, info) if with_headers else ()
@@ -84,8 +84,8 @@ def _headers(digest: Digest, info: BlobInfo) -> tuple[tuple[str, str], ...]:
 
 
 async def _guessed(method: str, body: AsyncGenerator[bytes, None]) -> Response:
-    """An answer of which only *body* is set. Go adds the type that the content seems to have, and
-    the length where all of it is in its buffer when the handler ends."""
+    """A response without headers of its own. Go adds the type that it detects in the content, and
+    the length if all of it is in its buffer when the handler ends."""
     start = bytearray()
     async for chunk in body:
         start += chunk
@@ -127,8 +127,8 @@ async def _head(
 async def _body(
     first: bytes, source: AsyncGenerator[bytes, None], size: int | None, profile: Profile
 ) -> AsyncGenerator[bytes, None]:
-    """The body, and the error after it if *source* breaks. With a *size* that was announced,
-    nothing is written beyond it, and a shorter body cuts the connection."""
+    """The body, followed by the error if *source* breaks. If a *size* was announced, nothing is
+    written beyond it, and a shorter body cuts the connection."""
     sent = len(first)
     try:
         async with aclosing(source) as chunks:
@@ -153,7 +153,7 @@ def _refusal(
     size: int,
     profile: Profile,
 ) -> Response:
-    """500 under the headers of the blob, its length included, which the text does not have."""
+    """500 with the headers of the blob, even its length, which the text does not have."""
     error = unknown_error(failure, profile)
     if not headers:
         raise error from failure
@@ -173,7 +173,7 @@ def _refusal(
 
 
 def _sniffed(content: bytes) -> str:
-    """What Go's ``http.DetectContentType`` makes of the kinds of content that blobs are."""
+    """What Go's ``http.DetectContentType`` detects in the kinds of content that blobs have."""
     if content.startswith(b"\x1f\x8b\x08"):
         return "application/x-gzip"
     binary = set(range(0x20)) - set(b"\t\n\x0c\r\x1b")

@@ -45,11 +45,11 @@ def test_no_store_holds_nothing(tmp_path: Path) -> None:
 
 def test_all_is_found_once_with_size_and_last_use(tmp_path: Path) -> None:
     digest = put(tmp_path, b"twelve bytes")
-    census = DiskUsage(tmp_path)
-    (found,) = census.look().held
+    usage = DiskUsage(tmp_path)
+    (found,) = usage.look().held
     assert (found.digest, found.size) == (digest, 12)
     assert found.used == pytest.approx(LONG_AGO, abs=0.001)
-    assert census.look() == Changes()
+    assert usage.look() == Changes()
 
 
 @pytest.mark.parametrize("is_old", [True, False], ids=["long ago", "just now"])
@@ -57,27 +57,27 @@ def test_what_comes_and_goes_is_noticed(tmp_path: Path, is_old: bool) -> None:
     first = put(tmp_path, b"first")
     if is_old:
         age(tmp_path)
-    census = DiskUsage(tmp_path)
-    census.look()
+    usage = DiskUsage(tmp_path)
+    usage.look()
     second = put(tmp_path, b"second")
-    assert held(census.look()) == {second: 6}
+    assert held(usage.look()) == {second: 6}
     shutil.rmtree(where(tmp_path, first))
-    assert census.look() == Changes(gone=[first])
-    assert census.look() == Changes()
+    assert usage.look() == Changes(gone=[first])
+    assert usage.look() == Changes()
 
 
 def test_two_changes_in_one_tick_of_the_clock_are_both_noticed(tmp_path: Path) -> None:
     """The second leaves the time of the directory as the first has set it."""
-    census = DiskUsage(tmp_path)
+    usage = DiskUsage(tmp_path)
     first = put(tmp_path, b"first")
-    assert held(census.look()) == {first: 5}
+    assert held(usage.look()) == {first: 5}
     directory = where(tmp_path, first).parent
     stamp = directory.stat().st_mtime_ns
     beside = directory / (directory.name + "f" * 62)
     beside.mkdir()
     (beside / "data").write_bytes(b"beside")
     os.utime(directory, ns=(stamp, stamp))
-    assert list(held(census.look()).values()) == [6]
+    assert list(held(usage.look()).values()) == [6]
 
 
 def test_a_directory_that_nothing_happened_in_is_not_read(
@@ -86,10 +86,10 @@ def test_a_directory_that_nothing_happened_in_is_not_read(
     for number in range(50):
         put(tmp_path, str(number).encode())
     age(tmp_path)
-    census = DiskUsage(tmp_path)
-    census.look()
-    monkeypatch.setattr(census, "_look_into", lambda *_: pytest.fail("read again"))
-    assert census.look() == Changes()
+    usage = DiskUsage(tmp_path)
+    usage.look()
+    monkeypatch.setattr(usage, "_look_into", lambda *_: pytest.fail("read again"))
+    assert usage.look() == Changes()
 
 
 def test_bytes_that_come_later_than_their_directory_are_noticed(tmp_path: Path) -> None:
@@ -97,19 +97,19 @@ def test_bytes_that_come_later_than_their_directory_are_noticed(tmp_path: Path) 
     directory = where(tmp_path, digest)
     directory.mkdir(parents=True)
     age(tmp_path)
-    census = DiskUsage(tmp_path)
-    assert census.look() == Changes()
+    usage = DiskUsage(tmp_path)
+    assert usage.look() == Changes()
     (directory / "data").write_bytes(b"slow")
     age(tmp_path)
-    assert held(census.look()) == {digest: 4}
+    assert held(usage.look()) == {digest: 4}
 
 
 def test_a_store_that_is_taken_away_is_noticed(tmp_path: Path) -> None:
     digest = put(tmp_path / "blobs", b"content")
-    census = DiskUsage(tmp_path / "blobs")
-    census.look()
+    usage = DiskUsage(tmp_path / "blobs")
+    usage.look()
     shutil.rmtree(tmp_path / "blobs")
-    assert census.look() == Changes(gone=[digest])
+    assert usage.look() == Changes(gone=[digest])
 
 
 def test_what_is_no_blob_is_left_out(tmp_path: Path) -> None:
@@ -120,13 +120,14 @@ def test_what_is_no_blob_is_left_out(tmp_path: Path) -> None:
     assert DiskUsage(tmp_path).look() == Changes()
 
 
-def test_the_last_use_outlives_the_census_and_never_goes_back(tmp_path: Path) -> None:
+def test_the_last_use_outlives_the_usage_and_never_goes_back(tmp_path: Path) -> None:
     digest, gone = put(tmp_path, b"content"), digest_of(b"gone")
     data = where(tmp_path, digest) / "data"
     before = data.stat()
     DiskUsage(tmp_path).note_use({digest: LONG_AGO + 60, gone: LONG_AGO})
     DiskUsage(tmp_path).note_use({digest: LONG_AGO + 30})
-    found = DiskUsage(tmp_path).last_used([digest, gone])
-    assert found == {digest: pytest.approx(LONG_AGO + 60, abs=0.001)}
+    (found,) = DiskUsage(tmp_path).look().held
+    assert found.digest == digest
+    assert found.used == pytest.approx(LONG_AGO + 60, abs=0.001)
     after = data.stat()
     assert (after.st_mtime_ns, after.st_ctime_ns) == (before.st_mtime_ns, before.st_ctime_ns)

@@ -1,5 +1,5 @@
-"""An upstream behind ``httpx.MockTransport``: content, a ledger, and answers that can be scripted
-and held back in mid-body."""
+"""A scripted upstream registry behind ``httpx.MockTransport``: content, a ledger, and responses
+that can be scripted and held back in mid-body."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ class UpstreamDouble:
 
     # -- script -----------------------------------------------------------------------------------
     def on(self, line: str, *answers: Answer | httpx.Response | int) -> None:
-        """The next requests of *line* are answered so, the last answer for ever. ``*`` stands for
-        any method."""
+        """Script the responses to the next requests of *line*; the last one repeats. ``*`` stands
+        for any method."""
         self._scripted[line] = [_as_answer(answer) for answer in answers]
 
     # -- ledger -----------------------------------------------------------------------------------
@@ -114,9 +114,10 @@ class UpstreamDouble:
                 return await answered if inspect.isawaitable(answered) else answered
         if self.challenge is not None and "authorization" not in request.headers:
             return httpx.Response(401, headers={"WWW-Authenticate": self.challenge})
-        return self._stored(request)
+        return self.stored(request)
 
-    def _stored(self, request: httpx.Request) -> httpx.Response:
+    def stored(self, request: httpx.Request) -> httpx.Response:
+        """The response without any script."""
         path = request.url.path
         if path == "/v2/":
             return httpx.Response(200, json={})

@@ -1,0 +1,195 @@
+"""Reading upstream's responses, with a limit on what is kept in memory; and wording requests for
+errors and logs, without credentials and signatures, in Go's words where users know those.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import httpx
+
+from reference_registry.proxy.upstream.challenge import parse_challenges
+from reference_registry.proxy.upstream.errors import (
+    Refusal,
+    UpstreamBroken,
+    UpstreamFailure,
+    UpstreamRefused,
+    UpstreamTimedOut,
+)
+
+__all__ = [
+    "body_chunks",
+    "both_ends",
+    "broken_off",
+    "cause_of",
+    "discard",
+    "location_in_words",
+    "read_body",
+    "refused",
+    "request_name",
+    "without_query",
+]
+
+_ERROR_BODY = 64 * 1024  # bytes of a refusal that are read
+_USER = re.compile("//[^/]*@")
+
+
+async def body_chunks(
+    response: httpx.Response, *, decoded: bool = False
+) -> AsyncGenerator[bytes, None]:
+    """The body as it arrives, as it was sent or *decoded*; the response is closed afterwards.
+
+    Raises :class:`UpstreamBroken` where it ends early or cannot be decoded, and
+    :class:`UpstreamTimedOut` where it stands still.
+    """
+    method, url = response.request.method, response.request.url
+    ends = both_ends(response)
+    # A transport that is no network may have given the body with the answer.
+    raw = not decoded and not response.is_stream_consumed
+    chunks = response.aiter_raw() if raw else response.aiter_bytes()
+    try:
+        async for chunk in chunks:
+            yield chunk
+    except httpx.TimeoutException as error:
+        raise UpstreamTimedOut(method, without_query(url), cause_of(error, url)) from error
+    except httpx.HTTPError as error:
+        cause = broken_off(error, ends)
+        raise UpstreamBroken(f"{request_name(method, url)}: {cause}", cause) from error
+    finally:
+        await response.aclose()
+
+
+async def read_body(response: httpx.Response, limit: int) -> bytes:
+    """The whole decoded body; :class:`UpstreamBroken` where it is larger than *limit* bytes."""
+    content = bytearray()
+    async with aclosing(body_chunks(response, decoded=True)) as chunks:
+        async for chunk in chunks:
+            content += chunk
+            if len(content) > limit:
+                name = request_name(response.request.method, response.request.url)
+                raise UpstreamBroken(f"{name}: the body is larger than {limit} bytes")
+    return bytes(content)
+
+
+async def refused(method: str, response: httpx.Response) -> UpstreamRefused:
+    body, broken = await _beginning(response)
+    return UpstreamRefused(
+        request_name(method, response.request.url),
+        Refusal(
+            response.status_code,
+            response.reason_phrase,
+            body,
+            response.headers.get("content-type", "").partition(";")[0].strip().lower(),
+            response.headers.get("retry-after"),
+            parse_challenges(response.headers.get_list("www-authenticate")),
+            broken,
+        ),
+    )
+
+
+async def discard(response: httpx.Response) -> bytes:
+    """Close, after reading a little, since only a connection read to the end is used again."""
+    return (await _beginning(response))[0]
+
+
+async def _beginning(response: httpx.Response) -> tuple[bytes, str | None]:
+    """The first bytes of the body, and why there were no more of them, if something broke."""
+    content = bytearray()
+    try:
+        async with aclosing(body_chunks(response, decoded=True)) as chunks:
+            async for chunk in chunks:
+                content += chunk
+                if len(content) > _ERROR_BODY:
+                    break
+    except UpstreamFailure as failure:
+        cause = failure.cause if isinstance(failure, UpstreamBroken) else str(failure)
+        return bytes(content), cause
+    return bytes(content[:_ERROR_BODY]), None
+
+
+# -- wording ---------------------------------------------------------------------------------------
+def without_query(url: httpx.URL) -> str:
+    """*url* as it may stand in a log: tokens and signatures are in queries."""
+    return str(url.copy_with(query=None, userinfo=b""))
+
+
+def request_name(method: str, url: httpx.URL) -> str:
+    """``GET https://registry.example/v2/...``"""
+    return f"{method} {without_query(url)}"
+
+
+def location_in_words(location: str) -> str:
+    """The header ``Location``, of whatever form, as it may stand in a log."""
+    return _USER.sub("//", location).partition("?")[0][:200]
+
+
+def cause_of(error: Exception, url: httpx.URL, ends: tuple[Any, Any] = (None, None)) -> str:
+    """Why no answer came; *ends* are the addresses of the connection, where there was one."""
+    address = _in_words(url.host, _port_of(url))
+    if isinstance(error, httpx.ConnectTimeout):
+        return f"dial tcp {address}: i/o timeout"
+    if isinstance(error, httpx.TimeoutException):
+        return "timeout awaiting response"
+    if _errno(error) == errno.ECONNREFUSED:
+        return f"dial tcp {address}: connect: connection refused"
+    if _errno(error) == errno.ECONNRESET:
+        ours = _in_words(*ends[0][:2]) if ends[0] else ""
+        return f"read tcp {ours}->{address}: read: connection reset by peer"
+    if isinstance(error, httpx.RemoteProtocolError) and "disconnected" in str(error):
+        return "EOF"
+    if isinstance(error, httpx.ConnectError) and not str(error).strip("."):
+        return f"dial tcp {address}"
+    return str(error) or type(error).__name__
+
+
+def broken_off(error: Exception, ends: str) -> str:
+    """Why a body ended before its end; *ends* are those of its connection."""
+    if isinstance(error, httpx.RemoteProtocolError) and "without sending complete" in str(error):
+        return "unexpected EOF"
+    if _errno(error) == errno.ECONNRESET:
+        return f"read tcp {ends}: read: connection reset by peer"
+    return str(error) or type(error).__name__
+
+
+def both_ends(response: httpx.Response) -> str:
+    """``<our address>-><upstream's>`` of the connection that *response* comes from, as long as it
+    is open."""
+    stream = response.extensions.get("network_stream")
+    if stream is None:
+        return "->"
+    ends = [stream.get_extra_info(name) for name in ("client_addr", "server_addr")]
+    texts = [_in_words(address[0], address[1]) if address else "" for address in ends]
+    if not texts[1]:  # The system forgets the other end of a connection that has been reset.
+        texts[1] = _address_of(response.request.url)
+    return "->".join(texts)
+
+
+def _address_of(url: httpx.URL) -> str:
+    """Host and port of *url* where they are an address, else nothing."""
+    try:
+        ipaddress.ip_address(url.host)
+    except ValueError:
+        return ""
+    return _in_words(url.host, _port_of(url))
+
+
+def _in_words(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _port_of(url: httpx.URL) -> int:
+    return url.port or (443 if url.scheme == "https" else 80)
+
+
+def _errno(error: Exception) -> int | None:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return cause.errno
+        cause = cause.__cause__ or cause.__context__
+    return None
