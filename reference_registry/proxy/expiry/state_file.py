@@ -136,7 +136,7 @@ class StoredSchedule:
 
     def _write(self, entries: dict[str, Entry]) -> bool:
         try:
-            # ``ideal`` overwrites the part that a killed process left; releases do not know its name.
+            # ``ideal`` overwrites a part that a killed process left; releases use a new name.
             mark = "" if self._profile.removes_leftovers else f"{uuid4().hex}."
             self._driver.replace(STATE_FILE, render_state(entries), f"{STATE_FILE}.{mark}part")
         except OSError as error:
