@@ -149,14 +149,14 @@ def _asked(project: Project, question: Question) -> Answer:
 def _repaired(project: Project, question: Question, *, write: bool) -> Answer:
     """What is left once everything mechanical is repaired, in the files too if *write*."""
     from harness.nodes.lint.engine import look
-    from harness.nodes.lint.fix.repair import repaired, with_documents
-    from harness.nodes.lint.fix.replacing import replace_all
+    from harness.nodes.lint.fix.repair import repaired
     from harness.nodes.lint.output.answer import Answer
+    from harness.nodes.lint.replacing import replace_all
 
     result = repaired(project, question)
     failed = replace_all(result.repairs, project.roots) if write else {}
     stayed = [repair.before for repair in result.repairs if repair.before.path in failed]
-    left = with_documents(result.project, stayed)
+    left = result.project.with_documents(stayed)
     written = [repair for repair in result.repairs if repair.before.path not in failed]
     return Answer(left.documents, look(left, question), written, result.refusals, failed)
 
@@ -188,7 +188,7 @@ def _print(answer: Answer, form: str, *, quiet: bool) -> None:
 def _print_diff(answer: Answer) -> None:
     """The diff, exactly; on a terminal without control characters, which could move the cursor."""
     from harness.nodes.lint.finding import printable
-    from harness.nodes.lint.fix.diff import unified_diff
+    from harness.nodes.lint.output.diff import unified_diff
     from harness.nodes.lint.output.text import remarks_on_diff
 
     terminal = sys.stdout.isatty()

@@ -1,7 +1,6 @@
 """JSON text as the same tree that YAML becomes, so that rules know where everything was written.
 
-The standard library's reader gives values without positions. It is asked first whether the text is
-JSON at all; the walk through it here then needs no error handling. Grammar: RFC 8259.
+The standard library's reader decides whether the text is JSON; ``positions`` then finds its values.
 """
 
 from __future__ import annotations
@@ -9,22 +8,20 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from json.decoder import scanstring  # type: ignore[attr-defined]
 
+from harness.nodes.lint.positions import JSON, Piece, piece_at
 from reference_registry.config.problem import Place
 from reference_registry.config.tree import Entry, Mapping, Repeat, Scalar, Sequence, Tree
 
 __all__ = ["InvalidJSON", "parse_json"]
 
-_SPACE = re.compile(r"[ \t\n\r]*")
-_WORD = re.compile(r"[^\s,\]}]+")
 _TRAILING_COMMA = re.compile(r",(?=\s*[\]}])")
 _DEEPEST = 64
 
 
 class InvalidJSON(ValueError):
-    """Text that is not JSON, and where it ceases to be. ``trailing_comma`` says that a comma in
-    front of a closing bracket is the only thing wrong."""
+    """Text that is not JSON, and where. ``trailing_comma``: a comma in front of a closing
+    bracket is the first mistake."""
 
     def __init__(
         self, reason: str, line: int, column: int, *, trailing_comma: bool = False
@@ -46,7 +43,12 @@ def parse_json(text: str, source: str) -> Entry:
         raise InvalidJSON("nested too deeply", 1, 1) from None
     except ValueError as error:  # a number of thousands of digits
         raise InvalidJSON(str(error).partition(";")[0], 1, 1) from None
-    return _Walk(text, source).entry(0, 0)[0]
+    try:
+        root = piece_at(text, 0, JSON)
+    except RecursionError:
+        raise InvalidJSON("nested too deeply", 1, 1) from None
+    tree = _Tree(text, source)
+    return Entry(tree.place(root.start), tree.tree(root))
 
 
 def _explained(error: json.JSONDecodeError, text: str) -> InvalidJSON:
@@ -61,7 +63,9 @@ def _explained(error: json.JSONDecodeError, text: str) -> InvalidJSON:
     return InvalidJSON(error.msg, error.lineno, error.colno)
 
 
-class _Walk:
+class _Tree:
+    """Makes the tree of the positions of its values."""
+
     def __init__(self, text: str, source: str) -> None:
         self.text = text
         self.source = source
@@ -71,57 +75,24 @@ class _Walk:
         line = bisect_right(self.breaks, position - 1)
         return Place(self.source, line, position - self.breaks[line - 1])
 
-    def skip(self, position: int) -> int:
-        match = _SPACE.match(self.text, position)
-        return match.end() if match else position
-
-    def entry(self, position: int, depth: int) -> tuple[Entry, int]:
-        """The value at *position*, and where it ends."""
-        start = self.skip(position)
+    def tree(self, piece: Piece, depth: int = 0) -> Tree:
         if depth > _DEEPEST:
-            place = self.place(start)
+            place = self.place(piece.start)
             raise InvalidJSON("nested too deeply", place.line or 1, place.column or 1)
-        value: Tree
-        match self.text[start]:
-            case "{":
-                value, end = self.mapping(start + 1, depth)
-            case "[":
-                value, end = self.sequence(start + 1, depth)
-            case '"':
-                string, end = scanstring(self.text, start + 1)
-                value = Scalar(string, "str")
-            case _:
-                word = _WORD.match(self.text, start)
-                assert word is not None
-                value, end = Scalar(word[0], _kind(word[0])), word.end()
-        return Entry(self.place(start), value), end
-
-    def mapping(self, position: int, depth: int) -> tuple[Mapping, int]:
-        entries: dict[str, Entry] = {}
-        repeats: list[Repeat] = []
-        position = self.skip(position)
-        while self.text[position] != "}":
-            place = self.place(position)
-            key, position = scanstring(self.text, position + 1)
-            value, position = self.entry(self.skip(position) + 1, depth + 1)
-            if key in entries:
-                repeats.append(Repeat(key, place, entries[key].place))
-            entries[key] = Entry(place, value.value)
-            position = self.after_comma(position)
-        return Mapping(entries, tuple(repeats)), position + 1
-
-    def sequence(self, position: int, depth: int) -> tuple[Sequence, int]:
-        items: list[Entry] = []
-        position = self.skip(position)
-        while self.text[position] != "]":
-            item, position = self.entry(position, depth + 1)
-            items.append(item)
-            position = self.after_comma(position)
-        return Sequence(tuple(items)), position + 1
-
-    def after_comma(self, position: int) -> int:
-        position = self.skip(position)
-        return self.skip(position + 1) if self.text[position] == "," else position
+        if piece.kind == "sequence":
+            items = (Entry(self.place(p.start), self.tree(p, depth + 1)) for p in piece.items)
+            return Sequence(tuple(items))
+        if piece.kind == "mapping":
+            entries = {
+                key: Entry(self.place(member.start), self.tree(member.value, depth + 1))
+                for key, member in piece.keys.items()
+            }
+            repeats = (Repeat(k, self.place(m.start), entries[k].place) for k, m in piece.repeats)
+            return Mapping(entries, tuple(repeats))
+        text = self.text[piece.start : piece.end]
+        if text.startswith('"'):
+            return Scalar(json.loads(text), "str")
+        return Scalar(text, _kind(text))
 
 
 def _kind(word: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -37,6 +37,12 @@ class Project:
     roots: tuple[str, ...] = ()
     names: Mapping[str, bool] = field(default_factory=dict)
     _known: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def with_documents(self, changed: Iterable[Document]) -> Project:
+        """This project with *changed* in place of the documents of the same files."""
+        new = {document.absolute: document for document in changed}
+        documents = tuple(new.get(d.absolute, d) for d in self.documents)
+        return Project(documents, self.roots, self.names)
 
     def once(self, name: object, make: Callable[[], T]) -> T:
         """What *make* gives, which is made once and then known by *name*: for what rules would else

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from harness.cli import main
+from harness.nodes.lint import replacing
 from harness.nodes.lint.engine import Question
-from harness.nodes.lint.fix import replacing
 from harness.nodes.lint.fix.repair import Repair, repaired
-from harness.nodes.lint.fix.replacing import replace_all
+from harness.nodes.lint.replacing import replace_all
 from tests.unit.lint.cases import project_of
 
 _BAD = b'server = "https://docker.io"  # \xc3\xa9\r\n[host]\r\n# end'
@@ -73,7 +73,7 @@ def _repairs(root: Path) -> tuple[Repair, ...]:
 def test_a_file_that_changed_meanwhile_is_not_overwritten(file: Path, tmp_path: Path) -> None:
     repairs = _repairs(tmp_path)
     file.write_bytes(b"# new\n" + _BAD)
-    assert replace_all(repairs, [str(tmp_path)]) == {str(file): "it was changed meanwhile"}
+    assert replace_all(repairs, [str(tmp_path)]) == {str(file): "it changed in the meantime"}
     assert file.read_bytes() == b"# new\n" + _BAD
     assert _names(file.parent) == ["hosts.toml"]
 
@@ -91,7 +91,7 @@ def test_a_file_that_changes_while_the_new_one_is_written_is_not_overwritten(
 
     monkeypatch.setattr(replacing, "_write", interrupted)
     failed = replace_all(_repairs(tmp_path), [str(tmp_path)])
-    assert failed == {str(file): "it was changed meanwhile"}
+    assert failed == {str(file): "it changed in the meantime"}
     assert _names(file.parent) == ["hosts.toml"]
 
 
@@ -111,7 +111,7 @@ def test_a_link_out_of_the_tree_is_not_written_to(
     main(["lint", "--fix", str(tmp_path / "certs.d")])
     assert outside.read_bytes() == _BAD
     assert main(["lint", "--fix", str(file)]) == 2
-    assert "a link: give the file that it stands for" in capsys.readouterr().err
+    assert "a link: give the file that it points to" in capsys.readouterr().err
     assert outside.read_bytes() == _BAD
 
 

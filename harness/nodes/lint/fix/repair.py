@@ -1,43 +1,33 @@
-"""Repairing documents, pass after pass, until nothing changes any more. Pure.
+"""Repairing documents, pass after pass, until nothing changes. Pure.
 
-An edit counts only if what it was for is gone afterwards, if the file can still be read, and if the
-same rule does not now hit for a release for which it did not before: ``addr`` of redis is right for
-2.8 and ``addrs`` for 3.x, so that a file which is asked about for both stays as it is.
+An edit counts only if its finding is gone afterwards, if the file can still be read, and if the
+same rule does not hit for another release instead: ``addr`` of redis is right for 2.8 and ``addrs``
+for 3.x, so a file that is checked for both stays as it is.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.nodes.lint.documents import Document, Unread
 from harness.nodes.lint.engine import UNREADABLE, Question, look
 from harness.nodes.lint.finding import Finding, ReplaceText
-from harness.nodes.lint.fix.pieces import Changes, NotApplicable, applied
-from harness.nodes.lint.fix.replacements import Editing
+from harness.nodes.lint.fix.editing import Editing
+from harness.nodes.lint.fix.tree_edits import NotApplicable, Replacement, applied, overlap
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.parsing import parsed
 from harness.nodes.lint.project import Project
 
-__all__ = ["Refusal", "Repair", "Repaired", "repaired", "with_documents"]
+__all__ = ["Repair", "Repaired", "repaired"]
 
-_MOST_PASSES = 10
-_MOST_ATTEMPTS = 50  # for each file, once its edits are tried one by one
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A finding whose edits were not made, and why."""
-
-    finding: Finding
-    reason: str
+_MOST_PASSES = 30
 
 
 @dataclass(frozen=True)
 class Repair:
-    """What became of one file, and the findings that went."""
+    """One file before and after, and the findings that are gone."""
 
     before: Document
     after: Document
@@ -46,42 +36,32 @@ class Repair:
 
 @dataclass(frozen=True)
 class Repaired:
-    """The repaired project, the files that differ, and the edits that were not made."""
+    """The repaired project, the files that differ, and why edits of findings were not made."""
 
     project: Project
     repairs: tuple[Repair, ...]
-    refusals: tuple[Refusal, ...]
+    refusals: Mapping[Finding, str]
 
 
 def repaired(project: Project, question: Question) -> Repaired:
     """*project* with the edits of all findings that *question* asks for."""
     work = _Work(project, question)
-    for _ in range(_MOST_PASSES):
-        if not work.one_pass():
-            break  # nothing changed: what is left was refused
-    else:
-        for finding in work.wanted(work.findings()):
-            work.refuse(finding, "the edits go round in circles")
+    passes = 0
+    while passes < _MOST_PASSES and work.one_pass():
+        passes += 1
     first = {document.absolute: document for document in project.documents}
     repairs = tuple(
-        Repair(first[document.absolute], document, tuple(work.done[document.absolute]))
+        Repair(first[document.absolute], document, tuple(work.done[document.path]))
         for document in work.project.documents
-        if document.absolute in work.done and document.text != first[document.absolute].text
+        if document.path in work.done and document.text != first[document.absolute].text
     )
-    left = set(look(work.project, question).findings)
-    refusals = (Refusal(f, reason) for f in left if (reason := work.refused.get(_key(f))))
-    return Repaired(
-        work.project,
-        repairs,
-        tuple(sorted(refusals, key=lambda r: (r.finding.file, r.finding.spot))),
-    )
-
-
-def with_documents(project: Project, changed: Iterable[Document]) -> Project:
-    """*project* with *changed* in place of the documents of the same files."""
-    new = {document.absolute: document for document in changed}
-    documents = tuple(new.get(d.absolute, d) for d in project.documents)
-    return Project(documents, project.roots, project.names)
+    refusals = {}
+    for finding in look(work.project, question).findings:
+        never = "its edits lead back to where they began" if passes == _MOST_PASSES else ""
+        reason = work.refused.get(_key(finding), never) if finding.edits else ""
+        if reason:
+            refusals[finding] = reason
+    return Repaired(work.project, repairs, refusals)
 
 
 _Key = tuple[str, str, object, object]
@@ -97,149 +77,115 @@ class _Work:
     question: Question
     refused: dict[_Key, str] = field(default_factory=dict)
     done: dict[str, list[Finding]] = field(default_factory=dict)
+    """By path."""
 
-    def refuse(self, finding: Finding, reason: str) -> None:
-        self.refused.setdefault(_key(finding), reason)
-
-    def findings(self, documents: Collection[Document] | None = None) -> tuple[Finding, ...]:
-        return look(self.project, self.question, documents).findings
-
-    def wanted(self, findings: Iterable[Finding]) -> list[Finding]:
-        """Those whose edits were not refused before."""
-        return [f for f in findings if f.edits and _key(f) not in self.refused]
+    def findings(self, documents: Collection[Document] | None = None) -> dict[str, list[Finding]]:
+        found: dict[str, list[Finding]] = {}
+        for finding in look(self.project, self.question, documents).findings:
+            found.setdefault(finding.file, []).append(finding)
+        return found
 
     def one_pass(self) -> bool:
-        """Make the edits of every file at once, and of those where that goes wrong one by one.
-        Whether anything changed."""
-        before = _by_file(self.findings())
-        wanted = _by_file(self.wanted(f for some in before.values() for f in some))
-        if not wanted:
-            return False
+        """Make what edits can be made. Whether anything changed."""
+        before = self.findings()
+        wanted = {
+            path: [f for f in some if f.edits and _key(f) not in self.refused]
+            for path, some in before.items()
+        }
+        return self.make({path: some for path, some in wanted.items() if some}, before)
+
+    def make(
+        self, wanted: Mapping[str, Sequence[Finding]], before: Mapping[str, Sequence[Finding]]
+    ) -> bool:
+        """Make the edits of *wanted*, all edits of a file together; where that goes wrong, those of
+        one half of its findings or of the other. Whether anything changed."""
         old = {d.path: d for d in self.project.documents if d.path in wanted}
         tried = {path: self.attempt(old[path], wanted[path]) for path in old}
-        changed = [document for document, made in tried.values() if made]
-        self.project = with_documents(self.project, changed)
-        after = _by_file(self.findings(changed))
-        wrong = []
+        tried = {path: (new, made) for path, (new, made) in tried.items() if made}
+        new_documents = [new for new, _ in tried.values()]
+        self.project = self.project.with_documents(new_documents)
+        after = self.findings(new_documents)
+        changed, wrong = False, []
         for path, (new, made) in tried.items():
-            if made and _objection(new, made, before[path], after.get(path, ())):
-                wrong.append(old[path])
-            elif made:
-                self.keep(new, made)
-        self.project = with_documents(self.project, wrong)
-        one_by_one = [self.one_by_one(document) for document in wrong]
-        return len(changed) > len(wrong) or any(one_by_one)
-
-    def keep(self, new: Document, made: Sequence[Finding]) -> None:
-        """Count *made* as done. What was refused may be possible in the file as it is now."""
-        self.done.setdefault(new.absolute, []).extend(made)
-        self.refused = {key: why for key, why in self.refused.items() if key[0] != new.path}
+            objection = _objection(new, made, before[path], after.get(path, ()))
+            if objection:
+                wrong.append((path, made, objection))
+            else:
+                changed = True
+                self.done.setdefault(path, []).extend(made)
+                # What was refused may be possible in the file as it is now.
+                self.refused = {key: why for key, why in self.refused.items() if key[0] != path}
+        self.project = self.project.with_documents([old[path] for path, _, _ in wrong])
+        for path, made, objection in wrong:
+            half = len(made) // 2
+            if half:
+                halves = ({path: made[:half]}, {path: made[half:]})
+                changed |= any(self.make(some, before) for some in halves)
+            else:
+                self.refused.setdefault(_key(made[0]), objection)
+        return changed
 
     def attempt(
         self, document: Document, findings: Sequence[Finding]
     ) -> tuple[Document, list[Finding]]:
-        """*document* with the edits of *findings*, and those that were made: what touches an edit
+        """*document* with the edits of *findings*, and those that were made. What touches an edit
         that was made already waits for the next pass, as does everything but the syntax as long
-        as that is wrong. Where they cannot be made together, the document is an ``Unread``."""
-        lines_first = [f for f in findings if any(isinstance(e, ReplaceText) for e in f.edits)]
+        as that is wrong. If they cannot be made together, the document is an ``Unread``."""
+        syntax = [f for f in findings if any(isinstance(e, ReplaceText) for e in f.edits)]
         editing = Editing(document)
         made: list[Finding] = []
-        changes = Changes()
-        expected = None
-        for finding in lines_first or findings:
+        changes: set[Replacement] = set()
+        for finding in syntax or findings:
             try:
                 some = editing.found(finding.edits)
-                if not lines_first:
-                    alone = editing.expected(editing.before, finding.edits)
+                if not changes.issuperset(some):
+                    if overlap(some, changes):
+                        continue
+                    editing.expect(finding.edits)
+                    changes.update(some)
+                made.append(finding)
             except NotApplicable as why:
-                self.refuse(finding, str(why))
-                continue
-            if not changes.has(some):
-                if changes.touch(some):
-                    continue
-                if not lines_first:
-                    try:
-                        expected = editing.expected(expected, finding.edits) if made else alone
-                    except NotApplicable:
-                        continue  # its place goes by another name now
-                changes.add(some)
-            made.append(finding)
+                if not made:  # else the reason may be an edit of this pass
+                    self.refused.setdefault(_key(finding), str(why))
+        try:
+            if made and not syntax:
+                editing.verify(changes)
+        except NotApplicable as why:
+            if len(made) > 1:
+                return Unread(document.path, document.absolute, Kind.INPUT, "", "PPX005"), made
+            self.refused.setdefault(_key(made.pop()), str(why))
         if not made:
             return document, []
-        try:
-            if not lines_first:
-                editing.verify(changes, expected)
-        except NotApplicable as why:
-            if len(made) == 1:
-                self.refuse(made[0], str(why))
-                return document, []
-            return Unread(document.path, document.absolute, Kind.INPUT, "", "PPX005"), made
-        return _read(document, applied(document.text, changes)), made
-
-    def one_by_one(self, document: Document) -> bool:
-        """Whether any edit could be made."""
-        first = document
-        for attempt in itertools.count():
-            before = self.findings([document])
-            wanted = self.wanted(before)
-            if not wanted:
-                break
-            if attempt >= _MOST_ATTEMPTS:
-                for finding in wanted:
-                    self.refuse(finding, "too many edits of this file go wrong")
-                break
-            finding = wanted[0]
-            new, made = self.attempt(document, [finding])
-            if not made:
-                continue
-            stayed = self.project
-            self.project = with_documents(stayed, [new])
-            objection = _objection(new, made, before, self.findings([new]))
-            if objection:
-                self.project = stayed
-                self.refuse(finding, objection)
-            else:
-                document = new
-                self.keep(new, made)
-        return document is not first
+        text = applied(document.text, changes)
+        found = parsed(document.path, document.absolute, text.encode(), named=True)
+        assert found is not None
+        return found, made
 
 
-def _by_file(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
-    found: dict[str, list[Finding]] = {}
-    for finding in findings:
-        found.setdefault(finding.file, []).append(finding)
-    return found
-
-
-def _read(document: Document, text: str) -> Document:
-    found = parsed(document.path, document.absolute, text.encode(), named=True)
-    assert found is not None
-    return found
+_STILL_THERE = "the mistake would still be there"
+_UNREADABLE = "the file could not be read afterwards"
 
 
 def _objection(
     new: Document, made: Sequence[Finding], before: Sequence[Finding], after: Sequence[Finding]
 ) -> str:
-    """What speaks against the edits of *made*; nothing where all is well."""
-    worse = isinstance(new, Unread) and new.cause in UNREADABLE
-    if worse:
-        return "the file could not be read afterwards"
+    """Why the edits of *made* must not be kept; empty if they may."""
+    if isinstance(new, Unread) and new.cause in UNREADABLE:
+        return _UNREADABLE
     if any(isinstance(edit, ReplaceText) for finding in made for edit in finding.edits):
         # What is wrong behind the first mistake is not known before that one is gone.
         places = {(f.rule, f.spot.line) for f in made}
-        gone = not any((f.rule, f.spot.line) in places for f in after)
-        return "" if gone else "the mistake would still be there"
+        return _STILL_THERE if any((f.rule, f.spot.line) in places for f in after) else ""
     if isinstance(new, Unread):
-        return "the file could not be read afterwards"
-    said = {(f.rule, f.what, f.releases) for f in made}
-    most = Counter((f.rule, f.what, f.releases) for f in before)
-    most.subtract((f.rule, f.what, f.releases) for f in made)
-    left = Counter((f.rule, f.what, f.releases) for f in after)
-    if any(left[key] > max(0, most[key]) for key in said):
-        return "the mistake would still be there"
+        return _UNREADABLE
+    known, fixed, left = (
+        Counter((f.rule, f.what, f.releases) for f in some) for some in (before, made, after)
+    )
+    if any(left[key] > max(0, known[key] - number) for key, number in fixed.items()):
+        return _STILL_THERE
     for rule in {f.rule for f in made}:
-        known, now = _releases(rule, before), _releases(rule, after)
-        if "" not in known and not now <= known:
+        releases, now = _releases(rule, before), _releases(rule, after)
+        if "" not in releases and not now <= releases:
             return "right for one release, wrong for another: name yours"
     return ""
 

@@ -1,214 +1,279 @@
-"""Edits of values that stand within each other: YAML, JSON, and what TOML writes in brackets."""
+"""Replacements within a text, and edits of nested values: YAML, JSON, and TOML within brackets."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from harness.nodes.lint.finding import Path
-from harness.nodes.lint.fix.pieces import (
-    Member,
-    NotApplicable,
-    Piece,
-    Replacement,
-    before_break,
-    line_start,
-    newline_of,
-    shown,
-    whole_lines,
-    without_entry,
-)
-from harness.nodes.lint.fix.styles import Style
+from harness.nodes.lint.positions import Member, Piece, before_break, line_start, newline_of
 
-__all__ = ["TreeText", "comments_of"]
+__all__ = [
+    "NotApplicable",
+    "Replacement",
+    "TreeText",
+    "applied",
+    "overlap",
+    "shown",
+    "without_lines",
+    "written",
+    "written_key",
+]
 
+Format = Literal["json", "toml", "yaml"]
 _COMMENT = re.compile(r"(?:^|(?<=\s))#[^\r\n]*", re.MULTILINE)
-_STEP = 2  # blanks for each level, where the file shows no other habit
+_COMMA = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*(,)")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_PLAIN = re.compile(r"(?![-@%])[A-Za-z0-9_./:@%+-]*[A-Za-z0-9_./@%+-]", re.ASCII)
 
 
-def comments_of(text: str, start: int, end: int, covered: Piece | None) -> list[str]:
-    """The comments in a range, each indented like its line. What looks like one within the values
-    of *covered* is none."""
-    values = [(v.start, v.end) for v in covered.scalars()] if covered is not None else []
+class NotApplicable(Exception):
+    """An edit that cannot be made in this text; the message says why, without a full stop."""
+
+
+@dataclass(frozen=True, order=True)
+class Replacement:
+    """``text`` in place of the characters from ``start`` up to ``end``."""
+
+    start: int
+    end: int
+    text: str = ""
+
+
+def applied(text: str, replacements: Iterable[Replacement]) -> str:
+    """*text* with *replacements*, which must not overlap."""
+    parts, position = [], 0
+    for one in sorted(replacements):
+        parts += [text[position : one.start], one.text]
+        position = one.end
+    return "".join([*parts, text[position:]])
+
+
+def overlap(some: Iterable[Replacement], others: Iterable[Replacement]) -> bool:
+    """Whether one of *some* and one of *others* touch: at one position their order would matter."""
+    theirs = list(others)
+    return any(a.start <= b.end and b.start <= a.end for a in some for b in theirs)
+
+
+def shown(path: Path) -> str:
+    """*path* in a message."""
+    return ".".join(map(str, path))
+
+
+def _comments_in(text: str, start: int, end: int, value: Piece | None) -> list[str]:
+    """The comments in a range that covers *value*, each indented like its line."""
+    inside = [(v.start, v.end) for v in value.scalars()] if value is not None else []
     found = []
     for match in _COMMENT.finditer(text, start, end):
-        if not any(first <= match.start() < last for first, last in values):
+        if not any(first <= match.start() < last for first, last in inside):
             line = text[line_start(text, match.start()) : match.start()]
             found.append(line[: len(line) - len(line.lstrip(" \t"))] + match[0])
     return found
 
 
+def without_lines(text: str, start: int, end: int, value: Piece | None) -> Replacement:
+    """The replacement that takes out the lines from *start* to *end*. Comments that are not part of
+    *value* stay. Where the last line of the file goes and has no line break, the line that becomes
+    the last has none either."""
+    start, stop = line_start(text, start), before_break(text, end)
+    if comments := _comments_in(text, start, stop, value):
+        return Replacement(start, stop, newline_of(text).join(comments))
+    behind = text.find("\n", stop)
+    if behind < 0 and start:
+        start = before_break(text, start - 1)
+    return Replacement(start, len(text) if behind < 0 else behind + 1)
+
+
+def written(value: object, form: Format, old: str = "", *, bracketed: bool = False) -> str:
+    """*value* as the format writes it, in the quotes of *old*, the text that it replaces.
+
+    What JSON writes is valid in all three; YAML may do without quotes.
+    """
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(written(item, form, bracketed=True) for item in value)}]"
+    if isinstance(value, str):
+        if old.startswith("'") and "'" not in value and value.isprintable():
+            return f"'{value}'"
+        quoted = old.startswith('"') or (bracketed and ":" in value)
+        if form == "yaml" and not quoted and _PLAIN.fullmatch(value):
+            import yaml
+
+            if yaml.safe_load(value) == value:
+                return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def written_key(name: str, form: Format, old: str = "") -> str:
+    """The key *name* as the format writes it, in the quotes of *old*."""
+    bare = form == "toml" and not old.startswith(("'", '"')) and _BARE_KEY.fullmatch(name)
+    return name if bare else written(name, form, old, bracketed=True)
+
+
 @dataclass
 class TreeText:
-    """A text, the value in it, and how its format is written. Each method gives the replacements
-    of one edit, and raises :class:`NotApplicable` where the text does not allow it.
-
-    ``prunes``: a mapping that becomes empty goes too, as YAML's blocks cannot be empty.
-    """
+    """A text, a value in it, and its format. Each method gives the replacements of one
+    edit, or raises :class:`NotApplicable`."""
 
     text: str
     root: Piece
-    style: Style
-    prunes: bool = False
+    form: Format
 
     def set_value(self, path: Path, value: object) -> list[Replacement]:
-        """Write *value* at *path*."""
+        """Write *value* at *path*; of a list, only the items that differ."""
         holder, piece = self._reach(path)
-        return self.changed(piece, value, holder.bracketed)
+        return self._changed(piece, value, holder.bracketed)
 
-    def changed(self, piece: Piece, value: object, bracketed: bool) -> list[Replacement]:
-        """Write *value* for *piece*; of lists, only the items that differ."""
+    def _changed(self, piece: Piece, value: object, bracketed: bool) -> list[Replacement]:
         if piece.kind == "alias":
             raise NotApplicable("the value is written elsewhere, as an alias")
         if isinstance(value, list | tuple) and piece.kind == "sequence":
-            items = [self._plain(item) for item in piece.items]
-            some = self._items(piece, items, [self._written(item) for item in value], value)
+            some = self._changed_items(piece, value)
             if some is not None:
                 return some
         if piece.kind != "scalar" and not piece.bracketed:
-            raise NotApplicable("the value goes over several lines")
-        if comments_of(self.text, piece.start, piece.end, piece):
+            raise NotApplicable("the value has several lines")
+        if _comments_in(self.text, piece.start, piece.end, piece):
             raise NotApplicable("there are comments within the value")
         old = self.text[piece.start : piece.end]
-        return [Replacement(piece.start, piece.end, self.style.value(value, old, bracketed))]
+        return [
+            Replacement(piece.start, piece.end, written(value, self.form, old, bracketed=bracketed))
+        ]
 
-    def _items(
-        self, piece: Piece, old: list[str], new: list[str], values: Any
-    ) -> list[Replacement] | None:
-        """The replacements that make a list of the *old* texts one of the *new*; None if that is
-        no matter of single items."""
+    def _changed_items(self, piece: Piece, values: Any) -> list[Replacement] | None:
+        """The replacements that change single items or remove one; None if that is not enough."""
+        old = [self._plain(item) for item in piece.items]
+        new = [written(item, self.form, bracketed=True) for item in values]
         if len(old) == len(new):
             return [
                 change
                 for item, was, now, value in zip(piece.items, old, new, values, strict=True)
                 if was != now
-                for change in self.changed(item, value, piece.bracketed)
+                for change in self._changed(item, value, piece.bracketed)
             ]
-        rest = iter(new)
-        expected = next(rest, None)
-        gone = []
-        for number, item in enumerate(old):
-            if item == expected:
-                expected = next(rest, None)
-            else:
-                gone.append(number)
-        if expected is not None or len(gone) != len(old) - len(new):
-            return None
-        if not piece.bracketed or len(gone) > 1:
-            return None
-        return without_entry(self.text, piece, gone[0])
+        for number in range(len(old)):
+            if piece.bracketed and old[:number] + old[number + 1 :] == new:
+                return self._without_entry(piece, number)
+        return None
 
     def _plain(self, piece: Piece) -> str:
-        """The text of an item, as :meth:`_written` would write its value."""
+        """The text of an item, in the quotes that it would get."""
         text = self.text[piece.start : piece.end]
         if piece.kind == "scalar" and len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-            return self._written(text[1:-1])
+            return written(text[1:-1], self.form, bracketed=True)
         return text
-
-    def _written(self, value: object) -> str:
-        return self.style.value(value, "", True)
 
     def rename(self, path: Path, name: str) -> list[Replacement]:
         """Call the key at *path* *name*."""
-        holder, _ = self._reach(path)
-        if name in holder.keys:
-            raise NotApplicable(f"{name} is there already")
-        member = self._member(holder, path)
-        old = self.text[member.start : member.end]
-        return [Replacement(member.start, member.end, self.style.key(name, old))]
+        member = self._member(self._reach(path)[0], path)
+        new = written_key(name, self.form, self.text[member.start : member.end])
+        return [Replacement(member.start, member.end, new)]
 
     def remove(self, path: Path) -> list[Replacement]:
-        """Take the key at *path* out, with its line; comments in it stay."""
+        """Take out the key at *path* with its line; comments stay."""
         holder, piece = self._reach(path)
         member = self._member(holder, path)
-        end = max(piece.end, member.end)
-        for depth in range(len(path) - 1, -1, -1):  # a dotted key is an entry of a table above
-            holder = self._reach(path[:depth])[1]
-            number = next((n for n, at in enumerate(holder.entries) if at[0] == member.entry), None)
-            if number is not None:
-                break
-        else:
-            raise NotApplicable(f"{shown(path)} is written as part of another key")
-        if self.prunes and len(holder.entries) == 1:
+        starts = [start for start, _ in holder.entries]
+        if member.entry not in starts:
+            raise NotApplicable(f"{shown(path)} is part of another key")
+        number = starts.index(member.entry)
+        if self.form == "yaml" and len(holder.entries) == 1:
             if len(path) == 1 or isinstance(path[-2], int):
                 raise NotApplicable(f"{shown(path)} is all there is")
             return self.remove(path[:-1])
         if holder.bracketed:
-            return without_entry(self.text, holder, number)
-        begin, stop = line_start(self.text, member.entry), before_break(self.text, end)
-        comments = comments_of(self.text, begin, stop, piece)
+            return self._without_entry(holder, number)
+        begin = line_start(self.text, member.entry)
         if self.text[begin : member.entry].strip():  # "- key: value"
-            if comments or number + 1 >= len(holder.entries):
-                raise NotApplicable(f"{shown(path)} begins the item of a list")
+            if number + 1 >= len(holder.entries):
+                raise NotApplicable(f"{shown(path)} is the first key of a list's item")
             return [Replacement(member.entry, holder.entries[number + 1][0])]
-        if comments:
-            return [Replacement(begin, stop, newline_of(self.text).join(comments))]
-        behind = self.text.find("\n", stop)
-        return [whole_lines(self.text, begin, len(self.text) if behind < 0 else behind + 1)]
+        return [without_lines(self.text, begin, max(piece.end, member.end), piece)]
+
+    def _without_entry(self, whole: Piece, number: int) -> list[Replacement]:
+        """Take entry *number* and a comma out of a bracketed value; comments stay."""
+        start, end = whole.entries[number]
+        after = _COMMA.match(self.text, end)
+        if after is not None and after.start(1) < whole.end:
+            if self.text[end : after.start(1)].strip():
+                return [Replacement(start, end), Replacement(after.start(1), after.end(1))]
+            return [self._with_blanks(start, after.end(1))]
+        if number == 0:
+            return [Replacement(start, end)]
+        previous = whole.entries[number - 1][1]
+        if not self.text[previous:start].strip(" \t,"):
+            return [Replacement(previous, end)]
+        comma = _COMMA.match(self.text, previous)
+        if comma is None:
+            raise NotApplicable("no comma was found")
+        return [Replacement(comma.start(1), comma.end(1)), self._with_blanks(start, end)]
+
+    def _with_blanks(self, start: int, end: int) -> Replacement:
+        """The range with its line if nothing else is on it, else with the blanks behind it."""
+        begin, stop = line_start(self.text, start), before_break(self.text, end)
+        if not self.text[begin:start].strip() and not self.text[end:stop].strip():
+            behind = self.text.find("\n", stop)
+            return Replacement(begin, len(self.text) if behind < 0 else behind + 1)
+        rest = self.text[end:stop]
+        return Replacement(start, end + len(rest) - len(rest.lstrip(" \t")))
 
     def add(self, path: Path, value: object) -> list[Replacement]:
         """Add the key at *path*, with the mappings above it."""
-        holder, depth, column = self.root, 0, 0
-        while depth < len(path) - 1:
-            part = path[depth]
+        holder, depth, member = self.root, 0, None
+        for part in path[:-1]:
             if isinstance(part, int) and part < len(holder.items):
                 holder = holder.items[part]
             elif part in holder.keys:
                 member = self._member(holder, (part,))
-                column = member.start - line_start(self.text, member.start)
                 holder = member.value
             else:
                 break
             depth += 1
-        if depth == len(path) - 1 and str(path[-1]) in holder.keys:
-            raise NotApplicable(f"{shown(path)} is there already")
         names = [str(part) for part in path[depth:]]
-        if holder.kind == "scalar" and depth and holder.start == holder.end:
-            stop = before_break(self.text, member.end)
-            return [Replacement(stop, stop, self._block(names, value, column + self._step()))]
-        if holder.kind != "mapping":
-            raise NotApplicable(f"{shown(path[:depth]) or 'the file'} is no mapping")
-        if holder.bracketed:
+        if holder.kind == "mapping" and holder.bracketed:
             return [self._added_in_brackets(holder, names, value)]
-        first = next(iter(holder.keys.values()), None)
-        if first is None:
-            raise NotApplicable(f"{shown(path[:depth]) or 'the file'} has no keys of its own")
-        stop = before_break(self.text, holder.end)
-        column = first.start - line_start(self.text, first.start)
+        if member and holder.kind == "scalar" and holder.start == holder.end:  # "key:" alone
+            stop, column = member.end, self._column(member) + self._step()
+        elif holder.kind == "mapping" and holder.keys:
+            stop, column = holder.end, self._column(next(iter(holder.keys.values())))
+        else:
+            raise NotApplicable(f"{shown(path[:depth]) or 'the file'} is not a mapping")
+        stop = before_break(self.text, stop)
         return [Replacement(stop, stop, self._block(names, value, column))]
+
+    def _column(self, member: Member) -> int:
+        return member.start - line_start(self.text, member.start)
+
+    def _step(self) -> int:
+        """How far the file indents: the first block within a block shows it."""
+        for member in self.root.keys.values():
+            if not member.value.bracketed and member.value.keys:
+                return self._column(next(iter(member.value.keys.values()))) or 2
+        return 2
 
     def _block(self, names: list[str], value: object, column: int) -> str:
         """Lines of YAML, each with a line break in front."""
-        lines = ""
-        newline = newline_of(self.text)
+        lines, newline = "", newline_of(self.text)
         for name in names:
-            lines += f"{newline}{' ' * column}{self.style.key(name, '')}:"
+            lines += f"{newline}{' ' * column}{written_key(name, self.form)}:"
             column += self._step()
-        return f"{lines} {self.style.value(value, '', False)}"
-
-    def _step(self) -> int:
-        """How far the file indents: its first block within a block shows it."""
-        for member in self.root.keys.values():
-            for inner in member.value.keys.values():
-                if not member.value.bracketed:
-                    return inner.start - line_start(self.text, inner.start) or _STEP
-        return _STEP
+        return f"{lines} {written(value, self.form)}"
 
     def _added_in_brackets(self, holder: Piece, names: list[str], value: object) -> Replacement:
-        written = self.style.value(value, "", True)
-        for name in reversed(names[1:]):
-            written = f"{{{self.style.key(name, '')}{self.style.joint}{written}}}"
-        old = self.text[holder.start + 1 : holder.start + 2]
-        like = '"' if old == '"' else ""
-        written = f"{self.style.key(names[0], like)}{self.style.joint}{written}"
+        joint = " = " if self.form == "toml" else ": "
+        entry = written(value, self.form, bracketed=True)
+        for name in reversed(names):
+            entry = f"{{{written_key(name, self.form)}{joint}{entry}}}"
+        entry = entry[1:-1]
         if not holder.entries:
-            return Replacement(holder.start + 1, holder.start + 1, written)
+            return Replacement(holder.start + 1, holder.start + 1, entry)
         start, end = holder.entries[-1]
         begin = line_start(self.text, start)
         own_line = not self.text[begin:start].strip() and begin > holder.start
         gap = newline_of(self.text) + self.text[begin:start] if own_line else " "
-        return Replacement(end, end, f",{gap}{written}")
+        return Replacement(end, end, f",{gap}{entry}")
 
     def _reach(self, path: Path) -> tuple[Piece, Piece]:
         """What holds the value at *path*, and the value."""
@@ -219,15 +284,14 @@ class TreeText:
                 piece = holder.items[part]
             elif part in holder.keys:
                 piece = self._member(holder, (part,)).value
-            elif piece.kind == "alias":
-                raise NotApplicable("the value is written elsewhere, as an alias")
             else:
-                raise NotApplicable(f"{shown(path)} is not written in this file")
+                where = "elsewhere, as an alias" if piece.kind == "alias" else "outside this file"
+                raise NotApplicable(f"{shown(path)} is written {where}")
         return holder, piece
 
     @staticmethod
     def _member(holder: Piece, path: Path) -> Member:
         member = holder.keys.get(str(path[-1]))
         if member is None:
-            raise NotApplicable(f"{shown(path)} is no key")
+            raise NotApplicable(f"{shown(path)} is not a key")
         return member

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from harness.nodes.lint.documents import Document
@@ -12,7 +11,7 @@ from harness.nodes.lint.engine import Outcome
 from harness.nodes.lint.finding import Finding, Severity
 
 if TYPE_CHECKING:
-    from harness.nodes.lint.fix.repair import Refusal, Repair
+    from harness.nodes.lint.fix.repair import Repair
 
 __all__ = ["Answer"]
 
@@ -25,16 +24,12 @@ class Answer:
     documents: Sequence[Document]
     outcome: Outcome
     repairs: Sequence[Repair] = ()
-    refusals: Sequence[Refusal] = ()
+    refusals: Mapping[Finding, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
-    @cached_property
-    def _refused(self) -> dict[Finding, str]:
-        return {refusal.finding: refusal.reason for refusal in self.refusals}
-
     def refused(self, finding: Finding) -> str:
-        """Why its edits were not made; empty where nobody tried, or where they were."""
-        return self._refused.get(finding, "")
+        """Why its edits were not made; empty if they were, or if --fix did not run."""
+        return self.refusals.get(finding, "")
 
     @property
     def repaired(self) -> int:

@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 from harness.nodes.lint.documents import Document
 from harness.nodes.lint.finding import AddKey, Edit, Finding, SetValue, Severity
-from harness.nodes.lint.fix.pieces import NotApplicable, Replacement
-from harness.nodes.lint.fix.replacements import replacements
+from harness.nodes.lint.fix.editing import replacements
+from harness.nodes.lint.fix.tree_edits import NotApplicable, Replacement
 from harness.nodes.lint.output.answer import Answer
 from harness.nodes.lint.rule import Rule
 from harness.nodes.lint.rules import loaded_rules

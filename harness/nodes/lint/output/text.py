@@ -75,10 +75,9 @@ def counts(answer: Answer) -> str:
 def remarks_on_diff(answer: Answer) -> Iterator[str]:
     """What there is to say beside a diff: what it would not repair, though it has an edit, and what
     would be left."""
-    for refusal in answer.refusals:
-        finding = refusal.finding
+    for finding, reason in answer.refusals.items():
         place = f"{printable(finding.file)}:{finding.spot.line}:{finding.spot.column}"
-        yield f"{place}: not repaired: {printable(refusal.reason)} [{finding.rule}]"
+        yield f"{place}: not repaired: {printable(reason)} [{finding.rule}]"
     yield f"{answer.repaired} to repair; left would be {counts(answer)}"
 
 
