@@ -73,6 +73,7 @@ class ProxyRegistry:
 
         graceful = profile.saves_state == "at-once" or config.http.draintimeout is not None
         self._upstreams = Upstreams(config.proxy, connect)
+        self._is_plain = self._upstreams.routing.is_plain
         self._services = Services(
             config.proxy,
             local,
@@ -94,6 +95,8 @@ class ProxyRegistry:
 
     def locate(self, name: str, namespace: str | None) -> Place:
         routing = self._upstreams.routing
+        if self._is_plain:
+            return Place(name)
         honoured = namespace if namespace and routing.honours_namespaces else None
         try:
             return Place(routing.find(name, honoured), honoured)

@@ -40,6 +40,7 @@ from reference_registry.proxy.upstream.errors import (
     UpstreamOffline,
 )
 from reference_registry.repository import Descriptor, Manifest, Referrers, TagPage, UploadSession
+from reference_registry.storage.repository import LocalRepository
 
 __all__ = ["ProxyRepository"]
 
@@ -65,7 +66,7 @@ class ProxyRepository:
         self.name = name
         self._services = services
         self._profile = services.profile
-        self._local = services.local.repository(name)
+        self._local = LocalRepository(name, services.local.storage)
         self._cached_tags: dict[str, Digest | None] = {}
         self._stale_tags: dict[str, Headers] = {}
 
@@ -77,11 +78,13 @@ class ProxyRepository:
     # -- tags and manifests -----------------------------------------------------------------------
     async def resolve(self, tag: str, *, anew: bool = False) -> Digest:
         services = self._services
-        if not anew and (fresh := services.freshness.fresh(self.name, tag)) is not None:
-            return fresh
+        if services.freshness is not None and not anew:
+            fresh = services.freshness.fresh(self.name, tag)
+            if fresh is not None:
+                return fresh
         cached = self._cached_tags[tag] = self._local.tag_digest(tag)
         try:
-            with services.negative_cache.asking(self.name, tag, revalidate=anew):
+            with services.asking(self.name, tag, revalidate=anew):
                 digest, manifest = await self._ask_for_tag(tag, is_cached=cached is not None)
         except UpstreamFailure as failure:
             return self._resolve_without_upstream(tag, cached, failure)
@@ -89,7 +92,8 @@ class ProxyRepository:
             self._store(digest, manifest)
         if self._profile.not_modified_skips_caching:
             self._point(tag, digest)  # Although the manifest may never come (#4477).
-        services.freshness.confirm(self.name, tag, digest)
+        if services.freshness is not None:
+            services.freshness.confirm(self.name, tag, digest)
         return digest
 
     async def _ask_for_tag(
@@ -149,12 +153,12 @@ class ProxyRepository:
 
     def again(self, manifest: Manifest, tag: str | None) -> Callable[[], bool] | None:
         freshness = self._services.freshness
-        if tag is not None and (not freshness.is_on or tag in self._stale_tags):
+        if tag is not None and (freshness is None or tag in self._stale_tags):
             return None  # Upstream has to be asked.
         digest, content = manifest.digest, manifest.content
 
         def still_valid() -> bool:
-            if tag is not None and freshness.fresh(self.name, tag) != digest:
+            if tag and freshness and freshness.fresh(self.name, tag) != digest:
                 return False
             stored = self._intact(digest)
             if stored is None or stored.content != content:
@@ -166,7 +170,8 @@ class ProxyRepository:
 
     def _served(self, manifest: Manifest, *, hit: bool) -> None:
         self._services.counters.manifest.pushed(len(manifest.content), hit=hit)
-        self._services.uses.note(self.name, manifest.digest)
+        if self._services.uses is not None:
+            self._services.uses.note(self.name, manifest.digest)
 
     def _intact(self, digest: Digest) -> Manifest | None:
         """The cached manifest, or None. ``ideal`` verifies a manifest whenever it was read from
@@ -194,12 +199,12 @@ class ProxyRepository:
             return self._store(digest, await self._upstream.manifest(reference))
 
         try:
-            with self._services.negative_cache.asking(self.name, reference):
+            with self._services.asking(self.name, reference):
                 if not self._profile.joins_upstream_requests:
                     return await pull()
                 return await self._services.joined_manifests.run((self.name, digest), pull)
         except UpstreamFailure as failure:
-            if tag is not None:
+            if tag is not None and self._services.freshness is not None:
                 self._services.freshness.forget(self.name, tag)
             raise manifest_error(failure, self.name, digest, self._profile) from failure
 
@@ -274,7 +279,8 @@ class ProxyRepository:
             not self._profile.notices_damage or await services.integrity.may_serve(cached)
         ):
             services.counters.blob.pushed(cached.size, hit=True)
-            services.uses.note(self.name, digest)
+            if services.uses is not None:
+                services.uses.note(self.name, digest)
             return await self._local.serve_blob(digest, request)
         fetch = _FETCHES[self._profile.blob_miss](self._local, self._upstream, services.blobs)
         return await fetch.serve(digest, request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 
 from reference_registry.clock import Clock
@@ -32,8 +33,7 @@ __all__ = ["Services"]
 class Services:
     """The parts of the proxy that *config* describes, over the cache *local*.
 
-    ``expiry`` is None if nothing ever expires, ``size_limit`` if there is no limit or the cache is
-    in memory.
+    Parts that the configuration does not ask for are None.
     """
 
     def __init__(
@@ -52,9 +52,12 @@ class Services:
         self.upstreams = upstreams
         self.profile = profile
         self.counters = counters
-        self.freshness = TagFreshness(config.policy.tag_freshness, clock)
-        self.negative_cache = NegativeCache(config.policy.negative_ttl, clock)
-        self.uses = Uses(clock)
+        policy = config.policy
+        self.freshness = TagFreshness(policy.tag_freshness, clock) if policy.tag_freshness else None
+        self.negative_cache = (
+            NegativeCache(policy.negative_ttl, clock) if policy.negative_ttl else None
+        )
+        self.uses = Uses(clock) if policy.refresh_on_hit or policy.max_size else None
         self.background = Background()
         verify = config.verify if profile.notices_damage else "never"
         self.integrity = Integrity(local.storage.blobs, verify, self.background)
@@ -76,16 +79,16 @@ class Services:
                 downloading=downloads,
                 saves_on_stop=saves_on_stop,
             )
-            if config.policy.refresh_on_hit:
+            if policy.refresh_on_hit and self.uses is not None:
                 self.uses.subscribe(self.expiry.used)
                 self.expiry.before_due = self.uses.settle
         self.size_limit: SizeLimit | None = None
         blobs = local.storage.driver.local_path(layout.BLOBS)
-        if config.policy.max_size is not None and blobs is not None:
+        if policy.max_size and blobs is not None and self.uses is not None:
             self.size_limit = SizeLimit(
                 local,
                 blobs,
-                config.policy.max_size,
+                policy.max_size,
                 clock=clock,
                 downloading=downloads,
                 uses=self.uses,
@@ -98,7 +101,7 @@ class Services:
             counters.blob,
             self.background,
             self.integrity,
-            self.negative_cache,
+            self.asking,
             self.cached_blob,
             downloads,
         )
@@ -116,10 +119,20 @@ class Services:
         self._cached(repository, digest)
 
     def _cached(self, repository: str, digest: Digest) -> None:
-        self.negative_cache.seen(repository)
-        self.uses.note(repository, digest)
+        if self.negative_cache is not None:
+            self.negative_cache.seen(repository)
+        if self.uses is not None:
+            self.uses.note(repository, digest)
         if self.size_limit is not None:
             self.size_limit.stored()
+
+    def asking(
+        self, repository: str, reference: str, *, revalidate: bool = False
+    ) -> AbstractContextManager[None]:
+        """See :meth:`NegativeCache.asking`."""
+        if self.negative_cache is None:
+            return nullcontext()
+        return self.negative_cache.asking(repository, reference, revalidate=revalidate)
 
     def _removed(self, digest: Digest) -> None:
         if self.expiry is not None:
@@ -130,7 +143,7 @@ class Services:
         :class:`reference_registry.config.problem.CannotStart`."""
         if self.expiry is not None:
             await self.expiry.start()
-        if self.uses.matter:
+        if self.uses is not None:
             self._reporting = asyncio.create_task(self.uses.keep_settling())
         if self.size_limit is not None:
             await self.size_limit.start()
@@ -149,7 +162,8 @@ class Services:
         if self._reporting is not None:
             self._reporting.cancel()
             await asyncio.gather(self._reporting, return_exceptions=True)
-        self.uses.settle()
+        if self.uses is not None:
+            self.uses.settle()
         if self.size_limit is not None:
             await self.size_limit.stop()
         if self.expiry is not None:

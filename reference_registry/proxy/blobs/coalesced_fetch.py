@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractContextManager, aclosing, suppress
+from contextlib import aclosing, suppress
 from dataclasses import replace
 
 from reference_registry.digest import Digest
@@ -80,7 +80,7 @@ class CoalescedFetch:
                 info = await download.known()
                 if info.size is not None:
                     return info
-            with self._negative_cache(digest):
+            with self._services.asking(self._local.name, digest):
                 return await self._services.joined_stats.run(
                     (self._local.name, digest), lambda: self._upstream.stat_blob(digest)
                 )
@@ -90,9 +90,6 @@ class CoalescedFetch:
     def _may_use_answer_of(self, download: Download) -> bool:
         name = self._local.name
         return download.repository == name or (download.info is not None and download.is_for(name))
-
-    def _negative_cache(self, digest: Digest) -> AbstractContextManager[None]:
-        return self._services.negative_cache.asking(self._local.name, digest)
 
     # -- bytes that another repository cached -----------------------------------------------------
     def _is_stored(self, digest: Digest) -> bool:
@@ -124,7 +121,7 @@ class CoalescedFetch:
         """A download of *digest* for this repository, once upstream has answered."""
         while True:
             try:
-                with self._negative_cache(digest):
+                with self._services.asking(self._local.name, digest):
                     download = await self._join(digest)
                     info = None if download is None else await self._answer_to(download)
             except UpstreamFailure as failure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from reference_registry.digest import Digest
@@ -10,7 +11,6 @@ from reference_registry.observability.counters import TrafficCounters
 from reference_registry.profiles import Profile
 from reference_registry.proxy.blobs.coalesced import Download
 from reference_registry.proxy.integrity import Integrity
-from reference_registry.proxy.policy.negative_cache import NegativeCache
 from reference_registry.proxy.tasks import Background, SingleFlight
 from reference_registry.proxy.upstream.client import BlobInfo
 from reference_registry.storage.store import Storage
@@ -20,14 +20,15 @@ __all__ = ["BlobServices"]
 
 @dataclass(frozen=True)
 class BlobServices:
-    """``cached`` is called with repository and digest of each blob that was cached."""
+    """*asking* wraps a request to upstream for a digest of a repository; *cached* is called with
+    repository and digest of each blob that was cached."""
 
     storage: Storage
     profile: Profile
     counters: TrafficCounters
     background: Background
     integrity: Integrity
-    negative_cache: NegativeCache
+    asking: Callable[[str, str], AbstractContextManager[None]]
     cached: Callable[[str, Digest], None]
     downloads: dict[Digest, Download] = field(default_factory=dict)
     """The downloads that ``ideal`` has running, for all upstreams and repositories."""

@@ -1,35 +1,98 @@
-"""What the cache holds until when: the schedule as data, and ``scheduler-state.json``.
+"""The schedule: what expires when, and its form in ``scheduler-state.json``. No I/O.
 
 The file is the one that distribution's ``registry/proxy/scheduler`` reads and writes: one JSON
 object, keys sorted, no newline at the end::
 
     {"app@sha256:<hex>":{"Key":<the same>,"ExpiryData":"2026-11-24T03:50:00.123Z","EntryType":0}}
 
-Both kinds of content share one key, so that a digest that is pulled as a blob and as a manifest has
-one entry, the later one. No I/O here.
+Blobs and manifests share keys: a digest that is pulled as both has one entry, the later one.
 """
 
 from __future__ import annotations
 
 import heapq
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from reference_registry.digest import Digest, parse_digest
 from reference_registry.names import is_repository_name
-from reference_registry.proxy.expiry.go_time import ZERO, GoTime
 
 __all__ = [
     "BLOB",
     "MANIFEST",
+    "ZERO",
     "Entry",
+    "GoTime",
     "Schedule",
     "StateUnreadable",
     "parse_state",
     "render_state",
 ]
+
+_RFC3339 = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII
+)
+_SECOND = 10**9
+_EPOCH = datetime(1970, 1, 1)
+
+
+@dataclass(frozen=True, order=True)
+class GoTime:
+    """A time as Go writes it into JSON: RFC 3339 with up to nine digits of a second. ``datetime``
+    has microseconds only and would change what another registry wrote.
+
+    ``nanoseconds`` since 1970 in UTC; ``offset`` is the time zone of its text, in seconds east of
+    Greenwich."""
+
+    nanoseconds: int
+    offset: int = 0
+
+    @classmethod
+    def of(cls, moment: datetime) -> GoTime:
+        """The time of *moment*, which has a time zone."""
+        since = moment.astimezone(UTC).replace(tzinfo=None) - _EPOCH
+        return cls(since // timedelta(microseconds=1) * 1000)
+
+    @classmethod
+    def parse(cls, text: str) -> GoTime:
+        """``ValueError`` where *text* is not RFC 3339."""
+        match = _RFC3339.fullmatch(text)
+        if match is None:
+            raise ValueError(f"not RFC 3339: {text!r}")
+        *fields, fraction, sign, hours, minutes = match.groups()
+        local = datetime(*map(int, fields))  # type: ignore[arg-type]
+        offset = 0 if sign is None else (int(hours) * 60 + int(minutes)) * 60
+        offset = -offset if sign == "-" else offset
+        seconds = (local - _EPOCH) // timedelta(seconds=1) - offset
+        return cls(seconds * _SECOND + int((fraction or "0")[:9].ljust(9, "0")), offset)
+
+    def __str__(self) -> str:
+        seconds, fraction = divmod(self.nanoseconds, _SECOND)
+        text = (_EPOCH + timedelta(seconds=seconds + self.offset)).isoformat()
+        if fraction:
+            text += f".{fraction:09d}".rstrip("0")
+        if not self.offset:
+            return text + "Z"
+        hours, minutes = divmod(abs(self.offset) // 60, 60)
+        return f"{text}{'-' if self.offset < 0 else '+'}{hours:02d}:{minutes:02d}"
+
+    def as_datetime(self) -> datetime:
+        """The first microsecond that is not earlier, in UTC; the last one of ``datetime`` for later
+        times."""
+        since = timedelta(microseconds=-(-self.nanoseconds // 1000))
+        try:
+            return (_EPOCH + since).replace(tzinfo=UTC)
+        except OverflowError:
+            limit = datetime.max if self.nanoseconds > 0 else datetime.min
+            return limit.replace(tzinfo=UTC)
+
+
+ZERO = GoTime.parse("0001-01-01T00:00:00Z")
+"""Go's zero time, the meaning of a missing ``ExpiryData``: long past."""
 
 BLOB = 0
 MANIFEST = 1
@@ -40,10 +103,10 @@ class Entry:
     """Content that expires at ``moment``."""
 
     key: str
-    """``repository@digest``. Files of others may hold anything here."""
+    """``repository@digest``. A file from elsewhere may have any text here."""
     moment: GoTime
     kind: int
-    """:data:`BLOB` or :data:`MANIFEST`. Files of others may hold any number."""
+    """:data:`BLOB` or :data:`MANIFEST`. A file from elsewhere may have any number."""
 
     @classmethod
     def of(cls, repository: str, digest: Digest, kind: int, moment: GoTime) -> Entry:
@@ -51,7 +114,7 @@ class Entry:
         return cls(f"{repository}@{digest}", moment, kind)
 
     def target(self) -> tuple[str, Digest] | None:
-        """Repository and digest, or None where the key does not name both."""
+        """Repository and digest, or None if the key does not have both."""
         repository, _, rest = self.key.partition("@")
         digest = parse_digest(rest)
         if digest is None or not is_repository_name(repository):
@@ -60,10 +123,10 @@ class Entry:
 
 
 class Schedule:
-    """All entries, by the key that they have in the file.
+    """All entries, by their key in the file.
 
-    In a file of others that key may differ from :attr:`Entry.key`. Distribution removes by the
-    latter, so that such an entry stays for ever; it is due once per start all the same.
+    In a file from elsewhere that key may differ from :attr:`Entry.key`. Distribution removes by the
+    latter, so that such an entry is never removed; it is due once per start.
     """
 
     def __init__(self, entries: Mapping[str, Entry] | None = None) -> None:
@@ -87,28 +150,18 @@ class Schedule:
         """The entry that *key* has in the file."""
         return self._entries.get(key)
 
-    def become(self, entries: Mapping[str, Entry]) -> None:
-        """Hold *entries*, and nothing else. Those that are held already count as handed out if
-        they were (see :meth:`due`)."""
-        for key in self._entries.keys() - entries.keys():
-            self._delete(key)
-        for key, entry in entries.items():
-            if self._entries.get(key) != entry:
-                self._delete(key)
-                self._insert(key, entry)
-
     def add(self, entry: Entry) -> None:
         """Schedule *entry*; it replaces what had its key."""
         self._delete(entry.key)
         self._insert(entry.key, entry)
 
     def remove(self, entry: Entry) -> None:
-        """Take *entry* out, unless its key has been scheduled anew meanwhile."""
+        """Remove *entry*, unless its key has been rescheduled meanwhile."""
         if self._entries.get(entry.key) == entry:
             self._delete(entry.key)
 
     def due(self, now: GoTime) -> list[Entry]:
-        """The entries that have expired, earliest first. Each is handed out once, and stays in the
+        """The entries that have expired, earliest first. Each is returned once, and stays in the
         schedule until it is removed."""
         due = []
         while (head := self._head()) is not None and head[0] <= now.nanoseconds:
@@ -117,7 +170,7 @@ class Schedule:
         return due
 
     def next_moment(self) -> GoTime | None:
-        """When the next entry expires; None where none will."""
+        """When the next entry expires; None if none will."""
         head = self._head()
         return None if head is None else self._entries[head[1]].moment
 
@@ -126,12 +179,12 @@ class Schedule:
         return [self._entries[key] for key in self._keys_of.get(digest, ())]
 
     def holds(self, digest: Digest, *, besides: Entry) -> bool:
-        """Whether another entry than *besides* is for the same *digest*."""
+        """Whether an entry other than *besides* is for *digest*."""
         return bool(self._keys_of.get(digest, set()) - {besides.key})
 
     def tidied(self) -> tuple[Schedule, list[str]]:
-        """The entries that mean something, each under its own key, and what is wrong with the
-        others, one line each."""
+        """The valid entries, each under its own key, and what is wrong with the others, one line
+        each."""
         tidy = Schedule()
         problems = []
         for key, entry in self._entries.items():
@@ -144,7 +197,7 @@ class Schedule:
         return tidy, problems
 
     def _head(self) -> tuple[int, str] | None:
-        """The first of the queue, once what was removed or replaced has been cleared away."""
+        """The first of the queue, after removed and replaced entries are cleared away."""
         while self._queue:
             moment, key = self._queue[0]
             entry = self._entries.get(key)

@@ -18,9 +18,8 @@ from reference_registry.digest import Digest
 from reference_registry.http.hooks import Panic
 from reference_registry.profiles import Profile
 from reference_registry.proxy.expiry.eviction import Eviction
-from reference_registry.proxy.expiry.go_time import GoTime
-from reference_registry.proxy.expiry.schedule import BLOB, MANIFEST, Entry, Schedule
-from reference_registry.proxy.expiry.state_file import StoredSchedule
+from reference_registry.proxy.expiry.schedule import BLOB, MANIFEST, Entry, GoTime, Schedule
+from reference_registry.proxy.expiry.state_file import StateFile
 from reference_registry.proxy.upstream.offline import Offline
 from reference_registry.registry import StandardRegistry
 from reference_registry.storage.driver import PathNotFound
@@ -71,12 +70,18 @@ class Expiry:
         self.before_due: Callable[[], None] = lambda: None
         """Called before entries expire; reports pending uses to :meth:`used`."""
         self._tasks: list[asyncio.Task[None]] = []
-        self._stored = StoredSchedule(self._driver, profile, self._schedule_of_tree)
+        self._file = StateFile(self._driver, profile, self._schedule_of_tree)
+        self._schedule: Schedule | None = Schedule()
+        """None if the state file held ``null`` and the profile cannot recover from that."""
+        self._rescheduled = asyncio.Event()
+        """Set whenever an entry was added or removed."""
+        self._unsaved = asyncio.Event()
+        """Set while the file is out of date."""
 
     @property
     def entries(self) -> list[Entry]:
         """What is scheduled now."""
-        return list(self._stored.schedule or ())
+        return list(self._schedule or ())
 
     def cached_blob(self, repository: str, digest: Digest) -> None:
         """*repository* has just cached the blob *digest*."""
@@ -88,28 +93,41 @@ class Expiry:
 
     def forget(self, digest: Digest) -> None:
         """*digest* has been removed from all repositories."""
-        for entry in self._stored.schedule.of_digest(digest) if self._stored.schedule else ():
-            self._stored.remove(entry)
+        if self._schedule is not None:
+            for entry in self._schedule.of_digest(digest):
+                self._remove(self._schedule, entry)
 
     def used(self, uses: Mapping[tuple[str, Digest], datetime]) -> None:
         """Extend the expiry of what was used to one ttl after the last use (d#4659, d#4872); not by
         less than a hundredth of the ttl or an hour, so that a busy cache does not save its schedule
         all the time."""
-        schedule = self._stored.schedule
+        schedule = self._schedule
+        if schedule is None:
+            return
         for (repository, digest), moment in uses.items():
-            entry = schedule.get(f"{repository}@{digest}") if schedule is not None else None
+            entry = schedule.get(f"{repository}@{digest}")
             ttl = self._ttl(repository)
             if entry is None or ttl is None:
                 continue
             if GoTime.of(moment + ttl - min(ttl / 100, _LEAST_RENEWAL)) > entry.moment:
-                self._stored.add(replace(entry, moment=GoTime.of(moment + ttl)))
+                self._put(schedule, replace(entry, moment=GoTime.of(moment + ttl)))
 
     def _add(self, repository: str, digest: Digest, kind: int) -> None:
-        if self._stored.schedule is None:
+        if self._schedule is None:
             raise ScheduleLost("assignment to entry in nil map")
         end = self._end(repository)
         if end is not None:
-            self._stored.add(Entry.of(repository, digest, kind, end))
+            self._put(self._schedule, Entry.of(repository, digest, kind, end))
+
+    def _put(self, schedule: Schedule, entry: Entry) -> None:
+        schedule.add(entry)
+        self._rescheduled.set()
+        self._unsaved.set()
+
+    def _remove(self, schedule: Schedule, entry: Entry) -> None:
+        schedule.remove(entry)
+        self._rescheduled.set()
+        self._unsaved.set()
 
     def _end(self, repository: str) -> GoTime | None:
         """When what *repository* caches now expires; None for never."""
@@ -140,7 +158,9 @@ class Expiry:
         """Load the schedule and start. Raises
         :class:`reference_registry.config.problem.CannotStart` if the file is damaged and the
         profile cannot recover from that."""
-        await self._stored.load()
+        self._schedule = await self._file.load()
+        if self._file.is_outdated:
+            self._unsaved.set()
         at_once = self._profile.saves_state == "at-once"
         work = (self._expire(), self._save_soon() if at_once else self._save_by_ticker())
         self._tasks = [asyncio.create_task(coroutine) for coroutine in work]
@@ -151,18 +171,18 @@ class Expiry:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if tasks and self._saves_on_stop and self._stored.unsaved.is_set():
-            await self._stored.save()
+        if tasks and self._saves_on_stop and self._unsaved.is_set():
+            await self._save()
 
     # -- expiring ---------------------------------------------------------------------------------
     async def _expire(self) -> None:
-        schedule = self._stored.schedule
+        schedule = self._schedule
         if schedule is None:
             return
         if self._profile.schedules_what_it_finds:
             await self._schedule_what_is_there(schedule)
         while True:
-            self._stored.rescheduled.clear()
+            self._rescheduled.clear()
             now = GoTime.of(self._clock.now())
             moment = schedule.next_moment()
             if moment is not None and moment.nanoseconds <= now.nanoseconds:
@@ -178,7 +198,7 @@ class Expiry:
         found = await asyncio.to_thread(self._schedule_of_tree)
         missing = [entry for entry in found if schedule.get(entry.key) is None]
         for entry in missing:
-            self._stored.add(entry)
+            self._put(schedule, entry)
         if missing:
             said = (len(missing), missing[0].moment)
             _log.warning("%d cached objects were in no schedule: they expire at %s", *said)
@@ -190,12 +210,12 @@ class Expiry:
             await self._eviction.evict(schedule, entry)
         except Exception:  # One failure must not keep the other entries from expiring.
             _log.exception("Scheduler error returned from OnExpire(%s)", entry.key)
-        self._stored.remove(entry)
+        self._remove(schedule, entry)
 
     async def _wait_for_next(self, schedule: Schedule) -> None:
         """Until the next entry is due, or the schedule changes."""
         moment = schedule.next_moment()
-        waiting: list[asyncio.Task[Any]] = [asyncio.create_task(self._stored.rescheduled.wait())]
+        waiting: list[asyncio.Task[Any]] = [asyncio.create_task(self._rescheduled.wait())]
         if moment is not None:
             waiting.append(asyncio.ensure_future(self._clock.sleep_until(moment.as_datetime())))
         try:
@@ -205,10 +225,23 @@ class Expiry:
                 future.cancel()
 
     # -- saving -----------------------------------------------------------------------------------
+    async def _save(self) -> bool:
+        """Whether the file now holds what was scheduled when this was called."""
+        if self._schedule is None:
+            return True
+        self._unsaved.clear()
+        saved = False
+        try:
+            saved = await self._file.save(self._schedule.snapshot())
+        finally:
+            if not saved:
+                self._unsaved.set()
+        return saved
+
     async def _save_soon(self) -> None:
         while True:
-            await self._stored.unsaved.wait()
-            saved = await self._stored.save()
+            await self._unsaved.wait()
+            saved = await self._save()
             await asyncio.sleep(_SPACING if saved else _SPACING_AFTER_FAILURE)
 
     async def _save_by_ticker(self) -> None:
@@ -217,5 +250,5 @@ class Expiry:
             # In step with the start; ticks that passed meanwhile are dropped, as by Go's ticker.
             tick += (1 + (self._clock.now() - tick) // _TICK) * _TICK
             await self._clock.sleep_until(tick)
-            if self._stored.unsaved.is_set():
-                await self._stored.save()
+            if self._unsaved.is_set():
+                await self._save()

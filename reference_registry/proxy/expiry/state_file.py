@@ -1,4 +1,4 @@
-"""The schedule in memory, and ``scheduler-state.json``, which it is loaded from and saved to.
+"""``scheduler-state.json``: loading the schedule from it and saving the schedule to it.
 
 The file is always complete, since each version replaces the one before.
 """
@@ -22,7 +22,7 @@ from reference_registry.proxy.expiry.schedule import (
 )
 from reference_registry.storage.driver import PathNotFound, StorageDriver
 
-__all__ = ["STATE_FILE", "StoredSchedule"]
+__all__ = ["STATE_FILE", "StateFile"]
 
 STATE_FILE = "/scheduler-state.json"
 """Storage path; beside ``/docker``."""
@@ -30,50 +30,30 @@ STATE_FILE = "/scheduler-state.json"
 _log = logging.getLogger(__name__)
 
 
-class StoredSchedule:
-    """The schedule of the cache behind *driver*. *rebuild* makes one from what is stored; it is
-    called in a thread."""
+class StateFile:
+    """The state file of the cache behind *driver*. *rebuild* makes a schedule from what is stored;
+    it is called in a thread."""
 
     def __init__(
         self, driver: StorageDriver, profile: Profile, rebuild: Callable[[], Schedule]
     ) -> None:
-        self.schedule: Schedule | None = Schedule()
-        """None if the state file held ``null`` and the profile cannot recover from that."""
-        self.rescheduled = asyncio.Event()
-        """Set whenever an entry was added or removed."""
-        self.unsaved = asyncio.Event()
-        """Set while the file is out of date."""
+        self.is_outdated = False
+        """Whether :meth:`load` repaired something that has to be saved."""
         self._driver = driver
         self._profile = profile
         self._rebuild = rebuild
         self._saving = asyncio.Lock()
 
-    def add(self, entry: Entry) -> None:
-        """Schedule *entry* in place of what had its key. Requires a schedule."""
-        assert self.schedule is not None
-        self.schedule.add(entry)
-        self._changed()
-
-    def remove(self, entry: Entry) -> None:
-        """Remove *entry*, unless its key has been rescheduled meanwhile. Requires a schedule."""
-        assert self.schedule is not None
-        self.schedule.remove(entry)
-        self._changed()
-
-    def _changed(self) -> None:
-        self.rescheduled.set()
-        self.unsaved.set()
-
     # -- loading ----------------------------------------------------------------------------------
-    async def load(self) -> None:
-        """Load the file. Raises :class:`CannotStart` if it is damaged and the profile cannot
-        recover from that."""
+    async def load(self) -> Schedule | None:
+        """The schedule in the file; None if the file holds ``null`` and the profile cannot recover
+        from that. Raises :class:`CannotStart` if it is damaged and the profile cannot recover."""
         if self._profile.removes_leftovers:
             try:
                 await asyncio.to_thread(self._remove_parts)
             except OSError as error:
                 _log.warning("parts of %s that a killed process left stay: %s", STATE_FILE, error)
-        self.schedule = await self._load()
+        return await self._load()
 
     def _remove_parts(self) -> None:
         path = self._driver.local_path(STATE_FILE)
@@ -100,7 +80,7 @@ class StoredSchedule:
         tidy, problems = schedule.tidied()
         for problem in problems:
             _log.warning("%s: dropped the entry %s", STATE_FILE[1:], problem)
-            self.unsaved.set()
+            self.is_outdated = True
         return tidy
 
     async def _rebuilt(self, damage: str) -> Schedule:
@@ -113,26 +93,19 @@ class StoredSchedule:
             len(schedule),
             schedule.next_moment(),
         )
-        self.unsaved.set()
+        self.is_outdated = True
         return schedule
 
     # -- saving -----------------------------------------------------------------------------------
-    async def save(self) -> bool:
-        """Whether the file now holds what was scheduled when this was called."""
+    async def save(self, entries: dict[str, Entry]) -> bool:
+        """Whether the file now holds *entries*. A failure is logged."""
         async with self._saving:
-            if self.schedule is None:
-                return True
-            self.unsaved.clear()
-            content = self.schedule.snapshot()
-            writing = asyncio.create_task(asyncio.to_thread(self._write, content))
+            writing = asyncio.create_task(asyncio.to_thread(self._write, entries))
             try:
-                await asyncio.shield(writing)
+                return await asyncio.shield(writing)
             finally:
                 # The caller may be cancelled and save again: that must not overtake this write.
                 await asyncio.wait([writing])
-                if not writing.result():
-                    self.unsaved.set()
-            return writing.result()
 
     def _write(self, entries: dict[str, Entry]) -> bool:
         try:

@@ -23,7 +23,7 @@ the memory."""
 
 
 class NegativeCache:
-    """Keeps each absence for *ttl* after upstream reported it; none if that is zero."""
+    """Keeps each absence for *ttl* after upstream reported it."""
 
     def __init__(self, ttl: timedelta, clock: Clock, most: int = _MOST) -> None:
         self._ttl = ttl
@@ -44,9 +44,6 @@ class NegativeCache:
         Raises :class:`UpstreamRefused` with 404 on a hit, without entering the block, unless
         *revalidate*. Adds or removes the entry by the outcome of the block.
         """
-        if not self._ttl:
-            yield
-            return
         if not revalidate and self.holds(repository, reference):
             what = f"{repository}: {reference}"
             raise UpstreamRefused(what, Refusal(404, "Not Found, a moment ago"))

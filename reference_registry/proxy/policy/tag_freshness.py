@@ -18,18 +18,13 @@ _MOST = 100_000
 
 
 class TagFreshness:
-    """The tags that upstream confirmed less than *interval* ago; none if that is zero."""
+    """The tags that upstream confirmed less than *interval* ago."""
 
     def __init__(self, interval: timedelta, clock: Clock, most: int = _MOST) -> None:
         self._interval = interval
         self._clock = clock
         self._most = most
         self._confirmed: dict[tuple[str, str], tuple[float, Digest]] = {}
-
-    @property
-    def is_on(self) -> bool:
-        """Whether any tag can be fresh."""
-        return bool(self._interval)
 
     def fresh(self, repository: str, tag: str) -> Digest | None:
         """The digest of *tag* if it is fresh; None if upstream has to be asked."""
@@ -44,8 +39,6 @@ class TagFreshness:
 
     def confirm(self, repository: str, tag: str, digest: Digest) -> None:
         """Upstream has just said that *tag* points at *digest*."""
-        if not self._interval:
-            return
         self._confirmed.pop((repository, tag), None)
         self._confirmed[repository, tag] = self._now(), digest
         if len(self._confirmed) > self._most:

@@ -27,18 +27,12 @@ class Uses:
         self._subscribers: list[Callable[[UseTimes], None]] = []
 
     def subscribe(self, subscriber: Callable[[UseTimes], None]) -> None:
-        """Report uses to *subscriber* from now on. Without subscribers none are collected."""
+        """Report uses to *subscriber* from now on."""
         self._subscribers.append(subscriber)
-
-    @property
-    def matter(self) -> bool:
-        """Whether there are subscribers."""
-        return bool(self._subscribers)
 
     def note(self, repository: str, digest: Digest) -> None:
         """The manifest or blob *digest* of *repository* is being served, or was just cached."""
-        if self._subscribers:
-            self._pending[repository, digest] = self._clock.now()
+        self._pending[repository, digest] = self._clock.now()
 
     def settle(self) -> None:
         """Report what was collected."""

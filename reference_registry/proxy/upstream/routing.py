@@ -45,7 +45,8 @@ class UpstreamRouting:
         self._official = frozenset(
             prefix for prefix, _, upstream in upstreams_of(config) if upstream.library
         )
-        self._is_plain = not (self._prefixes or self._official)
+        self.is_plain = not (self._prefixes or self._official or self._namespaces)
+        """Whether every repository keeps its name, whatever ``ns=`` says."""
 
     @property
     def honours_namespaces(self) -> bool:
@@ -63,7 +64,7 @@ class UpstreamRouting:
         """
         if namespace and self._namespaces:
             return self._find_in(self._owner(namespace), name)
-        if self._is_plain or not name:
+        if self.is_plain or not name:
             return name
         belonging = self.belonging(name)
         return self._kept(belonging.prefix, belonging.name)

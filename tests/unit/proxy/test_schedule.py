@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference_registry.digest import Digest
-from reference_registry.proxy.expiry.go_time import ZERO, GoTime
 from reference_registry.proxy.expiry.schedule import (
     BLOB,
     MANIFEST,
+    ZERO,
     Entry,
+    GoTime,
     Schedule,
     StateUnreadable,
     parse_state,

@@ -12,8 +12,14 @@ import pytest
 
 from reference_registry.__main__ import main
 from reference_registry.commands.schedule import rows, table
-from reference_registry.proxy.expiry.go_time import ZERO, GoTime
-from reference_registry.proxy.expiry.schedule import BLOB, MANIFEST, Entry, render_state
+from reference_registry.proxy.expiry.schedule import (
+    BLOB,
+    MANIFEST,
+    ZERO,
+    Entry,
+    GoTime,
+    render_state,
+)
 from tests.unit.server.config_cases import GOOD
 
 _NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
