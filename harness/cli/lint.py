@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["lint"]
 
-_CONTEXT = "Releases of containerd to ask about, such as 1.7.24 (default: one of each series)."
+_RELEASE = "Registry releases to check for: 2.8, 3.0 or 3.1 (default: all)."
+_CONTAINERD = "containerd releases to check for, such as 1.7.24 (default: the last of each series)."
 
 
 def _ids_of_rules(
@@ -32,18 +33,23 @@ def _ids_of_rules(
 
 @click.command("lint")
 @click.argument("paths", nargs=-1, type=click.Path())
-@click.option("--release", "registry", multiple=True, help="Registry releases: 2.8, 3.0 or 3.1.")
-@click.option("--containerd", multiple=True, metavar="VERSION", help=_CONTEXT)
+@click.option(
+    "--release",
+    "registry",
+    multiple=True,
+    help="Registry releases to check for: 2.8, 3.0 or 3.1 (default: all).",
+)
+@click.option("--containerd", multiple=True, metavar="VERSION", help=_CONTAINERD)
 @click.option(
     "--format",
     "form",
     type=click.Choice(["text", "json", "sarif", "github"]),
     default="text",
-    help="For people (default), for programs, for code scanning, or annotations of GitHub Actions.",
+    help="text (default), json, sarif for code scanning, or github for annotations.",
 )
-@click.option("--fix", is_flag=True, help="Repair what is mechanical, in place.")
-@click.option("--diff", is_flag=True, help="Show what --fix would do, and change nothing.")
-@click.option("--quiet", "-q", is_flag=True, help="One line for each finding, and nothing else.")
+@click.option("--fix", is_flag=True, help="Fix what has one right answer, in place.")
+@click.option("--diff", is_flag=True, help="Show what --fix would change, as a diff.")
+@click.option("--quiet", "-q", is_flag=True, help="Print one line for each finding.")
 @click.option(
     "--select",
     multiple=True,
@@ -58,12 +64,12 @@ def _ids_of_rules(
     shell_complete=_ids_of_rules,
     help="All but these rules: an id, or how ids begin.",
 )
-@click.option("--strict", is_flag=True, help="Count what is good to know as a finding too.")
+@click.option("--strict", is_flag=True, help="Exit with 1 for findings of level info too.")
 @click.option(
     "--explain",
     metavar="ID",
     shell_complete=_ids_of_rules,
-    help="Print what there is to say of a rule.",
+    help="Explain a rule.",
 )
 @click.option("--list", "listing", is_flag=True, help="List the rules.")
 def lint(
@@ -91,9 +97,9 @@ def lint(
     if not paths:
         raise click.UsageError("give files or directories")
     if fix and diff:
-        raise click.UsageError("--fix and --diff: one of them")
+        raise click.UsageError("--fix and --diff exclude each other")
     if diff and (form != "text" or quiet):
-        raise click.UsageError("--diff prints a diff, and knows no --format and no --quiet")
+        raise click.UsageError("--diff cannot be combined with --format or --quiet")
     from harness.nodes.lint.engine import Question
     from harness.nodes.lint.finding import printable
     from harness.nodes.lint.project import Project
@@ -230,7 +236,7 @@ def _about_rules(explain: str | None) -> int:
             click.echo(f"{rule.id}: {rule.title} ({rule.severity.value}, {files})\n")
             click.echo(f"why: {rule.why}\nfix: {rule.fix}\nsource: {rule.source}")
             if rule.fixable:
-                click.echo("--fix repairs it, at least in plain cases")
+                click.echo("fixable with --fix, at least in simple cases")
             return 0
     _known_ids((explain,), "--explain")
     raise click.UsageError(f"--explain {printable(explain)}: give one id; --list shows all rules")

@@ -121,15 +121,15 @@ def _useless(
     about = rules[USELESS_SUPPRESSION]
     for comment in comments:
         if not comment.ids:
-            said = Hit(comment.spot, "it names no rule", "write ignore[ID], and why")
+            said = Hit(comment.spot, "no rule is named", "write ignore[ID] and a reason")
             yield _finding(about, document, said, ())
         for rule_id in comment.ids:
             rule = rules.get(rule_id)
             if rule is None:
-                said = Hit(comment.spot, f"{rule_id} is no rule")
+                said = Hit(comment.spot, f"unknown rule {rule_id}")
                 yield _finding(about, document, said, ())
             elif (comment, rule_id) in unused and _asked_in_full(question, rule):
-                said = Hit(comment.spot, f"{rule_id} finds nothing there")
+                said = Hit(comment.spot, f"{rule_id} finds nothing on that line")
                 yield _finding(about, document, said, ())
 
 

@@ -57,9 +57,7 @@ def _explained(error: json.JSONDecodeError, text: str) -> InvalidJSON:
     if 0 <= comma <= error.pos and _TRAILING_COMMA.match(text, comma):
         line = text.count("\n", 0, comma) + 1
         column = comma - text.rfind("\n", 0, comma)
-        return InvalidJSON(
-            "a comma in front of the closing bracket", line, column, trailing_comma=True
-        )
+        return InvalidJSON("trailing comma", line, column, trailing_comma=True)
     return InvalidJSON(error.msg, error.lineno, error.colno)
 
 

@@ -39,7 +39,7 @@ def parsed(path: str, absolute: str, content: bytes, *, named: bool) -> Document
     except UnicodeDecodeError as error:
         return found.not_utf8(content, error)
     if kind is None:
-        return found.unread("PPX009", "not a file that lint knows")
+        return found.unread("PPX009", "unknown kind of file")
     control = _CONTROL.search(text)
     if control is not None:
         line = text.count("\n", 0, control.start()) + 1
@@ -75,7 +75,7 @@ class _Parser:
     def not_utf8(self, content: bytes, error: UnicodeDecodeError) -> Unread:
         """Where it ceases to be UTF-8, and what it is instead, where that is plain."""
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return self.unread("PPX001", "UTF-16, with a byte order mark, and not UTF-8")
+            return self.unread("PPX001", "UTF-16 with a byte order mark, not UTF-8")
         line = content.count(b"\n", 0, error.start) + 1
         begin = content.rfind(b"\n", 0, error.start) + 1
         column = len(content[begin : error.start].decode()) + 1
@@ -87,7 +87,9 @@ class _Parser:
         most = _LARGEST[limit]
         too_large = len(text) > most
         return (
-            self.unread("PPX004", f"{len(text)} characters, {most} are read") if too_large else None
+            self.unread("PPX004", f"{len(text)} characters; the limit is {most}")
+            if too_large
+            else None
         )
 
     def toml(self, kind: Kind, text: str) -> Document:
@@ -158,7 +160,7 @@ class _Parser:
     ) -> Document:
         values = sum(expanded(tree.value, {}) for tree in trees)
         if values > _MOST_VALUES:
-            return self.unread("PPX005", f"aliases stand for more than {_MOST_VALUES} values")
+            return self.unread("PPX005", f"aliases expand to more than {_MOST_VALUES} values")
         roots = tuple(Node(tree, () if as_json else (number,)) for number, tree in enumerate(trees))
         return TreeFile(self.path, self.absolute, kind, text, roots, as_json)
 

@@ -95,7 +95,7 @@ class _Walk:
             self._unread(shown, absolute, "PPX008", f"cannot be read: {error.strerror}")
             return
         if len(above) > _DEEPEST:
-            self._unread(shown, absolute, "PPX011", f"deeper than {_DEEPEST} directories")
+            self._unread(shown, absolute, "PPX011", f"nested deeper than {_DEEPEST} directories")
             return
         subdirectories: list[str] = []
         files: list[str] = []
@@ -141,7 +141,7 @@ class _Walk:
 
     def _refused_link(self, real: str, above: tuple[str, ...]) -> str:
         if not os.path.lexists(real) or os.path.islink(real):
-            return "a link to itself or to nothing"
+            return "a link to itself, or a broken link"
         if real in above:
             return "a link to a directory above it"
         inside = os.path.commonpath([real, self.real_root]) == self.real_root

@@ -118,7 +118,7 @@ def test_laughs_in_a_config_yml_are_read_and_mended_all_the_same(tmp_path: Path)
     (tmp_path / "config.yml").write_text(_CONFIG + _laughs("") + "http: {addr: 80}\n")
     ran = lint("--fix", "--select", "PPC002", tmp_path)
     assert (ran.returncode, ran.stderr) == (1, b"")
-    assert b"not repaired: aliases stand for too many values" in ran.stdout
+    assert b"not fixed: aliases expand to too many values" in ran.stdout
 
 
 def test_names_that_are_commands_are_escaped(tmp_path: Path) -> None:
@@ -152,5 +152,5 @@ def test_a_thousand_mistakes_in_one_file_are_mended_in_time(tmp_path: Path) -> N
     (tmp_path / "hosts.toml").write_text(text)
     ran = lint("--fix", "--select", "PPH005", tmp_path)
     assert (ran.returncode, ran.stderr) == (0, b"")
-    assert b"1000 repaired" in ran.stdout
+    assert b"1000 fixed" in ran.stdout
     assert (tmp_path / "hosts.toml").read_text() == text.replace('"false"', "false")

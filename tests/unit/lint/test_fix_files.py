@@ -48,7 +48,7 @@ def test_mode_owner_and_attributes_are_kept_and_nothing_is_left_over(
         attributes = ["user.x"]
     before = file.stat()
     assert main(["lint", "--fix", str(file)]) == 0
-    assert "repaired" in capsys.readouterr().out
+    assert "fixed" in capsys.readouterr().out
     assert file.read_bytes() == _GOOD
     after = file.stat()
     assert (after.st_mode, after.st_uid, after.st_gid) == (
@@ -172,7 +172,7 @@ def test_the_diff_is_what_fix_does(
     said = capsysbinary.readouterr()
     assert file.read_bytes() == _BAD
     assert b"\\ No newline at end of file\n" in said.out
-    assert said.err.startswith(b"pullproof lint: 1 to repair; left would be ")
+    assert said.err.startswith(b"pullproof lint: 1 fixable; after the fix: ")
     for command in (["git", "apply", "--check"], ["patch", "-p1", "--binary"]):
         subprocess.run(command, input=said.out, check=True, capture_output=True)
     assert file.read_bytes() == _GOOD

@@ -49,7 +49,7 @@ def test_text_is_by_file_and_shows_the_line(capsys: pytest.CaptureFixture[str]) 
     path = "fixtures/mission/node/wrong.d/docker.io/hosts.toml"
     assert said.startswith(
         f"{path}\n"
-        "  1:1: error: 'https://docker.io' is no registry [PPH021]\n"
+        "  1:1: error: 'https://docker.io' is not a registry [PPH021]\n"
         '    1 | server = "https://docker.io"\n'
         "      | ^\n"
         "    why: "
@@ -78,7 +78,7 @@ def test_the_caret_stands_below_the_column(
 def test_quiet_is_a_line_for_each_finding(capsys: pytest.CaptureFixture[str]) -> None:
     path = "fixtures/mission/node/wrong.d/docker.io/hosts.toml"
     lines = printed(capsys, "-q", path).splitlines()
-    assert lines[0] == f"{path}:1:1: error: 'https://docker.io' is no registry [PPH021]"
+    assert lines[0] == f"{path}:1:1: error: 'https://docker.io' is not a registry [PPH021]"
     assert len(lines) == 2
 
 
@@ -164,7 +164,7 @@ def test_annotations_of_github(
     lines = printed(capsys, "--format", "github", "fixtures/mission/node/wrong.d").splitlines()
     assert lines[0].startswith(
         "::error file=node/wrong.d/docker.io/hosts.toml,line=1,col=1,"
-        "title=PPH021%3A 'https%3A//docker.io' is no registry::'https://docker.io' is no registry"
+        "title=PPH021%3A 'https%3A//docker.io' is not a registry::'https://docker.io' is not a registry"
         "%0Awhy: containerd"
     )
     assert [line.partition(" ")[0] for line in lines] == ["::error", "::warning"]

@@ -84,7 +84,7 @@ class Editing:
             return _plain(parse_json(text, "").value)
         trees = parse_trees(text, "")
         if sum(expanded(tree.value, {}) for tree in trees) > _MOST_VALUES:
-            raise NotApplicable("aliases stand for too many values")
+            raise NotApplicable("aliases expand to too many values")
         return [_plain(tree.value) for tree in trees]
 
     def expect(self, edits: Iterable[Edit]) -> None:

@@ -162,7 +162,7 @@ class _Work:
         return found, made
 
 
-_STILL_THERE = "the mistake would still be there"
+_STILL_THERE = "the finding would remain"
 _UNREADABLE = "the file could not be read afterwards"
 
 
@@ -186,7 +186,7 @@ def _objection(
     for rule in {f.rule for f in made}:
         releases, now = _releases(rule, before), _releases(rule, after)
         if "" not in releases and not now <= releases:
-            return "right for one release, wrong for another: name yours"
+            return "right for one release, wrong for another: set --release or --containerd"
     return ""
 
 

@@ -20,7 +20,7 @@ def as_text(answer: Answer, paint: Paint) -> Iterator[str]:
     documents = {document.path: document for document in answer.documents}
     for repair in answer.repairs:
         rules = ", ".join(sorted({finding.rule for finding in repair.findings}))
-        yield f"{printable(repair.after.path)}: {paint('repaired', fg='green')}: {rules}"
+        yield f"{printable(repair.after.path)}: {paint('fixed', fg='green')}: {rules}"
     for path, found in groupby(answer.outcome.findings, key=lambda finding: finding.file):
         yield paint(printable(path), bold=True)
         for finding in found:
@@ -41,7 +41,7 @@ def _repair(answer: Answer, finding: Finding) -> str:
     if not finding.edits:
         return ""
     reason = answer.refused(finding) or answer.failed.get(finding.file)
-    return f" (not repaired: {printable(reason)})" if reason else " (mechanical: see --diff)"
+    return f" (not fixed: {printable(reason)})" if reason else " (fixable: see --diff)"
 
 
 def one_liners(answer: Answer, paint: Paint) -> Iterator[str]:
@@ -61,7 +61,7 @@ def summary(answer: Answer) -> str:
     """One line: how much was looked at, and what there is."""
     parts = [f"{len(answer.documents)} files and directories", counts(answer)]
     if answer.repaired:
-        parts.append(f"{answer.repaired} repaired")
+        parts.append(f"{answer.repaired} fixed")
     if suppressed := len(answer.outcome.suppressed):
         parts.append(f"{suppressed} ignored by comments")
     return ", ".join(parts)
@@ -77,8 +77,8 @@ def remarks_on_diff(answer: Answer) -> Iterator[str]:
     would be left."""
     for finding, reason in answer.refusals.items():
         place = f"{printable(finding.file)}:{finding.spot.line}:{finding.spot.column}"
-        yield f"{place}: not repaired: {printable(reason)} [{finding.rule}]"
-    yield f"{answer.repaired} to repair; left would be {counts(answer)}"
+        yield f"{place}: not fixed: {printable(reason)} [{finding.rule}]"
+    yield f"{answer.repaired} fixable; after the fix: {counts(answer)}"
 
 
 def _counted(number: int, severity: Severity) -> str:

@@ -22,11 +22,11 @@ _FILES = (".yml", ".yaml", ".json", ".toml", ".crt", ".key", ".pem", ".conf")
 
 @rules("PPM001", "error")
 def no_services(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Services without services on top.
+    """Services without a top-level services key.
 
-    why: only the first version of the format did without; docker compose refuses the file:
-        additional properties are not allowed
-    fix: write services: on top, and indent the rest below it
+    why: only version 1 of the format allowed this; docker compose rejects the file: additional
+        properties are not allowed
+    fix: add services: at the top, and indent the rest below it
     source: https://docs.docker.com/reference/compose-file/services/;
         https://docs.docker.com/reference/compose-file/legacy-versions/
     """
@@ -36,7 +36,7 @@ def no_services(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
         services = [node for key, node in root.items() if _is_service(node) and key not in _TOP]
         near = [(key, node) for key, node in root.items() if nearest(key, ("services",))]
         if services:
-            yield Hit(services[0].spot, f"{quoted(services[0].path[-1])} stands at the top")
+            yield Hit(services[0].spot, f"unknown top-level key {quoted(services[0].path[-1])}")
         elif near:
             yield Hit(near[0][1].spot, f"{quoted(near[0][0])} in place of services")
 
@@ -47,11 +47,11 @@ def _is_service(node: Node) -> bool:
 
 @rules("PPM003", "error", fixable=True)
 def ports_on_host_network(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Published ports on the host's network.
+    """Published ports on the host network.
 
-    why: with network_mode: host a container uses the host's ports itself: ports are thrown away, or
-        refused
-    fix: leave ports out, and let the program listen where it shall
+    why: with network_mode: host, a container uses the host's ports directly: ports is ignored, or
+        rejected
+    fix: remove ports, and let the program listen on the right port
     source: https://docs.docker.com/reference/compose-file/services/#network_mode
     """
     for container in of_compose(file, context.project):
@@ -62,9 +62,9 @@ def ports_on_host_network(file: TreeFile, context: RuleContext) -> Iterator[Hit]
 
 @rules("PPM004", "error")
 def environment(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """environment that is neither a list nor a mapping of texts.
+    """environment that is neither a list nor a mapping of strings.
 
-    why: docker compose refuses the file: it is either NAME: VALUE, without dashes, or - NAME=VALUE
+    why: docker compose rejects the file: use either NAME: VALUE, without dashes, or - NAME=VALUE
     fix: write - NAME=VALUE
     source: https://docs.docker.com/reference/compose-file/services/#environment
     """
@@ -77,16 +77,16 @@ def environment(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
         for name, value in node.items() if node is not None else ():
             if value.kind in {"mapping", "sequence"}:
                 yield Hit(value.spot, f"{quoted(name)} is a {value.kind}",
-                          "write the value as a text, in quotes")  # fmt: skip
+                          "quote the value")  # fmt: skip
 
 
 @rules("PPM005", "error")
 def missing_file(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A file is mounted that is not there.
+    """Mounted file that does not exist.
 
-    why: docker makes a directory of that name on the host and mounts it: the registry finds a
-        directory where its file should be
-    fix: put the file there before the container is made, and remove the directory
+    why: docker creates a directory of that name on the host and mounts it: the registry finds a
+        directory instead of its file
+    fix: create the file before the container, and remove the directory
     source: https://docs.docker.com/engine/storage/bind-mounts/#syntax
     """
     project = context.project
@@ -100,15 +100,15 @@ def missing_file(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             if found == "directory":
                 yield Hit(mount.node.spot, f"{quoted(mount.source)} is a directory")
             elif found is None and project.stands_beside(posixpath.dirname(mount.source), file):
-                yield Hit(mount.node.spot, f"{quoted(mount.source)} is not there")
+                yield Hit(mount.node.spot, f"{quoted(mount.source)} does not exist")
 
 
 @rules("PPM006", "error")
 def undeclared(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A volume or network that is not declared.
+    """Undeclared volume or network.
 
-    why: docker compose refuses the file: undefined volume
-    fix: declare it below volumes at the top
+    why: docker compose rejects the file: undefined volume
+    fix: declare it in the top-level volumes section
     source: https://docs.docker.com/reference/compose-file/volumes/
     """
     root = file.roots[0] if file.roots else None
@@ -122,4 +122,4 @@ def undeclared(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             named = mount.kind == "volume" and mount.source and "$" not in mount.source
             if named and mount.source not in names and mount.node.spot not in spots:
                 spots.add(mount.node.spot)
-                yield Hit(mount.node.spot, f"no volume {quoted(mount.source)} is declared")
+                yield Hit(mount.node.spot, f"volume {quoted(mount.source)} is not declared")

@@ -23,9 +23,8 @@ _BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
 def htpasswd_is_a_directory(file: TextFile, context: RuleContext) -> Iterator[Hit]:
     """The htpasswd path is a directory.
 
-    why: every request is answered 400; docker makes such a directory where a mounted file is
-        missing
-    fix: remove the directory and put the file there
+    why: every request returns 400; docker creates such a directory if a mounted file is missing
+    fix: remove the directory and put the file in its place
     source: measured on 2.8.3, 3.0.0; distribution registry/auth/htpasswd
     """
     found = file.reading(context.profile)
@@ -38,10 +37,11 @@ def htpasswd_is_a_directory(file: TextFile, context: RuleContext) -> Iterator[Hi
 
 @rules("PPC202", "error", kinds=(Kind.HTPASSWD,))
 def not_bcrypt(file: TextFile, context: RuleContext) -> Iterator[Hit]:
-    """A password that is not bcrypt.
+    """Password hash other than bcrypt.
 
-    why: the registry knows bcrypt only: with md5, sha1, crypt or plain passwords every login is 401
-    fix: make the line with htpasswd -Bbn USER PASSWORD
+    why: the registry supports only bcrypt: with md5, sha1, crypt or plain passwords every login
+        returns 401
+    fix: create the line with htpasswd -Bbn USER PASSWORD
     source: measured on 2.8.3, 3.0.0; distribution docs, configuration, htpasswd
     """
     for number, line in _entries(file):
@@ -49,16 +49,16 @@ def not_bcrypt(file: TextFile, context: RuleContext) -> Iterator[Hit]:
         if colon and not _BCRYPT.fullmatch(password):
             known = {"$apr1$": "md5", "{SHA}": "sha1", "$5$": "sha256", "$6$": "sha512"}
             kind = next(
-                (name for mark, name in known.items() if password.startswith(mark)), "no bcrypt"
+                (name for mark, name in known.items() if password.startswith(mark)), "not bcrypt"
             )
             yield Hit(Spot(number, line.index(":") + 2), f"the password of {user!r} is {kind}")
 
 
 @rules("PPC203", "error", kinds=(Kind.HTPASSWD,))
 def no_colon(file: TextFile, context: RuleContext) -> Iterator[Hit]:
-    """A line of htpasswd without a colon.
+    """htpasswd line without a colon.
 
-    why: the whole file is refused, and every request is answered 400
+    why: the whole file is rejected, and every request returns 400
     fix: write USER:HASH
     source: measured on 2.8.3, 3.0.0; distribution registry/auth/htpasswd
     """
@@ -75,9 +75,9 @@ def _entries(file: TextFile) -> Iterator[tuple[int, str]]:
 
 @rules("PPC204", "error", kinds=(Kind.SCHEDULE,))
 def damaged_schedule(file: TextFile, context: RuleContext) -> Iterator[Hit]:
-    """scheduler-state.json that keeps the registry from starting.
+    """scheduler-state.json that prevents startup.
 
-    why: an empty or damaged file is a panic at every start; with null alone in it, at the first
+    why: an empty or damaged file causes a panic at every start; a file with only null, at the first
         cached object
     fix: stop the registry and remove the file: what is cached then never expires
     source: distribution#4594; measured on all releases
@@ -93,7 +93,7 @@ def damaged_schedule(file: TextFile, context: RuleContext) -> Iterator[Hit]:
     for name, entry in found.items():
         key = _unreadable(entry)
         if key is not None:
-            yield Hit(_spot(name, file), f"{name[:80]!r}: {key or 'the entry'} cannot be read")
+            yield Hit(_spot(name, file), f"{name[:80]!r}: {key or 'the entry'} is invalid")
 
 
 def _unreadable(entry: object) -> str | None:
@@ -116,10 +116,10 @@ def _spot(name: str, file: TextFile) -> Spot:
 
 @rules("PPC205", "warning", kinds=(Kind.SCHEDULE,))
 def odd_entry(file: TextFile, context: RuleContext) -> Iterator[Hit]:
-    """An entry of scheduler-state.json that does not do its work.
+    """Invalid entry in scheduler-state.json.
 
-    why: an entry without ExpiryData expires at once; one whose Key is not its name is never
-        removed; EntryType is 0 for a blob and 1 for a manifest, all else is dropped
+    why: an entry without ExpiryData expires at once; one whose Key differs from its name is never
+        removed; EntryType is 0 for a blob and 1 for a manifest, any other is dropped
     fix: remove the entry while the registry is stopped
     source: measured on all releases
     """

@@ -33,161 +33,161 @@ _EDITS: Mapping[str, Callable[[Problem, TextFile], tuple[Edit, ...]]] = {
 _TABLE = r"""
 PPC001 error  No space after a colon
     says: ^no space after the colon
-    why: YAML takes it for one long word; the registry exits with 1 and names another line
+    why: YAML reads the line as one word; the registry exits with 1 and reports another line
     fix: write "version: 0.1"
-PPC002 error  A listener's address without a colon
+PPC002 error  Listener address without a colon
     key: http\.(debug\.)?addr
     says: is no address
     why: the registry exits with 1: missing port in address
     fix: write ":80"
-PPC003 warning  ttl on a release that does not know it
+PPC003 warning  ttl on a release that does not support it
     key: proxy\.ttl
     says: 2.8 does not know
-    why: 2.8 ignores the key without a word and keeps everything for 168 hours
+    why: 2.8 silently ignores the key and keeps everything for 168 hours
     fix: use 3.0 or later, or remove ttl
     source: measured on 2.8.3; distribution#3880
-PPC004 error  A bare number as a duration
+PPC004 error  Duration without a unit
     says: a bare number is nanoseconds
-    why: the number is nanoseconds: ttl: 10 expires everything at once
-    fix: write it with a unit, 48h
-PPC005 error  Not a duration
+    why: the number is in nanoseconds: with ttl: 10 everything expires at once
+    fix: add a unit, such as 48h
+PPC005 error  Invalid duration
     says: ^(not a duration|out of range|longer than)
-    why: Go knows no days and no spaces: the registry exits with 1
-    fix: write 24h for 1d
-PPC006 error  remoteurl misspelt
+    why: Go has no unit for days and allows no spaces: the registry exits with 1
+    fix: write 24h instead of 1d
+PPC006 error  remoteurl misspelled
     key: (?i:proxy\.remote_?-?url)
     says: unknown key
-    why: without remoteurl, in lower case, this is a registry that can be pushed to, and no cache
+    why: without remoteurl (in lower case) this is a registry that accepts pushes, not a cache
     fix: write remoteurl
 PPC007 error  proxy without remoteurl
     key: proxy\.remoteurl
     says: ^missing, which makes
-    why: this is a registry that can be pushed to, and no cache
+    why: this is a registry that accepts pushes, not a cache
     fix: set proxy.remoteurl
-PPC008 warning  An unknown key
+PPC008 warning  Unknown key
     key: (?!(?:(?i:proxy\.remote_?-?url)|redis\.addrs?)$).*
     says: ^unknown key
-    why: the registry ignores it without a word
-    fix: look up the key's name
-PPC009 error  redis addr under 3.x, or addrs under 2.8
+    why: the registry silently ignores it
+    fix: check the key's name
+PPC009 error  redis.addr on 3.x, or redis.addrs on 2.8
     key: redis\.addrs?
     says: ^(unknown key|missing)
-    why: 3.x reads addrs, a list, and 2.8 reads addr; without an address a redis cache panics at the
-        start
+    why: 3.x reads addrs (a list) and 2.8 reads addr; without an address a redis cache panics at
+        startup
     fix: write addrs: ["HOST:PORT"] for 3.x, addr: HOST:PORT for 2.8
 PPC010 error  true or false in quotes
     says: ^a text in quotes
-    why: a quoted 'true' counts as false for storage.delete, so that nothing is ever deleted
+    why: storage.delete treats a quoted 'true' as false, so nothing is ever deleted
     fix: write true without quotes
 PPC011 error  version missing or unsupported
     key: version
     says: missing|is not supported
     why: the registry exits with 1 or panics
     fix: write "version: 0.1"
-PPC012 error  No storage driver, or two
+PPC012 error  No storage driver, or more than one
     key: storage
     says: no storage driver|more than one driver
     why: the registry exits with 1
-    fix: name exactly one driver, such as filesystem
-PPC013 error  remoteurl is no URL
+    fix: configure exactly one driver, such as filesystem
+PPC013 error  remoteurl is not a URL
     key: proxy\.remoteurl
     says: ^not a URL
-    why: the registry panics at the start, exit code 2
+    why: the registry panics at startup, exit code 2
     fix: write https://HOST
-PPC014 error  Credentials within remoteurl
+PPC014 error  Credentials in remoteurl
     key: proxy\.remoteurl
     says: credentials within
-    why: they are shown in logs and in error messages
+    why: they appear in logs and error messages
     fix: set username and password
-PPC015 error  A redis cache without redis
+PPC015 error  Redis cache without a redis section
     key: storage\.cache\.\w+
     says: there is no redis section
-    why: the registry panics at the start, exit code 2
-    fix: add the redis section
-PPC016 warning  A descriptor cache that does not exist
+    why: the registry panics at startup, exit code 2
+    fix: add a redis section
+PPC016 warning  Unknown descriptor cache
     key: storage\.cache\.\w+
     says: is no cache
-    why: the registry warns in its log and goes on without one
+    why: the registry logs a warning and runs without a cache
     fix: write inmemory or redis
-PPC017 info  blobdescriptorsize on a release that does not know it
+PPC017 info  blobdescriptorsize on a release that does not support it
     key: storage\.cache\.blobdescriptorsize
     says: only inmemory has a size
-    why: 2.8 ignores the key: its memory grows without bound
+    why: 2.8 ignores the key, and its memory grows without limit
     fix: use 3.0 or later
-PPC018 error  An incomplete uploadpurging section
+PPC018 error  Incomplete uploadpurging section
     key: storage\.maintenance\.uploadpurging\.\w+
     says: ^missing
-    why: once the section is there, age, interval and dryrun are all required, or the registry
+    why: if the section is present, age, interval and dryrun are all required, or the registry
         panics
     fix: set all of them, or remove the section
-PPC019 error  A TLS key without a certificate
+PPC019 error  TLS key without a certificate
     key: http\.tls\.key
     says: no certificate
-    why: the registry serves plain HTTP and says nothing
+    why: the registry silently serves plain HTTP
     fix: set certificate
 PPC020 warning  http.host without a scheme
     key: http\.host
     says: a URL is wanted
-    why: it is ignored without a word, and the client's Host is used
+    why: it is silently ignored, and the Host header of the client is used
     fix: write https://NAME
-PPC021 error  A path without a slash in front
+PPC021 error  Path without a leading slash
     key: http\..*|auth\.token\.\w+
     says: no slash in front
-    why: every request is answered 404
-    fix: write a slash in front
-PPC022 error  A key given twice
+    why: every request returns 404
+    fix: add the leading slash
+PPC022 error  Duplicate key
     says: ^given twice
-    why: the first value is dropped in silence
+    why: the first value is silently dropped
     fix: keep one of them
-PPC023 error  A user without a password, or the other way round
+PPC023 error  Username without a password, or password without a username
     key: proxy\.(username|password)
     says: the other of the two is given
-    why: upstream is asked with half a credential, or with none
+    why: upstream gets half a credential, or none
     fix: set both
-PPC024 error  A variable in the file
+PPC024 error  Variable in the file
     says: variables are not expanded
-    why: ${NAME} is taken literally, as a host name or a password
+    why: variables are not expanded: ${NAME} is used literally, as a host name or a password
     fix: set REGISTRY_SECTION_KEY instead
-PPC025 warning  A health check that is off
+PPC025 warning  Disabled health check
     key: health\.storagedriver\.\w+
     says: the check is off
-    why: interval and threshold do nothing unless enabled is true
+    why: interval and threshold have no effect unless enabled is true
     fix: set enabled: true
-PPC026 warning  A second YAML document
+PPC026 warning  More than one YAML document
     key: ---
     says: second document
-    why: only the first document is read
+    why: the registry reads only the first document
     fix: remove the rest
-PPC027 info  loglevel, an old name
+PPC027 info  loglevel is deprecated
     key: loglevel
     says: an old name
-    why: it goes on working, for now
-    fix: write it as level below log
-PPC028 warning  username beside exec
+    why: it still works, for now
+    fix: write log.level
+PPC028 warning  username together with exec
     key: proxy\.(username|password)
     says: no effect beside exec
-    why: the helper decides alone
+    why: only the credential helper is used
     fix: remove username and password
-PPC029 error  Several kinds of auth, or half of one
+PPC029 error  Several auth types, or an incomplete one
     key: auth(\..*)?
     says: ^(more than one type|missing)
     why: the registry exits with 1 or panics
-    fix: keep one, with all of its keys
-PPC030 warning  Metrics without an address
+    fix: keep one type, with all of its keys
+PPC030 warning  Metrics without a listener
     key: http\.debug\.prometheus
     says: no address to be asked
-    why: there is no debug listener, and so no metrics
+    why: without http.debug.addr there is no debug listener, and no metrics
     fix: set http.debug.addr
-PPC031 error  Not true, false, a number or a section
+PPC031 error  Value of the wrong type
     says: ^(neither true nor false|not a whole number|a single value, where|a section, where|a list,
         where|not a list)
     why: the registry exits with 1 or panics
-    fix: write the value that the key wants
-PPC032 error  Not YAML
+    fix: write a value of the expected type
+PPC032 error  Invalid YAML
     key: YAML|configuration
     says: ^(?!no space after)
     why: the registry exits with 1
-    fix: put the syntax right
+    fix: fix the syntax
 """
 """A rule hits where the problem's key matches the pattern ``key`` (default: any) and its text
 matches ``says``."""

@@ -27,102 +27,103 @@ _EDITS: Mapping[str, Edit] = {
 _TABLE = """
 PPC101 error  Expiry without storage.delete.enabled
     review: expiry-deletes-nothing
-    why: the scheduler's deletion is refused like a client's and its entry dropped: content stays
-        for ever
+    why: the registry rejects the scheduler's deletion as it would a client's, and drops the entry:
+        content is never deleted
     fix: set storage.delete.enabled to true
     source: distribution#4249; measured on all releases
-PPC102 error  A descriptor cache where content is deleted
+PPC102 error  Descriptor cache together with deletion
     review: empty-answers-after-removal
-    why: the cache goes on promising what expiry or garbage collection removed: 200 with an empty
-        body
+    why: the cache still has descriptors of blobs that expiry or garbage collection deleted: 200
+        with an empty body
     fix: remove storage.cache
     source: distribution#2367, distribution#4872; measured on all releases
-PPC103 warning  The schedule is lost at the end
+PPC103 warning  Expiry schedule lost at shutdown
     review: schedule-lost-at-the-end
     when: set http.draintimeout
-    why: scheduler-state.json is written every 5 s, and at the end only with draintimeout: what was
-        cached in between never expires
+    why: scheduler-state.json is written every 5 s, and at shutdown only if draintimeout is set:
+        what was cached since the last write never expires
     fix: set http.draintimeout
     source: measured on 2.8.3, 3.0.0, 3.1.1
-PPC104 warning  Upstream credentials without client auth
+PPC104 warning  Upstream credentials without client authentication
     review: private-images-for-everyone
-    why: whoever reaches the cache can pull every image that its user may pull
+    why: anyone who can reach the cache can pull every image that its upstream user may pull
     fix: add auth.htpasswd or auth.token
     source: distribution#1899; distribution docs, mirror recipe
 PPC105 error  remoteurl with a path
     review: path-of-upstream-dropped
-    why: only the request at the start has the path: all others go to the host's /v2/
-    fix: name the host alone
+    why: only the startup request uses the path: all others go to /v2/ of the host
+    fix: name only the host
     source: distribution#3856; measured on all releases
-PPC106 warning  Everyone may push
+PPC106 warning  Anyone can push
     review: everyone-may-push
-    why: the default is no authentication
+    why: there is no authentication by default
     fix: add auth.htpasswd or auth.token
     source: distribution docs, configuration
 PPC107 warning  Passwords without TLS
     review: passwords-in-the-clear
-    why: Basic authentication sends the password readably
+    why: Basic authentication sends the password in clear text
     fix: set http.tls, or http.host to https://NAME
     source: RFC 7617, 4
-PPC108 warning  Upstream credentials over http
+PPC108 warning  Upstream credentials over HTTP
     review: upstream-password-in-the-clear
-    why: they can be read on the way
+    why: anyone on the network path can read them
     fix: use https
     source: RFC 7617, 4
-PPC109 info  The debug port is open to everyone
+PPC109 info  Debug listener reachable from outside
     review: debug-for-everyone
-    why: it knows no authentication, offers profiles, and under 3.x shows the redis password
+    why: it has no authentication, serves profiles, and on 3.x shows the redis password
     fix: listen on 127.0.0.1
     source: measured on all releases
-PPC110 error  The end is a panic
+PPC110 error  Panic at shutdown
     review: end-panics
-    why: 3.0 stops a scheduler that was never made, where ttl is 0 and draintimeout is set
+    why: with ttl 0 and draintimeout, 3.0 stops a scheduler that was never created
     fix: set a ttl, or use 3.1
     source: distribution#4805; measured on 3.0.0
-PPC111 info  An upstream that wants Basic is not possible
+PPC111 info  Upstream that requires Basic authentication
     review: no-basic-auth-upstream
-    why: before 3.0 credentials go to token servers only
+    why: before 3.0, credentials are sent to token servers only
     fix: use 3.0 or later for such an upstream
     source: distribution#3153; measured on 2.8.3
-PPC112 info  Upstream must be there at the start
+PPC112 info  Upstream must be reachable at startup
     review: dies-without-upstream
-    why: the registry panics with exit code 2 where upstream cannot be reached
-    fix: let a supervisor start it again
+    why: otherwise the registry panics with exit code 2
+    fix: run it under a supervisor that restarts it
     source: measured on all releases
-PPC113 warning  redis that nothing uses
+PPC113 warning  Unused redis section
     review: redis-unused
-    why: redis serves the descriptor cache and nothing else
-    fix: set storage.cache.blobdescriptor to redis, or remove it
+    why: only the descriptor cache uses redis
+    fix: set storage.cache.blobdescriptor to redis, or remove the section
     source: distribution docs, configuration
 PPC114 warning  readonly on a cache
     review: readonly-cache
-    why: a cache takes no push anyway, and pulls still write to it
+    why: a cache rejects pushes anyway, and pulls still write to it
     fix: remove it
     source: measured on all releases
 PPC115 warning  Storage in memory
     review: storage-in-memory
-    why: everything is lost at the end; the driver is for tests
+    why: everything is lost at shutdown; the driver is for tests
     fix: use filesystem
     source: distribution docs, storage drivers
-PPC116 warning  relativeurls beside host
+PPC116 warning  relativeurls together with host
     review: relative-urls-overruled
-    why: http.host wins
+    why: http.host takes precedence
     fix: remove one of them
     source: measured on all releases
-PPC117 error  One port for two listeners
+PPC117 error  Two listeners on one port
     review: one-address-twice
-    why: the second cannot listen, and the registry exits with 1
+    why: the second one cannot listen, and the registry exits with 1
     fix: use another port
     source: measured on all releases
 PPC118 error  Everything expires at once
     review: ttl-at-once
     why: a ttl below a second makes the cache useless
-    fix: write it as 48h
+    fix: write a duration such as 48h
     source: measured on 3.0.0
-PPC119 info  A release that always loses the schedule at the end
+PPC119 info  Release that always loses the schedule at shutdown
     review: schedule-lost-at-the-end
     when: stop it
-    why: 2.8 writes scheduler-state.json every 5 s and never at the end: what it lacks never expires
+    why: 2.8 writes scheduler-state.json every 5 s and never at shutdown: what was cached since the
+        last write never expires
     fix: stop the registry when it is idle, or use 3.0 or later
     source: measured on 2.8.2 and 2.8.3
 """

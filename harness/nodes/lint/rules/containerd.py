@@ -73,8 +73,8 @@ def config_path_of(file: TomlFile, section: tuple[str, ...]) -> str:
 def several_directories(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
     """config_path with several directories.
 
-    why: from 2.1 on the transfer service takes the list for the name of one directory: nothing is
-        found, and nothing is logged
+    why: since 2.1 the transfer service takes the list as the name of one directory: it finds
+        nothing, and logs nothing
     fix: name one directory
     source: containerd#12415, containerd#12808; measured on 2.1.9
     """
@@ -82,7 +82,7 @@ def several_directories(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
         path = config_path_of(file, section)
         if ":" in path and _pulled_by_transfer_service(file, section, context.containerd):
             where = (*section, "config_path")
-            what = f"{quoted(path)} is looked for as one directory"
+            what = f"{quoted(path)} is taken as one directory"
             # That of dockerd stands in containerd's own default; any other may be needed.
             first, _, others = path.partition(":")
             edits = (SetValue(where, first),) if others == "/etc/docker/certs.d" else ()
@@ -93,8 +93,8 @@ def several_directories(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 def no_config_path(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
     """config_path is not set.
 
-    why: before 2.2 no hosts.toml is read then, wherever it lies; since 2.2 the default is a list of
-        two directories, which the transfer service takes for the name of one and does not find
+    why: before 2.2, containerd then reads no hosts.toml at all; since 2.2 the default is a list of
+        two directories, which the transfer service takes as the name of one and does not find
     fix: set config_path = "/etc/containerd/certs.d"
     source: measured on 1.6.20, 1.7.24, 2.1.9, 2.3.4; containerd#12415, containerd#12808
     """
@@ -114,7 +114,7 @@ def no_config_path(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
             add = AddKey(where, "/etc/containerd/certs.d")
             possible = not conflict and file.get(*where) is None
             possible = possible and (section[1] == "cri") == (file.get("version") in {None, 1})
-            what = "no config_path: certs.d is not read"
+            what = "config_path is not set: certs.d is not read"
             yield Hit(file.at(*section), what, edits=(add,) if possible else ())
 
 
@@ -124,11 +124,11 @@ def _has_hosts(context: RuleContext) -> bool:
 
 @rules("PPT009", "error", by="containerd", fixable=True)
 def other_version(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """The section of another version of the file.
+    """Section of another configuration version.
 
-    why: version 1 (or none) is written with plugins.cri, version 2 with io.containerd.grpc.v1.cri,
-        version 3 with io.containerd.cri.v1.images. Releases differ in what else they read, and 2.0
-        to 2.2 read nothing of version 1: the rest does nothing
+    why: version 1 (or none) uses plugins.cri, version 2 io.containerd.grpc.v1.cri, version 3
+        io.containerd.cri.v1.images. Releases differ in which other sections they read, and 2.0 to
+        2.2 read nothing of version 1: the rest has no effect
     fix: write version = 2 and io.containerd.grpc.v1.cri, which every release reads
     source: measured on 1.6.20 to 2.3.4; containerd docs/cri/config.md, docs/PLUGINS.md
     """
@@ -138,11 +138,11 @@ def other_version(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPT017", "warning", by="containerd", fixable=True)
 def excerpt(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A part of a file of version 2, without its version.
+    """Excerpt of a version 2 file, without its version.
 
-    why: as it stands it is a file of version 1, in which these releases read plugins.cri and
-        nothing of this. As an excerpt of a file that begins with version = 2 it is right
-    fix: write version = 2 in the first line, unless it stands in the file that this is of
+    why: on its own it is a version 1 file, in which these releases read plugins.cri and nothing of
+        this. As part of a file that begins with version = 2 it is correct
+    fix: add version = 2 as the first line, unless the complete file has it
     source: measured on 1.6.20 to 2.3.4; containerd docs/cri/config.md, docs/PLUGINS.md
     """
     if _is_excerpt(file):
@@ -166,7 +166,7 @@ def _unread_sections(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
         fate = _probed(version, section[1], context.containerd)
         if fate != "read":
             ends = "is not read" if fate == "ignored" else f"keeps containerd from starting: {fate}"
-            what = f"{section[1]} {ends} in a file of {said}"
+            what = f"{section[1]} {ends} in a file with {said}"
             yield Hit(file.at(*section), what, edits=_as_version_2(file, section))
 
 
@@ -184,10 +184,10 @@ def _as_version_2(file: TomlFile, section: tuple[str, ...]) -> tuple[Edit, ...]:
 
 @rules("PPT010", "error", by="containerd")
 def version_too_new(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A version that the release does not know.
+    """Configuration version that the release does not support.
 
-    why: containerd does not start: 1.x knows versions up to 2 (before 1.6.32 and 1.7.17 it takes a
-        higher one for 2), 2.0 to 2.2 up to 3, 2.3 up to 4
+    why: containerd does not start: 1.x supports versions up to 2 (before 1.6.32 and 1.7.17 it reads
+        a higher one as 2), 2.0 to 2.2 up to 3, 2.3 up to 4
     fix: write version = 2
     source: measured on 1.6.20 to 2.3.4; containerd cmd/containerd/server/config
     """
@@ -195,15 +195,15 @@ def version_too_new(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
     if version is None or not _is_version(version):
         return
     if _probed(version, "", context.containerd) != "ignored":
-        yield Hit(file.at("version"), f"version {version} is not known")
+        yield Hit(file.at("version"), f"unsupported version {version}")
 
 
 @rules("PPT012", "warning", fixable=True)
 def unknown_key(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """An unknown key of the registry section.
+    """Unknown key in the registry section.
 
-    why: it does nothing
-    fix: known are config_path, mirrors, configs, auths and headers
+    why: it has no effect
+    fix: valid keys are config_path, mirrors, configs, auths and headers
     source: containerd docs/cri/registry.md
     """
     for section in registries(file):
@@ -217,10 +217,11 @@ def unknown_key(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPT013", "error", fixable=True)
 def path_too_deep(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """config_path leads too deep.
+    """config_path points too deep.
 
-    why: it is the directory of the registries' directories, not the one of a registry and no file
-    fix: name the directory above, usually /etc/containerd/certs.d
+    why: it is the directory that contains the directories of the registries, not the directory of
+        one registry, and not a file
+    fix: name the parent directory, usually /etc/containerd/certs.d
     source: containerd docs/hosts.md
     """
     for section in registries(file):
@@ -231,15 +232,17 @@ def path_too_deep(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
             if deep:
                 top = parent if name != "hosts.toml" else posixpath.dirname(parent)
                 edits = (SetValue(where, top),) if config_path_of(file, section) == path else ()
-                yield Hit(file.at(*where), f"{quoted(path)} is of one registry", edits=edits)
+                yield Hit(
+                    file.at(*where), f"{quoted(path)} is the directory of one registry", edits=edits
+                )
 
 
 @rules("PPT016", "error", by="containerd")
 def switched_off(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """The CRI plugin is switched off.
+    """CRI plugin is disabled.
 
-    why: kubelet is told unknown service runtime.v1, and nobody uses what this file says of
-        registries; Docker's packages of containerd come with it
+    why: kubelet reports unknown service runtime.v1, and the registry settings of this file have no
+        effect; this is the default of Docker's containerd packages
     fix: remove the plugin from disabled_plugins, and restart containerd
     source: https://kubernetes.io/docs/setup/production-environment/container-runtimes/#containerd;
         containerd docs/PLUGINS.md

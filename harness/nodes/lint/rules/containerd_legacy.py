@@ -21,7 +21,7 @@ _DOCS = "containerd docs/cri/registry.md"
 def path_and_mirrors(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
     """config_path together with mirrors.
 
-    why: the CRI plugin does not load at all: kubelet is told unknown service runtime.v1
+    why: the CRI plugin does not load: kubelet reports unknown service runtime.v1
     fix: move the mirrors to certs.d and remove them here
     source: containerd docs/cri/registry.md; measured on 1.6.20, 1.7.24, 2.1.9
     """
@@ -34,7 +34,7 @@ def path_and_mirrors(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 def legacy_tls(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
     """configs.HOST.tls.
 
-    why: beside config_path the CRI plugin of 1.x does not load; 2.x ignores the section
+    why: with config_path, the CRI plugin of 1.x does not load; 2.x ignores the section
     fix: set ca, client and skip_verify in hosts.toml
     source: containerd docs/cri/registry.md; removed in containerd 2.0
     """
@@ -44,16 +44,16 @@ def legacy_tls(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
                 continue
             spot = file.at(*section, "configs", host, "tls")
             if not context.containerd.legacy_tls:
-                yield Hit(spot, f"tls of {quoted(host)} does nothing")
+                yield Hit(spot, f"tls of {quoted(host)} has no effect")
             elif config_path_of(file, section):
                 yield Hit(spot, f"tls of {quoted(host)} cannot be set beside config_path")
 
 
 @rules("PPT011", "info")
 def deprecated_mirrors(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """mirrors in config.toml.
+    """Deprecated mirrors section.
 
-    why: deprecated since 1.5, read only at a restart, and without the settings of hosts.toml
+    why: deprecated since 1.5, read only at startup, and without the settings of hosts.toml
     fix: write hosts.toml files and set config_path
     source: containerd docs/cri/registry.md
     """
@@ -64,10 +64,10 @@ def deprecated_mirrors(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPT015", "error")
 def endpoint_without_scheme(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A mirror's endpoint without a scheme.
+    """Mirror endpoint without a scheme.
 
-    why: an endpoint is a URL: without a scheme no request can be made
-    fix: write http:// or https:// in front
+    why: an endpoint is a URL: without a scheme, requests fail
+    fix: add http:// or https://
     source: containerd docs/cri/registry.md
     """
     for section in registries(file):

@@ -17,10 +17,10 @@ rules = Rules(Kind.CONTAINERD, source="measured on 1.6.20 to 2.3.4")
 
 @rules("PPT004", "error")
 def login_for_a_directory(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A login for a name that is not contacted.
+    """Login for a name that is never contacted.
 
-    why: configs.HOST.auth is for the host and port that are contacted, not for the directory in
-        certs.d
+    why: configs.HOST.auth applies to the host and port that containerd contacts, not to the
+        directory in certs.d
     fix: write the host as in the URL of hosts.toml, with its port
     """
     named, contacted = context.project.named, context.project.contacted
@@ -35,15 +35,15 @@ def login_for_a_directory(file: TomlFile, context: RuleContext) -> Iterator[Hit]
         ):
             continue
         if host in named or impossible:
-            yield Hit(file.at(*where), f"{quoted(host)} is not a host that is contacted")
+            yield Hit(file.at(*where), f"containerd never contacts {quoted(host)}")
 
 
 @rules("PPT005", "error", fixable=True)
 def login_without_port(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A login without the port.
+    """Login without the port.
 
-    why: the name is compared with the host that is contacted, port included
-    fix: write the port
+    why: the name is compared with the host that containerd contacts, including the port
+    fix: add the port
     """
     contacted = context.project.contacted
     for where, host in _logins(file):
@@ -52,7 +52,7 @@ def login_without_port(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
             edits = (RenameKey(where, ports[0]),) if len(ports) == 1 else ()
             yield Hit(
                 file.at(*where),
-                f"{quoted(host)} is contacted as {ports[0]}",
+                f"containerd contacts {quoted(host)} as {ports[0]}",
                 f"write {ports[0]}",
                 edits,
             )
@@ -60,25 +60,25 @@ def login_without_port(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPT006", "error", fixable=True)
 def login_for_hub(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A login for docker.io.
+    """Login for docker.io.
 
-    why: Docker Hub is contacted as registry-1.docker.io, and the login is looked up by that name
+    why: containerd contacts Docker Hub as registry-1.docker.io, and looks up the login by that name
     fix: write registry-1.docker.io
     """
     for where, host in _logins(file):
         if host in {"docker.io", "index.docker.io"} and host not in context.project.contacted:
             yield Hit(
                 file.at(*where),
-                f"{quoted(host)} is never contacted",
+                f"containerd never contacts {quoted(host)}",
                 edits=(RenameKey(where, "registry-1.docker.io"),),
             )
 
 
 @rules("PPT007", "error", fixable=True)
 def login_for_a_url(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A login for a URL.
+    """Login for a URL.
 
-    why: the name is compared with host and port, so that a scheme or a path never matches
+    why: the name is compared with host and port, so a scheme or a path never matches
     fix: write HOST or HOST:PORT
     """
     for where, host in _logins(file):
@@ -101,9 +101,9 @@ def _logins(file: TomlFile) -> Iterator[tuple[tuple[str, ...], str]]:
 
 @rules("PPT014", "error")
 def half_a_login(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Half a login.
+    """Incomplete login.
 
-    why: without a password, containerd has no credential to answer with
+    why: without a password, containerd has no credential to send
     fix: set username and password, or auth
     """
     for where, host in _logins(file):

@@ -45,7 +45,7 @@ def _replaced(nodes: list[Node], key: str, item: Node, text: str) -> tuple[Edit,
 
 @rules("PPD001", "error")
 def no_url(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A mirror that is no URL of http or https.
+    """Mirror that is not an http or https URL.
 
     why: dockerd does not start: invalid mirror
     fix: write https://HOST:PORT or http://HOST:PORT
@@ -56,7 +56,7 @@ def no_url(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
         if not mark:
             yield Hit(item.spot, f"{quoted(item.text)} has no scheme")
         elif scheme not in {"http", "https"}:
-            yield Hit(item.spot, f"{quoted(scheme)} is no scheme of a mirror")
+            yield Hit(item.spot, f"unsupported scheme {quoted(scheme)}")
         elif "?" in rest or "#" in rest:
             yield Hit(item.spot, f"{quoted(item.text)} has a query or a fragment")
 
@@ -69,9 +69,9 @@ def _after_scheme(url: str) -> str:
 def with_path(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
     """A mirror with a path.
 
-    why: before 24.0.8 and 25.0 dockerd does not start: path, query, or fragment at end of the URI.
-        Later it asks for PATH/v2/, which distribution's own cache does not serve
-    fix: give the mirror a host or a port of its own, and write no path
+    why: before 24.0.8 and 25.0, dockerd does not start: path, query, or fragment at end of the URI.
+        Later releases request PATH/v2/, which distribution's cache does not serve
+    fix: give the mirror its own host or port, and no path
     source: moby#36598, moby#46594, moby#46944; measured on 20.10.24
     """
     for item in _texts(file, _MIRRORS):
@@ -82,27 +82,27 @@ def with_path(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPD003", "error")
 def with_user(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A user in a mirror's URL.
+    """Username in a mirror URL.
 
-    why: dockerd does not start: username/password not allowed in URI. The login for docker.io is
-        what dockerd offers to a mirror that asks
-    fix: take it out, and use docker login
+    why: dockerd does not start: username/password not allowed in URI. dockerd sends a mirror that
+        requires authentication the login for docker.io
+    fix: remove it, and use docker login
     source: moby registry/config.go (ValidateMirror); moby#30880; measured on 20.10.24
     """
     for item in _texts(file, _MIRRORS):
         authority = _after_scheme(item.text).partition("/")[0]
         if "@" in authority:
-            yield Hit(item.spot, f"a user in the URL of {quoted(host_of(item.text))}")
+            yield Hit(item.spot, f"the URL of {quoted(host_of(item.text))} has a username")
 
 
 @rules("PPD004", "warning")
 def no_mirror_of_hub(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A mirror that is a registry of its own, or Docker Hub.
+    """Mirror that is a registry of its own, or Docker Hub.
 
-    why: registry-mirrors stand in front of Docker Hub and of nothing else: here images of Docker
-        Hub are asked for, and images of that registry are pulled without any mirror
-    fix: write a cache of Docker Hub; for other registries use containerd, podman or the cache's own
-        name in the image's
+    why: registry-mirrors apply to Docker Hub only: dockerd asks this registry for images of Docker
+        Hub, and pulls images of this registry without a mirror
+    fix: name a cache of Docker Hub; for other registries use containerd or podman, or put the
+        cache's name in the image name
     source: https://docs.docker.com/docker-hub/image-library/mirror/; moby#18818
     """
     used = _used(context)
@@ -114,7 +114,7 @@ def no_mirror_of_hub(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
         elif fronted and "docker.io" not in fronted:
             yield Hit(item.spot, f"{quoted(host)} is a mirror of {quoted(min(fronted))}")
         elif host in used:
-            yield Hit(item.spot, f"{quoted(host)} is a registry that images here name")
+            yield Hit(item.spot, f"{quoted(host)} is the registry of images in these files")
 
 
 def _used(context: RuleContext) -> frozenset[str]:
@@ -128,9 +128,9 @@ def _used(context: RuleContext) -> frozenset[str]:
 
 @rules("PPD005", "warning", fixable=True)
 def twice(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A mirror given twice.
+    """Duplicate mirror.
 
-    why: where it fails it is asked again, and the time until Docker Hub is asked is doubled
+    why: if it fails, dockerd tries it again, which doubles the time until it tries Docker Hub
     fix: keep one
     source: https://docs.docker.com/docker-hub/image-library/mirror/
     """
@@ -140,18 +140,17 @@ def twice(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
         for item in texts:
             text = item.text.rstrip("/")
             if text in seen:
-                what = f"{quoted(text)} stands in {key} twice"
+                what = f"duplicate {quoted(text)} in {key}"
                 yield Hit(item.spot, what, edits=_without(texts, key, item))
             seen.add(text)
 
 
 @rules("PPD006", "warning")
 def insecure_mirror(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """An https mirror that is insecure.
+    """Insecure https mirror.
 
-    why: its certificate is not checked, so that whoever sits in between may answer for it
-    fix: put its authority into /etc/docker/certs.d/HOST/ca.crt, and take it out of
-        insecure-registries
+    why: its certificate is not checked, so anyone on the network path can impersonate it
+    fix: put its CA in /etc/docker/certs.d/HOST/ca.crt, and remove it from insecure-registries
     source: https://docs.docker.com/engine/security/certificates/
     """
     insecure = {item.text: item for item in _texts(file, _INSECURE)}
@@ -163,10 +162,10 @@ def insecure_mirror(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPD007", "warning")
 def not_insecure(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """An http mirror that is not insecure.
+    """http mirror that is not insecure.
 
-    why: the mirror itself is asked over http all the same; but images that name it as their
-        registry, docker push and docker login go to https there
+    why: the mirror itself works over http; but for images that name it as their registry, and for
+        docker push and docker login, dockerd uses https
     fix: add HOST:PORT to insecure-registries, or give the mirror a certificate
     source: https://docs.docker.com/reference/cli/dockerd/#insecure-registries
     """
@@ -186,8 +185,8 @@ def not_insecure(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 def insecure_url(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
     """insecure-registries with a URL or a path.
 
-    why: an item is HOST, HOST:PORT or a network such as 10.0.0.0/8. With a path dockerd does not
-        start; a scheme it takes off with a warning in its log
+    why: an item is HOST, HOST:PORT or a network such as 10.0.0.0/8. With a path, dockerd does not
+        start; it removes a scheme with a warning in its log
     fix: write HOST:PORT
     source: https://docs.docker.com/reference/cli/dockerd/#insecure-registries; measured on 20.10.24
     """
@@ -196,7 +195,7 @@ def insecure_url(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
         if "/" in item.text and not _is_network(item.text):
             host = host_of(item.text)
             edits = _replaced(texts, _INSECURE, item, host)
-            yield Hit(item.spot, f"{quoted(item.text)} is no host", f"write {host}", edits)
+            yield Hit(item.spot, f"{quoted(item.text)} is not a host", f"write {host}", edits)
 
 
 def _is_network(text: str) -> bool:
@@ -211,10 +210,10 @@ def _is_network(text: str) -> bool:
 
 @rules("PPD009", "error", fixable=True)
 def unknown_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A key that dockerd does not know.
+    """Unknown key.
 
     why: dockerd does not start: the following directives don't match any configuration option
-    fix: see the documentation for the name; logins belong into ~/.docker/config.json
+    fix: check the name in the documentation; logins belong in ~/.docker/config.json
     source: https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file; moby#22309
     """
     for root in file.roots:
@@ -229,9 +228,9 @@ def unknown_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPD012", "error", fixable=True)
 def flag_for_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """The name of a flag in place of the key.
+    """Name of a flag instead of the key.
 
-    why: dockerd starts, because it knows the flag, and reads nothing from here: no mirror is used
+    why: dockerd starts, because the flag exists, but does not read the value: no mirror is used
     fix: write the plural, with a list in brackets
     source: https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file; moby
         daemon/config/config.go (findConfigurationConflicts); measured on 20.10.24
@@ -246,43 +245,43 @@ def flag_for_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
                 edits = (RenameKey(node.path, meant),)
                 if node.kind == "str":
                     edits = (SetValue(node.path, (node.text,)), *edits)
-            yield Hit(node.spot, f"{key} is a flag", f"write {meant}", edits)
+            yield Hit(node.spot, f"{key} is the name of a flag", f"write {meant}", edits)
 
 
 @rules("PPD010", "error", fixable=True)
 def wrong_type(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A value of another type.
+    """Value of the wrong type.
 
     why: dockerd does not start: cannot unmarshal
-    fix: write a list of texts, in brackets
+    fix: write a list of strings, in brackets
     source: https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file; measured on
         20.10.24
     """
     for root in file.roots:
         if root.kind != "mapping":
-            yield Hit(root.spot, "the file has to hold one object, in braces")
+            yield Hit(root.spot, "the file must contain one object")
         for key in (_MIRRORS, _INSECURE):
             node = root.get(key)
             if node is None:
                 continue
             if node.kind != "sequence":
                 edits = (SetValue(node.path, (node.text,)),) if node.kind == "str" else ()
-                yield Hit(node.spot, f"{key} is no list", edits=edits)
+                yield Hit(node.spot, f"{key} is not a list", edits=edits)
             for item in node.list():
                 if item.kind != "str":
-                    yield Hit(item.spot, f"an item of {key} is no text", "put it in quotes")
+                    yield Hit(item.spot, f"an item of {key} is not a string", "quote it")
 
 
 @rules("PPD011", "warning")
 def repeated_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A key given twice.
+    """Duplicate key.
 
-    why: only the last of them counts
-    fix: make one of both
+    why: only the last one counts
+    fix: merge them
     source: RFC 8259, 4; Go's encoding/json keeps the last
     """
     from harness.nodes.lint.documents import spot_of
 
     for root in file.roots:
         for repeat in getattr(root.entry.value, "repeats", ()):
-            yield Hit(spot_of(repeat.place), f"{quoted(repeat.key)} is given twice")
+            yield Hit(spot_of(repeat.place), f"duplicate key {quoted(repeat.key)}")

@@ -35,25 +35,25 @@ def _hosts_file(directory: Directory, context: RuleContext) -> TomlFile | None:
 
 @rules("PPH040", "error")
 def not_a_registry(directory: Directory, context: RuleContext) -> Iterator[Hit]:
-    """A directory that no image's name can lead to.
+    """Directory that no image name selects.
 
-    why: directories are looked up by the registry in the image's name, and a name without dot or
-        port is a user of Docker Hub
-    fix: call it after the registry that images name, such as docker.io
+    why: containerd looks up the registry of the image name, and a name without a dot or a port is a
+        user of Docker Hub
+    fix: name it after the registry in the image names, such as docker.io
     source: distribution reference grammar; containerd docs/hosts.md; measured
     """
     name = namespace_of(directory.absolute)
     if name in {"_default", "localhost"} or "." in name or ":" in name or name != name.lower():
         return
-    yield Hit(_START, f"{quoted(name)} is no registry that an image can name")
+    yield Hit(_START, f"no image can name the registry {quoted(name)}")
 
 
 @rules("PPH041", "error")
 def hub_under_another_name(directory: Directory, context: RuleContext) -> Iterator[Hit]:
-    """A directory for a host of Docker Hub that images do not name.
+    """Directory for a Docker Hub host that no image name contains.
 
-    why: images of Docker Hub are looked up as docker.io, however they are written
-    fix: call the directory docker.io
+    why: images of Docker Hub are always looked up as docker.io
+    fix: rename the directory to docker.io
     """
     name = posixpath.basename(directory.absolute)
     if name in _HUB_ALIASES and name not in context.cluster.image_registries:
@@ -62,11 +62,11 @@ def hub_under_another_name(directory: Directory, context: RuleContext) -> Iterat
 
 @rules("PPH042", "error")
 def named_for_the_mirror(directory: Directory, context: RuleContext) -> Iterator[Hit]:
-    """A directory named for the mirror instead of the images' registry.
+    """Directory named after the mirror instead of the registry.
 
-    why: the directory is chosen by the registry in the image's name, not by the host to be
-        contacted
-    fix: call it after the registry that the images name
+    why: containerd selects the directory by the registry in the image name, not by the host that it
+        contacts
+    fix: name it after the registry in the image names
     source: containerd docs/hosts.md; measured on 1.6.20 to 2.3.4
     """
     file, name = _hosts_file(directory, context), namespace_of(directory.absolute)
@@ -83,17 +83,17 @@ def named_for_the_mirror(directory: Directory, context: RuleContext) -> Iterator
         yield Hit(
             _START,
             f"{quoted(name)} is the mirror; images are of {quoted(registry)}",
-            f"call it {registry}",
+            f"name it {registry}",
         )
 
 
 @rules("PPH043", "warning")
 def hides_default(directory: Directory, context: RuleContext) -> Iterator[Hit]:
-    """An empty directory hides _default.
+    """Empty directory that hides _default.
 
-    why: the first directory that exists is used and nothing is merged, so that the registry itself
-        is asked and no mirror
-    fix: remove the directory, or write a hosts.toml
+    why: containerd uses the first directory that exists and merges nothing, so it contacts the
+        registry itself and no mirror
+    fix: remove the directory, or add a hosts.toml
     """
     name = posixpath.basename(directory.absolute)
     sibling = posixpath.join(posixpath.dirname(directory.absolute), "_default")
@@ -105,16 +105,16 @@ def hides_default(directory: Directory, context: RuleContext) -> Iterator[Hit]:
     if certificates or unparsed or "hosts.toml" in directory.subdirectories:
         return
     if file is None or not file.values:
-        yield Hit(_START, f"nothing is set for {quoted(name)}, and _default does not count")
+        yield Hit(_START, f"{quoted(name)} has no settings, and _default is not used")
 
 
 @rules("PPH044", "error")
 def hosts_toml_is_a_directory(directory: Directory, context: RuleContext) -> Iterator[Hit]:
     """hosts.toml is a directory.
 
-    why: every pull of the registry fails; docker makes such a directory where a mounted file is
+    why: every pull from the registry fails; docker creates such a directory if a mounted file is
         missing
-    fix: replace it by a file
+    fix: replace it with a file
     """
     if "hosts.toml" in directory.subdirectories:
         yield Hit(_START, "hosts.toml is a directory")
@@ -124,7 +124,7 @@ def hosts_toml_is_a_directory(directory: Directory, context: RuleContext) -> Ite
 def two_spellings(directory: Directory, context: RuleContext) -> Iterator[Hit]:
     """Two directories for one registry.
 
-    why: NAME_PORT_ is looked for before NAME:PORT, and the first that exists is used alone
+    why: containerd looks for NAME_PORT_ before NAME:PORT, and uses only the first that exists
     fix: keep one of them
     source: measured on 1.6.20 to 2.3.4; containerd docs/hosts.md
     """
@@ -132,15 +132,15 @@ def two_spellings(directory: Directory, context: RuleContext) -> Iterator[Hit]:
     host, colon, port = name.rpartition(":")
     first = f"{host}_{port}_"
     if colon and posixpath.join(parent, first) in context.project.host_directories:
-        yield Hit(_START, f"{quoted(name)} is not read beside {quoted(first)}")
+        yield Hit(_START, f"{quoted(name)} is not read next to {quoted(first)}")
 
 
 @rules("PPH046", "warning")
 def ignored_certificates(directory: Directory, context: RuleContext) -> Iterator[Hit]:
-    """Certificates beside hosts.toml.
+    """Certificates next to hosts.toml.
 
-    why: *.crt, *.cert and *.key are looked for only where there is no hosts.toml
-    fix: name them in hosts.toml as ca and client
+    why: *.crt, *.cert and *.key are used only if there is no hosts.toml
+    fix: set ca and client in hosts.toml
     """
     file = _hosts_file(directory, context)
     if file is None or not file.values:
@@ -152,10 +152,10 @@ def ignored_certificates(directory: Directory, context: RuleContext) -> Iterator
 
 @rules("PPH047", "error")
 def misspelt_file(directory: Directory, context: RuleContext) -> Iterator[Hit]:
-    """A file that is nearly called hosts.toml.
+    """File name similar to hosts.toml.
 
-    why: only hosts.toml is read
-    fix: call it hosts.toml
+    why: containerd reads only hosts.toml
+    fix: rename it to hosts.toml
     source: containerd docs/hosts.md
     """
     if "hosts.toml" not in directory.names:
@@ -166,10 +166,10 @@ def misspelt_file(directory: Directory, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPH048", "error")
 def certificate_without_key(directory: Directory, context: RuleContext) -> Iterator[Hit]:
-    """A client certificate without its key.
+    """Client certificate without its key.
 
-    why: NAME.cert needs NAME.key beside it; *.crt are authorities only
-    fix: put the key there under the same name
+    why: NAME.cert needs NAME.key next to it; *.crt files are CA certificates only
+    fix: add the key under the same name
     source: containerd docs/hosts.md, certificate directories; measured
     """
     if "hosts.toml" in directory.names:
@@ -181,11 +181,11 @@ def certificate_without_key(directory: Directory, context: RuleContext) -> Itera
 
 @rules("PPH049", "error")
 def port_differs(directory: Directory, context: RuleContext) -> Iterator[Hit]:
-    """A directory for a registry without its port, or the other way round.
+    """Directory with a port that images do not have, or without the one they have.
 
-    why: a directory without a port is never used for images of NAME:PORT, nor one with a port for
-        NAME
-    fix: call it exactly as the images do
+    why: containerd never uses a directory without a port for images of NAME:PORT, nor one with a
+        port for images of NAME
+    fix: name it exactly as in the image names
     """
     name = namespace_of(directory.absolute)
     used, present = context.cluster.image_registries, context.project.named
@@ -194,4 +194,4 @@ def port_differs(directory: Directory, context: RuleContext) -> Iterator[Hit]:
     host = name.partition(":")[0]
     for registry in sorted(used - present):
         if registry.partition(":")[0] == host:
-            yield Hit(_START, f"images name {quoted(registry)}, the directory {quoted(name)}")
+            yield Hit(_START, f"images are of {quoted(registry)}, the directory is {quoted(name)}")

@@ -38,10 +38,9 @@ def capabilities_of(values: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 @rules("PPH001", "error", by="containerd", fixable=True)
 def only_server(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Only server, and no [host] table.
+    """server without a [host] table.
 
-    why: before 1.7.32 and 2.0, containerd ignores such a file as a whole and asks the registry
-        itself
+    why: before 1.7.32 and 2.0, containerd ignores such a file and contacts the registry directly
     fix: add an empty [host] table
     source: measured on 1.6.20, 1.6.39, 1.7.24; containerd 1.7.32 and 2.0.0 honour the file
     """
@@ -65,17 +64,16 @@ def _unseen_hosts(file: TomlFile) -> list[str]:
 
 @rules("PPH002", "error", by="containerd", fixable=True)
 def host_without_header(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A host is written as an inline table or a dotted key.
+    """Host written as an inline table or a dotted key.
 
-    why: 2.x silently does not see such hosts; 1.x draws the order of inline ones anew at every
-        lookup
-    fix: write each as a header, [host."URL"]
+    why: 2.x silently ignores such hosts; 1.x tries inline ones in random order
+    fix: give each host a header, [host."URL"]
     source: measured on 1.6.20, 1.7.24, 2.1.9 (inline tables, dotted keys)
     """
     unseen = _unseen_hosts(file)
     if context.containerd.host_tables == "headers":
         for url in unseen:
-            what = f"{quoted(url)} is not seen by containerd"
+            what = f"containerd does not see {quoted(url)}"
             yield Hit(file.at("host", url), what, edits=(AsHeaders(("host",)),))
         return
     pairs = {s.path for s in file.statements if s.kind == "pair"}
@@ -87,10 +85,10 @@ def host_without_header(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPH009", "warning", by="containerd")
 def scattered_tables(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A sub-table stands behind another host's table.
+    """Sub-table after another host's table.
 
-    why: 2.x lists the host a second time, at that place
-    fix: move it directly behind the table of its host
+    why: 2.x lists the host a second time, at that position
+    fix: move it directly after the table of its host
     source: measured on 2.1.9
     """
     if context.containerd.host_tables != "headers":
@@ -107,21 +105,25 @@ def scattered_tables(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPH010", "error", by="containerd", fixable=True)
 def byte_order_mark(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """The file begins with a byte order mark.
+    """Byte order mark.
 
-    why: 2.x takes it for invalid TOML and ignores the whole file
+    why: 2.x rejects the file as invalid TOML and ignores it
     fix: save it as UTF-8 without a byte order mark
     source: measured on 2.1.9; pelletier/go-toml v2
     """
     if file.text.startswith("\ufeff") and not context.containerd.accepts_byte_order_mark:
-        yield Hit(file.at(), "a byte order mark", edits=(ReplaceText(1, "\ufeff", ""),))
+        yield Hit(
+            file.at(),
+            "the file begins with a byte order mark",
+            edits=(ReplaceText(1, "\ufeff", ""),),
+        )
 
 
 @rules("PPH011", "error")
 def bad_url(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A URL that cannot be parsed.
+    """Invalid URL.
 
-    why: it makes containerd ignore the whole file
+    why: containerd ignores the whole file
     fix: write https://HOST or https://HOST:PORT
     source: net/url.Parse; containerd core/remotes/docker/config/hosts.go
     """
@@ -134,4 +136,4 @@ def bad_url(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
         try:
             parse_url(url if url.startswith("http") else f"https://{url}")
         except InvalidURL:
-            yield Hit(file.at(*path), f"{quoted(url)} is no URL")
+            yield Hit(file.at(*path), f"invalid URL {quoted(url)}")

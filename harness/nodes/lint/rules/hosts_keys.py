@@ -32,10 +32,10 @@ _DURATION = re.compile(r"[-+]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m
 
 @rules("PPH003", "error", by="containerd", fixable=True)
 def unknown_capability(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A capability that does not exist.
+    """Unknown capability.
 
-    why: an unknown capability makes containerd ignore the whole file, with no more than a log line
-    fix: known are pull, resolve and push
+    why: containerd ignores the whole file, with only a log line
+    fix: use pull, resolve or push
     source: measured on 1.6.20 to 2.3.4; containerd core/remotes/docker/config/hosts.go
     """
     known = context.containerd.capabilities
@@ -55,9 +55,9 @@ def unknown_capability(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPH004", "error", by="containerd", fixable=True)
 def referrers_too_early(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """The capability referrers, which the release does not know.
+    """Capability referrers on a release that does not support it.
 
-    why: before 2.2 it is an unknown capability, so that the whole file is ignored
+    why: before 2.2 it is an unknown capability, so the whole file is ignored
     fix: remove referrers
     source: measured: 2.1.9 ignores the file, 2.3.4 accepts it
     """
@@ -68,15 +68,15 @@ def referrers_too_early(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
         if isinstance(given, list) and "referrers" in [str(name).lower() for name in given]:
             kept = tuple(name for name in given if str(name).lower() != "referrers")
             where = (*path, "capabilities")
-            yield Hit(file.at(*where), "referrers is not known", edits=(SetValue(where, kept),))
+            yield Hit(file.at(*where), "referrers is not supported", edits=(SetValue(where, kept),))
 
 
 @rules("PPH005", "error", by="containerd", fixable=True)
 def wrong_type(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A value of the wrong type.
+    """Value of the wrong type.
 
-    why: it makes containerd ignore the whole file, with no more than a log line
-    fix: write the value as containerd's documentation does
+    why: containerd ignores the whole file, with only a log line
+    fix: write the type that containerd's documentation gives
     source: measured on 1.6.20 to 2.3.4
     """
     hosts = file.get("host")
@@ -131,10 +131,10 @@ def _is_client(value: object) -> bool:
 
 @rules("PPH006", "warning", by="containerd", fixable=True)
 def unknown_key(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A key that containerd does not know.
+    """Unknown key.
 
-    why: unknown keys are ignored without a word
-    fix: known are server, host, capabilities, skip_verify, ca, client, header, override_path,
+    why: unknown keys are silently ignored
+    fix: valid keys are server, host, capabilities, skip_verify, ca, client, header, override_path,
         dial_timeout
     source: containerd docs/hosts.md
     """
@@ -152,10 +152,10 @@ def unknown_key(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPH007", "warning", by="containerd")
 def dial_timeout_too_early(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """dial_timeout, which the release does not know.
+    """dial_timeout on a release that does not support it.
 
-    why: before 2.0.7 it is ignored, and a dead host costs 30 s for each object of an image
-    fix: remove hosts that may be dead, or upgrade containerd
+    why: before 2.0.7 it is ignored, and an unreachable host costs 30 s for each object of an image
+    fix: remove hosts that may be unreachable, or upgrade containerd
     source: measured on 1.6.20, 1.7.24, 2.1.9; containerd#11106
     """
     if not context.containerd.reads_dial_timeout:
@@ -166,9 +166,9 @@ def dial_timeout_too_early(file: TomlFile, context: RuleContext) -> Iterator[Hit
 
 @rules("PPH008", "error", by="containerd", fixable=True)
 def bad_dial_timeout(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """dial_timeout is no duration.
+    """Invalid dial_timeout.
 
-    why: it makes containerd ignore the whole file
+    why: containerd ignores the whole file
     fix: write it as a string with a unit, such as "3s"
     source: measured on 2.1.9
     """
@@ -179,7 +179,7 @@ def bad_dial_timeout(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
             if not good:
                 from reference_registry.config.durations import suggested_duration
 
-                what = f"{quoted(value)} is no duration"
+                what = f"invalid duration {quoted(value)}"
                 where = (*path, "dial_timeout")
                 plain = isinstance(value, str | int) and not isinstance(value, bool)
                 meant = suggested_duration(str(value)[:64]) if plain else None

@@ -34,21 +34,21 @@ def _is_own(host: str, file: TomlFile) -> bool:
 def server_docker_io(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
     """server = docker.io.
 
-    why: containerd really contacts the host docker.io, which is a web site and no registry
+    why: containerd contacts the host docker.io, which is a web site, not a registry
     fix: write server = "https://registry-1.docker.io"
     source: measured on 1.6.20 to 2.3.4; the example of containerd docs/hosts.md says docker.io
     """
     if host_of(server_of(file)) == "docker.io":
         fixed = (SetValue(("server",), "https://registry-1.docker.io"),)
-        yield Hit(file.at("server"), f"{quoted(server_of(file))} is no registry", edits=fixed)
+        yield Hit(file.at("server"), f"{quoted(server_of(file))} is not a registry", edits=fixed)
 
 
 @rules("PPH022", "error", fixable=True)
 def name_like_a_scheme(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A host whose name begins with http, and no scheme.
+    """Host name that begins with http, without a scheme.
 
-    why: whatever begins with http is taken as having a scheme: every request to the host fails
-    fix: write the scheme in front
+    why: containerd takes anything that begins with http as a URL: every request to the host fails
+    fix: add the scheme
     """
     for url in file.table("host"):
         if url.startswith("http") and "://" not in url:
@@ -63,10 +63,10 @@ def _with_scheme(url: str) -> tuple[RenameKey, ...]:
 
 @rules("PPH023", "info", fixable=True)
 def no_scheme(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A host without a scheme.
+    """Host without a scheme.
 
-    why: https is assumed, for loopback addresses too
-    fix: write the scheme in front
+    why: containerd uses https, for loopback addresses too
+    fix: add the scheme
     """
     for url in file.table("host"):
         if not url.startswith("http") and "://" not in url:
@@ -76,10 +76,10 @@ def no_scheme(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPH024", "warning", fixable=True)
 def mirror_takes_pushes(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A mirror that takes pushes.
+    """Mirror that accepts pushes.
 
-    why: a push goes to the first host with that capability, which is the default, and never falls
-        back; a pull-through cache answers 405
+    why: a push goes to the first host with that capability (it is on by default) and never falls
+        back; a pull-through cache returns 405
     fix: write capabilities = ["pull", "resolve"]
     source: measured on 1.6.20 to 2.3.4; distribution answers UNSUPPORTED
     """
@@ -91,18 +91,18 @@ def mirror_takes_pushes(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
         if given is None or names == () or (names and "push" in names):
             kept = tuple(name for name in names or () if name != "push") or ("pull", "resolve")
             where = (*path, "capabilities")
-            what = "pushes are sent to this mirror"
+            what = "this mirror gets pushes"
             change = AddKey(where, kept) if given is None else SetValue(where, kept)
             yield Hit(file.at(*where), what, edits=(change,))
 
 
 @rules("PPH025", "info")
 def cannot_resolve(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A mirror that cannot resolve tags.
+    """Mirror that cannot resolve tags.
 
-    why: a tag is looked up at the next host, and the content then taken from this one; capabilities
-        do not gate the content
-    fix: add "resolve", unless tags shall be decided by the registry itself
+    why: the next host resolves the tag, and the content still comes from this one: capabilities do
+        not restrict content
+    fix: add "resolve", unless the registry itself should resolve tags
     """
     for path, values in tables(file):
         given = capabilities_of(values)
@@ -112,9 +112,10 @@ def cannot_resolve(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPH027", "warning")
 def credential_in_header(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A header with a credential.
+    """Credential in a header.
 
-    why: it is sent with every request, unasked, and the file is readable by many
+    why: containerd sends it with every request, even if the host does not ask for it, and many
+        users can read the file
     fix: use registry.configs in config.toml, or an imagePullSecret
     """
     for path, values in tables(file):
@@ -126,9 +127,9 @@ def credential_in_header(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPH028", "warning")
 def path_is_extended(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A path without override_path.
+    """Path without override_path.
 
-    why: containerd adds /v2 behind the path of a URL, where few registries serve the API
+    why: containerd appends /v2 to the path of the URL, where few registries serve the API
     fix: set override_path = true if the path is complete
     source: measured on 1.6.20 to 2.3.4; containerd docs/hosts.md, override_path
     """
@@ -145,8 +146,8 @@ def path_is_extended(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 def overridden_by_nothing(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
     """override_path without a path.
 
-    why: the API's path /v2 is left out, and the host answers 404
-    fix: remove override_path, or write the path
+    why: containerd leaves out /v2, and the host returns 404
+    fix: remove override_path, or add the path
     """
     for path, values in tables(file):
         url = path[1] if path else server_of(file)
@@ -159,14 +160,14 @@ def overridden_by_nothing(file: TomlFile, context: RuleContext) -> Iterator[Hit]
 
 @rules("PPH032", "info", fixable=True)
 def tried_twice(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """server is one of the hosts.
+    """server is also a host.
 
-    why: server is always tried last, so that the host is asked twice where it fails
-    fix: remove the [host] table, unless it sets something
+    why: containerd always tries server last, so if the host fails it is tried twice
+    fix: remove the [host] table, unless it has settings
     """
     for url, values in file.table("host").items():
         if server_of(file) and url.rstrip("/") == server_of(file).rstrip("/"):
-            what = f"{quoted(url)} is tried, and tried again as server"
+            what = f"{quoted(url)} is tried, and again as server"
             edits = (RemoveKey(("host", url)),) if values == {} else ()
             yield Hit(file.at("host", url), what, edits=edits)
 
@@ -175,20 +176,23 @@ def tried_twice(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 def one_server_for_all(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
     """server in _default.
 
-    why: images of every registry without a directory of its own are asked for there, and nowhere
-        else
-    fix: remove server: then the image's own registry is asked last
+    why: images of every registry without its own directory are requested from this server, and
+        nowhere else
+    fix: remove server: then the registry of the image is tried last
     """
     if _namespace(file) == "_default" and server_of(file):
-        yield Hit(file.at("server"), f"everything is asked of {quoted(server_of(file))}")
+        yield Hit(
+            file.at("server"),
+            f"images of all other registries are requested from {quoted(server_of(file))}",
+        )
 
 
 @rules("PPH034", "info")
 def registry_replaced(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
     """server is not the registry itself.
 
-    why: server replaces the registry: where mirrors and server fail, the registry is not asked
-    fix: write the registry's own URL, if it shall be asked last
+    why: server replaces the registry: if mirrors and server fail, the registry is not tried
+    fix: write the registry's own URL, if it should be tried last
     """
     namespace, host = _namespace(file), host_of(server_of(file))
     in_tree = posixpath.basename(posixpath.dirname(posixpath.dirname(file.absolute))) == "certs.d"
@@ -198,18 +202,18 @@ def registry_replaced(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
         and namespace not in {"_default", host}
         and not (namespace == "docker.io" and host in _HUB_HOSTS)
     ):
-        yield Hit(file.at("server"), f"{quoted(host)} is asked in place of {quoted(namespace)}")
+        yield Hit(file.at("server"), f"{quoted(host)} replaces {quoted(namespace)}")
 
 
 @rules("PPH035", "error")
 def nobody_resolves(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """No host may resolve.
+    """No host can resolve.
 
-    why: the pull ends with "no resolve hosts: not found", and no request is sent
-    fix: add "pull" and "resolve" to the capabilities of one host, or of the file for server
+    why: the pull fails with "no resolve hosts: not found", without a request
+    fix: add "pull" and "resolve" to the capabilities of a host, or of the file for server
     """
     if not server_of(file):
         return  # the registry itself is asked last, with all capabilities
     given = [capabilities_of(values) for _, values in tables(file)]
     if all(names and not {"pull", "resolve"} <= set(names) for names in given):
-        yield Hit(file.at("capabilities"), "neither a host nor server has pull and resolve")
+        yield Hit(file.at("capabilities"), "neither a host nor server has both pull and resolve")

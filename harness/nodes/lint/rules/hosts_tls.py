@@ -27,9 +27,9 @@ _TLS_KEYS = ("skip_verify", "ca", "client")
 def tls_for_plain_http(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
     """TLS settings for an http:// host.
 
-    why: since 1.6.25 and 1.7.7 they make containerd try https first where a port is named, and
-        since 1.7.24 without one too, skip_verify = false as well; before, and for port 80, they do
-        nothing
+    why: since 1.6.25 and 1.7.7, containerd then tries https first if the URL has a port, and since
+        1.7.24 without a port too, even with skip_verify = false; earlier, and for port 80, they
+        have no effect
     fix: remove them, or write https://
     source: measured on 1.6.20, 1.6.39, 1.7.24, 2.1.9; containerd
         core/remotes/docker/config/hosts.go
@@ -55,24 +55,26 @@ def _is_asked_over_https_first(url: str, release: Release) -> bool:
 
 @rules("PPH026", "warning")
 def unchecked_certificate(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """The certificate is not checked.
+    """Certificate verification is off.
 
-    why: whoever sits in between can read the credentials and answer with other images for a tag
-    fix: give the authority's certificate as ca
+    why: anyone on the network path can read the credentials and return other images for a tag
+    fix: set ca to the CA certificate
     source: containerd docs/hosts.md, skip_verify
     """
     for path, values in tables(file):
         url = path[1] if path else server_of(file)
         if values.get("skip_verify") is True and not url.startswith("http://"):
-            yield Hit(file.at(*path, "skip_verify"), f"nobody checks who {quoted(url)} is")
+            yield Hit(
+                file.at(*path, "skip_verify"), f"the certificate of {quoted(url)} is not checked"
+            )
 
 
 @rules("PPH030", "error", fixable=True)
 def unpaired_client_files(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A client certificate and its key as two entries.
+    """Client certificate and key as two entries.
 
-    why: each entry is a file of its own with certificate and key, so that every pull fails before
-        any request
+    why: each entry is a file with both certificate and key, so every pull fails before the first
+        request
     fix: write client = [["client.crt", "client.key"]]
     source: measured on 1.6.20 to 2.3.4; containerd docs/hosts.md, client
     """
@@ -89,16 +91,16 @@ def unpaired_client_files(file: TomlFile, context: RuleContext) -> Iterator[Hit]
             where = (*path, "client")
             paired = ((first, second),)
             yield Hit(
-                file.at(*where), "two files where a pair is meant", edits=(SetValue(where, paired),)
+                file.at(*where), "two files instead of a pair", edits=(SetValue(where, paired),)
             )
 
 
 @rules("PPH031", "error")
 def missing_certificate(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A certificate file that is not there.
+    """Missing certificate file.
 
-    why: every pull of the registry fails before any request, even if other hosts are fine
-    fix: put the file there, or remove the key
+    why: every pull from the registry fails before the first request, even if other hosts work
+    fix: add the file, or remove the key
     source: measured on 1.6.20 to 2.3.4
     """
     directory = posixpath.dirname(file.absolute)
@@ -112,7 +114,7 @@ def missing_certificate(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
                 elif walked and not name.startswith("/"):
                     absolute = posixpath.normpath(posixpath.join(directory, name))
                     if context.project.stands_at(absolute) is None:
-                        yield Hit(file.at(*where), f"{quoted(name)} is not there")
+                        yield Hit(file.at(*where), f"{quoted(name)} does not exist")
 
 
 def _file_names(value: object) -> Iterator[str]:

@@ -36,10 +36,10 @@ def _named(file: TreeFile, context: RuleContext) -> Iterator[tuple[Object, str, 
 
 @rules("PPK001", "warning")
 def absent_secret(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A pull secret that is not here, while others are.
+    """Pull secret that is not among the manifests.
 
-    why: kubelet warns once in an event (FailedToRetrieveImagePullSecret), and pulls without it
-    fix: give the secret that name, or make it beforehand
+    why: kubelet reports one event (FailedToRetrieveImagePullSecret), and pulls without it
+    fix: give the secret that name, or create it first
     """
     cluster = context.cluster
     here = context.project.once(
@@ -62,10 +62,10 @@ def _is_pull_secret(secret: Object) -> bool:
 
 @rules("PPK002", "error")
 def other_namespace(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A pull secret of another namespace.
+    """Pull secret in another namespace.
 
-    why: a pod can name secrets of its own namespace only
-    fix: make the secret in the pod's namespace too
+    why: a pod can use only secrets of its own namespace
+    fix: create the secret in the pod's namespace too
     """
     for owner, name, node in _named(file, context):
         found = context.cluster.named("Secret", name)
@@ -76,18 +76,21 @@ def other_namespace(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPK003", "error", fixable=True)
 def misplaced_secrets(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """imagePullSecrets in a form or at a place where they do not count.
+    """Misplaced or malformed imagePullSecrets.
 
-    why: they belong to the pod's spec, beside containers, as a list of {name: SECRET}: anything
-        else is refused, or dropped without a word
-    fix: write imagePullSecrets: [{name: SECRET}] beside containers
+    why: they belong in the pod's spec, next to containers, as a list of {name: SECRET}: anything
+        else is rejected, or silently dropped
+    fix: write imagePullSecrets: [{name: SECRET}] next to containers
     source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
     """
     cluster = context.cluster
     for object_ in cluster.objects_in(file):
         spec = object_.node.get("spec")
         if spec is not None and spec.get("template") and spec.get("imagePullSecrets"):
-            yield Hit((spec.get("imagePullSecrets") or spec).spot, "it stands above the template")
+            yield Hit(
+                (spec.get("imagePullSecrets") or spec).spot,
+                "imagePullSecrets is outside the template",
+            )
         if object_.kind == "ServiceAccount":
             yield from _misshapen(object_.node)
     for pod in cluster.pods_in(file):
@@ -95,7 +98,7 @@ def misplaced_secrets(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
         for container in containers(pod.spec):
             node = container.get("imagePullSecrets")
             if node is not None:
-                yield Hit(node.spot, "it stands in a container")
+                yield Hit(node.spot, "imagePullSecrets is inside a container")
 
 
 def _misshapen(holder: Node) -> Iterator[Hit]:
@@ -104,24 +107,24 @@ def _misshapen(holder: Node) -> Iterator[Hit]:
             edits: tuple[Edit, ...] = ()
             if node.kind == "sequence" and holder.get("imagePullSecrets") is None:
                 edits = (RenameKey(node.path, "imagePullSecrets"),)
-            yield Hit(node.spot, f"{quoted(key)} is not known", "write imagePullSecrets", edits)
+            yield Hit(node.spot, f"unknown key {quoted(key)}", "write imagePullSecrets", edits)
     secrets = holder.get("imagePullSecrets")
     if secrets is not None and secrets.kind != "sequence":
-        yield Hit(secrets.spot, "it is not a list")
+        yield Hit(secrets.spot, "imagePullSecrets is not a list")
     for item in secrets.list() if secrets is not None else ():
         if item.kind != "mapping":
-            yield Hit(item.spot, f"{quoted(item.text)} stands there without name")
+            yield Hit(item.spot, f"{quoted(item.text)} is not written as {{name: ...}}")
         elif not item.string("name"):
             yield Hit(item.spot, "an item has no name")
 
 
 @rules("PPK004", "error")
 def no_pull_secret(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A secret is named that is no pull secret.
+    """Secret that is not a pull secret.
 
     why: kubelet logs in with secrets of the types kubernetes.io/dockerconfigjson and
-        kubernetes.io/dockercfg; any other it passes over without a word
-    fix: name the secret that kubectl create secret docker-registry made
+        kubernetes.io/dockercfg, and silently skips any other
+    fix: use a secret that kubectl create secret docker-registry created
     """
     for owner, name, node in _named(file, context):
         found = [s for s in context.cluster.named("Secret", name) if s.may_share(owner)]
@@ -132,9 +135,9 @@ def no_pull_secret(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPK005", "error", fixable=True)
 def unknown_policy(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """An unknown imagePullPolicy.
+    """Unknown imagePullPolicy.
 
-    why: the API server refuses the manifest; the words are compared letter by letter
+    why: the API server rejects the manifest; the value is case-sensitive
     fix: write Always, IfNotPresent or Never
     source: https://kubernetes.io/docs/concepts/containers/images/#image-pull-policy
     """
@@ -146,23 +149,23 @@ def unknown_policy(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
                 near = same[0] if same else nearest(node.text, _POLICIES)
                 edits = (SetValue(node.path, near),) if near else ()
                 fix = f"write {near}" if near else ""
-                yield Hit(node.spot, f"{quoted(node.text)} is no policy", fix, edits)
+                yield Hit(node.spot, f"unknown policy {quoted(node.text)}", fix, edits)
 
 
 @rules("PPK006", "warning")
 def stale_latest(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A tag that moves, and nodes that keep what they have.
+    """Moving tag with IfNotPresent.
 
-    why: with IfNotPresent a node never asks again for latest: each runs what was latest when it
-        pulled
-    fix: name a version or a digest, or write imagePullPolicy: Always
+    why: with IfNotPresent a node never pulls latest again: each node runs the image that was latest
+        when it pulled
+    fix: use a version or a digest, or write imagePullPolicy: Always
     source: https://kubernetes.io/docs/concepts/containers/images/#image-pull-policy
     """
     for pod in context.cluster.pods_in(file):
         for container in containers(pod.spec):
             node, image = container.get("imagePullPolicy"), container.string("image")
             if node is not None and node.text == "IfNotPresent" and _is_latest(image):
-                yield Hit(node.spot, f"{quoted(image)} is latest, and is not asked for again")
+                yield Hit(node.spot, f"{quoted(image)} has the tag latest, and is not pulled again")
 
 
 def _is_latest(image: str) -> bool:
@@ -174,9 +177,9 @@ def _is_latest(image: str) -> bool:
 def never_pulled(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
     """Pull secrets for images that are never pulled.
 
-    why: with Never the image must be on the node already: neither a secret nor a mirror is asked,
-        and a pod on another node ends with ErrImageNeverPull
-    fix: write IfNotPresent, or leave the policy out
+    why: with Never, the image must already be on the node: kubelet uses neither a secret nor a
+        mirror, and on another node the pod fails with ErrImageNeverPull
+    fix: write IfNotPresent, or remove the policy
     source: https://kubernetes.io/docs/concepts/containers/images/#image-pull-policy
     """
     for pod in context.cluster.pods_in(file):
@@ -186,16 +189,16 @@ def never_pulled(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
         if policies and all(node is not None and node.text == "Never" for node in policies):
             for node in policies:
                 if node is not None:
-                    yield Hit(node.spot, "never pulled, although there are pull secrets")
+                    yield Hit(node.spot, "never pulled, although the pod has pull secrets")
 
 
 @rules("PPK008", "error", fixable=True)
 def value_without_quotes(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A variable whose value is no text.
+    """Variable whose value is not a string.
 
-    why: the API server refuses the manifest: cannot unmarshal bool (or number) into field value of
+    why: the API server rejects the manifest: cannot unmarshal bool (or number) into field value of
         type string
-    fix: put the value in quotes
+    fix: quote the value
     source:
         https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#environment-variables
     """

@@ -34,13 +34,12 @@ _NEVER_HUB = {
 
 @rules("PPS001", "error")
 def for_the_mirror(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A login for the mirror instead of the images' registry.
+    """Login for the mirror instead of the registry.
 
-    why: kubelet compares the names of images with the keys of the secret, before containerd chooses
-        a mirror: this login is never used. The one for the images' registry is sent to whichever
-        host asks for it, the mirror too
-    fix: call the entry after the registry in the images' names, with the login that the mirror
-        wants
+    why: kubelet compares image names with the keys of the secret, before containerd selects a
+        mirror: this login is never used. Any host that asks, including the mirror, gets the login
+        for the registry of the image
+    fix: name the entry after the registry in the image names, with the login for the mirror
     source: https://kubernetes.io/docs/concepts/containers/images/#config-json; measured on
         containerd 1.6.20 to 2.3.4
     """
@@ -50,15 +49,15 @@ def for_the_mirror(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             if registry:
                 # No edit: whether the mirror's login is right for the registry, only people know.
                 what = f"{quoted(entry.key)} is the mirror; images are of {quoted(registry)}"
-                yield Hit(entry.spot, what, f"call the entry {registry}")
+                yield Hit(entry.spot, what, f"name the entry {registry}")
 
 
 @rules("PPS002", "error", fixable=True)
 def port_differs(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A login without the port of the images, or with another.
+    """Login with a port that images do not have, or without the one they have.
 
-    why: the port must be the same as in the image's name; without one is not the same as 443
-    fix: write the registry as the images do
+    why: the port must be the same as in the image name; no port is not the same as 443
+    fix: write the registry as in the image names
     source: https://kubernetes.io/docs/concepts/containers/images/#config-json; Kubernetes
         pkg/credentialprovider/keyring.go
     """
@@ -73,10 +72,10 @@ def port_differs(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPS003", "error", fixable=True)
 def hub_under_another_name(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A login for Docker Hub under a name that no image has.
+    """Login for Docker Hub under a name that no image has.
 
-    why: images of Docker Hub are of docker.io to kubelet, and https://index.docker.io/v1/ is what
-        it tries for them besides; docker knows this name only
+    why: for kubelet, images of Docker Hub are docker.io, and it also tries
+        https://index.docker.io/v1/; docker uses only that name
     fix: write https://index.docker.io/v1/
     source: Kubernetes pkg/credentialprovider/keyring.go; docker/cli cli/command/registry.go
     """
@@ -89,10 +88,10 @@ def hub_under_another_name(file: TreeFile, context: RuleContext) -> Iterator[Hit
 
 @rules("PPS004", "error", fixable=True)
 def impossible(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A login under a name that nothing can match.
+    """Login under a name that nothing can match.
 
-    why: an entry is called HOST, HOST:PORT or HOST:PORT/PATH, where PATH is the beginning of a
-        repository's name; a URL may end in /v1/ or /v2/ with the slash, and then nothing else
+    why: an entry is named HOST, HOST:PORT or HOST:PORT/PATH, where PATH is the beginning of a
+        repository name; a URL may end in /v1/ or /v2/ with the slash, and in nothing else
     fix: write HOST:PORT, or HOST:PORT/REPOSITORY
     source: https://kubernetes.io/docs/concepts/containers/images/#config-json; Kubernetes
         pkg/credentialprovider/keyring.go
@@ -110,46 +109,45 @@ def impossible(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 
 def _why_impossible(key: str) -> str:
     if not key.strip() or key != key.strip() or any(c.isspace() for c in key):
-        return "it has blanks"
+        return "it contains spaces"
     rest = key.removeprefix("https://").removeprefix("http://")
     if "://" in rest:
-        return "only http:// and https:// are taken off"
+        return "only http:// and https:// are removed"
     if "@" in rest.partition("/")[0]:
-        return "a user stands in it"
+        return "it contains a username"
     host, _, path = rest.partition("/")
     if path in {"v1", "v2"}:
-        return f"/{path} is taken for a repository without a slash behind it"
+        return f"without a trailing slash, /{path} is taken as a repository"
     if path.startswith(("v1/", "v2/")) and len(path) > 3:
         return ""
     last = posixpath.basename(path)
     if ":" in last or "@" in last:
-        return "it has a tag or a digest, and is compared with repositories"
-    return "registries are in small letters" if host != host.lower() and "*" not in host else ""
+        return "it has a tag or a digest, and repositories have none"
+    return "registry names are in lower case" if host != host.lower() and "*" not in host else ""
 
 
 @rules("PPS005", "error")
 def pattern(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A pattern that matches no image.
+    """Pattern that matches no image.
 
-    why: each * stands for something within one part of the host's name, between its dots:
-        *.example.com is not a.b.example.com and not example.com, and * alone is no registry at all;
-        the port is compared too
-    fix: write as many parts as the registry's name has
+    why: a * matches within one label of the host name: *.example.com matches neither
+        a.b.example.com nor example.com, and * alone matches no registry; the port is compared too
+    fix: write as many labels as the registry name has
     source: https://kubernetes.io/docs/concepts/containers/images/#config-json
     """
     for judged in judged_in(file, context):
         for entry in judged.unmatched:
             host = hostname(host_in(entry.key))
             if "*" in host and (judged.images or host == "*"):
-                yield Hit(entry.spot, f"{quoted(entry.key)} matches no image here")
+                yield Hit(entry.spot, f"{quoted(entry.key)} matches no image in these files")
 
 
 @rules("PPS006", "warning")
 def other_registries(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
     """Logins for other registries only.
 
-    why: none of them is tried for an image that is named here, so that all are pulled anonymously
-    fix: add an entry for the registry in the images' names
+    why: kubelet tries none of them for the images in these files, so all pulls are anonymous
+    fix: add an entry for the registry in the image names
     source: https://kubernetes.io/docs/concepts/containers/images/#config-json
     """
     for judged in judged_in(file, context):
@@ -166,15 +164,15 @@ def other_registries(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
         )
         if not explained:
             registries = ", ".join(sorted(judged.registries)[:3])
-            yield Hit(entries[0].spot, f"images here are of {registries}")
+            yield Hit(entries[0].spot, f"the images in these files are of {registries}")
 
 
 @rules("PPS007", "warning", fixable=True, kinds=(Kind.LOGINS,))
 def unknown_to_docker(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A login for Docker Hub that docker does not find.
+    """Login for Docker Hub that docker does not find.
 
-    why: docker looks for Docker Hub's login under https://index.docker.io/v1/ and nothing else; it
-        pulls anonymously, and soon meets the limit for that
+    why: docker looks for the login under https://index.docker.io/v1/ only; it pulls anonymously,
+        and soon hits the rate limit
     fix: write https://index.docker.io/v1/, or run docker login
     source: docker/cli cli/config/credentials/file_store.go; registry.IndexServer of moby
     """
@@ -188,7 +186,7 @@ def unknown_to_docker(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
         for entry in logins.all:
             if host_in(entry.key) in {"docker.io", "index.docker.io"}:
                 edits = entry.edits(RenameKey(entry.node.path, _HUB_KEY))
-                yield Hit(entry.spot, f"{quoted(entry.key)} is not looked up by docker",
+                yield Hit(entry.spot, f"docker does not look up {quoted(entry.key)}",
                           edits=edits)  # fmt: skip
 
 
@@ -196,9 +194,9 @@ def unknown_to_docker(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 def several(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
     """Two secrets of a pod for the same registry.
 
-    why: each is tried with a whole pull, in the order of imagePullSecrets where the names are the
-        same and else by name, longest path first: the wrong one in front costs time, and its error
-        is shown besides
+    why: kubelet tries each with a full pull: in the order of imagePullSecrets if the names are the
+        same, otherwise by name, longest path first. The wrong one costs time, and its error is
+        reported too
     fix: keep one login for each registry
     source: Kubernetes pkg/credentialprovider/keyring.go
     """
@@ -216,5 +214,5 @@ def several(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
                         first = next((seen[key] for key in sorted(keys & seen.keys())), first)
                         seen |= dict.fromkeys(keys - seen.keys(), name)
             if first and first != name:
-                what = f"{quoted(name)} has a login for a registry of {quoted(first)} too"
+                what = f"{quoted(name)} and {quoted(first)} have logins for the same registry"
                 yield Hit(node.spot, what)

@@ -36,8 +36,8 @@ def _auth(entry: Login) -> str:
 def not_base64(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
     """auth that is not base64.
 
-    why: kubelet cannot read the whole secret then, and docker does not start its work at all
-    fix: write what printf 'USER:PASSWORD' | base64 prints
+    why: kubelet cannot read any login of the secret, and docker does not start at all
+    fix: write the output of printf 'USER:PASSWORD' | base64
     """
     for entry in _entries(file, context):
         if _auth(entry) and decoded_auth(_auth(entry)) is None:
@@ -50,11 +50,11 @@ def _spot(entry: Login) -> Spot:
 
 @rules("PPS202", "error", fixable=True)
 def no_colon(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """auth without a user and a password.
+    """auth without a username and a password.
 
-    why: it has to be base64 of USER:PASSWORD, encoded once: without the colon the whole file cannot
-        be used
-    fix: write what printf 'USER:PASSWORD' | base64 prints
+    why: it must be base64 of USER:PASSWORD, encoded once: without the colon the whole file is
+        unusable
+    fix: write the output of printf 'USER:PASSWORD' | base64
     """
     for entry in _entries(file, context):
         text = decoded_auth(_auth(entry))
@@ -71,11 +71,10 @@ def no_colon(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPS203", "error", fixable=True)
 def line_break(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A line break in the password.
+    """Line break in the password.
 
-    why: echo without -n ends with a line break, which base64 keeps: it becomes part of the
-        password, and every login is refused
-    fix: use printf, or echo -n, in front of base64
+    why: echo without -n appends a line break, which becomes part of the password: every login fails
+    fix: use printf, or echo -n, before base64
     source: https://kubernetes.io/docs/tasks/configmap-secret/managing-secret-using-kubectl/
     """
     for entry in _entries(file, context):
@@ -97,9 +96,9 @@ def line_break(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 def contradiction(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
     """auth that contradicts username and password.
 
-    why: auth counts, and what username and password say is not used: whoever changed only these
-        changed nothing
-    fix: keep auth, and make it of the right user and password
+    why: auth takes precedence, and username and password are ignored: changing only those has no
+        effect
+    fix: keep auth, and encode the right username and password
     source: Kubernetes pkg/credentialprovider/config.go (auth counts more); docker/cli
         cli/config/configfile/file.go (decodeAuth)
     """
@@ -109,17 +108,17 @@ def contradiction(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
         for key, meant in zip(("username", "password"), entry.pair, strict=True):
             node = entry.node.get(key)
             if node is not None and node.text != meant and not meant.endswith("\n"):
-                what = f"{key} of {quoted(entry.key)} differs from what auth says"
+                what = f"{key} of {quoted(entry.key)} differs from auth"
                 yield Hit(entry.logins.spot(node), what)
 
 
 @rules("PPS205", "warning")
 def empty(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """An entry without a login.
+    """Entry without a login.
 
-    why: there is nothing to log in with: kubelet makes the attempt with an empty user and password;
-        docker leaves such entries behind where a credential store has the password
-    fix: give auth, or username and password, or remove the entry
+    why: kubelet tries it with an empty username and password; docker leaves such entries behind if
+        a credential store has the password
+    fix: add auth, or username and password, or remove the entry
     """
     for entry in _entries(file, context):
         stored = entry.logins.root.get("credsStore") or entry.logins.root.get("credHelpers")
@@ -128,17 +127,17 @@ def empty(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
         if stored is not None:
             continue
         if not given or given in ({"username"}, {"password"}):
-            missing = "no login" if not given else "half a login"
+            missing = "no login" if not given else "incomplete login"
             yield Hit(entry.spot, f"{missing} for {quoted(entry.key)}")
 
 
 @rules("PPS206", "error")
 def identity_token(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """An identity token in a pull secret.
+    """Identity token in a pull secret.
 
-    why: kubelet reads auth, username and password only: what az acr login and the like leave as
-        identitytoken is not used, and the password beside it is empty
-    fix: use a user and a password (a service account, a robot) made for the cluster
+    why: kubelet reads auth, username and password only: it ignores identitytoken, which az acr
+        login and others write, and the password next to it is empty
+    fix: use a username and password (a service account, a robot) for the cluster
     source: Kubernetes pkg/credentialprovider/config.go
     """
     for entry in _entries(file, context):
@@ -146,15 +145,15 @@ def identity_token(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             node = entry.node.get(key)
             without = not (entry.pair and entry.pair[1]) and not entry.node.string("password")
             if node is not None and node.text and without and entry.logins.is_for_kubelet:
-                what = f"{key} of {quoted(entry.key)} is not used by kubelet"
+                what = f"kubelet does not use {key} of {quoted(entry.key)}"
                 yield Hit(entry.logins.spot(node), what)
 
 
 @rules("PPS207", "error")
 def twice(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A registry given twice.
+    """Duplicate registry.
 
-    why: of two entries of the same name only the last counts
+    why: only the last entry of a name counts
     fix: remove one
     source: RFC 8259, 4; Go's encoding/json keeps the last
     """
@@ -164,15 +163,15 @@ def twice(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
         auths = logins.auths
         for repeat in getattr(auths.entry.value, "repeats", ()) if auths is not None else ():
             spot = logins.content.node.spot if logins.content else spot_of(repeat.place)
-            yield Hit(spot, f"{quoted(repeat.key)} is given twice")
+            yield Hit(spot, f"duplicate key {quoted(repeat.key)}")
 
 
 @rules("PPS208", "error", fixable=True)
 def wrong_form(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Something in an entry that is no login.
+    """Malformed login entry.
 
-    why: kubelet cannot read the whole secret where a value is no text, and docker neither
-    fix: write the value in quotes, or remove it
+    why: if a value is not a string, neither kubelet nor docker can read the file
+    fix: quote the value, or remove it
     """
     for logins in logins_in(file, context):
         for key, node in logins.auths.items() if logins.auths is not None else ():
@@ -187,4 +186,6 @@ def wrong_form(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
                     continue
                 plain = value.kind in {"int", "float", "bool"} and logins.secret is None
                 edits = (SetValue(value.path, value.text),) if plain else ()
-                yield Hit(logins.spot(value), f"{name} of {quoted(key)} is no string", edits=edits)
+                yield Hit(
+                    logins.spot(value), f"{name} of {quoted(key)} is not a string", edits=edits
+                )

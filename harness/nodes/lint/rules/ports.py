@@ -47,9 +47,9 @@ class _Taken:
 def one_port_in_a_pod(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
     """Two containers of a pod on one port.
 
-    why: the containers of a pod share one network: the second that listens ends with: address
-        already in use, and is restarted for ever
-    fix: give one of them another port, in its own configuration too, or a pod of its own
+    why: the containers of a pod share a network: the second one to listen exits with: address
+        already in use, and is restarted again and again
+    fix: give one of them another port, in its own configuration too, or its own pod
     source: https://kubernetes.io/docs/concepts/workloads/pods/#pod-networking
     """
     for pod in context.cluster.pods_in(file):
@@ -58,7 +58,7 @@ def one_port_in_a_pod(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             for port in container.ports:
                 first = taken.setdefault((port.target, port.protocol), container)
                 if first is not container:
-                    what = f"{port.target} is the port of {quoted(first.name)} too"
+                    what = f"{quoted(first.name)} uses port {port.target} too"
                     yield Hit(port.node.spot, what)
 
 
@@ -66,9 +66,9 @@ def one_port_in_a_pod(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 def one_port_of_the_node(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
     """Two pods on one port of the node.
 
-    why: a node gives its port to one pod: the other one stays Pending there, or ends with: address
+    why: a node gives its port to one pod: the other one stays Pending, or exits with: address
         already in use
-    fix: choose another hostPort, or a Service in place of it
+    fix: choose another hostPort, or use a Service instead
     source: https://kubernetes.io/docs/concepts/configuration/overview/#services (hostPort);
         https://kubernetes.io/docs/concepts/services-networking/
     """
@@ -88,7 +88,7 @@ def _node_ports(project: Project) -> dict[int, list[Hit]]:
                 owner = f"{pod.owner.kind} {pod.owner.name}"
                 first = taken.take(port.published, port, owner)
                 if first is not None and first != owner:
-                    what = f"{port.published} of the node is taken by {quoted(first)}"
+                    what = f"{quoted(first)} already uses port {port.published} of the node"
                     found.setdefault(id(pod.owner.file), []).append(Hit(port.node.spot, what))
     return found
 
@@ -99,11 +99,11 @@ def _is_at_odds(pod: Pod, port: Port) -> bool:
 
 @rules("PPK022", "error")
 def mapped_on_host_network(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """hostPort beside hostNetwork.
+    """hostPort together with hostNetwork.
 
-    why: a pod on the node's network has no ports of its own to map: the API server refuses a
-        hostPort that is not the containerPort
-    fix: leave hostPort out, and let the container listen there itself
+    why: a pod on the host network has no ports of its own to map: the API server rejects a hostPort
+        that differs from the containerPort
+    fix: remove hostPort, and let the container listen on that port
     source: Kubernetes pkg/apis/core/validation (validateHostNetwork)
     """
     for pod in context.cluster.pods_in(file):
@@ -116,11 +116,11 @@ def mapped_on_host_network(file: TreeFile, context: RuleContext) -> Iterator[Hit
 
 @rules("PPK023", "warning")
 def replicas_on_one_port(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """More pods than there are ports.
+    """More replicas than ports.
 
-    why: each replica wants the same port of its node: two never run on one node, and a rolling
-        update waits for ever where there is no node left
-    fix: use a DaemonSet, or strategy Recreate and no more replicas than nodes
+    why: every replica needs the same port of its node: two never run on one node, and a rolling
+        update hangs if no node is left
+    fix: use a DaemonSet, or strategy Recreate with no more replicas than nodes
     source: https://kubernetes.io/docs/concepts/configuration/overview/ (hostPort)
     """
     for pod in context.cluster.pods_in(file):
@@ -129,7 +129,7 @@ def replicas_on_one_port(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             continue
         ports = [port for c in of_pod(pod, context.project) for port in c.ports if port.published]
         if ports and replicas.isdecimal() and len(replicas) < 9 and int(replicas) > 1:
-            yield Hit(ports[0].node.spot, f"{replicas} replicas want {ports[0].published}")
+            yield Hit(ports[0].node.spot, f"{replicas} replicas need port {ports[0].published}")
 
 
 @rules("PPM002", "error", kinds=(Kind.COMPOSE,))
@@ -150,7 +150,7 @@ def one_port_of_the_host(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             first = taken.take(port.published, port, container.name) or first
             if first is not None:
                 whose = "this service" if first == container.name else quoted(first)
-                yield Hit(port.node.spot, f"{port.published} is taken by {whose}")
+                yield Hit(port.node.spot, f"{whose} already uses port {port.published}")
 
 
 def _profiles(container: Container) -> str:

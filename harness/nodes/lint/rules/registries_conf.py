@@ -69,22 +69,22 @@ def _locations(file: TomlFile) -> Iterator[tuple[Path, str]]:
 
 @rules("PPR001", "error")
 def version_1(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """The format of version 1.
+    """Version 1 of the format.
 
-    why: [registries.search], [registries.insecure] and [registries.block] know no mirrors, are
-        deprecated, and make the file refused where a [[registry]] stands beside them
+    why: [registries.search], [registries.insecure] and [registries.block] do not support mirrors,
+        are deprecated, and are rejected in a file that has a [[registry]]
     fix: write unqualified-search-registries, and a [[registry]] for each of the others
     source: containers-registries.conf(5), version 1; mixing them: measured on skopeo 1.9.3
     """
     if "registries" in file.values:
-        yield Hit(file.at("registries"), "registries is of version 1")
+        yield Hit(file.at("registries"), "registries is a key of version 1")
 
 
 @rules("PPR002", "error", fixable=True)
 def with_scheme(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A location or prefix with a scheme.
+    """Location or prefix with a scheme.
 
-    why: the file is refused: cannot use URI schemes. Whether http is spoken is for insecure to say
+    why: the file is rejected: cannot use URI schemes. insecure decides whether http is used
     fix: write HOST:PORT or HOST:PORT/PATH
     """
     for path, text in _locations(file):
@@ -103,26 +103,26 @@ def with_scheme(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 def no_location(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
     """Neither location nor prefix.
 
-    why: the file is refused: a registry needs a location, unless its prefix begins with *.; a
-        mirror always
-    fix: write location
+    why: the file is rejected: a registry needs a location, unless its prefix begins with *.; a
+        mirror always needs one
+    fix: add a location
     """
     for path, table in registries(file):
         prefix = table.get("prefix")
         wild = isinstance(prefix, str) and prefix.startswith("*.")
         if not table.get("location") and not wild:
-            yield Hit(file.at(*path), "a registry without location")
+            yield Hit(file.at(*path), "registry without a location")
     for path, table, _ in mirrors(file):
         if not table.get("location"):
-            yield Hit(file.at(*path), "a mirror without location")
+            yield Hit(file.at(*path), "mirror without a location")
 
 
 @rules("PPR004", "error")
 def misplaced_star(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A star elsewhere than in front.
+    """Wildcard that is not at the beginning.
 
-    why: only *.HOST is a pattern. With a path or a port behind it the file is refused; any other
-        star is compared as it is, and no image has one
+    why: only *.HOST is a pattern. If a path or a port follows, the file is rejected; any other * is
+        compared literally, and matches no image
     fix: write *.HOST, or a [[registry]] for each
     source: containers-registries.conf(5), choosing a [[registry]] TOML table; measured on skopeo
         1.9.3
@@ -138,22 +138,22 @@ def misplaced_star(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 def both_usages(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
     """mirror-by-digest-only together with pull-from-mirror.
 
-    why: the file is refused: cannot set both at the same time
-    fix: leave mirror-by-digest-only out, and say pull-from-mirror for each mirror
+    why: the file is rejected: cannot set both at the same time
+    fix: remove mirror-by-digest-only, and set pull-from-mirror for each mirror
     """
     for path, table, registry in mirrors(file):
         if registry.get("mirror-by-digest-only") is True and table.get("pull-from-mirror"):
             same = table["pull-from-mirror"] == "digest-only"
             edits = (RemoveKey((*path, "pull-from-mirror")),) if same else ()
             spot = file.at(*path, "pull-from-mirror")
-            yield Hit(spot, "the registry says mirror-by-digest-only", edits=edits)
+            yield Hit(spot, "the registry has mirror-by-digest-only", edits=edits)
 
 
 @rules("PPR006", "error", fixable=True)
 def unknown_value(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """An unknown value of pull-from-mirror or short-name-mode.
+    """Unknown value of pull-from-mirror or short-name-mode.
 
-    why: the file is refused, and nothing is pulled
+    why: the file is rejected, and nothing can be pulled
     fix: pull-from-mirror is all, digest-only or tag-only; short-name-mode is enforcing, permissive
         or disabled
     """
@@ -168,15 +168,15 @@ def unknown_value(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
             near = nearest(value, known)
             edits = (SetValue(path, near),) if near else ()
             fix = f"did you mean {near}?" if near else ""
-            yield Hit(file.at(*path), f"{quoted(value)} is unknown", fix, edits)
+            yield Hit(file.at(*path), f"unknown value {quoted(value)}", fix, edits)
 
 
 @rules("PPR007", "error", fixable=True)
 def wrong_type(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A value of another type.
+    """Value of the wrong type.
 
-    why: the file is refused, and nothing is pulled
-    fix: write true or false without quotes, texts in quotes, and lists in brackets
+    why: the file is rejected, and nothing can be pulled
+    fix: write true or false without quotes, strings in quotes, and lists in brackets
     """
     flags = ("insecure", "blocked", "mirror-by-digest-only")
     tables = [*registries(file), *((path, table) for path, table, _ in mirrors(file))]
@@ -187,17 +187,17 @@ def wrong_type(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
                 where = (*path, key)
                 plain = isinstance(value, str) and value in {"true", "false"}
                 edits = (SetValue(where, value == "true"),) if plain else ()
-                yield Hit(file.at(*where), f"{key} is no true or false", edits=edits)
+                yield Hit(file.at(*where), f"{key} is not true or false", edits=edits)
     search = file.get("unqualified-search-registries")
     if search is not None and not _is_list_of_texts(search):
         where = ("unqualified-search-registries",)
         edits = (SetValue(where, (search,)),) if isinstance(search, str) else ()
-        yield Hit(file.at(*where), "it is no list of texts", edits=edits)
+        yield Hit(file.at(*where), "not a list of strings", edits=edits)
     for key in ("registry", "aliases"):
         value = file.get(key)
         if value is not None and not isinstance(value, dict if key == "aliases" else list):
             form = "[aliases]" if key == "aliases" else "[[registry]]"
-            yield Hit(file.at(key), f"{key} is not written as {form}", f"write {form}")
+            yield Hit(file.at(key), f"{key} is not {form}", f"write {form}")
 
 
 def _is_list_of_texts(value: object) -> bool:
@@ -206,10 +206,10 @@ def _is_list_of_texts(value: object) -> bool:
 
 @rules("PPR008", "warning", fixable=True)
 def unknown_key(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """An unknown key.
+    """Unknown key.
 
-    why: it does nothing
-    fix: see the manual page for the name
+    why: it has no effect
+    fix: check the name in the manual page
     source: containers-registries.conf(5)
     """
     tables: list[tuple[Path, dict[str, Any], tuple[str, ...]]] = [((), file.values, _TOP)]
@@ -229,10 +229,10 @@ def unknown_key(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPR009", "error")
 def no_drop_in(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A drop-in that is not read.
+    """Drop-in file that is not read.
 
-    why: only files of registries.conf.d that end in .conf are read
-    fix: call it NAME.conf
+    why: only files in registries.conf.d that end in .conf are read
+    fix: rename it to NAME.conf
     source: containers-registries.conf(5)
     """
     directory = posixpath.basename(posixpath.dirname(file.absolute))
@@ -242,11 +242,11 @@ def no_drop_in(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPR010", "error")
 def usage_of_a_registry(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """pull-from-mirror of a registry itself.
+    """pull-from-mirror outside a mirror.
 
-    why: the file is refused: it is for mirrors only
-    fix: write it below [[registry.mirror]]
+    why: the file is rejected: only mirrors have it
+    fix: move it into [[registry.mirror]]
     """
     for path, table in registries(file):
         if "pull-from-mirror" in table:
-            yield Hit(file.at(*path, "pull-from-mirror"), "pull-from-mirror of no mirror")
+            yield Hit(file.at(*path, "pull-from-mirror"), "pull-from-mirror outside a mirror")

@@ -37,23 +37,22 @@ def _location(table: dict[str, Any]) -> str:
 
 @rules("PPR020", "warning")
 def blocked_with_mirrors(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A blocked registry with mirrors.
+    """Blocked registry with mirrors.
 
-    why: blocked is about the location alone: a mirror that works still serves the images
-    fix: remove the mirrors, if nothing shall be pulled; leave it so, if nothing shall be pulled
-        past them
+    why: blocked applies to the location only: a mirror that works still serves the images
+    fix: remove the mirrors to block all pulls; keep them to block only direct pulls
     """
     for path, table in registries(file):
         if table.get("blocked") is True and table.get("mirror"):
-            what = f"{quoted(_prefix(table))} is blocked, its mirrors are not"
+            what = f"{quoted(_prefix(table))} is blocked, but its mirrors are not"
             yield Hit(file.at(*path, "blocked"), what)
 
 
 @rules("PPR021", "warning")
 def mirror_of_itself(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A mirror that is the registry itself.
+    """Mirror that is the registry itself.
 
-    why: where it fails it is asked once more, as the registry
+    why: if it fails, it is tried again as the registry
     fix: remove the mirror, or write its real location
     source: containers-registries.conf(5)
     """
@@ -65,11 +64,11 @@ def mirror_of_itself(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPR022", "warning")
 def insecure(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Certificates are not checked.
+    """Certificate verification is off.
 
-    why: insecure = true asks https without checking and then plain http: whoever sits in between
-        may answer
-    fix: put the authority into /etc/containers/certs.d/HOST:PORT/ca.crt, and leave insecure out
+    why: with insecure = true, certificates are not checked, and plain http is tried next: anyone on
+        the network path can answer
+    fix: put the CA in /etc/containers/certs.d/HOST:PORT/ca.crt, and remove insecure
     """
     tables: list[tuple[Path, dict[str, Any]]] = list(registries(file))
     tables += [(path, table) for path, table, _ in mirrors(file)]
@@ -77,17 +76,19 @@ def insecure(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
         host = (_location(table) or _prefix(table)).partition("/")[0]
         local = host.startswith(("127.", "localhost", "[::1]"))
         if table.get("insecure") is True and not local:
-            yield Hit(file.at(*path, "insecure"), f"{quoted(host)} is not checked")
+            yield Hit(
+                file.at(*path, "insecure"), f"the certificate of {quoted(host)} is not checked"
+            )
 
 
 @rules("PPR023", "warning")
 def ambiguous_names(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Several registries for names without one.
+    """Several registries for short names.
 
-    why: what nginx means depends on which registry has such a name first: whoever can make one in
-        an earlier registry is pulled from. This is podman's and CRI-O's way; to skopeo nginx is of
+    why: nginx is pulled from the first registry that has such a name: anyone who can create one in
+        an earlier registry decides what you run. podman and CRI-O do this; skopeo always uses
         Docker Hub
-    fix: name one registry, or write [aliases], and images with their registry
+    fix: name one registry, or use [aliases] and full image names
     source: containers-registries.conf(5), note on risk of using unqualified image names
     """
     search = file.get(_SEARCH)
@@ -98,10 +99,10 @@ def ambiguous_names(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPR024", "warning", fixable=True)
 def short_names(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Short names are resolved without asking.
+    """Short names are resolved without a prompt.
 
-    why: with permissive, or disabled, a name that is in several registries is taken from the first
-        where nobody can be asked, as in a script
+    why: with permissive or disabled, a name that exists in several registries is pulled from the
+        first one if there is no terminal, as in a script
     fix: write short-name-mode = "enforcing"
     source: containers-registries.conf(5), short-name aliasing
     """
@@ -114,26 +115,26 @@ def short_names(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPR025", "error")
 def twice(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A registry given twice.
+    """Duplicate registry.
 
-    why: with other values of insecure or blocked the file is refused; else only one of them counts
-    fix: make one of both
+    why: if insecure or blocked differ, the file is rejected; otherwise only one entry counts
+    fix: merge them
     """
     seen: set[str] = set()
     for path, table in registries(file):
         prefix = _prefix(table)
         if prefix and prefix in seen:
-            yield Hit(file.at(*path), f"{quoted(prefix)} is given twice")
+            yield Hit(file.at(*path), f"duplicate registry {quoted(prefix)}")
         seen.add(prefix)
 
 
 @rules("PPR026", "info")
 def replaced_by_drop_in(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """A drop-in replaces a registry.
+    """Drop-in file that replaces a registry.
 
-    why: files of registries.conf.d are read after registries.conf, in the order of their names: one
-        that names the same prefix replaces all that stood there, its mirrors too
-    fix: write everything into the last file, or give the drop-in the mirrors too
+    why: files in registries.conf.d are read after registries.conf, in the order of their names: an
+        entry with the same prefix replaces the earlier one, including its mirrors
+    fix: write everything in the last file, or repeat the mirrors in the drop-in file
     source: containers-registries.conf(5)
     """
     last = context.project.once("last registries", lambda: _last(context.project))
@@ -167,16 +168,16 @@ def _place(file: TomlFile) -> str:
 
 @rules("PPR027", "error")
 def bad_alias(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """An alias that names no image.
+    """Alias that is not an image name.
 
-    why: an alias stands for a whole name, registry included and tag left out; with a tag, or
-        without a registry, the file is refused
+    why: an alias stands for a full name with a registry and without a tag; otherwise the file is
+        rejected
     fix: write "NAME" = "REGISTRY/REPOSITORY"
     source: containers-registries.conf(5), short-name aliasing
     """
     for name, value in file.table("aliases").items():
         if not isinstance(value, str):
-            yield Hit(file.at("aliases", name), f"{quoted(name)} stands for no text")
+            yield Hit(file.at("aliases", name), f"the value of {quoted(name)} is not a string")
             continue
         first, slash, rest = value.partition("/")
         registry = slash and ("." in first or ":" in first or first == "localhost")
@@ -184,15 +185,15 @@ def bad_alias(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
             what = f"{quoted(name)} stands for {quoted(value)}"
             yield Hit(file.at("aliases", name), what)
         elif any(mark in name for mark in ":@") or "." in name.partition("/")[0]:
-            yield Hit(file.at("aliases", name), f"{quoted(name)} is no short name")
+            yield Hit(file.at("aliases", name), f"{quoted(name)} is not a short name")
 
 
 @rules("PPR028", "error", fixable=True)
 def hub_under_another_name(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
     """Docker Hub under a name that images do not have.
 
-    why: images of Docker Hub are called docker.io/..., and the longest prefix of the name decides:
-        this one matches nothing
+    why: images of Docker Hub are named docker.io/..., and the longest matching prefix decides: this
+        one matches nothing
     fix: write docker.io
     source: containers-registries.conf(5), choosing a [[registry]] TOML table
     """
@@ -202,18 +203,18 @@ def hub_under_another_name(file: TomlFile, context: RuleContext) -> Iterator[Hit
             key = "prefix" if table.get("prefix") else "location"
             value = str(table[key]).replace(host, "docker.io", 1)
             edits = (SetValue((*path, key), value),)
-            yield Hit(file.at(*path, key), f"no image is of {quoted(host)}", edits=edits)
+            yield Hit(file.at(*path, key), f"no image name contains {quoted(host)}", edits=edits)
 
 
 @rules("PPR029", "info")
 def digests_only(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Mirrors that tags never reach.
+    """Mirrors that are not used for tags.
 
-    why: with mirror-by-digest-only a pull by tag goes to the registry itself, past every mirror,
-        and counts against its limit
-    fix: leave it out, if the mirrors may answer for tags too
+    why: with mirror-by-digest-only, a pull by tag bypasses every mirror, goes to the registry
+        itself, and counts against its rate limit
+    fix: remove it, if the mirrors may resolve tags too
     """
     for path, table in registries(file):
         if table.get("mirror-by-digest-only") is True and table.get("mirror"):
-            what = f"mirrors of {quoted(_prefix(table))} are asked for digests only"
+            what = f"mirrors of {quoted(_prefix(table))} are used for digests only"
             yield Hit(file.at(*path, "mirror-by-digest-only"), what)

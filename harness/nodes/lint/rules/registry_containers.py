@@ -21,12 +21,12 @@ _WITHOUT_EFFECT = frozenset({"unknown-variable", "no-effect"})
 
 @rules("PPW001", "error", fixable=True)
 def mounted_elsewhere(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """The configuration is mounted where this release does not read it.
+    """Configuration mounted where this release does not read it.
 
-    why: the image of 2 reads /etc/docker/registry/config.yml, the one of 3
-        /etc/distribution/config.yml: a file elsewhere is not looked at, and a registry that takes
-        pushes runs in place of the cache
-    fix: mount it where the release reads it, or name the path as the command
+    why: the image of 2 reads /etc/docker/registry/config.yml, the image of 3
+        /etc/distribution/config.yml: a file elsewhere is ignored, and a registry that accepts
+        pushes runs instead of the cache
+    fix: mount it where the release reads it, or give the path as the command
     source: distribution#4357, distribution#4573; distribution-library-image#166
     """
     for registry in each(file, context.project):
@@ -50,11 +50,10 @@ def _moved(mount: Mount, target: str) -> Edit:
 
 @rules("PPW002", "error")
 def directory_for_file(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A directory is mounted in place of config.yml.
+    """Directory mounted in place of config.yml.
 
-    why: a ConfigMap or a Secret is a directory: at the path of the file it makes a directory of it,
-        and the registry ends with: is a directory
-    fix: name the key as subPath, or mount the directory above
+    why: a ConfigMap or a Secret is mounted as a directory: the registry exits with: is a directory
+    fix: set subPath to the key, or mount it one directory higher
     source: https://kubernetes.io/docs/concepts/storage/volumes/#using-subpath
     """
     for registry in each(file, context.project):
@@ -67,10 +66,10 @@ def directory_for_file(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPW003", "error")
 def no_such_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """The ConfigMap has no such file.
+    """File missing from the ConfigMap.
 
-    why: the registry ends, because there is no file where it looks for its configuration
-    fix: call the key as it is mounted
+    why: the registry exits, because its configuration file does not exist
+    fix: name the key like the mounted file
     source: https://kubernetes.io/docs/concepts/configuration/configmap/
     """
     for registry in each(file, context.project):
@@ -80,17 +79,17 @@ def no_such_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
         found = context.cluster.named("ConfigMap", mount.source)
         if found and (mount.sub_path or mount.target != registry.path):
             keys = ", ".join(k for o in found for k, _ in (o.node.get("data") or o.node).items())
-            what = f"ConfigMap {quoted(mount.source)} gives no {registry.path}; it has {keys[:80]}"
+            what = f"ConfigMap {quoted(mount.source)} has no {registry.path}, only {keys[:80]}"
             yield Hit(mount.node.spot, what)
 
 
 @rules("PPW004", "warning")
 def unknown_variable(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A variable that this release does not know.
+    """Variable that this release does not support.
 
-    why: REGISTRY_A_B sets the key a.b; one that does not exist is passed over with a warning in the
-        log, and so is one that this release does not honour
-    fix: write the variable as the key is called, in capitals
+    why: REGISTRY_A_B sets the key a.b; the registry logs a warning for a variable without such a
+        key and ignores it
+    fix: name the variable after the key, in capitals
     source: distribution docs, about/configuration, override specific options; measured on 2.8.3 to
         3.1.1
     """
@@ -99,10 +98,10 @@ def unknown_variable(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPW005", "error")
 def refused_variable(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A variable that keeps the registry from starting.
+    """Variable that prevents startup.
 
-    why: the value of a REGISTRY_ variable is YAML: what is a list in config.yml has to be a list
-        here, and a section cannot be set to a single value
+    why: the value of a REGISTRY_ variable is YAML: a list in config.yml must be a list here too,
+        and a section cannot be set to a single value
     fix: write the value as YAML, such as [one, two]
     source: distribution docs, about/configuration, override specific options; measured on 2.8.3 to
         3.1.1
@@ -126,10 +125,9 @@ def _variables(file: TreeFile, context: RuleContext, *, fatal: bool) -> Iterator
 
 @rules("PPW006", "info")
 def overridden(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A variable overrides the file.
+    """Variable that overrides the file.
 
-    why: the environment counts more: who looks at the file only sees something else than what is
-        done
+    why: the environment takes precedence: the registry does not do what the file says
     fix: keep one of them
     source: distribution docs, about/configuration, override specific options
     """
@@ -140,32 +138,32 @@ def overridden(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             place = written.places.get(key) if written else None
             if variable.name.startswith("REGISTRY_") and place is not None and "." in key:
                 where = f"{posixpath.basename(place.source)}:{place.line}"
-                yield Hit(variable.node.spot, f"{variable.name} counts more than {where}")
+                yield Hit(variable.node.spot, f"{variable.name} overrides {where}")
 
 
 @rules("PPW007", "warning")
 def becomes_a_proxy(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A variable makes a cache of a registry.
+    """Variable that turns a registry into a cache.
 
-    why: the file has no section proxy: with this variable the registry becomes a cache that refuses
-        every push, whatever the file is written for
-    fix: write the section proxy into the file, or remove the variable
+    why: the file has no proxy section: with this variable the registry becomes a cache that rejects
+        every push
+    fix: add the proxy section to the file, or remove the variable
     source: distribution docs, recipes/mirror; measured on 2.8.3 to 3.1.1
     """
     for registry in each(file, context.project):
         variable = registry.container.variable("REGISTRY_PROXY_REMOTEURL")
         written = registry.read(registry.series, {}) if variable and registry.mount else None
         if variable and written and written.attempted and "proxy" not in written.places:
-            what = f"{variable.name} on a configuration without proxy"
+            what = f"{variable.name} with a configuration that has no proxy section"
             yield Hit(variable.node.spot, what)
 
 
 @rules("PPW008", "warning")
 def useless_path(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """REGISTRY_CONFIGURATION_PATH does nothing.
+    """REGISTRY_CONFIGURATION_PATH has no effect.
 
-    why: the image's command names a path, and an argument counts more than the variable
-    fix: mount the file there, or name its path as the command
+    why: the command of the image names a path, and an argument takes precedence over the variable
+    fix: mount the file there, or give its path as the command
     source: distribution registry/registry.go (resolveConfiguration)
     """
     for registry in each(file, context.project):
@@ -177,10 +175,10 @@ def useless_path(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPW009", "warning")
 def of_another_release(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """The configuration is for another release than the image.
+    """Configuration for another release than the image.
 
-    why: what this release does not know it passes over in silence
-    fix: use the image that the configuration was written for, or leave the keys out
+    why: this release silently ignores keys that it does not support
+    fix: use the image that the configuration was written for, or remove the keys
     source: distribution docs, about/configuration; measured on 2.8.3 to 3.1.1
     """
     for registry in each(file, context.project):
@@ -192,5 +190,5 @@ def of_another_release(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             unknown = {p.key for p in there.problems}
             keys = [p.key for p in here.problems if p.key not in unknown]
             if keys:
-                what = f"{quoted(registry.image.text)} does not know {', '.join(keys[:5])}"
+                what = f"{quoted(registry.image.text)} does not support {', '.join(keys[:5])}"
                 yield Hit(registry.image.spot, what)

@@ -23,10 +23,10 @@ _PROBES = (
 
 @rules("PPW010", "warning", kinds=(Kind.KUBERNETES,))
 def storage_is_lost(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """The cache does not outlive the container.
+    """Cache without a persistent volume.
 
-    why: what was cached is lost with the pod, and so are the times at which it expires: after each
-        restart everything is fetched again, and counts against the upstream's limit
+    why: cached content and its expiry times are lost with the container: after each restart
+        everything is fetched again, and counts against the upstream's rate limit
     fix: mount a persistent volume at storage.filesystem.rootdirectory
     source: https://kubernetes.io/docs/concepts/storage/volumes/#emptydir
     """
@@ -44,11 +44,11 @@ def storage_is_lost(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPW011", "error", kinds=(Kind.KUBERNETES,))
 def probe_needs_a_login(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A probe asks for what needs a login.
+    """Probe of a path that requires a login.
 
-    why: /v2/ is answered 401 without a login, which kubelet counts as a failure: it restarts the
+    why: /v2/ returns 401 without a login, which kubelet counts as a failure: it restarts the
         registry again and again, or sends it no traffic
-    fix: ask for /, or for /debug/health at http.debug.addr
+    fix: probe /, or /debug/health at http.debug.addr
     source:
         https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/;
         distribution docs, about/configuration, auth
@@ -59,7 +59,7 @@ def probe_needs_a_login(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             path = probe.get("path")
             headers = {h.string("name").lower() for h in probe.list("httpHeaders")}
             if auth and path and path.text.startswith("/v2") and "authorization" not in headers:
-                yield Hit(path.spot, f"{name} asks for {quoted(path.text)}, with auth configured")
+                yield Hit(path.spot, f"{name} requests {quoted(path.text)}, which requires a login")
 
 
 def _probes(registry: RegistryContainer) -> Iterator[tuple[str, Node]]:
@@ -71,7 +71,7 @@ def _probes(registry: RegistryContainer) -> Iterator[tuple[str, Node]]:
 
 @rules("PPW012", "error")
 def published_elsewhere(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A published port where the registry does not listen.
+    """Published port where the registry does not listen.
 
     why: connections to it are refused
     fix: publish the port of http.addr, which is 5000 unless it is set
@@ -89,9 +89,10 @@ def published_elsewhere(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 def one_port_for_two(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
     """Two registries of a pod listen on one port.
 
-    why: the containers of a pod share one network: the second one ends with: address already in
-        use, and is restarted for ever
-    fix: give one of them another http.addr and http.debug.addr, by REGISTRY_HTTP_ADDR for instance
+    why: the containers of a pod share a network: the second one exits with: address already in use,
+        and is restarted again and again
+    fix: give one of them another http.addr and http.debug.addr, for instance with
+        REGISTRY_HTTP_ADDR
     source: https://kubernetes.io/docs/concepts/workloads/pods/#pod-networking
     """
     for group in registries(file, context.project):
@@ -100,17 +101,17 @@ def one_port_for_two(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             for key, address in registry.listens_on:
                 first = taken.setdefault(port_of(address), registry.container.name)
                 if first != registry.container.name:
-                    what = f"{key} is {address}, where {quoted(first)} listens already"
+                    what = f"{key} is {address}, where {quoted(first)} already listens"
                     yield Hit(registry.image.spot, what)
 
 
 @rules("PPW014", "error", kinds=(Kind.KUBERNETES,))
 def probe_elsewhere(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A probe of a port where the registry does not listen.
+    """Probe of a port where the registry does not listen.
 
     why: the probe always fails: kubelet restarts the registry again and again, or sends it no
         traffic
-    fix: name the port of http.addr, or of http.debug.addr for /debug/health
+    fix: use the port of http.addr, or of http.debug.addr for /debug/health
     source:
         https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/
     """
@@ -122,16 +123,17 @@ def probe_elsewhere(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             port = probe.get("port")
             asked = names.get(port.text, port.text) if port else ""
             if port and listening and asked.isdecimal() and asked not in listening:
-                what = f"{name} asks port {asked}; it listens on {', '.join(sorted(listening))}"
+                others = ", ".join(sorted(listening))
+                what = f"{name} uses port {asked}; the registry listens on {others}"
                 yield Hit(port.spot, what)
 
 
 @rules("PPW015", "error")
 def loopback(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """The registry listens within its container only.
+    """Registry that listens only inside its container.
 
-    why: on 127.0.0.1 of a container it is reached by nobody outside
-    fix: write the port alone, such as :5000
+    why: 127.0.0.1 of a container cannot be reached from outside
+    fix: write only the port, such as :5000
     source: distribution docs, about/configuration, http
     """
     for group in registries(file, context.project):

@@ -42,12 +42,11 @@ def _spot_node(secret: Object) -> Node:
 
 @rules("PPS101", "error", fixable=True)
 def wrong_type(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A pull secret of another type.
+    """Pull secret of the wrong type.
 
     why: kubelet reads only secrets of the types kubernetes.io/dockerconfigjson and
-        kubernetes.io/dockercfg, whatever their keys: all others it passes over, and pulls
-        anonymously
-    fix: set the type, and make the secret anew: a type cannot be changed later
+        kubernetes.io/dockercfg, whatever their keys: it skips all others and pulls anonymously
+    fix: set the type, and recreate the secret: the type cannot be changed later
     source: https://kubernetes.io/docs/concepts/configuration/secret/#docker-config-secrets;
         Kubernetes pkg/credentialprovider/secrets (MakeDockerKeyring)
     """
@@ -64,7 +63,7 @@ def wrong_type(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             edit = AddKey(path, wanted[0])
         said = quoted(given) if given else "no type, which means Opaque"
         yield Hit(_spot_node(secret).spot, f"{said}: kubelet does not log in with it",
-                  f"write type: {wanted[0]}, and make the secret anew", (edit,))  # fmt: skip
+                  f"write type: {wanted[0]}, and recreate the secret", (edit,))  # fmt: skip
 
 
 def _holds(secret: Object, key: str) -> bool:
@@ -73,11 +72,11 @@ def _holds(secret: Object, key: str) -> bool:
 
 @rules("PPS102", "error", fixable=True)
 def wrong_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A pull secret without the key of its type.
+    """Pull secret without the key of its type.
 
-    why: the API server refuses it: a secret of type kubernetes.io/dockerconfigjson must have the
-        key .dockerconfigjson, dot included
-    fix: call the key .dockerconfigjson (.dockercfg for the type kubernetes.io/dockercfg)
+    why: the API server rejects it: a secret of type kubernetes.io/dockerconfigjson must have the
+        key .dockerconfigjson, with the dot
+    fix: name the key .dockerconfigjson (.dockercfg for the type kubernetes.io/dockercfg)
     source: https://kubernetes.io/docs/concepts/configuration/secret/#docker-config-secrets;
         Kubernetes pkg/apis/core/validation (ValidateSecret)
     """
@@ -95,9 +94,9 @@ def wrong_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
         if len(likely) == 1:
             section, key, node = likely[0]
             edits = (RenameKey((*secret.node.path, section, key), wanted),)
-            yield Hit(node.spot, f"{what}, but {quoted(key)}", f"call it {wanted}", edits)
+            yield Hit(node.spot, f"{what}, only {quoted(key)}", f"rename it to {wanted}", edits)
         else:
-            yield Hit(_spot_node(secret).spot, what, f"write the logins under {wanted}")
+            yield Hit(_spot_node(secret).spot, what, f"store the logins under {wanted}")
 
 
 def _items(secret: Object, section: str) -> Iterator[tuple[str, Node]]:
@@ -110,8 +109,8 @@ def _items(secret: Object, section: str) -> Iterator[tuple[str, Node]]:
 def not_base64(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
     """data that is not base64.
 
-    why: values below data are base64: the API server refuses the manifest
-    fix: write it below stringData as it is, or encode it
+    why: values in data must be base64: the API server rejects the manifest
+    fix: move it to stringData, or encode it
     source: https://kubernetes.io/docs/concepts/configuration/secret/#working-with-secrets
     """
     for secret in _secrets(file, context):
@@ -128,10 +127,10 @@ def not_base64(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPS104", "error", fixable=True)
 def encoded_twice(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A pull secret that is encoded once too often.
+    """Pull secret that is encoded twice.
 
-    why: it is decoded once, and base64 is found where JSON should be: the API server refuses the
-        secret. kubectl encodes by itself, and stringData is not to be encoded at all
+    why: Kubernetes decodes it once and finds base64 instead of JSON: the API server rejects the
+        secret. kubectl already encodes the value, and stringData must not be encoded
     fix: decode the value once
     source: https://kubernetes.io/docs/concepts/configuration/secret/#docker-config-secrets;
         Kubernetes pkg/apis/core/validation (ValidateSecret)
@@ -148,10 +147,10 @@ def encoded_twice(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPS105", "error")
 def no_logins(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A pull secret that holds no logins.
+    """Pull secret without logins.
 
-    why: the API server refuses what is no JSON object; one without auths it takes, and kubelet
-        finds no login in it and says nothing
+    why: the API server rejects a value that is not a JSON object; without auths it accepts the
+        secret, and kubelet silently finds no login
     fix: write {"auths": {"REGISTRY": {"auth": "BASE64 OF USER:PASSWORD"}}}
     source: https://kubernetes.io/docs/concepts/configuration/secret/#docker-config-secrets;
         Kubernetes pkg/apis/core/validation (ValidateSecret); Kubernetes
@@ -171,22 +170,22 @@ def _why_none(text: str, key: str, file: TreeFile) -> str:
         root = Node(parse_json(text, file.path))
     except InvalidJSON as error:
         said = f"it is not JSON: {error.reason}"
-        return f"{said}, in its line {error.line}" if "\n" in text.strip() else said
+        return f"{said} in its line {error.line}" if "\n" in text.strip() else said
     if root.kind != "mapping":
-        return "it is no JSON object"
+        return "it is not a JSON object"
     auths = root.get("auths")
     if key == ".dockerconfigjson" and (auths is None or auths.kind != "mapping"):
-        return "there is no object auths in it"
+        return "it has no object auths"
     if key == ".dockercfg" and auths is not None:
-        return "auths belongs into .dockerconfigjson: here, registries stand at the top"
+        return "auths belongs in .dockerconfigjson: .dockercfg has registries as its top-level keys"
     return ""
 
 
 @rules("PPS106", "warning", fixable=True)
 def in_both(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """The same key below data and stringData.
+    """Same key in data and stringData.
 
-    why: stringData counts, and what stands below data is lost
+    why: stringData takes precedence, and the value in data is lost
     fix: remove one of them
     source:
         https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/secret-v1/
@@ -195,16 +194,16 @@ def in_both(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
         for key, node in _items(secret, "data"):
             if key in TYPES.values() and secret.node.get("stringData", key) is not None:
                 path = (*secret.node.path, "data", key)
-                yield Hit(node.spot, f"{key} counts below stringData", edits=(RemoveKey(path),))
+                yield Hit(node.spot, f"stringData overrides {key}", edits=(RemoveKey(path),))
 
 
 @rules("PPS107", "error", kinds=(Kind.KUBERNETES, Kind.LOGINS))
 def credential_helper(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A credential helper in a pull secret.
+    """Credential helper in a pull secret.
 
-    why: the helper is a program of the machine where the file was copied from, with the password in
-        that machine's keychain: kubelet does not know it, and the entries of auths are empty
-    fix: make the secret with kubectl create secret docker-registry, or docker login without a
+    why: the helper is a program on the machine that the file came from, and the password is in that
+        machine's keychain: kubelet ignores it, and the entries in auths are empty
+    fix: create the secret with kubectl create secret docker-registry, or run docker login without a
         credential store
     source: https://kubernetes.io/docs/tasks/configure-pod-container/pull-image-private-registry/
     """
@@ -212,16 +211,16 @@ def credential_helper(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
         for key in ("credsStore", "credHelpers"):
             node = logins.root.get(key)
             if node is not None and logins.is_for_kubelet:
-                yield Hit(logins.spot(node), f"{key} does nothing in a cluster")
+                yield Hit(logins.spot(node), f"{key} has no effect in a cluster")
 
 
 @rules("PPS108", "info")
 def named_by_nobody(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A pull secret that no pod names.
+    """Pull secret that no pod uses.
 
-    why: only the secrets of imagePullSecrets, in the pod or in its service account, are used; to
-        lie in the same namespace is not enough
-    fix: name it in imagePullSecrets of the pod or of its service account
+    why: only the secrets in imagePullSecrets of the pod or of its service account are used; being
+        in the same namespace is not enough
+    fix: add it to imagePullSecrets of the pod or of its service account
     source:
         https://kubernetes.io/docs/concepts/containers/images/#specifying-imagepullsecrets-on-a-pod
     """
@@ -233,4 +232,4 @@ def named_by_nobody(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
         ):
             continue
         if any(pod.owner.may_share(secret) for pod in cluster.pods) and not cluster.users(secret):
-            yield Hit(_spot_node(secret).spot, f"no pod here names {quoted(secret.name)}")
+            yield Hit(_spot_node(secret).spot, f"no pod in these files uses {quoted(secret.name)}")
