@@ -176,7 +176,9 @@ def test_right_for_one_release_and_wrong_for_another() -> None:
     text += "redis: {addr: 'r:1'}\n"
     asked = mended("config.yml", text, Question(select=("PPC009",)))
     assert not asked.repairs
-    assert set(asked.refusals.values()) == {"right for one release, wrong for another: set --release or --containerd"}
+    assert set(asked.refusals.values()) == {
+        "right for one release, wrong for another: set --release or --containerd"
+    }
     for release, after in (("3.1", 'redis: {addrs: ["r:1"]}\n'), ("2.8", "redis: {addr: 'r:1'}\n")):
         result = mended("config.yml", text, Question((release,), select=("PPC009",)))
         texts = [repair.after.text for repair in result.repairs] or [text]

@@ -164,8 +164,8 @@ def test_annotations_of_github(
     lines = printed(capsys, "--format", "github", "fixtures/mission/node/wrong.d").splitlines()
     assert lines[0].startswith(
         "::error file=node/wrong.d/docker.io/hosts.toml,line=1,col=1,"
-        "title=PPH021%3A 'https%3A//docker.io' is not a registry::'https://docker.io' is not a registry"
-        "%0Awhy: containerd"
+        "title=PPH021%3A 'https%3A//docker.io' is not a registry::"
+        "'https://docker.io' is not a registry%0Awhy: containerd"
     )
     assert [line.partition(" ")[0] for line in lines] == ["::error", "::warning"]
 
