@@ -90,13 +90,6 @@ class Exchange:
             self.answer.cut = self.task.exception() is not None
         return got
 
-    async def leave(self) -> None:
-        """Close the connection."""
-        self.left.set()
-        self.credit.release()
-        with contextlib.suppress(Exception):
-            await self.task
-
     async def _message(self) -> dict[str, Any] | None:
         self.credit.release()
         getting = asyncio.ensure_future(self.messages.get())

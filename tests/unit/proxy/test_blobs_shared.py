@@ -45,29 +45,6 @@ def nothing_is_left(proxy: Proxy) -> bool:
 
 
 # -- one client ------------------------------------------------------------------------------------
-async def test_a_miss_costs_one_get(make_proxy: MakeProxy, upstream: UpstreamDouble) -> None:
-    async with make_proxy().running() as proxy:
-        miss = await proxy.get(PATH)
-        assert upstream.lines == [GET]
-        hit = await proxy.get(PATH)
-        assert upstream.lines == [GET]
-        assert proxy.scheduled == {f"team/app@{DIGEST}": 0}
-    assert (miss.status, miss.body, miss.cut) == (200, BLOB, False)
-    assert (hit.status, hit.body) == (200, BLOB)
-    assert miss.headers == hit.headers
-    assert miss.headers["docker-content-digest"] == DIGEST
-    assert miss.headers["content-length"] == str(len(BLOB))
-    assert proxy.uploads() == []
-
-
-async def test_head_does_not_download(make_proxy: MakeProxy, upstream: UpstreamDouble) -> None:
-    async with make_proxy().running() as proxy:
-        answer = await proxy.head(PATH)
-        assert upstream.lines == [HEAD]
-        assert nothing_is_left(proxy)
-    assert answer.status == 200
-    assert answer.headers["content-length"] == str(len(BLOB))
-    assert answer.headers["docker-content-digest"] == DIGEST
 
 
 async def test_a_condition_that_holds_does_not_download(
@@ -78,43 +55,6 @@ async def test_a_condition_that_holds_does_not_download(
         assert upstream.lines == [HEAD]
         upstream.remove(PATH)
         assert (await proxy.get(PATH, if_none_match=f'"{DIGEST}"')).status == 404
-
-
-async def test_the_body_streams_while_it_fills(
-    make_proxy: MakeProxy, upstream: UpstreamDouble
-) -> None:
-    rest = asyncio.Event()
-    upstream.on(GET, body_of(BLOB[:HALF], rest, BLOB[HALF:]))
-    async with make_proxy().running() as proxy:
-        exchange = proxy.open("GET", PATH)
-        assert (await exchange.start()).status == 200
-        assert await exchange.read(HALF) == BLOB[:HALF]
-        assert not is_cached(proxy)
-        rest.set()
-        assert await exchange.read() == BLOB[HALF:]
-        await proxy.settled()
-        assert is_cached(proxy)
-
-
-async def test_a_blob_without_a_length_is_sent_chunked(
-    make_proxy: MakeProxy, upstream: UpstreamDouble
-) -> None:
-    upstream.on(GET, body_of(BLOB[:7], BLOB[7:], size=None))
-    async with make_proxy().running() as proxy:
-        answer = await proxy.get(PATH)
-        assert (answer.body, answer.cut) == (BLOB, False)
-        assert "content-length" not in answer.headers
-        assert is_cached(proxy)
-
-
-async def test_the_empty_blob(make_proxy: MakeProxy, upstream: UpstreamDouble) -> None:
-    empty = digest_of(b"")
-    upstream.add_blob("team/app", b"", empty)
-    async with make_proxy().running() as proxy:
-        answer = await proxy.get(f"/v2/team/app/blobs/{empty}")
-        await proxy.settled()
-        assert (answer.status, answer.body, answer.cut) == (200, b"", False)
-        assert is_cached(proxy, empty)
 
 
 async def test_sha512(make_proxy: MakeProxy, upstream: UpstreamDouble) -> None:
@@ -128,74 +68,6 @@ async def test_sha512(make_proxy: MakeProxy, upstream: UpstreamDouble) -> None:
 
 
 # -- several clients -------------------------------------------------------------------------------
-async def test_clients_share_one_fetch(make_proxy: MakeProxy, upstream: UpstreamDouble) -> None:
-    async with make_proxy().running() as proxy:
-        answers = await asyncio.gather(*(proxy.get(PATH) for _ in range(20)))
-        assert upstream.lines == [GET]
-        assert all((a.status, a.body, a.cut) == (200, BLOB, False) for a in answers)
-        counted = proxy.counters.blob
-    assert (counted.requests, counted.hits, counted.misses) == (20, 0, 1)
-    assert counted.pulled_bytes == len(BLOB)
-
-
-async def test_a_late_client_gets_the_beginning_too(
-    make_proxy: MakeProxy, upstream: UpstreamDouble
-) -> None:
-    rest = asyncio.Event()
-    upstream.on(GET, body_of(BLOB[:HALF], rest, BLOB[HALF:]))
-    async with make_proxy().running() as proxy:
-        first = proxy.open("GET", PATH)
-        await first.start()
-        await first.read(HALF)
-        second = proxy.open("GET", PATH)
-        await second.start()
-        assert await second.read(HALF) == BLOB[:HALF]
-        rest.set()
-        assert await second.read() == await first.read() == BLOB[HALF:]
-    assert upstream.lines == [GET]
-
-
-async def test_a_client_that_does_not_read_holds_nobody_up(
-    make_proxy: MakeProxy, upstream: UpstreamDouble
-) -> None:
-    async with make_proxy().running() as proxy:
-        idle = proxy.open("GET", PATH)
-        await idle.start()
-        assert (await proxy.get(PATH)).body == BLOB
-        await proxy.settled()
-        assert is_cached(proxy)
-        assert await idle.read() == BLOB
-
-
-async def test_the_first_client_leaves(make_proxy: MakeProxy, upstream: UpstreamDouble) -> None:
-    rest = asyncio.Event()
-    upstream.on(GET, body_of(BLOB[:HALF], rest, BLOB[HALF:]))
-    async with make_proxy().running() as proxy:
-        first = proxy.open("GET", PATH)
-        await first.start()
-        await first.read(1)
-        second = proxy.open("GET", PATH)
-        await second.start()
-        await first.leave()
-        rest.set()
-        assert await second.read() == BLOB
-        assert is_cached(proxy)
-    assert upstream.lines == [GET]
-
-
-async def test_the_fill_is_finished_after_the_last_client_left(
-    make_proxy: MakeProxy, upstream: UpstreamDouble
-) -> None:
-    rest = asyncio.Event()
-    upstream.on(GET, body_of(BLOB[:HALF], rest, BLOB[HALF:]))
-    async with make_proxy().running() as proxy:
-        only = proxy.open("GET", PATH)
-        await only.start()
-        await only.leave()
-        rest.set()
-        await proxy.settled()
-        assert is_cached(proxy)
-        assert proxy.uploads() == []
 
 
 async def test_head_beside_a_fill_asks_nobody(
@@ -215,49 +87,6 @@ async def test_head_beside_a_fill_asks_nobody(
 
 # -- several repositories --------------------------------------------------------------------------
 OTHER = f"/v2/other/app/blobs/{DIGEST}"
-
-
-async def test_bytes_of_another_repository_are_linked_if_upstream_has_them_there(
-    make_proxy: MakeProxy, upstream: UpstreamDouble
-) -> None:
-    upstream.add_blob("other/app", BLOB, DIGEST)
-    async with make_proxy().running() as proxy:
-        await proxy.get(PATH)
-        upstream.clear()
-        answer = await proxy.get(OTHER)
-        assert upstream.lines == [f"HEAD {OTHER}"]
-        assert answer.body == BLOB
-        assert set(proxy.scheduled) == {f"team/app@{DIGEST}", f"other/app@{DIGEST}"}
-
-
-async def test_bytes_of_another_repository_are_not_given_away(
-    make_proxy: MakeProxy, upstream: UpstreamDouble
-) -> None:
-    upstream.on(f"HEAD {OTHER}", 403)
-    async with make_proxy().running() as proxy:
-        await proxy.get(PATH)
-        answer = await proxy.get(OTHER)
-        assert (answer.status, answer.code) == (403, "DENIED")
-        assert not is_cached(proxy, name="other/app")
-
-
-async def test_a_fill_for_another_repository_is_joined(
-    make_proxy: MakeProxy, upstream: UpstreamDouble
-) -> None:
-    upstream.add_blob("other/app", BLOB, DIGEST)
-    rest = asyncio.Event()
-    upstream.on(GET, body_of(BLOB[:HALF], rest, BLOB[HALF:]))
-    async with make_proxy().running() as proxy:
-        first = proxy.open("GET", PATH)
-        await first.start()
-        second = proxy.open("GET", OTHER)
-        await second.start()
-        rest.set()
-        assert await second.read() == await first.read() == BLOB
-        await proxy.settled()
-        assert upstream.lines == [GET, f"HEAD {OTHER}"]
-        assert is_cached(proxy, name="other/app")
-        assert set(proxy.scheduled) == {f"team/app@{DIGEST}", f"other/app@{DIGEST}"}
 
 
 async def test_a_fill_for_another_repository_is_not_given_away(
@@ -305,18 +134,6 @@ async def test_a_refusal_is_for_the_repository_that_asked(
         assert is_cached(proxy)
         assert not is_cached(proxy, name="other/app")
     assert upstream.count()[GET] == 1
-
-
-async def test_a_blob_that_vanished_from_disk_is_fetched_again(
-    make_proxy: MakeProxy, upstream: UpstreamDouble
-) -> None:
-    """#3722."""
-    async with make_proxy().running() as proxy:
-        await proxy.get(PATH)
-        proxy.local("team/app").delete_bytes(DIGEST)
-        answer = await proxy.get(PATH)
-        assert (answer.body, answer.cut) == (BLOB, False)
-        assert upstream.lines == [GET, GET]
 
 
 # -- ranges ----------------------------------------------------------------------------------------
@@ -412,25 +229,6 @@ async def test_a_range_beyond_the_end(make_proxy: MakeProxy) -> None:
 
 
 # -- upstream breaks off ---------------------------------------------------------------------------
-async def test_a_broken_body_is_resumed(make_proxy: MakeProxy, upstream: UpstreamDouble) -> None:
-    upstream.on(GET, body_of(BLOB[:HALF], broken()), upstream.stored)
-    async with make_proxy().running() as proxy:
-        answers = await asyncio.gather(*(proxy.get(PATH) for _ in range(3)))
-        assert all((a.body, a.cut) == (BLOB, False) for a in answers)
-        assert is_cached(proxy)
-    assert [r.headers.get("range") for r in upstream.requests] == [None, f"bytes={HALF}-"]
-
-
-@pytest.mark.parametrize("size", [len(BLOB), None])
-async def test_a_broken_body_is_resumed_without_ranges(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, size: int | None
-) -> None:
-    whole = body_of(BLOB[:100], BLOB[100:], size=size)
-    upstream.on(GET, body_of(BLOB[:HALF], broken()), whole)
-    async with make_proxy().running() as proxy:
-        answer = await proxy.get(PATH)
-        assert (answer.body, answer.cut) == (BLOB, False)
-        assert is_cached(proxy)
 
 
 async def test_a_body_broken_before_its_first_byte(
@@ -440,51 +238,6 @@ async def test_a_body_broken_before_its_first_byte(
     async with make_proxy().running() as proxy:
         answer = await proxy.get(PATH)
         assert (answer.body, answer.cut) == (BLOB, False)
-
-
-@pytest.mark.parametrize("second", [404, 503, "broken", "short", "other-size"])
-async def test_a_body_broken_for_good_is_cut(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, second: int | str
-) -> None:
-    """#4872: nothing is appended, nothing is cached, nothing is left."""
-
-    def again(request: httpx.Request) -> httpx.Response:
-        if isinstance(second, int):
-            return httpx.Response(second)
-        size = len(BLOB) + (second == "other-size")
-        headers = {"Content-Range": f"bytes {HALF}-{len(BLOB) - 1}/{size}"}
-        tail = {"broken": Pieces(BLOB[HALF:-9], broken()), "short": Pieces(BLOB[HALF:-9])}
-        return httpx.Response(206, headers=headers, stream=tail.get(second, Pieces(BLOB[HALF:])))
-
-    upstream.on(GET, body_of(BLOB[:HALF], broken()), again)
-    async with make_proxy().running() as proxy:
-        answers = await asyncio.gather(*(proxy.get(PATH) for _ in range(3)))
-        await proxy.settled()
-        assert nothing_is_left(proxy)
-        assert proxy.counters.blob.misses == 0
-        upstream.on(GET, upstream.stored)
-        assert (await proxy.get(PATH)).body == BLOB
-    for answer in answers:
-        assert answer.status == 200
-        assert answer.cut
-        assert BLOB.startswith(answer.body)
-        assert len(answer.body) < len(BLOB)
-
-
-@pytest.mark.parametrize("sized", [True, False])
-async def test_wrong_bytes_never_arrive_whole(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, sized: bool
-) -> None:
-    """6.12 of what was measured, put right."""
-    wrong = BLOB[:-1] + b"!"
-    upstream.on(GET, body_of(wrong[:HALF], wrong[HALF:], size=len(BLOB) if sized else None))
-    async with make_proxy().running() as proxy:
-        answer = await proxy.get(PATH)
-        await proxy.settled()
-        assert answer.cut
-        assert wrong.startswith(answer.body)
-        assert len(answer.body) < len(BLOB) or not sized
-        assert nothing_is_left(proxy)
 
 
 async def test_wrong_bytes_in_one_piece(make_proxy: MakeProxy, upstream: UpstreamDouble) -> None:
@@ -502,23 +255,6 @@ async def test_more_bytes_than_announced(make_proxy: MakeProxy, upstream: Upstre
         await proxy.settled()
         assert answer.cut
         assert nothing_is_left(proxy)
-
-
-async def test_a_full_disk(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from reference_registry.storage.writer import BlobWriter
-
-    def full(self: BlobWriter, chunk: bytes) -> None:
-        raise OSError(28, "No space left on device")
-
-    async with make_proxy().running() as proxy:
-        with monkeypatch.context() as patch:
-            patch.setattr(BlobWriter, "write", full)
-            assert (await proxy.get(PATH)).body == BLOB
-            await proxy.settled()
-            assert nothing_is_left(proxy)
-        assert (await proxy.get(PATH)).body == BLOB
 
 
 async def test_a_disk_that_is_full_from_the_start(
@@ -569,55 +305,3 @@ def dropped(request: httpx.Request) -> httpx.Response:
 
 def hung(request: httpx.Request) -> httpx.Response:
     raise httpx.ConnectTimeout("", request=request)
-
-
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize(
-    ("fault", "status", "code"),
-    [
-        (401, 403, "DENIED"),
-        (403, 403, "DENIED"),
-        (404, 404, "BLOB_UNKNOWN"),
-        (410, 404, "BLOB_UNKNOWN"),
-        (429, 429, "TOOMANYREQUESTS"),
-        (500, 502, "UNAVAILABLE"),
-        (503, 503, "UNAVAILABLE"),
-        (504, 504, "UNAVAILABLE"),
-        (dropped, 502, "UNAVAILABLE"),
-        (hung, 504, "UNAVAILABLE"),
-    ],
-)
-async def test_failures_are_told_honestly(
-    make_proxy: MakeProxy,
-    upstream: UpstreamDouble,
-    method: str,
-    fault: Any,
-    status: int,
-    code: str,
-) -> None:
-    upstream.on(f"* {PATH}", fault)
-    async with make_proxy().running() as proxy:
-        answers = await asyncio.gather(*(proxy.ask(method, PATH) for _ in range(3)))
-        assert nothing_is_left(proxy)
-    for answer in answers:
-        assert answer.status == status
-        if method == "GET":
-            assert answer.code == code
-    assert len(upstream.requests) == (2 if fault is dropped else 1)
-
-
-async def test_retry_after_is_kept(make_proxy: MakeProxy, upstream: UpstreamDouble) -> None:
-    upstream.on(f"* {PATH}", httpx.Response(429, headers={"Retry-After": "7"}))
-    async with make_proxy().running() as proxy:
-        assert (await proxy.get(PATH)).headers["retry-after"] == "7"
-
-
-async def test_what_is_cached_needs_no_upstream(
-    make_proxy: MakeProxy, upstream: UpstreamDouble
-) -> None:
-    async with make_proxy().running() as proxy:
-        await proxy.get(PATH)
-        upstream.down = True
-        answer = await proxy.get(PATH)
-    assert (answer.status, answer.body) == (200, BLOB)
-    assert "warning" not in answer.headers

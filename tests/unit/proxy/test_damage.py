@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import threading
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from reference_registry.proxy.integrity import KnownSizes
 from reference_registry.storage.blobs import BlobStore
 from tests.support.in_process import Proxy
 from tests.support.upstream_double import UpstreamDouble
-from tests.unit.proxy.conftest import RELEASES, MakeProxy
+from tests.unit.proxy.conftest import MakeProxy
 
 pytestmark = pytest.mark.anyio
 
@@ -67,33 +66,6 @@ def damaged(proxy: Proxy, digest: str, how: str) -> None:
         # A new file: within a tick of the kernel's clock nothing else would tell.
         file.with_name("other").write_bytes(changed[how])
         file.with_name("other").rename(file)
-
-
-@descriptor_caches
-@pytest.mark.parametrize("how", DAMAGES)
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_a_blob(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, cache: str, how: str, method: str
-) -> None:
-    """#3722. HEAD does not repair it, but tells the truth."""
-    async with make_proxy(cache=CacheConfig(blobdescriptor=cache)).running() as proxy:
-        await pull(proxy)
-        await proxy.get(BLOB)  # so that the descriptor cache knows it
-        damaged(proxy, LAYER.digest, how)
-        upstream.clear()
-        answer = await proxy.ask(method, BLOB)
-        await proxy.settled()
-        assert (answer.status, answer.cut) == (200, False)
-        assert answer.headers["content-length"] == str(LAYER.size)
-        if method == "HEAD":
-            assert upstream.lines == [HEAD]
-            return
-        assert answer.body == LAYER.content
-        assert upstream.count()[GET] == 1
-        upstream.clear()
-        assert (await proxy.get(BLOB)).body == LAYER.content
-        assert upstream.lines == []
-        assert file_of(proxy, LAYER.digest).read_bytes() == LAYER.content
 
 
 @descriptor_caches
@@ -201,60 +173,12 @@ async def test_another_repository_does_not_adopt_damage(
         assert (await proxy.get(BLOB)).body == LAYER.content
 
 
-LINKS = ["_layers/sha256/{layer}/link", "_manifests/revisions/sha256/{manifest}/link"]
-LINKS += ["_manifests/tags/v1/current/link"]
-
-
-@pytest.mark.parametrize("how", ["gone", "empty", "garbage", "a directory"])
-@pytest.mark.parametrize("link", LINKS)
-async def test_links(make_proxy: MakeProxy, link: str, how: str) -> None:
-    """Whatever was done to one, the image comes, and the link is right again."""
-    hexes = {"layer": LAYER.digest[7:], "manifest": IMAGE.digest[7:]}
-    async with make_proxy().running() as proxy:
-        await pull(proxy)
-        file = proxy.root / "docker/registry/v2/repositories/team/app" / link.format(**hexes)
-        content = file.read_bytes()
-        file.unlink()
-        if how == "a directory":
-            file.mkdir()
-        elif how != "gone":
-            file.write_bytes(b"" if how == "empty" else b"\xff\x00 no digest")
-        assert (await proxy.get(TAG, accept=IMAGE.media_type)).body == IMAGE.content
-        assert (await proxy.get(BLOB)).body == LAYER.content
-        await proxy.settled()
-        assert file.read_bytes() == content
-
-
-async def test_a_tag_link_to_a_manifest_that_is_gone(
-    make_proxy: MakeProxy, upstream: UpstreamDouble
-) -> None:
-    async with make_proxy().running() as proxy:
-        await pull(proxy)
-        damaged(proxy, IMAGE.digest, "gone")
-        upstream.down = True
-        answer = await proxy.get(TAG, accept=IMAGE.media_type)
-        assert (answer.status, answer.code) == (502, "UNAVAILABLE")
-        upstream.down = False
-        assert (await proxy.get(TAG, accept=IMAGE.media_type)).body == IMAGE.content
-
-
 async def test_an_empty_file_needs_no_manifest_to_be_noticed(make_proxy: MakeProxy) -> None:
     async with make_proxy().running() as proxy:
         await pull(proxy)
         damaged(proxy, LAYER.digest, "empty")
     async with make_proxy().running() as proxy:
         assert (await proxy.get(BLOB)).body == LAYER.content
-
-
-async def test_without_upstream_a_damaged_blob_is_not_served(
-    make_proxy: MakeProxy, upstream: UpstreamDouble
-) -> None:
-    async with make_proxy().running() as proxy:
-        await pull(proxy)
-        damaged(proxy, LAYER.digest, "short")
-        upstream.down = True
-        answer = await proxy.get(BLOB)
-        assert (answer.status, answer.code) == (502, "UNAVAILABLE")
 
 
 async def test_clients_at_once(make_proxy: MakeProxy, upstream: UpstreamDouble) -> None:
@@ -293,55 +217,6 @@ async def test_a_manifest_that_is_wrong_about_a_size(
         for _ in range(2):
             assert (await proxy.get(BLOB)).body == LAYER.content
         assert upstream.lines == []
-
-
-@pytest.mark.parametrize("how", DAMAGES)
-@pytest.mark.parametrize("restarted", [True, False])
-async def test_a_manifest(
-    make_proxy: MakeProxy,
-    upstream: UpstreamDouble,
-    caplog: pytest.LogCaptureFixture,
-    how: str,
-    restarted: bool,
-) -> None:
-    caplog.set_level(logging.WARNING)
-    first = make_proxy()
-    async with first.running() as proxy:
-        await pull(proxy)
-        if not restarted:
-            damaged(proxy, IMAGE.digest, how)
-            assert (await proxy.get(MANIFEST)).body == IMAGE.content
-    if restarted:
-        damaged(first, IMAGE.digest, how)
-        async with make_proxy().running() as proxy:
-            assert (await proxy.get(TAG, accept=IMAGE.media_type)).body == IMAGE.content
-    assert file_of(first, IMAGE.digest).read_bytes() == IMAGE.content
-    assert ("is damaged" in caplog.text) is (how not in {"gone", "a directory"})
-
-
-@pytest.mark.parametrize("profile", RELEASES)
-async def test_releases_serve_what_is_there(make_proxy: MakeProxy, profile: str) -> None:
-    async with make_proxy(profile).running() as proxy:
-        await pull(proxy)
-        damaged(proxy, LAYER.digest, "short")
-        assert (await proxy.get(BLOB)).body == LAYER.content[:-1]
-
-
-@pytest.mark.parametrize("how", ["empty", "short"])
-@pytest.mark.parametrize("profile", RELEASES)
-async def test_releases_fetch_what_is_no_manifest_and_keep_it(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, profile: str, how: str
-) -> None:
-    """Measured on 2.8.2 to 3.1.1."""
-    async with make_proxy(profile).running() as proxy:
-        await pull(proxy)
-        damaged(proxy, IMAGE.digest, how)
-        upstream.clear()
-        for _ in range(2):
-            answer = await proxy.get(MANIFEST, accept=IMAGE.media_type)
-            assert answer.body == IMAGE.content
-        assert upstream.count()[f"GET {MANIFEST}"] == 2
-        assert file_of(proxy, IMAGE.digest).read_bytes() != IMAGE.content
 
 
 def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

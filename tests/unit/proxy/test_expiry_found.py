@@ -21,7 +21,6 @@ pytestmark = pytest.mark.anyio
 TTL = timedelta(hours=2)
 IMAGE = an_image()
 LAYER = IMAGE.layers[0]
-BY_DIGEST = f"/v2/team/app/manifests/{IMAGE.digest}"
 BY_TAG = "/v2/team/app/manifests/v1"
 
 

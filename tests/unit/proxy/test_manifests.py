@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 import httpx
 import pytest
 
-from harness.content import Image, an_image, an_index
-from reference_registry.digest import digest_of
+from harness.content import Image, an_image
 from tests.support.in_process import Proxy
 from tests.support.upstream_double import UpstreamDouble
 from tests.unit.proxy.conftest import RELEASES, MakeProxy
@@ -75,22 +73,6 @@ async def test_by_tag(
     ]
 
 
-@every_profile
-async def test_by_digest(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, image: Image, profile: str
-) -> None:
-    """5.3, 5.4."""
-    async with make_proxy(profile).running() as proxy:
-        assert await pull(proxy, image, digest_path(image)) == 200
-        ping = [] if profile == "ideal" else ["GET /v2/"]
-        assert upstream.lines == [*ping, f"GET {digest_path(image)}"]
-        upstream.clear()
-        assert await pull(proxy, image, digest_path(image)) == 200
-        assert await pull(proxy, image, digest_path(image), "HEAD") == 200
-        assert upstream.lines == []
-        assert not proxy.holds("/tags/")
-
-
 async def test_upstream_is_asked_for_every_type_whoever_asks(
     make_proxy: MakeProxy, upstream: UpstreamDouble, image: Image
 ) -> None:
@@ -118,89 +100,7 @@ async def test_ns_is_not_passed_on(
     assert all("ns" not in line for line in upstream.lines)
 
 
-@every_profile
-async def test_an_index_brings_no_children(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, profile: str
-) -> None:
-    index = an_index(an_image("a"), an_image("b"))
-    upstream.add("team/app", index, "multi")
-    async with make_proxy(profile).running() as proxy:
-        answer = await proxy.get("/v2/team/app/manifests/multi", accept=index.media_type)
-        assert answer.body == index.content
-        assert list(proxy.scheduled) == [f"team/app@{index.digest}"]
-
-
-async def test_clients_that_ask_at_once_share_one_request(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, image: Image
-) -> None:
-    async with make_proxy().running() as proxy:
-        statuses = await asyncio.gather(*(pull(proxy, image) for _ in range(8)))
-        assert statuses == [200] * 8
-        assert upstream.lines == [f"HEAD {TAGGED}", f"GET {digest_path(image)}"]
-        assert proxy.counters.manifest.pulled_bytes == len(image.content)
-
-
-async def test_a_client_that_leaves_does_not_end_it_for_the_others(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, image: Image
-) -> None:
-    asked, arrived = asyncio.Event(), asyncio.Event()
-
-    async def late(request: httpx.Request) -> httpx.Response:
-        asked.set()
-        await arrived.wait()
-        return upstream.stored(request)
-
-    upstream.on(f"GET {digest_path(image)}", late)
-    async with make_proxy().running() as proxy:
-        first = asyncio.ensure_future(pull(proxy, image, digest_path(image)))
-        second = asyncio.ensure_future(pull(proxy, image, digest_path(image)))
-        await asked.wait()
-        first.cancel()
-        arrived.set()
-        assert await second == 200
-    assert len(upstream.asked("GET")) == 1
-
-
-@every_release
-async def test_releases_ask_for_each_client(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, image: Image, profile: str
-) -> None:
-    """5.7."""
-    async with make_proxy(profile).running() as proxy:
-        assert await asyncio.gather(*(pull(proxy, image) for _ in range(4))) == [200] * 4
-    assert upstream.count()[f"HEAD {TAGGED}"] == upstream.count()[f"GET {TAGGED}"] == 4
-
-
 # -- upstreams that lack something -----------------------------------------------------------------
-@every_profile
-async def test_an_upstream_without_head(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, image: Image, profile: str
-) -> None:
-    """5.8: GET instead, and by releases GET again for the body."""
-    upstream.on(f"HEAD {TAGGED}", 405)
-    async with make_proxy(profile).running() as proxy:
-        assert await pull(proxy, image) == 200
-    asked = [line for line in upstream.lines if line != "GET /v2/"]
-    again = [] if profile == "ideal" else [f"GET {TAGGED}"]
-    assert asked == [f"HEAD {TAGGED}", f"GET {TAGGED}", *again]
-
-
-@every_profile
-async def test_an_upstream_that_names_no_digest(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, image: Image, profile: str
-) -> None:
-    """5.9."""
-
-    def nameless(request: httpx.Request) -> httpx.Response:
-        answer = upstream.stored(request)
-        del answer.headers["docker-content-digest"]
-        return answer
-
-    upstream.on(f"* {TAGGED}", nameless)
-    async with make_proxy(profile).running() as proxy:
-        answer = await proxy.get(TAGGED, **accept(image))
-    assert answer.status == 200
-    assert answer.headers["docker-content-digest"] == image.digest
 
 
 @every_profile
@@ -246,52 +146,6 @@ async def test_an_unknown_content_type(
 
 
 # -- wrong bytes -----------------------------------------------------------------------------------
-async def test_wrong_bytes_are_refused(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, image: Image
-) -> None:
-    other = an_image("other")
-    upstream.on(
-        f"GET {digest_path(image)}",
-        httpx.Response(200, headers={"Content-Type": other.media_type}, content=other.content),
-    )
-    async with make_proxy().running() as proxy:
-        answer = await proxy.get(digest_path(image), **accept(image))
-        assert (answer.status, answer.code) == (502, "UNAVAILABLE")
-        assert proxy.files() == []
-        assert proxy.scheduled == {}
-
-
-@every_release
-async def test_releases_serve_wrong_bytes(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, image: Image, profile: str
-) -> None:
-    """5.12: stored under the digest that they have, scheduled under the one that was asked for."""
-    other = an_image("other")
-    upstream.on(
-        f"GET {digest_path(image)}",
-        httpx.Response(200, headers={"Content-Type": other.media_type}, content=other.content),
-    )
-    async with make_proxy(profile).running() as proxy:
-        answer = await proxy.get(digest_path(image), **accept(image))
-        assert (answer.status, answer.body) == (200, other.content)
-        assert answer.headers["docker-content-digest"] == image.digest
-        assert proxy.holds(other.digest.partition(":")[2])
-        assert not proxy.holds(image.digest.partition(":")[2])
-        assert list(proxy.scheduled) == [f"team/app@{image.digest}"]
-        upstream.clear()
-        await proxy.get(digest_path(image), **accept(image))
-        assert f"GET {digest_path(image)}" in upstream.lines
-
-
-@pytest.mark.parametrize("profile", ["ideal", "2.8", "3.1"])
-async def test_bytes_that_are_no_manifest(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, image: Image, profile: str
-) -> None:
-    garbage = httpx.Response(200, headers={"Content-Type": image.media_type}, content=b"garbage")
-    upstream.on(f"GET {digest_path(image)}", garbage)
-    async with make_proxy(profile).running() as proxy:
-        assert await pull(proxy, image, digest_path(image)) == (502 if profile == "ideal" else 500)
-        assert proxy.files() == []
 
 
 async def test_a_tag_whose_manifest_is_wrong_is_not_linked(
@@ -312,20 +166,6 @@ async def test_not_modified_by_tag_caches_too(
         assert answer.status == 304
         upstream.down = True
         assert await pull(proxy, image) == 200
-
-
-@every_release
-async def test_not_modified_leaves_a_tag_without_its_manifest(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, image: Image, profile: str
-) -> None:
-    """5.16 (#4477)."""
-    async with make_proxy(profile).running() as proxy:
-        answer = await proxy.get(TAGGED, if_none_match=f'"{image.digest}"', **accept(image))
-        assert answer.status == 304
-        assert proxy.holds("/tags/v1/current/link")
-        assert not proxy.holds("blobs/")
-        upstream.down = True
-        assert await pull(proxy, image) == 500
 
 
 # -- upstream fails --------------------------------------------------------------------------------
@@ -377,21 +217,6 @@ async def test_failures_are_told_honestly(
             assert "registry.example" not in answer.body.decode()
 
 
-@every_release
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_failures_by_releases(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, image: Image, profile: str, fault: str
-) -> None:
-    """12.6, 12.7 (#3842): 404 for every tag, 500 for every digest."""
-    upstream.on(f"* {TAGGED}", FAULTS[fault])
-    upstream.on(f"* {digest_path(image)}", FAULTS[fault])
-    async with make_proxy(profile).running() as proxy:
-        by_tag = await proxy.get(TAGGED, **accept(image))
-        by_digest = await proxy.get(digest_path(image), **accept(image))
-    assert (by_tag.status, by_tag.code) == (404, "MANIFEST_UNKNOWN")
-    assert (by_digest.status, by_digest.code) == (500, "UNKNOWN")
-
-
 @pytest.mark.parametrize("retry_after", ["7", "Wed, 21 Oct 2026 07:28:00 GMT"])
 async def test_retry_after_is_kept(
     make_proxy: MakeProxy, upstream: UpstreamDouble, image: Image, retry_after: str
@@ -412,113 +237,12 @@ async def test_retry_after_of_nonsense_is_dropped(
     assert "retry-after" not in answer.headers
 
 
-@every_profile
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_what_is_cached_is_served_whatever_upstream_says(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, image: Image, profile: str, fault: str
-) -> None:
-    """12.2, 12.3, 12.10; ``ideal`` says that it is stale (RFC 9111, 5.5)."""
-    async with make_proxy(profile).running() as proxy:
-        assert await pull(proxy, image) == 200
-        upstream.on(f"* {TAGGED}", FAULTS[fault])
-        stale = await proxy.get(TAGGED, **accept(image))
-        by_digest = await proxy.get(digest_path(image), **accept(image))
-    assert (stale.status, stale.body) == (200, image.content)
-    expected = '110 - "Response is Stale"' if profile == "ideal" else None
-    assert stale.headers.get("warning") == expected
-    assert by_digest.status == 200
-    assert "warning" not in by_digest.headers
-
-
-@every_profile
-async def test_a_moved_tag(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, image: Image, profile: str
-) -> None:
-    """12.1: the old revision stays, under the tag's index too."""
-    moved = an_image("moved")
-    async with make_proxy(profile).running() as proxy:
-        await pull(proxy, image)
-        upstream.add("team/app", moved, "v1")
-        answer = await proxy.get(TAGGED, **accept(image))
-        assert answer.headers["docker-content-digest"] == moved.digest
-        for each in (image, moved):
-            hex_digits = each.digest.partition(":")[2]
-            assert proxy.holds(f"/revisions/sha256/{hex_digits}/link")
-            assert proxy.holds(f"/tags/v1/index/sha256/{hex_digits}/link")
-
-
-@every_profile
-async def test_a_ping_that_fails(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, image: Image, profile: str
-) -> None:
-    async with make_proxy(profile).running() as proxy:
-        await pull(proxy, image)
-        upstream.on("GET /v2/", dropped)
-        cached = await pull(proxy, image)
-        missing = await proxy.get(f"/v2/team/app/manifests/{MISSING}", **accept(image))
-    assert cached == 200
-    assert missing.status == (404 if profile == "ideal" else 500)
-
-
-@pytest.mark.parametrize(
-    ("profile", "shown"),
-    [
-        ("2.8", {"errors": [{"code": "TOOMANYREQUESTS", "message": "slow <down>"}]}),
-        ("3.1", "toomanyrequests: slow <down>"),
-    ],
-)
-async def test_the_detail_of_releases(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, profile: str, shown: object
-) -> None:
-    """In full, as what Go prints of the error (see test_go_errors)."""
-    path = f"/v2/team/app/manifests/{MISSING}"
-    refusal = {"errors": [{"code": "TOOMANYREQUESTS", "message": "slow <down>"}]}
-    upstream.on(f"GET {path}", httpx.Response(429, json=refusal))
-    async with make_proxy(profile).running() as proxy:
-        answer = await proxy.get(path)
-    assert answer.detail == shown
-    assert b"slow \\u003cdown\\u003e" in answer.body
-
-
-async def test_the_detail_of_an_unreachable_upstream(
-    make_proxy: MakeProxy, upstream: UpstreamDouble
-) -> None:
-    """12.5."""
-    upstream.down = False
-    for profile in ("2.8", "3.1"):
-        async with make_proxy(profile).running() as proxy:
-            upstream.down = True
-            detail = (await proxy.get(f"/v2/team/app/manifests/{MISSING}")).detail
-            upstream.down = False
-        url = "http://registry.example/v2/"
-        if profile == "2.8":
-            assert (detail["Op"], detail["URL"]) == ("Get", url)
-        else:
-            refused = "dial tcp registry.example:80: connect: connection refused"
-            assert detail == f'Get "{url}": {refused}'
-
-
 async def test_a_digest_upstream_does_not_have_is_told_with_its_name(
     make_proxy: MakeProxy,
 ) -> None:
     async with make_proxy().running() as proxy:
         answer = await proxy.get(f"/v2/team/app/manifests/{MISSING}")
     assert answer.detail == f"unknown manifest name=team/app revision={MISSING}"
-
-
-# -- referrers -------------------------------------------------------------------------------------
-async def test_referrers_come_from_upstream(
-    make_proxy: MakeProxy, upstream: UpstreamDouble, image: Image
-) -> None:
-    path = f"/v2/team/app/referrers/{image.digest}"
-    entry = {"mediaType": image.media_type, "digest": digest_of(b"x"), "size": 1}
-    upstream.on(f"GET {path}", httpx.Response(200, json={"schemaVersion": 2, "manifests": [entry]}))
-    async with make_proxy().running() as proxy:
-        answer = await proxy.get(path)
-        assert answer.json()["manifests"] == [entry]
-        upstream.down = True
-        answer = await proxy.get(path)
-        assert (answer.status, answer.code) == (502, "UNAVAILABLE")
 
 
 # -- counting --------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 
 from harness.content import Blob, an_image
 from reference_registry.config import CachePolicy
-from reference_registry.proxy.policy.disk_usage import DiskUsage
+from reference_registry.proxy.policy import size_limit
 from tests.support.in_process import Proxy
 from tests.support.upstream_double import Pieces, UpstreamDouble
 from tests.support.waiting import until
@@ -65,18 +65,6 @@ def stored(proxy: Proxy, *blobs: Blob) -> list[bool]:
 
 
 # -- freshness -----------------------------------------------------------------------------------
-async def test_a_crowd_costs_one_question_per_interval(
-    make_proxy: MakeProxy, upstream: UpstreamDouble
-) -> None:
-    path = MANIFESTS + "v1"
-    async with make_proxy(policy=policy(tag_freshness=timedelta(minutes=15))).running() as proxy:
-        for _ in range(3):
-            answers = await asyncio.gather(*(proxy.get(path) for _ in range(20)))
-            assert {answer.body for answer in answers} == {IMAGE.content}
-        assert len(upstream.asked("HEAD", "manifests/v1")) == 1
-        proxy.clock.advance(timedelta(minutes=15))
-        await proxy.get(path)
-        assert len(upstream.asked("HEAD", "manifests/v1")) == 2
 
 
 async def test_a_fresh_tag_whose_manifest_is_gone_is_fetched_by_its_digest(
@@ -242,25 +230,7 @@ async def test_a_lower_ttl_takes_nothing_from_older_entries(make_proxy: MakeProx
         assert set(left(proxy).values()) == {TTL - INTERVAL}
 
 
-async def test_uses_are_saved_at_the_stop(make_proxy: MakeProxy) -> None:
-    refreshing = {"ttl": TTL, "policy": policy(refresh_on_hit=True)}
-    async with make_proxy(**refreshing).running() as proxy:
-        await proxy.get(blob_path(LAYER))
-        await proxy.settled()
-        proxy.clock.advance(TTL / 2)
-        await proxy.get(blob_path(LAYER))
-    async with make_proxy(**refreshing, clock=proxy.clock).running() as proxy:
-        assert set(left(proxy).values()) == {TTL}
-
-
 # -- size ----------------------------------------------------------------------------------------
-async def test_the_oldest_goes_with_its_entry(make_proxy: MakeProxy) -> None:
-    layers = [layer(n) for n in range(4)]
-    async with make_proxy(ttl=TTL, policy=policy(max_size=BOUND)).running() as proxy:
-        await pull(proxy, *layers)
-        await until(lambda: len(proxy.scheduled) == 3)
-        assert stored(proxy, *layers) == [False, True, True, True]
-        assert not proxy.holds(layers[0].digest.partition(":")[2])
 
 
 async def test_what_was_used_a_moment_ago_goes_when_it_is_not_in_use(
@@ -367,7 +337,7 @@ async def test_a_hit_writes_nothing_by_itself(
     ).running() as proxy:
         await proxy.get(MANIFESTS + "v1")
         noted: list[object] = []
-        monkeypatch.setattr(DiskUsage, "note_use", lambda _, moments: noted.append(moments))
+        monkeypatch.setattr(size_limit, "note_use", lambda _, moments: noted.append(moments))
         for _ in range(50):
             await proxy.get(MANIFESTS + "v1")
         assert noted == []

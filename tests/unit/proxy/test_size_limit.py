@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from reference_registry.digest import Digest, digest_of
 from reference_registry.proxy.policy.disk_usage import Holding
-from reference_registry.proxy.policy.size_limit import Holdings, victims
+from reference_registry.proxy.policy.size_limit import victims
 
 
 def named(name: object) -> Digest:
@@ -85,32 +85,3 @@ def test_order_does_not_depend_on_the_order_of_what_is_held(held: list[Holding])
         return [h.digest for h in victims(of, 100, anything) if h.size <= 100]
 
     assert chosen(held) == chosen(held[::-1])
-
-
-# -- what is held --------------------------------------------------------------------------------
-def test_holdings_count_each_digest_once() -> None:
-    held = Holdings()
-    held.put(holding("a", 10, 1))
-    held.put(holding("a", 10, 2))
-    assert (len(held), held.total) == (1, 10)
-    held.put(holding("a", 7, 1))
-    assert held.total == 7
-    assert held.get(named("a")) == holding("a", 7, 2)
-
-
-def test_a_use_counts_if_it_is_later_and_of_what_is_held() -> None:
-    held = Holdings()
-    held.put(holding("a", 10, 5))
-    held.use(named("a"), 3)
-    held.use(named("b"), 9)
-    assert held.all() == [holding("a", 10, 5)]
-    held.use(named("a"), 8)
-    assert held.all() == [holding("a", 10, 8)]
-
-
-def test_what_is_dropped_counts_no_more() -> None:
-    held = Holdings()
-    held.put(holding("a", 10, 1))
-    held.drop(named("a"))
-    held.drop(named("a"))
-    assert (len(held), held.total) == (0, 0)

@@ -85,19 +85,6 @@ async def stat(upstream: Upstream) -> int | None:
     return (await repository_of(upstream, "team/app").stat_blob(digest_of(BLOB))).size
 
 
-async def test_a_token_is_fetched_and_kept() -> None:
-    double = Guarded()
-    upstream = connect(double)
-    assert await stat(upstream) == await stat(upstream) == len(BLOB)
-    assert double.lines == [
-        f"HEAD {PATH}",
-        "GET /token?scope=repository%3Ateam%2Fapp%3Apull&service=reg",
-        f"HEAD {PATH}",
-        f"HEAD {PATH}",
-    ]
-    assert "authorization" not in double.token_requests[0].headers
-
-
 async def test_a_token_request_carries_the_user() -> None:
     double = Guarded()
     await stat(connect(double, **LOGIN))
@@ -137,14 +124,6 @@ async def test_a_refusal_of_the_new_token_too_is_told() -> None:
         await stat(connect(double))
     assert caught.value.status == 401
     assert len(double.asked("HEAD")) == 2
-
-
-async def test_requests_at_once_share_one_token_request() -> None:
-    double = Guarded()
-    upstream = connect(double)
-    sizes = await asyncio.gather(*(stat(upstream) for _ in range(5)))
-    assert sizes == [len(BLOB)] * 5
-    assert double.issued == 1
 
 
 async def test_tokens_are_for_one_repository() -> None:
@@ -288,55 +267,6 @@ async def test_a_token_server_that_is_not_there_is_an_error_of_a_blob(profile: s
     with pytest.raises(NoToken) as caught:
         await stat(connect(double, profile, **LOGIN))
     assert blob_error(caught.value, digest_of(BLOB), profile_named(profile)).status == 500
-
-
-async def test_releases_ping_once_and_fetch_a_token_per_client_request() -> None:
-    double = Guarded()
-    upstream = connect(double, "2.8", **LOGIN)
-    for _ in range(2):
-        repository = repository_of(upstream, "team/app")
-        await repository.stat_blob(digest_of(BLOB))
-        await repository.stat_blob(digest_of(BLOB))
-    assert [line.partition("?")[0] for line in double.lines] == [
-        "GET /v2/",
-        "GET /token",
-        f"HEAD {PATH}",
-        f"HEAD {PATH}",
-        "GET /token",
-        f"HEAD {PATH}",
-        f"HEAD {PATH}",
-    ]
-    assert double.token_requests[0].headers["authorization"] == JOE
-
-
-async def test_an_anonymous_upstream_is_pinged_every_time() -> None:
-    """5.5 of what was measured."""
-    double = UpstreamDouble()
-    double.add_blob("team/app", BLOB, digest_of(BLOB))
-    upstream = connect(double, "3.1")
-    await stat(upstream)
-    await stat(upstream)
-    assert double.lines == ["GET /v2/", f"HEAD {PATH}"] * 2
-
-
-@pytest.mark.parametrize(
-    ("profile", "sent"), [("2.8", False), ("3.0.0-alpha.1", False), ("3.0", True)]
-)
-async def test_basic_by_releases(profile: str, sent: bool) -> None:
-    """#3153."""
-    double = UpstreamDouble()
-    double.add_blob("team/app", BLOB, digest_of(BLOB))
-    double.on("GET /v2/", _basic())
-    await stat(connect(double, profile, **LOGIN))
-    assert ("authorization" in double.requests[-1].headers) is sent
-
-
-async def test_basic_without_a_user_stops_a_release() -> None:
-    double = UpstreamDouble()
-    double.on("GET /v2/", _basic())
-    with pytest.raises(NoToken, match="no basic auth credentials"):
-        await stat(connect(double, "3.0"))
-    assert double.lines == ["GET /v2/"]
 
 
 async def test_a_hung_ping_holds_up_all_others_though_its_client_left() -> None:

@@ -198,26 +198,6 @@ async def test_releases_follow_everywhere(double: UpstreamDouble) -> None:
 
 
 # -- requests --------------------------------------------------------------------------------------
-async def test_blobs_are_asked_for_as_they_are(double: UpstreamDouble) -> None:
-    await pull(connect(double))
-    (request,) = double.requests
-    assert request.headers["accept-encoding"] == "identity"
-    assert request.headers["user-agent"] == "pullproof"
-    assert "accept" not in request.headers
-
-
-@pytest.mark.parametrize(("profile", "encoding"), [("2.8", "gzip"), ("3.0", "zstd, gzip, deflate")])
-async def test_releases_accept_compressed_blobs(
-    double: UpstreamDouble, profile: str, encoding: str
-) -> None:
-    import gzip
-
-    zipped = httpx.Response(
-        200, headers={"Content-Encoding": "gzip"}, stream=Pieces(gzip.compress(BLOB))
-    )
-    double.on(f"GET {PATH}", zipped)
-    assert await pull(connect(double, profile)) == BLOB
-    assert double.requests[-1].headers["accept-encoding"] == encoding
 
 
 async def test_cookies_are_not_kept(double: UpstreamDouble) -> None:
@@ -252,16 +232,6 @@ def test_remoteurl_that_is_none(double: UpstreamDouble, remoteurl: str) -> None:
     with pytest.raises(CannotStart) as caught:
         connect(double, remoteurl=remoteurl)
     assert caught.value.released_exit_code == 2
-
-
-async def test_a_user_in_remoteurl_is_used_and_not_shown(double: UpstreamDouble) -> None:
-    double.challenge = 'Basic realm="registry"'
-    upstream = connect(double, remoteurl="https://joe:s3cret@registry.example")
-    assert await pull(upstream) == BLOB
-    double.down = True
-    with pytest.raises(UpstreamUnreachable) as caught:
-        await pull(upstream)
-    assert "s3cret" not in str(caught.value)
 
 
 # -- failures --------------------------------------------------------------------------------------
@@ -401,13 +371,6 @@ TAGS = "/v2/team/app/tags/list"
 def page(tags: object, link: str | None = None) -> httpx.Response:
     headers = {"Link": f'<{link}>; rel="next"'} if link is not None else {}
     return httpx.Response(200, headers=headers, json={"name": "team/app", "tags": tags})
-
-
-async def test_all_pages_of_tags_are_read(double: UpstreamDouble) -> None:
-    double.on(f"GET {TAGS}", page(["a", "b"], f"{TAGS}?last=b"))
-    double.on(f"GET {TAGS}?last=b", page(["c"], f"https://registry.example{TAGS}?last=c"))
-    double.on(f"GET {TAGS}?last=c", page(None))
-    assert await repository_of(connect(double), "team/app").tags() == ["a", "b", "c"]
 
 
 async def test_one_page_of_tags(double: UpstreamDouble) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from harness.content import Image, an_artifact, an_image
+from harness.content import an_image
 from reference_registry.app import create_app
 from reference_registry.clock import ManualClock
 from reference_registry.config import (
@@ -77,38 +77,6 @@ def manifest(name: str, reference: str) -> str:
 
 
 # -- what is under way --------------------------------------------------------------------------
-def test_requests_for_one_name_at_two_upstreams_are_not_joined(
-    hosts: Hosts, tmp_path: Path
-) -> None:
-    """Both are waiting at the same moment."""
-    first, second = an_image("first"), an_image("second")
-    gate = asyncio.Event()
-
-    def held(image: Image) -> Any:
-        async def answer(request: httpx.Request) -> httpx.Response:
-            await gate.wait()
-            headers = {"Docker-Content-Digest": image.digest, "Content-Type": image.media_type}
-            return httpx.Response(200, headers=headers)
-
-        return answer
-
-    async def work() -> None:
-        cache = a_cache(hosts, tmp_path)
-        async with cache.running():
-            for double, image in ((hosts.main, first), (hosts.other, second)):
-                double.add("team/app", image, "v1")
-                double.on("HEAD /v2/team/app/manifests/v1", held(image))
-            paths = (manifest("team/app", "v1"), manifest("team/app", "v1") + f"?ns={OTHER_HOST}")
-            asks = [asyncio.create_task(cache.get(path)) for path in paths]
-            await until(lambda: len(hosts.lines) == 2)
-            gate.set()
-            answers = await asyncio.gather(*asks)
-            digests = [answer.headers["docker-content-digest"] for answer in answers]
-            assert digests == [first.digest, second.digest]
-            assert "oci-namespace" not in answers[0].headers
-            assert answers[1].headers["oci-namespace"] == OTHER_HOST
-
-    run(work())
 
 
 @pytest.mark.parametrize("failure", ["cut", "refused"])
@@ -270,31 +238,6 @@ def test_nothing_is_scheduled_where_nothing_expires(hosts: Hosts, tmp_path: Path
     run(work())
 
 
-# -- lists --------------------------------------------------------------------------------------
-def test_referrers_are_those_of_the_upstream(hosts: Hosts, tmp_path: Path) -> None:
-    image = an_image()
-    signature = an_artifact(subject=image)
-
-    async def work() -> None:
-        cache = a_cache(hosts, tmp_path)
-        async with cache.running():
-            path = f"/v2/team/app/referrers/{image.digest}"
-            descriptor = {
-                "mediaType": signature.media_type,
-                "digest": signature.digest,
-                "size": len(signature.content),
-            }
-            hosts.other.on(f"GET {path}", httpx.Response(200, json={"manifests": [descriptor]}))
-            hosts.main.on(f"GET {path}", httpx.Response(200, json={"manifests": []}))
-            counts = [
-                len((await cache.get(asked)).json()["manifests"])
-                for asked in (path, f"{path}?ns={OTHER_HOST}", path.replace("team/app", KEPT))
-            ]
-            assert counts == [0, 1, 1]
-
-    run(work())
-
-
 # -- credentials --------------------------------------------------------------------------------
 def test_each_has_its_own_challenge_and_login(hosts: Hosts, tmp_path: Path) -> None:
     """A challenge of one is not answered with the login of another, nor by asking it."""
@@ -392,33 +335,6 @@ def test_a_token_permits_what_a_repository_is_kept_as(hosts: Hosts, tmp_path: Pa
             assert (nobody.status, nobody.code) == (401, "UNAUTHORIZED")
             known = await cache.get(f"{plain}?ns=gcr.io", authorization=token("team/app"))
             assert (known.status, known.code) == (404, "NAME_UNKNOWN")
-
-    run(work())
-
-
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_no_push_by_whatever_name(hosts: Hosts, tmp_path: Path, method: str) -> None:
-    async def work() -> None:
-        cache = a_cache(hosts, tmp_path)
-        async with cache.running():
-            upload = "/v2/team/app/blobs/uploads/" + ("" if method == "POST" else "some-upload")
-            path = manifest("team/app", "v1") if method == "DELETE" else upload
-            for ns in (f"?ns={OTHER_HOST}", ""):
-                answer = await cache.ask(method, path + ns)
-                assert (answer.status, answer.code) == (405, "UNSUPPORTED")
-            assert hosts.lines == []
-
-    run(work())
-
-
-def test_names_that_are_too_long_with_their_prefix(hosts: Hosts, tmp_path: Path) -> None:
-    async def work() -> None:
-        cache = a_cache(hosts, tmp_path)
-        async with cache.running():
-            name = "a" * 250
-            answer = await cache.get(manifest(name, "v1") + f"?ns={OTHER_HOST}")
-            assert (answer.status, answer.code) == (400, "NAME_INVALID")
-            assert hosts.lines == []
 
     run(work())
 
