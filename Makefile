@@ -7,14 +7,27 @@ READY  := $(VENV)/ready
 # The real registry joins the scenarios where it is installed; where it is demanded, its absence fails.
 REAL   := $(if $(or $(shell command -v docker-registry),$(PULLPROOF_REQUIRE_REAL)),--target binary:docker-registry)
 
-.PHONY: scenarios test containers peers lint docs report stateful recordings bench clean
+.PHONY: scenarios check test ci house containers peers lint docs report stateful recordings bench clean
 
+# The main job: proves the reference registry.
 scenarios: $(READY)
 	$(BIN)/pytest scenarios/ -n auto --pullproof-slowest 10 $(ARGS)
 
 test: $(READY)
 	$(BIN)/pytest tests/ -n auto $(ARGS)
 	$(BIN)/pytest scenarios/ -n auto --target reference --target reference@2.8 $(REAL) $(ARGS)
+
+# Before each commit: under a minute once installed.
+check: lint
+	$(BIN)/pytest $(FAST) -n auto -q $(ARGS)
+FAST := tests/unit/models tests/unit/lint tests/unit/explain tests/unit/upstream
+
+# What CI runs on a machine with all real parts.
+ci: lint house test containers peers
+
+# Size and shape of the code base, against its limits.
+house: $(READY)
+	$(BIN)/python -m tests.support.house
 
 # The image that .ci/dockerd makes, or any other: make containers IMAGE=registry:3
 IMAGE ?= registry:2
@@ -30,6 +43,8 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy hatch_build.py
+	$(BIN)/lint-imports
+	$(BIN)/codespell
 
 docs: $(READY)
 	$(BIN)/pytest scenarios/ --collect-only -q --pullproof-catalogue docs/scenarios.md

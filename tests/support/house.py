@@ -1,0 +1,133 @@
+"""Prints the shape of the code base and checks its limits: ``make house``.
+
+Lines of Python, modules, import circles, class names used twice, scenarios and rules, and how many
+modules one pull request walks through. Exit code 1 if a limit is exceeded.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import grimp
+from rich.console import Console
+from rich.table import Table
+
+from harness.nodes.lint.rule import loaded_rules
+from harness.suite.catalogue import declared
+from tests.support.rooms import modules_of_a_hit, modules_of_a_miss
+
+TREE = Path(__file__).parents[2]
+PRODUCT = ("harness", "reference_registry", "pullproof", "bench")
+PACKAGES = (*PRODUCT, "scenarios")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One measured value. ``limit`` is the highest value allowed, None if there is none."""
+
+    name: str
+    value: int
+    limit: int | None = None
+    detail: str = ""
+
+    @property
+    def exceeded(self) -> bool:
+        return self.limit is not None and self.value > self.limit
+
+
+def facts() -> Iterator[Fact]:
+    """Every fact about the tree, measured now."""
+    product = [path for name in PRODUCT for path in _sources(name)]
+    tests = _sources("tests")
+    yield Fact("lines of product code", _lines(product), 50_000)
+    yield Fact("lines of tests", _lines(tests), 32_000)
+    yield Fact("lines of scenarios", _lines(_sources("scenarios")))
+    yield Fact("product modules", len(product))
+    longest = max(product, key=lambda path: len(path.read_bytes().splitlines()))
+    yield Fact("lines of the longest module", _lines([longest]), None, _name(longest))
+    circles = _circles()
+    yield Fact("import circles", len(circles), 0, "; ".join(circles))
+    yield from _class_names(product)
+    yield Fact("modules with a TYPE_CHECKING block", _count(product, "if TYPE_CHECKING:"))
+    yield Fact("modules in a manifest GET by tag, miss", len(modules_of_a_miss()), 30)
+    yield Fact("modules in a manifest GET by tag, hit", len(modules_of_a_hit()), 20)
+    yield Fact("scenarios", len(declared()))
+    yield Fact("rules of lint", len(loaded_rules()))
+
+
+def main() -> int:
+    """Print all facts; 1 if a limit is exceeded."""
+    table = Table("fact", "value", "limit", "", box=None)
+    exceeded = False
+    for fact in facts():
+        exceeded |= fact.exceeded
+        mark = "" if fact.limit is None else "EXCEEDED" if fact.exceeded else "ok"
+        limit = "" if fact.limit is None else f"{fact.limit:,}"
+        table.add_row(fact.name, f"{fact.value:,}", limit, f"{mark} {fact.detail}".strip())
+    Console(width=140).print(table)
+    return int(exceeded)
+
+
+def _sources(directory: str) -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--", f"{directory}/*.py"],
+        cwd=TREE,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = (TREE / name for name in listed.stdout.split("\0") if name)
+    return [path for path in found if path.exists()]
+
+
+def _lines(paths: list[Path]) -> int:
+    return sum(len(path.read_bytes().splitlines()) for path in paths)
+
+
+def _count(paths: list[Path], text: str) -> int:
+    return sum(text in path.read_text(encoding="utf-8") for path in paths)
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(TREE))
+
+
+def _circles() -> list[str]:
+    """One import to cut for each circle of modules; imports for type checking count too."""
+    graph = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=False)
+    imports = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
+    cut = []
+    while True:
+        try:
+            TopologicalSorter(imports).prepare()
+        except CycleError as error:
+            imported, importer = error.args[1][:2]
+            imports[importer].discard(imported)
+            cut.append(f"{importer} imports {imported}")
+        else:
+            return cut
+
+
+def _class_names(paths: list[Path]) -> Iterator[Fact]:
+    """Names of public classes that more than one package below the top uses."""
+    places: dict[str, set[str]] = defaultdict(set)
+    counts: Counter[str] = Counter()
+    for path in paths:
+        package = "/".join(path.relative_to(TREE).parts[:-1])
+        for node in ast.parse(path.read_bytes()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].add(package)
+                counts[node.name] += 1
+    shared = sorted(name for name, number in counts.items() if number > 1)
+    yield Fact("class names used more than once", len(shared), None, " ".join(shared))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
