@@ -44,7 +44,7 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/mypy hatch_build.py
 	$(BIN)/lint-imports
-	$(BIN)/codespell
+	$(BIN)/codespell --dictionary - --dictionary docs/words.txt
 
 docs: $(READY)
 	$(BIN)/pytest scenarios/ --collect-only -q --pullproof-catalogue docs/scenarios.md
