@@ -7,8 +7,10 @@ modules one pull request walks through. Exit code 1 if a limit is exceeded.
 from __future__ import annotations
 
 import ast
+import asyncio
 import subprocess
 import sys
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,9 +21,9 @@ import grimp
 from rich.console import Console
 from rich.table import Table
 
-from harness.nodes.lint.rule import loaded_rules
+from harness.nodes.lint.rules import loaded_rules
 from harness.suite.catalogue import declared
-from tests.support.rooms import modules_of_a_hit, modules_of_a_miss
+from tests.support.rooms import manifest_by_tag
 
 TREE = Path(__file__).parents[2]
 PRODUCT = ("harness", "reference_registry", "pullproof", "bench")
@@ -56,8 +58,12 @@ def facts() -> Iterator[Fact]:
     yield Fact("import circles", len(circles), 0, "; ".join(circles))
     yield from _class_names(product)
     yield Fact("modules with a TYPE_CHECKING block", _count(product, "if TYPE_CHECKING:"))
-    yield Fact("modules in a manifest GET by tag, miss", len(modules_of_a_miss()), 30)
-    yield Fact("modules in a manifest GET by tag, hit", len(modules_of_a_hit()), 20)
+    with tempfile.TemporaryDirectory() as root:
+        traces = asyncio.run(manifest_by_tag(Path(root)))
+    for kind, limit in (("miss", 30), ("hit", 20)):
+        trace = traces[kind]
+        detail = f"{trace.changes} changes of module"
+        yield Fact(f"modules in a manifest GET by tag, {kind}", len(trace.files), limit, detail)
     yield Fact("scenarios", len(declared()))
     yield Fact("rules of lint", len(loaded_rules()))
 
