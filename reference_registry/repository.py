@@ -1,12 +1,10 @@
-"""What the API asks of a repository, whether it is stored here or pulled through from upstream.
+"""The repository protocol: what the API needs from a repository, stored here or pulled through.
 
-Two classes stand behind this protocol: ``storage.repository.LocalRepository`` (the standard
-registry, and the cache side of a proxy) and ``proxy.repository.ProxyRepository`` (which holds a
-local one and an upstream). The API layer never knows which of the two it talks to; that a proxy
-refuses writes is said by ``ProxyRepository`` and nowhere else.
+``storage.repository.LocalRepository`` implements it for the standard registry and for the cache of
+a proxy, ``proxy.repository.ProxyRepository`` for a proxy. The API does not know which one it calls;
+only ``ProxyRepository`` knows that a proxy refuses writes.
 
-Every method raises :class:`reference_registry.http.errors.RegistryError` for an answer that is not
-a success.
+Every method raises :class:`reference_registry.http.errors.RegistryError` for an error response.
 """
 
 from __future__ import annotations
@@ -48,7 +46,7 @@ class Manifest:
     media_type: str
     content: bytes
     headers: tuple[tuple[str, str], ...] = ()
-    """More answer headers, such as ``Warning`` and ``Age`` on stale content."""
+    """More response headers, such as ``Warning`` on stale content."""
 
     @cached_property
     def is_intact(self) -> bool:
@@ -64,16 +62,16 @@ class TagPage:
     """None is sent as JSON ``null``, as distribution does for some empty lists."""
     next: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
-    """More answer headers, such as ``Warning`` on a stale list."""
+    """More response headers, such as ``Warning`` on a stale list."""
 
 
 @dataclass(frozen=True)
 class Referrers:
-    """What refers to a manifest: OCI descriptors, each with a valid ``digest``."""
+    """The referrers of a manifest: OCI descriptors, each with a valid ``digest``."""
 
     descriptors: Sequence[dict[str, object]]
     headers: tuple[tuple[str, str], ...] = ()
-    """More answer headers, such as ``Warning`` on a stale list."""
+    """More response headers, such as ``Warning`` on a stale list."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +84,13 @@ class UploadSession:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a registry keeps what a client asks for."""
+    """The repository that a client means by a name and ``ns``."""
 
     name: str
-    """Of the repository: what it is stored, scheduled and permitted as. A cache of several
-    upstreams keeps some under other names than clients may use."""
+    """The name that storage, schedule and permissions use. A cache of several upstreams stores some
+    repositories under other names than clients use."""
     namespace: str | None = None
-    """The ``ns`` of the request, if it was heeded (distribution-spec, "Registry Proxying")."""
+    """The ``ns`` of the request, if it was honoured (distribution-spec, "Registry Proxying")."""
 
 
 class Repository(Protocol):
@@ -102,28 +100,28 @@ class Repository(Protocol):
     def name(self) -> str: ...
 
     # -- pull -----------------------------------------------------------------------------------
-    async def resolve(self, tag: str, *, anew: bool = False) -> Digest:
-        """The digest that *tag* stands for now. MANIFEST_UNKNOWN where there is no such tag.
-        *anew*: what is remembered will not do, however fresh it is."""
+    async def resolve(self, tag: str, *, revalidate: bool = False) -> Digest:
+        """The digest of *tag* now. MANIFEST_UNKNOWN if there is no such tag. *revalidate*: do not
+        answer from memory, however fresh."""
         ...
 
     async def manifest(self, digest: Digest, *, tag: str | None = None) -> Manifest:
-        """The manifest *digest*. *tag* is the tag it was just resolved from, if any: releases of
-        distribution ask their upstream by tag then (see profile ``fetches_tagged_manifest_by``)."""
+        """The manifest *digest*. *tag* is the tag that was just resolved to it, if any: releases
+        then ask their upstream by tag (profile ``fetches_tagged_manifest_by``)."""
         ...
 
-    def again(self, manifest: Manifest, tag: str | None) -> Callable[[], bool] | None:
-        """Whether *manifest*, which was just served to who asked for its digest, or for *tag*, is
-        still what they get (:attr:`Response.again`)."""
+    def still_valid(self, manifest: Manifest, tag: str | None) -> Callable[[], bool] | None:
+        """A check whether the response to a request for *tag*, or for the digest, is still
+        *manifest*, which was just served (:attr:`Response.again`)."""
         ...
 
     async def serve_blob(self, digest: Digest, request: Request) -> Response:
-        """The answer to GET or HEAD of the blob *digest*, Range and conditions included."""
+        """The response to GET or HEAD of the blob *digest*, with ranges and conditions."""
         ...
 
     async def read_blob(self, digest: Digest, limit: int) -> bytes:
-        """The bytes of a small blob, such as an image's configuration. BLOB_UNKNOWN where there is
-        none, ``ValueError`` for more than *limit* bytes."""
+        """The bytes of a small blob, such as an image's configuration. BLOB_UNKNOWN if it does
+        not exist, ``ValueError`` for more than *limit* bytes."""
         ...
 
     async def tags(self, *, n: int | None, last: str | None) -> TagPage:
@@ -150,13 +148,13 @@ class Repository(Protocol):
     async def delete_blob(self, digest: Digest) -> None: ...
 
     async def mount_blob(self, digest: Digest, source: str | None) -> bool:
-        """Link *digest* from repository *source* (or from anywhere: None). False where absent."""
+        """Link *digest* from repository *source* (None: from any). False if it is absent."""
         ...
 
     async def start_upload(self) -> UploadSession: ...
 
     async def upload(self, uuid: str) -> UploadSession:
-        """The session *uuid*. BLOB_UPLOAD_UNKNOWN where there is none."""
+        """The session *uuid*. BLOB_UPLOAD_UNKNOWN if it does not exist."""
         ...
 
     async def append_upload(
@@ -164,7 +162,7 @@ class Repository(Protocol):
     ) -> UploadSession: ...
 
     async def commit_upload(self, session: UploadSession, digest: Digest) -> Descriptor:
-        """Verify, move into place, link. DIGEST_INVALID where the bytes have another digest."""
+        """Verify, move into place, link. DIGEST_INVALID if the bytes have another digest."""
         ...
 
     async def cancel_upload(self, session: UploadSession) -> None: ...
@@ -174,9 +172,8 @@ class Registry(Protocol):
     """All repositories of one registry."""
 
     def locate(self, name: str, namespace: str | None) -> Place:
-        """The place of the repository that the client calls *name*, with ``ns=`` *namespace* if it
-        sent one; *name* is empty for no particular one. NAME_UNKNOWN where *namespace* means
-        nothing here."""
+        """The repository that the client calls *name*, with ``ns=`` *namespace* if it sent one;
+        *name* is empty if the request is not about one. NAME_UNKNOWN if *namespace* is unknown."""
         ...
 
     def repository(self, name: str) -> Repository:
@@ -185,7 +182,7 @@ class Registry(Protocol):
 
     def catalog(self, namespace: str | None = None) -> Sequence[str]:
         """The names of the repositories stored locally, sorted (profile ``catalog_lists``); or
-        those of the heeded *namespace*, as its registry calls them."""
+        those of the honoured *namespace*, as its registry calls them."""
         ...
 
     async def start(self) -> None:
@@ -193,5 +190,5 @@ class Registry(Protocol):
         ...
 
     async def stop(self) -> None:
-        """End background work and save what must survive."""
+        """End background work and save what has to survive."""
         ...

@@ -50,7 +50,7 @@ async def _serve(context: Context) -> Response:
     profile, repository = context.profile, context.repository
     tag, digest = _reference(context)
     if digest is None:
-        digest = await repository.resolve(tag, anew=_insists(context.request))
+        digest = await repository.resolve(tag, revalidate=_insists(context.request))
     condition = context.request.header("if-none-match")
     # Releases compare before they look whether the manifest exists, and know no lists and no `*`.
     if profile.not_modified_before_existence and condition in {digest, f'"{digest}"'}:
@@ -73,7 +73,7 @@ async def _serve(context: Context) -> Response:
         200,
         (("Content-Type", manifest.media_type), *headers),
         BytesBody(manifest.content),
-        repository.again(manifest, tag or None) if as_stored else None,
+        repository.still_valid(manifest, tag or None) if as_stored else None,
     )
 
 

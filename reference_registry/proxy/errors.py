@@ -1,8 +1,8 @@
-"""What a client is told when upstream fails: the one place that decides it. No I/O.
+"""The errors that clients get when upstream fails. No I/O.
 
-``ideal`` tells what happened. A 401 of upstream is about the proxy's credentials and not about the
+``ideal`` reports what happened. A 401 from upstream is about the proxy's credentials, not about the
 client's, so it becomes 403, and upstream's challenge is never passed on: a client that answered it
-would give its password for here away to there.
+would send its password for the cache to upstream.
 
 Releases answer 404 for a tag whatever happened, 500 for a digest, and for a blob 404 or 500.
 """
@@ -55,8 +55,7 @@ _RETRY_AFTER = re.compile(r"[0-9]{1,9}|[A-Z][a-z]{2}, [0-9A-Za-z :]{1,26}")
 
 
 def stale_mark(failure: UpstreamFailure) -> tuple[tuple[str, str], ...]:
-    """The headers of content that upstream could not, or was not to, be asked about (RFC 7234,
-    5.5.1 and 5.5.3)."""
+    """The headers of stale content, which could not be revalidated (RFC 7234, 5.5.1 and 5.5.3)."""
     return _DISCONNECTED if isinstance(failure, UpstreamOffline) else _STALE
 
 
@@ -70,7 +69,7 @@ def tag_error(failure: UpstreamFailure, tag: str, profile: Profile) -> RegistryE
 def manifest_error(
     failure: UpstreamFailure, name: str, digest: Digest, profile: Profile
 ) -> RegistryError:
-    """For a manifest, asked for by digest, that is not cached."""
+    """For a manifest by digest that is not cached."""
     if not profile.honest_upstream_errors:
         return unknown_error(failure, profile)
     return _honest(failure) or unknown_revision(profile, name, digest)
@@ -86,39 +85,39 @@ def blob_error(failure: UpstreamFailure, digest: Digest, profile: Profile) -> Re
 
 
 def _is_absence(failure: UpstreamFailure) -> bool:
-    """Whether upstream itself says that it does not have it, as releases see it."""
+    """Whether upstream does not have it, as releases see it."""
     return isinstance(failure, UpstreamRefused) and failure.status == 404
 
 
 def tags_error(failure: UpstreamFailure, name: str, profile: Profile) -> RegistryError:
-    """For the tags of a repository of which nothing is cached."""
+    """For the tags of a repository without cached tags."""
     if not profile.honest_upstream_errors:
         return unknown_repository(name)
     return _honest(failure) or unknown_repository(name)
 
 
 def referrers_error(failure: UpstreamFailure) -> RegistryError:
-    """For the referrers of a manifest, where none is cached; asked of ``ideal`` only."""
+    """For the referrers of a manifest without cached referrers; only ``ideal`` lists them."""
     return _honest(failure) or MANIFEST_UNKNOWN()
 
 
 def upload_error(profile: Profile) -> RegistryError:
-    """For an upload session that a client believes to have in a proxy."""
+    """For an upload session, which a proxy never has."""
     if profile.honest_upstream_errors:
         return unsupported()
     return UNKNOWN(detail(profile, "operation unsupported"))
 
 
 def unknown_error(failure: UpstreamFailure, profile: Profile) -> RegistryError:
-    """500 with the whole of upstream's error in it, as releases answer."""
+    """500 with the complete error of upstream, as by releases."""
     return UNKNOWN(detail(profile, *go_error(failure, profile)))
 
 
 def _honest(failure: UpstreamFailure) -> RegistryError | None:
-    """What happened; None where upstream does not have what was asked for."""
+    """What happened; None if upstream does not have the content."""
     if isinstance(failure, UpstreamOffline):
-        # RFC 9111, 5.2.1.7, for what is to come from the cache only and is not there. Not 404: it
-        # may well exist. containerd goes on to its next host either way.
+        # RFC 9111, 5.2.1.7, for a request that only the cache may answer. Not 404: the content may
+        # exist. containerd tries its next host either way.
         return _bad_gateway(504, "this cache is offline and does not have it")
     if isinstance(failure, UpstreamTimedOut):
         return _bad_gateway(504, "upstream did not answer in time")

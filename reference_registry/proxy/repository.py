@@ -76,15 +76,15 @@ class ProxyRepository:
         return self._services.upstreams.repository(self.name)
 
     # -- tags and manifests -----------------------------------------------------------------------
-    async def resolve(self, tag: str, *, anew: bool = False) -> Digest:
+    async def resolve(self, tag: str, *, revalidate: bool = False) -> Digest:
         services = self._services
-        if services.freshness is not None and not anew:
+        if services.freshness is not None and not revalidate:
             fresh = services.freshness.fresh(self.name, tag)
             if fresh is not None:
                 return fresh
         cached = self._cached_tags[tag] = self._local.tag_digest(tag)
         try:
-            with services.asking(self.name, tag, revalidate=anew):
+            with services.asking(self.name, tag, revalidate=revalidate):
                 digest, manifest = await self._ask_for_tag(tag, is_cached=cached is not None)
         except UpstreamFailure as failure:
             return self._resolve_without_upstream(tag, cached, failure)
@@ -151,13 +151,13 @@ class ProxyRepository:
         stale = self._stale_tags.get(tag)
         return manifest if stale is None else replace(manifest, headers=manifest.headers + stale)
 
-    def again(self, manifest: Manifest, tag: str | None) -> Callable[[], bool] | None:
+    def still_valid(self, manifest: Manifest, tag: str | None) -> Callable[[], bool] | None:
         freshness = self._services.freshness
         if tag is not None and (freshness is None or tag in self._stale_tags):
             return None  # Upstream has to be asked.
         digest, content = manifest.digest, manifest.content
 
-        def still_valid() -> bool:
+        def is_same() -> bool:
             if tag and freshness and freshness.fresh(self.name, tag) != digest:
                 return False
             stored = self._intact(digest)
@@ -166,7 +166,7 @@ class ProxyRepository:
             self._served(manifest, hit=True)
             return True
 
-        return still_valid
+        return is_same
 
     def _served(self, manifest: Manifest, *, hit: bool) -> None:
         self._services.counters.manifest.pushed(len(manifest.content), hit=hit)

@@ -42,7 +42,7 @@ class LocalRepository(LocalContent):
     """The repository *name* in *storage*."""
 
     # -- pull -------------------------------------------------------------------------------------
-    async def resolve(self, tag: str, *, anew: bool = False) -> Digest:
+    async def resolve(self, tag: str, *, revalidate: bool = False) -> Digest:
         digest = self.links.tag(tag)
         if digest is None:
             raise unknown_tag(self._profile, tag)
@@ -57,7 +57,7 @@ class LocalRepository(LocalContent):
             raise UNKNOWN(detail(self._profile, "not a manifest"))
         raise unknown_revision(self._profile, self.name, digest)
 
-    def again(self, manifest: Manifest, tag: str | None) -> Callable[[], bool]:
+    def still_valid(self, manifest: Manifest, tag: str | None) -> Callable[[], bool]:
         def is_same() -> bool:
             if tag is not None and self.links.tag(tag) != manifest.digest:
                 return False

@@ -1,4 +1,4 @@
-"""Answering upstream's challenges: Basic and Bearer, with a user's credentials or without.
+"""Answering upstream's challenges: Basic and Bearer, with or without credentials.
 
 Releases of distribution ask ``GET /v2/`` for the challenge before an operation and fetch a token
 per client request. ``ideal`` sends the request, lets itself be refused once, and from then on knows
@@ -40,7 +40,7 @@ Fetch = Callable[[httpx.URL, str | None], Awaitable[bytes]]
 
 
 class UpstreamAuth:
-    """What is known about getting into one upstream, shared by all repositories."""
+    """Challenges, credentials and tokens of one upstream, shared by all repositories."""
 
     def __init__(
         self,
@@ -63,26 +63,26 @@ class UpstreamAuth:
         self._realms_of_start: frozenset[str] | None = None
 
     def session(self, repository: str) -> AuthSession:
-        """The right to pull *repository*. Where the profile keeps no tokens, a session keeps them
-        for itself, and is to be made anew for each client request."""
+        """Authorization to pull *repository*, for one client request. If the profile keeps no
+        tokens, the session keeps its own."""
         tokens = self._tokens if self._profile.caches_upstream_tokens else {}
         return AuthSession(self, f"repository:{repository}:pull", tokens)
 
     def learn(self, challenges: Iterable[Challenge]) -> None:
-        """Remember what upstream asks for, if it asks for anything we know."""
+        """Remember *challenges* of a known scheme."""
         usable = tuple(c for c in challenges if c.scheme in {"basic", "bearer"})
         if usable:
             self.challenges = usable
 
     def learn_at_start(self, challenges: Iterable[Challenge]) -> None:
-        """Give the credentials to the token servers of *challenges* and to no other that upstream
-        may name later, where the profile is so."""
+        """If the profile does so, send credentials only to the token servers of *challenges*, and
+        not to others that upstream names later."""
         if self._profile.credentials_only_for_realms_of_start:
             self._realms_of_start = frozenset(c.get("realm") for c in challenges)
 
     async def authorization(self, scope: str, tokens: dict[str, Token]) -> str | None:
-        """The ``Authorization`` for *scope* by the challenges known, or None where there is nothing
-        to send. Raises :class:`UpstreamFailure`."""
+        """The ``Authorization`` for *scope* by the known challenges, or None. Raises
+        :class:`UpstreamFailure`."""
         for challenge in self.challenges:
             if challenge.scheme == "bearer":
                 realm = self._realm(challenge)
@@ -102,7 +102,7 @@ class UpstreamAuth:
         if realm is None or not challenge.get("realm"):
             return None
         if self._credentials is None and self._profile.restricts_targets:
-            return realm  # Nothing is given away; where it leads is checked when it is fetched.
+            return realm  # No credentials are sent; the target is checked when it is fetched.
         if trusts_realm(self._base, realm, self._profile):
             return realm
         if realm.host not in self._distrusted and len(self._distrusted) < 100:
@@ -143,7 +143,7 @@ class UpstreamAuth:
         except UpstreamRefused as refused:
             if refused.status not in _ABSENT or not self._profile.honest_upstream_errors:
                 raise
-            # It is not what the token is for that is absent.
+            # The token server is absent, not the content.
             raise UpstreamBroken(str(refused)) from refused
         try:
             return parse_token(body, self._clock.now())
@@ -151,7 +151,7 @@ class UpstreamAuth:
             raise UpstreamBroken(f"GET {realm.host}: token server: {error}") from None
 
     async def _credentials_for(self, url: httpx.URL) -> Credentials | None:
-        """The user to show to *url*, which is the realm's or upstream's own."""
+        """The credentials for *url*, the realm's or upstream's own."""
         if not isinstance(self._credentials, CredentialHelper):
             return self._credentials
         asked = url if self._profile.helper_is_asked_for_realm else self._base
@@ -172,7 +172,7 @@ class AuthSession:
         self._tokens = tokens
 
     async def authorization(self) -> str | None:
-        """What to send with the next request, or None."""
+        """The ``Authorization`` of the next request, or None."""
         return await self._auth.authorization(self._scope, self._tokens)
 
     async def refused(self, sent: str | None, challenges: tuple[Challenge, ...]) -> str | None:

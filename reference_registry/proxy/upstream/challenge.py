@@ -1,4 +1,4 @@
-"""What a registry wants to see before it lets somebody in, and the token that it takes for it.
+"""Authentication challenges, and the tokens that answer them.
 
 ``WWW-Authenticate`` is RFC 9110, 11.6.1; the Bearer exchange is the distribution project's "Token
 Authentication Specification". Both come from upstream and are read as hostile input.
@@ -39,7 +39,7 @@ class Challenge:
     parameters: Mapping[str, str] = field(default_factory=dict)
 
     def get(self, name: str) -> str:
-        """The parameter *name*, or the empty text."""
+        """The parameter *name*, or an empty text."""
         return self.parameters.get(name, "")
 
 
@@ -96,14 +96,14 @@ def token_query(realm_query: str, *, scope: str, service: str, account: str | No
 
 @dataclass(frozen=True)
 class Token:
-    """A Bearer token and the moment from which on it is not sent any more."""
+    """A Bearer token, and when it stops being sent."""
 
     value: str = field(repr=False)
     expires: datetime
 
 
 class TokenUnusable(ValueError):
-    """The token server's answer has no token in it that could be sent."""
+    """The token server's answer has no token that can be sent."""
 
 
 def parse_token(body: bytes, now: datetime) -> Token:

@@ -1,6 +1,6 @@
 """A repository of upstream, in the terms of the OCI distribution-spec.
 
-Every method raises :class:`UpstreamFailure` where upstream does not give what was asked for.
+Every method raises :class:`UpstreamFailure` if upstream does not deliver.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from reference_registry.proxy.upstream.upstream import Upstream
 __all__ = ["BlobBody", "BlobInfo", "UpstreamManifest", "UpstreamRepository", "next_link"]
 
 _MAX_MANIFEST = 4 * 1024 * 1024
-"""Bytes; the size that the OCI distribution-spec asks registries to take at least."""
+"""Bytes; the minimum that the OCI distribution-spec asks registries to accept."""
 _MAX_TAGS_PAGE = 32 * 1024 * 1024
 _MAX_PAGES = 1000
 _MAX_REFERRERS = 100_000
@@ -53,7 +53,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
 
 @dataclass(frozen=True)
 class UpstreamManifest:
-    """A manifest as upstream sent it; whether it has the digest that was asked for is not said."""
+    """A manifest as upstream sent it; its digest has not been verified."""
 
     media_type: str
     content: bytes
@@ -61,31 +61,30 @@ class UpstreamManifest:
 
 @dataclass(frozen=True)
 class BlobInfo:
-    """``size`` is in bytes; None where upstream does not tell it."""
+    """``size`` is in bytes; None if upstream does not send it."""
 
     size: int | None
     media_type: str
 
 
 class BlobBody:
-    """A blob, or its end from ``start`` on, on its way from upstream. Close it, or read it all."""
+    """The body of a blob response, from byte ``start`` on. Close it, or read it all."""
 
     def __init__(
         self, response: httpx.Response, info: BlobInfo, start: int, *, decoded: bool
     ) -> None:
         self.info = info
         self.start = start
-        """The offset of the first byte that :meth:`chunks` gives; 0 where upstream ignored the
-        range that was asked for."""
+        """The offset of the first byte of :meth:`chunks`; 0 if upstream ignored the range."""
         self._response = response
         self._decoded = decoded
 
     def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The bytes as they arrive; raises :class:`UpstreamFailure` where they end early."""
+        """The bytes as they arrive; raises :class:`UpstreamFailure` if they end early."""
         return body_chunks(self._response, decoded=self._decoded)
 
     async def aclose(self) -> None:
-        """Give up what has not been read."""
+        """Drop what has not been read."""
         await self._response.aclose()
 
 
@@ -95,7 +94,7 @@ class UpstreamRepository:
     def __init__(self, upstream: Upstream, name: str) -> None:
         self.name = name
         self.upstream_key = upstream.key
-        """Tells upstreams of one cache apart."""
+        """Distinguishes the upstreams of one cache."""
         self._upstream = upstream
         self._profile = upstream.profile
         self._session = upstream.auth.session(name)
@@ -151,8 +150,8 @@ class UpstreamRepository:
         return UpstreamManifest(media_type, content)
 
     async def stat_blob(self, digest: Digest) -> BlobInfo:
-        """Size and type by HEAD; where upstream refuses that or does not tell the size, by a GET of
-        one byte. To releases it is :class:`UpstreamBroken` if the size is not told."""
+        """Size and type by HEAD; by a GET of one byte if upstream refuses HEAD or sends no size.
+        Releases raise :class:`UpstreamBroken` without a size."""
         await self._upstream.establish_challenge()
         by_get = self._profile.honest_upstream_errors
         try:
@@ -182,15 +181,15 @@ class UpstreamRepository:
         return body.info
 
     async def open_blob(self, digest: Digest, start: int = 0, last: int | None = None) -> BlobBody:
-        """The blob from byte *start* to *last* (inclusive; None: the end). Where upstream ignores
-        the range, the whole blob comes: look at :attr:`BlobBody.start`."""
+        """The blob from byte *start* to *last* (inclusive; None: the end). If upstream ignores the
+        range, the whole blob comes: check :attr:`BlobBody.start`."""
         headers = {"Accept-Encoding": self._profile.blob_accept_encoding}
         in_part = start > 0 or last is not None
         if in_part:
             headers["Range"] = f"bytes={start}-{'' if last is None else last}"
         response = await self._send("GET", f"/blobs/{digest}", headers)
         decoded = self._profile.blob_accept_encoding != "identity"
-        # Releases ask for no part, and take what comes for the whole.
+        # Releases never ask for a part, and take any answer for the whole.
         as_whole = not in_part and self._profile.blob_miss != "shared"
         if response.status_code != 206 or as_whole:
             return BlobBody(response, _blob_info(response), 0, decoded=decoded)
@@ -202,8 +201,8 @@ class UpstreamRepository:
         return BlobBody(response, BlobInfo(int(match[3]), media_type), start, decoded=decoded)
 
     async def read_blob(self, digest: Digest, limit: int) -> bytes:
-        """The whole blob; :class:`UpstreamBroken` where it is larger than *limit* bytes or has
-        another digest."""
+        """The whole blob; :class:`UpstreamBroken` if it is larger than *limit* bytes or has another
+        digest."""
         await self._upstream.establish_challenge()
         response = await self._send("GET", f"/blobs/{digest}")
         content = await read_body(response, limit)
@@ -246,7 +245,7 @@ class UpstreamRepository:
         self, path: str, headers: dict[str, str], limit: int
     ) -> AsyncGenerator[tuple[str, Any], None]:
         """The JSON documents of *path* and of the pages that follow it, with their URLs, each of at
-        most *limit* bytes. Another origin's page is not fetched."""
+        most *limit* bytes. A page on another origin is an error."""
         url = self._upstream.url(f"{self._path}{path}")
         for _ in range(_MAX_PAGES):
             document, links = await self._page(url, headers, limit)

@@ -1,4 +1,4 @@
-"""The user that upstream knows: named in the configuration, or told by a credential helper.
+"""Credentials for upstream: from the configuration, or from a credential helper.
 
 A helper speaks the protocol of Docker's ``docker-credential-*`` programs
 (https://github.com/docker/docker-credential-helpers): it is started with the argument ``get``,
@@ -25,8 +25,8 @@ __all__ = ["CredentialHelper", "Credentials"]
 
 _log = logging.getLogger(__name__)
 
-_PATIENCE = 30.0  # seconds of real time
-_LAST_WORDS = 1.0  # the same, for a pipe to close
+_TIMEOUT = 30.0  # seconds of real time
+_CLOSE_TIMEOUT = 1.0  # seconds for a pipe to close
 _LONGEST_ANSWER = 64 * 1024  # bytes; also what asyncio reads ahead
 _LONGEST_MESSAGE = 200  # characters
 
@@ -46,8 +46,8 @@ class Credentials:
 
 
 class CredentialHelper:
-    """``proxy.exec``. What the program says is kept for the lifetime, or for ever where there is
-    none; several that ask at once wait for one run of it."""
+    """``proxy.exec``. Its answer is kept for the configured lifetime, or until the process ends
+    without one; concurrent requests share one run."""
 
     def __init__(self, config: ExecConfig, clock: Clock) -> None:
         self._command = config.command
@@ -58,8 +58,8 @@ class CredentialHelper:
         self._runs: SingleFlight[str, Credentials | None] = SingleFlight()
 
     async def get(self, server: str) -> Credentials | None:
-        """The user for *server* (``HOST`` or ``HOST:PORT``); None, and a line in the log, where the
-        program does not tell."""
+        """Credentials for *server* (``HOST`` or ``HOST:PORT``); None, and a line in the log, if the
+        program has none."""
         fresh = self._until is None or self._clock.now() < self._until
         if self._known is not None and fresh:
             return self._known
@@ -93,16 +93,16 @@ class CredentialHelper:
         except (OSError, ValueError) as error:
             raise _Failed(getattr(error, "strerror", None) or str(error)) from None
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 answer = await _exchange(process, server)
                 code = await process.wait()
         except BaseException as error:
             await _end(process)
             if isinstance(error, TimeoutError):
-                raise _Failed(f"no answer within {_PATIENCE:g} s") from None
+                raise _Failed(f"no answer within {_TIMEOUT:g} s") from None
             raise
         if code != 0:
-            # On failure the answer is a message, and nothing secret.
+            # On failure the answer is a message without secrets.
             said = answer.decode("utf-8", "replace").strip()[:_LONGEST_MESSAGE]
             raise _Failed(f"exit code {code}: {said or 'no message'}")
         return answer
@@ -129,25 +129,25 @@ async def _exchange(process: asyncio.subprocess.Process, server: str) -> bytes:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill it with what it may have started, which would hold the pipe open."""
+    """Kill the process and its children, which would keep the pipe open."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
     assert process.stdout is not None
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_LAST_WORDS):
+        async with asyncio.timeout(_CLOSE_TIMEOUT):
             while await process.stdout.read(_LONGEST_ANSWER):
                 pass
 
 
 def _parse(answer: bytes) -> Credentials:
-    """Names of members in any case, as Go reads them. No message shows the answer."""
+    """Member names match in any case, as in Go. No error message shows the answer."""
     try:
         document = json.loads(answer)
     except (ValueError, RecursionError):
         raise _Failed("the answer is not JSON") from None
     if not isinstance(document, dict):
-        raise _Failed("the answer is no JSON object")
+        raise _Failed("the answer is not a JSON object")
     members = {name.lower(): value for name, value in document.items()}
     username, secret = members.get("username"), members.get("secret")
     if not isinstance(username, str) or not isinstance(secret, str) or not username:

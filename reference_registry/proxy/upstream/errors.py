@@ -3,13 +3,13 @@
 ::
 
     UpstreamFailure
-      UpstreamOffline        nothing was asked: the cache is offline
-      UpstreamRefused        upstream answered, with a status that is no success
+      UpstreamOffline        no request was sent: the cache is offline
+      UpstreamRefused        upstream answered with an error status
       UpstreamUnreachable    no answer came: name, connection, TLS, no credentials to send,
-                             redirects that lead nowhere
+                             redirects without a target
         UpstreamTimedOut     ... within the time allowed
-      UpstreamBroken         an answer came that cannot be used: cut short, wrong bytes, a redirect
-                             to where we do not go
+      UpstreamBroken         an unusable answer: cut short, wrong bytes, a redirect to a forbidden
+                             target
       NoToken                one of these, when upstream's token server was asked
 
 What a client is told about each is decided in ``proxy.answers`` and nowhere else.
@@ -36,33 +36,33 @@ __all__ = [
 
 
 class UpstreamFailure(Exception):
-    """Upstream did not give what was asked for. ``str()`` is fit for a log: it names the request
-    without query and credentials."""
+    """Upstream did not deliver. ``str()`` is safe to log: it names the request without query and
+    credentials."""
 
 
 class UpstreamOffline(UpstreamFailure):
-    """Upstream was not asked, because this cache is to get along by itself."""
+    """Upstream was not asked, because the cache is offline."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """An answer of upstream that is no success."""
+    """An error response from upstream."""
 
     status: int
     reason: str
     """The reason phrase, such as ``Too Many Requests``."""
     body: bytes = b""
-    """Its beginning; empty for HEAD."""
+    """The first bytes of it; empty for HEAD."""
     media_type: str = ""
     """Its Content-Type without parameters, lower case."""
     retry_after: str | None = None
     challenges: tuple[Challenge, ...] = ()
     broken: str | None = None
-    """Why its body ended before its end, if it did."""
+    """Why the body was cut short, if it was."""
 
 
 class UpstreamRefused(UpstreamFailure):
-    """Upstream answered with a status outside of 2xx."""
+    """Upstream answered with a status other than 2xx."""
 
     def __init__(self, request: str, refusal: Refusal) -> None:
         super().__init__(f"{request}: upstream answered {refusal.status} {refusal.reason}".rstrip())
@@ -76,8 +76,8 @@ class UpstreamRefused(UpstreamFailure):
 
 
 class UpstreamUnreachable(UpstreamFailure):
-    """No answer came that is not a redirect. ``method``, ``url`` and ``cause`` are what Go's
-    ``url.Error`` consists of."""
+    """No answer came, except redirects. ``method``, ``url`` and ``cause`` are the parts of Go's
+    ``url.Error``."""
 
     def __init__(self, method: str, url: str, cause: str) -> None:
         super().__init__(f"{method} {url}: {cause}")
@@ -87,12 +87,12 @@ class UpstreamUnreachable(UpstreamFailure):
 
 
 class UpstreamTimedOut(UpstreamUnreachable):
-    """No answer, or no further byte of one, came in time."""
+    """No answer, or no further byte of it, came in time."""
 
 
 class UpstreamBroken(UpstreamFailure):
-    """An answer came that cannot be used. ``cause`` is all that releases say of it, or its
-    ``struct``, where Go marshals more than that it is an error."""
+    """An unusable answer. Releases show ``cause`` to their clients, or ``struct`` if Go marshals
+    the error as more than an empty object."""
 
     def __init__(
         self, message: str, cause: str | None = None, struct: Mapping[str, Any] | None = None
@@ -103,7 +103,7 @@ class UpstreamBroken(UpstreamFailure):
 
 
 class NoToken(UpstreamFailure):
-    """A request was not sent, because the token server did not give what to send with it: *why*.
+    """A request was not sent, because the token server failed with *why*.
 
     Go's client takes that for a failure of the request itself, so that releases neither look at the
     token server's status nor try another request.

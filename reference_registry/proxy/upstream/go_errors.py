@@ -29,7 +29,7 @@ __all__ = ["GoError", "go_error"]
 _MESSAGES = {
     each.code: each.message for each in vars(errors).values() if isinstance(each, errors.ErrorCode)
 } | {"MANIFEST_UNVERIFIED": "manifest failed signature verification"}
-"""The codes that Go's client knows, with the messages that it leaves out of a text."""
+"""The codes that Go's client knows, with their default messages."""
 
 _BY_STATUS = {401: "UNAUTHORIZED", 403: "DENIED", 429: "TOOMANYREQUESTS"}
 _OF_BEARER = {"invalid_token": "UNAUTHORIZED", "insufficient_scope": "DENIED"}
@@ -42,14 +42,14 @@ _RESET = re.compile(f"read tcp {_ADDRESS}->{_ADDRESS}: read: connection reset by
 
 
 class GoError(NamedTuple):
-    """An error value of Go: what ``Error()`` says, and what ``encoding/json`` makes of it."""
+    """An error value of Go: the text of ``Error()``, and the JSON of ``encoding/json``."""
 
     text: str
     struct: Any
 
 
 def go_error(failure: UpstreamFailure, profile: Profile) -> GoError:
-    """*failure* as a release has it."""
+    """*failure* as a release represents it."""
     if isinstance(failure, UpstreamRefused):
         return _refusal(failure.refusal, profile)
     if isinstance(failure, UpstreamUnreachable):
@@ -71,7 +71,7 @@ def go_error(failure: UpstreamFailure, profile: Profile) -> GoError:
 
 
 def _network_error(text: str) -> dict[str, Any]:
-    """The ``net.OpError`` of a connection that was refused or reset; empty for everything else."""
+    """The ``net.OpError`` of a refused or reset connection; empty for other errors."""
     if match := _REFUSED.fullmatch(text):
         return _operation("dial", None, _address(match[1], match[2]), "connect", errno.ECONNREFUSED)
     if match := _RESET.fullmatch(text):
@@ -91,7 +91,7 @@ def _address(host: str, port: str) -> dict[str, Any]:
     return {"IP": host, "Port": int(port), "Zone": ""}
 
 
-# -- an answer that is no success -----------------------------------------------------------------
+# -- error responses ------------------------------------------------------------------------------
 def _refusal(refusal: Refusal, profile: Profile) -> GoError:
     if not 400 <= refusal.status < 500:
         status = f"{refusal.status} {refusal.reason}"
@@ -111,7 +111,7 @@ def _refusal(refusal: Refusal, profile: Profile) -> GoError:
 
 
 def _said(refusal: Refusal, profile: Profile) -> GoError | list[GoError]:
-    """The body of *refusal*: one error, or the list that it holds."""
+    """The body of *refusal*: one error, or a list of errors."""
     if refusal.broken is not None:
         return GoError(refusal.broken, _network_error(refusal.broken))
     text = refusal.body.decode("utf-8", "replace")
@@ -132,8 +132,8 @@ def _said(refusal: Refusal, profile: Profile) -> GoError | list[GoError]:
 
 
 def _entries(listed: Any) -> list[GoError]:
-    """The *listed* errors; none where they are not of the shape that OCI's distribution-spec gives
-    them ("Error Codes")."""
+    """The *listed* errors; empty unless they have the form of the OCI distribution-spec ("Error
+    Codes")."""
     if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
         return []
     found = []
@@ -145,7 +145,7 @@ def _entries(listed: Any) -> list[GoError]:
         if detail is not None:
             error = GoError(error.text, {**error.struct, "detail": detail})
         elif message in ("", _MESSAGES[code]):
-            # Of a code that says it all, only the code is kept.
+            # Go keeps only the code if message and detail add nothing.
             error = GoError(_name(code), _error(code).struct)
         found.append(error)
     return found
@@ -174,7 +174,7 @@ def _name(code: str) -> str:
     return code.lower().replace("_", " ")
 
 
-# -- what cannot be read as JSON ------------------------------------------------------------------
+# -- invalid JSON ---------------------------------------------------------------------------------
 def _unreadable(refusal: Refusal, problem: str, struct: dict[str, Any]) -> GoError:
     body = json.dumps(refusal.body.decode("utf-8", "replace"), ensure_ascii=False)
     encoded = base64.b64encode(refusal.body).decode("ascii")

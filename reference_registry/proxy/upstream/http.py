@@ -1,4 +1,4 @@
-"""Sending one request to upstream: credentials, redirects, a second try, and failures as values.
+"""Sending one request to upstream: credentials, redirects, a retry, and failures as values.
 
 Credentials go to the origin they were meant for and nowhere else; redirects are followed hop by hop
 by this module, so that each target is checked first (the SSRF policy, ``ssrf``).
@@ -49,7 +49,7 @@ __all__ = ["Answered", "Resolve", "UpstreamHttp"]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CONNECT = 10.0
-"""Seconds for a connection, at most."""
+"""Seconds; the limit for a connection."""
 _TIMEOUTS_OF_GO = httpx.Timeout(None, connect=30.0).as_dict()
 
 Answered = Callable[[str, int | None, float], None]
@@ -58,7 +58,7 @@ Answered = Callable[[str, int | None, float], None]
 
 @cache
 def _trusted_authorities() -> ssl.SSLContext:
-    """The system's, or those of ``SSL_CERT_FILE``; read once a process, which takes a while."""
+    """The system's, or those of ``SSL_CERT_FILE``; read once, since that takes a while."""
     trusted = httpx.create_ssl_context()
     trusted.set_alpn_protocols(["http/1.1"])
     return trusted
@@ -67,11 +67,11 @@ def _trusted_authorities() -> ssl.SSLContext:
 class UpstreamHttp:
     """An HTTP client for one upstream and the hosts that it refers us to.
 
-    *base* is the origin that credentials are for. *transport* and *resolve* are replaced in tests;
-    *pause* is what lies between a request without an answer and its repetition. *gate* is passed
-    before anything is sent to anybody, and raises :class:`UpstreamFailure` where it is closed.
-    *local_hosts* are those that upstream may refer to although they are in our own network. It may
-    be silent for *timeout* seconds, before its answer and within.
+    *base* is the origin that credentials are for. Tests replace *transport* and *resolve*. *pause*
+    is awaited before a request without an answer is retried. *gate* is called before a request, and
+    raises :class:`UpstreamFailure` if none may be sent. Upstream may refer to *local_hosts*,
+    although they are in our own network, and be silent for *timeout* seconds, before its answer and
+    within.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class UpstreamHttp:
     def _connections(self) -> httpx.AsyncBaseTransport:
         if self._transport is not None:
             return self._transport
-        # Made when it is first used: importing takes longer than the start of everything else.
+        # Created on first use: the import takes longer than the rest of the start.
         from reference_registry.proxy.upstream.transport import NetworkTransport
 
         return NetworkTransport(_trusted_authorities, self._addresses)
@@ -123,10 +123,10 @@ class UpstreamHttp:
         headers: Mapping[str, str] | None = None,
         session: AuthSession | None = None,
     ) -> httpx.Response:
-        """The open answer of success, that the caller has to close.
+        """The open successful response, which the caller has to close.
 
-        Raises :class:`UpstreamFailure`. Where upstream challenges a request that the profile sent
-        on trial, it is sent once more with what the challenge asks for.
+        Raises :class:`UpstreamFailure`. If upstream challenges the request, it is sent once more
+        with the credentials that the challenge asks for, where the profile does so.
         """
         self._gate()
         authorization = await self._authorization(method, url, session)
@@ -163,13 +163,13 @@ class UpstreamHttp:
         )
 
     def _answers(self, refusal: httpx.Response) -> bool:
-        """Whether the challenge of *refusal* is ours to answer."""
+        """Whether the challenge of *refusal* may be answered."""
         return not self._profile.pings_anonymous_upstream_every_time and same_origin(
             refusal.url, self._base
         )
 
     async def fetch(self, url: httpx.URL, authorization: str | None, *, limit: int) -> bytes:
-        """The body of a GET of any *url* that upstream named, at most *limit* bytes of it."""
+        """The body, at most *limit* bytes, of a GET of *url*, which upstream named."""
         self._gate()
         await self._check_target("GET", url)
         response = await self._follow("GET", url, {}, authorization)
@@ -178,13 +178,13 @@ class UpstreamHttp:
         return await read_body(response, limit)
 
     async def ping(self, url: httpx.URL) -> httpx.Response:
-        """The answer to an unauthenticated GET, whatever its status, read and closed."""
+        """The response to an unauthenticated GET, with any status, read and closed."""
         last = not self._profile.keeps_connection_of_ping
         response = await self._follow("GET", url, {}, None, last=last)
         await discard(response)
         return response
 
-    # -- one exchange after another ---------------------------------------------------------------
+    # -- redirects and retries --------------------------------------------------------------------
     async def _follow(
         self,
         method: str,
@@ -194,15 +194,15 @@ class UpstreamHttp:
         *,
         last: bool = False,
     ) -> httpx.Response:
-        """The first answer that is no redirect. *authorization* is for the origin of *url* only.
-        *last*: the connection is not used again."""
+        """The first response that is not a redirect. *authorization* is sent to the origin of *url*
+        only. *last*: the connection is not reused."""
         first, redirects = url, 0
         while True:
             sent = {"User-Agent": self._profile.upstream_user_agent, **headers}
             if authorization is not None and same_origin(first, url):
                 sent["Authorization"] = authorization
             elif url.userinfo and not self._profile.restricts_targets:
-                # Go logs in as the user that a redirect names.
+                # Go sends the credentials that a redirect names.
                 sent["Authorization"] = Credentials(url.username, url.password).basic
             response = await self._exchange(method, url, sent, last=last)
             location = response.headers.get("location", "")
@@ -233,7 +233,7 @@ class UpstreamHttp:
     async def _exchange_once(
         self, method: str, url: httpx.URL, headers: Mapping[str, str], *, last: bool
     ) -> httpx.Response:
-        # Without httpx's client, which keeps cookies and costs as much time as the exchange itself.
+        # Without httpx's client, which keeps cookies and takes as much time as the exchange.
         extensions = {"timeout": self._timeouts, "last": last}
         request = httpx.Request(method, url, headers=headers, extensions=extensions)
         began, status = time.perf_counter(), None
@@ -261,7 +261,7 @@ class UpstreamHttp:
 
 
 def _redirected(method: str, url: httpx.URL, location: str) -> httpx.URL:
-    """Where *location* leads from *url*; :class:`UpstreamUnreachable` where that is nowhere."""
+    """The target of *location*, relative to *url*; :class:`UpstreamUnreachable` if invalid."""
     target = parse_target(location, url)
     if target is not None:
         return target
@@ -274,5 +274,5 @@ def _redirected(method: str, url: httpx.URL, location: str) -> httpx.URL:
 
 
 async def _short_pause() -> None:
-    # Spread out, so that requests that failed together do not come back together.
-    await asyncio.sleep(random.uniform(0.05, 0.25))  # noqa: S311 - nothing secret about it
+    # Random, so that requests that failed together are not retried together.
+    await asyncio.sleep(random.uniform(0.05, 0.25))  # noqa: S311 - not a secret

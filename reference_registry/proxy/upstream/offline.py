@@ -1,7 +1,7 @@
-"""The switch that keeps a cache from asking upstream.
+"""Offline mode: the cache does not ask upstream.
 
-``proxy.x-offline`` turns it for good, the file ``.pullproof/offline`` in the root directory while
-it is there: for all processes that share the storage, without a restart.
+``proxy.x-offline`` turns it on, and so does the file ``.pullproof/offline`` in the root directory
+while it exists, without a restart.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from reference_registry.proxy.upstream.errors import UpstreamOffline
 __all__ = ["MARKER", "Offline"]
 
 MARKER = "/.pullproof/offline"
-"""Storage path of the file, at which distribution does not look. What is in it does not matter."""
+"""Storage path of the file. Its content does not matter; distribution ignores it."""
 
-_GLANCE = 1.0  # seconds of real time between two looks at the file
+_LOOK = 1.0  # seconds of real time between two looks at the file
 
 _log = logging.getLogger(__name__)
 
 
 class Offline:
-    """*always*: whatever *marker* says; None where the storage has no files."""
+    """On if *always*, or while the file *marker* exists. No marker: the storage is in memory."""
 
     def __init__(self, always: bool = False, marker: Path | None = None) -> None:
         self._always = always
@@ -31,23 +31,23 @@ class Offline:
         self._was = False
 
     def __bool__(self) -> bool:
-        """Whether upstream must not be asked now."""
+        """Whether upstream must not be asked now. Logs a change."""
         now = self._always or (self._marker is not None and self._marker.exists())
         if now != self._was:
             self._was = now
             _log.warning(
-                "offline: what is cached is served, upstream is not asked, nothing expires"
+                "offline: cached content is served, upstream is not asked, nothing expires"
                 if now
                 else "online again"
             )
         return now
 
     async def is_over(self) -> None:
-        """Returns when upstream may be asked. The file is all there is to look at."""
-        while self:  # noqa: ASYNC110
-            await asyncio.sleep(_GLANCE)
+        """Wait until upstream may be asked."""
+        while self:  # noqa: ASYNC110 - a file sets no event
+            await asyncio.sleep(_LOOK)
 
     def check(self) -> None:
-        """To be called before anything is sent. Raises :class:`UpstreamOffline`."""
+        """Call this before anything is sent. Raises :class:`UpstreamOffline`."""
         if self:
             raise UpstreamOffline("upstream is not asked: this cache is offline")

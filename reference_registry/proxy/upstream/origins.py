@@ -1,10 +1,9 @@
-"""Noticing that a prefix means another upstream than the one that gave what is cached below it.
+"""Warns if a prefix names another upstream than the one whose content is cached below it.
 
-A prefix is part of the name of what is cached. Where it is given to another upstream, or is no
-prefix any more, or was none before, so that the name is one of ``remoteurl``, the new one answers
-for content that it never had.
-What each prefix stood for is kept in ``/.pullproof/upstreams.json``, at which distribution does not
-look; nothing is written for a cache of one upstream.
+A prefix is part of the name of cached content. If it is given to another upstream, or is removed,
+or is new and a repository of ``remoteurl`` had that name, then the wrong upstream answers for the
+content. ``/.pullproof/upstreams.json`` keeps what each prefix stood for; distribution ignores it. A
+cache of one upstream writes nothing.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ _log = logging.getLogger(__name__)
 def origins_kept(
     known: Mapping[str, str], now: Mapping[str, str], has_content: Callable[[str], bool]
 ) -> dict[str, str]:
-    """Where what is cached below each prefix of *now* came from: as *known*, and empty for unknown,
-    as long as there is something; else from whom the prefix means now."""
+    """The upstream whose content is cached below each prefix of *now*: as *known* while there is
+    content, empty if unknown; otherwise the upstream that the prefix names now."""
     return {
         prefix: known.get(prefix, _UNKNOWN)
         if known.get(prefix) != url and has_content(prefix)
@@ -42,8 +41,8 @@ def origins_kept(
 
 
 def note_origins(driver: StorageDriver, config: ProxyConfig) -> None:
-    """Warn of each prefix below which another upstream's content is cached, and keep what is known.
-    Nothing is deleted: it may be all that is left."""
+    """Warn about each prefix below which another upstream's content is cached, and save what is
+    known. Nothing is deleted: it may be the last copy."""
     known = _read(driver)
     now = dict.fromkeys(known, config.remoteurl)
     now |= {prefix: upstream.remoteurl for prefix, upstream in config.upstreams.items()}
@@ -51,9 +50,9 @@ def note_origins(driver: StorageDriver, config: ProxyConfig) -> None:
     for prefix, url in kept.items():
         if url != now[prefix]:
             _log.warning(
-                "what is cached below %s/ came from %s, and not from %s: remove %s to be sure",
+                "content cached below %s/ came from %s, not from %s: remove %s to be safe",
                 prefix,
-                url or "an upstream that is not known any more",
+                url or "an unknown upstream",
                 now[prefix],
                 layout.repository(prefix)[1:],
             )

@@ -49,7 +49,7 @@ async def body_chunks(
     """
     method, url = response.request.method, response.request.url
     ends = both_ends(response)
-    # A transport that is no network may have given the body with the answer.
+    # A transport without a network may have read the body already.
     raw = not decoded and not response.is_stream_consumed
     chunks = response.aiter_raw() if raw else response.aiter_bytes()
     try:
@@ -65,7 +65,7 @@ async def body_chunks(
 
 
 async def read_body(response: httpx.Response, limit: int) -> bytes:
-    """The whole decoded body; :class:`UpstreamBroken` where it is larger than *limit* bytes."""
+    """The whole decoded body; :class:`UpstreamBroken` if it is larger than *limit* bytes."""
     content = bytearray()
     async with aclosing(body_chunks(response, decoded=True)) as chunks:
         async for chunk in chunks:
@@ -93,12 +93,12 @@ async def refused(method: str, response: httpx.Response) -> UpstreamRefused:
 
 
 async def discard(response: httpx.Response) -> bytes:
-    """Close, after reading a little, since only a connection read to the end is used again."""
+    """Read a little and close: a connection is reused only if its response was read to the end."""
     return (await _beginning(response))[0]
 
 
 async def _beginning(response: httpx.Response) -> tuple[bytes, str | None]:
-    """The first bytes of the body, and why there were no more of them, if something broke."""
+    """The first bytes of the body, and why it broke, if it did."""
     content = bytearray()
     try:
         async with aclosing(body_chunks(response, decoded=True)) as chunks:
@@ -114,7 +114,7 @@ async def _beginning(response: httpx.Response) -> tuple[bytes, str | None]:
 
 # -- wording ---------------------------------------------------------------------------------------
 def without_query(url: httpx.URL) -> str:
-    """*url* as it may stand in a log: tokens and signatures are in queries."""
+    """*url* without its query, which may have tokens and signatures, for logs."""
     return str(url.copy_with(query=None, userinfo=b""))
 
 
@@ -124,12 +124,12 @@ def request_name(method: str, url: httpx.URL) -> str:
 
 
 def location_in_words(location: str) -> str:
-    """The header ``Location``, of whatever form, as it may stand in a log."""
+    """The header ``Location``, of any form, without secrets, for logs."""
     return _USER.sub("//", location).partition("?")[0][:200]
 
 
 def cause_of(error: Exception, url: httpx.URL, ends: tuple[Any, Any] = (None, None)) -> str:
-    """Why no answer came; *ends* are the addresses of the connection, where there was one."""
+    """Why no answer came; *ends* are the addresses of the connection, if there was one."""
     address = _in_words(url.host, _port_of(url))
     if isinstance(error, httpx.ConnectTimeout):
         return f"dial tcp {address}: i/o timeout"
@@ -148,7 +148,7 @@ def cause_of(error: Exception, url: httpx.URL, ends: tuple[Any, Any] = (None, No
 
 
 def broken_off(error: Exception, ends: str) -> str:
-    """Why a body ended before its end; *ends* are those of its connection."""
+    """Why a body was cut short; *ends* are the addresses of its connection."""
     if isinstance(error, httpx.RemoteProtocolError) and "without sending complete" in str(error):
         return "unexpected EOF"
     if _errno(error) == errno.ECONNRESET:
@@ -157,20 +157,19 @@ def broken_off(error: Exception, ends: str) -> str:
 
 
 def both_ends(response: httpx.Response) -> str:
-    """``<our address>-><upstream's>`` of the connection that *response* comes from, as long as it
-    is open."""
+    """``<our address>-><upstream's>`` of the open connection of *response*."""
     stream = response.extensions.get("network_stream")
     if stream is None:
         return "->"
     ends = [stream.get_extra_info(name) for name in ("client_addr", "server_addr")]
     texts = [_in_words(address[0], address[1]) if address else "" for address in ends]
-    if not texts[1]:  # The system forgets the other end of a connection that has been reset.
+    if not texts[1]:  # The system forgets the peer of a connection that was reset.
         texts[1] = _address_of(response.request.url)
     return "->".join(texts)
 
 
 def _address_of(url: httpx.URL) -> str:
-    """Host and port of *url* where they are an address, else nothing."""
+    """Host and port of *url* if the host is an address, else an empty text."""
     try:
         ipaddress.ip_address(url.host)
     except ValueError:

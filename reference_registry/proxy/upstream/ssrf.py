@@ -47,15 +47,15 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 Reach = Literal["public", "private", "here", "link"]
-"""Who can be at an address: anybody, somebody in our own network, this machine, or somebody on its
+"""Who can have an address: anyone, a host of our private network, this machine, or a host on its
 link."""
 
 Resolve = Callable[[str], Awaitable[list[str]]]
 """The addresses of a host name; empty if it does not exist."""
 
 _SHARED_HOSTS = ("azurecr.io", "nip.io", "pkg.dev", "sslip.io")
-"""Registries of many customers, and names that stand for any address, that the Public Suffix List
-lacks: what lies below them has different owners."""
+"""Domains that the Public Suffix List lacks, whose subdomains have different owners: registries of
+many customers, and names that resolve to any address."""
 
 
 def parse_target(text: str, base: httpx.URL) -> httpx.URL | None:
@@ -87,12 +87,12 @@ def _origin(url: httpx.URL) -> tuple[str, str, int]:
 
 
 def host_in(url: httpx.URL) -> str:
-    """The host of *url* as it is compared, in ASCII."""
+    """The host of *url* in ASCII, normalised for comparison."""
     return host_of(url.raw_host.decode("ascii"))
 
 
 def host_of(name: str) -> str:
-    """*name* as it is compared: in lower case, without the dot of the root."""
+    """*name* normalised for comparison: lower case, without the final dot."""
     return name.lower().rstrip(".")
 
 
@@ -137,7 +137,7 @@ def registrable_domain(host: str) -> str | None:
 
 @cache
 def _public_suffixes() -> PublicSuffixList:
-    """Read when it is first needed, which takes a while."""
+    """Read on first use, since that takes a while."""
     from publicsuffixlist import PublicSuffixList
 
     return PublicSuffixList()

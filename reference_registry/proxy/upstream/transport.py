@@ -29,11 +29,11 @@ from reference_registry.proxy.upstream.ssrf import TargetAddresses, host_of, is_
 __all__ = ["NetworkTransport", "web_proxy_for"]
 
 _BUFFER = 512 * 1024
-"""Bytes of a body that wait for their reader; from twice as many on, nothing is received."""
+"""Bytes of a body that may wait for their reader; above twice as many, receiving pauses."""
 _HEAD = 64 * 1024
-"""Bytes that one line of an answer's head may have. Signed locations are long."""
+"""Limit of one header line in bytes. Signed locations are long."""
 _HEADERS = 256
-_KEPT = 30.0  # seconds that a connection waits for another request
+_KEPT = 30.0  # seconds that an idle connection is kept
 _NOTHING_BY_ITSELF = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 _NoAnswer = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
@@ -82,7 +82,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         try:
             answer = await self._session.request(
                 request.method,
-                # As it is, since others may have signed it; a user in it was not meant for there.
+                # Unchanged, since it may be signed; a user in it was not meant for that host.
                 yarl.URL(str(url.copy_with(userinfo=b"") if url.userinfo else url), encoded=True),
                 headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
                 allow_redirects=False,
@@ -140,16 +140,16 @@ class _Request(aiohttp.ClientRequest):
 
 
 class _Attempt:
-    """One request, and whether it went out over a connection that had been used before."""
+    """One request, and whether its connection was used before."""
 
     def __init__(self, request: httpx.Request) -> None:
         self.reused = False
         self.ending: ResponseHandler | None = None
-        """The connection, where it is not to be used again."""
+        """The connection, if it must not be reused."""
         self._extensions = request.extensions
 
     def goes_over(self, connection: aiohttp.connector.Connection) -> None:
-        """Note both ends of *connection*, as ``cause_of`` wants them."""
+        """Note both ends of *connection*, for ``cause_of``."""
         self._extensions["ends"] = _Ends(connection).both()
         if self._extensions.get("last"):
             self.ending = connection.protocol
@@ -177,7 +177,7 @@ async def _note_reuse(session: object, context: SimpleNamespace, params: object)
 
 
 class _Body(httpx.AsyncByteStream):
-    """The body of *answer* as it arrives; to be read once. *ending* is closed with it."""
+    """The body of *answer* as it arrives; read it once. *ending* is closed with it."""
 
     def __init__(self, answer: aiohttp.ClientResponse, ending: ResponseHandler | None) -> None:
         self._answer = answer
@@ -192,7 +192,7 @@ class _Body(httpx.AsyncByteStream):
             return
         except (aiohttp.ClientError, TimeoutError) as error:
             broken = error
-        # What came before the break. The reader would raise and keep it.
+        # Deliver what came before the break; the reader would raise instead.
         content.set_exception(None)  # type: ignore[arg-type]
         if rest := content.read_nowait():
             yield rest
@@ -208,7 +208,7 @@ class _Body(httpx.AsyncByteStream):
 
 
 class _Ends:
-    """What of httpcore's network streams is asked for: ``client_addr`` and ``server_addr``."""
+    """The used part of httpcore's network streams: ``client_addr`` and ``server_addr``."""
 
     def __init__(self, connection: Any) -> None:
         self._transport = connection and connection.transport
@@ -220,7 +220,7 @@ class _Ends:
         return self._transport.get_extra_info(known[name])
 
     def both(self) -> tuple[Any, Any]:
-        """Our address and the other's, as ``socket`` gives them."""
+        """Our address and the peer's, as in ``socket``."""
         return self.get_extra_info("client_addr"), self.get_extra_info("server_addr")
 
 
@@ -234,7 +234,7 @@ def _of_interest(timeout: Mapping[str, float | None]) -> dict[str, float | None]
 
 
 def _as_httpx(error: Exception) -> httpx.TransportError:
-    """What httpx's own transport would have raised."""
+    """The exception that httpx's own transport raises for *error*."""
     match error:
         case aiohttp.ConnectionTimeoutError():
             return httpx.ConnectTimeout(str(error))

@@ -85,7 +85,7 @@ class Upstream:
         return httpx.URL(str(self._api).rstrip("/") + path)
 
     async def ping_at_start(self) -> None:
-        """``GET <remoteurl>/v2/``; :class:`CannotStart` where no answer comes."""
+        """``GET <remoteurl>/v2/``; :class:`CannotStart` if no answer comes."""
         try:
             response = await self.http.ping(httpx.URL(f"{self._remoteurl}/v2/"))
         except UpstreamFailure as failure:
@@ -98,8 +98,8 @@ class Upstream:
         self.auth.learn_at_start(_challenges_of(response))
 
     async def establish_challenge(self) -> None:
-        """What releases do before each operation: ``GET /v2/`` unless upstream is known to ask for
-        credentials. One ping at a time; it goes on although its client may leave."""
+        """Ping ``GET /v2/``, as releases do before each operation, unless upstream is known to ask
+        for credentials. One ping at a time; it continues if its client leaves."""
         if self.auth.challenges or not self.profile.pings_anonymous_upstream_every_time:
             return
         ping = asyncio.ensure_future(self._ping())

@@ -137,7 +137,7 @@ def test_who_asks_at_once_waits_for_one_run(helper: MakeHelper) -> None:
         ),
         ("kill -9 $$", "exit code -9: no message"),
         ("echo hunter2hunter2", "the answer is not JSON"),
-        ("""echo '["hunter2hunter2"]'""", "the answer is no JSON object"),
+        ("""echo '["hunter2hunter2"]'""", "the answer is not a JSON object"),
         ("""echo '{"Secret":"hunter2hunter2"}'""", "the answer has no Username and Secret"),
         (
             """echo '{"Username":"","Secret":"hunter2hunter2"}'""",
@@ -182,7 +182,7 @@ def test_a_program_that_hangs_is_ended(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(credentials, "_PATIENCE", 0.2)
+    monkeypatch.setattr(credentials, "_TIMEOUT", 0.2)
     program = helper(f"echo $$ > {tmp_path}/pid\nexec sleep 600")
     assert _asked(program.config()) == [None]
     assert "no answer within 0.2 s" in caplog.text
@@ -193,7 +193,7 @@ def test_what_a_program_leaves_behind_is_ended(
     helper: MakeHelper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would hold the pipe open that the answer comes from."""
-    monkeypatch.setattr(credentials, "_PATIENCE", 0.5)
+    monkeypatch.setattr(credentials, "_TIMEOUT", 0.5)
     program = helper(f"sleep 600 &\necho $! > {tmp_path}/pid\n{_SAYS_JOE}")
     assert _asked(program.config()) == [None]
     assert _is_gone(tmp_path / "pid")
