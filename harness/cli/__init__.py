@@ -1,13 +1,14 @@
-"""``pullproof``: the command line. Each command is a module of its own, imported when asked for.
+"""``pullproof``: the command line. Each command is imported only when it is used.
 
-Exit codes, of every command: 0 where all is as expected, 1 where a scenario, a comparison or a
-check failed, 2 where the command was misused or a target cannot be had.
+Exit codes of every command: 0 all as expected, 1 a scenario, comparison or check failed, 2 misuse
+or a target that is not available.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 
 import click
@@ -15,64 +16,63 @@ import click
 __all__ = ["main", "pullproof"]
 
 _COMMANDS = {
-    "compare": ".compare:compare",
-    "completion": ".listing:completion",
-    "doctor": ".doctor:doctor",
-    "explain": ".explain:explain",
-    "lint": ".lint:lint",
-    "list": ".listing:list_scenarios",
-    "report": ".report:report",
-    "run": ".run:run",
-    "stateful": ".stateful:stateful",
-    "upstream": ".upstream:upstream",
+    "compare": (".run:compare", "Compare all that two targets show, scenario by scenario."),
+    "completion": (".listing:completion", "Print the completion script of a shell."),
+    "doctor": (".doctor:doctor", "Find out what kind of cache a registry is."),
+    "explain": (".explain:explain", "Show which hosts a pull asks, in order, with credentials."),
+    "lint": (".lint:lint", "Find mistakes in the files of a registry and of its clients."),
+    "list": (".listing:list_scenarios", "List the scenarios."),
+    "report": (".listing:report", "Render a report from a file of results."),
+    "run": (".run:run", "Run the scenarios on one or more targets."),
+    "stateful": (".stateful:stateful", "Find differences with random sequences of operations."),
+    "upstream": (".upstream:upstream", "Run a mock upstream registry."),
 }
-"""Name to ``module:command``, the module seen from here."""
-
-_SUMMARIES = {
-    "compare": "Compare what two targets show, scenario by scenario.",
-    "completion": "Print the completion script of a shell.",
-    "doctor": "Say what kind of cache a registry is.",
-    "explain": "Tell which hosts a pull asks, in which order, with which credentials.",
-    "lint": "Find mistakes in the files of a registry and of containerd.",
-    "list": "List the scenarios.",
-    "report": "Make a report for people from a file of results.",
-    "run": "Prove how registries behave.",
-    "stateful": "Play random stories on two targets, and find where they differ.",
-    "upstream": "Run a mock upstream registry.",
-}
-"""What ``--help`` says, so that it need not import all commands."""
+"""By name: ``module:function``, relative to this package, and the summary that ``--help`` shows
+without importing the module."""
 
 
 class _Commands(click.Group):
-    """Imports a command when it is run, completed or asked for help."""
-
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        place = _COMMANDS.get(cmd_name)
-        if place is None:
+        if cmd_name not in _COMMANDS:
             return None
-        module, _, name = place.partition(":")
+        module, _, name = _COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module, __name__), name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            close = get_close_matches(args[0], _COMMANDS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(_COMMANDS)}"
+            raise click.UsageError(f"unknown command {args[0]!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, _SUMMARIES[name]) for name in self.list_commands(ctx)])
+            formatter.write_dl([(name, _COMMANDS[name][1]) for name in self.list_commands(ctx)])
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="pullproof", prog_name="pullproof")
+@click.version_option(package_name="pullproof", message="pullproof %(version)s")
 def pullproof() -> None:
     """Prove how a container-registry pull-through cache behaves.
 
-    Exit codes: 0 all as expected, 1 something failed, 2 misuse or a target that cannot be had.
+    \b
+    Examples:
+      pullproof run -t reference -t container:registry:2
+      pullproof doctor -t url:https://mirror.example --image library/alpine:3
+      pullproof lint config.yml
+
+    Exit codes: 0 all as expected, 1 something failed, 2 misuse or a target that is not available.
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code. What is wrong with the arguments is one line."""
+    """Run one command and return its exit code. Misuse is reported in one line."""
     try:
         code = pullproof.main(arguments, prog_name="pullproof", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as problem:
@@ -82,15 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         context = getattr(problem, "ctx", None)
         command = context.command_path if context else "pullproof"
         hint = f" (see {command} --help)" if isinstance(problem, click.UsageError) else ""
-        click.echo(f"{command}: {_in_one_line(problem)}{hint}", err=True)
+        text = " ".join(problem.format_message().split()).rstrip(".")
+        click.echo(f"{command}: {text}{hint}", err=True)
         return 2
     except click.Abort:
-        return 130  # As a shell says it of Ctrl-C.
+        return 130  # The exit code that a shell reports after Ctrl-C.
     return code if isinstance(code, int) else 0
-
-
-def _in_one_line(problem: click.ClickException) -> str:
-    return " ".join(problem.format_message().split()).rstrip(".")
 
 
 def script() -> None:

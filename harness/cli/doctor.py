@@ -1,4 +1,4 @@
-"""``pullproof doctor``: what kind of cache is this?"""
+"""``pullproof doctor``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import Approach, approaching
+from harness.cli.options import AccessOptions, access_options, complete_target
 from harness.cli.run import run_suite
 from harness.suite.catalogue import Selection
 
@@ -25,9 +25,10 @@ __all__ = ["doctor"]
     "-t",
     required=True,
     metavar="TARGET",
-    help="What to look at: url:URL, or any other of `pullproof run`.",
+    shell_complete=complete_target,
+    help="The registry: url:URL, or any other target of pullproof run.",
 )
-@approaching
+@access_options
 @click.option(
     "--image",
     metavar="NAME:TAG",
@@ -37,21 +38,24 @@ __all__ = ["doctor"]
 @click.option("--evidence", "-e", is_flag=True, help="Print the requests behind each answer.")
 def doctor(
     target: str,
-    approach: Approach,
+    access: AccessOptions,
     image: str | None,
     as_json: bool,
     evidence: bool,
 ) -> int:
-    """Say within a minute what kind of cache TARGET is: which release it answers like, what it does
-    with HEAD, tags, ranges, rate limits and outages, and what that means to its operator.
+    """Find out within a minute what kind of cache TARGET is: which release it behaves like, how it
+    handles HEAD, tags, ranges, rate limits and outages, and what that means for its operator.
+
+    With --upstream-at, a mock upstream behind the registry answers all questions. Without it, only
+    those that the registry's own answers decide.
 
     \b
-    pullproof doctor -t url:http://127.0.0.1:5000 --upstream-at 127.0.0.1:5001
-    pullproof doctor -t url:https://mirror.example --image library/alpine:3
-    pullproof doctor -t binary:docker-registry --evidence
+    Examples:
+      pullproof doctor -t url:http://127.0.0.1:5000 --upstream-at 127.0.0.1:5001
+      pullproof doctor -t url:https://mirror.example --image library/alpine:3
+      pullproof doctor -t binary:docker-registry --evidence
 
-    With a mock upstream behind it, which the registry has to be pointed at, all can be asked;
-    otherwise what shows in answers alone. Exit codes: 0 answered, 2 nobody there to be asked.
+    Exit codes: 0 the questions were answered. 2 misuse, or the target is not available.
     """
     from harness.doctor import checks, render
     from harness.doctor.image import ImageProblem, about_image, parse_reference
@@ -59,43 +63,43 @@ def doctor(
     from harness.targets import Access, TargetError, UrlTarget, parse_target
 
     try:
-        access = Access.read(
-            login=approach.login,
-            headers=approach.headers,
-            ca=approach.ca,
-            upstream_at=approach.upstream_at,
-            allow_writes=approach.allow_writes,
-            known_as=approach.known_as,
-            environment=os.environ,
+        found = parse_target(
+            target,
+            Access.read(
+                login=access.login,
+                headers=access.headers,
+                ca=access.ca,
+                upstream_at=access.upstream_at,
+                allow_writes=access.allow_writes,
+                known_as=access.known_as,
+                environment=os.environ,
+            ),
         )
-        found = parse_target(target, access)
-        alone = isinstance(found, UrlTarget) and approach.upstream_at is None
-        if image is not None and not alone:
-            raise click.UsageError("--image is for url:URL without --upstream-at")
         lines = [_login_wanted(found)] if isinstance(found, UrlTarget) else []
-        if isinstance(found, UrlTarget) and approach.upstream_at is None:
+        fingerprint = None
+        if isinstance(found, UrlTarget) and access.upstream_at is None:
             lines += about_image(found, parse_reference(image) if image else None)
-            likeness = None
+        elif image is not None:
+            raise click.UsageError("--image is for url:URL without --upstream-at")
         else:
             found.check()
 
             def run(ids: Sequence[str], more: Sequence[str]) -> int:
                 chosen = Selection(ids=tuple(ids))
-                return run_suite([target], chosen, approach.workers, [*approach.arguments, *more])
+                return run_suite([target], chosen, access.workers, [*access.arguments, *more])
 
-            cells, said = checks.run_checks(run)
+            cells, output = checks.run_checks(run)
             if not cells:
-                click.echo(said, err=True, nl=False)
+                click.echo(output, err=True, nl=False)
                 return 2
             lines += checks.answers(cells)
-            likeness = checks.guess(cells, suite_directory())
+            fingerprint = checks.guess(cells, suite_directory())
     except (TargetError, ImageProblem) as problem:
-        click.echo(f"pullproof doctor: {problem}", err=True)
-        return 2
+        raise click.ClickException(str(problem)) from problem
     if as_json:
-        click.echo(render.as_json(found.name, likeness, lines), nl=False)
+        click.echo(render.as_json(found.name, fingerprint, lines), nl=False)
     else:
-        click.echo(render.as_text(found.name, likeness, lines, evidence=evidence), nl=False)
+        click.echo(render.as_text(found.name, fingerprint, lines, evidence=evidence), nl=False)
     return 0
 
 
@@ -104,11 +108,11 @@ def _login_wanted(target: UrlTarget) -> Line:
 
     scheme = target.login.scheme
     if target.access.login is None and scheme is None:
-        told = "no", "whoever reaches it can pull all that it may pull"
+        answer = "no", "everyone who can reach it can pull"
     elif scheme == "bearer" and target.access.login is None:
-        told = "tokens, for anybody", "clients have to fetch one first, which docker and others do"
+        answer = "tokens, for everyone", "clients fetch a token first, as docker and others do"
     elif scheme is None:
-        told = "no", "the login that was given was not asked for"
+        answer = "no", "it did not ask for the login that was given"
     else:
-        told = f"yes, {scheme}", "nodes need the login: containerd, kubelet and docker each"
-    return Line("login", "Does it want a login?", *told, ("GET /v2/",))
+        answer = f"yes, {scheme}", "containerd, kubelet and docker on each node need the login"
+    return Line("login", "Does it require a login?", *answer, ("GET /v2/",))

@@ -1,50 +1,55 @@
-"""``pullproof list``."""
+"""``pullproof list``, ``pullproof report`` and ``pullproof completion``."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 from click.shell_completion import get_completion_class
 
-from harness.cli.options import choosing, selection
+from harness.cli.options import selection_options
+from harness.suite.catalogue import Selection
 from harness.suite.scenario import Scenario
 
-__all__ = ["completion", "list_scenarios"]
+__all__ = ["completion", "list_scenarios", "report"]
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command("list")
-@choosing
+@selection_options
 @click.option(
     "--format",
     "form",
     type=click.Choice(["text", "json"]),
     default="text",
-    help="How to print them (default: text).",
+    show_default=True,
+    help="Format of the output.",
 )
-@click.option("--long", is_flag=True, help="With why each matters, its sources and its needs.")
-def list_scenarios(
-    ids: tuple[str, ...],
-    theme: tuple[str, ...],
-    level: tuple[str, ...],
-    need: tuple[str, ...],
-    form: str,
-    long: bool,
-) -> int:
-    """List the scenarios: id, level and claim, and their number."""
+@click.option("--long", is_flag=True, help="Also print the reason, sources and needs of each.")
+def list_scenarios(chosen: Selection, form: str, long: bool) -> int:
+    """List the scenarios: id, level and claim.
+
+    \b
+    Examples:
+      pullproof list --theme ttl
+      pullproof list --scenario 'blob.*' --long
+
+    Exit codes: 0, or 2 if no scenario is chosen.
+    """
     from harness.suite.catalogue import declared
 
-    wanted = selection(ids, theme, level, need)
-    chosen = [scenario for scenario in declared() if wanted.chooses(scenario)]
+    found = [scenario for scenario in declared() if chosen.chooses(scenario)]
     if form == "json":
-        click.echo(json.dumps([_as_data(scenario) for scenario in chosen], indent=1))
+        click.echo(json.dumps([_as_data(scenario) for scenario in found], indent=1))
     else:
-        width = max((len(scenario.id) for scenario in chosen), default=0)
-        for scenario in chosen:
+        width = max((len(scenario.id) for scenario in found), default=0)
+        for scenario in found:
             head = f"{scenario.id:{width}}  {scenario.level.value:6}  {scenario.claim}"
             click.echo("\n".join([head, *(_details(scenario) if long else ())]))
-        click.echo(f"{len(chosen)} scenarios")
-    return 0 if chosen else 2
+        click.echo(f"{len(found)} scenarios")
+    return 0 if found else 2
 
 
 def _details(scenario: Scenario) -> list[str]:
@@ -66,14 +71,57 @@ def _as_data(scenario: Scenario) -> dict[str, object]:
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
-    """Print the completion script of SHELL.
+@click.argument("results", type=_FILE)
+@click.option(
+    "--output", "-o", type=_FILE, metavar="FILE", help="Write to FILE (default: standard output)."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["html", "markdown"]),
+    help="Format of the output (default: html, or markdown where FILE ends in .md).",
+)
+def report(results: Path, output: Path | None, form: str | None) -> int:
+    """Render a report from RESULTS, a file from pullproof run --json or pytest --pullproof-json.
 
     \b
-    bash:  pullproof completion bash > ~/.local/share/bash-completion/completions/pullproof
-    zsh:   pullproof completion zsh > a file _pullproof in a directory of $fpath
-    fish:  pullproof completion fish > ~/.config/fish/completions/pullproof.fish
+    Examples:
+      pullproof report results.json -o report.html
+      pullproof report results.json --format markdown
+
+    Exit codes: 0 the report was written, whatever the results are. 2 RESULTS cannot be used.
+    """
+    from harness.report.document import DocumentError, read_document
+    from harness.report.markdown import render_markdown
+    from harness.report.page import render_html
+
+    try:
+        document = read_document(results)
+    except DocumentError as error:
+        raise click.ClickException(str(error)) from error
+    if form is None:
+        form = "markdown" if output is not None and output.suffix == ".md" else "html"
+    text = render_markdown(document) if form == "markdown" else render_html(document)
+    if output is None:
+        click.echo(text, nl=False)
+        return 0
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"{output}: {error.strerror}") from error
+    return 0
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of SHELL. It completes targets, themes and scenario ids, too.
+
+    \b
+    Examples:
+      pullproof completion bash > ~/.local/share/bash-completion/completions/pullproof
+      pullproof completion zsh > ~/.zfunc/_pullproof   # a directory of $fpath
+      pullproof completion fish > ~/.config/fish/completions/pullproof.fish
     """
     from harness.cli import pullproof
 

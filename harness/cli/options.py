@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -6,54 +6,87 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from harness.suite.catalogue import Selection
 from harness.suite.scenario import Level, Need
 
-__all__ = ["Approach", "approaching", "choosing", "selection"]
+__all__ = ["AccessOptions", "access_options", "complete_target", "selection_options"]
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-_LEVELS = [level.name for level in Level]
+_LEVELS = [level.name.lower() for level in Level]
 _NEEDS = [need.name.lower().replace("_", "-") for need in Need]
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
-def choosing(command: F) -> F:
-    """Add ``--scenario``, ``--theme``, ``--level`` and ``--need``, which choose scenarios."""
+def _completing(words: Callable[[], list[str]]) -> Complete:
+    """A completion that offers those of *words* that begin with what was typed."""
+
+    def complete(
+        context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(word) for word in words() if word.startswith(incomplete)]
+
+    return complete
+
+
+def _ids() -> list[str]:
+    from harness.suite.catalogue import declared
+
+    return [scenario.id for scenario in declared()]
+
+
+def _themes() -> list[str]:
+    return sorted({name.partition(".")[0] for name in _ids()})
+
+
+def _targets() -> list[str]:
+    from reference_registry.profiles import PROFILES
+
+    profiles = [f"reference@{name}" for name in PROFILES]
+    return ["reference", *profiles, "binary:", "container:", "drayage", "url:", "recording:"]
+
+
+complete_target = _completing(_targets)
+
+
+def selection_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Add ``--scenario``, ``--theme``, ``--level`` and ``--need``. The command gets a checked
+    :class:`Selection` called ``chosen``."""
+
+    @wraps(command)
+    def choose(**given: Any) -> int:
+        from harness.suite.catalogue import declared
+
+        words = [given.pop(name) for name in ("ids", "themes", "levels", "needs")]
+        try:
+            chosen = Selection.of(*words)
+            if chosen.ids or chosen.themes:
+                chosen.check(declared())
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        return command(chosen=chosen, **given)
+
     options = (
-        click.option(
-            "--scenario",
-            "-s",
-            "ids",
-            multiple=True,
-            metavar="ID",
-            help="Only scenarios whose id matches, such as 'blob.range-*'.",
-        ),
-        click.option("--theme", multiple=True, metavar="THEME", help="Only this theme: 'ttl'."),
-        click.option(
-            "--level",
-            multiple=True,
-            type=click.Choice(_LEVELS, case_sensitive=False),
-            help="Only claims of this level.",
-        ),
-        click.option(
-            "--need",
-            multiple=True,
-            type=click.Choice(_NEEDS, case_sensitive=False),
-            help="Only scenarios that need this of a target.",
-        ),
+        ("--scenario", "ids", "PATTERN", _ids, "Only ids that match this shell pattern.", "-s"),
+        ("--theme", "themes", "THEME", _themes, "Only scenarios of this theme."),
+        ("--level", "levels", "LEVEL", lambda: _LEVELS, "Only claims of this level."),
+        ("--need", "needs", "NEED", lambda: _NEEDS, "Only scenarios with this need."),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    wrapped: Callable[..., int] = choose
+    for name, key, metavar, words, text, *short in reversed(options):
+        wrapped = click.option(
+            name, key, *short, multiple=True, metavar=metavar,
+            shell_complete=_completing(words), help=f"{text} Repeatable.",
+        )(wrapped)  # fmt: skip
+    return wrapped
 
 
 @dataclass(frozen=True)
-class Approach:
-    """What the options of :func:`approaching` say, as it was written."""
+class AccessOptions:
+    """The values of :func:`access_options`, as written on the command line."""
 
     login: str | None = field(repr=False)
     headers: tuple[str, ...] = field(repr=False)
@@ -64,7 +97,8 @@ class Approach:
 
     @property
     def arguments(self) -> list[str]:
-        """The same for pytest, which runs in this process, where nobody else sees them."""
+        """The same as arguments of pytest, which runs in this process: no process list shows
+        them."""
         values = {
             "login": self.login,
             "ca": self.ca,
@@ -79,62 +113,58 @@ class Approach:
 
     @property
     def workers(self) -> str:
-        """One process for each core, but none where all would listen at one address."""
+        """The default of ``--workers``: one for each core, or none where all would listen at one
+        address."""
         return "auto" if self.upstream_at is None else "0"
 
 
-def approaching(command: Callable[..., int]) -> Callable[..., int]:
-    """Add the options that say how a ``url:`` target is approached; the command gets them as an
-    :class:`Approach` called ``approach``."""
+def access_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Add the options for ``url:`` targets; the command gets an :class:`AccessOptions` called
+    ``access``."""
 
     @wraps(command)
     def approached(**given: Any) -> int:
-        approach = Approach(**{one.name: given.pop(one.name) for one in fields(Approach)})
-        return command(approach=approach, **given)
+        access = AccessOptions(**{one.name: given.pop(one.name) for one in fields(AccessOptions)})
+        return command(access=access, **given)
 
     options = (
         click.option(
             "--login",
             metavar="USER:PASSWORD",
-            help="For url:URL: log in; @FILE, or PULLPROOF_LOGIN in the environment, keeps it out "
-            "of the list of processes.",
+            help="For url:URL: log in. @FILE, or PULLPROOF_LOGIN in the environment, keeps the "
+            "password out of the process list.",
         ),
         click.option(
             "--header",
             "headers",
             multiple=True,
             metavar="'NAME: VALUE'",
-            help="For url:URL: send this to it with every request.",
+            help="For url:URL: send this header with every request. Repeatable.",
         ),
         click.option(
             "--ca",
             type=click.Path(dir_okay=False, path_type=Path),
             metavar="FILE",
-            help="For url:URL: certificates to trust, as PEM, in place of the machine's.",
+            help="For url:URL: CA certificates to trust (PEM), in place of the system's.",
         ),
         click.option(
             "--upstream-at",
             metavar="HOST:PORT",
-            help="For url:URL: where it looks for its upstream; mock upstreams answer there.",
+            help="For url:URL: the address of its upstream, where mock upstreams then listen.",
         ),
         click.option(
             "--allow-writes",
             is_flag=True,
-            help="For url:URL: it may be pushed to, and what was pushed deleted.",
+            help="For url:URL: allow scenarios to push, and to delete what they pushed.",
         ),
         click.option(
             "--known-as",
             metavar="NAME@RELEASE",
-            help="For url:URL: what it is, such as distribution@2.8, whose deviations are known.",
+            help="For url:URL: its implementation and release, such as distribution@2.8, whose "
+            "known deviations then count.",
         ),
     )
+    wrapped: Callable[..., int] = approached
     for option in reversed(options):
-        approached = option(approached)
-    return approached
-
-
-def selection(
-    ids: tuple[str, ...], theme: tuple[str, ...], level: tuple[str, ...], need: tuple[str, ...]
-) -> Selection:
-    """What the options of :func:`choosing` say."""
-    return Selection.of(ids, theme, level, need)
+        wrapped = option(wrapped)
+    return wrapped

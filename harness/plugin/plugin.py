@@ -1,18 +1,25 @@
 """The pytest plugin: options, fixtures, the marker and the hooks. All logic is elsewhere.
 
-Every pytest run of an environment that has pullproof imports this module, so what is slow to
-import (targets, and the registry behind them) is imported when a test first asks for it.
+Every pytest run of an environment with pullproof imports this module. Slow imports (targets, and
+the registry behind them) are therefore deferred until a test needs them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from harness.plugin.target_options import GROUP, access_of, add_short_names, add_target_options
+from harness.plugin.retry import EARLIER, run_with_retries
+from harness.plugin.target_options import (
+    GROUP,
+    access_of,
+    add_short_names,
+    add_target_options,
+    rerun_arguments,
+)
 from harness.report.options import Wanted, add_report_options
 from harness.suite.catalogue import Selection
 from harness.suite.scenario import MARKER, Scenario
@@ -26,18 +33,18 @@ if TYPE_CHECKING:
     from harness.upstream import MockUpstream
 
 pytest_plugins = [f"{__package__}.fixtures.plugin"]
-"""The fixtures for other people's tests."""
+"""The fixtures for tests of other projects."""
 
 _TARGETS: pytest.StashKey[list[Target]] = pytest.StashKey()
 _SELECTION: pytest.StashKey[Selection] = pytest.StashKey()
-_PROOF: pytest.StashKey[ScenarioRun] = pytest.StashKey()
+_RUN: pytest.StashKey[ScenarioRun] = pytest.StashKey()
 
 
 _CHOOSING = {
-    "scenario": "whose id matches, a pattern as of a shell",
+    "scenario": "whose id matches this shell pattern",
     "theme": "of this theme",
     "level": "of this level: must, should or info",
-    "need": "that need this of a target, such as storage",
+    "need": "with this need, such as storage",
 }
 """The options that choose scenarios, in the order in which ``Selection.of`` takes them."""
 
@@ -59,8 +66,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--pullproof-real-clients",
         action="store_true",
-        help="run the scenarios of real clients too, which start daemons: dockerd, containerd, "
+        help="also run the scenarios with real clients, which start daemons: dockerd, containerd, "
         "podman, skopeo (PULLPROOF_REQUIRE_REAL=1 implies it)",
+    )
+    group.addoption(
+        "--pullproof-retry",
+        metavar="N",
+        type=int,
+        default=1,
+        help="run a scenario that fails up to N times more; one that then passes is marked FLAKY "
+        "(default: 1)",
     )
     add_report_options(group)
     group.addoption(
@@ -79,7 +94,7 @@ def pytest_load_initial_conftests(parser: pytest.Parser) -> Generator[None, None
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", f"{MARKER}(scenario): a claim about a cache; put there by @scenario"
+        "markers", f"{MARKER}(scenario): a claim about a cache, set by @scenario"
     )
     config.stash[_TARGETS] = []
     config.stash[_SELECTION] = _selection(config)
@@ -91,24 +106,40 @@ def pytest_configure(config: pytest.Config) -> None:
         wanted = Wanted.of(config)
         if problem := wanted.problem():
             _misused(problem)
-        collector = Collector(lambda: _targets(config), wanted)
+        collector = Collector(lambda: _targets(config), wanted, rerun_arguments(config))
         config.pluginmanager.register(collector, "pullproof-collector")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    # Under pytest-xdist the controller looks, on behalf of all.
-    if session.config.stash[_TARGETS] and not hasattr(session.config, "workerinput"):
+    config = session.config
+    if hasattr(config, "workerinput"):
+        return  # The controller of pytest-xdist checks on behalf of all workers.
+    if config.stash[_SELECTION] != Selection():
+        from harness.suite.catalogue import declared, suite_directory
+
+        suite = suite_directory()
+        named = [Path(config.invocation_params.dir, argument) for argument in config.args]
+        if all(path.resolve() == suite.resolve() for path in named):
+            _check_selection(config, declared())
+    if config.stash[_TARGETS]:
         from harness.targets import TargetError
 
         try:
-            for chosen in session.config.stash[_TARGETS]:
+            for chosen in config.stash[_TARGETS]:
                 chosen.check()
         except TargetError as error:
             _misused(error)
 
 
+def _check_selection(config: pytest.Config, scenarios: Iterable[Scenario]) -> None:
+    try:
+        config.stash[_SELECTION].check(scenarios)
+    except ValueError as error:
+        _misused(error)
+
+
 def _targets(config: pytest.Config) -> list[Target]:
-    """The targets of the run, from the first time that somebody asks for them."""
+    """The targets of the run, parsed at the first call."""
     from harness.suite.recording import parse_target
     from harness.targets import DEFAULT_TARGET, TargetError
 
@@ -116,21 +147,21 @@ def _targets(config: pytest.Config) -> list[Target]:
     if not targets:
         texts = list(config.getoption("pullproof_targets") or [DEFAULT_TARGET])
         if baseline := config.getoption("pullproof_baseline"):
-            # It is a column like the others; that it is the last one makes it the baseline.
+            # The baseline is the last column.
             texts = [text for text in texts if text != baseline] + [baseline]
         try:
             access = access_of(config)
             if access.upstream_at is not None and config.getoption("numprocesses", None):
                 _misused(
-                    "--upstream-at is one address, where one scenario's upstream answers at a "
-                    "time; run without pytest-xdist's -n (pullproof run: -n 0)"
+                    "--upstream-at serves the upstream of one scenario at a time; run without "
+                    "pytest-xdist's -n (pullproof run: -n 0)"
                 )
             targets += [parse_target(text, access) for text in dict.fromkeys(texts)]
         except TargetError as error:
             _misused(error)
         names = [target.name for target in targets]
         if twice := next((name for name in names if names.count(name) > 1), None):
-            _misused(f"--target: two targets are called {twice}; name each only once")
+            _misused(f"--target: {twice} is there twice; name each target once")
     return targets
 
 
@@ -139,11 +170,11 @@ def _selection(config: pytest.Config) -> Selection:
     try:
         return Selection.of(*words)
     except ValueError as error:
-        raise pytest.UsageError(f"pullproof: {error}") from error
+        _misused(error)
 
 
 def _misused(problem: object) -> NoReturn:
-    """A mistake in the command line, or a missing binary, is not a failed test."""
+    """End the run with exit code 2: a wrong option or a missing target is not a failed test."""
     pytest.exit(f"pullproof: {problem}", returncode=2)
 
 
@@ -159,6 +190,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     selection = config.stash[_SELECTION]
     if selection != Selection():
+        if not hasattr(config, "workerinput"):
+            _check_selection(config, filter(None, map(scenario_of, items)))
         chosen: list[pytest.Item] = []
         others: list[pytest.Item] = []
         for item in items:
@@ -172,7 +205,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             place = item.nodeid.partition("[")[0]
             _, first = declared.setdefault(found.id, (found, place))
             if first != place:
-                raise pytest.UsageError(f"scenario id {found.id} stands at {first} and at {place}")
+                raise pytest.UsageError(f"scenario id {found.id} is used by {first} and {place}")
     if catalogue := config.getoption("pullproof_catalogue"):
         from harness.report.markdown import render_catalogue
         from harness.suite.deviations import DeviationFile
@@ -184,20 +217,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def scenario_of(node: pytest.Item) -> Scenario | None:
-    """The scenario that *node* proves, or None for an ordinary test."""
+    """The scenario that *node* tests, or None for an ordinary test."""
     marker = node.get_closest_marker(MARKER)
     return marker.args[0] if marker else None
 
 
 def _observes(config: pytest.Config) -> bool:
-    """Whether somebody will ask for more than what scenarios look at."""
+    """Whether the run records or compares all that targets show."""
     return bool(config.getoption("pullproof_baseline") or config.getoption("pullproof_record"))
 
 
-def _is_recorded(proof: ScenarioRun) -> bool:
+def _is_recorded(run: ScenarioRun) -> bool:
     from harness.suite.recording import RecordingTarget
 
-    return isinstance(proof.target, RecordingTarget)
+    return isinstance(run.target, RecordingTarget)
 
 
 def _fingerprint(item: pytest.Item) -> str:
@@ -214,20 +247,20 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     """Starts upstreams and registries, and stops them at the end of the test."""
     from harness.suite.lab import Lab
 
-    proof = request.node.stash.get(_PROOF, None)
-    traces = proof is not None and Wanted.of(request.config).traces
+    run = request.node.stash.get(_RUN, None)
+    traces = run is not None and Wanted.of(request.config).traces
     bench = Lab(tmp_path, traces=traces)
-    if proof is not None:
-        proof.lab = bench
+    if run is not None:
+        run.lab = bench
     yield bench
-    observes = proof is not None and _observes(request.config)
-    if observes:
+    observes = run is not None and _observes(request.config)
+    if observes and request.session.exitstatus != pytest.ExitCode.INTERRUPTED:
         bench.settle()
     bench.close()
-    if proof is not None and observes:
-        proof.observation = bench.observe()
-    if proof is not None and traces:
-        proof.trace = bench.trace()
+    if run is not None and observes:
+        run.observation = bench.observe()
+    if run is not None and traces:
+        run.trace = bench.trace()
 
 
 @pytest.fixture
@@ -238,39 +271,48 @@ def upstream(lab: Lab) -> MockUpstream:
 
 @pytest.fixture
 def make_upstream(lab: Lab) -> Callable[..., MockUpstream]:
-    """Further upstreams, or one with authentication: ``make_upstream(auth=...)``."""
+    """Starts more upstreams, or one with authentication: ``make_upstream(auth=...)``."""
     return lab.upstream
 
 
 @pytest.fixture
 def target(request: pytest.FixtureRequest, lab: Lab) -> TargetUnderTest:
-    """What the run tests; a scenario that uses it runs once for each ``--target``."""
+    """The target under test; a scenario that uses it runs once for each ``--target``."""
     from harness.suite.lab import TargetUnderTest
 
-    proof = request.node.stash.get(_PROOF, None)
-    if proof and proof.missing_needs:
-        needs = " and that ".join(proof.missing_needs)
+    run = request.node.stash.get(_RUN, None)
+    if run and run.missing_needs:
+        needs = " and that ".join(run.missing_needs)
         pytest.skip(f"{request.param.name} does not offer that {needs}")
-    return TargetUnderTest(request.param, lab, proof.scenario.needs if proof else ())
+    return TargetUnderTest(request.param, lab, run.scenario.needs if run else ())
 
 
 @pytest.fixture
 def small_disk(lab: Lab) -> SmallDisk:
-    """A file system of 2 MiB for ``target.proxy(upstream, root=small_disk.root)``. Where there can
-    be none the test is skipped, or fails if real parts are demanded."""
+    """A file system of 2 MiB for ``target.proxy(upstream, root=small_disk.root)``. Where it cannot
+    be made, the test is skipped, or fails if real parts are required."""
     return lab.small_disk(2 * 1024 * 1024)
 
 
 @pytest.fixture
 def expect(request: pytest.FixtureRequest) -> Expectations:
-    """Records what the scenario looked at; judged when its function has returned."""
+    """Records what the scenario observes; judged after its function has returned."""
     from harness.suite.expectation import Expectations
 
-    proof = request.node.stash.get(_PROOF, None)
-    return proof.expectations if proof else Expectations()
+    run = request.node.stash.get(_RUN, None)
+    return run.expectations if run else Expectations()
 
 
 # -- running -----------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> object | None:
+    retries = item.config.getoption("pullproof_retry")
+    if retries < 1 or scenario_of(item) is None:
+        return None
+    run_with_retries(item, nextitem, retries)
+    return True
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -281,26 +323,27 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         chosen = callspec.params.get("target") if callspec else None
         ids = callspec._idlist if callspec else ()
         case = "-".join(part for part in ids if not chosen or part != chosen.name)
-        item.stash[_PROOF] = proof = ScenarioRun(found, case, chosen, item.path.parent)
-        if _is_recorded(proof) and isinstance(item, pytest.Function):
-            item.fixturenames = []  # Nothing runs, so that nothing has to be set up.
+        earlier = item.stash.get(EARLIER, ())
+        item.stash[_RUN] = run = ScenarioRun(found, case, chosen, item.path.parent, earlier)
+        if _is_recorded(run) and isinstance(item, pytest.Function):
+            item.fixturenames = []  # Nothing runs, so nothing has to be set up.
 
 
 @pytest.hookimpl(tryfirst=True, specname="pytest_pyfunc_call")
 def pytest_replay_recorded(pyfuncitem: pytest.Function) -> object | None:
-    proof = pyfuncitem.stash.get(_PROOF, None)
-    if proof is None or not _is_recorded(proof):
+    run = pyfuncitem.stash.get(_RUN, None)
+    if run is None or not _is_recorded(run):
         return None
     from harness.suite.recording import fingerprint
 
-    if reason := proof.replay(fingerprint(pyfuncitem.function)):
+    if reason := run.replay(fingerprint(pyfuncitem.function)):
         pytest.skip(reason)
     return True
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup() -> Generator[None, object, object]:
-    """A fixture may launch what a scenario needs, and find that the target does not offer it."""
+    """Skip the test where a fixture finds that the target does not offer what it needs."""
     try:
         return (yield)
     except Exception as lacking:
@@ -313,8 +356,8 @@ def pytest_fixture_setup() -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    proof = pyfuncitem.stash.get(_PROOF, None)
-    if proof is None or _is_recorded(proof):
+    run = pyfuncitem.stash.get(_RUN, None)
+    if run is None or _is_recorded(run):
         return (yield)
     from harness.targets import NotOffered
 
@@ -323,9 +366,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     except NotOffered as lacking:
         pytest.skip(str(lacking))
     except Exception as error:
-        proof.broke(error)
+        run.broke(error)
         raise
-    proof.conclude()
+    run.conclude()
     return outcome
 
 
@@ -334,22 +377,22 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    proof = item.stash.get(_PROOF, None)
-    if proof is None:
+    run = item.stash.get(_RUN, None)
+    if run is None:
         return report
     from harness.report.transport import attach_result, attach_seen
     from harness.suite.run import ScenarioFailed
 
     if report.when == "teardown":
-        attach_seen(item, report, proof, _fingerprint(item))
+        attach_seen(item, report, run, _fingerprint(item))
         return report
-    if report.skipped and proof.result is None:
-        proof.skipped(str(call.excinfo.value) if call.excinfo else "")
-    if proof.result is not None:
-        attach_result(item, report, proof)
-        if proof.result.conversation:
-            report.sections.append(("conversation", proof.result.conversation))
+    if report.skipped and run.result is None:
+        run.skipped(str(call.excinfo.value) if call.excinfo else "")
+    if run.result is not None:
+        attach_result(item, report, run)
+        if run.result.conversation:
+            report.sections.append(("conversation", run.result.conversation))
     if call.excinfo and isinstance(call.excinfo.value, ScenarioFailed):
-        # The problems and the conversation say it all; our own stack does not.
+        # The problems and the conversation explain the failure; the stack does not.
         report.longrepr = str(call.excinfo.value)
     return report

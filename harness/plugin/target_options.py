@@ -1,8 +1,8 @@
-"""The options of pytest that say what is tested, under two names each.
+"""The options of pytest that choose what is tested, under two names each.
 
-``--pullproof-target`` is there always. ``--target``, which is what one types, is added once plugins
-and initial conftest files have added theirs, and only where none of them did: pytest would refuse
-to run where two claim one name, and our plugin is loaded in every environment that has pullproof.
+``--pullproof-target`` always exists. The short name ``--target`` is added after plugins and initial
+conftest files have added their options, and only if none of them has it: pytest refuses to run if
+two plugins define one option.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 if TYPE_CHECKING:
     from harness.targets import Access
 
-__all__ = ["GROUP", "access_of", "add_short_names", "add_target_options"]
+__all__ = ["GROUP", "access_of", "add_short_names", "add_target_options", "rerun_arguments"]
 
 GROUP = "pullproof"
 
@@ -38,46 +38,46 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "DIR",
         "dest": "pullproof_record",
         "type": Path,
-        "help": "write what each target showed to a file in DIR, for --target recording:FILE",
+        "help": "record all that each target shows in a file in DIR, for --target recording:FILE",
     },
 }
 
 _ACCESS: dict[str, dict[str, Any]] = {
     "login": {
         "metavar": "USER:PASSWORD",
-        "help": "for url:URL: what to log in with; @FILE reads it from a file, and so does the "
-        "environment's PULLPROOF_LOGIN, which others do not see in the list of processes",
+        "help": "for url:URL: log in; @FILE reads a file. PULLPROOF_LOGIN in the environment works "
+        "too; neither shows in the process list",
     },
     "header": {
         "action": "append",
         "default": [],
         "metavar": "'NAME: VALUE'",
-        "help": "for url:URL: sent to it with every request; repeatable",
+        "help": "for url:URL: send this header with every request; repeatable",
     },
     "ca": {
         "metavar": "FILE",
         "type": Path,
-        "help": "for url:URL: certificates to trust, as PEM, in place of the machine's",
+        "help": "for url:URL: CA certificates to trust (PEM), in place of the system's",
     },
     "upstream-at": {
         "metavar": "HOST:PORT",
-        "help": "for url:URL: where it looks for its upstream; the mock upstream of each scenario "
-        "answers there, one after another, so that such a run takes no -n",
+        "help": "for url:URL: the address of its upstream; the mock upstream of each scenario "
+        "listens there, one at a time, so that the run cannot use -n",
     },
     "allow-writes": {
         "action": "store_true",
-        "help": "for url:URL: scenarios may push to it and delete what they pushed",
+        "help": "for url:URL: allow scenarios to push, and to delete what they pushed",
     },
     "known-as": {
         "metavar": "NAME@RELEASE",
-        "help": "for url:URL: what it is, such as distribution@2.8, so that its known deviations "
-        "count; without, nothing is excused",
+        "help": "for url:URL: its implementation and release, such as distribution@2.8, whose "
+        "known deviations then count",
     },
 }
 
 
 def access_of(config: pytest.Config) -> Access:
-    """How ``url:`` targets are approached. ``TargetError`` for what cannot be meant."""
+    """How ``url:`` targets are accessed. Raises ``TargetError`` for invalid values."""
     from harness.targets import Access
 
     return Access.read(
@@ -91,8 +91,24 @@ def access_of(config: pytest.Config) -> Access:
     )
 
 
+def rerun_arguments(config: pytest.Config) -> list[str]:
+    """The arguments of ``pullproof run`` that choose the same targets; secrets are left out."""
+    arguments = []
+    for target in config.getoption("pullproof_targets") or ["reference"]:
+        arguments += ["-t", target]
+    for name in ("baseline", "ca", "upstream-at", "known-as"):
+        value = config.getoption(f"pullproof_{name.replace('-', '_')}")
+        if value is not None:
+            arguments += [f"--{name}", str(value)]
+    for header in config.getoption("pullproof_header"):
+        arguments += ["--header", f"{header.partition(':')[0]}: ..."]
+    if config.getoption("pullproof_login") is not None:
+        arguments += ["--login", "@FILE"]
+    return arguments + (["--allow-writes"] if config.getoption("pullproof_allow_writes") else [])
+
+
 def add_target_options(group: pytest.OptionGroup) -> None:
-    """Add them to *group* under the names that are nobody else's."""
+    """Add them to *group* under their long names."""
     for name, attributes in _OPTIONS.items():
         group.addoption(f"--pullproof-{name}", **attributes)
     for name, attributes in _ACCESS.items():
@@ -100,7 +116,7 @@ def add_target_options(group: pytest.OptionGroup) -> None:
 
 
 def add_short_names(parser: pytest.Parser) -> None:
-    """Add the names without ``pullproof-`` that are free."""
+    """Add the short names that no other plugin uses."""
     group = parser.getgroup(GROUP)
     for name, attributes in _OPTIONS.items():
         if _is_free(parser, f"--{name}"):
@@ -110,6 +126,6 @@ def add_short_names(parser: pytest.Parser) -> None:
 def _is_free(parser: pytest.Parser, option: str) -> bool:
     try:
         _, unknown = parser.parse_known_and_unknown_args([f"{option}=x"])
-    except pytest.UsageError:  # Somebody knows it, and takes no "x" for it.
+    except pytest.UsageError:  # Another plugin has it and rejects "x".
         return False
     return bool(unknown)

@@ -1,6 +1,6 @@
-"""The results of a run as one JSON document, from which all files for people and programs are made.
+"""The results of a run as one JSON document, the source of all other report files.
 
-``docs/results-schema.json`` says what stands in it.
+``docs/results-schema.json`` describes it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from harness.compare.trace import Trace
 from harness.report.differences import comparison_from_data, comparison_to_data
 from harness.suite.deviations import Verdict
-from harness.suite.results import MODEL, About, Matrix, Result
+from harness.suite.results import MODEL, About, Incomplete, Matrix, Result
 
 if TYPE_CHECKING:
     from harness.report.observed import Differential
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA_VERSION", "DocumentError", "Run", "document", "read_document", "render_json"]
 
-SCHEMA_VERSION = 2
-"""Raised whenever a reader of the previous version would misread the file."""
+SCHEMA_VERSION = 3
+"""Increased whenever a reader of the previous version would misread the file."""
 
 Document = Mapping[str, Any]
 
@@ -37,22 +37,25 @@ class DocumentError(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """What a report is about."""
+    """All that a report shows."""
 
     matrix: Matrix
     targets: Sequence[Target]
     abouts: Iterable[About]
     traces: Mapping[tuple[str, str], Trace]
-    """By key and target's name."""
+    """By scenario key and target name."""
     differential: Differential | None
     unequal: Sequence[str]
-    """Cells in which two targets of one release differ, one line each."""
+    """Cells in which two targets of one release do not match, one line each."""
     seconds: float
-    """How long it took."""
+    """Duration of the run."""
+    incomplete: Incomplete | None
+    rerun: Sequence[str]
+    """Arguments of ``pullproof run`` that choose the same targets, without secrets."""
 
 
 def document(run: Run, now: datetime) -> dict[str, Any]:
-    """The document about *run*, made *now*."""
+    """The document about *run*; *now* is the time of the report."""
     matrix, differential = run.matrix, run.differential
     cells = [result for _, row in matrix.rows for _, result in sorted(row.items())]
     return {
@@ -60,6 +63,8 @@ def document(run: Run, now: datetime) -> dict[str, Any]:
         "pullproof": _own_version(),
         "generated": now.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "seconds": round(run.seconds, 1),
+        "incomplete": run.incomplete and asdict(run.incomplete),
+        "rerun": list(run.rerun),
         "targets": [_column(name, run) for name in matrix.targets],
         "totals": {
             target: {verdict.value: matrix.count(target, verdict) for verdict in Verdict}
@@ -120,29 +125,29 @@ def render_json(made: Document) -> str:
 
 def read_document(path: Path) -> Document:
     """The document in the file at *path*, checked; :class:`DocumentError`."""
-    again = "write it again with --pullproof-json FILE"
+    fix = "write it again with --pullproof-json FILE"
     try:
         made = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DocumentError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise DocumentError(f"{path}: is no JSON ({error}); {again}") from error
+        raise DocumentError(f"{path}: not valid JSON; {fix}") from error
     schema = made.get("schema") if isinstance(made, dict) else None
     if schema != SCHEMA_VERSION:
-        raise DocumentError(f"{path}: schema {schema!r}, known is {SCHEMA_VERSION}; {again}")
+        raise DocumentError(f"{path}: schema is {schema!r}, not {SCHEMA_VERSION}; {fix}")
     try:
         _check(made)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        problem = f"{type(error).__name__}: {error}"
-        raise DocumentError(f"{path}: are no results ({problem}); {again}") from error
+        raise DocumentError(f"{path}: not the results of a run, or damaged; {fix}") from error
     return dict(made)
 
 
 def _check(made: Document) -> None:
-    """Raise one of several errors where *made* could not have come from :func:`document`."""
+    """Raise ``KeyError``, ``TypeError``, ``ValueError`` or ``AttributeError`` where *made* cannot
+    have come from :func:`document`."""
     for name in ("generated", "pullproof"):
         if not isinstance(made[name], str):
-            raise TypeError(f"{name} is no text")
+            raise TypeError(name)
     names = [str(target["name"]) for target in made["targets"]]
     for name in names:
         for verdict in Verdict:
@@ -154,9 +159,12 @@ def _check(made: Document) -> None:
         values = dict(cell)
         trace = values.pop("trace")
         if Result.from_data(values).target not in names:
-            raise ValueError(f"{values['target']} is none of the targets")
+            raise ValueError(values["target"])
         if trace is not None:
             Trace.from_data(trace)
+    if made["incomplete"] is not None:
+        Incomplete(**made["incomplete"])
+    list(made["rerun"])
     differential = made["differential"]
     for one in differential["comparisons"] if differential else ():
         comparison_from_data(one)

@@ -1,7 +1,7 @@
 """Annotations that GitHub Actions shows at the line of the scenario that failed.
 
-A workflow command is a line of output (GitHub docs: Workflow commands for GitHub Actions); what it
-holds is escaped as ``@actions/core`` does it, so that no text of a target can be a command itself.
+A workflow command is a line of output (GitHub docs: Workflow commands for GitHub Actions). Texts
+are escaped as in ``@actions/core``, so that nothing a target says can be a command itself.
 """
 
 from __future__ import annotations
@@ -11,20 +11,28 @@ from pathlib import Path
 from typing import Any
 
 from harness.suite.deviations import Verdict
+from harness.suite.results import Incomplete
 
 __all__ = ["annotate", "annotation"]
 
 
 def annotate(document: Mapping[str, Any], *, root: Path, workspace: Path) -> Iterator[str]:
-    """One line for each failure and each scenario with an unexplained difference. Scenarios' files
-    are relative to *root*; they are named where they lie in *workspace*."""
+    """One line for each failure, each flaky cell and each scenario with an unexplained difference.
+    The files of scenarios are relative to *root*; those within *workspace* are named."""
+    if document["incomplete"]:
+        incomplete = Incomplete(**document["incomplete"])
+        yield annotation("error", "the run ended early", {"title": str(incomplete)})
     places = {one["key"]: _place(one, root, workspace) for one in document["scenarios"]}
     for one in document["results"]:
         if one["verdict"] == Verdict.FAILS.value:
             text = "\n".join([one["claim"], *one["problems"]])
             yield _error(f"{one['key']} fails on {one['target']}", text, places.get(one["key"]))
+        elif one["earlier"]:
+            title, place = f"FLAKY: {one['key']} on {one['target']}", places.get(one["key"])
+            text = "\n".join([f"{one['verdict']} when run again", *one["earlier"]])
+            yield _annotation("warning", title, text, place)
     for line in document["unequal"]:
-        yield _error("not alike", line, places.get(line.partition(": ")[0]))
+        yield _error("MISMATCH", line, places.get(line.partition(": ")[0]))
     differential = document["differential"] or {"comparisons": (), "stale": ()}
     for comparison in differential["comparisons"]:
         if found := comparison["unexplained"]:
@@ -48,8 +56,12 @@ def _place(about: Mapping[str, Any], root: Path, workspace: Path) -> tuple[str, 
 
 
 def _error(title: str, text: str, place: tuple[str, int] | None) -> str:
+    return _annotation("error", title, text, place)
+
+
+def _annotation(level: str, title: str, text: str, place: tuple[str, int] | None) -> str:
     values = {"file": place[0], "line": str(max(1, place[1]))} if place else {}
-    return annotation("error", text, {**values, "title": title})
+    return annotation(level, text, {**values, "title": title})
 
 
 def annotation(level: str, text: str, values: Mapping[str, str]) -> str:

@@ -1,7 +1,7 @@
 """The results as Markdown, for a job's summary, a pull request or an issue.
 
-Claims are our own, but what targets showed is not: it stands in code spans or blocks, which cannot
-be left by what they hold.
+Texts that come from targets may be hostile: they stand in code spans or blocks whose fences are
+longer than any within.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.suite.deviations import Deviation, Verdict
-from harness.suite.results import MODEL
+from harness.suite.results import MODEL, Incomplete
 from harness.suite.scenario import Scenario
 
 __all__ = ["code_block", "code_span", "render_catalogue", "render_markdown"]
 
 MOST_FAILURES = 20
-"""Failures told in full; GitHub takes a summary of 1 MiB at most."""
+"""Failures shown in full; GitHub limits a summary to 1 MiB."""
 _MOST_CONVERSATION = 6000
 _MOST_DIVERGENCES = 50
 _SIGNS = {
@@ -35,7 +35,8 @@ def render_markdown(document: Mapping[str, Any]) -> str:
         [f"## pullproof: {_headline(results, document)}"],
         _totals(document),
         _failures([one for one in results if one["verdict"] == Verdict.FAILS.value]),
-        _listed("Targets of one release that are not alike", document["unequal"]),
+        _listed("Flaky: failed, then passed when run again", _flaky(results)),
+        _listed("Targets of one release that do not match", document["unequal"]),
         _differential(document["differential"]),
         _deviations(results),
     ]
@@ -46,17 +47,29 @@ def _headline(results: Iterable[Mapping[str, Any]], document: Mapping[str, Any])
     failed = sum(one["verdict"] == Verdict.FAILS.value for one in results)
     differs = document["differential"] or {"comparisons": (), "stale": ()}
     unexplained = sum(len(one["unexplained"]) for one in differs["comparisons"])
-    problems = [
+    incomplete = document["incomplete"]
+    problems = [str(Incomplete(**incomplete))] if incomplete else []
+    problems += [
         f"{count} {words}"
         for count, words in (
             (failed, "failed"),
-            (len(document["unequal"]), "not alike"),
+            (len(document["unequal"]), "mismatched"),
             (unexplained, "differences unexplained"),
             (len(differs["stale"]), "entries stale"),
         )
         if count
     ]
-    return ", ".join(problems) or "all as expected"
+    flaky = len(_flaky(results))
+    problems = problems or ["all as expected"]
+    return ", ".join([*problems, *([f"{flaky} FLAKY"] if flaky else [])])
+
+
+def _flaky(results: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [
+        f"{one['key']} on {one['target']}: {one['verdict']}; {'; '.join(one['earlier'])}"
+        for one in results
+        if one["earlier"] and one["verdict"] != Verdict.FAILS.value
+    ]
 
 
 def _totals(document: Mapping[str, Any]) -> Iterator[str]:
@@ -81,7 +94,7 @@ def _failures(failed: list[Mapping[str, Any]]) -> Iterator[str]:
         yield from (f"- {code_span(problem)}" for problem in one["problems"])
         if one["conversation"]:
             yield ""
-            yield "<details><summary>The conversation</summary>"
+            yield "<details><summary>Requests, answers and logs</summary>"
             yield ""
             yield code_block(one["conversation"][:_MOST_CONVERSATION])
             yield ""
@@ -149,7 +162,7 @@ def _deviations(results: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """*text* as text, whatever stands in it."""
+    """*text* without Markdown of its own."""
     return re.sub(r"([\\`*_{}\[\]<>|~&])", r"\\\1", " ".join(text.split()))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.suite.results import About, Result
+from harness.suite.results import About, Incomplete, Result
 
 if TYPE_CHECKING:
     from harness.compare.trace import Trace
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "about_in",
+    "add_incomplete",
     "attach_result",
     "attach_seen",
     "observed_in",
     "properties",
     "result_in",
     "trace_in",
+    "write_junit",
 ]
 
 _ATTRIBUTE = "pullproof"
@@ -83,8 +85,37 @@ def properties(result: Result) -> list[tuple[str, object]]:
         "pullproof.deviation": result.does,
         "pullproof.deviation.reference": result.reference,
         "pullproof.reason": result.reason,
+        "pullproof.flaky": "; ".join(result.earlier) if result.is_flaky else "",
     }
     return [(name, text) for name, text in told.items() if text]
+
+
+def add_incomplete(config: pytest.Config, incomplete: Incomplete) -> None:
+    """Add a test case with an error to the JUnit file, which would look complete otherwise."""
+    from _pytest.junitxml import xml_key
+
+    xml = config.stash.get(xml_key, None)
+    if xml is not None:
+        report = pytest.TestReport(
+            nodeid="pullproof::complete",
+            location=("pullproof", None, "complete"),
+            keywords={},
+            outcome="failed",
+            longrepr=f"{incomplete}: the run ended early",
+            when="setup",
+        )
+        xml.add_global_property("pullproof.incomplete", f"{incomplete.done}/{incomplete.planned}")
+        xml.pytest_runtest_logreport(report)
+
+
+def write_junit(session: pytest.Session, incomplete: Incomplete | None) -> None:
+    """Write the JUnit file now, if one is wanted, as pytest does when a session ends."""
+    from _pytest.junitxml import xml_key
+
+    if incomplete:
+        add_incomplete(session.config, incomplete)
+    if xml := session.config.stash.get(xml_key, None):
+        xml.pytest_sessionfinish()
 
 
 def _data_in(report: pytest.TestReport) -> Mapping[str, Any]:

@@ -1,10 +1,11 @@
-"""All scenarios of the suite, found without running pytest."""
+"""The scenarios of the suite, found without running pytest, and the choice of some of them."""
 
 from __future__ import annotations
 
 import pkgutil
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import Enum
 from fnmatch import fnmatchcase
 from functools import cache
@@ -21,14 +22,14 @@ T = TypeVar("T", bound=Enum)
 
 @dataclass(frozen=True)
 class Selection:
-    """What is wanted; nothing in a field means anything. Several fields must all be met."""
+    """Which scenarios to run. An empty field allows all; a scenario has to satisfy every field."""
 
     ids: tuple[str, ...] = ()
-    """Patterns as of a shell."""
+    """Shell patterns; one has to match."""
     themes: tuple[str, ...] = ()
     levels: tuple[Level, ...] = ()
     needs: tuple[Need, ...] = ()
-    """The scenario has all of them."""
+    """The scenario has all of these needs."""
 
     @classmethod
     def of(
@@ -38,17 +39,28 @@ class Selection:
         levels: Iterable[str] = (),
         needs: Iterable[str] = (),
     ) -> Selection:
-        """From words of the command line, in which case does not matter. ``ValueError`` names the
-        first that is no level or need."""
+        """From words of the command line, in any case. ``ValueError`` for an unknown level or need.
+        Ids and themes are not checked: see :meth:`check`."""
         return cls(
             tuple(ids),
             tuple(themes),
             tuple(_member(Level, "level", word) for word in levels),
-            tuple(_member(Need, "need", word.replace("-", "_")) for word in needs),
+            tuple(_member(Need, "need", word) for word in needs),
         )
 
+    def check(self, scenarios: Iterable[Scenario]) -> None:
+        """Raise ``ValueError`` where an id or theme matches none of *scenarios*. The text suggests
+        the closest one."""
+        known = {scenario.id: scenario.theme for scenario in scenarios}
+        for pattern in self.ids:
+            if not any(fnmatchcase(name, pattern) for name in known):
+                raise ValueError(_unknown("scenario", pattern, known))
+        for theme in self.themes:
+            if theme not in known.values():
+                raise ValueError(_unknown("theme", theme, set(known.values())))
+
     def chooses(self, scenario: Scenario) -> bool:
-        """Whether *scenario* is wanted."""
+        """Whether *scenario* is to run."""
         return (
             (not self.ids or any(fnmatchcase(scenario.id, pattern) for pattern in self.ids))
             and (not self.themes or scenario.theme in self.themes)
@@ -58,18 +70,28 @@ class Selection:
 
 
 def _member(kind: type[T], what: str, word: str) -> T:
-    try:
-        return kind[word.upper()]
-    except KeyError:
-        known = ", ".join(member.name.lower().replace("_", "-") for member in kind)
-        raise ValueError(f"{word!r} is no {what}; known are {known}") from None
+    known = {member.name.lower().replace("_", "-"): member for member in kind}
+    found = known.get(word.lower().replace("_", "-"))
+    if found is None:
+        raise ValueError(_unknown(what, word, known))
+    return found
+
+
+def _unknown(what: str, word: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    # A key such as range.of-a-hit[open] is a scenario's id with a case; all cases run together.
+    close = get_close_matches(word.lower().partition("[")[0], names, n=1, cutoff=0.5)
+    if close:
+        return f"unknown {what} {word!r}; did you mean {close[0]!r}?"
+    listed = "see pullproof list" if len(names) > 40 else f"known: {', '.join(names) or 'none'}"
+    return f"unknown {what} {word!r}; {listed}"
 
 
 def suite_directory() -> Path:
     """The directory of the scenario files."""
-    from scenarios import __path__ as path  # not at the top: most pytest runs do not need it
+    from scenarios import __path__ as places  # most pytest runs with our plugin never need it
 
-    (place,) = path
+    (place,) = places
     return Path(place)
 
 

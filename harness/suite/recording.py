@@ -127,7 +127,7 @@ def _cell(cell: Recorded, headers: dict[str, Mapping[str, str]]) -> dict[str, An
     result = cell.result.as_data()
     # Durations are not behaviour, conversations hold ports, and advice is looked up on replay.
     result["seconds"], result["conversation"] = 0.0, ""
-    del result["advice"]
+    del result["advice"], result["earlier"]
     observation = cell.observation.as_data()
     for step in observation["steps"]:
         for side in ("sent", "headers"):

@@ -1,7 +1,7 @@
-"""The one result model that every report is made from.
+"""The result model that all reports share.
 
-A :class:`Result` is a cell of the matrix: one claim on one target. It travels from pytest-xdist's
-workers to the controller as plain data, an extra attribute of a test report.
+A :class:`Result` is a cell of the matrix: one claim on one target. It travels from the workers of
+pytest-xdist to the controller as plain data, in an extra attribute of a test report.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from harness.suite.deviations import Judgement, Verdict
 from harness.suite.expectation import Finding
 from harness.suite.scenario import Scenario
 
-__all__ = ["MODEL", "About", "Matrix", "Result"]
+__all__ = ["MODEL", "About", "Incomplete", "Matrix", "Result"]
 
 MODEL = "model"
 """The column of scenarios that ask a client model instead of a target."""
@@ -22,10 +22,10 @@ MODEL = "model"
 
 @dataclass(frozen=True)
 class About:
-    """What readers of a report want to know of a row, whatever the target."""
+    """A row of the matrix: a scenario's claim, reason, sources and place, without a target."""
 
     key: str
-    """As of :class:`Result`."""
+    """As in :class:`Result`."""
     claim: str
     level: str
     refs: tuple[str, ...]
@@ -33,24 +33,16 @@ class About:
     needs: tuple[str, ...] = ()
     """What it needs of a target, in words."""
     file: str = ""
-    """Where the scenario stands, relative to the root of the run, with ``/``."""
+    """The scenario's file, relative to the root directory of the run, with ``/``."""
     line: int = 0
-    """Counted from 1; 0 where it is not known."""
+    """Counted from 1; 0 where unknown."""
 
     @classmethod
     def of(cls, scenario: Scenario, key: str, file: str, line: int) -> About:
-        """About *scenario* in the case that *key* names, which stands in *line* of *file*."""
+        """The row of *scenario* in the case that *key* names, defined at *line* of *file*."""
         needs = tuple(sorted(need.value for need in scenario.needs))
-        return cls(
-            key,
-            scenario.claim,
-            scenario.level.value,
-            scenario.refs,
-            scenario.why,
-            needs,
-            file,
-            line,
-        )
+        level, why = scenario.level.value, scenario.why
+        return cls(key, scenario.claim, level, scenario.refs, why, needs, file, line)
 
     def as_data(self) -> dict[str, Any]:
         """As JSON values."""
@@ -64,7 +56,7 @@ class About:
 
 @dataclass(frozen=True)
 class Result:
-    """What was found out about one claim on one target."""
+    """The outcome of one claim on one target."""
 
     key: str
     """The scenario's id, with the case in brackets where it has several."""
@@ -79,16 +71,18 @@ class Result:
     does: str = ""
     """For DEVIATES: what the implementation does, in words."""
     reference: str = ""
-    """For DEVIATES: where that is documented or was measured."""
+    """For DEVIATES: where the deviation is documented or was measured."""
     advice: str = ""
-    """For DEVIATES: what to do about it, where somebody has written that down."""
+    """For DEVIATES: what an operator can do about it, if ``deviations.toml`` has an advice."""
     reason: str = ""
     """For NOT_APPLICABLE: what the target lacks."""
     conversation: str = ""
-    """For FAILS: client, upstream and log in order."""
+    """For FAILS: requests, answers and logs in order."""
     excused: tuple[str, ...] = ()
     """Keys of the findings that ``differences.toml`` explains for this target."""
     seconds: float = 0.0
+    earlier: tuple[str, ...] = ()
+    """Problems of earlier attempts that failed, one line each. See :attr:`is_flaky`."""
 
     @classmethod
     def of(cls, scenario: Scenario, case: str, target: str, judgement: Judgement) -> Result:
@@ -109,6 +103,11 @@ class Result:
         )
 
     @property
+    def is_flaky(self) -> bool:
+        """Whether an attempt failed and a later one did not: the outcome is not reliable."""
+        return bool(self.earlier) and self.verdict is not Verdict.FAILS
+
+    @property
     def theme(self) -> str:
         """The part of the key before the first dot."""
         return self.key.partition(".")[0]
@@ -125,13 +124,13 @@ class Result:
         values = dict(data)
         values["verdict"] = Verdict(values["verdict"])
         values["findings"] = tuple(Finding(**finding) for finding in values["findings"])
-        for name in ("refs", "problems", "excused"):
-            values[name] = tuple(values[name])
+        for name in ("refs", "problems", "excused", "earlier"):
+            values[name] = tuple(values.get(name, ()))
         return cls(**values)
 
     def essence(self, excused: Container[str]) -> tuple[Verdict | None, dict[str, Any]]:
-        """What makes two cells alike: the mismatches but for the *excused* findings, from which
-        follows whether a claim holds or deviates, or else the verdict."""
+        """What two cells must share to match: the mismatches without the *excused* findings, and
+        the verdict unless it is HOLDS or DEVIATES, which follows from the mismatches."""
         settled = self.verdict in {Verdict.HOLDS, Verdict.DEVIATES}
         mismatches = {
             finding.key: finding.observed
@@ -139,6 +138,17 @@ class Result:
             if not finding.holds and finding.key not in excused
         }
         return (None if settled else self.verdict), mismatches
+
+
+@dataclass(frozen=True)
+class Incomplete:
+    """A run that ended early: after *done* of *planned* tests (0: before they were counted)."""
+
+    done: int
+    planned: int
+
+    def __str__(self) -> str:
+        return f"INCOMPLETE {self.done}/{self.planned or '?'}"
 
 
 @dataclass(frozen=True)
@@ -167,14 +177,14 @@ class Matrix:
         )
 
     def unequal(self, left: str, right: str) -> list[str]:
-        """Cells in which the columns of two targets are not alike, one line each.
+        """Cells in which two columns do not match, one line each.
 
-        Cells are alike when every mismatch is the same, but for those that ``differences.toml``
-        explains for either target. What does not apply to one of them says nothing of either: two
-        ways of running one release do not offer the same.
+        Cells match when all mismatches are equal, without those that ``differences.toml`` explains
+        for either target. Rows that do not apply to one of the targets are skipped: two ways of
+        running a release may offer different things.
         """
         return [
-            f"{key}: {left} {one[1] or 'as claimed'}, {right} {other[1] or 'as claimed'}"
+            f"{key}: {left} {one[1] or 'as expected'}, {right} {other[1] or 'as expected'}"
             for key, cells in self.rows
             if left in cells and right in cells
             if Verdict.NOT_APPLICABLE not in {cells[left].verdict, cells[right].verdict}

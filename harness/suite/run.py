@@ -1,4 +1,4 @@
-"""A test that proves a scenario: what it has looked at, and what that comes to."""
+"""One run of a scenario: what it observed, and the verdict."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ __all__ = ["ScenarioFailed", "ScenarioRun"]
 
 
 _listed_beside = cache(DeviationFile.beside)
-"""Thousands of lines that each scenario is judged by; nobody changes them during a run."""
+"""Read once: the files are long and do not change during a run."""
 
 
 class ScenarioFailed(Exception):
-    """A target showed something that neither the claim nor the deviations file says."""
+    """A target showed something that neither the claim nor ``deviations.toml`` allows."""
 
 
 def _sees_disk(scenario: Scenario, target: Target | None) -> bool:
-    """Whether what is said of the disk can be meant: logs and command output count as that too."""
+    """Whether findings about the disk count, a side that includes logs and output of commands."""
     offered = target.capabilities if target else frozenset(Need)
     return Need.STORAGE in offered or not scenario.needs.isdisjoint({Need.LOGS, Need.GC})
 
@@ -40,29 +40,36 @@ def _sees_disk(scenario: Scenario, target: Target | None) -> bool:
 class ScenarioRun:
     """One scenario, in one *case* (empty where it has only one), on one *target*.
 
-    *target* is None where a client model is asked instead of a registry. *directory* is where the
-    scenario's file lies, and ``deviations.toml`` beside it. ``lab`` is set once one is in use.
+    *target* is None where the scenario tests a client model instead of a registry. *directory*
+    holds the scenario's file and ``deviations.toml``. *earlier* are problems of attempts that
+    failed before. The ``lab`` is set by its fixture.
     """
 
     def __init__(
-        self, scenario: Scenario, case: str, target: Target | None, directory: Path
+        self,
+        scenario: Scenario,
+        case: str,
+        target: Target | None,
+        directory: Path,
+        earlier: tuple[str, ...] = (),
     ) -> None:
         self.scenario = scenario
         self.target = target
         self.expectations = Expectations(sees_disk=_sees_disk(scenario, target))
         self.lab: Lab | None = None
         self.observation: Observation | None = None
-        """What everything showed; there once the lab has closed, where somebody wants it."""
+        """All that was shown; set after the lab has closed, if the run records or compares."""
         self.trace: Trace | None = None
-        """Likewise, the story of the run, where a report shows it."""
+        """The exchanges in order; set after the lab has closed, if a report shows them."""
         self.result: Result | None = None
         self._case = case
+        self._earlier = earlier
         self._directory = directory
         self._began = time.perf_counter()
 
     @property
     def key(self) -> str:
-        """The scenario's id, with the case in brackets; what deviations and reports call it."""
+        """The scenario's id with the case in brackets, as deviations and reports name it."""
         return f"{self.scenario.id}[{self._case}]" if self._case else self.scenario.id
 
     @cached_property
@@ -72,27 +79,28 @@ class ScenarioRun:
         return sorted(need.value for need in self.scenario.needs - offered)
 
     def conclude(self) -> None:
-        """Judge what was looked at. Raises :class:`ScenarioFailed` with all that is wrong, and
-        :class:`~harness.deviations.DeviationFileError` where the list cannot be used."""
+        """Judge the findings. Raises :class:`ScenarioFailed` with all problems, and
+        :class:`~harness.suite.deviations.DeviationFileError` for an invalid deviations file."""
         judgement = self._judge()
         self._settle(judgement)
         if judgement.verdict is Verdict.FAILS:
             raise ScenarioFailed(self._failure_text(judgement))
 
     def broke(self, error: Exception) -> None:
-        """The test itself ended with *error*."""
-        problem = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        """Record that the test function ended with *error*."""
+        problem = f"the scenario ended early: {str(error).strip() or type(error).__name__}"
+        problem = problem.splitlines()[0]
         self._settle(Judgement(Verdict.FAILS, problems=(problem,)))
 
     def replay(self, current: str) -> str | None:
-        """Judge what a recording has of this scenario, whose fingerprint is *current* by now.
-        Returns why it tells nothing about it, or None. Raises as :meth:`conclude` does."""
+        """Judge the recorded findings of this scenario, whose fingerprint is *current*. Returns
+        None, or why the recording does not apply. Raises as :meth:`conclude` does."""
         assert isinstance(self.target, RecordingTarget)
         recorded = self.target.recording.scenarios.get(self.key)
         if recorded is None:
-            return "it is not in the recording"
+            return "not in the recording"
         if not current or recorded.fingerprint != current:
-            return "the scenario has changed since it was recorded"
+            return "the scenario has changed since the recording"
         if recorded.result.verdict is Verdict.NOT_APPLICABLE:
             return recorded.result.reason
         self.observation = recorded.observation
@@ -101,7 +109,7 @@ class ScenarioRun:
         return None
 
     def skipped(self, reason: str) -> None:
-        """The test did not run, for *reason*."""
+        """Record that the test was skipped, for *reason*."""
         self._settle(Judgement(Verdict.NOT_APPLICABLE))
         assert self.result is not None
         self.result = replace(self.result, reason=reason)
@@ -109,7 +117,7 @@ class ScenarioRun:
     def _judge(self) -> Judgement:
         findings = self.expectations.findings
         if not findings:
-            return Judgement(Verdict.FAILS, problems=("the scenario looked at nothing",))
+            return Judgement(Verdict.FAILS, problems=("the scenario checked nothing",))
         target = self.target
         return _listed_beside(self._directory).judge(
             self.key,
@@ -129,6 +137,7 @@ class ScenarioRun:
             findings=tuple(self.expectations.findings),
             seconds=round(time.perf_counter() - self._began, 3),
             conversation=self.lab.conversation() if failed and self.lab else "",
+            earlier=self._earlier,
         )
 
     def _failure_text(self, judgement: Judgement) -> str:
@@ -137,5 +146,5 @@ class ScenarioRun:
         target = self.target
         if target and mismatches and target.implementation != "pullproof":
             entry = suggest_entry(self.key, target.implementation, target.version, mismatches)
-            lines += ["", "Where this is known and has a reference, deviations.toml takes:", entry]
+            lines += ["", "If this is a known deviation, add it to deviations.toml:", entry]
         return "\n".join(lines)

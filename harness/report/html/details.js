@@ -1,4 +1,4 @@
-// One scenario opened: what it claims and why, what each target showed, and what to do about it.
+// The details of one scenario: its claim and reason, what each target showed, and what to do.
 
 const WORDS = { holds: 'holds', deviates: 'deviates', fails: 'fails', 'n/a': 'n/a' };
 const SIGNS = { holds: '✓', deviates: '≈', fails: '✕', 'n/a': '–' };
@@ -23,6 +23,11 @@ const pill = (verdict) => el('span', { class: `pill ${verdictClass(verdict)}` },
 
 const verdictClass = (verdict) => (verdict === 'n/a' ? 'na' : Object.hasOwn(WORDS, verdict) ? verdict : 'na');
 
+const isFlaky = (result) => result.earlier.length > 0 && result.verdict !== 'fails';
+
+const flakyMark = (result) => (isFlaky(result)
+  ? el('span', { class: 'flaky', title: 'failed, then passed when run again' }, 'FLAKY') : '');
+
 const levelBadge = (level) => el('span', { class: 'level' }, level);
 
 // Text with ``code`` in it, as docstrings have it.
@@ -31,8 +36,7 @@ function prose(text, kind = 'p') {
   return el(kind, {}, ...parts.map((part, index) => (index % 2 ? el('code', {}, part) : part)));
 }
 
-// Where a reference leads, if it is one that everybody numbers alike; the address is built from
-// matched letters and digits only.
+// The address of an issue or RFC, built from matched letters and digits only.
 function address(reference) {
   const issue = /^([\w.-]+\/[\w.-]+|\w+)#(\d+)$/.exec(reference);
   if (issue) {
@@ -55,7 +59,7 @@ function references(texts) {
   return parts;
 }
 
-// References written as one text, as deviations have them.
+// References within one text, as in deviations.
 const referencesIn = (text) => text.split(/([;,] )/).map((part, index) => (index % 2 ? part : reference(part)));
 
 const shown = (value) => (typeof value === 'string' ? value : JSON.stringify(value));
@@ -64,7 +68,7 @@ function section(title, ...content) {
   return el('section', {}, el('h3', {}, title), ...content);
 }
 
-// -- what was looked at ---------------------------------------------------------------------------
+// -- findings -------------------------------------------------------------------------------------
 
 function findings(result) {
   if (!result.findings.length) return null;
@@ -73,8 +77,8 @@ function findings(result) {
     el('td', { 'data-label': 'what' }, finding.what),
     el('td', { 'data-label': 'expected' }, el('code', {}, shown(finding.expected))),
     el('td', { 'data-label': 'observed' }, el('code', {}, shown(finding.observed)),
-      finding.holds ? null : el('span', { class: 'mark' }, ' otherwise'))));
-  return section('What was looked at', el('table', { class: 'plain' },
+      finding.holds ? null : el('span', { class: 'mark' }, ' differs'))));
+  return section('Findings', el('table', { class: 'plain findings' },
     el('thead', {}, el('tr', {}, ...['side', 'what', 'expected', 'observed'].map((head) => el('th', { scope: 'col' }, head)))),
     el('tbody', {}, ...rows)));
 }
@@ -90,17 +94,25 @@ function advice(result, cells) {
     else if (cells.length > 1) items.push(el('li', {}, 'The claim holds on no target of this report.'));
   }
   if (result.verdict === 'deviates' && result.reference) {
-    items.push(el('li', {}, 'Where it is known from: ', ...referencesIn(result.reference), '.'));
+    items.push(el('li', {}, 'Reference: ', ...referencesIn(result.reference), '.'));
   }
   if (result.verdict === 'fails') {
-    items.push(el('li', {}, 'Read the exchanges below: they are what the target was asked and did. If this is known ',
-      'and has a reference, an entry of ', el('code', {}, 'deviations.toml'), ' says so.'));
+    items.push(el('li', {}, 'Read the exchanges below. If this is a known deviation with a reference, add it to ',
+      el('code', {}, 'deviations.toml'), '.'));
   }
-  if (result.target !== 'model') {
-    items.push(el('li', {}, 'To run it alone, with the same ', el('code', {}, '--target'), ': ',
-      el('code', { class: 'command' }, `pullproof run --scenario '${result.key.split('[')[0]}'`)));
-  }
-  return items.length ? section('What to do about it', el('ul', { class: 'advice' }, ...items)) : null;
+  return section('What to do', items.length ? el('ul', { class: 'advice' }, ...items) : null,
+    el('p', {}, 'Run this scenario again on the same targets:'), rerun(result.key.split('[')[0]));
+}
+
+const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+
+function rerun(id) {
+  const command = ['pullproof', 'run', ...data.rerun, '-s', id].map(quoted).join(' ');
+  const button = el('button', { type: 'button', class: 'copy' }, 'Copy');
+  button.addEventListener('click', async () => {
+    try { await navigator.clipboard.writeText(command); button.textContent = 'Copied'; } catch { /* it can be selected */ }
+  });
+  return el('div', { class: 'rerun' }, el('pre', { class: 'command', tabindex: '0' }, command), button);
 }
 
 function joined(names) {
@@ -112,12 +124,16 @@ function joined(names) {
 function outcome(result) {
   const parts = [];
   if (result.verdict === 'deviates') parts.push(el('p', {}, `${result.target} `, ...prose(result.does).childNodes, '.'));
-  if (result.verdict === 'holds') parts.push(el('p', {}, 'Everything was as claimed.'));
-  if (result.verdict === 'n/a') parts.push(el('p', {}, result.reason || 'The target was not asked.'));
+  if (result.verdict === 'holds') parts.push(el('p', {}, 'All findings are as the claim says.'));
+  if (result.verdict === 'n/a') parts.push(el('p', {}, result.reason || 'The scenario did not run.'));
   if (result.verdict === 'fails') {
     parts.push(el('ul', { class: 'problems' }, ...result.problems.map((problem) => el('li', {}, problem))));
   }
-  return el('div', { class: `outcome ${verdictClass(result.verdict)}` }, pill(result.verdict), ...parts);
+  if (result.earlier.length) {
+    parts.push(el('p', {}, `${isFlaky(result) ? 'Flaky: it' : 'It'} failed before it was run again:`),
+      el('ul', { class: 'problems' }, ...result.earlier.map((problem) => el('li', {}, problem))));
+  }
+  return el('div', { class: `outcome ${verdictClass(result.verdict)}` }, pill(result.verdict), flakyMark(result), ...parts);
 }
 
 // -- the exchanges --------------------------------------------------------------------------------
@@ -155,9 +171,9 @@ function exchange(event, number, layout) {
 }
 
 function story(trace, layout) {
-  if (!trace) return section('What was said', el('p', { class: 'quiet' },
+  if (!trace) return section('Exchanges', el('p', { class: 'quiet' },
     'This report was made without requests and answers.'));
-  if (!trace.events.length) return section('What was said', el('p', { class: 'quiet' }, 'Nothing was asked.'));
+  if (!trace.events.length) return section('Exchanges', el('p', { class: 'quiet' }, 'No request was sent.'));
   const drawing = el('div', { class: 'drawing' });
   const draw = () => {
     const width = Math.floor(drawing.clientWidth);
@@ -165,10 +181,10 @@ function story(trace, layout) {
   };
   new ResizeObserver(draw).observe(drawing);
   const notes = [];
-  if (!trace.ordered) notes.push('A recording keeps no order between clients and upstream.');
-  if (trace.omitted) notes.push(`${trace.omitted} steps are left out for their number.`);
-  if (trace.polls) notes.push(`A client asked ${trace.polls} times too early for what it waited for; that is left out.`);
-  return section('What was said', drawing,
+  if (!trace.ordered) notes.push('A recording does not keep the order between clients and upstream.');
+  if (trace.omitted) notes.push(`${trace.omitted} steps are left out.`);
+  if (trace.polls) notes.push(`${trace.polls} requests that polled for a condition are left out.`);
+  return section('Exchanges', drawing,
     notes.length ? el('p', { class: 'quiet' }, notes.join(' ')) : null,
     el('div', { class: 'exchanges', role: 'group', 'aria-label': 'Exchanges' },
       ...trace.events.map((event, index) => exchange(event, index + 1, layout))));
@@ -183,7 +199,7 @@ function differences(comparison, target, baseline) {
     ...comparison.explained.map(([one, known]) => [one, `${known.reason} (${known.reference})`, false]),
   ];
   const title = `Compared with ${baseline}`;
-  if (!rows.length) return section(title, el('p', {}, 'Nothing differs.'));
+  if (!rows.length) return section(title, el('p', {}, 'No difference.'));
   return section(title, el('table', { class: 'plain differences' },
     el('thead', {}, el('tr', {}, ...['where', target, baseline, 'why'].map((head) => el('th', { scope: 'col' }, head)))),
     el('tbody', {}, ...rows.map(([one, why, wrong]) => el('tr', { class: wrong ? 'wrong' : '' },
@@ -203,17 +219,17 @@ function scenarioContent(row, chosen, compare, choose) {
   const tabs = cells.map((cell, index) => el('button', {
     type: 'button', role: 'tab', id: `tab-${index}`, 'aria-controls': ids[index],
     'aria-selected': String(index === chosen), tabindex: index === chosen ? '0' : '-1',
-  }, el('span', { class: 'name' }, cell.target), pill(cell.verdict)));
+  }, el('span', { class: 'name' }, cell.target), pill(cell.verdict), flakyMark(cell)));
   tabs.forEach((tab, index) => tab.addEventListener('click', () => choose(index)));
   const cell = cells[chosen];
   const panel = el('div', { role: 'tabpanel', id: ids[chosen], 'aria-labelledby': `tab-${chosen}`, tabindex: '0' },
     outcome(cell), advice(cell, cells), findings(cell), story(cell.trace, layout),
-    compare(cell), cell.conversation ? section('The conversation, with logs',
+    compare(cell), cell.conversation ? section('Requests, answers and logs',
       el('pre', { tabindex: '0' }, cell.conversation)) : null);
-  // What is not shown is built when it is chosen; its panel has to exist for the tab to point at.
+  // Other panels are built when chosen; the tabs need empty ones to refer to.
   const others = ids.filter((id) => id !== ids[chosen]).map((id) => el('div', { id, role: 'tabpanel', hidden: true }));
   const facts = [['References', ...references(about.refs)]];
-  if (about.needs && about.needs.length) facts.push(['Needs of a target', about.needs.join('; ')]);
+  if (about.needs && about.needs.length) facts.push(['Needs', about.needs.join('; ')]);
   if (about.file) facts.push(['Source', el('code', {}, about.line ? `${about.file}:${about.line}` : about.file)]);
   return [
     el('p', { class: 'path' }, levelBadge(about.level), ' ', el('code', {}, row.key)),

@@ -1,8 +1,8 @@
 // The sequence diagram of one trace as SVG: lifelines for client, proxy, upstreams and disk.
-// All texts become text nodes; only numbers that are computed here stand in attributes.
+// All texts become text nodes; attributes hold only numbers computed here.
 
 const SVG = 'http://www.w3.org/2000/svg';
-const ROWS = 80;       // of longer stories the list below the diagram has the rest
+const ROWS = 80;       // the list below the diagram has the rest
 const LETTER = 6.7;    // pixels of a letter of the diagram's font
 
 function svg(name, attributes, ...children) {
@@ -55,24 +55,24 @@ function diskWords(event) {
   return `${words.join(' ')}${others} ${total === 1 ? 'file' : 'files'}`;
 }
 
-// What happens, line by line. A request within which nothing else happens is one line with its answer.
-function storyLines(events) {
+// The lines of the diagram. A request during which nothing else happens shares a line with its answer.
+function diagramLines(events) {
   const lines = [];
   events.forEach((event, index) => {
-    const told = { event, number: index + 1 };
-    if (event.kind === 'disk') { lines.push({ at: event.order, kind: 'disk', ...told }); return; }
+    const numbered = { event, number: index + 1 };
+    if (event.kind === 'disk') { lines.push({ at: event.order, kind: 'disk', ...numbered }); return; }
     const within = events.some((o) => o !== event &&
       ((o.order > event.order && o.order < event.ended) || (o.ended > event.order && o.ended < event.ended)));
-    if (!within) { lines.push({ at: event.order, kind: 'both', ...told }); return; }
-    lines.push({ at: event.order, kind: 'ask', ...told });
-    lines.push({ at: event.ended, kind: 'answer', ...told });
+    if (!within) { lines.push({ at: event.order, kind: 'both', ...numbered }); return; }
+    lines.push({ at: event.order, kind: 'ask', ...numbered });
+    lines.push({ at: event.ended, kind: 'answer', ...numbered });
   });
   return lines.sort((a, b) => a.at - b.at);
 }
 
 const several = (name, place, most) => (most > 1 ? `${name} ${place}` : name);
 
-// The lanes that *traces* of one scenario need, so that its diagrams for all targets look alike.
+// The lanes that *traces* of one scenario need, so that its diagrams have the same lanes for all targets.
 function lanesOf(traces) {
   const events = traces.flatMap((trace) => trace.events);
   const most = (kinds) => events.filter((e) => kinds.includes(e.kind))
@@ -88,7 +88,7 @@ function lanesOf(traces) {
 function ends(event, { lanes, proxies, upstreams }) {
   const at = (name, most) => lanes.indexOf(several(name, event.place || 1, most));
   if (event.kind === 'client') return [0, at('proxy', proxies)];
-  // Which of several proxies asked an upstream is not known: the first stands for all.
+  // Which of several proxies asked an upstream is unknown: the first one stands for all.
   if (event.kind === 'upstream') return [1, at('upstream', upstreams)];
   return [at('proxy', proxies), lanes.length - 1];
 }
@@ -104,8 +104,8 @@ function diagram(trace, layout, width) {
   const { lanes } = layout;
   const left = Math.min(64, 36 + width * 0.03), right = width - 34;
   const x = (lane) => Math.round(left + (lane * (right - left)) / (lanes.length - 1));
-  const told = storyLines(trace.events);
-  const shown = told.slice(0, ROWS);
+  const numbered = diagramLines(trace.events);
+  const shown = numbered.slice(0, ROWS);
   const parts = [];
   let y = 52;
   const label = (start, text, full, kind) => {
@@ -123,7 +123,7 @@ function diagram(trace, layout, width) {
     if (!trace.ordered && !unordered && event.kind !== 'client') {
       unordered = true;
       parts.push(svg('text', { x: 24, y: y - 2, class: 'quiet' },
-        fitted('from here on the order is not known', width - 30)));
+        fitted('the order of the following is unknown', width - 30)));
       y += 26;
     }
     parts.push(svg('text', { x: 16, y: kind === 'answer' ? y + 3 : y - 5, class: 'number' }, String(number)));
@@ -145,7 +145,7 @@ function diagram(trace, layout, width) {
       y += 32;
     }
   }
-  const omitted = told.length - shown.length;
+  const omitted = numbered.length - shown.length;
   if (omitted > 0) {
     parts.push(svg('text', { x: 24, y, class: 'quiet' }, `… ${omitted} lines more: see the exchanges`));
     y += 24;
@@ -160,6 +160,6 @@ function diagram(trace, layout, width) {
   });
   return svg('svg', {
     class: 'diagram', width, height: y, viewBox: `0 0 ${width} ${y}`, role: 'img',
-    'aria-label': `Sequence diagram with ${trace.events.length} steps, which the list below tells too`,
+    'aria-label': `Sequence diagram with ${trace.events.length} steps, also listed below`,
   }, ...heads, ...parts);
 }

@@ -78,16 +78,62 @@ function holding(counts) {
 
 byId('totals').append(...data.targets.map(card));
 
-const failed = data.results.filter((result) => result.verdict === 'fails').length;
+const link = (key, target) => `#${encodeURIComponent(key)}${target ? `:${encodeURIComponent(target)}` : ''}`;
+const failures = data.results.filter((result) => result.verdict === 'fails');
+const deviations = data.results.filter((result) => result.verdict === 'deviates');
+const flaky = data.results.filter(isFlaky);
 const unexplained = data.differential
   ? data.differential.comparisons.reduce((sum, one) => sum + one.unexplained.length, 0) : 0;
 const general = [...(data.unequal || []), ...(data.differential ? data.differential.stale : [])];
+const incomplete = data.incomplete && `INCOMPLETE ${data.incomplete.done}/${data.incomplete.planned || '?'}`;
 const troubles = [
-  failed && `${failed} failed`, unexplained && `${count(unexplained, 'difference')} unexplained`,
+  incomplete, failures.length && `${failures.length} failed`, unexplained && `${count(unexplained, 'difference')} unexplained`,
   general.length && count(general.length, 'further finding'),
 ].filter(Boolean);
-byId('outcome').append(troubles.length ? troubles.join(', ') : 'All as expected');
-byId('outcome').className = troubles.length ? 'fails' : 'holds';
+byId('outcome').append([...(troubles.length ? troubles : ['All as expected']), ...(flaky.length ? [`${flaky.length} FLAKY`] : [])].join(', '));
+byId('outcome').className = troubles.length ? 'fails' : flaky.length ? 'deviates' : 'holds';
+
+const named = (results) => [...new Set(results.map((result) => result.target))].join(' and ');
+
+// One sentence for readers who read no further.
+function conclusion() {
+  if (incomplete) return 'The run ended early: it proves nothing about claims that did not run.';
+  if (failures.length) return `Do not roll out before the failures of ${named(failures)} are understood.`;
+  if (unexplained || general.length) return 'No claim failed, but targets differ without an explanation.';
+  const must = deviations.filter((result) => result.level === 'MUST').length;
+  if (!deviations.length) return 'Every claim that applies holds on every target.';
+  return `No surprises: ${count(deviations.length, 'known deviation')} of ${named(deviations)}${must ? `, ${must} from a MUST` : ''}.`;
+}
+byId('advice').append(conclusion());
+
+const MOST_FAILURES = 20, MOST_RISKS = 5;
+
+function items(id, nodes, most) {
+  byId(id).hidden = !nodes.length;
+  byId(id).querySelector('ol').append(...nodes.slice(0, most));
+  if (nodes.length > most) byId(id).append(el('p', { class: 'quiet' }, `and ${nodes.length - most} more in the matrix`));
+}
+
+items('failures', failures.map((result) => el('li', {},
+  el('a', { href: link(result.key, result.target) }, result.claim), ' ', levelBadge(result.level),
+  el('span', { class: 'meta' }, el('code', {}, result.key), ` on ${result.target}: `, result.problems[0] || ''))), MOST_FAILURES);
+
+// Deviations with one cause are one risk: those that break a MUST first, then those that break most claims.
+const risks = new Map();
+for (const result of deviations) {
+  const risk = risks.get(result.does) || { does: result.does, results: [] };
+  risk.results.push(result);
+  risks.set(result.does, risk);
+}
+for (const risk of risks.values()) {
+  risk.results.sort((a, b) => LEVELS.indexOf(a.level) - LEVELS.indexOf(b.level));
+  risk.level = risk.results[0].level;
+  risk.claims = new Set(risk.results.map((result) => result.key)).size;
+}
+const ranked = [...risks.values()].sort((a, b) => LEVELS.indexOf(a.level) - LEVELS.indexOf(b.level) || b.claims - a.claims);
+items('risks', ranked.map(({ does, results, level, claims }) => el('li', {},
+  el('a', { href: link(results[0].key, results[0].target) }, `${named(results)}: `, ...prose(does).childNodes), ' ', levelBadge(level),
+  el('span', { class: 'meta' }, `affects ${count(claims, 'claim')}`, results[0].advice ? `. ${results[0].advice}` : ''))), MOST_RISKS);
 if (general.length) {
   byId('general').hidden = false;
   byId('general').append(el('ul', { class: 'problems' }, ...general.map((line) => el('li', {}, line))));
@@ -101,14 +147,12 @@ const broken = (name) => name.split(/(?<=[@:/])/).flatMap((part, index) => (inde
 matrix.tHead.append(el('tr', {}, el('th', { scope: 'col' }, 'Claim'),
   ...targets.map((name) => el('th', { scope: 'col', 'data-target': name }, ...broken(name)))));
 
-const link = (key, target) => `#${encodeURIComponent(key)}${target ? `:${encodeURIComponent(target)}` : ''}`;
-
 function cellNode(row, name) {
   const cell = row.cells.find((one) => one.target === name);
   const node = el('td', { 'data-target': name });
   if (!cell) return node;
   node.append(el('span', { class: 'label', 'aria-hidden': 'true' }, name),
-    el('a', { href: link(row.key, name), tabindex: '-1' }, pill(cell.verdict)));
+    el('a', { href: link(row.key, name), tabindex: '-1' }, pill(cell.verdict)), flakyMark(cell));
   if (differs(cell)) node.append(el('span', { class: 'differs', title: 'differs from the baseline' }, '≠'));
   return node;
 }
@@ -150,6 +194,7 @@ chips('of-verdict', verdicts.filter((verdict) => data.results.some((result) => r
 chips('of-target', targets);
 if (targets.length > 1) chips('of-kind', ['disagree'], () => 'targets disagree');
 if (data.differential) chips('of-kind', ['differs'], () => 'differs from baseline');
+if (flaky.length) chips('of-kind', ['flaky'], () => 'FLAKY');
 byId('of-kind').hidden = !byId('of-kind').querySelector('input');
 byId('of-target').hidden = targets.length < 2;
 
@@ -171,6 +216,7 @@ function filter() {
         && (!wanted.length || cells.some((cell) => wanted.includes(cell.verdict)))
         && (!kinds.includes('disagree') || new Set(cells.map((cell) => cell.verdict)).size > 1)
         && (!kinds.includes('differs') || cells.some(differs))
+        && (!kinds.includes('flaky') || cells.some(isFlaky))
         && words.every((word) => row.words.includes(word));
       row.node.hidden = !fits;
       if (fits) { visible.push(row); left += 1; }
@@ -306,9 +352,9 @@ function applyTheme(chosen) {
 applyTheme(stored());
 system.addEventListener('change', () => applyTheme(stored()));
 
-// -- what was said --------------------------------------------------------------------------------
+// -- traces ---------------------------------------------------------------------------------------
 
-// The stories are compressed: they are most of the page, and nobody reads them all.
+// They are compressed: they are most of the page, and few are read.
 async function unpackTraces() {
   const bytes = Uint8Array.from(atob(byId('traces').textContent), (letter) => letter.charCodeAt(0));
   const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));

@@ -51,6 +51,7 @@ def result(key: str, target: str, verdict: str, level: str, text: str = "plain")
         "conversation": text if verdict == "fails" else "",
         "excused": [],
         "seconds": 0.1,
+        "earlier": [],
         "trace": trace(text),
     }
 
@@ -72,10 +73,12 @@ def document() -> dict[str, Any]:
     about = {"why": "Users wait ``long``.", "needs": [], "file": "scenarios/test_x.py", "line": 3}
     divergence = {"scenario": "blob.cold", "step": FETCHED, "number": 1}
     return {
-        "schema": 2,
+        "schema": 3,
         "pullproof": "0.1.0",
         "generated": "2026-11-24T09:00:00Z",
         "seconds": 1.0,
+        "incomplete": None,
+        "rerun": ["-t", "ours", "-t", "binary:/usr/bin/the irs"],
         "targets": [
             {"name": n, "implementation": n, "version": "1", "release": "1", "known_as": n}
             | {"baseline": n == "theirs"}
@@ -154,6 +157,12 @@ def test_the_matrix_and_the_totals(page: Page) -> None:
     expect(page.locator(".card").first).to_contain_text("2 holds")
     row = page.locator("tr", has_text="blob.cold")
     assert row.locator(".pill").all_inner_texts() == ["✓ holds", "≈ deviates"]
+    expect(page.locator("#advice")).to_have_text(
+        "Do not roll out before the failures of ours are understood."
+    )
+    expect(page.locator("#failures li")).to_contain_text(HOSTILE)
+    expect(page.locator("#risks li")).to_contain_text("theirs: answers otherwise MUST")
+    expect(page.locator("#risks li")).to_contain_text("affects 1 claim. turn it off")
     expect(row.locator(".differs")).to_be_visible()
 
 
@@ -228,6 +237,7 @@ def test_a_scenario_opened(page: Page) -> None:
         "turn it off",
         "The claim holds on ours.",
         "scenarios/test_x.py:3",
+        "pullproof run -t ours -t 'binary:/usr/bin/the irs' -s blob.cold",
     ):
         expect(dialog).to_contain_text(words)
     issue = dialog.get_by_role("link", name="d#3569")
@@ -328,6 +338,32 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Browser, address: str) -> 
             words = page.locator("svg.diagram text")
             right = "all => Math.max(...all.map(e => e.getBoundingClientRect().right))"
             assert words.evaluate_all(right) <= 344
+
+
+@pytest.mark.parametrize("ends_early", [False, True])
+def test_what_cannot_be_relied_on_is_marked(
+    ends_early: bool, browser: Browser, tmp_path: Path
+) -> None:
+    made = document() | {"unequal": [], "differential": None}
+    made["results"] = [{**one, "verdict": "holds", "earlier": []} for one in made["results"]]
+    made["results"][0]["earlier"] = ["client: status: expected 200, but saw 500"]
+    if ends_early:
+        made["incomplete"] = {"done": 6, "planned": 9}
+    path = tmp_path / "page.html"
+    path.write_text(render_html(made))
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.goto(path.as_uri())
+    outcome = "INCOMPLETE 6/9, 1 FLAKY" if ends_early else "All as expected, 1 FLAKY"
+    expect(page.locator("#outcome")).to_have_text(outcome)
+    expect(page.locator("#matrix .flaky")).to_have_count(1)
+    expect(page.locator("#failures")).to_be_hidden()
+    page.goto(f"{path.as_uri()}#blob.cold")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator(".outcome")).to_contain_text("Flaky: it failed before")
+    expect(dialog.locator(".outcome")).to_contain_text("expected 200, but saw 500")
+    side = dialog.locator(".findings td").first
+    assert side.evaluate("e => e.clientHeight") < 45  # one line: the columns do not break
+    page.close()
 
 
 def test_a_report_without_traces(browser: Browser, tmp_path: Path) -> None:

@@ -45,9 +45,11 @@ def document(key: str, problem: str, file: str = "scenarios/test_x.py") -> dict[
                 "claim": "It holds",
                 "verdict": "fails",
                 "problems": [problem],
+                "earlier": [],
             }
         ],
         "unequal": [],
+        "incomplete": None,
         "differential": None,
     }
 

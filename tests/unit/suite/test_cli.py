@@ -1,6 +1,7 @@
 """``pullproof`` as its users meet it; ``upstream`` is tested with the mock upstream."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -45,9 +46,47 @@ def test_list_chooses(capsys: pytest.CaptureFixture[str]) -> None:
         assert "state-file" in scenario["needs"]
 
 
-def test_nothing_chosen_is_misuse(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["list", "--scenario", "nonsense.*"]) == 2
-    assert capsys.readouterr().out == "0 scenarios\n"
+@pytest.mark.parametrize("command", [["list"], ["run"], ["compare", "reference", "drayage"]])
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--scenario", "ttl.confgured"), "unknown scenario 'ttl.confgured'; did you mean 'ttl.c"),
+        (("--scenario", "nonsense.*"), "unknown scenario 'nonsense.*'; see pullproof list"),
+        (("--theme", "tll"), "unknown theme 'tll'; did you mean 'ttl'?"),
+        (("--level", "mst"), "unknown level 'mst'; did you mean 'must'?"),
+        (("--need", "clok"), "unknown need 'clok'; did you mean 'clock'?"),
+    ],
+)
+def test_a_wrong_choice_is_misuse(
+    command: list[str], words: tuple[str, str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert text in line
+
+
+def test_a_wrong_command_is_misuse(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lnt"]) == 2
+    assert "unknown command 'lnt'; did you mean 'lint'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("run --theme tt", "ttl"),
+        ("run -s ttl.conf", "ttl.configured"),
+        ("run -t reference@2", "reference@2.8"),
+        ("compare ref", "reference"),
+    ],
+)
+def test_the_shell_completes(typed: str, offered: str) -> None:
+    words = {"COMP_WORDS": f"pullproof {typed}", "COMP_CWORD": str(len(typed.split()))}
+    ended = subprocess.run(
+        [sys.executable, "-m", "harness"],
+        env={**os.environ, **words, "_PULLPROOF_COMPLETE": "bash_complete"},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert f"plain,{offered}" in ended.stdout.splitlines()
 
 
 def test_a_selection_needs_all_its_fields() -> None:
@@ -56,7 +95,7 @@ def test_a_selection_needs_all_its_fields() -> None:
     assert not Selection.of(["ttl.*"], ["blob"]).chooses(scenario)
     assert not Selection(levels=(MUST,)).chooses(scenario)
     assert not Selection(needs=(Need.GC,)).chooses(scenario)
-    with pytest.raises(ValueError, match="'clok' is no need; known are config"):
+    with pytest.raises(ValueError, match="unknown need 'clok'; did you mean 'clock'"):
         Selection.of(needs=["clok"])
 
 

@@ -38,7 +38,7 @@ observed = { "client: status" = 200 }
 
 def test_a_claim_that_holds_passes_and_stands_in_the_matrix(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PREAMBLE + HOLDS)
-    result = pytester.runpytest("--target", "reference", "--target", "reference@2.8")
+    result = pytester.runpytest("-v", "--target", "reference", "--target", "reference@2.8")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["*reference@ideal*reference@2.8*", "*The API root*holds*holds*"])
 
@@ -84,14 +84,14 @@ def test_known_deviations_pass_under_their_own_letter(pytester: pytest.Pytester)
     pytester.makepyfile(PREAMBLE + WRONG)
     (pytester.path / "deviations.toml").write_text(DEVIATION)
     result = pytester.runpytest("--target", "reference@2.8")
-    result.stdout.fnmatch_lines(["*teapot*deviates*", "*is no teapot*RFC 2324*", "*1 deviates*"])
+    result.stdout.fnmatch_lines(["*is no teapot*RFC 2324*", "*1 deviates*"])
     assert result.ret == pytest.ExitCode.OK
 
 
 def test_a_failure_of_a_release_prints_the_entry_to_add(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PREAMBLE + WRONG)
     result = pytester.runpytest("--target", "reference@2.8")
-    result.stdout.fnmatch_lines(["*deviations.toml takes:*", 'scenario = "demo.teapot"'])
+    result.stdout.fnmatch_lines(["*add it to deviations.toml:*", 'scenario = "demo.teapot"'])
 
 
 def test_results_survive_xdist_and_become_json(pytester: pytest.Pytester) -> None:
@@ -121,14 +121,14 @@ def test_blind(expect):
     )
     result = pytester.runpytest()
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*the scenario looked at nothing*"])
+    result.stdout.fnmatch_lines(["*the scenario checked nothing*"])
 
 
 def test_one_id_for_two_scenarios_is_refused(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_one=PREAMBLE + HOLDS, test_two=PREAMBLE + HOLDS)
     result = pytester.runpytest()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*scenario id demo.base stands at test_one.py*test_two.py*"])
+    result.stderr.fnmatch_lines(["*scenario id demo.base is used by test_one.py*test_two.py*"])
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def test_what_was_seen_makes_cells_alike() -> None:
         "a.b: left {'client: status': 500}, right {'client: status': 404}"
     ]
     assert _unequal(deviates, _cell("right", Verdict.HOLDS, 200)) == [
-        "a.b: left {'client: status': 500}, right as claimed"
+        "a.b: left {'client: status': 500}, right as expected"
     ]
 
 
