@@ -1,7 +1,7 @@
-"""A certificate authority of one test run, which real clients are told to trust.
+"""A certificate authority of one test run, that real clients trust.
 
-Programs written in Go read ``SSL_CERT_FILE`` in place of the system's certificates
-(https://pkg.go.dev/crypto/x509#SystemCertPool), so that nothing on the machine has to be changed.
+Programs written in Go read ``SSL_CERT_FILE`` instead of the system's certificates
+(https://pkg.go.dev/crypto/x509#SystemCertPool), so that nothing on the machine has to change.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ _LIFETIME = timedelta(days=2)
 
 class Authority:
     """A self-signed certificate for *names*, which are host names or IP addresses, and the TLS
-    context of a server that presents it. Writes PEM files into *directory*."""
+    context of a server that presents it. Writes PEM files into *directory*. *called* is its common
+    name."""
 
-    def __init__(self, directory: Path, names: Collection[str]) -> None:
+    def __init__(
+        self, directory: Path, names: Collection[str], called: str = "pullproof test run"
+    ) -> None:
         self._directory = directory
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _subject("pullproof test run")
+        self._name = _subject(called)
         alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
         certificate = (
             _builder(self._name, self._name, self._key)
@@ -38,7 +41,7 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
         self.certificate, self.key_path = self._write("authority", certificate, self._key)
-        """What a client has to trust, as PEM, and the private key."""
+        """The certificate that a client must trust, as PEM, and the private key."""
         self.server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         """For a server that answers under one of the names."""
         self.server_context.load_cert_chain(self.certificate, self.key_path)

@@ -1,67 +1,259 @@
-"""A real containerd with a cache as mirror, asked by ``ctr`` and as kubelet asks it, by CRI.
+"""A real containerd with its own directories and sockets, driven with ``ctr`` and over the CRI.
 
-It needs root. Its CRI plugin reads ``certs.d`` in its directory
-(https://github.com/containerd/containerd/blob/main/docs/cri/registry.md); ``ctr`` is told of it by
-``--hosts-dir``, or not at all.
+:class:`Containerd` is the daemon of scenarios, with a cache as mirror; :class:`ContainerdDaemon` is
+any containerd in a :class:`Sandbox`. A sandbox with host names is a mount namespace with its own
+/etc/hosts, in which names of registries lead to loopback addresses. Nothing on the machine is
+changed. All of it needs root.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.clients.running import Ran
+from harness.system.process import Process, clean_environment
 from harness.system.real_parts import missing_part, real_part
 
-__all__ = ["Containerd"]
+if TYPE_CHECKING:  # gRPC is an optional dependency.
+    from harness.clients.image_service import ImageService
 
+__all__ = ["Containerd", "ContainerdDaemon", "Sandbox", "version_of"]
+
+_READY = re.compile(r"containerd successfully booted")
 _TIMEOUT = 60.0
+_ENTER = (
+    'mount --make-rprivate / && mount --bind "$1" /etc/hosts && '
+    'mount --bind "$2" /etc/nsswitch.conf && '
+    'if [ -d /etc/containerd ]; then mount --bind "$3" /etc/containerd; fi && '
+    'shift 3 && exec "$@"'
+)
+_CONFIG = """\
+version = 2
+root = "{directory}/root"
+state = "{directory}/state"
+[grpc]
+  address = "{directory}/c.sock"
+[ttrpc]
+  address = "{directory}/c.sock.ttrpc"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{directory}/opt"
+[plugins."io.containerd.grpc.v1.cri"]
+  disable_tcp_service = true
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "native"
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{directory}/cni"
+    conf_dir = "{directory}/cni"
+"""
+_AFTER_1_6 = """\
+[plugins."io.containerd.nri.v1.nri"]
+  disable = true
+[plugins."io.containerd.cri.v1.images"]
+  snapshotter = "native"
+[[plugins."io.containerd.transfer.v1.local".unpack_config]]
+  platform = "linux"
+  snapshotter = "native"
+"""
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """The environment of daemons and ``ctr``. *directory* must have a short path, for the
+    socket."""
+
+    directory: Path
+    program: Path
+    """containerd; ``ctr`` is taken from the same directory, or else from PATH."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Addresses by host name. Without any there is no mount namespace, and names are resolved as
+    usual."""
+    system_roots: Path | None = None
+    """The system's certificates (PEM)."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Additional environment variables, such as proxies."""
+
+    def prepare(self) -> None:
+        """Write the files of the mount namespace. Skips the test, or fails it where real programs
+        are required, if that is not possible here."""
+        if os.geteuid() != 0:
+            missing_part("containerd runs as root only")
+        if not self.names:
+            return
+        lines = ["127.0.0.1 localhost", *(f"{ip} {name}" for name, ip in self.names.items())]
+        (self.directory / "hosts").write_text("\n".join(lines) + "\n")
+        (self.directory / "nsswitch.conf").write_text("hosts: files\n")
+        self.etc.mkdir()
+        done = subprocess.run(
+            self.entered("true"), capture_output=True, text=True, timeout=_TIMEOUT, check=False
+        )
+        if done.returncode != 0:
+            missing_part(f"no mount namespace can be made here: {done.stderr.strip()}")
+
+    def entered(self, *command: str | Path) -> list[str]:
+        """*command* inside the mount namespace, if there is one."""
+        if not self.names:
+            return [*map(str, command)]
+        files = (self.directory / "hosts", self.directory / "nsswitch.conf", self.etc)
+        return ["unshare", "--mount", "sh", "-c", _ENTER, "sh", *map(str, (*files, *command))]
+
+    @property
+    def etc(self) -> Path:
+        """The directory mounted at /etc/containerd, if the machine has that directory."""
+        return self.directory / "etc"
+
+    @property
+    def ctr(self) -> Path:
+        """``ctr`` of the same release, if it is in the same directory."""
+        beside = self.program.with_name("ctr")
+        return beside if beside.exists() else real_part("ctr")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables of all programs."""
+        roots = {} if self.system_roots is None else {"SSL_CERT_FILE": str(self.system_roots)}
+        return clean_environment({**roots, **self.variables})
+
+    def version(self) -> str:
+        """The release, such as ``1.6.20``."""
+        return version_of(self.program)
+
+
+def version_of(program: Path) -> str:
+    """The release of the containerd *program*. Raises ``ValueError`` if it prints none."""
+    done = subprocess.run(
+        [program, "--version"], capture_output=True, text=True, timeout=30, check=True
+    )
+    found = re.search(r"\bv?(\d+\.\d+\.\d+)", done.stdout)
+    if found is None:
+        raise ValueError(f"{program} --version prints no version: {done.stdout.strip()}")
+    return found[1]
+
+
+def _image_service(socket: Path) -> ImageService:
+    try:
+        from harness.clients.image_service import ImageService
+    except ModuleNotFoundError as missing:
+        if missing.name not in {"grpc", "google"}:
+            raise
+        missing_part("containerd is driven over gRPC: pip install 'pullproof[real-clients]'")
+    return ImageService(socket)
+
+
+class ContainerdDaemon:
+    """A running containerd below *directory*; *registry_toml* is the registry section of its
+    config.toml (version 2).
+
+    Skips the test, or fails it where real programs are required, if it does not start.
+    """
+
+    def __init__(self, sandbox: Sandbox, directory: Path, registry_toml: str) -> None:
+        self._sandbox = sandbox
+        self._directory = directory
+        directory.mkdir(parents=True)
+        self.configure(registry_toml)
+        self._start()
+
+    def configure(self, registry_toml: str) -> None:
+        """Write config.toml; takes effect after :meth:`restart`."""
+        later = "" if self._sandbox.version().startswith("1.6.") else _AFTER_1_6
+        head = _CONFIG.format(directory=self._directory) + later
+        (self._directory / "config.toml").write_text(
+            head + registry_toml.removeprefix("version = 2\n")
+        )
+
+    def restart(self) -> None:
+        """Restart it with the current configuration."""
+        self.stop()
+        self._start()
+
+    def _start(self) -> None:
+        sandbox = self._sandbox
+        self._process = Process(
+            sandbox.entered(sandbox.program, "--config", self._directory / "config.toml"),
+            environment=sandbox.environment,
+            directory=self._directory,
+        )
+        if self._process.await_output(_READY, timeout=_TIMEOUT) is None:
+            said = self._process.output().strip().splitlines()
+            self._process.stop()
+            missing_part(f"containerd does not start here: {said[-1] if said else 'no output'}")
+        self.images = _image_service(self._directory / "c.sock")
+        self.images.await_ready(_TIMEOUT)
+
+    def ctr(self, *words: str, timeout: float) -> Ran | None:
+        """Run ``ctr`` with *words*; None if it did not end within *timeout* seconds."""
+        command = self._sandbox.entered(
+            self._sandbox.ctr, "--address", self._directory / "c.sock", *words
+        )
+        environment = self._sandbox.environment | {"CONTAINERD_SNAPSHOTTER": "native"}
+        with subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as running:
+            try:
+                out, err = running.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                return None
+        return Ran(running.returncode, out + err)
+
+    def stop(self) -> None:
+        """End it."""
+        self.images.close()
+        self._process.stop()
+
+
 _REGISTRY = 'plugins."io.containerd.grpc.v1.cri".registry'
 
 
 class Containerd:
-    """``containerd`` below *directory*, which must have a short path for the socket's sake.
+    """``containerd`` below *directory*, which must have a short path, for the socket.
 
-    *environment* is added to its own and to ``ctr``'s: the way to the internet. Skips the test, or
-    fails it where real parts are demanded, if there can be none here.
+    Its CRI plugin reads ``certs.d`` in *directory*
+    (https://github.com/containerd/containerd/blob/main/docs/cri/registry.md); ``ctr`` reads it with
+    ``--hosts-dir`` only. *environment* is added to the variables of both. Skips the test, or fails
+    it where real programs are required, if containerd cannot run here.
     """
 
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
-        # gRPC is no dependency of scenarios that start no containerd, which import this module too.
-        try:
-            from harness.clients.containerd_lab import Daemon, Surroundings
-        except ModuleNotFoundError as missing:
-            if missing.name not in {"grpc", "google"}:
-                raise
-            missing_part("containerd is asked by gRPC: pip install 'pullproof[real-clients]'")
-        surroundings = Surroundings(directory, real_part("containerd"), variables=environment)
-        surroundings.prepare()
+        sandbox = Sandbox(directory, real_part("containerd"), variables=environment)
+        sandbox.prepare()
         self.certs_d = directory / "certs.d"
         self.certs_d.mkdir()
         self._config = self._configuration({})
-        self._daemon = Daemon(surroundings, directory / "d", self._config)
+        self._daemon = ContainerdDaemon(sandbox, directory / "d", self._config)
         self._loaded = self._config
 
     def stop(self) -> None:
-        """End it."""
+        """End the daemon."""
         self._daemon.stop()
 
     def use_hosts(self, registry: str, hosts_toml: str) -> None:
-        """Put *hosts_toml* into certs.d as that of *registry*, and remove what lies there now."""
+        """Make *hosts_toml* the only file in certs.d, for *registry*."""
         self._clear_certs_d()
         place = self.certs_d / registry
         place.mkdir()
         (place / "hosts.toml").write_text(hosts_toml)
 
     def use_logins(self, logins: Mapping[str, tuple[str, str]]) -> None:
-        """Write config.toml with ``registry.configs.HOST.auth`` for each host; not read before
+        """Write config.toml with ``registry.configs.HOST.auth`` for each host; takes effect after
         :meth:`restart`."""
         self._config = self._configuration(logins)
         self._daemon.configure(self._config)
 
     def restart(self) -> None:
-        """Stop it and start it with config.toml as it is now; images are kept."""
+        """Restart the daemon with the current config.toml; images are kept."""
         self._daemon.restart()
         self._loaded = self._config
 
@@ -73,7 +265,7 @@ class Containerd:
         return f'[{_REGISTRY}]\nconfig_path = "{self.certs_d}"\n{auths}'
 
     def forget(self) -> None:
-        """Remove every image with its content, every hosts.toml and every login."""
+        """Remove all images with their content, all hosts.toml and all logins."""
         self._clear_certs_d()
         self.forget_images()
         self.use_logins({})
@@ -81,12 +273,12 @@ class Containerd:
             self.restart()
 
     def forget_images(self) -> None:
-        """Remove every image with its content."""
+        """Remove all images with their content."""
         for namespace in ("default", "k8s.io"):
             where = ("-n", namespace)
             if names := self.ctr(*where, "images", "ls", "-q").output.split():
                 self.ctr(*where, "images", "rm", "--sync", *names)
-            # What was fetched without an image, and would not have to be fetched again.
+            # Content without an image would not be fetched again.
             if left := self.ctr(*where, "content", "ls", "-q").output.split():
                 self.ctr(*where, "content", "rm", *left)
 
@@ -95,15 +287,15 @@ class Containerd:
             shutil.rmtree(place)
 
     def ctr(self, *words: str) -> Ran:
-        """Run ``ctr`` with *words*. ``TimeoutError`` after a minute."""
+        """Run ``ctr`` with *words*. Raises ``TimeoutError`` after a minute."""
         ran = self._daemon.ctr(*words, timeout=_TIMEOUT)
         if ran is None:
-            raise TimeoutError(f"ctr {' '.join(words)} does not end")
+            raise TimeoutError(f"ctr {' '.join(words)} did not end")
         return ran
 
     def cri_pull(self, image: str, login: tuple[str, str] | None = None) -> Ran:
-        """``PullImage`` of the CRI, which is what ``crictl pull`` and kubelet call; exit code 0 is
-        gRPC's status OK. *login* is what kubelet has read from the pod's pull secret."""
+        """``PullImage`` of the CRI, as ``crictl pull`` and kubelet call it; exit code 0 is the gRPC
+        status OK. *login* is user and password from the pod's pull secret."""
         auth = None if login is None else {"username": login[0], "password": login[1]}
         pulled = self._daemon.images.pull(image, auth, _TIMEOUT)
         return Ran(0 if pulled.code == "OK" else 1, pulled.message)

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import httpx
 
 from harness.http.client import origin
-from harness.nodes.models.registry_api import Challenge, issued_token, parse_challenges
+from harness.nodes.models.registry_api import ParsedChallenge, issued_token, parse_challenges
 from harness.targets.access import basic_credentials
 from harness.targets.errors import TargetError
 
@@ -39,7 +39,7 @@ class RemoteLogin:
         self._url = httpx.URL(url)
         self._tls = tls
         self._login = login
-        self._challenge: Challenge | None = None
+        self._challenge: ParsedChallenge | None = None
         self._tokens: dict[str, tuple[float, str]] = {}
 
     def learn(self, answer: httpx.Headers) -> bool:
@@ -73,7 +73,7 @@ class RemoteLogin:
     def _basic(self) -> str | None:
         return None if self._login is None else f"Basic {basic_credentials(self._login)}"
 
-    def _fetch(self, challenge: Challenge, scopes: Sequence[str]) -> str:
+    def _fetch(self, challenge: ParsedChallenge, scopes: Sequence[str]) -> str:
         realm = challenge.parameters.get("realm", "")
         try:
             url = httpx.URL(realm)

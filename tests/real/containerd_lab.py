@@ -1,4 +1,4 @@
-"""Cases played to a real containerd: set up as the data says, recorded in the data's own form."""
+"""Runs cases on a real containerd and records what it does in the format of the measured cases."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.clients.containerd_lab import Daemon, Surroundings
-from harness.clients.scripted_hosts import Certificates, Place, ScriptedHosts, Seen
+from harness.clients.containerd import ContainerdDaemon, Sandbox
+from harness.clients.scripted_hosts.certificates import Certificates
+from harness.clients.scripted_hosts.connection import Seen
+from harness.clients.scripted_hosts.hosts import ScriptedHosts
 from harness.nodes.models.attempts import credential_of
 from harness.nodes.models.simulated_network import RegistryContent
 from harness.system.real_parts import missing_part
-from tests.real.free_addresses import free_network
+from tests.real.labs import free_network
 from tests.unit.models.containerd_cases import (
     Case,
     behaviours_of,
@@ -25,6 +27,7 @@ from tests.unit.models.containerd_cases import (
     files_of,
     network_of,
     pulls,
+    shown,
 )
 from tests.unit.models.worlds import HUB_HOSTS, NAMED_HOSTS, Stand, World
 
@@ -33,13 +36,13 @@ __all__ = ["ContainerdLab", "placeholders_for"]
 _PORTS = {"m1": 15001, "m2": 15002, "m3": 15003, "up": 15000, "tok": 15009}
 _ETC = "/etc/containerd"
 _MOST_DAEMONS = 6
-_PATIENCE = 90.0
-_PATIENCE_WITH_SILENCE = 3.0
-"""Seconds after which a pull is given up that, says the model, would wait for ever."""
+_TIMEOUT = 90.0
+_TIMEOUT_IF_HANGING = 3.0
+"""Seconds until a pull is ended that hangs according to the model."""
 
 
 class ContainerdLab:
-    """Plays cases to containerd *program*, everything below *directory* (a short path)."""
+    """Runs cases on containerd *program*, with all files below *directory* (a short path)."""
 
     def __init__(self, directory: Path, program: Path) -> None:
         self._directory = directory
@@ -58,64 +61,64 @@ class ContainerdLab:
             untrusted=made.untrusted,
             network=network,
         )
-        self._surroundings = Surroundings(
+        self._sandbox = Sandbox(
             directory,
             program,
             {names[host]: addresses[host] for host in self._hosts},
             made.system_roots,
         )
-        self._surroundings.prepare()
-        self.release = self._surroundings.version()
+        self._sandbox.prepare()
+        self.release = self._sandbox.version()
         ports = {host: (_PORTS[host], 80, 443) for host in NAMED_HOSTS}
-        places = {h: Place(addresses[h], ports.get(h, (80, 443))) for h in self._hosts}
-        self._played = ScriptedHosts(places, made)
-        self._daemons: dict[str, Daemon] = {}
+        listeners = {h: (addresses[h], ports.get(h, (80, 443))) for h in self._hosts}
+        self._scripted = ScriptedHosts(listeners, made)
+        self._daemons: dict[str, ContainerdDaemon] = {}
         self._numbers = itertools.count(1)
 
     def stop(self) -> None:
         """End every daemon and close every port."""
         for daemon in self._daemons.values():
             daemon.stop()
-        self._played.stop()
+        self._scripted.stop()
 
     def world(self, case: Case) -> World:
-        """A world for one run of *case*, with an image of its own: the daemon keeps content."""
+        """A world for one run of *case*, with a new image, since the daemon keeps content."""
         named = tuple((host, f"{host}.test", _PORTS[host]) for host in NAMED_HOSTS)
         kind = case.document.get("imagekind", "image")
         seed = f"{os.getpid()} {next(self._numbers)}"
         return World(named, "team/app", kind, seed, self._stand)
 
     def difference(self, case: Case) -> tuple[list[str], dict[str, Any]]:
-        """In what the daemon does something else than the model (nothing: they agree), and what it
-        did, as an ``expect`` entry with placeholders."""
+        """The differences between daemon and model (empty if they agree), and what the daemon did
+        as an ``expect`` entry with placeholders."""
         world = self.world(case)
         modelled = list(pulls(case, self.release, world))
         hangs = any(p.error and p.error.code == "DEADLINE_EXCEEDED" for p in modelled)
         hangs |= any(p.seconds_lost == float("inf") for p in modelled)
-        measured = self._measured(case, world, _PATIENCE_WITH_SILENCE if hangs else _PATIENCE)
+        measured = self._measured(case, world, _TIMEOUT_IF_HANGING if hangs else _TIMEOUT)
         recorded = replace(case, document={**case.document, "expect": {self.release: measured}})
         found = [differences(recorded, self.release, pull, world) for pull in modelled]
         first = [] if [] in found else found[0]
         return first, placeholders_for(measured, world)
 
-    # -- playing --------------------------------------------------------------------------------
-    def _measured(self, case: Case, world: World, patience: float) -> dict[str, Any]:
+    # -- running --------------------------------------------------------------------------------
+    def _measured(self, case: Case, world: World, timeout: float) -> dict[str, Any]:
         self._write(case, world)
         daemon = self._daemon(config_toml_of(case, world))
         document = world.fill(case.document)
         if document["client"] == "ctr-push":
             self._bring_image(daemon, world, document["image"])
         behaviours = behaviours_of(case, world)
-        self._played.play(network_of(case, world), behaviours)
+        self._scripted.use(network_of(case, world), behaviours)
         if document["client"] == "cri":
-            told = daemon.images.pull(document["image"], document.get("auth"), patience)
-            code = None if told.code == "OK" else told.code
-            ended = {"grpc_code": code, "error": _told(told.message, world)} if code else {}
+            pulled = daemon.images.pull(document["image"], document.get("auth"), timeout)
+            code = None if pulled.code == "OK" else pulled.code
+            ended = {"grpc_code": code, "error": _normal(pulled.message, world)} if code else {}
         else:
-            ended = self._ctr(daemon, document, patience, world)
-        seen = self._played.end()
+            ended = self._ctr(daemon, document, timeout, world)
+        seen = self._scripted.end()
         if document["client"] == "cri":
-            daemon.images.remove(document["image"], _PATIENCE)
+            daemon.images.remove(document["image"], _TIMEOUT)
         return {
             "outcome": "error" if ended else "ok",
             "requests": [_row(each, world) for each in seen],
@@ -124,7 +127,7 @@ class ContainerdLab:
         }
 
     def _ctr(
-        self, daemon: Daemon, document: Mapping[str, Any], patience: float, world: World
+        self, daemon: ContainerdDaemon, document: Mapping[str, Any], timeout: float, world: World
     ) -> dict[str, Any]:
         command = {
             "ctr-pull": ("images", "pull"),
@@ -134,41 +137,41 @@ class ContainerdLab:
         hosts = document.get("hosts_dir", True)
         directory = ("--hosts-dir", world.stand.certs_d) if hosts else ()
         words = (*command, *directory, *document.get("ctr_args", ()), document["image"])
-        ran = daemon.ctr(*words, timeout=patience)
+        ran = daemon.ctr(*words, timeout=timeout)
         if ran is None:
             return {"error": "ctr: context deadline exceeded"}
         if ran.ok:
             return {}
-        return {"error": _told(ran.output.strip().splitlines()[-1], world)}
+        return {"error": _normal(ran.output.strip().splitlines()[-1], world)}
 
-    def _bring_image(self, daemon: Daemon, world: World, image: str) -> None:
-        """So that there is something to push."""
+    def _bring_image(self, daemon: ContainerdDaemon, world: World, image: str) -> None:
+        """Pull the image that is pushed next."""
         healthy = Case({"hosts": {}}, "healthy")
-        self._played.play(network_of(healthy, world), behaviours_of(healthy, world))
-        ran = daemon.ctr("images", "pull", "--plain-http", image, timeout=_PATIENCE)
+        self._scripted.use(network_of(healthy, world), behaviours_of(healthy, world))
+        ran = daemon.ctr("images", "pull", "--plain-http", image, timeout=_TIMEOUT)
         assert ran is not None
         assert ran.ok, ran.output
-        self._played.end()
+        self._scripted.end()
 
-    def _daemon(self, registry_toml: str) -> Daemon:
-        """The daemon with this configuration; of many, the one not used for longest is ended."""
+    def _daemon(self, registry_toml: str) -> ContainerdDaemon:
+        """The daemon with this configuration; stops the least recently used one of too many."""
         daemon = self._daemons.pop(registry_toml, None)
         if daemon is None:
             if len(self._daemons) >= _MOST_DAEMONS:
                 self._daemons.pop(next(iter(self._daemons))).stop()
             place = self._directory / f"d{next(self._numbers)}"
-            daemon = Daemon(self._surroundings, place, registry_toml)
+            daemon = ContainerdDaemon(self._sandbox, place, registry_toml)
         self._daemons[registry_toml] = daemon
         return daemon
 
     def _write(self, case: Case, world: World) -> None:
-        etc = self._surroundings.etc
+        etc = self._sandbox.etc
         for root in (world.stand.certs_d, world.stand.other_certs_d, f"{etc}/certs.d"):
             shutil.rmtree(root, ignore_errors=True)
             Path(root).mkdir()
         for path, text in files_of(case, world).items():
             if path.startswith(_ETC) and not Path(_ETC).is_dir():
-                missing_part(f"a mount namespace cannot have {_ETC} of its own: there is none")
+                missing_part(f"this machine has no {_ETC}, so nothing can be mounted there")
             place = Path(path.replace(_ETC, str(etc), 1) if path.startswith(_ETC) else path)
             if path.endswith("/"):
                 place.mkdir(parents=True, exist_ok=True)
@@ -177,28 +180,16 @@ class ContainerdLab:
                 place.write_text(text)
 
 
-# -- in the data's form -------------------------------------------------------------------------
+# -- in the format of the cases -----------------------------------------------------------------
 def _row(seen: Seen, world: World) -> list[Any]:
-    request = seen.request
-    credential = credential_of(request.header("Authorization"))
-    shown = {
-        "none": "none",
-        "basic": f"basic:{credential.user}:{credential.secret}",
-        "bearer": f"bearer:{credential.secret}",
-    }.get(credential.kind, credential.secret)
-    return [
-        world.host_at(request.host),
-        request.method,
-        request.path,
-        dict(request.query).get("ns"),
-        shown,
-        request.scheme,
-        seen.status,
-    ]
+    r = seen.request
+    sent, ns = credential_of(r.header("Authorization")), dict(r.query).get("ns")
+    host = world.host_at(r.host)
+    return [host, r.method, r.path, ns, shown(sent), r.scheme, seen.status]
 
 
 def _details(seen: list[Seen], world: World) -> dict[str, Any]:
-    """Headers, certificates and token requests, each only if there are any."""
+    """Headers, certificates and token requests; empty ones are left out."""
     content = RegistryContent(world.image)
     headers, forms, queries = [], [], []
     for each in seen:
@@ -229,7 +220,7 @@ def _details(seen: list[Seen], world: World) -> dict[str, Any]:
     return {name: found for name, found in details.items() if found}
 
 
-def _told(message: str, world: World) -> str:
+def _normal(message: str, world: World) -> str:
     return message.replace(world.stand.certs_d, "<config_path>")
 
 
@@ -240,7 +231,7 @@ def placeholders_for(value: Any, world: World) -> Any:
             before = "" if known.startswith("sha256:") else r"(?<![\w.-])"
             pattern = rf"{before}{re.escape(known)}(?![\w-])"
             value = re.sub(pattern, f"{{{name}}}", value)
-        # The format has the port of {up} as it is after an encoded colon.
+        # The format keeps the port of {up} after an encoded colon.
         return value.replace(f"%3A{_PORTS['up']}", "%3A5000")
     if isinstance(value, Mapping):
         return {key: placeholders_for(item, world) for key, item in value.items()}

@@ -1,7 +1,6 @@
-"""The reader of config.toml against ``containerd config dump``: files of any version that import
-each other, put together by the model and by the real program.
+"""The model of config.toml against ``containerd config dump``: files of any version with imports.
 
-``--containerd BINARY`` names another one, ``--seed S`` makes up other files.
+``--containerd BINARY`` tests another release, ``--seed S`` generates other files.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from harness.clients.containerd_lab import version_of
+from harness.clients.containerd import version_of
 from harness.nodes.models.containerd.config_files import GRPC_CRI, IMAGES, InvalidConfig
 from harness.nodes.models.containerd.config_toml import (
     WELL_KNOWN_DIRECTORIES,
@@ -27,7 +26,7 @@ from harness.nodes.models.containerd.releases import Release, release_named
 from harness.nodes.models.files import FileTree
 from harness.system.process import clean_environment
 from harness.system.real_parts import real_part
-from tests.real.made_up import play_made_up
+from tests.real.labs import run_generated
 
 _COUNT = 150
 _SECTIONS = ("cri", f'"{GRPC_CRI}"', f'"{IMAGES}"')
@@ -40,7 +39,7 @@ _IMPORTS = (
 
 
 def _texts() -> st.SearchStrategy[str]:
-    """A file: a version or none, imports, and registry settings of any section."""
+    """A file with or without a version, with imports and registry settings in any section."""
     imports = st.lists(st.sampled_from(_IMPORTS), max_size=3)
     setting = st.one_of(
         st.sampled_from(["/one", "/two", ""]).map(lambda path: f'config_path = "{path}"\n'),
@@ -72,7 +71,7 @@ def _text(version: int | None, imports: list[str], sections: list[tuple[str, lis
     return f"{head}imports = {json.dumps(imports)}\n{body}"
 
 
-def _stories() -> st.SearchStrategy[dict[str, Any]]:
+def _cases() -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(
         {"config.toml": _texts()}, optional=dict.fromkeys(_FILES[1:], _texts())
     )
@@ -82,7 +81,7 @@ def _of(registry: RegistryConfig, release: Release) -> dict[str, Any]:
     later = release.default_config_path == "without mirrors"
     by_default = later and registry.config_path == WELL_KNOWN_DIRECTORIES
     return {
-        # Set as the plugin starts, which the command does not show.
+        # Set when the plugin starts; the command does not show it.
         "config_path": "" if by_default else registry.config_path,
         "mirrors": {name: list(ends) for name, ends in registry.mirrors.items()},
         "auths": {host: auth.username for host, auth in registry.auths.items()},
@@ -97,7 +96,7 @@ def _modelled(here: Path, files: dict[str, str], release: Release) -> dict[str, 
         return _of(parse_config_toml(main, release, tree, f"{here}/config.toml"), release)
     except InvalidConfig as error:
         if release.migrates_config != "never" and "no such file" in error.reason:
-            return "not shown"  # From 2.0 on the command goes past it, the daemon does not.
+            return "not shown"  # From 2.0 on the command ignores it, the daemon does not.
         return "does not start" if error.stops_containerd else "not shown"
 
 
@@ -105,7 +104,7 @@ def _dumped(program: Path, here: Path, files: dict[str, str], release: Release) 
     for name, text in files.items():
         (here / name).parent.mkdir(exist_ok=True)
         (here / name).write_text(text)
-    # 2.0 shows by another command what the daemon makes of the sections of older versions.
+    # In 2.0 another command shows sections of older versions after migration.
     command = "dump" if release.migrates_config == "never" else "migrate"
     ran = subprocess.run(
         [program, "--config", here / "config.toml", "config", command],
@@ -132,24 +131,24 @@ def _dumped(program: Path, here: Path, files: dict[str, str], release: Release) 
     }
 
 
-def test_files_are_put_together_as_the_daemon_does_it(
+def test_imports_are_merged_as_the_daemon_does(
     request: pytest.FixtureRequest, tmp_path: Path, record_property: Any
 ) -> None:
-    """Versions, patterns, circles, sections of three names: what counts in the end is the same."""
+    """Versions, patterns, circular imports, sections of three names: the result is the same."""
     program = request.config.getoption("containerd") or real_part("containerd")
     release = release_named(version_of(program))
     record_property("containerd", release.version)
     here = tmp_path / "etc"
     outcomes: list[str] = []
 
-    def play(story: dict[str, Any]) -> None:
+    def check(case: dict[str, Any]) -> None:
         shutil.rmtree(here, ignore_errors=True)
         here.mkdir()
-        files = {name: text.replace("{here}", str(here)) for name, text in story.items()}
+        files = {name: text.replace("{here}", str(here)) for name, text in case.items()}
         modelled = _modelled(here, files, release)
         measured = _dumped(program, here, files, release)
         outcomes.append(modelled if isinstance(modelled, str) else "starts")
         assert modelled in ("not shown", measured), json.dumps(files, indent=1)
 
-    play_made_up(_stories(), play, count=_COUNT, seed=request.config.getoption("seed"))
+    run_generated(_cases(), check, count=_COUNT, seed=request.config.getoption("seed"))
     assert outcomes.count("starts") > _COUNT // 4

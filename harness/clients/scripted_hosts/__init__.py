@@ -1,11 +1,5 @@
-"""Registries on real sockets that behave as data says, for daemons that are compared with a model.
+"""Registries on real sockets with scripted behaviour, to compare real clients with their models.
 
-The same :class:`~harness.mirrors.simulated_network.SimulatedNetwork` answers here and in the model,
-so that a difference between the two can only come from the client.
+:class:`~harness.nodes.models.simulated_network.SimulatedNetwork` answers here as it does for the
+model, so that only the client can cause a difference.
 """
-
-from harness.clients.scripted_hosts.certificates import Certificates
-from harness.clients.scripted_hosts.hosts import Place, ScriptedHosts
-from harness.clients.scripted_hosts.record import Seen
-
-__all__ = ["Certificates", "Place", "ScriptedHosts", "Seen"]

@@ -1,4 +1,4 @@
-"""One connection to a played host: plain HTTP or TLS, told apart by the first byte."""
+"""One connection to a scripted host: plain HTTP or TLS, depending on its first byte."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import socket
 import ssl
 import struct
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Protocol
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 import h11
 
 from harness.clients.scripted_hosts.certificates import Certificates
-from harness.clients.scripted_hosts.record import Seen
-from harness.nodes.models.behaviours import HostBehaviour
+from harness.nodes.models.behaviours import HEALTHY, HostBehaviour
 from harness.nodes.models.network import (
     ConnectionFailed,
     Failure,
@@ -23,50 +23,81 @@ from harness.nodes.models.network import (
     Trust,
 )
 from harness.nodes.models.registry_api import status_line
+from harness.nodes.models.simulated_network import SimulatedNetwork
 
-__all__ = ["Stage", "serve"]
+__all__ = ["ActiveCase", "Seen", "serve"]
 
 _TLS_HANDSHAKE = b"\x16"
-_PATIENCE = 30.0
-"""Seconds after which a connection on which nothing happens is closed."""
+_STALL_TIMEOUT = 30.0
+"""Seconds after which an idle connection is closed."""
 _HTTP_TO_TLS = b"\x15\x03\x01\x00\x02\x02\x46"
 """A TLS alert, protocol_version (RFC 8446, section 6). Servers written in Go answer plain HTTP with
-a 400 instead, which is a status like any other."""
+a 400 instead, which is an ordinary status."""
 _TLS_TO_HTTP = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n400 Bad Request"
 
 
-class Stage(Protocol):
-    """What is played at the moment."""
+@dataclass
+class Seen:
+    """One request, as it arrived."""
 
-    over: threading.Event
+    request: Request
+    status: int | None = None
+    """None without an answer, or if the body was truncated."""
+    client_certificate: str | None = None
+    """The common name of the client certificate, if the client sent one."""
+
+
+class ActiveCase:
+    """The behaviours in effect and the requests received so far. Safe from any thread."""
+
+    def __init__(self, network: SimulatedNetwork, behaviours: Mapping[str, HostBehaviour]) -> None:
+        self.over = threading.Event()
+        self._network = network
+        self._behaviours = behaviours
+        self._lock = threading.Lock()
+        self._seen: list[Seen] = []
 
     def behaviour(self, host: str) -> HostBehaviour:
         """How the logical host *host* behaves."""
+        return self._behaviours.get(host, HEALTHY)
 
     def receive(self, request: Request, certificate: str | None) -> Seen:
-        """Write it down."""
+        """Record *request*."""
+        seen = Seen(request, None, certificate)
+        with self._lock:
+            if not self.over.is_set():
+                self._seen.append(seen)
+        return seen
 
     def answer(self, request: Request, trust: Trust) -> Response:
         """The answer. Raises :class:`ConnectionFailed`."""
+        with self._lock:
+            return self._network.exchange(request, trust)
+
+    def end(self) -> list[Seen]:
+        """End the case; returns its requests in order of arrival."""
+        with self._lock:
+            self.over.set()
+            return list(self._seen)
 
 
-def serve(sock: socket.socket, host: str, stage: Stage, certificates: Certificates) -> None:
-    """Serve *sock* as *host* until either side has had enough."""
-    sock.settimeout(_PATIENCE)
+def serve(sock: socket.socket, host: str, case: ActiveCase, certificates: Certificates) -> None:
+    """Serve *sock* as *host* until either side closes it."""
+    sock.settimeout(_STALL_TIMEOUT)
     with suppress(OSError, h11.ProtocolError):
-        channel = _welcomed(sock, stage.behaviour(host), stage, certificates)
+        channel = _accepted(sock, case.behaviour(host), case, certificates)
         if channel is not None:
-            _Conversation(channel, stage).run()
+            _HTTPConnection(channel, case).run()
     with suppress(OSError):
         sock.close()
 
 
-def _welcomed(
-    sock: socket.socket, behaviour: HostBehaviour, stage: Stage, certificates: Certificates
+def _accepted(
+    sock: socket.socket, behaviour: HostBehaviour, case: ActiveCase, certificates: Certificates
 ) -> socket.socket | None:
-    """What to speak HTTP over; None where it ends here."""
+    """The socket for HTTP, after a TLS handshake if there is one; None if the connection ends."""
     if behaviour.silent:
-        stage.over.wait(_PATIENCE)
+        case.over.wait(_STALL_TIMEOUT)
         return None
     first = sock.recv(1, socket.MSG_PEEK)
     speaks_tls = first == _TLS_HANDSHAKE
@@ -86,10 +117,10 @@ def _welcomed(
     try:
         secured.do_handshake()
     except ssl.SSLError:
-        # What the client sent on must be read, or closing would overtake the alert.
+        # Read what the client still sends, or closing would discard the alert.
         with socket.socket(fileno=secured.detach()) as bare:
-            bare.settimeout(_PATIENCE)
-            _farewell(bare)
+            bare.settimeout(_STALL_TIMEOUT)
+            _drain(bare)
         return None
     except OSError:
         secured.close()
@@ -98,32 +129,32 @@ def _welcomed(
 
 
 def _say_and_close(sock: socket.socket, words: bytes) -> None:
-    """Read what is on its way first: to close with unread bytes would reset the connection."""
+    """Read pending bytes first: closing with unread bytes would reset the connection."""
     sock.recv(65536)
     sock.sendall(words)
-    _farewell(sock)
+    _drain(sock)
 
 
-def _farewell(sock: socket.socket) -> None:
+def _drain(sock: socket.socket) -> None:
     with suppress(OSError):
         sock.shutdown(socket.SHUT_WR)
         while sock.recv(65536):
             pass
 
 
-class _Conversation:
+class _HTTPConnection:
     """Requests and answers on one connection."""
 
-    def __init__(self, channel: socket.socket, stage: Stage) -> None:
+    def __init__(self, channel: socket.socket, case: ActiveCase) -> None:
         self._channel = channel
-        self._stage = stage
+        self._case = case
         self._wire = h11.Connection(h11.SERVER)
         self._is_tls = isinstance(channel, ssl.SSLSocket)
 
     def run(self) -> None:
-        """Until the client closes, or an answer ends the connection."""
+        """Serve until the client closes, or an answer ends the connection."""
         try:
-            while (request := self._read()) is not None and not self._stage.over.is_set():
+            while (request := self._read()) is not None and not self._case.over.is_set():
                 if not self._reply(request):
                     break
                 self._wire.start_next_cycle()
@@ -175,16 +206,16 @@ class _Conversation:
         )
 
     def _reply(self, request: Request) -> bool:
-        """Answer; whether the connection may be used again."""
+        """Answer *request*; returns whether the connection can be reused."""
         name = self._client_name()
-        seen = self._stage.receive(request, name)
+        seen = self._case.receive(request, name)
         try:
-            response = self._stage.answer(request, Trust(verify=False, client_certificate=name))
+            response = self._case.answer(request, Trust(verify=False, client_certificate=name))
         except ConnectionFailed as failed:
             if failed.failure is Failure.RESET:
                 self._reset()
             else:
-                self._stage.over.wait(_PATIENCE)
+                self._case.over.wait(_STALL_TIMEOUT)
             return False
         if not response.cut:
             seen.status = response.status
@@ -214,7 +245,7 @@ class _Conversation:
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
         raw = self._channel
         if isinstance(raw, ssl.SSLSocket):
-            # Without TLS' own farewell.
+            # Without TLS close_notify.
             with socket.socket(fileno=raw.detach()) as bare:
                 bare.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
 

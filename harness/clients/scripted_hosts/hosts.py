@@ -1,4 +1,4 @@
-"""Several hosts on loopback, each with an address of its own, that play one case after another."""
+"""Several hosts on loopback, each with its own address, that serve one case after another."""
 
 from __future__ import annotations
 
@@ -6,97 +6,59 @@ import socket
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 
 from harness.clients.scripted_hosts.certificates import Certificates
-from harness.clients.scripted_hosts.connection import serve
-from harness.clients.scripted_hosts.record import Seen
+from harness.clients.scripted_hosts.connection import ActiveCase, Seen, serve
 from harness.content import an_image
 from harness.nodes.models.behaviours import HEALTHY, HostBehaviour
-from harness.nodes.models.network import Request, Response, Trust
 from harness.nodes.models.simulated_network import RegistryContent, SimulatedNetwork
 
-__all__ = ["Place", "ScriptedHosts"]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a logical host listens."""
-
-    address: str
-    ports: tuple[int, ...]
-
-
-class _Stage:
-    """One case. Safe from any thread."""
-
-    def __init__(self, network: SimulatedNetwork, behaviours: Mapping[str, HostBehaviour]) -> None:
-        self.over = threading.Event()
-        self._network = network
-        self._behaviours = behaviours
-        self._lock = threading.Lock()
-        self._seen: list[Seen] = []
-
-    def behaviour(self, host: str) -> HostBehaviour:
-        return self._behaviours.get(host, HEALTHY)
-
-    def receive(self, request: Request, certificate: str | None) -> Seen:
-        seen = Seen(request, None, certificate)
-        with self._lock:
-            if not self.over.is_set():
-                self._seen.append(seen)
-        return seen
-
-    def answer(self, request: Request, trust: Trust) -> Response:
-        with self._lock:
-            return self._network.exchange(request, trust)
-
-    def end(self) -> list[Seen]:
-        with self._lock:
-            self.over.set()
-            return list(self._seen)
+__all__ = ["ScriptedHosts"]
 
 
 class ScriptedHosts:
-    """Listens at *places*, by logical host. ``OSError`` where an address is taken."""
+    """Listens on *addresses*: address and ports by logical host. Raises ``OSError`` for a port in
+    use."""
 
-    def __init__(self, places: Mapping[str, Place], certificates: Certificates) -> None:
-        self._places = places
+    def __init__(
+        self, addresses: Mapping[str, tuple[str, tuple[int, ...]]], certificates: Certificates
+    ) -> None:
+        self._addresses = addresses
         self._certificates = certificates
         self._listeners: dict[str, list[socket.socket]] = {}
-        self._stage = _Stage(SimulatedNetwork({}, RegistryContent(an_image())), {})
-        for host in places:
+        self._case = ActiveCase(SimulatedNetwork({}, RegistryContent(an_image())), {})
+        for host in addresses:
             self._open(host)
 
-    def play(self, network: SimulatedNetwork, behaviours: Mapping[str, HostBehaviour]) -> None:
-        """From now on *network* answers; *behaviours*, by logical host, say who is down, silent, or
-        speaks only TLS. Whoever hangs of the last case is let go."""
-        self._stage.end()
-        self._stage = _Stage(network, behaviours)
-        for host in self._places:
+    def use(self, network: SimulatedNetwork, behaviours: Mapping[str, HostBehaviour]) -> None:
+        """Start a case: *network* answers, and *behaviours*, by logical host, say which hosts are
+        down, silent, or speak only TLS. Hanging connections of the previous case are closed."""
+        self._case.end()
+        self._case = ActiveCase(network, behaviours)
+        for host in self._addresses:
             if behaviours.get(host, HEALTHY).down:
                 self._close(host)
             elif host not in self._listeners:
                 self._open(host)
 
     def end(self) -> list[Seen]:
-        """Every request of this case, in the order of arrival; later ones belong to none."""
-        return self._stage.end()
+        """End the case; returns its requests in order of arrival. Later requests are dropped."""
+        return self._case.end()
 
     def stop(self) -> None:
-        """Listen no more."""
-        self._stage.end()
+        """Close all ports."""
+        self._case.end()
         for host in list(self._listeners):
             self._close(host)
 
     def _open(self, host: str) -> None:
-        place = self._places[host]
+        address, ports = self._addresses[host]
         self._listeners[host] = sockets = []
-        for port in place.ports:
-            listener = socket.create_server((place.address, port), backlog=64)
+        for port in ports:
+            listener = socket.create_server((address, port), backlog=64)
             sockets.append(listener)
             threading.Thread(
-                target=self._accept, args=(listener, host), name=f"played {host}", daemon=True
+                target=self._accept, args=(listener, host), name=f"scripted {host}", daemon=True
             ).start()
 
     def _close(self, host: str) -> None:
@@ -113,5 +75,5 @@ class ScriptedHosts:
                 return
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(
-                target=serve, args=(sock, host, self._stage, self._certificates), daemon=True
+                target=serve, args=(sock, host, self._case, self._certificates), daemon=True
             ).start()

@@ -1,6 +1,6 @@
-"""Clients that stand between an image's name and its bytes, as models that contact nothing.
+"""Models of container clients: from configuration files to requests, without any I/O.
 
-``containerd`` and ``containers`` (skopeo, podman) turn configuration files into a plan, and a plan
-and the behaviour of hosts (``behaviours``, answered by ``simulated_network``) into every request;
-``kubelet`` chooses the credentials. The other modules are what they share.
+``containerd``, ``containers`` (skopeo, podman) and ``dockerd`` turn configuration files into a
+plan, and a plan with the behaviour of hosts (``behaviours``, ``simulated_network``) into requests.
+``kubelet`` chooses credentials. The other modules are shared.
 """

@@ -1,4 +1,4 @@
-"""The record of a modelled client: every request, or try at a connection, with its reason."""
+"""The record of a modelled client: every request or connection attempt, with its reason."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Login:
 
     user: str = ""
     secret: str = field(default="", repr=False)
-    origin: str = "nobody"
-    """Where it comes from, in words for the reader."""
+    origin: str = "no login"
+    """Where it comes from, for users."""
 
 
 ANONYMOUS = Login()
@@ -31,7 +31,7 @@ Step = Literal["resolve", "fetch", "push", "token", "ping"]
 
 @dataclass(frozen=True)
 class Credential:
-    """What a request's Authorization header holds. Printing it shows no secret."""
+    """The content of an Authorization header. Its repr hides the secret."""
 
     kind: Literal["none", "basic", "bearer", "other"] = "none"
     user: str = ""
@@ -44,7 +44,7 @@ class Credential:
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One request, or one try at a connection."""
+    """One request or connection attempt."""
 
     step: Step
     method: str
@@ -56,12 +56,12 @@ class Attempt:
     credential: Credential
     because: str
     status: int | None = None
-    """None if there was no answer, or if its body was cut short."""
+    """None if there was no answer or its body was truncated."""
     failure: Failure | None = None
     cut: bool = False
     """The body ended before its stated length."""
     lane: str = ""
-    """Requests of different lanes (one for each blob) run at the same time, in any order; those
+    """Requests of different lanes (one for each blob) run concurrently, in any order; requests
     without a lane run alone."""
     query: tuple[tuple[str, str], ...] = ()
     form: tuple[tuple[str, str], ...] = field(default=(), repr=False)
@@ -69,7 +69,7 @@ class Attempt:
     client_certificate: str | None = None
     """The file whose certificate the server accepted."""
     seconds: float = 0.0
-    """How long the client waits for what never comes."""
+    """How long the client waits in vain, or before a retry."""
 
     @classmethod
     def at(
@@ -86,8 +86,8 @@ class Attempt:
         headers: Mapping[str, tuple[str, ...]] | None = None,
         seconds: float = 0.0,
     ) -> Attempt:
-        """*request*, with the *response* or the *failure* that became of it. *query* is that of the
-        request unless given."""
+        """The attempt for *request* with its *response* or *failure*. *query* replaces the query of
+        the request."""
         cut = response is not None and response.cut
         return cls(
             step=step,
@@ -111,7 +111,7 @@ class Attempt:
 
     @property
     def received(self) -> bool:
-        """Whether the server got to read the request."""
+        """Whether the server received the request."""
         return self.failure is None or self.failure.reaches_server
 
 
@@ -133,17 +133,17 @@ class ClientRun:
 
     @property
     def outcome(self) -> Literal["ok", "error"]:
-        """Whether the caller got what it asked for."""
+        """Whether the run succeeded."""
         return "ok" if self.error is None else "error"
 
     @property
     def received(self) -> tuple[Attempt, ...]:
-        """The requests that a server saw."""
+        """The requests that a server received."""
         return tuple(attempt for attempt in self.attempts if attempt.received)
 
 
 def credential_of(authorization: str | None) -> Credential:
-    """What an Authorization header says."""
+    """The credential in an Authorization header."""
     if authorization is None:
         return Credential()
     scheme, _, rest = authorization.partition(" ")

@@ -1,15 +1,15 @@
 """How a simulated registry behaves, as data.
 
-A host is healthy unless told otherwise: it speaks plain HTTP and trusted TLS on every port, has
-every image, and asks for no credentials. :class:`HostBehaviour` says what is different; its rules
-answer single requests. :func:`behaviour_from` reads the form in which measured cases hold it.
+By default a host is healthy: it speaks plain HTTP and trusted TLS on every port, has every image
+and requires no credentials. :class:`HostBehaviour` describes differences; its rules answer single
+requests.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
 from harness.nodes.models.network import basic_authorization
 
@@ -21,13 +21,12 @@ __all__ = [
     "HostBehaviour",
     "Rule",
     "TokenService",
-    "behaviour_from",
 ]
 
 
 @dataclass(frozen=True)
 class Challenge:
-    """Authentication in front of everything that a host serves."""
+    """Authentication for everything that a host serves."""
 
     type: Literal["basic", "bearer"]
     credential: str = ""
@@ -53,7 +52,7 @@ class Challenge:
         )
 
     def accepts(self, authorization: str | None) -> bool:
-        """Whether the Authorization header opens the door."""
+        """Whether the Authorization header grants access."""
         if self.type == "bearer":
             return authorization == f"Bearer {self.token}"
         return authorization == basic_authorization(self.credential)
@@ -64,31 +63,31 @@ class TokenService:
     """A token server: for service ``x`` it issues the token ``T-x``."""
 
     credential: str | None = None
-    """``user:password`` that it asks for if any are sent; None accepts everybody."""
+    """``user:password`` that it requires if any are sent; None accepts everyone."""
     status: int | None = None
-    """Answered to every request."""
+    """The status of every answer."""
     post_status: int | None = None
     get_status: int | None = None
     token: str | None = None
-    """Issued instead of the right one."""
+    """Issued instead of the valid one."""
 
 
 @dataclass(frozen=True)
 class Action:
-    """What a rule does to the answer; without any field set the answer stays as it is."""
+    """How a rule changes the answer; without any field set it changes nothing."""
 
     status: int | None = None
     body: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     html: bool = False
-    """200 with a web page, as a captive portal sends it."""
+    """200 with a web page, like a captive portal."""
     redirect: str | None = None
     """307 to this URL; ``{path}`` stands for the request's path."""
     reset: bool = False
     wrong_body: bool = False
-    """The right length, other bytes."""
+    """Wrong bytes of the right length."""
     truncate: int | None = None
-    """The connection ends after so many bytes of the body."""
+    """The connection ends after this many bytes of the body."""
     ignore_range: bool = False
     no_digest_header: bool = False
     wrong_digest_header: bool = False
@@ -99,7 +98,7 @@ class Action:
 
 @dataclass(frozen=True)
 class Rule:
-    """The first rule that matches a request decides; a filter that is None matches all."""
+    """The first matching rule applies; a filter that is None matches all requests."""
 
     action: Action
     method: str | None = None
@@ -109,7 +108,7 @@ class Rule:
     """``base``, ``tag``, ``index``, ``manifest``, ``config``, ``layer``, ``token``, ``other``."""
     auth: Literal["none", "some"] | None = None
     times: int | None = None
-    """How often the rule applies; None for always."""
+    """How many times the rule applies; None for always."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ class HostBehaviour:
     unreachable: bool = False
     """Connection attempts are never answered."""
     silent: bool = False
-    """Connections are accepted, and nothing is ever said."""
+    """Connections are accepted, and nothing is sent."""
     speaks: Literal["both", "plain", "tls"] = "both"
     authority: bytes | None = None
     """The authority (DER) that signed its certificate; None for one in the system's roots."""
@@ -134,61 +133,4 @@ class HostBehaviour:
 
 HEALTHY = HostBehaviour()
 UNRESOLVABLE = HostBehaviour(resolvable=False)
-"""A name that has no address."""
-
-
-# -- reading ------------------------------------------------------------------------------------
-_ALIASES = {
-    "accept_only": "silent",
-    "tls": "speaks",
-    "client_ca": "wants_client_certificate",
-    "cred": "credential",
-    "challenge": "lines",
-    "post": "post_status",
-    "get": "get_status",
-}
-
-
-def behaviour_from(
-    document: Mapping[str, Any], authorities: Mapping[str, bytes | None]
-) -> HostBehaviour:
-    """The behaviour that *document* describes, in the form of the measured cases.
-
-    *authorities* tells which authority signed a ``cert`` of that name. Raises ``ValueError`` for a
-    key that is not known: a case that is half understood proves nothing.
-    """
-    values = dict(document)
-    certificate = values.pop("cert", None)
-    challenge = values.pop("auth", None)
-    tokens = values.pop("token", None)
-    rules = values.pop("rules", ())
-    return HostBehaviour(
-        **_known(HostBehaviour, values),
-        authority=None if certificate is None else authorities[certificate],
-        challenge=None if challenge is None else Challenge(**_challenge(challenge)),
-        tokens=TokenService(**_known(TokenService, tokens or {})),
-        rules=tuple(_rule(rule) for rule in rules),
-    )
-
-
-def _challenge(document: Mapping[str, Any]) -> dict[str, Any]:
-    values = _known(Challenge, document)
-    lines = values.get("lines")
-    if lines is not None:
-        values["lines"] = (lines,) if isinstance(lines, str) else tuple(lines)
-    return values
-
-
-def _rule(document: Mapping[str, Any]) -> Rule:
-    values = dict(document)
-    action = Action(**_known(Action, values.pop("do", {})))
-    conditions = _known(Rule, values.pop("on", {}))
-    return Rule(action, **conditions, **_known(Rule, values))
-
-
-def _known(kind: type, document: Mapping[str, Any]) -> dict[str, Any]:
-    values = {_ALIASES.get(key, key): value for key, value in document.items()}
-    unknown = values.keys() - {f.name for f in fields(kind)}
-    if unknown:
-        raise ValueError(f"{kind.__name__} has no {', '.join(sorted(unknown))}")
-    return values
+"""A name that does not resolve."""

@@ -1,7 +1,6 @@
-"""A tree of files that exists only as a mapping from path to text.
+"""A tree of files in memory, and file name patterns as Go reads them (path/filepath.Match).
 
-The models read configuration from such a tree, so that the same question can be asked of a
-machine's /etc and of a test's dictionary.
+The models read configuration from such a tree, which holds a machine's /etc or a test's files.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class FileLine:
 
 
 class FileTree:
-    """Files by absolute path. A key that ends in ``/`` stands for an empty directory."""
+    """Files by absolute path. A key that ends in ``/`` is an empty directory."""
 
     def __init__(self, contents: Mapping[str, str]) -> None:
         self._files: dict[str, str] = {}
@@ -44,7 +43,7 @@ class FileTree:
 
     @classmethod
     def below(cls, root: str, contents: Mapping[str, str]) -> FileTree:
-        """The tree in which *contents*, with relative paths, lies under *root*."""
+        """The tree with *contents*, which has relative paths, below *root*."""
         return cls({f"{root.rstrip('/')}/{path}": text for path, text in contents.items()})
 
     def _enter(self, path: str) -> None:
@@ -54,7 +53,7 @@ class FileTree:
             path = parent
 
     def __or__(self, other: FileTree) -> FileTree:
-        """Both trees; where both have a file, the one of *other*."""
+        """Both trees; *other* takes precedence."""
         merged = FileTree({})
         merged._files = self._files | other._files
         merged._names = {
@@ -64,7 +63,7 @@ class FileTree:
         return merged
 
     def kind(self, path: str) -> Literal["file", "directory"] | None:
-        """What stands at *path*; None for nothing."""
+        """The kind of *path*; None if it does not exist."""
         path = clean_path(path)
         if path in self._files:
             return "file"
@@ -97,12 +96,12 @@ _PIECE = re.compile(rf"(\*)|(\?)|\[(\^?)((?:{_RANGE})+)\]|\\(.)|([^*?\[\\])", re
 
 
 class InvalidPattern(ValueError):
-    """A pattern that Go calls malformed."""
+    """A malformed pattern."""
 
 
 @dataclass(frozen=True)
 class _Letter:
-    """One letter between any of these two, both included, or outside of them all."""
+    """One letter in any of these ranges, or in none of them if negated."""
 
     ranges: tuple[tuple[str, str], ...]
     negated: bool = False
@@ -115,15 +114,14 @@ _STAR = None
 
 
 def has_meta(text: str) -> bool:
-    """Whether *text* is more than a plain name."""
+    """Whether *text* has characters with a meaning in patterns."""
     return any(letter in text for letter in "*?[\\")
 
 
 def glob(pattern: str, names: Callable[[str], Iterable[str]]) -> list[str]:
-    """The paths that fit the absolute *pattern*, in the order of Go's filepath.Glob.
+    """The paths that match the absolute *pattern*, in the order of Go's filepath.Glob.
 
-    *names* gives what is in a directory, sorted; nothing for what is none. Raises
-    :class:`InvalidPattern`.
+    *names* lists a directory, sorted; empty if there is none. Raises :class:`InvalidPattern`.
     """
     matches(pattern, "")
     directory, name = posixpath.split(pattern)
@@ -137,7 +135,7 @@ def glob(pattern: str, names: Callable[[str], Iterable[str]]) -> list[str]:
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether *pattern* fits the whole of *name*, one element of a path.
+    """Whether *pattern* matches the whole of *name*, one element of a path. Takes linear space.
 
     Raises :class:`InvalidPattern`.
     """
@@ -152,7 +150,7 @@ def matches(pattern: str, name: str) -> bool:
         elif expected.fits(name[letter]):
             piece, letter = piece + 1, letter + 1
         elif star is not None:
-            # The last star takes one letter more.
+            # The last star matches one more letter.
             star = (star[0], star[1] + 1)
             piece, letter = star[0] + 1, star[1]
         else:
@@ -161,7 +159,7 @@ def matches(pattern: str, name: str) -> bool:
 
 
 def _pieces(pattern: str) -> list[_Letter | None]:
-    """What is expected, letter by letter, with :data:`_STAR` for any number of letters."""
+    """The pattern letter by letter; :data:`_STAR` matches any number of letters."""
     found: list[_Letter | None] = []
     position = 0
     while position < len(pattern):

@@ -1,7 +1,7 @@
 """URLs, paths and addresses as Go reads them (net/url, path, net).
 
-containerd's decisions hang on details in which Go and Python's urllib differ: ``up.test:5000`` is a
-scheme and no host, ``127.0.0.1:5000`` is an error, credentials and queries are parsed and dropped.
+containerd depends on details in which Go differs from Python's urllib: ``up.test:5000`` is a scheme
+without a host, ``127.0.0.1:5000`` is an error, credentials and queries are parsed and dropped.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ __all__ = [
 
 
 class InvalidURL(ValueError):
-    """Text that Go's url.Parse refuses."""
+    """Text that Go's url.Parse rejects."""
 
 
 @dataclass(frozen=True)
 class GoURL:
-    """What is used of a parsed URL: ``host`` keeps its port, ``path`` is decoded."""
+    """The used parts of a parsed URL: ``host`` includes the port, ``path`` is decoded."""
 
     scheme: str
     host: str
@@ -50,7 +50,7 @@ _SCHEME_LATER = frozenset(string.ascii_letters + string.digits + "+-.")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # url.shouldEscape in host mode: these may stand in a host although they are not unreserved.
-# Brackets are left to IPv6 addresses, as Go has it since 1.24.8 and 1.25.2.
+# Brackets are for IPv6 addresses only, as in Go since 1.24.8 and 1.25.2.
 _HOST_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-_.~!$&'()*+,;=:<>\"")
 
 
@@ -141,7 +141,7 @@ def join_path(*parts: str) -> str:
 
 # -- addresses ----------------------------------------------------------------------------------
 def split_host_port(host: str) -> tuple[str, str] | None:
-    """net.SplitHostPort, or None where it returns an error (no port, too many colons)."""
+    """net.SplitHostPort, or None for an error (no port, too many colons)."""
     name, colon, port = host.rpartition(":")
     if not colon:
         return None

@@ -1,7 +1,7 @@
-"""Which of a pod's secrets kubelet hands to the container runtime for an image, in which order.
+"""The pull secrets that kubelet passes to the container runtime for an image, in order.
 
-kubelet decides by the image's name alone, before the runtime hears of it: mirrors play no part.
-Every match is one complete PullImage; the first that succeeds wins. Rules as in Kubernetes'
+kubelet decides by the image name alone; mirrors do not matter. It makes one PullImage call for each
+match until one succeeds. Rules as in Kubernetes'
 pkg/credentialprovider (keyring.go, config.go); see also
 https://kubernetes.io/docs/concepts/containers/images/#config-json
 """
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 _LARGEST_SECRET = 1 << 20
-"""Bytes; the API server takes no larger Secret."""
+"""Bytes; the API server accepts no larger Secret."""
 _HUB = "index.docker.io"
 
 
@@ -51,11 +51,11 @@ class KeyringEntry:
 def read_docker_config(text: str, secret: str | None = None) -> list[KeyringEntry]:
     """The entries of a ``.dockerconfigjson`` (or of the older ``.dockercfg``, without ``auths``).
 
-    ``auth`` counts more than ``username`` and ``password``. Raises :class:`InvalidSecret`, upon
-    which kubelet pulls nothing at all for the pod.
+    ``auth`` takes precedence over ``username`` and ``password``. Raises :class:`InvalidSecret`;
+    kubelet then pulls nothing for the pod.
     """
     if len(text) > _LARGEST_SECRET:
-        raise InvalidSecret("larger than 1 MiB, which no Secret is")
+        raise InvalidSecret("larger than 1 MiB, the limit of a Secret")
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -108,8 +108,8 @@ class Keyring:
     def lookup(self, repository: str) -> tuple[KeyringEntry, ...]:
         """The entries for *repository* (normalised, without tag), in the order they are tried.
 
-        Keys in reverse alphabetical order, so that a longer path comes first. The key of Docker
-        Hub, index.docker.io, counts only if no other matches.
+        The order is reverse alphabetical by key, so that a longer path comes first. Docker Hub's
+        key, index.docker.io, is used only if no other key matches.
         """
         found: list[KeyringEntry] = []
         for location in sorted(self._entries, reverse=True):
@@ -121,7 +121,7 @@ class Keyring:
 
 
 def _location(key: str) -> str | None:
-    """What a key is matched by: host, port and path. None for a key that is ignored.
+    """The host, port and path of a key; None for a key that is ignored.
 
     The scheme is dropped, and so is a path that begins with /v1/ or /v2/, slash included.
     """
@@ -136,7 +136,7 @@ def _location(key: str) -> str | None:
 
 
 def _matches(location: str, repository: str) -> bool:
-    """Same port, same number of name parts, each part by glob, and a plain prefix of the path."""
+    """Same port and number of host labels, each label matched by glob, and a prefix of the path."""
     try:
         pattern, target = parse_url(f"https://{location}"), parse_url(f"https://{repository}")
     except InvalidURL:
@@ -166,13 +166,13 @@ def _is_on_hub(repository: str) -> bool:
 def pull_requests(
     image: str, secrets: Mapping[str, str], node: str | None = None
 ) -> tuple[Cri, ...]:
-    """The PullImage calls that kubelet makes for *image*, one after the other until one succeeds.
+    """The PullImage calls of kubelet for *image*, in order, until one succeeds.
 
     *secrets* are ``.dockerconfigjson`` texts by the Secret's name, in the pod's order (a pod
     without imagePullSecrets gets those of its service account); *node* is the node's own
-    config.json, tried after them. Without any match there is one call without credentials, and only
-    then does the runtime's own configuration count. Raises :class:`InvalidSecret`, and
-    ``InvalidReference`` for what is no image.
+    config.json, tried after them. Without a match there is one call without credentials, and only
+    then the runtime uses its own configuration. Raises :class:`InvalidSecret`, and
+    ``InvalidReference`` for an invalid image name.
     """
     reference = normalised_reference(image)
     repository = f"{reference.namespace}/{reference.repository}"

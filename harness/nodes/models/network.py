@@ -1,7 +1,7 @@
-"""The wire between a modelled client and its registries, as values.
+"""Requests and answers between a modelled client and its registries, as values.
 
-A model hands a :class:`Request` to a :class:`Network` and gets a :class:`Response`, or a
-:class:`ConnectionFailed` with what a client would have seen. Nothing here opens a socket.
+A model passes a :class:`Request` to a :class:`Network` and gets a :class:`Response` or
+:class:`ConnectionFailed`. Nothing here opens a socket.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
+from urllib.parse import parse_qsl
 
-from harness.nodes.models.go_url import port_of
+from harness.nodes.models.go_url import GoURL, port_of
 
 __all__ = [
     "ConnectionFailed",
@@ -22,6 +23,7 @@ __all__ = [
     "Response",
     "Trust",
     "basic_authorization",
+    "token_request",
     "with_port",
 ]
 
@@ -30,7 +32,7 @@ class Failure(Enum):
     """How a request can fail without an answer."""
 
     UNRESOLVED = auto()
-    """The name has no address."""
+    """The name does not resolve."""
     REFUSED = auto()
     UNREACHABLE = auto()
     """The connection attempt is never answered."""
@@ -40,21 +42,21 @@ class Failure(Enum):
     """The server's certificate is signed by an authority that the client does not know."""
     CLIENT_CERTIFICATE_REQUIRED = auto()
     NOT_TLS = auto()
-    """TLS was spoken to a server that speaks plain HTTP."""
+    """The client uses TLS, the server plain HTTP."""
     NOT_HTTP = auto()
-    """Plain HTTP was spoken to a server that speaks TLS."""
+    """The client uses plain HTTP, the server TLS."""
     RESET = auto()
     """The server read the request and closed the connection without an answer."""
     SILENT = auto()
-    """The server accepted the connection and reads nothing."""
+    """The server accepts the connection and reads nothing."""
     NO_ANSWER = auto()
-    """The server read the request and says nothing."""
+    """The server reads the request and sends nothing."""
     UNSUPPORTED_SCHEME = auto()
     TOO_MANY_REDIRECTS = auto()
 
     @property
     def reaches_server(self) -> bool:
-        """Whether the server got to read the request."""
+        """Whether the server received the request."""
         return self in {Failure.RESET, Failure.NO_ANSWER}
 
     @property
@@ -64,7 +66,7 @@ class Failure(Enum):
 
     @property
     def has_no_limit(self) -> bool:
-        """Whether only a limit on the time until the answer's headers ends the waiting."""
+        """Whether only a timeout for the answer's headers ends the wait."""
         return self in {Failure.SILENT, Failure.NO_ANSWER}
 
 
@@ -86,14 +88,14 @@ class ConnectionFailed(Exception):
 
 @dataclass(frozen=True)
 class Trust:
-    """What a client checks a server's certificate with, and shows of its own."""
+    """How a client checks a server's certificate, and its own certificate."""
 
     verify: bool = True
     system_roots: bool = True
     authorities: frozenset[bytes] = frozenset()
-    """Certificates (DER) trusted besides, or instead of, the system's."""
+    """Certificates (DER) trusted in addition to, or instead of, the system's."""
     client_certificate: str | None = None
-    """The file whose certificate is shown if the server asks for one."""
+    """The file of the client certificate, sent if the server requests one."""
 
 
 @dataclass(frozen=True)
@@ -117,28 +119,33 @@ class Request:
 
     @property
     def offset(self) -> int:
-        """The first byte that a ``Range: bytes=N-`` asks for; 0 without one."""
+        """N of ``Range: bytes=N-``; 0 without a range."""
         asked = self.header("Range")
         return int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
 
 
 @dataclass(frozen=True)
 class Response:
-    """One HTTP answer. ``content_length`` is None where none is stated."""
+    """One HTTP answer. ``content_length`` is None without that header."""
 
     status: int
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     body: bytes = field(default=b"", repr=False)
-    """The bytes that arrive."""
+    """The bytes received."""
     content_length: int | None = None
     cut: bool = False
     """The connection ends before the stated length."""
     client_certificate: str | None = None
-    """The client certificate that the server accepted, if it asked for one."""
+    """The client certificate that the server accepted, if it requested one."""
 
     def header(self, name: str) -> str | None:
         """The first value of *name*, in any letter case."""
         return next(iter(self.header_lines(name)), None)
+
+    @property
+    def media_type(self) -> str:
+        """Content-Type without parameters, empty without that header."""
+        return (self.header("Content-Type") or "").partition(";")[0]
 
     def header_lines(self, name: str) -> tuple[str, ...]:
         """All values of *name*, one for each header line."""
@@ -146,8 +153,27 @@ class Response:
         return tuple(v for k, values in self.headers.items() if k.lower() == lower for v in values)
 
 
+def token_request(
+    realm: GoURL, service: str | None, repository: str, user: str, secret: str
+) -> Request:
+    """The GET of a pull token from *realm*, with Basic credentials if there are any
+    (https://distribution.github.io/distribution/spec/auth/token/)."""
+    query = [*parse_qsl(realm.query, keep_blank_values=True)]
+    query.append(("scope", f"repository:{repository}:pull"))
+    headers: dict[str, tuple[str, ...]] = {}
+    if service:
+        query.append(("service", service))
+    if user:
+        query.append(("account", user))
+    if user and secret:
+        headers["Authorization"] = (basic_authorization(f"{user}:{secret}"),)
+    return Request(
+        "GET", realm.scheme, realm.host, realm.path or "/", tuple(sorted(query)), headers
+    )
+
+
 class Network(Protocol):
-    """Carries requests. An implementation may remember what it answered before."""
+    """Sends requests. An implementation may keep state between them."""
 
     def exchange(self, request: Request, trust: Trust) -> Response:
         """The answer to *request*. Raises :class:`ConnectionFailed`."""

@@ -20,7 +20,7 @@ __all__ = [
 
 
 class InvalidReference(ValueError):
-    """Text that names no image; the message says why."""
+    """Text that is not an image reference, with the reason."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ _LONGEST_NAME = 255
 
 
 def normalised_reference(text: str) -> Reference:
-    """*text* as kubelet and the CRI plugin understand it: ``nginx`` is
-    ``docker.io/library/nginx:latest``; of a tag and a digest the digest remains.
+    """*text* as kubelet and the CRI plugin normalise it: ``nginx`` is
+    ``docker.io/library/nginx:latest``; a digest replaces the tag.
 
     Raises :class:`InvalidReference`.
     """
@@ -93,7 +93,7 @@ def _split_domain(text: str) -> tuple[str, str]:
 
 
 def ctr_reference(text: str) -> Reference:
-    """*text* as ``ctr`` understands it: nothing is added, so that the registry must be named.
+    """*text* as ``ctr`` reads it: nothing is added, so the registry is required.
 
     Raises :class:`InvalidReference`.
     """
@@ -129,7 +129,7 @@ _DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[a-zA-Z0-9=_-]+", re.ASCII)
 
 
 def digest_problem(text: str) -> str | None:
-    """What go-digest says of *text*, or None for a valid digest."""
+    """The error of go-digest for *text*, or None for a valid digest."""
     algorithm, colon, encoded = text.partition(":")
     if not algorithm or not colon or not encoded:
         return "invalid checksum digest format"

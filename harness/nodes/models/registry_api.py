@@ -1,4 +1,4 @@
-"""What registries answer: error documents, challenges, tokens, manifests and indexes.
+"""Reads answers of registries: error documents, challenges, tokens, manifests and indexes.
 
 Sources: OCI distribution-spec ("Error Codes"), RFC 7235, OCI image-spec (manifest.md).
 """
@@ -15,8 +15,8 @@ from typing import Any
 from harness.content import DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_MANIFEST
 
 __all__ = [
-    "Challenge",
     "Descriptor",
+    "ParsedChallenge",
     "index_entries",
     "issued_token",
     "kind_of",
@@ -61,7 +61,7 @@ _PARAMETER = re.compile(rf'\s*({_TOKEN})=(?:"((?:\\.|[^"\\])*)"|({_TOKEN})?)\s*(
 
 
 @dataclass(frozen=True)
-class Challenge:
+class ParsedChallenge:
     """A scheme that the registry would accept, with its parameters (names in lower case)."""
 
     scheme: str
@@ -69,23 +69,23 @@ class Challenge:
     parameters: Mapping[str, str]
 
 
-def parse_challenges(lines: Iterable[str]) -> list[Challenge]:
+def parse_challenges(lines: Iterable[str]) -> list[ParsedChallenge]:
     """The challenges in *lines*, Bearer first.
 
-    Only the first challenge of a line is seen: what follows its parameters after a comma is taken
-    for another parameter.
+    Only the first challenge of a line is found: containerd takes text after a comma for another
+    parameter.
     """
     found = []
     for line in lines:
         scheme = _SCHEME.match(line)
         name = scheme[0].lower() if scheme else ""
         if scheme and name in _PRECEDENCE:
-            found.append(Challenge(name, _parameters(line[scheme.end() :])))
+            found.append(ParsedChallenge(name, _parameters(line[scheme.end() :])))
     return sorted(found, key=lambda challenge: _PRECEDENCE.index(challenge.scheme))
 
 
 def issued_token(body: bytes) -> str | None:
-    """The token in a token server's answer, by either name; None where it has none
+    """The token in a token server's answer, under either key; None without one
     (https://distribution.github.io/distribution/spec/auth/token/, "Token Response Fields")."""
     try:
         document = json.loads(body)
@@ -114,7 +114,7 @@ _MANIFESTS = {OCI_MANIFEST, DOCKER_MANIFEST}
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What is fetched, and as what."""
+    """The content to fetch, with its type."""
 
     media_type: str
     digest: str

@@ -1,4 +1,4 @@
-"""Registries whose behaviour is data: a stand-in, without sockets, for mock registries."""
+"""Registries with behaviours as data: a mock without sockets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Object:
 
 
 class RegistryContent:
-    """What every host has that has anything: one image or index, under any name and tag."""
+    """The content of every host: one image or index, under any name and tag."""
 
     def __init__(self, image: Manifest) -> None:
         self.tagged = image.digest
@@ -69,7 +69,7 @@ _ZERO = "sha256:" + "0" * 64
 
 @dataclass(frozen=True)
 class _Target:
-    """What a request is about."""
+    """The object of a request."""
 
     kind: str
     obj: str
@@ -77,12 +77,12 @@ class _Target:
 
 
 class SimulatedNetwork:
-    """Answers requests as the hosts' behaviours say, and counts how often each rule applied.
+    """Answers requests according to the hosts' behaviours, and counts how often each rule applied.
 
     Hosts are found by name and port, by name and the scheme's port, or by name alone; *elsewhere*
-    is the behaviour of all others. Names that share one behaviour object are one host.
-    *system_roots* are authorities that clients trust without being told to, *page* is what is sent
-    in place of anything by a host that sends web pages, *note* ends scripted messages.
+    is the behaviour of all others. Names with the same behaviour object are one host.
+    *system_roots* are the system's authorities, *page* is the body of scripted web pages, *note*
+    ends scripted messages.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class SimulatedNetwork:
         self._applied: Counter[tuple[int, int]] = Counter()
 
     def behaviour(self, host: str, scheme: str) -> HostBehaviour:
-        """How *host*, as a URL names it, behaves."""
+        """The behaviour of *host*, as a URL names it."""
         split = split_host_port(host)
         for name in (host, with_port(host, scheme), split[0] if split else host):
             if name in self._behaviours:
@@ -126,7 +126,7 @@ class SimulatedNetwork:
         return _shaped(answer, request, action, shown if request.scheme == "https" else None)
 
     def _scripted(self, action: Action, request: Request) -> Response | None:
-        """The answer of a rule that does not care for what the registry would say."""
+        """The answer of a rule that replaces the registry's answer."""
         if action.html:
             return Response(200, {"Content-Type": ("text/html",)}, self._page)
         if action.redirect is not None:
@@ -138,7 +138,7 @@ class SimulatedNetwork:
         return Response(action.status, {}, action.body.encode())
 
     def _connect(self, host: HostBehaviour, scheme: str, trust: Trust) -> None:
-        """Everything that can go wrong before the server reads the request."""
+        """Raises :class:`ConnectionFailed` if the server does not get to read the request."""
         secured = scheme == "https"
         failures = (
             (Failure.UNRESOLVED, not host.resolvable),
@@ -160,7 +160,7 @@ class SimulatedNetwork:
                 raise ConnectionFailed(failure)
 
     def _is_known(self, host: HostBehaviour, trust: Trust) -> bool:
-        """Whether the client knows who signed the host's certificate."""
+        """Whether the client trusts the authority of the host's certificate."""
         if host.authority is None:
             return trust.system_roots
         roots = self._system_roots if trust.system_roots else frozenset()
@@ -224,7 +224,7 @@ class SimulatedNetwork:
 
 
 def _shaped(answer: Response, request: Request, action: Action, shown: str | None) -> Response:
-    """*answer* as it goes over the wire: range, method, and what the rule spoils."""
+    """*answer* with range, method and the faults of the rule applied."""
     headers = dict(answer.headers) | {name: (value,) for name, value in action.headers.items()}
     body, status = answer.body, answer.status
     if action.wrong_body:
@@ -235,7 +235,7 @@ def _shaped(answer: Response, request: Request, action: Action, shown: str | Non
         headers["Docker-Content-Digest"] = (_ZERO,)
     if action.bad_digest_header:
         headers["Docker-Content-Digest"] = ("sha256:not-a-digest",)
-    # Registries serve ranges of blobs; a manifest is always sent whole.
+    # Registries serve ranges of blobs only.
     ranged = "/blobs/" in request.path and not action.ignore_range
     if status == 200 and request.offset and ranged:
         status = 206

@@ -1,8 +1,8 @@
-"""Where the statements of a TOML document stand: line and column of every header and key.
+"""Positions of the statements of a TOML document: line and column of every header and key.
 
-tomllib gives values and the order of keys but no positions, and the order in which containerd
-tries its hosts depends on how and on which line each was written. The text is expected to be valid
-TOML: it is scanned after tomllib accepted it. Grammar: https://toml.io/en/v1.0.0.
+tomllib gives values without positions, but the order of containerd's hosts depends on the syntax
+and line of each. The text must be valid TOML, accepted by tomllib. Grammar:
+https://toml.io/en/v1.0.0.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ __all__ = [
 
 LARGEST_FILE = 512 * 1024
 LONGEST_LINE = 8 * 1024
-"""In characters. Beyond them nothing is read: tomllib takes time that grows with the square of a
-key's length, and nobody writes such files by hand."""
+"""In characters. Longer files and lines are refused: tomllib's time grows with the square of a
+key's length."""
 
 
 class InvalidTOML(ValueError):
-    """Text that is not TOML; ``line`` is where, counted from 1, if that is known."""
+    """Text that is not TOML; ``line`` counts from 1, None if unknown."""
 
     def __init__(self, reason: str, line: int | None = None) -> None:
         super().__init__(reason)
@@ -42,9 +42,9 @@ class InvalidTOML(ValueError):
 class Statement:
     """A table header, an array-of-tables header, or the key of a key/value pair.
 
-    ``path`` is complete: for a pair it starts with the header that is in force. ``line`` and
-    ``column`` count from 1 and point at the bracket or at the key. ``start`` and ``end`` are
-    positions in the text: of that place, and of the one behind the last line's break.
+    ``path`` is complete: for a pair it starts with the path of its header. ``line`` and ``column``
+    count from 1 and point at the bracket or the key. ``start`` and ``end`` are offsets in the text,
+    of that place and after the statement's last line.
     """
 
     kind: Literal["table", "array", "pair"]
@@ -59,7 +59,7 @@ _POSITION = re.compile(r"\(at (?:line (\d+), column \d+|end of document)\)")
 
 
 def read_toml(text: str) -> dict[str, Any]:
-    """The document's values. Raises :class:`InvalidTOML`, for too large a file as well."""
+    """The document's values. Raises :class:`InvalidTOML`, also for a file that is too large."""
     if len(text) > LARGEST_FILE:
         raise InvalidTOML(f"the file has {len(text)} characters; {LARGEST_FILE} are read at most")
     for number, row in enumerate(text.split("\n"), 1):
@@ -139,7 +139,7 @@ def _path(key: str) -> tuple[str, ...]:
 
 
 def decoded_key_part(part: str) -> str:
-    """The name that one part of a key stands for, which may be in quotes."""
+    """One part of a key, decoded if it is in quotes."""
     if part.startswith("'"):
         return part[1:-1]
     if part.startswith('"'):
@@ -148,7 +148,7 @@ def decoded_key_part(part: str) -> str:
 
 
 def _end_of_value(text: str, position: int, depth: int = 0) -> int:
-    """Where the line ends on which the value that follows *position* is complete."""
+    """The end of the line on which the value after *position* is complete."""
     while position < len(text):
         piece = _VALUE_PIECE.match(text, position)
         if piece is None:

@@ -9,7 +9,7 @@ import pytest
 
 from harness.system.process import Process
 from tests.contract.packaging.conftest import Installed, environment
-from tests.real.free_addresses import free_network
+from tests.real.labs import free_network
 
 
 @pytest.mark.parametrize("role", ["cache", "registry"])

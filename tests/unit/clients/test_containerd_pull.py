@@ -75,36 +75,3 @@ def test_ends_with_the_first_failure(
     assert pull.failure is not None
     assert pull.failure.status == 503
     assert registry.ledger.count(kind="blob") == (kind == "blob")
-
-
-def test_an_unknown_tag_is_a_failure_at_once(
-    registry: MockUpstream, client: RegistryClient
-) -> None:
-    pull = containerd_pull(client, "team/app", "v9")
-
-    assert not pull.complete
-    assert pull.digest is None
-    assert registry.ledger.lines() == [f"HEAD {APP}/manifests/v9"]
-
-
-def test_a_body_that_is_cut_short_is_a_failure(
-    registry: MockUpstream, client: RegistryClient
-) -> None:
-    image = registry.add("team/app", an_image(), tags=("v1",))
-    registry.on("GET", image.layers[0]).truncate(after=10)
-
-    pull = containerd_pull(client, "team/app", "v1")
-
-    assert pull.failure is not None
-    assert pull.failure.error is not None
-    assert not pull.complete
-
-
-def test_wrong_bytes_are_not_complete(registry: MockUpstream, client: RegistryClient) -> None:
-    image = registry.add("team/app", an_image(), tags=("v1",))
-    registry.on("GET", image.layers[0]).corrupt()
-
-    pull = containerd_pull(client, "team/app", "v1")
-
-    assert pull.failure is None
-    assert not pull.complete

@@ -55,30 +55,6 @@ def test_docker_uploads_what_is_not_there(registry: MockUpstream, client: Regist
     ]
 
 
-def test_docker_does_not_ask_for_layers_it_has_just_built(
-    registry: MockUpstream, client: RegistryClient
-) -> None:
-    image = registry.add("team/app", an_image(layers=1))
-    accepts_uploads(registry)
-    registry.on("PUT", kind="manifest").status(201)
-
-    pushed = docker_push(client, "team/app", "v1", image, knows_layers=False)
-
-    assert pushed == Push(already_there=[image.config.digest], uploaded=[image.layers[0].digest])
-
-
-def test_docker_begins_with_the_top_layer(registry: MockUpstream, client: RegistryClient) -> None:
-    image = registry.add("team/app", an_image(layers=3))
-
-    pushed = docker_push(client, "team/app", "v1", image)
-
-    layers = [layer.digest for layer in reversed(image.layers)]
-    assert pushed.already_there == [*layers, image.config.digest]
-    assert pushed.refused_step == "manifest"
-    assert pushed.refusal is not None
-    assert pushed.refusal.error_code == "UNSUPPORTED"
-
-
 @pytest.mark.parametrize("method", ["POST", "PATCH", "PUT"])
 def test_a_refused_upload_ends_the_push(
     registry: MockUpstream, client: RegistryClient, method: str

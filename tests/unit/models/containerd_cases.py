@@ -1,6 +1,6 @@
-"""Measured cases: reading them, setting them in a world, and comparing what the model does.
+"""Measured cases: reads them, fills in a world, and compares the model with the measurement.
 
-The format of the file is described in its own ``about``.
+The file's ``about`` describes its format.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.nodes.models.attempts import Attempt
-from harness.nodes.models.behaviours import UNRESOLVABLE, HostBehaviour, behaviour_from
+from harness.nodes.models.attempts import Attempt, Credential
+from harness.nodes.models.behaviours import UNRESOLVABLE, HostBehaviour
 from harness.nodes.models.containerd.execution import run
 from harness.nodes.models.containerd.plan import Plan, Pull, PullError
 from harness.nodes.models.containerd.planning import resolve_plan
 from harness.nodes.models.containerd.pullers import AuthConfig, Cri, Ctr, Puller
 from harness.nodes.models.network import Failure
 from harness.nodes.models.simulated_network import RegistryContent, SimulatedNetwork
-from tests.unit.models.worlds import Stand, World
+from tests.unit.models.worlds import Stand, World, behaviour_from
 
 __all__ = [
     "Case",
@@ -34,6 +34,7 @@ __all__ = [
     "plan_of",
     "pulls",
     "read_cases",
+    "shown",
 ]
 
 
@@ -46,7 +47,7 @@ class Case:
 
     @property
     def group(self) -> str:
-        """The letter its id begins with."""
+        """The first letter of its id."""
         return self.id[0]
 
     @property
@@ -73,7 +74,7 @@ def read_cases(file: Path) -> tuple[Case, ...]:
     )
 
 
-# -- setting a case -----------------------------------------------------------------------------
+# -- filling in a case -----------------------------------------------------------------------------
 def plan_of(case: Case, release: str, world: World) -> Plan:
     """What *release* plans to do in *case*."""
     document = world.fill(case.document)
@@ -87,7 +88,7 @@ def plan_of(case: Case, release: str, world: World) -> Plan:
 
 
 def pulls(case: Case, release: str, world: World) -> Iterator[Pull]:
-    """What the model says will happen: one pull, or one for each order that chance may bring."""
+    """The pull according to the model: one, or one for each possible random order of hosts."""
     plan = plan_of(case, release, world)
     orders = list(itertools.permutations(range(plan.unordered)))
     for resolve, fetch in itertools.product(orders, orders):
@@ -127,7 +128,7 @@ def _below(root: str, tree: Mapping[str, str], stand: Stand) -> dict[str, str]:
 
 
 def config_toml_of(case: Case, world: World) -> str:
-    """The registry section of the node's config.toml, and nothing else."""
+    """The registry section of the node's config.toml."""
     daemon = world.fill(case.document.get("daemon", {}))
     section = 'plugins."io.containerd.grpc.v1.cri".registry'
     quoted = json.dumps
@@ -174,7 +175,7 @@ def network_of(case: Case, world: World) -> SimulatedNetwork:
 
 # -- comparing ----------------------------------------------------------------------------------
 def differences(case: Case, release: str, pull: Pull, world: World) -> list[str]:
-    """Everything in which *pull* is not what was measured; empty if they agree."""
+    """The differences between *pull* and the measurement; empty if they agree."""
     expected = world.fill(case.document["expect"][release])
     found = _request_differences(pull, expected["requests"], world)
     if found:
@@ -197,33 +198,32 @@ def differences(case: Case, release: str, pull: Pull, world: World) -> list[str]
         for what, (model, measured) in seen.items()
         if model != measured
     ]
-    possible = [_told(error, pull, world) for error in pull.possible_errors] or [None]
-    told = _normal(expected.get("error"), pull, world)
-    if told not in possible:
-        found.append(f"error: model {possible}, measured {told!r}")
+    possible = [_with_addresses(error, pull, world) for error in pull.possible_errors] or [None]
+    measured = _normal(expected.get("error"), pull, world)
+    if measured not in possible:
+        found.append(f"error: model {possible}, measured {measured!r}")
     return found + _token_query_differences(pull, expected.get("token_queries", []))
 
 
-def _row(attempt: Attempt, world: World) -> list[Any]:
-    credential = attempt.credential
-    shown = {
+def shown(credential: Credential) -> str:
+    """*credential* as the cases write it."""
+    return {
         "none": "none",
         "basic": f"basic:{credential.user}:{credential.secret}",
         "bearer": f"bearer:{credential.secret}",
     }.get(credential.kind, credential.secret)
+
+
+def _row(attempt: Attempt, world: World) -> list[Any]:
+    host, sent = world.host_at(attempt.host), shown(attempt.credential)
     return [
-        world.host_at(attempt.host),
-        attempt.method,
-        attempt.path,
-        attempt.ns,
-        shown,
-        attempt.scheme,
-        attempt.status,
+        *(host, attempt.method, attempt.path, attempt.ns),
+        *(sent, attempt.scheme, attempt.status),
     ]
 
 
 def _request_differences(pull: Pull, measured: Sequence[list[Any]], world: World) -> list[str]:
-    """Sequences are compared in order; requests of lanes by path, as they run at once."""
+    """Compares sequences in order, and concurrent requests by path."""
     rest = list(measured)
     for is_concurrent, group in itertools.groupby(pull.received, key=lambda a: a.lane != ""):
         attempts = list(group)
@@ -239,7 +239,7 @@ def _request_differences(pull: Pull, measured: Sequence[list[Any]], world: World
 def _sequence_problem(
     attempts: Sequence[Attempt], rows: Sequence[list[Any]], world: World, may_be_cut: bool = False
 ) -> tuple[str | None, list[list[Any]]]:
-    """The first difference, and the rows that are left over."""
+    """The first difference, and the remaining rows."""
     rest = list(rows)
     modelled = [_row(attempt, world) for attempt in attempts]
     for attempt, row, following in zip(attempts, modelled, [*modelled[1:], None], strict=True):
@@ -249,14 +249,14 @@ def _sequence_problem(
         if measured != row:
             return f"model {row} ({attempt.because}), measured {measured}", rest
         while attempt.failure is Failure.RESET and rest[:1] == [row] and following != row:
-            rest.pop(0)  # Go resends once for each connection that was used before.
+            rest.pop(0)  # Go repeats once for each reused connection.
     return None, rest
 
 
 def _lane_problem(
     attempts: Sequence[Attempt], rows: Sequence[list[Any]], pull: Pull, world: World
 ) -> tuple[str | None, list[list[Any]]]:
-    """Compared path by path. Where a lane fails, the others may be cut off."""
+    """Compares path by path. If a lane fails, requests of the others may be missing."""
     paths = {attempt.path for attempt in attempts}
     is_ours = [row[2] in paths for row in rows]
     count = is_ours.index(False) if False in is_ours else len(rows)
@@ -265,7 +265,7 @@ def _lane_problem(
         return "no concurrent request was measured", rest
     for path in paths:
         if len({attempt.lane for attempt in attempts if attempt.path == path}) > 1:
-            # Redirects of several lanes to one place: their order there is chance.
+            # Redirects of several lanes to one path arrive in random order.
             modelled = [repr(_row(attempt, world)) for attempt in attempts if attempt.path == path]
             here = [repr(row) for row in ours if row[2] == path]
             if sorted(modelled) == sorted(here) or (pull.error and set(here) <= set(modelled)):
@@ -296,8 +296,8 @@ def _x_headers(pull: Pull, world: World) -> list[Any]:
 
 
 def _comparable(model: list[Any], measured: list[Any], pull: Pull) -> tuple[list[Any], list[Any]]:
-    """Both, sorted where requests ran at the same time. Where one of those failed, the others may
-    have been cut off: what was not measured is left out."""
+    """Both, sorted if requests ran concurrently. If one of those failed, others may be missing, so
+    what was not measured is left out."""
     if not any(attempt.lane for attempt in pull.attempts):
         return model, measured
     if pull.error is not None:
@@ -312,13 +312,13 @@ def _client_certificates(pull: Pull, world: World) -> list[Any]:
 
 
 def _with_sorted_scope(parameters: Mapping[str, str]) -> dict[str, str]:
-    """Scopes are sent in alphabetical order, which depends on the repository's name."""
+    """Scopes are sent in alphabetical order, which depends on the repository name."""
     scopes = sorted(parameters.get("scope", "").split())
     return {**parameters, "scope": " ".join(scopes)}
 
 
 def _token_query_differences(pull: Pull, measured: Sequence[Mapping[str, str]]) -> list[str]:
-    """Recordings hold either the challenge's scope too, or the last ``scope`` of the query."""
+    """Recordings have the challenge's scope too, or only the last ``scope`` of the query."""
     queries = [a.query for a in pull.received if a.step == "token" and a.method == "GET"]
     if len(queries) != len(measured):
         return [f"token queries: model {queries}, measured {measured}"]
@@ -336,16 +336,16 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _RESET = re.compile(r"read tcp (?:\S+->)?(\S+):")
 _MALFORMED = re.compile(r'malformed HTTP response ".*"')
 _PEEKED = "readLoopPeekFailLocked: "
-"""Go's words for an alert that came before the request was written; chance decides."""
+"""Go's words for an alert that arrived before the request was written; timing decides."""
 _SIZES = re.compile(r"failed size validation: \d+ != \d+")
 _EXPECTED_BYTES = re.compile(r"expected \d+ bytes")
 
 
-def _told(error: PullError, pull: Pull, world: World) -> str | None:
-    """The model's message with addresses as a resolver would show them."""
+def _with_addresses(error: PullError, pull: Pull, world: World) -> str | None:
+    """The model's message with resolved addresses."""
     text = error.message.replace(world.stand.certs_d, "<config_path>")
     if error.code is None:
-        text = text.rpartition("\n")[2]  # Of ctr's output the last line was recorded.
+        text = text.rpartition("\n")[2]  # Only the last line of ctr's output was recorded.
     for addresses in world.addresses.values():
         if len(addresses) == 4:
             _, name, _, ip = addresses
@@ -354,9 +354,9 @@ def _told(error: PullError, pull: Pull, world: World) -> str | None:
 
 
 def _normal(text: str | None, pull: Pull, world: World) -> str | None:
-    """*text* without what differs from one measurement to the next.
+    """*text* without what differs between measurements.
 
-    Where requests that run at once fail, chance decides which one is reported.
+    If concurrent requests fail, timing decides which error is reported.
     """
     if text is None:
         return None

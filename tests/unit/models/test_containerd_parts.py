@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import itertools
 from dataclasses import fields
 
 import pytest
 
-from harness.nodes.models.behaviours import HostBehaviour, behaviour_from
+from harness.nodes.models.behaviours import HostBehaviour
 from harness.nodes.models.containerd.hosts_toml import InvalidHostsFile, parse_hosts_toml
 from harness.nodes.models.containerd.pullers import (
-    AuthConfig,
-    CredentialError,
     Ctr,
     UnknownArgument,
 )
@@ -22,8 +18,7 @@ from harness.nodes.models.containerd.releases import (
     UnknownRelease,
     release_named,
 )
-from harness.nodes.models.containerd.trust import certificates, key_pair_problem
-from harness.nodes.models.registry_api import parse_challenges
+from tests.unit.models.worlds import behaviour_from
 
 
 class TestReleases:
@@ -53,101 +48,6 @@ class TestReleases:
     def test_what_is_no_release_is_refused(self, asked: str) -> None:
         with pytest.raises(UnknownRelease):
             release_named(asked)
-
-    def test_every_listed_release_changes_something(self) -> None:
-        names = [f.name for f in fields(Release) if f.name != "version"]
-        tables = [tuple(getattr(release, name) for name in names) for release in RELEASES]
-        assert all(one != other for one, other in itertools.pairwise(tables))
-
-
-class TestChallenges:
-    def test_bearer_comes_before_basic(self) -> None:
-        lines = ('Basic realm="x"', 'Bearer realm="https://t.example/token",service="s"')
-        first, second = parse_challenges(lines)
-        assert (first.scheme, second.scheme) == ("bearer", "basic")
-        assert first.parameters == {"realm": "https://t.example/token", "service": "s"}
-
-    def test_of_one_line_only_the_first_challenge_is_seen(self) -> None:
-        (only,) = parse_challenges(['Basic realm="x", Bearer realm="y"'])
-        assert (only.scheme, only.parameters) == ("basic", {"realm": "x"})
-
-    @pytest.mark.parametrize("line", ["", "Negotiate", "=", '"Basic"', "Basicrealm"])
-    def test_what_is_unknown_is_passed_over(self, line: str) -> None:
-        assert parse_challenges([line]) == []
-
-    def test_quoted_values_are_unescaped(self) -> None:
-        (only,) = parse_challenges([r'Basic realm="a \"b\" \\", x=y , =z'])
-        assert only.parameters == {"realm": r'a "b" \ '.strip(), "x": "y"}
-
-
-class TestCertificates:
-    CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
-    KEY = "-----BEGIN EC PRIVATE KEY-----\nMAA=\n-----END EC PRIVATE KEY-----\n"
-
-    @pytest.mark.parametrize(
-        ("text", "count"),
-        [
-            (CERTIFICATE, 1),
-            (f"a comment\n{CERTIFICATE}{KEY}", 1),
-            (KEY, 0),
-            ("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----", 0),
-            ("-----BEGIN CERTIFICATE-----\nQUFB\n-----END CERTIFICATE-----", 0),
-            ("", 0),
-        ],
-    )
-    def test_what_counts_as_a_certificate(self, text: str, count: int) -> None:
-        assert len(certificates(text)) == count
-
-    @pytest.mark.parametrize(
-        ("certificate", "key", "problem"),
-        [
-            (CERTIFICATE, KEY, None),
-            (CERTIFICATE + KEY, CERTIFICATE + KEY, None),
-            (CERTIFICATE, CERTIFICATE, "found a certificate rather than a key"),
-            (KEY, KEY, "PEM inputs may have been switched"),
-            ("", KEY, "find any PEM data in certificate input"),
-            (CERTIFICATE, "", "find any PEM data in key input"),
-            (CERTIFICATE, CERTIFICATE * 2, "following types: [CERTIFICATE CERTIFICATE]"),
-        ],
-    )
-    def test_what_makes_a_pair(self, certificate: str, key: str, problem: str | None) -> None:
-        found = key_pair_problem(certificate, key)
-        assert (found is None) if problem is None else (found is not None and problem in found)
-
-
-class TestAuthConfig:
-    @pytest.mark.parametrize(
-        ("auth", "user", "secret"),
-        [
-            (AuthConfig(username="u", password="p", identity_token="t"), "u", "p"),
-            (AuthConfig(identity_token="t", auth="dTpw"), "", "t"),
-            (AuthConfig(auth=base64.b64encode(b"u:p:q").decode()), "u", "p:q"),
-            (AuthConfig(registry_token="t"), "", ""),
-            (AuthConfig(username="u", password="p", server_address="https://m.example"), "u", "p"),
-            (AuthConfig(username="u", password="p", server_address="https://M.example"), "", ""),
-            (AuthConfig(username="u", password="p", server_address="m.example"), "", ""),
-            (
-                AuthConfig(username="u", password="p", server_address="https://m.example:443"),
-                "",
-                "",
-            ),
-        ],
-    )
-    def test_which_field_counts(self, auth: AuthConfig, user: str, secret: str) -> None:
-        login = auth.login_for("m.example", "a test")
-        assert (login.user, login.secret) == (user, secret)
-
-    @pytest.mark.parametrize(
-        "auth",
-        [
-            AuthConfig(auth="%%%"),
-            AuthConfig(auth=base64.b64encode(b"no colon").decode()),
-            AuthConfig(username="u", server_address="127.0.0.1:5000"),
-        ],
-    )
-    def test_what_cannot_be_read_fails_the_host(self, auth: AuthConfig) -> None:
-        with pytest.raises(CredentialError):
-            auth.login_for("m.example", "a test")
 
 
 class TestDialTimeout:

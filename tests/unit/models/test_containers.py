@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.content import an_index
-from harness.nodes.models.behaviours import Action, Challenge, HostBehaviour, Rule, TokenService
+from harness.nodes.models.behaviours import Action, HostBehaviour, Rule
 from harness.nodes.models.containers.execution import ImageCopy, simulate
 from harness.nodes.models.containers.registries_conf import (
     InvalidRegistriesConf,
@@ -17,10 +17,8 @@ from harness.nodes.models.containers.sources import (
     pull_sources,
     read_auth_file,
 )
-from harness.nodes.models.reference import InvalidReference
 
 IMAGE = "reg.example/team/app:v1"
-DIGEST = "sha256:" + "a" * 64
 MIRRORED = """\
 [[registry]]
 location = "reg.example"
@@ -31,49 +29,6 @@ pull-from-mirror = "digest-only"
 location = "any.example/cache"
 insecure = true
 """
-
-
-def sources(image: str, text: str = MIRRORED) -> list[str]:
-    return [str(source) for source in pull_sources(image, read_registries_conf(text))]
-
-
-class TestSources:
-    def test_mirrors_in_file_order_then_the_location(self) -> None:
-        assert sources(f"reg.example/team/app@{DIGEST}") == [
-            f"digests.example/team/app@{DIGEST}",
-            f"any.example/cache/team/app@{DIGEST}",
-            f"reg.example/team/app@{DIGEST}",
-        ]
-
-    def test_a_mirror_for_digests_is_left_out_for_a_tag(self) -> None:
-        assert sources(IMAGE) == ["any.example/cache/team/app:v1", "reg.example/team/app:v1"]
-
-    def test_every_source_knows_its_line(self) -> None:
-        found = pull_sources(IMAGE, read_registries_conf(MIRRORED))
-        assert [source.line for source in found] == [6, 1]
-
-    def test_the_longest_prefix_wins_and_is_replaced(self) -> None:
-        text = (
-            '[[registry]]\nprefix = "reg.example"\nlocation = "a.example"\n'
-            '[[registry]]\nprefix = "reg.example/team"\nlocation = "b.example/x"\n'
-        )
-        assert sources(IMAGE, text) == ["b.example/x/app:v1"]
-        assert sources("reg.example/teammate/app:v1", text) == ["a.example/teammate/app:v1"]
-
-    def test_a_star_matches_every_subdomain_and_needs_no_location(self) -> None:
-        text = '[[registry]]\nprefix = "*.example"\nblocked = true\n'
-        assert sources("a.b.example/app:v1", text) == ["a.b.example/app:v1"]
-        assert read_registries_conf(text).registry_for("a.b.example/app") is not None
-        assert read_registries_conf(text).registry_for("example/app") is None
-
-    def test_a_prefix_without_a_port_matches_with_one_too(self) -> None:
-        text = '[[registry]]\nprefix = "reg.example"\nlocation = "a.example"\n'
-        assert sources("reg.example:5000/app:v1", text) == ["a.example:5000/app:v1"]
-
-    def test_a_mirror_may_make_a_name_impossible(self) -> None:
-        text = '[[registry]]\nlocation = "reg.example"\n[[registry.mirror]]\nlocation = "UPPER/x"\n'
-        with pytest.raises(InvalidReference):
-            sources(IMAGE, text)
 
 
 class TestFiles:
@@ -191,32 +146,6 @@ def asked(copy: ImageCopy) -> list[str]:
 
 
 class TestCopy:
-    def test_blobs_come_from_where_the_manifest_was(self) -> None:
-        broken = HostBehaviour(rules=(Rule(Action(status=404), obj="layer"),))
-        copy = simulate(IMAGE, read_registries_conf(MIRRORED), {"any.example": broken})
-        assert asked(copy) == ["any v2 200", "any manifests 200", "any blobs 404"]
-        assert copy.outcome == "error"
-
-    def test_a_token_is_fetched_once(self) -> None:
-        guarded = HostBehaviour(
-            challenge=Challenge(
-                "bearer", realm="https://tokens.example/token", service="s", token="T-s"
-            )
-        )
-        config = read_registries_conf("")
-        copy = simulate(IMAGE, config, {"reg.example": guarded}, auth_file=TestCredentials.AUTH)
-        assert asked(copy)[0:3] == ["reg v2 401", "tokens  200", "reg manifests 200"]
-        assert [str(a.credential) for a in copy.attempts] == [
-            "none",
-            "basic:t",
-            *["bearer"] * 3,
-        ]
-        refusing = {
-            "reg.example": guarded,
-            "tokens.example": HostBehaviour(tokens=TokenService(status=403)),
-        }
-        assert simulate(IMAGE, config, refusing).outcome == "error"
-
     def test_a_limit_is_waited_for(self) -> None:
         busy = HostBehaviour(
             rules=(Rule(Action(status=429, headers={"Retry-After": "7"}), kind="base", times=2),)

@@ -100,10 +100,3 @@ def test_a_layer_that_keeps_failing_costs_a_minute() -> None:
     pull = simulate("nginx", CONFIG, {MIRROR: failing})
     assert pull.outcome == "ok"
     assert sum(attempt.seconds for attempt in pull.attempts) == 5 + 10 + 15 + 20
-
-
-def test_no_secret_shows_when_a_pull_is_printed() -> None:
-    asks = HostBehaviour(challenge=Challenge("basic", "u:s3cret"))
-    assert "s3cret" not in repr(
-        simulate("nginx", CONFIG, {MIRROR: asks}, login=Login("u", "s3cret"))
-    )

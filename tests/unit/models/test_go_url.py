@@ -8,9 +8,7 @@ from harness.nodes.models.go_url import (
     InvalidURL,
     clean_path,
     is_loopback,
-    join_path,
     parse_url,
-    port_of,
 )
 
 
@@ -54,19 +52,6 @@ def test_what_url_parse_refuses(text: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "name"),
-    [
-        ("https://m.example:5001/", "m.example"),
-        ("https://m.example", "m.example"),
-        ("https://[::1]:5000", "::1"),
-        ("https://[::1]", "::1"),
-    ],
-)
-def test_a_host_without_its_port(url: str, name: str) -> None:
-    assert parse_url(url).hostname == name
-
-
-@pytest.mark.parametrize(
     ("path", "cleaned"),
     [
         ("", "."),
@@ -80,11 +65,6 @@ def test_a_host_without_its_port(url: str, name: str) -> None:
 )
 def test_path_clean(path: str, cleaned: str) -> None:
     assert clean_path(path) == cleaned
-
-
-def test_path_join_leaves_out_what_is_empty() -> None:
-    assert join_path("/", "", "v2", "/team/app") == "/v2/team/app"
-    assert join_path("", "") == ""
 
 
 @pytest.mark.parametrize(
@@ -101,10 +81,3 @@ def test_path_join_leaves_out_what_is_empty() -> None:
 )
 def test_which_registries_are_local(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
-
-
-@pytest.mark.parametrize(
-    ("host", "port"), [("m:80", "80"), ("m", ""), ("[::1]:80", "80"), ("::1", ""), ("[::1]", "")]
-)
-def test_the_port_of_a_host(host: str, port: str) -> None:
-    assert port_of(host) == port

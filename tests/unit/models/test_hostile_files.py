@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness.nodes.models.containerd.planning import resolve_plan
 from harness.nodes.models.containerd.releases import RELEASES
-from harness.nodes.models.toml_statements import LARGEST_FILE, LONGEST_LINE
+from harness.nodes.models.toml_statements import LONGEST_LINE
 
 IMAGE = "reg.example/team/app:v1"
 HOSTILE = {
@@ -41,18 +41,6 @@ def test_a_hostile_config_toml_is_one_finding(text: str) -> None:
     assert plan.refusal is not None
     assert plan.refusal.finding is not None
     assert len(str(plan.refusal.finding)) < 300
-
-
-def test_a_tree_of_two_hundred_hosts_is_read_whole() -> None:
-    text = "".join(f'[host."https://m{n}.example"]\ncapabilities = ["pull"]\n' for n in range(200))
-    plan = resolve_plan(IMAGE, {"reg.example/hosts.toml": text})
-    assert [host.name for host in plan.fetch[:-1]] == [f"m{n}.example" for n in range(200)]
-
-
-def test_as_many_hosts_as_a_file_may_hold_are_no_burden() -> None:
-    count = LARGEST_FILE // 64
-    text = "".join(f'[host."https://m{n}.example"]\n' for n in range(count))
-    assert len(resolve_plan(IMAGE, {"reg.example/hosts.toml": text}).fetch) == count + 1
 
 
 def test_a_path_that_climbs_out_of_the_tree_finds_nothing() -> None:

@@ -63,9 +63,6 @@ class TestPulling:
         requests = pull_requests(self.IMAGE, secrets, node=secret("reg.example", user="node"))
         assert users(requests) == ["narrow", "broad", "node"]
 
-    def test_a_short_name_is_docker_hub(self) -> None:
-        assert users(pull_requests("nginx", {"s": secret("https://index.docker.io/v1/")})) == ["u"]
-
     def test_the_mirror_gets_the_secret_of_the_image_s_registry(self) -> None:
         (request,) = pull_requests(self.IMAGE, {"s": secret("reg.example")})
         tree = {"reg.example/hosts.toml": '[host."https://mirror.example"]'}

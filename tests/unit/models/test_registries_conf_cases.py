@@ -18,7 +18,7 @@ import pytest
 
 from harness.content import an_image
 from harness.nodes.models.attempts import Attempt
-from harness.nodes.models.behaviours import HostBehaviour, behaviour_from
+from harness.nodes.models.behaviours import HostBehaviour
 from harness.nodes.models.containers.execution import ImageCopy, simulate
 from harness.nodes.models.containers.registries_conf import (
     InvalidRegistriesConf,
@@ -26,7 +26,7 @@ from harness.nodes.models.containers.registries_conf import (
 )
 from harness.nodes.models.containers.sources import read_auth_file
 from harness.nodes.models.network import Failure
-from tests.unit.models.worlds import UNTRUSTED_AUTHORITY
+from tests.unit.models.worlds import UNTRUSTED_AUTHORITY, behaviour_from
 
 HOSTS = {
     "m1": "127.0.78.1:5001",
@@ -58,20 +58,6 @@ def test_skopeo_does_what_was_measured(copy_case: dict[str, Any]) -> None:
     assert seen == case["requests"]
     assert copy.outcome == case["outcome"]
     assert told(copy) == normal(case["error"])
-
-
-def test_renaming_changes_nothing_but_names(
-    copy_case: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Names of the same length: what was recorded of an error was cut off at a length."""
-    text = json.dumps(copy_case).replace("/team", "/crew")
-    for number, (host, before) in enumerate(list(HOSTS.items()), 1):
-        address = f"n{number}.example:6{number:03}"
-        assert len(address) == len(before)
-        text = text.replace(before, address)
-        monkeypatch.setitem(HOSTS, host, address)
-        monkeypatch.setitem(VALUES, host, address)
-    test_skopeo_does_what_was_measured(json.loads(text))
 
 
 def copied(case: Mapping[str, Any]) -> ImageCopy:

@@ -10,11 +10,12 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from typing import Any
 
 from harness.content import Manifest, an_image, an_index
+from harness.nodes.models.behaviours import Action, Challenge, HostBehaviour, Rule, TokenService
 from harness.nodes.models.simulated_network import CAPTIVE_PORTAL
 from reference_registry.digest import digest_of
 
@@ -25,6 +26,7 @@ __all__ = [
     "UNTRUSTED_AUTHORITY",
     "Stand",
     "World",
+    "behaviour_from",
 ]
 
 NAMED_HOSTS = ("m1", "m2", "m3", "up", "tok")
@@ -184,3 +186,60 @@ class World:
             if address in addresses or bare in addresses:
                 return host
         return address
+
+
+# -- reading ------------------------------------------------------------------------------------
+_ALIASES = {
+    "accept_only": "silent",
+    "tls": "speaks",
+    "client_ca": "wants_client_certificate",
+    "cred": "credential",
+    "challenge": "lines",
+    "post": "post_status",
+    "get": "get_status",
+}
+
+
+def behaviour_from(
+    document: Mapping[str, Any], authorities: Mapping[str, bytes | None]
+) -> HostBehaviour:
+    """The behaviour that *document*, in the format of the measured cases, describes.
+
+    *authorities* gives the authority of each ``cert`` name. Raises ``ValueError`` for an unknown
+    key, since the model must not ignore a part of a case.
+    """
+    values = dict(document)
+    certificate = values.pop("cert", None)
+    challenge = values.pop("auth", None)
+    tokens = values.pop("token", None)
+    rules = values.pop("rules", ())
+    return HostBehaviour(
+        **_known(HostBehaviour, values),
+        authority=None if certificate is None else authorities[certificate],
+        challenge=None if challenge is None else Challenge(**_challenge(challenge)),
+        tokens=TokenService(**_known(TokenService, tokens or {})),
+        rules=tuple(_rule(rule) for rule in rules),
+    )
+
+
+def _challenge(document: Mapping[str, Any]) -> dict[str, Any]:
+    values = _known(Challenge, document)
+    lines = values.get("lines")
+    if lines is not None:
+        values["lines"] = (lines,) if isinstance(lines, str) else tuple(lines)
+    return values
+
+
+def _rule(document: Mapping[str, Any]) -> Rule:
+    values = dict(document)
+    action = Action(**_known(Action, values.pop("do", {})))
+    conditions = _known(Rule, values.pop("on", {}))
+    return Rule(action, **conditions, **_known(Rule, values))
+
+
+def _known(kind: type, document: Mapping[str, Any]) -> dict[str, Any]:
+    values = {_ALIASES.get(key, key): value for key, value in document.items()}
+    unknown = values.keys() - {f.name for f in fields(kind)}
+    if unknown:
+        raise ValueError(f"{kind.__name__} has no {', '.join(sorted(unknown))}")
+    return values

@@ -1,7 +1,7 @@
 """Challenges, the answers to them, and the tokens of one client in one step of a pull.
 
-What a host asked for is remembered by its name and port until the step is over. A token is fetched
-once for each host and scope, and so is its failure. Protocol:
+The challenge of each host (name and port) is kept until the step is over. Tokens, and failures to
+get one, are kept for each host and scope. Protocol:
 https://distribution.github.io/distribution/spec/auth/token/ and .../oauth/.
 """
 
@@ -24,12 +24,12 @@ from harness.nodes.models.containerd.pullers import CredentialError
 from harness.nodes.models.containerd.releases import Release
 from harness.nodes.models.go_url import InvalidURL, parse_url
 from harness.nodes.models.network import Request, basic_authorization
-from harness.nodes.models.registry_api import Challenge, parse_challenges
+from harness.nodes.models.registry_api import ParsedChallenge, parse_challenges
 
 __all__ = ["Authorizer"]
 
 _POST_IS_UNKNOWN = {400, 401, 404}
-"""Statuses after which a token is asked for with GET: servers that know no POST answer them."""
+"""Statuses after which the token is requested with GET: the server does not support POST."""
 
 
 @dataclass
@@ -47,7 +47,7 @@ class _Bearer:
 
 
 class Authorizer:
-    """Answers the challenges that requests of one client meet."""
+    """Answers the challenges to requests of one client."""
 
     def __init__(self, client: Client, conversation: Conversation, release: Release) -> None:
         self._client = client
@@ -56,7 +56,8 @@ class Authorizer:
         self._hosts: dict[str, _Basic | _Bearer] = {}
 
     def authorize(self, request: Request, scope: str) -> Request:
-        """*request* with what its host asked for before. Raises :class:`RequestFailed`."""
+        """*request* with the credentials its host required before. Raises
+        :class:`RequestFailed`."""
         known = self._hosts.get(request.host)
         if known is None:
             return request
@@ -67,7 +68,7 @@ class Authorizer:
         return replace(request, headers={**request.headers, "Authorization": (value,)})
 
     def describe(self, host: str) -> str:
-        """What will be sent to *host* and where it comes from, in words."""
+        """The credentials for *host* and their origin, in words."""
         match self._hosts.get(host):
             case _Basic(login):
                 return f"Basic as {login.user} ({login.origin})"
@@ -78,9 +79,9 @@ class Authorizer:
         return "no credentials"
 
     def learn(self, exchanges: Sequence[Exchange]) -> bool:
-        """Take in the last answer, a 401; whether to try again.
+        """Handle the last answer, a 401; returns whether to retry.
 
-        Raises :class:`RequestFailed` where the host is given up at once.
+        Raises :class:`RequestFailed` if containerd gives up this host at once.
         """
         last = exchanges[-1]
         host = last.request.host
@@ -100,7 +101,9 @@ class Authorizer:
                     raise RequestFailed(text, host=host, status=401, denied=True)
         return False
 
-    def _refuse_refused_token(self, challenge: Challenge, exchanges: Sequence[Exchange]) -> None:
+    def _refuse_refused_token(
+        self, challenge: ParsedChallenge, exchanges: Sequence[Exchange]
+    ) -> None:
         error = challenge.parameters.get("error", "")
         if not error:
             return
@@ -118,7 +121,7 @@ class Authorizer:
         except CredentialError as error:
             raise RequestFailed(str(error), host=host) from None
 
-    def _bearer(self, challenge: Challenge, host: str) -> _Bearer:
+    def _bearer(self, challenge: ParsedChallenge, host: str) -> _Bearer:
         login = self._login(host)
         realm = challenge.parameters.get("realm")
         if realm is None:

@@ -1,6 +1,6 @@
-"""The ``certs.d`` tree: which directory belongs to a registry, and what containerd takes from it.
+"""The ``certs.d`` tree: which directory belongs to a registry, and its content.
 
-Lookup order and the use of lone certificate files:
+Lookup order and the use of certificate files without a hosts.toml:
 https://github.com/containerd/containerd/blob/main/docs/hosts.md
 """
 
@@ -31,7 +31,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Finding:
-    """Something in the files that the reader should know; ``line`` counts from 1."""
+    """A problem in the files; ``line`` counts from 1."""
 
     message: str
     file: str | None = None
@@ -43,21 +43,21 @@ class Finding:
 
 
 class UnusableDirectory(Exception):
-    """Reading the directory ends the pull before any request; the message is containerd's."""
+    """The pull fails before any request because of the directory; has containerd's message."""
 
 
 @dataclass(frozen=True)
 class HostDirectory:
-    """What was found for one registry."""
+    """The hosts directory of one registry."""
 
     path: str | None = None
     """The directory that is used; None if there is none."""
     hosts: HostsFile | None = None
-    """Its hosts; None if nothing in it counts, and the registry itself is the only host."""
+    """Its hosts; None if it has none, so that the registry itself is the only host."""
     source: str | None = None
     """The hosts.toml that was read, if it was valid."""
     tried: tuple[str, ...] = ()
-    """Every directory that was looked for, in order, up to the one that exists."""
+    """Every directory that was checked, in order, up to the one that exists."""
     findings: tuple[Finding, ...] = field(default=())
 
 
@@ -74,7 +74,7 @@ def read_host_directory(
 ) -> HostDirectory:
     """The first existing directory for *namespace* in *roots*, and the hosts it names.
 
-    Raises :class:`UnusableDirectory` where the pull fails at once.
+    Raises :class:`UnusableDirectory` if the pull fails at once.
     """
     tried: list[str] = []
     for root in roots:
@@ -113,14 +113,13 @@ def _read(
 
 def _remarks(hosts: HostsFile, file: str) -> list[Finding]:
     remarks = [
-        Finding(f"host {url} is not seen: write it as a table header [host.{url!r}]", file)
+        Finding(f"host {url} is ignored: write it as a table header [host.{url!r}]", file)
         for url in hosts.unseen
     ]
     if hosts.unordered:
         remarks.append(
             Finding(
-                f"{hosts.unordered} hosts are inline tables: their order is drawn anew at every "
-                "lookup",
+                f"{hosts.unordered} hosts are inline tables: their order is random at every lookup",
                 file,
             )
         )

@@ -1,9 +1,9 @@
-"""``config.toml`` with all that it imports, put together as the release at hand does it.
+"""``config.toml`` with all its imports, merged as each release does it.
 
-Order: the file itself, then its imports, then what those import; each file once. Up to 1.7 the last
-file that has a plugin's section replaces the whole of it; from 2.0 on sections are merged key by
-key. Sections of older formats are carried over to newer ones, in 2.0 to 2.2 by the version that the
-*last* file names, which leaves sections behind.
+Order: the file itself, then its imports, then their imports; each file once. Up to 1.7 the last
+file with a section of a plugin replaces the whole section; from 2.0 on sections are merged key by
+key. Sections of older formats are migrated, in 2.0 to 2.2 by the version in the *last* file, which
+can leave sections unread.
 
 Rules: containerd's docs/man/containerd-config.toml.5.md; LoadConfig, resolveImports and mergeConfig
 of its server configuration (1.6.20, 1.7.24, 2.1.9 and 2.3.4 were run, the releases in between
@@ -38,9 +38,9 @@ CONFIG_FILE = "/etc/containerd/config.toml"
 GRPC_CRI = "io.containerd.grpc.v1.cri"
 IMAGES = "io.containerd.cri.v1.images"
 MOST_FILES = 200
-"""Nobody imports more."""
+"""Limit of imported files."""
 _WORKING_DIRECTORY = "/"
-"""As systemd starts it. Patterns of older releases are relative to it."""
+"""The working directory under systemd; patterns of older releases start there."""
 _DISABLED = ("disabled plugin", ("disabled_plugins",))
 _MIGRATED = ("registry", "max_concurrent_downloads", "image_pull_with_sync_fs")
 _MIGRATED_FROM_CONTAINERD = ("disable_snapshot_annotations", "discard_unpacked_layers")
@@ -66,18 +66,18 @@ class InvalidConfig(ValueError):
 
 @dataclass(frozen=True)
 class Configuration:
-    """What the daemon goes by."""
+    """The configuration that the daemon uses."""
 
     version: int
     plugins: Mapping[str, Any]
-    """By name, merged and carried over to the release's own format."""
+    """By name, merged and migrated to the release's format."""
     disabled: tuple[str, ...]
     """``disabled_plugins``."""
     files: tuple[tuple[str, str], ...] = field(repr=False)
     """Path and text of every file, in the order in which they were merged."""
 
     def place(self, *path: str) -> tuple[str, int] | None:
-        """File and line of what has *path* as neighbours in its own; of the file merged last."""
+        """File and line of the key that contains the parts *path*, in the file merged last."""
         return _place(self.files, path)
 
 
@@ -149,7 +149,7 @@ def _document(text: str, path: str) -> dict[str, Any]:
 
 
 def version_of(document: Mapping[str, Any], text: str = "", path: str = CONFIG_FILE) -> int:
-    """The format's version that a file names, 0 for none. Raises :class:`InvalidConfig`."""
+    """The ``version`` of a file, 0 for none. Raises :class:`InvalidConfig`."""
     version = document.get("version", 0)
     if not isinstance(version, int) or isinstance(version, bool):
         raise _wrong("version", "must be a number", text, path)
@@ -175,7 +175,7 @@ def _line(text: str, key: str) -> int | None:
 def _imports(
     document: Mapping[str, Any], text: str, path: str, tree: FileTree, release: Release
 ) -> Iterator[tuple[str, str, int | None]]:
-    """Path, importing file and line of everything that the file imports, in its order."""
+    """Path, importing file and line of each import of the file, in its order."""
     line = _line(text, "imports")
     for pattern in imported_paths(_names(document, "imports", text, path), path, release):
         if "*" not in pattern:
@@ -191,15 +191,15 @@ def _imports(
 
 
 def imported_paths(imports: Sequence[str], parent: str, release: Release) -> Iterator[str]:
-    """What ``imports`` of the file *parent* stands for: absolute paths, and patterns if with ``*``.
+    """The ``imports`` of the file *parent* as absolute paths, or patterns if they have a ``*``.
 
-    Relative paths start at the file's directory; patterns do so from 1.6.29 and 1.7.16 on, and
-    before that at the directory in which the daemon runs.
+    Relative paths start at the file's directory. Patterns do so since 1.6.29 and 1.7.16; before,
+    they start at the daemon's working directory.
     """
     for name in imports:
         here = "*" in name and release.import_patterns_from == "working directory"
         base = _WORKING_DIRECTORY if here else posixpath.dirname(parent)
-        # A pattern has its own rules for what is between brackets, and stays as it is.
+        # Cleaning a path could change the meaning of brackets in a pattern.
         path = name if name.startswith("/") else f"{base.rstrip('/')}/{name}"
         yield path if here and has_meta(path) else clean_path(path)
 
@@ -213,7 +213,7 @@ def _merge(to: dict[str, Any], plugins: Mapping[str, Any], release: Release) -> 
 
 
 def _merge_deeply(to: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """As mergo does with override: tables key by key, everything else replaced."""
+    """Like mergo with override: tables key by key, everything else replaced."""
     for key, value in changes.items():
         if isinstance(value, dict):
             before = to.get(key)
@@ -230,7 +230,7 @@ def _validate(
     files: Sequence[tuple[str, str]],
     release: Release,
 ) -> None:
-    """What makes the daemon refuse the whole. Raises :class:`InvalidConfig`."""
+    """Raises :class:`InvalidConfig` if the daemon would not start with the merged files."""
 
     def refuse(reason: str, *path: str) -> None:
         file, line = _place(files, path) or (files[0][0], None)
@@ -275,8 +275,8 @@ def _carried_over(
     newest: int,
     release: Release,
 ) -> tuple[dict[str, Any], list[str]]:
-    """*plugins* of a file of *version* in the format *newest*; the CRI plugin's settings of images
-    have a section of their own there."""
+    """*plugins* migrated from *version* to *newest*, in which the CRI plugin's image settings have
+    their own section."""
     found, names = dict(plugins), list(disabled)
     if version < 2:
         found, names = _renamed(found), [*map(_uri, names)]

@@ -1,7 +1,7 @@
 """The registry section of containerd's ``config.toml``.
 
-Understands the plugin's name in every version of the file, and says when the CRI plugin would not
-load at all. Reference:
+Handles the plugin's name in every version of the file, and reports when the CRI plugin would not
+load. Reference:
 https://github.com/containerd/containerd/blob/main/docs/cri/registry.md
 """
 
@@ -56,7 +56,7 @@ class EndpointTLS:
 
 @dataclass(frozen=True, kw_only=True)
 class RegistryConfig:
-    """What of config.toml decides where an image comes from."""
+    """The settings of config.toml that decide where an image comes from."""
 
     config_path: str = ""
     """Directories, separated by colons."""
@@ -68,24 +68,24 @@ class RegistryConfig:
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Sent to every registry."""
     local_puller: str | None = None
-    """The setting because of which the transfer service is not used; None if it is."""
+    """The setting that disables the transfer service; None if it is used."""
     configuration: Configuration | None = field(default=None, repr=False, compare=False)
-    """Where all of it was read; None where nothing was."""
+    """The source of these settings; None without any file."""
 
     @property
     def directories(self) -> tuple[str, ...]:
-        """``config_path`` as filepath.SplitList takes it apart."""
+        """The directories in ``config_path``, split like filepath.SplitList."""
         return tuple(self.config_path.split(":")) if self.config_path else ()
 
     def place(self, *path: str) -> tuple[str, int] | None:
-        """File and line of what has *path* as neighbours in its own; the last that was merged."""
+        """File and line of the key that contains the parts *path*, in the file merged last."""
         return None if self.configuration is None else self.configuration.place(*path)
 
 
 def parse_config_toml(
     text: str, release: Release, files: FileTree | None = None, path: str = CONFIG_FILE
 ) -> RegistryConfig:
-    """The registry settings of the file *text* at *path* and what it imports of *files*.
+    """The registry settings of the file *text* at *path* with its imports from *files*.
 
     Raises :class:`InvalidConfig`.
     """
@@ -113,7 +113,7 @@ def registry_config(configuration: Configuration, release: Release) -> RegistryC
 
 
 def section_of(version: int, release: Release) -> str:
-    """The plugin whose ``registry`` counts once all files of *version* are put together."""
+    """The plugin whose ``registry`` the release reads after merging all files of *version*."""
     if release.migrates_config != "never":
         return IMAGES
     return "cri" if version < 2 else GRPC_CRI
@@ -148,7 +148,7 @@ def _refuse_contradictions(
 
 
 def _unloaded(reason: str, configuration: Configuration, *path: str) -> InvalidConfig:
-    """The CRI plugin is not loaded, everything else is."""
+    """The error that the CRI plugin does not load, while containerd does."""
     file, line = configuration.place(*path) or (configuration.files[0][0], None)
     return InvalidConfig(reason, line, file, stops_containerd=False)
 
@@ -156,8 +156,8 @@ def _unloaded(reason: str, configuration: Configuration, *path: str) -> InvalidC
 def local_puller(
     images: Mapping[str, Any], registry: Mapping[str, Any], release: Release
 ) -> str | None:
-    """The first setting of the plugin's section *images*, or of *registry* within, that the
-    transfer service cannot honour; None where that pulls, or where *release* has none."""
+    """The first setting of the plugin's section *images*, or of *registry* in it, that the transfer
+    service does not support; None if that service pulls or *release* has none."""
     if not release.transfer_service:
         return None
     settings = {
@@ -174,14 +174,14 @@ def local_puller(
 
 
 class _Reader:
-    """Typed look-ups; every complaint names the key and its line."""
+    """Typed look-ups; every error has the key and its line."""
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
         self._document = {"plugins": configuration.plugins}
 
     def get(self, *path: str) -> Any:
-        """What stands at *path*, None if nothing does."""
+        """The value at *path*, None if absent."""
         value: Any = self._document
         for part in path:
             if not isinstance(value, dict) or part not in value:
@@ -264,7 +264,7 @@ class _Reader:
         )
 
     def invalid(self, problem: str, *path: str) -> InvalidConfig:
-        """The error for what stands at *path*."""
+        """The error for the value at *path*."""
         found = self._configuration.place(*path[2:]) or self._configuration.place(*path[:2])
         file, line = found or (self._configuration.files[0][0], None)
         return InvalidConfig(f"`{'.'.join(path[-3:])}` {problem}", line, file)
@@ -274,18 +274,18 @@ _NAMES = ("cri", GRPC_CRI, IMAGES)
 
 
 def registry_sections(text: str) -> Sequence[str]:
-    """The plugin's names under which the valid file *text* has registry settings."""
+    """The plugin names with registry settings in the valid file *text*."""
     plugins = read_toml(text).get("plugins", {})
     return [n for n in _NAMES if isinstance(plugins.get(n), dict) and plugins[n].get("registry")]
 
 
 def section_line(text: str, name: str) -> int | None:
-    """The line of *text* with which the section begins."""
+    """The first line of the section in *text*."""
     return next((s.line for s in statements(text) if s.path[:2] == ("plugins", name)), None)
 
 
 def is_read(name: str, text: str, configuration: Configuration, release: Release) -> bool:
-    """Whether the section *name* of the file *text*, one of *configuration*, is looked at."""
+    """Whether the release reads the section *name* of the file *text* of *configuration*."""
     match release.migrates_config:
         case "never":
             return name == ("cri" if configuration.version < 2 else GRPC_CRI)

@@ -1,7 +1,7 @@
-"""HTTP as containerd's client speaks it: the fall from https to http, redirects, and the record.
+"""HTTP as containerd's client uses it: fallback from https to http, redirects, and error texts.
 
-A :class:`Conversation` is one step of a pull. What a client learns (challenges, tokens, a host that
-speaks no TLS) is forgotten when the step is over.
+A :class:`Conversation` is one step of a pull. It keeps what a client learns (challenges, tokens,
+hosts without TLS) until the step is over.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 
 @dataclass(eq=False)
 class RequestFailed(Exception):
-    """A request, a download or an authorization failed for good at one host."""
+    """A request, download or authorization failed at one host, with no retry left."""
 
     text: str
     host: str | None = None
@@ -47,13 +47,13 @@ class RequestFailed(Exception):
     failure: Failure | None = None
     not_found: bool = False
     denied: bool = False
-    """Authorization failed in a way that containerd has a name for."""
+    """Authorization failed with an error that containerd knows by type."""
     code: str | None = None
-    """The gRPC status that this error is shown with, if it has one of its own."""
+    """The gRPC status of this error, if it has a specific one."""
     stands_alone: bool = False
-    """Nothing is put before the text that would say what was being done."""
+    """The text gets no prefix."""
     others: tuple[RequestFailed, ...] = ()
-    """What failed at the same time and might be reported instead."""
+    """Concurrent failures that may be reported instead."""
 
     def __str__(self) -> str:
         return self.text
@@ -64,13 +64,13 @@ class RequestFailed(Exception):
 
 
 def at_the_same_time(failures: Sequence[RequestFailed]) -> RequestFailed:
-    """The failure of several requests that run at once, of which one will be reported."""
+    """The failure of several concurrent requests, of which one is reported."""
     first, *others = failures
     return replace(first, others=tuple(others))
 
 
 def next_host(host: PlannedHost, failed: RequestFailed) -> str:
-    """Why the host after *host* is asked."""
+    """Why the host after *host* is tried."""
     return f"{host.name} answered {failed.status}" if failed.status else f"{host.name} failed"
 
 
@@ -81,7 +81,7 @@ def request_url(request: Request) -> str:
 
 
 def unexpected_status(request: Request, response: Response, release: Release) -> str:
-    """The text for a status that ends a request, wherever it is not a special case."""
+    """The general text for a status that fails a request."""
     if release.status_wording == "pulling from host":
         return f"unexpected status: {status_line(response.status)}"
     text = (
@@ -131,7 +131,7 @@ _PLAIN_HEADERS = frozenset({"authorization", "accept", "range", "content-type"})
 
 
 class Hangs(Exception):
-    """A request that nothing ends but the patience of the caller."""
+    """A request that only the caller's deadline ends."""
 
     def __init__(self, failed: RequestFailed) -> None:
         super().__init__(failed.text)
@@ -140,7 +140,7 @@ class Hangs(Exception):
 
 @dataclass(frozen=True)
 class Exchange:
-    """An answer and the request that it answers: the last one, after redirects."""
+    """An answer and its request, which is the last one after redirects."""
 
     request: Request
     response: Response
@@ -155,7 +155,7 @@ class Conversation:
         self._record = record
         self._speak_plainly: set[tuple[int, str]] = set()
         self.lane = ""
-        """Written into every attempt."""
+        """The ``lane`` of every recorded attempt."""
 
     def follow(
         self,
@@ -165,10 +165,10 @@ class Conversation:
         because: str,
         authorize: Callable[[Request], Request],
     ) -> Exchange:
-        """The answer to *request*, redirects followed.
+        """The answer to *request* after redirects.
 
-        *authorize* adds what is known to be wanted by a redirect's target. Raises
-        :class:`RequestFailed`, and :class:`Hangs` where no time limit applies.
+        *authorize* adds the credentials that a redirect's target requires. Raises
+        :class:`RequestFailed`, and :class:`Hangs` if no time limit applies.
         """
         first = request
         for _ in range(_MOST_REQUESTS):
@@ -184,7 +184,7 @@ class Conversation:
             except RequestFailed as failed:
                 doing = f'failed to do request: {request.method.title()} "{request_url(request)}"'
                 raise failed.within(f"{doing}: failed to authorize redirect: ") from None
-        # Go names the last Location as it was sent (net/http, client.go).
+        # Go reports the last Location as received (net/http, client.go).
         circle = transport_failure(request, Failure.TOO_MANY_REDIRECTS, self._release)
         circle.text = circle.text.replace(f'"{request_url(request)}"', f'"{location}"')
         raise circle
@@ -212,7 +212,7 @@ class Conversation:
         )
 
     def _round_trip(self, request: Request, client: Client, step: Step, because: str) -> Exchange:
-        """One answer; for a client that falls back, over plain HTTP if need be."""
+        """One answer; a client that falls back may get it over plain HTTP."""
         known = (client.number, request.host)
         if known not in self._speak_plainly:
             try:
@@ -228,7 +228,7 @@ class Conversation:
         try:
             return Exchange(plain, self._send(plain, client, step, because))
         except RequestFailed as failed:
-            # Go names the URL that was asked for, not the one that was tried instead.
+            # Go reports the original URL, not the one of the fallback.
             failed.text = failed.text.replace('"http://', f'"{request.scheme}://', 1)
             raise
 
@@ -302,7 +302,7 @@ def _resolved(request: Request, location: str) -> GoURL:
 
 
 def _is_same_or_below(name: str, parent: str) -> bool:
-    """Go sends credentials on to a subdomain, and nowhere else."""
+    """Go forwards credentials to the same host and its subdomains only."""
     return name == parent or name.endswith(f".{parent}")
 
 

@@ -32,13 +32,13 @@ def planned_endpoints(
 ) -> tuple[PlannedHost, ...]:
     """The endpoints of *namespace* in their order, and the registry itself unless it is listed.
 
-    Every endpoint has a client of its own. A path is used as it stands, without ``/v2``.
+    Every endpoint has its own client. A path is used unchanged, without ``/v2``.
     """
     listed = namespace if namespace in config.mirrors else "*"
     because = f'registry.mirrors."{listed}"'
     found = [(_endpoint(text), because) for text in config.mirrors.get(listed, ())]
     if all(url.host != namespace for url, _ in found):
-        found.append((_default(namespace), "the registry itself, which no endpoint names"))
+        found.append((_default(namespace), "the registry itself, as no endpoint names it"))
     place = config.place("mirrors", listed)
     source = None if place is None else FileLine(*place)
     headers = config.headers if release.node_headers_on_token_requests else {}

@@ -1,7 +1,7 @@
-"""What a plan becomes once the hosts behave in certain ways: every request, and the end.
+"""Runs a plan against hosts with given behaviours: every request, and the result.
 
-:func:`simulate` is deterministic and contacts nothing; how hosts behave is data
-(:mod:`harness.nodes.models.behaviours`), or any other :class:`~harness.mirrors.network.Network`.
+:func:`simulate` is deterministic and contacts nothing; behaviours are data
+(:mod:`harness.nodes.models.behaviours`). :func:`run` accepts any network.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def simulate(
     image: Manifest | None = None,
     elsewhere: HostBehaviour = HEALTHY,
 ) -> Pull:
-    """The pull (or push) of *plan* where hosts behave as told.
+    """The pull (or push) of *plan* with these *behaviours*.
 
-    *behaviours* are found by the host as URLs name it, with or without port; every other host
-    behaves like *elsewhere*, which is healthy by default. All have *image*, a small one by default.
+    Keys of *behaviours* are hosts as URLs name them, with or without port. Every other host behaves
+    like *elsewhere*, healthy by default. All hosts have *image*, a small one by default.
     """
     image = image or an_image(layers=1)
     network = SimulatedNetwork(behaviours or {}, RegistryContent(image), elsewhere=elsewhere)
@@ -44,7 +44,7 @@ def simulate(
 
 
 def run(plan: Plan, network: Network, image: Manifest | None = None) -> Pull:
-    """The pull of *plan* over *network*; *image* is what a push pushes."""
+    """The pull of *plan* over *network*; *image* is the image of a push."""
     if plan.refusal is not None:
         return _failed(plan, _refused(plan))
     record: list[Attempt] = []
@@ -81,7 +81,7 @@ def _run(plan: Plan, network: Network, image: Manifest | None, record: list[Atte
 def _conversation(plan: Plan, network: Network, record: list[Attempt]) -> Conversation:
     release = plan.release
     if isinstance(plan.puller, Ctr):
-        # The CRI plugin alone redacts what it reports (internal/cri/util/sanitize.go).
+        # Only the CRI plugin redacts its errors (internal/cri/util/sanitize.go).
         release = replace(release, redacts_queries=False)
     return Conversation(network, release, record)
 
@@ -104,7 +104,7 @@ def _pulling(plan: Plan) -> str:
 
 
 def _as_grpc(plan: Plan, code: str | None) -> str:
-    """What Go's gRPC client puts before the words of the server, where ``ctr`` shows it."""
+    """The prefix of Go's gRPC client before the server's text, if ``ctr`` shows it."""
     shown = isinstance(plan.puller, Ctr) and plan.transfer and plan.release.ctr_shows_grpc_codes
     name = (code or "UNKNOWN").title().replace("_", "")
     return f"rpc error: code = {name} desc = " if shown else ""

@@ -1,7 +1,7 @@
 """The second half of a pull: index, manifest, configuration and layers.
 
-Each object walks the list of all hosts from its start, whatever their capabilities. An answer of
-2xx is believed: wrong content ends the pull, without a look at other hosts.
+For each object all hosts are tried in order, regardless of capabilities. A 2xx answer is final:
+wrong content fails the pull, and other hosts are not tried.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _MOST_STALLS = 3
 
 
 class Fetching:
-    """Downloads what a descriptor names, and what that names in turn."""
+    """Downloads a descriptor's content and everything below it."""
 
     def __init__(self, plan: Plan, conversation: Conversation, platform: Platform) -> None:
         self._plan = plan
@@ -65,7 +65,8 @@ class Fetching:
             self._refuse_to_unpack(root)
 
     def _refuse_to_unpack(self, root: Descriptor) -> None:
-        """What is neither an image nor an index, such as a web page, is kept but not unpacked."""
+        """Content that is neither image nor index, such as a web page, is stored but not
+        unpacked."""
         puller = self._plan.puller
         if isinstance(puller, Ctr) and (puller.command != "pull" or self._plan.transfer):
             return
@@ -74,7 +75,7 @@ class Fetching:
         if isinstance(puller, Ctr):
             raise failed
         if self._plan.transfer:
-            # It unpacks nothing, and succeeds; the CRI plugin then misses the configuration.
+            # The transfer service succeeds without unpacking; the CRI plugin then lacks the config.
             failed = failed.within("get image config descriptor: ")
             raise replace(failed, stands_alone=True)
         raise failed.within("failed to unpack image on snapshotter native: ")
@@ -121,7 +122,7 @@ class Fetching:
         elif digest_of(body, descriptor.digest.partition(":")[0]) != descriptor.digest:
             problem = f"unexpected commit digest {digest_of(body)}, expected {descriptor.digest}"
         if problem is not None:
-            # ctr writes into the daemon's store through an API, which adds words of its own.
+            # ctr writes to the daemon's store through an API, which adds a prefix.
             is_remote = isinstance(self._plan.puller, Ctr) and not self._plan.transfer
             raise RequestFailed(
                 f'failed commit on ref "{descriptor.kind}-{descriptor.digest}": '
@@ -136,8 +137,8 @@ class Fetching:
         return f"short read: expected {expected} bytes but got {got}: unexpected EOF"
 
     def _body(self, descriptor: Descriptor, prefix: str) -> bytes:
-        """The bytes that arrive. A body that ends early is continued where it ended, beginning
-        with the first host again, until four answers in a row bring nothing."""
+        """The bytes received. A truncated body is continued at its end, starting with the first
+        host again, until four answers in a row are empty."""
         try:
             response = self._open(descriptor, 0)
         except RequestFailed as failed:
@@ -204,7 +205,7 @@ class Fetching:
         self, host: PlannedHost, resource: tuple[str, str], exchange: Exchange
     ) -> RequestFailed:
         response = exchange.response
-        # After a redirect, too, the host that was asked first is shown.
+        # The original host is shown, even after a redirect.
         asked = request_url(self._requester.request(host, "GET", resource, {}))
         if response.status == 404:
             text = f"content at {asked} not found: not found"
@@ -220,7 +221,7 @@ class Fetching:
 
 
 def _from_offset(response: Response, offset: int, host: PlannedHost) -> Response:
-    """*response* without what is known already, if the server ignored the Range."""
+    """*response* without the bytes received before, if the server ignored the Range."""
     stated = response.header("Content-Range")
     if stated is not None:
         if not stated.startswith(f"bytes {offset}-"):

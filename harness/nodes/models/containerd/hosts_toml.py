@@ -1,7 +1,7 @@
 """One ``hosts.toml``: which hosts it lists, in which order, and what makes it invalid.
 
-An invalid file is never an error of the pull: containerd logs it and goes on as if it were not
-there (certificates beside it are used then). Format:
+An invalid file does not fail the pull: containerd logs it and continues without it (and uses
+certificates in its directory). Format:
 https://github.com/containerd/containerd/blob/main/docs/hosts.md
 """
 
@@ -30,7 +30,7 @@ __all__ = [
 
 
 class Capability(StrEnum):
-    """What a host may be asked for."""
+    """What containerd may request from a host."""
 
     PULL = "pull"
     RESOLVE = "resolve"
@@ -51,12 +51,12 @@ class InvalidHostsFile(ValueError):
 
 
 class DaemonPanics(InvalidHostsFile):
-    """A file whose reading ends containerd itself."""
+    """A file that crashes containerd."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostEntry:
-    """One host of a file; the server's is the last and has an empty ``host`` if none is named."""
+    """One host of a file; the server is the last, with an empty ``host`` if none is set."""
 
     scheme: str = ""
     host: str = ""
@@ -66,16 +66,16 @@ class HostEntry:
     ca: tuple[str, ...] | None = None
     """Absolute paths. An empty list is not the same as no key: it counts as a TLS setting."""
     client: tuple[tuple[str, str | None], ...] = ()
-    """Certificate and key files; None where one file holds both."""
+    """Certificate and key files; None if one file has both."""
     header: Mapping[str, tuple[str, ...]] | None = None
     dial_timeout: float | None = None
     """In seconds."""
     line: int | None = None
-    """Where the host is first mentioned, or ``server`` is set."""
+    """The line that first mentions the host, or sets ``server``."""
 
     @property
     def has_tls_settings(self) -> bool:
-        """Whether the entry says anything about TLS, be it ``skip_verify = false``."""
+        """Whether the entry has any TLS setting, even ``skip_verify = false``."""
         return self.skip_verify is not None or self.ca is not None or bool(self.client)
 
 
@@ -85,16 +85,16 @@ class HostsFile:
 
     entries: tuple[HostEntry, ...]
     unordered: int = 0
-    """The first so many entries change places at random, each time the file is read."""
+    """The number of entries at the front that are in random order at each read."""
     unseen: tuple[str, ...] = ()
-    """Hosts that stand in the file but are not seen by this release."""
+    """Hosts in the file that this release ignores."""
 
 
 def parse_hosts_toml(text: str, directory: str, release: Release) -> HostsFile:
-    """The file *text* that lies in *directory*, as *release* reads it.
+    """The file *text* in *directory*, as *release* reads it.
 
-    Raises :class:`InvalidHostsFile` where containerd ignores the file, and :class:`DaemonPanics`
-    where reading it kills containerd.
+    Raises :class:`InvalidHostsFile` if containerd ignores the file, and :class:`DaemonPanics` if
+    the file crashes containerd.
     """
     if release.accepts_byte_order_mark:
         text = text.removeprefix("\ufeff")
@@ -121,7 +121,7 @@ def parse_hosts_toml(text: str, directory: str, release: Release) -> HostsFile:
 
 # -- order --------------------------------------------------------------------------------------
 class _Lines:
-    """Where things stand in one file."""
+    """Positions of keys in one file."""
 
     def __init__(self, text: str) -> None:
         self.headers: list[tuple[str, ...]] = []
@@ -138,7 +138,7 @@ class _Lines:
                 self._first.setdefault(statement.path[:depth], statement.line)
 
     def of(self, *path: str) -> int | None:
-        """The line on which *path*, or something below it, is first mentioned."""
+        """The first line that mentions *path* or a key below it."""
         return self._first.get(path)
 
 
@@ -147,12 +147,12 @@ _DEEPEST = 3
 
 
 def _order(hosts: Mapping[str, Any], lines: _Lines, release: Release) -> tuple[list[str], int]:
-    """The hosts' URLs as they are tried, and how many at the front are in random order."""
+    """The hosts' URLs in order, and how many at the front are in random order."""
     if release.host_tables == "headers":
         named = [path[1] for path in lines.headers if len(path) > 1 and path[0] == "host"]
         return [url for url, _ in itertools.groupby(named)], 0
     if len(hosts) > 1 and not all(isinstance(host, dict) for host in hosts.values()):
-        raise DaemonPanics("a key of [host] that is no table, beside another one")
+        raise DaemonPanics("a key of [host] is not a table, and there is another key")
     inline = [url for url in hosts if {("host",), ("host", url)} & lines.assigned]
     placed = sorted(hosts.keys() - set(inline), key=lambda url: lines.of("host", url) or 0)
     return inline + placed, len(inline) if len(inline) > 1 else 0
@@ -171,7 +171,7 @@ class _Table:
 
     @property
     def first_line(self) -> int | None:
-        """Where the host is first mentioned; for the root, where ``server`` is set."""
+        """The line that first mentions the host; for the root, the line of ``server``."""
         return self.lines.of(*self.path or ("server",))
 
     def get(self, key: str) -> Any:
@@ -228,7 +228,7 @@ def _host_table(root: _Table, url: str, values: object) -> _Table:
 
 
 def _check_types(table: _Table) -> None:
-    """Wrong types spoil the file even where they stand in a host that is not tried."""
+    """A wrong type makes the whole file invalid, even in a host that is not used."""
     table.strings("capabilities")
     table.boolean("skip_verify")
     table.boolean("override_path")
@@ -264,7 +264,7 @@ def _location(url: str, table: _Table) -> tuple[str, str, str]:
         raise InvalidHostsFile(reason, table.first_line) from None
     path = clean_path(parsed.path) if parsed.path else ""
     if not table.boolean("override_path") and not path.endswith("/v2"):
-        # Not cleaned once more: "/" becomes "//v2", which joining with the repository mends.
+        # Not cleaned again: "/" becomes "//v2", which is cleaned when the repository is joined.
         path += "/v2"
     return parsed.scheme, parsed.host, path
 

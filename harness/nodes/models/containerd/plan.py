@@ -1,7 +1,7 @@
-"""Which hosts containerd will ask for an image, in which order, and why: from files alone.
+"""The plan of a pull: the hosts containerd will contact, in order, each with the line that lists
+it.
 
-:func:`resolve_plan` reads the configuration exactly as one pull does and keeps, for every host, the
-place in the files that put it there. Nothing is contacted.
+``planning.resolve_plan`` makes it from files alone.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ __all__ = [
 
 
 DIAL_TIMEOUT = 30.0
-"""Seconds until an unanswered connection attempt fails, unless ``dial_timeout`` says otherwise."""
+"""Seconds until an unanswered connection attempt fails, unless ``dial_timeout`` is set."""
 HANDSHAKE_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True)
 class Client:
-    """An HTTP client with its credentials. Hosts without TLS settings of their own share one, and
-    with it what it learns: challenges, tokens, and that a host speaks no TLS."""
+    """An HTTP client with its credentials. Hosts without their own TLS settings share one client
+    and its state: challenges, tokens, and which hosts do not speak TLS."""
 
     number: int
     trust: Trust
     credentials: CredentialSource
     falls_back: bool = False
-    """Asks again over plain HTTP where https meets a server that does not speak it."""
+    """Whether it retries over plain HTTP if the server does not speak TLS."""
     dial_timeout: float = DIAL_TIMEOUT
     token_headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Sent to token servers."""
@@ -55,7 +55,7 @@ class Client:
 
 @dataclass(frozen=True)
 class PlannedHost:
-    """One host that a pull may ask."""
+    """One host that a pull may contact."""
 
     name: str
     """With its port if the configuration names one."""
@@ -75,8 +75,8 @@ class PlannedHost:
     def namespace_for(self, namespace: str) -> str | None:
         """The ``ns=`` that a request for an image of *namespace* carries to this host.
 
-        None for the registry itself: names are compared letter by letter, port included, except
-        that registry-1.docker.io is docker.io.
+        None for the registry itself: names are compared exactly, with port, except that
+        registry-1.docker.io is docker.io.
         """
         is_hub = namespace == "docker.io" and self.name == "registry-1.docker.io"
         return None if self.name == namespace or is_hub else namespace
@@ -89,11 +89,11 @@ class PlannedHost:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why there is no request at all, in containerd's words."""
+    """Why no request is sent, in containerd's words."""
 
     message: str
     while_resolving: bool = True
-    """Whether it is shown as a failure to resolve; otherwise the message stands alone."""
+    """Whether it is reported as a failure to resolve; otherwise the message has no prefix."""
     code: str | None = "UNKNOWN"
     """The gRPC status."""
     finding: Finding | None = None
@@ -101,21 +101,21 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a pull will do before anything has failed."""
+    """What a pull will do as long as nothing fails."""
 
     release: Release
     puller: Puller
     reference: Reference
     hosts: tuple[PlannedHost, ...] = ()
-    """Every host, in order. Content is asked from all of them, whatever their capabilities."""
+    """Every host, in order. Content is requested from all, regardless of capabilities."""
     directory: str | None = None
     """The directory whose hosts.toml or certificates are used."""
     looked_for: tuple[str, ...] = ()
-    """The directories that would have been used, best first, up to the one that exists."""
+    """The directories checked, best first, up to the one that exists."""
     unordered: int = 0
-    """The first so many hosts change places at random between resolving and fetching."""
+    """The number of hosts at the front whose order is random, for resolving and for fetching."""
     fetch_order: tuple[PlannedHost, ...] | None = None
-    """The order of the second look-up where it differs; see :meth:`reordered`."""
+    """The order for fetching, if it differs; see :meth:`reordered`."""
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Sent to every registry."""
     transfer: bool = False
@@ -125,27 +125,27 @@ class Plan:
 
     @property
     def wanted(self) -> tuple[Capability, ...]:
-        """What a host must be capable of to be asked which image a reference means."""
+        """The capabilities that a host needs to resolve the reference."""
         by_digest = self.reference.digest is not None
         return (Capability.PULL,) if by_digest else (Capability.PULL, Capability.RESOLVE)
 
     @property
     def resolve(self) -> tuple[PlannedHost, ...]:
-        """The hosts that are asked which digest and size the reference has, in order."""
+        """The hosts that resolve the reference, in order."""
         return tuple(host for host in self.hosts if host.may(*self.wanted))
 
     @property
     def fetch(self) -> tuple[PlannedHost, ...]:
-        """The hosts that are asked for each manifest, configuration and layer, in order."""
+        """The hosts for each manifest, configuration and layer, in order."""
         return self.hosts if self.fetch_order is None else self.fetch_order
 
     @property
     def push(self) -> PlannedHost | None:
-        """The one host that a push goes to: the first that may be pushed to."""
+        """The only host of a push: the first one with that capability."""
         return next((host for host in self.hosts if host.may(Capability.PUSH)), None)
 
     def reordered(self, resolve: tuple[int, ...], fetch: tuple[int, ...]) -> Plan:
-        """This plan as it would be if the hosts in random order were drawn in these orders.
+        """This plan with the hosts in random order in these orders.
 
         Each argument is a permutation of ``range(plan.unordered)``.
         """
@@ -161,7 +161,7 @@ _SOCKET = "/run/containerd/containerd.sock"
 
 
 class Refused(Exception):
-    """There will be no request; ``refusal`` says why."""
+    """No request is sent; ``refusal`` has the reason."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.message)
@@ -169,12 +169,12 @@ class Refused(Exception):
 
 
 def refuse(message: str) -> NoReturn:
-    """End the pull with containerd's *message* while it resolves the reference."""
+    """Fail the pull with containerd's *message* for a failure to resolve."""
     raise Refused(Refusal(message))
 
 
 def not_started(error: InvalidConfig, puller: Puller) -> Refusal:
-    """What *puller* is told where config.toml keeps the CRI plugin, or all of containerd, down."""
+    """The error for *puller* if config.toml stops the CRI plugin or containerd from starting."""
     if not error.stops_containerd:
         finding = Finding(f"the CRI plugin does not load: {error.reason}", error.file, error.line)
         return Refusal("unknown service runtime.v1.ImageService", False, "UNIMPLEMENTED", finding)
@@ -189,7 +189,7 @@ def not_started(error: InvalidConfig, puller: Puller) -> Refusal:
 
 @dataclass(frozen=True)
 class PullError:
-    """How a pull failed, as its caller sees it."""
+    """The error of a pull, as its caller sees it."""
 
     message: str
     code: str | None = "UNKNOWN"
@@ -197,7 +197,7 @@ class PullError:
     host: str | None = None
     """The host whose failure is reported."""
     status: int | None = None
-    """The status that is reported, if it is one."""
+    """The HTTP status that is reported, if it is one."""
 
     def __str__(self) -> str:
         return self.message
@@ -210,6 +210,6 @@ class Pull(ClientRun):
     plan: Plan
     attempts: tuple[Attempt, ...] = ()
     error: PullError | None = None
-    """How it failed. Where lanes fail at the same time, the first of them."""
+    """The error; if several lanes fail, that of the first."""
     possible_errors: tuple[PullError, ...] = ()
-    """Every error that may be reported: chance decides between lanes that fail at the same time."""
+    """Every error that may be reported: timing decides between concurrent failures."""

@@ -1,7 +1,7 @@
-"""From configuration to a :class:`~harness.mirrors.containerd.plan.Plan`: how a pull begins.
+"""Makes the :class:`~harness.nodes.models.containerd.plan.Plan` of a pull from configuration files.
 
-Rules: containerd's docs/hosts.md and docs/cri/registry.md, and what was measured on the releases
-that :mod:`~harness.mirrors.containerd.releases` names.
+Rules: containerd's docs/hosts.md and docs/cri/registry.md, and measurements on the releases in
+:mod:`~harness.nodes.models.containerd.releases`.
 """
 
 from __future__ import annotations
@@ -69,11 +69,10 @@ def resolve_plan(
     """The plan of pulling *image* with these files.
 
     *certs_d* maps paths below /etc/containerd/certs.d to their text (a path that ends in ``/`` is
-    an empty directory), *files* maps absolute paths: other directories, certificates, files that
-    *config_toml*, which lies at *config_file*, imports. Without *config_toml* the CRI plugin's
-    ``config_path`` is /etc/containerd/certs.d and nothing else is set. Raises
-    :class:`~harness.mirrors.containerd.releases.UnknownRelease` only; whatever is wrong with the
-    files is in the plan.
+    an empty directory). *files* maps absolute paths: other directories, certificates, imports of
+    *config_toml*, whose path is *config_file*. Without *config_toml* the CRI plugin has only
+    ``config_path`` set, to /etc/containerd/certs.d. Raises ``UnknownRelease`` only; problems of the
+    files are in the plan.
     """
     release = release_named(release) if isinstance(release, str) else release
     tree = FileTree.below(DEFAULT_CONFIG_PATH, certs_d or {}) | FileTree(files or {})
@@ -105,7 +104,7 @@ def _not_an_image(plan: Plan, reason: str) -> Refusal:
 
 
 def _registry_config(text: str | None, path: str, tree: FileTree, plan: Plan) -> RegistryConfig:
-    """The CRI plugin's settings; ``ctr`` needs a daemon that starts, and nothing else of them."""
+    """The CRI plugin's settings; ``ctr`` only needs a daemon that starts."""
     if text is None:
         return RegistryConfig(config_path=DEFAULT_CONFIG_PATH)
     try:
@@ -118,18 +117,18 @@ def _registry_config(text: str | None, path: str, tree: FileTree, plan: Plan) ->
 
 @dataclass(frozen=True)
 class _Settings:
-    """What a puller brings to the making of clients."""
+    """The settings that a puller contributes to HTTP clients."""
 
     credentials: CredentialSource
     default_scheme: str = ""
     default_trust: Trust | None = None
-    """TLS settings for every host; None if nothing was said about TLS."""
+    """TLS settings for every host; None without any."""
     node_headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Sent to token servers, whichever host sends there."""
+    """Sent to the token servers of all hosts."""
 
 
 class _Planner:
-    """Fills in ``plan``, from the reference on."""
+    """Completes ``plan``."""
 
     def __init__(self, plan: Plan, files: FileTree) -> None:
         self.plan = plan
@@ -154,7 +153,7 @@ class _Planner:
         node = self._release.node_headers_on_token_requests and not transfer
         roots = config.directories
         if transfer:
-            # The transfer service takes "A:B" for the name of one directory.
+            # The transfer service treats "A:B" as one directory name.
             roots = (config.config_path,) if config.config_path else ()
             credentials = Transferred(credentials)
         self._add_hosts(roots, _Settings(credentials, node_headers=config.headers if node else {}))
@@ -198,7 +197,7 @@ class _Planner:
             client = self._client(entry, number, shared)
             https_first = self._is_asked_over_https_first(entry, settings)
             if https_first and client is shared:
-                # From now on the shared client falls back, for whichever host it is used.
+                # From now on the shared client falls back for all of its hosts.
                 shared = replace(shared, falls_back=True)
                 hosts = [_with_client(host, shared) for host in hosts]
             hosts.append(
@@ -226,7 +225,7 @@ class _Planner:
     def _last(
         self, entry: HostEntry, found: HostDirectory, settings: _Settings
     ) -> tuple[HostEntry, str]:
-        """The server's entry, which is the registry itself unless another is named."""
+        """The entry of the server: the registry itself, unless ``server`` is set."""
         if entry.host:
             return entry, f"`server` of {self._namespace}, tried last"
         if found.path is None:
@@ -255,7 +254,7 @@ class _Planner:
         )
 
     def _loopback(self, wanted: str) -> tuple[str, bool]:
-        """Scheme of a loopback registry, and whether its certificate goes unchecked."""
+        """The scheme of a loopback registry, and whether its certificate is not checked."""
         if self._release.loopback_scheme == "http":
             return "http", True
         if wanted:
@@ -265,7 +264,7 @@ class _Planner:
 
     # -- clients --------------------------------------------------------------------------------
     def _client(self, entry: HostEntry, number: int, shared: Client) -> Client:
-        """The client that *entry* is asked with: the shared one, or one of its own."""
+        """The client for *entry*: the shared one or its own."""
         has_headers = self._release.host_headers_on_token_requests and bool(entry.header)
         own_transport = entry.has_tls_settings or entry.dial_timeout is not None
         if not own_transport and not has_headers:
@@ -283,7 +282,7 @@ class _Planner:
         )
 
     def _is_asked_over_https_first(self, entry: HostEntry, settings: _Settings) -> bool:
-        """Whether ``http://`` is taken as a wish for https with plain HTTP as a way out."""
+        """Whether an ``http://`` host is tried over https first, with plain HTTP as fallback."""
         has_tls = (
             entry.has_tls_settings
             or settings.default_trust is not None

@@ -1,4 +1,4 @@
-"""Who pulls: the CRI plugin for kubelet and crictl, or ``ctr``."""
+"""The pullers: the CRI plugin (for kubelet and crictl) and ``ctr``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BASE64 = frozenset(string.ascii_letters + string.digits + "+/")
 
 
 class CredentialError(Exception):
-    """The credentials themselves cannot be read; the request to that host fails."""
+    """The credentials are invalid; the request to that host fails."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class AuthConfig:
     registry_token: str = field(default="", repr=False)
 
     def login_for(self, host: str, origin: str) -> Login:
-        """What *host*, which challenged, is told. Raises :class:`CredentialError`.
+        """The login for *host* after its challenge. Raises :class:`CredentialError`.
 
-        A ``server_address`` must be a URL whose host and port are *host*, letter by letter; one
-        without a scheme therefore never matches.
+        ``server_address`` must be a URL with exactly *host* as host and port; without a scheme it
+        never matches.
         """
         if self.server_address:
             try:
@@ -104,7 +104,7 @@ def _first_illegal(auth: str) -> int:
 
 
 class CredentialSource(Protocol):
-    """Answers the question of a host that challenged."""
+    """Gives the login for a host that sent a challenge."""
 
     def login_for(self, host: str) -> Login:
         """The login for *host* (with its port). Raises :class:`CredentialError`."""
@@ -112,12 +112,12 @@ class CredentialSource(Protocol):
 
 @dataclass(frozen=True)
 class RequestCredentials:
-    """The AuthConfig of the pull request; its presence alone, even empty, excludes all others."""
+    """The AuthConfig of the pull request; even an empty one excludes all other credentials."""
 
     auth: AuthConfig
 
     def login_for(self, host: str) -> Login:
-        """The request's credentials if they are for *host* or for no host in particular."""
+        """The request's credentials if they are for *host* or for any host."""
         return self.auth.login_for(host, "the pull request (imagePullSecret)")
 
 
@@ -138,12 +138,12 @@ class NodeCredentials:
 
 @dataclass(frozen=True)
 class Transferred:
-    """As the transfer service asks the CRI plugin for them: what is wrong is told with the host."""
+    """Credentials as the transfer service gets them from the CRI plugin: errors name the host."""
 
     source: CredentialSource
 
     def login_for(self, host: str) -> Login:
-        """What *source* has for *host*."""
+        """The login that *source* has for *host*."""
         try:
             return self.source.login_for(host)
         except CredentialError as error:
@@ -153,12 +153,12 @@ class Transferred:
 
 @dataclass(frozen=True)
 class SameForAll:
-    """``ctr --user`` or ``--refresh``: any host that challenges gets it."""
+    """``ctr --user`` or ``--refresh``: any host that sends a challenge gets it."""
 
     login: Login
 
     def login_for(self, host: str) -> Login:
-        """The one login there is."""
+        """The login."""
         del host
         return self.login
 

@@ -1,4 +1,4 @@
-"""A push with ``ctr``: to the first host that may be pushed to, and to no other.
+"""A push with ``ctr``, to the first host with that capability only.
 
 Protocol: OCI distribution-spec, "Pushing Blobs" and "Pushing Manifests".
 """
@@ -24,7 +24,7 @@ __all__ = ["Pushing"]
 
 
 class Pushing:
-    """Uploads one image: its blobs at the same time, then the manifest."""
+    """Uploads one image: its blobs concurrently, then the manifest."""
 
     def __init__(self, plan: Plan, conversation: Conversation) -> None:
         self._plan = plan
@@ -84,7 +84,7 @@ class Pushing:
 
     def _exists(self, host: PlannedHost, resource: tuple[str, str], content: Content) -> bool:
         """Whether *host* has the object already."""
-        because = f"the first host that may be pushed to: has it the {resource[0][:-1]}?"
+        because = f"first host for pushes: does it have the {resource[0][:-1]}?"
         try:
             exchange = self._send(host, "HEAD", resource, because)
         except RequestFailed as failed:

@@ -1,9 +1,9 @@
 """What each containerd release does differently, in one table.
 
-The model asks a :class:`Release` for a named behaviour and never for a version. The defaults of
-the fields are 1.6.0; :data:`RELEASES` at the bottom derives every later release from the one it
-grew out of, so that the table reads as a changelog. A release that is not listed behaves like the
-nearest one before it in its series.
+The model reads named behaviours of a :class:`Release` and never its version. The defaults are those
+of 1.6.0; :data:`RELEASES` at the bottom derives every later release from its predecessor, so that
+the table reads as a changelog. A release that is not listed behaves like the nearest earlier one of
+its series.
 
 Values are measured on 1.6.20, 1.6.39, 1.7.0, 1.7.8, 1.7.24, 1.7.34, 2.0.0, 2.0.11, 2.1.9, 2.2.0,
 2.2.4 and 2.3.4; the patch release in which a behaviour changed was read from containerd's tags.
@@ -28,24 +28,24 @@ class Release:
     host_tables: Literal["any", "headers"] = "any"
     """How ``[host]`` is read. ``any``: every spelling counts, each URL once, ordered by the line of
     its first mention, inline tables in random order before all others. ``headers``: only table
-    headers (``[host."URL"]`` and below) count, one entry for each run of equal URLs; hosts that are
-    inline tables or dotted keys are silently not seen."""
+    headers (``[host."URL"]`` and below) count, one entry for each run of equal URLs; hosts in
+    inline tables or dotted keys are silently ignored."""
     key_case: Literal["exact or upper", "any"] = "exact or upper"
-    """In which letter case a known key may be written."""
+    """The accepted letter case of keys."""
     accepts_byte_order_mark: bool = True
-    """A file may begin with a byte order mark; otherwise that makes it invalid."""
+    """A byte order mark is accepted; otherwise it makes the file invalid."""
     server_alone_suffices: bool = False
-    """A file without ``host`` tables is honoured; otherwise it is ignored as a whole."""
+    """A file without ``host`` tables is used; otherwise it is ignored."""
     capabilities: frozenset[str] = frozenset({"pull", "resolve", "push"})
-    """The capability names that are known; any other makes the whole file invalid."""
+    """The known capabilities; any other makes the whole file invalid."""
     reads_dial_timeout: bool = False
-    """``dial_timeout`` is known; otherwise it is ignored like any unknown key."""
+    """``dial_timeout`` is read; otherwise it is ignored like any unknown key."""
 
     # -- reading config.toml --------------------------------------------------------------------
     config_version: int = 2
     """The highest ``version`` of config.toml that the release knows."""
     refuses_newer_config: bool = False
-    """The daemon does not start with a higher one; otherwise it is read like the highest."""
+    """The daemon does not start with a higher version; otherwise it reads it like the highest."""
     plugin_prefix: bool = False
     """Plugins of version 2 must be named ``io.containerd...``; otherwise four parts are enough."""
     import_patterns_from: Literal["working directory", "file"] = "working directory"
@@ -53,96 +53,97 @@ class Release:
     merges_sections: bool = False
     """A later file's section of a plugin is merged key by key; otherwise it replaces the whole."""
     migrates_config: Literal["never", "at the end", "each file"] = "never"
-    """When sections of older versions are carried over. ``at the end``: after merging, from the
-    version that the last file names, where a file of version 1 (or of none) names the newest: its
-    registry settings are left behind."""
+    """When sections of older versions are migrated. ``at the end``: after merging, from the version
+    of the last file; a file of version 1 (or without a version) counts as the newest version, so
+    its registry settings are not migrated."""
     default_config_path: Literal["none", "until set", "without mirrors"] = "none"
-    """When an absent ``config_path`` means both well-known directories. ``until set``: whenever the
-    key is absent, so that ``mirrors`` alone are already an error."""
+    """When a missing ``config_path`` means both well-known directories. ``until set``: whenever the
+    key is missing, so that ``mirrors`` alone are an error."""
     legacy_tls: bool = True
     """``registry.configs.HOST.tls`` is used for ``mirrors`` (removed in 2.0)."""
     endpoint_credentials: Literal["endpoint", "challenger"] = "endpoint"
-    """With ``registry.mirrors``: whose ``configs`` entry answers a challenge, that of the endpoint
-    of the mirror list, or that of the host that challenged (a redirect target may differ)."""
+    """With ``registry.mirrors``: the ``configs`` entry that answers a challenge, of the endpoint in
+    the mirror list or of the host that sent the challenge (they differ after a redirect)."""
     transfer_service: bool = False
-    """CRI pulls go through the transfer service, which knows one hosts directory only, unless the
-    configuration holds something that it cannot do."""
+    """CRI pulls use the transfer service, which supports one hosts directory only, unless the
+    configuration has a setting that it does not support."""
     ctr_transfer_service: bool = False
     """``ctr images pull`` and ``push`` go through the transfer service unless ``--local``."""
 
     # -- schemes, TLS and time ------------------------------------------------------------------
     https_first: Literal["never", "explicit port", "any port"] = "never"
-    """Which ``http://`` hosts with TLS settings are first asked over https (port 80 never is)."""
+    """Which ``http://`` hosts with TLS settings are tried over https first (never on port 80)."""
     dial_timeout_counts_as_tls: bool = False
-    """``dial_timeout`` alone makes an ``http://`` host be asked over https first (2.0.7 on)."""
+    """``dial_timeout`` counts as a TLS setting for ``http://`` hosts (since 2.0.7)."""
     loopback_scheme: Literal["http", "by port"] = "http"
     """The default for a loopback registry. ``by port``: http on 80, https on 443 or without a port
     (certificate not checked), otherwise https first."""
     ctr_always_has_tls: bool = False
-    """``ctr`` counts as having TLS settings even without any flag, so that every ``http://`` host
-    is asked over https first (fixed by 1.6.32 and 1.7.16)."""
+    """``ctr`` has TLS settings even without flags, so that every ``http://`` host is tried over
+    https first (fixed in 1.6.32 and 1.7.16)."""
     remembers_fallback: bool = False
-    """A client that fell back to http once goes on with http for that host, and a handshake that
-    timed out falls back too."""
+    """A client that fell back to http keeps using http for that host, and a TLS handshake timeout
+    causes a fallback too."""
     falls_back_when_refused: bool = False
     """A refused or timed out connection falls back to http if the URL names no port."""
     progress_timeout: bool = False
     """``image_pull_progress_timeout`` (5 min) ends a pull in which no byte arrives."""
     response_header_timeout: float | None = None
-    """Seconds until a request that gets no answer fails; None waits for ever."""
+    """Seconds until a request that gets no answer fails; None waits forever."""
 
     # -- requests -------------------------------------------------------------------------------
     attempts: int = 6
     """Requests per host and object while the answer is 401 with usable credentials, 408 or 429."""
     repeats_server_errors: bool = False
-    """500, 503 and 504 are repeated once if this is the last host."""
+    """500, 503 and 504 are retried once on the last host."""
     repeats_transport_errors: bool = False
-    """A timeout or an early end of the connection is repeated if this is the last host."""
+    """Timeouts and closed connections are retried on the last host."""
     explains_forbidden: bool = False
-    """HEAD that is answered 403 is repeated as GET, to show the registry's own message."""
+    """A HEAD with answer 403 is repeated as GET, to show the registry's message."""
     checks_tag_get: bool = False
-    """The status of the GET that replaces a HEAD without digest is looked at (below 400)."""
+    """The status of the GET that replaces a HEAD without digest is checked (400 and more fail)."""
     blob_round: Literal["always", "after 404"] = "always"
-    """When a digest is looked for as a blob after it was not found as a manifest. ``after 404``:
-    only if no host answered with another status of 400 or more."""
+    """When a digest that is not found as a manifest is requested as a blob. ``after 404``: only if
+    no host answered with another status of 400 or more."""
     resolve_error: Literal["first", "ranked"] = "first"
-    """Which host's error ends resolving. ``first``: the first that is not 404. ``ranked``: too
-    large a manifest, then the first status of 400 or more, then 404, then transport errors."""
+    """Which host's error is reported for resolving. ``first``: the first that is not 404.
+    ``ranked``: a manifest that is too large, then the first status of 400 or more, then 404, then
+    transport errors."""
     push_names_namespace: bool = False
-    """Pushes carry ``ns=`` too."""
+    """Pushes send ``ns=`` too."""
 
     # -- credentials ----------------------------------------------------------------------------
     basic_needs_credentials: bool = False
     """A Basic challenge without credentials fails with "no basic auth credentials"; otherwise the
     401 itself is the answer."""
     renews_refused_token: bool = False
-    """A 401 with ``error=`` discards the host's token before another is asked for."""
+    """A 401 with ``error=`` discards the host's token before a new one is requested."""
     host_headers_on_token_requests: bool = False
     """``header`` of hosts.toml is sent to the token server too."""
     node_headers_on_token_requests: bool = False
     """``registry.headers`` too, unless the transfer service pulls."""
 
-    # -- what the user is told ------------------------------------------------------------------
+    # -- error messages -------------------------------------------------------------------------
     status_wording: Literal["pulling from host", "unexpected status"] = "pulling from host"
     ctr_shows_grpc_codes: bool = False
-    """``ctr`` shows what the transfer service says as the gRPC error that it is."""
+    """``ctr`` shows the transfer service's error with its gRPC prefix."""
     joins_registry_errors: bool = False
-    """The registry's own error follows on a second line."""
+    """The registry's error follows on a second line."""
     manifest_too_short: Literal["expected number", "short read"] = "expected number"
     mangles_percent: bool = True
     """"not found" errors pass through a format string once too often: ``%3A`` is mutilated."""
     redacts_queries: bool = False
     """Queries of URLs in transport errors are shown as ``%5BREDACTED%5D``."""
     verification_prefix: str = ""
-    """What Go puts before a certificate error."""
+    """The prefix of Go's certificate errors."""
 
     def then(self, version: str, **changes: Any) -> Release:
-        """The release *version*, which differs from this one by *changes*."""
+        """The release *version*: this release with *changes*."""
         return replace(self, version=version, **changes)
 
 
 class UnknownRelease(ValueError):
-    """A version that is older than 1.6, or no version at all."""
+    """A version older than 1.6, or text that is not a version."""
 
 
 # -- 1.6 ----------------------------------------------------------------------------------------
@@ -267,7 +268,7 @@ def release_named(version: str) -> Release:
     """The behaviours of *version*, such as ``1.6.20``, ``v2.1.9`` or ``1.7`` (its last release).
 
     A series newer than the last one listed behaves like that one. Raises :class:`UnknownRelease`
-    for anything before 1.6, and for text that is no version.
+    for a version before 1.6 and for text that is not a version.
     """
     match = _VERSION.fullmatch(version)
     if match is None:

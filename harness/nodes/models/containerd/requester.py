@@ -1,7 +1,7 @@
-"""One request to one host, repeated as often as containerd repeats it.
+"""One request to one host, with containerd's retries.
 
-401 is answered with credentials, 405 on HEAD with GET, 408 and 429 with the same request at once
-(Retry-After is not looked at), and on the last host some failures are tried once more.
+After 401 credentials are added, after 405 HEAD becomes GET, after 408 and 429 the request is
+repeated immediately (Retry-After is ignored). On the last host some failures are retried once.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Requester:
     ) -> Exchange:
         """The final answer of *host* to *method* on *resource*, such as ``("manifests", "v1")``.
 
-        Raises :class:`RequestFailed` where there is none.
+        Raises :class:`RequestFailed` if there is none.
         """
         return self.repeat(
             self.request(host, method, resource, headers or {}), host, because, last_host
@@ -99,7 +99,7 @@ class Requester:
     def _ask(
         self, request: Request, client: Client, because: str, attempts: int, last_host: bool
     ) -> tuple[Exchange, int]:
-        """One answer, and how many attempts it took."""
+        """One answer, and the number of attempts."""
         authorizer = self._authorizer(client)
 
         def authorize(target: Request) -> Request:
@@ -117,7 +117,7 @@ class Requester:
                 repeats = self._release.repeats_transport_errors and last_host
                 if not (repeats and _is_transient(failed.failure)) or spent == attempts:
                     raise
-                because = f"repeated: nothing came, and this is the last host ({spent + 1})"
+                because = f"retry on the last host after a transport error ({spent + 1})"
             else:
                 return exchange, spent
 
@@ -130,7 +130,7 @@ class Requester:
     def _next(
         self, request: Request, host: PlannedHost, history: list[Exchange], last_host: bool
     ) -> tuple[Request, str] | None:
-        """The request to send after the last answer, and why; None if the answer is final."""
+        """The next request and its reason; None if the last answer is final."""
         last = history[-1]
         status = last.response.status
         match status:
@@ -148,11 +148,11 @@ class Requester:
             case 408 | 429:
                 count = len(history) + 1
                 of = self._release.attempts
-                return request, f"repeated at once after {status} ({count} of {of})"
+                return request, f"immediate retry after {status} ({count} of {of})"
         if self._release.repeats_server_errors and status in _REPEATED_ON_LAST_HOST:
             is_news = len(history) < 2 or history[-2].response.status != status
             if last_host and is_news:
-                return request, f"repeated after {status}: this is the last host"
+                return request, f"retry on the last host after {status}"
         return None
 
     def _authorizer(self, client: Client) -> Authorizer:

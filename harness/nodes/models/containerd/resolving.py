@@ -1,7 +1,7 @@
-"""The first half of a pull: which digest, type and size does the reference have?
+"""The first half of a pull: resolves the reference to a digest, type and size.
 
-Only hosts whose capabilities allow it are asked, with HEAD, in order. A transport error and a
-status of 400 or more move on to the next host.
+HEAD goes to the hosts that have the capability, in order. After a transport error or a status of
+400 or more the next host is tried.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from harness.nodes.models.containerd.conversation import (
 )
 from harness.nodes.models.containerd.plan import Plan, PlannedHost
 from harness.nodes.models.containerd.requester import Requester
-from harness.nodes.models.network import Response
 from harness.nodes.models.reference import digest_problem
 from harness.nodes.models.registry_api import Descriptor, kind_of, status_line
 from reference_registry.digest import digest_of
@@ -28,7 +27,7 @@ __all__ = ["Resolving"]
 _ACCEPT = ", ".join([DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_MANIFEST, OCI_INDEX, "*/*"])
 _LARGEST_MANIFEST = 4 * 1024 * 1024
 
-# Failures by rank, for the releases that report the highest.
+# Ranks of failures, for releases that report the highest.
 _TRANSPORT, _NOT_FOUND, _STATUS, _TOO_LARGE = 1, 2, 3, 4
 
 
@@ -69,7 +68,7 @@ class Resolving:
         return max((rank for rank, _ in self._failures), default=0)
 
     def _reported(self) -> RequestFailed:
-        """The failure that the user is told of."""
+        """The failure that is reported."""
         if self._release.resolve_error == "ranked":
             return next(failed for rank, failed in self._failures if rank == self._worst)
         others = (failed for rank, failed in self._failures if rank != _NOT_FOUND)
@@ -78,7 +77,7 @@ class Resolving:
     def _ask(
         self, host: PlannedHost, resource: tuple[str, str], because: str, last_host: bool
     ) -> Descriptor | None:
-        """The descriptor as *host* tells it, or None if it has to be asked elsewhere."""
+        """The descriptor from *host*, or None if the next host must be tried."""
         try:
             exchange = self._send(host, "HEAD", resource, because, last_host)
         except RequestFailed as failed:
@@ -92,7 +91,7 @@ class Resolving:
         if response.status > 299:
             self._refused(host, resource, exchange)
             return None
-        size, media_type = response.content_length, _media_type(response)
+        size, media_type = response.content_length, response.media_type
         if self._digest is None:
             named = response.header("Docker-Content-Digest")
             if named and size is not None:
@@ -111,7 +110,7 @@ class Resolving:
         return Descriptor(media_type, self._digest, size, kind_of(media_type))
 
     def _refused(self, host: PlannedHost, resource: tuple[str, str], exchange: Exchange) -> None:
-        """Remember the status; one that is neither success nor failure ends the pull."""
+        """Record the status; one that is neither success nor failure fails the pull."""
         status = exchange.response.status
         if status == 404:
             text = f"{self._plan.reference}: not found"
@@ -132,9 +131,9 @@ class Resolving:
         exchange: Exchange,
         failed: RequestFailed,
     ) -> RequestFailed:
-        """The failure with the message that a GET gets, which HEAD cannot carry."""
+        """The failure with the message from a GET, since HEAD has no body."""
         try:
-            reply = self._send(host, "GET", resource, "to read why HEAD is forbidden", False)
+            reply = self._send(host, "GET", resource, "to get the reason of the 403", False)
         except RequestFailed:
             return failed
         if reply.response.status != 403:
@@ -150,19 +149,19 @@ class Resolving:
                 f"pulling from host {host.name} failed with {unexpected}status code "
                 f"[{' '.join(resource)}]: {status_line(status)}"
             )
-        # The body is closed before it is looked at, so that the registry's own words are lost, even
-        # where the answer is one to a GET (after 405).
+        # containerd closes the body before it reads it and loses the registry's message, even of an
+        # answer to GET (after 405).
         return unexpected_status(
             exchange.request, replace(exchange.response, body=b""), self._release
         )
 
     def _read(self, host: PlannedHost, resource: tuple[str, str]) -> tuple[int, str]:
-        """Size and type from the body of a GET, where HEAD left something out.
+        """Size and type from the body of a GET, if HEAD lacks them.
 
-        A failure here ends the pull. Its status is not looked at before 2.3, so that an error
+        A failure here fails the pull. Before 2.3 the status is not checked, so that an error
         document becomes "the manifest".
         """
-        because = f"{host.name}'s HEAD named no digest or no length"
+        because = f"HEAD from {host.name} had no digest or no length"
         exchange = self._send(host, "GET", resource, because, True)
         response = exchange.response
         if self._release.checks_tag_get and response.status >= 400:
@@ -172,7 +171,7 @@ class Resolving:
             raise RequestFailed("unexpected EOF", host.name)
         if self._digest is None:
             self._digest = digest_of(response.body)
-        return len(response.body), _media_type(response)
+        return len(response.body), response.media_type
 
     def _send(
         self,
@@ -186,7 +185,3 @@ class Resolving:
         return self._requester.send(
             host, method, resource, because, last_host=last_host, headers=accept
         )
-
-
-def _media_type(response: Response) -> str:
-    return (response.header("Content-Type") or "").partition(";")[0]

@@ -1,7 +1,7 @@
-"""What a client trusts and shows, read from certificate files as containerd reads them.
+"""Trusted authorities and client certificates, read from files as containerd reads them.
 
-A file that is missing or holds the wrong thing ends the pull before any request, even if other
-hosts need no certificate.
+A missing or invalid file fails the pull before any request, even if other hosts need no
+certificate.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ASN1_SEQUENCE = b"\x30"
 
 
 def certificates(text: str) -> frozenset[bytes]:
-    """The DER content of every certificate in *text*; empty where Go would load none."""
+    """The DER content of every certificate in *text* that Go would load."""
     return frozenset(
         content
         for label, content in _blocks(text)
@@ -36,7 +36,7 @@ def certificates(text: str) -> frozenset[bytes]:
 
 
 def key_pair_problem(certificate: str, key: str) -> str | None:
-    """What tls.X509KeyPair says of a *certificate* and a *key* file, or None if it takes them."""
+    """The error of tls.X509KeyPair for a *certificate* and a *key* file, or None."""
     labels = [label for label, _ in _blocks(certificate)]
     if "CERTIFICATE" not in labels:
         if not labels:
@@ -74,13 +74,13 @@ def _blocks(text: str) -> list[tuple[str, bytes]]:
 
 
 class TrustReader:
-    """Reads certificates from *files*. Every method raises ``Refused`` where containerd fails."""
+    """Reads certificates from *files*. Every method raises ``Refused`` if containerd fails."""
 
     def __init__(self, files: FileTree) -> None:
         self._files = files
 
     def of_entry(self, entry: HostEntry, default: Trust) -> Trust:
-        """What a host of hosts.toml is asked with: *default*, and what its entry adds."""
+        """The TLS settings of a host in hosts.toml: *default* and those of its entry."""
         authorities = default.authorities
         for path in entry.ca or ():
             authorities |= self._authorities(path)
@@ -93,7 +93,7 @@ class TrustReader:
         )
 
     def of_flags(self, ctr: Ctr) -> Trust:
-        """What the TLS options of ``ctr`` ask for."""
+        """The TLS settings of ``ctr`` options."""
         shown = None
         if ctr.certificate or ctr.key:
             if not (ctr.certificate and ctr.key):
@@ -107,7 +107,7 @@ class TrustReader:
         return Trust(not ctr.skip_verify, not ctr.ca, authorities, shown)
 
     def of_endpoint(self, tls: EndpointTLS) -> Trust:
-        """What ``registry.configs.HOST.tls`` asks for."""
+        """The TLS settings of ``registry.configs.HOST.tls``."""
         shown = None
         if bool(tls.cert_file) != bool(tls.key_file):
             given, missing = ("cert", "key") if tls.cert_file else ("key", "cert")
@@ -119,7 +119,7 @@ class TrustReader:
             shown = self._client_pair(tls.cert_file, tls.key_file)
         authorities = frozenset[bytes]()
         if tls.ca_file:
-            # A file without certificates is no error here, unlike in hosts.toml.
+            # A file without certificates is accepted here, unlike in hosts.toml.
             authorities = certificates(self._read(tls.ca_file, "failed to load CA file"))
         return Trust(not tls.skip_verify, True, authorities, shown)
 
@@ -130,7 +130,7 @@ class TrustReader:
         return found
 
     def _client_pair(self, certificate: str, key: str | None) -> str:
-        """The certificate's path, once both files are found to fit."""
+        """The certificate's path, after checking both files."""
         public = self._read(certificate, f'unable to read CERT file "{certificate}"')
         secret = public if key is None else self._read(key, f'unable to read CERT file "{key}"')
         problem = key_pair_problem(public, secret)

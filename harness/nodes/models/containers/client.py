@@ -1,7 +1,7 @@
 """The registry client of containers/image, as skopeo 1.9 uses it for one source.
 
-It pings ``/v2/`` first: over https, and over http too if the source is marked insecure. What the
-ping's challenge asks for goes with every later request, without another challenge.
+It pings ``/v2/`` first, over https, and over http too if the source is insecure. The credentials
+that the ping's challenge requires are sent with every later request.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from harness.nodes.models.network import (
     Response,
     Trust,
     basic_authorization,
+    token_request,
 )
 from harness.nodes.models.registry_api import (
-    Challenge,
+    ParsedChallenge,
     issued_token,
     parse_challenges,
     registry_errors,
@@ -33,7 +34,7 @@ __all__ = ["Client", "Failed"]
 
 _MOST_ATTEMPTS = 5
 _FIRST_DELAY, _LONGEST_DELAY = 2.0, 60.0
-"""Seconds before a request is repeated after 429; doubled each time, Retry-After permitting."""
+"""Seconds before a request is repeated after 429; doubled each time, unless Retry-After is set."""
 _MOST_REQUESTS = 10
 _REDIRECTS = {301, 302, 303, 307, 308}
 
@@ -46,7 +47,7 @@ class Failed(Exception):
         self.text = text
 
     def within(self, prefix: str) -> Failed:
-        """The same with *prefix* before it."""
+        """The same failure with *prefix* before its text."""
         return Failed(prefix + self.text)
 
 
@@ -63,7 +64,7 @@ class Client:
         self._because = f"{source.because}, {after}" if after else source.because
         self._trust = Trust(verify=not source.insecure)
         self._scheme = "https"
-        self._challenges: list[Challenge] = []
+        self._challenges: list[ParsedChallenge] = []
         self._token: str | None = None
 
     def ping(self) -> None:
@@ -83,7 +84,7 @@ class Client:
             problem = _unexpected(response)
         for scheme in schemes:
             try:
-                because = "is it a registry of version 1?"
+                because = "checks for a registry of version 1"
                 answer = self._get("ping", scheme, "/v1/_ping", {}, because)
             except ConnectionFailed:
                 continue
@@ -102,7 +103,7 @@ class Client:
 
     def blob(self, digest: str) -> Response:
         """The blob. Raises :class:`Failed`."""
-        because = f"{self.source.host} had the manifest: blobs come from there or not at all"
+        because = f"{self.source.host} served the manifest, so it must serve the blobs"
         response = self._authorized(("blobs", digest), because)
         if response.status != 200:
             code, _, phrase = status_line(response.status).partition(" ")
@@ -132,7 +133,7 @@ class Client:
                 return {"Authorization": (f"Bearer {self._token}",)}
         return {}
 
-    def _fetch_token(self, challenge: Challenge) -> str:
+    def _fetch_token(self, challenge: ParsedChallenge) -> str:
         realm = challenge.parameters.get("realm")
         if realm is None:
             raise Failed("missing realm in bearer auth challenge")
@@ -140,18 +141,9 @@ class Client:
             url = parse_url(realm)
         except InvalidURL as error:
             raise Failed(f'parse "{realm}": {error}') from None
-        query = parse_qsl(url.query, keep_blank_values=True)
-        headers: dict[str, tuple[str, ...]] = {}
-        if self._login.user:
-            query.append(("account", self._login.user))
+        login, repository = self._login, self.source.reference.repository
         service = challenge.parameters.get("service")
-        if service:
-            query.append(("service", service))
-        query.append(("scope", f"repository:{self.source.reference.repository}:pull"))
-        if self._login.user and self._login.secret:
-            login = f"{self._login.user}:{self._login.secret}"
-            headers["Authorization"] = (basic_authorization(login),)
-        request = Request("GET", url.scheme, url.host, url.path, tuple(sorted(query)), headers)
+        request = token_request(url, service, repository, login.user, login.secret)
         because = f"a token for {self.source.host}, whose challenge names this realm"
         try:
             response = self._followed("token", request, because)
@@ -173,7 +165,7 @@ class Client:
         headers: Mapping[str, tuple[str, ...]],
         because: str,
     ) -> Response:
-        """The answer, repeated after a pause while it is 429."""
+        """The answer; while it is 429, the request is repeated after a pause."""
         request = Request("GET", scheme, self.source.host, path, (), headers)
         response = self._followed(step, request, because)
         delay = _FIRST_DELAY
@@ -181,7 +173,7 @@ class Client:
             if response.status != 429:
                 break
             delay = min(_retry_after(response, delay), _LONGEST_DELAY)
-            because = f"repeated {delay:.0f} s after 429 ({attempt} of {_MOST_ATTEMPTS})"
+            because = f"retry {delay:.0f} s after 429 ({attempt} of {_MOST_ATTEMPTS})"
             response = self._followed(step, request, because, waited=delay)
             delay *= 2
         return response
@@ -225,7 +217,7 @@ def _redirected(first: Request, request: Request, location: str) -> Request:
 
 
 def _retry_after(response: Response, delay: float) -> float:
-    """Retry-After in seconds, if the server says so in seconds."""
+    """Retry-After, if it is a number of seconds."""
     stated = (response.header("Retry-After") or "").strip()
     return float(stated) if stated.isdecimal() and len(stated) < 10 else delay
 

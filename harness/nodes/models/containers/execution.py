@@ -1,7 +1,7 @@
-"""A copy by skopeo 1.9: ping, manifest, then every blob from the one source that had it.
+"""A copy by skopeo 1.9: ping, manifest, then every blob from the same source.
 
-A source is left for the next one if it cannot be pinged or does not give the manifest. After that
-nothing is tried elsewhere: a missing or broken blob ends the copy.
+The next source is tried only if the ping or the manifest fails. After that no other source is used:
+a missing or broken blob fails the copy.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def simulate(
     content: Manifest | None = None,
     elsewhere: HostBehaviour = HEALTHY,
 ) -> ImageCopy:
-    """``skopeo copy docker://IMAGE`` where hosts behave as told; see containerd's ``simulate``."""
+    """``skopeo copy docker://IMAGE`` with these *behaviours*; see containerd's ``simulate``."""
     network = SimulatedNetwork(
         behaviours or {},
         RegistryContent(content or an_image(layers=1)),
@@ -97,14 +97,14 @@ class _Copy:
                 f"provided manifest digest {reference.digest}"
             )
         self._refuse_no_manifest(response)
-        if kind_of(_media_type(response)) == "index":
+        if kind_of(response.media_type) == "index":
             response = self._instance(client, response)
         config, layers = manifest_parts(response.body)
         for blob in (*layers, config):
             self._blob(client, blob.digest)
 
     def _chosen(self) -> tuple[Client, Response]:
-        """The first source that gives the manifest, and the manifest."""
+        """The first source that serves the manifest, and the manifest."""
         failures: list[tuple[PullSource, Failed]] = []
         because = ""
         for source in self._sources:
@@ -128,7 +128,7 @@ class _Copy:
         )
 
     def _refuse_blocked(self, source: PullSource) -> None:
-        """``blocked`` is about the name that is contacted: mirrors of a blocked registry serve."""
+        """``blocked`` applies to the contacted name: mirrors of a blocked registry still serve."""
         name = f"{source.reference.namespace}/{source.reference.repository}"
         registry = self._config.registry_for(name)
         if registry is not None and registry.blocked:
@@ -147,7 +147,7 @@ class _Copy:
             ) from None
 
     def _instance(self, client: Client, response: Response) -> Response:
-        """The manifest for this platform out of an index."""
+        """The manifest of an index for this platform."""
         wanted = _PLATFORM.document()
         for platform, entry in index_entries(response.body):
             if platform == wanted:
@@ -161,7 +161,3 @@ class _Copy:
         if digest_of(response.body, digest.partition(":")[0]) != digest:
             raise Failed(f"writing blob: Digest did not match, expected {digest}, got "
                          f"{digest_of(response.body)}")  # fmt: skip
-
-
-def _media_type(response: Response) -> str:
-    return (response.header("Content-Type") or "").partition(";")[0]

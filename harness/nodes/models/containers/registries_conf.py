@@ -1,6 +1,6 @@
-"""``registries.conf`` (version 2, and 1 turned into it) with its drop-in directory.
+"""``registries.conf`` (version 2, and version 1 converted to it) with its drop-in directory.
 
-An invalid file ends the pull before any request. Format:
+An invalid file fails the pull before any request. Format:
 https://github.com/containers/image/blob/main/docs/containers-registries.conf.5.md
 """
 
@@ -32,7 +32,7 @@ _VERSION_2 = (
 
 
 class NotVersion2(ValueError):
-    """The file cannot be read as either version; ``path`` is what stands in the way."""
+    """The file is valid in neither version; ``path`` is the key at fault."""
 
     def __init__(self, reason: str, *path: str) -> None:
         super().__init__(reason)
@@ -41,7 +41,7 @@ class NotVersion2(ValueError):
 
 
 def as_version_2(document: Mapping[str, Any], *, is_drop_in: bool) -> Mapping[str, Any]:
-    """*document* in the form of version 2; as it is, if nothing in it is of version 1.
+    """*document* converted to version 2; unchanged if it has nothing of version 1.
 
     Raises :class:`NotVersion2`.
     """
@@ -81,7 +81,7 @@ _USAGES: tuple[Usage, ...] = ("all", "digest-only", "tag-only")
 
 
 class InvalidRegistriesConf(ValueError):
-    """Why nothing can be pulled; ``file`` and ``line`` (from 1) say where, if known."""
+    """An error that fails all pulls, with ``file`` and ``line`` (from 1) if known."""
 
     def __init__(self, reason: str, file: str | None = None, line: int | None = None) -> None:
         super().__init__(reason)
@@ -140,7 +140,7 @@ class RegistriesConf:
     unqualified_search: tuple[str, ...] = ()
     short_name_mode: str = ""
     aliases: Mapping[str, str] = field(default_factory=dict)
-    """Short names and what they stand for."""
+    """Full names by short name."""
 
     def registry_for(self, reference: str) -> Registry | None:
         """The registry whose prefix matches and is longest."""
@@ -271,7 +271,7 @@ def _mirror(
 
 
 class _Reader:
-    """Typed look-ups in one file; every complaint names the file and a line."""
+    """Typed look-ups in one file; every error has the file and a line."""
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file
@@ -323,14 +323,14 @@ class _Reader:
         return location
 
     def at(self, line: int | None, reason: str) -> InvalidRegistriesConf:
-        """The error for something near *line*."""
+        """The error for *line*."""
         return InvalidRegistriesConf(reason, self.file, line)
 
     def invalid(self, reason: str, *path: str) -> InvalidRegistriesConf:
-        """The error for what stands at *path*."""
+        """The error for the value at *path*."""
         return InvalidRegistriesConf(reason, self.file, self.line(*path))
 
     def line(self, *path: str) -> int | None:
-        """Where *path* begins."""
+        """The line of *path*."""
         depth = len(path)
         return next((s.line for s in self._statements if s.path[:depth] == path), None)

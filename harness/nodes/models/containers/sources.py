@@ -21,7 +21,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class PullSource:
-    """One place to try, with the image's name there."""
+    """One source to try, with the image's name there."""
 
     reference: Reference
     insecure: bool
@@ -41,10 +41,11 @@ class PullSource:
 
 
 def pull_sources(image: str, config: RegistriesConf) -> tuple[PullSource, ...]:
-    """The sources of *image*, which is a full name or one of Docker Hub's short ones.
+    """The sources of *image*, a full name or a short name of Docker Hub.
 
-    Mirrors that the kind of reference rules out (``mirror-by-digest-only``, ``pull-from-mirror``)
-    are left out. Raises ``InvalidReference``, also for a name that a mirror makes invalid.
+    Mirrors that do not serve this kind of reference (``mirror-by-digest-only``,
+    ``pull-from-mirror``) are left out. Raises ``InvalidReference``, also if a mirror's location
+    makes the name invalid.
     """
     reference = normalised_reference(image)
     name = f"{reference.namespace}/{reference.repository}"
@@ -89,10 +90,10 @@ def _rewritten(reference: Reference, registry: Registry, location: str) -> Refer
 
 
 def long_names(name: str, config: RegistriesConf) -> tuple[str, ...]:
-    """What podman makes of *name*: itself if it names a registry, else its alias, else one name in
-    each registry of ``unqualified-search-registries``.
+    """The names that podman tries for *name*: itself if it has a registry, else its alias, else one
+    name for each registry of ``unqualified-search-registries``.
 
-    skopeo does not do this: to it a short name is Docker Hub's.
+    skopeo takes every short name for one of Docker Hub.
     """
     first, slash, _ = name.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):
@@ -105,7 +106,7 @@ def long_names(name: str, config: RegistriesConf) -> tuple[str, ...]:
 
 
 class InvalidAuthFile(ValueError):
-    """The file cannot be read; nothing is pulled."""
+    """The file is invalid; all pulls fail."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,9 @@ class AuthFile:
     logins: tuple[tuple[str, Login], ...] = ()
 
     def login_for(self, source: PullSource) -> Login:
-        """The login of the longest key that the source's name begins with, part by part.
+        """The login with the longest key that is a prefix of the source's name, by path parts.
 
-        The image's own registry has no say: credentials for it never go to a mirror.
+        Credentials for the image's registry are never sent to a mirror.
         """
         logins = {_normalised(key): login for key, login in reversed(self.logins)}
         parts = f"{source.reference.namespace}/{source.reference.repository}".split("/")
@@ -143,7 +144,7 @@ def read_auth_file(text: str) -> AuthFile:
 
 
 def _normalised(key: str) -> str:
-    """Docker's keys may carry a scheme and an API version; its Hub has a name of its own."""
+    """Docker's keys may have a scheme and an API version, and Docker Hub has a special key."""
     for scheme in ("https://", "http://"):
         if key.startswith(scheme):
             key = key.removeprefix(scheme).partition("/")[0]

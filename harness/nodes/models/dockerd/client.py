@@ -1,14 +1,13 @@
 """The registry client of dockerd for one endpoint: a ping, a login, and then requests.
 
 The ping's challenge decides how every later request is authorized. The login of the image's
-registry is offered to whichever endpoint asks, a mirror too (moby#42022).
+registry is sent to every endpoint that requires one, mirrors included (moby#42022).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from urllib.parse import parse_qsl
 
 from harness.nodes.models.attempts import Attempt, Login, Step
 from harness.nodes.models.dockerd.endpoints import Endpoint
@@ -21,14 +20,20 @@ from harness.nodes.models.network import (
     Response,
     Trust,
     basic_authorization,
+    token_request,
 )
-from harness.nodes.models.registry_api import Challenge, issued_token, parse_challenges, status_line
+from harness.nodes.models.registry_api import (
+    ParsedChallenge,
+    issued_token,
+    parse_challenges,
+    status_line,
+)
 
 __all__ = ["Client", "EndpointFailed"]
 
 _TIMEOUTS = {Failure.UNREACHABLE: 30.0, Failure.HANDSHAKE_TIMEOUT: 10.0}
 _PING_TIMEOUT = 15.0
-"""Seconds in which a ping must be answered (moby, registry/auth.go)."""
+"""Timeout of a ping in seconds (moby, registry/auth.go)."""
 
 
 class EndpointFailed(Exception):
@@ -53,25 +58,25 @@ class Client:
     ) -> None:
         self.endpoint = endpoint
         self.lane = ""
-        """Written into every attempt."""
+        """The ``lane`` of every recorded attempt."""
         self._network = network
         self._login = login
         self._repository = repository
         self._record = record
         self._because = because
         self._trust = Trust(verify=endpoint.verify)
-        self._challenges: list[Challenge] = []
+        self._challenges: list[ParsedChallenge] = []
         self._token: str | None = None
 
     def ping(self) -> None:
-        """Learn of the challenge. Raises :class:`EndpointFailed` only where nothing answers."""
+        """Get the challenge. Raises :class:`EndpointFailed` only without an answer."""
         request = Request("GET", self.endpoint.scheme, self.endpoint.host, "/v2/")
         response = self._send(request, "ping", f"ping: {self._because}")
         if response.status == 401:
             self._challenges = parse_challenges(response.header_lines("WWW-Authenticate"))
 
     def ask(self, method: str, resource: tuple[str, str], because: str) -> Response:
-        """The answer, whatever it is. Raises :class:`EndpointFailed` where there is none."""
+        """The answer, with any status. Raises :class:`EndpointFailed` if there is none."""
         path = join_path("/v2", self._repository, *resource)
         headers = self._authorization()
         request = Request(method, self.endpoint.scheme, self.endpoint.host, path, headers=headers)
@@ -83,7 +88,7 @@ class Client:
             raise EndpointFailed(f"{self.endpoint.host}: {status_line(response.status)}")
 
     def try_blob(self, digest: str, because: str, waited: float) -> Response | None:
-        """The answer, or None where there is none; *waited* seconds went by before."""
+        """The answer, or None without one; *waited* is the pause before it in seconds."""
         try:
             response = self.ask("GET", ("blobs", digest), because)
         except EndpointFailed:
@@ -91,7 +96,7 @@ class Client:
         finally:
             if waited and self._record:
                 last = self._record[-1]
-                self._record[-1] = _later(last, waited)
+                self._record[-1] = replace(last, seconds=last.seconds + waited)
         return response
 
     # -- authorization --------------------------------------------------------------------------
@@ -108,7 +113,7 @@ class Client:
                 return {"Authorization": (basic_authorization(login),)}
         return {}
 
-    def _fetch_token(self, challenge: Challenge) -> str:
+    def _fetch_token(self, challenge: ParsedChallenge) -> str:
         realm = challenge.parameters.get("realm")
         try:
             url = parse_url(realm or "")
@@ -116,20 +121,9 @@ class Client:
             raise EndpointFailed(f"invalid token auth challenge realm: {error}") from None
         if realm is None:
             raise EndpointFailed("no realm specified for token auth challenge")
-        scope = f"repository:{self._repository}:pull"
-        query = [*parse_qsl(url.query, keep_blank_values=True), ("scope", scope)]
-        if service := challenge.parameters.get("service"):
-            query.append(("service", service))
-        headers: dict[str, tuple[str, ...]] = {}
-        whose = "an anonymous token"
-        if self._login.user and self._login.secret:
-            query.append(("account", self._login.user))
-            login = f"{self._login.user}:{self._login.secret}"
-            headers["Authorization"] = (basic_authorization(login),)
-            whose = f"a token as {self._login.user}"
-        request = Request(
-            "GET", url.scheme, url.host, url.path or "/", tuple(sorted(query)), headers
-        )
+        login, service = self._login, challenge.parameters.get("service")
+        whose = f"a token as {login.user}" if login.user and login.secret else "an anonymous token"
+        request = token_request(url, service, self._repository, login.user, login.secret)
         because = f"{whose} for {self.endpoint.host}, whose challenge names this realm"
         response = self._send(request, "token", because)
         self.demand(response)
@@ -163,12 +157,8 @@ class Client:
 
 
 def _seconds(failure: Failure | None, step: Step) -> float:
-    """How long what never comes is waited for; for ever where no limit is known."""
+    """How long the client waits after *failure*; forever if no limit is known."""
     if failure is None:
         return 0.0
     waits = _TIMEOUTS.get(failure, float("inf") if failure.has_no_limit else 0.0)
     return min(waits, _PING_TIMEOUT) if step == "ping" else waits
-
-
-def _later(attempt: Attempt, seconds: float) -> Attempt:
-    return replace(attempt, seconds=attempt.seconds + seconds)

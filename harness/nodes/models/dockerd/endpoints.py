@@ -1,4 +1,4 @@
-"""Which endpoints an image may be pulled from, in order: mirrors for Docker Hub's images alone.
+"""daemon.json, and the endpoints of an image in order: mirrors are for images of Docker Hub only.
 
 moby#18818 and moby#30880; moby's ``registry/service_v2.go`` (lookupV2Endpoints).
 """
@@ -26,11 +26,11 @@ __all__ = [
 
 
 _LOOPBACK = "127.0.0.0/8"
-"""Insecure without being told to (moby, registry/config.go)."""
+"""Insecure by default (moby, registry/config.go)."""
 
 
 class InvalidDaemonJson(ValueError):
-    """Why the daemon does not start; ``key`` is the setting that is wrong, if it is one."""
+    """Why the daemon does not start; ``key`` is the invalid setting, if there is one."""
 
     def __init__(self, reason: str, key: str | None = None, line: int | None = None) -> None:
         super().__init__(reason)
@@ -50,14 +50,14 @@ class MirrorURL:
 
 @dataclass(frozen=True)
 class DaemonConfig:
-    """Mirrors in order, and what is asked without checking certificates."""
+    """Mirrors in order, and hosts whose certificates are not checked."""
 
     mirrors: tuple[MirrorURL, ...] = ()
     insecure: tuple[str, ...] = ()
     """``insecure-registries``: hosts with their port, or networks in CIDR form."""
 
     def is_insecure(self, host: str) -> bool:
-        """Whether *host* (with its port if the URL names one) is asked without checking."""
+        """Whether the certificate of *host* (with its port if the URL names one) is not checked."""
         if host in self.insecure:
             return True
         split = split_host_port(host)
@@ -124,7 +124,7 @@ DOCKER_HUB = "registry-1.docker.io"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One place to try."""
+    """One endpoint to try."""
 
     scheme: str
     host: str
@@ -140,7 +140,7 @@ def endpoints(image: str, config: DaemonConfig) -> tuple[Endpoint, ...]:
 
 
 def endpoints_of(reference: Reference, config: DaemonConfig) -> tuple[Endpoint, ...]:
-    """The endpoints of *reference*; of a registry that is insecure also over plain HTTP."""
+    """The endpoints of *reference*; an insecure registry has one over plain HTTP too."""
     host = reference.namespace
     if host == "docker.io":
         mirrors = [
@@ -153,8 +153,8 @@ def endpoints_of(reference: Reference, config: DaemonConfig) -> tuple[Endpoint, 
             )
             for number, mirror in enumerate(config.mirrors, 1)
         ]
-        return (*mirrors, Endpoint("https", DOCKER_HUB, False, True, "Docker Hub, asked last"))
-    because = f"{host} itself: mirrors are for Docker Hub's images"
+        return (*mirrors, Endpoint("https", DOCKER_HUB, False, True, "Docker Hub, tried last"))
+    because = f"{host} itself, as mirrors are for Docker Hub only"
     insecure = config.is_insecure(host)
     secure = Endpoint("https", host, False, not insecure, because)
     if not insecure:

@@ -1,7 +1,7 @@
 """A pull by dockerd 20.10: endpoint after endpoint, each from the ping to the last layer.
 
-Whatever fails at one endpoint, the next is tried; the last one's error is shown. What was stored on
-the way is not fetched again.
+After any failure the next endpoint is tried; the error of the last one is reported. Content that
+was stored before is not fetched again.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ __all__ = ["DockerPull", "run", "simulate"]
 
 _PLATFORM = Platform()
 _BLOB_ATTEMPTS = 5
-"""Requests for one blob while the answer is no blob, but for 404 (measured: configurations)."""
+"""Requests for one blob while they fail, except with 404 (measured for configurations)."""
 _LAYER_PAUSE = 5.0
-"""Seconds before a layer is asked for again, and again so many more each time (moby,
+"""Seconds before a layer is requested again; grows by as much each time (moby,
 distribution/xfer/download.go)."""
 
 
@@ -37,7 +37,7 @@ class DockerPull(ClientRun):
     endpoints: tuple[Endpoint, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     error: str | None = None
-    """In words of our own where docker's are not known."""
+    """Not docker's words where they are unknown."""
 
 
 def simulate(
@@ -49,9 +49,9 @@ def simulate(
     content: Manifest | None = None,
     elsewhere: HostBehaviour = HEALTHY,
 ) -> DockerPull:
-    """``docker pull IMAGE`` where hosts behave as told; see containerd's ``simulate``.
+    """``docker pull IMAGE`` with these *behaviours*; see containerd's ``simulate``.
 
-    *login* is the account that ``docker login`` keeps for the image's registry.
+    *login* is the account that ``docker login`` stores for the image's registry.
     """
     network = SimulatedNetwork(
         behaviours or {}, RegistryContent(content or an_image(layers=1)), elsewhere=elsewhere
@@ -65,22 +65,22 @@ def run(image: str, config: DaemonConfig, network: Network, login: Login = ANONY
         reference = normalised_reference(image)
     except InvalidReference as error:
         return DockerPull(error=f"invalid reference format: {error}")
-    places = endpoints_of(reference, config)
+    tried = endpoints_of(reference, config)
     pulling = _Pulling(reference, network, login)
-    told, after = "", ""
-    for place in places:
+    reason, after = "", ""
+    for endpoint in tried:
         try:
-            pulling.from_endpoint(place, after)
+            pulling.from_endpoint(endpoint, after)
         except EndpointFailed as failed:
-            told = failed.text
-            after = f"{place.host} failed: {failed.text}"
+            reason = failed.text
+            after = f"{endpoint.host} failed: {failed.text}"
         else:
-            return DockerPull(places, tuple(pulling.record))
-    return DockerPull(places, tuple(pulling.record), told)
+            return DockerPull(tried, tuple(pulling.record))
+    return DockerPull(tried, tuple(pulling.record), reason)
 
 
 class _Pulling:
-    """What is known from one endpoint to the next."""
+    """The state that all endpoints share."""
 
     def __init__(self, reference: Reference, network: Network, login: Login) -> None:
         self._reference = reference
@@ -90,7 +90,7 @@ class _Pulling:
         self.record: list[Attempt] = []
 
     def from_endpoint(self, endpoint: Endpoint, after: str) -> None:
-        """Everything from *endpoint*. Raises :class:`EndpointFailed`."""
+        """Pull everything from *endpoint*. Raises :class:`EndpointFailed`."""
         because = f"{endpoint.because}; {after}" if after else endpoint.because
         client = Client(
             endpoint, self._network, self._login, self._reference.repository, self.record, because
@@ -98,26 +98,26 @@ class _Pulling:
         client.ping()
         digest = self._reference.digest or self._resolved(client)
         response = self._manifest(client, digest)
-        if kind_of(_media_type(response)) == "index":
+        if kind_of(response.media_type) == "index":
             response = self._manifest(client, self._chosen(response.body))
-        if kind_of(_media_type(response)) != "manifest":
-            raise EndpointFailed(f"{_media_type(response) or 'no type'} is no manifest")
+        if kind_of(response.media_type) != "manifest":
+            raise EndpointFailed(f"{response.media_type or 'no type'} is not a manifest")
         config, layers = manifest_parts(response.body)
         self._blobs(client, config, layers)
 
     def _resolved(self, client: Client) -> str:
-        """The digest behind the tag: of HEAD, or of GET where HEAD does not tell."""
+        """The digest of the tag, from HEAD, or from GET if HEAD has none."""
         tag = self._reference.tag or "latest"
-        response = client.ask("HEAD", ("manifests", tag), "which digest has the tag?")
+        response = client.ask("HEAD", ("manifests", tag), "resolves the tag")
         named = response.header("Docker-Content-Digest")
         if response.status == 200 and named:
             return named
-        response = client.ask("GET", ("manifests", tag), "HEAD told no digest")
+        response = client.ask("GET", ("manifests", tag), "HEAD had no digest")
         client.demand(response)
         named = response.header("Docker-Content-Digest")
         if named:
             return named
-        raise EndpointFailed(f"{_media_type(response)} without a digest is no manifest")
+        raise EndpointFailed(f"{response.media_type} without a digest is not a manifest")
 
     def _manifest(self, client: Client, digest: str) -> Response:
         if digest in self._stored:
@@ -138,7 +138,7 @@ class _Pulling:
 
     # -- blobs ----------------------------------------------------------------------------------
     def _blobs(self, client: Client, config: Descriptor, layers: list[Descriptor]) -> None:
-        """Configuration and layers at the same time; of several failures one is told."""
+        """Configuration and layers, concurrently; one of several failures is reported."""
         failures = []
         for descriptor in (config, *layers):
             client.lane = descriptor.digest
@@ -151,8 +151,8 @@ class _Pulling:
             raise failures[0]
 
     def _blob(self, client: Client, descriptor: Descriptor) -> None:
-        because = f"{client.endpoint.host} had the manifest"
-        # A layer that is not there is asked for twice, a configuration once.
+        because = f"{client.endpoint.host} served the manifest"
+        # A missing layer is requested twice, a missing configuration once.
         lacking = 2 if descriptor.kind == "layer" else 1
         problem = ""
         for number in range(1, _BLOB_ATTEMPTS + 1):
@@ -167,9 +167,5 @@ class _Pulling:
             problem = "no answer" if response is None else str(response.status)
             if response is not None and response.status == 404 and number >= lacking:
                 raise EndpointFailed(f"{descriptor.digest} not found")
-            because = f"repeated after {problem} ({number + 1} of {_BLOB_ATTEMPTS})"
+            because = f"retry after {problem} ({number + 1} of {_BLOB_ATTEMPTS})"
         raise EndpointFailed(f"{descriptor.kind} {descriptor.digest}: {problem}")
-
-
-def _media_type(response: Response) -> str:
-    return (response.header("Content-Type") or "").partition(";")[0]

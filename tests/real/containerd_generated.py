@@ -1,7 +1,6 @@
-"""Made-up cases for containerd: random trees, capabilities, failures, credentials and pullers.
+"""Generated cases for containerd: random trees, capabilities, failures, credentials and clients.
 
-Each is a document in the format of the measured cases, so that one that finds a difference can be
-kept as it is.
+Each is a document in the format of the measured cases, so that a failing one can be kept as it is.
 """
 
 from __future__ import annotations
@@ -11,14 +10,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-__all__ = ["stories"]
+from tests.real.labs import rarely
+
+__all__ = ["cases"]
 
 _NONE = st.none()
-
-
-def _rarely(strategy: st.SearchStrategy[Any], usually: Any = None) -> st.SearchStrategy[Any]:
-    """*strategy* in one of four; *usually* is also what a story shrinks to."""
-    return st.integers(0, 3).flatmap(lambda n: strategy if n == 3 else st.just(usually))
 
 
 # -- hosts.toml ---------------------------------------------------------------------------------
@@ -62,16 +58,16 @@ _WRONG = st.sampled_from(
 
 @st.composite
 def _settings(draw: st.DrawFn, wrong: bool = True) -> list[str]:
-    """The lines below a host's header, or before the first one."""
+    """The lines below a host's header, or before the first header."""
     values: dict[str, Any] = {
-        "capabilities": draw(_rarely(_CAPABILITIES)),
-        "skip_verify": draw(_rarely(st.booleans())),
-        "ca": draw(_rarely(_rarely(_CA))),
-        "client": draw(_rarely(_rarely(_CLIENTS))),
-        "override_path": draw(_rarely(st.booleans())),
+        "capabilities": draw(rarely(_CAPABILITIES)),
+        "skip_verify": draw(rarely(st.booleans())),
+        "ca": draw(rarely(rarely(_CA))),
+        "client": draw(rarely(rarely(_CLIENTS))),
+        "override_path": draw(rarely(st.booleans())),
     }
     lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None]
-    if wrong and (line := draw(_rarely(_rarely(_WRONG)))):
+    if wrong and (line := draw(rarely(rarely(_WRONG)))):
         lines.append(line)
     return lines
 
@@ -80,11 +76,11 @@ def _settings(draw: st.DrawFn, wrong: bool = True) -> list[str]:
 def _hosts_toml(draw: st.DrawFn) -> str:
     server = draw(st.one_of(st.sampled_from(["http://{up}", "https://{up}"]), _NONE, _URLS))
     lines = [] if server is None else [f'server = "{server}"']
-    lines += draw(_rarely(_settings(), usually=[]))
+    lines += draw(rarely(_settings(), usually=[]))
     urls = draw(st.lists(_URLS, max_size=3, unique=True))
-    style = draw(_rarely(st.sampled_from(["inline", "dotted", "headers"]), usually="headers"))
+    style = draw(rarely(st.sampled_from(["inline", "dotted", "headers"]), usually="headers"))
     if style == "inline":
-        # Their order is drawn anew for every lookup: two, so that few orders are possible.
+        # containerd orders them at random: two hosts keep the number of orders small.
         entries = [(url, draw(_settings(wrong=False))) for url in urls[:2]]
         lines.append("[host]")
         lines += [f'"{url}" = {{{", ".join(settings)}}}' for url, settings in entries]
@@ -94,9 +90,9 @@ def _hosts_toml(draw: st.DrawFn) -> str:
             lines.append(f'host."{url}".capabilities = {json.dumps(draw(_CAPABILITIES))}')
             continue
         lines += [f'[host."{url}"]', *draw(_settings())]
-        if value := draw(_rarely(st.sampled_from(['"a"', '["b", "c"]']))):
+        if value := draw(rarely(st.sampled_from(['"a"', '["b", "c"]']))):
             lines += [f'[host."{url}".header]', f"x-a = {value}"]
-    if draw(_rarely(_rarely(st.just(True)))):
+    if draw(rarely(rarely(st.just(True)))):
         lines.append("[host")
     return "\n".join(lines) + "\n"
 
@@ -107,7 +103,7 @@ def _tree(draw: st.DrawFn, namespace: str) -> dict[str, str]:
     right = st.sampled_from([namespace, namespace, namespace, spelled, "_default"])
     others = st.sampled_from(["{m1}", "{up.name}", "_default", "{up_}", namespace])
     tree = {f"{draw(right)}/hosts.toml": draw(_hosts_toml())}
-    if other := draw(_rarely(others)):
+    if other := draw(rarely(others)):
         what = draw(st.sampled_from(["hosts", "empty", "crt", "cert"]))
         match what:
             case "hosts":
@@ -127,7 +123,7 @@ _COMMON = st.sampled_from([401, 403, 404, 429, 500, 503])
 _UNCOMMON = st.sampled_from([200, 204, 304, 400, 405, 406, 408, 410, 416, 451, 501, 502, 504])
 _STATUSES = st.one_of(_COMMON, _COMMON, _UNCOMMON)
 _ANYWHERE: st.SearchStrategy[dict[str, Any]] = st.one_of(
-    # Half of all: they decide most.
+    # Half of all: statuses have the most effects.
     *[st.builds(lambda status: {"status": status}, _STATUSES) for _ in range(12)],
     st.just({"html": True}),
     st.just({"reset": True}),
@@ -161,10 +157,10 @@ _FILTERS = st.one_of(
 @st.composite
 def _rule(draw: st.DrawFn) -> dict[str, Any]:
     rule = {"on": draw(_FILTERS), "do": draw(_ANYWHERE)}
-    # Go sends a request again whose connection was reset and used before: a reset that stops
-    # would depend on which connection was used.
+    # Go repeats a request if a reused connection is reset: the effect of a limited number of resets
+    # would depend on the connection.
     if "obj" in rule["on"] and "reset" not in rule["do"]:
-        times = draw(_rarely(st.integers(1, 3)))
+        times = draw(rarely(st.integers(1, 3)))
         if times is not None:
             rule["times"] = times
     return rule
@@ -184,8 +180,8 @@ def _challenge(draw: st.DrawFn, host: str, sequential: bool) -> dict[str, Any]:
             st.just({**_TOKENS, "service": host, "token": "wrong", "error": "invalid_token"}),
         )
     )
-    # A token that is refused with a reason is forgotten: of ctr's requests that run at once, chance
-    # decides which one still has it.
+    # A token rejected with a reason is dropped: of ctr's concurrent requests, timing decides which
+    # still have it.
     return auth if sequential else {k: v for k, v in auth.items() if k != "error"}
 
 
@@ -205,7 +201,7 @@ def _behaviour(draw: st.DrawFn, host: str, sequential: bool) -> dict[str, Any]:
             found["client_ca"] = True
         case 7 | 8 | 9 | 10 | 11:
             found["rules"] = draw(st.lists(_rule(), min_size=1, max_size=2))
-    if auth := draw(_rarely(_challenge(host, sequential))):
+    if auth := draw(rarely(_challenge(host, sequential))):
         found["auth"] = auth
     return found
 
@@ -222,7 +218,7 @@ _TOKEN_SERVER: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     ]
 )
 
-# -- who pulls ----------------------------------------------------------------------------------
+# -- clients ----------------------------------------------------------------------------------
 _AUTHS: st.SearchStrategy[dict[str, str]] = st.sampled_from(
     [
         {"username": "u", "password": "p"},
@@ -258,11 +254,11 @@ _IMAGES = {
 
 
 @st.composite
-def stories(draw: st.DrawFn) -> dict[str, Any]:
+def cases(draw: st.DrawFn) -> dict[str, Any]:
     """One case, without an id and without expectations."""
     client = draw(st.sampled_from(["cri", "cri", "cri", "ctr-pull", "ctr-fetch"]))
-    namespace = draw(_rarely(st.sampled_from(list(_IMAGES)), usually="{up}"))
-    story: dict[str, Any] = {
+    namespace = draw(rarely(st.sampled_from(list(_IMAGES)), usually="{up}"))
+    case: dict[str, Any] = {
         "client": client,
         "files": draw(_tree(namespace)),
         "image": draw(st.sampled_from(_IMAGES[namespace])),
@@ -270,19 +266,19 @@ def stories(draw: st.DrawFn) -> dict[str, Any]:
     hosts = {h: draw(_behaviour(h, client == "cri")) for h in ("m1", "m2", "m3", "up")}
     if any(found.get("auth", {}).get("type") == "bearer" for found in hosts.values()):
         hosts["tok"] = draw(_TOKEN_SERVER)
-    story["hosts"] = {host: found for host, found in hosts.items() if found}
-    if draw(_rarely(st.just(True))):
-        story["imagekind"] = "index"
+    case["hosts"] = {host: found for host, found in hosts.items() if found}
+    if draw(rarely(st.just(True))):
+        case["imagekind"] = "index"
     if client == "cri":
         if (auth := draw(st.one_of(_NONE, _AUTHS))) is not None:
-            story["auth"] = auth
-        if daemon := draw(_rarely(_DAEMONS)):
-            story["daemon"] = daemon
+            case["auth"] = auth
+        if daemon := draw(rarely(_DAEMONS)):
+            case["daemon"] = daemon
     else:
         if arguments := draw(
-            _rarely(st.sampled_from([["-u", "u:p"], ["--plain-http"], ["--skip-verify"]]))
+            rarely(st.sampled_from([["-u", "u:p"], ["--plain-http"], ["--skip-verify"]]))
         ):
-            story["ctr_args"] = arguments
-        if draw(_rarely(_rarely(st.just(True)))):
-            story["hosts_dir"] = False
-    return story
+            case["ctr_args"] = arguments
+        if draw(rarely(rarely(st.just(True)))):
+            case["hosts_dir"] = False
+    return case

@@ -1,6 +1,6 @@
-"""The CRI's ImageService over gRPC: as much of it as a pull needs.
+"""The part of the CRI's ImageService over gRPC that a pull needs.
 
-The messages are declared here, field by field, after the CRI's published interface
+The messages are declared here, field by field, as in the CRI's published interface
 (https://github.com/kubernetes/cri-api, pkg/apis/runtime/v1/api.proto).
 """
 
@@ -35,7 +35,7 @@ _MESSAGES: Mapping[str, tuple[tuple[str, int, str], ...]] = {
     "RemoveImageRequest": (("image", 1, "ImageSpec"),),
     "RemoveImageResponse": (),
 }
-"""Name, number and message type (a string where empty) of every field."""
+"""Name, number and message type (empty for a string) of every field."""
 _PACKAGE = "runtime.v1"
 _INITIALISING = {"UNAVAILABLE", "UNKNOWN", "DEADLINE_EXCEEDED"}
 
@@ -67,7 +67,7 @@ class Pulled:
     """How a PullImage ended."""
 
     code: str = "OK"
-    """gRPC's name of the status."""
+    """The name of the gRPC status."""
     message: str = ""
 
 
@@ -78,23 +78,24 @@ class ImageService:
         self._channel = grpc.insecure_channel(f"unix://{path}")
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._channel.close()
 
     def await_ready(self, timeout: float) -> None:
-        """Return once it answers: the CRI plugin initialises itself after containerd says that it
-        is up. ``TimeoutError`` after *timeout* seconds."""
+        """Return when the service answers: the CRI plugin initialises after containerd reports that
+        it has booted. Raises ``TimeoutError`` after *timeout* seconds."""
         deadline = time.monotonic() + timeout
         while True:
-            told = self.status("nothing.example/nothing", timeout)
-            if told.code not in _INITIALISING:
+            status = self.status("nothing.example/nothing", timeout)
+            if status.code not in _INITIALISING:
                 return
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the image service does not answer: {told.message}")
+                raise TimeoutError(f"the image service does not answer: {status.message}")
             time.sleep(0.02)
 
     def pull(self, image: str, auth: Mapping[str, str] | None, timeout: float) -> Pulled:
-        """``PullImage``, with an AuthConfig unless *auth* is None; at most *timeout* seconds."""
+        """``PullImage``, with an AuthConfig unless *auth* is None; takes at most *timeout*
+        seconds."""
         request = _CLASSES["PullImageRequest"](image=_spec(image))
         if auth is not None:
             request.auth.SetInParent()
@@ -109,7 +110,7 @@ class ImageService:
         )
 
     def remove(self, image: str, timeout: float) -> Pulled:
-        """``RemoveImage``; no error where there is none."""
+        """``RemoveImage``; no error if there is no such image."""
         return self._call(
             "RemoveImage", _CLASSES["RemoveImageRequest"](image=_spec(image)), timeout
         )
