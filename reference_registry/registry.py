@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from reference_registry.clock import Clock
 from reference_registry.config import Config, UploadPurgingConfig
-from reference_registry.config.durations import format_duration
+from reference_registry.config.units import format_duration
 from reference_registry.observability.counters import Counters
 from reference_registry.profiles import Profile
 from reference_registry.repository import Place

@@ -22,7 +22,7 @@ from harness.targets.errors import NotOffered
 from harness.targets.peer import PeerRegistry, PeerTarget
 from harness.targets.registry import NOWHERE
 from harness.targets.settings import Settings
-from reference_registry.config.durations import parse_duration
+from reference_registry.config.units import parse_duration
 
 __all__ = ["DrayageTarget"]
 

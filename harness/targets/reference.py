@@ -24,8 +24,8 @@ from harness.targets.settings import Settings
 from harness.targets.state import SAVE_INTERVAL, StateEntry
 from reference_registry import PACKAGE
 from reference_registry.config import Config
-from reference_registry.config.effective import drain_time
 from reference_registry.config.file import load
+from reference_registry.config.http import drain_time
 from reference_registry.config.problem import CannotStart, ConfigError
 from reference_registry.garbage.collect import Options
 from reference_registry.garbage.online import collect

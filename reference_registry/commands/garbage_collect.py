@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from reference_registry import __version__
 from reference_registry.commands import Misuse
-from reference_registry.config.durations import parse_duration
 from reference_registry.config.file import load
+from reference_registry.config.units import parse_duration
 from reference_registry.garbage.collect import Options
 from reference_registry.garbage.online import collect
 from reference_registry.garbage.output import display

@@ -12,7 +12,7 @@ from pathlib import Path
 from reference_registry.commands import PROGRAM
 from reference_registry.config import Config
 from reference_registry.config.file import load
-from reference_registry.config.upstreams import upstreams_of
+from reference_registry.config.proxy import upstreams_of
 from reference_registry.profiles import Profile
 from reference_registry.proxy.expiry.schedule import (
     BLOB,

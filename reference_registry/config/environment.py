@@ -11,8 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping as Environ
 
 from reference_registry.config.problem import Place
-from reference_registry.config.syntax import SyntaxMistake
-from reference_registry.config.tree import Entry, Mapping, Scalar, Sequence, Tree, parse_tree
+from reference_registry.config.tree import (
+    Entry,
+    Mapping,
+    Scalar,
+    Sequence,
+    SyntaxMistake,
+    Tree,
+    parse_tree,
+)
 
 __all__ = ["ENVIRONMENT_PREFIX", "overrides_in", "with_override"]
 

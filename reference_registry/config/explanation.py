@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from reference_registry.config.addresses import parse_address
-from reference_registry.config.durations import short_duration
-from reference_registry.config.effective import drain_time
+from reference_registry.config.http import drain_time
 from reference_registry.config.model import (
     CachePolicy,
     Config,
@@ -19,8 +18,8 @@ from reference_registry.config.model import (
     ProxyConfig,
     UpstreamConfig,
 )
-from reference_registry.config.sizes import short_size
-from reference_registry.config.upstreams import namespaces_of, upstreams_of
+from reference_registry.config.proxy import namespaces_of, upstreams_of
+from reference_registry.config.units import short_duration, short_size
 from reference_registry.profiles import Profile
 
 __all__ = ["Line", "explain"]

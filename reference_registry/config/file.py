@@ -11,18 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reference_registry.config.auth import read_auth
 from reference_registry.config.environment import overrides_in, with_override
-from reference_registry.config.http import read_http
-from reference_registry.config.model import Config
+from reference_registry.config.http import read_auth, read_http
+from reference_registry.config.model import LOG_FORMATTERS, LOG_LEVELS, Config, LogConfig
 from reference_registry.config.problem import ConfigError, Place, Problem
-from reference_registry.config.readers import read_log, read_proxy
-from reference_registry.config.reading import Reading, nearest
-from reference_registry.config.redis import read_redis
-from reference_registry.config.section import Section
-from reference_registry.config.storage import read_health, read_storage
-from reference_registry.config.syntax import SyntaxMistake, repaired
-from reference_registry.config.tree import Entry, Tree, parse_tree
+from reference_registry.config.proxy import read_proxy
+from reference_registry.config.section import Reading, Section, nearest
+from reference_registry.config.storage import read_health, read_redis, read_storage
+from reference_registry.config.tree import Entry, SyntaxMistake, Tree, parse_tree, repaired
 from reference_registry.config.tree import Mapping as MappingTree
 from reference_registry.profiles import IDEAL, Profile
 
@@ -190,7 +186,7 @@ def _config(tree: Tree, source: str, reading: Reading) -> Config:
     _check_version(root)
     root.unused(*_NOT_ACTED_UPON)
     config = Config(
-        log=read_log(root),
+        log=_log(root),
         storage=read_storage(root),
         redis=read_redis(root),
         proxy=read_proxy(root),
@@ -203,6 +199,22 @@ def _config(tree: Tree, source: str, reading: Reading) -> Config:
     _check_together(root, config)
     reading.finish()
     return config
+
+
+def _log(root: Section) -> LogConfig:
+    """``log``, and ``loglevel``, its older form."""
+    older = root.choice("loglevel", LOG_LEVELS, "info", ignore_case=True)
+    if "loglevel" in root:
+        root.warn("loglevel", "an old name", "write it as level below log", rule="old-name")
+    log = root.section("log")
+    log.known("reportcaller")
+    log.unused("hooks", why="no mail is sent from here")
+    return LogConfig(
+        level=log.choice("level", LOG_LEVELS, older, ignore_case=True),
+        formatter=log.choice("formatter", LOG_FORMATTERS, "text"),
+        fields=log.mapped_texts("fields"),
+        accesslog_disabled=log.section("accesslog").flag("disabled"),
+    )
 
 
 def _check_version(root: Section) -> None:

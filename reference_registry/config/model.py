@@ -129,7 +129,6 @@ class RedisConfig:
     tls: RedisTlsConfig | None = None
     dialtimeout: timedelta | None = None
     readtimeout: timedelta | None = None
-    writetimeout: timedelta | None = None
     pool_maxactive: int | None = None
     """``redis.pool.maxactive``, or ``redis.poolsize``; None for no bound."""
 

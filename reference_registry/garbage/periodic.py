@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from reference_registry.clock import Clock
 from reference_registry.config import GarbageCollectionConfig, StorageConfig
-from reference_registry.config.durations import format_duration
+from reference_registry.config.units import format_duration
 from reference_registry.garbage.collect import Collection, CollectionFailed, Options
 from reference_registry.profiles import Profile
 from reference_registry.storage.store import open_storage

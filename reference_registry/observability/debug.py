@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from reference_registry.config import Config
-from reference_registry.config.durations import format_duration
+from reference_registry.config.units import format_duration
 from reference_registry.http.hooks import HealthGate
 from reference_registry.observability.counters import Counters, TrafficCounters
 from reference_registry.observability.metrics import CONTENT_TYPE, MetricsPage

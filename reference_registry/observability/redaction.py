@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from reference_registry.config import Config
-from reference_registry.config.upstreams import upstreams_of
+from reference_registry.config.proxy import upstreams_of
 
 __all__ = ["REDACTED", "SECRET_HEADERS", "Redactor", "secrets_of"]
 

@@ -11,7 +11,7 @@ import secrets
 from contextvars import ContextVar
 from datetime import timedelta
 
-from reference_registry.config.durations import format_duration
+from reference_registry.config.units import format_duration
 from reference_registry.http.hooks import Exchange
 from reference_registry.http.messages import Request
 

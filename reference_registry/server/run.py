@@ -7,8 +7,8 @@ import logging
 import signal
 
 from reference_registry.config import Config
-from reference_registry.config.durations import format_duration
-from reference_registry.config.effective import drain_time
+from reference_registry.config.http import drain_time
+from reference_registry.config.units import format_duration
 from reference_registry.profiles import Profile
 from reference_registry.server.server import Server
 

@@ -1,22 +1,22 @@
-"""Remembering which repository has which blob, and how large it is (``storage.cache``).
+"""The blob descriptor cache (``storage.cache``): which repository has which blob, and its size.
 
-Entries are kept per repository, since a blob that one repository links is unknown to the next.
+Entries are kept per repository, because a repository must not see blobs that only others link.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
+import sys
 from typing import Protocol
 
 from reference_registry.digest import Digest
 from reference_registry.repository import Descriptor
+from reference_registry.storage.caches import LruCache
 
 __all__ = ["DescriptorCache", "MemoryDescriptorCache"]
 
 
 class DescriptorCache(Protocol):
-    """What ``blobdescriptor: inmemory`` and ``redis`` have in common."""
+    """The interface of ``blobdescriptor: inmemory`` and ``redis``."""
 
     def find(self, repository: str, digest: Digest) -> Descriptor | None:
         """The blob, if *repository* is known to have it."""
@@ -27,46 +27,38 @@ class DescriptorCache(Protocol):
         ...
 
     def remember_bytes(self, descriptor: Descriptor) -> None:
-        """The bytes are stored, whichever repository may have them."""
+        """The bytes are stored, for any repository."""
         ...
 
     def forget(self, repository: str, digest: Digest) -> None:
-        """*repository* has the blob no longer; others may."""
+        """*repository* no longer has the blob; others may."""
         ...
 
     def close(self) -> None:
-        """Let go of what is open; for the end of the registry."""
+        """Close connections when the registry stops."""
         ...
 
 
 class MemoryDescriptorCache:
-    """Least recently used entries go first once there are more than *size*; 0 means no bound."""
+    """At most *size* entries, the least recently used go first; 0 means no bound."""
 
     def __init__(self, size: int = 10_000) -> None:
-        self._size = size
-        self._entries: OrderedDict[tuple[str, Digest], Descriptor] = OrderedDict()
-        self._lock = threading.Lock()
+        bound = size if size > 0 else sys.maxsize
+        self._entries: LruCache[tuple[str, Digest], Descriptor] = LruCache(
+            bound, entry=1, largest=bound
+        )
 
     def find(self, repository: str, digest: Digest) -> Descriptor | None:
-        with self._lock:
-            descriptor = self._entries.get((repository, digest))
-            if descriptor is not None:
-                self._entries.move_to_end((repository, digest))
-            return descriptor
+        return self._entries.get((repository, digest))
 
     def remember(self, repository: str, digest: Digest, descriptor: Descriptor) -> None:
-        with self._lock:
-            self._entries[repository, digest] = descriptor
-            self._entries.move_to_end((repository, digest))
-            if 0 < self._size < len(self._entries):
-                self._entries.popitem(last=False)
+        self._entries.keep((repository, digest), descriptor)
 
     def remember_bytes(self, descriptor: Descriptor) -> None:
-        pass  # Never asked for but by the repository.
+        pass  # Entries are looked up by repository only.
 
     def forget(self, repository: str, digest: Digest) -> None:
-        with self._lock:
-            self._entries.pop((repository, digest), None)
+        self._entries.forget((repository, digest))
 
     def close(self) -> None:
         pass

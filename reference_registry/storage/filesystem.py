@@ -13,9 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from reference_registry.storage.directory_memory import DirectoryMemory
+from reference_registry.storage.caches import DirectoryMemory, FileMemory
 from reference_registry.storage.driver import PathNotFound
-from reference_registry.storage.file_memory import FileMemory
 
 __all__ = ["FilesystemDriver"]
 

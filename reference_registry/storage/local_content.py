@@ -16,7 +16,7 @@ from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.enumeration import repository_names
 from reference_registry.storage.links import RepositoryLinks
 from reference_registry.storage.store import Storage
-from reference_registry.storage.writer import BlobWriter
+from reference_registry.storage.uploads import BlobWriter
 
 __all__ = ["LocalContent"]
 

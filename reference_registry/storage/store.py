@@ -9,13 +9,12 @@ from reference_registry.config import RedisConfig, StorageConfig
 from reference_registry.observability.counters import CacheCounters, Counters
 from reference_registry.profiles import Profile
 from reference_registry.storage.blobs import BlobStore
+from reference_registry.storage.caches import ManifestMemory, SubjectMemory
 from reference_registry.storage.descriptor_cache import DescriptorCache, MemoryDescriptorCache
 from reference_registry.storage.driver import StorageDriver
 from reference_registry.storage.filesystem import FilesystemDriver
 from reference_registry.storage.leases import Leases, leases_of
-from reference_registry.storage.manifest_memory import ManifestMemory
 from reference_registry.storage.memory import MemoryDriver
-from reference_registry.storage.subjects import SubjectMemory
 from reference_registry.storage.uploads import Uploads
 
 __all__ = ["Storage", "open_storage"]

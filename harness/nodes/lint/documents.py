@@ -108,8 +108,7 @@ class TextFile(Document):
     @cached_property
     def root(self) -> Node | None:
         """The first YAML document of a config.yml; None where that is no YAML."""
-        from reference_registry.config.syntax import SyntaxMistake
-        from reference_registry.config.tree import parse_trees
+        from reference_registry.config.tree import SyntaxMistake, parse_trees
 
         try:
             trees = parse_trees(self.text.removeprefix("\ufeff"), self.path)

@@ -156,6 +156,6 @@ def quoted(value: object) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The item of *known* that *word* is most likely a typo of."""
-    from reference_registry.config.reading import nearest as found  # only where there is a mistake
+    from reference_registry.config.section import nearest as found  # only where there is a mistake
 
     return found(word[:80], known)

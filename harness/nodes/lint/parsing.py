@@ -113,8 +113,7 @@ class _Parser:
 
     def yaml(self, kind: Kind, text: str) -> Document:
         """A document of YAML."""
-        from reference_registry.config.syntax import SyntaxMistake
-        from reference_registry.config.tree import parse_trees
+        from reference_registry.config.tree import SyntaxMistake, parse_trees
 
         if large := self.too_large(text, "yaml"):
             return large
@@ -125,7 +124,7 @@ class _Parser:
         return self._tree(kind, text, trees)
 
     def _not_yaml(self, mistake: object, text: str) -> Unread:
-        from reference_registry.config.syntax import SyntaxMistake
+        from reference_registry.config.tree import SyntaxMistake
 
         assert isinstance(mistake, SyntaxMistake)
         spot = Spot(mistake.line)

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from reference_registry.config.addresses import parse_address
 from reference_registry.config.model import Config, UpstreamConfig
+from reference_registry.config.proxy import upstreams_of
 from reference_registry.config.rules.reviewed import Remark, Reviewed, is_loopback
-from reference_registry.config.upstreams import upstreams_of
 
 __all__ = [
     "debug_for_everyone",

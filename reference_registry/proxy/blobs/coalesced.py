@@ -51,7 +51,7 @@ from reference_registry.proxy.upstream.errors import UpstreamBroken, UpstreamFai
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.store import Storage
-from reference_registry.storage.writer import DigestMismatch
+from reference_registry.storage.uploads import DigestMismatch
 
 __all__ = ["TRANSITIONS", "Download", "DownloadProgress", "Event", "State"]
 

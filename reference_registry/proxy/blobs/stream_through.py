@@ -14,7 +14,7 @@ from reference_registry.proxy.errors import blob_error, unknown_error
 from reference_registry.proxy.upstream.client import UpstreamRepository
 from reference_registry.proxy.upstream.errors import UpstreamBroken, UpstreamFailure
 from reference_registry.storage.repository import LocalRepository
-from reference_registry.storage.writer import DigestMismatch
+from reference_registry.storage.uploads import DigestMismatch
 
 __all__ = ["StreamThrough"]
 

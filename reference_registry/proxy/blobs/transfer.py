@@ -14,7 +14,7 @@ from reference_registry.proxy.upstream.client import BlobBody, BlobInfo, Upstrea
 from reference_registry.proxy.upstream.errors import UpstreamBroken, UpstreamFailure
 from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.store import Storage
-from reference_registry.storage.writer import BlobWriter
+from reference_registry.storage.uploads import BlobWriter
 
 __all__ = ["Progress", "Transfer"]
 

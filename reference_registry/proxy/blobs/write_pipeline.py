@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from reference_registry.digest import Digest, algorithm_of
-from reference_registry.storage.writer import BlobWriter
+from reference_registry.storage.uploads import BlobWriter
 
 __all__ = ["Arrivals", "Intake", "Room", "WriteBehind"]
 

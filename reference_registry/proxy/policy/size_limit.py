@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reference_registry.clock import Clock
-from reference_registry.config.sizes import short_size
+from reference_registry.config.units import short_size
 from reference_registry.digest import Digest
 from reference_registry.proxy.expiry.eviction import Linked, find, remove
 from reference_registry.proxy.policy.disk_usage import Holding, held_in, note_use

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from reference_registry.config import ProxyConfig, UpstreamConfig
-from reference_registry.config.upstreams import namespaces_of, upstreams_of
+from reference_registry.config.proxy import namespaces_of, upstreams_of
 from reference_registry.proxy.upstream.client import UpstreamRepository
 from reference_registry.proxy.upstream.upstream import Upstream
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from reference_registry.server.http1.heads import ending
-from reference_registry.storage.recent import Recent
+from reference_registry.storage.caches import LruCache
 
 __all__ = ["Again", "Repeats"]
 
@@ -39,7 +39,7 @@ class Repeats:
     """Of one server, for all its connections."""
 
     def __init__(self) -> None:
-        self._known: Recent[bytes, _Repeat] = Recent(_BOUND)
+        self._known: LruCache[bytes, _Repeat] = LruCache(_BOUND)
 
     def keep(self, request: bytes, head: bytes, body: bytes, again: Again) -> None:
         """The bytes of a whole *request* were answered by *head* (as of ``undated_head``) and

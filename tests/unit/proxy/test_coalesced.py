@@ -13,7 +13,7 @@ from reference_registry.digest import Digest, digest_of
 from reference_registry.proxy.blobs import write_pipeline
 from reference_registry.repository import Descriptor
 from reference_registry.storage.repository import LocalRepository
-from reference_registry.storage.writer import BlobWriter
+from reference_registry.storage.uploads import BlobWriter
 from tests.support.upstream_double import UpstreamDouble
 from tests.unit.proxy.conftest import MakeProxy
 

@@ -298,7 +298,7 @@ def test_full_disk(
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("reference_registry.storage.writer.BlobWriter.append", full)
+    monkeypatch.setattr("reference_registry.storage.uploads.BlobWriter.append", full)
     answer = registry.patch(location, b"hello")
 
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == told

@@ -34,7 +34,7 @@ from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.enumeration import repository_names
 from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.store import Storage, open_storage
-from reference_registry.storage.writer import BlobWriter
+from reference_registry.storage.uploads import BlobWriter
 from tests.unit.registry.requests import a_request
 from tests.unit.registry.trees import put, put_blob
 

@@ -19,7 +19,7 @@ from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.enumeration import path_order, repository_names
 from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.store import Storage, open_storage
-from reference_registry.storage.writer import DigestMismatch
+from reference_registry.storage.uploads import DigestMismatch
 
 _HELLO = digest_of(b"hello")
 _DESCRIPTOR = Descriptor(_HELLO, 5, "application/octet-stream")

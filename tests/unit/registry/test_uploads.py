@@ -15,8 +15,7 @@ from reference_registry.storage import layout
 from reference_registry.storage.blobs import BlobStore
 from reference_registry.storage.driver import PathNotFound, StorageDriver
 from reference_registry.storage.filesystem import FilesystemDriver
-from reference_registry.storage.uploads import Uploads, is_upload_id
-from reference_registry.storage.writer import DigestMismatch
+from reference_registry.storage.uploads import DigestMismatch, Uploads, is_upload_id
 
 _START = datetime(2024, 5, 6, 7, 8, 9, 123456, UTC)
 

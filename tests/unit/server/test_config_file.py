@@ -174,7 +174,6 @@ redis:
   db: 3
   dialtimeout: 10ms
   readtimeout: 20ms
-  writetimeout: 30ms
   pool: {maxidle: 16, maxactive: 64, idletimeout: 300s}
 proxy:
   remoteurl: https://registry.test
@@ -224,7 +223,6 @@ def test_every_value_arrives(tmp_path: Path) -> None:
         db=3,
         dialtimeout=timedelta(milliseconds=10),
         readtimeout=timedelta(milliseconds=20),
-        writetimeout=timedelta(milliseconds=30),
         pool_maxactive=64,
     )
     assert config.proxy == ProxyConfig(

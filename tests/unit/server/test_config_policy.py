@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reference_registry.config import CachePolicy, Config
 from reference_registry.config.explanation import explain
 from reference_registry.config.file import read
-from reference_registry.config.sizes import parse_size, short_size, suggested_size
+from reference_registry.config.units import parse_size, short_size, suggested_size
 from reference_registry.profiles import PROFILES
 from tests.unit.server.config_cases import GOOD
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference_registry.config.durations import (
+from reference_registry.config.units import (
     format_duration,
     from_nanoseconds,
     parse_duration,

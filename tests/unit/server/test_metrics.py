@@ -298,7 +298,6 @@ def test_variables_show_the_configuration_without_its_secrets() -> None:
         "tls": None,
         "dialtimeout": "1s",
         "readtimeout": None,
-        "writetimeout": None,
         "pool_maxactive": None,
     }
 

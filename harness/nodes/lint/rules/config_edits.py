@@ -30,7 +30,7 @@ def _line(file: TextFile, problem: Problem) -> str:
 
 def with_space(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
     """The line with the space behind its first colon."""
-    from reference_registry.config.syntax import unspaced_key
+    from reference_registry.config.tree import unspaced_key
 
     old = _line(file, problem)
     code, mark, comment = old.partition(" #")
@@ -64,7 +64,7 @@ def as_duration(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
 def with_unit(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
     """Less than a second of nanoseconds were meant as seconds, which is what the reader says; from
     there on a number may well be meant as it is, so that only its writing changes."""
-    from reference_registry.config.durations import from_nanoseconds, short_duration
+    from reference_registry.config.units import from_nanoseconds, short_duration
 
     match = re.fullmatch(r"write (\d+)s", problem.fix)
     if match is None:

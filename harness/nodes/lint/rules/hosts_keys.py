@@ -177,7 +177,7 @@ def bad_dial_timeout(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
             value = values.get("dial_timeout", "")
             good = isinstance(value, str) and (not value or _DURATION.fullmatch(value[:64]))
             if not good:
-                from reference_registry.config.durations import suggested_duration
+                from reference_registry.config.units import suggested_duration
 
                 what = f"invalid duration {quoted(value)}"
                 where = (*path, "dial_timeout")

@@ -1,15 +1,13 @@
-"""The upstreams of one cache: ``proxy`` itself, and those of ``proxy.x-upstreams``.
+"""``proxy`` of config.yml: what is cached, from which upstreams, and for how long.
 
-::
+Keys and meaning: https://distribution.github.io/distribution/about/configuration/. What a release
+does with a mistake is given as ``released``, the exit code measured on the binary; None where it
+accepts the value. The ``x-`` keys are this program's own (docs/configuration.md); distribution
+skips keys that begin so.
 
-    proxy:
-      remoteurl: https://registry-1.docker.io
-      x-upstreams:
-        ghcr.io:
-          remoteurl: https://ghcr.io
-
-Repositories of a further upstream are found below its name, the prefix (``ghcr.io/team/app``), or
-by their own name with ``?ns=`` (OCI distribution-spec, "Registry Proxying"). No I/O.
+Repositories of a further upstream (``x-upstreams``) are found below its name, the prefix
+(``ghcr.io/team/app``), or by their own name with ``?ns=`` (OCI distribution-spec, "Registry
+Proxying").
 """
 
 from __future__ import annotations
@@ -20,18 +18,106 @@ from dataclasses import replace
 from datetime import timedelta
 
 from reference_registry.config.http import split_url
-from reference_registry.config.model import ExecConfig, ProxyConfig, UpstreamConfig
-from reference_registry.config.section import Section
+from reference_registry.config.model import (
+    DEFAULT_TTL,
+    VERIFY,
+    CachePolicy,
+    ExecConfig,
+    ProxyConfig,
+    UpstreamConfig,
+)
+from reference_registry.config.section import Section, nearest
+from reference_registry.config.units import parse_size, suggested_size
 from reference_registry.names import is_repository_name
 
-__all__ = [
-    "DOCKER_HUB",
-    "check_remote_url",
-    "namespaces_of",
-    "read_exec",
-    "upstreams_of",
-    "with_upstreams",
-]
+__all__ = ["DOCKER_HUB", "namespaces_of", "read_proxy", "upstreams_of"]
+
+
+def read_proxy(root: Section) -> ProxyConfig | None:
+    """``proxy``; None where ``remoteurl`` is empty, which makes a standard registry."""
+    profile = root.reading.profile
+    proxy = root.section("proxy")
+    remoteurl = proxy.text("remoteurl")
+    username, password = proxy.text("username"), proxy.text("password", secret=True)
+    ttl = _ttl(proxy)
+    if profile.has_cache_write_timeout:
+        proxy.unused("cachewritetimeout", why="writing to the cache has no timeout here")
+    helper = _exec(proxy) if profile.has_proxy_exec else None
+    verify = proxy.choice("x-verify", VERIFY, "on-change") if profile.notices_damage else "never"
+    policy = _cache_policy(proxy)
+    config = ProxyConfig(
+        remoteurl=remoteurl,
+        username=username or None,
+        password=password or None,
+        exec=helper,
+        ttl=ttl,
+        verify=verify,
+        policy=policy,
+    )
+    if profile.has_x_keys:
+        config = _with_timeout(proxy, _with_upstreams(proxy, config))
+    if not remoteurl:
+        if (proxy.names() or config.upstreams) and not nearest("remoteurl", proxy.names()):
+            what = "missing, which makes a plain registry that can be pushed to"
+            fix = "set remoteurl or remove the section"
+            proxy.refuse("remoteurl", what, fix, released=None)
+        return None
+    if not _check_remote_url(proxy, remoteurl):
+        return None
+    if helper is not None and (username or password):
+        given = "username" if username else "password"
+        proxy.warn(given, "no effect beside exec", "remove it")
+    elif bool(username) != bool(password):
+        lacking = "password" if username else "username"
+        what = "missing, the other of the two is given"
+        proxy.warn(lacking, what, f"set {lacking}", rule="half-a-credential")
+    return config
+
+
+def _with_timeout(proxy: Section, config: ProxyConfig) -> ProxyConfig:
+    key = "x-upstream-timeout"
+    timeout = proxy.duration(key)
+    if timeout is None:
+        return config
+    if timeout == timedelta(0):
+        proxy.refuse(key, "no time at all", "write how long upstream may be silent, such as 30s")
+    return replace(config, upstream_timeout=timeout)
+
+
+def _ttl(proxy: Section) -> timedelta | None:
+    if not proxy.reading.profile.honours_ttl:
+        proxy.unused("ttl", why="2.8 does not know this key, everything is kept for 168h")
+        return DEFAULT_TTL
+    ttl = proxy.duration("ttl")
+    if ttl is None:
+        return DEFAULT_TTL
+    return ttl if ttl > timedelta(0) else None
+
+
+def _cache_policy(proxy: Section) -> CachePolicy:
+    """How long the cache trusts what it has, and how much it keeps."""
+    if not proxy.reading.profile.has_x_keys:
+        return CachePolicy()
+    return CachePolicy(
+        tag_freshness=proxy.duration("x-tag-freshness") or timedelta(0),
+        negative_ttl=proxy.duration("x-negative-ttl") or timedelta(0),
+        max_size=_size(proxy, "x-max-size"),
+        refresh_on_hit=proxy.flag("x-refresh-on-hit"),
+    )
+
+
+def _size(section: Section, key: str) -> int | None:
+    """In bytes; None if it is absent, 0 or wrong. A wrong value is recorded."""
+    text = section.text(key)
+    if not text:
+        return None
+    try:
+        return parse_size(text) or None
+    except ValueError as error:
+        meant = suggested_size(text) or "50GB or 512MiB"
+        section.refuse(key, str(error), f"write {meant}")
+        return None
+
 
 DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 """The names of Docker Hub: in image references, in credentials, and of the registry itself
@@ -43,9 +129,9 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 # -- reading ------------------------------------------------------------------------------------
-def with_upstreams(proxy: Section, config: ProxyConfig) -> ProxyConfig:
-    """*config*, which the plain keys of *proxy* gave, with what its ``x-`` keys say of further
-    upstreams, of names, and of being offline. Mistakes are noted."""
+def _with_upstreams(proxy: Section, config: ProxyConfig) -> ProxyConfig:
+    """*config*, made from the plain keys of *proxy*, with further upstreams, names and offline mode
+    from its ``x-`` keys. Mistakes are recorded."""
     config = replace(
         config,
         upstreams=_read_upstreams(proxy, config.ttl),
@@ -83,14 +169,14 @@ def _read_upstreams(proxy: Section, ttl: timedelta | None) -> dict[str, Upstream
 def _read_upstream(entry: Section, default_ttl: timedelta | None) -> UpstreamConfig | None:
     remoteurl = entry.text("remoteurl")
     username, password = entry.text("username"), entry.text("password", secret=True)
-    helper = read_exec(entry)
+    helper = _exec(entry)
     namespaces = _read_namespaces(entry, "namespaces")
     library = _has_official_images(entry, "library", remoteurl)
     local_hosts = _read_local_hosts(entry, "local-hosts")
     if not remoteurl:
         entry.refuse("remoteurl", "missing", "write it as https://HOST")
         return None
-    if not check_remote_url(entry, remoteurl):
+    if not _check_remote_url(entry, remoteurl):
         return None
     if helper is None and bool(username) != bool(password):
         lacking = "password" if username else "username"
@@ -116,7 +202,7 @@ def _lifetime(entry: Section, default: timedelta | None) -> timedelta | None:
     return ttl if ttl > timedelta(0) else None
 
 
-def read_exec(upstream: Section) -> ExecConfig | None:
+def _exec(upstream: Section) -> ExecConfig | None:
     """``exec`` of the section of an upstream."""
     section = upstream.section("exec")
     command, lifetime = section.text("command"), section.duration("lifetime")
@@ -127,7 +213,7 @@ def read_exec(upstream: Section) -> ExecConfig | None:
     return ExecConfig(command=command, lifetime=lifetime)
 
 
-def check_remote_url(upstream: Section, remoteurl: str) -> bool:
+def _check_remote_url(upstream: Section, remoteurl: str) -> bool:
     """Whether *remoteurl* can be asked at all; what else is wrong with it is noted."""
     url = split_url(remoteurl)
     if url is None or url.scheme not in _DEFAULT_PORTS or not url.hostname:
