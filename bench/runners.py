@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.problem import CannotMeasure
+from harness.system.ports import free_port
 from harness.system.process import Process, clean_environment
 from harness.targets.binary import BinaryTarget
 from harness.targets.errors import gist
-from harness.targets.process_registry import free_port
 from harness.targets.settings import HTPASSWD, Settings, config_text, render
 
 __all__ = [

@@ -15,7 +15,7 @@ from harness.doctor.questions import QUESTIONS, Line, Question
 from harness.http.client import Answer
 from harness.http.namespace import Namespace
 from harness.targets import UrlTarget
-from harness.targets.url_probe import told
+from harness.targets.url_probe import describe
 from reference_registry.names import is_repository_name, is_tag
 
 __all__ = ["ImageProblem", "about_image", "parse_reference"]
@@ -105,7 +105,7 @@ class _Asking:
         head, said = self._request("HEAD", path, ACCEPT)
         got, said_too = self._request("GET", path, ACCEPT)
         if got.status != 200:
-            raise ImageProblem(f"{repository}:{tag} cannot be pulled: {told(got)}")
+            raise ImageProblem(f"{repository}:{tag} cannot be pulled: {describe(got)}")
         digest = f"sha256:{hashlib.sha256(got.body).hexdigest()}"
         yield (
             "digest-header",

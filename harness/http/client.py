@@ -23,9 +23,8 @@ import httpx
 
 from harness.http.order import next_order
 from harness.http.redaction import redact_headers, redact_text
-from harness.http.verbs import Verbs
 
-__all__ = ["Answer", "Call", "Exchange", "OpenAnswer", "RegistryClient"]
+__all__ = ["Answer", "Call", "Exchange", "OpenAnswer", "RegistryClient", "Verbs"]
 
 Headers = Mapping[str, str | None]
 """Header names to values; None leaves out a header that is sent by default."""
@@ -144,6 +143,37 @@ class OpenAnswer:
         fresh = bytes(self.received[self._handed_out :])
         self._handed_out = len(self.received)
         return fresh
+
+
+class Verbs:
+    """The methods of HTTP as methods; options are those of :attr:`request`."""
+
+    request: Callable[..., Answer]
+    """Takes a method, a path and keyword options."""
+
+    def get(self, path: str, **options: Any) -> Answer:
+        """GET."""
+        return self.request("GET", path, **options)
+
+    def head(self, path: str, **options: Any) -> Answer:
+        """HEAD."""
+        return self.request("HEAD", path, **options)
+
+    def post(self, path: str, **options: Any) -> Answer:
+        """POST."""
+        return self.request("POST", path, **options)
+
+    def put(self, path: str, **options: Any) -> Answer:
+        """PUT."""
+        return self.request("PUT", path, **options)
+
+    def patch(self, path: str, **options: Any) -> Answer:
+        """PATCH."""
+        return self.request("PATCH", path, **options)
+
+    def delete(self, path: str, **options: Any) -> Answer:
+        """DELETE."""
+        return self.request("DELETE", path, **options)
 
 
 class RegistryClient(Verbs):

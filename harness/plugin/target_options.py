@@ -25,8 +25,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "action": "append",
         "metavar": "TARGET",
         "dest": "pullproof_targets",
-        "help": "what to test: reference[@PROFILE], binary:PATH, container:IMAGE, drayage, zot "
-        "(not run here), url:URL or recording:FILE; repeatable (default: reference)",
+        "help": "what to test: reference[@PROFILE], binary:PATH, container:IMAGE, drayage, "
+        "url:URL or recording:FILE; repeatable (default: reference)",
     },
     "baseline": {
         "metavar": "TARGET",

@@ -91,7 +91,7 @@ class Lab:
         """Make *upstream* that of *registry*, which was launched with its URL. ``NotOffered``."""
         if not registry.reaches_loopback and len(self._upstreams) > 1:
             raise NotOffered("a registry elsewhere reaches no second server on this machine")
-        registry.meet(upstream)
+        registry.attach(upstream)
 
     def conversation(self) -> str:
         """Everything said so far, in order, with the ends of the registries' logs."""

@@ -91,6 +91,12 @@ class Process:
         """None while it runs; negative where a signal ended it, as in :mod:`subprocess`."""
         return self._popen.poll()
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether it has closed its output, as a program that ends does."""
+        with self._changed:
+            return self._silent
+
     def output(self) -> str:
         """What it wrote so far on standard output and standard error, in order of arrival."""
         with self._changed:

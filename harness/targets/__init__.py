@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from difflib import get_close_matches
+
 from harness.targets.access import Access
 from harness.targets.binary import BinaryTarget
 from harness.targets.container import ContainerTarget
 from harness.targets.drayage import DrayageTarget
 from harness.targets.errors import DidNotStart, NotOffered, TargetError
-from harness.targets.garbage import GcRun
-from harness.targets.metrics import Metrics
+from harness.targets.readings import GcRun, Metrics
 from harness.targets.reference import ReferenceTarget
 from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
 from harness.targets.state import StateEntry
 from harness.targets.target import Target
 from harness.targets.url import UrlTarget
-from harness.targets.zot import ZotTarget
-from reference_registry.profiles import DEFAULT_PROFILE
+from reference_registry.profiles import DEFAULT_PROFILE, PROFILES
 
 __all__ = [
     "DEFAULT_TARGET",
@@ -35,35 +37,57 @@ __all__ = [
 ]
 
 DEFAULT_TARGET = "reference"
-"""What is tested where no ``--target`` says otherwise."""
+"""The target of a run without ``--target``."""
 
 _KINDS = (
-    "reference, reference@PROFILE, binary:PATH, container:IMAGE, drayage, zot, url:URL, "
-    "recording:FILE"
+    "reference, reference@PROFILE, binary:PATH, container:IMAGE, drayage, url:URL, recording:FILE"
 )
-_PLAIN = Access()
+_OPEN = Access()
+_ADDRESS = re.compile(r"(localhost|\[[\da-f:]+\]|[\w-]+(\.[\w-]+)+):\d+(/\S*)?")
+_IMAGE = re.compile(r"[a-z\d][\w./-]*:\w[\w.-]*(@sha256:[\da-f]+)?")
+_PREFIXES = {
+    "binary": "a path, such as binary:/usr/bin/docker-registry",
+    "container": "an image, such as container:registry:2",
+    "url": "a URL, such as url:http://127.0.0.1:5000",
+}
 
 
-def parse_target(text: str, access: Access = _PLAIN) -> Target:
-    """The target that *text* names; *access* is for what runs already. ``TargetError`` with one
-    line where there is none."""
+def parse_target(text: str, access: Access = _OPEN) -> Target:
+    """The target that *text* names; *access* is for ``url:``. Raises ``TargetError`` with one line
+    that suggests the right spelling."""
     kind, colon, rest = text.partition(":")
-    if kind == "binary" and colon:
-        if not rest:
-            raise TargetError("binary: needs a path, such as binary:/usr/bin/docker-registry")
+    if colon and not rest and kind in _PREFIXES:
+        raise TargetError(f"{kind}: needs {_PREFIXES[kind]}")
+    if colon and kind == "binary":
         return BinaryTarget.find(rest)
-    if kind == "container" and colon:
-        if not rest:
-            raise TargetError("container: needs an image, such as container:registry:2")
+    if colon and kind == "container":
         return ContainerTarget.find(rest)
-    if kind == "url" and colon:
+    if colon and kind == "url":
         return UrlTarget.find(rest, access)
     if text == "drayage":
         return DrayageTarget.find()
-    if text == "zot":
-        return ZotTarget.find()
     if text == "reference":
         return ReferenceTarget(DEFAULT_PROFILE)
     if text.startswith("reference@"):
         return ReferenceTarget.named(text.removeprefix("reference@"))
-    raise TargetError(f"{text!r} is no target; known are {_KINDS}")
+    meant = _meant(text)
+    known = f"did you mean {meant}?" if meant else f"known targets: {_KINDS}"
+    raise TargetError(f"unknown target {text!r}; {known}")
+
+
+def _meant(text: str) -> str | None:
+    """The target that a near miss most likely stands for."""
+    if text.startswith(("http://", "https://")):
+        return f"url:{text}"
+    if _ADDRESS.fullmatch(text):
+        return f"url:http://{text}"
+    profile = re.sub(r"^(reference[:=/-])?v?", "", text)
+    if profile in PROFILES:
+        return f"reference@{profile}"
+    if shutil.which(text) is not None or text.startswith(("/", "./", "~")):
+        return f"binary:{text}"
+    if _IMAGE.fullmatch(text):
+        return f"container:{text}"
+    if near := get_close_matches(text, ["reference", "drayage", "docker-registry"], n=1):
+        return "binary:docker-registry" if near[0] == "docker-registry" else near[0]
+    return None

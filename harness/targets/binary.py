@@ -12,7 +12,8 @@ from harness.system.needs import Need
 from harness.system.process import clean_environment
 from harness.targets.errors import DidNotStart, TargetError
 from harness.targets.identity import Identified, Identity, identify
-from harness.targets.process_registry import ProcessRegistry, Program
+from harness.targets.process import Program, ServerProcess
+from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
 
 __all__ = ["BinaryTarget"]
@@ -27,8 +28,8 @@ class BinaryTarget(Identified):
 
     @classmethod
     def find(cls, path: str) -> BinaryTarget:
-        """The target behind ``binary:``*path*, asked for its version. ``TargetError`` where it is
-        absent, cannot be executed, or is no registry."""
+        """The target of ``binary:``*path*, identified by its ``--version``. ``TargetError`` if it
+        is missing, cannot be executed or is not a registry."""
         where = f"binary:{path}"
         found = shutil.which(Path(path).expanduser())
         if found is None:
@@ -47,12 +48,12 @@ class BinaryTarget(Identified):
 
     @property
     def capabilities(self) -> frozenset[Need]:
-        """Everything: it is started by us, on storage and configuration of ours. The ``x-`` keys
-        are ours alone."""
+        """All of them, since the harness owns its process, storage and configuration; the ``x-``
+        keys only if it is our registry."""
         return frozenset(Need) - (set() if self.implementation == "pullproof" else {Need.X_KEYS})
 
     def check(self) -> None:
-        """Launch it once with nothing special; ``TargetError`` where that fails."""
+        """Launch it once with default settings. ``TargetError`` if that fails."""
         with TemporaryDirectory(prefix="pullproof-") as workdir:
             try:
                 self.launch(Settings(), Path(workdir)).stop()
@@ -61,11 +62,11 @@ class BinaryTarget(Identified):
                     f"{failure}; `{self.path} serve CONFIG` must start with a plain configuration"
                 ) from failure
 
-    def launch(self, settings: Settings, workdir: Path) -> ProcessRegistry:
-        """A registry of this program that listens, its files under *workdir*. ``DidNotStart``."""
+    def launch(self, settings: Settings, workdir: Path) -> RunningRegistry:
+        """A registry that listens, its files under *workdir*. Raises ``DidNotStart``."""
         label, identity = f"binary:{self.path}", self.identity
         program = Program([self.path], label, identity.redis_key, identity.online_collection)
-        registry = ProcessRegistry(program, settings, workdir)
+        registry = RunningRegistry(settings, workdir, ServerProcess(program))
         registry.start()
         return registry
 
@@ -73,7 +74,7 @@ class BinaryTarget(Identified):
 def _why_missing(path: str) -> str:
     file = Path(path).expanduser()
     if file.is_dir():
-        return "is a directory; give the path of the program in it"
+        return "is a directory; give the path of the program inside"
     if file.is_file():
         return f"is not executable; chmod +x {file}"
     if "/" in path:
@@ -89,7 +90,7 @@ def _ask_version(where: str, program: str) -> str:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=20,
+            timeout=60,
             check=False,
         )
     except OSError as failure:
@@ -97,10 +98,10 @@ def _ask_version(where: str, program: str) -> str:
             f"{where}: cannot be executed: {failure.strerror}; give a binary built for this machine"
         ) from failure
     except subprocess.TimeoutExpired as failure:
-        raise TargetError(f"{where}: --version did not end; is it a registry?") from failure
+        raise TargetError(f"{where}: --version does not end; is it a registry?") from failure
     said = (run.stdout + run.stderr).strip().partition("\n")[0]
     if run.returncode != 0:
         raise TargetError(
-            f"{where}: --version ended with {run.returncode}, saying {said!r}; is it a registry?"
+            f"{where}: --version exits with {run.returncode}: {said!r}; is it a registry?"
         )
     return said

@@ -1,72 +1,92 @@
-"""``container:IMAGE``: a registry in a container: ``registry:2``, ``registry:3``, or any image that
-is called like them (``IMAGE serve CONFIG``, ``IMAGE garbage-collect CONFIG``, ``IMAGE --version``).
+"""``container:IMAGE``: a registry in a container: ``registry:2``, ``registry:3``, or any image with
+the same commands (``IMAGE serve CONFIG``, ``IMAGE garbage-collect CONFIG``, ``IMAGE --version``).
 
-Nothing is ever pulled: what is tested should be what somebody chose, and a run without the internet
-should say so at once.
+Its files lie at the same paths inside and outside. Images are never pulled: the user chooses
+what is tested, and a run without internet access fails at once.
 """
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any
 
+from harness.http.redaction import redact_text
 from harness.system.needs import Need
-from harness.targets.container_registry import ContainerRegistry, Image
-from harness.targets.docker_daemon import Daemon
-from harness.targets.errors import DidNotStart, TargetError
+from harness.system.ports import free_port, opens
+from harness.targets.docker_daemon import Daemon, docker_errors
+from harness.targets.errors import DidNotStart, NotOffered, TargetError
 from harness.targets.identity import Identified, Identity, identify
+from harness.targets.process import LISTENING, STARTS, TAKEN
+from harness.targets.readings import GcRun
+from harness.targets.registry import RunningRegistry
+from harness.targets.server import Addresses, During, Files
 from harness.targets.settings import Settings
 
-__all__ = ["ContainerTarget"]
+__all__ = ["ContainerTarget", "Image"]
 
+_STOP_GRACE = 30
+_POLL = 0.01
+_ATTEMPTS = 3
+"""How often to try another port if another process took the free one."""
 _DEBIAN = "+ds"
 
 
 @dataclass(frozen=True)
+class Image:
+    """An image of the daemon."""
+
+    name: str
+    has_entry_point: bool
+
+    def words(self, *words: str | Path) -> list[str]:
+        """The command of a container in which the registry gets *words*."""
+        program = () if self.has_entry_point else ("registry",)
+        return [str(word) for word in (*program, *words)]
+
+
+@dataclass(frozen=True)
 class ContainerTarget(Identified):
-    """``container:IMAGE``; the image is on the daemon that ``DOCKER_HOST`` or the default socket
-    leads to."""
+    """``container:IMAGE``, on the daemon of ``DOCKER_HOST`` or the default socket."""
 
     image: Image
     identity: Identity
     known_as: str
-    network: Literal["host", "published"] = "host"
 
     @classmethod
-    def find(cls, image: str, network: Literal["host", "published"] = "host") -> ContainerTarget:
-        """The target behind ``container:``*image*, asked for its version. ``TargetError`` where no
-        daemon answers, the image is not there, or it is no registry."""
+    def find(cls, image: str) -> ContainerTarget:
+        """The target of ``container:``*image*, identified by its ``--version``. ``TargetError`` if
+        no daemon answers, it has no such image, or the image is not a registry."""
         where = f"container:{image}"
         daemon = Daemon.reach(where)
         found = Image(image, daemon.has_entry_point(where, image))
         code, out, err = daemon.run_once(where, image, found.words("--version"), network="none")
         said = (out + err).strip().partition("\n")[0]
         if code != 0:
-            raise TargetError(
-                f"{where}: --version ended with {code}, saying {said!r}; is it a registry?"
-            )
-        # What Debian built differs from the release as its program does, in a container or not.
+            raise TargetError(f"{where}: --version exits with {code}: {said!r}; is it a registry?")
+        # Debian's build differs from the release in the same way in and out of a container.
         known_as = "docker-registry" if _DEBIAN in said else image
-        return cls(found, identify(where, said), known_as, network)
+        return cls(found, identify(where, said), known_as)
 
     @property
     def name(self) -> str:
-        """The image's."""
+        """The image's name."""
         return self.image.name
 
     @property
     def capabilities(self) -> frozenset[Need]:
-        """All but being attacked as a process; the ``x-`` keys are ours alone."""
+        """All but being attacked as a process; the ``x-`` keys only if it is our registry."""
         lacks = {Need.PROCESS}
         if self.implementation != "pullproof":
             lacks.add(Need.X_KEYS)
         return frozenset(Need) - lacks
 
     def check(self) -> None:
-        """Remove what a killed run left, and launch it once with nothing special; ``TargetError``
-        where that fails."""
+        """Remove containers left by killed runs, and launch it once. ``TargetError`` if it does
+        not start."""
         Daemon.reach(f"container:{self.name}").remove_orphans()
         with TemporaryDirectory(prefix="pullproof-") as workdir:
             try:
@@ -76,9 +96,136 @@ class ContainerTarget(Identified):
                     f"{failure}; the image must start with `serve` and a plain configuration"
                 ) from failure
 
-    def launch(self, settings: Settings, workdir: Path) -> ContainerRegistry:
-        """A registry of this image that listens, its files under *workdir*. ``DidNotStart``, or
-        ``NotOffered`` for a cache behind published ports."""
-        registry = ContainerRegistry(self.image, self.identity, self.network, settings, workdir)
+    def launch(self, settings: Settings, workdir: Path) -> RunningRegistry:
+        """A registry that listens, its files under *workdir*. Raises ``DidNotStart``."""
+        server = ServerContainer(self.image, self.identity)
+        registry = RunningRegistry(settings, workdir, server)
         registry.start()
         return registry
+
+
+class ServerContainer:
+    """Each start is a new container on the same files, in the network of the host."""
+
+    def __init__(self, image: Image, identity: Identity) -> None:
+        self._image = image
+        self._identity = identity
+        self._where = f"container:{image.name}"
+        self._daemon = Daemon.reach(self._where)
+        self._container: Any = None
+        """A ``docker.models.containers.Container``."""
+        self._earlier_output = ""
+        self.exit_code: int | None = None
+        self.pid = None
+
+    def start(self, files: Files) -> Addresses:
+        if Path("/proc") in files.root.parents:
+            raise NotOffered(f"{self._where} cannot be given a file system of another namespace")
+        for attempt in range(1, _ATTEMPTS + 1):
+            # Only the log says which port it got for port 0, and only from level info on.
+            logged = files.settings.log_level in {"info", "debug"}
+            port, debug_port = 0 if logged else free_port(), free_port()
+            self._create(files, f"127.0.0.1:{port}", f"127.0.0.1:{debug_port}")
+            if logged:
+                port = self._logged_port(debug_port)
+            elif not opens(port, self._is_running, STARTS):
+                port = 0
+            if port:
+                return Addresses(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{debug_port}")
+            failure = self._give_up(files)
+            if TAKEN not in failure.message or attempt == _ATTEMPTS:
+                break
+        raise failure
+
+    def _create(self, files: Files, addr: str, debug_addr: str) -> None:
+        files.write_config(addr, debug_addr, self._identity.redis_key)
+        files.root.mkdir(parents=True, exist_ok=True)
+        with docker_errors(self._where):
+            self._container = self._daemon.create(
+                self._image.name,
+                self._image.words("serve", files.config),
+                network="host",
+                mounts=_mounts(files),
+                environment=files.settings.environment,
+                working_dir=str(files.workdir),
+            )
+            try:
+                self._container.start()
+            except Exception:
+                self._container.remove(force=True, v=True)
+                self._container = None
+                raise
+
+    def _logged_port(self, debug_port: int) -> int:
+        """The port of the API by the log, or 0. A registry that got *debug_port* is about to end,
+        because it listens there a second time."""
+        deadline = time.monotonic() + STARTS
+        while time.monotonic() < deadline:
+            running = self._is_running()
+            match = LISTENING.search(self._said())
+            if match and int(match[2]) != debug_port:
+                return int(match[2])
+            if not running:
+                break
+            time.sleep(_POLL)
+        return 0
+
+    def _is_running(self) -> bool:
+        self._container.reload()
+        return bool(self._container.status == "running")
+
+    def _give_up(self, files: Files) -> DidNotStart:
+        said = redact_text(self._said(), files.settings.secrets())
+        ended = not self._is_running()
+        self.kill()
+        return DidNotStart(self._where, self.exit_code if ended else None, said)
+
+    def stop(self) -> None:
+        if self._container is not None:
+            self._container.stop(timeout=_STOP_GRACE)
+            self._remove()
+
+    def kill(self) -> None:
+        if self._container is not None:
+            with suppress(Exception):  # The daemon refuses to kill what has ended.
+                self._container.kill()
+            self._remove()
+
+    def _remove(self) -> None:
+        code = int(self._container.wait()["StatusCode"])
+        self.exit_code = 128 - code if code > 128 else code  # as a shell reports a signal
+        self._earlier_output = self.output()
+        container, self._container = self._container, None
+        container.remove(force=True, v=True)
+
+    def _said(self) -> str:
+        said: bytes = self._container.logs()
+        return said.decode(errors="replace")
+
+    def output(self) -> str:
+        return self._earlier_output + (self._said() if self._container is not None else "")
+
+    def collect(self, files: Files, *, dry_run: bool, delete_untagged: bool, online: bool) -> GcRun:
+        """In a container of its own, whether or not the registry runs."""
+        flags = ["--dry-run"] * dry_run + ["--delete-untagged"] * delete_untagged
+        flags += self._identity.online_collection if online else ()
+        words = self._image.words("garbage-collect", *flags, files.config)
+        return GcRun(
+            *self._daemon.run_once(
+                self._where,
+                self._image.name,
+                words,
+                network="host",
+                mounts=_mounts(files),
+                environment=files.settings.environment,
+            )
+        )
+
+    def kill_collection(self, files: Files, during: During, *, gently: bool) -> None:
+        raise NotOffered(f"{self._where}: only a process of its own can be killed")
+
+
+def _mounts(files: Files) -> list[Path]:
+    """Includes what a scenario has put beside the working directory."""
+    beside = files.workdir.parent
+    return [beside] if files.root.is_relative_to(beside) else [beside, files.root]

@@ -1,4 +1,4 @@
-"""The Docker daemon, as far as targets need it. The SDK is imported when somebody asks for one."""
+"""The Docker daemon, as far as targets need it. The SDK is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 
 from harness.targets.errors import TargetError
 
-__all__ = ["Daemon", "told", "user_of_ours"]
+__all__ = ["Daemon", "docker_errors"]
 
 _OWNER = "pullproof.owner"
-"""The label with the process that started a container, so that a later run can tell orphans."""
-_TIMEOUT = 60
+"""The label with the process that started a container, by which later runs find orphans."""
+_TIMEOUT = 120
 _DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 
@@ -32,7 +32,7 @@ class Daemon:
     @classmethod
     def reach(cls, where: str) -> Daemon:
         """The daemon of ``DOCKER_HOST`` or of the default socket. ``TargetError``, beginning with
-        *where*, where the SDK is not installed or no daemon answers."""
+        *where*, if the SDK is not installed or no daemon answers."""
         try:
             return _reach(os.environ.get("DOCKER_HOST"))
         except ImportError as error:
@@ -40,7 +40,7 @@ class Daemon:
                 f"{where}: needs the Docker SDK: pip install 'pullproof[container]'"
             ) from error
         except Exception as error:
-            # The SDK raises what lies below it, too: requests', urllib3's, paramiko's errors.
+            # The SDK also raises errors of requests, urllib3 and paramiko.
             host = os.environ.get("DOCKER_HOST", "the default socket")
             reason = str(error).partition("\n")[0]
             raise TargetError(
@@ -49,8 +49,8 @@ class Daemon:
             ) from error
 
     def has_entry_point(self, where: str, image: str) -> bool:
-        """Whether *image* names a program of its own. ``TargetError`` where it is not here."""
-        with told(where):
+        """Whether *image* has an entry point. ``TargetError`` if the daemon has no such image."""
+        with docker_errors(where):
             import docker.errors
 
             try:
@@ -72,10 +72,10 @@ class Daemon:
         mounts: Sequence[Path] = (),
         environment: Mapping[str, str] | None = None,
     ) -> tuple[int, str, str]:
-        """Run *words* in a container until it ends: its exit code and both outputs."""
-        with told(where):
-            container = self.client.containers.create(
-                image, list(words), **self.how(network, mounts, environment)
+        """Run *words* in a container until it ends. Returns exit code, output and errors."""
+        with docker_errors(where):
+            container = self.create(
+                image, words, network=network, mounts=mounts, environment=environment
             )
             try:
                 container.start()
@@ -87,24 +87,35 @@ class Daemon:
             return code, out.decode(errors="replace"), err.decode(errors="replace")
         raise AssertionError
 
-    def how(
-        self, network: str, mounts: Sequence[Path], environment: Mapping[str, str] | None
-    ) -> dict[str, Any]:
-        """The keyword arguments of a container: as us, with *mounts* where they are, marked."""
-        return {
-            "network_mode": network,
-            "user": "0:0" if self.rootless else user_of_ours(),
-            "volumes": [f"{path}:{path}" for path in mounts],
-            "environment": {"OTEL_TRACES_EXPORTER": "none", **(environment or {})},
-            "labels": {_OWNER: f"{os.getpid()}@{_started(os.getpid())}"},
-        }
+    def create(
+        self,
+        image: str,
+        words: Sequence[str],
+        *,
+        network: str,
+        mounts: Sequence[Path] = (),
+        environment: Mapping[str, str] | None = None,
+        working_dir: str | None = None,
+    ) -> Any:
+        """A container that is not started yet, with our user id, so that we can read and remove
+        what it writes; *mounts* have the same paths inside. It is labelled as ours."""
+        return self.client.containers.create(
+            image,
+            list(words),
+            network_mode=network,
+            user="0:0" if self.rootless else f"{os.getuid()}:{os.getgid()}",
+            volumes=[f"{path}:{path}" for path in mounts],
+            environment={"OTEL_TRACES_EXPORTER": "none", **(environment or {})},
+            labels={_OWNER: f"{os.getpid()}@{_started(os.getpid())}"},
+            working_dir=working_dir,
+        )
 
     def remove_orphans(self) -> None:
-        """Remove the containers of runs on this machine that ended without doing so."""
+        """Remove the containers of runs on this machine that were killed."""
         for container in self.client.containers.list(all=True, filters={"label": _OWNER}):
             pid, _, started = container.labels[_OWNER].partition("@")
             if not pid.isdigit() or _started(int(pid)) != started:
-                with suppress(Exception):  # Somebody else may be at it.
+                with suppress(Exception):  # Another run may be removing it.
                     container.remove(force=True, v=True)
 
 
@@ -120,7 +131,7 @@ def _reach(host: str | None) -> Daemon:
 
 
 def _try_socket(host: str) -> None:
-    """``OSError`` where nobody listens. The SDK would not close the socket that it tried."""
+    """``OSError`` if nothing listens. The SDK would leak the socket that it tried."""
     scheme, _, path = host.partition("://")
     if scheme in {"unix", "http+unix"}:
         with socket.socket(socket.AF_UNIX) as tried:
@@ -129,8 +140,8 @@ def _try_socket(host: str) -> None:
 
 
 @contextmanager
-def told(where: str) -> Iterator[None]:
-    """Errors of the daemon as one line."""
+def docker_errors(where: str) -> Iterator[None]:
+    """Raises the daemon's errors as ``TargetError`` with one line."""
     import docker.errors
 
     try:
@@ -140,13 +151,8 @@ def told(where: str) -> Iterator[None]:
         raise TargetError(f"{where}: Docker says: {str(reason).partition(chr(10))[0]}") from error
 
 
-def user_of_ours() -> str:
-    """``UID:GID``, so that what a container writes can be read and removed."""
-    return f"{os.getuid()}:{os.getgid()}"
-
-
 def _started(pid: int) -> str:
-    """When process *pid* began, in ticks since boot (proc(5)); empty where there is none."""
+    """When process *pid* started, in ticks since boot (proc(5)); empty if there is none."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):

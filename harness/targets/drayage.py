@@ -1,44 +1,54 @@
-"""``drayage``: https://github.com/rvben/drayage, an independent pull-through cache, where its wheel
-is installed (``pip install drayage``).
+"""``drayage``: https://github.com/rvben/drayage, an independent pull-through cache, if its wheel is
+installed (``pip install drayage``).
 
-It has a configuration and a storage of its own. Facts here were read from the file that
-``drayage init`` writes, its only documentation, and measured on 0.2.9. What a scenario does not set
-is left at drayage's own default, as an operator would find it: it asks about a tag again after 900
-seconds, and about what upstream lacked after 60. Only its patience with upstream is made shorter.
+It has a configuration and a storage of its own. What is known here comes from the file that
+``drayage init`` writes, its only documentation, and from measurements of 0.2.9. Settings that a
+scenario leaves out stay at drayage's defaults, as an operator would find them: it asks about a tag
+again after 900 seconds, and about missing content after 60. Only its upstream timeout is shorter.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from harness.http.client import Answer, RegistryClient
 from harness.system.needs import Need
+from harness.system.ports import free_port
 from harness.system.process import Process, clean_environment
-from harness.targets.errors import NotOffered
-from harness.targets.peer import PeerRegistry, PeerTarget
-from harness.targets.registry import NOWHERE
+from harness.targets.errors import DidNotStart, NotOffered, TargetError
+from harness.targets.identity import exact_release, release_series
+from harness.targets.process import STARTS, OwnProcess
+from harness.targets.readings import GcRun
+from harness.targets.registry import ForeignRegistry
+from harness.targets.server import NOWHERE, Addresses, During, Files
 from harness.targets.settings import Settings
 from reference_registry.config.units import parse_duration
 
 __all__ = ["DrayageTarget"]
 
 _SECONDS = {"tag_freshness": "manifest_ttl_seconds", "negative_ttl": "negative_ttl_seconds"}
-"""Durations and the keys for them, which take whole seconds."""
-_PATIENCE = 3
-"""Seconds that upstream has for an answer. The default is 30, which is also how long clients wait
-here: who gives up first would be chance."""
-_START_TIMEOUT = 20.0
+"""Durations in :class:`Settings` and drayage's keys for them, in whole seconds."""
+_KNOWN = {"upstream_url", "upstream_login", "log_level", "log_formatter", "offline", *_SECONDS}
+_UPSTREAM_TIMEOUT = 3
+"""Seconds. The default of 30 is also the timeout of clients here: which of them gave up first would
+be chance."""
+_ATTEMPTS = 3
 _LISTENING = re.compile(r"listening on \S+:(\d+)")
 
 
 class _Client(RegistryClient):
     """drayage refuses a push before it has read it, and closes the connection without saying so.
-    Whether the next request still meets it there would be chance: it gets a connection of its own,
-    as Go's client would give it."""
+    The next request gets a new connection, as with Go's client, so that chance plays no part."""
 
     def request(self, method: str, path: str, **options: Any) -> Answer:
         answer = super().request(method, path, **options)
@@ -47,83 +57,136 @@ class _Client(RegistryClient):
         return answer
 
 
-class DrayageRegistry(PeerRegistry):
-    """A process that serves. Its storage and its metrics are its own."""
+class DrayageServer(OwnProcess):
+    """Runs *program* on a port that was free a moment before."""
+
+    def __init__(self, program: Path) -> None:
+        super().__init__()
+        self._program = program
+
+    def start(self, files: Files) -> Addresses:
+        if files.settings.upstream_url is None:
+            raise NotOffered("drayage is only a cache: nothing can be pushed to it")
+        as_json = ["--log-json"] if files.settings.log_formatter == "json" else []
+        level = files.settings.log_level if files.settings.log_level == "debug" else "info"
+        for attempt in range(1, _ATTEMPTS + 1):
+            config = files.workdir / "config.toml"
+            config.write_text(_config(files, files.settings.upstream_url, port := free_port()))
+            self.process = Process(
+                [self._program, "serve", "--config", config, *as_json],
+                environment=clean_environment({"RUST_LOG": level, "NO_COLOR": "1"}),
+                directory=files.workdir,
+            )
+            if self.process.await_output(_LISTENING, timeout=STARTS) is not None:
+                return Addresses(f"http://127.0.0.1:{port}")
+            exit_code, said = self.give_up(files)
+            if "in use" not in said or attempt == _ATTEMPTS:
+                break
+        raise DidNotStart("drayage", exit_code, said)
+
+    def collect(self, files: Files, *, dry_run: bool, delete_untagged: bool, online: bool) -> GcRun:
+        raise NotOffered("drayage has no garbage-collect command that could be run")
+
+    def kill_collection(self, files: Files, during: During, *, gently: bool) -> None:
+        raise NotOffered("drayage has no garbage-collect command that could be killed")
+
+
+class DrayageRegistry(ForeignRegistry):
+    """A running drayage."""
 
     where = "drayage"
-    known = frozenset(
-        {"upstream_url", "upstream_login", "log_level", "log_formatter", "offline", *_SECONDS}
-    )
 
-    def __init__(self, program: Path, settings: Settings, workdir: Path) -> None:
-        super().__init__(program, settings, workdir)
-        self._cache = workdir / "cache"
-
-    def _new_client(self) -> RegistryClient:
-        return _Client(NOWHERE)
-
-    def _launch(self, port: int) -> Process:
-        if self.settings.upstream_url is None:
-            raise NotOffered("drayage is a cache alone: nothing can be pushed to it")
-        config = self.workdir / "config.toml"
-        config.write_text(self._config(self.settings.upstream_url, port))
-        as_json = ["--log-json"] if self.settings.log_formatter == "json" else []
-        # It tells that it listens at level info.
-        level = {"error": "info", "warn": "info"}.get(
-            self.settings.log_level, self.settings.log_level
-        )
-        return Process(
-            [self._program, "serve", "--config", config, *as_json],
-            environment=clean_environment({"RUST_LOG": level, "NO_COLOR": "1"}),
-            directory=self.workdir,
-        )
-
-    def _listens(self, process: Process, port: int) -> bool:
-        return process.await_output(_LISTENING, timeout=_START_TIMEOUT) is not None
+    def start(self) -> None:
+        self.refuse_settings(_KNOWN)
+        super().start()
 
     def pass_time(self, delta: timedelta) -> None:
-        """Stop it, move the moments at which it asked about tags into the past, start it again.
-        What it holds in memory - tokens, what upstream lacked - starts anew."""
+        """Stop it, move the times at which it asked about tags into the past, start it again. Its
+        memory - tokens, missing content - is lost."""
         self.stop()
-        for file in (self._cache / "manifests" / "by-tag").rglob("*.json"):
+        for file in (_cache(self.files) / "manifests" / "by-tag").rglob("*.json"):
             tag = json.loads(file.read_text())
             asked = datetime.fromisoformat(tag["fetched_at"]) - delta
             file.write_text(json.dumps(tag | {"fetched_at": asked.isoformat()}))
         self.start()
 
-    def _config(self, upstream: str, port: int) -> str:
-        self._cache.mkdir(exist_ok=True)
-        values: dict[str, object] = {
-            "listen": f"127.0.0.1:{port}",
-            "cache_dir": str(self._cache),
-            "read_timeout_secs": _PATIENCE,
-        }
-        for field, key in _SECONDS.items():
-            if (wanted := getattr(self.settings, field)) is not None:
-                values[key] = _whole_seconds(wanted)
-        if self.settings.offline:
-            values["offline_mode"] = True
-        # docker_io is the upstream of names that say no registry.
-        source = {"registry": upstream}
-        if self.settings.upstream_login is not None:
-            source["username"], source["password"] = self.settings.upstream_login
-        lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-        lines += ["[upstreams.docker_io]"]
-        lines += [f"{key} = {json.dumps(value)}" for key, value in source.items()]
-        return "\n".join(lines) + "\n"
+
+def _cache(files: Files) -> Path:
+    return files.workdir / "cache"
+
+
+def _config(files: Files, upstream: str, port: int) -> str:
+    _cache(files).mkdir(exist_ok=True)
+    settings = files.settings
+    values: dict[str, object] = {
+        "listen": f"127.0.0.1:{port}",
+        "cache_dir": str(_cache(files)),
+        "read_timeout_secs": _UPSTREAM_TIMEOUT,
+    }
+    for field, key in _SECONDS.items():
+        if (wanted := getattr(settings, field)) is not None:
+            values[key] = _whole_seconds(wanted)
+    if settings.offline:
+        values["offline_mode"] = True
+    # docker_io is the upstream of names without a registry.
+    source = {"registry": upstream}
+    if settings.upstream_login is not None:
+        source["username"], source["password"] = settings.upstream_login
+    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    lines += ["[upstreams.docker_io]"]
+    lines += [f"{key} = {json.dumps(value)}" for key, value in source.items()]
+    return "\n".join(lines) + "\n"
 
 
 def _whole_seconds(text: str) -> int:
     seconds = parse_duration(text) / timedelta(seconds=1)
     if not seconds.is_integer():
-        raise NotOffered(f"drayage counts in whole seconds, {text} cannot be set")
+        raise NotOffered(f"drayage takes whole seconds, so {text} cannot be set")
     return int(seconds)
 
 
-class DrayageTarget(PeerTarget):
-    """The program, configured as far as it has what is asked for."""
+@dataclass(frozen=True)
+class DrayageTarget:
+    """The installed program."""
 
-    kind = "drayage"
-    fix = "pip install drayage"
-    offers = frozenset({Need.CONFIG, Need.X_KEYS, Need.RESTART, Need.CLOCK, Need.LOGS})
-    registry = DrayageRegistry
+    path: Path
+    version: str
+    release: str
+
+    name = known_as = implementation = "drayage"
+    capabilities = frozenset({Need.CONFIG, Need.X_KEYS, Need.RESTART, Need.CLOCK, Need.LOGS})
+
+    @classmethod
+    def find(cls) -> DrayageTarget:
+        """The program beside this Python or on PATH. ``TargetError`` if there is none."""
+        # The programs of a virtual environment need not be on PATH.
+        places = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+        found = shutil.which("drayage", path=places)
+        if found is None:
+            raise TargetError("drayage: not installed; pip install drayage")
+        try:
+            run = subprocess.run(
+                [found, "--version"],
+                env=clean_environment(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=60,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError) as failure:
+            raise TargetError(f"drayage: --version failed: {failure}") from failure
+        return cls(Path(found), release_series(run.stdout), exact_release(run.stdout))
+
+    def check(self) -> None:
+        """Launch it once. ``TargetError`` if that fails."""
+        with TemporaryDirectory(prefix="pullproof-") as workdir:
+            self.launch(Settings(upstream_url=NOWHERE), Path(workdir)).stop()
+
+    def launch(self, settings: Settings, workdir: Path) -> DrayageRegistry:
+        """A cache that listens, its files under *workdir*. Raises ``NotOffered`` for settings it
+        does not have, and ``DidNotStart``."""
+        server = DrayageServer(self.path)
+        registry = DrayageRegistry(settings, workdir, server, _Client(NOWHERE))
+        registry.start()
+        return registry

@@ -1,4 +1,4 @@
-"""Which registry a program is, by the line that its ``--version`` prints."""
+"""Identify a registry by the line that its ``--version`` prints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _VERSION = re.compile(r"\bv?(\d+\.\d+)\.\d+(?:(-[0-9A-Za-z.]+))?")
 
 @dataclass(frozen=True)
 class Identity:
-    """Whose deviations count, and how its configuration is spelt."""
+    """Implementation and version, which decide about deviations and configuration keys."""
 
     implementation: str
     """``distribution``, ``pullproof``, or one that has deviations of its own."""
@@ -32,12 +32,12 @@ class Identity:
 
     @property
     def online_collection(self) -> tuple[str, ...]:
-        """The flags of a collection beside a registry that serves, where there are some."""
+        """The flags of a collection beside a registry that serves, if it has any."""
         return ("--grace=1h",) if self.implementation == "pullproof" else ()
 
 
 class Identified:
-    """A target that goes by its :attr:`identity`. A base of dataclasses."""
+    """A base of target dataclasses: implementation and versions from :attr:`identity`."""
 
     identity: Identity
 
@@ -55,20 +55,21 @@ class Identified:
 
 
 def identify(where: str, said: str) -> Identity:
-    """Which registry says *said*. ``TargetError``, beginning with *where*, for what is none."""
+    """The registry that prints *said* for ``--version``. ``TargetError``, beginning with *where*,
+    if it is not one."""
     if "pullproof" in said:
         return Identity("pullproof", "ideal", "ideal")
     if "distribution" not in said:
         raise TargetError(
-            f"{where}: --version says {said!r}, which is no registry; give the path of "
+            f"{where}: --version prints {said!r}, which is not a registry; give the path of "
             "distribution's registry (docker-registry in Debian) or pullproof-registry"
         )
     return Identity("distribution", release_series(said), exact_release(said))
 
 
 def release_series(said: str) -> str:
-    """The series that *said*, the line that ``--version`` prints, speaks of: ``2.8`` for 2.8.2+ds1,
-    ``3.0.0-alpha.1`` for that pre-release, ``unknown`` where there is no number."""
+    """The series in *said*, the line that ``--version`` prints: ``2.8`` for 2.8.2+ds1,
+    ``3.0.0-alpha.1`` for that pre-release, ``unknown`` without a number."""
     versions = list(_VERSION.finditer(said))
     if not versions:
         return "unknown"
@@ -77,7 +78,6 @@ def release_series(said: str) -> str:
 
 
 def exact_release(said: str) -> str:
-    """The version in full that *said* speaks of: ``2.8.2`` for 2.8.2+ds1; ``unknown`` where there
-    is no number."""
+    """The full version in *said*: ``2.8.2`` for 2.8.2+ds1, ``unknown`` without a number."""
     versions = list(_VERSION.finditer(said))
     return versions[-1][0].removeprefix("v") if versions else "unknown"

@@ -1,4 +1,4 @@
-"""A clock that runs like the machine's, and leaps forward when told to."""
+"""A clock that runs like the machine's, and can be turned forward."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class TurnableClock(Clock, Protocol):
     """A clock that a test turns."""
 
     def advance(self, by: timedelta) -> None:
-        """Go forward, from any thread. ``ValueError`` for a negative *by*."""
+        """Turn it forward, from any thread. ``ValueError`` for a negative *by*."""
         ...
 
 
 class JumpingClock:
-    """A :class:`reference_registry.clock.Clock`. Between two leaps it behaves as it does for a
-    registry in another process, so that a scenario sees the same on both."""
+    """A :class:`reference_registry.clock.Clock`. Between two turns it runs as it does for a
+    registry in another process, so a scenario sees the same on both."""
 
     def __init__(self) -> None:
         self._ahead = timedelta(0)
@@ -35,16 +35,16 @@ class JumpingClock:
         return datetime.now(UTC) + self._ahead
 
     def advance(self, by: timedelta) -> None:
-        """Leap forward, from any thread. ``ValueError`` for a negative *by*."""
+        """Turn it forward, from any thread. ``ValueError`` for a negative *by*."""
         if by < timedelta(0):
             raise ValueError(f"time only passes forward, not by {by}")
         with self._lock:
             self._ahead += by
             sleepers = list(self._sleepers)
-        for loop, leapt in sleepers:
-            # The loop may have been closed since; nobody sleeps on it then.
+        for loop, turned in sleepers:
+            # A loop that has been closed since has no sleepers.
             if not loop.is_closed():
-                loop.call_soon_threadsafe(leapt.set)
+                loop.call_soon_threadsafe(turned.set)
 
     async def sleep_until(self, moment: datetime) -> None:
         sleeper = asyncio.get_running_loop(), asyncio.Event()

@@ -15,11 +15,12 @@ from typing import Literal
 from harness.system.loop import lab_loop
 from harness.system.needs import Need
 from harness.targets.errors import DidNotStart, TargetError
-from harness.targets.garbage import GcRun
 from harness.targets.jumping_clock import JumpingClock, TurnableClock
-from harness.targets.process_registry import ProcessRegistry, Program
+from harness.targets.process import Program, ServerProcess
+from harness.targets.readings import GcRun
 from harness.targets.reference_log import Log
-from harness.targets.registry import NOWHERE, RunningRegistry
+from harness.targets.registry import RunningRegistry
+from harness.targets.server import NOWHERE, Addresses, During, Files
 from harness.targets.settings import Settings
 from harness.targets.state import SAVE_INTERVAL, StateEntry
 from reference_registry import PACKAGE
@@ -37,13 +38,13 @@ from reference_registry.server.server import Server
 
 __all__ = ["ReferenceRegistry", "ReferenceTarget"]
 
-_START_TIMEOUT = 20.0
-_STOP_TIMEOUT = 20.0
+_TIMEOUT = 60.0
+"""Seconds to start, or to stop after the drain time."""
 _GRACE = timedelta(hours=1)
 _LOOK = 0.02
-"""Seconds that a look at what is under way may take."""
+"""Seconds to find out whether something is being cached."""
 _SAVED_SOON = 0.25
-"""Seconds of real time in which a registry that was woken has written its state."""
+"""Seconds of real time within which a registry whose clock was turned writes its state."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class ReferenceTarget:
 
     @classmethod
     def named(cls, profile: str) -> ReferenceTarget:
-        """``reference@``*profile*; ``TargetError`` with the known ones where there is none."""
+        """``reference@``*profile*. ``TargetError`` with the known ones for another."""
         try:
             return cls(profile_named(profile))
         except ValueError as error:
@@ -82,16 +83,16 @@ class ReferenceTarget:
 
     @property
     def capabilities(self) -> frozenset[Need]:
-        """Everything, but for what only ``ideal`` knows."""
+        """All of them; the ``x-`` keys only if the profile has them."""
         return frozenset(Need) - (set() if self.profile.has_x_keys else {Need.X_KEYS})
 
     def check(self) -> None:
-        """Nothing can be missing: it is part of this project."""
+        """It is part of this project, so there is nothing to check."""
 
     def launch(self, settings: Settings, workdir: Path) -> RunningRegistry:
-        """A registry that listens, its files under *workdir*. ``DidNotStart``."""
-        registry: RunningRegistry = (
-            ProcessRegistry(self._program(), settings, workdir)
+        """A registry that listens, its files under *workdir*. Raises ``DidNotStart``."""
+        registry = (
+            RunningRegistry(settings, workdir, ServerProcess(self._program()))
             if settings.own_process
             else ReferenceRegistry(self, settings, workdir)
         )
@@ -105,13 +106,130 @@ class ReferenceTarget:
 
     @property
     def redis_key(self) -> Literal["addr", "addrs"]:
-        """How the profile wants the address spelt."""
+        """How the ``redis`` section of the profile spells the address."""
         return "addr" if self.profile.redis_addresses == "addr" else "addrs"
 
 
+class ReferenceServer:
+    """Runs on the lab loop, by *clock*. *observers* see every request."""
+
+    pid: int | None = None
+    exit_code: int | None = None
+
+    def __init__(
+        self, target: ReferenceTarget, clock: TurnableClock, observers: Sequence[Observer]
+    ) -> None:
+        self._target = target
+        self._profile = target.profile
+        self._clock = clock
+        self._observers = observers
+        self._server: Server | None = None
+        self._state: Path | None = None
+        self._log: Log | None = None
+        self._earlier_output = ""
+
+    @property
+    def served(self) -> Registry | None:
+        """The repositories it serves, for use on the lab loop; None if it does not run."""
+        return None if self._server is None else self._server.app.registry
+
+    def start(self, files: Files) -> Addresses:
+        self._state = files.state
+        files.write_config("127.0.0.1:0", "127.0.0.1:0", self._target.redis_key)
+        config = self._load(files)
+        self._log = log = Log(config)
+        log.open()
+        self._server = server = Server(
+            config, profile=self._profile, clock=self._clock, observers=[log, *self._observers]
+        )
+
+        async def start() -> None:
+            with log.current():
+                await server.start()
+
+        try:
+            lab_loop().run(start(), _TIMEOUT)
+        except BaseException as failure:
+            self._forget()
+            if isinstance(failure, CannotStart):
+                strict = self._profile.strict_config
+                code = 2 if strict else failure.released_exit_code
+                raise self._refused(code, failure) from failure
+            if isinstance(failure, TimeoutError):
+                raise DidNotStart(self._target.name, None, self.output()) from failure
+            raise
+        return Addresses(server.url, server.debug_url or NOWHERE)
+
+    def stop(self) -> None:
+        if self._server is not None:
+            drain = drain_time(self._server.config, self._profile) or timedelta(0)
+            try:
+                lab_loop().run(self._server.stop(drain), drain.total_seconds() + _TIMEOUT)
+            finally:
+                self._forget()
+
+    def kill(self) -> None:
+        """Cuts the requests in flight. Unlike a killed process the code still cleans up, but the
+        state file stays as it was."""
+        if self._server is None or self._state is None:
+            return
+        saved = self._state.read_bytes() if self._state.is_file() else None
+        try:
+            lab_loop().run(self._server.stop(), _TIMEOUT)
+        finally:
+            self._forget()
+        if saved is not None:
+            self._state.write_bytes(saved)
+        else:
+            self._state.unlink(missing_ok=True)
+
+    def _forget(self) -> None:
+        self._earlier_output = self.output()
+        if self._log is not None:
+            self._log.close()
+        self._server = self._log = None
+
+    def output(self) -> str:
+        return self._earlier_output + (self._log.text() if self._log else "")
+
+    def _load(self, files: Files) -> Config:
+        try:
+            return load(files.config, files.settings.environment, self._profile)
+        except ConfigError as error:
+            raise self._refused(error.exit_code, error) from error
+
+    def _refused(self, exit_code: int, error: Exception) -> DidNotStart:
+        reason = str(error).partition("\n")[0]
+        return DidNotStart(self._target.name, exit_code, f"{self.output()}{error}\n", reason)
+
+    def collect(self, files: Files, *, dry_run: bool, delete_untagged: bool, online: bool) -> GcRun:
+        try:
+            config = self._load(files)
+        except DidNotStart as refused:
+            return GcRun(refused.exit_code or 1, "", refused.message)
+        grace = _GRACE if online and self._profile.gc_reports else timedelta(0)
+        options = Options(dry_run=dry_run, delete_untagged=delete_untagged, grace=grace)
+        out, log = io.StringIO(), Log(config)
+        log.open()
+        try:
+            with log.current():
+                report = collect(
+                    config.storage, self._profile, options, lambda line: print(line, file=out)
+                )
+        finally:
+            log.close()
+        if report["error"] is None:
+            return GcRun(0, out.getvalue(), log.text())
+        failure = f"failed to garbage collect: {report['error']}"
+        return GcRun(1, out.getvalue(), log.text() + failure)
+
+    def kill_collection(self, files: Files, during: During, *, gently: bool) -> None:
+        raise NotImplementedError("only a process of its own can be killed")
+
+
 class ReferenceRegistry(RunningRegistry):
-    """Runs on the lab loop, by a clock that can be turned: by *clock*, which others may go by too,
-    or by one of its own. *observers* are told of every request."""
+    """A reference registry in this process. Its clock can be turned: *clock*, which others may
+    share, or one of its own. *observers* see every request."""
 
     def __init__(
         self,
@@ -122,115 +240,35 @@ class ReferenceRegistry(RunningRegistry):
         clock: TurnableClock | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
-        super().__init__(settings, workdir)
-        self._target = target
         self._profile = target.profile
         self._clock = clock or JumpingClock()
-        self._observers = tuple(observers)
+        self._reference = ReferenceServer(target, self._clock, tuple(observers))
         self._passed = timedelta(0)
-        self._server: Server | None = None
-        self._log: Log | None = None
-        self._earlier_output = ""
-
-    # -- life -----------------------------------------------------------------------------------
-    def _begin(self) -> tuple[str, str]:
-        self._write_config("127.0.0.1:0", "127.0.0.1:0", self._target.redis_key)
-        config = self._load()
-        try:
-            server = self._serve(config)
-        except CannotStart as problem:
-            strict = self._profile.strict_config
-            raise self._refused(2 if strict else problem.released_exit_code, problem) from problem
-        except TimeoutError as late:
-            raise DidNotStart(self._target.name, None, self._output()) from late
-        return server.url, server.debug_url or NOWHERE
+        super().__init__(settings, workdir, self._reference)
 
     @property
     def served(self) -> Registry:
-        """The repositories that it serves, for use on the lab loop; ``LookupError`` where it does
-        not run."""
-        if self._server is None:
-            raise LookupError(f"{self._target.name} does not run")
-        return self._server.app.registry
-
-    def _serve(self, config: Config) -> Server:
-        self._log = log = Log(config)
-        log.open()
-        self._server = server = Server(
-            config, profile=self._profile, clock=self._clock, observers=[log, *self._observers]
-        )
-
-        async def start() -> None:
-            with log.speaking():
-                await server.start()
-
-        try:
-            lab_loop().run(start(), _START_TIMEOUT)
-        except BaseException:
-            self._bury()
-            raise
-        return server
-
-    def _end(self) -> None:
-        if self._server is not None:
-            drain = drain_time(self._server.config, self._profile) or timedelta(0)
-            try:
-                lab_loop().run(self._server.stop(drain), drain.total_seconds() + _STOP_TIMEOUT)
-            finally:
-                self._bury()
-
-    def _end_at_once(self) -> None:
-        """What is in flight is cut, but ends as code and not as a process does: it cleans up."""
-        if self._server is None:
-            return
-        saved = self.state_path.read_bytes() if self.state_path.is_file() else None
-        try:
-            lab_loop().run(self._server.stop(), _STOP_TIMEOUT)
-        finally:
-            self._bury()
-        if saved is not None:
-            self.state_path.write_bytes(saved)
-        else:
-            self.state_path.unlink(missing_ok=True)
-
-    def _bury(self) -> None:
-        self._earlier_output = self._output()
-        if self._log is not None:
-            self._log.close()
-        self._server = self._log = None
-
-    def _output(self) -> str:
-        return self._earlier_output + (self._log.text() if self._log else "")
-
-    def _load(self) -> Config:
-        try:
-            return load(self.config_path, self.settings.environment, self._profile)
-        except ConfigError as error:
-            raise self._refused(error.exit_code, error) from error
-
-    def _refused(self, exit_code: int, error: Exception) -> DidNotStart:
-        output = f"{self._output()}{error}\n"
-        reason = str(error).partition("\n")[0]
-        return DidNotStart(self._target.name, exit_code, output, reason)
+        """The repositories it serves, for use on the lab loop. ``LookupError`` if it does not
+        run."""
+        served = self._reference.served
+        if served is None:
+            raise LookupError(f"reference@{self._profile.name} does not run")
+        return served
 
     def caches_now(self) -> bool | None:
-        """As in the base class: what it fetches it tells."""
-        registry = None if self._server is None else self._server.app.registry
-        if isinstance(registry, ProxyRegistry):
+        """Whether it is caching something in the background."""
+        if isinstance(served := self._reference.served, ProxyRegistry):
             try:
-                lab_loop().run(asyncio.wait_for(registry.settled(), _LOOK))
+                lab_loop().run(asyncio.wait_for(served.settled(), _LOOK))
             except TimeoutError:
                 return True
         return False
 
-    # -- time -----------------------------------------------------------------------------------
     def pass_time(self, delta: timedelta) -> None:
-        """Turn the clock, once what is being fetched has been cached."""
-        server = self._server
-        if server is not None and isinstance(server.app.registry, ProxyRegistry):
-            lab_loop().run(server.app.registry.settled())
-        self._clock.advance(delta)
-        self._passed += delta
+        """Turn the clock, after what is being fetched has been cached."""
+        if isinstance(served := self._reference.served, ProxyRegistry):
+            lab_loop().run(served.settled())
+        self.let_pass(delta)
 
     def let_pass(self, delta: timedelta) -> None:
         """Turn the clock."""
@@ -238,8 +276,8 @@ class ReferenceRegistry(RunningRegistry):
         self._passed += delta
 
     def state(self) -> dict[str, StateEntry] | None:
-        """As in the base class. The moments are those of the machine's clock: what has passed by
-        turning the registry's is taken off, so that an entry comes nearer here, too."""
+        """The saved entries. Their dates are by the machine's clock: turning the registry's clock
+        brings them nearer here too."""
         entries = super().state()
         return entries and {name: self._nearer(entry) for name, entry in entries.items()}
 
@@ -251,12 +289,11 @@ class ReferenceRegistry(RunningRegistry):
     def await_state(
         self, predicate: Callable[[dict[str, StateEntry]], object], timeout: float = 10.0
     ) -> dict[str, StateEntry]:
-        """As in the base class, but a profile that saves every five seconds is not waited for: its
-        clock is turned to the next tick."""
+        """The saved entries once *predicate* is true of them. A profile that saves every five
+        seconds is not waited for: its clock is turned to the next save."""
         if self._profile.saves_state == "at-once":
             return super().await_state(predicate, timeout)
-        attempts = max(1, int(timeout / _SAVED_SOON))
-        for _ in range(attempts):
+        for _ in range(max(1, int(timeout / _SAVED_SOON))):
             state = super().await_state(predicate, 0)
             if predicate(state):
                 return state
@@ -265,27 +302,3 @@ class ReferenceRegistry(RunningRegistry):
             if predicate(state):
                 return state
         return state
-
-    # -- garbage --------------------------------------------------------------------------------
-    def garbage_collect(
-        self, *, dry_run: bool = False, delete_untagged: bool = False, online: bool = False
-    ) -> GcRun:
-        try:
-            config = self._load()
-        except DidNotStart as refused:
-            return GcRun(refused.exit_code or 1, "", refused.message)
-        grace = _GRACE if online and self._profile.gc_reports else timedelta(0)
-        options = Options(dry_run=dry_run, delete_untagged=delete_untagged, grace=grace)
-        out, log = io.StringIO(), Log(config)
-        log.open()
-        try:
-            with log.speaking():
-                report = collect(
-                    config.storage, self._profile, options, lambda line: print(line, file=out)
-                )
-        finally:
-            log.close()
-        if report["error"] is None:
-            return GcRun(0, out.getvalue(), log.text())
-        failure = f"failed to garbage collect: {report['error']}"
-        return GcRun(1, out.getvalue(), log.text() + failure)

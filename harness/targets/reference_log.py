@@ -1,7 +1,7 @@
-"""What a registry in this process logs, kept apart from what its neighbours log.
+"""The log of a registry in this process, kept apart from those of other registries.
 
-A process's log goes to its standard error; here several registries share one :mod:`logging`. Each
-runs in a context that names its :class:`Log`, and one handler sorts the records by it.
+A process logs to its standard error. Here several registries share :mod:`logging`: each runs in a
+context with its :class:`Log`, and one handler routes each record to the log of its context.
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ __all__ = ["Log"]
 
 _PACKAGE = logging.getLogger(PACKAGE)
 
-_speaking: ContextVar[Log | None] = ContextVar("log of the registry that runs here", default=None)
+_current: ContextVar[Log | None] = ContextVar("log of the current registry", default=None)
 
 
 class Log:
     """Application and access log of one registry, written as its command line would.
 
-    It is an :class:`reference_registry.http.hooks.Observer` too: the server tells it of each
-    request, in the task of that request.
+    It is also a :class:`reference_registry.http.hooks.Observer`, called in each request's task.
     """
 
     def __init__(self, config: Config) -> None:
@@ -52,28 +51,28 @@ class Log:
             self._written.write(f"{self._formatter.format(record)}\n")
 
     @contextmanager
-    def speaking(self) -> Iterator[None]:
-        """Within, records of the current thread or task, and of tasks begun by it, go here."""
-        token = _speaking.set(self)
+    def current(self) -> Iterator[None]:
+        """Within the block, records of this thread or task and of its child tasks go here."""
+        token = _current.set(self)
         try:
             yield
         finally:
-            _speaking.reset(token)
+            _current.reset(token)
 
     def open(self) -> None:
-        """Begin to listen; :meth:`close` ends it."""
-        _sorter.add(self)
+        """Start to receive records."""
+        _router.add(self)
 
     def close(self) -> None:
-        """Stop listening."""
-        _sorter.remove(self)
+        """Stop receiving records."""
+        _router.remove(self)
 
     # -- Observer -------------------------------------------------------------------------------
     def minds(self, status: int) -> bool:
         return True
 
     def started(self, request: Request, handler: str | None) -> None:
-        _speaking.set(self)
+        _current.set(self)
         if self._access is not None:
             self._access.started(request, handler)
 
@@ -82,9 +81,9 @@ class Log:
             self._access.finished(exchange)
 
 
-class _Sorter(logging.Handler):
-    """Takes the package's records, from the lowest level wanted on, while a log is open. They go
-    nowhere else meanwhile: the root logger, which pytest shows, would get them unredacted."""
+class _Router(logging.Handler):
+    """Handles the package's records, from the lowest level of any log on, while a log is open. They
+    do not propagate: the root logger, which pytest shows, would get them unredacted."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,7 +91,7 @@ class _Sorter(logging.Handler):
         self._changing = threading.Lock()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if (log := _speaking.get()) is not None:
+        if (log := _current.get()) is not None:
             log.write(record)
 
     def add(self, log: Log) -> None:
@@ -112,4 +111,4 @@ class _Sorter(logging.Handler):
         _PACKAGE.propagate = not self._open
 
 
-_sorter = _Sorter()
+_router = _Router()

@@ -1,71 +1,91 @@
-"""A registry that a target has launched, whatever stands behind it."""
+"""A registry under test while it runs, and everything a scenario can ask of it."""
 
 from __future__ import annotations
 
+import json
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-from harness.http.client import Answer, Exchange, RegistryClient
+from harness.http.client import Answer, Exchange, RegistryClient, Verbs
 from harness.http.redaction import redact_text
-from harness.http.verbs import Verbs
+from harness.system.deadlines import scaled
 from harness.system.disk import Disk
-from harness.targets.garbage import GcRun
-from harness.targets.metrics import Metrics
-from harness.targets.settings import HTPASSWD, Settings, config_text, htpasswd_text, render
-from harness.targets.state import FILE_NAME, StateEntry, read_state
+from harness.targets.errors import NotOffered
+from harness.targets.readings import GcRun, Metrics
+from harness.targets.server import NOWHERE, During, Files, Server
+from harness.targets.settings import Settings
+from harness.targets.state import SAVE_INTERVAL, StateEntry, read_state, shift_expiry
+from harness.upstream import MockUpstream
 
-if TYPE_CHECKING:
-    from harness.upstream import MockUpstream
-
-__all__ = ["NOWHERE", "RunningRegistry"]
-
-NOWHERE = "http://127.0.0.1:0"
-"""The URL of what does not listen (yet)."""
+__all__ = ["ForeignRegistry", "RunningRegistry"]
 
 T = TypeVar("T")
 
 _POLL = 0.005
-"""Seconds between two looks at a condition that nobody announces."""
-_DEBUG_LISTENS = 1.0
+"""Seconds between two looks at a condition that sends no signal."""
+_DEBUG_LISTENS = 2.0
 
 
-class RunningRegistry(Verbs, ABC):
-    """One registry with its client, storage, configuration and log.
+class RunningRegistry(Verbs):
+    """One registry with its client, storage, configuration and log. *server* runs it.
 
-    Files lie under *workdir*: ``config.yml``, ``htpasswd`` and ``storage``. What is there already
-    is served, so that a tree can be prepared before the launch. The port may change with a restart;
-    ``client`` follows.
+    Its files are below *workdir*: ``config.yml``, ``htpasswd`` and ``storage``. Files that exist
+    already are served, so a storage tree can be prepared before the launch. The port may change
+    with a restart; ``client`` follows.
     """
 
-    def __init__(self, settings: Settings, workdir: Path) -> None:
-        self.settings = settings
-        self.workdir = workdir
-        self.root = settings.root or workdir / "storage"
-        self.config_path = workdir / "config.yml"
-        self.state_path = self.root / FILE_NAME
-        self.disk = Disk(self.root)
+    def __init__(
+        self,
+        settings: Settings,
+        workdir: Path,
+        server: Server,
+        client: RegistryClient | None = None,
+    ) -> None:
+        self.files = Files(settings, workdir)
+        self.server = server
+        self.disk = Disk(self.files.root)
         self.reaches_loopback = True
-        """Whether ``127.0.0.1`` is this machine where it runs."""
-        self.exit_code: int | None = None
-        """Of the process that was stopped or killed last; negative: the signal that ended it."""
-        self.client = self._new_client()
+        """Whether ``127.0.0.1`` is this machine where the registry runs."""
+        self.client = client or RegistryClient(NOWHERE)
         self.exchanges: list[Exchange] = self.client.exchanges
         """Every request of ``client`` with its answer, in the order in which they ended."""
         self.polled: list[Exchange] = []
-        """Those of them that asked too early for what :meth:`eventually` waits for."""
+        """The exchanges of :meth:`eventually` that came before its condition was true."""
         self._debug_client = RegistryClient(NOWHERE)
         self.request = self.client.request
-
-    def _new_client(self) -> RegistryClient:
-        """Who asks it."""
-        return RegistryClient(NOWHERE)
+        self._started_at = 0.0
 
     # -- where it is ----------------------------------------------------------------------------
+    @property
+    def settings(self) -> Settings:
+        """What it was launched or restarted with."""
+        return self.files.settings
+
+    @property
+    def workdir(self) -> Path:
+        """The directory of its files."""
+        return self.files.workdir
+
+    @property
+    def root(self) -> Path:
+        """Its storage directory."""
+        return self.files.root
+
+    @property
+    def config_path(self) -> Path:
+        """Its configuration file."""
+        return self.files.config
+
+    @property
+    def state_path(self) -> Path:
+        """Its ``scheduler-state.json``."""
+        return self.files.state
+
     @property
     def url(self) -> str:
         """``http://127.0.0.1:PORT`` of the API, without a path."""
@@ -73,80 +93,64 @@ class RunningRegistry(Verbs, ABC):
 
     @property
     def debug_url(self) -> str:
-        """The same of the debug listener."""
+        """``http://127.0.0.1:PORT`` of the debug listener, without a path."""
         return self._debug_client.url
 
     @property
     def pid(self) -> int | None:
-        """Of the process that serves; None where it is none of its own, or none runs."""
-        return None
+        """The process that serves; None if nothing runs or it has no process of its own."""
+        return self.server.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """Of the process that was stopped or killed last; negative: the signal that ended it."""
+        return self.server.exit_code
 
     # -- life -----------------------------------------------------------------------------------
     def start(self) -> None:
-        """Write the configuration, start, and return once it listens. ``DidNotStart`` where it
-        ends instead."""
-        self.workdir.mkdir(parents=True, exist_ok=True)
+        """Write the configuration, start, and return once it listens. Raises ``DidNotStart``."""
+        self.files.write_htpasswd()
         self.client.secrets = self.settings.secrets()
-        if self.settings.htpasswd is not None:
-            path = self.workdir / HTPASSWD
-            path.write_text(htpasswd_text(self.settings.htpasswd))
-        self.client.url, self._debug_client.url = self._begin()
+        self._started_at = time.time()
+        self.client.url, self._debug_client.url = self.server.start(self.files)
 
     def stop(self) -> None:
-        """As an operator stops it (SIGTERM). Nothing happens where it does not run."""
-        self._end()
-        self._hang_up()
+        """End it as an operator does (SIGTERM). Does nothing if it does not run."""
+        self.server.stop()
+        self._close_clients()
 
     def kill(self) -> None:
-        """As a crash stops it: nothing is saved, nothing finished."""
-        self._end_at_once()
-        self._hang_up()
+        """End it as a crash does: nothing is saved, nothing finished."""
+        self.server.kill()
+        self._close_clients()
 
     def restart(self, **changes: Any) -> None:
         """Stop and start again on the same storage, with *changes* to :class:`Settings`."""
         self.stop()
-        self.settings = replace(self.settings, **changes)
+        self.files = replace(self.files, settings=replace(self.settings, **changes))
         self.start()
 
-    @abstractmethod
-    def _begin(self) -> tuple[str, str]:
-        """Start it and return the URLs of its API and its debug listener."""
-
-    @abstractmethod
-    def _end(self) -> None: ...
-
-    @abstractmethod
-    def _end_at_once(self) -> None: ...
-
-    def _hang_up(self) -> None:
+    def _close_clients(self) -> None:
         self.client.close()
         self._debug_client.close()
 
-    def meet(self, upstream: MockUpstream) -> None:
-        """*upstream*, whose URL the settings have, is the one that it caches: nothing to do for
-        whoever was configured so."""
+    def attach(self, upstream: MockUpstream) -> None:
+        """Make *upstream* its upstream. Does nothing here, because the settings have its URL."""
 
     # -- what can be seen of it -----------------------------------------------------------------
     def logs(self, *, redacted: bool = True) -> str:
-        """What it wrote since it was launched, restarts included. Credentials are replaced, unless
-        a scenario wants to know whether the registry itself leaves them out."""
-        output = self._output()
+        """Its output since the launch, restarts included. Credentials are replaced unless
+        *redacted* is false: some scenarios test that the registry itself leaves them out."""
+        output = self.server.output()
         return redact_text(output, self.settings.secrets()) if redacted else output
-
-    @abstractmethod
-    def _output(self) -> str: ...
 
     def health(self) -> Answer:
         """The answer of ``/debug/health``."""
-        return self._ask_debug_listener("/debug/health")
+        return self.debug("/debug/health")
 
     def debug(self, path: str) -> Answer:
-        """The answer to GET of any *path* of the debug listener."""
-        return self._ask_debug_listener(path)
-
-    def _ask_debug_listener(self, path: str) -> Answer:
-        """The answer to GET of *path*. 3.x opens this listener a moment after the other one."""
-        deadline = time.monotonic() + _DEBUG_LISTENS
+        """The answer of the debug listener to GET *path*. 3.x opens it a moment after the API."""
+        deadline = time.monotonic() + scaled(_DEBUG_LISTENS)
         while True:
             answer = self._debug_client.get(path)
             if answer.status is not None or time.monotonic() >= deadline:
@@ -154,23 +158,26 @@ class RunningRegistry(Verbs, ABC):
             time.sleep(_POLL)
 
     def metrics(self) -> Metrics:
-        """A scrape of ``/metrics``; ``ValueError`` where the debug listener gives none."""
-        answer = self._ask_debug_listener("/metrics")
+        """A scrape of ``/metrics``. ``ValueError`` if the debug listener does not answer 200."""
+        answer = self.debug("/metrics")
         if answer.status != 200:
             raise ValueError(f"/metrics answered {answer.status or answer.error}")
         return Metrics.parse(answer.body.decode())
 
     def state(self) -> dict[str, StateEntry] | None:
-        """The entries of ``scheduler-state.json`` as it is now; None where there is no file,
-        ``ValueError`` where it is damaged. After :meth:`pass_time` the entries are nearer by what
-        has passed."""
+        """The entries of ``scheduler-state.json`` now; None if there is no file, ``ValueError`` if
+        it is damaged. :meth:`pass_time` has moved their dates."""
         return read_state(self.state_path)
 
-    # -- time -----------------------------------------------------------------------------------
+    def caches_now(self) -> bool | None:
+        """Whether it is caching something in the background; None if that is unknown."""
+        return None
+
+    # -- waiting --------------------------------------------------------------------------------
     def eventually(self, predicate: Callable[[], T], timeout: float = 10.0) -> T:
-        """The first true value of *predicate*, or its last one after *timeout* seconds: what the
-        scenario then expects of it tells more than an exception here."""
-        deadline = time.monotonic() + timeout
+        """The first true value of *predicate*, or its last one after *timeout* seconds (more on a
+        busy machine): the scenario's expectation of it says more than an exception here would."""
+        deadline = time.monotonic() + scaled(timeout)
         while True:
             before = len(self.exchanges)
             value = predicate()
@@ -179,19 +186,15 @@ class RunningRegistry(Verbs, ABC):
             self.polled += self.exchanges[before:]
             time.sleep(_POLL)
 
-    def caches_now(self) -> bool | None:
-        """Whether something is being cached in the background; None where nobody can tell."""
-        return None
-
     def await_stored(self, predicate: Callable[[], T], timeout: float = 10.0) -> T:
-        """As :meth:`eventually`, for what will lie on :attr:`disk`."""
+        """:meth:`eventually`, for a condition on :attr:`disk`."""
         return self.eventually(predicate, timeout)
 
     def await_state(
         self, predicate: Callable[[dict[str, StateEntry]], object], timeout: float = 10.0
     ) -> dict[str, StateEntry]:
-        """The saved entries once *predicate* is true of them, or after *timeout* seconds as they
-        are then. No file counts as no entries."""
+        """The saved entries once *predicate* is true of them, or as they are after *timeout*
+        seconds. No file counts as no entries."""
         state: dict[str, StateEntry] = {}
 
         def holds() -> bool:
@@ -202,41 +205,95 @@ class RunningRegistry(Verbs, ABC):
         self.eventually(holds, timeout)
         return state
 
-    @abstractmethod
+    # -- time -----------------------------------------------------------------------------------
     def pass_time(self, delta: timedelta) -> None:
-        """Make every expiry come nearer by *delta*. What is due then is done in the background:
-        await it."""
+        """Bring every expiry nearer by *delta*; what is due then happens in the background.
+
+        Lets the registry save its schedule, stops it, moves the saved dates into the past and
+        starts it again. Whatever it keeps in memory (descriptor cache, metrics) is lost.
+        """
+        if delta < timedelta(0):
+            raise ValueError(f"time only passes forward, not by {delta}")
+        # What is not saved one interval after it was cached is never scheduled.
+        self.eventually(self._schedule_is_saved, SAVE_INTERVAL.total_seconds() + 0.5)
+        self.stop()
+        with suppress(FileNotFoundError, json.JSONDecodeError):
+            self.state_path.write_text(shift_expiry(self.state_path.read_text(), -delta))
+        self.start()
 
     def let_pass(self, delta: timedelta) -> None:
-        """Let *delta* go by while it runs, keeping what it has in memory: by waiting, unless its
+        """Let *delta* pass while it runs and keeps what it has in memory: by waiting, unless its
         clock can be turned."""
         time.sleep(delta.total_seconds())
 
-    @abstractmethod
+    def _schedule_is_saved(self) -> bool:
+        """Whether the saved schedule has everything this process cached, and nothing expired."""
+        if any(self.disk.uploads(name) for name in self.disk.repositories()):
+            return False
+        links = self.disk.links()
+        cached = {key: written for key, written in links.items() if written >= self._started_at}
+        try:
+            saved = self.state() or {}
+            saved_at = self.state_path.stat().st_mtime
+        except FileNotFoundError:
+            return not cached
+        except ValueError:
+            return False
+        now = datetime.now(UTC)
+        return all(key in saved and written <= saved_at for key, written in cached.items()) and all(
+            entry.expires > now for entry in saved.values()
+        )
+
+    # -- garbage collection ---------------------------------------------------------------------
     def garbage_collect(
         self, *, dry_run: bool = False, delete_untagged: bool = False, online: bool = False
     ) -> GcRun:
-        """Run ``garbage-collect`` on the same configuration, whether or not it serves meanwhile.
-        *online*: as it is to be run then, where the program knows such a way."""
-
-    def kill_garbage_collection(
-        self, during: Literal["marking", "deleting"], *, gently: bool = False
-    ) -> None:
-        """Begin one and kill it in the middle of that, for which there has to be a hundred of
-        things to mark or to delete. *gently*: by SIGTERM, as a maintenance window's end does. For
-        scenarios with ``Need.PROCESS``."""
-        raise NotImplementedError("only what is a process of its own can be killed")
-
-    # -- for subclasses -------------------------------------------------------------------------
-    def _write_config(
-        self, addr: str, debug_addr: str, redis_key: Literal["addr", "addrs"] = "addr"
-    ) -> None:
-        document = render(
-            self.settings,
-            root=self.root,
-            htpasswd=self.workdir / HTPASSWD,
-            addr=addr,
-            debug_addr=debug_addr,
-            redis_key=redis_key,
+        """Run ``garbage-collect`` on the same configuration, whether or not it serves. *online*
+        adds the flags for a registry that serves meanwhile, if the program has any."""
+        return self.server.collect(
+            self.files, dry_run=dry_run, delete_untagged=delete_untagged, online=online
         )
-        self.config_path.write_text(config_text(document))
+
+    def kill_garbage_collection(self, during: During, *, gently: bool = False) -> None:
+        """Start a collection and kill it in the middle of *during*, for which there have to be
+        about a hundred things to mark or delete. *gently* uses SIGTERM, as the end of a
+        maintenance window does. For scenarios with ``Need.PROCESS``."""
+        self.server.kill_collection(self.files, during, gently=gently)
+
+
+class ForeignRegistry(RunningRegistry):
+    """A registry that does not use distribution's configuration and storage: its ``disk`` is empty.
+    *where* is its name in errors."""
+
+    where = "this target"
+
+    def refuse_settings(self, known: Collection[str]) -> None:
+        """Raises ``NotOffered`` if the settings differ from the defaults in a field that is not in
+        *known*."""
+        plain, harmless = Settings(), {"own_process", "secret", "prometheus"}
+        asked = [
+            field.name
+            for field in fields(Settings)
+            if field.name not in harmless | set(known)
+            and getattr(self.settings, field.name) != getattr(plain, field.name)
+        ]
+        if asked:
+            raise NotOffered(f"{self.where} cannot be set up with {' and '.join(sorted(asked))}")
+
+    def await_stored(self, predicate: Callable[[], T], timeout: float = 10.0) -> T:
+        """The value of *predicate* at once: an empty disk shows nothing to wait for."""
+        return predicate()
+
+    def garbage_collect(
+        self, *, dry_run: bool = False, delete_untagged: bool = False, online: bool = False
+    ) -> GcRun:
+        self._lacks("no garbage-collect command that could be run")
+
+    def pass_time(self, delta: timedelta) -> None:
+        self._lacks("no clock that could be turned")
+
+    def state(self) -> dict[str, StateEntry] | None:
+        self._lacks("no scheduler-state.json")
+
+    def _lacks(self, what: str) -> NoReturn:
+        raise NotOffered(f"{self.where} has {what}")

@@ -1,28 +1,148 @@
-"""The client that asks a registry which runs already: by its names there, with what it wants to be
-shown, and without changing anything there unless that is allowed."""
+"""The client of a registry that runs already: which names it uses there, what it sends to log in,
+and who gets to see the password.
+
+The password goes to the registry, and to a token server on the registry's own host. A challenge can
+name any host as its ``realm``; that the registry says so is not a reason to trust it. Tokens:
+https://distribution.github.io/distribution/spec/auth/token/
+"""
 
 from __future__ import annotations
 
+import re
 import ssl
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
 
-from harness.http.client import Content, Headers, Login, OpenAnswer, RegistryClient
+from harness.http.client import Content, Headers, Login, OpenAnswer, RegistryClient, origin
 from harness.http.namespace import Namespace
-from harness.targets.access import Access
-from harness.targets.errors import NotOffered
-from harness.targets.remote_login import RemoteLogin
+from harness.targets.access import Access, basic_credentials
+from harness.targets.errors import NotOffered, TargetError
+from reference_registry.proxy.upstream.challenge import (
+    Challenge,
+    TokenUnusable,
+    parse_challenges,
+    parse_token,
+)
 
-__all__ = ["RemoteClient"]
+__all__ = ["RemoteClient", "RemoteLogin"]
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_REPOSITORY = re.compile(r"/v2/(.+?)/(?:manifests|blobs|tags|referrers)/")
+_LASTS = 45.0
+"""Seconds. A token is valid for at least 60 ("Token Response Fields")."""
+
+
+class RemoteLogin:
+    """The ``Authorization`` of each request to the registry at *url*."""
+
+    def __init__(
+        self, where: str, url: str, tls: ssl.SSLContext, login: tuple[str, str] | None
+    ) -> None:
+        """*where* is the registry's name in errors; *tls* has the trusted certificates."""
+        self._where = where
+        self._url = httpx.URL(url)
+        self._tls = tls
+        self._login = login
+        self._challenge: Challenge | None = None
+        self._tokens: dict[str, tuple[float, str]] = {}
+
+    def learn(self, answer: httpx.Headers) -> bool:
+        """Use the challenges of a 401. False if none of them can be answered."""
+        found = parse_challenges(answer.get_list("WWW-Authenticate"))
+        for challenge in sorted(found, key=lambda one: one.scheme != "bearer"):
+            if challenge.scheme == "bearer" or (challenge.scheme == "basic" and self._login):
+                self._challenge = challenge
+                return True
+        return False
+
+    @property
+    def scheme(self) -> str | None:
+        """``basic``, ``bearer``, or None if no login is required."""
+        return self._challenge.scheme if self._challenge else None
+
+    def authorization(self, method: str, path: str) -> str | None:
+        """The header for a request of *path* (as on the wire), or None. ``TargetError`` if no token
+        can be got."""
+        if self._challenge is None:
+            return None
+        if self._challenge.scheme == "basic":
+            return self._basic()
+        scopes = scopes_of(method, path)
+        key = " ".join(scopes)
+        got, token = self._tokens.get(key, (0.0, ""))
+        if not token or time.monotonic() - got > _LASTS:
+            token = self._fetch(self._challenge, scopes)
+            self._tokens[key] = time.monotonic(), token
+        return f"Bearer {token}"
+
+    def _basic(self) -> str | None:
+        return None if self._login is None else f"Basic {basic_credentials(self._login)}"
+
+    def _fetch(self, challenge: Challenge, scopes: Sequence[str]) -> str:
+        realm = challenge.get("realm")
+        try:
+            url = httpx.URL(realm)
+        except httpx.InvalidURL:
+            url = httpx.URL("")
+        if url.scheme not in {"http", "https"} or url.userinfo:
+            raise TargetError(f"{self._where}: its challenge has no usable realm")
+        headers = {}
+        if self._login is not None:
+            if not self._is_trusted(url):
+                raise TargetError(
+                    f"{self._where}: its token server {url.scheme}://{url.netloc.decode()} is "
+                    "another host, so the password is not sent there; get a token and give it with "
+                    "--header 'Authorization: Bearer TOKEN'"
+                )
+            headers["Authorization"] = self._basic() or ""
+        asked: dict[str, str | list[str]] = {"scope": list(scopes)}
+        if service := challenge.get("service"):
+            asked["service"] = service
+        # A redirect is not followed: it would send the password to another host.
+        http = httpx.Client(verify=self._tls, trust_env=False, follow_redirects=False)
+        try:
+            with http:
+                answer = http.get(url.copy_merge_params(asked), headers=headers)
+        except httpx.TransportError as failure:
+            raise TargetError(f"{self._where}: its token server does not answer") from failure
+        try:
+            if answer.status_code != 200:
+                raise TokenUnusable
+            return parse_token(answer.content, datetime.now(UTC)).value
+        except TokenUnusable as problem:
+            raise TargetError(
+                f"{self._where}: its token server gives no token ({answer.status_code}); "
+                "--login USER:PASSWORD"
+            ) from problem
+
+    def _is_trusted(self, url: httpx.URL) -> bool:
+        """Whether *url* is on the registry's own host, with at least the registry's security."""
+        same_host = url.host == self._url.host
+        return origin(url) == origin(self._url) or (same_host and url.scheme == "https")
+
+
+def scopes_of(method: str, path: str) -> list[str]:
+    """The token scopes that a request needs
+    (https://distribution.github.io/distribution/spec/auth/scope/)."""
+    parts = urlsplit(path)
+    if parts.path.rstrip("/") == "/v2/_catalog":
+        return ["registry:catalog:*"]
+    named = _REPOSITORY.match(unquote(parts.path) + "/")
+    if named is None:
+        return []
+    actions = {"GET": "pull", "HEAD": "pull", "DELETE": "delete"}.get(method, "pull,push")
+    mounted = [f"repository:{name}:pull" for name in parse_qs(parts.query).get("from", [])]
+    return [f"repository:{named[1]}:{actions}", *mounted]
 
 
 class RemoteClient(RegistryClient):
-    """Speaks of ``team/app`` with the test, of the same below *names* with the registry. What
-    *access* adds to requests for the registry goes nowhere else, and is not recorded."""
+    """Translates between the test's name ``team/app`` and the same name below *names* in the
+    registry. Headers and logins of *access* go to the registry only, and are not recorded."""
 
     def __init__(
         self,
@@ -34,18 +154,18 @@ class RemoteClient(RegistryClient):
         tls: ssl.SSLContext,
         login: RemoteLogin,
     ) -> None:
-        """*where* is what errors call the registry; *login* may be that of other clients, too."""
+        """*where* is the registry's name in errors; *login* may be shared with other clients."""
         super().__init__(url, secrets=access.secrets(), tls=tls)
         self.names = names
         self._access = access
         self.refuse: Callable[[str, str], str | None] = lambda method, path: None
-        """Given a method and a path, why the test cannot ask for that, or None."""
+        """Given a method and a path: why the test cannot send that request, or None."""
         self._where = where
         self.login = login
 
     @contextmanager
     def asking_as(self, names: Namespace) -> Iterator[None]:
-        """Meanwhile, the repositories are those of *names*."""
+        """Within the block, repositories are those of *names*."""
         before, self.names = self.names, names
         try:
             yield
@@ -62,7 +182,7 @@ class RemoteClient(RegistryClient):
         timeout: float,
     ) -> httpx.Request:
         if method not in _READING and not self._access.allow_writes:
-            raise NotOffered(f"{self._where} is not to be changed: {method} needs --allow-writes")
+            raise NotOffered(f"{self._where} is read-only: {method} needs --allow-writes")
         if reason := self.refuse(method, path):
             raise NotOffered(f"{self._where} {reason}")
         wire = path
@@ -92,7 +212,7 @@ class RemoteClient(RegistryClient):
         headers = httpx.Headers([(n, self.names.inward(v)) for n, v in headers.multi_items()])
         if not self.names.own or self.names.own.encode() not in body:
             return headers, body
-        # Latin-1 keeps every byte; no content of ours has a name in it.
+        # Latin-1 keeps every byte; blobs contain no repository names.
         inward = self.names.inward(body.decode("latin-1")).encode("latin-1")
         if headers.get("Content-Length") == str(len(body)):
             headers["Content-Length"] = str(len(inward))

@@ -1,11 +1,12 @@
-"""``url:URL``: a registry that runs already, and that nobody here has configured.
+"""``url:URL``: a registry that runs already, configured by its operator.
 
-Its upstream is its operator's, or, with ``--upstream-at HOST:PORT``, a mock upstream: it has been
-pointed at that address, where those of scenarios then answer, one after another.
+Its upstream is its operator's. With ``--upstream-at HOST:PORT`` the operator has pointed it at that
+address, where the mock upstreams of scenarios answer one after another.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 import ssl
 from collections.abc import Callable
@@ -18,14 +19,15 @@ from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from harness.http.namespace import Namespace
+from harness.system.deadlines import scaled
 from harness.system.needs import Need
 from harness.targets.access import Access
 from harness.targets.errors import NotOffered, TargetError
-from harness.targets.foreign import ForeignRegistry, refuse_settings
 from harness.targets.identity import Identified, Identity
-from harness.targets.registry import NOWHERE
-from harness.targets.remote_client import RemoteClient
-from harness.targets.remote_login import RemoteLogin
+from harness.targets.readings import GcRun
+from harness.targets.registry import ForeignRegistry
+from harness.targets.remote_client import RemoteClient, RemoteLogin
+from harness.targets.server import Addresses, During, Files
 from harness.targets.settings import Settings
 from harness.targets.url_probe import Offers, await_upstream, probe
 from harness.upstream import MockUpstream
@@ -37,12 +39,12 @@ __all__ = ["UrlRegistry", "UrlTarget"]
 T = TypeVar("T")
 
 _STORES = 0.15
-"""Seconds in which a cache has stored what it has just passed on: releases of distribution answer
-first, and from outside nobody can see when they have finished."""
+"""Seconds within which a cache stores what it has just passed on. Releases of distribution answer
+first and store later, which is invisible from outside."""
 
 _UNKNOWN = Identity("unknown", "unknown")
 _RUN = secrets.token_hex(4)
-"""Tells the names of this process's tests from those of all others."""
+"""Distinguishes the repository names of this run."""
 _NUMBERS = count(1)
 
 
@@ -54,19 +56,19 @@ class UrlTarget(Identified):
     place: str = ""
     access: Access = field(default_factory=Access)
     identity: Identity = _UNKNOWN
-    """What the operator says; else nobody knows, and nothing is excused."""
+    """As given by ``--known-as``; without it no deviation is excused."""
     _in_use: list[UrlRegistry] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
     def find(cls, url: str, access: Access) -> UrlTarget:
-        """The registry that answers at *url*, probed. ``TargetError`` where none does."""
+        """The registry that answers at *url*, probed. ``TargetError`` if none does."""
         found = cls(*_parsed(url), access, access.known_as or _UNKNOWN)
         _ = found.offers
         return found
 
     @property
     def name(self) -> str:
-        """Host and port, and the place."""
+        """Host, port and place."""
         host = self.origin.partition("://")[2]
         return f"{host}/{self.place}" if self.place else host
 
@@ -76,36 +78,36 @@ class UrlTarget(Identified):
 
     @property
     def capabilities(self) -> frozenset[Need]:
-        """As probed. It runs as it does, but that may be what a scenario wants; what it does not
-        want is told when it is launched. What it lists of others is no concern of a scenario."""
+        """As probed. ``CONFIG`` is included because its configuration may happen to be what a
+        scenario needs; ``launch`` raises ``NotOffered`` otherwise."""
         return self.offers.needs | {Need.CONFIG}
 
     @cached_property
     def offers(self) -> Offers:
-        """What the registry lets be done; asked once. ``TargetError``."""
-        door = self.open_door()
+        """What the registry allows; probed once. Raises ``TargetError``."""
+        gateway = self.open_gateway()
         client = self.client(self.names())
         try:
-            return probe(client, self.where, door, writes=self.access.allow_writes)
+            return probe(client, self.where, gateway, writes=self.access.allow_writes)
         finally:
             client.close()
-            if door is not None:
-                door.close()
+            if gateway is not None:
+                gateway.close()
 
     @property
     def where(self) -> str:
-        """What errors call it."""
+        """Its name in errors."""
         return f"url:{self.origin}" + (f"/{self.place}" if self.place else "")
 
     def check(self) -> None:
         """Probing it has checked it."""
 
     def names(self) -> Namespace:
-        """Names that nobody has used before."""
+        """Repository names that were never used before."""
         return Namespace(f"pullproof-{_RUN}-{next(_NUMBERS)}", self.place)
 
     def client(self, names: Namespace) -> RemoteClient:
-        """Somebody who asks it. ``TargetError`` for certificates that cannot be read."""
+        """A client of it. ``TargetError`` for certificates that cannot be read."""
         return RemoteClient(
             self.origin,
             self.access,
@@ -117,144 +119,155 @@ class UrlTarget(Identified):
 
     @cached_property
     def login(self) -> RemoteLogin:
-        """How all clients log in; learnt when it was probed."""
+        """How all clients log in, as learned by the probe."""
         return RemoteLogin(self.where, self.origin, self._tls, self.access.login)
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         return self.access.tls()
 
-    def open_door(self) -> Gateway | None:
-        """The address where it looks for its upstream, or None where that is not ours.
-        ``TargetError`` where the address cannot be had."""
+    def open_gateway(self) -> Gateway | None:
+        """The gateway at the address of its upstream, or None without ``--upstream-at``.
+        ``TargetError`` if the address is in use."""
         if self.access.upstream_at is None:
             return None
-        door = Gateway(*self.access.upstream_at)
+        gateway = Gateway(*self.access.upstream_at)
         try:
-            door.open()
+            gateway.open()
         except OSError as problem:
             raise TargetError(
-                f"--upstream-at: cannot listen on {door.address}: {problem.strerror}; "
-                "it is where the mock upstream of each scenario answers, so nobody else may"
+                f"--upstream-at: cannot listen on {gateway.address}: {problem.strerror}; "
+                "the mock upstreams of scenarios answer there, so it must be free"
             ) from problem
-        return door
+        return gateway
 
     def launch(self, settings: Settings, workdir: Path) -> UrlRegistry:
-        """It as a scenario wants it. ``NotOffered`` where it is not like that."""
+        """The registry for one test. ``NotOffered`` if it does not fit *settings*."""
         registry = UrlRegistry(self, settings, workdir)
         registry.start()
         return registry
 
     def take(self, registry: UrlRegistry) -> None:
-        """*registry* is it now. ``NotOffered`` where another one is: there are no two of it."""
+        """Reserve it for *registry*. ``NotOffered`` if the test uses it already."""
         if self._in_use:
-            raise NotOffered(f"{self.where} is one registry, and a second one is wanted")
+            raise NotOffered(f"{self.where} is one registry, and the scenario needs a second one")
         self._in_use.append(registry)
 
     def give_back(self, registry: UrlRegistry) -> None:
-        """Another one may be it."""
+        """End the reservation of :meth:`take`."""
         if registry in self._in_use:
             self._in_use.remove(registry)
 
 
+class UrlServer:
+    """Stands for the registry, which the harness neither starts nor stops."""
+
+    pid: int | None = None
+    exit_code: int | None = None
+
+    def __init__(self, target: UrlTarget, names: Namespace) -> None:
+        self._target = target
+        self._names = names
+
+    def start(self, files: Files) -> Addresses:
+        return Addresses(self._target.origin)
+
+    def stop(self) -> None:
+        """It keeps running."""
+
+    def kill(self) -> None:
+        raise NotOffered(f"{self._target.where} has no process that could be killed")
+
+    def output(self) -> str:
+        return f"repositories are named {self._names.front}... there\n"
+
+    def collect(self, files: Files, *, dry_run: bool, delete_untagged: bool, online: bool) -> GcRun:
+        raise NotOffered(f"{self._target.where} has no garbage-collect command that could be run")
+
+    def kill_collection(self, files: Files, during: During, *, gently: bool) -> None:
+        raise NotOffered(f"{self._target.where} has no garbage-collect command that could be run")
+
+
 class UrlRegistry(ForeignRegistry):
-    """It, for one test, below names of the test's own. It is neither started nor stopped."""
+    """The registry during one test, below repository names of the test's own."""
 
     def __init__(self, target: UrlTarget, settings: Settings, workdir: Path) -> None:
         self._target = target
         self.remote = target.client(target.names())
-        super().__init__(settings, workdir)
+        super().__init__(settings, workdir, UrlServer(target, self.remote.names), self.remote)
         self.where = target.where
-        self._door: Gateway | None = None
+        self._gateway: Gateway | None = None
         self._awaits_upstream = settings.upstream_url is not None
         self.remote.refuse = self._why_not
-        self._settled_after = 0
-
-    def _new_client(self) -> RemoteClient:
-        return self.remote
+        self._stored_at = 0
 
     def start(self) -> None:
-        refuse_settings(self.where, self.settings, self._known())
         offers, access = self._target.offers, self._target.access
+        self.refuse_settings({"upstream_url"} | ({"delete_enabled"} if offers.deletes else set()))
         if self._awaits_upstream and not offers.upstream:
             raise NotOffered(
-                f"the upstream of {self.where} is its operator's; a scenario with one of its own "
+                f"{self.where} has its operator's upstream; a scenario with an upstream of its own "
                 "needs --upstream-at HOST:PORT"
             )
         if not self._awaits_upstream and not access.allow_writes:
-            raise NotOffered(f"to push to {self.where} needs --allow-writes")
+            raise NotOffered(f"pushing to {self.where} needs --allow-writes")
         if not self._awaits_upstream and offers.why_no_pushes:
             raise NotOffered(f"{self.where} takes no pushes: {offers.why_no_pushes}")
         self._target.take(self)
         self.reaches_loopback = offers.reaches_loopback
-        self.request = self._ask if self._awaits_upstream else self.client.request
+        self.request = self._wrong_upstream if self._awaits_upstream else self.client.request
 
-    def _known(self) -> set[str]:
-        return {"upstream_url"} | ({"delete_enabled"} if self._target.offers.deletes else set())
-
-    def meet(self, upstream: MockUpstream) -> None:
-        """*upstream* is its upstream from now on. ``NotOffered`` where it cannot be that."""
-        door = self._door = self._target.open_door()
-        assert door is not None
+    def attach(self, upstream: MockUpstream) -> None:
+        """Make *upstream* its upstream. Raises ``NotOffered`` if that is impossible."""
+        gateway = self._gateway = self._target.open_gateway()
+        assert gateway is not None
         with self.remote.asking_as(self._target.names()):
-            answer = await_upstream(self.remote, door)
+            answer = await_upstream(self.remote, gateway)
         self.exchanges.clear()
         if answer.status != 200:
             raise NotOffered(f"{self.where} does not ask its upstream again after it had failed")
         try:
-            upstream.stand_behind(door, self.remote.names)
+            upstream.attach(gateway, self.remote.names)
         except ValueError as problem:
-            raise NotOffered(f"{self.where} runs on after the scenario: {problem}") from problem
+            raise NotOffered(f"{self.where} outlives the scenario: {problem}") from problem
         self._awaits_upstream = False
         self.request = self.client.request
 
     def _why_not(self, method: str, path: str) -> str | None:
         if path.startswith("/v2/_catalog"):
-            return "lists the repositories of others, too"
-        disposes = method == "DELETE" and "/uploads/" not in path
-        if disposes and self._target.offers.deletes and not self.settings.delete_enabled:
-            return "has deletion enabled, which the scenario wants to be disabled"
+            return "also lists repositories of other users"
+        deletes = method == "DELETE" and "/uploads/" not in path
+        if deletes and self._target.offers.deletes and not self.settings.delete_enabled:
+            return "has deletion enabled, and the scenario needs it disabled"
         return None
 
-    def _ask(self, *arguments: Any, **options: Any) -> NoReturn:
-        raise NotOffered(f"{self.where} has another upstream than the scenario wants")
+    def _wrong_upstream(self, *arguments: Any, **options: Any) -> NoReturn:
+        raise NotOffered(f"{self.where} has another upstream than the scenario needs")
 
     def stop(self) -> None:
-        """Nothing is asked of it any more; it runs on."""
+        """Release it for the next test; it keeps running."""
         self._target.give_back(self)
-        self._hang_up()
-        if self._door is not None:
-            self._door.close()
-
-    def kill(self) -> None:
-        self._lacks("no process that could be killed")
+        super().stop()
+        if self._gateway is not None:
+            self._gateway.close()
 
     def restart(self, **changes: Any) -> None:
-        self._lacks("an operator of its own, who alone can restart it")
-
-    def _begin(self) -> tuple[str, str]:
-        return self._target.origin, NOWHERE
-
-    def _end(self) -> None:
-        """It runs on."""
-
-    def _end_at_once(self) -> None:
-        """Likewise."""
-
-    def _output(self) -> str:
-        return f"repositories are named {self.remote.names.front}... there\n"
+        self._lacks("an operator of its own, and only they can restart it")
 
     def await_stored(self, predicate: Callable[[], T], timeout: float = 10.0) -> T:
-        """Gives it the time to store what it has passed on since it was last waited for."""
-        if len(self.exchanges) != self._settled_after:
-            self.let_pass(timedelta(seconds=_STORES))
-            self._settled_after = len(self.exchanges)
+        """The value of *predicate*, after a pause in which the registry stores what it has passed
+        on since the last call."""
+        if len(self.exchanges) != self._stored_at:
+            self.let_pass(timedelta(seconds=scaled(_STORES)))
+            self._stored_at = len(self.exchanges)
         return predicate()
 
 
 def _parsed(url: str) -> tuple[str, str]:
-    """Origin and place of *url*. ``TargetError``, without the password that may stand in it."""
-    fix = "give it as url:https://registry.example:5000, or with a place for all names behind it"
+    """Origin and place of *url*. Raises ``TargetError``, without a password that *url* may have."""
+    fix = "write url:https://registry.example:5000, or add a path that comes before all names"
+    if re.match(r"[\w.\[\]-]+(:\d|/|$)", url):
+        raise TargetError(f"url:{url}: has no scheme; did you mean url:http://{url}?")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -263,9 +276,9 @@ def _parsed(url: str) -> tuple[str, str]:
     if parts.username is not None or parts.password is not None:
         raise TargetError(f"url:{parts.scheme}://...@{host}: no login in a URL; use --login")
     if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
-        raise TargetError(f"url:{url}: is no URL of a registry; {fix}")
+        raise TargetError(f"url:{url}: not the URL of a registry; {fix}")
     place = parts.path.strip("/").removeprefix("v2").strip("/")
     if place and not is_repository_name(place):
-        raise TargetError(f"url:{url}: {place!r} cannot stand before a repository name; {fix}")
+        raise TargetError(f"url:{url}: {place!r} cannot come before a repository name; {fix}")
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}" + (f":{port}" if port else ""), place

@@ -1,8 +1,7 @@
-"""One address at which mock upstreams answer one after another: where the operator has pointed a
-registry that runs already.
+"""One address at which mock upstreams answer one after another, for a registry that runs already.
 
-Such a registry outlives each test, and may ask for what an earlier one, or somebody else, wanted.
-Only names of the test that is admitted reach its upstream; to the rest the door answers itself.
+Such a registry outlives each test, and may still ask for names of an earlier test or of another
+user. Only names of the attached test reach its upstream; the gateway answers all others itself.
 """
 
 from __future__ import annotations
@@ -27,39 +26,40 @@ __all__ = ["Gateway"]
 
 
 class Gateway:
-    """Listens on *host* and *port*. Until somebody is admitted, everybody gets what was put here
-    by :meth:`add`."""
+    """Listens on *host* and *port*, and serves the content of :meth:`add` until an upstream is
+    attached."""
 
     def __init__(self, host: str, port: int) -> None:
         self._own = Service(Anonymous(), RegistryOptions())
-        self._admitted: tuple[Service, Namespace] | None = None
+        self._attached: tuple[Service, Namespace] | None = None
         self.listener = Listener(self._serve, host, port)
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def open(self) -> None:
-        """Listen. ``OSError`` where the address cannot be had."""
+        """Listen. ``OSError`` if the address is in use."""
         lab_loop().run(self.listener.start())
 
     def close(self) -> None:
-        """Give the address back. Harmless when it was not open."""
+        """Stop listening. Does nothing if it is not open."""
         lab_loop().run(self.listener.stop())
 
     def add(self, repository: str, content: Manifest, tag: str) -> None:
-        """Put *content* behind the door itself."""
+        """Put *content* into the gateway itself."""
         self._own.store.add(repository, content, (tag,))
 
-    def admit(self, service: Service, names: Namespace) -> None:
-        """From now on *service* answers for the repositories of *names*, and to what names none."""
-        self._admitted = (service, names)
+    def attach(self, service: Service, names: Namespace) -> None:
+        """Let *service* answer for the repositories of *names*, and for paths without a
+        repository."""
+        self._attached = (service, names)
 
     @property
     def asked(self) -> tuple[Entry, ...]:
-        """What the door has answered itself."""
+        """The requests that the gateway has answered itself."""
         return self._own.ledger.entries
 
     @property
     def known_as(self) -> str:
-        """Host and port as whoever asked last calls it, or else :attr:`address`."""
+        """Host and port as the last client calls it, or else :attr:`address`."""
         last = next(reversed(self.asked), None)
         return (last and last.header("host")) or self.address
 
@@ -67,9 +67,9 @@ class Gateway:
         await self._own.serve(connection, self._choose)
 
     def _choose(self, call: Call) -> Choice:
-        if self._admitted is None:
+        if self._attached is None:
             return self._own, call, _as_it_is
-        service, names = self._admitted
+        service, names = self._attached
         if call.repository is None:
             return service, call, _as_it_is
         path = names.behind(call.path)
@@ -80,7 +80,7 @@ class Gateway:
         return service, call_there, self._named(call, names)
 
     def _named(self, call: Call, names: Namespace) -> Callable[[Reply], Reply]:
-        """Answers to *call* speak of repositories by the names that were asked for."""
+        """Answers to *call* have repository names as the client asked for them."""
         here = f"//{self.known_as}/v2/"
 
         def named(reply: Reply) -> Reply:

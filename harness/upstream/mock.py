@@ -70,7 +70,7 @@ class MockUpstream:
         self._listeners = [self._listener]
         self._token_listener = self._listener
         self._is_down = False
-        self._door: Gateway | None = None
+        self._gateway: Gateway | None = None
         if isinstance(auth, Bearer):
             self._service.tokens = TokenServer(auth.policy(), self._clock)
             if auth.own_port:
@@ -105,15 +105,15 @@ class MockUpstream:
         for listener in self._listeners:
             self._loop.run(listener.up())
 
-    def stand_behind(self, door: Gateway, names: Namespace) -> None:
-        """Answer at *door*, which is open, too, for the repositories of *names*; it goes down, and
-        is closed, with this upstream. ``ValueError`` for one with authentication: what a registry
-        knows of that would outlive this upstream."""
+    def attach(self, gateway: Gateway, names: Namespace) -> None:
+        """Also answer at *gateway*, which is open, for the repositories of *names*. The gateway
+        goes down and is closed with this upstream. ``ValueError`` for one with
+        authentication: what a registry remembers of that would outlive this upstream."""
         if self._service.auth != Anonymous():
-            raise ValueError("an upstream with authentication cannot stand behind a door")
-        door.admit(self._service, names)
-        self._door = door
-        self._listeners.append(door.listener)
+            raise ValueError("an upstream with authentication cannot be attached to a gateway")
+        gateway.attach(self._service, names)
+        self._gateway = gateway
+        self._listeners.append(gateway.listener)
         if self._is_down:
             self.down()
 
@@ -139,9 +139,9 @@ class MockUpstream:
 
     @property
     def address(self) -> str:
-        """``127.0.0.1:PORT``, as it stands before a repository's name in an image reference; behind
-        a door, what the registry there calls it."""
-        return self._address(self._listener) if self._door is None else self._door.known_as
+        """``127.0.0.1:PORT``, as it stands before a repository's name in an image reference; at
+        a gateway, the name by which the registry reaches that."""
+        return self._address(self._listener) if self._gateway is None else self._gateway.known_as
 
     @property
     def token_url(self) -> str:

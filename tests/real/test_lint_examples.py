@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from harness.system.ports import free_port
 from harness.system.process import Process, clean_environment
 from harness.system.real_parts import real_part
-from harness.targets.process_registry import free_port
 from tests.unit.lint.cases import copied
 
 _TIMEOUT = 30.0

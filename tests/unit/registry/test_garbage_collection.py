@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.content import an_artifact, an_image
-from harness.targets.garbage import GcRun
+from harness.targets.readings import GcRun
 from reference_registry.clock import SystemClock
 from reference_registry.config import StorageConfig
 from reference_registry.digest import Digest, digest_of

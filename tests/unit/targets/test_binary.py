@@ -12,8 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from harness.system.ports import hold_port
 from harness.targets import DidNotStart, Settings, TargetError, parse_target
-from harness.targets import process_registry as process_module
+from harness.targets import process as process_module
 from harness.targets.binary import BinaryTarget
 from harness.targets.identity import release_series
 from tests.unit.targets.conftest import Launch
@@ -38,15 +39,24 @@ def script(tmp_path: Path) -> Script:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "'' is no target; known are reference, reference@PROFILE, binary:PATH"),
-        ("registry", "'registry' is no target; known are"),
-        ("docker:x", "'docker:x' is no target; known are"),
+        ("", "unknown target ''; known targets: reference, reference@PROFILE, binary:PATH"),
+        ("registry", "did you mean binary:docker-registry?"),
+        ("docker-registry", "did you mean binary:docker-registry?"),
+        ("registry:2", "unknown target 'registry:2'; did you mean container:registry:2?"),
+        ("ghcr.io/team/cache:v1", "did you mean container:ghcr.io/team/cache:v1?"),
+        ("127.0.0.1:5000", "did you mean url:http://127.0.0.1:5000?"),
+        ("localhost:5000/v2/", "did you mean url:http://localhost:5000/v2/?"),
+        ("https://mirror.example", "did you mean url:https://mirror.example?"),
+        ("2.8", "did you mean reference@2.8?"),
+        ("reference:2.8", "did you mean reference@2.8?"),
+        ("drayge", "did you mean drayage?"),
+        ("./registry", "did you mean binary:./registry?"),
         ("reference@9", "unknown profile '9'; known are ideal, 2.8"),
         ("reference@", "unknown profile ''"),
         ("binary:", "binary: needs a path, such as binary:/usr/bin/docker-registry"),
         ("binary:no-such-registry", "no such program on PATH; install it"),
         ("binary:/no/such/registry", "no such file; give the path of a registry binary"),
-        ("binary:/", "is a directory; give the path of the program in it"),
+        ("binary:/", "is a directory; give the path of the program inside"),
     ],
 )
 def test_no_target(text: str, message: str) -> None:
@@ -72,7 +82,7 @@ def test_a_file_that_is_no_program(tmp_path: Path) -> None:
 
 
 def test_a_program_that_is_no_registry() -> None:
-    with pytest.raises(TargetError, match="which is no registry; give the path of"):
+    with pytest.raises(TargetError, match="is not a registry; give the path of"):
         parse_target("binary:ls")
     with pytest.raises(TargetError, match="--version ended with 1"):
         parse_target("binary:false")
@@ -90,7 +100,7 @@ def test_a_registry_that_does_not_start(script: Script) -> None:
 
 
 def test_a_registry_that_never_listens(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_module, "_START_TIMEOUT", 0.1)
+    monkeypatch.setattr(process_module, "STARTS", 0.1)
     target = parse_target(f"binary:{script('echo thinking; exec sleep 300')}")
     with pytest.raises(TargetError, match="did not listen in time: thinking"):
         target.check()
@@ -102,11 +112,10 @@ def test_a_taken_debug_port_is_tried_elsewhere(
     """The port was free when we looked, but somebody else was faster."""
     ports = iter([1111, 2222])
 
-    def hold() -> SimpleNamespace:
-        place = ("127.0.0.1", next(ports))
-        return SimpleNamespace(getsockname=lambda: place, close=lambda: None)
+    def hold() -> tuple[SimpleNamespace, int]:
+        return SimpleNamespace(close=lambda: None), next(ports)
 
-    monkeypatch.setattr(process_module, "_hold_port", hold)
+    monkeypatch.setattr(process_module, "hold_port", hold)
     path = script(
         "if grep -q 127.0.0.1:1111 $2; then echo 'listen tcp 127.0.0.1:1111: bind: address already"
         " in use'; exit 1; fi; echo listening on 127.0.0.1:3333; exec sleep 300"
@@ -118,8 +127,9 @@ def test_a_taken_debug_port_is_tried_elsewhere(
 
 def test_a_debug_port_is_kept_free_until_the_registry_listens_there() -> None:
     """3.x does that a moment after it has said that it listens."""
-    with process_module._hold_port() as holder, socket.socket() as registry:
-        place = holder.getsockname()
+    holder, port = hold_port()
+    with holder, socket.socket() as registry:
+        place = ("127.0.0.1", port)
         with socket.socket() as other, pytest.raises(OSError, match="in use"):
             other.bind(place)
         registry.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

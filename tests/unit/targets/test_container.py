@@ -13,9 +13,8 @@ import pytest
 
 from harness.clients.containerd_pull import ACCEPT
 from harness.content import an_image
-from harness.suite.lab import Lab, TargetUnderTest
 from harness.system.real_parts import missing_part
-from harness.targets import DidNotStart, NotOffered, TargetError, parse_target
+from harness.targets import DidNotStart, TargetError, parse_target
 from harness.targets.container import ContainerTarget
 from harness.targets.docker_daemon import Daemon
 from harness.upstream import MockUpstream
@@ -147,19 +146,11 @@ def test_it_is_killed(container: ContainerTarget, containers: set[str], launch: 
     assert registry.exit_code == -9
 
 
-def test_what_cannot_be_had_is_said(container: ContainerTarget, lab: Lab) -> None:
-    target = TargetUnderTest(ContainerTarget.find(IMAGE, network="published"), lab)
-    upstream = lab.upstream()
-    with pytest.raises(NotOffered, match="does not reach an upstream on this machine's loopback"):
-        target.proxy(upstream)
-
-
 def test_orphans_are_removed(container: ContainerTarget, containers: set[str]) -> None:
-    """What a killed run left: its label names a process that is no more."""
+    """The label of a killed run's container names a process that does not exist."""
     daemon = Daemon.reach("test")
-    how = daemon.how("none", (), None) | {"labels": {"pullproof.owner": "1@0"}}
-    orphan = daemon.client.containers.create(IMAGE, **how)
-    ours = daemon.client.containers.create(IMAGE, **daemon.how("none", (), None))
+    ours = daemon.create(IMAGE, [], network="none")
+    orphan = daemon.client.containers.create(IMAGE, labels={"pullproof.owner": "1@0"})
     try:
         daemon.remove_orphans()
         left = {one.id for one in daemon.client.containers.list(all=True)}

@@ -11,7 +11,7 @@ from harness.content import an_image
 from harness.http.client import Answer
 from harness.targets import NotOffered, RunningRegistry
 from harness.targets.drayage import DrayageTarget
-from harness.targets.registry import NOWHERE
+from harness.targets.server import NOWHERE
 from harness.upstream import MockUpstream
 from tests.unit.targets.conftest import Launch
 
@@ -54,7 +54,7 @@ def test_what_is_not_set_is_left_to_drayage(drayage: Launch) -> None:
     ("settings", "reason"),
     [
         ({"ttl": "1h", "maxentries": 5}, "cannot be set up with maxentries and ttl"),
-        ({"tag_freshness": "300ms"}, "counts in whole seconds, 300ms cannot be set"),
+        ({"tag_freshness": "300ms"}, "takes whole seconds, so 300ms cannot be set"),
         ({"upstream_url": None}, "nothing can be pushed to it"),
     ],
 )

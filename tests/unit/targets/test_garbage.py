@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.targets.garbage import GcRun
+from harness.targets.readings import GcRun
 
 A, B, C, D = (f"sha256:{letter * 64}" for letter in "abcd")
 
@@ -20,7 +20,6 @@ def test_output_of_2_8() -> None:
     assert run.marked == {A, B}
     assert run.eligible_manifests == {C}
     assert run.eligible_blobs == {D}
-    assert run.eligible_layer_links == set()
     assert run.summary == "2 blobs marked, 1 blobs and 1 manifests eligible for deletion"
 
 
@@ -38,7 +37,6 @@ def test_output_of_3_0() -> None:
     assert run.repositories == {"team/app"}
     assert run.eligible_manifests == {B, C}
     assert run.eligible_blobs == {D}
-    assert run.eligible_layer_links == {("team/app", D)}
 
 
 def test_a_failed_run_has_no_summary() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.targets.metrics import Metrics
+from harness.targets.readings import Metrics
 
 TEXT = """\
 # TYPE registry_http_requests_total counter

@@ -72,7 +72,7 @@ def test_a_mistake_in_the_configuration_ends_it_as_the_command_line(tmp_path: Pa
 def test_an_upstream_that_never_answers_is_given_up(
     launch: Launch, source: MockUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.targets.reference._START_TIMEOUT", 0.2)
+    monkeypatch.setattr("harness.targets.reference._TIMEOUT", 0.2)
     source.on("GET", "/v2/").hang()
     with pytest.raises(DidNotStart, match="did not listen in time"):
         launch(parse_target("reference@2.8"), upstream_url=source.url)

@@ -31,7 +31,7 @@ def port() -> Iterator[int]:
 def meet(target: UrlTarget, upstream: MockUpstream, workdir: Path) -> UrlRegistry:
     """*target* as a cache of *upstream*, as a scenario gets it."""
     cache = target.launch(Settings(upstream_url=upstream.url), workdir)
-    cache.meet(upstream)
+    cache.attach(upstream)
     return cache
 
 
@@ -137,7 +137,7 @@ def test_what_it_is_not_set_up_for_is_not_offered(
     cache = meet(target, source, tmp_path)
     with pytest.raises(NotOffered, match="POST needs --allow-writes"):
         cache.post("/v2/team/app/blobs/uploads/")
-    with pytest.raises(NotOffered, match="repositories of others"):
+    with pytest.raises(NotOffered, match="repositories of other users"):
         cache.get("/v2/_catalog")
     with pytest.raises(NotOffered, match="restart"):
         cache.restart()
@@ -152,7 +152,7 @@ def test_an_upstream_with_authentication_would_be_remembered(
     with MockUpstream(Bearer()) as upstream:
         cache = target.launch(Settings(upstream_url=upstream.url), tmp_path)
         with pytest.raises(NotOffered, match="runs on after the scenario"):
-            cache.meet(upstream)
+            cache.attach(upstream)
         cache.stop()
 
 
@@ -217,7 +217,7 @@ def test_a_cache_that_takes_no_push_says_so(
     launch: Launch, source: MockUpstream, tmp_path: Path
 ) -> None:
     running = launch(parse_target("reference@2.8"), upstream_url=source.url)
-    with pytest.raises(NotOffered, match=r"takes no pushes: POST of an upload was answered 405"):
+    with pytest.raises(NotOffered, match=r"takes no pushes: POST of an upload returned 405"):
         url_target(running, allow_writes=True).launch(Settings(), tmp_path)
     with pytest.raises(NotOffered, match=r"its operator's.*--upstream-at"):
         url_target(running).launch(Settings(upstream_url=source.url), tmp_path)
@@ -227,12 +227,12 @@ def test_a_cache_that_takes_no_push_says_so(
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("127.0.0.1:5000", "is no URL of a registry; give it as url:https://"),
-        ("ftp://127.0.0.1", "is no URL of a registry"),
+        ("127.0.0.1:5000", r"has no scheme; did you mean url:http://127.0.0.1:5000\?"),
+        ("ftp://127.0.0.1", "not the URL of a registry"),
         ("http://user:hunter2@127.0.0.1", "no login in a URL; use --login"),
-        ("http://127.0.0.1/Hub", "'Hub' cannot stand before a repository name"),
+        ("http://127.0.0.1/Hub", "'Hub' cannot come before a repository name"),
         ("http://127.0.0.1:99999", "Port out of range"),
-        ("http://127.0.0.1?x", "is no URL of a registry"),
+        ("http://127.0.0.1?x", "not the URL of a registry"),
     ],
 )
 def test_no_url_of_a_registry(url: str, message: str) -> None:
@@ -249,16 +249,23 @@ def test_nobody_listens(port: int) -> None:
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "is no registry: .* 404"),
+        (
+            b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+            r"not a registry: GET /v2/ returned 404$",
+        ),
         (
             b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\nhello",
-            "is no registry",
+            "not a registry",
         ),
         (
             b"HTTP/1.1 301 Gone\r\nLocation: https://else.example/v2/\r\nContent-Length: 0\r\n\r\n",
-            "sends on to 'https://else.example/v2/'.*give that URL",
+            "redirects to 'https://else.example/v2/'.*give that URL",
         ),
-        (b"SSH-2.0-OpenSSH\r\n", "does not speak what the URL says"),
+        (b"SSH-2.0-OpenSSH\r\n", "does not speak plain HTTP"),
+        (
+            b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.",
+            r"does not speak plain HTTP; did you mean url:https://[\d.:]+\?$",
+        ),
     ],
 )
 def test_something_else_answers(wire: Wire, answer: bytes, message: str) -> None:
