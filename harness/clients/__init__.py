@@ -1,4 +1,5 @@
-"""What container clients ask of a registry, in which order: for machines without those clients.
+"""Container clients: their requests in order, and drivers of the real programs.
 
-Each module drives a :class:`harness.http.client.RegistryClient` through one client's requests.
+Modules without a real program drive a :class:`harness.http.client.RegistryClient` through one
+client's requests.
 """

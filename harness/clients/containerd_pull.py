@@ -1,4 +1,4 @@
-"""An image pull as the requests that containerd makes of one host.
+"""An image pull as the requests that containerd sends to one host.
 
 HEAD of the manifest resolves the tag; manifests and blobs are then fetched by digest, an index
 first, then the platform's image, its configuration and its layers. Where HEAD is not supported or
@@ -25,21 +25,21 @@ __all__ = ["ACCEPT", "MANIFEST_TYPES", "Pull", "containerd_pull"]
 
 MANIFEST_TYPES = (DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_MANIFEST, OCI_INDEX)
 ACCEPT = {"Accept": ", ".join((*MANIFEST_TYPES, "*/*"))}
-"""What containerd accepts when it resolves a tag; docker, skopeo and podman send the like."""
+"""What containerd accepts when it resolves a tag; docker, skopeo and podman send similar values."""
 
 
 @dataclass
 class Pull:
-    """What arrived, by digest, and the answer that ended the pull early, if one did."""
+    """The content received, by digest, and the answer that failed the pull, if one did."""
 
     digest: str | None = None
-    """The digest that the reference was resolved to."""
+    """The digest of the reference."""
     contents: dict[str, bytes] = field(default_factory=dict)
     failure: Answer | None = None
 
     @property
     def complete(self) -> bool:
-        """Whether everything arrived with the right bytes."""
+        """Whether everything was received with the right bytes."""
         return (
             self.digest is not None
             and self.failure is None
@@ -50,7 +50,8 @@ class Pull:
 def containerd_pull(
     client: RegistryClient, repository: str, reference: str, *, platform: str = "linux/amd64"
 ) -> Pull:
-    """Pull ``repository:reference`` (a tag or a digest), of an index the image for *platform*."""
+    """Pull ``repository:reference`` (a tag or a digest), and from an index the image for
+    *platform*."""
     pull = Pull()
     try:
         digest = pull.digest = _resolve(client, repository, reference)

@@ -1,7 +1,7 @@
 """Real skopeo and podman, which read the same files (containers/image).
 
-They keep everything below one directory and change nothing of the user's. Which mirrors they ask
-stands in a ``registries.conf`` (containers-registries.conf(5)).
+All their files are below one directory; the user's files are not touched. Their mirrors are in a
+``registries.conf`` (containers-registries.conf(5)).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from harness.system.real_parts import real_part
 __all__ = ["Podman", "Skopeo"]
 
 _ACCEPT_ANYTHING = '{"default": [{"type": "insecureAcceptAnything"}]}'
-"""A containers-policy.json(5) that asks for no signatures, as the packages' own one does."""
+"""A containers-policy.json(5) that requires no signatures, like that of the packages."""
 
 
 class _Containers:
-    """What both have in common. *environment* is the way to the internet."""
+    """The base of both. *environment* holds the proxy settings."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
         self._directory = directory
@@ -41,7 +41,7 @@ class _Containers:
         }
 
     def use_mirrors(self, registry: str, *mirrors: str) -> None:
-        """Ask *mirrors* (``127.0.0.1:PORT``, by plain HTTP) for images of *registry*, in this
+        """Use *mirrors* (``127.0.0.1:PORT``, over plain HTTP) for images of *registry*, in this
         order."""
         self._registries.write_text(
             f'[[registry]]\nlocation = "{registry}"\n'
@@ -52,13 +52,13 @@ class _Containers:
         )
 
     def log_in(self, registry: str, user: str, password: str) -> None:
-        """As if there had been a successful login at *registry* (containers-auth.json(5))."""
+        """Store a login for *registry* (containers-auth.json(5))."""
         basic = b64encode(f"{user}:{password}".encode()).decode()
         self.auth_file.write_text(json.dumps({"auths": {registry: {"auth": basic}}}))
 
 
 class Skopeo(_Containers):
-    """``skopeo``, which keeps nothing between two calls."""
+    """``skopeo``, which keeps no state between calls."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
         self._program = real_part("skopeo")
@@ -77,14 +77,14 @@ class Skopeo(_Containers):
 
 
 class Podman(_Containers):
-    """``podman`` with a storage of its own. It needs no daemon, and runs nothing here."""
+    """``podman`` with its own storage. It needs no daemon and runs no containers here."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
         self._program = real_part("podman")
         super().__init__(directory, environment)
 
     def __call__(self, *words: str, given: str = "") -> Ran:
-        """Run it with *words*, and *given* on its standard input."""
+        """Run it with *words*, with *given* as standard input."""
         where: list[str | Path] = [
             *("--root", self._directory / "root", "--runroot", self._directory / "run"),
             *("--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"),
@@ -96,6 +96,6 @@ class Podman(_Containers):
         return self("pull", "--signature-policy", str(self._policy), image)
 
     def forget(self) -> None:
-        """Remove every image and every login."""
+        """Remove all images and logins."""
         self("rmi", "--all", "--force")
         self.auth_file.write_text("{}")

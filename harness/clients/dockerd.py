@@ -1,8 +1,8 @@
 """A real Docker daemon with its client, private to the test run.
 
-It has directories, a socket and a client configuration of its own, no bridge and no firewall rules,
-and changes nothing on the machine. It needs root. Which mirrors it asks can be changed while it
-runs: ``registry-mirrors`` is among the options that SIGHUP reloads
+It has its own directories, socket and client configuration, no bridge and no firewall rules, and
+changes nothing on the machine. It needs root. Its mirrors can change while it runs: SIGHUP reloads
+``registry-mirrors``
 (https://docs.docker.com/reference/cli/dockerd/, "Configuration reload behavior").
 """
 
@@ -25,7 +25,7 @@ from harness.system.real_parts import missing_part, real_part
 __all__ = ["HUB_LOGIN", "DockerDaemon"]
 
 HUB_LOGIN = "https://index.docker.io/v1/"
-"""Under which name ``docker login`` keeps the account of Docker Hub."""
+"""The key under which ``docker login`` stores the account of Docker Hub."""
 
 _READY = re.compile("API listen on")
 _RELOADED = "Reloaded configuration"
@@ -33,11 +33,11 @@ _TIMEOUT = 30.0
 
 
 class DockerDaemon:
-    """``dockerd`` below *directory*, which must have a short path for the socket's sake.
+    """``dockerd`` below *directory*, which must have a short path, for the socket.
 
-    *environment* is added to the daemon's: the way to the internet. *program* is another than that
-    in ``PATH``. Skips the test, or fails it where real parts are demanded, if there can be no
-    daemon here.
+    *environment* is added to the daemon's variables: the proxy settings. *program* replaces the one
+    in ``PATH``. Skips the test, or fails it where real programs are required, if the daemon cannot
+    run here.
     """
 
     def __init__(
@@ -73,19 +73,19 @@ class DockerDaemon:
             missing_part(f"dockerd does not start here: {said[-1] if said else 'no output'}")
 
     def stop(self) -> None:
-        """End it, with the containerd that it started."""
+        """End the daemon and its containerd."""
         self._process.stop()
 
     def use_mirrors(self, *urls: str) -> None:
-        """Ask these mirrors for images of Docker Hub from now on, in this order. ``TimeoutError``
-        where the daemon does not say that it has read this."""
+        """Use these mirrors for images of Docker Hub from now on, in this order. Raises
+        ``TimeoutError`` if the daemon does not report that it has reloaded."""
         self._settings.write_text(json.dumps({"registry-mirrors": list(urls)}))
         before = self._process.output().count(_RELOADED)
         os.kill(self._process.pid, signal.SIGHUP)
         self._process.await_count(_RELOADED, before + 1, timeout=_TIMEOUT)
 
     def forget(self) -> None:
-        """Remove every image, every login, and what the daemon knows of layers it has pulled."""
+        """Remove all images and logins, and the daemon's records of pulled layers."""
         images = self.docker("images", "--all", "--quiet").output.split()
         if images:
             self.docker("rmi", "--force", *dict.fromkeys(images))
@@ -93,20 +93,20 @@ class DockerDaemon:
         shutil.rmtree(self._home, ignore_errors=True)
 
     def log_in(self, registry: str, user: str, password: str) -> None:
-        """As if ``docker login`` had been successful at *registry*."""
+        """Store a login for *registry*, like ``docker login``."""
         self._home.mkdir(exist_ok=True)
         basic = b64encode(f"{user}:{password}".encode()).decode()
         document = {"auths": {registry: {"auth": basic}}}
         (self._home / "config.json").write_text(json.dumps(document))
 
     def docker(self, *words: str, given: str = "") -> Ran:
-        """Run ``docker`` with *words*, and *given* on its standard input."""
+        """Run ``docker`` with *words*, with *given* as standard input."""
         return run_client(self._command(words), clean_environment(), given=given)
 
     @contextmanager
     def begun(self, *words: str) -> Iterator[Process]:
-        """``docker`` with *words* while it runs; its end, if it has not come by then, is that of
-        the ``with``, and makes the daemon give up as well."""
+        """``docker`` with *words* while it runs. The end of the ``with`` ends it, and the daemon
+        then gives up too."""
         client = Process(self._command(words))
         try:
             yield client

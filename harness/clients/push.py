@@ -1,6 +1,20 @@
-"""What pushes have in common: their outcome, and how a blob is uploaded.
+"""Pushes of docker and skopeo as the requests that they send.
 
 OCI distribution-spec, sections "Pushing a blob in chunks" and "Pushing Manifests".
+
+docker (moby, ``distribution/push_v2.go``): ``GET /v2/``, then the layers from the top down, five at
+a time. It sends HEAD for layers whose compressed digest it knows, that is of images pulled or
+pushed before, and uploads the others directly. It always sends HEAD for the configuration. A
+refused manifest ends the push at once; after a refused layer the daemon makes five attempts with
+growing pauses, even after 405 ``UNSUPPORTED`` (docker 20.10.24, scenario
+``docker.push-of-what-is-new``). Here one refusal ends the push.
+
+skopeo 1.9.3 (containers/image, ``docker/docker_image_dest.go``), and podman and buildah: ``GET
+/v2/``, then for each layer HEAD to see whether it can be reused, HEAD again before the upload, and
+the upload; one HEAD for the configuration; the manifest last. Six layers are copied at a time;
+nothing is retried.
+
+Both copy layers one after the other here, so that every run has the same order.
 """
 
 from __future__ import annotations
@@ -24,18 +38,18 @@ __all__ = [
 
 @dataclass
 class Push:
-    """How far a push came."""
+    """The progress of a push."""
 
     already_there: list[Digest] = field(default_factory=list)
-    """Blobs that the registry said it has ("Layer already exists"), in the order of asking."""
+    """Blobs that the registry said it has ("Layer already exists"), in order of the requests."""
     uploaded: list[Digest] = field(default_factory=list)
     refused_step: str | None = None
-    """``upload`` or ``manifest``: what the registry refused; None where the push succeeded."""
+    """``upload`` or ``manifest``: the step that the registry refused; None after success."""
     refusal: Answer | None = None
 
 
 class Refused(Exception):
-    """The registry did not do what it was asked; ends a push."""
+    """The registry refused a step; ends the push."""
 
     def __init__(self, step: str, answer: Answer) -> None:
         super().__init__(f"{step}: {answer.status}")
@@ -44,8 +58,8 @@ class Refused(Exception):
 
 
 def ask_for_blob(client: RegistryClient, repository: str, blob: Blob) -> bool:
-    """HEAD: whether the registry says that it has *blob*. Raises :class:`Refused` for an answer
-    that is neither yes nor no."""
+    """HEAD: whether the registry has *blob*. Raises :class:`Refused` for any status except 200
+    and 404."""
     answer = client.head(f"/v2/{repository}/blobs/{blob.digest}")
     if answer.status not in {200, 404}:
         raise Refused("question", answer)
@@ -53,7 +67,7 @@ def ask_for_blob(client: RegistryClient, repository: str, blob: Blob) -> bool:
 
 
 def upload_blob(client: RegistryClient, repository: str, blob: Blob) -> None:
-    """POST, PATCH with a chunked body, PUT: as docker, skopeo and podman upload. Raises
+    """POST, PATCH with a chunked body, PUT, like docker, skopeo and podman. Raises
     :class:`Refused`."""
     opened = _wanting(202, "upload", client.post(f"/v2/{repository}/blobs/uploads/", content=b""))
     sent = client.patch(
@@ -88,7 +102,7 @@ def _wanting(status: int, step: str, answer: Answer) -> Answer:
 def docker_push(
     client: RegistryClient, repository: str, tag: str, image: Image, *, knows_layers: bool = True
 ) -> Push:
-    """Push *image* and tell how it went.
+    """Push *image* and return the result.
 
     *knows_layers* is whether the daemon had pulled or pushed the image before.
     """
@@ -113,7 +127,7 @@ def docker_push(
 
 
 def skopeo_push(client: RegistryClient, repository: str, tag: str, image: Image) -> Push:
-    """Push *image* and tell how it went."""
+    """Push *image* and return the result."""
     push = Push()
     try:
         client.get("/v2/")

@@ -1,4 +1,4 @@
-"""How real clients are run: once, to the end, and what they said."""
+"""Runs a real client to its end and keeps its output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TIMEOUT = 60.0
 
 @dataclass(frozen=True)
 class Ran:
-    """One call of a client's program."""
+    """One finished call of a client program."""
 
     exit_code: int
     output: str
@@ -28,8 +28,8 @@ class Ran:
 def run_client(
     command: Sequence[str | Path], environment: Mapping[str, str], *, given: str = ""
 ) -> Ran:
-    """Run *command* with exactly *environment* and *given* on its standard input.
-    ``subprocess.TimeoutExpired`` after a minute."""
+    """Run *command* with exactly *environment* with *given* as standard input.
+    Raises ``subprocess.TimeoutExpired`` after a minute."""
     done = subprocess.run(
         [str(word) for word in command],
         env=dict(environment),

@@ -1,10 +1,10 @@
 """The internet, as real clients see it in a test: host names that lead to mock upstreams.
 
-A real client speaks TLS with ``registry-1.docker.io`` or ``source.example``. It is told of an HTTP
-proxy (``HTTPS_PROXY``), asks that for a tunnel (RFC 9110, section 9.3.6 CONNECT), and meets a mock
-upstream behind it, as if the name were its own. Go's clients never send loopback addresses through
-a proxy (https://pkg.go.dev/golang.org/x/net/http/httpproxy), so that a cache under test, which
-listens there, is asked directly.
+A real client connects to ``registry-1.docker.io`` or ``source.example`` over TLS. With
+``HTTPS_PROXY`` it requests a tunnel from this proxy (RFC 9110, section 9.3.6 CONNECT), which ends
+at a mock upstream. Go's clients never send loopback addresses through a proxy
+(https://pkg.go.dev/golang.org/x/net/http/httpproxy), so that a cache under test, which listens
+there, is contacted directly.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CHUNK = 65536
 
 
 class SourceNetwork:
-    """A proxy on loopback that lets nobody out. Safe from any thread."""
+    """A proxy on loopback without access to real hosts. Safe from any thread."""
 
     def __init__(self, authority: Authority, loop: LabLoop | None = None) -> None:
         self.authority = authority
@@ -35,10 +35,10 @@ class SourceNetwork:
         self._server: asyncio.Server | None = None
         self._tunnels: set[asyncio.StreamWriter] = set()
         self.url = ""
-        """What ``HTTPS_PROXY`` is to be, once started."""
+        """The value of ``HTTPS_PROXY``, once started."""
 
     def start(self) -> None:
-        """Listen on a port of its own."""
+        """Listen on a free port."""
         self._loop.run(self._start())
 
     async def _start(self) -> None:
@@ -47,7 +47,7 @@ class SourceNetwork:
         self.url = f"http://{host}:{port}"
 
     def stop(self) -> None:
-        """Cut all tunnels and give the port back."""
+        """Close all tunnels and the port."""
         self._loop.run(self._stop())
 
     async def _stop(self) -> None:
@@ -57,8 +57,8 @@ class SourceNetwork:
             tunnel.transport.abort()
 
     def lead(self, hosts: Mapping[str, str]) -> None:
-        """From now on the names of *hosts* lead to these URLs (``http://127.0.0.1:PORT``), and no
-        other name to anything. What was asked before is forgotten."""
+        """From now on the names of *hosts* lead to these URLs (``http://127.0.0.1:PORT``); all
+        other names fail. Clears :attr:`asked`."""
         parts = {name: urlsplit(url) for name, url in hosts.items()}
         with self._lock:
             self._hosts = {
@@ -68,13 +68,12 @@ class SourceNetwork:
 
     @property
     def asked(self) -> list[str]:
-        """The host names that clients wanted to reach, each once, in the order of the first time.
-        How many connections a client makes to one is its own affair."""
+        """The host names that clients requested, each once, in order of the first request."""
         with self._lock:
             return list(dict.fromkeys(self._asked))
 
     def environment(self) -> dict[str, str]:
-        """What a client's environment needs so that it goes this way, and no other."""
+        """The environment variables that make a client use this proxy."""
         return {
             "HTTPS_PROXY": self.url,
             "HTTP_PROXY": self.url,
@@ -117,7 +116,7 @@ class SourceNetwork:
 
 
 async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    """Everything that comes, until either side ends; then the other side ends too."""
+    """Copy until one side closes, then close the other."""
     with suppress(OSError):
         while data := await source.read(_CHUNK):
             sink.write(data)

@@ -1,8 +1,7 @@
-"""A modelled client's requests, really sent: the bridge from ``harness.nodes.models`` to sockets.
+"""Sends a modelled client's requests over real sockets.
 
-A model names hosts as its files do (``registry.example``); here each name stands for a registry on
-loopback, so that a pull of containerd can be played against a cache under test and the source
-behind it without either name existing.
+A model uses the host names of its files (``registry.example``); here each name leads to a registry
+on loopback, so that a modelled pull can run against a cache under test and its upstream.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ __all__ = ["WireNetwork"]
 
 
 class WireNetwork:
-    """Sends requests for the hosts of *clients*; any other name has no address.
+    """Sends requests for the hosts of *clients*; any other name does not resolve.
 
-    Everything goes over plain HTTP, whatever the scheme: TLS is the model's business, and there is
-    none on loopback. Implements :class:`harness.nodes.models.network.Network`.
+    Everything goes over plain HTTP, whatever the scheme: the model handles TLS, and
+    registries on loopback have none. Implements :class:`harness.nodes.models.network.Network`.
     """
 
     def __init__(self, clients: Mapping[str, RegistryClient]) -> None:
         self._clients = clients
 
     def exchange(self, request: Request, trust: Trust) -> Response:
-        """The registry's answer; :class:`ConnectionFailed` where there is none."""
+        """The registry's answer; raises :class:`ConnectionFailed` if there is none."""
         client = self._clients.get(request.host)
         if client is None:
             raise ConnectionFailed(Failure.UNRESOLVED)

@@ -170,6 +170,12 @@ def _bind(listener: socket.socket, root: Path) -> None:
         path.chmod(0o600)
 
 
+def _unbind(root: Path) -> None:
+    """Remove the socket: copying a tree fails on one."""
+    with contextlib.suppress(OSError), _address(root) as address:
+        Path(address).unlink(missing_ok=True)
+
+
 # -- the registry -------------------------------------------------------------------------------
 class StorageGuard:
     """Holds the root directory for a registry that serves it, and collects garbage on request."""
@@ -217,6 +223,7 @@ class StorageGuard:
         await asyncio.gather(*self._connections, return_exceptions=True)
         if self._server is not None:
             self._server.close()
+            _unbind(self._config.rootdirectory)
         if self._lock is not None:
             self._lock.release()
         self._server = self._lock = None

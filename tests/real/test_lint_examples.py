@@ -76,7 +76,7 @@ def _url(process: Process) -> str:
         ("PPC117", 1),
     ],
 )
-def test_it_ends_with_the_bad_example_and_listens_with_the_good_one(
+def test_the_registry_exits_with_the_bad_example_and_listens_with_the_good_one(
     rule: str, code: int, upstream: str, tmp_path: Path
 ) -> None:
     root = copied(rule, tmp_path)
@@ -87,7 +87,7 @@ def test_it_ends_with_the_bad_example_and_listens_with_the_good_one(
 
 
 @pytest.mark.parametrize("rule", ["PPC006", "PPC007"])
-def test_what_was_meant_as_a_cache_takes_a_push(rule: str, upstream: str, tmp_path: Path) -> None:
+def test_a_misconfigured_cache_accepts_a_push(rule: str, upstream: str, tmp_path: Path) -> None:
     answers = []
     for name in ("bad", "good"):
         with _running(copied(rule, tmp_path / name) / name, upstream) as process:
@@ -97,7 +97,7 @@ def test_what_was_meant_as_a_cache_takes_a_push(rule: str, upstream: str, tmp_pa
 
 
 @pytest.mark.parametrize(("rule", "answer"), [("PPC201", 400), ("PPC202", 401), ("PPC203", 400)])
-def test_how_it_answers_who_logs_in(rule: str, answer: int, upstream: str, tmp_path: Path) -> None:
+def test_answers_to_a_login(rule: str, answer: int, upstream: str, tmp_path: Path) -> None:
     root = copied("PPC201", tmp_path)
     htpasswd = root / "bad/etc/distribution/htpasswd"
     if rule != "PPC201":
@@ -109,7 +109,7 @@ def test_how_it_answers_who_logs_in(rule: str, answer: int, upstream: str, tmp_p
     assert answered.status_code == answer
 
 
-def test_it_ends_with_a_damaged_schedule(upstream: str, tmp_path: Path) -> None:
+def test_the_registry_exits_with_a_damaged_schedule(upstream: str, tmp_path: Path) -> None:
     root = copied("PPC204", tmp_path)
     config = copied("PPC002", tmp_path) / "good" / "config.yml"
     text = config.read_text().replace("addr: :80", "addr: 127.0.0.1:5000")

@@ -65,7 +65,7 @@ def expires(cache: RunningRegistry, image: Image) -> None:
     assert cache.eventually(lambda: not any(cache.disk.has_blob(each) for each in digests))
 
 
-def test_the_real_registry_lets_expire_what_ours_has_scheduled(
+def test_the_real_registry_expires_our_schedule(
     lab: Lab, ours: Target, docker_registry: Target, image: Image
 ) -> None:
     upstream = lab.upstream()
@@ -73,7 +73,7 @@ def test_the_real_registry_lets_expire_what_ours_has_scheduled(
     expires(taken_over(lab, before, docker_registry, upstream), image)
 
 
-def test_ours_lets_expire_what_the_real_registry_has_scheduled(
+def test_ours_expires_the_schedule_of_the_real_registry(
     lab: Lab, ours: Target, docker_registry: Target, image: Image
 ) -> None:
     upstream = lab.upstream()

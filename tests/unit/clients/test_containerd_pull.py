@@ -32,7 +32,7 @@ def test_resolves_by_head_and_fetches_by_digest(
 
 
 @pytest.mark.parametrize("platform", ["linux/amd64", "linux/arm64"])
-def test_takes_the_platform_from_an_index(
+def test_pulls_the_platform_of_an_index(
     registry: MockUpstream, client: RegistryClient, platform: str
 ) -> None:
     amd64, arm64 = an_image("amd64"), an_image("arm64", platform="linux/arm64")
@@ -47,7 +47,7 @@ def test_takes_the_platform_from_an_index(
 
 @pytest.mark.parametrize("reference", ["tag", "digest"])
 @pytest.mark.parametrize("fault", ["head-405", "no-digest"])
-def test_fetches_instead_where_head_tells_nothing(
+def test_falls_back_to_get_if_head_has_no_digest(
     registry: MockUpstream, client: RegistryClient, fault: str, reference: str
 ) -> None:
     image = registry.add("team/app", an_image(), tags=("v1",))

@@ -36,7 +36,7 @@ def head(digest: str) -> str:
     return f"HEAD {APP}/blobs/{digest}"
 
 
-def test_docker_uploads_what_is_not_there(registry: MockUpstream, client: RegistryClient) -> None:
+def test_docker_uploads_missing_blobs(registry: MockUpstream, client: RegistryClient) -> None:
     image = an_image(layers=1)
     accepts_uploads(registry)
     registry.on("PUT", kind="manifest").status(201)
@@ -55,21 +55,6 @@ def test_docker_uploads_what_is_not_there(registry: MockUpstream, client: Regist
     ]
 
 
-@pytest.mark.parametrize("method", ["POST", "PATCH", "PUT"])
-def test_a_refused_upload_ends_the_push(
-    registry: MockUpstream, client: RegistryClient, method: str
-) -> None:
-    registry.on(method, kind="upload").status(405)
-    accepts_uploads(registry)
-
-    pushed = docker_push(client, "team/app", "v1", an_image())
-
-    assert pushed.refused_step == "upload"
-    assert pushed.refusal is not None
-    assert pushed.refusal.status == 405
-    assert registry.ledger.entries[-1].method == method
-
-
 def test_an_answer_that_is_neither_yes_nor_no_ends_the_push(
     registry: MockUpstream, client: RegistryClient
 ) -> None:
@@ -81,7 +66,7 @@ def test_an_answer_that_is_neither_yes_nor_no_ends_the_push(
     assert [entry.method for entry in registry.ledger.entries] == ["GET", "HEAD"]
 
 
-def test_skopeo_asks_twice_for_an_absent_layer_and_once_for_the_configuration(
+def test_skopeo_checks_a_missing_layer_twice(
     registry: MockUpstream,
     client: RegistryClient,
 ) -> None:
@@ -105,7 +90,7 @@ def test_skopeo_asks_twice_for_an_absent_layer_and_once_for_the_configuration(
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["new", "already-there"])
-def test_skopeo_itself_makes_these_requests(tmp_path: Path, there: bool) -> None:
+def test_the_real_skopeo_sends_these_requests(tmp_path: Path, there: bool) -> None:
     skopeo, program = real_part("skopeo"), real_part("docker-registry")
     image = an_image(layers=1)  # skopeo copies several layers at once, in any order
     _write_oci_layout(tmp_path / "oci", image)

@@ -117,16 +117,6 @@ def test_credentials_are_sent_on_request(
     assert len(sent) == 3
 
 
-def test_without_a_login_nothing_is_sent(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], basic: MockUpstream
-) -> None:
-    options = ("--probe", "--probe-with-credentials")
-    code, text = asked(tmp_path, capsys, [address(basic)], *options)
-    assert code == 1
-    assert "no basic auth credentials" in text
-    assert {entry.credential for entry in basic.ledger.entries} == {"none"}
-
-
 def test_no_token_is_requested(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], secret: str
 ) -> None:
@@ -150,15 +140,6 @@ def test_the_probe_decides_the_pull(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert ["404 Not Found" in lines[0], "200 OK" in lines[1]] == [True, True]
         code, _ = asked(tmp_path, capsys, [address(empty)], "--probe")
         assert code == 1
-
-
-def test_a_closed_port(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        host = f"127.0.0.1:{listener.getsockname()[1]}"
-    code, text = asked(tmp_path, capsys, [host], "--probe")
-    assert code == 1
-    assert "not reached" in text
-    assert "connection refused" in text
 
 
 HEADERS = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Options of the tests of mirrors: which measured cases are run, and on which real clients."""
+"""Command-line options: files of measured cases, and the real clients to compare with."""
 
 from __future__ import annotations
 
@@ -12,63 +12,23 @@ _FILES = {
     "kubelet": "kubelet/keyring-cases.json",
     "registries-conf": "containers/registries-conf-cases.json",
 }
+_GENERATED = {"containerd": 300, "skopeo": 100, "dockerd": 60}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--containerd-cases FILE``, ``--containerd BINARY`` and their like."""
-    group = parser.getgroup("mirrors", "files of measured cases")
+    """``--containerd-cases FILE``, ``--containerd BINARY`` and similar options."""
+    group = parser.getgroup("client models", "measured cases and real clients of the models")
+    add = group.addoption
     for name, file in _FILES.items():
-        group.addoption(
-            f"--{name}-cases",
-            type=Path,
-            default=_FIXTURES / file,
-            metavar="FILE",
-            help=f"measured {name} cases to run the model against (default: %(default)s)",
-        )
-    real = parser.getgroup("real clients", "models compared with real clients")
-    for name in ("containerd", "skopeo", "dockerd"):
-        real.addoption(
-            f"--{name}",
-            type=Path,
-            metavar="BINARY",
-            help=f"the {name} that its model is compared with (default: the one in PATH)",
-        )
-    real.addoption(
-        "--containerd-all",
-        action="store_true",
-        help="play every measured case of the release to containerd, not every fourth",
-    )
-    real.addoption(
-        "--containerd-generated",
-        type=int,
-        default=300,
-        metavar="N",
-        help="how many cases to make up for containerd (default: %(default)s)",
-    )
-    real.addoption(
-        "--skopeo-generated",
-        type=int,
-        default=100,
-        metavar="N",
-        help="how many cases to make up for skopeo (default: %(default)s)",
-    )
-    real.addoption(
-        "--dockerd-generated",
-        type=int,
-        default=60,
-        metavar="N",
-        help="how many cases to make up for dockerd (default: %(default)s)",
-    )
-    real.addoption(
-        "--seed",
-        type=int,
-        default=1,
-        metavar="S",
-        help="what generated cases are made from (default: %(default)s)",
-    )
-    real.addoption(
-        "--record",
-        type=Path,
-        metavar="FILE",
-        help="write what generated containerd cases measured to FILE, in the data's format",
-    )
+        text = f"measured {name} cases for the model (default: %(default)s)"
+        add(f"--{name}-cases", type=Path, default=_FIXTURES / file, metavar="FILE", help=text)
+    for name, count in _GENERATED.items():
+        text = f"the {name} to compare its model with (default: the one in PATH)"
+        add(f"--{name}", type=Path, metavar="BINARY", help=text)
+        text = f"number of generated cases for {name} (default: %(default)s)"
+        add(f"--{name}-generated", type=int, default=count, metavar="N", help=text)
+    text = "run every measured case of the release on containerd, not every fourth"
+    add("--containerd-all", action="store_true", help=text)
+    add("--seed", type=int, default=1, metavar="S", help="seed of generated cases (default: 1)")
+    text = "write the measurements of generated containerd cases to FILE, in the cases' format"
+    add("--record", type=Path, metavar="FILE", help=text)

@@ -32,7 +32,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     )
 
 
-def test_the_model_does_what_was_measured(case: Case, release: str) -> None:
+def test_the_model_matches_the_measurement(case: Case, release: str) -> None:
     world = case.world
     found = [differences(case, release, pull, world) for pull in pulls(case, release, world)]
     assert [] in found, "\n".join(found[0])

@@ -47,7 +47,7 @@ def read(release: str, main: str, **files: str) -> RegistryConfig:
 
 
 @pytest.mark.parametrize("release", ALL)
-def test_the_last_file_wins_and_imports_come_after_the_file(release: str) -> None:
+def test_imports_are_merged_after_the_file_and_the_last_wins(release: str) -> None:
     main = path_in(2, "/main", "conf.d/b.toml", "conf.d/a.toml")
     config = read(release, main, a=path_in(2, "/a"), b=path_in(2, "/b"))
     assert config.config_path == "/a"
@@ -55,7 +55,7 @@ def test_the_last_file_wins_and_imports_come_after_the_file(release: str) -> Non
 
 
 @pytest.mark.parametrize("release", ALL)
-def test_what_an_import_imports_comes_after_all_imports_of_the_file(release: str) -> None:
+def test_nested_imports_come_after_all_imports_of_the_file(release: str) -> None:
     main = path_in(2, "/main", "conf.d/a.toml", "conf.d/b.toml")
     config = read(
         release, main, a=path_in(2, "/a", "c.toml"), b=path_in(2, "/b"), c=path_in(2, "/c")
@@ -64,14 +64,14 @@ def test_what_an_import_imports_comes_after_all_imports_of_the_file(release: str
 
 
 @pytest.mark.parametrize("release", ALL)
-def test_a_circle_is_read_once(release: str) -> None:
+def test_circular_imports_are_read_once(release: str) -> None:
     main = path_in(2, "/main", "conf.d/a.toml")
     config = read(release, main, a=path_in(2, "/a", "../config.toml", "a.toml"))
     assert config.config_path == "/a"
 
 
 @pytest.mark.parametrize("release", ALL)
-def test_a_pattern_takes_files_by_name_and_may_match_none(release: str) -> None:
+def test_a_pattern_matches_files_in_order_of_their_names(release: str) -> None:
     main = path_in(2, "/main", "/etc/containerd/conf.d/*.toml", "/nowhere/*.toml")
     config = read(release, main, z=path_in(2, "/z"), a=path_in(2, "/a"))
     assert config.config_path == "/z"
@@ -81,7 +81,7 @@ def test_a_pattern_takes_files_by_name_and_may_match_none(release: str) -> None:
     ("release", "config_path"),
     [("1.6.28", "/main"), ("1.6.29", "/a"), ("1.7.15", "/main"), ("1.7.16", "/a"), ("2.0.0", "/a")],
 )
-def test_older_releases_start_relative_patterns_where_the_daemon_runs(
+def test_older_releases_start_relative_patterns_at_the_working_directory(
     release: str, config_path: str
 ) -> None:
     config = read(release, path_in(2, "/main", "conf.d/*.toml"), a=path_in(2, "/a"))
@@ -91,9 +91,7 @@ def test_older_releases_start_relative_patterns_where_the_daemon_runs(
 @pytest.mark.parametrize(
     ("release", "kept"), [("1.6.20", False), ("1.7.24", False), ("2.1.9", True), ("2.3.4", True)]
 )
-def test_up_to_1_7_an_import_replaces_the_whole_section_of_the_plugin(
-    release: str, kept: bool
-) -> None:
+def test_up_to_1_7_an_import_replaces_a_whole_section(release: str, kept: bool) -> None:
     """The login in config.toml is lost because a drop-in sets ``config_path``."""
     login = section(2, "").replace("registry]", 'registry.configs."m:5000".auth]')
     main = f'version = 2\nimports = ["conf.d/a.toml"]\n{login}username = "u"\npassword = "p"\n'
@@ -117,14 +115,16 @@ def test_up_to_1_7_an_import_replaces_the_whole_section_of_the_plugin(
         ("2.3.4", 4, 2, "/a"),
     ],
 )
-def test_versions_meet(release: str, main: int, drop_in: int | None, config_path: str) -> None:
+def test_files_of_different_versions(
+    release: str, main: int, drop_in: int | None, config_path: str
+) -> None:
     files = {} if drop_in is None else {"a": path_in(drop_in, "/a")}
     text = path_in(main, "/main", *(f"conf.d/{name}.toml" for name in files))
     found = read(release, text, **files).config_path
     assert found.removeprefix("/etc/containerd/certs.d:/etc/docker/certs.d") == config_path
 
 
-def test_a_newer_version_in_an_import_leaves_the_older_sections_behind() -> None:
+def test_a_newer_version_in_an_import_disables_older_sections() -> None:
     """In 2.0 to 2.2 the version of the last file counts for all of them."""
     main = path_in(2, "/main", "conf.d/a.toml")
     assert read("2.1.9", main, a='version = 3\n[metrics]\naddress = ""\n').config_path == ""
@@ -144,7 +144,7 @@ def test_a_newer_version_in_an_import_leaves_the_older_sections_behind() -> None
         ("1.7.24", path_in(1, "/m", "conf.d/a.toml"), path_in(2, "/a"), 'URI "cri"', CONFIG_FILE),
     ],
 )
-def test_what_keeps_containerd_from_starting_names_its_file(
+def test_an_error_that_stops_containerd_has_its_file(
     release: str, main: str, drop_in: str, reason: str, file: str
 ) -> None:
     with pytest.raises(InvalidConfig, match=reason) as caught:

@@ -6,7 +6,6 @@ from dataclasses import fields
 
 import pytest
 
-from harness.nodes.models.behaviours import HostBehaviour
 from harness.nodes.models.containerd.hosts_toml import InvalidHostsFile, parse_hosts_toml
 from harness.nodes.models.containerd.pullers import (
     Ctr,
@@ -18,7 +17,6 @@ from harness.nodes.models.containerd.releases import (
     UnknownRelease,
     release_named,
 )
-from tests.unit.models.worlds import behaviour_from
 
 
 class TestReleases:
@@ -45,7 +43,7 @@ class TestReleases:
         assert [getattr(found, n) for n in names] == [getattr(like, n) for n in names]
 
     @pytest.mark.parametrize("asked", ["1.5.18", "latest", "", "2", "1.6.x", "9" * 50])
-    def test_what_is_no_release_is_refused(self, asked: str) -> None:
+    def test_an_invalid_release_is_refused(self, asked: str) -> None:
         with pytest.raises(UnknownRelease):
             release_named(asked)
 
@@ -62,13 +60,13 @@ class TestDialTimeout:
             ("-1s", -1.0),
         ],
     )
-    def test_durations_are_go_s(self, text: str, seconds: float) -> None:
+    def test_durations_are_those_of_go(self, text: str, seconds: float) -> None:
         file = f'[host."https://m.example"]\ndial_timeout = "{text}"'
         entry = parse_hosts_toml(file, "/d", release_named("2.1.9")).entries[0]
         assert entry.dial_timeout == pytest.approx(seconds)
 
     @pytest.mark.parametrize("value", ['"abc"', '"1"', '"1s "', "5", f'"{"1s" * 99}"'])
-    def test_anything_else_spoils_the_file_since_2_0_7(self, value: str) -> None:
+    def test_an_invalid_duration_makes_the_file_invalid_since_2_0_7(self, value: str) -> None:
         file = f'[host."https://m.example"]\ndial_timeout = {value}'
         assert parse_hosts_toml(file, "/d", release_named("2.0.6")).entries[0].dial_timeout is None
         with pytest.raises(InvalidHostsFile):
@@ -76,7 +74,7 @@ class TestDialTimeout:
 
 
 class TestArguments:
-    def test_options_are_read_as_typed(self) -> None:
+    def test_options_of_ctr(self) -> None:
         ctr = Ctr.from_arguments("pull", ["--user=u:p", "--plain-http", "--tlscacert", "/ca"])
         assert (ctr.login.user, ctr.login.secret, ctr.plain_http, ctr.ca) == ("u", "p", True, "/ca")
 
@@ -85,18 +83,6 @@ class TestArguments:
         assert (ctr.login.user, ctr.login.secret) == ("", "token")
 
     @pytest.mark.parametrize("arguments", [["--http-dump"], ["--user"], ["extra"]])
-    def test_what_is_not_modelled_is_refused(self, arguments: list[str]) -> None:
+    def test_unknown_options_are_refused(self, arguments: list[str]) -> None:
         with pytest.raises(UnknownArgument):
             Ctr.from_arguments("pull", arguments)
-
-
-class TestBehaviours:
-    def test_nothing_said_is_a_healthy_host(self) -> None:
-        assert behaviour_from({}, {}) == HostBehaviour()
-
-    @pytest.mark.parametrize(
-        "document", [{"typo": 1}, {"rules": [{"do": {"statsu": 1}}]}, {"auth": {"kind": "basic"}}]
-    )
-    def test_what_is_not_understood_is_an_error(self, document: dict[str, object]) -> None:
-        with pytest.raises(ValueError, match="has no"):
-            behaviour_from(document, {})

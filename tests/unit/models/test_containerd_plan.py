@@ -37,7 +37,7 @@ def in_directory(text: str, name: str = "reg.example:5000") -> dict[str, str]:
 
 
 class TestOrder:
-    def test_every_host_knows_the_line_that_put_it_there(self) -> None:
+    def test_every_host_has_its_line(self) -> None:
         plan = resolve_plan(IMAGE, in_directory(TWO_MIRRORS))
         file = "/etc/containerd/certs.d/reg.example:5000/hosts.toml"
         assert [str(host.source) for host in plan.fetch] == [f"{file}:{n}" for n in (3, 6, 1)]
@@ -47,7 +47,7 @@ class TestOrder:
             "`server` of reg.example:5000, tried last",
         ]
 
-    def test_inline_tables_change_places_before_2_0_and_are_not_seen_since(self) -> None:
+    def test_inline_tables_are_random_before_2_0_and_ignored_since(self) -> None:
         text = (
             'server = "https://reg.example:5000"\n[host]\n'
             '"https://a.example" = {}\n"https://b.example" = {}\n'
@@ -81,23 +81,21 @@ class TestFiles:
             ('server = "https://m.example"', None, "no [host] table"),
         ],
     )
-    def test_an_invalid_file_counts_for_nothing(
-        self, text: str, line: int | None, reason: str
-    ) -> None:
+    def test_an_invalid_file_is_ignored(self, text: str, line: int | None, reason: str) -> None:
         plan = resolve_plan(IMAGE, in_directory(text), release="1.6.20")
         (finding,) = plan.findings
         assert urls(plan.fetch) == ["https://reg.example:5000/v2"]
         assert finding.line == line
         assert reason in finding.message
 
-    def test_a_missing_certificate_ends_the_pull_whatever_the_other_hosts_are(self) -> None:
+    def test_a_missing_certificate_fails_the_pull(self) -> None:
         text = '[host."https://m.example"]\nca = "nope.crt"\n'
         plan = resolve_plan(IMAGE, in_directory(text))
         assert plan.refusal is not None
         assert "nope.crt: no such file or directory" in plan.refusal.message
         assert plan.hosts == ()
 
-    def test_a_key_in_host_that_is_no_table_kills_containerd_1(self) -> None:
+    def test_a_key_in_host_that_is_not_a_table_crashes_containerd_1(self) -> None:
         text = '[host]\n"https://a.example" = 1\n"https://b.example" = 2\n'
         plan = resolve_plan(IMAGE, in_directory(text), release="1.7.24")
         assert plan.refusal is not None
@@ -113,9 +111,7 @@ class TestConfigToml:
             ('disabled_plugins = ["cri"]', "`disabled_plugins` names 'cri'"),
         ],
     )
-    def test_a_contradiction_keeps_the_cri_plugin_from_loading(
-        self, text: str, reason: str
-    ) -> None:
+    def test_contradictory_settings_stop_the_cri_plugin(self, text: str, reason: str) -> None:
         plan = resolve_plan(IMAGE, release="1.7.24", config_toml=text)
         assert plan.refusal is not None
         assert plan.refusal.message == "unknown service runtime.v1.ImageService"
@@ -132,7 +128,7 @@ class TestConfigToml:
         ],
     )
     @pytest.mark.parametrize("puller", [Cri(), Ctr()])
-    def test_what_is_no_configuration_keeps_containerd_from_starting(
+    def test_an_invalid_configuration_stops_containerd(
         self, text: str, reason: str, puller: Puller
     ) -> None:
         plan = resolve_plan(IMAGE, release="1.7.24", config_toml=text, puller=puller)
@@ -161,12 +157,12 @@ class TestImages:
     @pytest.mark.parametrize(
         "image", ["", "Reg.example/UPPER:v1", "app:", f"app@{DIGEST[:20]}", "a" * 5000, "app:v1\n"]
     )
-    def test_what_is_no_image_is_refused_before_anything_is_read(self, image: str) -> None:
+    def test_an_invalid_image_name_is_refused(self, image: str) -> None:
         plan = resolve_plan(image)
         assert plan.refusal is not None
         assert plan.refusal.message.startswith("failed to parse image reference")
 
-    def test_ctr_adds_nothing_to_a_name(self) -> None:
+    def test_ctr_requires_the_full_name(self) -> None:
         def refusal(image: str) -> str:
             plan: Plan = resolve_plan(image, puller=Ctr())
             return plan.refusal.message if plan.refusal else ""

@@ -34,17 +34,17 @@ def answers(status: int, *, method: str | None = None, obj: str | None = None) -
 
 
 class TestFallback:
-    def test_a_mirror_that_swallows_packets_costs_half_a_minute_an_object(self) -> None:
+    def test_an_unreachable_mirror_costs_30_seconds_per_object(self) -> None:
         pull = simulate(the_plan(), {"mirror.example": HostBehaviour(unreachable=True)})
         assert (pull.outcome, pull.seconds_lost) == ("ok", 120.0)
 
-    def test_dial_timeout_bounds_what_it_costs(self) -> None:
+    def test_dial_timeout_limits_the_cost(self) -> None:
         tree = {"reg.example/hosts.toml": '[host."http://mirror.example"]\ndial_timeout = "500ms"'}
         plan = resolve_plan(IMAGE, tree, release="2.1.9")
         pull = simulate(plan, {"mirror.example": HostBehaviour(unreachable=True)})
         assert pull.seconds_lost == 2.0
 
-    def test_a_body_cut_short_is_continued_from_the_first_host(self) -> None:
+    def test_a_truncated_body_is_continued_from_the_first_host(self) -> None:
         cut = HostBehaviour(
             rules=(
                 Rule(Action(truncate=100), obj="layer", times=1),
@@ -55,14 +55,14 @@ class TestFallback:
         assert asked(pull)[-3:] == ["mirror GET None", "mirror GET 404", "reg GET 206"]
         assert pull.attempts[-2].because == "first host for the layer, continued at byte 100"
 
-    def test_nothing_but_patience_ends_a_pull_from_a_silent_mirror(self) -> None:
+    def test_only_the_deadline_ends_a_pull_from_a_silent_mirror(self) -> None:
         silent = {"mirror.example": HostBehaviour(silent=True)}
         pull = simulate(the_plan("2.1.9"), silent)
         assert pull.error is not None
         assert (pull.error.code, pull.seconds_lost) == ("DEADLINE_EXCEEDED", math.inf)
         assert simulate(the_plan("2.3.0"), silent).seconds_lost == 120.0
 
-    def test_of_an_index_the_platform_is_chosen(self) -> None:
+    def test_the_platform_of_an_index_is_chosen(self) -> None:
         index = an_index(platforms=("linux/arm64", "linux/amd64"))
         pull = simulate(the_plan(), image=index)
         paths = [attempt.path.rpartition("/")[2] for attempt in pull.attempts]
@@ -71,7 +71,7 @@ class TestFallback:
 
 
 class TestCredentials:
-    def test_no_secret_shows_when_a_pull_is_printed(self) -> None:
+    def test_the_repr_of_a_pull_shows_no_secret(self) -> None:
         token = HostBehaviour(
             challenge=Challenge("bearer", realm="http://tokens.example/token", service="s")
         )

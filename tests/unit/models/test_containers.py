@@ -67,7 +67,7 @@ class TestFiles:
         assert reason in caught.value.reason
         assert (caught.value.file, caught.value.line) == ("registries.conf", line)
 
-    def test_version_1_is_read_where_it_is_not_mixed(self) -> None:
+    def test_version_1_is_read_unless_mixed_with_version_2(self) -> None:
         """As skopeo 1.9.3 does; its test is made of what that said."""
         config = read_registries_conf(
             '[registries.search]\nregistries = ["one.example"]\n'
@@ -80,7 +80,7 @@ class TestFiles:
         with pytest.raises(InvalidRegistriesConf, match="must be in v2 format"):
             read_registries_conf("", {"a.conf": '[registries.block]\nregistries = ["a"]\n'})
 
-    def test_a_drop_in_replaces_what_it_names(self) -> None:
+    def test_a_drop_in_replaces_registries_with_the_same_prefix(self) -> None:
         config = read_registries_conf(
             'unqualified-search-registries = ["one.example"]\n' + MIRRORED,
             {
@@ -109,7 +109,7 @@ class TestFiles:
         ("team/app:v1", ("one.example/team/app:v1", "two.example/team/app:v1")),
     ],
 )
-def test_short_names_are_podman_s(name: str, found: tuple[str, ...]) -> None:
+def test_short_names_of_podman(name: str, found: tuple[str, ...]) -> None:
     config = read_registries_conf(
         'unqualified-search-registries = ["one.example", "two.example"]\n'
         '[aliases]\nfedora = "registry.fedoraproject.org/fedora"\n'
@@ -136,7 +136,7 @@ class TestCredentials:
         (source,) = pull_sources(image, read_registries_conf(""))
         assert self.AUTH.login_for(source).user == user
 
-    def test_what_cannot_be_read_is_said(self) -> None:
+    def test_an_invalid_file_is_reported(self) -> None:
         with pytest.raises(InvalidAuthFile, match="not JSON"):
             read_auth_file("{")
 
@@ -146,7 +146,7 @@ def asked(copy: ImageCopy) -> list[str]:
 
 
 class TestCopy:
-    def test_a_limit_is_waited_for(self) -> None:
+    def test_skopeo_waits_after_429(self) -> None:
         busy = HostBehaviour(
             rules=(Rule(Action(status=429, headers={"Retry-After": "7"}), kind="base", times=2),)
         )
@@ -154,7 +154,7 @@ class TestCopy:
         assert [attempt.seconds for attempt in copy.attempts[:3]] == [0.0, 7.0, 7.0]
         assert copy.outcome == "ok"
 
-    def test_of_an_index_one_platform_is_copied(self) -> None:
+    def test_one_platform_of_an_index_is_copied(self) -> None:
         index = an_index(platforms=("linux/arm64", "linux/amd64"))
         copy = simulate(IMAGE, read_registries_conf(""), content=index)
         assert copy.outcome == "ok"

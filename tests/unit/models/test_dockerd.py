@@ -29,11 +29,11 @@ def test_mirrors_in_the_order_of_the_file_and_docker_hub_last() -> None:
     assert found == [("https", "b.example"), ("http", "a.example"), ("https", HUB)]
 
 
-def test_a_mirror_is_not_for_other_registries() -> None:
+def test_mirrors_are_for_docker_hub_only() -> None:
     assert [e.host for e in endpoints("reg.example/app", CONFIG)] == ["reg.example"]
 
 
-def test_an_insecure_registry_is_asked_over_plain_http_too() -> None:
+def test_an_insecure_registry_is_tried_over_plain_http_too() -> None:
     config = read_daemon_json('{"insecure-registries": ["reg.example:5000", "10.0.0.0/8"]}')
     for image in ("reg.example:5000/app", "10.1.2.3/app", "127.0.0.1:5000/app"):
         found = [(e.scheme, e.verify) for e in endpoints(image, config)]
@@ -54,7 +54,7 @@ def test_an_insecure_registry_is_asked_over_plain_http_too() -> None:
         ("[" * 100_000, "nested too deeply"),
     ],
 )
-def test_a_file_with_which_the_daemon_does_not_start(text: str, reason: str) -> None:
+def test_a_file_that_stops_the_daemon(text: str, reason: str) -> None:
     with pytest.raises(InvalidDaemonJson, match=reason) as caught:
         read_daemon_json(text)
     assert "u:p" not in str(caught.value)
@@ -72,7 +72,7 @@ def test_a_file_with_which_the_daemon_does_not_start(text: str, reason: str) -> 
         HostBehaviour(rules=(Rule(Action(wrong_body=True), obj="layer"),)),
     ],
 )
-def test_whatever_fails_docker_hub_serves_the_whole_image(mirror: HostBehaviour) -> None:
+def test_after_any_failure_docker_hub_serves_the_whole_image(mirror: HostBehaviour) -> None:
     pull = simulate("nginx", CONFIG, {MIRROR: mirror})
     assert pull.outcome == "ok"
     hub = [line for line in asked(pull) if line.startswith("registry-1")]
@@ -80,7 +80,7 @@ def test_whatever_fails_docker_hub_serves_the_whole_image(mirror: HostBehaviour)
     assert hub.count("registry-1 GET 200") >= 3
 
 
-def test_the_account_of_docker_hub_is_offered_to_a_mirror_that_asks() -> None:
+def test_a_mirror_gets_the_account_of_docker_hub() -> None:
     """moby#30880, moby#42022."""
     asks = HostBehaviour(challenge=Challenge("basic", "u:p"))
     pull = simulate("nginx", CONFIG, {MIRROR: asks}, login=Login("u", "p"))
@@ -88,7 +88,7 @@ def test_the_account_of_docker_hub_is_offered_to_a_mirror_that_asks() -> None:
     assert {a.host for a in pull.attempts} == {MIRROR}
 
 
-def test_the_last_error_is_told() -> None:
+def test_the_last_error_is_reported() -> None:
     pull = simulate(
         "nginx", CONFIG, {MIRROR: HostBehaviour(down=True), HUB: HostBehaviour(store=False)}
     )

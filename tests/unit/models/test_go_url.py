@@ -7,7 +7,6 @@ import pytest
 from harness.nodes.models.go_url import (
     InvalidURL,
     clean_path,
-    is_loopback,
     parse_url,
 )
 
@@ -28,7 +27,7 @@ from harness.nodes.models.go_url import (
         ("", "", "", ""),
     ],
 )
-def test_what_url_parse_makes_of_it(text: str, scheme: str, host: str, path: str) -> None:
+def test_url_parse(text: str, scheme: str, host: str, path: str) -> None:
     url = parse_url(text)
     assert (url.scheme, url.host, url.path) == (scheme, host, path)
 
@@ -46,7 +45,7 @@ def test_what_url_parse_makes_of_it(text: str, scheme: str, host: str, path: str
         ("https://m.example/\n", "invalid control character"),
     ],
 )
-def test_what_url_parse_refuses(text: str, reason: str) -> None:
+def test_url_parse_errors(text: str, reason: str) -> None:
     with pytest.raises(InvalidURL, match=reason):
         parse_url(text)
 
@@ -65,19 +64,3 @@ def test_what_url_parse_refuses(text: str, reason: str) -> None:
 )
 def test_path_clean(path: str, cleaned: str) -> None:
     assert clean_path(path) == cleaned
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [
-        ("localhost", True),
-        ("localhost:5000", True),
-        ("127.0.0.2:5000", True),
-        ("[::1]:5000", True),
-        ("[::1]", False),  # Only with a port does containerd see through the brackets.
-        ("localhost.example", False),
-        ("10.0.0.1", False),
-    ],
-)
-def test_which_registries_are_local(host: str, loopback: bool) -> None:
-    assert is_loopback(host) is loopback

@@ -27,7 +27,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 @pytest.mark.parametrize("release", ["1.6.20", "2.3.4"])
-def test_a_hostile_hosts_toml_is_one_finding(text: str, release: str) -> None:
+def test_a_hostile_hosts_toml_gives_one_finding(text: str, release: str) -> None:
     plan = resolve_plan(IMAGE, {"reg.example/hosts.toml": text}, release=release)
     (finding,) = plan.findings
     assert finding.message.startswith("the whole file is ignored: invalid TOML")
@@ -36,14 +36,14 @@ def test_a_hostile_hosts_toml_is_one_finding(text: str, release: str) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_hostile_config_toml_is_one_finding(text: str) -> None:
+def test_a_hostile_config_toml_gives_one_finding(text: str) -> None:
     plan = resolve_plan(IMAGE, config_toml=text)
     assert plan.refusal is not None
     assert plan.refusal.finding is not None
     assert len(str(plan.refusal.finding)) < 300
 
 
-def test_a_path_that_climbs_out_of_the_tree_finds_nothing() -> None:
+def test_a_path_outside_the_tree_is_not_found() -> None:
     plan = resolve_plan(IMAGE, {"../../../reg.example/hosts.toml": '[host."https://m.example"]'})
     assert plan.directory is None
 
@@ -76,7 +76,7 @@ _TOML = st.one_of(
 
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)
 @given(text=_TOML, release=st.sampled_from(RELEASES))
-def test_no_text_makes_the_plan_fail(text: str, release: object) -> None:
+def test_any_text_gives_a_plan(text: str, release: object) -> None:
     version = getattr(release, "version", "")
     plan = resolve_plan(IMAGE, {"reg.example/hosts.toml": text}, release=version)
     assert plan.hosts or plan.refusal

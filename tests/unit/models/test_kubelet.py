@@ -34,7 +34,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         )
 
 
-def test_the_same_keys_are_tried_in_the_same_order(keyring_case: dict[str, Any]) -> None:
+def test_keys_are_tried_in_the_order_of_kubelet(keyring_case: dict[str, Any]) -> None:
     keyring = Keyring(KeyringEntry(key) for key in keyring_case["secret_keys"])
     found = keyring.lookup(keyring_case["repository_after_normalisation"])
     assert [entry.key for entry in found] == keyring_case["tried_in_this_order"]
@@ -55,7 +55,7 @@ class TestPulling:
     def test_no_match_is_one_pull_without_credentials(self) -> None:
         assert users(pull_requests(self.IMAGE, {"s": secret("mirror.example")})) == [None]
 
-    def test_every_match_is_a_pull_of_its_own_and_the_node_comes_last(self) -> None:
+    def test_every_match_gets_its_own_pull_and_the_node_is_last(self) -> None:
         secrets = {
             "broad": secret("*.example", user="broad"),
             "narrow": secret("reg.example/team", user="narrow"),
@@ -73,7 +73,7 @@ class TestPulling:
 
 
 class TestSecrets:
-    def test_auth_counts_more_than_username_and_password(self) -> None:
+    def test_auth_overrides_username_and_password(self) -> None:
         text = json.dumps(
             {"auths": {"reg.example": {"username": "x", "password": "y", "auth": "dTpw"}}}
         )
@@ -103,9 +103,9 @@ class TestSecrets:
             (" " * (1 << 20) + " {}", "larger than 1 MiB"),
         ],
     )
-    def test_what_cannot_be_read_is_said(self, text: str, reason: str) -> None:
+    def test_an_invalid_file_is_reported(self, text: str, reason: str) -> None:
         with pytest.raises(InvalidSecret, match=reason):
             read_docker_config(text)
 
-    def test_printing_an_entry_shows_no_password(self) -> None:
+    def test_the_repr_of_an_entry_shows_no_password(self) -> None:
         assert "s3cret" not in repr(KeyringEntry("reg.example", "u", "s3cret"))

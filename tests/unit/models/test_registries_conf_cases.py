@@ -51,7 +51,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("copy_case", [pytest.param(c, id=c["id"]) for c in cases])
 
 
-def test_skopeo_does_what_was_measured(copy_case: dict[str, Any]) -> None:
+def test_the_model_matches_the_measurement_of_skopeo(copy_case: dict[str, Any]) -> None:
     case = fill(copy_case)
     copy = copied(case)
     seen = [row_of(a) for a in copy.attempts if a.received or a.failure in EVENTS]

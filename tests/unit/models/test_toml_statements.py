@@ -32,7 +32,7 @@ a = 1
 """
 
 
-def test_every_statement_is_found_where_it_stands() -> None:
+def test_positions_of_all_statements() -> None:
     header = ("host", "https://m.example", "header")
     assert list(statements(DOCUMENT)) == [
         Statement("pair", ("server",), 2, 1),
@@ -72,7 +72,7 @@ def _quoted(value: Any) -> str:
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(st.dictionaries(_KEYS, st.dictionaries(_KEYS, _VALUES, max_size=4), min_size=1, max_size=4))
-def test_the_statements_name_exactly_the_keys_that_tomllib_reads(
+def test_statements_have_the_keys_that_tomllib_reads(
     tables: dict[str, dict[str, Any]],
 ) -> None:
     text = "".join(
