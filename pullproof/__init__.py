@@ -5,7 +5,14 @@ the factories ``make_mock_upstream``, ``make_proxy_registry``, ``make_registry``
 the pytest plugin gives them. Guide: docs/fixtures.md.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+# In a wheel harness and reference_registry lie in this directory. In a clone they lie beside it, so
+# that `python -m pullproof.reference_registry` has to look there.
+_HERE = Path(__file__).resolve().parent
+if not (_HERE / "reference_registry").is_dir():
+    __path__.append(str(_HERE.parent))
 
 if TYPE_CHECKING:
     from pullproof.public import *  # noqa: F403 - its __all__ says which

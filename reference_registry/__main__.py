@@ -1,14 +1,15 @@
 """The command line: ``serve``, ``garbage-collect``, ``check-config``, ``schedule``, ``htpasswd``.
 
-It takes the arguments of distribution's ``registry`` binary, so that it can stand in for it.
+It accepts the arguments of distribution's ``registry`` binary and can replace it.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NoReturn
 
 from reference_registry import __version__
@@ -22,11 +23,14 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in *argv* (default: those of the process); the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:], "--help"]
     try:
+        arguments = list(_without_flag_values(arguments))
         profile = _chosen_profile(arguments)
         options = _parser(profile).parse_args(arguments)
         code = _COMMANDS[options.command](options, profile)
-        # Here and not at exit, where nobody would catch what comes of a reader that has left.
+        # Now, because a BrokenPipeError at exit could not be caught.
         sys.stdout.flush()
         return code
     except Misuse as misuse:
@@ -37,14 +41,29 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{PROGRAM}: {problem}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
-        # Whoever read our output has left; nor must Python flush it at exit.
+        # The reader of our output has gone, and Python must not flush it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
 # -- arguments ----------------------------------------------------------------------------------
+_FLAG_VALUE = re.compile("(?P<flag>-d|-m|-q|--dry-run|--delete-untagged|--quiet)=(?P<value>.*)")
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})  # Go's strconv.ParseBool
+_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+
+
+def _without_flag_values(arguments: Iterable[str]) -> Iterator[str]:
+    """*arguments* with ``--dry-run`` for ``--dry-run=true``, as Go's flags are written too."""
+    for argument in arguments:
+        match = _FLAG_VALUE.fullmatch(argument)
+        if match is None or match["value"] not in _TRUE | _FALSE:
+            yield argument
+        elif match["value"] in _TRUE:
+            yield match["flag"]
+
+
 class _Parser(argparse.ArgumentParser):
-    """*profile* decides how misuse ends."""
+    """*profile* decides the exit code for wrong arguments."""
 
     def __init__(self, *, profile: Profile = DEFAULT_PROFILE, **settings: object) -> None:
         super().__init__(allow_abbrev=False, **settings)  # type: ignore[arg-type]
@@ -56,7 +75,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _chosen_profile(arguments: Sequence[str]) -> Profile:
-    """That of ``--profile``, which may stand anywhere, or of ``PULLPROOF_PROFILE``."""
+    """The profile of ``--profile``, anywhere among *arguments*, or of ``PULLPROOF_PROFILE``."""
     finder = _Parser(add_help=False)
     finder.add_argument("--profile", default=os.environ.get("PULLPROOF_PROFILE"))
     name = finder.parse_known_args(list(arguments))[0].profile
@@ -88,25 +107,30 @@ def _parser(profile: Profile) -> argparse.ArgumentParser:
     serve = command("serve", "Serve the registry that CONFIG describes.")
     _add_config(serve)
     collect = command("garbage-collect", "Delete blobs that no manifest references.")
-    collect.add_argument("-d", "--dry-run", action="store_true", help="only say what would go")
+    collect.add_argument(
+        "-d", "--dry-run", action="store_true", help="only report what would be deleted"
+    )
     collect.add_argument(
         "-m", "--delete-untagged", action="store_true", help="delete untagged manifests too"
     )
     if profile.gc_reports:
-        collect.add_argument("--json", action="store_true", help="what was done, as an object")
+        collect.add_argument("--json", action="store_true", help="print a report as a JSON object")
         collect.add_argument(
             "--grace",
             default="0",
             metavar="DURATION",
-            help="keep what was pushed, pulled or asked for so long ago or less (default: 0); for "
+            help="keep what was pushed, pulled or asked for within this time (default: 0); for "
             "collecting while the registry serves",
         )
     if profile.gc_quiet_flag:
         collect.add_argument("-q", "--quiet", action="store_true", help="no output")
     _add_config(collect)
-    check = command("check-config", "Explain CONFIG, and warn of what it does not do.")
+    check = command(
+        "check-config",
+        "Explain CONFIG, and warn about settings that have no effect.",
+    )
     _add_config(check)
-    schedule = command("schedule", "List what the cache that CONFIG describes holds until when.")
+    schedule = command("schedule", "List when the content of the cache in CONFIG expires.")
     schedule.add_argument("--json", action="store_true", help="a list of objects")
     _add_config(schedule)
     htpasswd = command("htpasswd", "Print USER and the bcrypt hash of a password.")

@@ -13,6 +13,7 @@ import pytest
 import reference_registry
 from harness.system.process import clean_environment
 from reference_registry.__main__ import main
+from reference_registry.digest import digest_of
 from tests.unit.server.config_cases import GOOD
 
 
@@ -96,6 +97,40 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert end.value.code == 0
     assert capsys.readouterr().out == f"pullproof-registry {reference_registry.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [(["help"], "check-config"), (["help", "garbage-collect"], "--dry-run"), (["-h"], "serve")],
+)
+def test_help(arguments: list[str], shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 0
+    assert shown in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flag", "stays"), [("--dry-run=true", True), ("-d=1", True), ("--dry-run=false", False)]
+)
+def test_flags_with_values_as_in_go(flag: str, stays: bool, tmp_path: Path) -> None:
+    content = b"an orphan"
+    digest = digest_of(content).removeprefix("sha256:")
+    blob = tmp_path / f"data/docker/registry/v2/blobs/sha256/{digest[:2]}/{digest}/data"
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(content)
+    config = tmp_path / "config.yml"
+    config.write_text(f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/data}}}}")
+    assert main(["garbage-collect", flag, str(config)]) == 0
+    assert blob.exists() == stays
+
+
+def test_it_runs_as_a_module_of_the_package(tmp_path: Path) -> None:
+    """By the name that it has in a wheel, from a clone too."""
+    command = [sys.executable, "-m", "pullproof.reference_registry", "--version"]
+    assert subprocess.check_output(command, cwd=tmp_path, text=True).startswith(
+        "pullproof-registry "
+    )
 
 
 def test_the_version_is_that_of_the_package() -> None:
