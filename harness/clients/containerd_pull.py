@@ -2,7 +2,7 @@
 
 HEAD of the manifest resolves the tag; manifests and blobs are then fetched by digest, an index
 first, then the platform's image, its configuration and its layers. Where HEAD is not supported or
-tells no digest, the manifest is fetched by tag instead.
+has no digest, the manifest is fetched by tag instead.
 """
 
 from __future__ import annotations

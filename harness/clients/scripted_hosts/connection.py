@@ -8,7 +8,7 @@ import struct
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
 import h11
@@ -195,15 +195,7 @@ class _HTTPConnection:
         content_type = (request.header("Content-Type") or "").partition(";")[0]
         is_form = content_type == "application/x-www-form-urlencoded"
         form = tuple(parse_qsl(body.decode(), keep_blank_values=True)) if is_form else ()
-        return Request(
-            request.method,
-            request.scheme,
-            request.header("Host") or "",
-            path,
-            request.query,
-            headers,
-            form,
-        )
+        return replace(request, host=request.header("Host") or "", form=form)
 
     def _reply(self, request: Request) -> bool:
         """Answer *request*; returns whether the connection can be reused."""

@@ -20,7 +20,7 @@ from harness.nodes.explain.explanation import (
     Round,
 )
 from harness.nodes.explain.files import ContainerdQuestion
-from harness.nodes.explain.secrets import PodLogin, chosen, explained
+from harness.nodes.explain.secrets import chosen, explained
 from harness.nodes.explain.when import behaviours
 from harness.nodes.models.attempts import ANONYMOUS, Attempt, Login
 from harness.nodes.models.behaviours import HostBehaviour
@@ -37,6 +37,7 @@ from harness.nodes.models.containerd.pullers import (
 )
 from harness.nodes.models.files import FileLine
 from harness.nodes.models.go_url import port_of
+from harness.nodes.models.kubelet import KeyringEntry
 from harness.nodes.models.reference import InvalidReference, normalised_reference
 
 __all__ = ["EffectFinder", "explain_containerd", "first_plan", "login_of"]
@@ -59,15 +60,15 @@ def login_of(host: PlannedHost) -> Login:
         return ANONYMOUS
 
 
-def _puller(question: ContainerdQuestion, login: PodLogin | None) -> Puller:
+def _puller(question: ContainerdQuestion, login: KeyringEntry | None) -> Puller:
     if question.ctr is not None:
         return question.ctr
     if login is None:
         return Cri()
-    return Cri(AuthConfig(username=login.entry.username, password=login.entry.password))
+    return Cri(AuthConfig(username=login.username, password=login.password))
 
 
-def _logins(question: ContainerdQuestion) -> tuple[PodLogin, ...]:
+def _logins(question: ContainerdQuestion) -> tuple[KeyringEntry, ...]:
     if question.ctr is not None:
         return ()
     try:
@@ -77,7 +78,7 @@ def _logins(question: ContainerdQuestion) -> tuple[PodLogin, ...]:
     return chosen(reference, question.of_pod, question.of_node)
 
 
-def _plan(question: ContainerdQuestion, login: PodLogin | None) -> Plan:
+def _plan(question: ContainerdQuestion, login: KeyringEntry | None) -> Plan:
     return resolve_plan(
         question.image,
         release=question.release,
@@ -153,7 +154,7 @@ def _client(plan: Plan) -> str:
 def _rounds(
     question: ContainerdQuestion,
     plan: Plan,
-    logins: Sequence[PodLogin],
+    logins: Sequence[KeyringEntry],
     assumed: Mapping[str, HostBehaviour],
 ) -> tuple[Round, ...]:
     """The pulls until one succeeds: one for each login, or one without credentials."""
@@ -170,7 +171,7 @@ def _rounds(
         def origin(
             attempt: Attempt,
             hosts: dict[str, PlannedHost] = hosts,
-            login: PodLogin | None = login,
+            login: KeyringEntry | None = login,
         ) -> str:
             if login is not None:
                 return login.origin
@@ -186,7 +187,7 @@ def _rounds(
     return tuple(found)
 
 
-def _title(plan: Plan, login: PodLogin | None, number: int, count: int) -> str:
+def _title(plan: Plan, login: KeyringEntry | None, number: int, count: int) -> str:
     if isinstance(plan.puller, Ctr):
         return "ctr images pull"
     if login is None:
@@ -206,7 +207,7 @@ def _host(
     plan: Plan,
     position: int,
     finder: EffectFinder,
-    logins: Sequence[PodLogin],
+    logins: Sequence[KeyringEntry],
 ) -> HostExplained:
     host = plan.hosts[position]
     return HostExplained(
@@ -265,7 +266,7 @@ def _tls(question: ContainerdQuestion, host: PlannedHost) -> str:
     return checked
 
 
-def _credential(host: PlannedHost, logins: Sequence[PodLogin]) -> str:
+def _credential(host: PlannedHost, logins: Sequence[KeyringEntry]) -> str:
     if any(name.lower() == "authorization" for name in host.headers):
         return "the Authorization header of its `header` table, sent with every request"
     login = login_of(host)

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 
 from harness.nodes.explain.explanation import Diagnostic
 from harness.nodes.explain.files import ContainerdQuestion
-from harness.nodes.explain.secrets import PodLogin
 from harness.nodes.models.containerd.certs_d import directory_names
 from harness.nodes.models.containerd.config_files import (
     GRPC_CRI,
@@ -28,13 +27,14 @@ from harness.nodes.models.containerd.config_toml import (
 from harness.nodes.models.containerd.plan import Plan
 from harness.nodes.models.containerd.pullers import Ctr
 from harness.nodes.models.files import FileLine, FileTree
+from harness.nodes.models.kubelet import KeyringEntry
 from harness.nodes.models.toml_statements import read_toml
 
 __all__ = ["diagnostics", "not_contacted"]
 
 
 def diagnostics(
-    question: ContainerdQuestion, plan: Plan, logins: Sequence[PodLogin]
+    question: ContainerdQuestion, plan: Plan, logins: Sequence[KeyringEntry]
 ) -> tuple[Diagnostic, ...]:
     """All diagnostics; a reason why the pull fails before any request comes first."""
     refused = None if plan.refusal is None else plan.refusal.finding
@@ -70,7 +70,7 @@ def not_contacted(question: ContainerdQuestion, plan: Plan) -> dict[str, Diagnos
 
 # -- config.toml --------------------------------------------------------------------------------
 def _config_diagnostics(
-    question: ContainerdQuestion, plan: Plan, logins: Sequence[PodLogin]
+    question: ContainerdQuestion, plan: Plan, logins: Sequence[KeyringEntry]
 ) -> Iterator[Diagnostic]:
     files = question.files
     config = _config(question)
@@ -146,7 +146,7 @@ def _fix(name: str) -> str:
 
 
 def _login_diagnostics(
-    question: ContainerdQuestion, plan: Plan, config: RegistryConfig, logins: Sequence[PodLogin]
+    question: ContainerdQuestion, plan: Plan, config: RegistryConfig, logins: Sequence[KeyringEntry]
 ) -> Iterator[Diagnostic]:
     contacted = {host.name for host in plan.hosts}
     siblings = {path.split("/")[-2] for path in question.files.siblings if "/" in path}

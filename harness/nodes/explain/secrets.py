@@ -6,44 +6,30 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 
 from harness.nodes.explain.explanation import SecretExplained
 from harness.nodes.models.kubelet import Keyring, KeyringEntry
 from harness.nodes.models.reference import Reference
 
-__all__ = ["PodLogin", "chosen", "explained"]
-
-
-@dataclass(frozen=True)
-class PodLogin:
-    """One login that kubelet tries, in its own PullImage call."""
-
-    entry: KeyringEntry
-
-    @property
-    def origin(self) -> str:
-        """Secret and key, for users."""
-        return f"{self.entry.secret}, key {self.entry.key!r}"
+__all__ = ["chosen", "explained"]
 
 
 def chosen(
     reference: Reference, of_pod: Iterable[KeyringEntry], of_node: Iterable[KeyringEntry]
-) -> tuple[PodLogin, ...]:
+) -> tuple[KeyringEntry, ...]:
     """The logins in the order kubelet tries them: the pod's, then the node's."""
     repository = f"{reference.namespace}/{reference.repository}"
-    found = (*Keyring(of_pod).lookup(repository), *Keyring(of_node).lookup(repository))
-    return tuple(PodLogin(entry) for entry in found)
+    return (*Keyring(of_pod).lookup(repository), *Keyring(of_node).lookup(repository))
 
 
 def explained(
     reference: Reference,
     entries: Sequence[KeyringEntry],
-    logins: Sequence[PodLogin],
+    logins: Sequence[KeyringEntry],
     contacted: Collection[str],
 ) -> tuple[SecretExplained, ...]:
     """Each of *entries* with the reason why it is used or not; *contacted* are the plan's hosts."""
-    used = [login.entry for login in logins]
+    used = list(logins)
     return tuple(
         SecretExplained(
             secret=entry.secret or "",

@@ -49,7 +49,7 @@ _SCHEME_START = frozenset(string.ascii_letters)
 _SCHEME_LATER = frozenset(string.ascii_letters + string.digits + "+-.")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-# url.shouldEscape in host mode: these may stand in a host although they are not unreserved.
+# url.shouldEscape in host mode: allowed in a host although not unreserved.
 # Brackets are for IPv6 addresses only, as in Go since 1.24.8 and 1.25.2.
 _HOST_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-_.~!$&'()*+,;=:<>\"")
 
@@ -63,7 +63,7 @@ def parse_url(text: str) -> GoURL:
     rest, _, query = rest.partition("?")
     if not rest.startswith("/"):
         if scheme:
-            return GoURL(scheme, "", "", query)  # opaque: everything after the colon is no host
+            return GoURL(scheme, "", "", query)  # opaque: there is no host after the colon
         if ":" in rest.partition("/")[0]:
             raise InvalidURL("first path segment in URL cannot contain colon")
     host = ""

@@ -46,6 +46,11 @@ class KeyringEntry:
     secret: str | None = None
     """The Secret's name, or None for the node's own configuration."""
 
+    @property
+    def origin(self) -> str:
+        """Secret and key, for users."""
+        return f"{self.secret}, key {self.key!r}"
+
 
 # -- reading ------------------------------------------------------------------------------------
 def read_docker_config(text: str, secret: str | None = None) -> list[KeyringEntry]:

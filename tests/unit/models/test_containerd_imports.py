@@ -1,7 +1,7 @@
-"""``imports`` of config.toml: what is read, in which order, and which file wins, by release.
+"""``imports`` of config.toml: files read, their order and precedence, by release.
 
-Every row is what ``containerd config dump`` of that release printed; random ones are compared with
-a real containerd in tests/real/test_containerd_config.py.
+Every row was measured with ``containerd config dump`` of that release;
+tests/real/test_containerd_config.py compares random files with a real containerd.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def test_older_releases_start_relative_patterns_at_the_working_directory(
     ("release", "kept"), [("1.6.20", False), ("1.7.24", False), ("2.1.9", True), ("2.3.4", True)]
 )
 def test_up_to_1_7_an_import_replaces_a_whole_section(release: str, kept: bool) -> None:
-    """The login in config.toml is lost because a drop-in sets ``config_path``."""
+    """The login in config.toml has no effect because a drop-in sets ``config_path``."""
     login = section(2, "").replace("registry]", 'registry.configs."m:5000".auth]')
     main = f'version = 2\nimports = ["conf.d/a.toml"]\n{login}username = "u"\npassword = "p"\n'
     config = read(release, main, a=path_in(2, "/a"))
@@ -125,7 +125,7 @@ def test_files_of_different_versions(
 
 
 def test_a_newer_version_in_an_import_disables_older_sections() -> None:
-    """In 2.0 to 2.2 the version of the last file counts for all of them."""
+    """In 2.0 to 2.2 the version of the last file applies to all files."""
     main = path_in(2, "/main", "conf.d/a.toml")
     assert read("2.1.9", main, a='version = 3\n[metrics]\naddress = ""\n').config_path == ""
 

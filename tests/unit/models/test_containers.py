@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from harness.content import an_index
-from harness.nodes.models.behaviours import Action, HostBehaviour, Rule
-from harness.nodes.models.containers.execution import ImageCopy, simulate
 from harness.nodes.models.containers.registries_conf import (
     InvalidRegistriesConf,
     read_registries_conf,
@@ -139,23 +136,3 @@ class TestCredentials:
     def test_an_invalid_file_is_reported(self) -> None:
         with pytest.raises(InvalidAuthFile, match="not JSON"):
             read_auth_file("{")
-
-
-def asked(copy: ImageCopy) -> list[str]:
-    return [f"{a.host.split('.')[0]} {a.path.split('/')[-2]} {a.status}" for a in copy.received]
-
-
-class TestCopy:
-    def test_skopeo_waits_after_429(self) -> None:
-        busy = HostBehaviour(
-            rules=(Rule(Action(status=429, headers={"Retry-After": "7"}), kind="base", times=2),)
-        )
-        copy = simulate(IMAGE, read_registries_conf(""), {"reg.example": busy})
-        assert [attempt.seconds for attempt in copy.attempts[:3]] == [0.0, 7.0, 7.0]
-        assert copy.outcome == "ok"
-
-    def test_one_platform_of_an_index_is_copied(self) -> None:
-        index = an_index(platforms=("linux/arm64", "linux/amd64"))
-        copy = simulate(IMAGE, read_registries_conf(""), content=index)
-        assert copy.outcome == "ok"
-        assert copy.attempts[2].path.endswith(index.children[1].digest)

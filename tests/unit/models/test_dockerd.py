@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from harness.nodes.models.attempts import Login
 from harness.nodes.models.behaviours import Action, Challenge, HostBehaviour, Rule
 from harness.nodes.models.dockerd.endpoints import (
     DaemonConfig,
@@ -78,14 +77,6 @@ def test_after_any_failure_docker_hub_serves_the_whole_image(mirror: HostBehavio
     hub = [line for line in asked(pull) if line.startswith("registry-1")]
     assert hub[:2] == ["registry-1 GET 200", "registry-1 HEAD 200"]
     assert hub.count("registry-1 GET 200") >= 3
-
-
-def test_a_mirror_gets_the_account_of_docker_hub() -> None:
-    """moby#30880, moby#42022."""
-    asks = HostBehaviour(challenge=Challenge("basic", "u:p"))
-    pull = simulate("nginx", CONFIG, {MIRROR: asks}, login=Login("u", "p"))
-    assert {str(a.credential) for a in pull.received[1:]} == {"basic:u"}
-    assert {a.host for a in pull.attempts} == {MIRROR}
 
 
 def test_the_last_error_is_reported() -> None:

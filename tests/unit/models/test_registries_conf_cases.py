@@ -1,8 +1,8 @@
 """The model of skopeo against every measured case.
 
-``--registries-conf-cases FILE`` runs another file of the same format. A case holds how its hosts
-behaved in ``hosts`` and the logins in ``auths``; where it does not, both follow from what was
-recorded.
+``--registries-conf-cases FILE`` runs another file of the same format. A case has the behaviours of
+its hosts in ``hosts`` and the logins in ``auths``; otherwise both are derived from the recorded
+requests.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def test_the_model_matches_the_measurement_of_skopeo(copy_case: dict[str, Any]) 
     seen = [row_of(a) for a in copy.attempts if a.received or a.failure in EVENTS]
     assert seen == case["requests"]
     assert copy.outcome == case["outcome"]
-    assert told(copy) == normal(case["error"])
+    assert error_of(copy) == normal(case["error"])
 
 
 def copied(case: Mapping[str, Any]) -> ImageCopy:
@@ -98,12 +98,12 @@ def row_of(attempt: Attempt) -> list[Any]:
     return [host, attempt.method, attempt.path, None, shown, attempt.scheme, attempt.status]
 
 
-def told(copy: ImageCopy) -> str | None:
+def error_of(copy: ImageCopy) -> str | None:
     return None if copy.error is None else normal(json.dumps(copy.error))
 
 
 def normal(text: str | None) -> str | None:
-    """*text* without digests, places of files, and the mock registries' own words."""
+    """*text* without digests, directories, and the messages of the mock registries."""
     if text is None:
         return None
     for pattern, replacement in {
@@ -112,10 +112,10 @@ def normal(text: str | None) -> str | None:
         r"unknown: (?:nope|status 404|scripted 404)": "unknown: ...",
     }.items():
         text = re.sub(pattern, replacement, text)
-    return text.strip('"')[:240]  # Longer messages were cut off when they were recorded.
+    return text.strip('"')[:240]  # The recording has 240 characters of a message.
 
 
-# -- what the hosts did -------------------------------------------------------------------------
+# -- behaviours of hosts -------------------------------------------------------------------------
 def hosts_of(case: Mapping[str, Any]) -> dict[str, HostBehaviour]:
     documents = case.get("hosts") or recorded_hosts(case)
     authorities = {"untrusted": UNTRUSTED_AUTHORITY}
@@ -146,7 +146,7 @@ def requests_of(case: Mapping[str, Any]) -> list[list[Any]]:
 
 
 def recorded_hosts(case: Mapping[str, Any]) -> dict[str, Any]:
-    """Behaviours under which the recorded answers would be given again."""
+    """Behaviours that give the recorded answers."""
     hosts: dict[str, Any] = {}
     for name in HOSTS:
         rows = [row for row in requests_of(case) if row[0] == name]
@@ -193,7 +193,7 @@ def filters(path: str) -> dict[str, str] | None:
 
 
 def described_rules(case_id: str) -> Iterable[dict[str, Any]]:
-    """What a status does not tell, the case's name does."""
+    """Rules that only the name of the case describes."""
     if "html-200-manifest" in case_id:
         yield {"on": {"kind": "manifest-tag"}, "do": {"html": True}}
     if "wrong-manifest-digest" in case_id:

@@ -1,7 +1,6 @@
-"""The world in which a measured case is set: names, addresses, certificates, and one image.
+"""The world of a measured case: names, addresses, certificates and one image.
 
-Cases speak in placeholders such as ``{m1}`` or ``{digest}``; a :class:`World` gives them values, so
-that one case can be set in many worlds.
+Cases have placeholders such as ``{m1}`` or ``{digest}``; a :class:`World` gives them values.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ def _pem(label: str, content: bytes) -> str:
 
 @dataclass(frozen=True)
 class Stand:
-    """The files that stand around a case, and the addresses of its hosts."""
+    """The directories and certificates of a case, and the network of its hosts."""
 
     certs_d: str
     other_certs_d: str
@@ -49,7 +48,7 @@ class Stand:
     """The directory of ``certificate_files``."""
     certificate_files: Mapping[str, str]
     trusted: bytes
-    """The authority (DER) that clients trust without being told to."""
+    """The system's authority (DER)."""
     untrusted: bytes
     network: str = "127.0.0"
     """The first three parts of the hosts' addresses."""
@@ -76,7 +75,7 @@ IMAGINED = Stand(
     trusted=_TRUSTED_AUTHORITY,
     untrusted=UNTRUSTED_AUTHORITY,
 )
-"""Files that exist nowhere."""
+"""For models: these files do not exist."""
 
 _ENCODED_PORT = re.compile(r"(%3A|%!A\(MISSING\))5000")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_.]+)\}")
@@ -107,13 +106,13 @@ class World:
 
     @property
     def image(self) -> Manifest:
-        """What the tag means."""
+        """The image of the tag."""
         return _image(self.image_kind, self.seed)
 
     @property
     def page(self) -> bytes:
-        """The web page that hosts send instead of anything else. A real client keeps it, so that a
-        world with an image of its own has a page of its own; all have the same length."""
+        """The web page of scripted answers. Real clients store it, so each world with a new image
+        has a new page, of the same length."""
         if self.stand is IMAGINED:
             return CAPTIVE_PORTAL
         named = hashlib.sha256(self.seed.encode()).hexdigest()
@@ -121,12 +120,12 @@ class World:
 
     @property
     def note(self) -> str:
-        """Added to the messages of scripted answers, which may become content that is kept."""
+        """Added to the messages of scripted answers, which clients may store."""
         return "" if self.stand is IMAGINED else f" ({self.seed})"
 
     @cached_property
     def addresses(self) -> dict[str, tuple[str, ...]]:
-        """How URLs may name each logical host."""
+        """The addresses of each logical host in URLs."""
         ip = self.stand.network
         named = {
             host: (f"{name}:{port}", name, f"{ip}.{number}:{port}", f"{ip}.{number}")
@@ -136,7 +135,7 @@ class World:
 
     @cached_property
     def values(self) -> dict[str, str]:
-        """Every placeholder and what it stands for."""
+        """The value of every placeholder."""
         values: dict[str, str] = {}
         for host, (address, name, ip, ip_address) in (
             (host, names) for host, names in self.addresses.items() if len(names) == 4
@@ -169,7 +168,7 @@ class World:
         """*value* with every placeholder in it replaced, at any depth."""
         if isinstance(value, str):
             filled = _PLACEHOLDER.sub(lambda match: self.values.get(match[1], match[0]), value)
-            # The port of {up} stands literally in the messages, after a percent-encoded colon.
+            # Messages have the port of {up} literally after an encoded colon.
             port = self.values["up"].rpartition(":")[2]
             filled = _ENCODED_PORT.sub(rf"\g<1>{port}", filled)
             return filled.replace("team/app", self.repository)
@@ -180,7 +179,7 @@ class World:
         return value
 
     def host_at(self, address: str) -> str:
-        """The logical host that a URL names *address*; the address itself if there is none."""
+        """The logical host at *address* in a URL; *address* itself if there is none."""
         bare = address.rpartition(":")[0] if ":" in address else address
         for host, addresses in self.addresses.items():
             if address in addresses or bare in addresses:

@@ -1,4 +1,4 @@
-"""containerd: which hosts it asks for an image, in which order, with which credentials, and why.
+"""containerd: the hosts it contacts for an image, in order, with credentials and reasons.
 
 Files alone give the plan; the behaviour of hosts gives the pull::
 

@@ -115,8 +115,8 @@ def _refused(plan: Plan) -> PullError:
     assert refusal is not None
     code = None if isinstance(plan.puller, Ctr) else refusal.code
     if refusal.while_resolving:
-        told = f"{_as_grpc(plan, refusal.code)}{_resolving(plan)}{refusal.message}"
-        return PullError(f"{_pulling(plan)}{told}", code)
+        text = f"{_as_grpc(plan, refusal.code)}{_resolving(plan)}{refusal.message}"
+        return PullError(f"{_pulling(plan)}{text}", code)
     prefix = "ctr: " if isinstance(plan.puller, Ctr) else ""
     return PullError(prefix + refusal.message, code)
 

@@ -337,6 +337,6 @@ def _dial_timeout(table: _Table) -> float | None:
     if not text:
         return None
     if len(text) > 64 or not _DURATION.fullmatch(text):
-        raise table.invalid("dial_timeout", f"is no duration such as 5s: {text[:64]!r}")
+        raise table.invalid("dial_timeout", f"is not a duration such as 5s: {text[:64]!r}")
     seconds = sum(float(number) * _UNITS[unit] for number, unit in _QUANTITY.findall(text))
     return -seconds if text.startswith("-") else seconds

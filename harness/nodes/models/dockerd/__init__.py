@@ -1,4 +1,4 @@
-"""dockerd: which registry mirrors it asks for an image, and when it falls back to Docker Hub.
+"""dockerd: the registry mirrors it uses for an image, and when it falls back to Docker Hub.
 
 ``daemon.json`` gives the endpoints; the behaviour of hosts gives the pull::
 

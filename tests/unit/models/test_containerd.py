@@ -1,12 +1,25 @@
-"""How the plan of a pull is read from files: the rules, one by one."""
+"""The containerd model where no measured case tests it: lines, errors, costs, options."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import fields
+
 import pytest
 
-from harness.nodes.models.containerd.plan import Plan, PlannedHost
+from harness.content import an_index
+from harness.nodes.models.behaviours import Action, Challenge, HostBehaviour, Rule
+from harness.nodes.models.containerd.execution import simulate
+from harness.nodes.models.containerd.hosts_toml import InvalidHostsFile, parse_hosts_toml
+from harness.nodes.models.containerd.plan import Plan, PlannedHost, Pull
 from harness.nodes.models.containerd.planning import resolve_plan
-from harness.nodes.models.containerd.pullers import Cri, Ctr, Puller
+from harness.nodes.models.containerd.pullers import AuthConfig, Cri, Ctr, Puller, UnknownArgument
+from harness.nodes.models.containerd.releases import (
+    RELEASES,
+    Release,
+    UnknownRelease,
+    release_named,
+)
 
 IMAGE = "reg.example:5000/team/app:v1"
 DIGEST = "sha256:" + "a" * 64
@@ -170,3 +183,134 @@ class TestImages:
         assert "hostname required" in refusal("/app:v1")
         assert "object required" in refusal("docker.io/library/nginx")
         assert refusal("docker.io/library/nginx:latest") == ""
+
+
+SIMULATED = "reg.example/team/app:v1"
+CERTS_D = {"reg.example/hosts.toml": '[host."http://mirror.example"]\n'}
+
+
+def the_plan(release: str = "1.6.20", puller: Cri | None = None) -> Plan:
+    return resolve_plan(SIMULATED, CERTS_D, release=release, puller=puller or Cri())
+
+
+def requests(pull: Pull) -> list[str]:
+    """``mirror HEAD 200`` for every request that a server received."""
+    return [f"{a.host.split('.')[0]} {a.method} {a.status}" for a in pull.received]
+
+
+class TestFallback:
+    def test_an_unreachable_mirror_costs_30_seconds_per_object(self) -> None:
+        pull = simulate(the_plan(), {"mirror.example": HostBehaviour(unreachable=True)})
+        assert (pull.outcome, pull.seconds_lost) == ("ok", 120.0)
+
+    def test_dial_timeout_limits_the_cost(self) -> None:
+        tree = {"reg.example/hosts.toml": '[host."http://mirror.example"]\ndial_timeout = "500ms"'}
+        plan = resolve_plan(SIMULATED, tree, release="2.1.9")
+        pull = simulate(plan, {"mirror.example": HostBehaviour(unreachable=True)})
+        assert pull.seconds_lost == 2.0
+
+    def test_a_truncated_body_is_continued_from_the_first_host(self) -> None:
+        cut = HostBehaviour(
+            rules=(
+                Rule(Action(truncate=100), obj="layer", times=1),
+                Rule(Action(status=404), obj="layer"),
+            )
+        )
+        pull = simulate(the_plan(), {"mirror.example": cut})
+        assert requests(pull)[-3:] == ["mirror GET None", "mirror GET 404", "reg GET 206"]
+        assert pull.attempts[-2].because == "first host for the layer, continued at byte 100"
+
+    def test_only_the_deadline_ends_a_pull_from_a_silent_mirror(self) -> None:
+        silent = {"mirror.example": HostBehaviour(silent=True)}
+        pull = simulate(the_plan("2.1.9"), silent)
+        assert pull.error is not None
+        assert (pull.error.code, pull.seconds_lost) == ("DEADLINE_EXCEEDED", math.inf)
+        assert simulate(the_plan("2.3.0"), silent).seconds_lost == 120.0
+
+    def test_the_platform_of_an_index_is_chosen(self) -> None:
+        index = an_index(platforms=("linux/arm64", "linux/amd64"))
+        pull = simulate(the_plan(), image=index)
+        paths = [attempt.path.rpartition("/")[2] for attempt in pull.attempts]
+        amd64 = index.children[1]
+        assert paths[1:4] == [index.digest, amd64.digest, amd64.blobs[0].digest]
+
+
+class TestCredentials:
+    def test_the_repr_of_a_pull_shows_no_secret(self) -> None:
+        token = HostBehaviour(
+            challenge=Challenge("bearer", realm="http://tokens.example/token", service="s")
+        )
+        hidden = AuthConfig(username="user", password="s3cret-password")
+        for mirror in (HostBehaviour(challenge=Challenge("basic", "user:s3cret-password")), token):
+            pull = simulate(the_plan(puller=Cri(hidden)), {"mirror.example": mirror})
+            assert any(attempt.credential.secret or attempt.form for attempt in pull.attempts)
+            assert "s3cret-password" not in repr(pull)
+
+
+class TestReleases:
+    @pytest.mark.parametrize(
+        ("asked", "behaves_like"),
+        [
+            ("1.6.20", "1.6.0"),
+            ("1.6.20~ds1", "1.6.0"),
+            ("v1.6.39", "1.6.32"),
+            ("1.7.24", "1.7.24"),
+            ("1.7", "1.7.32"),
+            ("2.0.6", "2.0.0"),
+            ("2.2.3", "2.2.2"),
+            ("2.9.1", "2.3.3"),
+        ],
+    )
+    def test_a_release_behaves_like_the_last_change_before_it(
+        self, asked: str, behaves_like: str
+    ) -> None:
+        found = release_named(asked)
+        (like,) = [release for release in RELEASES if release.version == behaves_like]
+        assert found.version == asked.removeprefix("v")
+        names = [f.name for f in fields(Release) if f.name != "version"]
+        assert [getattr(found, n) for n in names] == [getattr(like, n) for n in names]
+
+    @pytest.mark.parametrize("asked", ["1.5.18", "latest", "", "2", "1.6.x", "9" * 50])
+    def test_an_invalid_release_is_refused(self, asked: str) -> None:
+        with pytest.raises(UnknownRelease):
+            release_named(asked)
+
+
+class TestDialTimeout:
+    @pytest.mark.parametrize(
+        ("text", "seconds"),
+        [
+            ("1s", 1.0),
+            ("1m30s", 90.0),
+            ("1.5h", 5400.0),
+            ("250ms", 0.25),
+            ("0", 0.0),
+            ("-1s", -1.0),
+        ],
+    )
+    def test_durations_are_those_of_go(self, text: str, seconds: float) -> None:
+        file = f'[host."https://m.example"]\ndial_timeout = "{text}"'
+        entry = parse_hosts_toml(file, "/d", release_named("2.1.9")).entries[0]
+        assert entry.dial_timeout == pytest.approx(seconds)
+
+    @pytest.mark.parametrize("value", ['"abc"', '"1"', '"1s "', "5", f'"{"1s" * 99}"'])
+    def test_an_invalid_duration_makes_the_file_invalid_since_2_0_7(self, value: str) -> None:
+        file = f'[host."https://m.example"]\ndial_timeout = {value}'
+        assert parse_hosts_toml(file, "/d", release_named("2.0.6")).entries[0].dial_timeout is None
+        with pytest.raises(InvalidHostsFile):
+            parse_hosts_toml(file, "/d", release_named("2.0.7"))
+
+
+class TestArguments:
+    def test_options_of_ctr(self) -> None:
+        ctr = Ctr.from_arguments("pull", ["--user=u:p", "--plain-http", "--tlscacert", "/ca"])
+        assert (ctr.login.user, ctr.login.secret, ctr.plain_http, ctr.ca) == ("u", "p", True, "/ca")
+
+    def test_a_refresh_token_has_no_user(self) -> None:
+        ctr = Ctr.from_arguments("fetch", ["--refresh", "token"])
+        assert (ctr.login.user, ctr.login.secret) == ("", "token")
+
+    @pytest.mark.parametrize("arguments", [["--http-dump"], ["--user"], ["extra"]])
+    def test_unknown_options_are_refused(self, arguments: list[str]) -> None:
+        with pytest.raises(UnknownArgument):
+            Ctr.from_arguments("pull", arguments)
