@@ -111,8 +111,8 @@ class Repository(Protocol):
         ...
 
     def still_valid(self, manifest: Manifest, tag: str | None) -> Callable[[], bool] | None:
-        """A check whether the response to a request for *tag*, or for the digest, is still
-        *manifest*, which was just served (:attr:`Response.again`)."""
+        """Says whether *manifest*, just served by its digest or by *tag*, would be served again
+        (:attr:`Response.still_valid`)."""
         ...
 
     async def serve_blob(self, digest: Digest, request: Request) -> Response:

@@ -68,7 +68,7 @@ class Log:
         _router.remove(self)
 
     # -- Observer -------------------------------------------------------------------------------
-    def minds(self, status: int) -> bool:
+    def wants(self, status: int) -> bool:
         return True
 
     def started(self, request: Request, handler: str | None) -> None:

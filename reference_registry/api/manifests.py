@@ -9,7 +9,7 @@ from reference_registry.api.negotiation import (
     default_platform,
     treatment,
 )
-from reference_registry.api.old_clients import image_as_schema1
+from reference_registry.api.schema1 import image_as_schema1
 from reference_registry.digest import Digest, algorithm_of, digest_of
 from reference_registry.http.details import detail
 from reference_registry.http.errors import (

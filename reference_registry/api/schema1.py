@@ -1,140 +1,146 @@
-"""Turning a schema 2 manifest into the schema 1 manifest that Docker 1.9 and older can read.
+"""Converting a Docker schema 2 image to a schema 1 manifest, as distribution 2.8 does.
 
-2.8 does so for a client that asks by tag and does not accept schema 2 (its
-``manifest/schema1/config_builder.go``). The digest of a schema 1 manifest is that of its payload,
-without the signatures, and so is the same whichever key signs.
+2.8 converts an image that a client asks for by tag without accepting schema 2 (its
+``manifest/schema1/config_builder.go``). Only clients older than Docker 1.10 need that, so this
+reproduces what 2.8 sends byte for byte except for the signature, which has the right form and
+length and is not valid. The digest of a schema 1 manifest covers its payload without signatures.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from reference_registry.api.schema1_signature import SigningKey, signed
+from reference_registry.api.context import Context
 from reference_registry.digest import Digest, digest_of, encoded_of
-from reference_registry.manifest import SCHEMA1_SIGNED
+from reference_registry.http.details import detail
+from reference_registry.http.errors import MANIFEST_INVALID, UNKNOWN, RegistryError
+from reference_registry.manifest import SCHEMA1_SIGNED, parse_manifest
 from reference_registry.repository import Manifest
 
-__all__ = ["EMPTY_LAYER", "EMPTY_LAYER_DIGEST", "ConversionError", "to_schema1"]
+__all__ = ["image_as_schema1", "to_schema1"]
 
-EMPTY_LAYER = bytes.fromhex("1f8b080000096e8800ff621805a360148c5800080000ffff2eafb5ef00040000")
-"""A gzipped tar of nothing, which stands for history entries that have no layer."""
-EMPTY_LAYER_DIGEST = digest_of(EMPTY_LAYER)
-
+_MAX_CONFIG_SIZE = 8 << 20
+_EMPTY_LAYER = Digest("sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4")
+"""The gzipped empty tar that stands for history entries without a layer."""
 _GO_ZERO_TIME = "0001-01-01T00:00:00Z"
 
 
-class ConversionError(Exception):
-    """The image's configuration does not fit its manifest."""
+async def image_as_schema1(context: Context, manifest: Manifest, tag: str) -> Manifest:
+    """*manifest*, a schema 2 image, as schema 1.
 
-
-@dataclass(frozen=True)
-class _Step:
-    """One entry of the image's history with the blob it made."""
-
-    history: Mapping[str, Any]
-    blob: Digest
-
-    @property
-    def empty(self) -> bool:
-        return bool(self.history.get("empty_layer"))
+    Raises MANIFEST_INVALID if its configuration is missing or does not match its layers.
+    """
+    parsed = parse_manifest(manifest.content)
+    if parsed.config is None:
+        raise UNKNOWN()
+    name = context.parameters["name"]
+    layers = [layer.digest for layer in parsed.layers]
+    try:
+        config = await context.repository.read_blob(parsed.config.digest, _MAX_CONFIG_SIZE)
+        return to_schema1(name, tag, config, layers, context.clock.now())
+    except (RegistryError, ValueError, AttributeError, TypeError) as error:
+        raise MANIFEST_INVALID(detail(context.profile, str(error))) from None
 
 
 def to_schema1(
-    name: str,
-    tag: str,
-    config: bytes,
-    layers: Sequence[Digest],
-    key: SigningKey,
-    now: datetime,
-) -> tuple[Manifest, bool]:
-    """The signed schema 1 manifest of the image with *config* and *layers* (bottom first), and
-    whether it refers to :data:`EMPTY_LAYER`. Raises :class:`ConversionError`."""
-    try:
-        image = json.loads(config)
-        steps = _steps(image, layers)
-    except (ValueError, AttributeError, TypeError) as error:
-        raise ConversionError(f"image configuration: {error}") from None
+    name: str, tag: str, config: bytes, layers: Sequence[Digest], now: datetime
+) -> Manifest:
+    """The schema 1 manifest of the image with *config* and *layers*, bottom layer first.
+
+    Raises ``ValueError``, ``AttributeError`` or ``TypeError`` if *config* is not an image
+    configuration for these layers.
+    """
+    image = json.loads(config)
+    steps = _steps(image, layers)
     compatibilities: list[str] = []
     parent = ""
-    for step in steps[:-1]:
-        identity = hashlib.sha256(f"{encoded_of(step.blob)} {parent}".encode()).hexdigest()
-        compatibilities.append(_go_json(_compatibility(step, identity, parent)))
+    for entry, blob in steps[:-1]:
+        identity = hashlib.sha256(f"{encoded_of(blob)} {parent}".encode()).hexdigest()
+        compatibilities.append(_go_json(_compatibility(entry, identity, parent)))
         parent = identity
-    top = steps[-1]
-    identity = hashlib.sha256(f"{encoded_of(top.blob)} {parent} ".encode() + config).hexdigest()
-    compatibilities.append(_go_json(_top_compatibility(image, top, identity, parent)))
+    entry, blob = steps[-1]
+    identity = hashlib.sha256(f"{encoded_of(blob)} {parent} ".encode() + config).hexdigest()
+    top = {key: value for key, value in image.items() if key not in {"rootfs", "history"}}
+    top |= {"id": identity} | ({"parent": parent} if parent else {})
+    top |= {"throwaway": True} if entry.get("empty_layer") else {}
+    compatibilities.append(_go_json(dict(sorted(top.items()))))  # Go sorts the keys of a map
     payload = _go_json(
         {
             "schemaVersion": 1,
             "name": name,
             "tag": tag,
             "architecture": image.get("architecture", ""),
-            "fsLayers": [{"blobSum": step.blob} for step in reversed(steps)],
+            "fsLayers": [{"blobSum": blob} for _, blob in reversed(steps)],
             "history": [{"v1Compatibility": text} for text in reversed(compatibilities)],
         },
         indent=3,
     ).encode()
-    content = signed(payload, key, now)
-    manifest = Manifest(digest_of(payload), SCHEMA1_SIGNED, content)
-    return manifest, any(step.empty for step in steps)
+    return Manifest(digest_of(payload), SCHEMA1_SIGNED, _signed(payload, now))
 
 
-def _steps(image: Mapping[str, Any], layers: Sequence[Digest]) -> list[_Step]:
+def _steps(
+    image: Mapping[str, Any], layers: Sequence[Digest]
+) -> list[tuple[Mapping[str, Any], Digest]]:
+    """Each entry of the image's history with the blob that it produced."""
     history = image.get("history") or []
     if not history:
-        raise ConversionError("empty history when trying to create schema1 manifest")
+        raise ValueError("empty history when trying to create schema1 manifest")
     diff_ids = (image.get("rootfs") or {}).get("diff_ids") or []
     if len(diff_ids) != len(layers):
-        raise ConversionError(
-            "number of descriptors and number of layers in rootfs must match: "
-            f"len({len(layers)}) != len({len(diff_ids)})"
-        )
+        raise ValueError("number of descriptors and number of layers in rootfs must match")
+    if sum(not entry.get("empty_layer") for entry in history) > len(layers):
+        raise ValueError("too many non-empty layers in History section")
     rest = iter(layers)
-    steps = []
-    for entry in history:
-        blob = EMPTY_LAYER_DIGEST if entry.get("empty_layer") else next(rest, None)
-        if blob is None:
-            raise ConversionError("too many non-empty layers in History section")
-        steps.append(_Step(entry, blob))
-    return steps
+    return [(entry, _EMPTY_LAYER if entry.get("empty_layer") else next(rest)) for entry in history]
 
 
-def _compatibility(step: _Step, identity: str, parent: str) -> dict[str, Any]:
-    """A made-up image of Docker 1.9 for a layer below the top; it cannot be run by itself."""
-    entry: dict[str, Any] = {"id": identity}
-    if parent:
-        entry["parent"] = parent
-    if step.history.get("comment"):
-        entry["comment"] = step.history["comment"]
-    entry["created"] = step.history.get("created") or _GO_ZERO_TIME
-    entry["container_config"] = {"Cmd": [step.history.get("created_by", "")]}
-    if step.history.get("author"):
-        entry["author"] = step.history["author"]
-    if step.empty:
-        entry["throwaway"] = True
-    return entry
+def _compatibility(history: Mapping[str, Any], identity: str, parent: str) -> dict[str, Any]:
+    """The placeholder image of a layer below the top."""
+    entry = {
+        "id": identity,
+        "parent": parent,
+        "comment": history.get("comment"),
+        "created": history.get("created") or _GO_ZERO_TIME,
+        "container_config": {"Cmd": [history.get("created_by", "")]},
+        "author": history.get("author"),
+        "throwaway": history.get("empty_layer"),
+    }
+    return {key: value for key, value in entry.items() if value}
 
 
-def _top_compatibility(
-    image: Mapping[str, Any], step: _Step, identity: str, parent: str
-) -> dict[str, Any]:
-    """The image's own configuration, in the order in which Go marshals a map."""
-    entry = {key: value for key, value in image.items() if key not in {"rootfs", "history"}}
-    entry["id"] = identity
-    if parent:
-        entry["parent"] = parent
-    if step.empty:
-        entry["throwaway"] = True
-    return dict(sorted(entry.items()))
+def _signed(payload: bytes, now: datetime) -> bytes:
+    """*payload* with a ``signatures`` member in the form of Docker's libtrust."""
+    head = payload.rstrip().removesuffix(b"}").rstrip()
+    protected = json.dumps(
+        {
+            "formatLength": len(head),
+            "formatTail": _base64url(payload[len(head) :]),
+            "time": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        },
+        separators=(",", ":"),
+    )
+    coordinate = _base64url(bytes(32))
+    key = {"crv": "P-256", "kid": ":".join(["AAAA"] * 12), "kty": "EC"}
+    signature = {
+        "header": {"jwk": {**key, "x": coordinate, "y": coordinate}, "alg": "ES256"},
+        "signature": _base64url(bytes(64)),
+        "protected": _base64url(protected.encode()),
+    }
+    signatures = json.dumps([signature], indent=3).replace("\n", "\n   ")
+    return head + f',\n   "signatures": {signatures}\n}}'.encode("ascii")
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode("ascii").rstrip("=")
 
 
 def _go_json(document: Any, indent: int | None = None) -> str:
-    """As Go's ``json.Marshal`` writes it, which escapes what HTML would read as markup."""
+    """*document* as Go's ``json.Marshal`` writes it, with ``<``, ``>`` and ``&`` escaped."""
     separators = (",", ": ") if indent else (",", ":")
     text = json.dumps(document, indent=indent, separators=separators, ensure_ascii=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

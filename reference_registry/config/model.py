@@ -228,10 +228,6 @@ class HttpConfig:
     draintimeout: timedelta | None = None
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tls: TlsConfig | None = None
-    http2: bool = True
-    """Over TLS; ``http.http2.disabled`` turns it off."""
-    h2c: bool = False
-    """HTTP/2 without TLS (3.0.0 and later)."""
     debug: DebugConfig | None = None
 
 

@@ -106,7 +106,7 @@ class Exchange:
 class Observer(Protocol):
     """Metrics or the access log. Must be quick and must not raise."""
 
-    def minds(self, status: int) -> bool:
+    def wants(self, status: int) -> bool:
         """Whether a complete answer with *status* is of any interest to it. It need not be told of
         a request whose answer is known before and is of none."""
         ...

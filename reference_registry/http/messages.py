@@ -42,8 +42,6 @@ class Request:
     body: AsyncIterator[bytes]
     """The request body in chunks; ends early with ``ClientGone`` where the client left."""
     remote_address: str = ""
-    principal: str | None = None
-    """The authenticated user, where client authentication is configured."""
     target: str = ""
     """Path and query exactly as the client sent them, for logs."""
     http_version: str = "1.1"
@@ -110,9 +108,9 @@ class Response:
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: Body = field(default_factory=lambda: BytesBody(b""))
-    again: Callable[[], bool] | None = None
-    """Whether the same request would be answered the same now. If so, all that answering it does
-    has been done; if not, nothing. None where that cannot be told."""
+    still_valid: Callable[[], bool] | None = None
+    """Says whether the same request would get the same response now. If it returns true, the side
+    effects of answering (such as noting a use) have happened. None if that cannot be known."""
 
     def header(self, name: str) -> str | None:
         """The first header called *name*, compared without case, or None."""
@@ -126,7 +124,7 @@ class Response:
         self, before: tuple[tuple[str, str], ...] = (), after: tuple[tuple[str, str], ...] = ()
     ) -> Response:
         """The same with more headers."""
-        return Response(self.status, (*before, *self.headers, *after), self.body, self.again)
+        return Response(self.status, (*before, *self.headers, *after), self.body, self.still_valid)
 
 
 def json_bytes(document: Any) -> bytes:

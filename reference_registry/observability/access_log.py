@@ -34,7 +34,7 @@ class AccessLog:
         self._lines: list[str] = []
         self._second = (-1, "")
 
-    def minds(self, status: int) -> bool:
+    def wants(self, status: int) -> bool:
         return True
 
     def started(self, request: Request, handler: str | None) -> None:

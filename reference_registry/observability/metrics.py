@@ -39,7 +39,7 @@ class HttpMetrics:
     def __init__(self, counters: Counters) -> None:
         self._http = counters.http
 
-    def minds(self, status: int) -> bool:
+    def wants(self, status: int) -> bool:
         return True
 
     def started(self, request: Request, handler: str | None) -> None:

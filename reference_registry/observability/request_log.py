@@ -31,7 +31,7 @@ class RequestLog:
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
 
-    def minds(self, status: int) -> bool:
+    def wants(self, status: int) -> bool:
         return _log.isEnabledFor(_level(status))
 
     def started(self, request: Request, handler: str | None) -> None:

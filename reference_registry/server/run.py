@@ -1,4 +1,4 @@
-"""A server from the first signal handler to the exit code."""
+"""Running a server until a signal ends it."""
 
 from __future__ import annotations
 
@@ -18,30 +18,24 @@ _log = logging.getLogger(__name__)
 
 
 async def run_until_signalled(server: Server) -> int:
-    """Start *server* and stop it on SIGTERM or SIGINT; the exit code.
+    """Start *server*, stop it on SIGTERM or SIGINT, and return the exit code.
 
     Without a drain time the signals keep their default action, which ends the process at once, as
-    every release does. Raises :class:`reference_registry.config.problem.CannotStart`.
+    in every release. Raises :class:`reference_registry.config.problem.CannotStart`.
     """
     drain = drain_time(server.config, server.profile)
     signalled = _signalled(server.profile, drains=drain is not None)
     starting = asyncio.create_task(server.start())
-    await _first_of(signalled, starting)
+    await asyncio.wait([signalled, starting], return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
         return 0
     await starting
-    ended = asyncio.create_task(server.ended())
-    await _first_of(signalled, ended)
-    if not signalled.done():
-        _log.error("a listener has stopped unexpectedly")
-        await server.stop()
-        return 1
-    ended.cancel()
+    await signalled
     assert drain is not None
-    spoken = format_duration(drain)
-    _log.info("stopping server gracefully. Draining connections for %s", spoken)
+    shown = format_duration(drain)
+    _log.info("stopping server gracefully. Draining connections for %s", shown)
     in_time = await server.stop(drain)
     if server.profile.drain_panics_without_ttl and _never_expires(server.config):
         _log.critical("panic: runtime error: invalid memory address or nil pointer dereference")
@@ -53,7 +47,7 @@ async def run_until_signalled(server: Server) -> int:
 
 
 def _signalled(profile: Profile, *, drains: bool) -> asyncio.Future[int]:
-    """Done with the number of the signal that asks for an end."""
+    """Resolves to the number of the signal that ends the server."""
     loop = asyncio.get_running_loop()
     received: asyncio.Future[int] = loop.create_future()
 
@@ -66,13 +60,9 @@ def _signalled(profile: Profile, *, drains: bool) -> asyncio.Future[int]:
     if drains and profile.drains_on_sigint:
         loop.add_signal_handler(signal.SIGINT, receive, signal.SIGINT)
     else:
-        # Python would raise KeyboardInterrupt somewhere.
+        # Python's own handler would raise KeyboardInterrupt at any line.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     return received
-
-
-async def _first_of(*awaited: asyncio.Future[int] | asyncio.Task[None]) -> None:
-    await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _never_expires(config: Config) -> bool:

@@ -1,12 +1,10 @@
-"""A registry that listens: the application, its API listener and its debug listener.
+"""A registry that listens: the application with its API listener and its debug listener.
 
-It runs within the event loop that is running; ``__main__`` gives it one with signals, tests one in
-a thread.
+It runs in the current event loop: that of ``run_until_signalled``, or one in a thread of a test.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
@@ -19,7 +17,7 @@ from reference_registry.config.addresses import ListenAddress, parse_address, re
 from reference_registry.garbage.online import StorageGuard
 from reference_registry.http.hooks import Observer
 from reference_registry.profiles import IDEAL, Profile
-from reference_registry.server.listeners import Listener
+from reference_registry.server.listener import Listener
 
 __all__ = ["Server"]
 
@@ -27,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class Server:
-    """*observers* are told of every request, beside the metrics."""
+    """*observers* see every request, in addition to the metrics."""
 
     def __init__(
         self,
@@ -49,7 +47,6 @@ class Server:
             key="http.addr",
             unix=Path(http.addr) if http.net == "unix" else None,
             tls=http.tls,
-            http2=http.h2c if http.tls is None else http.http2,
         )
         self._debug = None
         if http.debug is not None and self.app.debug is not None:
@@ -58,19 +55,19 @@ class Server:
 
     @property
     def url(self) -> str:
-        """``http://127.0.0.1:PORT``, as seen from this machine. Right once started."""
+        """``http://127.0.0.1:PORT``, reachable from this machine; valid once started."""
         scheme = "http" if self.config.http.tls is None else "https"
         return f"{scheme}://{_reachable(self._api.address)}"
 
     @property
     def debug_url(self) -> str | None:
-        """Of the debug listener, if there is one."""
+        """The URL of the debug listener, or None without one."""
         return None if self._debug is None else f"http://{_reachable(self._debug.address)}"
 
     async def start(self) -> None:
-        """Returns when requests are answered.
+        """Start everything; returns once requests are answered.
 
-        Raises :class:`reference_registry.config.problem.CannotStart`; nothing is left running then.
+        Raises :class:`reference_registry.config.problem.CannotStart` and leaves nothing running.
         """
         try:
             await self._guard.start()
@@ -95,19 +92,9 @@ class Server:
             path = self.config.http.debug.prometheus_path
             _log.info("providing prometheus metrics on %s", path)
 
-    async def ended(self) -> None:
-        """Returns when a listener has stopped, be it because it failed."""
-        listeners = [self._api] if self._debug is None else [self._api, self._debug]
-        waits = [asyncio.ensure_future(listener.ended()) for listener in listeners]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-
     async def stop(self, drain: timedelta = timedelta(0)) -> bool:
-        """Stop listening, let requests in flight end for as long as *drain*, then cut them off, end
-        background work and save what must survive. Whether no request had to be cut off."""
+        """Stop listening, give requests in flight *drain* to finish, then cut them off, end
+        background work and save state. Returns whether all requests finished in time."""
         in_time = await self._api.stop(drain.total_seconds())
         if self._debug is not None:
             await self._debug.stop()

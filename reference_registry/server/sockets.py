@@ -1,4 +1,4 @@
-"""Sockets to listen on: bound by us alone, so that an address in use is an error with a name."""
+"""Listening sockets, bound without SO_REUSEPORT so that an address in use is an error."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ BACKLOG = 1024
 def listen_on(address: ListenAddress, *, key: str) -> socket.socket:
     """A listening TCP socket. *key* is the configuration key of *address*.
 
-    Raises :class:`CannotStart` where the address is in use, not allowed or not of this machine.
+    Raises :class:`CannotStart` if the address is in use, not permitted, or not an address of
+    this machine.
     """
     family, host = _resolved(address.host, key)
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
-        # Old connections of a process that has just ended must not be in the way.
+        # Bind even if connections of an earlier process are still in TIME_WAIT.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Accepted connections inherit it: the first bytes of a stream follow its head at once.
+        # Inherited by accepted connections: send the first bytes of a stream without delay.
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family is socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
@@ -38,7 +39,8 @@ def listen_on(address: ListenAddress, *, key: str) -> socket.socket:
 
 
 def listen_on_path(path: Path, *, key: str) -> socket.socket:
-    """A listening Unix socket; what a process that died left at *path* is replaced."""
+    """A listening Unix socket; a socket file that a dead process left at *path* is
+    replaced."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(path))
@@ -69,13 +71,13 @@ def _refused(key: str, where: str, error: OSError) -> CannotStart:
 
 
 def _resolved(host: str, key: str) -> tuple[socket.AddressFamily, str]:
-    """The numeric address of *host*, IPv4 first as in Go; every interface of both kinds for ""."""
+    """The numeric address of *host*, IPv4 first as in Go; all IPv4 and IPv6 interfaces for ""."""
     if not host:
         both = socket.has_dualstack_ipv6()
         return (socket.AF_INET6, "::") if both else (socket.AF_INET, "0.0.0.0")
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise CannotStart(key, f"{host!r} is no host of this machine", "write :PORT") from None
+        raise CannotStart(key, f"unknown host {host!r}", "write :PORT") from None
     family, _, _, _, name = min(found, key=lambda entry: entry[0] is not socket.AF_INET)
     return family, str(name[0])

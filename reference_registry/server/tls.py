@@ -1,60 +1,39 @@
-"""``http.tls``, as Granian wants it."""
+"""``http.tls`` as an ``ssl.SSLContext``."""
 
 from __future__ import annotations
 
 import ssl
-import tempfile
-from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
-
-from granian.constants import SSLProtocols
 
 from reference_registry.config import TlsConfig
 from reference_registry.config.problem import CannotStart
 
-__all__ = ["granian_tls"]
+__all__ = ["ssl_context"]
 
 
-def granian_tls(tls: TlsConfig, until_up: ExitStack) -> dict[str, Any]:
-    """Arguments for a Granian server. Files made for it are removed by *until_up*.
+def ssl_context(tls: TlsConfig) -> ssl.SSLContext:
+    """A server's context. With ``clientcas``, clients must present a certificate.
 
-    Raises :class:`CannotStart` for files that are missing, or no certificates, or no pair.
+    Raises :class:`CannotStart` for missing files, files that are not certificates, and a key that
+    does not belong to its certificate.
     """
-    _check(tls)
-    minimum = SSLProtocols.tls13 if tls.minimumtls == "tls1.3" else SSLProtocols.tls12
-    arguments: dict[str, Any] = {
-        "ssl_cert": tls.certificate,
-        "ssl_key": tls.key,
-        "ssl_protocol_min": minimum,
-    }
-    if tls.clientcas:
-        arguments |= {"ssl_ca": _as_one(tls.clientcas, until_up), "ssl_client_verify": True}
-    return arguments
-
-
-def _check(tls: TlsConfig) -> None:
     for key, path in (("certificate", tls.certificate), ("key", tls.key)):
         if not path.is_file():
-            raise CannotStart(f"http.tls.{key}", f"there is no file {path}", "correct the path")
+            raise CannotStart(f"http.tls.{key}", f"no such file: {path}", "correct the path")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = (
+        ssl.TLSVersion.TLSv1_3 if tls.minimumtls == "tls1.3" else ssl.TLSVersion.TLSv1_2
+    )
+    context.set_alpn_protocols(["http/1.1"])
     try:
         context.load_cert_chain(tls.certificate, tls.key)
-    except OSError as error:  # ssl.SSLError is one
-        what = f"{tls.certificate} and {tls.key} do not go together: {error}"
-        raise CannotStart("http.tls.certificate", what, "give two PEM files of a pair") from None
+    except OSError as error:  # includes ssl.SSLError
+        what = f"{tls.certificate} and {tls.key} are not a certificate and its key: {error}"
+        raise CannotStart("http.tls.certificate", what, "give two matching PEM files") from None
     for path in tls.clientcas:
         try:
             context.load_verify_locations(path)
         except OSError as error:
-            what = f"{path} cannot be used: {error}"
+            what = f"cannot read {path}: {error}"
             raise CannotStart("http.tls.clientcas", what, "give PEM files") from None
-
-
-def _as_one(paths: tuple[Path, ...], until_up: ExitStack) -> Path:
-    if len(paths) == 1:
-        return paths[0]
-    directory = until_up.enter_context(tempfile.TemporaryDirectory())
-    bundle = Path(directory) / "clientcas.pem"
-    bundle.write_bytes(b"\n".join(path.read_bytes() for path in paths))
-    return bundle
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context

@@ -1,7 +1,7 @@
-"""One connection: requests are parsed and handed on, one by one.
+"""One connection: parses requests and hands them on one at a time.
 
-Parsing is done by llhttp (``httptools``), the parser of Node, which refuses what could be read in
-two ways. RFC 9112 for the form of messages and the life of connections.
+llhttp (``httptools``), the parser of Node, does the parsing and refuses ambiguous messages.
+Message syntax and the lifetime of connections: RFC 9112.
 """
 
 from __future__ import annotations
@@ -15,23 +15,25 @@ from urllib.parse import unquote
 
 import httptools
 
-from reference_registry.server.http1.exchange import REPEAT, Exchange, Message
+from reference_registry.http.asgi import PATHSEND, STILL_VALID
+from reference_registry.server.http1.exchange import Exchange, Message
 from reference_registry.server.http1.heads import head
-from reference_registry.server.http1.repeats import Again, Repeats
+from reference_registry.server.http1.kept_answers import KeptAnswers, StillValid
 
 __all__ = ["Connection"]
 
-_PATIENCE = 30.0
-"""Seconds within which the next request has to begin, and its head to be complete."""
-_LAST_WORDS = 2.0
-"""Seconds for a client to read its last answer and leave."""
+_HEAD_TIMEOUT = 30.0
+"""Seconds within which the next request must begin and its head must be complete."""
+_LINGER = 2.0
+"""Seconds for a client to read its last response and disconnect."""
 _MAX_HEAD = 64 * 1024
-"""Bytes of a request's first line and headers, beyond which no more of them is read."""
+"""Bytes of a request line with its headers; a longer head is refused with 431."""
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class Connection(asyncio.Protocol):
-    """*serve* is to answer an :class:`Exchange` and to call its ``ended`` in the end, but for what
-    *repeats* answers. *connections* holds this one for as long as it is open."""
+    """Gives each request to *serve* as an :class:`Exchange`, except those that *kept* answers.
+    *serve* must call :meth:`Exchange.ended`. *connections* contains every open connection."""
 
     transport: asyncio.Transport
 
@@ -39,34 +41,39 @@ class Connection(asyncio.Protocol):
         self,
         serve: Callable[[Exchange], object],
         connections: set[Connection],
-        repeats: Repeats,
+        kept: KeptAnswers,
     ) -> None:
         self.gone = False
+        self.full = False
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done once the connection has ended."""
+        """Done once the connection is closed."""
         self._serve = serve
         self._connections = connections
-        self._repeats = repeats
+        self._kept = kept
         self._parser = httptools.HttpRequestParser(self)
         self._answering: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
-        """Requests that came while another one was answered."""
+        """Pipelined requests that wait for the one in ``_answering``."""
         self._incoming: Exchange | None = None
-        """The one whose body is on its way."""
+        """The exchange whose request body is being received."""
         self._last = False
-        """No further request is taken."""
-        self._deaf = False
-        """What still comes is swallowed."""
-        self._due: float | None = time.monotonic() + _PATIENCE
+        """No further request is accepted."""
+        self._discards = False
+        """Bytes that still arrive are discarded."""
+        self._deadline: float | None = time.monotonic() + _HEAD_TIMEOUT
         self._head_size = 0
         self._begun = 0
-        """Requests that began with the bytes that are parsed now."""
+        """Requests that began in the bytes that are being parsed."""
         self._is_between = True
-        """No request has begun that is not complete."""
+        """Every request that has begun is complete."""
+        self._upgrade_body: list[tuple[bytes, bytes]] = []
+        """The framing headers of a request with ``Upgrade`` and a body."""
+        self._replays = False
+        """The parser reads a head that it has read before."""
         self._headers: list[tuple[bytes, bytes]] = []
         self._target = b""
         self._client: tuple[str, int] | None = None
-        self.full = False
+        self._secure = False
         self._room = asyncio.Event()
         self._room.set()
 
@@ -76,6 +83,7 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
             self._client = (peer[0], peer[1])
+        self._secure = transport.get_extra_info("sslcontext") is not None
         self._connections.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -84,7 +92,7 @@ class Connection(asyncio.Protocol):
         self._leave()
 
     def eof_received(self) -> None:
-        self._leave()  # Who has closed one half has most likely closed both.
+        self._leave()  # A client that has closed one direction has most likely closed both.
 
     def pause_writing(self) -> None:
         self.full = True
@@ -95,17 +103,17 @@ class Connection(asyncio.Protocol):
         self._room.set()
 
     async def room(self) -> None:
-        """Wait until enough of what was written has left, or the client has."""
+        """Wait until the write buffer is below its limit, or the client has disconnected."""
         await self._room.wait()
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
+        if self._discards:
             return
-        rests = self._is_between and self._answering is None
-        if rests and not (self._last or self.full):
-            answer = self._repeats.answer(data, self._client)
+        idle = self._is_between and self._answering is None
+        if idle and not (self._last or self.full):
+            answer = self._kept.answer(data, self._client)
             if answer is not None:
-                self._due = time.monotonic() + _PATIENCE
+                self._deadline = time.monotonic() + _HEAD_TIMEOUT
                 self.transport.write(answer)
                 return
         if self._incoming is None:
@@ -118,37 +126,52 @@ class Connection(asyncio.Protocol):
         else:
             if self._head_size > _MAX_HEAD:
                 self._refuse(431)
-            elif rests and self._begun == 1 and self._is_between and self._answering is not None:
-                self._answering.asked = data
+            elif idle and self._begun == 1 and self._is_between and self._answering is not None:
+                self._answering.raw_request = data
 
     def _parse(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            # It is not taken up: what follows is HTTP/1.1 as before (RFC 9110, 7.8).
-            if rest := data[upgrade.args[0] :]:
-                self._parse(rest)
+        while data:
+            try:
+                self._parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+            # Upgrade is ignored (RFC 9110, 7.8), so what follows is still HTTP/1.1. llhttp skips
+            # the body of such a request, and would read it as the next request. A new parser
+            # that gets the same framing headers without Upgrade reads it as the body.
+            self._parser = httptools.HttpRequestParser(self)
+            if self._upgrade_body:
+                lines = [b"%b: %b\r\n" % header for header in self._upgrade_body]
+                self._upgrade_body, self._replays = [], True
+                self._parser.feed_data(b"PUT / HTTP/1.1\r\n" + b"".join(lines) + b"\r\n")
+                self._replays = False
 
-    # -- what the parser finds ---------------------------------------------------------------------
+    # -- callbacks of the parser -------------------------------------------------------------------
     def on_message_begin(self) -> None:
-        self._begun, self._is_between = self._begun + 1, False
-        self._headers, self._target = [], b""
+        if not self._replays:
+            self._begun, self._is_between = self._begun + 1, False
+            self._headers, self._target = [], b""
 
     def on_url(self, target: bytes) -> None:
-        self._target += target
+        if not self._replays:
+            self._target += target
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._incoming is None:  # else a trailer, which nobody reads, however many there are
+        if self._incoming is None:  # otherwise a trailer, which is ignored
             self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        if self._last:
-            self._deaf = True
+        if self._replays:
             return
+        if self._last:
+            self._discards = True
+            return
+        if self._parser.should_upgrade():
+            self._upgrade_body = [header for header in self._headers if header[0] in _FRAMING]
         scope = self._scope()
         keeps = scope["http_version"] == "1.1" and self._parser.should_keep_alive()
         exchange = Exchange(self, scope, keeps=keeps)
-        self._incoming, self._head_size, self._due = exchange, 0, None
+        self._incoming, self._head_size, self._deadline = exchange, 0, None
         if self._answering is None:
             self._answer(exchange)
         else:
@@ -160,13 +183,15 @@ class Connection(asyncio.Protocol):
             self._incoming.received(chunk)
 
     def on_message_complete(self) -> None:
+        if self._upgrade_body:
+            return
         if self._incoming is not None:
             self._incoming.complete()
         self._incoming, self._is_between = None, True
 
     def _scope(self) -> Message:
         target = self._target
-        if not target.startswith(b"/"):  # in absolute form, as to a proxy
+        if not target.startswith(b"/"):  # absolute form, as sent to a proxy
             url = httptools.parse_url(target)
             target = (url.path or b"/") + (b"?" + url.query if url.query else b"")
         raw_path, _, query = target.partition(b"?")
@@ -176,7 +201,7 @@ class Connection(asyncio.Protocol):
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": self._parser.get_http_version(),
             "method": self._parser.get_method().decode("latin-1"),
-            "scheme": "http",
+            "scheme": "https" if self._secure else "http",
             "path": unquote(path) if "%" in path else path,
             "raw_path": raw_path,
             "query_string": query,
@@ -184,7 +209,8 @@ class Connection(asyncio.Protocol):
             "headers": self._headers,
             "client": self._client,
             "server": None,
-            "extensions": {"http.response.pathsend": {}, REPEAT: {}},
+            # sendfile(2) cannot encrypt.
+            "extensions": {STILL_VALID: {}} if self._secure else {PATHSEND: {}, STILL_VALID: {}},
         }
 
     # -- the life of the connection ----------------------------------------------------------------
@@ -192,9 +218,11 @@ class Connection(asyncio.Protocol):
         self._answering = exchange
         self._serve(exchange)
 
-    def repeatable(self, exchange: Exchange, head: bytes, body: bytes, again: Again) -> None:
-        if exchange.asked is not None:
-            self._repeats.keep(exchange.asked, head, body, again)
+    def keep_answer(
+        self, exchange: Exchange, head: bytes, body: bytes, still_valid: StillValid
+    ) -> None:
+        if exchange.raw_request is not None:
+            self._kept.keep(exchange.raw_request, head, body, still_valid)
 
     def finished(self, exchange: Exchange) -> None:
         """*exchange* is over; the next one may begin."""
@@ -204,43 +232,44 @@ class Connection(asyncio.Protocol):
         if not exchange.is_whole:  # The client must not take what follows for a part of it.
             self.transport.close()
         elif self._last or not exchange.keeps:
-            self.say_goodbye()
+            self.linger()
         elif self._waiting:
             self._answer(self._waiting.popleft())
         else:
-            self._due = time.monotonic() + _PATIENCE
+            self._deadline = time.monotonic() + _HEAD_TIMEOUT
             self.transport.resume_reading()
 
-    def say_goodbye(self) -> None:
-        """Take no further request and close. A client that still sends can read its answer first
-        (RFC 9112, 9.6)."""
-        self._last = self._deaf = True
+    def linger(self) -> None:
+        """Take no further request and close. A client that is still sending first gets time to
+        read its response (RFC 9112, 9.6)."""
+        self._last = self._discards = True
         if self._incoming is None or self.transport.is_closing():
             self.transport.close()
             return
-        self._due = time.monotonic() + _LAST_WORDS
-        self.transport.write_eof()
+        self._deadline = time.monotonic() + _LINGER
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
         self.transport.resume_reading()
 
     def retire(self) -> None:
-        """Close at once if nothing is answered, else after that."""
+        """Close now, or after the response that is being sent."""
         self._last = True
         if self._answering is None:
             self.transport.close()
 
-    def tick(self, now: float) -> None:
-        """End the connection if its client has let its time (of ``time.monotonic``) pass."""
-        if self._due is not None and now > self._due:
+    def check_deadline(self, now: float) -> None:
+        """Abort the connection if its deadline is before *now* (``time.monotonic``)."""
+        if self._deadline is not None and now > self._deadline:
             self.transport.abort()
 
     def _refuse(self, status: int) -> None:
-        """What came is no request, and what follows cannot be understood."""
-        if self._incoming is not None:  # a body that breaks off
+        """Refuse bytes that are not a request. What follows them cannot be parsed."""
+        if self._incoming is not None:  # a malformed body
             self.transport.abort()
         elif self._answering is None:
             self.transport.write(head(status, [(b"Content-Length", b"0")], last=True))
             self.transport.close()
-        self._last = self._deaf = True
+        self._last = self._discards = True
 
     def _leave(self) -> None:
         self.gone = True

@@ -1,6 +1,6 @@
-"""One request and its answer, as ASGI's ``receive`` and ``send``.
+"""One request and its response, as ASGI's ``receive`` and ``send``.
 
-https://asgi.readthedocs.io/en/latest/specs/www.html, with ``http.response.pathsend``.
+https://asgi.readthedocs.io/en/latest/specs/www.html, with the extension ``http.response.pathsend``.
 """
 
 from __future__ import annotations
@@ -10,130 +10,131 @@ from collections import deque
 from collections.abc import MutableMapping
 from typing import Any, Protocol
 
-from reference_registry.server.http1.heads import BadMessage, ending, head, undated_head
-from reference_registry.server.http1.repeats import Again
+from reference_registry.server.http1.heads import BadMessage, head, head_end, undated_head
+from reference_registry.server.http1.kept_answers import StillValid
 from reference_registry.server.http1.sending import send_file
 
-__all__ = ["REPEAT", "Exchange", "Line", "Message"]
+__all__ = ["Exchange", "Message"]
 
 _READ_AHEAD = 256 * 1024
-"""Bytes of a request's body that wait to be read, or are swallowed if nobody wants them."""
+"""Bytes of a request body that are buffered, or discarded if the application does not read them."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NO_CONTENT = frozenset({204, 304})
-REPEAT = "pullproof.repeat"
-"""Our extension of ASGI: ``http.response.start`` may have an ``again`` (:data:`Again`)."""
 
 Message = MutableMapping[str, Any]
 
 
-class Line(Protocol):
-    """The connection, as an exchange sees it."""
+class _Connection(Protocol):
+    """What an exchange uses of its connection."""
 
     transport: asyncio.Transport
     gone: bool
-    """Whether the client has left."""
-
+    """The client has disconnected."""
     full: bool
-    """Whether so much waits to leave that no more should be written."""
+    """The write buffer is above its limit."""
 
     async def room(self) -> None:
-        """Wait until enough of what was written has left."""
+        """Wait until the write buffer is below its limit, or the client has disconnected."""
         ...
 
-    def repeatable(self, exchange: Exchange, head: bytes, body: bytes, again: Again) -> None:
-        """*exchange* was answered by *head*, without its end, and *body*, and may be *again*."""
+    def keep_answer(
+        self, exchange: Exchange, head: bytes, body: bytes, still_valid: StillValid
+    ) -> None:
+        """The response to *exchange*, *head* without its end and *body*, may be repeated."""
         ...
 
     def finished(self, exchange: Exchange) -> None:
         """*exchange* is over; the next one may begin."""
         ...
 
-    def say_goodbye(self) -> None:
-        """Take no further request and close, giving the client time to read."""
+    def linger(self) -> None:
+        """Take no further request and close, leaving the client time to read the response."""
         ...
 
 
 class Exchange:
-    """*keeps*: whether the connection may be used again afterwards."""
+    """*keeps*: the connection may be reused afterwards."""
 
-    def __init__(self, line: Line, scope: Message, *, keeps: bool) -> None:
+    def __init__(self, connection: _Connection, scope: Message, *, keeps: bool) -> None:
         self.scope = scope
         self.keeps = keeps
         self.is_whole = False
-        """Whether the answer has been sent, all of it."""
-        self.asked: bytes | None = None
-        """The request's bytes, where nothing came with them."""
-        self._line = line
+        """The response has been sent completely."""
+        self.raw_request: bytes | None = None
+        """The bytes of the request, if they came in one piece and alone."""
+        self._connection = connection
         self._bodiless = scope["method"] == "HEAD"
         self._chunks: deque[bytes] = deque()
         self._size = 0
         self._complete = False
-        self._told_complete = False
+        self._reported_complete = False
         self._over = False
-        self._news: asyncio.Event | None = None
+        self._changed: asyncio.Event | None = None
         self._start: Message | None = None
         self._begun = False
         self._chunked = False
         self._left: int | None = None
-        """Bytes that Content-Length promises and that have not been sent."""
+        """Bytes that Content-Length announces and that are still to be sent."""
 
-    # -- the request's body ------------------------------------------------------------------------
+    # -- the request body --------------------------------------------------------------------------
     def received(self, chunk: bytes) -> None:
-        """A piece of the body has come."""
+        """A piece of the body has arrived."""
         self._size += len(chunk)
         if not self._over:
             self._chunks.append(chunk)
             if self._size > _READ_AHEAD:
-                self._line.transport.pause_reading()
+                self._connection.transport.pause_reading()
             self.wake()
         elif self._size > _READ_AHEAD:
-            self._line.say_goodbye()
+            self._connection.linger()
 
     def complete(self) -> None:
-        """All of the body has come."""
+        """The whole body has arrived."""
         self._complete = True
         self.wake()
 
     def wake(self) -> None:
-        """Have :meth:`receive` look again."""
-        if self._news is not None:
-            self._news.set()
+        """Make a waiting :meth:`receive` check the state again."""
+        if self._changed is not None:
+            self._changed.set()
 
     async def receive(self) -> Message:
-        """``http.request`` for each piece of the body, and ``http.disconnect`` once the client has
-        left or its answer is complete."""
-        if self._news is None:
-            self._news = asyncio.Event()
-            if not (self._complete or self._begun or self._chunks) and self._waits_for_leave():
-                self._line.transport.write(_CONTINUE)
-        while not (self._over or self._line.gone):
+        """``http.request`` for each piece of the body; ``http.disconnect`` once the client has
+        disconnected or its response is complete."""
+        if self._changed is None:
+            self._changed = asyncio.Event()
+            if not (self._complete or self._begun or self._chunks) and self._expects_continue():
+                self._connection.transport.write(_CONTINUE)
+        while not (self._over or self._connection.gone):
             if self._chunks:
                 chunk = self._chunks.popleft()
                 self._size -= len(chunk)
                 if self._size <= _READ_AHEAD:
-                    self._line.transport.resume_reading()
+                    self._connection.transport.resume_reading()
                 return self._request(chunk)
-            if self._complete and not self._told_complete:
+            if self._complete and not self._reported_complete:
                 return self._request(b"")
-            self._news.clear()
-            await self._news.wait()
+            self._changed.clear()
+            await self._changed.wait()
         return {"type": "http.disconnect"}
 
     def _request(self, chunk: bytes) -> Message:
-        self._told_complete = self._complete and not self._chunks
-        return {"type": "http.request", "body": chunk, "more_body": not self._told_complete}
+        self._reported_complete = self._complete and not self._chunks
+        return {"type": "http.request", "body": chunk, "more_body": not self._reported_complete}
 
-    def _waits_for_leave(self) -> bool:
+    def _expects_continue(self) -> bool:
         """``Expect: 100-continue`` (RFC 9110, 10.1.1)."""
         return self.scope["http_version"] != "1.0" and any(
             name == b"expect" and value.lower() == b"100-continue"
             for name, value in self.scope["headers"]
         )
 
-    # -- the answer --------------------------------------------------------------------------------
+    # -- the response ------------------------------------------------------------------------------
     async def send(self, message: Message) -> None:
-        """Raises :class:`BadMessage`, and ``OSError`` or ``EOFError`` for a file that cannot be
-        sent. What is sent to a client that has left is lost."""
+        """Discards what is sent after the client has disconnected.
+
+        Raises :class:`BadMessage`, and ``OSError`` or ``EOFError`` for a file that cannot be sent.
+        """
         match message["type"]:
             case "http.response.start":
                 self._start = message
@@ -142,8 +143,8 @@ class Exchange:
                 self._write(message.get("body", b""), more=more)
                 if not more:
                     self._finish()
-                if self._line.full:
-                    await self._line.room()
+                if self._connection.full:
+                    await self._connection.room()
             case "http.response.pathsend":
                 self._write(b"", more=True)
                 if self._left and not self._bodiless:
@@ -151,13 +152,13 @@ class Exchange:
                 self._finish()
 
     async def _send_file(self, path: str, length: int) -> None:
-        transport = self._line.transport
+        transport = self._connection.transport
         transport.set_write_buffer_limits(high=0)
         try:
-            await self._line.room()
+            await self._connection.room()
             await send_file(transport, path, length)
         except OSError:
-            if not self._line.gone and not transport.is_closing():
+            if not self._connection.gone and not transport.is_closing():
                 raise
         finally:
             transport.set_write_buffer_limits()
@@ -174,10 +175,10 @@ class Exchange:
                 body += b"0\r\n\r\n"
         elif self._left is not None:
             if len(body) > self._left:
-                raise BadMessage("more body than Content-Length says")
+                raise BadMessage("the body is longer than Content-Length")
             self._left -= len(body)
-        if (begins or body) and not self._line.gone:
-            self._line.transport.write(begins + body)
+        if (begins or body) and not self._connection.gone:
+            self._connection.transport.write(begins + body)
 
     def _begin(self, body: bytes, *, more: bool) -> bytes:
         """The head; *body* is the first piece of the body."""
@@ -197,28 +198,28 @@ class Exchange:
                 self._chunked = True
                 headers.append((b"Transfer-Encoding", b"chunked"))
         begins = undated_head(status, headers)
-        again = self._start.get("again")
-        if again is not None and self.keeps and not more:
+        still_valid = self._start.get("still_valid")
+        if still_valid is not None and self.keeps and not more:
             content = b"" if self._bodiless else body
-            self._line.repeatable(self, begins, content, again)
-        return begins + ending(last=not self.keeps)
+            self._connection.keep_answer(self, begins, content, still_valid)
+        return begins + head_end(last=not self.keeps)
 
     def _finish(self) -> None:
         if self._left and not self._bodiless:
-            raise BadMessage("less body than Content-Length says")
+            raise BadMessage("the body is shorter than Content-Length")
         self.is_whole = self._over = True
         self.wake()
 
     def abort(self) -> None:
-        """Cut the connection, so that the client gets no answer at all."""
-        self._line.gone = True
-        self._line.transport.abort()
+        """Cut the connection, so that the client gets no response."""
+        self._connection.gone = True
+        self._connection.transport.abort()
 
     def ended(self) -> None:
-        """The application has returned. A client that was told nothing is told that it failed."""
+        """The application has returned. If it sent nothing, the client gets 500."""
         self._over = True
         self._chunks.clear()
         self._size = 0
-        if not self._begun and not self._line.gone:
-            self._line.transport.write(head(500, [(b"Content-Length", b"0")], last=True))
-        self._line.finished(self)
+        if not self._begun and not self._connection.gone:
+            self._connection.transport.write(head(500, [(b"Content-Length", b"0")], last=True))
+        self._connection.finished(self)

@@ -1,4 +1,4 @@
-"""The head of an answer as bytes. No I/O."""
+"""Response heads as bytes. No I/O."""
 
 from __future__ import annotations
 
@@ -8,30 +8,29 @@ from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 
-__all__ = ["BadMessage", "ending", "head", "undated_head"]
+__all__ = ["BadMessage", "head", "head_end", "undated_head"]
 
 
 class BadMessage(Exception):
-    """An answer that cannot be sent as it is."""
+    """The application's response cannot be sent as HTTP/1.1."""
 
 
 def head(status: int, headers: Iterable[tuple[bytes, bytes]], *, last: bool) -> bytes:
-    """Status line and headers, with a date, and the empty line after them. *last*: the connection
-    ends after the answer (RFC 9112, 9.6). Raises :class:`BadMessage`."""
-    return undated_head(status, headers) + ending(last=last)
+    """Status line, headers, date and the empty line. With *last*, the connection closes after the
+    response (RFC 9112, 9.6). Raises :class:`BadMessage`."""
+    return undated_head(status, headers) + head_end(last=last)
 
 
 def undated_head(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """All but the :func:`ending`.
+    """Everything before the :func:`head_end`.
 
-    Raises :class:`BadMessage` where a header would bring lines of its own, wherever its value came
-    from (RFC 9110, 5.5).
+    Raises :class:`BadMessage` for a header that contains a line break or NUL (RFC 9110, 5.5).
     """
     return b"".join((_status_line(status), *map(_line, headers)))
 
 
-def ending(*, last: bool = False) -> bytes:
-    """What ends a head that is sent now."""
+def head_end(*, last: bool = False) -> bytes:
+    """The ``Date`` header of this second, ``Connection: close`` if *last*, and the empty line."""
     return _date(int(time.time())) + (b"Connection: close\r\n\r\n" if last else b"\r\n")
 
 
@@ -39,7 +38,7 @@ def ending(*, last: bool = False) -> bytes:
 def _line(header: tuple[bytes, bytes]) -> bytes:
     line = b"%b: %b" % header
     if b"\n" in line or b"\r" in line or b"\0" in line:
-        raise BadMessage("a header with a line break in it")
+        raise BadMessage("a header contains a line break or NUL")
     return line + b"\r\n"
 
 

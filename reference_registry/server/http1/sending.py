@@ -1,4 +1,4 @@
-"""A file's bytes into a connection without passing through this process (``sendfile(2)``)."""
+"""Sending a file into a socket by ``sendfile(2)``, without copying it through this process."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from concurrent.futures import ThreadPoolExecutor
 __all__ = ["send_file"]
 
 _THREADS = ThreadPoolExecutor(8, thread_name_prefix="sendfile")
-"""A slow disk keeps one of these, and neither the event loop nor threads that others wait for."""
+"""Threads of their own, so that a slow disk blocks neither the event loop nor other work."""
 _TURN = 0.05
-"""Seconds that one answer may have a thread before another has its turn."""
+"""Seconds that one response may use a thread before another response gets it."""
 _PIECE = 4 << 20
-"""Bytes of one call."""
+"""Bytes per ``sendfile`` call."""
 _WAIT = 2
-"""Milliseconds that a thread waits for its client. Whoever takes longer is waited for by the loop:
-threads are few, but a fast client would cost more to come back to."""
+"""Milliseconds that a thread waits for a socket to become writable. After that the event loop
+waits: threads are few, but going through the loop costs more for a fast client."""
 
 
 async def send_file(transport: asyncio.Transport, path: str, length: int) -> None:
-    """Send the first *length* bytes of the file at *path*. What was written to *transport* before
-    must have left it.
+    """Send the first *length* bytes of the file at *path*. The buffer of *transport* must be empty.
 
-    Raises ``OSError``, as where the client has left, and ``EOFError`` where the file is shorter.
+    Raises ``OSError``, for example if the client has disconnected, and ``EOFError`` if the file is
+    shorter than *length*.
     """
     loop = asyncio.get_running_loop()
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        # The loop lets nobody wait for a descriptor that it has given to a transport.
+        # asyncio refuses add_writer for a descriptor that a transport uses, so use a duplicate.
         out = os.dup(transport.get_extra_info("socket").fileno())
         try:
             offset = 0
             while offset < length:
-                sent = await _send_on(loop, out, file, offset, length - offset)
+                sent = await _send_turn(loop, out, file, offset, length - offset)
                 offset += sent
                 if sent == 0:
                     await _writable(loop, out)
@@ -45,22 +45,22 @@ async def send_file(transport: asyncio.Transport, path: str, length: int) -> Non
         os.close(file)
 
 
-async def _send_on(
+async def _send_turn(
     loop: asyncio.AbstractEventLoop, out: int, file: int, offset: int, left: int
 ) -> int:
-    call = loop.run_in_executor(_THREADS, _send_for_a_turn, out, file, offset, left)
+    call = loop.run_in_executor(_THREADS, _send_in_thread, out, file, offset, left)
     try:
         return await asyncio.shield(call)
     except asyncio.CancelledError:
         await asyncio.wait({call})  # its descriptors must stay open until then
         if not call.cancelled():
-            call.exception()  # of no interest any more; asyncio logs what nobody has looked at
+            call.exception()  # mark it as retrieved, or asyncio logs it
         raise
 
 
-def _send_for_a_turn(out: int, file: int, offset: int, length: int) -> int:
-    """The number of bytes that were sent; fewer than *length* where the turn is over or the client
-    slow, 0 where it takes none. ``EOFError`` where the file ends."""
+def _send_in_thread(out: int, file: int, offset: int, length: int) -> int:
+    """Send for at most one turn. Returns the number of bytes sent, 0 if the socket takes none.
+    Raises ``EOFError`` if the file ends."""
     ready = select.poll()
     ready.register(out, select.POLLOUT)
     sent, end = 0, time.monotonic() + _TURN

@@ -15,22 +15,22 @@ from harness.plugin.fixtures.doubles import ProxyDouble
 from harness.plugin.fixtures.factories import MakeProxyRegistry
 from harness.upstream import MockUpstream
 from reference_registry.server.http1.connection import Connection
-from reference_registry.server.http1.repeats import Client, Repeats
+from reference_registry.server.http1.kept_answers import KeptAnswers
 
 
 @pytest.fixture
 def repeated(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The requests that were answered from what is remembered."""
     found: list[bytes] = []
-    answer = Repeats.answer
+    answer = KeptAnswers.answer
 
-    def noted(self: Repeats, request: bytes, client: Client) -> bytes | None:
+    def noted(self: KeptAnswers, request: bytes, client: tuple[str, int] | None) -> bytes | None:
         given = answer(self, request, client)
         if given is not None:
             found.append(request)
         return given
 
-    monkeypatch.setattr(Repeats, "answer", noted)
+    monkeypatch.setattr(KeptAnswers, "answer", noted)
     return found
 
 

@@ -168,7 +168,7 @@ class _Watcher:
         self.started_with: list[str | None] = []
         self.exchanges: list[Exchange] = []
 
-    def minds(self, status: int) -> bool:
+    def wants(self, status: int) -> bool:
         return True
 
     def started(self, request: Request, handler: str | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from reference_registry.http.asgi import RequestBody, ResponseSender, Scope, read_request
 from reference_registry.http.errors import RegistryError
 from reference_registry.http.messages import (
     BytesBody,
@@ -17,7 +18,6 @@ from reference_registry.http.messages import (
     Response,
     StreamBody,
 )
-from reference_registry.server.asgi import RequestBody, ResponseSender, Scope, read_request
 
 Message = MutableMapping[str, Any]
 

@@ -1,4 +1,4 @@
-"""A client that writes what it is told to and reads what comes back, and applications for it."""
+"""A raw HTTP client over a socket, and ASGI applications for it to talk to."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from reference_registry.config.addresses import ListenAddress
-from reference_registry.server.asgi import Receive, Scope, Send
-from reference_registry.server.listeners import Listener
+from reference_registry.http.asgi import Receive, Scope, Send
+from reference_registry.server.listener import Listener
 
 __all__ = ["Client", "answer", "echo", "talk"]
 
@@ -42,7 +42,7 @@ class Client:
         return int(first.split()[1]), headers, body
 
     async def is_left(self) -> bool:
-        """Waits for the end of the connection; whether nothing came before it."""
+        """Wait for the end of the connection. Whether no bytes came before it."""
         try:
             return await self.reader.read() == b""
         except ConnectionError:
@@ -50,7 +50,7 @@ class Client:
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Says what was asked for; with the body of the request."""
+    """Answers with method, path, query and body of the request."""
     body, more = b"", True
     while more:
         message = await receive()

@@ -239,7 +239,6 @@ def test_every_value_arrives(tmp_path: Path) -> None:
     assert http.tls is not None
     assert http.tls.clientcas == (Path("/a.pem"), Path("/b.pem"))
     assert http.tls.minimumtls == "tls1.3"
-    assert not http.http2
     assert http.debug is not None
     assert (http.debug.addr, http.debug.prometheus_path) == (":5001", "/m")
     assert [(c.kind, c.target, c.threshold) for c in config.health.checks] == [

@@ -21,10 +21,10 @@ from reference_registry.config import (
     StorageConfig,
 )
 from reference_registry.config.addresses import ListenAddress
+from reference_registry.http.asgi import Receive, Scope, Send
 from reference_registry.observability.health import Health, Probes, ThresholdStatus
 from reference_registry.profiles import PROFILES
-from reference_registry.server.asgi import Receive, Scope, Send
-from reference_registry.server.listeners import Listener
+from reference_registry.server.listener import Listener
 from reference_registry.server.server import Server
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.memory import MemoryDriver

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as spoken here: what a client sends byte by byte, and what comes back."""
+"""HTTP/1.1 on the wire: the bytes that a client sends, and the responses it gets."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from reference_registry.config.addresses import ListenAddress
-from reference_registry.server.asgi import Receive, Scope, Send
+from reference_registry.http.asgi import Receive, Scope, Send
 from reference_registry.server.http1 import connection as connections
 from reference_registry.server.http1.heads import BadMessage, head
-from reference_registry.server.listeners import Listener
+from reference_registry.server.listener import Listener
 from tests.unit.server.talking import Client, answer, echo, talk
 
 _TIMEOUT = 10.0
@@ -50,7 +50,7 @@ def test_requests_that_are_sent_at_once_are_answered_in_order() -> None:
     talk(echo, conversation)
 
 
-def test_a_chunked_body_and_the_leave_to_send_it() -> None:
+def test_a_chunked_body_after_100_continue() -> None:
     async def conversation(client: Client) -> None:
         await client.says(
             b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n"
@@ -69,7 +69,7 @@ def test_a_chunked_body_and_the_leave_to_send_it() -> None:
         (b"nonsense\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost : h\r\n\r\n", 400),
         (b"GET /\xe9 HTTP/1.1\r\nHost: h\r\n\r\n", 400),
-        # What one reads as one request and another as two (RFC 9112, 6.3 and 11.2).
+        # Requests that two parsers may split differently (RFC 9112, 6.3 and 11.2).
         (
             b"PUT / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             400,
@@ -78,7 +78,7 @@ def test_a_chunked_body_and_the_leave_to_send_it() -> None:
         (b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 70_000, 431),
     ],
 )
-def test_what_is_no_request(request_: bytes, status: int) -> None:
+def test_malformed_and_ambiguous_requests(request_: bytes, status: int) -> None:
     async def conversation(client: Client) -> None:
         await client.says(request_)
         assert (await client.answer())[0] == status
@@ -87,7 +87,7 @@ def test_what_is_no_request(request_: bytes, status: int) -> None:
     talk(echo, conversation)
 
 
-def test_a_body_that_breaks_off_is_told_to_the_application() -> None:
+def test_a_malformed_body_disconnects_the_application() -> None:
     kinds: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,7 +102,7 @@ def test_a_body_that_breaks_off_is_told_to_the_application() -> None:
     assert kinds[-1] == "http.disconnect"
 
 
-def test_an_upgrade_is_not_taken_up() -> None:
+def test_an_upgrade_is_ignored() -> None:
     async def conversation(client: Client) -> None:
         asks = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk"
         await client.says(b"GET /1 HTTP/1.1\r\nHost: h\r\n" + asks + b"\r\n\r\n")
@@ -113,10 +113,39 @@ def test_an_upgrade_is_not_taken_up() -> None:
     talk(echo, conversation)
 
 
+@pytest.mark.parametrize("pieces", [1, 7, 10_000])
+@pytest.mark.parametrize(
+    ("method", "framing", "body"),
+    [
+        (b"PUT", b"Content-Length: 34\r\n", b"GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n"[:34]),
+        (b"GET", b"Content-Length: 5\r\n", b"GET /"),
+        (b"PUT", b"Transfer-Encoding: chunked\r\n", b"5\r\nGET /\r\n0\r\n\r\n"),
+        (b"PUT", b"Content-Length: 0\r\n", b""),
+    ],
+)
+def test_the_body_of_an_upgrade_is_not_a_request(
+    method: bytes, framing: bytes, body: bytes, pieces: int
+) -> None:
+    """Otherwise it would be smuggled past whatever checks requests before this server."""
+    head = method + b" /1 HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n"
+    data = head + framing + b"\r\n" + body + b"GET /2 HTTP/1.1\r\nHost: h\r\n\r\n"
+    size = -(-len(data) // pieces)
+    content = b"GET /" if b"chunked" in framing else body
+
+    async def conversation(client: Client) -> None:
+        for start in range(0, len(data), size):
+            await client.says(data[start : start + size])
+            await asyncio.sleep(0)
+        assert (await client.answer())[2] == method + b" /1  " + content
+        assert (await client.answer())[2] == b"GET /2  "
+
+    talk(echo, conversation)
+
+
 @pytest.mark.parametrize(
     "line", [b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"]
 )
-def test_a_client_that_wants_one_answer_only(line: bytes) -> None:
+def test_a_client_that_closes_after_one_response(line: bytes) -> None:
     async def conversation(client: Client) -> None:
         await client.says(line)
         _, headers, body = await client.answer()
@@ -144,7 +173,7 @@ def test_a_stream_is_chunked_and_ends_visibly() -> None:
 
 
 @pytest.mark.parametrize("sent", [b"short", b"much too long"])
-def test_an_answer_of_another_length_than_it_says_ends_the_connection(sent: bytes) -> None:
+def test_a_body_that_contradicts_content_length_ends_the_connection(sent: bytes) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"content-length", b"8")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -159,23 +188,23 @@ def test_an_answer_of_another_length_than_it_says_ends_the_connection(sent: byte
     talk(app, conversation)
 
 
-def test_a_body_that_nobody_reads_does_not_cost_the_client_its_answer() -> None:
+def test_a_client_gets_its_response_if_its_body_is_not_read() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await answer(send, b"no")
 
     async def conversation(client: Client) -> None:
         await client.says(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n")
         assert (await client.answer())[2] == b"no"
-        await client.says(b"x" * 100_000)  # is swallowed
+        await client.says(b"x" * 100_000)  # is discarded
         await client.says(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 9000000\r\n\r\n")
         assert (await client.answer())[2] == b"no"
-        await client.says(b"x" * 1_000_000)  # is too much to swallow
+        await client.says(b"x" * 1_000_000)  # is too much to discard
         assert await client.is_left()
 
     talk(app, conversation)
 
 
-def test_a_file_goes_out_after_its_head_whatever_waits_before_it(tmp_path: Path) -> None:
+def test_a_file_follows_its_head_on_a_pipelined_connection(tmp_path: Path) -> None:
     path = tmp_path / "blob"
     content = os.urandom(20_000_000)
     path.write_bytes(content)
@@ -194,7 +223,7 @@ def test_a_file_goes_out_after_its_head_whatever_waits_before_it(tmp_path: Path)
 
 
 @pytest.mark.parametrize("stored", [b"short", None])
-def test_a_file_that_is_not_what_was_promised_breaks_the_answer_off(
+def test_a_short_or_missing_file_breaks_the_response_off(
     tmp_path: Path, stored: bytes | None
 ) -> None:
     path = tmp_path / "blob"
@@ -214,7 +243,7 @@ def test_a_file_that_is_not_what_was_promised_breaks_the_answer_off(
     talk(app, conversation)
 
 
-def test_a_client_that_leaves_is_told_to_the_application() -> None:
+def test_the_application_sees_the_client_disconnect() -> None:
     left = asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -230,8 +259,8 @@ def test_a_client_that_leaves_is_told_to_the_application() -> None:
     talk(app, conversation)
 
 
-def test_a_client_that_never_asks_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "_PATIENCE", -1.0)  # its time is over as it comes
+def test_a_connection_without_a_request_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_HEAD_TIMEOUT", -1.0)  # has passed before it begins
 
     async def conversation(client: Client) -> None:
         await client.says(b"GET / HTTP/1.1\r\nHo")
@@ -240,11 +269,11 @@ def test_a_client_that_never_asks_is_sent_away(monkeypatch: pytest.MonkeyPatch) 
     talk(echo, conversation)
 
 
-def test_a_head_that_comes_drop_by_drop_is_not_waited_for(
+def test_a_slow_head_is_cut_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """ "Slow loris": each drop would otherwise buy more time."""
-    monkeypatch.setattr(connections, "_PATIENCE", 0.05)
+    """A slowloris client does not get more time for each line."""
+    monkeypatch.setattr(connections, "_HEAD_TIMEOUT", 0.05)
 
     async def conversation(client: Client) -> bool:
         async def drip() -> None:
@@ -262,8 +291,8 @@ def test_a_head_that_comes_drop_by_drop_is_not_waited_for(
     assert talk(echo, conversation)
 
 
-def test_trailers_are_no_headers() -> None:
-    """RFC 9110, 6.5.1. Nor does their number take memory."""
+def test_trailers_are_ignored() -> None:
+    """RFC 9110, 6.5.1."""
     seen: list[list[tuple[bytes, bytes]]] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -280,7 +309,7 @@ def test_trailers_are_no_headers() -> None:
     assert [name for name, _ in seen[0]] == [b"host", b"transfer-encoding"]
 
 
-def test_no_header_brings_lines_of_its_own() -> None:
+def test_headers_with_line_breaks_are_refused() -> None:
     with pytest.raises(BadMessage):
         head(301, [(b"location", b"/\r\nset-cookie: a=b")], last=False)
     with pytest.raises(BadMessage):
@@ -297,7 +326,7 @@ def test_no_header_brings_lines_of_its_own() -> None:
     talk(app, conversation)
 
 
-def test_many_slow_clients_of_a_file_hold_up_nobody(tmp_path: Path) -> None:
+def test_slow_clients_of_a_file_do_not_block_others(tmp_path: Path) -> None:
     path = tmp_path / "blob"
     path.write_bytes(bytes(8_000_000))
 
@@ -313,7 +342,7 @@ def test_many_slow_clients_of_a_file_hold_up_nobody(tmp_path: Path) -> None:
         peer = client.writer.get_extra_info("peername")
         stuck = [await asyncio.open_connection(*peer, limit=1024) for _ in range(30)]
         try:
-            for _, writer in stuck:  # which read no more than their buffers take
+            for _, writer in stuck:  # never read, so their buffers fill up
                 writer.write(b"GET /large HTTP/1.1\r\nHost: h\r\n\r\n")
             await client.says(b"GET /large HTTP/1.1\r\nHost: h\r\n\r\n")
             assert len((await client.answer())[2]) == 8_000_000
@@ -327,8 +356,8 @@ def test_many_slow_clients_of_a_file_hold_up_nobody(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rounds", range(4))
-def test_who_comes_as_the_listener_stops_is_not_left_hanging(rounds: int) -> None:
-    """However far the loop has come with them by then."""
+def test_connections_accepted_during_the_stop_are_closed(rounds: int) -> None:
+    """However many loop iterations they have had."""
 
     async def run() -> None:
         listener = Listener(echo, ListenAddress("127.0.0.1", 0), key="http.addr")

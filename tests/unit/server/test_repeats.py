@@ -1,4 +1,4 @@
-"""What is answered a second time without asking the application, and what never is."""
+"""Kept answers: which requests the server answers without the application."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Any
 
 import pytest
 
-from reference_registry.server.asgi import Receive, Scope, Send
+from reference_registry.http.asgi import Receive, Scope, Send
 from tests.unit.server.talking import Client, talk
 
-_ASKED = b"GET /same HTTP/1.1\r\nHost: h\r\n\r\n"
+_REQUEST = b"GET /same HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
 class _App:
-    """Answers the number of the call, and may be repeated for as long as *again* says."""
+    """Answers with the number of the call; repeatable while *still_valid* returns true."""
 
-    def __init__(self, again: Callable[[Any], bool] = lambda client: True) -> None:
+    def __init__(self, still_valid: Callable[[Any], bool] = lambda client: True) -> None:
         self.calls = 0
-        self.again = again
+        self.still_valid = still_valid
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.calls += 1
         body = b"%s %d" % (scope["path"].encode(), self.calls)
         headers = [(b"Content-Length", b"%d" % len(body))]
         start = {"type": "http.response.start", "status": 200, "headers": headers}
-        await send({**start, "again": self.again})
+        await send({**start, "still_valid": self.still_valid})
         await send({"type": "http.response.body", "body": body})
 
 
@@ -43,27 +43,17 @@ def _bodies(app: _App, *requests: bytes) -> list[bytes]:
     return found
 
 
-def test_the_same_request_is_answered_again_for_as_long_as_it_may_be() -> None:
-    allowed = iter([True, True, False, True])
-    app = _App(lambda client: next(allowed))
-    assert _bodies(app, *[_ASKED] * 5) == [
-        b"/same 1",
-        b"/same 1",
-        b"/same 1",
-        b"/same 2",  # made anew, and remembered anew
-        b"/same 2",
-    ]
-
-
-def test_whoever_says_so_is_told_which_client_asks() -> None:
+def test_the_same_request_is_repeated_while_still_valid() -> None:
     clients: list[Any] = []
+    valid = iter([True, True, False, True])
 
-    def again(client: Any) -> bool:
+    def still_valid(client: Any) -> bool:
         clients.append(client)
-        return True
+        return next(valid)
 
-    _bodies(_App(again), _ASKED, _ASKED)
-    ((address, port),) = clients
+    bodies = _bodies(_App(still_valid), *[_REQUEST] * 5)
+    assert bodies == [b"/same 1", b"/same 1", b"/same 1", b"/same 2", b"/same 2"]
+    address, port = clients[0]
     assert (address, type(port)) == ("127.0.0.1", int)
 
 
@@ -75,53 +65,24 @@ def test_whoever_says_so_is_told_which_client_asks() -> None:
         b"GET /same?n=1 HTTP/1.1\r\nHost: h\r\n\r\n",
     ],
 )
-def test_another_request_is_another_one(other: bytes) -> None:
-    assert _bodies(_App(), _ASKED, other) == [b"/same 1", b"/same 2"]
+def test_a_different_request_is_not_a_repeat(other: bytes) -> None:
+    assert _bodies(_App(), _REQUEST, other) == [b"/same 1", b"/same 2"]
 
 
-def test_head_is_answered_again_without_a_body() -> None:
-    app = _App()
-    asked = _ASKED.replace(b"GET", b"HEAD")
-    assert _bodies(app, asked, asked, _ASKED) == [b"", b"", b"/same 2"]
-    assert app.calls == 2
+def test_head_is_repeated_without_a_body() -> None:
+    head = _REQUEST.replace(b"GET", b"HEAD")
+    assert _bodies(_App(), head, head, _REQUEST) == [b"", b"", b"/same 2"]
 
 
-def test_the_last_request_of_a_connection_is_not_kept() -> None:
-    app = _App()
-    last = b"GET /same HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
-
-    async def conversation(client: Client) -> None:
-        await client.says(last)
-        assert (await client.answer())[1]["connection"] == "close"
-        assert await client.is_left()
-
-    talk(app, conversation)
-    assert app.calls == 1
-
-
-def test_requests_that_come_in_pieces_or_together_are_read_as_ever() -> None:
-    async def conversation(client: Client) -> list[bytes]:
-        await client.says(_ASKED, _ASKED + _ASKED)
-        bodies = [(await client.answer())[2] for _ in range(3)]
-        await client.says(_ASKED[:9])
-        assert client.reader.at_eof() is False
-        await client.says(_ASKED[9:])
-        return [*bodies, (await client.answer())[2]]
-
-    bodies = talk(_App(), conversation)
-    assert all(body.startswith(b"/same ") for body in bodies)
-    assert len(bodies) == 4
-
-
-def test_a_known_request_within_another_one_is_no_request() -> None:
-    """Else whoever writes headers could have a client behind the same proxy read another answer."""
+def test_a_kept_request_inside_another_one_is_not_a_request() -> None:
+    """Otherwise a client could smuggle a response to another client of the same proxy."""
 
     async def conversation(client: Client) -> list[bytes]:
-        await client.says(_ASKED)
+        await client.says(_REQUEST)
         bodies = [(await client.answer())[2]]
         await client.says(b"GET /first HTTP/1.1\r\nHost: h\r\n\r\nGET /second HTTP/1.1\r\nHost: ")
         bodies.append((await client.answer())[2])
-        await client.says(_ASKED)  # goes on with the header above
+        await client.says(_REQUEST)  # continues the Host header above
         return [*bodies, (await client.answer())[2]]
 
     assert talk(_App(), conversation) == [b"/same 1", b"/first 2", b"/second 3"]

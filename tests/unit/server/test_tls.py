@@ -12,6 +12,7 @@ import pytest
 
 from reference_registry.config import Config, HttpConfig, StorageConfig, TlsConfig
 from reference_registry.config.problem import CannotStart
+from reference_registry.digest import digest_of
 from reference_registry.server.server import Server
 from tests.unit.server.certificates import make_authority, make_certificate
 
@@ -35,9 +36,9 @@ def client_pair(authority: Pair) -> Pair:
     return make_certificate(authority[0].parent, "client", authority)
 
 
-def _server(pair: Pair, *, http2: bool = True, **settings: Any) -> Server:
+def _server(pair: Pair, **settings: Any) -> Server:
     tls = TlsConfig(certificate=pair[0], key=pair[1], **settings)
-    http = HttpConfig(addr="127.0.0.1:0", secret="s", tls=tls, http2=http2)
+    http = HttpConfig(addr="127.0.0.1:0", secret="s", tls=tls)
     return Server(Config(storage=StorageConfig(driver="inmemory"), http=http))
 
 
@@ -82,35 +83,48 @@ def test_minimum_version(authority: Pair, server_pair: Pair) -> None:
         asyncio.run(_asked(_server(server_pair, minimumtls="tls1.3"), old))
 
 
-@pytest.mark.parametrize(("http2", "protocol"), [(True, "h2"), (False, "http/1.1")])
-def test_http2_is_offered(http2: bool, protocol: str, authority: Pair, server_pair: Pair) -> None:
-    async def negotiated() -> str | None:
-        server = _server(server_pair, http2=http2)
+def test_a_blob_larger_than_the_buffers(authority: Pair, server_pair: Pair, tmp_path: Path) -> None:
+    """A file goes through TLS in chunks; sendfile(2) cannot encrypt."""
+    content = bytes(range(256)) * 20_000
+    digest = digest_of(content)
+    tls = TlsConfig(certificate=server_pair[0], key=server_pair[1])
+    storage = StorageConfig(driver="filesystem", rootdirectory=tmp_path)
+    server = Server(Config(storage=storage, http=HttpConfig(addr="127.0.0.1:0", tls=tls)))
+
+    async def pulled() -> bytes:
         await server.start()
-        context = _trusting(authority)
-        context.set_alpn_protocols(["h2", "http/1.1"])
-        host, _, port = server.url.removeprefix("https://").partition(":")
         try:
-            _, writer = await asyncio.open_connection(host, int(port), ssl=context)
-            chosen: str | None = writer.get_extra_info("ssl_object").selected_alpn_protocol()
-            writer.close()
+            async with httpx.AsyncClient(verify=_trusting(authority), trust_env=False) as client:
+                started = await client.post(f"{server.url}/v2/a/blobs/uploads/")
+                location = started.headers["location"]
+                assert location.startswith("https://")
+                stored = await client.put(location, params={"digest": digest}, content=content)
+                assert stored.status_code == 201
+                return (await client.get(f"{server.url}/v2/a/blobs/{digest}")).content
         finally:
             await server.stop()
-        return chosen
 
-    assert asyncio.run(negotiated()) == protocol
+    assert asyncio.run(pulled()) == content
 
 
 @pytest.mark.parametrize(
     ("certificate", "key", "message"),
     [
-        ("/no/cert.pem", "server.key", r"http\.tls\.certificate: there is no file /no/cert\.pem"),
-        ("server.pem", "/no/key.pem", r"http\.tls\.key: there is no file /no/key\.pem"),
-        ("server.pem", "client.key", r"http\.tls\.certificate: .* do not go together"),
-        ("server.key", "server.key", r"http\.tls\.certificate: .* do not go together"),
+        ("/no/cert.pem", "server.key", r"http\.tls\.certificate: no such file: /no/cert\.pem"),
+        ("server.pem", "/no/key.pem", r"http\.tls\.key: no such file: /no/key\.pem"),
+        (
+            "server.pem",
+            "client.key",
+            r"http\.tls\.certificate: .* are not a certificate and its key",
+        ),
+        (
+            "server.key",
+            "server.key",
+            r"http\.tls\.certificate: .* are not a certificate and its key",
+        ),
     ],
 )
-def test_wrong_files(
+def test_unusable_files(
     certificate: str, key: str, message: str, server_pair: Pair, client_pair: Pair
 ) -> None:
     directory = server_pair[0].parent
@@ -118,6 +132,6 @@ def test_wrong_files(
         asyncio.run(_server((directory / certificate, directory / key)).start())
 
 
-def test_wrong_authority(server_pair: Pair) -> None:
-    with pytest.raises(CannotStart, match=r"http\.tls\.clientcas: .*server\.key cannot be used"):
+def test_an_unusable_authority(server_pair: Pair) -> None:
+    with pytest.raises(CannotStart, match=r"http\.tls\.clientcas: cannot read .*server\.key"):
         asyncio.run(_server(server_pair, clientcas=(server_pair[1],)).start())

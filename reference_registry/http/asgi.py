@@ -1,8 +1,8 @@
-"""Between ASGI messages and the plain requests and responses that handlers know.
+"""Translates between ASGI messages and the requests and responses that handlers use.
 
-Blobs that lie in a file are handed to the server by ``http.response.pathsend`` where it offers
-that extension (https://asgi.readthedocs.io/en/latest/extensions.html#path-send), so that their
-bytes never enter Python.
+A blob in a file goes to the server as ``http.response.pathsend``
+(https://asgi.readthedocs.io/en/latest/extensions.html#path-send) if the server supports that, so
+that its bytes are never copied into Python.
 """
 
 from __future__ import annotations
@@ -24,31 +24,43 @@ from reference_registry.http.messages import (
     file_chunks,
 )
 
-__all__ = ["ASGIApp", "Receive", "RequestBody", "ResponseSender", "Scope", "Send", "read_request"]
+__all__ = [
+    "PATHSEND",
+    "STILL_VALID",
+    "ASGIApp",
+    "Receive",
+    "RequestBody",
+    "ResponseSender",
+    "Scope",
+    "Send",
+    "read_request",
+]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_PATHSEND = "http.response.pathsend"
-_REPEAT = "pullproof.repeat"  # see http1.repeats
+PATHSEND = "http.response.pathsend"
+STILL_VALID = "pullproof.still_valid"
+"""Our own ASGI extension: ``http.response.start`` may have a ``still_valid``, a function that says
+whether the server may repeat the response to a client that sends the same request."""
 _USUAL = 128
-"""Characters of a header that is remembered in its other form."""
+"""Characters of a header whose conversion is cached."""
 _WITHOUT_LENGTH = frozenset({204, 304})
-"""Statuses whose answers have no content, and so no length to tell (RFC 9110, 8.6)."""
+"""Statuses whose responses have no content and no Content-Length (RFC 9110, 8.6)."""
 
 
 class RequestBody:
-    """The chunks of a request body; to be read once. ``received`` counts bytes.
+    """The chunks of a request body, which can be read once. ``received`` counts bytes.
 
-    *patience* is how many seconds a client may send nothing; None: for ever. Then it is told 408
-    (RFC 9110, 15.5.9), as a :class:`RegistryError`.
+    A client that sends nothing for *timeout* seconds gets 408 (RFC 9110, 15.5.9), raised as a
+    :class:`RegistryError`; None means no limit.
     """
 
-    def __init__(self, receive: Receive, patience: float | None = None) -> None:
+    def __init__(self, receive: Receive, timeout: float | None = None) -> None:
         self._receive = receive
-        self._patience = patience
+        self._timeout = timeout
         self._done = False
         self.received = 0
 
@@ -58,11 +70,11 @@ class RequestBody:
     async def __anext__(self) -> bytes:
         while not self._done:
             try:
-                async with asyncio.timeout(self._patience):
+                async with asyncio.timeout(self._timeout):
                     message = await self._receive()
             except TimeoutError:
                 self._done = True
-                raise _too_slow(self._patience) from None
+                raise _too_slow(self._timeout) from None
             if message["type"] == "http.disconnect":
                 self._done = True
                 raise ClientGone
@@ -74,23 +86,23 @@ class RequestBody:
         raise StopAsyncIteration
 
 
-def _too_slow(patience: float | None) -> RegistryError:
-    error = UNKNOWN(f"nothing was sent for {patience:g} seconds")
+def _too_slow(timeout: float | None) -> RegistryError:
+    error = UNKNOWN(f"no request body received for {timeout:g} seconds")
     return RegistryError(408, error.entries, (("Connection", "close"),))
 
 
 def read_request(
-    scope: Scope, receive: Receive, patience: float | None = None
+    scope: Scope, receive: Receive, timeout: float | None = None
 ) -> tuple[Request, RequestBody]:
-    """The request that *scope* describes; its path is as sent, percent-decoded. *patience* is that
-    of :class:`RequestBody`."""
+    """The request that *scope* describes, with its path percent-decoded. *timeout*: see
+    :class:`RequestBody`."""
     lines: dict[str, tuple[str, ...]] = {}
     for raw_name, raw_value in scope["headers"]:
         known = len(raw_name) <= _USUAL
         name = _decoded(raw_name) if known else _decoded.__wrapped__(raw_name)
         value = raw_value.decode("latin-1")
         lines[name] = (*lines[name], value) if name in lines else (value,)
-    body = RequestBody(receive, patience)
+    body = RequestBody(receive, timeout)
     client = scope.get("client")
     request = Request(
         method=scope["method"],
@@ -123,27 +135,29 @@ class ResponseSender:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._head_only = scope["method"] == "HEAD"
         extensions = scope.get("extensions") or {}
-        self._sends_paths = _PATHSEND in extensions
-        self._repeats = _REPEAT in extensions
+        self._sends_paths = PATHSEND in extensions
+        self._repeats = STILL_VALID in extensions
         self._receive = receive
         self._send = send
         self.sent = 0
 
     async def send(
-        self, response: Response, again: Callable[[tuple[str, int] | None], bool] | None = None
+        self,
+        response: Response,
+        still_valid: Callable[[tuple[str, int] | None], bool] | None = None,
     ) -> None:
-        """*again* says whether *response* may be sent again to the same request of some client
-        (address and port), where the server can do that.
+        """Send *response*. *still_valid* says whether a client (address and port) that sends the
+        same request may get the same response; servers without that extension ignore it.
 
-        Raises :class:`ClientGone` where the client leaves in mid-body, and whatever the body's
-        chunks raise: the server then cuts the connection."""
+        Raises :class:`ClientGone` if the client disconnects during the body, and whatever the
+        body's chunks raise, upon which the server cuts the connection."""
         headers = [
             _encoded(header) if len(header[1]) <= _USUAL else _encoded.__wrapped__(header)
             for header in _with_length(response)
         ]
         start = {"type": "http.response.start", "status": response.status, "headers": headers}
-        if again is not None and self._repeats:
-            start["again"] = again
+        if still_valid is not None and self._repeats:
+            start["still_valid"] = still_valid
         await self._send(start)
         body = response.body
         if self._head_only or response.status in _WITHOUT_LENGTH:
@@ -151,14 +165,14 @@ class ResponseSender:
         elif isinstance(body, BytesBody):
             await self._chunk(body.content, more=False)
         elif isinstance(body, FileBody) and body.whole and self._sends_paths:
-            await self._send({"type": _PATHSEND, "path": str(body.path)})
+            await self._send({"type": PATHSEND, "path": str(body.path)})
             self.sent += body.length
         else:
             chunks = file_chunks(body) if isinstance(body, FileBody) else body.chunks
             await self._unless_gone(self._pump(chunks))
 
     async def _pump(self, chunks: AsyncIterator[bytes]) -> None:
-        # A generator must be closed here, and not when its garbage is collected.
+        # Close a generator here, not when it is garbage-collected.
         if isinstance(chunks, AsyncGenerator):
             async with aclosing(chunks):
                 await self._pump_open(chunks)
@@ -166,7 +180,7 @@ class ResponseSender:
             await self._pump_open(chunks)
 
     async def _pump_open(self, chunks: AsyncIterator[bytes]) -> None:
-        # A server may hold the head back until there is something of the body.
+        # Sends the head now: a server may wait for the first body message.
         await self._chunk(b"", more=True)
         async for chunk in chunks:
             await self._chunk(chunk, more=True)
@@ -177,7 +191,7 @@ class ResponseSender:
         self.sent += len(chunk)
 
     async def _unless_gone(self, work: Awaitable[None]) -> None:
-        """Do *work*, but stop when the client leaves: a server need not tell it at ``send``."""
+        """Do *work*, but stop when the client disconnects, which ``send`` need not report."""
         working = asyncio.ensure_future(work)
         leaving = asyncio.ensure_future(self._disconnection())
         try:
@@ -202,7 +216,7 @@ def _encoded(header: tuple[str, str]) -> tuple[bytes, bytes]:
 
 
 def _with_length(response: Response) -> tuple[tuple[str, str], ...]:
-    """The headers, with a Content-Length where it is known and not given."""
+    """The headers, with a Content-Length added if it is known and missing."""
     length = _length(response.body)
     if (
         length is None

@@ -1,4 +1,4 @@
-"""An answer that a server may give again without asking the application for it."""
+"""Whether a server may repeat a response without asking the application."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from reference_registry.clock import Clock
 from reference_registry.http.hooks import Exchange, HealthGate, Observer
 from reference_registry.http.messages import Request
 
-__all__ = ["Repeated"]
+__all__ = ["ResponseValidity"]
 
 
-class Repeated:
-    """Called, it says whether the *request* that was answered with *status* and *sent* bytes would
-    be answered the same if a client (address and port) made it now. If so, it has been counted and
+class ResponseValidity:
+    """Called with a client's address and port, it says whether that client would get the same
+    response to *request*: *status* with *sent* body bytes. If so, the request has been counted and
     logged like any other; if not, nothing has happened.
 
-    *is_same* is :attr:`reference_registry.http.messages.Response.again`.
+    *still_valid* is :attr:`reference_registry.http.messages.Response.still_valid`.
     """
 
     def __init__(
         self,
-        is_same: Callable[[], bool],
+        still_valid: Callable[[], bool],
         request: Request,
         handler: str | None,
         status: int,
@@ -34,23 +34,23 @@ class Repeated:
         health: HealthGate | None,
         clock: Clock,
     ) -> None:
-        self._is_same = is_same
-        # Its body would keep the connection alive that it came on.
-        self._request = replace(request, body=_nothing())
+        self._still_valid = still_valid
+        # The original body would keep its connection alive.
+        self._request = replace(request, body=_no_body())
         self._handler = handler
         self._status = status
         self._sent = sent
-        self._observers = [each for each in observers if each.minds(status)]
+        self._observers = [each for each in observers if each.wants(status)]
         self._health = health
         self._clock = clock
 
     def __call__(self, client: tuple[str, int] | None) -> bool:
         began = time.perf_counter()
-        if (self._health is not None and self._health.failing()) or not self._is_same():
+        if (self._health is not None and self._health.failing()) or not self._still_valid():
             return False
         if self._observers:
             exchange = self._exchange(client, time.perf_counter() - began)
-            # What is noted of this request is not for what its connection does next.
+            # Context variables set by an observer must not reach the connection's next request.
             copy_context().run(_observe, self._observers, exchange)
         return True
 
@@ -68,9 +68,10 @@ class Repeated:
         )
 
 
-async def _nothing() -> AsyncIterator[bytes]:
-    return
-    yield b""
+async def _no_body() -> AsyncIterator[bytes]:
+    chunks: tuple[bytes, ...] = ()
+    for chunk in chunks:
+        yield chunk
 
 
 def _observe(observers: Sequence[Observer], exchange: Exchange) -> None:

@@ -1,0 +1,226 @@
+"""From a request to its response: health, route, authentication, repository, handler, errors."""
+
+from __future__ import annotations
+
+import errno
+import html
+import logging
+import secrets
+from dataclasses import replace
+
+from reference_registry.api.context import Context, json_response
+from reference_registry.api.resources import RESOURCES, dispatch, plain_text
+from reference_registry.api.routing import Moved, Route, Router
+from reference_registry.api.upload_state import UploadStates
+from reference_registry.api.urls import prefixed
+from reference_registry.clock import Clock
+from reference_registry.config import Config
+from reference_registry.http.details import detail
+from reference_registry.http.errors import (
+    NAME_INVALID,
+    STORAGE_FULL,
+    UNAVAILABLE,
+    UNKNOWN,
+    RegistryError,
+)
+from reference_registry.http.hooks import (
+    Access,
+    AuthenticationBroken,
+    Authenticator,
+    HealthGate,
+    Panic,
+)
+from reference_registry.http.messages import BytesBody, ClientGone, Request, Response
+from reference_registry.names import MAX_NAME_LENGTH, below_host, is_repository_name
+from reference_registry.profiles import Profile
+from reference_registry.repository import Place, Registry
+
+__all__ = ["Api", "access_needed"]
+
+_log = logging.getLogger(__name__)
+
+_API_VERSION = (("Docker-Distribution-Api-Version", "registry/2.0"),)
+_ACTIONS = {
+    "GET": ("pull",),
+    "HEAD": ("pull",),
+    "POST": ("pull", "push"),
+    "PUT": ("pull", "push"),
+    "PATCH": ("pull", "push"),
+    "DELETE": ("delete",),
+}
+
+
+class Api:
+    """Answers requests for *registry*."""
+
+    def __init__(
+        self,
+        config: Config,
+        profile: Profile,
+        clock: Clock,
+        registry: Registry,
+        authenticator: Authenticator | None,
+        health: HealthGate | None,
+    ) -> None:
+        self._config = config
+        self._profile = profile
+        self._clock = clock
+        self._registry = registry
+        self._authenticator = authenticator
+        self._health = health
+        self._router = Router(profile)
+        self._states = _upload_states(config, profile)
+        self._prefix = config.http.prefix.rstrip("/")
+        self._extra_headers = tuple(
+            (name, value) for name, values in config.http.headers.items() for value in values
+        )
+
+    def route(self, request: Request) -> Route | Moved | None:
+        """What the path of *request* names; None if nothing, or if it is outside
+        ``http.prefix``."""
+        path = self._local(request.path)
+        return None if path is None else self._router.find(path)
+
+    async def answer(self, request: Request, found: Route | Moved | None) -> Response:
+        """The response to *request*, for which :meth:`route` returned *found*."""
+        if self._health is not None and self._health.failing():
+            return self._error(UNAVAILABLE("health check failed: please see /debug/health"))
+        path = self._local(request.path)
+        if path is not None and path != request.path:
+            request = replace(request, path=path)
+        if request.path == "/":
+            return Response(200, (("Cache-Control", "no-cache"),))
+        match found:
+            case None:
+                response = plain_text(404, "404 page not found\n")
+            case Moved():
+                response = self._moved(request, found)
+            case Route():
+                response = await self._handle(request, found)
+        return response.with_headers(before=_API_VERSION)
+
+    def _local(self, path: str) -> str | None:
+        """*path* without ``http.prefix``; None if it does not begin with it."""
+        return path.removeprefix(self._prefix) if path.startswith(f"{self._prefix}/v2") else None
+
+    async def _handle(self, request: Request, route: Route) -> Response:
+        place = Place("")
+        try:
+            found = self._locate(request, route)
+            if isinstance(found, Place):
+                place = found
+            if self._authenticator is not None:
+                access = access_needed(request, route, place.name)
+                await self._authenticator.authenticate(request, access)
+            if isinstance(found, RegistryError):
+                raise found
+            self._check_name(place.name)
+            context = Context(
+                request=request,
+                parameters=route.parameters,
+                registry=self._registry,
+                config=self._config,
+                profile=self._profile,
+                clock=self._clock,
+                states=self._states,
+                place=place,
+            )
+            response = await dispatch(RESOURCES[route.resource], context)
+        except (ClientGone, Panic):
+            raise
+        except Exception as error:
+            response = self._failure(request, error)
+        headers = self._extra_headers
+        if place.namespace is not None:
+            headers = (("OCI-Namespace", place.namespace), *headers)
+        return response.with_headers(after=headers) if headers else response
+
+    def _locate(self, request: Request, route: Route) -> Place | RegistryError:
+        """The repository that *request* names. The error is returned, not raised, so that only
+        authenticated clients see it."""
+        if route.resource == "base":
+            return Place("")
+        namespace = request.query("ns") if request.query_string else None
+        try:
+            return self._registry.locate(route.parameters.get("name", ""), namespace)
+        except RegistryError as error:
+            return error
+
+    def _check_name(self, name: str) -> None:
+        if not name or is_repository_name(name):
+            return
+        if self._profile.names_what_is_invalid:
+            raise NAME_INVALID(f"not a repository name: {name}")
+        # distribution's routes accept more names than its storage driver.
+        limited = below_host(name) if self._profile.name_limit_spares_host else name
+        if len(limited) > MAX_NAME_LENGTH or ":" in name:
+            text = (
+                f'repository name "{name}" invalid: repository name must not be more than '
+                f"{MAX_NAME_LENGTH} characters"
+            )
+            raise UNKNOWN(detail(self._profile, text, {"Name": name, "Reason": {}}))
+
+    # -- errors ------------------------------------------------------------------------------------
+    def _failure(self, request: Request, error: Exception) -> Response:
+        """The response to a request whose handler raised *error*."""
+        if isinstance(error, RegistryError):
+            self._log_failure(request, error)
+            return self._error(error)
+        if isinstance(error, AuthenticationBroken):
+            _log.error("client authentication is broken: %s", error)
+            if not self._profile.broken_htpasswd_is_unavailable:
+                return Response(400)
+            return self._error(UNAVAILABLE("client authentication is broken"))
+        full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+        if full and self._profile.tells_full_disk:
+            _log.error("%s %s: %s", request.method, request.path, error)
+            return self._error(STORAGE_FULL())
+        _log.error("error in %s %s", request.method, request.path, exc_info=error)
+        return self._error(UNKNOWN(detail(self._profile, str(error))))
+
+    def _log_failure(self, request: Request, error: RegistryError) -> None:
+        """Log an error that the client did not cause, with the cause that it does not see."""
+        cause = error.__cause__
+        from_upstream = self._profile.honest_upstream_errors and cause is not None
+        if error.status >= 500 or (from_upstream and error.status != 404):
+            level = logging.ERROR if error.status >= 500 else logging.WARNING
+            text = "%s %s is answered %d: %s"
+            _log.log(level, text, request.method, request.path, error.status, cause or error)
+
+    def _error(self, error: RegistryError) -> Response:
+        return json_response(error.body(), self._profile, error.status, *error.headers)
+
+    def _moved(self, request: Request, moved: Moved) -> Response:
+        """301. Go's router sends a body only if a slash at the end was missing or superfluous."""
+        query = f"?{request.query_string}" if request.query_string else ""
+        target = f"{prefixed(moved.path, self._config.http)}{query}"
+        if moved.cleaned or request.method not in {"GET", "HEAD"}:
+            return Response(301, (("Location", target),))
+        content = f'<a href="{html.escape(target)}">Moved Permanently</a>.\n\n'
+        headers = (("Content-Type", "text/html; charset=utf-8"), ("Location", target))
+        return Response(301, headers, BytesBody(content.encode()))
+
+
+def access_needed(request: Request, route: Route, name: str) -> list[Access]:
+    """The permissions that *request* needs (distribution's ``appendAccessRecords``).
+
+    *name* is the name that the repository is stored under. Empty for ``/v2/`` and for a repository
+    that cannot exist, where any authenticated client will do.
+    """
+    if route.resource == "catalog":
+        return [Access("registry", "catalog", "*")]
+    if not name:
+        return []
+    access = [Access("repository", name, action) for action in _ACTIONS.get(request.method, ())]
+    source = request.query("from")
+    if source:
+        access.append(Access("repository", source, "pull"))
+    return access
+
+
+def _upload_states(config: Config, profile: Profile) -> UploadStates:
+    if config.http.secret:
+        return UploadStates(config.http.secret)
+    if config.proxy is not None and profile.proxy_signs_with_empty_secret:
+        return UploadStates("")
+    return UploadStates(secrets.token_hex(32))
