@@ -87,7 +87,7 @@ class Application:
         warns = takes_uploads or self.profile.proxy_warns_of_missing_secret
         if not self.config.http.secret and warns:
             _log.warning(
-                "http.secret is not set; using a random one. Uploads that began on another registry "
+                "http.secret is not set; using a random one. Uploads begun on another registry "
                 "behind the same load balancer, or before a restart, will be rejected"
             )
 

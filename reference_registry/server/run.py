@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from typing import Any
 
 from reference_registry.config import Config
 from reference_registry.config.http import drain_time
@@ -26,7 +27,8 @@ async def run_until_signalled(server: Server) -> int:
     drain = drain_time(server.config, server.profile)
     signalled = _signalled(server.profile, drains=drain is not None)
     starting = asyncio.create_task(server.start())
-    await asyncio.wait([signalled, starting], return_when=asyncio.FIRST_COMPLETED)
+    either: set[asyncio.Future[Any]] = {signalled, starting}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from reference_registry.server.http1.heads import head_end
-from reference_registry.storage.recent import Recent
+from reference_registry.storage.caches import LruCache
 
 __all__ = ["KeptAnswers", "StillValid"]
 
@@ -38,7 +38,7 @@ class KeptAnswers:
     """The kept responses of one server, shared by its connections."""
 
     def __init__(self) -> None:
-        self._kept: Recent[bytes, _KeptAnswer] = Recent(_LIMIT)
+        self._kept: LruCache[bytes, _KeptAnswer] = LruCache(_LIMIT)
 
     def keep(self, request: bytes, head: bytes, body: bytes, still_valid: StillValid) -> None:
         """Keep the response to the whole *request*: *head* (from ``undated_head``) and *body*."""
