@@ -12,8 +12,8 @@ import click
 
 from harness.upstream.auth import Anonymous, Auth, Basic, Bearer
 from harness.upstream.ledger import Entry
-from harness.upstream.limits import RateLimit
 from harness.upstream.mock import MockUpstream
+from harness.upstream.service import RateLimit
 from harness.upstream.specs import (
     ImageSpec,
     parse_address,

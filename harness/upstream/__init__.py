@@ -13,13 +13,12 @@ asked, ``service`` decides (``ledger``, ``auth``, ``registry``, ``limits``, ``fa
 sends. ``mock`` is the face of all that.
 """
 
-from harness.upstream.auth import Anonymous, Auth, Basic, Bearer
+from harness.upstream.auth import Anonymous, Auth, Basic, Bearer, TokenServer
+from harness.upstream.calls import Match
 from harness.upstream.faults import Fault
 from harness.upstream.ledger import Entry, Ledger
-from harness.upstream.limits import RateLimit, RateLimiter
-from harness.upstream.matching import Match
 from harness.upstream.mock import MockUpstream
-from harness.upstream.tokens import TokenServer
+from harness.upstream.service import RateLimit, RateLimiter
 
 __all__ = [
     "Anonymous",

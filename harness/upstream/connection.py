@@ -1,7 +1,7 @@
-"""One client's connection: requests are parsed by h11, what goes back is written by hand.
+"""A listening socket and its connections: requests are parsed by h11, answers are written by hand.
 
-h11 judges what it is asked to send, and the point of a mock upstream is to send what no judge would
-let pass; so a fresh parser reads each request, and nothing but the parser is h11's.
+h11 validates what it sends, and a mock upstream has to send what no validation lets pass. So a
+fresh h11 parser reads each request, and nothing but the parser is used.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import ssl
 import struct
 import termios
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import h11
@@ -22,7 +23,7 @@ import h11
 from harness.content import CHUNK
 from harness.upstream.calls import Call, route
 
-__all__ = ["BadRequest", "ClientLeft", "Connection", "TlsAttempted"]
+__all__ = ["BadRequest", "ClientLeft", "Connection", "Listener", "TlsAttempted"]
 
 _log = logging.getLogger(__name__)
 _TLS_HANDSHAKE = b"\x16\x03"
@@ -233,3 +234,93 @@ def _undelivered(sock: socket.socket) -> int:
         return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0])
     except OSError:
         return 0
+
+
+_BACKLOG = 1024
+
+
+class Listener:
+    """Accepts connections and runs *serve* for each. Lives on one event loop.
+
+    It accepts by itself: ``asyncio.Server`` loses a connection that comes while it is closed.
+    """
+
+    def __init__(
+        self,
+        serve: Callable[[Connection], Awaitable[None]],
+        host: str = "127.0.0.1",
+        port: int = 0,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._serve = serve
+        self._host = host
+        self._port = port
+        self._ssl_context = ssl_context
+        self._reserved: socket.socket | None = None
+        self._listening: socket.socket | None = None
+        self._connections: set[Connection] = set()
+
+    @property
+    def port(self) -> int:
+        """The port, once started."""
+        return self._port
+
+    async def start(self) -> None:
+        """Bind and listen. ``OSError`` where the address cannot be had."""
+        if self._reserved is None:
+            self._reserved = _bound(self._host, self._port)
+            self._port = self._reserved.getsockname()[1]
+        await self.up()
+
+    async def up(self) -> None:
+        """Listen; nothing happens where it already does."""
+        if self._listening is None:
+            self._listening = _bound(self._host, self._port)
+            self._listening.setblocking(False)
+            self._listening.listen(_BACKLOG)
+            asyncio.get_running_loop().add_reader(self._listening, self._accept, self._listening)
+
+    async def down(self) -> None:
+        """Refuse connections and cut the open ones. The port stays ours: a socket that is bound
+        and does not listen keeps it."""
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            asyncio.get_running_loop().remove_reader(listening)
+            listening.close()
+            await asyncio.gather(*(connection.cut() for connection in list(self._connections)))
+
+    async def stop(self) -> None:
+        """Go down and give the port back. Harmless when not started."""
+        await self.down()
+        if self._reserved is not None:
+            self._reserved.close()
+            self._reserved = None
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(_BACKLOG):
+            try:
+                sock, _address = listening.accept()
+            except OSError:  # nobody waits, or there are no file descriptors left for now
+                return
+            sock.setblocking(False)
+            connection = Connection(sock, self._serve, self._ssl_context)
+            self._connections.add(connection)
+            connection.task.add_done_callback(partial(self._forget, connection))
+
+    def _forget(self, connection: Connection, task: asyncio.Task[None]) -> None:
+        self._connections.discard(connection)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """With SO_REUSEADDR on both, Linux lets two sockets share an address while at most one of them
+    listens (socket(7)); a port that is bound is not given to anybody who asks for just any.
+    asyncio switches Nagle's algorithm off only where the protocol is named."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock

@@ -1,46 +1,32 @@
-"""What can go wrong, as data.
+"""Scripted faults: ``upstream.on("GET", blob).reset(after=1000).times(1)``.
 
-A :class:`Fault` is a match and a tuple of actions. Some actions change the answer (status, headers,
-wrong bytes), the others how it is delivered (late, not at all, cut off). The first fault in the
-list that matches and is not used up is the one that a request meets, so that faults of limited
-number make a sequence: two 503, then one reset, then the truth.
+A :class:`Fault` is a match and a tuple of actions, as data. Some actions change the answer (status,
+headers, wrong bytes), others its delivery (late, never, cut off). A request meets the first fault
+in the list that matches and is not used up, so that limited faults make a sequence: two 503, then
+one reset, then normal answers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from harness.content import Blob
-from harness.upstream.calls import Call, Headers
-from harness.upstream.matching import Match
+from harness.upstream.calls import Call, Match
 from harness.upstream.replies import Body, Reply
 
-__all__ = [
-    "Action",
-    "Chunked",
-    "Corrupt",
-    "Delay",
-    "Delivery",
-    "Fault",
-    "FaultList",
-    "Gate",
-    "Hang",
-    "Raw",
-    "Redirect",
-    "Reset",
-    "SetHeaders",
-    "Status",
-    "Throttle",
-    "Truncate",
-]
+__all__ = ["Action", "Delivery", "Fault", "FaultList", "FaultScript", "Gate", "Hang", "Reset"]
+
+S = TypeVar("S")
 
 
 class Gate:
-    """Closed until somebody opens it, from whatever thread; then open for good."""
+    """Closed until :meth:`open` is called, from any thread; then open for good."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -48,7 +34,7 @@ class Gate:
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     def open(self) -> None:
-        """Let everybody through who waits, and who comes."""
+        """Let everyone pass who waits or comes later."""
         with self._lock:
             self._open = True
             waiting, self._waiting = self._waiting, []
@@ -67,211 +53,168 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Hang:
+    """Silence after ``after`` bytes of the body (None: before the head) until ``gate`` opens."""
+
+    after: int | None
+    gate: Gate = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Reset:
+    """The connection ends after ``after`` bytes of the body (None: before the head): by a TCP
+    reset, or by an orderly close if it is ``in_order``."""
+
+    after: int | None
+    in_order: bool = False
+
+
+@dataclass(frozen=True)
 class Delivery:
-    """How an answer goes out. Positions count bytes of the body; None comes before the head."""
+    """How an answer is sent."""
 
     raw: bytes | None = None
-    """To send instead of any answer."""
+    """Bytes to send instead of an answer."""
     delay: float = 0.0
+    """Seconds before the answer starts."""
     bytes_per_second: float | None = None
     hang: Hang | None = None
-    cut: Reset | Truncate | None = None
+    cut: Reset | None = None
 
 
+@dataclass(frozen=True)
 class Action:
-    """One thing that a fault does. Actions apply in the order in which they were scripted."""
+    """One thing that a fault does, described by ``text``: it alters the answer or its delivery."""
 
-    def alter(self, reply: Reply, call: Call) -> Reply:
-        """What becomes of the answer."""
-        return reply
-
-    def deliver(self, delivery: Delivery) -> Delivery:
-        """What becomes of its delivery."""
-        return delivery
-
-
-# -- actions on the answer ----------------------------------------------------------------------
-@dataclass(frozen=True)
-class Status(Action):
-    """Another answer altogether."""
-
-    status: int
-    headers: Headers = ()
-    body: bytes = b""
-
-    def alter(self, reply: Reply, call: Call) -> Reply:
-        head = {"Content-Length": str(len(self.body))}
-        if self.body:
-            head["Content-Type"] = "application/json"
-        return Reply(self.status, tuple(head.items()), Body(Blob(self.body))).with_headers(
-            dict(self.headers)
-        )
-
-    def __str__(self) -> str:
-        return f"status {self.status}"
+    text: str
+    alter: Callable[[Reply, Call], Reply] = field(
+        default=lambda reply, call: reply, repr=False, compare=False
+    )
+    deliver: Callable[[Delivery], Delivery] = field(
+        default=lambda delivery: delivery, repr=False, compare=False
+    )
+    gate: Gate | None = field(default=None, repr=False, compare=False)
 
 
-@dataclass(frozen=True)
-class Redirect(Action):
-    """Elsewhere: at the URL ``to``, or, where that has no path, at the same path of that host."""
+class Scripted(Generic[S]):
+    """The actions as methods that can be chained: ``.delay(0.2).status(503)``. They apply in the
+    order in which they are called."""
 
-    to: str
-    status: int = 307
+    @abstractmethod
+    def _act(self, action: Action) -> S: ...
 
-    def alter(self, reply: Reply, call: Call) -> Reply:
-        location = self.to if urlsplit(self.to).path else self.to + call.target
-        return Reply(self.status, (("Location", location), ("Content-Length", "0")))
+    # -- the answer -----------------------------------------------------------------------------
+    def status(
+        self, status: int, headers: Mapping[str, str] | None = None, body: bytes | str = b""
+    ) -> S:
+        """Answer *status* with only these *headers* and this *body*."""
+        content = body.encode() if isinstance(body, str) else body
 
-    def __str__(self) -> str:
-        return f"redirect {self.status} to {self.to}"
+        def alter(reply: Reply, call: Call) -> Reply:
+            head = {"Content-Length": str(len(content))}
+            if content:
+                head["Content-Type"] = "application/json"
+            plain = Reply(status, tuple(head.items()), Body(Blob(content)))
+            return plain.with_headers(dict(headers or {}))
 
+        return self._act(Action(f"status {status}", alter))
 
-@dataclass(frozen=True)
-class SetHeaders(Action):
-    """Headers set anew, or dropped where the value is None. The framing follows: see
-    :mod:`harness.upstream.replies`."""
+    def redirect(self, to: str, status: int = 307) -> S:
+        """Redirect to the URL *to*; if it has no path, to the same path of that host."""
 
-    changes: tuple[tuple[str, str | None], ...]
+        def alter(reply: Reply, call: Call) -> Reply:
+            location = to if urlsplit(to).path else to + call.target
+            return Reply(status, (("Location", location), ("Content-Length", "0")))
 
-    def alter(self, reply: Reply, call: Call) -> Reply:
-        return reply.with_headers(dict(self.changes))
+        return self._act(Action(f"redirect {status} to {to}", alter))
 
-    def __str__(self) -> str:
-        return "headers " + ", ".join(
+    def headers(self, changes: Mapping[str, str | None]) -> S:
+        """Replace headers of the answer; None drops one. The framing follows the headers: see
+        :mod:`harness.upstream.replies`."""
+        text = ", ".join(
             f"{name} dropped" if value is None else f"{name}: {value}"
-            for name, value in self.changes
+            for name, value in changes.items()
+        )
+        fixed = dict(changes)
+        return self._act(Action(f"headers {text}", lambda reply, call: reply.with_headers(fixed)))
+
+    def chunked(self) -> S:
+        """Send the body in chunks, without a Content-Length."""
+        change = {"Content-Length": None, "Transfer-Encoding": "chunked"}
+        return self._act(Action("chunked", lambda reply, call: reply.with_headers(change)))
+
+    def corrupt(self) -> S:
+        """Send wrong bytes of the right length."""
+        return self._act(
+            Action(
+                "wrong bytes",
+                lambda reply, call: replace(reply, body=replace(reply.body, corrupt=True)),
+            )
         )
 
+    # -- the delivery ---------------------------------------------------------------------------
+    def delay(self, seconds: float) -> S:
+        """Start the answer *seconds* late."""
+        return self._deliver(f"delay {seconds:g} s", lambda d: replace(d, delay=d.delay + seconds))
 
-@dataclass(frozen=True)
-class Chunked(Action):
-    """The body in chunks, without a Content-Length."""
+    def throttle(self, bytes_per_second: float) -> S:
+        """Send the body at a limited rate. ``ValueError`` unless it is positive."""
+        if bytes_per_second <= 0:
+            raise ValueError("throttle takes more than 0 bytes per second")
+        return self._deliver(
+            f"{bytes_per_second:g} bytes/s", lambda d: replace(d, bytes_per_second=bytes_per_second)
+        )
 
-    def alter(self, reply: Reply, call: Call) -> Reply:
-        return reply.with_headers({"Content-Length": None, "Transfer-Encoding": "chunked"})
+    def hang(self, after: int | None = None) -> S:
+        """Stop sending after *after* bytes of the body, or before the head, until
+        ``FaultScript.release``, ``clear_faults`` or the end of the connection."""
+        hang = Hang(after, Gate())
+        text = f"hang {_position(after)}"
+        return self._act(Action(text, deliver=lambda d: replace(d, hang=hang), gate=hang.gate))
 
-    def __str__(self) -> str:
-        return "chunked"
+    def reset(self, after: int | None = None) -> S:
+        """Reset the connection after *after* bytes of the body, or before the head."""
+        return self._deliver(f"reset {_position(after)}", lambda d: replace(d, cut=Reset(after)))
 
+    def truncate(self, after: int | None = None) -> S:
+        """Close the connection after *after* bytes of the body, with more announced, or before the
+        head, which clients call an empty reply."""
+        cut = Reset(after, in_order=True)
+        return self._deliver(f"truncated {_position(after)}", lambda d: replace(d, cut=cut))
 
-@dataclass(frozen=True)
-class Corrupt(Action):
-    """A body of the right length with wrong bytes."""
+    def raw(self, data: bytes) -> S:
+        """Send *data* instead of an HTTP answer, and close the connection."""
+        return self._deliver(f"{len(data)} raw bytes", lambda d: replace(d, raw=data))
 
-    def alter(self, reply: Reply, call: Call) -> Reply:
-        return replace(reply, body=replace(reply.body, corrupt=True))
-
-    def __str__(self) -> str:
-        return "wrong bytes"
-
-
-# -- actions on the delivery --------------------------------------------------------------------
-@dataclass(frozen=True)
-class Delay(Action):
-    """The answer begins ``seconds`` late."""
-
-    seconds: float
-
-    def deliver(self, delivery: Delivery) -> Delivery:
-        return replace(delivery, delay=delivery.delay + self.seconds)
-
-    def __str__(self) -> str:
-        return f"delay {self.seconds:g} s"
-
-
-@dataclass(frozen=True)
-class Throttle(Action):
-    """The body at a limited rate."""
-
-    bytes_per_second: float
-
-    def __post_init__(self) -> None:
-        if self.bytes_per_second <= 0:
-            raise ValueError("a throttled body moves: more than 0 bytes per second")
-
-    def deliver(self, delivery: Delivery) -> Delivery:
-        return replace(delivery, bytes_per_second=self.bytes_per_second)
-
-    def __str__(self) -> str:
-        return f"{self.bytes_per_second:g} bytes/s"
-
-
-@dataclass(frozen=True)
-class Hang(Action):
-    """Silence after ``after`` bytes of the body (None: before the head), until released."""
-
-    after: int | None = None
-    gate: Gate = field(default_factory=Gate, repr=False, compare=False)
-
-    def deliver(self, delivery: Delivery) -> Delivery:
-        return replace(delivery, hang=self)
-
-    def __str__(self) -> str:
-        return f"hang {_position(self.after)}"
-
-
-@dataclass(frozen=True)
-class Reset(Action):
-    """A TCP reset after ``after`` bytes of the body (None: before the head)."""
-
-    after: int | None = None
-
-    def deliver(self, delivery: Delivery) -> Delivery:
-        return replace(delivery, cut=self)
-
-    def __str__(self) -> str:
-        return f"reset {_position(self.after)}"
-
-
-@dataclass(frozen=True)
-class Truncate(Action):
-    """An orderly close after ``after`` bytes of the body, with more announced (None: before the
-    head, which clients call an empty reply)."""
-
-    after: int | None = None
-
-    def deliver(self, delivery: Delivery) -> Delivery:
-        return replace(delivery, cut=self)
-
-    def __str__(self) -> str:
-        return f"truncated {_position(self.after)}"
-
-
-@dataclass(frozen=True)
-class Raw(Action):
-    """Bytes of one's own instead of an answer in HTTP, and an orderly close."""
-
-    data: bytes
-
-    def deliver(self, delivery: Delivery) -> Delivery:
-        return replace(delivery, raw=self.data)
-
-    def __str__(self) -> str:
-        return f"{len(self.data)} raw bytes"
+    def _deliver(self, text: str, deliver: Callable[[Delivery], Delivery]) -> S:
+        return self._act(Action(text, deliver=deliver))
 
 
 def _position(after: int | None) -> str:
     return "before the head" if after is None else f"after {after} bytes"
 
 
-# -- the script ---------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class Fault:
-    """What happens to which calls, how many times at most, and in which state of the upstream."""
+class Fault(Scripted["Fault"]):
+    """What happens to which calls. The methods of its actions return a fault with one more:
+    ``Fault(Match.parse("GET *")).delay(1).status(503)``."""
 
     match: Match
     actions: tuple[Action, ...] = ()
     times: int | None = None
-    """None: always."""
+    """How many requests meet it at most; None: all."""
     state: str | None = None
-    """Only while the upstream is in this state; None: in any."""
+    """Only while the upstream is in this state; None: in any state."""
     next_state: str | None = None
-    """The state that the upstream is in afterwards; None: as before."""
+    """The state of the upstream afterwards; None: unchanged."""
     where: Callable[[Call], bool] | None = None
     """One more condition on the call."""
 
+    def _act(self, action: Action) -> Fault:
+        return replace(self, actions=(*self.actions, action))
+
     def __str__(self) -> str:
-        return " + ".join(map(str, self.actions))
+        return " + ".join(action.text for action in self.actions)
 
 
 @dataclass
@@ -281,23 +224,23 @@ class _Slot:
 
 
 class FaultList:
-    """The script of one upstream. Safe from any thread."""
+    """The faults of one upstream in order. Safe from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._slots: list[_Slot] = []
         self.state: str = "start"
-        """What ``state`` of a fault is compared with."""
+        """Compared with ``Fault.state``."""
 
     def add(self, fault: Fault) -> _Slot:
-        """Put *fault* at the end."""
+        """Append *fault*."""
         slot = _Slot(fault)
         with self._lock:
             self._slots.append(slot)
         return slot
 
     def take(self, call: Call) -> Fault | None:
-        """The fault that *call* meets, counted as used; None where none applies."""
+        """The fault that *call* meets, which is counted; None if there is none."""
         with self._lock:
             for slot in self._slots:
                 fault = slot.fault
@@ -315,22 +258,62 @@ class FaultList:
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """The script as it stands."""
+        """All faults."""
         with self._lock:
             return tuple(slot.fault for slot in self._slots)
 
     @property
     def unmet(self) -> tuple[Fault, ...]:
-        """Those that no request has met."""
+        """The faults that no request has met."""
         with self._lock:
             return tuple(slot.fault for slot in self._slots if not slot.hits)
 
     def clear(self) -> None:
-        """Forget all faults, let go whoever hangs, and return to the first state."""
+        """Remove all faults, release all hanging answers, and return to the state ``start``."""
         with self._lock:
             slots, self._slots = self._slots, []
             self.state = "start"
         for slot in slots:
-            for action in slot.fault.actions:
-                if isinstance(action, Hang):
-                    action.gate.open()
+            _release(slot.fault)
+
+
+def _release(fault: Fault) -> None:
+    for action in fault.actions:
+        if action.gate is not None:
+            action.gate.open()
+
+
+class FaultScript(Scripted["FaultScript"]):
+    """One fault of an upstream, in force from its first action on. Every method returns the
+    script, so that actions can be chained."""
+
+    def __init__(self, faults: FaultList, fault: Fault) -> None:
+        self._slot = faults.add(fault)
+
+    @property
+    def fault(self) -> Fault:
+        """The fault as scripted so far."""
+        return self._slot.fault
+
+    @property
+    def hits(self) -> int:
+        """How many requests have met this fault."""
+        return self._slot.hits
+
+    def times(self, times: int | None) -> FaultScript:
+        """Apply to at most *times* requests; None: to all."""
+        self._slot.fault = replace(self.fault, times=times)
+        return self
+
+    def then(self, state: str) -> FaultScript:
+        """Put the upstream into *state* when a request meets this fault."""
+        self._slot.fault = replace(self.fault, next_state=state)
+        return self
+
+    def release(self) -> None:
+        """End :meth:`hang`: waiting answers go on, and later ones do not wait."""
+        _release(self.fault)
+
+    def _act(self, action: Action) -> FaultScript:
+        self._slot.fault = self.fault._act(action)
+        return self

@@ -15,9 +15,8 @@ from harness.http.namespace import Namespace
 from harness.system.loop import lab_loop
 from harness.upstream.auth import Anonymous
 from harness.upstream.calls import Call, route
-from harness.upstream.connection import Connection
+from harness.upstream.connection import Connection, Listener
 from harness.upstream.ledger import Entry
-from harness.upstream.listener import Listener
 from harness.upstream.registry import RegistryOptions
 from harness.upstream.replies import Body, Reply
 from harness.upstream.service import Choice, Service

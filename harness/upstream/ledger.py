@@ -1,22 +1,70 @@
-"""Every request that reached a mock upstream, as frozen entries. Safe from any thread."""
+"""The requests that reached a mock upstream, and which of them it expects. Thread-safe."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from itertools import takewhile
 from typing import Literal
 
 import httpx
 
 from harness.http.order import next_order
 from harness.http.redaction import redact_headers
-from harness.upstream.calls import Call, Headers, Kind
-from harness.upstream.matching import Match, What
-from harness.upstream.wording import miscounted
+from harness.upstream.calls import Asked, Call, Headers, Kind, Match, What
 from reference_registry.digest import Digest
 
-__all__ = ["Entry", "Ledger", "Outcome", "Record"]
+__all__ = ["Entry", "Expectations", "Ledger", "Record", "nearest"]
+
+
+def nearest(line: str, expected: Sequence[str]) -> str:
+    """A sentence that names the one of *expected* that is most like *line*, and where they part."""
+    found = get_close_matches(line, expected, n=1, cutoff=0.0)
+    if not found:
+        return "nothing is expected"
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(line, found[0], strict=False))
+    common = sum(1 for _ in alike)
+    return f"nearest is {found[0]!r}: {found[0][common:]!r} instead of {line[common:]!r}"
+
+
+def miscounted(
+    wanted: str, found: int, times: int | None, lines: Sequence[str], ledger: str
+) -> str:
+    """That *wanted* was asked *found* times and not *times* (None: at least once). *lines* are all
+    requests, *ledger* is the same with the answers."""
+    if found:
+        told = [f"asked {_times(found)}, not {_times(times or 0)}: {wanted}"]
+    elif close := get_close_matches(wanted, lines, n=1, cutoff=0.0):
+        told = [f"never asked: {wanted}", f"nearest is: {close[0]}"]
+    else:
+        told = [f"never asked: {wanted}"]
+    return "\n".join([*told, "all requests:", *(f"  {line}" for line in ledger.splitlines())])
+
+
+def _times(number: int) -> str:
+    return {0: "never", 1: "once", 2: "twice"}.get(number, f"{number} times")
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """The requests that a test has announced; any other is unexpected."""
+
+    expected: tuple[Match, ...]
+
+    def __contains__(self, call: Call) -> bool:
+        return any(match(call) for match in self.expected)
+
+    def lines(self) -> list[str]:
+        """The expectations in words."""
+        return [str(match) for match in self.expected]
+
+    def unmet_by(self, asked: Iterable[Asked]) -> list[Match]:
+        """Those that none of *asked* is met by."""
+        asked = tuple(asked)
+        return [match for match in self.expected if not any(map(match, asked))]
+
 
 Outcome = Literal["pending", "complete", "cut", "client left"]
 """How an answer ended: not yet, as planned, ended early by us, or by the other side."""

@@ -14,19 +14,13 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from harness.content import Blob, Manifest
 from harness.system.loop import LabLoop, lab_loop
-from harness.upstream.auth import Anonymous, Auth, Bearer
-from harness.upstream.calls import TOKEN_PATH, Call, Kind
-from harness.upstream.expectations import Expectations
-from harness.upstream.faults import Fault
-from harness.upstream.ledger import Entry, Ledger
-from harness.upstream.limits import RateLimit, RateLimiter
-from harness.upstream.listener import Listener
-from harness.upstream.matching import Match, What
+from harness.upstream.auth import Anonymous, Auth, Bearer, TokenServer
+from harness.upstream.calls import TOKEN_PATH, Call, Kind, Match, What
+from harness.upstream.connection import Listener
+from harness.upstream.faults import Fault, FaultScript
+from harness.upstream.ledger import Entry, Expectations, Ledger, nearest
 from harness.upstream.registry import RegistryOptions
-from harness.upstream.scripting import FaultScript
-from harness.upstream.service import Service
-from harness.upstream.tokens import TokenServer
-from harness.upstream.wording import nearest
+from harness.upstream.service import RateLimit, RateLimiter, Service
 from reference_registry.clock import Clock, SystemClock
 
 if TYPE_CHECKING:

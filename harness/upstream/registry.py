@@ -1,10 +1,11 @@
-"""How the upstream itself answers, faults and authentication aside. Pure.
+"""How the upstream answers from its content, before faults and authentication. Pure.
 
 OCI distribution-spec 1.1; where it leaves a choice, as CNCF distribution does it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +13,38 @@ from urllib.parse import urlencode
 
 from harness.content import OCI_INDEX, Blob
 from harness.upstream.calls import Call, Headers
-from harness.upstream.ranges import Unsatisfiable, parse_range
 from harness.upstream.replies import Body, Reply, error_reply, json_reply
 from harness.upstream.store import Store
 
-__all__ = ["NOT_FOUND", "RegistryOptions", "answer"]
+__all__ = ["NOT_FOUND", "RegistryOptions", "answer", "parse_range"]
+
+_ONE_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+
+
+class Unsatisfiable(ValueError):
+    """The range lies outside of the content: 416."""
+
+
+def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """The ``[start, stop)`` that *header* asks of *size* bytes.
+
+    None means the whole: no header, one that is not understood, or several ranges, which a server
+    may ignore (14.2). Raises :class:`Unsatisfiable`.
+    """
+    match = _ONE_RANGE.fullmatch(header.strip()) if header else None
+    if match is None or match[1] == match[2] == "":
+        return None
+    if match[1] == "":
+        start, stop = max(0, size - int(match[2])), size
+    else:
+        start = int(match[1])
+        if match[2] and int(match[2]) < start:
+            return None  # "invalid", not "unsatisfiable" (14.1.1)
+        stop = min(size, int(match[2]) + 1) if match[2] else size
+    if start >= stop:
+        raise Unsatisfiable(header)
+    return start, stop
+
 
 _OCTET_STREAM = "application/octet-stream"
 

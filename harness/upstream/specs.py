@@ -1,7 +1,7 @@
-"""Images, faults and addresses as words of a command line. Pure; ``ValueError`` says what is wrong.
+"""Parse images, faults and addresses of a command line. Pure; raises ``ValueError`` with the fix.
 
-An image: ``team/app:v1,layers=3,size=1MiB`` or ``team/app:v1,index=amd64+arm64``. A fault: whom it
-meets, what happens, how often: ``GET blob 429 times=2 retry-after=7``.
+An image: ``team/app:v1,layers=3,size=1MiB`` or ``team/app:v1,index=amd64+arm64``. A fault: which
+requests, what happens, how often: ``GET blob 429 times=2 retry-after=7``.
 """
 
 from __future__ import annotations
@@ -13,22 +13,8 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from harness.content import SMALLEST_LAYER, Manifest, Platform, an_image, an_index
-from harness.upstream.calls import Kind
-from harness.upstream.faults import (
-    Action,
-    Chunked,
-    Corrupt,
-    Delay,
-    Fault,
-    Hang,
-    Redirect,
-    Reset,
-    SetHeaders,
-    Status,
-    Throttle,
-    Truncate,
-)
-from harness.upstream.matching import Match
+from harness.upstream.calls import Kind, Match
+from harness.upstream.faults import Fault
 from reference_registry.digest import parse_digest
 from reference_registry.names import is_repository_name, is_tag
 
@@ -65,7 +51,7 @@ def parse_size(text: str) -> int:
 
 
 def parse_count(text: str) -> int:
-    """A number from 1 up."""
+    """A whole number from 1 up."""
     if not (text.isascii() and text.isdecimal() and int(text) > 0):
         raise ValueError(f"{text!r} is not a number from 1 up")
     return int(text)
@@ -90,7 +76,7 @@ def parse_login(text: str) -> tuple[str, str]:
 # -- images -------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class ImageSpec:
-    """An image, or an index of images, and where it is put."""
+    """An image or an index of images, with its repository and tag."""
 
     repository: str
     tag: str
@@ -159,9 +145,8 @@ def parse_fault(text: str) -> Fault:
     ``reset[=BYTES]``, ``truncate[=BYTES]``, ``corrupt``, ``chunked``, ``redirect=URL``,
     ``retry-after=SECONDS``, ``Header:value`` (``Header:`` drops it).
     """
-    words = shlex.split(text)
     fault = Fault(Match())
-    for position, word in enumerate(words):
+    for position, word in enumerate(shlex.split(text)):
         if position == 0 and (word == "*" or (word.isalpha() and word.isupper())):
             fault = replace(fault, match=Match.of(word))
         elif not fault.actions and (match := _narrowed(fault.match, word)) is not None:
@@ -169,7 +154,7 @@ def parse_fault(text: str) -> Fault:
         elif word.startswith("times="):
             fault = replace(fault, times=int(_number(word)))
         else:
-            fault = replace(fault, actions=(*fault.actions, _action(word)))
+            fault = _with_action(fault, word)
     if not fault.actions:
         raise ValueError(f"{text!r} does not say what happens: 429, reset=1000, hang, corrupt, ...")
     return fault
@@ -184,28 +169,30 @@ def _narrowed(match: Match, word: str) -> Match | None:
     return None
 
 
-_ACTIONS: dict[str, Callable[[str], Action]] = {
-    "delay": lambda word: Delay(_number(word)),
-    "throttle": lambda word: Throttle(parse_size(word.partition("=")[2])),
-    "hang": lambda word: Hang(_position(word)),
-    "reset": lambda word: Reset(_position(word)),
-    "truncate": lambda word: Truncate(_position(word)),
-    "corrupt": lambda word: Corrupt(),
-    "chunked": lambda word: Chunked(),
-    "redirect": lambda word: Redirect(_url(word)),
-    "retry-after": lambda word: SetHeaders((("Retry-After", str(int(_number(word)))),)),
+_ACTIONS: dict[str, Callable[[Fault, str], Fault]] = {
+    "delay": lambda fault, word: fault.delay(_number(word)),
+    "throttle": lambda fault, word: fault.throttle(parse_size(word.partition("=")[2])),
+    "hang": lambda fault, word: fault.hang(_position(word)),
+    "reset": lambda fault, word: fault.reset(_position(word)),
+    "truncate": lambda fault, word: fault.truncate(_position(word)),
+    "corrupt": lambda fault, word: fault.corrupt(),
+    "chunked": lambda fault, word: fault.chunked(),
+    "redirect": lambda fault, word: fault.redirect(_url(word)),
+    "retry-after": lambda fault, word: fault.headers({"Retry-After": str(int(_number(word)))}),
 }
 
 
-def _action(word: str) -> Action:
+def _with_action(fault: Fault, word: str) -> Fault:
     if re.fullmatch(r"[1-5]\d\d", word):
-        return Status(int(word))
+        return fault.status(int(word))
     name = word.partition("=")[0]
     if name in _ACTIONS:
-        return _ACTIONS[name](word)
+        return _ACTIONS[name](fault, word)
     if header := re.fullmatch(r"([A-Za-z][\w-]*):(.*)", word):
-        return SetHeaders(((header[1], header[2].strip() or None),))
-    raise ValueError(f"{word!r} is no action: 429, {', '.join(_ACTIONS)}, times=N or Header:value")
+        return fault.headers({header[1]: header[2].strip() or None})
+    raise ValueError(
+        f"unknown action {word!r}: use 429, {', '.join(_ACTIONS)}, times=N or Header:value"
+    )
 
 
 def _number(word: str) -> float:

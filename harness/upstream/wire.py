@@ -1,4 +1,4 @@
-"""How one answer goes out over a connection, faults of delivery included."""
+"""Send one answer over a connection, with the faults of its delivery."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from http import HTTPStatus
 from harness.content import CHUNK
 from harness.upstream.calls import Call
 from harness.upstream.connection import ClientLeft, Connection
-from harness.upstream.faults import Delivery, Reset, Truncate
+from harness.upstream.faults import Delivery, Reset
 from harness.upstream.ledger import Record
 from harness.upstream.replies import Reply
 
@@ -24,8 +24,8 @@ async def send(
 ) -> bool:
     """Send *reply*; True where the connection can take another request.
 
-    *record* is told of everything before it goes out. Raises ``ClientLeft`` where the client did
-    not stay to the end.
+    Everything is noted in *record* before it is sent. Raises ``ClientLeft`` if the client closes
+    the connection first.
     """
     try:
         return await _Transmission(connection, call, reply, delivery, record).run()
@@ -48,7 +48,7 @@ class _Transmission:
         bodiless = call.method == "HEAD" or reply.status in {204, 304} or reply.status < 200
         self._size = 0 if bodiless else reply.body.size
         self._chunked = not bodiless and _is_chunked(reply)
-        # A length that is missing or untrue leaves only the end of the connection to tell.
+        # Without a true length only the end of the connection ends the body.
         self._framed = (
             bodiless or self._chunked or reply.header("content-length") == str(self._size)
         )
@@ -81,9 +81,9 @@ class _Transmission:
             await self._connection.write(b"0\r\n\r\n")
         return self._framed
 
-    async def _cut(self, cut: Reset | Truncate) -> bool:
+    async def _cut(self, cut: Reset) -> bool:
         self._record.note(outcome="cut")
-        await (self._connection.reset() if isinstance(cut, Reset) else self._connection.close())
+        await (self._connection.close() if cut.in_order else self._connection.reset())
         return False
 
     async def _send_head(self, *, last: bool) -> None:
@@ -98,7 +98,7 @@ class _Transmission:
         await self._connection.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
 
     async def _send_body(self, start: int, stop: int, *, last: bool) -> None:
-        """The bytes ``[start, stop)``; *last* where the answer is complete with them."""
+        """The bytes ``[start, stop)``; *last* if they complete the answer."""
         rate = self._delivery.bytes_per_second
         piece = CHUNK if rate is None else max(1, min(CHUNK, int(rate * _TICK)))
         for chunk in self._reply.body.chunks(start, stop, piece):
@@ -111,7 +111,7 @@ class _Transmission:
                 await self._connection.write(b"%x\r\n%b\r\n" % (len(chunk), bytes(chunk)))
             else:
                 await self._connection.write(chunk)
-            # As long as the kernel takes everything, nothing above would let others run.
+            # Nothing above yields to other tasks as long as the kernel takes everything.
             await asyncio.sleep(0)
 
 

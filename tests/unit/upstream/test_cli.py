@@ -89,7 +89,7 @@ def test_verbose_shows_headers_and_no_secret(run: Run, http: httpx.Client) -> No
         (["upstream", "--basic", "u:p", "--bearer", "u:p"], "not allowed with"),
         (["upstream", "--page-size", "0"], "from 1 up"),
         (["upstream", "--nonsense"], "No such option"),
-        (["downstream"], "No such command 'downstream'"),
+        (["downstream"], "unknown command 'downstream'"),
     ],
 )
 def test_bad_arguments_get_one_line(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.upstream.ranges import Unsatisfiable, parse_range
+from harness.upstream.registry import Unsatisfiable, parse_range
 
 
 @pytest.mark.parametrize(

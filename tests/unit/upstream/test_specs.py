@@ -5,21 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.content import DOCKER_MANIFEST, Image, Index
-from harness.upstream.faults import (
-    Action,
-    Chunked,
-    Corrupt,
-    Delay,
-    Fault,
-    Hang,
-    Redirect,
-    Reset,
-    SetHeaders,
-    Status,
-    Throttle,
-    Truncate,
-)
-from harness.upstream.matching import Match
+from harness.upstream.calls import Match
+from harness.upstream.faults import Fault
 from harness.upstream.specs import (
     parse_address,
     parse_count,
@@ -115,42 +102,34 @@ def test_what_is_no_image(text: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "match", "actions", "times"),
+    ("text", "fault"),
     [
         (
             "GET blob 429 times=2 retry-after=7",
-            Match("GET", None, "blob"),
-            [Status(429), SetHeaders((("Retry-After", "7"),))],
-            2,
+            Fault(Match("GET", None, "blob"), times=2).status(429).headers({"Retry-After": "7"}),
         ),
-        ("500", Match(), [Status(500)], None),
-        ("* hang", Match(), [Hang()], None),
-        ("GET /v2/team/* hang=10", Match("GET", "/v2/team/*"), [Hang(10)], None),
-        (f"HEAD {DIGEST} reset", Match("HEAD", DIGEST), [Reset()], None),
-        ("manifest */v1 reset=0", Match(None, "*/v1", "manifest"), [Reset(0)], None),
-        ("blob truncate", Match(None, None, "blob"), [Truncate()], None),
-        ("blob truncate=5 times=1", Match(None, None, "blob"), [Truncate(5)], 1),
-        ("blob delay=0.5 corrupt", Match(None, None, "blob"), [Delay(0.5), Corrupt()], None),
-        ("chunked throttle=64KiB", Match(), [Chunked(), Throttle(65536)], None),
+        ("500", Fault(Match()).status(500)),
+        ("* hang", Fault(Match()).hang()),
+        ("GET /v2/team/* hang=10", Fault(Match("GET", "/v2/team/*")).hang(10)),
+        (f"HEAD {DIGEST} reset", Fault(Match("HEAD", DIGEST)).reset()),
+        ("manifest */v1 reset=0", Fault(Match(None, "*/v1", "manifest")).reset(0)),
+        ("blob truncate=5 times=1", Fault(Match(None, None, "blob"), times=1).truncate(5)),
+        ("blob delay=0.5 corrupt", Fault(Match(None, None, "blob")).delay(0.5).corrupt()),
+        ("chunked throttle=64KiB", Fault(Match()).chunked().throttle(65536)),
         (
             "GET blob redirect=http://127.0.0.1:5556",
-            Match("GET", None, "blob"),
-            [Redirect("http://127.0.0.1:5556")],
-            None,
+            Fault(Match("GET", None, "blob")).redirect("http://127.0.0.1:5556"),
         ),
         (
             "manifest Docker-Content-Digest: 'Content-Type:text/plain; a=b'",
-            Match(None, None, "manifest"),
-            [
-                SetHeaders((("Docker-Content-Digest", None),)),
-                SetHeaders((("Content-Type", "text/plain; a=b"),)),
-            ],
-            None,
+            Fault(Match(None, None, "manifest"))
+            .headers({"Docker-Content-Digest": None})
+            .headers({"Content-Type": "text/plain; a=b"}),
         ),
     ],
 )
-def test_faults(text: str, match: Match, actions: list[Action], times: int | None) -> None:
-    assert parse_fault(text) == Fault(match, tuple(actions), times)
+def test_faults(text: str, fault: Fault) -> None:
+    assert parse_fault(text) == fault
 
 
 @pytest.mark.parametrize(
@@ -159,8 +138,8 @@ def test_faults(text: str, match: Match, actions: list[Action], times: int | Non
         ("", "does not say what happens"),
         ("GET blob", "does not say what happens"),
         ("GET blob times=2", "does not say what happens"),
-        ("GET blob 42", "'42' is no action"),
-        ("GET blobs 429", "'blobs' is no action"),
+        ("GET blob 42", "unknown action '42'"),
+        ("GET blobs 429", "unknown action 'blobs'"),
         ("429 times=x", "times takes a number"),
         ("delay", "delay takes a number"),
         ("truncate=x", "truncate takes a number"),
