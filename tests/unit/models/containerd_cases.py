@@ -9,7 +9,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -92,8 +92,15 @@ def pulls(case: Case, release: str, world: World) -> Iterator[Pull]:
     plan = plan_of(case, release, world)
     orders = list(itertools.permutations(range(plan.unordered)))
     for resolve, fetch in itertools.product(orders, orders):
-        drawn = plan.reordered(resolve, fetch) if plan.unordered else plan
+        drawn = _reordered(plan, resolve, fetch) if plan.unordered else plan
         yield run(drawn, network_of(case, world), world.image)
+
+
+def _reordered(plan: Plan, resolve: tuple[int, ...], fetch: tuple[int, ...]) -> Plan:
+    """*plan* with the hosts in random order in these orders (permutations of indices)."""
+    rest = plan.hosts[plan.unordered :]
+    orders = [(*(plan.hosts[i] for i in order), *rest) for order in (resolve, fetch)]
+    return replace(plan, hosts=orders[0], fetch_order=orders[1])
 
 
 def _puller(document: Mapping[str, Any], stand: Stand) -> Puller:

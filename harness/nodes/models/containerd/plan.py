@@ -7,7 +7,7 @@ it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from harness.nodes.models.attempts import Attempt, ClientRun
@@ -115,7 +115,7 @@ class Plan:
     unordered: int = 0
     """The number of hosts at the front whose order is random, for resolving and for fetching."""
     fetch_order: tuple[PlannedHost, ...] | None = None
-    """The order for fetching, if it differs; see :meth:`reordered`."""
+    """The order for fetching, if it differs from that for resolving."""
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Sent to every registry."""
     transfer: bool = False
@@ -143,18 +143,6 @@ class Plan:
     def push(self) -> PlannedHost | None:
         """The only host of a push: the first one with that capability."""
         return next((host for host in self.hosts if host.may(Capability.PUSH)), None)
-
-    def reordered(self, resolve: tuple[int, ...], fetch: tuple[int, ...]) -> Plan:
-        """This plan with the hosts in random order in these orders.
-
-        Each argument is a permutation of ``range(plan.unordered)``.
-        """
-        rest = self.hosts[self.unordered :]
-        return replace(
-            self,
-            hosts=(*(self.hosts[i] for i in resolve), *rest),
-            fetch_order=(*(self.hosts[i] for i in fetch), *rest),
-        )
 
 
 _SOCKET = "/run/containerd/containerd.sock"

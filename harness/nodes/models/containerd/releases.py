@@ -86,8 +86,6 @@ class Release:
     causes a fallback too."""
     falls_back_when_refused: bool = False
     """A refused or timed out connection falls back to http if the URL names no port."""
-    progress_timeout: bool = False
-    """``image_pull_progress_timeout`` (5 min) ends a pull in which no byte arrives."""
     response_header_timeout: float | None = None
     """Seconds until a request that gets no answer fails; None waits forever."""
 
@@ -170,7 +168,6 @@ _1_6_32 = _1_6_29.then(
 _1_7_0 = _1_6_0.then(
     "1.7.0",
     plugin_prefix=True,
-    progress_timeout=True,
     status_wording="unexpected status",
     verification_prefix="tls: failed to verify certificate: ",
 )
