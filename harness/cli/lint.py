@@ -12,8 +12,8 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
-    from harness.nodes.lint.engine import Question
-    from harness.nodes.lint.output.answer import Answer
+    from harness.nodes.lint.engine import LintOptions
+    from harness.nodes.lint.output.report import LintReport
     from harness.nodes.lint.project import Project
 
 __all__ = ["lint"]
@@ -86,11 +86,10 @@ def lint(
     explain: str | None,
     listing: bool,
 ) -> int:
-    """Find mistakes in the files of a registry, of containerd, docker, podman and Kubernetes.
+    """Find mistakes in the files of registries, containerd, docker, podman and Kubernetes.
 
-    Nothing is contacted. Exit codes: 0 nothing found (with --fix: nothing left), 1 errors or
-    warnings (with --diff: or something to repair), 2 a file that cannot be read or written, or
-    misuse.
+    Contacts nothing. Exit codes: 0 no findings (with --fix: none left), 1 errors or warnings (with
+    --diff: or something to fix), 2 a file that cannot be read or written, or a usage error.
     """
     if listing or explain:
         return _about_rules(explain)
@@ -100,38 +99,36 @@ def lint(
         raise click.UsageError("--fix and --diff exclude each other")
     if diff and (form != "text" or quiet):
         raise click.UsageError("--diff cannot be combined with --format or --quiet")
-    from harness.nodes.lint.engine import Question
+    from harness.nodes.lint.engine import LintOptions
     from harness.nodes.lint.finding import printable
     from harness.nodes.lint.project import Project
     from harness.nodes.lint.reading import read_all
 
     chosen = (_known_ids(select, "--select"), _known_ids(ignore, "--ignore"))
-    question = Question(registry, containerd, *chosen)
+    options = LintOptions(registry, containerd, *chosen)
     try:
         tree = read_all(paths)
         project = Project(tuple(tree.documents), tuple(tree.roots), tree.names)
-        answer = (
-            _repaired(project, question, write=fix) if fix or diff else _asked(project, question)
-        )
+        report = _repaired(project, options, write=fix) if fix or diff else _asked(project, options)
     except FileNotFoundError as error:
         raise click.UsageError(f"{printable(error)}: no such file or directory") from None
     except ValueError as error:  # an unknown release; the message lists what is known
         raise click.UsageError(printable(error)) from None
     if diff:
-        _print_diff(answer)
+        _print_diff(report)
     else:
-        _print(answer, form, quiet=quiet)
-    for path, reason in answer.failed.items():
+        _print(report, form, quiet=quiet)
+    for path, reason in report.failed.items():
         click.echo(f"pullproof lint: {printable(path)}: {printable(reason)}", err=True)
-    found = answer.outcome.findings
-    if answer.failed or any(finding.unreadable for finding in found):
+    found = report.outcome.findings
+    if report.failed or any(finding.unreadable for finding in found):
         return 2
     counted = any(strict or finding.severity.rank < 2 for finding in found)
-    return int(counted or (diff and bool(answer.repairs)))
+    return int(counted or (diff and bool(report.repairs)))
 
 
 def _known_ids(given: tuple[str, ...], option: str) -> tuple[str, ...]:
-    """*given* in capitals. Each must be an id, or what some id begins with."""
+    """*given* in capitals. Raises ``UsageError`` unless each is a rule's id or its beginning."""
     from harness.nodes.lint.finding import nearest, printable
     from harness.nodes.lint.rules import loaded_rules
 
@@ -145,60 +142,60 @@ def _known_ids(given: tuple[str, ...], option: str) -> tuple[str, ...]:
     return prefixes
 
 
-def _asked(project: Project, question: Question) -> Answer:
-    from harness.nodes.lint.engine import look
-    from harness.nodes.lint.output.answer import Answer
+def _asked(project: Project, options: LintOptions) -> LintReport:
+    from harness.nodes.lint.engine import run_rules
+    from harness.nodes.lint.output.report import LintReport
 
-    return Answer(project.documents, look(project, question))
+    return LintReport(project.documents, run_rules(project, options))
 
 
-def _repaired(project: Project, question: Question, *, write: bool) -> Answer:
-    """What is left once everything mechanical is repaired, in the files too if *write*."""
-    from harness.nodes.lint.engine import look
+def _repaired(project: Project, options: LintOptions, *, write: bool) -> LintReport:
+    """Fix what is fixable, in the files too if *write*; the report has what is left."""
+    from harness.nodes.lint.engine import run_rules
     from harness.nodes.lint.fix.repair import repaired
-    from harness.nodes.lint.output.answer import Answer
+    from harness.nodes.lint.output.report import LintReport
     from harness.nodes.lint.replacing import replace_all
 
-    result = repaired(project, question)
+    result = repaired(project, options)
     failed = replace_all(result.repairs, project.roots) if write else {}
     stayed = [repair.before for repair in result.repairs if repair.before.path in failed]
     left = result.project.with_documents(stayed)
     written = [repair for repair in result.repairs if repair.before.path not in failed]
-    return Answer(left.documents, look(left, question), written, result.refusals, failed)
+    return LintReport(left.documents, run_rules(left, options), written, result.refusals, failed)
 
 
-def _print(answer: Answer, form: str, *, quiet: bool) -> None:
+def _print(report: LintReport, form: str, *, quiet: bool) -> None:
     if form == "json":
         from harness.nodes.lint.output.as_json import as_json
 
-        click.echo(as_json(answer))
+        click.echo(as_json(report))
     elif form == "sarif":
         from harness.nodes.lint.output.sarif import as_sarif
 
-        click.echo(as_sarif(answer, Path.cwd()))
+        click.echo(as_sarif(report, Path.cwd()))
     elif form == "github":
         from harness.nodes.lint.output.github import as_annotations
 
         workspace = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
-        for line in as_annotations(answer, workspace):
+        for line in as_annotations(report, workspace):
             click.echo(line)
     else:
         from harness.nodes.lint.output.text import as_text, one_liners
 
         colour = _in_colour()
         paint: Callable[..., str] = click.style if colour else _plain
-        for line in (one_liners if quiet else as_text)(answer, paint):
+        for line in (one_liners if quiet else as_text)(report, paint):
             click.echo(line, color=colour)
 
 
-def _print_diff(answer: Answer) -> None:
-    """The diff, exactly; on a terminal without control characters, which could move the cursor."""
+def _print_diff(report: LintReport) -> None:
+    """Print the exact diff; on a terminal, with control characters escaped."""
     from harness.nodes.lint.finding import printable
     from harness.nodes.lint.output.diff import unified_diff
     from harness.nodes.lint.output.text import remarks_on_diff
 
     terminal = sys.stdout.isatty()
-    for line in unified_diff(answer.repairs):
+    for line in unified_diff(report.repairs):
         if not terminal:
             click.echo(line.encode(errors="surrogateescape"), nl=False)
         elif line.startswith(("+", "-", "@")) and _in_colour():
@@ -206,7 +203,7 @@ def _print_diff(answer: Answer) -> None:
             click.echo(click.style(printable(line.rstrip("\r\n"), longest=None), fg=fg))
         else:
             click.echo(printable(line.rstrip("\r\n"), longest=None))
-    for line in remarks_on_diff(answer):
+    for line in remarks_on_diff(report):
         click.echo(f"pullproof lint: {line}", err=True)
 
 

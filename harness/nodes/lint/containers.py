@@ -1,4 +1,4 @@
-"""Containers as they are run: what Kubernetes and compose say of them, in one form."""
+"""Containers of Kubernetes and compose, in one form."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _LONGEST_PORT = 100
 
 @dataclass(frozen=True)
 class Variable:
-    """One variable of the environment; ``value`` is None where it comes from elsewhere, of which
-    ``$`` is a sign to compose."""
+    """An environment variable. ``value`` is None if it comes from elsewhere: from ``valueFrom``, or
+    in compose from a value with ``$``."""
 
     name: str
     value: str | None
@@ -37,22 +37,22 @@ class Variable:
 
 @dataclass(frozen=True)
 class Mount:
-    """Something that is mounted. ``source`` is a path on the host, or a name."""
+    """A mount. ``source`` is a path on the host, or a name."""
 
     target: str
     kind: Literal["path", "volume", "configMap", "secret", "emptyDir", "other"]
     source: str
     node: Node
     edited: Node
-    """What says the target; for compose's short form, all of it."""
+    """The node with the target; in compose's short form, the whole item."""
     sub_path: str = ""
     items: Mapping[str, str] | None = None
-    """Of a ConfigMap or a Secret, the files by name to keys, where not all are mounted."""
+    """File names to keys of a ConfigMap or a Secret, if not all keys are mounted."""
 
 
 @dataclass(frozen=True)
 class Port:
-    """A port of the container, and the one of the host that leads to it (0: none)."""
+    """A port of the container, and the port of the host that maps to it (0: none)."""
 
     target: int
     published: int
@@ -70,17 +70,17 @@ class Container:
     node: Node
     image: Node | None
     command: tuple[str, ...] = ()
-    """Entry point and arguments, as far as they are given."""
+    """Entry point and arguments, if they are set."""
     variables: tuple[Variable, ...] = ()
     mounts: tuple[Mount, ...] = ()
     ports: tuple[Port, ...] = ()
 
     def variable(self, name: str) -> Variable | None:
-        """The last of this name, which counts."""
+        """The variable of this name; the last one wins."""
         return next((v for v in reversed(self.variables) if v.name == name), None)
 
     def mount_over(self, path: str) -> Mount | None:
-        """What is mounted at *path* or at the nearest directory above it."""
+        """The mount at *path* or at the nearest directory above it."""
         over = [m for m in self.mounts if m.target and f"{path}/".startswith(f"{m.target}/")]
         return max(over, key=lambda mount: len(mount.target), default=None)
 
@@ -97,8 +97,8 @@ def _words(node: Node | None) -> tuple[str, ...]:
 
 # -- Kubernetes ---------------------------------------------------------------------------------
 def of_pod(pod: Pod, project: Project) -> tuple[Container, ...]:
-    """Those that run at the same time: ``containers``, and what keeps running of
-    ``initContainers``."""
+    """The containers that run at the same time: ``containers``, and ``initContainers`` that keep
+    running (sidecars)."""
     return project.once(("containers", id(pod)), lambda: tuple(_of_pod(pod)))
 
 
@@ -159,8 +159,8 @@ def _number(text: str) -> int:
 
 # -- compose ------------------------------------------------------------------------------------
 def of_compose(file: TreeFile, project: Project) -> tuple[Container, ...]:
-    """The services of a compose file; without ``services`` on top, what the first version of the
-    format took for services."""
+    """The services of a compose file; without a ``services`` key, the services of version 1 of the
+    format."""
     return project.once(("containers", id(file)), lambda: tuple(_of_compose(file)))
 
 

@@ -1,4 +1,4 @@
-"""Files as rules see them: values that know where they stand."""
+"""Files as rules see them: values with their positions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def spot_of(place: Place) -> Spot:
 
 @dataclass(frozen=True)
 class Node:
-    """A value of a YAML or JSON document, the way to it, and where it stands."""
+    """A value of a YAML or JSON document, with its path and position."""
 
     entry: Entry
     path: Path = ()
@@ -48,7 +48,7 @@ class Node:
 
     @property
     def kind(self) -> str:
-        """``mapping``, ``sequence``, or what a single value is: ``str``, ``int``, ``bool``..."""
+        """``mapping``, ``sequence``, or the type of a scalar: ``str``, ``int``, ``bool``..."""
         value = self.entry.value
         if hasattr(value, "entries"):
             return "mapping"
@@ -56,12 +56,12 @@ class Node:
 
     @property
     def text(self) -> str:
-        """The text of a single value; empty for null and for anything else."""
+        """The text of a scalar; empty for null, mappings and sequences."""
         value = self.entry.value
         return "" if getattr(value, "kind", "null") == "null" else str(getattr(value, "text", ""))
 
     def get(self, *keys: str) -> Node | None:
-        """What stands below *keys*; None where one of them is absent or its value is null."""
+        """The value at *keys*; None if a key is missing or a value is null."""
         node = self
         for key in keys:
             entry = getattr(node.entry.value, "entries", {}).get(key)
@@ -71,7 +71,7 @@ class Node:
         return None if node.kind == "null" else node
 
     def string(self, *keys: str) -> str:
-        """The text below *keys*, empty where there is none."""
+        """The text at *keys*, empty if there is none."""
         node = self.get(*keys)
         return "" if node is None else node.text
 
@@ -82,7 +82,7 @@ class Node:
                 yield key, Node(entry, (*self.path, key))
 
     def list(self, *keys: str) -> Iterator[Node]:
-        """The items of the list below *keys*."""
+        """The items of the list at *keys*."""
         node = self.get(*keys) if keys else self
         if node is not None and node.kind == "sequence":
             for number, entry in enumerate(node.entry.value.items):  # type: ignore[union-attr]
@@ -91,7 +91,7 @@ class Node:
 
 @dataclass
 class Document:
-    """A file that was read. ``path`` is how the user named it; ``absolute`` is where it lies."""
+    """A file that was read. ``path`` is as the user gave it; ``absolute`` is absolute."""
 
     path: str
     absolute: str
@@ -101,13 +101,13 @@ class Document:
 
 @dataclass
 class TextFile(Document):
-    """A file of lines: htpasswd, and whatever needs a reader of its own."""
+    """A file that a reader of its own parses: config.yml, htpasswd, scheduler-state.json."""
 
     readings: dict[str, ReadConfig] = field(default_factory=dict, repr=False)
 
     @cached_property
     def root(self) -> Node | None:
-        """The first YAML document of a config.yml; None where that is no YAML."""
+        """The first YAML document of a config.yml; None if the file is not YAML."""
         from reference_registry.config.tree import SyntaxMistake, parse_trees
 
         try:
@@ -117,7 +117,7 @@ class TextFile(Document):
         return Node(trees[0]) if trees else None
 
     def reading(self, profile: Profile) -> ReadConfig:
-        """A config.yml, as *profile* reads it."""
+        """The config.yml as *profile* reads it."""
         from reference_registry.config.file import read_text
 
         if profile.name not in self.readings:
@@ -134,7 +134,7 @@ class TreeFile(Document):
 
 
 def numbered(statements: Iterable[Statement]) -> Iterator[tuple[Statement, Path]]:
-    """Each statement with its path, in which the tables of an array have numbers."""
+    """Each statement with its path; tables of an array are numbered."""
     counted: dict[Path, int] = {}
     for statement in statements:
         path: Path = ()
@@ -150,7 +150,7 @@ def numbered(statements: Iterable[Statement]) -> Iterator[tuple[Statement, Path]
 
 @dataclass
 class TomlFile(Document):
-    """TOML: plain values, and the statements that gave them."""
+    """TOML: plain values, and the statements that define them."""
 
     values: dict[str, Any] = field(default_factory=dict)
 
@@ -172,7 +172,7 @@ class TomlFile(Document):
         return found
 
     def at(self, *path: str | int) -> Spot:
-        """Where *path* stands, or the nearest table around it."""
+        """The position of *path*, or of the nearest table around it."""
         while path:
             if path in self._spots:
                 return self._spots[path]
@@ -180,7 +180,7 @@ class TomlFile(Document):
         return Spot()
 
     def get(self, *path: str | int) -> Any:
-        """What stands at *path*, None if nothing does."""
+        """The value at *path*; None if there is none."""
         value: Any = self.values
         for part in path:
             in_list = isinstance(value, list) and isinstance(part, int) and part < len(value)
@@ -198,7 +198,7 @@ class TomlFile(Document):
 
 @dataclass
 class Unread(Document):
-    """What cannot be looked into, and why: ``cause`` is the id of the rule that says so."""
+    """A file that cannot be read or parsed. ``cause`` is the id of the rule that reports it."""
 
     cause: str = ""
     what: str = ""

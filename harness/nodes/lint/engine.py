@@ -1,4 +1,4 @@
-"""Running the rules over the documents. Pure: what is asked, and the files, are given."""
+"""Runs the rules on the documents. Pure: options and files are arguments."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTAINERD_RELEASES",
     "REGISTRY_RELEASES",
+    "LintOptions",
     "Outcome",
-    "Question",
     "findings",
-    "look",
+    "run_rules",
     "selects",
 ]
 
 REGISTRY_RELEASES = ("2.8", "3.0", "3.1")
 CONTAINERD_RELEASES = ("1.6", "1.7", "2.0", "2.1", "2.3")
-"""Asked about where the user names none: the last release of each series that differs."""
+"""The default: the last release of each series that differs."""
 
 
 @dataclass(frozen=True)
-class Question:
-    """For which releases, and which rules. Nothing named means all of them."""
+class LintOptions:
+    """The releases and the rules to check; empty means all."""
 
     registry: tuple[str, ...] = ()
     containerd: tuple[str, ...] = ()
@@ -43,27 +43,29 @@ class Question:
     ignore: tuple[str, ...] = ()
 
 
-def selects(question: Question, rule_id: str) -> bool:
-    """Whether the rule is asked for. ``PPH`` stands for every rule whose id begins so."""
-    wanted = not question.select or rule_id.startswith(question.select)
-    return wanted and not (question.ignore and rule_id.startswith(question.ignore))
+def selects(options: LintOptions, rule_id: str) -> bool:
+    """Whether the rule is selected; ``PPH`` selects every rule whose id begins with it."""
+    wanted = not options.select or rule_id.startswith(options.select)
+    return wanted and not (options.ignore and rule_id.startswith(options.ignore))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What there is to say, in the order of files and lines, and what comments asked not to say."""
+    """The findings in the order of files and lines, and those that a comment suppresses."""
 
     findings: tuple[Finding, ...] = ()
     suppressed: tuple[tuple[Finding, Suppression], ...] = ()
 
 
-def findings(project: Project, question: Question) -> list[Finding]:
-    """The findings of :func:`look`, as a list."""
-    return list(look(project, question).findings)
+def findings(project: Project, options: LintOptions) -> list[Finding]:
+    """The findings of :func:`run_rules`, as a list."""
+    return list(run_rules(project, options).findings)
 
 
-def look(project: Project, question: Question, only: Collection[Document] | None = None) -> Outcome:
-    """Everything that the rules have to say, of all documents or of some of them.
+def run_rules(
+    project: Project, options: LintOptions, only: Collection[Document] | None = None
+) -> Outcome:
+    """The findings in all documents, or in some of them.
 
     Raises ``UnknownRelease`` or ``ValueError`` for a release that is not known.
     """
@@ -71,8 +73,8 @@ def look(project: Project, question: Question, only: Collection[Document] | None
     kinds = {document.kind for document in documents}
     if not kinds:
         return Outcome()
-    runs = _Runs(project, question, kinds)
-    rules = [rule for rule in loaded_rules(*kinds) if selects(question, rule.id)]
+    runs = _Runs(project, options, kinds)
+    rules = [rule for rule in loaded_rules(*kinds) if selects(options, rule.id)]
     said: list[Finding] = []
     suppressed: list[tuple[Finding, Suppression]] = []
     for document in documents:
@@ -91,7 +93,7 @@ def look(project: Project, question: Question, only: Collection[Document] | None
             else:
                 suppressed.append((finding, comment))
                 unused.discard((comment, finding.rule))
-        said += _useless(document, question, comments, unused)
+        said += _useless(document, options, comments, unused)
     return Outcome(tuple(sorted(said, key=_order)), tuple(sorted(suppressed, key=_first)))
 
 
@@ -109,13 +111,13 @@ def _is_about(comment: Suppression, finding: Finding) -> bool:
 
 def _useless(
     document: Document,
-    question: Question,
+    options: LintOptions,
     comments: Iterable[Suppression],
     unused: Collection[tuple[Suppression, str]],
 ) -> Iterator[Finding]:
-    """What is wrong with the comments themselves. Nothing is said of a rule that was not asked for,
-    or not for all the releases that it may be about."""
-    if not comments or not selects(question, USELESS_SUPPRESSION):
+    """Comments that suppress nothing. A rule is left out if it was not selected, or not checked for
+    all releases."""
+    if not comments or not selects(options, USELESS_SUPPRESSION):
         return
     rules = {rule.id: rule for rule in loaded_rules()}
     about = rules[USELESS_SUPPRESSION]
@@ -128,31 +130,31 @@ def _useless(
             if rule is None:
                 said = Hit(comment.spot, f"unknown rule {rule_id}")
                 yield _finding(about, document, said, ())
-            elif (comment, rule_id) in unused and _asked_in_full(question, rule):
+            elif (comment, rule_id) in unused and _asked_in_full(options, rule):
                 said = Hit(comment.spot, f"{rule_id} finds nothing on that line")
                 yield _finding(about, document, said, ())
 
 
-def _asked_in_full(question: Question, rule: Rule) -> bool:
-    releases = rule.differs_by and getattr(question, rule.differs_by)
-    return selects(question, rule.id) and not releases
+def _asked_in_full(options: LintOptions, rule: Rule) -> bool:
+    releases = rule.differs_by and getattr(options, rule.differs_by)
+    return selects(options, rule.id) and not releases
 
 
 class _Runs:
-    def __init__(self, project: Project, question: Question, kinds: Iterable[Kind]) -> None:
+    def __init__(self, project: Project, options: LintOptions, kinds: Iterable[Kind]) -> None:
         from harness.nodes.models.containerd.releases import release_named
 
-        names = question.containerd or CONTAINERD_RELEASES
+        names = options.containerd or CONTAINERD_RELEASES
         self.containerd: dict[str, Release] = {name: release_named(name) for name in names}
         self.registry: dict[str, Profile] = {}
-        if Kind.REGISTRY in kinds or question.registry:
+        if Kind.REGISTRY in kinds or options.registry:
             from reference_registry.profiles import profile_named
 
-            chosen = question.registry or REGISTRY_RELEASES
+            chosen = options.registry or REGISTRY_RELEASES
             self.registry = {name: profile_named(name) for name in chosen}
         newest = next(reversed(self.containerd.values()))
         self.context = RuleContext(project, newest)
-        self.looks = {
+        self.contexts = {
             "containerd": {
                 f"containerd {name}": replace(self.context, containerd=release)
                 for name, release in self.containerd.items()
@@ -164,18 +166,18 @@ class _Runs:
         }
 
     def hits(self, rule: Rule, document: Document) -> Iterator[tuple[Hit, tuple[str, ...]]]:
-        """What *rule* finds, and for which releases, where not for all of them."""
+        """The hits of *rule*, and their releases, if they are not hits for all of them."""
         if not rule.differs_by:
             for hit in rule.check(document, self.context):
                 yield hit, ()
             return
         found: dict[Hit, list[str]] = {}
-        looks = self.looks[rule.differs_by]
-        for name, context in looks.items():
+        contexts = self.contexts[rule.differs_by]
+        for name, context in contexts.items():
             for hit in dict.fromkeys(rule.check(document, context)):
                 found.setdefault(hit, []).append(name)
         for hit, names in found.items():
-            yield hit, () if len(names) == len(looks) else tuple(names)
+            yield hit, () if len(names) == len(contexts) else tuple(names)
 
 
 def _finding(rule: Rule, document: Document, hit: Hit, releases: tuple[str, ...]) -> Finding:
@@ -195,6 +197,6 @@ def _finding(rule: Rule, document: Document, hit: Hit, releases: tuple[str, ...]
 
 
 UNREADABLE = frozenset({"PPX001", "PPX002", "PPX004", "PPX005", "PPX006", "PPX008"})
-"""Rules that say that nothing could be read, which is exit code 2."""
+"""Rules about files that could not be read, which means exit code 2."""
 
 USELESS_SUPPRESSION = "PPX012"

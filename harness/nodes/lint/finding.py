@@ -1,4 +1,4 @@
-"""What lint says: one finding, where it is, and how it could be put right."""
+"""A finding: what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from enum import StrEnum
 
 __all__ = [
     "AddKey",
-    "AddTable",
     "AsHeaders",
     "Edit",
     "Finding",
@@ -28,7 +27,7 @@ _LONGEST = 300
 
 
 class Severity(StrEnum):
-    """``error``: it fails or is wrong; ``warning``: it does nothing, or is dangerous;
+    """``error``: it fails or is wrong; ``warning``: it has no effect, or is dangerous;
     ``info``: good to know."""
 
     ERROR = "error"
@@ -37,7 +36,7 @@ class Severity(StrEnum):
 
     @property
     def rank(self) -> int:
-        """0 for the gravest."""
+        """0 for an error."""
         return ("error", "warning", "info").index(self.value)
 
 
@@ -55,7 +54,7 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class SetValue:
-    """Give the key at ``path`` another value."""
+    """Set the value of the key at ``path``."""
 
     path: Path
     value: object
@@ -63,36 +62,29 @@ class SetValue:
 
 @dataclass(frozen=True)
 class AddKey:
-    """Add a key that is not there, with the tables above it."""
+    """Add a missing key, with the tables above it. None is an empty ``[table]`` of TOML."""
 
     path: Path
     value: object
 
 
 @dataclass(frozen=True)
-class AddTable:
-    """Add an empty ``[table]`` at the end of a TOML document."""
-
-    path: Path
-
-
-@dataclass(frozen=True)
 class AsHeaders:
-    """Write the tables below ``path``, which are inline or dotted, with headers of their own."""
+    """Convert the inline or dotted tables below ``path`` to tables with headers."""
 
     path: Path
 
 
 @dataclass(frozen=True)
 class RemoveKey:
-    """Take out the key at ``path``."""
+    """Remove the key at ``path``."""
 
     path: Path
 
 
 @dataclass(frozen=True)
 class RenameKey:
-    """Call the key at ``path`` ``name``, without moving it."""
+    """Rename the key at ``path`` to ``name``, in place."""
 
     path: Path
     name: str
@@ -100,20 +92,20 @@ class RenameKey:
 
 @dataclass(frozen=True)
 class ReplaceText:
-    """Write ``new`` for ``old`` on a line. For files that cannot be parsed as they are."""
+    """Replace ``old`` with ``new`` on a line, for files that cannot be parsed."""
 
     line: int
     old: str
     new: str
 
 
-Edit = SetValue | AddKey | AddTable | AsHeaders | RemoveKey | RenameKey | ReplaceText
+Edit = SetValue | AddKey | AsHeaders | RemoveKey | RenameKey | ReplaceText
 """Lists among the values are tuples, so that edits can be compared."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to say about one place of a file. ``file`` is named as the user named it."""
+    """A mistake at a position in a file. ``file`` is the name that the user gave."""
 
     rule: str
     """The rule's stable id, such as ``PPH003``."""
@@ -125,10 +117,10 @@ class Finding:
     fix: str
     reference: str
     releases: tuple[str, ...] = ()
-    """The releases of which it is true; empty where it is true of all that were asked about."""
+    """The releases that it applies to; empty if it applies to all that were checked."""
     edits: tuple[Edit, ...] = ()
     unreadable: bool = False
-    """The file could not be read, so that nothing else is known of it."""
+    """The file could not be read, so nothing else was checked."""
 
     @property
     def fixable(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a file is, by its name and its first lines."""
+"""The kinds of files, and how to recognize them by name and content."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _SUFFIXES = (".toml", ".yml", ".yaml", ".json", ".conf", ".dockerconfigjson", ".
 _NAMES = {"htpasswd", ".htpasswd"}
 _COMPOSE = re.compile(r"(?:[\w-]+\.)?(?:docker-|podman-)?compose(?:[.-][\w.-]+)?\.ya?ml")
 _TOP = re.compile(r"""^["']?([\w.-]+)["']?[ \t]*:""", re.MULTILINE)
-"""Keys at the top of a YAML document in block style."""
+"""Top-level keys of a YAML document in block style."""
 _JSON_MANIFEST = re.compile(r"""\s*\{[^{}\[\]]*["']?apiVersion["']?\s*:""")
 _TEMPLATE = re.compile(r"^[ \t-]*\{\{|:[ \t]+\{\{", re.MULTILINE)
-"""What Helm and the like fill in before it becomes YAML."""
+"""Template syntax, of Helm for instance, that is not YAML yet."""
 _VERSION = re.compile(r"""^version:[ \t]*['"]?0\.\d['"]?[ \t\r]*(?:#.*)?$""", re.MULTILINE)
 _SERVICE = re.compile(r"^[ \t]+(?:image|build)[ \t]*:", re.MULTILINE)
 _SECTIONS = frozenset({"storage", "http", "proxy", "auth", "log", "health", "redis"})
 _FOREIGN = frozenset({"jobs", "stages", "workflows", "pipelines", "steps", "on", "include"})
-"""Keys of workflows and pipelines, which have services with images too."""
+"""Keys of CI workflows, which have services with images too."""
 _CONTAINERD = re.compile(
     r"""^[ \t]*\[+\s*(?:plugins\s*\.\s*["']?(?:io\.containerd|cri)\b|(?:grpc|ttrpc|debug)\s*\])""",
     re.MULTILINE,
@@ -53,12 +53,12 @@ _DAEMON = re.compile(r'"(?:registry-mirrors?|insecure-registr(?:y|ies))"\s*:')
 
 
 def is_candidate(name: str) -> bool:
-    """Whether a file met in a directory is worth opening."""
+    """Whether to open a file that was found in a directory."""
     return name in _NAMES or name.endswith(_SUFFIXES)
 
 
 def kind_of(path: str, text: str) -> Kind | None:
-    """What the file at *path* with *text* is; None for none of lint's."""
+    """The kind of the file at *path* with *text*; None if lint does not support it."""
     parts = path.split("/")
     name = parts[-1]
     if name in _NAMES:
@@ -100,7 +100,7 @@ def _yaml(name: str, text: str) -> Kind | None:
 
 
 def _is_registry(name: str, text: str, top: set[str]) -> bool:
-    """By its version and one of its sections; a file that is called so may lack either."""
+    """By version and sections; with a matching file name, one of the two is enough."""
     sections = top & _SECTIONS
     if name.startswith("config") or "registry" in name:
         return bool(_VERSION.search(text)) or "storage" in top or {"proxy", "http"} <= top

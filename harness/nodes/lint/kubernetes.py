@@ -8,7 +8,7 @@ from functools import cached_property
 
 from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.kinds import Kind
-from harness.nodes.lint.project import Image, Project, image_at
+from harness.nodes.lint.project import NamedImage, Project, image_at
 
 __all__ = ["Cluster", "Object", "Pod", "cluster_of", "containers", "pod_spec"]
 
@@ -17,7 +17,7 @@ _POD_SPECS: Mapping[str, tuple[str, ...]] = {
     "PodTemplate": ("template", "spec"),
     "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
 }
-"""Where it stands; in all other kinds below ``spec.template``."""
+"""The path of the pod spec by kind; in all other kinds it is ``spec.template.spec``."""
 _KEYS = ("initContainers", "containers", "ephemeralContainers")
 
 
@@ -38,7 +38,7 @@ class Object:
 
     @property
     def namespace(self) -> str:
-        """Empty where it is left to whoever applies the manifest."""
+        """Empty if the manifest does not set it."""
         return self.node.string("metadata", "namespace")
 
     @property
@@ -60,7 +60,7 @@ class Pod:
 
     @property
     def pull_secrets(self) -> tuple[tuple[str, Node], ...]:
-        """``imagePullSecrets``: names, and where each stands."""
+        """``imagePullSecrets``: each name with its node."""
         return _names(self.spec)
 
     @property
@@ -68,8 +68,8 @@ class Pod:
         return self.spec.string("hostNetwork") == "true"
 
     @cached_property
-    def images(self) -> tuple[Image, ...]:
-        """Those that are names of images at all."""
+    def images(self) -> tuple[NamedImage, ...]:
+        """The images of all containers; invalid names are left out."""
         found = (image_at(self.owner.file, c.get("image")) for c in containers(self.spec))
         return tuple(image for image in found if image is not None)
 
@@ -80,12 +80,12 @@ def _names(node: Node) -> tuple[tuple[str, Node], ...]:
 
 
 def pod_spec(manifest: Node) -> Node | None:
-    """The ``spec`` of the pods that an object makes."""
+    """The pod spec of an object."""
     return manifest.get(*_POD_SPECS.get(manifest.string("kind"), ("spec", "template", "spec")))
 
 
 def containers(spec: Node) -> Iterator[Node]:
-    """The containers of a pod, those that run first included."""
+    """The containers of a pod, including init and ephemeral containers."""
     for key in _KEYS:
         yield from spec.list(key)
 
@@ -113,7 +113,7 @@ class Cluster:
         return tuple(Pod(object_, spec) for object_, spec in found if spec is not None)
 
     @cached_property
-    def images(self) -> tuple[Image, ...]:
+    def images(self) -> tuple[NamedImage, ...]:
         """The images of all pods; invalid names are left out."""
         return tuple(image for pod in self.pods for image in pod.images)
 
@@ -132,11 +132,11 @@ class Cluster:
         return found
 
     def objects_in(self, file: TreeFile) -> list[Object]:
-        """Those of one manifest."""
+        """The ones in *file*."""
         return self._of_files.get(id(file), ([], []))[0]
 
     def pods_in(self, file: TreeFile) -> list[Pod]:
-        """Those of one manifest."""
+        """The ones in *file*."""
         return self._of_files.get(id(file), ([], []))[1]
 
     @cached_property
@@ -158,7 +158,7 @@ class Cluster:
         return {key: tuple(objects) for key, objects in found.items()}
 
     def named(self, kind: str, name: str) -> tuple[Object, ...]:
-        """The objects of this kind and name, in whatever namespace."""
+        """The objects of this kind and name, in any namespace."""
         return self._by_name.get((kind, name), ())
 
     def secret_names(self, pod: Pod) -> tuple[str, ...]:

@@ -1,10 +1,10 @@
-"""Logins for registries, wherever they are written: a file of their own, or inside a Secret."""
+"""Logins for registries, in files of their own and in Secrets, and the images that they match."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from harness.nodes.lint.finding import Edit, Spot
 from harness.nodes.lint.json_tree import InvalidJSON, parse_json
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.kubernetes import Object, cluster_of
+from harness.nodes.lint.project import NamedImage, Project
 from harness.nodes.lint.rule import RuleContext
 
 if TYPE_CHECKING:
@@ -22,14 +23,18 @@ if TYPE_CHECKING:
 __all__ = [
     "CONFIG_JSON_TYPE",
     "TYPES",
-    "Content",
-    "Login",
+    "CheckedLogins",
+    "LoginEntry",
     "Logins",
-    "content_of",
+    "SecretValue",
+    "checked_logins",
     "decoded",
     "decoded_auth",
     "encoded_auth",
+    "host_in",
+    "hostname",
     "logins_in",
+    "values_of",
 ]
 
 _ESCAPED = "surrogateescape"
@@ -41,8 +46,8 @@ TYPES = {CONFIG_JSON_TYPE: ".dockerconfigjson", "kubernetes.io/dockercfg": ".doc
 
 
 def decoded(text: str) -> str | None:
-    """What base64 *text* stands for, in which bytes that are no UTF-8 are escaped; None where it is
-    no base64. Line breaks within are passed over, as Go's encoding/base64 does."""
+    """Decodes the base64 *text*; bytes that are not UTF-8 are escaped. None if it is not base64.
+    Line breaks are ignored, as Go's encoding/base64 does."""
     try:
         return base64.b64decode(text.translate(_BREAKS), validate=True).decode(errors=_ESCAPED)
     except (binascii.Error, ValueError):
@@ -50,20 +55,20 @@ def decoded(text: str) -> str | None:
 
 
 def decoded_auth(text: str) -> str | None:
-    """As :func:`decoded`, for ``auth``, whose padding kubelet does not ask for."""
+    """Like :func:`decoded`, for ``auth``, for which kubelet does not require padding."""
     stripped = text.strip()
     padding = "" if stripped.endswith("=") else "=" * (-len(stripped) % 4)
     return decoded(stripped + padding)
 
 
 def encoded_auth(user: str, password: str) -> str:
-    """``auth`` of a user and a password, which may be escaped as :func:`decoded` does."""
+    """``auth`` for a user and a password, which may be escaped as by :func:`decoded`."""
     return base64.b64encode(f"{user}:{password}".encode(errors=_ESCAPED)).decode()
 
 
 @dataclass(frozen=True)
-class Content:
-    """What a Secret holds under a key that a login could stand under."""
+class SecretValue:
+    """A value of a Secret that may contain logins."""
 
     secret: Object
     section: str
@@ -71,11 +76,11 @@ class Content:
     key: str
     node: Node
     text: str | None
-    """None where it is not the base64 that it has to be."""
+    """The decoded value; None if it is not base64, but should be."""
 
     @property
     def json(self) -> str | None:
-        """The text in which logins are looked for: as it is, or after the second base64."""
+        """The JSON text with the logins, also if it was encoded twice."""
         if self.text is None or self.text.lstrip().startswith("{"):
             return self.text
         again = decoded(self.text)
@@ -86,22 +91,21 @@ class Content:
         return self.json != self.text
 
 
-def content_of(secret: Object) -> Iterator[Content]:
-    """What stands under ``.dockerconfigjson`` or ``.dockercfg``. Of both sections ``stringData``
-    counts."""
+def values_of(secret: Object) -> Iterator[SecretValue]:
+    """The values of ``.dockerconfigjson`` and ``.dockercfg``. ``stringData`` overrides ``data``."""
     for key in TYPES.values():
         for section in ("stringData", "data"):
             node = secret.node.get(section, key)
             if node is None:
                 continue
             text = node.text if section == "stringData" else decoded(node.text)
-            yield Content(secret, section, key, node, text)
+            yield SecretValue(secret, section, key, node, text)
             break
 
 
 @dataclass(frozen=True)
-class Login:
-    """One entry: the registry's name as written, and what stands there."""
+class LoginEntry:
+    """An entry: the registry's name as written, and its value."""
 
     key: str
     node: Node
@@ -113,7 +117,7 @@ class Login:
 
     @cached_property
     def pair(self) -> tuple[str, str] | None:
-        """User and password of ``auth``; None where there is none, or where it has no such form.
+        """User and password in ``auth``; None if it is missing or malformed.
 
         A password is never printed.
         """
@@ -122,18 +126,18 @@ class Login:
         return (user, password) if colon else None
 
     def edits(self, *edits: Edit) -> tuple[Edit, ...]:
-        """*edits*, unless the entry stands in a Secret, whose text is none of a file's own."""
+        """*edits*; none for an entry in a Secret, whose text is not a file."""
         return edits if self.logins.secret is None else ()
 
 
 @dataclass(frozen=True)
 class Logins:
-    """All entries of one place."""
+    """All entries of a file or of a Secret."""
 
     file: TreeFile
     root: Node
-    content: Content | None = None
-    """What they stand in, if that is a Secret."""
+    content: SecretValue | None = None
+    """The value that contains them, in a Secret."""
 
     @property
     def secret(self) -> Object | None:
@@ -141,7 +145,7 @@ class Logins:
 
     @property
     def is_for_kubelet(self) -> bool:
-        """Whether kubelet reads it, rather than docker or podman."""
+        """Whether kubelet reads them, rather than docker or podman."""
         path = self.file.absolute
         return (
             self.secret is not None
@@ -151,7 +155,7 @@ class Logins:
 
     @property
     def auths(self) -> Node | None:
-        """The mapping of all entries: ``auths``, or the whole in the older form."""
+        """The mapping of all entries: ``auths``, or the whole document in the older form."""
         older = self.root.get("auths") is None and (
             self.content.key == ".dockercfg"
             if self.content
@@ -160,19 +164,19 @@ class Logins:
         return self.root if older else self.root.get("auths")
 
     @cached_property
-    def all(self) -> tuple[Login, ...]:
+    def all(self) -> tuple[LoginEntry, ...]:
         auths = self.auths
         entries = auths.items() if auths is not None else ()
-        return tuple(Login(key, node, self) for key, node in entries if node.kind == "mapping")
+        return tuple(LoginEntry(key, node, self) for key, node in entries if node.kind == "mapping")
 
     def spot(self, node: Node) -> Spot:
-        """Where *node* stands; of what a Secret holds, where the Secret's value stands."""
+        """The position of *node*; inside a Secret, the position of the Secret's value."""
         return self.content.node.spot if self.content else node.spot
 
 
 def logins_in(file: TreeFile, context: RuleContext) -> tuple[Logins, ...]:
-    """The logins of a file of its own, or those of each Secret of a manifest that is JSON inside,
-    however often it was encoded."""
+    """The logins of *file*, or of each of its Secrets that contains JSON, also if it was encoded
+    twice."""
     project = context.project
     return project.once(("logins", id(file)), lambda: tuple(_found(file, project)))
 
@@ -184,7 +188,7 @@ def _found(file: TreeFile, project: Project) -> Iterator[Logins]:
         return
     for object_ in cluster_of(project).objects_in(file):
         if object_.kind == "Secret":
-            for content in content_of(object_):
+            for content in values_of(object_):
                 inside = _parsed(content.json, file)
                 if inside is not None:
                     yield Logins(file, inside, content)
@@ -197,3 +201,106 @@ def _parsed(text: str | None, file: TreeFile) -> Node | None:
         return Node(parse_json(text, file.path))
     except InvalidJSON:
         return None
+
+
+_MOST_GLOBS = 100  # of one place; each is compared with every image
+
+
+@dataclass
+class CheckedLogins:
+    """The entries of a file or of a Secret, and the images that they may apply to."""
+
+    logins: Logins
+    project: Project
+
+    @cached_property
+    def images(self) -> tuple[NamedImage, ...]:
+        """For a Secret, the images of the pods that use it, or all if no pod does; for a file, all,
+        but none for docker's own file."""
+        secret, cluster = self.logins.secret, cluster_of(self.project)
+        users = cluster.users(secret) if secret is not None else ()
+        if users:
+            return tuple(image for pod in users for image in pod.images)
+        if secret is None:
+            by_docker = "/.docker/" in self.logins.file.absolute
+            return () if by_docker else cluster.images
+        pods = (pod for pod in cluster.pods if pod.owner.may_share(secret))
+        return tuple(image for pod in pods for image in pod.images)
+
+    @cached_property
+    def _repositories(self) -> dict[str, list[NamedImage]]:
+        """The images by host, without the port."""
+        found: dict[str, list[NamedImage]] = {}
+        for image in {image.repository: image for image in self.images}.values():
+            found.setdefault(hostname(image.registry), []).append(image)
+        return found
+
+    def near(self, host: str) -> list[NamedImage]:
+        """The images of a host, with any port."""
+        return self._repositories.get(host, [])
+
+    def matched(self, entry: LoginEntry) -> bool:
+        """Whether kubelet tries the entry for one of the images."""
+        from harness.nodes.models.kubelet import Keyring, KeyringEntry
+
+        host = hostname(host_in(entry.key))
+        candidates: Iterable[NamedImage] = self.near(host)
+        if host == "index.docker.io":
+            candidates = self.near("docker.io")
+        if "*" in entry.key:
+            candidates = (image for images in self._repositories.values() for image in images)
+        keyring = Keyring([KeyringEntry(entry.key)])
+        return any(keyring.lookup(image.repository) for image in candidates)
+
+    @cached_property
+    def unmatched(self) -> tuple[LoginEntry, ...]:
+        """The entries that kubelet tries for none of the images."""
+        globs = 0
+        found = []
+        for entry in self.logins.all:
+            globs += "*" in entry.key
+            if globs <= _MOST_GLOBS and not self.matched(entry):
+                found.append(entry)
+        return tuple(found)
+
+    @cached_property
+    def registries(self) -> frozenset[str]:
+        return frozenset(image.registry for image in self.images)
+
+    def mirror_of(self, entry: LoginEntry) -> str:
+        """The registry of the images that the entry's host mirrors; empty if there is none."""
+        fronted = self.project.mirrored.get(host_in(entry.key), frozenset())
+        if not self.images:
+            only = self.logins.is_for_kubelet and host_in(entry.key) not in fronted
+            return min(fronted - {"_default"}, default="") if only else ""
+        if "_default" in fronted:
+            fronted = fronted | self.registries
+        return min((fronted & self.registries) - {host_in(entry.key)}, default="")
+
+    def port_differs(self, entry: LoginEntry) -> str:
+        """The registry of the images that differs from the entry's host only in the port."""
+        host = host_in(entry.key)
+        near = {image.registry for image in self.near(hostname(host))}
+        return min(near - {host}, default="") if host not in near else ""
+
+
+def hostname(host: str) -> str:
+    """*host* without its port."""
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdecimal() else host
+
+
+def host_in(key: str) -> str:
+    """The host and port of an entry's name, which may be a URL."""
+    for scheme in ("https://", "http://"):
+        key = key.removeprefix(scheme)
+    return key.partition("/")[0]
+
+
+def checked_logins(file: TreeFile, context: RuleContext) -> tuple[CheckedLogins, ...]:
+    """The logins of *file*, with the images that they may apply to."""
+    project = context.project
+    return project.once(
+        ("checked logins", id(file)),
+        lambda: tuple(CheckedLogins(logins, project) for logins in logins_in(file, context)),
+    )

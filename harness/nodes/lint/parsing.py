@@ -1,4 +1,4 @@
-"""From a file's text to a document, or to the reason why there is none. No I/O."""
+"""Parses a file's text into a document, or an :class:`Unread` with the reason. No I/O."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["LARGEST_FILE", "expanded", "parsed"]
 
 LARGEST_FILE = 1 << 20
-"""Bytes. What is larger is not even read; Kubernetes takes no larger Secret either."""
+"""In bytes; larger files are not read. It is also the limit of a Secret in Kubernetes."""
 
 _LARGEST = {"toml": 512 << 10, "yaml": 256 << 10, "registry": 64 << 10}
-_MOST_VALUES = 200_000  # after every alias was replaced by what it stands for
+_MOST_VALUES = 200_000  # with all aliases expanded
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _TOML_KINDS = (Kind.HOSTS, Kind.CONTAINERD, Kind.REGISTRIES)
 
@@ -63,17 +63,17 @@ class _Parser:
         self.path = path
         self.absolute = absolute
         self.text = ""
-        """What was decoded, once it is known to be harmless."""
+        """The decoded text, once it is known to be harmless."""
 
     def unread(
         self, cause: str, what: str, spot: Spot | None = None, *edits: ReplaceText
     ) -> Unread:
-        """Why there is no document."""
+        """A document with the reason why the file was not parsed."""
         where, text = spot or Spot(), self.text
         return Unread(self.path, self.absolute, Kind.INPUT, text, cause, what, where, edits)
 
     def not_utf8(self, content: bytes, error: UnicodeDecodeError) -> Unread:
-        """Where it ceases to be UTF-8, and what it is instead, where that is plain."""
+        """The position of the first invalid byte, and what is wrong there."""
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return self.unread("PPX001", "UTF-16 with a byte order mark, not UTF-8")
         line = content.count(b"\n", 0, error.start) + 1
@@ -165,7 +165,7 @@ class _Parser:
 
 
 def expanded(tree: Tree, known: dict[int, int]) -> int:
-    """How many values *tree* has once aliases are written out; each is counted once."""
+    """The number of values in *tree* with all aliases expanded; *known* caches it by ``id``."""
     if id(tree) not in known:
         children = getattr(tree, "entries", {}).values() or getattr(tree, "items", ())
         known[id(tree)] = 1 + sum(expanded(child.value, known) for child in children)

@@ -180,7 +180,7 @@ def yaml_pieces(text: str) -> list[Piece]:
 
 def _yaml_piece(text: str, node: Any, behind: int, seen: set[int]) -> Piece:
     """*node*, of which *behind* is a position in front."""
-    if id(node) in seen:  # an alias is the very node that it stands for
+    if id(node) in seen:  # PyYAML returns the same node for an alias
         alias = _ALIAS.match(text, behind)
         return Piece("alias", behind, alias.end() if alias else behind)
     seen.add(id(node))

@@ -1,4 +1,4 @@
-"""All documents together, and what rules ask of them: which images, which mirrors, which files."""
+"""All documents together: which images, mirrors and files there are."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from typing import Any, TypeVar
 from harness.nodes.lint.documents import Directory, Document, Node, TomlFile
 from harness.nodes.lint.kinds import Kind
 
-__all__ = ["Image", "Project", "host_of", "image_at", "namespace_of"]
+__all__ = ["NamedImage", "Project", "host_of", "image_at", "namespace_of"]
 
 D = TypeVar("D", bound=Document)
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Image:
-    """An image that a manifest names, and the registry that its name means."""
+class NamedImage:
+    """An image in a manifest, and the registry that it comes from."""
 
     name: str
     registry: str
     repository: str
-    """With the registry, without the tag: what kubelet compares with the keys of secrets."""
+    """With the registry, without the tag: kubelet compares it with the keys of secrets."""
     file: Document
     node: Node
 
 
 @dataclass
 class Project:
-    """What was given to lint."""
+    """The documents that lint checks."""
 
     documents: tuple[Document, ...] = ()
     roots: tuple[str, ...] = ()
@@ -45,8 +45,8 @@ class Project:
         return Project(documents, self.roots, self.names)
 
     def once(self, name: object, make: Callable[[], T]) -> T:
-        """What *make* gives, which is made once and then known by *name*: for what rules would else
-        find out for each of many documents anew."""
+        """The result of *make*, cached under *name*: for what rules would otherwise compute for
+        each of many documents."""
         if name not in self._known:
             self._known[name] = make()
         found: T = self._known[name]
@@ -72,7 +72,7 @@ class Project:
         return {document.absolute: document for document in self.documents}
 
     def stands_beside(self, path: str, beside: Document) -> str | None:
-        """As :meth:`stands_at`, for a path that a file names."""
+        """Like :meth:`stands_at`, for a path relative to the file *beside*."""
         return self.stands_at(_joined(beside, path))
 
     def stands_at(self, path: str) -> str | None:
@@ -85,7 +85,7 @@ class Project:
 
     @cached_property
     def host_directories(self) -> Mapping[str, str]:
-        """Absolute path of each directory of certs.d to the registry that it is for."""
+        """The absolute path of each directory of certs.d, and its registry."""
         return {
             directory.absolute: namespace_of(directory.absolute)
             for directory in self.of_kind(Kind.DIRECTORY, Directory)
@@ -93,12 +93,12 @@ class Project:
 
     @cached_property
     def named(self) -> frozenset[str]:
-        """Every registry that a directory of certs.d is for."""
+        """The registries that have a directory in certs.d."""
         return frozenset(self.host_directories.values())
 
     @cached_property
     def mirrored(self) -> Mapping[str, frozenset[str]]:
-        """Each host that stands in a hosts.toml, to the registries it stands in front of."""
+        """Each host in a hosts.toml, and the registries that it mirrors."""
         found: dict[str, set[str]] = {}
         for file in self.of_kind(Kind.HOSTS, TomlFile):
             namespace = namespace_of(posixpath.dirname(file.absolute))
@@ -122,7 +122,7 @@ def _joined(beside: Document, path: str) -> str:
 
 
 def namespace_of(directory: str) -> str:
-    """The registry that a directory of certs.d is for: ``reg:5000`` of ``reg_5000_`` too."""
+    """The registry of a directory of certs.d: ``reg:5000`` for ``reg_5000_`` too."""
     name = posixpath.basename(directory)
     if name.endswith("_") and name.count("_") >= 2:
         host, _, port = name[:-1].rpartition("_")
@@ -132,13 +132,13 @@ def namespace_of(directory: str) -> str:
 
 
 def host_of(url: str) -> str:
-    """Host and port of a URL, or of a host written without a scheme."""
+    """The host and port of a URL, or of a host without a scheme."""
     rest = url.partition("://")[2] if "://" in url else url
     return rest.partition("/")[0].rpartition("@")[2]
 
 
-def image_at(file: Document, node: Node | None) -> Image | None:
-    """The image that *node* names; None for what names none."""
+def image_at(file: Document, node: Node | None) -> NamedImage | None:
+    """The image that *node* names; None if that is not a valid name."""
     from harness.nodes.models.reference import InvalidReference, normalised_reference
 
     if node is None or not node.text:
@@ -147,4 +147,6 @@ def image_at(file: Document, node: Node | None) -> Image | None:
         found = normalised_reference(node.text)
     except InvalidReference:
         return None
-    return Image(node.text, found.namespace, f"{found.namespace}/{found.repository}", file, node)
+    return NamedImage(
+        node.text, found.namespace, f"{found.namespace}/{found.repository}", file, node
+    )

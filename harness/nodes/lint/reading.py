@@ -1,7 +1,7 @@
-"""The edge of lint: finding and opening files. Everything behind it is pure.
+"""Finds and opens files: the only I/O of lint besides ``replacing``.
 
-Nothing that is met here is trusted: only regular files are opened, no more than a bounded number of
-bytes is read, and a link inside a directory is followed only where it stays below that directory.
+No input is trusted: only regular files are opened, a limited number of bytes is read, and a link
+inside a directory is followed only if it stays below that directory.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Tree:
     _met: set[str] = field(default_factory=set)
 
     def add(self, document: Document) -> None:
-        """Add *document*, unless it was met before: under its own name, or below a directory."""
+        """Add *document*, unless it was already added: by its own name, or below a directory."""
         if document.absolute not in self._met:
             self._met.add(document.absolute)
             self.documents.append(document)
@@ -63,8 +63,8 @@ def read_all(paths: Iterable[str]) -> Tree:
 
 
 def _add_host_directory(tree: Tree, path: str, absolute: str) -> None:
-    """The directory below certs.d of a hosts.toml that was named alone: its name is a registry's,
-    and may be wrong. Nothing else in it is opened."""
+    """Add the directory in certs.d of a hosts.toml that was given alone: its name may be wrong.
+    Nothing else in it is opened."""
     parent, name = os.path.split(absolute)
     if name != "hosts.toml" or not _is_below_certs_d(parent):
         return
@@ -86,7 +86,7 @@ class _Walk:
         self.left = _MOST_NAMES
 
     def directory(self, shown: str, absolute: str, above: tuple[str, ...]) -> None:
-        """Everything in one directory; *above* are the real paths that lead to it."""
+        """Walk one directory; *above* are the real paths of its ancestors."""
         self.tree.names[absolute] = True
         try:
             with os.scandir(absolute) as found:
@@ -115,7 +115,7 @@ class _Walk:
     def _entry(
         self, entry: os.DirEntry[str], shown: str, parent: str, above: tuple[str, ...]
     ) -> bool | None:
-        """Whether it is a directory; None where it is left out."""
+        """Whether the entry is a directory; None if it is skipped."""
         absolute = os.path.join(parent, entry.name)
         real = absolute
         if entry.is_symlink():
@@ -180,7 +180,7 @@ class _NotRegular(Exception):
 
 
 def _content(path: str) -> bytes:
-    """At most one byte more than is ever looked at."""
+    """The content, at most one byte more than the limit."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise _NotRegular
     # It may have been exchanged since: opening a pipe without a writer must not wait.

@@ -31,14 +31,14 @@ storage:
 http:
   addr: :5000
 """
-"""As much of the image's own config.yml as matters here."""
+"""The relevant part of the image's own config.yml."""
 _ADDRESSES = frozenset({"REGISTRY_HTTP_ADDR", "REGISTRY_HTTP_DEBUG_ADDR"})
 _TAG = re.compile(r"v?(?P<major>[23])(?:\.(?P<minor>\d+))?(?P<rest>[.-].*)?")
 
 
 def release_of(image: str) -> tuple[str, str] | None:
-    """The series that *image* is of (2.8, 3.0 or 3.1), and the path of the configuration that it
-    reads; None for other images. ``latest`` is 3 since April 2025."""
+    """The series of *image* (2.8, 3.0 or 3.1), and the path of its configuration; None for other
+    images. ``latest`` is 3 since April 2025."""
     try:
         found = normalised_reference(image)
     except InvalidReference:
@@ -71,18 +71,18 @@ class RegistryContainer:
 
     @property
     def image(self) -> Node:
-        """Where the image is named."""
+        """The node with the image's name."""
         return self.container.image or self.container.node
 
     @property
     def named_path(self) -> str:
-        """The configuration that the command names; empty where it names none."""
+        """The configuration path in the command; empty if there is none."""
         words = [w for w in self.container.command if w.endswith((".yml", ".yaml"))]
         return posixpath.normpath(words[-1]) if words else ""
 
     @property
     def path(self) -> str:
-        """What is read; empty where a command of its own does not say it."""
+        """The path of the configuration; empty if a custom command does not show it."""
         if self.named_path:
             return self.named_path
         variable = self.container.variable("REGISTRY_CONFIGURATION_PATH")
@@ -92,7 +92,7 @@ class RegistryContainer:
 
     @property
     def mount(self) -> Mount | None:
-        """What is mounted there."""
+        """The mount at :attr:`path`."""
         return self.container.mount_over(self.path) if self.path else None
 
     @property
@@ -103,7 +103,7 @@ class RegistryContainer:
 
     @cached_property
     def text(self) -> str | None:
-        """The configuration file: the one that is mounted, where it was given; the image's own."""
+        """The text of the mounted configuration, if lint has the file, or of the image's own."""
         if self.mount is not None:
             return _text_of(self.mount, self)
         return _DEFAULT if self.path == self.default_path else None
@@ -124,7 +124,7 @@ class RegistryContainer:
 
     @cached_property
     def listens_on(self) -> tuple[tuple[str, str], ...]:
-        """What it listens on, if that is known: the key of the setting, and the address."""
+        """The listeners, if they are known: key and address of each."""
         config = self.reading.attempted if self.reading else None
         unknown = {v.name for v in self.container.variables if v.value is None}
         if config is None or unknown & _ADDRESSES or self.container.node.get("envFrom"):
@@ -135,7 +135,7 @@ class RegistryContainer:
 
 
 def port_of(address: str) -> int:
-    """The port of an address of config.yml, 0 if there is none."""
+    """The port of an address in config.yml; 0 if there is none."""
     port = address.rpartition(":")[2]
     return int(port) if ":" in address and port.isdecimal() and len(port) <= 5 else 0
 
@@ -158,7 +158,7 @@ def _text_of(mount: Mount, registry: RegistryContainer) -> str | None:
 
 
 def _groups(file: TreeFile, project: Project) -> Iterator[tuple[Container, ...]]:
-    """The containers of *file* that share their ports: those of a pod; each service alone."""
+    """The containers of *file*, grouped by network: those of a pod, or a single service."""
     if file.kind is Kind.COMPOSE:
         for container in of_compose(file, project):
             yield (container,)
@@ -168,7 +168,7 @@ def _groups(file: TreeFile, project: Project) -> Iterator[tuple[Container, ...]]
 
 
 def registries(file: TreeFile, project: Project) -> tuple[tuple[RegistryContainer, ...], ...]:
-    """The containers that serve a registry, in groups that share their ports."""
+    """The containers that serve a registry, grouped by network."""
     return project.once(("registries", id(file)), lambda: tuple(_registries(file, project)))
 
 
@@ -184,6 +184,6 @@ def _registries(file: TreeFile, project: Project) -> Iterator[tuple[RegistryCont
 
 
 def each(file: TreeFile, project: Project) -> Iterator[RegistryContainer]:
-    """All of them."""
+    """All containers of *file* that serve a registry."""
     for group in registries(file, project):
         yield from group

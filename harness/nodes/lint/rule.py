@@ -1,8 +1,8 @@
 """Rules: small pure functions, registered with the text that lint prints where they hit.
 
-A rule gets one document and its context, and yields hits. What is the same for every hit (title,
-why, fix, source) is the docstring of the function, or an entry of a table (:func:`entries`);
-docs/lint.md is generated from both.
+A rule gets one document and its context, and yields hits. What is the same for every hit of a rule
+(severity, title, why, fix, source) is an entry of ``rules/texts.txt``, from which docs/lint.md is
+generated too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from inspect import cleandoc
+from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 from harness.nodes.lint.finding import Edit, Severity, Spot
@@ -20,7 +21,7 @@ from harness.nodes.lint.project import Project
 from harness.nodes.models.containerd.releases import Release
 from reference_registry.profiles import Profile
 
-__all__ = ["Check", "Hit", "Rule", "RuleContext", "Rules", "Varies", "entries"]
+__all__ = ["Check", "Hit", "Rule", "RuleContext", "Rules", "Varies", "rule_texts"]
 
 Varies = Literal["", "containerd", "registry"]
 """The program whose release decides whether a rule hits, if any."""
@@ -78,67 +79,58 @@ class Rule:
     """Whether some of its hits have edits for ``--fix``."""
 
 
-_FIELD = re.compile(r"^(?=(?:key|says|review|when|why|fix|source):\s)", re.MULTILINE)
+_TEXTS = Path(__file__).with_name("rules") / "texts.txt"
+_FIELD = re.compile(r"\n    (?=\w+:\s)")
 
 
-def _fields(text: str) -> dict[str, str]:
-    """``title`` and the fields of a declaration, each in one line."""
-    title, *fields = _FIELD.split(cleandoc(text))
-    found = {"title": " ".join(title.split()).removesuffix("."), "source": ""}
-    for one in fields:
-        name, _, value = one.partition(":")
-        found[name] = " ".join(value.split())
+@cache
+def rule_texts() -> Mapping[str, Mapping[str, str]]:
+    """The fields of each entry of ``rules/texts.txt`` by the rule's id. An entry is a line
+    ``ID SEVERITY: TITLE``, and for each field indented lines ``NAME: TEXT``."""
+    found = {}
+    for entry in re.split(r"\n(?=PP)", _TEXTS.read_text(encoding="utf-8")):
+        rule_id, title, *fields = _FIELD.split(entry.replace(" ", "\n    ", 1))
+        pairs = (field.partition(":")[::2] for field in [title, *fields])
+        text = {name: " ".join(value.split()) for name, value in pairs}
+        severity = next(iter(text))
+        found[rule_id] = {"severity": severity, "title": text[severity], **text}
     return found
 
 
-def entries(table: str) -> Iterator[tuple[str, str, Mapping[str, str]]]:
-    """The entries of a table of rules: id, severity and fields. An entry is a line
-    ``ID SEVERITY TITLE`` and indented lines ``FIELD: TEXT``."""
-    for text in re.split(r"^(?=PP)", table.lstrip(), flags=re.MULTILINE)[1:]:
-        rule_id, severity, rest = text.split(maxsplit=2)
-        yield rule_id, severity, _fields(rest)
-
-
 class Rules:
-    """The rules of one module. *kinds* and *source* are the defaults of its rules."""
+    """The rules of one module. *kinds* are the files that they are for, unless a rule names
+    others."""
 
-    def __init__(self, *kinds: Kind, source: str = "") -> None:
+    def __init__(self, *kinds: Kind) -> None:
         self.kinds = kinds
-        self.source = source
         self.all: list[Rule] = []
 
     def __call__(
         self,
         rule_id: str,
-        severity: str,
         *,
         by: Varies = "",
         fixable: bool = False,
         kinds: tuple[Kind, ...] = (),
     ) -> Callable[[Check], Check]:
-        """Register the function below, whose docstring has the title, why, fix and source."""
+        """Register the function below as the check of *rule_id*."""
+        text = rule_texts()[rule_id]
 
         def register(check: Check) -> Check:
-            fields = _fields(check.__doc__ or "")
-            self.add(rule_id, severity, fields, check, by=by, fixable=fixable, kinds=kinds)
+            self.all.append(
+                Rule(
+                    rule_id,
+                    Severity(text["severity"]),
+                    text["title"],
+                    text["why"],
+                    text["fix"],
+                    text["source"],
+                    kinds or self.kinds,
+                    check,
+                    by,
+                    fixable,
+                )
+            )
             return check
 
         return register
-
-    def add(
-        self,
-        rule_id: str,
-        severity: str,
-        fields: Mapping[str, str],
-        check: Check,
-        *,
-        by: Varies = "",
-        fixable: bool = False,
-        kinds: tuple[Kind, ...] = (),
-    ) -> None:
-        """Register *check* with the *fields* of its declaration."""
-        title, why, fix = fields["title"], fields["why"], fields["fix"]
-        source, kinds = fields["source"] or self.source, kinds or self.kinds
-        level = Severity(severity)
-        rule = Rule(rule_id, level, title, why, fix, source, kinds, check, by, fixable)
-        self.all.append(rule)

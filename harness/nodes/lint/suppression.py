@@ -1,8 +1,8 @@
-"""Comments that say that a finding is meant to be so: ``# pullproof: ignore[PPH026] why``.
+"""Comments that suppress a finding: ``# pullproof: ignore[PPH026] why``.
 
-Behind a value such a comment is about its line; alone on a line, about the next line that says
-something; ``ignore-file[...]`` is about the whole file. JSON has no comments, and a file that
-cannot be read has none either: for these there is ``--ignore``.
+After a value, the comment applies to its line; alone on a line, to the next line that is not blank
+or a comment; ``ignore-file[...]`` applies to the whole file. JSON has no comments, and a file that
+cannot be read has none: use ``--ignore`` for these.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Suppression:
 
 
 def suppressions(document: Document) -> Iterator[Suppression]:
-    """The comments of this kind in *document*, in the order of lines."""
+    """The suppression comments in *document*, in the order of lines."""
     if _WORD not in document.text or isinstance(document, Directory | Unread):
         return
     if document.kind is Kind.SCHEDULE or (isinstance(document, TreeFile) and document.as_json):

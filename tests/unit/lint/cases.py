@@ -1,4 +1,4 @@
-"""The examples of lint's rules, fixtures/lint/ID/: fixtures/lint/README.md says what they hold."""
+"""The examples of lint's rules in fixtures/lint/; its README describes the format."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.nodes.lint.engine import Question
+from harness.nodes.lint.engine import LintOptions
 from harness.nodes.lint.project import Project
 from harness.nodes.lint.reading import read_all
 
@@ -21,28 +21,28 @@ FIXTURES = Path(__file__).parents[3] / "fixtures" / "lint"
 
 @dataclass(frozen=True)
 class Case:
-    """What case.toml says of an example. Its keys are the fields, and no others."""
+    """The content of case.toml. Its keys are the fields."""
 
     at: tuple[str, ...]
     """Where the rule hits in ``bad``: ``FILE:LINE:COLUMN``, below ``bad``."""
     releases: tuple[str, ...] = ()
-    """For which of all releases, where not for all of them: ``registry 2.8``."""
+    """The releases for which it hits, if not for all: ``registry 2.8``."""
     also: tuple[str, ...] = ()
-    """Rules that hit in ``bad`` besides, as errors or warnings: these are mistakes that come with
-    the first."""
+    """Other rules that hit in ``bad`` as errors or warnings, from mistakes that come with this
+    one."""
     release: tuple[str, ...] = ()
     containerd: tuple[str, ...] = ()
-    """The options of ``pullproof lint``; without them all releases are asked about."""
+    """The options of ``pullproof lint``; default: all releases."""
     paths: tuple[str, ...] = (".",)
     """What is given to lint, below ``bad`` and ``good``."""
     pipes: tuple[str, ...] = ()
     directories: tuple[str, ...] = ()
     grown: Mapping[str, int] = field(default_factory=dict)
-    """What git does not keep: pipes, empty directories, and comments up to so many bytes."""
+    """What git does not store: pipes, empty directories, and files filled up with comments."""
 
     @property
-    def question(self) -> Question:
-        return Question(self.release, self.containerd)
+    def options(self) -> LintOptions:
+        return LintOptions(self.release, self.containerd)
 
 
 def case_of(rule_id: str) -> Case:
@@ -54,7 +54,7 @@ def case_of(rule_id: str) -> Case:
 
 
 def copied(rule_id: str, into: Path) -> Path:
-    """The example, complete, below *into*, where the test may write."""
+    """A complete copy of the example below *into*."""
     root = into / rule_id
     shutil.copytree(FIXTURES / rule_id, root, symlinks=True)
     case = case_of(rule_id)

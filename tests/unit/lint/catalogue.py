@@ -61,12 +61,12 @@ def _entry(rule: Rule, case: Case, root: Path) -> Iterator[str]:
 
 
 def _escaped(text: str) -> str:
-    """*text* as Markdown, in which stars, angle brackets and outer underscores mean something."""
+    """*text* as Markdown, with stars, angle brackets and outer underscores escaped."""
     return re.sub(r"[*<]|(?<=\w)_(?!\w)|(?<!\w)_", r"\\\g<0>", text)
 
 
 def _pair(bad: dict[str, list[str]], good: dict[str, list[str]]) -> Iterator[str]:
-    """What differs, file by file; one alone on each side is the same file under another name."""
+    """The differences by file; a single file on each side is the same file, renamed."""
     gone, new = sorted(bad.keys() - good.keys()), sorted(good.keys() - bad.keys())
     renamed = list(zip(gone, new, strict=True)) if len(gone) == len(new) == 1 else []
     if not renamed:
@@ -79,18 +79,18 @@ def _pair(bad: dict[str, list[str]], good: dict[str, list[str]]) -> Iterator[str
 
 
 def _only(old: str) -> str:
-    return " goes:" if old else " is new:"
+    return " is removed:" if old else " is new:"
 
 
 def _diff(old: list[str], new: list[str]) -> Iterator[str]:
-    """Both in full, with what differs marked."""
+    """Both in full, with the differences marked."""
     most = len(old) + len(new)
     found = list(difflib.unified_diff(old, new, lineterm="", n=most))[3:]
     yield from (line.rstrip() for line in found or [f" {line}" for line in old])
 
 
 def _contents(root: Path) -> dict[str, list[str]]:
-    """What lies below *root*: lines of text, or what it is instead."""
+    """The files below *root*: their lines, or what they are instead."""
     found = {}
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()

@@ -1,5 +1,5 @@
-"""The command on files that are broken or meant to harm, within bounds of time and memory that the
-system itself keeps: one finding each, an exit code, no traceback, nothing raw."""
+"""The command on broken and hostile files, with limits on time and memory that the system enforces:
+one finding each, an exit code, no traceback, no control characters."""
 
 from __future__ import annotations
 
@@ -85,6 +85,7 @@ CASES: dict[str, tuple[str, Callable[[Path], object], str, int]] = {
     "laughs": ("pod.yaml", _text(_laughs(_POD)), "PPX005", 2),
     "alias of itself": ("pod.yaml", _text(f"{_POD}a: &a [*a]\n"), "PPX005", 2),
 }
+_MISUSE = {"no such path": ["absent"], "release": ["--containerd", "0.1", "/dev/null"]}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -96,25 +97,31 @@ def test_one_finding_and_an_exit_code(case: str, tmp_path: Path) -> None:
     for arguments in (["-q"], ["-q", "--fix"]):
         ran = lint(*arguments, tmp_path)
         assert ran.stderr == b""
-        assert [line[-7:-1].decode() for line in _graver(ran.stdout)] == [rule]
+        assert [line[-7:-1].decode() for line in _errors_and_warnings(ran.stdout)] == [rule]
         assert ran.returncode == code
 
 
-def _graver(said: bytes) -> list[bytes]:
+def _errors_and_warnings(said: bytes) -> list[bytes]:
     """Errors and warnings, without the releases at the end."""
     lines = [re.sub(rb" \[(containerd|registry) [^\]]*\]$", b"", s) for s in said.splitlines()]
     return [line for line in lines if b": info: " not in line]
 
 
+@pytest.mark.parametrize("arguments", _MISUSE.values(), ids=_MISUSE)
+def test_misuse_is_one_line(arguments: list[str]) -> None:
+    ran = lint(*arguments)
+    assert (ran.returncode, ran.stdout, ran.stderr.count(b"\n")) == (2, b"", 1)
+
+
 @pytest.mark.parametrize("path", ["/dev/zero", "/dev/null", "/proc/self/mem"])
-def test_a_device_that_is_named(path: str) -> None:
+def test_a_device_as_an_argument(path: str) -> None:
     ran = lint("-q", path)
     assert (ran.returncode, ran.stderr) == (2, b"")
     assert len(ran.stdout.splitlines()) == 1
 
 
-def test_laughs_in_a_config_yml_are_read_and_mended_all_the_same(tmp_path: Path) -> None:
-    """What is unknown there is never looked into; what stands for too much is not edited."""
+def test_laughs_in_a_config_yml_are_read_but_not_fixed(tmp_path: Path) -> None:
+    """The reader ignores unknown keys; lint does not edit a file whose aliases expand too far."""
     (tmp_path / "config.yml").write_text(_CONFIG + _laughs("") + "http: {addr: 80}\n")
     ran = lint("--fix", "--select", "PPC002", tmp_path)
     assert (ran.returncode, ran.stderr) == (1, b"")
@@ -137,7 +144,7 @@ def test_names_that_are_commands_are_escaped(tmp_path: Path) -> None:
     assert lint("--fix", evil).returncode == 0
 
 
-def test_a_tree_of_too_many_names_is_looked_at_in_part(tmp_path: Path) -> None:
+def test_a_tree_with_too_many_names_is_read_in_part(tmp_path: Path) -> None:
     for number in range(21_000):
         (tmp_path / f"{number}.txt").touch()
     ran = lint("-q", tmp_path)
@@ -146,7 +153,7 @@ def test_a_tree_of_too_many_names_is_looked_at_in_part(tmp_path: Path) -> None:
     assert ran.stdout.count(b"\n") == 1
 
 
-def test_a_thousand_mistakes_in_one_file_are_mended_in_time(tmp_path: Path) -> None:
+def test_a_thousand_mistakes_in_one_file_are_fixed_in_time(tmp_path: Path) -> None:
     wrong = 'capabilities = ["pull", "resolve"]\nskip_verify = "false"\n'
     text = "".join(f'[host."https://m{n}.example"]\n{wrong}' for n in range(1000))
     (tmp_path / "hosts.toml").write_text(text)

@@ -1,4 +1,4 @@
-"""``--fix``: what stands in a file before and after, to the byte."""
+"""``--fix``: the content of a file before and after, byte for byte."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.nodes.lint.documents import Document
-from harness.nodes.lint.engine import Question
+from harness.nodes.lint.engine import LintOptions
 from harness.nodes.lint.finding import (
     AddKey,
-    AddTable,
     AsHeaders,
     Edit,
     RemoveKey,
@@ -26,7 +25,7 @@ from harness.nodes.lint.project import Project
 from harness.nodes.lint.reading import read_all
 from tests.unit.lint.cases import project_of
 
-_NEW = Question(registry=("3.1",), containerd=("2.1",))
+_NEW = LintOptions(registry=("3.1",), containerd=("2.1",))
 _CRI = '[plugins."io.containerd.grpc.v1.cri".registry'
 
 
@@ -41,8 +40,8 @@ def edited(name: str, text: str, *edits: Edit) -> str:
     return applied(text, replacements(document(name, text), edits))
 
 
-def mended(name: str, text: str, question: Question = _NEW) -> Repaired:
-    return repaired(Project((document(name, text),)), question)
+def fixed(name: str, text: str, options: LintOptions = _NEW) -> Repaired:
+    return repaired(Project((document(name, text),)), options)
 
 
 FILES: list[tuple[str, str, str]] = [
@@ -105,9 +104,9 @@ FILES: list[tuple[str, str, str]] = [
 
 @pytest.mark.parametrize(("name", "before", "after"), FILES)
 def test_only_the_mistake_changes(name: str, before: str, after: str) -> None:
-    result = mended(name, before)
+    result = fixed(name, before)
     assert [repair.after.text for repair in result.repairs] == [after]
-    assert not mended(name, after).repairs
+    assert not fixed(name, after).repairs
 
 
 EDITS: list[tuple[str, str, Edit, str]] = [
@@ -135,7 +134,7 @@ EDITS: list[tuple[str, str, Edit, str]] = [
     ("pod.yaml", "apiVersion: v1\na:\n  b:\n    c: 1 # c\nd: 1", RemoveKey((0, "a", "b", "c")),
      "apiVersion: v1\n    # c\nd: 1"),
     ("pod.yaml", "apiVersion: v1\na: 1\nd:\n  e: 1", RemoveKey((0, "d")), "apiVersion: v1\na: 1"),
-    ("config.toml", "version = 2", AddTable(("a", "b.c")), 'version = 2\n\n[a."b.c"]'),
+    ("config.toml", "version = 2", AddKey(("a", "b.c"), None), 'version = 2\n\n[a."b.c"]'),
     ("config.toml", "[a]\n  b = {c.d = 1}\n", RenameKey(("a", "b", "c"), "x y"),
      '[a]\n  b = {"x y".d = 1}\n'),
     ("config.toml", "[a]\nb = { }\n", AddKey(("a", "b", "c"), 1), "[a]\nb = {c = 1 }\n"),
@@ -164,7 +163,7 @@ def test_an_edit_of_each_format(name: str, before: str, edit: Edit, after: str) 
         ("htpasswd", "u:p\n", SetValue(("u",), "x"), "outside"),
     ],
 )  # fmt: skip
-def test_what_would_change_something_else_is_not_done(
+def test_edits_with_side_effects_are_rejected(
     name: str, text: str, edit: Edit, reason: str
 ) -> None:
     with pytest.raises(NotApplicable, match=reason):
@@ -174,22 +173,22 @@ def test_what_would_change_something_else_is_not_done(
 def test_right_for_one_release_and_wrong_for_another() -> None:
     text = "version: 0.1\nstorage: {inmemory: {}, cache: {blobdescriptor: redis}}\n"
     text += "redis: {addr: 'r:1'}\n"
-    asked = mended("config.yml", text, Question(select=("PPC009",)))
+    asked = fixed("config.yml", text, LintOptions(select=("PPC009",)))
     assert not asked.repairs
     assert set(asked.refusals.values()) == {
         "right for one release, wrong for another: set --release or --containerd"
     }
     for release, after in (("3.1", 'redis: {addrs: ["r:1"]}\n'), ("2.8", "redis: {addr: 'r:1'}\n")):
-        result = mended("config.yml", text, Question((release,), select=("PPC009",)))
+        result = fixed("config.yml", text, LintOptions((release,), select=("PPC009",)))
         texts = [repair.after.text for repair in result.repairs] or [text]
         assert texts[0].endswith(after)
 
 
-def test_what_cannot_be_done_does_not_keep_the_rest_from_being_done() -> None:
+def test_one_impossible_edit_does_not_block_the_others() -> None:
     text = (
         '[host."http://m"]\nskip_verify = true\n"capabilitie" = ["pull"]\ncapabilities = ["pull"]\n'
     )
-    result = mended("hosts.toml", text)
+    result = fixed("hosts.toml", text)
     assert [repair.after.text for repair in result.repairs] == [
         text.replace("skip_verify = true\n", "")
     ]
@@ -198,10 +197,10 @@ def test_what_cannot_be_done_does_not_keep_the_rest_from_being_done() -> None:
     ]
 
 
-def test_the_mission_s_files_are_mended_as_the_engineer_would_have() -> None:
-    """Two of their three files of this kind hold nothing else that a program could decide."""
+def test_the_mission_s_files() -> None:
+    """Everything that has one right answer is fixed, and nothing else."""
     mission = Path(__file__).parents[3] / "fixtures" / "mission"
-    result = repaired(project_of(mission, (".",)), Question())
+    result = repaired(project_of(mission, (".",)), LintOptions())
     changed = {
         str(Path(repair.after.absolute).relative_to(mission)): [
             line
@@ -224,7 +223,7 @@ def test_the_mission_s_files_are_mended_as_the_engineer_would_have() -> None:
     ]
 
 
-def test_a_file_that_is_given_twice_is_mended_once(tmp_path: Path) -> None:
+def test_a_file_that_is_given_twice_is_fixed_once(tmp_path: Path) -> None:
     file = tmp_path / "hosts.toml"
     file.write_text('server = "https://docker.io"\n')
     tree = read_all([str(tmp_path), str(file)])

@@ -1,4 +1,4 @@
-"""``pullproof lint --fix`` and ``--diff`` as commands: what becomes of files."""
+"""``pullproof lint --fix`` and ``--diff`` as commands, on real files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from harness.cli import main
 from harness.nodes.lint import replacing
-from harness.nodes.lint.engine import Question
+from harness.nodes.lint.engine import LintOptions
 from harness.nodes.lint.fix.repair import Repair, repaired
 from harness.nodes.lint.replacing import replace_all
 from tests.unit.lint.cases import project_of
@@ -67,10 +67,10 @@ def test_a_good_file_is_not_written(file: Path) -> None:
 
 
 def _repairs(root: Path) -> tuple[Repair, ...]:
-    return repaired(project_of(root, (".",)), Question()).repairs
+    return repaired(project_of(root, (".",)), LintOptions()).repairs
 
 
-def test_a_file_that_changed_meanwhile_is_not_overwritten(file: Path, tmp_path: Path) -> None:
+def test_a_file_that_changed_in_the_meantime_is_not_overwritten(file: Path, tmp_path: Path) -> None:
     repairs = _repairs(tmp_path)
     file.write_bytes(b"# new\n" + _BAD)
     assert replace_all(repairs, [str(tmp_path)]) == {str(file): "it changed in the meantime"}
@@ -85,7 +85,7 @@ def test_a_file_that_changes_while_the_new_one_is_written_is_not_overwritten(
 
     def interrupted(*arguments: Any) -> None:
         write(*arguments)
-        other = file.with_name("other")  # of the same content, and yet somebody's new file
+        other = file.with_name("other")  # of the same content, and yet a new file
         other.write_bytes(_BAD)
         other.rename(file)
 
@@ -115,14 +115,14 @@ def test_a_link_out_of_the_tree_is_not_written_to(
     assert outside.read_bytes() == _BAD
 
 
-def test_a_hard_link_is_not_parted(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_hard_link_is_not_replaced(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     os.link(file, file.with_name("other"))
     assert main(["lint", "--fix", str(file)]) == 2
     assert "hard link" in capsys.readouterr().err
     assert file.read_bytes() == _BAD
 
 
-def test_what_cannot_be_written_is_said_and_the_others_are_mended(
+def test_a_file_that_cannot_be_written_is_reported_and_the_others_are_fixed(
     file: Path, tmp_path: Path
 ) -> None:
     """The process may write files of no more than 4 KiB, as where a disk is full."""

@@ -1,4 +1,4 @@
-"""Every rule finds its bad example, at the stated place, and does not find the good one."""
+"""Every rule hits in its bad example at the given positions, and not in the good one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.nodes.lint.engine import CONTAINERD_RELEASES, REGISTRY_RELEASES, Question, findings
+from harness.nodes.lint.engine import CONTAINERD_RELEASES, REGISTRY_RELEASES, LintOptions, findings
 from harness.nodes.lint.finding import Finding
 from harness.nodes.lint.fix.repair import repaired
 from harness.nodes.lint.project import Project
@@ -24,42 +24,42 @@ def test_every_rule_has_an_example_and_every_example_a_rule() -> None:
 
 
 @pytest.mark.parametrize("rule", _RULES.values(), ids=_RULES)
-def test_the_bad_example_is_found_and_the_good_one_is_not(rule: Rule, tmp_path: Path) -> None:
+def test_the_rule_hits_in_bad_and_not_in_good(rule: Rule, tmp_path: Path) -> None:
     case = case_of(rule.id)
     root = copied(rule.id, tmp_path)
     bad, good = (project_of(root / name, case.paths) for name in ("bad", "good"))
 
-    found = findings(bad, case.question)
+    found = findings(bad, case.options)
     places = {_place(f, root / "bad") for f in found if f.rule == rule.id}
     assert places == set(case.at)
-    assert _graver(found, rule) == {rule.id, *case.also}
-    assert not _graver(findings(good, case.question), rule)
+    assert _errors_and_warnings(found, rule) == {rule.id, *case.also}
+    assert not _errors_and_warnings(findings(good, case.options), rule)
 
-    everywhere = [f.releases for f in findings(bad, Question()) if f.rule == rule.id]
+    everywhere = [f.releases for f in findings(bad, LintOptions()) if f.rule == rule.id]
     assert _for_which(everywhere, rule) == case.releases
     if rule.fixable:
-        _assert_mended(rule, case, bad)
+        _assert_fixed(rule, case, bad)
 
 
 def _for_which(found: list[tuple[str, ...]], rule: Rule) -> tuple[str, ...]:
-    """The releases of several findings together; none stands for all."""
+    """The releases of several findings together; empty for all releases."""
     names = CONTAINERD_RELEASES if rule.differs_by == "containerd" else REGISTRY_RELEASES
     known = tuple(f"{rule.differs_by} {name}" for name in names)
     together = tuple(name for name in known if any(name in some for some in found))
     return () if () in found or together == known else together
 
 
-def _assert_mended(rule: Rule, case: Case, bad: Project) -> None:
-    """The example of a rule with edits is one of the plain cases that they are for."""
-    mended = repaired(bad, Question(case.release, case.containerd, select=(rule.id,)))
-    assert mended.repairs
-    assert not mended.refusals
-    left = _graver(findings(mended.project, case.question), rule)
+def _assert_fixed(rule: Rule, case: Case, bad: Project) -> None:
+    """The example of a fixable rule is a case that its edits fix."""
+    fixed = repaired(bad, LintOptions(case.release, case.containerd, select=(rule.id,)))
+    assert fixed.repairs
+    assert not fixed.refusals
+    left = _errors_and_warnings(findings(fixed.project, case.options), rule)
     assert left <= set(case.also)
 
 
-def _graver(found: list[Finding], rule: Rule) -> set[str]:
-    """Errors and warnings, and whatever *rule* says."""
+def _errors_and_warnings(found: list[Finding], rule: Rule) -> set[str]:
+    """The rules of errors and warnings, and *rule* at any level."""
     return {f.rule for f in found if f.rule == rule.id or f.severity.rank < 2}
 
 

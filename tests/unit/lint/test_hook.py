@@ -1,4 +1,4 @@
-"""``.pre-commit-hooks.yaml``: what pre-commit would run, and on which files."""
+"""``.pre-commit-hooks.yaml``: what pre-commit runs, and on which files."""
 
 from __future__ import annotations
 
@@ -21,13 +21,6 @@ _ROOT = Path(__file__).parents[3]
 _FILES = re.compile(_HOOK["files"])
 
 
-def test_the_hook_has_what_pre_commit_asks_for() -> None:
-    assert _HOOK["id"] == "pullproof-lint"
-    assert _HOOK["language"] == "python"
-    assert shlex.split(_HOOK["entry"])[:2] == ["pullproof", "lint"]
-    assert _HOOK.get("pass_filenames", True) is True
-
-
 names = st.one_of(
     st.text(st.characters(exclude_characters="/\0\n", codec="utf-8"), min_size=1),
     st.sampled_from([
@@ -38,7 +31,7 @@ names = st.one_of(
 
 
 @given(st.lists(st.sampled_from(["a", ".b", "c.yml"])), names)
-def test_it_takes_the_files_that_lint_would_look_at(directories: list[str], name: str) -> None:
+def test_the_pattern_matches_the_files_that_lint_reads(directories: list[str], name: str) -> None:
     """pre-commit searches the pattern in each path, from the top of the repository."""
     taken = _FILES.search("/".join([*directories, name])) is not None
     assert taken == is_candidate(name)
@@ -86,7 +79,7 @@ def test_what_the_hook_runs(
     assert fixed == 'server = "https://registry-1.docker.io"\n[host]\n'
 
 
-def test_a_file_alone_is_enough_to_see_that_its_directory_is_called_wrongly(
+def test_a_file_alone_shows_that_its_directory_has_the_wrong_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = _commit(

@@ -1,4 +1,4 @@
-"""What a file is taken for: by its name and content, and what is foreign is let alone."""
+"""The kind of a file, from its name and content; other files are ignored."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_foreign(path: str, text: str) -> None:
 
 @pytest.mark.parametrize("name", ["a.yaml", "config.yml", "a.json", "a.toml", "a.conf"])
 @pytest.mark.parametrize("text", ["\n", " ", "{", "[", ":", "-", "a:\n", "services:\n ", ": {{"])
-def test_it_takes_time_in_proportion(name: str, text: str) -> None:
+def test_time_is_linear(name: str, text: str) -> None:
     text *= (1 << 20) // len(text)
     begin = time.process_time()
     kind_of(f"/{name}", text)

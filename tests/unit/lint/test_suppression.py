@@ -1,4 +1,4 @@
-"""Comments that ignore a finding, and what is said of those that ignore nothing."""
+"""Comments that ignore a finding, and findings about comments that ignore nothing."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from harness.nodes.lint.engine import Question, look
+from harness.nodes.lint.engine import LintOptions, run_rules
 from tests.unit.lint.cases import project_of
 
 _HOST = '[host."https://m"]\ncapabilities = ["pull", "resolve"]\n'
 _LINE = "skip_verify = true"
 
 
-def looked(root: Path, text: str, question: Question | None = None) -> tuple[list[str], list[str]]:
-    """The rules that are said, and the reasons why others are not."""
+def reported(
+    root: Path, text: str, options: LintOptions | None = None
+) -> tuple[list[str], list[str]]:
+    """The rules that are reported, and the reasons in comments for those that are not."""
     (root / "hosts.toml").write_text(text)
-    outcome = look(project_of(root, ("hosts.toml",)), question or Question())
+    outcome = run_rules(project_of(root, ("hosts.toml",)), options or LintOptions())
     return [f.rule for f in outcome.findings], [c.reason for _, c in outcome.suppressed]
 
 
@@ -32,7 +34,7 @@ def looked(root: Path, text: str, question: Question | None = None) -> tuple[lis
     ],
 )
 def test_a_comment_ignores_what_it_names(text: str, tmp_path: Path) -> None:
-    assert looked(tmp_path, text) == ([], ["the lab's own"])
+    assert reported(tmp_path, text) == ([], ["the lab's own"])
 
 
 @pytest.mark.parametrize(
@@ -46,24 +48,26 @@ def test_a_comment_ignores_what_it_names(text: str, tmp_path: Path) -> None:
         (f"{_HOST}{_LINE} # pullproof ignore[PPH026]\n", ["PPH026"]),
     ],
 )
-def test_what_ignores_nothing_is_said(text: str, said: list[str], tmp_path: Path) -> None:
-    assert looked(tmp_path, text)[0] == said
+def test_a_comment_that_ignores_nothing_is_reported(
+    text: str, said: list[str], tmp_path: Path
+) -> None:
+    assert reported(tmp_path, text)[0] == said
 
 
-def test_what_was_not_asked_is_not_called_useless(tmp_path: Path) -> None:
-    """The rule is one of containerd 1.6, and another file's business for the rest."""
+def test_a_comment_for_an_unchecked_release_is_not_reported(tmp_path: Path) -> None:
+    """The rule applies to containerd 1.6 only."""
     text = 'server = "https://u" # pullproof: ignore[PPH001] we run 2.x\n'
-    assert looked(tmp_path, text)[0] == []
-    assert looked(tmp_path, text, Question(containerd=("2.3",)))[0] == []
-    other = Question(select=("PPT", "PPX"))
-    assert looked(tmp_path, text, other)[0] == []
+    assert reported(tmp_path, text)[0] == []
+    assert reported(tmp_path, text, LintOptions(containerd=("2.3",)))[0] == []
+    other = LintOptions(select=("PPT", "PPX"))
+    assert reported(tmp_path, text, other)[0] == []
 
 
 def test_json_has_no_comments(tmp_path: Path) -> None:
     (tmp_path / "pod.json").write_text(
         '{"apiVersion": "v1", "kind": "# pullproof: ignore[PPX003]"}'
     )
-    assert look(project_of(tmp_path), Question()).findings == ()
+    assert run_rules(project_of(tmp_path), LintOptions()).findings == ()
 
 
 def test_exit_code_count_and_fix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

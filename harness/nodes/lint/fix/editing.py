@@ -10,7 +10,6 @@ from typing import Any
 from harness.nodes.lint.documents import Document, TextFile, TomlFile, TreeFile
 from harness.nodes.lint.finding import (
     AddKey,
-    AddTable,
     AsHeaders,
     Edit,
     Path,
@@ -25,7 +24,7 @@ from harness.nodes.lint.positions import JSON, piece_at, yaml_pieces
 
 __all__ = ["Editing", "replacements"]
 
-_ValueEdit = SetValue | AddKey | AddTable | RemoveKey | RenameKey
+_ValueEdit = SetValue | AddKey | RemoveKey | RenameKey
 _BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")  # YAML's; TOML and JSON have the first two
 _MARK = "\ufeff"
 _MOST_VALUES = 200_000  # config.yml has no such limit while it is read
@@ -101,7 +100,7 @@ class Editing:
         *above, key = path if number is None else (number, *path)
         value, holders = self.expected, []
         for part in above:
-            if isinstance(edit, AddKey | AddTable) and isinstance(value, dict):
+            if isinstance(edit, AddKey) and isinstance(value, dict):
                 value.setdefault(part, {})
             if value[part] == ("null", ""):
                 value[part] = {}
@@ -113,8 +112,6 @@ class Editing:
         match edit:
             case RenameKey():
                 value[new] = value.pop(key)
-            case AddTable():
-                value.setdefault(key, {})
             case RemoveKey():
                 del value[key]
                 while holders and not value and not (self.is_toml or self.is_json):
@@ -126,6 +123,8 @@ class Editing:
 
     def _converted(self, value: Any) -> Any:
         """*value* of an edit in the form of a meaning."""
+        if value is None:
+            return {}
         if isinstance(value, list | tuple):
             return [self._converted(item) for item in value]
         if self.is_toml or isinstance(value, str):
@@ -159,7 +158,7 @@ class Editing:
     @cached_property
     def _texts(self) -> Sequence[TomlText | TreeText]:
         """The document in editable form; of YAML, each of its documents."""
-        _ = self.expected  # what cannot be parsed cannot be searched
+        _ = self.expected  # raises if the file cannot be parsed
         if self.is_toml:
             return [TomlText(self.body)]
         if self.is_json:
@@ -191,7 +190,7 @@ class Editing:
                 return text.remove(path)
         if not isinstance(text, TomlText):
             raise NotApplicable("this format has no such edit")
-        return text.add_table(path) if isinstance(edit, AddTable) else text.as_headers(path)
+        return text.as_headers(path)
 
 
 def _plain(tree: Any) -> Any:

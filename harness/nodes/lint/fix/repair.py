@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.nodes.lint.documents import Document, Unread
-from harness.nodes.lint.engine import UNREADABLE, Question, look
+from harness.nodes.lint.engine import UNREADABLE, LintOptions, run_rules
 from harness.nodes.lint.finding import Finding, ReplaceText
 from harness.nodes.lint.fix.editing import Editing
 from harness.nodes.lint.fix.tree_edits import NotApplicable, Replacement, applied, overlap
@@ -43,9 +43,9 @@ class Repaired:
     refusals: Mapping[Finding, str]
 
 
-def repaired(project: Project, question: Question) -> Repaired:
+def repaired(project: Project, options: LintOptions) -> Repaired:
     """*project* with the edits of all findings that *question* asks for."""
-    work = _Work(project, question)
+    work = _Work(project, options)
     passes = 0
     while passes < _MOST_PASSES and work.one_pass():
         passes += 1
@@ -56,7 +56,7 @@ def repaired(project: Project, question: Question) -> Repaired:
         if document.path in work.done and document.text != first[document.absolute].text
     )
     refusals = {}
-    for finding in look(work.project, question).findings:
+    for finding in run_rules(work.project, options).findings:
         never = "its edits lead back to where they began" if passes == _MOST_PASSES else ""
         reason = work.refused.get(_key(finding), never) if finding.edits else ""
         if reason:
@@ -74,19 +74,19 @@ def _key(finding: Finding) -> _Key:
 @dataclass
 class _Work:
     project: Project
-    question: Question
+    options: LintOptions
     refused: dict[_Key, str] = field(default_factory=dict)
     done: dict[str, list[Finding]] = field(default_factory=dict)
     """By path."""
 
     def findings(self, documents: Collection[Document] | None = None) -> dict[str, list[Finding]]:
         found: dict[str, list[Finding]] = {}
-        for finding in look(self.project, self.question, documents).findings:
+        for finding in run_rules(self.project, self.options, documents).findings:
             found.setdefault(finding.file, []).append(finding)
         return found
 
     def one_pass(self) -> bool:
-        """Make what edits can be made. Whether anything changed."""
+        """Make the edits that are possible. Returns whether anything changed."""
         before = self.findings()
         wanted = {
             path: [f for f in some if f.edits and _key(f) not in self.refused]
@@ -97,8 +97,8 @@ class _Work:
     def make(
         self, wanted: Mapping[str, Sequence[Finding]], before: Mapping[str, Sequence[Finding]]
     ) -> bool:
-        """Make the edits of *wanted*, all edits of a file together; where that goes wrong, those of
-        one half of its findings or of the other. Whether anything changed."""
+        """Make the edits of *wanted*, all edits of a file together; if that fails, those of one
+        half of its findings, or of the other. Returns whether anything changed."""
         old = {d.path: d for d in self.project.documents if d.path in wanted}
         tried = {path: self.attempt(old[path], wanted[path]) for path in old}
         tried = {path: (new, made) for path, (new, made) in tried.items() if made}
@@ -113,7 +113,7 @@ class _Work:
             else:
                 changed = True
                 self.done.setdefault(path, []).extend(made)
-                # What was refused may be possible in the file as it is now.
+                # A rejected edit may be possible in the changed file.
                 self.refused = {key: why for key, why in self.refused.items() if key[0] != path}
         self.project = self.project.with_documents([old[path] for path, _, _ in wrong])
         for path, made, objection in wrong:
@@ -191,5 +191,5 @@ def _objection(
 
 
 def _releases(rule: str, findings: Sequence[Finding]) -> set[str]:
-    """Those for which *rule* hits; an empty one stands for all that were asked about."""
+    """The releases for which *rule* hits; an empty string means all that were checked."""
     return {release for f in findings if f.rule == rule for release in f.releases or ("",)}

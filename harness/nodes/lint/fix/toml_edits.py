@@ -84,13 +84,15 @@ class TomlText:
         if self._pair_above(path) is not None:
             tree, inner = self._tree_above(path)
             return tree.add(inner, value)
+        if value is None:
+            return self._add_table(path)
         table, newline = path[:-1], newline_of(self.text)
         pair = f"{written_key(str(path[-1]), 'toml')} = {written(value, 'toml')}"
         headers = [
             n for n, s in enumerate(self._statements) if s.kind != "pair" and s.path == table
         ]
         if table and not headers:
-            return self.add_table(table, pair)
+            return self._add_table(table, pair)
         last = headers[0] if headers else -1
         while last + 1 < len(self._statements) and self._statements[last + 1].kind == "pair":
             last += 1
@@ -105,7 +107,7 @@ class TomlText:
             return [Replacement(start, start, newline + pair)]
         return [Replacement(start, start, pair + newline + (newline if self._statements else ""))]
 
-    def add_table(self, path: Path, *lines: str) -> list[Replacement]:
+    def _add_table(self, path: Path, *lines: str) -> list[Replacement]:
         """Add the header of *path* at the end, with *lines* below."""
         newline, end = newline_of(self.text), len(self.text)
         block = newline.join([self._header(path), *lines])

@@ -1,4 +1,4 @@
-"""What lint found, as JSON; docs/lint-schema.json describes it."""
+"""Findings as JSON; docs/lint-schema.json describes it."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ import json
 from typing import Any
 
 from harness.nodes.lint.finding import Finding
-from harness.nodes.lint.output.answer import Answer
+from harness.nodes.lint.output.report import LintReport
 
 __all__ = ["FORMAT_VERSION", "as_json"]
 
 FORMAT_VERSION = 1
-"""Raised where a key goes, or means something else; new keys may come at any time."""
+"""Increased when a key is removed or changes its meaning; keys may be added at any time."""
 
 
-def as_json(answer: Answer) -> str:
-    """The document's text. Characters beyond ASCII are escaped, so that nothing is printed raw."""
+def as_json(report: LintReport) -> str:
+    """The document's text. Non-ASCII characters are escaped."""
     document = {
         "version": FORMAT_VERSION,
         "findings": [
-            {**_told(finding), "not_repaired": answer.refused(finding) or None}
-            for finding in answer.outcome.findings
+            {**_fields(finding), "not_repaired": report.refused(finding) or None}
+            for finding in report.outcome.findings
         ],
         "suppressed": [
-            {**_told(finding), "reason": comment.reason, "comment_line": comment.spot.line}
-            for finding, comment in answer.outcome.suppressed
+            {**_fields(finding), "reason": comment.reason, "comment_line": comment.spot.line}
+            for finding, comment in report.outcome.suppressed
         ],
         "repaired": [
             {"file": repair.after.path, "id": finding.rule, "what": finding.what}
-            for repair in answer.repairs
+            for repair in report.repairs
             for finding in repair.findings
         ],
-        "not_written": [{"file": f, "reason": reason} for f, reason in answer.failed.items()],
+        "not_written": [{"file": f, "reason": reason} for f, reason in report.failed.items()],
     }
     return json.dumps(document, indent=1)
 
 
-def _told(finding: Finding) -> dict[str, Any]:
+def _fields(finding: Finding) -> dict[str, Any]:
     return {
         "id": finding.rule,
         "severity": finding.severity.value,

@@ -1,4 +1,4 @@
-"""What lint found, as annotations that GitHub Actions shows at the lines of a change."""
+"""Findings as annotations, which GitHub Actions shows on the lines of a change."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.nodes.lint.finding import Severity, printable
-from harness.nodes.lint.output.answer import Answer
+from harness.nodes.lint.output.report import LintReport
 from harness.report.github import annotation
 
 __all__ = ["as_annotations"]
@@ -15,9 +15,9 @@ __all__ = ["as_annotations"]
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 
 
-def as_annotations(answer: Answer, workspace: Path) -> Iterator[str]:
-    """One line for each finding. Files are named where they lie in *workspace*."""
-    for finding in answer.outcome.findings:
+def as_annotations(report: LintReport, workspace: Path) -> Iterator[str]:
+    """One line for each finding. File names are relative to *workspace*."""
+    for finding in report.outcome.findings:
         place = Path(os.path.relpath(finding.file, workspace)).as_posix()
         values = {
             "file": printable(place),

@@ -1,4 +1,4 @@
-"""What lint found, as SARIF 2.1.0, which code scanning of GitHub, GitLab and editors read.
+"""Findings as SARIF 2.1.0, which GitHub, GitLab and editors read.
 
 https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/sarif-v2.1.0-os.html; sections in the code.
 """
@@ -19,7 +19,7 @@ from harness.nodes.lint.documents import Document
 from harness.nodes.lint.finding import AddKey, Edit, Finding, SetValue, Severity
 from harness.nodes.lint.fix.editing import replacements
 from harness.nodes.lint.fix.tree_edits import NotApplicable, Replacement
-from harness.nodes.lint.output.answer import Answer
+from harness.nodes.lint.output.report import LintReport
 from harness.nodes.lint.rule import Rule
 from harness.nodes.lint.rules import loaded_rules
 from harness.nodes.lint.suppression import Suppression
@@ -34,14 +34,14 @@ _LOGIN_KEYS = frozenset({"auth", "username", "password", ".dockerconfigjson", ".
 _MOST_FIXES = 100  # of a file: for each the file is read once more
 
 
-def as_sarif(answer: Answer, base: Path) -> str:
+def as_sarif(report: LintReport, base: Path) -> str:
     """The log's text. Files below *base* are named relative to it."""
-    every: list[Told] = [(finding, None) for finding in answer.outcome.findings]
-    every += answer.outcome.suppressed
+    every: list[_Reported] = [(finding, None) for finding in report.outcome.findings]
+    every += report.outcome.suppressed
     wanted = sorted({finding.rule for finding, _ in every})
     rules = [rule for rule in loaded_rules() if rule.id in wanted]
     numbers = {rule.id: number for number, rule in enumerate(rules)}
-    documents = {document.path: document for document in answer.documents}
+    documents = {document.path: document for document in report.documents}
     log = {
         "$schema": _SCHEMA,
         "version": "2.1.0",
@@ -75,11 +75,11 @@ def as_sarif(answer: Answer, base: Path) -> str:
     return json.dumps(log, indent=1)
 
 
-Told = tuple[Finding, Suppression | None]
+_Reported = tuple[Finding, Suppression | None]
 
 
-def _numbered(every: Iterable[Told]) -> Iterator[tuple[int, Told]]:
-    """Each finding with its number within its file."""
+def _numbered(every: Iterable[_Reported]) -> Iterator[tuple[int, _Reported]]:
+    """Each finding with its number in its file."""
     counted: Counter[str] = Counter()
     for finding, comment in every:
         yield counted[finding.file], (finding, comment)
@@ -130,7 +130,7 @@ def _result(
 
 
 def _location(path: str, base: Path) -> dict[str, str]:
-    """3.4: relative to the root of the sources where the file is below it."""
+    """3.4: relative to the root of the sources if the file is below it."""
     relative = Path(os.path.relpath(path, base))
     if ".." in relative.parts:
         return {"uri": "file://" + quote(_bytes(os.path.normpath(base / path)))}
@@ -138,12 +138,12 @@ def _location(path: str, base: Path) -> dict[str, str]:
 
 
 def _bytes(text: str) -> bytes:
-    """A file's name may be of bytes that are no text."""
+    """A file name may contain bytes that are not text."""
     return text.encode(errors="surrogateescape")
 
 
 def _writes_a_login(edit: Edit) -> bool:
-    """Whether a password, or what holds one, is written anew."""
+    """Whether the edit writes a password, or a value that contains one."""
     return isinstance(edit, SetValue | AddKey) and edit.path[-1] in _LOGIN_KEYS
 
 

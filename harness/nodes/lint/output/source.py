@@ -1,4 +1,4 @@
-"""The line that a finding is about, with a caret below: without control characters and secrets."""
+"""The line of a finding with a caret, without control characters and secrets."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _LONGEST = 1000  # of a line that is longer nothing is shown
 
 
 def source_lines(document: Document | None, finding: Finding) -> tuple[str, str] | None:
-    """The line and, below it, the caret. None where there is no such line, or where it is better
-    not shown."""
+    """The line and the line with the caret. None if there is no such line, or if it may contain a
+    secret."""
     if document is None or document.kind in _SECRET_FILES or not document.text:
         return None
     if isinstance(document, Unread) and not document.edits:
@@ -55,7 +55,7 @@ def _masked(line: str) -> str:
 
 
 def _width(text: str) -> int:
-    """How many columns of a terminal *text* takes."""
+    """The width of *text* in columns of a terminal."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
     narrow = sum(unicodedata.combining(c) > 0 for c in text)
     return len(text) + wide - narrow

@@ -1,4 +1,4 @@
-"""What lint found, for people."""
+"""Findings as text for people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import groupby
 
 from harness.nodes.lint.finding import Finding, Severity, printable
-from harness.nodes.lint.output.answer import Answer
+from harness.nodes.lint.output.report import LintReport
 from harness.nodes.lint.output.source import source_lines
 
 __all__ = ["as_text", "counts", "one_liners", "remarks_on_diff", "summary"]
@@ -15,13 +15,13 @@ Paint = Callable[..., str]
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 
 
-def as_text(answer: Answer, paint: Paint) -> Iterator[str]:
-    """Lines, by file. *paint* is ``click.style``, or something that leaves text alone."""
-    documents = {document.path: document for document in answer.documents}
-    for repair in answer.repairs:
+def as_text(report: LintReport, paint: Paint) -> Iterator[str]:
+    """Lines, grouped by file. *paint* is ``click.style``, or returns its text unchanged."""
+    documents = {document.path: document for document in report.documents}
+    for repair in report.repairs:
         rules = ", ".join(sorted({finding.rule for finding in repair.findings}))
         yield f"{printable(repair.after.path)}: {paint('fixed', fg='green')}: {rules}"
-    for path, found in groupby(answer.outcome.findings, key=lambda finding: finding.file):
+    for path, found in groupby(report.outcome.findings, key=lambda finding: finding.file):
         yield paint(printable(path), bold=True)
         for finding in found:
             yield _headline(finding, f"  {finding.spot.line}:{finding.spot.column}", paint)
@@ -32,21 +32,21 @@ def as_text(answer: Answer, paint: Paint) -> Iterator[str]:
                 mark = paint(source[1], fg=_COLOURS[finding.severity])
                 yield paint(f"    {' ' * len(number)} | ", dim=True) + mark
             yield f"    why: {finding.why}"
-            yield f"    fix: {finding.fix}{_repair(answer, finding)}"
+            yield f"    fix: {finding.fix}{_repair(report, finding)}"
             yield paint(f"    source: {finding.reference}", dim=True)
-    yield summary(answer)
+    yield summary(report)
 
 
-def _repair(answer: Answer, finding: Finding) -> str:
+def _repair(report: LintReport, finding: Finding) -> str:
     if not finding.edits:
         return ""
-    reason = answer.refused(finding) or answer.failed.get(finding.file)
+    reason = report.refused(finding) or report.failed.get(finding.file)
     return f" (not fixed: {printable(reason)})" if reason else " (fixable: see --diff)"
 
 
-def one_liners(answer: Answer, paint: Paint) -> Iterator[str]:
-    """A line for each finding, and nothing else."""
-    for finding in answer.outcome.findings:
+def one_liners(report: LintReport, paint: Paint) -> Iterator[str]:
+    """One line for each finding."""
+    for finding in report.outcome.findings:
         place = f"{printable(finding.file)}:{finding.spot.line}:{finding.spot.column}"
         yield _headline(finding, place, paint)
 
@@ -57,28 +57,28 @@ def _headline(finding: Finding, place: str, paint: Paint) -> str:
     return f"{place}: {severity}: {finding.what} [{finding.rule}]{of}"
 
 
-def summary(answer: Answer) -> str:
-    """One line: how much was looked at, and what there is."""
-    parts = [f"{len(answer.documents)} files and directories", counts(answer)]
-    if answer.repaired:
-        parts.append(f"{answer.repaired} fixed")
-    if suppressed := len(answer.outcome.suppressed):
+def summary(report: LintReport) -> str:
+    """One line: the number of files and of findings."""
+    parts = [f"{len(report.documents)} files and directories", counts(report)]
+    if report.repaired:
+        parts.append(f"{report.repaired} fixed")
+    if suppressed := len(report.outcome.suppressed):
         parts.append(f"{suppressed} ignored by comments")
     return ", ".join(parts)
 
 
-def counts(answer: Answer) -> str:
-    """How many findings there are, by severity."""
-    return ", ".join(_counted(answer.count(severity), severity) for severity in Severity)
+def counts(report: LintReport) -> str:
+    """The number of findings by severity."""
+    return ", ".join(_counted(report.count(severity), severity) for severity in Severity)
 
 
-def remarks_on_diff(answer: Answer) -> Iterator[str]:
-    """What there is to say beside a diff: what it would not repair, though it has an edit, and what
-    would be left."""
-    for finding, reason in answer.refusals.items():
+def remarks_on_diff(report: LintReport) -> Iterator[str]:
+    """The lines after a diff: fixable findings that it does not fix, and the number of findings
+    that remain."""
+    for finding, reason in report.refusals.items():
         place = f"{printable(finding.file)}:{finding.spot.line}:{finding.spot.column}"
         yield f"{place}: not fixed: {printable(reason)} [{finding.rule}]"
-    yield f"{answer.repaired} fixable; after the fix: {counts(answer)}"
+    yield f"{report.repaired} fixable; after the fix: {counts(report)}"
 
 
 def _counted(number: int, severity: Severity) -> str:

@@ -13,27 +13,19 @@ __all__ = ["loaded_rules"]
 
 _MODULES: Mapping[str, tuple[Kind, ...]] = {
     "compose": (Kind.COMPOSE,),
+    "config": (Kind.REGISTRY,),
     "config_files": (Kind.REGISTRY, Kind.HTPASSWD, Kind.SCHEDULE),
-    "config_problems": (Kind.REGISTRY,),
-    "config_reviews": (Kind.REGISTRY,),
     "containerd": (Kind.CONTAINERD,),
-    "containerd_legacy": (Kind.CONTAINERD,),
-    "containerd_logins": (Kind.CONTAINERD,),
     "daemon": (Kind.DAEMON,),
     "hosts_directory": (Kind.DIRECTORY,),
     "hosts_file": (Kind.HOSTS,),
-    "hosts_keys": (Kind.HOSTS,),
     "hosts_meaning": (Kind.HOSTS,),
-    "hosts_tls": (Kind.HOSTS,),
     "input": (Kind.INPUT,),
     "kubernetes": (Kind.KUBERNETES,),
-    "login_keys": (Kind.LOGINS, Kind.KUBERNETES),
     "logins": (Kind.LOGINS, Kind.KUBERNETES),
     "ports": (Kind.KUBERNETES, Kind.COMPOSE),
     "registries_conf": (Kind.REGISTRIES,),
-    "registries_meaning": (Kind.REGISTRIES,),
     "registry_containers": (Kind.KUBERNETES, Kind.COMPOSE),
-    "registry_running": (Kind.KUBERNETES, Kind.COMPOSE),
     "secrets": (Kind.KUBERNETES, Kind.LOGINS),
 }
 """Each module, and the kinds of files that it has rules for."""

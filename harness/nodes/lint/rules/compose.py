@@ -15,21 +15,12 @@ __all__ = ["rules"]
 
 rules = Rules(Kind.COMPOSE)
 
-_DOCS = "https://docs.docker.com/reference/compose-file"
 _TOP = ("name", "version", "services", "networks", "volumes", "configs", "secrets", "include")
 _FILES = (".yml", ".yaml", ".json", ".toml", ".crt", ".key", ".pem", ".conf")
 
 
-@rules("PPM001", "error")
+@rules("PPM001")
 def no_services(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Services without a top-level services key.
-
-    why: only version 1 of the format allowed this; docker compose rejects the file: additional
-        properties are not allowed
-    fix: add services: at the top, and indent the rest below it
-    source: https://docs.docker.com/reference/compose-file/services/;
-        https://docs.docker.com/reference/compose-file/legacy-versions/
-    """
     for root in file.roots[:1]:
         if root.kind != "mapping" or root.get("services") is not None:
             continue
@@ -45,29 +36,16 @@ def _is_service(node: Node) -> bool:
     return node.kind == "mapping" and bool(node.get("image") or node.get("build"))
 
 
-@rules("PPM003", "error", fixable=True)
+@rules("PPM003", fixable=True)
 def ports_on_host_network(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Published ports on the host network.
-
-    why: with network_mode: host, a container uses the host's ports directly: ports is ignored, or
-        rejected
-    fix: remove ports, and let the program listen on the right port
-    source: https://docs.docker.com/reference/compose-file/services/#network_mode
-    """
     for container in of_compose(file, context.project):
         ports = container.node.get("ports")
         if container.node.string("network_mode") == "host" and ports is not None:
             yield Hit(ports.spot, "ports beside network_mode: host", edits=(RemoveKey(ports.path),))
 
 
-@rules("PPM004", "error")
+@rules("PPM004")
 def environment(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """environment that is neither a list nor a mapping of strings.
-
-    why: docker compose rejects the file: use either NAME: VALUE, without dashes, or - NAME=VALUE
-    fix: write - NAME=VALUE
-    source: https://docs.docker.com/reference/compose-file/services/#environment
-    """
     for container in of_compose(file, context.project):
         node = container.node.get("environment")
         for item in node.list() if node is not None else ():
@@ -80,15 +58,8 @@ def environment(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
                           "quote the value")  # fmt: skip
 
 
-@rules("PPM005", "error")
+@rules("PPM005")
 def missing_file(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Mounted file that does not exist.
-
-    why: docker creates a directory of that name on the host and mounts it: the registry finds a
-        directory instead of its file
-    fix: create the file before the container, and remove the directory
-    source: https://docs.docker.com/engine/storage/bind-mounts/#syntax
-    """
     project = context.project
     for container in of_compose(file, context.project):
         for mount in container.mounts:
@@ -103,14 +74,8 @@ def missing_file(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
                 yield Hit(mount.node.spot, f"{quoted(mount.source)} does not exist")
 
 
-@rules("PPM006", "error")
+@rules("PPM006")
 def undeclared(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Undeclared volume or network.
-
-    why: docker compose rejects the file: undefined volume
-    fix: declare it in the top-level volumes section
-    source: https://docs.docker.com/reference/compose-file/volumes/
-    """
     root = file.roots[0] if file.roots else None
     if root is None or root.get("services") is None:
         return

@@ -1,4 +1,4 @@
-"""Files beside config.yml: htpasswd and scheduler-state.json."""
+"""Files next to config.yml: htpasswd and scheduler-state.json."""
 
 from __future__ import annotations
 
@@ -19,14 +19,8 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d
 _BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
 
 
-@rules("PPC201", "error", by="registry")
+@rules("PPC201", by="registry")
 def htpasswd_is_a_directory(file: TextFile, context: RuleContext) -> Iterator[Hit]:
-    """The htpasswd path is a directory.
-
-    why: every request returns 400; docker creates such a directory if a mounted file is missing
-    fix: remove the directory and put the file in its place
-    source: measured on 2.8.3, 3.0.0; distribution registry/auth/htpasswd
-    """
     found = file.reading(context.profile)
     auth = found.attempted.auth.htpasswd if found.attempted else None
     if auth is not None and context.project.stands_at(str(auth.path)) == "directory":
@@ -35,15 +29,8 @@ def htpasswd_is_a_directory(file: TextFile, context: RuleContext) -> Iterator[Hi
         yield Hit(spot, f"{str(auth.path)!r} is a directory")
 
 
-@rules("PPC202", "error", kinds=(Kind.HTPASSWD,))
+@rules("PPC202", kinds=(Kind.HTPASSWD,))
 def not_bcrypt(file: TextFile, context: RuleContext) -> Iterator[Hit]:
-    """Password hash other than bcrypt.
-
-    why: the registry supports only bcrypt: with md5, sha1, crypt or plain passwords every login
-        returns 401
-    fix: create the line with htpasswd -Bbn USER PASSWORD
-    source: measured on 2.8.3, 3.0.0; distribution docs, configuration, htpasswd
-    """
     for number, line in _entries(file):
         user, colon, password = line.strip().partition(":")
         if colon and not _BCRYPT.fullmatch(password):
@@ -54,14 +41,8 @@ def not_bcrypt(file: TextFile, context: RuleContext) -> Iterator[Hit]:
             yield Hit(Spot(number, line.index(":") + 2), f"the password of {user!r} is {kind}")
 
 
-@rules("PPC203", "error", kinds=(Kind.HTPASSWD,))
+@rules("PPC203", kinds=(Kind.HTPASSWD,))
 def no_colon(file: TextFile, context: RuleContext) -> Iterator[Hit]:
-    """htpasswd line without a colon.
-
-    why: the whole file is rejected, and every request returns 400
-    fix: write USER:HASH
-    source: measured on 2.8.3, 3.0.0; distribution registry/auth/htpasswd
-    """
     for number, line in _entries(file):
         if ":" not in line:
             yield Hit(Spot(number), "no colon between user and password")
@@ -73,15 +54,8 @@ def _entries(file: TextFile) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-@rules("PPC204", "error", kinds=(Kind.SCHEDULE,))
+@rules("PPC204", kinds=(Kind.SCHEDULE,))
 def damaged_schedule(file: TextFile, context: RuleContext) -> Iterator[Hit]:
-    """scheduler-state.json that prevents startup.
-
-    why: an empty or damaged file causes a panic at every start; a file with only null, at the first
-        cached object
-    fix: stop the registry and remove the file: what is cached then never expires
-    source: distribution#4594; measured on all releases
-    """
     try:
         found = json.loads(file.text)
     except (ValueError, RecursionError):
@@ -97,7 +71,7 @@ def damaged_schedule(file: TextFile, context: RuleContext) -> Iterator[Hit]:
 
 
 def _unreadable(entry: object) -> str | None:
-    """The key of an entry with which no release starts, empty for the entry itself."""
+    """The key of an entry that prevents startup; empty for the entry itself."""
     if not isinstance(entry, dict):
         return ""
     if not isinstance(entry.get("Key") or "", str):
@@ -114,15 +88,8 @@ def _spot(name: str, file: TextFile) -> Spot:
     return Spot(file.text.count("\n", 0, max(file.text.find(json.dumps(name)), 0)) + 1)
 
 
-@rules("PPC205", "warning", kinds=(Kind.SCHEDULE,))
+@rules("PPC205", kinds=(Kind.SCHEDULE,))
 def odd_entry(file: TextFile, context: RuleContext) -> Iterator[Hit]:
-    """Invalid entry in scheduler-state.json.
-
-    why: an entry without ExpiryData expires at once; one whose Key differs from its name is never
-        removed; EntryType is 0 for a blob and 1 for a manifest, any other is dropped
-    fix: remove the entry while the registry is stopped
-    source: measured on all releases
-    """
     try:
         found = json.loads(file.text)
     except (ValueError, RecursionError):

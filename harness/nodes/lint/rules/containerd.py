@@ -1,4 +1,4 @@
-"""config.toml: the registry section of containerd."""
+"""config.toml: containerd's registry section, its mirrors and its logins."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ __all__ = ["config_path_of", "registries", "rules"]
 
 rules = Rules(Kind.CONTAINERD)
 
-_DOCS = "containerd docs/cri/registry.md"
 _SECTIONS = (
     ("plugins", "io.containerd.grpc.v1.cri"),
     ("plugins", "io.containerd.cri.v1.images"),
@@ -29,7 +28,7 @@ _KEYS = ("config_path", "mirrors", "configs", "auths", "headers")
 
 
 def registries(file: TomlFile) -> Iterator[tuple[str, ...]]:
-    """The paths of the registry sections that the file has, under whichever name of the plugin."""
+    """The paths of the registry sections in the file, under any name of the plugin."""
     for section in _SECTIONS:
         if file.table(*section, "registry"):
             yield (*section, "registry")
@@ -56,7 +55,7 @@ def _is_version(version: object) -> bool:
 
 
 def _pulled_by_transfer_service(file: TomlFile, section: tuple[str, ...], release: Release) -> bool:
-    """It takes all of ``config_path`` for the name of one directory."""
+    """The transfer service takes ``config_path`` as the name of one directory."""
     from harness.nodes.models.containerd.config_toml import local_puller
 
     images, registry = file.table(*section[:-1]), file.table(*section)
@@ -64,43 +63,29 @@ def _pulled_by_transfer_service(file: TomlFile, section: tuple[str, ...], releas
 
 
 def config_path_of(file: TomlFile, section: tuple[str, ...]) -> str:
-    """``config_path`` of a registry section, empty where it is absent or no text."""
+    """``config_path`` of a registry section; empty if it is missing or not a string."""
     value = file.get(*section, "config_path")
     return value if isinstance(value, str) else ""
 
 
-@rules("PPT003", "error", by="containerd", fixable=True)
+@rules("PPT003", by="containerd", fixable=True)
 def several_directories(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """config_path with several directories.
-
-    why: since 2.1 the transfer service takes the list as the name of one directory: it finds
-        nothing, and logs nothing
-    fix: name one directory
-    source: containerd#12415, containerd#12808; measured on 2.1.9
-    """
     for section in registries(file):
         path = config_path_of(file, section)
         if ":" in path and _pulled_by_transfer_service(file, section, context.containerd):
             where = (*section, "config_path")
             what = f"{quoted(path)} is taken as one directory"
-            # That of dockerd stands in containerd's own default; any other may be needed.
+            # dockerd's directory is part of containerd's default; any other may be needed.
             first, _, others = path.partition(":")
             edits = (SetValue(where, first),) if others == "/etc/docker/certs.d" else ()
             yield Hit(file.at(*where), what, edits=edits)
 
 
-@rules("PPT008", "warning", by="containerd", fixable=True)
+@rules("PPT008", by="containerd", fixable=True)
 def no_config_path(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """config_path is not set.
-
-    why: before 2.2, containerd then reads no hosts.toml at all; since 2.2 the default is a list of
-        two directories, which the transfer service takes as the name of one and does not find
-    fix: set config_path = "/etc/containerd/certs.d"
-    source: measured on 1.6.20, 1.7.24, 2.1.9, 2.3.4; containerd#12415, containerd#12808
-    """
     sections = list(registries(file))
     if not sections and "imports" not in file.values and _has_hosts(context):
-        # Nobody wrote a registry section, but somebody wrote hosts.toml.
+        # There is a hosts.toml, but no registry section.
         plugin = next((section for section in _SECTIONS if file.table(*section)), _SECTIONS[0])
         sections = [(*plugin, "registry")]
     for section in sections:
@@ -122,36 +107,21 @@ def _has_hosts(context: RuleContext) -> bool:
     return next(context.project.of_kind(Kind.HOSTS, TomlFile), None) is not None
 
 
-@rules("PPT009", "error", by="containerd", fixable=True)
+@rules("PPT009", by="containerd", fixable=True)
 def other_version(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Section of another configuration version.
-
-    why: version 1 (or none) uses plugins.cri, version 2 io.containerd.grpc.v1.cri, version 3
-        io.containerd.cri.v1.images. Releases differ in which other sections they read, and 2.0 to
-        2.2 read nothing of version 1: the rest has no effect
-    fix: write version = 2 and io.containerd.grpc.v1.cri, which every release reads
-    source: measured on 1.6.20 to 2.3.4; containerd docs/cri/config.md, docs/PLUGINS.md
-    """
     if not _is_excerpt(file):
         yield from _unread_sections(file, context)
 
 
-@rules("PPT017", "warning", by="containerd", fixable=True)
+@rules("PPT017", by="containerd", fixable=True)
 def excerpt(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Excerpt of a version 2 file, without its version.
-
-    why: on its own it is a version 1 file, in which these releases read plugins.cri and nothing of
-        this. As part of a file that begins with version = 2 it is correct
-    fix: add version = 2 as the first line, unless the complete file has it
-    source: measured on 1.6.20 to 2.3.4; containerd docs/cri/config.md, docs/PLUGINS.md
-    """
     if _is_excerpt(file):
         yield from _unread_sections(file, context)
 
 
 def _is_excerpt(file: TomlFile) -> bool:
-    """Whether the file may well be a part of one: no version, and the registry section alone, under
-    a name that only files of version 2 and 3 have."""
+    """Whether the file may be a part of another: no version, and only the registry section, under a
+    name of versions 2 and 3."""
     plugins = file.table("plugins")
     alone = all(isinstance(p, dict) and list(p) == ["registry"] for p in plugins.values())
     return list(file.values) == ["plugins"] and alone and "cri" not in plugins
@@ -171,8 +141,8 @@ def _unread_sections(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 
 def _as_version_2(file: TomlFile, section: tuple[str, ...]) -> tuple[Edit, ...]:
-    """The version of the section, which every release reads, where all other plugins are named in
-    its way too."""
+    """The edit that sets version 2, which every release reads, if all plugins have names of version
+    2."""
     names = file.table("plugins")
     uniform = all(name.startswith("io.containerd.") for name in names)
     if section[1] != "io.containerd.grpc.v1.cri" or not uniform or file.get("version") == 3:
@@ -182,15 +152,8 @@ def _as_version_2(file: TomlFile, section: tuple[str, ...]) -> tuple[Edit, ...]:
     return (SetValue(("version",), 2),)
 
 
-@rules("PPT010", "error", by="containerd")
+@rules("PPT010", by="containerd")
 def version_too_new(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Configuration version that the release does not support.
-
-    why: containerd does not start: 1.x supports versions up to 2 (before 1.6.32 and 1.7.17 it reads
-        a higher one as 2), 2.0 to 2.2 up to 3, 2.3 up to 4
-    fix: write version = 2
-    source: measured on 1.6.20 to 2.3.4; containerd cmd/containerd/server/config
-    """
     version = file.get("version")
     if version is None or not _is_version(version):
         return
@@ -198,14 +161,8 @@ def version_too_new(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
         yield Hit(file.at("version"), f"unsupported version {version}")
 
 
-@rules("PPT012", "warning", fixable=True)
+@rules("PPT012", fixable=True)
 def unknown_key(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Unknown key in the registry section.
-
-    why: it has no effect
-    fix: valid keys are config_path, mirrors, configs, auths and headers
-    source: containerd docs/cri/registry.md
-    """
     for section in registries(file):
         for key in file.table(*section):
             if key not in _KEYS:
@@ -215,15 +172,8 @@ def unknown_key(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
                 yield Hit(file.at(*section, key), f"unknown key {quoted(key)}", fix, edits)
 
 
-@rules("PPT013", "error", fixable=True)
+@rules("PPT013", fixable=True)
 def path_too_deep(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """config_path points too deep.
-
-    why: it is the directory that contains the directories of the registries, not the directory of
-        one registry, and not a file
-    fix: name the parent directory, usually /etc/containerd/certs.d
-    source: containerd docs/hosts.md
-    """
     for section in registries(file):
         where = (*section, "config_path")
         for path in config_path_of(file, section).split(":"):
@@ -237,16 +187,8 @@ def path_too_deep(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
                 )
 
 
-@rules("PPT016", "error", by="containerd")
+@rules("PPT016", by="containerd")
 def switched_off(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """CRI plugin is disabled.
-
-    why: kubelet reports unknown service runtime.v1, and the registry settings of this file have no
-        effect; this is the default of Docker's containerd packages
-    fix: remove the plugin from disabled_plugins, and restart containerd
-    source: https://kubernetes.io/docs/setup/production-environment/container-runtimes/#containerd;
-        containerd docs/PLUGINS.md
-    """
     names = file.get("disabled_plugins")
     meant = any(registries(file)) or _has_hosts(context)
     for name in names if isinstance(names, list) and meant else ():
@@ -259,7 +201,7 @@ def switched_off(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 @cache
 def _is_off(version: object, name: str, release: Release) -> bool:
-    """Whether *release* loads no CRI plugin where a file with this ``version`` disables *name*."""
+    """Whether *name* in a file with this ``version`` disables the CRI plugin of *release*."""
     from harness.nodes.models.containerd.config_toml import InvalidConfig, parse_config_toml
 
     text = "" if version is None else f"version = {version}\n"
@@ -268,3 +210,113 @@ def _is_off(version: object, name: str, release: Release) -> bool:
     except InvalidConfig as error:
         return not error.stops_containerd
     return False
+
+
+@rules("PPT001")
+def path_and_mirrors(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    for section in registries(file):
+        if config_path_of(file, section) and file.table(*section, "mirrors"):
+            yield Hit(file.at(*section, "mirrors"), "mirrors cannot be set beside config_path")
+
+
+@rules("PPT002", by="containerd")
+def legacy_tls(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    for section in registries(file):
+        for host, values in file.table(*section, "configs").items():
+            if not isinstance(values, dict) or "tls" not in values:
+                continue
+            spot = file.at(*section, "configs", host, "tls")
+            if not context.containerd.legacy_tls:
+                yield Hit(spot, f"tls of {quoted(host)} has no effect")
+            elif config_path_of(file, section):
+                yield Hit(spot, f"tls of {quoted(host)} cannot be set beside config_path")
+
+
+@rules("PPT011")
+def deprecated_mirrors(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    for section in registries(file):
+        if file.table(*section, "mirrors") and not config_path_of(file, section):
+            yield Hit(file.at(*section, "mirrors"), "mirrors is deprecated")
+
+
+@rules("PPT015")
+def endpoint_without_scheme(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    for section in registries(file):
+        for name in file.table(*section, "mirrors"):
+            endpoints = file.get(*section, "mirrors", name, "endpoint")
+            for url in endpoints if isinstance(endpoints, list) else ():
+                if isinstance(url, str) and "://" not in url:
+                    where = (*section, "mirrors", name, "endpoint")
+                    yield Hit(file.at(*where), f"{quoted(url)} has no scheme")
+
+
+@rules("PPT004")
+def login_for_a_directory(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    named, contacted = context.project.named, context.project.contacted
+    for where, host in _logins(file):
+        lacks_port = any(c.startswith(f"{host}:") for c in contacted)
+        impossible = "." not in host and ":" not in host and host != "localhost"
+        if (
+            "://" in host
+            or host in contacted
+            or host in {"docker.io", "index.docker.io"}
+            or lacks_port
+        ):
+            continue
+        if host in named or impossible:
+            yield Hit(file.at(*where), f"containerd never contacts {quoted(host)}")
+
+
+@rules("PPT005", fixable=True)
+def login_without_port(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    contacted = context.project.contacted
+    for where, host in _logins(file):
+        ports = sorted(c for c in contacted if c.startswith(f"{host}:"))
+        if ports and host not in contacted:
+            edits = (RenameKey(where, ports[0]),) if len(ports) == 1 else ()
+            yield Hit(
+                file.at(*where),
+                f"containerd contacts {quoted(host)} as {ports[0]}",
+                f"write {ports[0]}",
+                edits,
+            )
+
+
+@rules("PPT006", fixable=True)
+def login_for_hub(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    for where, host in _logins(file):
+        if host in {"docker.io", "index.docker.io"} and host not in context.project.contacted:
+            yield Hit(
+                file.at(*where),
+                f"containerd never contacts {quoted(host)}",
+                edits=(RenameKey(where, "registry-1.docker.io"),),
+            )
+
+
+@rules("PPT007", fixable=True)
+def login_for_a_url(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    for where, host in _logins(file):
+        if "://" in host:
+            plain = host.partition("://")[2].partition("/")[0]
+            yield Hit(
+                file.at(*where),
+                f"{quoted(host)} is a URL",
+                f"write {plain}",
+                (RenameKey(where, plain),),
+            )
+
+
+def _logins(file: TomlFile) -> Iterator[tuple[tuple[str, ...], str]]:
+    for section in registries(file):
+        for host, values in file.table(*section, "configs").items():
+            if isinstance(values, dict) and "auth" in values:
+                yield (*section, "configs", host), host
+
+
+@rules("PPT014")
+def half_a_login(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    for where, host in _logins(file):
+        auth = file.table(*where, "auth")
+        half = bool(auth.get("username")) != bool(auth.get("password")) or not auth
+        if half and not auth.get("auth") and not auth.get("identitytoken"):
+            yield Hit(file.at(*where, "auth"), f"the login for {quoted(host)} is incomplete")

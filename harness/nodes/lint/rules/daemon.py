@@ -1,26 +1,64 @@
-"""daemon.json: what keeps dockerd from starting, and mirrors that it does not use."""
+"""daemon.json: what keeps dockerd from starting, and mirrors that it does not use.
+
+Keys: https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file, of dockerd 20.10 to
+29, Linux and Windows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.finding import Edit, RenameKey, SetValue, nearest, quoted
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.project import host_of
 from harness.nodes.lint.rule import Hit, RuleContext, Rules
-from harness.nodes.lint.rules.daemon_keys import FLAGS, KEYS
 
 __all__ = ["rules"]
 
 rules = Rules(Kind.DAEMON)
 
-_DOCS = "https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file"
-_MIRROR_DOCS = "https://docs.docker.com/docker-hub/image-library/mirror/"
-_VALIDATE = "moby registry/config.go (ValidateMirror)"
+_NAMES = """
+allow-direct-routing allow-nondistributable-artifacts api-cors-header authorization-plugins bip
+bip6 bridge bridge-accept-fwmark builder cdi-spec-dirs cgroup-parent cluster-advertise
+cluster-store cluster-store-opts containerd containerd-namespace containerd-plugin-namespace
+containerd-plugins-namespace cpu-rt-period cpu-rt-runtime data-root debug default-address-pools
+default-cgroupns-mode default-gateway default-gateway-v6 default-ipc-mode default-network-opts
+default-runtime default-shm-size default-ulimits disable-legacy-registry dns dns-opts dns-search
+exec-opts exec-root experimental features firewall-backend fixed-cidr fixed-cidr-v6 graph group
+host-gateway-ip host-gateway-ips hosts http-proxy https-proxy icc init init-path
+insecure-registries ip ip-forward ip-forward-no-drop ip-masq ip6tables iptables ipv6 labels
+live-restore log-driver log-format log-level log-opts max-concurrent-downloads
+max-concurrent-uploads max-download-attempts metrics-addr min-api-version mtu
+network-control-plane-mtu network-diagnostic-port no-new-privileges no-proxy
+node-generic-resources oom-score-adjust pidfile proxies raw-logs registry-mirrors rootless
+runtimes seccomp-profile selinux-enabled shutdown-timeout storage-driver storage-opts
+swarm-default-advertise-addr swarm-raft-election-tick swarm-raft-heartbeat-tick tls tlscacert
+tlscert tlskey tlsverify userland-proxy userland-proxy-path userns-remap validate
+"""
+_KEYS = frozenset(_NAMES.split())
+
+_FLAGS: Mapping[str, str] = {
+    "authorization-plugin": "authorization-plugins",
+    "default-address-pool": "default-address-pools",
+    "default-network-opt": "default-network-opts",
+    "default-ulimit": "default-ulimits",
+    "dns-opt": "dns-opts",
+    "exec-opt": "exec-opts",
+    "host": "hosts",
+    "insecure-registry": "insecure-registries",
+    "label": "labels",
+    "log-opt": "log-opts",
+    "node-generic-resource": "node-generic-resources",
+    "registry-mirror": "registry-mirrors",
+    "storage-opt": "storage-opts",
+}
+"""Names of flags to their keys: dockerd accepts them as keys, and reads nothing."""
+
+
 _MIRRORS, _INSECURE = "registry-mirrors", "insecure-registries"
 _LISTS = (_MIRRORS, _INSECURE, "hosts", "labels")
-_MOST_MENDED = 100  # items of a list that an edit writes anew
+_MOST_ITEMS = 100  # items of a list that an edit rewrites
 _HUB = {"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"}
 
 
@@ -30,27 +68,21 @@ def _texts(file: TreeFile, key: str) -> list[Node]:
 
 
 def _without(texts: list[Node], key: str, item: Node) -> tuple[Edit, ...]:
-    if len(texts) > _MOST_MENDED:
+    if len(texts) > _MOST_ITEMS:
         return ()
     return (SetValue((key,), tuple(n.text for n in texts if n.path != item.path)),)
 
 
 def _replaced(nodes: list[Node], key: str, item: Node, text: str) -> tuple[Edit, ...]:
-    """The list with *text* in place of *item*, unless *text* stands there already."""
-    if len(nodes) > _MOST_MENDED:
+    """The edit that replaces *item* with *text*; none if *text* is already in the list."""
+    if len(nodes) > _MOST_ITEMS:
         return ()
     texts = [n.text if n.path != item.path else text for n in nodes]
     return (SetValue((key,), tuple(texts)),) if texts.count(text) == 1 else ()
 
 
-@rules("PPD001", "error")
+@rules("PPD001")
 def no_url(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Mirror that is not an http or https URL.
-
-    why: dockerd does not start: invalid mirror
-    fix: write https://HOST:PORT or http://HOST:PORT
-    source: moby registry/config.go (ValidateMirror); measured on 20.10.24
-    """
     for item in _texts(file, _MIRRORS):
         scheme, mark, rest = item.text.partition("://")
         if not mark:
@@ -65,46 +97,24 @@ def _after_scheme(url: str) -> str:
     return url.partition("://")[2]
 
 
-@rules("PPD002", "warning")
+@rules("PPD002")
 def with_path(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """A mirror with a path.
-
-    why: before 24.0.8 and 25.0, dockerd does not start: path, query, or fragment at end of the URI.
-        Later releases request PATH/v2/, which distribution's cache does not serve
-    fix: give the mirror its own host or port, and no path
-    source: moby#36598, moby#46594, moby#46944; measured on 20.10.24
-    """
     for item in _texts(file, _MIRRORS):
         _, _, path = _after_scheme(item.text).partition("/")
         if path.strip("/") and not any(mark in item.text for mark in "?#"):
             yield Hit(item.spot, f"{quoted(item.text)} has the path {quoted('/' + path)}")
 
 
-@rules("PPD003", "error")
+@rules("PPD003")
 def with_user(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Username in a mirror URL.
-
-    why: dockerd does not start: username/password not allowed in URI. dockerd sends a mirror that
-        requires authentication the login for docker.io
-    fix: remove it, and use docker login
-    source: moby registry/config.go (ValidateMirror); moby#30880; measured on 20.10.24
-    """
     for item in _texts(file, _MIRRORS):
         authority = _after_scheme(item.text).partition("/")[0]
         if "@" in authority:
             yield Hit(item.spot, f"the URL of {quoted(host_of(item.text))} has a username")
 
 
-@rules("PPD004", "warning")
+@rules("PPD004")
 def no_mirror_of_hub(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Mirror that is a registry of its own, or Docker Hub.
-
-    why: registry-mirrors apply to Docker Hub only: dockerd asks this registry for images of Docker
-        Hub, and pulls images of this registry without a mirror
-    fix: name a cache of Docker Hub; for other registries use containerd or podman, or put the
-        cache's name in the image name
-    source: https://docs.docker.com/docker-hub/image-library/mirror/; moby#18818
-    """
     used = _used(context)
     for item in _texts(file, _MIRRORS):
         host = host_of(item.text)
@@ -126,14 +136,8 @@ def _used(context: RuleContext) -> frozenset[str]:
     return context.cluster.image_registries | {image.registry for image in found if image}
 
 
-@rules("PPD005", "warning", fixable=True)
+@rules("PPD005", fixable=True)
 def twice(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Duplicate mirror.
-
-    why: if it fails, dockerd tries it again, which doubles the time until it tries Docker Hub
-    fix: keep one
-    source: https://docs.docker.com/docker-hub/image-library/mirror/
-    """
     for key in (_MIRRORS, _INSECURE):
         seen: set[str] = set()
         texts = _texts(file, key)
@@ -145,14 +149,8 @@ def twice(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             seen.add(text)
 
 
-@rules("PPD006", "warning")
+@rules("PPD006")
 def insecure_mirror(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Insecure https mirror.
-
-    why: its certificate is not checked, so anyone on the network path can impersonate it
-    fix: put its CA in /etc/docker/certs.d/HOST/ca.crt, and remove it from insecure-registries
-    source: https://docs.docker.com/engine/security/certificates/
-    """
     insecure = {item.text: item for item in _texts(file, _INSECURE)}
     for item in _texts(file, _MIRRORS):
         host = host_of(item.text)
@@ -160,19 +158,12 @@ def insecure_mirror(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             yield Hit(insecure[host].spot, f"certificates of {quoted(host)} are not checked")
 
 
-@rules("PPD007", "warning")
+@rules("PPD007")
 def not_insecure(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """http mirror that is not insecure.
-
-    why: the mirror itself works over http; but for images that name it as their registry, and for
-        docker push and docker login, dockerd uses https
-    fix: add HOST:PORT to insecure-registries, or give the mirror a certificate
-    source: https://docs.docker.com/reference/cli/dockerd/#insecure-registries
-    """
     from harness.nodes.models.dockerd.endpoints import DaemonConfig
 
     insecure = {item.text for item in _texts(file, _INSECURE)}
-    networks = sorted(text for text in insecure if "/" in text)[:_MOST_MENDED]
+    networks = sorted(text for text in insecure if "/" in text)[:_MOST_ITEMS]
     config = DaemonConfig(insecure=tuple(networks))
     for item in _texts(file, _MIRRORS):
         host = host_of(item.text)
@@ -181,15 +172,8 @@ def not_insecure(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             yield Hit(item.spot, f"{quoted(host)} is not in {_INSECURE}", f"add {host}")
 
 
-@rules("PPD008", "error", fixable=True)
+@rules("PPD008", fixable=True)
 def insecure_url(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """insecure-registries with a URL or a path.
-
-    why: an item is HOST, HOST:PORT or a network such as 10.0.0.0/8. With a path, dockerd does not
-        start; it removes a scheme with a warning in its log
-    fix: write HOST:PORT
-    source: https://docs.docker.com/reference/cli/dockerd/#insecure-registries; measured on 20.10.24
-    """
     texts = _texts(file, _INSECURE)
     for item in texts:
         if "/" in item.text and not _is_network(item.text):
@@ -208,36 +192,23 @@ def _is_network(text: str) -> bool:
     return True
 
 
-@rules("PPD009", "error", fixable=True)
+@rules("PPD009", fixable=True)
 def unknown_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Unknown key.
-
-    why: dockerd does not start: the following directives don't match any configuration option
-    fix: check the name in the documentation; logins belong in ~/.docker/config.json
-    source: https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file; moby#22309
-    """
     for root in file.roots:
         present = {key for key, _ in root.items()}
         for key, node in root.items():
-            if key not in KEYS and key not in FLAGS:
-                meant = nearest(key, KEYS)
+            if key not in _KEYS and key not in _FLAGS:
+                meant = nearest(key, _KEYS)
                 edits = (RenameKey(node.path, meant),) if meant and meant not in present else ()
                 fix = f"did you mean {meant}?" if meant else ""
                 yield Hit(node.spot, f"unknown key {quoted(key)}", fix, edits)
 
 
-@rules("PPD012", "error", fixable=True)
+@rules("PPD012", fixable=True)
 def flag_for_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Name of a flag instead of the key.
-
-    why: dockerd starts, because the flag exists, but does not read the value: no mirror is used
-    fix: write the plural, with a list in brackets
-    source: https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file; moby
-        daemon/config/config.go (findConfigurationConflicts); measured on 20.10.24
-    """
     for root in file.roots:
         for key, node in root.items():
-            meant = FLAGS.get(key)
+            meant = _FLAGS.get(key)
             if meant is None:
                 continue
             edits: tuple[Edit, ...] = ()
@@ -248,15 +219,8 @@ def flag_for_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             yield Hit(node.spot, f"{key} is the name of a flag", f"write {meant}", edits)
 
 
-@rules("PPD010", "error", fixable=True)
+@rules("PPD010", fixable=True)
 def wrong_type(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Value of the wrong type.
-
-    why: dockerd does not start: cannot unmarshal
-    fix: write a list of strings, in brackets
-    source: https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file; measured on
-        20.10.24
-    """
     for root in file.roots:
         if root.kind != "mapping":
             yield Hit(root.spot, "the file must contain one object")
@@ -272,14 +236,8 @@ def wrong_type(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
                     yield Hit(item.spot, f"an item of {key} is not a string", "quote it")
 
 
-@rules("PPD011", "warning")
+@rules("PPD011")
 def repeated_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Duplicate key.
-
-    why: only the last one counts
-    fix: merge them
-    source: RFC 8259, 4; Go's encoding/json keeps the last
-    """
     from harness.nodes.lint.documents import spot_of
 
     for root in file.roots:

@@ -1,4 +1,4 @@
-"""Directories below certs.d: their names, and what lies in them."""
+"""Directories below certs.d: their names and their files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.nodes.lint.rule import Hit, RuleContext, Rules
 
 __all__ = ["rules"]
 
-rules = Rules(Kind.DIRECTORY, source="measured on 1.6.20 to 2.3.4")
+rules = Rules(Kind.DIRECTORY)
 
 _HUB_ALIASES = {
     "registry-1.docker.io",
@@ -33,42 +33,23 @@ def _hosts_file(directory: Directory, context: RuleContext) -> TomlFile | None:
     return context.project.at_path(path, directory, TomlFile)
 
 
-@rules("PPH040", "error")
+@rules("PPH040")
 def not_a_registry(directory: Directory, context: RuleContext) -> Iterator[Hit]:
-    """Directory that no image name selects.
-
-    why: containerd looks up the registry of the image name, and a name without a dot or a port is a
-        user of Docker Hub
-    fix: name it after the registry in the image names, such as docker.io
-    source: distribution reference grammar; containerd docs/hosts.md; measured
-    """
     name = namespace_of(directory.absolute)
     if name in {"_default", "localhost"} or "." in name or ":" in name or name != name.lower():
         return
     yield Hit(_START, f"no image can name the registry {quoted(name)}")
 
 
-@rules("PPH041", "error")
+@rules("PPH041")
 def hub_under_another_name(directory: Directory, context: RuleContext) -> Iterator[Hit]:
-    """Directory for a Docker Hub host that no image name contains.
-
-    why: images of Docker Hub are always looked up as docker.io
-    fix: rename the directory to docker.io
-    """
     name = posixpath.basename(directory.absolute)
     if name in _HUB_ALIASES and name not in context.cluster.image_registries:
         yield Hit(_START, f"{quoted(name)} is never read for images of Docker Hub")
 
 
-@rules("PPH042", "error")
+@rules("PPH042")
 def named_for_the_mirror(directory: Directory, context: RuleContext) -> Iterator[Hit]:
-    """Directory named after the mirror instead of the registry.
-
-    why: containerd selects the directory by the registry in the image name, not by the host that it
-        contacts
-    fix: name it after the registry in the image names
-    source: containerd docs/hosts.md; measured on 1.6.20 to 2.3.4
-    """
     file, name = _hosts_file(directory, context), namespace_of(directory.absolute)
     if file is None or name == "_default" or ("." not in name and ":" not in name):
         return
@@ -87,14 +68,8 @@ def named_for_the_mirror(directory: Directory, context: RuleContext) -> Iterator
         )
 
 
-@rules("PPH043", "warning")
+@rules("PPH043")
 def hides_default(directory: Directory, context: RuleContext) -> Iterator[Hit]:
-    """Empty directory that hides _default.
-
-    why: containerd uses the first directory that exists and merges nothing, so it contacts the
-        registry itself and no mirror
-    fix: remove the directory, or add a hosts.toml
-    """
     name = posixpath.basename(directory.absolute)
     sibling = posixpath.join(posixpath.dirname(directory.absolute), "_default")
     if name == "_default" or sibling not in context.project.host_directories:
@@ -108,26 +83,14 @@ def hides_default(directory: Directory, context: RuleContext) -> Iterator[Hit]:
         yield Hit(_START, f"{quoted(name)} has no settings, and _default is not used")
 
 
-@rules("PPH044", "error")
+@rules("PPH044")
 def hosts_toml_is_a_directory(directory: Directory, context: RuleContext) -> Iterator[Hit]:
-    """hosts.toml is a directory.
-
-    why: every pull from the registry fails; docker creates such a directory if a mounted file is
-        missing
-    fix: replace it with a file
-    """
     if "hosts.toml" in directory.subdirectories:
         yield Hit(_START, "hosts.toml is a directory")
 
 
-@rules("PPH045", "warning")
+@rules("PPH045")
 def two_spellings(directory: Directory, context: RuleContext) -> Iterator[Hit]:
-    """Two directories for one registry.
-
-    why: containerd looks for NAME_PORT_ before NAME:PORT, and uses only the first that exists
-    fix: keep one of them
-    source: measured on 1.6.20 to 2.3.4; containerd docs/hosts.md
-    """
     parent, name = posixpath.split(directory.absolute)
     host, colon, port = name.rpartition(":")
     first = f"{host}_{port}_"
@@ -135,13 +98,8 @@ def two_spellings(directory: Directory, context: RuleContext) -> Iterator[Hit]:
         yield Hit(_START, f"{quoted(name)} is not read next to {quoted(first)}")
 
 
-@rules("PPH046", "warning")
+@rules("PPH046")
 def ignored_certificates(directory: Directory, context: RuleContext) -> Iterator[Hit]:
-    """Certificates next to hosts.toml.
-
-    why: *.crt, *.cert and *.key are used only if there is no hosts.toml
-    fix: set ca and client in hosts.toml
-    """
     file = _hosts_file(directory, context)
     if file is None or not file.values:
         return
@@ -150,28 +108,16 @@ def ignored_certificates(directory: Directory, context: RuleContext) -> Iterator
             yield Hit(_START, f"{quoted(name)} is not used")
 
 
-@rules("PPH047", "error")
+@rules("PPH047")
 def misspelt_file(directory: Directory, context: RuleContext) -> Iterator[Hit]:
-    """File name similar to hosts.toml.
-
-    why: containerd reads only hosts.toml
-    fix: rename it to hosts.toml
-    source: containerd docs/hosts.md
-    """
     if "hosts.toml" not in directory.names:
         for name in directory.names:
             if _MISSPELT.fullmatch(name):
                 yield Hit(_START, f"{quoted(name)} is not read")
 
 
-@rules("PPH048", "error")
+@rules("PPH048")
 def certificate_without_key(directory: Directory, context: RuleContext) -> Iterator[Hit]:
-    """Client certificate without its key.
-
-    why: NAME.cert needs NAME.key next to it; *.crt files are CA certificates only
-    fix: add the key under the same name
-    source: containerd docs/hosts.md, certificate directories; measured
-    """
     if "hosts.toml" in directory.names:
         return
     for name in directory.names:
@@ -179,14 +125,8 @@ def certificate_without_key(directory: Directory, context: RuleContext) -> Itera
             yield Hit(_START, f"no key for {quoted(name)}")
 
 
-@rules("PPH049", "error")
+@rules("PPH049")
 def port_differs(directory: Directory, context: RuleContext) -> Iterator[Hit]:
-    """Directory with a port that images do not have, or without the one they have.
-
-    why: containerd never uses a directory without a port for images of NAME:PORT, nor one with a
-        port for images of NAME
-    fix: name it exactly as in the image names
-    """
     name = namespace_of(directory.absolute)
     used, present = context.cluster.image_registries, context.project.named
     if name in used or name == "_default":

@@ -1,9 +1,10 @@
-"""hosts.toml: files that containerd takes, and that do not do what one may think."""
+"""hosts.toml: valid files with a surprising effect, and TLS settings."""
 
 from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from harness.nodes.lint.documents import TomlFile
 from harness.nodes.lint.finding import AddKey, RemoveKey, RenameKey, SetValue, quoted
@@ -12,9 +13,12 @@ from harness.nodes.lint.project import host_of, namespace_of
 from harness.nodes.lint.rule import Hit, RuleContext, Rules
 from harness.nodes.lint.rules.hosts_file import capabilities_of, server_of, tables
 
+if TYPE_CHECKING:
+    from harness.nodes.models.containerd.releases import Release
+
 __all__ = ["rules"]
 
-rules = Rules(Kind.HOSTS, source="measured on 1.6.20 to 2.3.4")
+rules = Rules(Kind.HOSTS)
 
 _HUB_HOSTS = {"docker.io", "index.docker.io", "registry-1.docker.io"}
 
@@ -24,32 +28,21 @@ def _namespace(file: TomlFile) -> str:
 
 
 def _is_own(host: str, file: TomlFile) -> bool:
-    """Whether *host* is the registry that the directory is for, and no mirror of it."""
+    """Whether *host* is the registry of the directory, not a mirror of it."""
     namespace = _namespace(file)
     own = {namespace, host_of(server_of(file))} - {""}
     return host in own or (namespace == "docker.io" and host in _HUB_HOSTS)
 
 
-@rules("PPH021", "error", fixable=True)
+@rules("PPH021", fixable=True)
 def server_docker_io(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """server = docker.io.
-
-    why: containerd contacts the host docker.io, which is a web site, not a registry
-    fix: write server = "https://registry-1.docker.io"
-    source: measured on 1.6.20 to 2.3.4; the example of containerd docs/hosts.md says docker.io
-    """
     if host_of(server_of(file)) == "docker.io":
         fixed = (SetValue(("server",), "https://registry-1.docker.io"),)
         yield Hit(file.at("server"), f"{quoted(server_of(file))} is not a registry", edits=fixed)
 
 
-@rules("PPH022", "error", fixable=True)
+@rules("PPH022", fixable=True)
 def name_like_a_scheme(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Host name that begins with http, without a scheme.
-
-    why: containerd takes anything that begins with http as a URL: every request to the host fails
-    fix: add the scheme
-    """
     for url in file.table("host"):
         if url.startswith("http") and "://" not in url:
             what = f"{quoted(url)} has no scheme"
@@ -57,32 +50,20 @@ def name_like_a_scheme(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 
 def _with_scheme(url: str) -> tuple[RenameKey, ...]:
-    """The scheme that containerd takes where none is written."""
+    """The default scheme of containerd."""
     return (RenameKey(("host", url), f"https://{url}"),)
 
 
-@rules("PPH023", "info", fixable=True)
+@rules("PPH023", fixable=True)
 def no_scheme(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Host without a scheme.
-
-    why: containerd uses https, for loopback addresses too
-    fix: add the scheme
-    """
     for url in file.table("host"):
         if not url.startswith("http") and "://" not in url:
             what = f"{quoted(url)} means https://{url}"
             yield Hit(file.at("host", url), what, edits=_with_scheme(url))
 
 
-@rules("PPH024", "warning", fixable=True)
+@rules("PPH024", fixable=True)
 def mirror_takes_pushes(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Mirror that accepts pushes.
-
-    why: a push goes to the first host with that capability (it is on by default) and never falls
-        back; a pull-through cache returns 405
-    fix: write capabilities = ["pull", "resolve"]
-    source: measured on 1.6.20 to 2.3.4; distribution answers UNSUPPORTED
-    """
     for path, values in tables(file):
         if not path or _is_own(host_of(path[1]), file):
             continue
@@ -96,28 +77,16 @@ def mirror_takes_pushes(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at(*where), what, edits=(change,))
 
 
-@rules("PPH025", "info")
+@rules("PPH025")
 def cannot_resolve(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Mirror that cannot resolve tags.
-
-    why: the next host resolves the tag, and the content still comes from this one: capabilities do
-        not restrict content
-    fix: add "resolve", unless the registry itself should resolve tags
-    """
     for path, values in tables(file):
         given = capabilities_of(values)
         if path and given and "pull" in given and "resolve" not in given:
             yield Hit(file.at(*path, "capabilities"), "pull without resolve")
 
 
-@rules("PPH027", "warning")
+@rules("PPH027")
 def credential_in_header(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Credential in a header.
-
-    why: containerd sends it with every request, even if the host does not ask for it, and many
-        users can read the file
-    fix: use registry.configs in config.toml, or an imagePullSecret
-    """
     for path, values in tables(file):
         header = values.get("header")
         for name in header if isinstance(header, dict) else ():
@@ -125,14 +94,8 @@ def credential_in_header(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
                 yield Hit(file.at(*path, "header", name), f"{name} is sent with every request")
 
 
-@rules("PPH028", "warning")
+@rules("PPH028")
 def path_is_extended(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Path without override_path.
-
-    why: containerd appends /v2 to the path of the URL, where few registries serve the API
-    fix: set override_path = true if the path is complete
-    source: measured on 1.6.20 to 2.3.4; containerd docs/hosts.md, override_path
-    """
     for path, values in tables(file):
         url = path[1] if path else server_of(file)
         below = url.partition("://")[2].partition("/")[2].rstrip("/")
@@ -142,13 +105,8 @@ def path_is_extended(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at(*where), f"/{below} becomes /{below}/v2")
 
 
-@rules("PPH029", "warning", fixable=True)
+@rules("PPH029", fixable=True)
 def overridden_by_nothing(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """override_path without a path.
-
-    why: containerd leaves out /v2, and the host returns 404
-    fix: remove override_path, or add the path
-    """
     for path, values in tables(file):
         url = path[1] if path else server_of(file)
         below = url.partition("://")[2].partition("/")[2].rstrip("/")
@@ -158,13 +116,8 @@ def overridden_by_nothing(file: TomlFile, context: RuleContext) -> Iterator[Hit]
             yield Hit(file.at(*where), what, edits=(RemoveKey(where),))
 
 
-@rules("PPH032", "info", fixable=True)
+@rules("PPH032", fixable=True)
 def tried_twice(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """server is also a host.
-
-    why: containerd always tries server last, so if the host fails it is tried twice
-    fix: remove the [host] table, unless it has settings
-    """
     for url, values in file.table("host").items():
         if server_of(file) and url.rstrip("/") == server_of(file).rstrip("/"):
             what = f"{quoted(url)} is tried, and again as server"
@@ -172,14 +125,8 @@ def tried_twice(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at("host", url), what, edits=edits)
 
 
-@rules("PPH033", "warning")
+@rules("PPH033")
 def one_server_for_all(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """server in _default.
-
-    why: images of every registry without its own directory are requested from this server, and
-        nowhere else
-    fix: remove server: then the registry of the image is tried last
-    """
     if _namespace(file) == "_default" and server_of(file):
         yield Hit(
             file.at("server"),
@@ -187,13 +134,8 @@ def one_server_for_all(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
         )
 
 
-@rules("PPH034", "info")
+@rules("PPH034")
 def registry_replaced(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """server is not the registry itself.
-
-    why: server replaces the registry: if mirrors and server fail, the registry is not tried
-    fix: write the registry's own URL, if it should be tried last
-    """
     namespace, host = _namespace(file), host_of(server_of(file))
     in_tree = posixpath.basename(posixpath.dirname(posixpath.dirname(file.absolute))) == "certs.d"
     if (
@@ -205,15 +147,87 @@ def registry_replaced(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
         yield Hit(file.at("server"), f"{quoted(host)} replaces {quoted(namespace)}")
 
 
-@rules("PPH035", "error")
+@rules("PPH035")
 def nobody_resolves(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """No host can resolve.
-
-    why: the pull fails with "no resolve hosts: not found", without a request
-    fix: add "pull" and "resolve" to the capabilities of a host, or of the file for server
-    """
     if not server_of(file):
         return  # the registry itself is asked last, with all capabilities
     given = [capabilities_of(values) for _, values in tables(file)]
     if all(names and not {"pull", "resolve"} <= set(names) for names in given):
         yield Hit(file.at("capabilities"), "neither a host nor server has both pull and resolve")
+
+
+_TLS_KEYS = ("skip_verify", "ca", "client")
+
+
+@rules("PPH020", by="containerd", fixable=True)
+def tls_for_plain_http(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    for path, values in tables(file):
+        url = path[1] if path else server_of(file)
+        for key in _TLS_KEYS:
+            if url.startswith("http://") and key in values:
+                empty = key == "client" and not values[key]
+                first = not empty and _is_asked_over_https_first(url, context.containerd)
+                effect = "makes containerd try https first" if first else "is ignored"
+                what = f"{key} for {quoted(url)} {effect}"
+                yield Hit(file.at(*path, key), what, edits=(RemoveKey((*path, key)),))
+
+
+def _is_asked_over_https_first(url: str, release: Release) -> bool:
+    _, colon, port = host_of(url).rpartition(":")
+    named = colon != "" and port.isdecimal()
+    if named and port == "80":
+        return False
+    return release.https_first == "any port" or (named and release.https_first == "explicit port")
+
+
+@rules("PPH026")
+def unchecked_certificate(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    for path, values in tables(file):
+        url = path[1] if path else server_of(file)
+        if values.get("skip_verify") is True and not url.startswith("http://"):
+            yield Hit(
+                file.at(*path, "skip_verify"), f"the certificate of {quoted(url)} is not checked"
+            )
+
+
+@rules("PPH030", fixable=True)
+def unpaired_client_files(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    for path, values in tables(file):
+        client = values.get("client")
+        if not (isinstance(client, list) and len(client) == 2):
+            continue
+        first, second = client
+        if (
+            isinstance(first, str)
+            and isinstance(second, str)
+            and second.endswith((".key", "-key.pem"))
+        ):
+            where = (*path, "client")
+            paired = ((first, second),)
+            yield Hit(
+                file.at(*where), "two files instead of a pair", edits=(SetValue(where, paired),)
+            )
+
+
+@rules("PPH031")
+def missing_certificate(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    directory = posixpath.dirname(file.absolute)
+    walked = directory in context.project.names
+    for path, values in tables(file):
+        for key in ("ca", "client"):
+            for name in _file_names(values.get(key)):
+                where = (*path, key)
+                if not name:
+                    yield Hit(file.at(*where), "an empty file name")
+                elif walked and not name.startswith("/"):
+                    absolute = posixpath.normpath(posixpath.join(directory, name))
+                    if context.project.stands_at(absolute) is None:
+                        yield Hit(file.at(*where), f"{quoted(name)} does not exist")
+
+
+def _file_names(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _file_names(item)

@@ -1,4 +1,4 @@
-"""Kubernetes manifests: pull secrets that are named, pull policies, and the pod's form."""
+"""Kubernetes manifests: pull secrets, pull policies, and the form of pods."""
 
 from __future__ import annotations
 
@@ -13,19 +13,14 @@ from harness.nodes.lint.rule import Hit, RuleContext, Rules
 
 __all__ = ["rules"]
 
-rules = Rules(
-    Kind.KUBERNETES,
-    source="https://kubernetes.io/docs/concepts/containers/images/#specifying-imagepullsecrets-on-a-pod",
-)
+rules = Rules(Kind.KUBERNETES)
 
-_PULLING = "https://kubernetes.io/docs/concepts/containers/images/"
-_ON_A_POD = f"{_PULLING}#specifying-imagepullsecrets-on-a-pod"
-_MOST_NAMES = 200  # that are looked through for one that is nearly the same
+_MOST_NAMES = 200  # that are compared with a misspelled one
 _POLICIES = ("Always", "IfNotPresent", "Never")
 
 
 def _named(file: TreeFile, context: RuleContext) -> Iterator[tuple[Object, str, Node]]:
-    """Whoever names a pull secret, the name, and where it stands."""
+    """Each pod or account with a pull secret: its object, the secret's name and node."""
     cluster = context.cluster
     for pod in cluster.pods_in(file):
         yield from ((pod.owner, name, node) for name, node in pod.pull_secrets)
@@ -34,13 +29,8 @@ def _named(file: TreeFile, context: RuleContext) -> Iterator[tuple[Object, str, 
             yield from ((object_, name, node) for name, node in object_.pull_secrets)
 
 
-@rules("PPK001", "warning")
+@rules("PPK001")
 def absent_secret(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Pull secret that is not among the manifests.
-
-    why: kubelet reports one event (FailedToRetrieveImagePullSecret), and pulls without it
-    fix: give the secret that name, or create it first
-    """
     cluster = context.cluster
     here = context.project.once(
         "names of pull secrets", lambda: [o.name for o in cluster.secrets if _is_pull_secret(o)]
@@ -60,13 +50,8 @@ def _is_pull_secret(secret: Object) -> bool:
     return any(node is not None for node in sections)
 
 
-@rules("PPK002", "error")
+@rules("PPK002")
 def other_namespace(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Pull secret in another namespace.
-
-    why: a pod can use only secrets of its own namespace
-    fix: create the secret in the pod's namespace too
-    """
     for owner, name, node in _named(file, context):
         found = context.cluster.named("Secret", name)
         if found and not any(secret.may_share(owner) for secret in found):
@@ -74,15 +59,8 @@ def other_namespace(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             yield Hit(node.spot, f"{what}the pod in {quoted(owner.namespace)}")
 
 
-@rules("PPK003", "error", fixable=True)
+@rules("PPK003", fixable=True)
 def misplaced_secrets(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Misplaced or malformed imagePullSecrets.
-
-    why: they belong in the pod's spec, next to containers, as a list of {name: SECRET}: anything
-        else is rejected, or silently dropped
-    fix: write imagePullSecrets: [{name: SECRET}] next to containers
-    source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
-    """
     cluster = context.cluster
     for object_ in cluster.objects_in(file):
         spec = object_.node.get("spec")
@@ -118,14 +96,8 @@ def _misshapen(holder: Node) -> Iterator[Hit]:
             yield Hit(item.spot, "an item has no name")
 
 
-@rules("PPK004", "error")
+@rules("PPK004")
 def no_pull_secret(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Secret that is not a pull secret.
-
-    why: kubelet logs in with secrets of the types kubernetes.io/dockerconfigjson and
-        kubernetes.io/dockercfg, and silently skips any other
-    fix: use a secret that kubectl create secret docker-registry created
-    """
     for owner, name, node in _named(file, context):
         found = [s for s in context.cluster.named("Secret", name) if s.may_share(owner)]
         if found and not any(_is_pull_secret(secret) for secret in found):
@@ -133,14 +105,8 @@ def no_pull_secret(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             yield Hit(node.spot, f"{quoted(name)} is of type {quoted(type_)}")
 
 
-@rules("PPK005", "error", fixable=True)
+@rules("PPK005", fixable=True)
 def unknown_policy(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Unknown imagePullPolicy.
-
-    why: the API server rejects the manifest; the value is case-sensitive
-    fix: write Always, IfNotPresent or Never
-    source: https://kubernetes.io/docs/concepts/containers/images/#image-pull-policy
-    """
     for pod in context.cluster.pods_in(file):
         for container in containers(pod.spec):
             node = container.get("imagePullPolicy")
@@ -152,15 +118,8 @@ def unknown_policy(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
                 yield Hit(node.spot, f"unknown policy {quoted(node.text)}", fix, edits)
 
 
-@rules("PPK006", "warning")
+@rules("PPK006")
 def stale_latest(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Moving tag with IfNotPresent.
-
-    why: with IfNotPresent a node never pulls latest again: each node runs the image that was latest
-        when it pulled
-    fix: use a version or a digest, or write imagePullPolicy: Always
-    source: https://kubernetes.io/docs/concepts/containers/images/#image-pull-policy
-    """
     for pod in context.cluster.pods_in(file):
         for container in containers(pod.spec):
             node, image = container.get("imagePullPolicy"), container.string("image")
@@ -173,15 +132,8 @@ def _is_latest(image: str) -> bool:
     return bool(image) and "@" not in image and tag in {"", "latest"}
 
 
-@rules("PPK007", "warning")
+@rules("PPK007")
 def never_pulled(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Pull secrets for images that are never pulled.
-
-    why: with Never, the image must already be on the node: kubelet uses neither a secret nor a
-        mirror, and on another node the pod fails with ErrImageNeverPull
-    fix: write IfNotPresent, or remove the policy
-    source: https://kubernetes.io/docs/concepts/containers/images/#image-pull-policy
-    """
     for pod in context.cluster.pods_in(file):
         if not pod.pull_secrets:
             continue
@@ -192,16 +144,8 @@ def never_pulled(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
                     yield Hit(node.spot, "never pulled, although the pod has pull secrets")
 
 
-@rules("PPK008", "error", fixable=True)
+@rules("PPK008", fixable=True)
 def value_without_quotes(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Variable whose value is not a string.
-
-    why: the API server rejects the manifest: cannot unmarshal bool (or number) into field value of
-        type string
-    fix: quote the value
-    source:
-        https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#environment-variables
-    """
     for pod in context.cluster.pods_in(file):
         for container in containers(pod.spec):
             for variable in container.list("env"):

@@ -1,4 +1,4 @@
-"""registries.conf of podman, skopeo, buildah and CRI-O: what is refused, and what is not read."""
+"""registries.conf of podman, skopeo, buildah and CRI-O: what is rejected, ignored or surprising."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ from harness.nodes.lint.finding import (
     quoted,
 )
 from harness.nodes.lint.kinds import Kind
+from harness.nodes.lint.project import Project
 from harness.nodes.lint.rule import Hit, RuleContext, Rules
 
 __all__ = ["mirrors", "registries", "rules"]
 
-rules = Rules(Kind.REGISTRIES, source="containers-registries.conf(5); measured on skopeo 1.9.3")
+rules = Rules(Kind.REGISTRIES)
 
-_DOCS = "containers-registries.conf(5)"
-_MEASURED = f"{_DOCS}; measured on skopeo 1.9.3"
 _TOP = (
     "registry",
     "unqualified-search-registries",
@@ -39,12 +38,12 @@ _MIRROR = ("location", "insecure", "pull-from-mirror")
 
 
 def registries(file: TomlFile) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Each ``[[registry]]``, and the way to it."""
+    """Each ``[[registry]]`` with its path."""
     yield from _tables(file.get("registry"), ("registry",))
 
 
 def mirrors(file: TomlFile) -> Iterator[tuple[Path, dict[str, Any], dict[str, Any]]]:
-    """Each ``[[registry.mirror]]``, the way to it, and the registry that it is of."""
+    """Each ``[[registry.mirror]]`` with its path, and its registry."""
     for path, registry in registries(file):
         for below, mirror in _tables(registry.get("mirror"), (*path, "mirror")):
             yield below, mirror, registry
@@ -57,7 +56,7 @@ def _tables(value: object, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _locations(file: TomlFile) -> Iterator[tuple[Path, str]]:
-    """Every location and prefix that is a text."""
+    """Every location and prefix that is a string."""
     for path, table in registries(file):
         for key in ("prefix", "location"):
             if isinstance(table.get(key), str):
@@ -67,26 +66,14 @@ def _locations(file: TomlFile) -> Iterator[tuple[Path, str]]:
             yield (*path, "location"), table["location"]
 
 
-@rules("PPR001", "error")
+@rules("PPR001")
 def version_1(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Version 1 of the format.
-
-    why: [registries.search], [registries.insecure] and [registries.block] do not support mirrors,
-        are deprecated, and are rejected in a file that has a [[registry]]
-    fix: write unqualified-search-registries, and a [[registry]] for each of the others
-    source: containers-registries.conf(5), version 1; mixing them: measured on skopeo 1.9.3
-    """
     if "registries" in file.values:
         yield Hit(file.at("registries"), "registries is a key of version 1")
 
 
-@rules("PPR002", "error", fixable=True)
+@rules("PPR002", fixable=True)
 def with_scheme(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Location or prefix with a scheme.
-
-    why: the file is rejected: cannot use URI schemes. insecure decides whether http is used
-    fix: write HOST:PORT or HOST:PORT/PATH
-    """
     for path, text in _locations(file):
         scheme, mark, rest = text.partition("://")
         if mark and scheme in {"http", "https"}:
@@ -99,14 +86,8 @@ def with_scheme(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at("unqualified-search-registries"), what)
 
 
-@rules("PPR003", "error")
+@rules("PPR003")
 def no_location(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Neither location nor prefix.
-
-    why: the file is rejected: a registry needs a location, unless its prefix begins with *.; a
-        mirror always needs one
-    fix: add a location
-    """
     for path, table in registries(file):
         prefix = table.get("prefix")
         wild = isinstance(prefix, str) and prefix.startswith("*.")
@@ -117,16 +98,8 @@ def no_location(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at(*path), "mirror without a location")
 
 
-@rules("PPR004", "error")
+@rules("PPR004")
 def misplaced_star(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Wildcard that is not at the beginning.
-
-    why: only *.HOST is a pattern. If a path or a port follows, the file is rejected; any other * is
-        compared literally, and matches no image
-    fix: write *.HOST, or a [[registry]] for each
-    source: containers-registries.conf(5), choosing a [[registry]] TOML table; measured on skopeo
-        1.9.3
-    """
     for path, text in _locations(file):
         in_prefix = path[-1] == "prefix"
         rest = text[2:] if in_prefix and text.startswith("*.") else text
@@ -134,13 +107,8 @@ def misplaced_star(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at(*path), f"{quoted(text)} matches no image")
 
 
-@rules("PPR005", "error", fixable=True)
+@rules("PPR005", fixable=True)
 def both_usages(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """mirror-by-digest-only together with pull-from-mirror.
-
-    why: the file is rejected: cannot set both at the same time
-    fix: remove mirror-by-digest-only, and set pull-from-mirror for each mirror
-    """
     for path, table, registry in mirrors(file):
         if registry.get("mirror-by-digest-only") is True and table.get("pull-from-mirror"):
             same = table["pull-from-mirror"] == "digest-only"
@@ -149,14 +117,8 @@ def both_usages(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
             yield Hit(spot, "the registry has mirror-by-digest-only", edits=edits)
 
 
-@rules("PPR006", "error", fixable=True)
+@rules("PPR006", fixable=True)
 def unknown_value(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Unknown value of pull-from-mirror or short-name-mode.
-
-    why: the file is rejected, and nothing can be pulled
-    fix: pull-from-mirror is all, digest-only or tag-only; short-name-mode is enforcing, permissive
-        or disabled
-    """
     asked: list[tuple[Path, object, tuple[str, ...]]] = [
         (("short-name-mode",), file.get("short-name-mode"), ("enforcing", "permissive", "disabled"))
     ]
@@ -171,13 +133,8 @@ def unknown_value(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at(*path), f"unknown value {quoted(value)}", fix, edits)
 
 
-@rules("PPR007", "error", fixable=True)
+@rules("PPR007", fixable=True)
 def wrong_type(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Value of the wrong type.
-
-    why: the file is rejected, and nothing can be pulled
-    fix: write true or false without quotes, strings in quotes, and lists in brackets
-    """
     flags = ("insecure", "blocked", "mirror-by-digest-only")
     tables = [*registries(file), *((path, table) for path, table, _ in mirrors(file))]
     for path, table in tables:
@@ -204,14 +161,8 @@ def _is_list_of_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-@rules("PPR008", "warning", fixable=True)
+@rules("PPR008", fixable=True)
 def unknown_key(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Unknown key.
-
-    why: it has no effect
-    fix: check the name in the manual page
-    source: containers-registries.conf(5)
-    """
     tables: list[tuple[Path, dict[str, Any], tuple[str, ...]]] = [((), file.values, _TOP)]
     tables += [(path, table, _REGISTRY) for path, table in registries(file)]
     tables += [(path, table, _MIRROR) for path, table, _ in mirrors(file)]
@@ -227,26 +178,152 @@ def unknown_key(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
             yield Hit(file.at(*path, key), f"unknown key {quoted(key)}", fix, edits)
 
 
-@rules("PPR009", "error")
+@rules("PPR009")
 def no_drop_in(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """Drop-in file that is not read.
-
-    why: only files in registries.conf.d that end in .conf are read
-    fix: rename it to NAME.conf
-    source: containers-registries.conf(5)
-    """
     directory = posixpath.basename(posixpath.dirname(file.absolute))
     if directory == "registries.conf.d" and not file.absolute.endswith(".conf"):
         yield Hit(Spot(), f"{quoted(posixpath.basename(file.absolute))} does not end in .conf")
 
 
-@rules("PPR010", "error")
+@rules("PPR010")
 def usage_of_a_registry(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    """pull-from-mirror outside a mirror.
-
-    why: the file is rejected: only mirrors have it
-    fix: move it into [[registry.mirror]]
-    """
     for path, table in registries(file):
         if "pull-from-mirror" in table:
             yield Hit(file.at(*path, "pull-from-mirror"), "pull-from-mirror outside a mirror")
+
+
+_SEARCH = "unqualified-search-registries"
+_HUB_HOSTS = {"registry-1.docker.io", "index.docker.io", "registry.hub.docker.com"}
+
+
+def _prefix(table: dict[str, Any]) -> str:
+    for key in ("prefix", "location"):
+        if isinstance(table.get(key), str) and table[key]:
+            return str(table[key]).rstrip("/")
+    return ""
+
+
+def _location(table: dict[str, Any]) -> str:
+    location = table.get("location")
+    return location.rstrip("/") if isinstance(location, str) else ""
+
+
+@rules("PPR020")
+def blocked_with_mirrors(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    for path, table in registries(file):
+        if table.get("blocked") is True and table.get("mirror"):
+            what = f"{quoted(_prefix(table))} is blocked, but its mirrors are not"
+            yield Hit(file.at(*path, "blocked"), what)
+
+
+@rules("PPR021")
+def mirror_of_itself(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    for path, table, registry in mirrors(file):
+        own = _location(registry) or _prefix(registry)
+        if own and _location(table) == own:
+            yield Hit(file.at(*path, "location"), f"{quoted(own)} is the registry itself")
+
+
+@rules("PPR022")
+def insecure(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    tables: list[tuple[Path, dict[str, Any]]] = list(registries(file))
+    tables += [(path, table) for path, table, _ in mirrors(file)]
+    for path, table in tables:
+        host = (_location(table) or _prefix(table)).partition("/")[0]
+        local = host.startswith(("127.", "localhost", "[::1]"))
+        if table.get("insecure") is True and not local:
+            yield Hit(
+                file.at(*path, "insecure"), f"the certificate of {quoted(host)} is not checked"
+            )
+
+
+@rules("PPR023")
+def ambiguous_names(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    search = file.get(_SEARCH)
+    if isinstance(search, list) and len(search) > 1:
+        names = ", ".join(str(name) for name in search[:4])
+        yield Hit(file.at(_SEARCH), f"{len(search)} are tried: {names}")
+
+
+@rules("PPR024", fixable=True)
+def short_names(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    search = file.get(_SEARCH)
+    mode = file.get("short-name-mode")
+    if isinstance(search, list) and len(search) > 1 and mode in ("permissive", "disabled"):
+        edits = (SetValue(("short-name-mode",), "enforcing"),)
+        yield Hit(file.at("short-name-mode"), f"{mode}, with {len(search)} registries", edits=edits)
+
+
+@rules("PPR025")
+def twice(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    seen: set[str] = set()
+    for path, table in registries(file):
+        prefix = _prefix(table)
+        if prefix and prefix in seen:
+            yield Hit(file.at(*path), f"duplicate registry {quoted(prefix)}")
+        seen.add(prefix)
+
+
+@rules("PPR026")
+def replaced_by_drop_in(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    last = context.project.once("last registries", lambda: _last(context.project))
+    for path, table in registries(file):
+        by = last.get((_place(file), _prefix(table)))
+        if by is not None and by is not file and _order(file) is not None:
+            name = posixpath.basename(by.absolute)
+            yield Hit(file.at(*path), f"{quoted(_prefix(table))} is replaced by {name}")
+
+
+def _last(project: Project) -> dict[tuple[str, str], TomlFile]:
+    """For each directory and prefix, the file that is read last."""
+    files = [f for f in project.of_kind(Kind.REGISTRIES, TomlFile) if _order(f) is not None]
+    ordered = sorted(files, key=lambda file: _order(file) or (False, ""))
+    return {(_place(f), _prefix(table)): f for f in ordered for _, table in registries(f)}
+
+
+def _order(file: TomlFile) -> tuple[bool, str] | None:
+    """The sort key of a file in reading order; None if it is not read."""
+    directory, name = posixpath.split(file.absolute)
+    if posixpath.basename(directory) == "registries.conf.d":
+        return (True, name) if name.endswith(".conf") else None
+    return (False, name) if name == "registries.conf" else None
+
+
+def _place(file: TomlFile) -> str:
+    directory = posixpath.dirname(file.absolute)
+    inside = posixpath.basename(directory) == "registries.conf.d"
+    return posixpath.dirname(directory) if inside else directory
+
+
+@rules("PPR027")
+def bad_alias(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    for name, value in file.table("aliases").items():
+        if not isinstance(value, str):
+            yield Hit(file.at("aliases", name), f"the value of {quoted(name)} is not a string")
+            continue
+        first, slash, rest = value.partition("/")
+        registry = slash and ("." in first or ":" in first or first == "localhost")
+        if value and (not registry or ":" in rest or "@" in rest):
+            what = f"{quoted(name)} stands for {quoted(value)}"
+            yield Hit(file.at("aliases", name), what)
+        elif any(mark in name for mark in ":@") or "." in name.partition("/")[0]:
+            yield Hit(file.at("aliases", name), f"{quoted(name)} is not a short name")
+
+
+@rules("PPR028", fixable=True)
+def hub_under_another_name(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    for path, table in registries(file):
+        host = _prefix(table).partition("/")[0]
+        if host in _HUB_HOSTS:
+            key = "prefix" if table.get("prefix") else "location"
+            value = str(table[key]).replace(host, "docker.io", 1)
+            edits = (SetValue((*path, key), value),)
+            yield Hit(file.at(*path, key), f"no image name contains {quoted(host)}", edits=edits)
+
+
+@rules("PPR029")
+def digests_only(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    for path, table in registries(file):
+        if table.get("mirror-by-digest-only") is True and table.get("mirror"):
+            what = f"mirrors of {quoted(_prefix(table))} are used for digests only"
+            yield Hit(file.at(*path, "mirror-by-digest-only"), what)

@@ -1,4 +1,4 @@
-"""Containers that run the registry, by Kubernetes or compose: configuration and environment."""
+"""Containers that run the registry, in Kubernetes or compose."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import posixpath
 from collections.abc import Iterator
 
 from harness.nodes.lint.containers import Mount
-from harness.nodes.lint.documents import TreeFile
+from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.finding import Edit, SetValue, quoted
 from harness.nodes.lint.kinds import Kind
-from harness.nodes.lint.registry_containers import PATHS, each
+from harness.nodes.lint.registry_containers import (
+    PATHS,
+    RegistryContainer,
+    each,
+    port_of,
+    registries,
+)
 from harness.nodes.lint.rule import Hit, RuleContext, Rules
 
 __all__ = ["rules"]
@@ -19,16 +25,8 @@ rules = Rules(Kind.KUBERNETES, Kind.COMPOSE)
 _WITHOUT_EFFECT = frozenset({"unknown-variable", "no-effect"})
 
 
-@rules("PPW001", "error", fixable=True)
+@rules("PPW001", fixable=True)
 def mounted_elsewhere(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Configuration mounted where this release does not read it.
-
-    why: the image of 2 reads /etc/docker/registry/config.yml, the image of 3
-        /etc/distribution/config.yml: a file elsewhere is ignored, and a registry that accepts
-        pushes runs instead of the cache
-    fix: mount it where the release reads it, or give the path as the command
-    source: distribution#4357, distribution#4573; distribution-library-image#166
-    """
     for registry in each(file, context.project):
         if registry.container.command or registry.mount is not None:
             continue
@@ -48,14 +46,8 @@ def _moved(mount: Mount, target: str) -> Edit:
     return SetValue(mount.edited.path, text.replace(mount.target, target, 1))
 
 
-@rules("PPW002", "error")
+@rules("PPW002")
 def directory_for_file(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Directory mounted in place of config.yml.
-
-    why: a ConfigMap or a Secret is mounted as a directory: the registry exits with: is a directory
-    fix: set subPath to the key, or mount it one directory higher
-    source: https://kubernetes.io/docs/concepts/storage/volumes/#using-subpath
-    """
     for registry in each(file, context.project):
         mount = registry.mount
         whole = mount is not None and mount.kind in {"configMap", "secret"} and not mount.sub_path
@@ -64,14 +56,8 @@ def directory_for_file(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             yield Hit(mount.edited.spot, what)
 
 
-@rules("PPW003", "error")
+@rules("PPW003")
 def no_such_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """File missing from the ConfigMap.
-
-    why: the registry exits, because its configuration file does not exist
-    fix: name the key like the mounted file
-    source: https://kubernetes.io/docs/concepts/configuration/configmap/
-    """
     for registry in each(file, context.project):
         mount = registry.mount
         if mount is None or mount.kind != "configMap" or registry.text is not None:
@@ -83,54 +69,32 @@ def no_such_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             yield Hit(mount.node.spot, what)
 
 
-@rules("PPW004", "warning")
+@rules("PPW004")
 def unknown_variable(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Variable that this release does not support.
-
-    why: REGISTRY_A_B sets the key a.b; the registry logs a warning for a variable without such a
-        key and ignores it
-    fix: name the variable after the key, in capitals
-    source: distribution docs, about/configuration, override specific options; measured on 2.8.3 to
-        3.1.1
-    """
     yield from _variables(file, context, fatal=False)
 
 
-@rules("PPW005", "error")
+@rules("PPW005")
 def refused_variable(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Variable that prevents startup.
-
-    why: the value of a REGISTRY_ variable is YAML: a list in config.yml must be a list here too,
-        and a section cannot be set to a single value
-    fix: write the value as YAML, such as [one, two]
-    source: distribution docs, about/configuration, override specific options; measured on 2.8.3 to
-        3.1.1
-    """
     yield from _variables(file, context, fatal=True)
 
 
 def _variables(file: TreeFile, context: RuleContext, *, fatal: bool) -> Iterator[Hit]:
     for registry in each(file, context.project):
-        # Of a file that was not given, only what the variables themselves say is known.
+        # Without the file, only the problems of the variables themselves are known.
         reading = registry.reading
         for problem in reading.problems if reading else ():
             if problem.what == "not available here":
                 continue  # the reference registry's own limit
             variable = registry.container.variable(problem.place.source)
-            told = problem.exit_code is not None if fatal else problem.rule in _WITHOUT_EFFECT
-            if problem.place.line is None and variable and told:
+            relevant = problem.exit_code is not None if fatal else problem.rule in _WITHOUT_EFFECT
+            if problem.place.line is None and variable and relevant:
                 what = f"{variable.name}: {problem.key}: {problem.what}"
                 yield Hit(variable.node.spot, f"{what} [{registry.series}]", problem.fix)
 
 
-@rules("PPW006", "info")
+@rules("PPW006")
 def overridden(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Variable that overrides the file.
-
-    why: the environment takes precedence: the registry does not do what the file says
-    fix: keep one of them
-    source: distribution docs, about/configuration, override specific options
-    """
     for registry in each(file, context.project):
         written = registry.read(registry.series, {}) if registry.mount else None
         for variable in registry.container.variables if written else ():
@@ -141,15 +105,8 @@ def overridden(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
                 yield Hit(variable.node.spot, f"{variable.name} overrides {where}")
 
 
-@rules("PPW007", "warning")
+@rules("PPW007")
 def becomes_a_proxy(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Variable that turns a registry into a cache.
-
-    why: the file has no proxy section: with this variable the registry becomes a cache that rejects
-        every push
-    fix: add the proxy section to the file, or remove the variable
-    source: distribution docs, recipes/mirror; measured on 2.8.3 to 3.1.1
-    """
     for registry in each(file, context.project):
         variable = registry.container.variable("REGISTRY_PROXY_REMOTEURL")
         written = registry.read(registry.series, {}) if variable and registry.mount else None
@@ -158,14 +115,8 @@ def becomes_a_proxy(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             yield Hit(variable.node.spot, what)
 
 
-@rules("PPW008", "warning")
+@rules("PPW008")
 def useless_path(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """REGISTRY_CONFIGURATION_PATH has no effect.
-
-    why: the command of the image names a path, and an argument takes precedence over the variable
-    fix: mount the file there, or give its path as the command
-    source: distribution registry/registry.go (resolveConfiguration)
-    """
     for registry in each(file, context.project):
         variable = registry.container.variable("REGISTRY_CONFIGURATION_PATH")
         if variable and variable.value and registry.path != posixpath.normpath(variable.value):
@@ -173,14 +124,8 @@ def useless_path(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             yield Hit(variable.node.spot, what)
 
 
-@rules("PPW009", "warning")
+@rules("PPW009")
 def of_another_release(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Configuration for another release than the image.
-
-    why: this release silently ignores keys that it does not support
-    fix: use the image that the configuration was written for, or remove the keys
-    source: distribution docs, about/configuration; measured on 2.8.3 to 3.1.1
-    """
     for registry in each(file, context.project):
         if registry.mount is None or registry.text is None:
             continue
@@ -192,3 +137,86 @@ def of_another_release(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             if keys:
                 what = f"{quoted(registry.image.text)} does not support {', '.join(keys[:5])}"
                 yield Hit(registry.image.spot, what)
+
+
+_LOOPBACK = ("127.", "localhost:", "[::1]:")
+
+
+@rules("PPW010", kinds=(Kind.KUBERNETES,))
+def storage_is_lost(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    for registry in each(file, context.project):
+        reading = registry.reading
+        if not (reading and reading.attempted and "storage.filesystem" in reading.places):
+            continue  # memory, or an object store
+        root = str(reading.attempted.storage.rootdirectory)
+        mount = registry.container.mount_over(root)
+        if mount is None:
+            yield Hit(registry.image.spot, f"nothing is mounted at {root}")
+        elif mount.kind == "emptyDir":
+            yield Hit(mount.edited.spot, f"{root} is on an emptyDir")
+
+
+@rules("PPW011", kinds=(Kind.KUBERNETES,))
+def probe_needs_a_login(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    for registry in each(file, context.project):
+        auth = registry.reading is not None and "auth" in registry.reading.places
+        for name, probe in _probes(registry):
+            path = probe.get("path")
+            headers = {h.string("name").lower() for h in probe.list("httpHeaders")}
+            if auth and path and path.text.startswith("/v2") and "authorization" not in headers:
+                yield Hit(path.spot, f"{name} requests {quoted(path.text)}, which requires a login")
+
+
+def _probes(registry: RegistryContainer) -> Iterator[tuple[str, Node]]:
+    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
+        probe = registry.container.node.get(name, "httpGet")
+        if probe is not None:
+            yield name, probe
+
+
+@rules("PPW012")
+def published_elsewhere(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    for registry in each(file, context.project):
+        listening = {key: port_of(address) for key, address in registry.listens_on}
+        for port in registry.container.ports if "http.addr" in listening else ():
+            if port.published and port.protocol == "tcp" and port.target not in listening.values():
+                said = " and ".join(f"{key} is {address}" for key, address in registry.listens_on)
+                yield Hit(port.node.spot, f"{port.target} is published, and {said}")
+
+
+@rules("PPW013", kinds=(Kind.KUBERNETES,))
+def one_port_for_two(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    for group in registries(file, context.project):
+        taken: dict[int, str] = {}
+        for registry in group:
+            for key, address in registry.listens_on:
+                first = taken.setdefault(port_of(address), registry.container.name)
+                if first != registry.container.name:
+                    what = f"{key} is {address}, where {quoted(first)} already listens"
+                    yield Hit(registry.image.spot, what)
+
+
+@rules("PPW014", kinds=(Kind.KUBERNETES,))
+def probe_elsewhere(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    for registry in each(file, context.project):
+        listening = {str(port_of(address)) for _, address in registry.listens_on}
+        ports = registry.container.node.list("ports")
+        names = {p.string("name"): p.string("containerPort") for p in ports}
+        for name, probe in _probes(registry):
+            port = probe.get("port")
+            asked = names.get(port.text, port.text) if port else ""
+            if port and listening and asked.isdecimal() and asked not in listening:
+                others = ", ".join(sorted(listening))
+                what = f"{name} uses port {asked}; the registry listens on {others}"
+                yield Hit(port.spot, what)
+
+
+@rules("PPW015")
+def loopback(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    for group in registries(file, context.project):
+        for registry in group:
+            on_host = registry.container.node.string("network_mode") == "host"
+            alone = file.kind is Kind.COMPOSE or bool(registry.container.ports)
+            for key, address in registry.listens_on:
+                if key == "http.addr" and address.startswith(_LOOPBACK) and alone and not on_host:
+                    yield Hit(registry.image.spot, f"{key} is {address}")

@@ -1,4 +1,4 @@
-"""Secrets that hold logins: their type, their key, and how the value is encoded."""
+"""Secrets with logins: their type, their key, and how the value is encoded."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from harness.nodes.lint.finding import AddKey, Edit, RemoveKey, RenameKey, SetVa
 from harness.nodes.lint.json_tree import InvalidJSON, parse_json
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.kubernetes import Object
-from harness.nodes.lint.logins import CONFIG_JSON_TYPE, TYPES, content_of, logins_in
+from harness.nodes.lint.logins import CONFIG_JSON_TYPE, TYPES, logins_in, values_of
 from harness.nodes.lint.rule import Hit, RuleContext, Rules
 
 __all__ = ["rules"]
 
 rules = Rules(Kind.KUBERNETES)
 
-_DOCS = "https://kubernetes.io/docs/concepts/configuration/secret/#docker-config-secrets"
-_KUBELET = "Kubernetes pkg/credentialprovider/secrets (MakeDockerKeyring)"
-_VALIDATION = "Kubernetes pkg/apis/core/validation (ValidateSecret)"
 _LIKELY_KEYS = (
     ".dockerconfigjson",
     ".dockercfg",
@@ -40,16 +37,8 @@ def _spot_node(secret: Object) -> Node:
     return secret.node.get("type") or secret.node
 
 
-@rules("PPS101", "error", fixable=True)
+@rules("PPS101", fixable=True)
 def wrong_type(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Pull secret of the wrong type.
-
-    why: kubelet reads only secrets of the types kubernetes.io/dockerconfigjson and
-        kubernetes.io/dockercfg, whatever their keys: it skips all others and pulls anonymously
-    fix: set the type, and recreate the secret: the type cannot be changed later
-    source: https://kubernetes.io/docs/concepts/configuration/secret/#docker-config-secrets;
-        Kubernetes pkg/credentialprovider/secrets (MakeDockerKeyring)
-    """
     for secret in _secrets(file, context):
         given = secret.node.string("type")
         wanted = [type_ for type_, key in TYPES.items() if _holds(secret, key)]
@@ -70,16 +59,8 @@ def _holds(secret: Object, key: str) -> bool:
     return any(secret.node.get(section, key) is not None for section in ("data", "stringData"))
 
 
-@rules("PPS102", "error", fixable=True)
+@rules("PPS102", fixable=True)
 def wrong_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Pull secret without the key of its type.
-
-    why: the API server rejects it: a secret of type kubernetes.io/dockerconfigjson must have the
-        key .dockerconfigjson, with the dot
-    fix: name the key .dockerconfigjson (.dockercfg for the type kubernetes.io/dockercfg)
-    source: https://kubernetes.io/docs/concepts/configuration/secret/#docker-config-secrets;
-        Kubernetes pkg/apis/core/validation (ValidateSecret)
-    """
     for secret in _secrets(file, context):
         wanted = TYPES.get(secret.node.string("type"))
         if wanted is None or _holds(secret, wanted):
@@ -105,18 +86,12 @@ def _items(secret: Object, section: str) -> Iterator[tuple[str, Node]]:
         yield from found.items()
 
 
-@rules("PPS103", "error", fixable=True)
+@rules("PPS103", fixable=True)
 def not_base64(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """data that is not base64.
-
-    why: values in data must be base64: the API server rejects the manifest
-    fix: move it to stringData, or encode it
-    source: https://kubernetes.io/docs/concepts/configuration/secret/#working-with-secrets
-    """
     for secret in _secrets(file, context):
-        for content in content_of(secret):
+        for content in values_of(secret):
             if content.text is None:
-                # Moving one key alone would need both sections: only what stands alone is mended.
+                # Moving one of several keys needs both sections: only a single key is fixed.
                 data, path = secret.node.get("data"), (*secret.node.path, "data")
                 alone = data is not None and len(list(data.items())) == 1
                 alone = alone and secret.node.get("stringData") is None
@@ -125,18 +100,10 @@ def not_base64(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
                 yield Hit(content.node.spot, f"{content.key} is not base64", edits=edits)
 
 
-@rules("PPS104", "error", fixable=True)
+@rules("PPS104", fixable=True)
 def encoded_twice(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Pull secret that is encoded twice.
-
-    why: Kubernetes decodes it once and finds base64 instead of JSON: the API server rejects the
-        secret. kubectl already encodes the value, and stringData must not be encoded
-    fix: decode the value once
-    source: https://kubernetes.io/docs/concepts/configuration/secret/#docker-config-secrets;
-        Kubernetes pkg/apis/core/validation (ValidateSecret)
-    """
     for secret in _secrets(file, context):
-        for content in content_of(secret):
+        for content in values_of(secret):
             if content.is_encoded_twice and content.text is not None:
                 path = (*secret.node.path, content.section, content.key)
                 once = content.text.strip() if content.section == "data" else content.json
@@ -145,19 +112,10 @@ def encoded_twice(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
                 yield Hit(content.node.spot, f"{content.key} is encoded {times}", edits=edits)
 
 
-@rules("PPS105", "error")
+@rules("PPS105")
 def no_logins(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Pull secret without logins.
-
-    why: the API server rejects a value that is not a JSON object; without auths it accepts the
-        secret, and kubelet silently finds no login
-    fix: write {"auths": {"REGISTRY": {"auth": "BASE64 OF USER:PASSWORD"}}}
-    source: https://kubernetes.io/docs/concepts/configuration/secret/#docker-config-secrets;
-        Kubernetes pkg/apis/core/validation (ValidateSecret); Kubernetes
-        pkg/credentialprovider/secrets (MakeDockerKeyring)
-    """
     for secret in _secrets(file, context):
-        for content in content_of(secret):
+        for content in values_of(secret):
             what = "" if content.json is None else _why_none(content.json, content.key, file)
             if what:
                 yield Hit(content.node.spot, f"{content.key}: {what}")
@@ -181,15 +139,8 @@ def _why_none(text: str, key: str, file: TreeFile) -> str:
     return ""
 
 
-@rules("PPS106", "warning", fixable=True)
+@rules("PPS106", fixable=True)
 def in_both(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Same key in data and stringData.
-
-    why: stringData takes precedence, and the value in data is lost
-    fix: remove one of them
-    source:
-        https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/secret-v1/
-    """
     for secret in _secrets(file, context):
         for key, node in _items(secret, "data"):
             if key in TYPES.values() and secret.node.get("stringData", key) is not None:
@@ -197,16 +148,8 @@ def in_both(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
                 yield Hit(node.spot, f"stringData overrides {key}", edits=(RemoveKey(path),))
 
 
-@rules("PPS107", "error", kinds=(Kind.KUBERNETES, Kind.LOGINS))
+@rules("PPS107", kinds=(Kind.KUBERNETES, Kind.LOGINS))
 def credential_helper(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Credential helper in a pull secret.
-
-    why: the helper is a program on the machine that the file came from, and the password is in that
-        machine's keychain: kubelet ignores it, and the entries in auths are empty
-    fix: create the secret with kubectl create secret docker-registry, or run docker login without a
-        credential store
-    source: https://kubernetes.io/docs/tasks/configure-pod-container/pull-image-private-registry/
-    """
     for logins in logins_in(file, context):
         for key in ("credsStore", "credHelpers"):
             node = logins.root.get(key)
@@ -214,16 +157,8 @@ def credential_helper(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
                 yield Hit(logins.spot(node), f"{key} has no effect in a cluster")
 
 
-@rules("PPS108", "info")
+@rules("PPS108")
 def named_by_nobody(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    """Pull secret that no pod uses.
-
-    why: only the secrets in imagePullSecrets of the pod or of its service account are used; being
-        in the same namespace is not enough
-    fix: add it to imagePullSecrets of the pod or of its service account
-    source:
-        https://kubernetes.io/docs/concepts/containers/images/#specifying-imagepullsecrets-on-a-pod
-    """
     cluster = context.cluster
     for secret in _secrets(file, context):
         if (

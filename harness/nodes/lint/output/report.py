@@ -1,4 +1,4 @@
-"""Everything that a run of lint has to tell."""
+"""The result of a run of lint."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from harness.nodes.lint.finding import Finding, Severity
 if TYPE_CHECKING:
     from harness.nodes.lint.fix.repair import Repair
 
-__all__ = ["Answer"]
+__all__ = ["LintReport"]
 
 
 @dataclass(frozen=True)
-class Answer:
+class LintReport:
     """``outcome`` is what is left where files were repaired; ``repairs`` are those that were
     written; ``failed`` names files that could not be written, with the reason."""
 
@@ -33,9 +33,9 @@ class Answer:
 
     @property
     def repaired(self) -> int:
-        """How many findings are gone."""
+        """The number of fixed findings."""
         return sum(len(repair.findings) for repair in self.repairs)
 
     def count(self, severity: Severity) -> int:
-        """How many findings of that severity there are."""
+        """The number of findings of a severity."""
         return sum(finding.severity is severity for finding in self.outcome.findings)
