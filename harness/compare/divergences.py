@@ -1,8 +1,10 @@
-"""``divergences.toml``: in what two targets are known to differ, and why that is right.
+"""Differences between two observations, and ``divergences.toml``, which lists the known ones. Pure.
 
-It stands beside the scenarios, as ``deviations.toml`` does, but says something else: a deviation is
-measured against a *claim*, a divergence against another *target*, and in whatever a scenario
-happened to show. An entry::
+Client requests are aligned by what they request, so that one additional request does not shift all
+that follow. The first difference is reported first: later ones often follow from it.
+
+``divergences.toml`` lies beside the scenarios, like ``deviations.toml``. A deviation is relative to
+a *claim*, a divergence to another *target*. An entry::
 
     [[divergence]]
     scenarios = ["blob.range-unsatisfiable"]
@@ -12,9 +14,9 @@ happened to show. An entry::
     reason = "Debian builds with an old Go, whose ServeContent keeps the header of a 416"
     reference = "golang/go#66343"
 
-``step`` and ``field`` are patterns as of a shell; the order of ``targets`` does not matter. An
-entry that explains nothing in a scenario of its list, although that was compared, is stale, and
-fails like a divergence that no entry explains. ``by_chance = true`` marks the outcome of a race.
+``step`` and ``field`` are shell patterns; the order of ``targets`` does not matter. An entry that
+explains nothing in a compared scenario of its list is stale, and fails the run like an unexplained
+divergence. ``by_chance = true`` marks the outcome of a race.
 """
 
 from __future__ import annotations
@@ -43,9 +45,13 @@ __all__ = [
 ]
 
 _LENGTH = "header content-length"
-"""Not told where the bodies differ, of which it follows."""
+"""Not reported where the bodies differ, which explains it."""
 ABSENT = "absent"
-"""What a side shows that lacks what the other has."""
+"""The value of a side that lacks what the other side has."""
+_AROUND = 100
+"""Characters of a long text that are shown before and after what differs."""
+_LONGEST = 600
+"""Characters of a long text that are shown at most."""
 
 
 @dataclass(frozen=True)
@@ -97,18 +103,53 @@ def _of_steps(
 ) -> Iterator[Divergence]:
     for number, one, other in _aligned(left, right):
         if one is None or other is None:
-            told = one or other
-            assert told is not None
-            outcome = f"{told.status}" if told.error is None else f"{told.error}"
+            only = one or other
+            assert only is not None
+            outcome = f"{only.status}" if only.error is None else f"{only.error}"
             seen = (outcome, ABSENT) if other is None else (ABSENT, outcome)
-            yield Divergence(scenario, told.request, "the request itself", *seen, number)
+            yield Divergence(scenario, only.request, "the request itself", *seen, number)
             continue
         fields, others = one.fields(), other.fields()
         for name in (*fields, *(name for name in others if name not in fields)):
             seen = (fields.get(name, ABSENT), others.get(name, ABSENT))
             follows = name == _LENGTH and fields.get("body") != others.get("body")
             if seen[0] != seen[1] and not follows:
+                texts = _text(one, name, seen[0]), _text(other, name, seen[1])
+                if texts[0] is not None and texts[1] is not None:
+                    seen = _differing(texts[0], texts[1])
                 yield Divergence(scenario, one.request, name, *seen, number)
+
+
+def _text(step: Step, name: str, value: Any) -> str | None:
+    """The whole text of a field whose compared *value* may be a placeholder; None where it is not
+    known, as in a recording, or not a text."""
+    if name in step.whole:
+        return step.whole[name]
+    return value if isinstance(value, str) and not value.startswith("<") else None
+
+
+def _differing(left: str, right: str) -> tuple[str, str]:
+    """Two texts as they are, or where one is long, the parts around what differs."""
+    if max(len(left), len(right)) <= 2 * _AROUND:
+        return left, right
+    start = _common(left, right)
+    shorter = min(len(left), len(right)) - start
+    end = min(shorter, _common(left[::-1], right[::-1]))
+    return _part(left, start, len(left) - end), _part(right, start, len(right) - end)
+
+
+def _common(left: str, right: str) -> int:
+    """The length of the longest common beginning."""
+    pairs = enumerate(zip(left, right, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(left), len(right)))
+
+
+def _part(text: str, start: int, end: int) -> str:
+    start, end = max(0, start - _AROUND), min(len(text), end + _AROUND)
+    part = text[start:end]
+    if len(part) > _LONGEST:
+        part = f"{part[: _LONGEST - _AROUND]} … {part[-_AROUND:]}"
+    return f"{'… ' if start else ''}{part}{' …' if end < len(text) else ''}"
 
 
 def _aligned(
@@ -134,7 +175,7 @@ def _aligned(
 def _of_state(
     scenario: str, left: Mapping[str, str], right: Mapping[str, str]
 ) -> Iterable[Divergence]:
-    # Of what one side has not written down yet nothing is known.
+    # A state file that is not up to date says nothing.
     if NOT_SAVED in {*left.values(), *right.values()}:
         return ()
     return _of_mappings(scenario, "state", left, right)
@@ -161,17 +202,17 @@ class Known:
     """One ``[[divergence]]``."""
 
     scenarios: tuple[str, ...]
-    """Keys of scenarios, or patterns of them; an id without its case means all cases."""
+    """Scenario keys or patterns; an id without a case means all cases."""
     step: str
     field: str
     targets: tuple[str, ...]
     reason: str
     reference: str
     by_chance: bool = False
-    """Whether it comes and goes, as the outcome of a race does; such an entry is never stale."""
+    """Whether it is the outcome of a race; such an entry is never stale."""
 
     def is_about(self, scenario: str, left: str, right: str) -> bool:
-        """Whether it speaks of *scenario* on these two targets."""
+        """Whether the entry applies to *scenario* on these two targets."""
         names = (scenario, scenario.partition("[")[0])
         of_scenario = any(
             name == pattern or fnmatchcase(name, pattern)
@@ -181,7 +222,7 @@ class Known:
         return of_scenario and {left, right} == {*self.targets}
 
     def explains(self, divergence: Divergence, left: str, right: str) -> bool:
-        """Whether it is the reason of *divergence*."""
+        """Whether the entry explains *divergence*."""
         return (
             self.is_about(divergence.scenario, left, right)
             and fnmatchcase(divergence.step, self.step)
@@ -208,7 +249,8 @@ class Comparison:
 def compared(
     scenario: str, left: str, right: str, found: Iterable[Divergence], known: Iterable[Known]
 ) -> Comparison:
-    """*found* in *scenario* between the targets *left* and *right*, in the light of *known*."""
+    """Splits what was *found* in *scenario* between *left* and *right* by whether *known* explains
+    it."""
     about = [entry for entry in known if entry.is_about(scenario, left, right)]
     unexplained, explained = [], []
     for divergence in found:
@@ -221,8 +263,7 @@ def compared(
 
 
 def stale(known: Iterable[Known], comparisons: Sequence[Comparison]) -> list[str]:
-    """Entries that explain nothing in a scenario of their list, although it was compared, one line
-    each."""
+    """Entries that explain nothing in a compared scenario of their list, one line each."""
     lines = []
     for entry in known:
         if entry.by_chance:
@@ -237,7 +278,7 @@ def stale(known: Iterable[Known], comparisons: Sequence[Comparison]) -> list[str
             if about and not any(entry in one.reasons for one in about):
                 lines.append(
                     f"{scenario}: {FILE_NAME} lists {entry.step}: {entry.field} for "
-                    f"{' and '.join(entry.targets)}, but they are alike there; remove it"
+                    f"{' and '.join(entry.targets)}, but they match there; remove it"
                 )
     return lines
 
@@ -251,11 +292,11 @@ def read_known(directory: Path) -> tuple[Known, ...]:
     except FileNotFoundError:
         return ()
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DivergenceFileError(f"{path}: {error}; mend the TOML") from error
+        raise DivergenceFileError(f"{path}: {error}; fix the TOML") from error
     tables = document.pop("divergence", [])
     if document:
         raise DivergenceFileError(
-            f"{path}: unknown key {next(iter(document))!r}; only [[divergence]] stands here"
+            f"{path}: unknown key {next(iter(document))!r}; only [[divergence]] is allowed here"
         )
     return tuple(_entry(path, table) for table in tables)
 
@@ -271,10 +312,10 @@ def _entry(path: Path, table: Mapping[str, Any]) -> Known:
     lists = ("scenarios", "targets")
     for name in lists:
         if not isinstance(table[name], list) or not all(isinstance(t, str) for t in table[name]):
-            raise DivergenceFileError(f"{place}: {name} must be a list of texts")
+            raise DivergenceFileError(f"{place}: {name} must be a list of strings")
     for name in wanted.difference(lists):
         if not isinstance(table[name], str) or not table[name].strip():
-            raise DivergenceFileError(f"{place}: {name} must be a text that says something")
+            raise DivergenceFileError(f"{place}: {name} must be a string that is not empty")
     if not isinstance(table.get("by_chance", False), bool):
         raise DivergenceFileError(f"{place}: by_chance must be true or false")
     wide = next((name for name in table["scenarios"] if "*" in name), None)

@@ -1,7 +1,7 @@
-"""What differs between two runs of one and the same registry, and is therefore not told.
+"""Removes what differs between two runs of the same registry, so that runs can be compared.
 
-Rules are data, each with its reason. A rule that hides more than its reason says would hide
-differences between registries, so that each is as narrow as it can be.
+Rules are data, each with a reason. Each rule is as narrow as possible, since it could hide a
+difference between registries.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ __all__ = [
     "Names",
     "Rule",
     "file_content",
-    "file_is_told",
-    "header_is_told",
+    "file_is_compared",
+    "header_is_compared",
 ]
 
 
@@ -47,63 +47,67 @@ TEXTS = (
         "<loopback>",
         "every server of a test has a port of its own",
     ),
-    Rule(r'("Port": ?)[1-9]\d*', r"\1<port>", "likewise, as Go marshals an address"),
+    Rule(r'("Port": ?)[1-9]\d*', r"\1<port>", "a port, as Go marshals an address"),
     Rule(
         r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT",
         "<date>",
         "the time of the run",
     ),
-    Rule(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)", "<time>", "likewise"),
+    Rule(
+        r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)",
+        "<time>",
+        "the time of the run",
+    ),
     Rule(r"(boundary=|^--|\n--)[0-9a-f]{32,70}", r"\1<boundary>", "parts have a random boundary"),
     Rule(
         r"\(received \d+ bytes, expected \d+\)",
         "(received less than expected)",
-        "the body and Content-Length tell both",
+        "body and Content-Length are compared on their own",
     ),
     Rule(
         r'"signatures": ?\[\s*\{.*?\}\s*\]',
         '"signatures": <signatures>',
-        "2.8 signs schema 1 with a key that it makes up at its start",
+        "2.8 signs schema 1 with a key that it generates at startup",
     ),
-    Rule(r"/proc/\d+/root", "", "leads into the mount namespace of a small disk"),
+    Rule(r"/proc/\d+/root", "", "the path into the mount namespace of a small disk"),
     Rule(r"\bsince \d+s|\bafter \d+\.\d+s", "<duration>", "how long something took"),
 )
-"""For header values, paths, bodies and errors, applied in this order."""
+"""Applied in this order to header values, paths, bodies and errors."""
 
 HEADERS: Mapping[str, str] = {
     "date": "the time of the run",
     "connection": "belongs to one connection (RFC 9110, 7.6.1)",
-    "keep-alive": "likewise",
-    "transfer-encoding": "likewise; Content-Length, or its absence, is told",
+    "keep-alive": "belongs to one connection",
+    "transfer-encoding": "belongs to one connection; Content-Length is compared",
     "host": "every server of a test has a port of its own",
-    "server": "names the program, and nothing that it does",
+    "server": "names the program, not its behaviour",
 }
-"""Header lines that are not told, with the reason."""
+"""Header lines that are not compared, with the reason."""
 
 FILES: Mapping[str, str] = {
-    "*/_uploads/*/startedat": "holds the time at which the upload began",
-    "*/_uploads/*/data": "how much of what was cut had reached the disk is chance",
-    "*/_uploads/*/hashstates/*": "is a hash's inner state, written by each in its way",
+    "*/_uploads/*/startedat": "the time at which the upload began",
+    "*/_uploads/*/data": "how much of an interrupted upload reached the disk is random",
+    "*/_uploads/*/hashstates/*": "the internal state of a hash, in a format of each implementation",
 }
-"""Files whose existence is told, but not their content, with the reason."""
+"""Files whose existence is compared, but not their content, with the reason."""
 
 _OWN = ".pullproof/"
-"""Where several processes of the reference registry agree; a registry does not look there."""
+"""The reference registry's own files, which other registries do not have."""
 
 
-def header_is_told(name: str) -> bool:
+def header_is_compared(name: str) -> bool:
     """Whether the header line *name* is compared at all."""
     return name.lower() not in HEADERS
 
 
-def file_is_told(path: str) -> bool:
+def file_is_compared(path: str) -> bool:
     """Whether the file at *path*, relative to the storage root, is compared at all."""
     return not path.startswith(_OWN)
 
 
 def file_content(path: str, sha256: str) -> str:
-    """What is told of the content of the file at *path*: the beginning of its hash, ``as named``
-    where it is what a content-addressed path promises, or nothing."""
+    """How the content of the file at *path* is compared: by the first digits of its hash, as
+    ``as named`` where that is what a content-addressed path says, or not at all."""
     if any(fnmatchcase(path, pattern) for pattern in FILES):
         return "present"
     return "as named" if path.endswith(f"/{sha256}/data") else f"sha256 {sha256[:12]}"
@@ -111,8 +115,8 @@ def file_content(path: str, sha256: str) -> str:
 
 @dataclass(frozen=True)
 class Names:
-    """Normalises texts. *known* are exact texts of one run with what to call them, such as the URL
-    of an upstream or a directory; they go before the rules."""
+    """Normalises texts. *known* maps exact texts of one run, such as an upstream's URL or a
+    directory, to names for them; it applies before the rules."""
 
     known: Mapping[str, str] = field(default_factory=dict)
 
@@ -129,7 +133,7 @@ class Names:
         return self.text(value)
 
     def body(self, body: str) -> str:
-        """A body; the members of JSON objects in alphabetical order, since Go's maps have none."""
+        """A body; keys of JSON objects in alphabetical order, since Go's maps have no order."""
         try:
             document = json.loads(body)
         except ValueError:

@@ -19,11 +19,12 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from harness.compare.normalisation import Names, file_content, file_is_told, header_is_told
+from harness.compare.normalisation import Names, file_content, file_is_compared, header_is_compared
 from harness.http.client import CLIENT_LEFT, Exchange
 from harness.system.disk import Disk
 from harness.targets.state import FILE_NAME, StateEntry
@@ -40,17 +41,17 @@ __all__ = [
 ]
 
 NOT_SAVED = "not saved yet"
-"""What stands in place of the entries of a state file that is behind."""
+"""In place of the entries of a state file that is not up to date."""
 
 _BODY = 600
-"""Characters of a text that are kept; of longer or binary bodies only size and hash."""
+"""Characters of a text that are compared; of longer or binary bodies, size and hash are."""
 _HEADERS = 40
-"""Header lines of one message that are kept one by one."""
+"""Header lines of one message that are compared one by one."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One request of a client with its answer, in normalised words."""
+    """One request of a client with its answer, normalised."""
 
     request: str
     """Such as ``GET /v2/team/app/manifests/v1``."""
@@ -64,12 +65,15 @@ class Step:
     """The text, or ``<SIZE bytes, sha256 HASH>``."""
     error: str | None = None
     """What broke, if anything did."""
+    whole: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """Texts that are longer than what is compared, by the same names as :meth:`fields`; not in
+    recordings."""
 
     def fields(self) -> dict[str, Any]:
-        """What is compared, by the name that ``divergences.toml`` knows it by."""
-        told: dict[str, Any] = {"status": self.status, "body": self.body, "error": self.error}
-        told |= {f"header {name}": value for name, value in self.headers.items()}
-        return {name: value for name, value in told.items() if value is not None}
+        """What is compared, by the names that ``divergences.toml`` uses."""
+        found: dict[str, Any] = {"status": self.status, "body": self.body, "error": self.error}
+        found |= {f"header {name}": value for name, value in self.headers.items()}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -120,8 +124,8 @@ def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 def observed_steps(
     exchanges: Sequence[Exchange], names: Names, polled: frozenset[int] = frozenset()
 ) -> tuple[Step, ...]:
-    """*exchanges* but for those whose ``order`` is *polled*, in the order of their beginnings;
-    those that overlap are sorted by what was asked and answered."""
+    """*exchanges* in the order in which they began, without those whose ``order`` is *polled*;
+    those that overlap are sorted by content."""
     steps: list[Step] = []
     group: list[Step] = []
     end = 0
@@ -141,26 +145,28 @@ def _sorted(group: list[Step]) -> list[Step]:
 
 
 def _step(exchange: Exchange, names: Names) -> Step:
+    body = _body(exchange, names)
     return Step(
         request=names.text(f"{exchange.method} {exchange.path}"),
         sent=_lines(exchange.request_headers, names),
         status=exchange.status,
         headers=_lines(exchange.response_headers, names),
-        body=_body(exchange, names),
+        body=_bounded(body),
         error=_error(exchange, names),
+        whole={"body": body} if len(body) > _BODY else {},
     )
 
 
 def _lines(headers: Iterable[tuple[str, str]], names: Names) -> dict[str, str]:
     lines: dict[str, list[str]] = {}
     for name, value in headers:
-        if header_is_told(name):
+        if header_is_compared(name):
             lines.setdefault(name.lower(), []).append(names.header(name, value))
-    told = {name: _bounded(", ".join(values)) for name, values in sorted(lines.items())}
-    if len(told) <= _HEADERS:
-        return told
-    kept = dict(list(told.items())[:_HEADERS])
-    return {**kept, "...": f"<{len(told)} header lines, sha256 {_short(repr(told).encode())}>"}
+    found = {name: _bounded(", ".join(values)) for name, values in sorted(lines.items())}
+    if len(found) <= _HEADERS:
+        return found
+    kept = dict(list(found.items())[:_HEADERS])
+    return {**kept, "...": f"<{len(found)} header lines, sha256 {_short(repr(found).encode())}>"}
 
 
 def _bounded(text: str) -> str:
@@ -171,7 +177,7 @@ def _bounded(text: str) -> str:
 
 def _error(exchange: Exchange, names: Names) -> str | None:
     if exchange.error is not None and exchange.error.startswith(CLIENT_LEFT):
-        return CLIENT_LEFT  # How many bytes were in the pipe by then is chance.
+        return CLIENT_LEFT  # How many bytes were in the pipe by then is random.
     return None if exchange.error is None else names.text(exchange.error)
 
 
@@ -180,12 +186,8 @@ def _body(exchange: Exchange, names: Names) -> str:
         return "<as far as the client read>"
     size, start = exchange.body_size, exchange.body_start
     if size == len(start):
-        try:
-            text = names.body(start.decode())
-        except UnicodeDecodeError:
-            pass
-        else:
-            return _bounded(text)
+        with suppress(UnicodeDecodeError):
+            return names.body(start.decode())
     return f"<{size} bytes, sha256 {exchange.body_sha256[:12]}>"
 
 
@@ -197,8 +199,8 @@ def _short(content: bytes) -> str:
 
 
 def observed_upstream(entries: Iterable[Entry], number: int, names: Names) -> dict[str, int]:
-    """How often each request reached upstream *number* (counted from 1), told with the kind of
-    credential, the Range, and what it was answered."""
+    """How often each request reached upstream *number* (counted from 1), by request line, kind of
+    credential, Range and status."""
     asked: Counter[str] = Counter()
     for entry in entries:
         credential = "" if entry.credential == "none" else f" [{entry.credential}]"
@@ -213,11 +215,11 @@ def observed_upstream(entries: Iterable[Entry], number: int, names: Names) -> di
 
 
 def observed_disk(disk: Disk, names: Names, place: str = "") -> dict[str, str]:
-    """The files of *disk* by normalised path, with *place* in front. Files that normalisation makes
-    alike, such as those of two upload sessions, are one line with both contents."""
+    """The files of *disk* by normalised path, with *place* in front. Files that get one path by
+    normalisation, such as those of two upload sessions, are one entry with both contents."""
     found: dict[str, list[str]] = {}
     for path, content in disk.snapshot().items():
-        if path != FILE_NAME and file_is_told(path):
+        if path != FILE_NAME and file_is_compared(path):
             found.setdefault(place + names.text(path), []).append(file_content(path, content))
     return {path: ", ".join(sorted(contents)) for path, contents in sorted(found.items())}
 
@@ -228,9 +230,9 @@ def observed_state(
     now: datetime,
     place: str = "",
 ) -> dict[str, str]:
-    """The entries of a cache's state file, which *read* gives, seen *now*. A file that is older
-    than the newest link on *disk* is behind: a release saves every five seconds, and chance
-    decides whether it does in a scenario that is shorter."""
+    """The entries of a cache's state file, which *read* returns, relative to *now*. A file older
+    than the newest link on *disk* is not up to date: releases save every five seconds, so whether
+    they do within a scenario is random."""
     try:
         entries = read() or {}
         saved = (disk.root / FILE_NAME).stat().st_mtime

@@ -1,7 +1,7 @@
-"""The stateful differential: random stories of what clients, upstream, operator and time do, played
+"""The stateful differential: random sequences of what clients, upstream, operator and time do, run
 on two targets at once. See docs/differential.md.
 
-:mod:`operations`, :mod:`model` and :mod:`stories` are data and decisions; :mod:`stage` does what
-they say to one target; :mod:`twins` compares two; :mod:`search` lets Hypothesis look for the
-smallest story in which two targets differ.
+:mod:`operations` and :mod:`sequences` are data; :mod:`driver` applies operations to one target;
+:mod:`pair` compares two targets, and lets Hypothesis search for the smallest sequence in which they
+differ; :mod:`render` makes texts of the outcome.
 """

@@ -1,11 +1,11 @@
-"""One target on which stories are played, with an upstream of its own."""
+"""Applies the operations of sequences to one target, with an upstream of its own."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,43 +24,84 @@ from harness.content import (
     OCI_INDEX,
     OCI_MANIFEST,
     Blob,
+    Image,
+    Index,
+    a_layer,
+    an_image,
+    an_index,
 )
 from harness.http.client import Answer, Exchange
-from harness.stateful.content import Content
-from harness.stateful.operations import TAGS, Operation
+from harness.stateful.operations import REPOSITORIES, TAGS, Operation
 from harness.stateful.sequences import StepSequence
 from harness.targets import DidNotStart, Target
 from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
 from harness.upstream import MockUpstream
 
-__all__ = ["Driver"]
+__all__ = ["Content", "Driver"]
 
 _JSON = {"Content-Type": "application/json"}
-_REFUSAL = '{"errors":[{"code":"%s","message":"so it is"}]}'
+_REFUSAL = '{"errors":[{"code":"%s","message":"refused"}]}'
 _CODES = {"403": "DENIED", "429": "TOOMANYREQUESTS", "500": "UNKNOWN", "503": "UNAVAILABLE"}
 _ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_MANIFEST_LIST, DOCKER_MANIFEST))
-_CALM, _CALM_AMID_UPLOADS = 0.02, 0.25
-_AT_MOST = 2.0
+_QUIET, _QUIET_WITH_UPLOADS = 0.02, 0.25
+_LONGEST = 2.0
 _DUE = re.compile(r"expired$|expires in -")
 _POLL = 0.004
 _BLOB = re.compile(r"/v2/(.+)/blobs/sha256:([0-9a-f]{64})$")
 
 
-class Driver:
-    """A registry of *target* with the settings of *story*, in *workdir*, until :meth:`close`."""
+class Content:
+    """The images and repositories of one execution. A registry runs many sequences, so each has
+    digests and names of its own; ``known`` maps them to the names that are reported."""
 
-    def __init__(self, target: Target, story: StepSequence, workdir: Path) -> None:
+    def __init__(self, number: int) -> None:
+        seed = f"sequence-{number}"
+        shared = a_layer(f"{seed}/shared", 2300)
+        first = an_image(f"{seed}/0", layers=[shared, a_layer(f"{seed}/0", 2100)])
+        self.images: tuple[Image | Index, ...] = (
+            first,
+            an_image(f"{seed}/1", layers=[shared]),
+            an_image(f"{seed}/2", layers=1, layer_size=2200, oci=False),
+            an_index(first),
+        )
+        self.repositories = tuple(f"sequence-{number}/{name}" for name in REPOSITORIES)
+        self.known = dict(zip(self.repositories, REPOSITORIES, strict=True))
+        for place, image in enumerate(self.images):
+            self._call(image.digest, f"image {place}")
+            if isinstance(image, Image):
+                self._call(image.config.digest, f"config {place}")
+                for which, layer in enumerate(image.layers):
+                    self._call(layer.digest, f"layer {place}.{which}")
+
+    def _call(self, digest: str, name: str) -> None:
+        self.known.setdefault(digest.partition(":")[2], f"<{name}>")
+
+    @property
+    def hashes(self) -> set[str]:
+        """The hex parts of all digests."""
+        return self.known.keys() - set(self.repositories)
+
+    def image(self, number: int) -> Image:
+        """The image *number*; the first child of an index."""
+        found = self.images[number]
+        return found if isinstance(found, Image) else self.image(0)
+
+
+class Driver:
+    """A registry of *target* with the settings of *sequence*, in *workdir*, until :meth:`close`."""
+
+    def __init__(self, target: Target, sequence: StepSequence, workdir: Path) -> None:
         self.target = target
         self.upstream = MockUpstream()
         self.upstream.start()
         self._workdir = workdir
         workdir.mkdir(parents=True)
-        is_cache = story.kind == "proxy"
+        is_cache = sequence.kind == "proxy"
         settings = Settings(
             upstream_url=self.upstream.url if is_cache else None,
-            delete_enabled=story.delete_enabled,
-            cache=story.cache,
+            delete_enabled=sequence.delete_enabled,
+            cache=sequence.cache,
         )
         try:
             self.registry: RunningRegistry = target.launch(settings, workdir)
@@ -78,7 +119,7 @@ class Driver:
         self.upstream.stop()
 
     def begin(self, content: Content) -> None:
-        """Play from now on with *content*; upstream is well."""
+        """Start a sequence with *content*; upstream is up and without faults."""
         self._content = content
         known = {**content.known, str(self._workdir): "<workdir>"}
         self._names = Names({**known, self.upstream.url: "http://<upstream>"})
@@ -87,21 +128,21 @@ class Driver:
             self.upstream.up()
             self._is_down = False
 
-    # -- what happens -----------------------------------------------------------------------------
+    # -- running -----------------------------------------------------------------------------
     def do(self, one: Operation) -> Observation:
-        """Let *one* happen; what could be seen of it."""
+        """Apply *one* and return what it showed."""
         asked, reached = len(self.registry.exchanges), len(self.upstream.ledger.entries)
-        told = getattr(self, f"_{one.do.replace('-', '_')}")(one)
+        outcome = getattr(self, f"_{one.do.replace('-', '_')}")(one)
         if self._is_cache:
             self._settle(self.registry.exchanges[asked:])
         return Observation(
             steps=observed_steps(self.registry.exchanges[asked:], self._names),
             upstream=observed_upstream(self.upstream.ledger.entries[reached:], 1, self._names),
-            disk={"operator": told} if isinstance(told, str) else {},
+            disk={"operator": outcome} if isinstance(outcome, str) else {},
         )
 
     def end(self) -> Observation:
-        """What is left of the story in storage and schedule."""
+        """The final storage and schedule of the sequence."""
         files = {}
         for path, place in self._files():
             text = self._names.text(place)
@@ -117,7 +158,7 @@ class Driver:
             state = {
                 self._names.text(key): entry
                 for key, entry in state.items()
-                # What is due is on its way out of the file, whenever that is next saved.
+                # Entries that are due leave the file whenever it is saved next.
                 if (key.startswith(mine) and not _DUE.search(entry)) or "@" not in key
             }
         return Observation(disk=dict(sorted(files.items())), state=state)
@@ -168,7 +209,7 @@ class Driver:
         for part in (document.get("config"), *document.get("layers", ())):
             if part is not None:
                 self.registry.get(f"/v2/{self._repository(one)}/blobs/{part['digest']}")
-                # One after the other: which of two copies ends first would be chance.
+                # One at a time: the order in which two copies end is random.
                 self._settle(self.registry.exchanges[-1:])
 
     def _get_tag(self, one: Operation) -> Answer:
@@ -207,7 +248,7 @@ class Driver:
         self.registry.get(f"/v2/{self._repository(one)}/tags/list{one.detail}")
 
     def _catalog(self, one: Operation) -> None:
-        # From this story's repositories on, of which those of earlier ones are no part.
+        # List from this sequence's repositories on, without those of earlier ones.
         before = self._content.repositories[0].rpartition("/")[0]
         self.registry.get(f"/v2/_catalog?n=2&last={before}")
 
@@ -253,7 +294,15 @@ class Driver:
 
     # -- operator and time ------------------------------------------------------------------------
     def _restart(self, one: Operation) -> str:
-        return self._come_back(self.registry.restart)
+        try:
+            self.registry.restart()
+        except DidNotStart:
+            # Some targets do not start without upstream: start it while upstream is up.
+            self.upstream.up()
+            self.registry.start()
+            self.upstream.down()
+            return "does not start without upstream"
+        return "started"
 
     def _collect(self, one: Operation) -> str:
         run = self.registry.garbage_collect(delete_untagged=bool(one.detail))
@@ -262,8 +311,8 @@ class Driver:
         return f"exit {run.exit_code}, blobs {blobs}, manifests {manifests}"
 
     def _later(self, one: Operation) -> None:
-        # Time passes for a process while it is stopped; what another keeps in memory must not
-        # outlast that, nor may either miss upstream when it comes back.
+        # Time passes for a process while it is stopped; other targets restart too, since they keep
+        # state in memory. Upstream is up during the restart, which some targets need.
         if self._is_down:
             self.upstream.up()
         self.registry.pass_time(timedelta(days=8))
@@ -272,18 +321,7 @@ class Driver:
         if self._is_down:
             self.upstream.down()
 
-    def _come_back(self, begin: Callable[[], None]) -> str:
-        """What has no start without upstream is started once upstream is there for a moment."""
-        try:
-            begin()
-        except DidNotStart:
-            self.upstream.up()
-            self.registry.start()
-            self.upstream.down()
-            return "does not start without upstream"
-        return "is there again"
-
-    # -- how to get there -------------------------------------------------------------------------
+    # -- helpers -------------------------------------------------------------------------
     def _repository(self, one: Operation) -> str:
         return self._content.repositories[one.repository]
 
@@ -300,24 +338,24 @@ class Driver:
         return self.registry.request(method, path, headers={"Accept": accept})
 
     def _settle(self, exchanges: Iterable[Exchange]) -> None:
-        """Wait until what these *exchanges* began in the background is done: a copy into the cache
-        goes on beside the answer, and decides what the next request meets."""
+        """Wait until copies into the cache that these *exchanges* started in the background are
+        complete, since they decide how the next request is answered."""
         awaited = [path for exchange in exchanges if (path := self._link_of(exchange))]
-        begun = calm_since = time.monotonic()
+        began = quiet_since = time.monotonic()
         seen: Any = None
-        while (now := time.monotonic()) < begun + _AT_MOST:
+        while (now := time.monotonic()) < began + _LONGEST:
             entries = self.upstream.ledger.entries
             pending = any(entry.outcome == "pending" for entry in entries[-8:])
             uploads = [path for place in self._places() for path in place.glob("_uploads/*")]
             missing = [path for path in awaited if not path.exists()]
             if pending or seen != (seen := (len(entries), uploads, missing)):
-                calm_since = now
-            if now - calm_since > (_CALM_AMID_UPLOADS if uploads or missing else _CALM):
+                quiet_since = now
+            if now - quiet_since > (_QUIET_WITH_UPLOADS if uploads or missing else _QUIET):
                 return
             time.sleep(_POLL)
 
     def _link_of(self, exchange: Exchange) -> Path | None:
-        """The file that says that the blob which was answered in *exchange* has been cached."""
+        """The link file that exists once the blob that *exchange* returned is cached."""
         match = _BLOB.match(exchange.path)
         if match is None or exchange.status != 200 or exchange.error is not None:
             return None
@@ -329,7 +367,7 @@ class Driver:
         return [top / name for name in self._content.repositories]
 
     def _files(self) -> Iterator[tuple[Path, str]]:
-        """The story's files with their places below the root."""
+        """The sequence's files with their paths relative to the root."""
         root = self.registry.root
         blobs = root / "docker/registry/v2/blobs/sha256"
         tops = [*self._places(), *(blobs / one[:2] / one for one in self._content.hashes)]

@@ -1,4 +1,4 @@
-"""What can happen in a story, as data. No I/O."""
+"""What can happen in a sequence, as data, and what upstream then has. No I/O."""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ IMAGES = 4
 
 @dataclass(frozen=True)
 class Sort:
-    """One sort of operation: in which stories it happens, its variants, how often it comes, and how
-    it is told."""
+    """A kind of operation: on which registries it runs, its words, variants and frequency."""
 
     kinds: tuple[Kind, ...]
     words: str
@@ -42,17 +41,17 @@ _OWN: tuple[Kind, ...] = ("standard",)
 
 OPERATIONS: Mapping[str, Sort] = {
     # Upstream
-    "tag": Sort(_CACHE, "upstream: {tag} of {repository} is image {image} from now on", weight=6),
-    "untag": Sort(_CACHE, "upstream: {repository} has no tag {tag} any more", weight=1),
-    "remove": Sort(_CACHE, "upstream: {repository} has no image {image} any more", weight=1),
+    "tag": Sort(_CACHE, "upstream: {tag} of {repository} now is image {image}", weight=6),
+    "untag": Sort(_CACHE, "upstream: {repository} loses tag {tag}", weight=1),
+    "remove": Sort(_CACHE, "upstream: {repository} loses image {image}", weight=1),
     "down": Sort(_CACHE, "upstream: refuses connections", weight=1),
-    "up": Sort(_CACHE, "upstream: is there again", weight=1),
+    "up": Sort(_CACHE, "upstream: is up again", weight=1),
     "fault": Sort(
         _CACHE,
         "upstream: answers for {repository} with {detail}",
         ("403", "429", "500", "503", "reset", "truncation", "wrong bytes"),
     ),
-    "heal": Sort(_CACHE, "upstream: behaves again", weight=1),
+    "heal": Sort(_CACHE, "upstream: has no faults again", weight=1),
     # Clients
     "pull": Sort(KINDS, "client: pulls {repository}:{tag}", weight=4),
     "get-tag": Sort(KINDS, "client: GET {tag} of {repository}, accepting {detail}", ("all", "*/*")),
@@ -93,16 +92,14 @@ OPERATIONS: Mapping[str, Sort] = {
     "delete-blob": Sort(KINDS, "client: DELETE layer of image {image} from {repository}", weight=1),
     # Operator and time
     "restart": Sort(KINDS, "operator: restarts the registry", weight=1),
-    "collect": Sort(
-        KINDS, "operator: collects garbage{detail}", ("", ", the untagged too"), weight=1
-    ),
+    "collect": Sort(KINDS, "operator: collects garbage{detail}", ("", ", untagged too"), weight=1),
     "later": Sort(_CACHE, "time: {detail} pass", ("8 days",), weight=1),
 }
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One step of a story. Numbers count from 0; what a sort does not use is 0."""
+    """One operation. Numbers count from 0; those that its kind does not use are 0."""
 
     do: str
     repository: int = 0
@@ -120,36 +117,36 @@ class Operation:
         )
 
     def as_data(self) -> dict[str, Any]:
-        """As JSON values, without what is as it is by default."""
+        """As JSON values, without defaults."""
         return {name: value for name, value in asdict(self).items() if value or name == "do"}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Operation:
-        """The reverse of :meth:`as_data`. ``ValueError`` for what is no operation."""
+        """The reverse of :meth:`as_data`. ``ValueError`` for an unknown operation."""
         try:
             one = cls(**data)
             known = OPERATIONS[one.do]
             REPOSITORIES[one.repository], TAGS[one.tag], range(IMAGES)[one.image]
         except (TypeError, KeyError, IndexError) as problem:
-            raise ValueError(f"{data!r} is no operation: {problem!r}") from problem
+            raise ValueError(f"{data!r} is not an operation") from problem
         if one.detail not in known.details:
-            raise ValueError(f"{data!r}: detail is one of {', '.join(known.details)}")
+            raise ValueError(f"{data!r}: detail must be one of {', '.join(known.details)}")
         return one
 
 
 @dataclass
 class Model:
-    """Upstream's content and mood after the operations so far."""
+    """Upstream's content and health after the operations so far."""
 
     tags: dict[tuple[int, int], int] = field(default_factory=dict)
-    """Which image each tag, by repository and number, is."""
+    """Repository and tag to image."""
     held: set[tuple[int, int]] = field(default_factory=set)
     """Repository and image."""
     is_down: bool = False
     is_faulty: bool = False
 
     def take(self, one: Operation) -> bool:
-        """Let *one* happen; False where it changes nothing, or cannot happen."""
+        """Apply *one*; False where it changes nothing or is impossible."""
         place = one.repository, one.tag
         held = one.repository, one.image
         match one.do:

@@ -1,7 +1,8 @@
-"""Two targets on which the same stories are played."""
+"""Two targets that run the same sequences of operations, and the search for a difference."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,24 +16,25 @@ from hypothesis.errors import Flaky
 
 from harness.compare.divergences import Divergence, Known, compared, divergences
 from harness.compare.observation import Observation
-from harness.stateful.content import Content
-from harness.stateful.driver import Driver
+from harness.stateful.driver import Content, Driver
 from harness.stateful.operations import Operation
-from harness.stateful.sequences import StepSequence, stories
+from harness.stateful.sequences import StepSequence, sequences
 from harness.targets import Target
 
-__all__ = ["SCENARIO", "Act", "Pair", "Playing", "Search", "search"]
+__all__ = ["SCENARIO", "Execution", "Pair", "Search", "Step", "search"]
 
 SCENARIO = "stateful"
-"""What ``divergences.toml`` calls it in ``scenarios``."""
+"""The name in ``scenarios`` of ``divergences.toml``."""
+SHRINKING = 60.0
+"""Seconds to look for a smaller sequence, by default."""
 
-_DISTURBING = frozenset({"collect", "later"})
-"""Operations that touch what other stories left, so that such a story has a registry of its own."""
+_NEEDS_OWN_REGISTRY = frozenset({"collect", "later"})
+"""Operations that change what other sequences left in a registry."""
 
 
 @dataclass(frozen=True)
-class Act:
-    """One operation on both; the end of the story where ``operation`` is None."""
+class Step:
+    """One operation on both targets; the final state where ``operation`` is None."""
 
     operation: Operation | None
     left: Observation
@@ -42,28 +44,28 @@ class Act:
 
 
 @dataclass(frozen=True)
-class Playing:
-    """A story as far as it was played: to the first act with an unexplained difference."""
+class Execution:
+    """A sequence as far as it ran: up to the first step with an unexplained difference."""
 
-    story: StepSequence
-    acts: tuple[Act, ...]
+    sequence: StepSequence
+    steps: tuple[Step, ...]
 
     @property
     def difference(self) -> Divergence | None:
-        """The first that is unexplained."""
-        return next((act.unexplained[0] for act in self.acts if act.unexplained), None)
+        """The first unexplained difference."""
+        return next((step.unexplained[0] for step in self.steps if step.unexplained), None)
 
 
 @dataclass
 class Pair:
-    """*left* and *right*, with registries in *workdir* that are kept running from story to story.
-    *known* explains differences. Use as a context manager."""
+    """*left* and *right*, with registries in *workdir* that stay up between sequences. *known*
+    explains differences. Use as a context manager."""
 
     left: Target
     right: Target
     known: Sequence[Known]
     workdir: Path
-    _stages: dict[Any, tuple[Driver, Driver]] = field(default_factory=dict)
+    _drivers: dict[Any, tuple[Driver, Driver]] = field(default_factory=dict)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2))
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
@@ -71,88 +73,96 @@ class Pair:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for opened in list(self._stages):
+        for opened in list(self._drivers):
             self._close(opened)
         self._pool.shutdown()
 
-    def play(self, story: StepSequence) -> Playing:
-        """Play *story* on both, up to the first unexplained difference."""
-        settings = story.kind, story.cache, story.delete_enabled
-        happening = story.happening
-        disturbing = any(one.do in _DISTURBING for one in happening)
-        if disturbing:
-            self._close(settings)
-        stages = self._stages.get(settings) or self._open(settings, story)
+    def run(self, sequence: StepSequence) -> Execution:
+        """Run *sequence* on both, up to the first unexplained difference."""
+        key = sequence.kind, sequence.cache, sequence.delete_enabled
+        operations = sequence.effective
+        alone = any(one.do in _NEEDS_OWN_REGISTRY for one in operations)
+        if alone:
+            self._close(key)
+        drivers = self._drivers.get(key) or self._open(key, sequence)
         content = Content(next(self._numbers))
-        for stage in stages:
-            stage.begin(content)
-        acts: list[Act] = []
+        steps: list[Step] = []
         try:
-            for one in (*happening, None):
-                acts.append(self._act(stages, one))
-                if acts[-1].unexplained:
+            for driver in drivers:
+                driver.begin(content)
+            for one in (*operations, None):
+                steps.append(self._step(drivers, one))
+                if steps[-1].unexplained:
                     break
         except BaseException:
-            self._close(settings)
+            self._close(key)
             raise
-        # After a difference they are no longer alike.
-        if disturbing or acts[-1].unexplained:
-            self._close(settings)
-        return Playing(story, tuple(acts))
+        if alone or steps[-1].unexplained:
+            self._close(key)  # The two registries no longer have the same state.
+        return Execution(sequence, tuple(steps))
 
-    def _act(self, stages: tuple[Driver, Driver], one: Operation | None) -> Act:
-        def seen(stage: Driver) -> Observation:
-            return stage.end() if one is None else stage.do(one)
+    def _step(self, drivers: tuple[Driver, Driver], one: Operation | None) -> Step:
+        def observe(driver: Driver) -> Observation:
+            return driver.end() if one is None else driver.do(one)
 
-        left, right = self._pool.map(seen, stages)
+        left, right = self._pool.map(observe, drivers)
         found = divergences(SCENARIO, left, right)
         judged = compared(SCENARIO, self.left.known_as, self.right.known_as, found, self.known)
-        return Act(one, left, right, judged.unexplained, judged.explained)
+        return Step(one, left, right, judged.unexplained, judged.explained)
 
-    def _open(self, settings: Any, story: StepSequence) -> tuple[Driver, Driver]:
+    def _open(self, key: Any, sequence: StepSequence) -> tuple[Driver, Driver]:
         number = next(self._numbers)
-        left = Driver(self.left, story, self.workdir / f"left-{number}")
+        left = Driver(self.left, sequence, self.workdir / f"left-{number}")
         try:
-            right = Driver(self.right, story, self.workdir / f"right-{number}")
+            right = Driver(self.right, sequence, self.workdir / f"right-{number}")
         except BaseException:
             left.close()
             raise
-        self._stages[settings] = (left, right)
+        self._drivers[key] = (left, right)
         return left, right
 
-    def _close(self, settings: Any) -> None:
-        for stage in self._stages.pop(settings, ()):
+    def _close(self, key: Any) -> None:
+        for driver in self._drivers.pop(key, ()):
             with suppress(OSError):
-                stage.close()
+                driver.close()
+
+
+# -- searching -----------------------------------------------------------------------------------
 
 
 @dataclass
 class Search:
-    """What became of a search."""
+    """The outcome of a search."""
 
     seed: int
-    played: int = 0
-    """Stories that Hypothesis made up, without those that only made a difference smaller."""
-    found: Playing | None = None
-    """The smallest story with an unexplained difference."""
+    ran: int = 0
+    """Sequences that Hypothesis generated, without those that only shrink a difference."""
+    found: Execution | None = None
+    """The smallest sequence with an unexplained difference."""
     explained: set[str] = field(default_factory=set)
-    """The reasons of the differences that were met and are listed."""
-    by_chance: list[Playing] = field(default_factory=list)
-    """Playings with a difference that the same story did not show again."""
+    """The reasons of the known differences that occurred."""
+    flaky: list[Execution] = field(default_factory=list)
+    """Executions with a difference that did not occur when the sequence ran again."""
 
 
 class _TheyDiffer(Exception):
     pass
 
 
-def search(play: Callable[[StepSequence], Playing], sequences: int, start: int) -> Search:
-    """Play *sequences* stories, the same for the same *start*; end at the first difference that
-    shows twice, with the smallest story that shows it."""
+def search(
+    run: Callable[[StepSequence], Execution],
+    number: int,
+    start: int,
+    shrinking: float = SHRINKING,
+) -> Search:
+    """Run *number* sequences, the same for the same *start*, and end at the first difference that
+    occurs twice. Hypothesis then spends up to *shrinking* seconds on a smaller sequence."""
     result = Search(start)
+    deadline = float("inf")
 
     @seed(start)
     @settings(
-        max_examples=sequences,
+        max_examples=number,
         database=None,
         deadline=None,
         derandomize=False,
@@ -160,21 +170,27 @@ def search(play: Callable[[StepSequence], Playing], sequences: int, start: int) 
         report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
-    @given(stories())
-    def look(story: StepSequence) -> None:
+    @given(sequences())
+    def check(sequence: StepSequence) -> None:
+        nonlocal deadline
         if result.found is None:
-            result.played += 1
-        playing = play(story)
-        if playing.difference is not None:
-            again = play(story)
-            if again.difference is None:
-                result.by_chance.append(playing)
-                playing = again
-        result.explained.update(known.reason for act in playing.acts for _, known in act.explained)
-        if playing.difference is not None:
-            result.found = playing
+            result.ran += 1
+        elif time.monotonic() > deadline:
+            return  # Out of time: no further candidate counts as smaller.
+        execution = run(sequence)
+        if execution.difference is not None:
+            repeated = run(sequence)
+            if repeated.difference is None:
+                result.flaky.append(execution)
+            execution = repeated
+        for step in execution.steps:
+            result.explained.update(known.reason for _, known in step.explained)
+        if execution.difference is not None:
+            if result.found is None:
+                deadline = time.monotonic() + shrinking
+            result.found = execution
             raise _TheyDiffer
 
     with suppress(_TheyDiffer, Flaky):
-        look()
+        check()
     return result

@@ -1,74 +1,71 @@
-"""A story as it was played, as a conversation. No I/O."""
+"""Texts about an executed sequence and about a search. No I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable
 
-from harness.compare.observation import Observation, Step
-from harness.stateful.pair import Act, Playing, Search
+from harness.compare.observation import Observation
+from harness.compare.observation import Step as Exchange
+from harness.stateful.pair import Execution, Search, Step
 
-__all__ = ["tell", "tell_search"]
+__all__ = ["render_execution", "render_search"]
 
-_TOLD = ("content-type", "content-length", "content-range", "docker-content-digest", "etag")
-_LONGEST = 160
+_HEADERS = ("content-range", "docker-content-digest")
+_MOST = 320
+"""Characters of a line about one request."""
 
 
-def tell(playing: Playing, left: str, right: str) -> str:
-    """Each operation with what was seen of it; of both where they differ."""
-    lines = [f"The registry is {playing.story.settings_in_words()}."]
-    for number, act in enumerate(playing.acts, 1):
-        words = "the end: storage and schedule" if act.operation is None else act.operation.words()
+def render_execution(execution: Execution, left: str, right: str) -> str:
+    """Each operation with what it showed; of both targets where they differ."""
+    lines = [f"The registry is {execution.sequence.settings_in_words()}."]
+    for number, step in enumerate(execution.steps, 1):
+        words = "final storage and schedule" if step.operation is None else step.operation.words()
         lines.append(f"{number:3}. {words}")
-        if act.left == act.right or act.operation is None:
-            lines += [] if act.operation is None else _seen(act.left, " " * 7)
-        else:
-            for name, seen in ((left, act.left), (right, act.right)):
-                lines.append(f"       {name}:")
-                lines += _seen(seen, " " * 9)
-        lines += _judged(act, left, right)
+        if step.left != step.right and step.operation is not None:
+            for name, seen in ((left, step.left), (right, step.right)):
+                lines += [f"       {name}:", *_shown(seen, " " * 9)]
+        elif step.operation is not None:
+            lines += _shown(step.left, " " * 7)
+        lines += _judged(step, left, right)
     return "\n".join(lines) + "\n"
 
 
-def _judged(act: Act, left: str, right: str) -> Iterable[str]:
-    for known in {known for _, known in act.explained}:
-        yield f"       (they differ as listed: {known.reason})"
-    for one in act.unexplained:
+def _judged(step: Step, left: str, right: str) -> Iterable[str]:
+    for known in {known for _, known in step.explained}:
+        yield f"       (a known difference: {known.reason})"
+    width = max(len(left), len(right))
+    for one in step.unexplained:
         yield f"       They differ in {one.place}:"
-        width = max(len(left), len(right))
         yield f"         {left:{width}}  {one.left}"
         yield f"         {right:{width}}  {one.right}"
 
 
-def _seen(seen: Observation, indent: str) -> list[str]:
-    lines = [f"{indent}{_step(step)}" for step in seen.steps]
+def _shown(seen: Observation, indent: str) -> list[str]:
+    lines = [f"{indent}{_exchange(exchange)}" for exchange in seen.steps]
     lines += [
-        f"{indent}  upstream was asked: {asked}" + (f", {times} times" if times > 1 else "")
-        for asked, times in seen.upstream.items()
+        f"{indent}  upstream: {request}" + (f", {times} times" if times > 1 else "")
+        for request, times in seen.upstream.items()
     ]
-    return lines + [f"{indent}{name}: {said}" for name, said in seen.disk.items()]
+    return lines + [f"{indent}{name}: {text}" for name, text in seen.disk.items()]
 
 
-def _step(step: Step) -> str:
-    headers = _headers(step.headers)
-    body = step.body.strip() if step.status is None or step.status >= 400 else ""
-    told = [str(step.status or "no answer"), *headers, *([body] if body else ())]
-    told += [step.error] if step.error else []
-    text = f"{step.request} -> {', '.join(told)}"
-    return text if len(text) <= _LONGEST * 2 else f"{text[: _LONGEST * 2]} …"
+def _exchange(one: Exchange) -> str:
+    headers = [f"{name} {one.headers[name]}" for name in _HEADERS if name in one.headers]
+    body = one.body.strip() if one.status is None or one.status >= 400 else ""
+    parts = [str(one.status or "no answer"), *headers, body, one.error or ""]
+    text = f"{one.request} -> {', '.join(part for part in parts if part)}"
+    return text if len(text) <= _MOST else f"{text[:_MOST]} …"
 
 
-def _headers(headers: Mapping[str, str]) -> list[str]:
-    return [f"{name} {headers[name]}" for name in _TOLD[2:4] if name in headers]
-
-
-def tell_search(found: Search, left: str, right: str) -> str:
-    """The totals, in a few lines."""
-    lines = [
-        f"{found.played} sequences of seed {found.seed} on {left} and {right}: "
-        + ("no unexplained difference" if found.found is None else "they differ")
+def render_search(found: Search, left: str, right: str) -> str:
+    """The totals of a search, in a few lines."""
+    outcome = "no unexplained difference" if found.found is None else "they differ"
+    lines = [f"{found.ran} sequences of seed {found.seed} on {left} and {right}: {outcome}"]
+    lines += [f"  known difference: {reason}" for reason in sorted(found.explained)]
+    flaky = Counter(one.difference.place for one in found.flaky if one.difference)
+    lines += [
+        f"  FLAKY difference, {times} times, not when the sequence ran again: {place}"
+        for place, times in flaky.items()
     ]
-    lines += [f"  listed, and met: {reason}" for reason in sorted(found.explained)]
-    if found.by_chance:
-        lines.append(f"  {len(found.by_chance)} differences did not come again in the same story:")
-        lines += [f"    {one.difference.place}" for one in found.by_chance if one.difference]
     return "\n".join(lines) + "\n"

@@ -1,8 +1,8 @@
-"""What known implementations are known to do otherwise, and the verdict on a scenario.
+"""Known deviations of implementations, and the verdict on a scenario.
 
-``deviations.toml`` stands beside the scenarios. An entry names a scenario, an implementation and
-the release series it is true of, says in words what happens, lists **everything** that is observed
-otherwise than expected, and gives a reference::
+``deviations.toml`` lies beside the scenarios. An entry names a scenario, an implementation and its
+release series, says what happens, lists **all** observations that differ from the claim, and gives
+a reference::
 
     [[deviation]]
     scenario = "head.blob-is-not-downloaded"
@@ -12,27 +12,27 @@ otherwise than expected, and gives a reference::
     reference = "measured on 3.0.0 and 3.1.1"
     observed = { "upstream: blob bodies" = 1 }
 
-It may have an ``advice``: what an operator can do about it, for reports. Where one cause shows in
-several scenarios, ``cases`` stands in the place of ``scenario`` and ``observed``, and says for each
-of them what is observed::
+It may have an ``advice``: what an operator can do about it, for reports. If one cause affects
+several scenarios, ``cases`` replaces ``scenario`` and ``observed``, and lists the observations of
+each::
 
     [deviation.cases]
     "range.of-a-hit[open]" = { "client: status" = 200 }
     "range.of-a-hit[suffix]" = { "client: status" = 200 }
 
-An implementation may have a file of its own, ``deviations/NAME.toml``, which speaks of no other.
+An implementation may have a file of its own, ``deviations/NAME.toml``.
 
-``[[difference]]`` entries say where one *build* differs from its release, such as a registry
-compiled with an old Go: they name a target and override single observations.
+``[[difference]]`` entries in ``differences.toml`` say where one *build* differs from its release,
+such as a registry compiled with an old Go: they name a target and override single observations.
 
-Both are checked strictly: what is not listed fails, and what is listed but no longer happens fails
-too, so that the file is never a wish.
+Both are strict: a deviation that is not listed fails, and so does a listed one that no longer
+happens.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -52,7 +52,7 @@ __all__ = [
 
 
 class Verdict(Enum):
-    """What is said of a scenario on a target."""
+    """The outcome of a scenario on a target."""
 
     HOLDS = "holds"
     DEVIATES = "deviates"
@@ -74,7 +74,7 @@ class Deviation:
     """What an operator can do about it, for reports."""
 
     def concerns(self, scenario: str, implementation: str, version: str) -> bool:
-        """Whether it speaks of *scenario* on that implementation's release series."""
+        """Whether the entry applies to *scenario* on that implementation's release series."""
         return (
             self.scenario == scenario
             and self.implementation == implementation
@@ -95,13 +95,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict with its grounds. ``problems`` is empty unless the verdict is FAILS."""
+    """A verdict with its reasons. ``problems`` is empty unless the verdict is FAILS."""
 
     verdict: Verdict
     deviation: Deviation | None = None
     problems: tuple[str, ...] = ()
     excused: tuple[str, ...] = ()
-    """Keys of the findings that a difference of this target speaks of."""
+    """Keys of the findings that a ``[[difference]]`` of this target overrides."""
 
 
 class DeviationFileError(Exception):
@@ -129,11 +129,6 @@ class DeviationFile:
             path,
         )
 
-    def unknown_scenarios(self, known: Iterable[str]) -> list[str]:
-        """Scenario ids that entries name although no scenario has them."""
-        named = {d.scenario for d in self.deviations} | {d.scenario for d in self.differences}
-        return sorted(named - set(known))
-
     def judge(
         self,
         scenario: str,
@@ -144,8 +139,8 @@ class DeviationFile:
         version: str,
         sees_disk: bool = True,
     ) -> Judgement:
-        """The verdict on *findings*, made by running *scenario* on *target*. Where nobody
-        *sees_disk* there, what is listed of it can be neither right nor wrong."""
+        """The verdict on *findings* of *scenario* on *target*. Listed observations of the disk are
+        ignored unless the scenario *sees_disk*."""
         listed = self._listed(scenario, implementation, version)
         known = dict(listed.observed) if listed else {}
         overridden = {
@@ -168,13 +163,13 @@ class DeviationFile:
         return Judgement(verdict, listed, problems, tuple(sorted(overridden)))
 
     def _listed(self, key: str, implementation: str, version: str) -> Deviation | None:
-        """The entry for this very case, or else the one for the scenario with all its cases."""
+        """The entry for this case, or else for the scenario with all its cases."""
         for scenario in (key, key.partition("[")[0]):
             entries = [d for d in self.deviations if d.concerns(scenario, implementation, version)]
             if len(entries) > 1:
                 raise DeviationFileError(
                     f"{self.path}: {scenario} has {len(entries)} entries for {implementation} "
-                    f"{version}; merge them, since one entry lists everything that is otherwise"
+                    f"{version}; merge them, since one entry must list all observations"
                 )
             if entries:
                 return entries[0]
@@ -184,10 +179,10 @@ class DeviationFile:
 def _problems(
     findings: Sequence[Finding], known: Mapping[str, Any], overridden: Mapping[str, Any]
 ) -> tuple[str, ...]:
-    """Where findings disagree with the claim and with what is listed, one line each.
+    """Where findings disagree with the claim and with the lists, one line each.
 
-    *known* is the deviation's list, *overridden* what the differences of this target put in its
-    place; only the latter may name a look that turned out as the claim says.
+    *known* is the deviation's list; *overridden*, from the differences of this target, replaces it
+    and may also list findings that are as the claim says.
     """
     listed = {**known, **overridden}
     lines = []
@@ -197,12 +192,12 @@ def _problems(
             if not finding.holds:
                 lines.append(f"{key}: expected {finding.expected!r}, but saw {seen!r}")
         elif finding.holds and key not in overridden:
-            lines.append(f"{key}: listed as a deviation, but {seen!r} is what the claim says")
+            lines.append(f"{key}: listed as a deviation, but saw {seen!r} as the claim says")
         elif seen != listed[key]:
             lines.append(f"{key}: listed as {listed[key]!r}, but saw {seen!r}")
-    looked = {finding.key for finding in findings}
+    checked = {finding.key for finding in findings}
     lines.extend(
-        f"{key}: listed, but this scenario never looks there" for key in listed.keys() - looked
+        f"{key}: listed, but this scenario does not check it" for key in listed.keys() - checked
     )
     return tuple(sorted(lines))
 
@@ -213,17 +208,17 @@ def _tables(path: Path, name: str) -> list[Mapping[str, Any]]:
     except FileNotFoundError:
         return []
     except tomllib.TOMLDecodeError as error:
-        raise DeviationFileError(f"{path}: {error}; mend the TOML") from error
+        raise DeviationFileError(f"{path}: {error}; fix the TOML") from error
     tables = document.pop(name, [])
     if document:
         raise DeviationFileError(
-            f"{path}: unknown key {next(iter(document))!r}; only [[{name}]] stands here"
+            f"{path}: unknown key {next(iter(document))!r}; only [[{name}]] is allowed here"
         )
     return list(tables)
 
 
 def _deviations(path: Path) -> Iterator[Deviation]:
-    """The entries of the file at *path*, one for each scenario that they name."""
+    """The entries of the file at *path*, one for each scenario."""
     for table in _tables(path, "deviation"):
         cases = table.get("cases")
         if cases is None:
@@ -232,22 +227,22 @@ def _deviations(path: Path) -> Iterator[Deviation]:
         shared = {key: value for key, value in table.items() if key != "cases"}
         if twice := shared.keys() & {"scenario", "observed"}:
             raise DeviationFileError(
-                f"{path}: entry with cases has {min(twice)!r} too; each case says that for itself"
+                f"{path}: entry with cases also has {min(twice)!r}, which belongs in each case"
             )
         if not isinstance(cases, Mapping) or not cases:
             raise DeviationFileError(
-                f"{path}: cases {cases!r} is no table; it takes what is observed by scenario"
+                f"{path}: cases {cases!r} is not a table of observations by scenario"
             )
         for scenario, observed in cases.items():
             yield _entry(path, {**shared, "scenario": scenario, "observed": observed}, Deviation)
 
 
 def _belongs(entry: Deviation, path: Path) -> bool:
-    """True; :class:`DeviationFileError` where the file at *path* is another implementation's."""
+    """True; :class:`DeviationFileError` if the file at *path* is for another implementation."""
     if entry.implementation != path.stem:
         raise DeviationFileError(
-            f"{path}: entry for {entry.scenario!r} speaks of {entry.implementation!r}; only what "
-            f"{path.stem} does stands here"
+            f"{path}: entry for {entry.scenario!r} is about {entry.implementation!r}; this file is "
+            f"for {path.stem} only"
         )
     return True
 
@@ -271,8 +266,8 @@ def _entry(path: Path, table: Mapping[str, Any], kind: type[Any]) -> Any:
 def suggest_entry(
     scenario: str, implementation: str, version: str, mismatches: Mapping[str, Any]
 ) -> str:
-    """The ``[[deviation]]`` that would list *mismatches* (finding key to observed value), for
-    somebody who knows a reference for them."""
+    """A ``[[deviation]]`` that lists *mismatches* (finding key to observed value); the user adds
+    what it does and a reference."""
     import tomlkit  # only a failure needs it
 
     observed = tomlkit.inline_table()

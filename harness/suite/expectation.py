@@ -1,11 +1,10 @@
-"""What a scenario expects to see, side by side with what was seen.
+"""What a scenario expects, and what it observed.
 
-A scenario looks at three sides: what the **client** was answered, what the **upstream** was asked,
-and what lies on **disk**. Every look is recorded, and a mismatch does not end the scenario, so that
-one run tells everything that a target does otherwise - which is what a deviation entry lists.
+A scenario checks three sides: the answers to the **client**, the requests to the **upstream**, and
+the **disk**. All findings are recorded, and a mismatch does not end the scenario: one run reports
+everything that a target does differently, which is what a deviation entry lists.
 
-Expected values are plain values, or one of the matchers of this module where more than one outcome
-is right.
+Expected values are plain values, or a matcher of this module where several outcomes are right.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ Side = Literal["client", "upstream", "disk"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One look: on which side, at what, what was expected and what was seen (both as data)."""
+    """One check: its side, what was checked, and the expected and observed values as data."""
 
     side: Side
     what: str
@@ -50,7 +49,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Matcher:
-    """An expectation that more than one value meets."""
+    """An expectation that several values satisfy."""
 
     description: str
     accepts: Callable[[Any], bool]
@@ -92,30 +91,30 @@ present = Matcher("present", lambda seen: seen is not None)
 
 
 class Expectations:
-    """The ``expect`` fixture: records findings, judged when the scenario has ended."""
+    """The ``expect`` fixture: records findings, which are judged after the scenario."""
 
     def __init__(self, *, sees_disk: bool = True) -> None:
-        """*sees_disk* is False for a target whose storage nobody can read: what a scenario that
-        does not need it says of the disk is then left out."""
+        """*sees_disk* is False for a target whose storage cannot be read; expectations about the
+        disk are then ignored."""
         self.findings: list[Finding] = []
         self.sees_disk = sees_disk
 
     def client(self, what: str, observed: Any, expected: Any) -> bool:
-        """What a client was answered. Returns whether the expectation holds."""
+        """Check an answer to a client. Returns whether the expectation holds."""
         return self._record("client", what, observed, expected)
 
     def upstream(self, what: str, observed: Any, expected: Any) -> bool:
-        """What the upstream was asked."""
+        """Check what the upstream received."""
         return self._record("upstream", what, observed, expected)
 
     def disk(self, what: str, observed: Any, expected: Any) -> bool:
-        """What lies in the storage, the state file, the log or garbage-collect's output."""
+        """Check the storage, the state file, the log or the output of garbage-collect."""
         return not self.sees_disk or self._record("disk", what, observed, expected)
 
     def _record(self, side: Side, what: str, observed: Any, expected: Any) -> bool:
         if any(f.side == side and f.what == what for f in self.findings):
-            # A deviation entry could not tell the two apart.
-            raise ValueError(f"this scenario looks twice at {side}: {what}; name the second look")
+            # A deviation entry could not distinguish the two.
+            raise ValueError(f"this scenario checks {side}: {what} twice; rename the second check")
         if isinstance(expected, Matcher):
             holds, shown = expected.accepts(observed), repr(expected)
         else:
@@ -124,13 +123,13 @@ class Expectations:
         return holds
 
     def mismatches(self) -> dict[str, Any]:
-        """What did not hold: finding key to observed value, as a deviation lists it."""
+        """The findings that do not hold: key to observed value, as a deviation lists them."""
         return {finding.key: finding.observed for finding in self.findings if not finding.holds}
 
 
 def as_data(value: Any) -> Any:
-    """*value* in terms that JSON and TOML share: sets sorted, tuples as lists, bytes as text or by
-    their length, None (which TOML lacks) as ``absent``."""
+    """*value* as data for JSON and TOML: sets sorted, tuples as lists, bytes as text or by their
+    length, None (which TOML lacks) as ``absent``."""
     match value:
         case None:
             return "absent"

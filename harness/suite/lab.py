@@ -1,7 +1,7 @@
-"""What one test has running, and the end of it.
+"""The servers of one test.
 
-A :class:`Lab` belongs to one test: it starts mock upstreams and registries under test, knows all of
-them for the conversation that a failure prints, and stops them whatever happened.
+A :class:`Lab` starts mock upstreams and registries under test, collects what they show, and stops
+them at the end.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from harness.upstream import MockUpstream
 __all__ = ["Lab", "TargetUnderTest"]
 
 _CALM = 0.12
-"""Seconds without a change after which nothing more is expected."""
+"""Seconds without a change after which no more is expected."""
 _CALM_AMID_UPLOADS = 0.6
-"""Where something may still be on its way to the storage, unless it was given up."""
+"""The same while an upload directory exists, whose upload may be in progress."""
 _SETTLED_AT_LAST = 3.0
 _POLL = 0.02
 
 
 class Lab:
-    """The servers of one test. *workdir* is a directory of the test's own; *traces* says whether
-    :meth:`trace` will be asked for, which costs a look at the disk for each request."""
+    """The servers of one test, in its own directory *workdir*. With *traces*, the disk is scanned
+    after each request, for :meth:`trace`."""
 
     def __init__(self, workdir: Path, *, traces: bool = False) -> None:
         self.workdir = workdir
@@ -54,8 +54,8 @@ class Lab:
         self._disks: list[SmallDisk] = []
 
     def small_disk(self, size: int) -> SmallDisk:
-        """A file system of *size* bytes. Skips the test, or fails it where real parts are demanded,
-        if there can be none here."""
+        """A file system of *size* bytes. If it cannot be made, the test is skipped, or fails where
+        real parts are required."""
         place = self.workdir / f"disk-{len(self._disks) + 1}"
         place.mkdir()
         try:
@@ -66,16 +66,16 @@ class Lab:
         return disk
 
     def upstream(self, **options: Any) -> MockUpstream:
-        """A mock upstream that is listening; *options* are those of ``MockUpstream``."""
+        """A listening mock upstream; *options* are those of ``MockUpstream``."""
         if not all(registry.reaches_loopback for registry in self._registries):
-            raise NotOffered("a registry elsewhere reaches no second server on this machine")
+            raise NotOffered("a remote registry cannot reach a second server on this machine")
         upstream = MockUpstream(**options)
         upstream.start()
         self._upstreams.append(upstream)
         return upstream
 
     def launch(self, target: Target, settings: Settings) -> RunningRegistry:
-        """A registry of *target*, ready to answer. Raises ``DidNotStart`` where it refuses to."""
+        """A listening registry of *target*. Raises ``DidNotStart``."""
         workdir = self.workdir / f"registry-{len(self._registries) + 1}"
         workdir.mkdir(parents=True, exist_ok=True)
         registry = target.launch(settings, workdir)
@@ -88,13 +88,13 @@ class Lab:
         return registry
 
     def lead(self, registry: RunningRegistry, upstream: MockUpstream) -> None:
-        """Make *upstream* that of *registry*, which was launched with its URL. ``NotOffered``."""
+        """Connect *registry* to *upstream*, whose URL it was launched with. ``NotOffered``."""
         if not registry.reaches_loopback and len(self._upstreams) > 1:
-            raise NotOffered("a registry elsewhere reaches no second server on this machine")
+            raise NotOffered("a remote registry cannot reach a second server on this machine")
         registry.attach(upstream)
 
     def conversation(self) -> str:
-        """Everything said so far, in order, with the ends of the registries' logs."""
+        """All requests and answers so far, in order, and the ends of the registries' logs."""
         lines = [
             Line(exchange.order, "client", "registry", exchange.describe())
             for registry in self._registries
@@ -112,8 +112,8 @@ class Lab:
         return render_conversation(lines, logs)
 
     def settle(self) -> None:
-        """Wait until upstreams and storages have been at rest for a moment, so that what a registry
-        does after its last answer is observed too; for a while at most, since some never rest."""
+        """Wait until upstreams and storages stop changing, so that work after the last answer is
+        observed too; for three seconds at most, since some never stop."""
         deadline = time.monotonic() + _SETTLED_AT_LAST
         calm_since, seen = time.monotonic(), None
         while (now := time.monotonic()) < deadline:
@@ -128,8 +128,8 @@ class Lab:
             time.sleep(_POLL)
 
     def trace(self) -> Trace:
-        """Who asked whom what, in order, and what became of the disks. To be called after
-        :meth:`close`, which looks at them for the last time."""
+        """All exchanges and changes on disk, in order. Call it after :meth:`close`, which scans the
+        disks for the last time."""
 
         def say(text: str) -> str:
             return text.replace(str(self.workdir), "<workdir>")
@@ -151,12 +151,11 @@ class Lab:
         return Trace.of(events, len(windows))
 
     def _polls(self) -> set[tuple[int, int]]:
-        """From where to where each request of a client's polling went."""
+        """The order of the beginning and end of each request that polled for a condition."""
         return {(one.order, one.ended) for registry in self._registries for one in registry.polled}
 
     def observe(self) -> Observation:
-        """Everything that was shown. To be called after :meth:`close`: what is under way until then
-        belongs to it."""
+        """Everything that was shown. Call it after :meth:`close`, so that it is complete."""
         known = {str(self.workdir): "<workdir>"}
         for number, upstream in enumerate(self._upstreams, 1):
             known[upstream.url] = f"http://<upstream {number}>"
@@ -176,8 +175,8 @@ class Lab:
         return Observation.join(parts)
 
     def _observe_upstreams(self, names: Names) -> Observation:
-        """What reached upstreams, but for what a client's polling may have caused, since how often
-        it asked is chance."""
+        """What reached upstreams, without requests during a client's polling: how often it polled
+        is random."""
         windows = self._polls()
         return Observation.join(
             Observation(
@@ -195,7 +194,7 @@ class Lab:
         )
 
     def close(self) -> None:
-        """Stop everything; the registries first, so that none of them sees its upstream vanish."""
+        """Stop everything; registries first, so that none of them loses its upstream."""
         for registry in reversed(self._registries):
             registry.stop()
         for watch in self._watches:
@@ -211,7 +210,7 @@ def _state(registry: RunningRegistry, now: datetime, place: str) -> dict[str, st
         return {}
     try:
         return observed_state(registry.state, registry.disk, now, place)
-    except NotOffered:  # What it means to forget, it keeps in a way of its own.
+    except NotOffered:  # The target keeps its schedule in another way.
         return {}
 
 
@@ -230,7 +229,7 @@ class TargetUnderTest:
         return self.target.name
 
     def has(self, need: Need) -> bool:
-        """Whether the target can be treated in that way."""
+        """Whether the target offers *need*."""
         return need in self.target.capabilities
 
     def proxy(self, upstream: MockUpstream, **settings: Any) -> RunningRegistry:

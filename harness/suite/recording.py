@@ -130,6 +130,7 @@ def _cell(cell: Recorded, headers: dict[str, Mapping[str, str]]) -> dict[str, An
     del result["advice"], result["earlier"]
     observation = cell.observation.as_data()
     for step in observation["steps"]:
+        del step["whole"]
         for side in ("sent", "headers"):
             key = hashlib.sha256(json.dumps(step[side], sort_keys=True).encode()).hexdigest()[:10]
             headers[key] = step[side]

@@ -10,7 +10,7 @@
     )
     def test_upload_refused(upstream, target, expect): ...
 
-The id is stable: deviations, differences and reports refer to it. Its first word is the theme.
+The id is stable: deviations, differences and reports refer to it. Its first part is the theme.
 """
 
 from __future__ import annotations

@@ -57,6 +57,18 @@ def test_each_field_of_an_answer_counts(
     assert found == [Divergence("demo.one", TAG.request, field, left, right, number=2)]
 
 
+def test_of_long_texts_the_differing_part_is_shown() -> None:
+    words = [f"{before}{value}{'z' * 900}" for before in ["a" * 900] for value in ("200", "404")]
+    steps = [replace(TAG, body=f"<{n}>", whole={"body": text}) for n, text in enumerate(words)]
+    (found,) = divergences("demo.one", seen(steps[0]), seen(steps[1]))
+    around = "a" * 100, "z" * 100
+    assert found.left == f"… {around[0]}200{around[1]} …"
+    assert found.right == f"… {around[0]}404{around[1]} …"
+    recorded = replace(steps[1], whole={})
+    (found,) = divergences("demo.one", seen(steps[0]), seen(recorded))
+    assert (found.left, found.right) == ("<0>", "<1>")
+
+
 def test_one_further_request_does_not_make_the_rest_look_different() -> None:
     ping = replace(BASE, request="GET /v2/?again")
     found = divergences("demo.one", seen(BASE, TAG), seen(BASE, ping, TAG))
@@ -160,11 +172,11 @@ def test_the_file_is_read(tmp_path: Path) -> None:
         (ENTRY.replace("step", "stop"), "missing or unknown keys: step, stop"),
         (ENTRY.replace('["left", "right"]', '["left"]'), "targets must name two targets"),
         (ENTRY.replace('["demo.one"]', '"demo.one"'), "scenarios must be a list"),
-        (ENTRY.replace('"one quotes it"', '" "'), "reason must be a text"),
+        (ENTRY.replace('"one quotes it"', '" "'), "reason must be a string"),
         (ENTRY.replace("demo.one", "demo.*"), "demo.* could hide anything"),
         (ENTRY + "by_chance = 1\n", "by_chance must be true or false"),
         ("[[divergense]]\n", "unknown key 'divergense'"),
-        ("[[", "mend the TOML"),
+        ("[[", "fix the TOML"),
     ],
 )
 def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, told: str) -> None:

@@ -27,7 +27,7 @@ def test_a_mismatch_is_recorded_and_does_not_end_the_scenario() -> None:
 def test_the_same_look_twice_is_a_mistake_of_the_author() -> None:
     expect = Expectations()
     expect.disk("files", [], [])
-    with pytest.raises(ValueError, match="looks twice at disk: files"):
+    with pytest.raises(ValueError, match="checks disk: files twice"):
         expect.disk("files", [], [])
 
 

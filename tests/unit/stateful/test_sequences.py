@@ -1,4 +1,4 @@
-"""Stories are data: they can be kept, read again, and know what cannot happen."""
+"""Sequences are data: files, and the operations that have an effect."""
 
 import json
 from pathlib import Path
@@ -7,24 +7,24 @@ import pytest
 from hypothesis import given, settings
 
 from harness.stateful.operations import OPERATIONS, Model, Operation
-from harness.stateful.sequences import SequenceError, StepSequence, stories
+from harness.stateful.sequences import SequenceError, StepSequence, sequences
 
 
 @settings(max_examples=50, database=None, derandomize=True, deadline=None)
-@given(stories())
-def test_a_story_is_what_its_file_says(story: StepSequence) -> None:
-    again = StepSequence.from_data(json.loads(story.render()))
-    assert again.happening == story.happening
-    assert again.render() == story.render()
-    assert all(story.kind in OPERATIONS[one.do].kinds for one in story.operations)
+@given(sequences())
+def test_a_file_holds_the_whole_sequence(sequence: StepSequence) -> None:
+    read = StepSequence.from_data(json.loads(sequence.render()))
+    assert read.effective == sequence.effective
+    assert read.render() == sequence.render()
+    assert all(sequence.kind in OPERATIONS[one.do].kinds for one in sequence.operations)
 
 
-def test_what_changes_nothing_does_not_happen() -> None:
+def test_operations_without_effect_are_left_out() -> None:
     tag, untag = Operation("tag"), Operation("untag")
     down, up, heal = Operation("down"), Operation("up"), Operation("heal")
     operations = (untag, tag, up, untag, untag, heal, down, down, up)
-    story = StepSequence("proxy", None, False, operations)
-    assert story.happening == (tag, untag, down, up)
+    sequence = StepSequence("proxy", None, False, operations)
+    assert sequence.effective == (tag, untag, down, up)
 
 
 def test_removing_an_image_takes_its_tags_along() -> None:
@@ -40,27 +40,28 @@ def test_removing_an_image_takes_its_tags_along() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "JSONDecodeError"),
-        ("[]", "TypeError"),
-        ('{"kind": "mirror", "cache": null}', "kind is proxy or standard"),
+        ("{", "not valid JSON"),
+        ("[]", "not a sequence: not a JSON object"),
+        ("{}", "not a sequence: key 'kind' is missing"),
+        ('{"kind": "mirror", "cache": null}', "kind must be proxy or standard"),
         (
             '{"kind": "proxy", "cache": null, "delete_enabled": true, "operations": [{"do": "x"}]}',
-            "is no operation",
+            "is not an operation",
         ),
         (
             '{"kind": "proxy", "cache": null, "delete_enabled": true,'
             ' "operations": [{"do": "mount"}]}',
-            "mount does not happen to a proxy registry",
+            "mount is not for a proxy registry",
         ),
         (
             '{"kind": "proxy", "cache": null, "delete_enabled": true,'
             ' "operations": [{"do": "range"}]}',
-            "detail is one of bytes=0-9",
+            "detail must be one of bytes=0-9",
         ),
     ],
 )
-def test_a_bad_file_is_told_in_one_line(text: str, said: str, tmp_path: Path) -> None:
-    file = tmp_path / "story.json"
+def test_a_bad_file_is_reported_in_one_line(text: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "sequence.json"
     file.write_text(text)
     with pytest.raises(SequenceError, match=said) as caught:
         StepSequence.read(file)
@@ -68,9 +69,9 @@ def test_a_bad_file_is_told_in_one_line(text: str, said: str, tmp_path: Path) ->
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(SequenceError, match="No such file"):
-        StepSequence.read(tmp_path / "story.json")
+        StepSequence.read(tmp_path / "sequence.json")
 
 
 def test_every_operation_has_words() -> None:
