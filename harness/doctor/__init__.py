@@ -1,6 +1,6 @@
-"""What kind of cache is this? A few scenarios, read as answers for an operator.
+"""What kind of cache is this? The results of a few scenarios, as answers for an operator.
 
-``questions`` says which look of which scenario answers what; ``checks`` runs them and reads;
-``image`` asks what can be asked with somebody's own image, where no mock upstream stands behind the
-registry; ``likeness`` guesses the release; ``render`` prints.
+:mod:`questions` maps findings of scenarios to answers; :mod:`checks` runs the scenarios, answers
+the questions and guesses the release; :mod:`image` asks a registry without a mock upstream, with an
+image of its own; :mod:`render` makes text and JSON.
 """

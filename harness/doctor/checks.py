@@ -1,4 +1,4 @@
-"""Runs the scenarios behind the questions, and reads their results as answers."""
+"""Runs the scenarios behind the questions, answers them, and guesses the release."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from harness.doctor.questions import LIKENESS, QUESTIONS, Line, Question
+from harness.doctor.questions import FINGERPRINT, QUESTIONS, Line, Question
 from harness.suite.deviations import DeviationFile, Verdict
 from harness.suite.expectation import Finding
 from harness.suite.results import Result
 
-__all__ = ["Fingerprint", "Run", "answers", "guess", "likeness", "run_checks"]
+__all__ = ["Fingerprint", "Run", "answers", "fingerprint_of", "guess", "run_checks"]
 
 IDEAL = ("pullproof", "ideal")
-"""Deviates nowhere."""
+"""The profile without deviations."""
 _ENOUGH = 0.8
-"""Of the answers that tell releases apart."""
+"""The share of distinguishing answers that has to match."""
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """*agreeing* of *telling* answers are those of each release, the best first."""
+    """How many of the *distinguishing* answers match each release, the best match first."""
 
     ranks: tuple[tuple[str, int], ...]
-    telling: int
+    distinguishing: int
 
     @property
     def best(self) -> str | None:
-        """All releases that no other outdoes, or None where none comes near enough."""
-        if not self.ranks or self.ranks[0][1] < _ENOUGH * self.telling:
+        """The releases with the most matches, or None if too few match."""
+        if not self.ranks or self.ranks[0][1] < _ENOUGH * self.distinguishing:
             return None
         return " or ".join(name for name, agreeing in self.ranks if agreeing == self.ranks[0][1])
 
 
-def likeness(results: Mapping[str, Sequence[Finding]], known: DeviationFile) -> Fingerprint:
-    """Of what was found, by scenario key. What all releases do alike tells nothing."""
+def fingerprint_of(results: Mapping[str, Sequence[Finding]], known: DeviationFile) -> Fingerprint:
+    """The fingerprint of findings by scenario key. Answers that all releases share are ignored."""
     releases = {(d.implementation, version) for d in known.deviations for version in d.versions}
     sees_disk = any(one.side == "disk" for findings in results.values() for one in findings)
     agreeing = dict.fromkeys(sorted(releases | {IDEAL}), 0)
-    telling = 0
+    distinguishing = 0
     for key, findings in results.items():
         agree = {
             release
@@ -61,11 +61,11 @@ def likeness(results: Mapping[str, Sequence[Finding]], known: DeviationFile) -> 
             is not Verdict.FAILS
         }
         if len(agree) < len(agreeing):
-            telling += 1
+            distinguishing += 1
             for release in agree:
                 agreeing[release] += 1
     ranks = sorted(agreeing.items(), key=lambda item: (-item[1], item[0]))
-    return Fingerprint(tuple((" ".join(name), number) for name, number in ranks), telling)
+    return Fingerprint(tuple((" ".join(name), number) for name, number in ranks), distinguishing)
 
 
 Run = Callable[[Sequence[str], Sequence[str]], int]
@@ -75,8 +75,8 @@ _MOST_EVIDENCE = 6
 
 
 def run_checks(run: Run) -> tuple[list[dict[str, Any]], str]:
-    """The cells of all scenarios that matter here; without any, what the run said."""
-    ids = sorted({question.scenario_id for question in QUESTIONS} | set(LIKENESS))
+    """The cells of all scenarios needed, and the output of the run."""
+    ids = sorted({question.scenario_id for question in QUESTIONS} | set(FINGERPRINT))
     with TemporaryDirectory(prefix="pullproof-") as scratch:
         file = Path(scratch) / "results.json"
         said = StringIO()
@@ -89,26 +89,26 @@ def run_checks(run: Run) -> tuple[list[dict[str, Any]], str]:
 
 
 def answers(cells: Iterable[Mapping[str, Any]]) -> list[Line]:
-    """A line for each question."""
+    """One line for each question."""
     by_key = {cell["key"]: cell for cell in cells}
     return [_answered(question, by_key.get(question.scenario)) for question in QUESTIONS]
 
 
 def guess(cells: Iterable[Mapping[str, Any]], suite: Path) -> Fingerprint:
-    """Which release answers like that, by the deviations listed in *suite*."""
+    """The release that behaves like this, by the deviations listed in *suite*."""
     found = {}
     for cell in cells:
         result = Result.from_data({key: cell[key] for key in cell if key != "trace"})
         if result.findings:
             found[result.key] = result.findings
-    return likeness(found, DeviationFile.beside(suite))
+    return fingerprint_of(found, DeviationFile.beside(suite))
 
 
 def _answered(question: Question, cell: Mapping[str, Any] | None) -> Line:
     if cell is None:
         return Line(question.id, question.text, None, "the scenario was not run")
     if not cell["findings"]:
-        why = cell["reason"] or next(iter(cell["problems"]), "it ended before it looked")
+        why = cell["reason"] or next(iter(cell["problems"]), "it ended early")
         if question.otherwise and "does not offer" in why:
             return Line(question.id, question.text, "no", question.otherwise, (why,))
         return Line(question.id, question.text, None, why)
@@ -116,20 +116,20 @@ def _answered(question: Question, cell: Mapping[str, Any] | None) -> Line:
     try:
         answer, meaning = question.read(looks)
     except KeyError as missing:
-        return Line(question.id, question.text, None, f"the scenario did not look at {missing}")
+        return Line(question.id, question.text, None, f"the scenario did not check {missing}")
     return Line(question.id, question.text, answer, meaning, _evidence(cell))
 
 
 def _evidence(cell: Mapping[str, Any]) -> tuple[str, ...]:
-    """The requests of clients, and those upstream, each kind once with its number."""
+    """Requests of clients and requests upstream; repeated ones once, with their number."""
     events = (cell["trace"] or {}).get("events", [])
-    told = Counter(
+    shown = Counter(
         f"{_SPEAKERS[event['kind']]} {_short(event['line'])} -> {event.get('status', 'no answer')}"
         for event in events
         if event["kind"] in _SPEAKERS and "/v2/ " not in f"{event['line']} "
         for _ in range(event.get("times", 1))
     )
-    lines = [line if times == 1 else f"{line} (x{times})" for line, times in told.items()]
+    lines = [line if times == 1 else f"{line} (x{times})" for line, times in shown.items()]
     more = len(lines) - _MOST_EVIDENCE
     rest = [f"and {more} more"] if more > 0 else []
     return (f"scenario {cell['key']}", *lines[:_MOST_EVIDENCE], *rest)
@@ -139,6 +139,6 @@ _SPEAKERS = {"client": "client:  ", "upstream": "upstream:"}
 
 
 def _short(line: str) -> str:
-    """A digest's first twelve digits tell it apart."""
+    """*line* with digests cut to twelve digits."""
     before, sha, digest = line.partition("sha256:")
     return f"{before}{sha}{digest[:12]}..." if len(digest) > 12 else line

@@ -1,7 +1,7 @@
-"""What can be asked of a registry whose upstream is its operator's, with an image that is there.
+"""Questions to a registry with a real upstream, about an image that it can serve.
 
-What only shows in the requests to upstream, or while upstream fails, cannot be asked; each such
-question is answered by how it can be.
+What only shows in requests to upstream, or while upstream fails, stays unanswered; the line then
+says how to get an answer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from reference_registry.names import is_repository_name, is_tag
 __all__ = ["ImageProblem", "about_image", "parse_reference"]
 
 _DIGEST = "Docker-Content-Digest"
-_NOBODYS = "sha256:" + "0" * 64
+_ABSENT = "sha256:" + "0" * 64
 _WARM = "the bytes are right"
 
 
@@ -34,12 +34,12 @@ def parse_reference(text: str) -> tuple[str, str]:
     repository, _, tag = text.partition(":")
     tag = tag or "latest"
     if not is_repository_name(repository) or not is_tag(tag):
-        raise ImageProblem(f"{text!r} is no image such as library/alpine:3")
+        raise ImageProblem(f"{text!r} is not an image such as library/alpine:3")
     return repository, tag
 
 
 def about_image(target: UrlTarget, image: tuple[str, str] | None) -> list[Line]:
-    """A line for each question; without *image* most are not answered. ``ImageProblem``."""
+    """One line for each question; without *image*, most have no answer. ``ImageProblem``."""
     asking = _Asking(target)
     try:
         seen = dict(asking.writes()) | (dict(asking.about(*image)) if image else {})
@@ -53,16 +53,16 @@ def _line(question: Question, seen: Mapping[str, _Seen], has_image: bool) -> Lin
         looks, evidence = seen[question.id]
         return Line(question.id, question.text, *question.read(looks), evidence)
     if question.id in _WRITES:
-        why = "may only be tried with --allow-writes"
+        why = "needs --allow-writes"
     elif question.id in _OF_IMAGES:
         why = (
-            "the image has no layer to ask for"
+            "the image has no layer"
             if has_image
-            else "needs an image that is there: --image library/alpine:3"
+            else "needs an image that can be pulled: --image library/alpine:3"
         )
     else:
         why = (
-            "only shows with a mock upstream behind it: point its upstream at HOST:PORT, and give "
+            "needs a mock upstream: point the registry's upstream at HOST:PORT and use "
             "--upstream-at HOST:PORT"
         )
     return Line(question.id, question.text, None, why)
@@ -71,11 +71,11 @@ def _line(question: Question, seen: Mapping[str, _Seen], has_image: bool) -> Lin
 _WRITES = {"push", "delete"}
 _OF_IMAGES = {"range-cold", "range-warm", "digest-header", "ns", "referrers", "absent"}
 _Seen = tuple[Mapping[str, Any], tuple[str, ...]]
-"""What a scenario of the question would have looked at, and the requests."""
+"""The findings that the question reads, and the requests."""
 
 
 class _Asking:
-    """Asks in a fixed order: what comes first may be a miss."""
+    """Sends the requests in a fixed order: the first ones may be misses."""
 
     def __init__(self, target: UrlTarget) -> None:
         self._target = target
@@ -85,7 +85,7 @@ class _Asking:
         self._client.close()
 
     def writes(self) -> Iterator[tuple[str, _Seen]]:
-        """What happens to a push that is given up, and to a DELETE of what nobody has."""
+        """Begins a push and cancels it; deletes a manifest that does not exist."""
         if not self._target.access.allow_writes:
             return
         with self._client.asking_as(self._target.names()):
@@ -93,13 +93,13 @@ class _Asking:
             if opened.status == 202 and (location := opened.headers.get("Location")):
                 self._client.delete(location)
             yield "push", ({"client: status": opened.status}, (said,))
-            gone, said = self._request("DELETE", f"/v2/canary/upload/manifests/{_NOBODYS}")
-            # That it looked for it says that it would have deleted it.
+            gone, said = self._request("DELETE", f"/v2/canary/upload/manifests/{_ABSENT}")
+            # A registry that looks for it would have deleted it.
             status = 202 if gone.status == 404 else gone.status
             yield "delete", ({"client: status": status}, (said,))
 
     def about(self, repository: str, tag: str) -> Iterator[tuple[str, _Seen]]:
-        """What pulling the image and parts of it shows. ``ImageProblem`` where it cannot be."""
+        """Pulls the image and parts of it. ``ImageProblem`` where that fails."""
         base = f"/v2/{repository}"
         path = f"{base}/manifests/{tag}"
         head, said = self._request("HEAD", path, ACCEPT)
@@ -131,7 +131,7 @@ class _Asking:
         yield "absent", self._absent(base)
 
     def _parts(self, base: str, manifest: Answer) -> Iterator[tuple[str, _Seen]]:
-        """A byte of the smallest layer, of the first image where it is an index; twice."""
+        """Requests one byte of the smallest layer twice; of an index, of its first image."""
         document = _document(manifest)
         if children := document.get("manifests"):
             child, _ = self._request("GET", f"{base}/manifests/{children[0]['digest']}", ACCEPT)
@@ -149,8 +149,8 @@ class _Asking:
         looks, lines = {}, []
         for what, path in (
             ("by tag", "manifests/pullproof-has-no-such-tag"),
-            ("by digest", f"manifests/{_NOBODYS}"),
-            ("of a blob", f"blobs/{_NOBODYS}"),
+            ("by digest", f"manifests/{_ABSENT}"),
+            ("of a blob", f"blobs/{_ABSENT}"),
         ):
             answer, said = self._request("GET", f"{base}/{path}", ACCEPT)
             looks[f"client: status {what}"] = answer.status

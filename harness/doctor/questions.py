@@ -1,6 +1,6 @@
-"""What an operator wants to know of a cache, and which look of which scenario tells it. Pure data.
+"""What an operator wants to know about a cache, and which findings answer it. Pure data.
 
-Nothing is asked here that no scenario asks: the scenarios' ids lead to claim, sources and steps.
+Each question is answered by a scenario, whose id leads to the claim, sources and requests.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["LIKENESS", "QUESTIONS", "Line", "Question"]
+__all__ = ["FINGERPRINT", "QUESTIONS", "Line", "Question"]
 
 
 @dataclass(frozen=True)
 class Line:
-    """``id`` is stable. Where ``answer`` is None there was none to be had, and ``meaning`` says why
-    and how it can be. ``evidence`` are requests with their answers."""
+    """One answer. The ``id`` is stable. If ``answer`` is None, ``meaning`` says why and how to get
+    one. ``evidence`` are requests with their answers."""
 
     id: str
     question: str
@@ -28,22 +28,22 @@ class Line:
         return asdict(self)
 
 
-Looks = Mapping[str, Any]
-"""What a scenario saw, by ``side: what``."""
-Told = tuple[str, str]
-"""The answer, and what it means to an operator."""
+Observed = Mapping[str, Any]
+"""Observed values of a scenario, by ``side: what``."""
+Reading = tuple[str, str]
+"""The answer, and what it means for an operator."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """*scenario* is the key of one case; *read* makes the answer of what it saw."""
+    """*scenario* is the key of one case; *read* turns its findings into the answer."""
 
     id: str
     text: str
     scenario: str
-    read: Callable[[Looks], Told]
+    read: Callable[[Observed], Reading]
     otherwise: str = ""
-    """What it means where the registry has not got what the scenario needs."""
+    """What it means if the registry does not offer what the scenario needs."""
 
     @property
     def scenario_id(self) -> str:
@@ -51,112 +51,115 @@ class Question:
         return self.scenario.partition("[")[0]
 
 
-def _push(looks: Looks) -> Told:
-    status = looks["client: status"]
+def _push(observed: Observed) -> Reading:
+    status = observed["client: status"]
     if status == 202:
-        return "yes", "what is pushed to a cache is not upstream: clients must not push here"
-    return f"no, {status}", "pushes fail, and should: images belong upstream"
+        return "yes", "pushed images are not upstream: clients must not push here"
+    return f"no, {status}", "pushes fail, as they should: images belong upstream"
 
 
-def _delete(looks: Looks) -> Told:
-    status = looks["client: status"]
+def _delete(observed: Observed) -> Reading:
+    status = observed["client: status"]
     if status == 202:
-        return "yes", "a bad copy can be dropped by DELETE of its digest, by whoever may"
-    return f"no, {status}", "a bad copy stays until it expires, or somebody tidies the storage"
+        return "yes", "authorised users can remove a bad copy with DELETE of its digest"
+    return f"no, {status}", "a bad copy stays until it expires or the storage is cleaned up"
 
 
-def _head_downloads(looks: Looks) -> Told:
-    bodies = looks["upstream: blob bodies"]
+def _head_downloads(observed: Observed) -> Reading:
+    bodies = observed["upstream: blob bodies"]
     if not bodies:
-        return "no", "whether a layer is there can be asked at no cost"
+        return "no", "checking whether a layer exists is free"
     return (
         f"yes, {_times(bodies)}",
-        "whoever asks whether a layer is there - docker push does, for each - makes the cache "
-        "fetch all of it",
+        "every check whether a layer exists, as docker push does for each layer, makes the cache "
+        "download it",
     )
 
 
-def _blobs_together(looks: Looks) -> Told:
-    bodies = looks["upstream: blob bodies"]
+def _blobs_together(observed: Observed) -> Reading:
+    bodies = observed["upstream: blob bodies"]
     if bodies == 1:
         return "yes", "a rollout to many nodes fetches each new layer once"
-    return f"no, {bodies} downloads for 6 clients", "a rollout fetches each new layer once a node"
+    return (
+        f"no, {bodies} downloads for 6 clients",
+        "a rollout fetches each new layer for every node",
+    )
 
 
-def _tags_together(looks: Looks) -> Told:
-    bodies = looks["upstream: manifest bodies"]
+def _tags_together(observed: Observed) -> Reading:
+    bodies = observed["upstream: manifest bodies"]
     if bodies == 1:
         return "yes", "a rollout of a new tag counts as one pull upstream"
     return f"no, {bodies} for 4 clients", "each node of a rollout counts as a pull upstream"
 
 
-def _revalidates(looks: Looks) -> Told:
-    asked = looks["upstream: content requests"]
+def _revalidates(observed: Observed) -> Reading:
+    asked = observed["upstream: content requests"]
     kinds = [line.partition(" ")[0] for line in asked]
     if not asked:
-        return "no", "a tag that moved is seen only when the cache asks again: find its interval"
+        return "no", "a moved tag is noticed only at the next revalidation: find out the interval"
     if set(kinds) == {"HEAD"}:
         return (
             f"yes, by {_times(len(kinds))} HEAD",
-            "a moved tag is seen at once, and each pull waits for upstream; on Docker Hub a HEAD "
-            "is free",
+            "a moved tag is noticed at once, and each pull waits for upstream; on Docker Hub "
+            "a HEAD does not count as a pull",
         )
-    return "yes, by GET", "each pull of a tag counts as one upstream, cached or not"
+    return "yes, by GET", "each pull of a tag counts as a pull upstream, even when cached"
 
 
-def _pinned(looks: Looks) -> Told:
-    asked = looks["upstream: requests"]
+def _pinned(observed: Observed) -> Reading:
+    asked = observed["upstream: requests"]
     if not asked:
-        return "nothing", "what is pinned to digests needs no upstream once it is cached"
-    return f"{len(asked)} requests", "pinning to digests does not make pods independent of upstream"
+        return "nothing", "pods pinned to cached digests do not need upstream"
+    return f"{len(asked)} requests", "pods pinned to cached digests still need upstream"
 
 
-def _stale(looks: Looks) -> Told:
-    if looks["client: whole pull"] is not True:
-        return "no", "an outage upstream stops pods whose images are cached"
-    if looks["client: Warning"] in {None, "absent"}:
-        return "yes, unmarked", "cached tags work through an outage; nobody sees that they are old"
-    return "yes, marked by Warning", "cached tags work through an outage, and say that they are old"
+def _stale(observed: Observed) -> Reading:
+    if observed["client: whole pull"] is not True:
+        return "no", "during an upstream outage, pods cannot start from cached tags"
+    if observed["client: Warning"] in {None, "absent"}:
+        return "yes, unmarked", "cached tags work during an outage; nothing marks them as stale"
+    return "yes, marked by Warning", "cached tags work during an outage and are marked as stale"
 
 
-def _limited(looks: Looks) -> Told:
-    tag, blob = looks["client: tag"], looks["client: blob"]
-    told = f"tag {_status(tag)}, layer {_status(blob)}"
+def _limited(observed: Observed) -> Reading:
+    tag, blob = observed["client: tag"], observed["client: blob"]
+    shown = f"tag {_status(tag)}, layer {_status(blob)}"
     if tag.startswith("429") and blob.startswith("429"):
-        return f"yes: {told}", "clients wait as long as upstream asks them to"
+        return f"yes: {shown}", "clients back off as upstream requests"
     return (
-        f"no: {told}",
-        "a rate limit looks like a missing image or a broken cache: look at upstream's limit first",
+        f"no: {shown}",
+        "a rate limit looks like a missing image or a broken cache: check the limit first",
     )
 
 
-def _range_cold(looks: Looks) -> Told:
-    status = looks["client: status"]
-    if status == 206 and looks["client: the part is right"] is True:
-        return "yes, 206", "lazy pulling (stargz, SOCI, nydus) works from the first request on"
+def _range_cold(observed: Observed) -> Reading:
+    status = observed["client: status"]
+    if status == 206 and observed["client: the part is right"] is True:
+        return "yes, 206", "lazy pulling (stargz, SOCI, nydus) works from the first request"
     return (
         f"no, {status}",
-        "lazy pulling and resumed downloads of what is not cached get the whole layer, or fail",
+        "lazy pulls and resumed downloads of an uncached layer get all of it, or fail",
     )
 
 
-def _range_warm(looks: Looks) -> Told:
-    status = looks["client: status"]
-    if status == 206 and looks["client: the bytes are right"] is True:
-        return "yes, 206", "downloads that broke off go on where they ended"
-    return f"no, {status}", "downloads that broke off begin again"
+def _range_warm(observed: Observed) -> Reading:
+    status = observed["client: status"]
+    if status == 206 and observed["client: the bytes are right"] is True:
+        return "yes, 206", "interrupted downloads resume"
+    return f"no, {status}", "interrupted downloads start over"
 
 
-def _digest(looks: Looks) -> Told:
-    head, get = (looks[f"client: {name}"] for name in ("HEAD, a miss", "GET, a hit"))
+def _digest(observed: Observed) -> Reading:
+    head, get = (observed[f"client: {name}"] for name in ("HEAD, a miss", "GET, a hit"))
     digests = [headers.get("Docker-Content-Digest", "absent") for headers in (head, get)]
     if digests[0] == digests[1] != "absent":
         return "yes", "docker and containerd resolve tags by HEAD, without a body"
     return "no" if "absent" in digests else "yes, wrong", "clients need a GET to resolve each tag"
 
 
-def _ns(looks: Looks) -> Told:
-    statuses, queries = looks["client: statuses"], looks["upstream: queries"]
+def _ns(observed: Observed) -> Reading:
+    statuses, queries = observed["client: statuses"], observed["upstream: queries"]
     if statuses != [200, 200]:
         return f"no, {statuses}", "containerd, which adds ns= to every request, cannot use it"
     if any(queries):
@@ -164,36 +167,36 @@ def _ns(looks: Looks) -> Told:
     return "yes", "containerd can use it as a mirror"
 
 
-def _referrers(looks: Looks) -> Told:
-    if looks["client: status"] == 200 and looks["client: the signature is right"] is True:
-        return "yes", "signatures and SBOMs that refer to an image are found through it"
-    return f"no, {looks['client: status']}", "cosign and others have to ask upstream itself"
+def _referrers(observed: Observed) -> Reading:
+    if observed["client: status"] == 200 and observed["client: the signature is right"] is True:
+        return "yes", "signatures and SBOMs of an image are found through the cache"
+    return f"no, {observed['client: status']}", "cosign and others have to query upstream directly"
 
 
-def _streams(looks: Looks) -> Told:
-    if looks["client: the first had its beginning while upstream was sending"] is True:
+def _streams(observed: Observed) -> Reading:
+    if observed["client: the first had its beginning while upstream was sending"] is True:
         return "yes", "the first pull is about as fast as without a cache"
-    return "no", "clients wait until the cache has the whole layer: mind their timeouts"
+    return "no", "clients wait until the cache has the whole layer: check their timeouts"
 
 
-def _moved(looks: Looks) -> Told:
-    if looks["client: served by tag"] is True:
-        return "yes", "a fix under the same tag reaches nodes with their next pull"
-    return "no", "nodes go on getting the old image for as long as the cache likes"
+def _moved(observed: Observed) -> Reading:
+    if observed["client: served by tag"] is True:
+        return "yes", "nodes get a fix under the same tag with their next pull"
+    return "no", "nodes keep getting the old image until the cache revalidates"
 
 
-def _wrong(looks: Looks) -> Told:
-    if looks["client: wrong bytes pass for the manifest"] is True:
-        return "yes", "the cache does not check digests of manifests: clients have to"
-    return "no", "a broken or hostile upstream is found out by the cache"
+def _wrong(observed: Observed) -> Reading:
+    if observed["client: wrong bytes pass for the manifest"] is True:
+        return "yes", "the cache does not verify digests of manifests: clients have to"
+    return "no", "the cache detects a broken or hostile upstream"
 
 
-def _absent(looks: Looks) -> Told:
-    seen = [looks[f"client: status {what}"] for what in ("by tag", "by digest", "of a blob")]
-    told = ", ".join(str(status) for status in seen)
+def _absent(observed: Observed) -> Reading:
+    seen = [observed[f"client: status {what}"] for what in ("by tag", "by digest", "of a blob")]
+    shown = ", ".join(str(status) for status in seen)
     if set(seen) == {404}:
-        return "yes, 404", "nodes go on to the next mirror, or fail at once"
-    return f"no: {told}", "what does not exist looks like an outage, and is tried again"
+        return "yes, 404", "nodes try the next mirror, or fail at once"
+    return f"no: {shown}", "a missing image looks like an outage, and clients retry"
 
 
 def _times(number: int) -> str:
@@ -206,46 +209,49 @@ def _status(text: str) -> str:
 
 
 QUESTIONS = (
-    Question("push", "Does it take a push?", "push.upload-refused[new]", _push),
+    Question("push", "Does it accept a push?", "push.upload-refused[new]", _push),
     Question(
         "delete",
-        "Does it delete what is cached?",
+        "Does it delete cached content?",
         "delete.proxy-refuses[manifest-cached-delete-off]",
         _delete,
     ),
     Question(
         "head-downloads",
-        "Does HEAD of a layer download it?",
+        "Does HEAD of a layer download the layer?",
         "blob.head-is-not-a-download",
         _head_downloads,
     ),
     Question(
         "coalesces-layers",
-        "Do clients that want a new layer at once share one download?",
+        "Do concurrent requests for a new layer share one download?",
         "blob.concurrent-first-pulls",
         _blobs_together,
     ),
     Question(
         "coalesces-tags",
-        "Do clients that want a new tag at once share one pull?",
+        "Do concurrent requests for a new tag share one request?",
         "head.concurrent-first-pulls",
         _tags_together,
     ),
     Question(
         "streams",
-        "Do clients get a layer while it comes from upstream?",
+        "Do clients get a layer while it is being downloaded?",
         "coalescing.first-bytes-come-at-once",
         _streams,
     ),
     Question(
         "revalidates",
-        "Does it ask upstream about a cached tag each time?",
+        "Does it revalidate a cached tag on each request?",
         "head.hit-by-tag-asks-once",
         _revalidates,
     ),
-    Question("moved-tag", "Is a tag that moved upstream served anew?", "tags.moved", _moved),
+    Question("moved-tag", "Does it notice that a tag moved upstream?", "tags.moved", _moved),
     Question(
-        "pinned", "What does a cached digest cost?", "head.hit-by-digest-costs-nothing", _pinned
+        "pinned",
+        "What does a request for a cached digest cost upstream?",
+        "head.hit-by-digest-costs-nothing",
+        _pinned,
     ),
     Question(
         "stale",
@@ -255,45 +261,50 @@ QUESTIONS = (
     ),
     Question(
         "rate-limit",
-        "Do 429 and Retry-After of upstream reach clients?",
+        "Does it pass on 429 and Retry-After?",
         "refusal.retry-after[seconds-429]",
         _limited,
     ),
-    Question("absent", "Is what does not exist 404?", "failure.absent-is-404", _absent),
+    Question("absent", "Is a missing image answered 404?", "failure.absent-is-404", _absent),
     Question(
         "range-cold",
-        "Can a part of a layer that is not cached be asked for?",
+        "Does it serve a range of an uncached layer?",
         "range.of-a-miss[closed]",
         _range_cold,
     ),
     Question(
         "range-warm",
-        "Can a part of a cached layer be asked for?",
+        "Does it serve a range of a cached layer?",
         "blob.range-of-a-hit[closed]",
         _range_warm,
     ),
     Question(
         "digest-header",
-        "Does HEAD of a tag tell its digest?",
+        "Does HEAD of a tag return its digest?",
         "head.same-headers-as-get[tag]",
         _digest,
     ),
     Question(
         "wrong-bytes",
-        "Do wrong bytes of upstream pass for a manifest?",
+        "Does it accept a manifest with wrong bytes from upstream?",
         "integrity.other-manifest[right-header-wrong-bytes-digest]",
         _wrong,
     ),
-    Question("ns", "Does it bear containerd's ns=?", "head.ns-is-not-passed-on", _ns),
+    Question("ns", "Does it accept containerd's ns=?", "head.ns-is-not-passed-on", _ns),
     Question(
         "referrers",
-        "Can it be asked what refers to an image?",
+        "Does it list referrers of an image?",
         "referrers.of-upstream",
         _referrers,
-        otherwise="cosign and others fall back to tags, or ask upstream itself",
+        otherwise="cosign and others fall back to tags, or query upstream directly",
     ),
 )
 """In the order in which they are answered."""
 
-LIKENESS = ("refusal.status-and-code", "tags.pages-for-clients", "tags.empty-list", "head.no-ping")
-"""Scenarios whose answers tell releases apart, beside those of the questions."""
+FINGERPRINT = (
+    "refusal.status-and-code",
+    "tags.pages-for-clients",
+    "tags.empty-list",
+    "head.no-ping",
+)
+"""More scenarios that distinguish releases, besides those of the questions."""

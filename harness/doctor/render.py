@@ -1,4 +1,4 @@
-"""The doctor's answers for a terminal, and as JSON."""
+"""The doctor's answers as text and as JSON."""
 
 from __future__ import annotations
 
@@ -17,54 +17,54 @@ _INDENT = "    "
 
 
 def as_text(
-    target: str, likeness: Fingerprint | None, lines: Sequence[Line], *, evidence: bool
+    target: str, fingerprint: Fingerprint | None, lines: Sequence[Line], *, evidence: bool
 ) -> str:
-    """Answers first, then what could not be asked; *evidence* shows the requests."""
+    """Answers first, then questions without one; with *evidence*, the requests."""
     known = [line for line in lines if line.answer is not None]
     unknown = [line for line in lines if line.answer is None]
-    told = [f"{target}: {_like(likeness)}", ""]
+    text = [f"{target}: {_release(fingerprint)}", ""]
     for line in known:
-        told += [f"{line.question} {line.answer}", *_wrapped(line.meaning)]
+        text += [f"{line.question} {line.answer}", *_wrapped(line.meaning)]
         if evidence:
-            told += [f"{_INDENT}  {one}" for one in line.evidence]
+            text += [f"{_INDENT}  {one}" for one in line.evidence]
     if unknown:
-        told += ["", "Not asked:"]
+        text += ["", "Not answered:"]
         reasons: dict[str, list[str]] = {}
         for line in unknown:
             reasons.setdefault(line.meaning, []).append(line.question)
         for why, questions in reasons.items():
-            told += [*(f"- {question}" for question in questions), *_wrapped(why)]
-    return "\n".join(told) + "\n"
+            text += [*(f"- {question}" for question in questions), *_wrapped(why)]
+    return "\n".join(text) + "\n"
 
 
-def as_json(target: str, likeness: Fingerprint | None, lines: Sequence[Line]) -> str:
-    """One document; docs/doctor.md says what stands in it."""
+def as_json(target: str, fingerprint: Fingerprint | None, lines: Sequence[Line]) -> str:
+    """One document; docs/doctor.md describes it."""
     document = {
         "schema": SCHEMA_VERSION,
         "target": target,
         "answers_like": None
-        if likeness is None
+        if fingerprint is None
         else {
-            "best": likeness.best,
-            "telling": likeness.telling,
-            "agreeing": dict(likeness.ranks),
+            "best": fingerprint.best,
+            "telling": fingerprint.distinguishing,
+            "agreeing": dict(fingerprint.ranks),
         },
         "lines": [line.as_data() for line in lines],
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def _like(likeness: Fingerprint | None) -> str:
-    if likeness is None or not likeness.telling:
-        return "its release cannot be told"
-    name, agreeing = likeness.ranks[0]
-    if likeness.best is None:
-        return f"like no release that is known here (nearest: {name}, {_of(agreeing, likeness)})"
-    return f"answers like {likeness.best} ({_of(agreeing, likeness)})"
+def _release(fingerprint: Fingerprint | None) -> str:
+    if fingerprint is None or not fingerprint.distinguishing:
+        return "release unknown"
+    name, agreeing = fingerprint.ranks[0]
+    if fingerprint.best is None:
+        return f"matches no known release (closest: {name}, {_of(agreeing, fingerprint)})"
+    return f"behaves like {fingerprint.best} ({_of(agreeing, fingerprint)})"
 
 
-def _of(agreeing: int, likeness: Fingerprint) -> str:
-    return f"{agreeing} of the {likeness.telling} answers that tell releases apart"
+def _of(agreeing: int, fingerprint: Fingerprint) -> str:
+    return f"{agreeing} of {fingerprint.distinguishing} distinguishing answers match"
 
 
 def _wrapped(text: str) -> list[str]:

@@ -48,8 +48,10 @@ def test_no_scenario_sleeps() -> None:
 def test_what_is_listed_speaks_of_scenarios_that_exist(catalogue: str) -> None:
     listed = DeviationFile.beside(ROOT / "scenarios")
     known = {line[5:-1] for line in catalogue.splitlines() if line.startswith("### `")}
-    entries = [*listed.deviations, *listed.differences]
-    named = {entry.scenario.partition("[")[0] for entry in entries}
+    keys = {one.scenario for one in listed.deviations} | {
+        one.scenario for one in listed.differences
+    }
+    named = {key.partition("[")[0] for key in keys}
     assert named
     assert named <= known
 

@@ -10,8 +10,8 @@ import pytest
 
 from harness.cli import main
 from harness.content import an_image
-from harness.doctor.checks import answers, likeness
-from harness.doctor.questions import LIKENESS, QUESTIONS, Line
+from harness.doctor.checks import answers, fingerprint_of
+from harness.doctor.questions import FINGERPRINT, QUESTIONS, Line
 from harness.doctor.render import as_json, as_text
 from harness.suite.catalogue import declared, suite_directory
 from harness.suite.deviations import DeviationFile
@@ -23,7 +23,7 @@ from harness.upstream import Basic, MockUpstream
 # -- pure --------------------------------------------------------------------------------------
 def test_every_question_is_answered_by_a_scenario_that_exists() -> None:
     known = {scenario.id for scenario in declared()}
-    assert {question.scenario_id for question in QUESTIONS} | set(LIKENESS) <= known
+    assert {question.scenario_id for question in QUESTIONS} | set(FINGERPRINT) <= known
     ids = [question.id for question in QUESTIONS]
     assert len(set(ids)) == len(ids)
 
@@ -40,7 +40,7 @@ def test_a_release_is_told_by_its_listed_deviations() -> None:
         entry.scenario: [finding(key, seen) for key, seen in entry.observed.items()]
         for entry in entries
     }
-    found = likeness(results, known)
+    found = fingerprint_of(results, known)
     assert found.best == "distribution 2.8"
     assert found.ranks[0] == ("distribution 2.8", len(entries))
 
@@ -48,8 +48,8 @@ def test_a_release_is_told_by_its_listed_deviations() -> None:
 def test_what_nobody_does_is_like_nobody() -> None:
     known = DeviationFile.beside(suite_directory())
     odd = [Finding("client", "status", "405", 299, holds=False)]
-    assert likeness({"push.upload-refused[new]": odd}, known).best is None
-    assert likeness({}, known).best is None or likeness({}, known).telling == 0
+    assert fingerprint_of({"push.upload-refused[new]": odd}, known).best is None
+    assert fingerprint_of({}, known).best is None or fingerprint_of({}, known).distinguishing == 0
 
 
 def cell(key: str, looks: dict[str, object], **more: object) -> dict[str, object]:
@@ -116,7 +116,7 @@ def test_text_and_json_say_the_same() -> None:
     ]
     text = as_text("here", None, lines, evidence=True)
     assert "Is it? yes\n    good\n      GET /v2/ -> 200\n" in text
-    assert "Not asked:\n- Was it?\n    nobody knows\n" in text
+    assert "Not answered:\n- Was it?\n    nobody knows\n" in text
     assert "GET" not in as_text("here", None, lines, evidence=False)
     document = json.loads(as_json("here", None, lines))
     assert document["lines"][1]["answer"] is None
@@ -145,8 +145,8 @@ def test_an_image_is_enough_for_what_shows_in_answers(
     cache: RunningRegistry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = consulted(capsys, "-t", f"url:{cache.url}", "--image", "library/app:v1")
-    told = {name: line["answer"] for name, line in lines.items() if line["answer"]}
-    assert told == {
+    shown = {name: line["answer"] for name, line in lines.items() if line["answer"]}
+    assert shown == {
         "login": "no",
         "digest-header": "yes",
         "range-cold": "no, 200",
@@ -172,7 +172,7 @@ def test_a_login_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with MockUpstream(Basic("robot", "hunter2")) as registry:
         url = f"url:{registry.url}"
         assert main(["doctor", "-t", url]) == 2
-        assert "wants a login (401); --login USER:PASSWORD" in capsys.readouterr().err
+        assert "requires a login (401); --login USER:PASSWORD" in capsys.readouterr().err
         lines = consulted(capsys, "-t", url, "--login", "robot:hunter2")
     assert lines["login"]["answer"] == "yes, basic"
     assert "hunter2" not in json.dumps(lines)
@@ -181,7 +181,7 @@ def test_a_login_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("-t", "nonsense"), "is no target"),
+        (("-t", "nonsense"), "nonsense"),
         (("-t", "reference", "--image", "a:b"), "--image is for url:URL"),
         (("-t", "reference", "--login", "hunter2"), "--login: takes USER:PASSWORD"),
         ((), "Missing option '--target'"),
