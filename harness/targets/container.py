@@ -112,8 +112,8 @@ class ServerContainer:
         self._identity = identity
         self._where = f"container:{image.name}"
         self._daemon = Daemon.reach(self._where)
-        self._container: Any = None
-        """A ``docker.models.containers.Container``."""
+        self._started: Any = None
+        """A ``testcontainers.core.container.DockerContainer``; None if nothing runs."""
         self._earlier_output = ""
         self.exit_code: int | None = None
         self.pid = None
@@ -138,23 +138,32 @@ class ServerContainer:
         raise failure
 
     def _create(self, files: Files, addr: str, debug_addr: str) -> None:
+        from testcontainers.core.config import testcontainers_config
+        from testcontainers.core.container import DockerContainer
+
+        # The reaper is an image that would have to be pulled; remove_orphans does its work.
+        testcontainers_config.ryuk_disabled = True
         files.write_config(addr, debug_addr, self._identity.redis_key)
         files.root.mkdir(parents=True, exist_ok=True)
+        options = self._daemon.options("host", (), files.settings.environment)
+        del options["volumes"]
+        container = DockerContainer(self._image.name, env=options.pop("environment"))
+        container.with_kwargs(working_dir=str(files.workdir), **options)
+        container.with_command(self._image.words("serve", files.config))
+        for path in _mounts(files):
+            container.with_volume_mapping(path, str(path), "rw")
         with docker_errors(self._where):
-            self._container = self._daemon.create(
-                self._image.name,
-                self._image.words("serve", files.config),
-                network="host",
-                mounts=_mounts(files),
-                environment=files.settings.environment,
-                working_dir=str(files.workdir),
-            )
             try:
-                self._container.start()
+                container.start()
             except Exception:
-                self._container.remove(force=True, v=True)
-                self._container = None
+                container.stop()  # It may have been created.
                 raise
+        self._started = container
+
+    @property
+    def _container(self) -> Any:
+        """A ``docker.models.containers.Container``."""
+        return self._started.get_wrapped_container()
 
     def _logged_port(self, debug_port: int) -> int:
         """The port of the API by the log, or 0. A registry that got *debug_port* is about to end,
@@ -181,12 +190,12 @@ class ServerContainer:
         return DidNotStart(self._where, self.exit_code if ended else None, said)
 
     def stop(self) -> None:
-        if self._container is not None:
+        if self._started is not None:
             self._container.stop(timeout=_STOP_GRACE)
             self._remove()
 
     def kill(self) -> None:
-        if self._container is not None:
+        if self._started is not None:
             with suppress(Exception):  # The daemon refuses to kill what has ended.
                 self._container.kill()
             self._remove()
@@ -195,15 +204,15 @@ class ServerContainer:
         code = int(self._container.wait()["StatusCode"])
         self.exit_code = 128 - code if code > 128 else code  # as a shell reports a signal
         self._earlier_output = self.output()
-        container, self._container = self._container, None
-        container.remove(force=True, v=True)
+        container, self._started = self._started, None
+        container.stop()  # This removes it.
 
     def _said(self) -> str:
         said: bytes = self._container.logs()
         return said.decode(errors="replace")
 
     def output(self) -> str:
-        return self._earlier_output + (self._said() if self._container is not None else "")
+        return self._earlier_output + (self._said() if self._started is not None else "")
 
     def collect(self, files: Files, *, dry_run: bool, delete_untagged: bool, online: bool) -> GcRun:
         """In a container of its own, whether or not the registry runs."""

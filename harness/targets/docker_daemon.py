@@ -74,8 +74,8 @@ class Daemon:
     ) -> tuple[int, str, str]:
         """Run *words* in a container until it ends. Returns exit code, output and errors."""
         with docker_errors(where):
-            container = self.create(
-                image, words, network=network, mounts=mounts, environment=environment
+            container = self.client.containers.create(
+                image, list(words), **self.options(network, mounts, environment)
             )
             try:
                 container.start()
@@ -87,28 +87,18 @@ class Daemon:
             return code, out.decode(errors="replace"), err.decode(errors="replace")
         raise AssertionError
 
-    def create(
-        self,
-        image: str,
-        words: Sequence[str],
-        *,
-        network: str,
-        mounts: Sequence[Path] = (),
-        environment: Mapping[str, str] | None = None,
-        working_dir: str | None = None,
-    ) -> Any:
-        """A container that is not started yet, with our user id, so that we can read and remove
-        what it writes; *mounts* have the same paths inside. It is labelled as ours."""
-        return self.client.containers.create(
-            image,
-            list(words),
-            network_mode=network,
-            user="0:0" if self.rootless else f"{os.getuid()}:{os.getgid()}",
-            volumes=[f"{path}:{path}" for path in mounts],
-            environment={"OTEL_TRACES_EXPORTER": "none", **(environment or {})},
-            labels={_OWNER: f"{os.getpid()}@{_started(os.getpid())}"},
-            working_dir=working_dir,
-        )
+    def options(
+        self, network: str, mounts: Sequence[Path], environment: Mapping[str, str] | None
+    ) -> dict[str, Any]:
+        """The SDK's keyword arguments for a container with our user id, so that we can read and
+        remove what it writes; *mounts* have the same paths inside. It is labelled as ours."""
+        return {
+            "network_mode": network,
+            "user": "0:0" if self.rootless else f"{os.getuid()}:{os.getgid()}",
+            "volumes": [f"{path}:{path}" for path in mounts],
+            "environment": {"OTEL_TRACES_EXPORTER": "none", **(environment or {})},
+            "labels": {_OWNER: f"{os.getpid()}@{_started(os.getpid())}"},
+        }
 
     def remove_orphans(self) -> None:
         """Remove the containers of runs on this machine that were killed."""

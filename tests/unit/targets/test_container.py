@@ -149,7 +149,7 @@ def test_it_is_killed(container: ContainerTarget, containers: set[str], launch: 
 def test_orphans_are_removed(container: ContainerTarget, containers: set[str]) -> None:
     """The label of a killed run's container names a process that does not exist."""
     daemon = Daemon.reach("test")
-    ours = daemon.create(IMAGE, [], network="none")
+    ours = daemon.client.containers.create(IMAGE, **daemon.options("none", (), None))
     orphan = daemon.client.containers.create(IMAGE, labels={"pullproof.owner": "1@0"})
     try:
         daemon.remove_orphans()
