@@ -1,4 +1,4 @@
-"""Who of those that read a blob while it comes waits for what."""
+"""The state machine of a download, and what its readers wait for."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ import pytest
 
 from reference_registry.digest import Digest, digest_of
 from reference_registry.proxy.blobs import write_pipeline
+from reference_registry.proxy.blobs.coalesced import (
+    TRANSITIONS,
+    DownloadProgress,
+    Event,
+    State,
+)
+from reference_registry.proxy.blobs.partial import DiskFailed, DownloadFailed
+from reference_registry.proxy.upstream.client import BlobInfo
 from reference_registry.repository import Descriptor
 from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.uploads import BlobWriter
@@ -25,7 +33,7 @@ PATH = f"/v2/team/app/blobs/{DIGEST}"
 
 
 class Gate:
-    """Holds a worker thread up until it is opened."""
+    """Blocks worker threads until it is opened."""
 
     def __init__(self) -> None:
         self._opened = threading.Event()
@@ -49,10 +57,10 @@ def upstream() -> UpstreamDouble:
     return upstream
 
 
-async def test_the_first_does_not_wait_for_the_disk(
+async def test_the_fastest_reader_does_not_wait_for_the_disk(
     make_proxy: MakeProxy, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another does; and neither has the last byte before all has been verified and stored."""
+    """Another reader does. Neither has the last byte before all is verified and stored."""
     write = BlobWriter.write
 
     def slow(self: BlobWriter, chunks: Sequence[bytes]) -> None:
@@ -81,7 +89,7 @@ async def test_the_first_does_not_wait_for_the_disk(
 async def test_the_last_byte_of_a_large_blob_does_not_wait_for_the_store(
     make_proxy: MakeProxy, gate: Gate, monkeypatch: pytest.MonkeyPatch, large: bool
 ) -> None:
-    """That of a small one does: what the client does next may be to look there."""
+    """The last byte of a small blob does wait, so that its client finds it in the cache."""
     commit = LocalRepository.commit_blob
     committing = threading.Event()
 
@@ -120,7 +128,7 @@ async def test_the_last_byte_of_a_large_blob_does_not_wait_for_the_store(
 async def test_the_disk_fails_after_the_last_byte(
     make_proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The client has the blob, whole; only the cache has not."""
+    """The client has the complete blob; the cache does not."""
 
     def fail(self: LocalRepository, *given: Any, **options: Any) -> Descriptor:
         raise OSError(28, "No space left on device")
@@ -135,3 +143,72 @@ async def test_the_disk_fails_after_the_last_byte(
             assert proxy.uploads() == []
             assert not proxy.local("team/app").has_blob(DIGEST)
         assert (await proxy.get(PATH)).body == BLOB
+
+
+# -- the table -------------------------------------------------------------------------------------
+def test_every_state_is_reached_and_only_two_are_final() -> None:
+    reached = {state for state, _ in TRANSITIONS.values()}
+    left = {state for state, _ in TRANSITIONS}
+    assert reached | {State.ASKING} == set(State)
+    assert set(State) - left == {State.STORED, State.FAILED}
+    assert all((state, Event.FAILED) in TRANSITIONS for state in left)
+
+
+async def readable(progress: DownloadProgress) -> list[int]:
+    """How many bytes two readers get without waiting: the fastest and another."""
+
+    counts = [0, 0]
+
+    async def read(reader: int) -> None:
+        async for chunk in progress.chunks(0, len(BLOB)):
+            counts[reader] += len(chunk)
+            await asyncio.sleep(0)  # Let the other one start.
+
+    readers = [asyncio.create_task(read(reader)) for reader in range(2)]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    for reader in readers:
+        reader.cancel()
+    await asyncio.gather(*readers, return_exceptions=True)
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("state", "fastest", "other"),
+    [
+        (State.STREAMING, len(BLOB) - 1, 100),
+        (State.VERIFIED, len(BLOB), 100),
+        (State.FAILED, len(BLOB) - 1, 100),
+    ],
+)
+async def test_what_readers_get_in_each_state(
+    make_proxy: MakeProxy, state: State, fastest: int, other: int
+) -> None:
+    async with make_proxy().running() as proxy:
+        storage = proxy.registry.local.storage
+        progress = DownloadProgress(DIGEST, storage)
+        writer = proxy.local("team/app").blob_writer()
+        progress.answered(BlobInfo(len(BLOB), "application/octet-stream"), writer.data_path)
+        progress.arrived(BLOB[:100])
+        writer.append(BLOB[:100])
+        progress.written(100)
+        progress.arrived(BLOB[100:])
+        if state is State.VERIFIED:
+            progress.verified()
+        if state is State.FAILED:
+            progress.failed(DiskFailed("full"))
+        got = await readable(progress)
+        writer.discard()
+    assert (progress.state, got) == (state, [fastest, other])
+
+
+async def test_a_failure_before_the_answer_is_raised_to_who_asks_for_the_size(
+    make_proxy: MakeProxy,
+) -> None:
+    async with make_proxy().running() as proxy:
+        progress = DownloadProgress(DIGEST, proxy.registry.local.storage)
+        asking = asyncio.create_task(progress.known())
+        await asyncio.sleep(0)
+        progress.failed(DownloadFailed("gone"))
+        with pytest.raises(DownloadFailed, match="gone"):
+            await asking

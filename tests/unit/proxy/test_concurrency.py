@@ -1,4 +1,4 @@
-"""The two pieces that let requests share work: one attempt for many, and writing while reading."""
+"""Single flight, background tasks, and writing to disk while reading from the network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 # -- single flight ---------------------------------------------------------------------------------
 class Attempt:
-    """An attempt that ends when it is told to."""
+    """An attempt that ends when ``done`` is set."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -80,7 +80,7 @@ async def test_the_first_may_leave() -> None:
 
 async def test_all_may_leave() -> None:
     flight, attempt = SingleFlight[str, int](), Attempt()
-    attempt.error = ConnectionError("nobody is here to be told")
+    attempt.error = ConnectionError("no caller is left")
     only = asyncio.create_task(flight.run("k", attempt))
     await started(only)
     only.cancel()
@@ -104,7 +104,7 @@ class Disk:
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
-        self.told = 0
+        self.reported = 0
         self.allowed = threading.Semaphore(0)
         self.error: OSError | None = None
 
@@ -115,7 +115,7 @@ class Disk:
         self.pieces.append(b"".join(chunks))
 
     def written(self, count: int) -> None:
-        self.told += count
+        self.reported += count
 
 
 async def test_what_arrives_during_a_write_is_one_piece() -> None:
@@ -127,7 +127,7 @@ async def test_what_arrives_during_a_write_is_one_piece() -> None:
     disk.allowed.release(2)
     await behind.flush()
     assert disk.pieces == [large, b"bcd"]
-    assert disk.told == len(large) + 3
+    assert disk.reported == len(large) + 3
 
 
 async def test_little_is_written_after_a_moment() -> None:
@@ -137,7 +137,7 @@ async def test_little_is_written_after_a_moment() -> None:
     await behind.put(b"b")
     disk.allowed.release(1)
     async with asyncio.timeout(20):
-        while disk.told < 2:  # noqa: ASYNC110 - a thread counts
+        while disk.reported < 2:  # noqa: ASYNC110 - a thread counts
             await asyncio.sleep(0.001)
     assert disk.pieces == [b"ab"]
 
@@ -150,7 +150,7 @@ async def test_what_has_arrived_is_written_although_nothing_follows() -> None:
     await behind.put(b"b")
     disk.allowed.release(2)
     async with asyncio.timeout(20):
-        while disk.told <= len(large):  # noqa: ASYNC110 - a thread counts
+        while disk.reported <= len(large):  # noqa: ASYNC110 - a thread counts
             await asyncio.sleep(0.001)
     assert disk.pieces == [large, b"b"]
     await behind.flush()
@@ -169,7 +169,7 @@ async def test_a_slow_disk_holds_the_source_up() -> None:
     disk.allowed.release(10)
     await waiting
     await behind.flush()
-    assert disk.told == 5 * len(megabyte)
+    assert disk.reported == 5 * len(megabyte)
 
 
 async def test_room_is_shared() -> None:

@@ -1,4 +1,4 @@
-"""What expires when, what goes then, and what ``scheduler-state.json`` holds meanwhile."""
+"""Expiry and ``scheduler-state.json``: the parts that no scenario covers."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ async def test_a_tag_that_has_moved_on_stays(
 
 
 async def test_bytes_that_an_unscheduled_repository_links_stay(make_proxy: MakeProxy) -> None:
-    """What somebody puts there while we run, who does not keep our schedule."""
+    """Content that appears while the cache runs, without an entry in the schedule."""
     async with make_proxy(ttl=TTL).running() as proxy:
         await proxy.get(blob_path(digest=IMAGE.config.digest))
         await proxy.settled()
@@ -253,7 +253,7 @@ async def test_a_damaged_file_before_anything_was_cached(
 async def test_releases_lose_their_schedule_to_null(
     make_proxy: MakeProxy, tmp_path: Path, profile: str
 ) -> None:
-    """9.9: nothing can be scheduled any more, and whoever tries gets no answer."""
+    """9.9: nothing can be scheduled any more; a request that tries gets no response."""
     write_state(tmp_path / "root", "null")
     async with make_proxy(profile).running() as proxy:
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""What no schedule speaks of, and what one entry stands for twice: nothing stays for ever."""
+"""Content without an entry in the schedule, and entries for two kinds of content: all expires."""
 
 from __future__ import annotations
 

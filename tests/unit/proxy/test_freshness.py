@@ -1,4 +1,4 @@
-"""Tags that need not be asked about, and absences that are remembered: the rules themselves."""
+"""The rules of tag freshness and of the negative cache."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_silence_is_not_remembered() -> None:
 
 
 def test_a_refusal_leaves_what_is_remembered() -> None:
-    """Asked anew, upstream says that it is too busy: nothing is known that was not known before."""
+    """A revalidation that ends in 429 changes nothing."""
     absences = NegativeCache(TTL, ManualClock())
     ask(absences, "app", "v1", refused(404))
     with pytest.raises(UpstreamRefused), absences.asking("app", "v1", revalidate=True):

@@ -134,11 +134,11 @@ def test_what_calls_itself_json_and_is_no_error(
 @pytest.mark.parametrize("profile", ["2.8", "3.0.0-alpha.1", "3.0", "3.1"])
 def test_json_without_a_body(profile: str) -> None:
     """As HEAD gets it."""
-    told = _refused(429, profile=profile)
+    shown = _refused(429, profile=profile)
     if profile in {"3.0", "3.1"}:
-        assert told == ("toomanyrequests: ", _entry("TOOMANYREQUESTS", ""))
+        assert shown == ("toomanyrequests: ", _entry("TOOMANYREQUESTS", ""))
         return
-    assert told == (
+    assert shown == (
         'error parsing HTTP 429 response body: unexpected end of JSON input: ""',
         {"ParseErr": {"Offset": 0}, "StatusCode": 429, "Response": ""},
     )

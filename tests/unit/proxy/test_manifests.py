@@ -1,4 +1,4 @@
-"""Pulling manifests through: what upstream is asked, what is stored, what the client is told."""
+"""Pulling manifests through: requests to upstream, cached content, responses to the client."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ HONEST = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_failures_are_told_honestly(
+async def test_failures_are_reported(
     make_proxy: MakeProxy, upstream: UpstreamDouble, image: Image, fault: str
 ) -> None:
     upstream.on(f"* {TAGGED}", FAULTS[fault])
@@ -237,7 +237,7 @@ async def test_retry_after_of_nonsense_is_dropped(
     assert "retry-after" not in answer.headers
 
 
-async def test_a_digest_upstream_does_not_have_is_told_with_its_name(
+async def test_an_unknown_digest_is_reported_with_its_name(
     make_proxy: MakeProxy,
 ) -> None:
     async with make_proxy().running() as proxy:

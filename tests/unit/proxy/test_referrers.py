@@ -99,9 +99,9 @@ async def test_a_refusal_is_not_an_empty_list(
     """And the tag is not asked for, which would be believed."""
     upstream.on(GET, status)
     upstream.add("team/app", an_index(SIGNATURE), TAG)
-    told = {401: 403, 500: 502}.get(status, status)
+    expected = {401: 403, 500: 502}.get(status, status)
     async with make_proxy().running() as proxy:
-        assert (await proxy.get(PATH)).status == told
+        assert (await proxy.get(PATH)).status == expected
         assert upstream.asked("HEAD") == []
 
 

@@ -1,4 +1,4 @@
-"""A cache that is told how long to trust and how much to keep."""
+"""Tag freshness, negative cache, refresh on hit and size limit of a running cache."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def left(proxy: Proxy) -> dict[str, timedelta]:
     }
 
 
-async def test_hits_are_gathered_and_put_expiry_off_at_once(
+async def test_hits_are_gathered_and_extend_expiry_at_once(
     make_proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[str] = []
@@ -191,7 +191,7 @@ async def test_hits_are_gathered_and_put_expiry_off_at_once(
         assert {Path(path).name for path in written} == {"scheduler-state.json"}
 
 
-async def test_what_hardly_moves_is_not_written(make_proxy: MakeProxy) -> None:
+async def test_small_extensions_are_not_written(make_proxy: MakeProxy) -> None:
     async with make_proxy(ttl=TTL, policy=policy(refresh_on_hit=True)).running() as proxy:
         await proxy.get(blob_path(LAYER))
         await proxy.settled()
@@ -202,7 +202,9 @@ async def test_what_hardly_moves_is_not_written(make_proxy: MakeProxy) -> None:
         assert set(left(proxy).values()) == {TTL - TTL / 200 - INTERVAL}
 
 
-async def test_a_use_that_is_not_handed_on_yet_keeps_what_is_due(make_proxy: MakeProxy) -> None:
+async def test_a_use_that_is_not_reported_yet_counts(
+    make_proxy: MakeProxy,
+) -> None:
     ttl = timedelta(seconds=5)
     async with make_proxy(ttl=ttl, policy=policy(refresh_on_hit=True)).running() as proxy:
         await proxy.get(blob_path(LAYER))
@@ -217,7 +219,7 @@ async def test_a_use_that_is_not_handed_on_yet_keeps_what_is_due(make_proxy: Mak
         assert not proxy.local("team/app").has_blob(LAYER.digest)
 
 
-async def test_a_lower_ttl_takes_nothing_from_older_entries(make_proxy: MakeProxy) -> None:
+async def test_a_lower_ttl_does_not_shorten_older_entries(make_proxy: MakeProxy) -> None:
     async with make_proxy(ttl=TTL).running() as proxy:
         await proxy.get(blob_path(LAYER))
         await proxy.settled()
@@ -320,7 +322,7 @@ async def test_a_bound_that_was_lowered_is_kept_from_the_start_on(make_proxy: Ma
 
 
 async def test_bytes_without_a_link_count_and_go(make_proxy: MakeProxy) -> None:
-    """What a killed process, or a release, left behind."""
+    """Left behind by a killed process, or by a release."""
     layers = [layer(n) for n in range(4)]
     async with make_proxy(policy=policy(max_size=BOUND)).running() as proxy:
         proxy.registry.local.storage.blobs.put(layers[0].digest, layers[0].content)
@@ -329,9 +331,7 @@ async def test_bytes_without_a_link_count_and_go(make_proxy: MakeProxy) -> None:
         await until(lambda: stored(proxy, *layers) == [False, True, True, True])
 
 
-async def test_a_hit_writes_nothing_by_itself(
-    make_proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_hit_writes_nothing(make_proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch) -> None:
     async with make_proxy(
         policy=policy(max_size=BOUND, tag_freshness=timedelta(minutes=15))
     ).running() as proxy:

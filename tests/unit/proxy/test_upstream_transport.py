@@ -215,7 +215,7 @@ async def test_what_waited_when_the_connection_broke_is_not_lost(network: Networ
         protocol = connection.protocol
         assert protocol is not None
         async with asyncio.timeout(5):
-            while protocol.connected:  # noqa: ASYNC110 - nothing tells of it but reading
+            while protocol.connected:  # noqa: ASYNC110 - no event
                 await asyncio.sleep(0)
         got, error = await pieces(response)
     assert got == b"x" * 40
@@ -240,7 +240,7 @@ async def test_a_slow_reader_holds_the_sender_up(network: NetworkTransport) -> N
         transport = answer.connection.transport
         assert isinstance(transport, asyncio.Transport)
         async with asyncio.timeout(10):
-            while transport.is_reading():  # noqa: ASYNC110 - nothing tells of it
+            while transport.is_reading():  # noqa: ASYNC110 - no event
                 await asyncio.sleep(0)
         assert answer.content.total_bytes < 2 * 1024 * 1024
         assert sent < size
@@ -285,7 +285,7 @@ async def test_a_new_connection_without_an_answer(network: NetworkTransport, how
 
 
 async def test_a_kept_connection_that_is_closed(network: NetworkTransport) -> None:
-    """The upstream closes it when the second request comes: nobody can know before."""
+    """The upstream closes it when the second request arrives."""
 
     async def send(double: Raw, writer: Writer) -> None:
         if len(double.heads) == 2:

@@ -1,4 +1,4 @@
-"""Several upstreams of one cache, in this process: what they must not share, and what they do."""
+"""Several upstreams of one cache: what they share, and what they must not share."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from reference_registry.config import (
     TokenConfig,
     UpstreamConfig,
 )
+from reference_registry.proxy.blobs import coalesced_fetch
 from reference_registry.proxy.registry import ProxyRegistry
 from tests.support.in_process import Proxy
 from tests.support.upstream_double import Pieces, UpstreamDouble
@@ -39,7 +40,7 @@ KEPT = f"{OTHER_HOST}/team/app"
 
 
 class Hosts:
-    """Two upstreams behind one network, which nobody else is on."""
+    """Two upstreams on one network."""
 
     def __init__(self) -> None:
         self.main, self.other = UpstreamDouble(), UpstreamDouble()
@@ -80,11 +81,10 @@ def manifest(name: str, reference: str) -> str:
 
 
 @pytest.mark.parametrize("failure", ["cut", "refused"])
-def test_a_fill_that_fails_at_one_upstream_is_finished_by_the_other(
+def test_a_download_that_fails_at_one_upstream_is_finished_by_the_other(
     hosts: Hosts, tmp_path: Path, failure: str
 ) -> None:
-    """The bytes are the same, the upstreams are not: one's outage or rate limit is not told to
-    clients of the other."""
+    """An outage or rate limit of one upstream does not affect clients of the other."""
     image = an_image(layers=1, layer_size=300_000)
     layer = image.layers[0]
     path = f"/v2/team/app/blobs/{layer.digest}"
@@ -131,7 +131,38 @@ async def _whole(cache: Proxy, path: str) -> tuple[int, bytes]:
     return answer.status, answer.body
 
 
-def test_a_fill_of_one_upstream_gives_the_other_nothing_that_it_does_not_have(
+def test_a_slow_upstream_does_not_delay_clients_of_the_other(
+    hosts: Hosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coalesced_fetch, "_OTHER_UPSTREAM", 0.01)
+    image = an_image(layers=1)
+    layer = image.layers[0]
+    path = f"/v2/team/app/blobs/{layer.digest}"
+    gate = asyncio.Event()
+
+    async def slow(request: httpx.Request) -> httpx.Response:
+        await gate.wait()
+        return hosts.main.stored(request)
+
+    async def work() -> None:
+        cache = a_cache(hosts, tmp_path)
+        async with cache.running():
+            hosts.main.add("team/app", image)
+            hosts.other.add("team/app", image)
+            hosts.main.on(f"GET {path}", slow)
+            one = asyncio.create_task(_whole(cache, path))
+            await until(lambda: hosts.main.lines)
+            assert await _whole(cache, f"/v2/{KEPT}/blobs/{layer.digest}") == (200, layer.content)
+            gate.set()
+            assert await one == (200, layer.content)
+            await cache.settled()
+            assert cache.local("team/app").has_blob(layer.digest)
+            assert cache.uploads() == []
+
+    run(work())
+
+
+def test_a_download_of_one_upstream_is_not_served_to_another_that_lacks_the_blob(
     hosts: Hosts, tmp_path: Path
 ) -> None:
     image = an_image(layers=1, layer_size=300_000)
@@ -199,8 +230,8 @@ def test_a_manifest_that_lies_of_another_upstream_s_blob(hosts: Hosts, tmp_path:
         cache = a_cache(hosts, tmp_path)
         async with cache.running():
             headers = {"Content-Type": image.media_type}
-            told = httpx.Response(200, headers=headers, content=lie)
-            hosts.main.on(f"GET {manifest('team/app', digest)}", told)
+            lying = httpx.Response(200, headers=headers, content=lie)
+            hosts.main.on(f"GET {manifest('team/app', digest)}", lying)
             assert (await cache.get(manifest("team/app", digest))).status == 200
             hosts.other.down = True
             for _ in range(2):
@@ -331,8 +362,8 @@ def test_a_token_permits_what_a_repository_is_kept_as(hosts: Hosts, tmp_path: Pa
                 assert (await cache.get(path, authorization=token(other))).status == 401
                 assert (await cache.get(path, authorization=token(name))).status == 200
 
-            nobody = await cache.get(f"{plain}?ns=gcr.io")
-            assert (nobody.status, nobody.code) == (401, "UNAUTHORIZED")
+            unknown = await cache.get(f"{plain}?ns=gcr.io")
+            assert (unknown.status, unknown.code) == (401, "UNAUTHORIZED")
             known = await cache.get(f"{plain}?ns=gcr.io", authorization=token("team/app"))
             assert (known.status, known.code) == (404, "NAME_UNKNOWN")
 

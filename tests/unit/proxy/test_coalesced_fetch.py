@@ -1,4 +1,4 @@
-"""``ideal``: one fetch from upstream for everybody, streamed while it fills, and verified."""
+"""Coalesced fetches: the parts that no scenario covers."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_sha512(make_proxy: MakeProxy, upstream: UpstreamDouble) -> None:
 # -- several clients -------------------------------------------------------------------------------
 
 
-async def test_head_beside_a_fill_asks_nobody(
+async def test_head_during_a_download_does_not_ask_upstream(
     make_proxy: MakeProxy, upstream: UpstreamDouble
 ) -> None:
     rest = asyncio.Event()
@@ -89,7 +89,7 @@ async def test_head_beside_a_fill_asks_nobody(
 OTHER = f"/v2/other/app/blobs/{DIGEST}"
 
 
-async def test_a_fill_for_another_repository_is_not_given_away(
+async def test_a_download_for_another_repository_is_not_given_away(
     make_proxy: MakeProxy, upstream: UpstreamDouble
 ) -> None:
     rest = asyncio.Event()
@@ -161,7 +161,7 @@ async def test_a_cold_range(
     assert upstream.count()[HEAD] == 0
 
 
-async def test_a_range_ahead_of_the_fill_comes_straight_from_upstream(
+async def test_a_range_ahead_of_the_download_comes_straight_from_upstream(
     make_proxy: MakeProxy, upstream: UpstreamDouble
 ) -> None:
     rest = asyncio.Event()
@@ -177,7 +177,7 @@ async def test_a_range_ahead_of_the_fill_comes_straight_from_upstream(
         assert is_cached(proxy)
 
 
-async def test_a_range_within_the_fill_is_read_from_it(
+async def test_a_range_within_the_download_is_read_from_it(
     make_proxy: MakeProxy, upstream: UpstreamDouble
 ) -> None:
     rest = asyncio.Event()
@@ -194,7 +194,7 @@ async def test_a_range_within_the_fill_is_read_from_it(
 
 
 @pytest.mark.parametrize("refusal", [416, 500, "ignored", "other-size", "broken"])
-async def test_a_range_that_upstream_does_not_serve_waits_for_the_fill(
+async def test_a_range_that_upstream_does_not_serve_waits_for_the_download(
     make_proxy: MakeProxy, upstream: UpstreamDouble, refusal: int | str
 ) -> None:
     rest, asked = asyncio.Event(), asyncio.Event()
