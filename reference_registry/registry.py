@@ -13,7 +13,7 @@ from reference_registry.config import Config, UploadPurgingConfig
 from reference_registry.config.units import format_duration
 from reference_registry.observability.counters import Counters
 from reference_registry.profiles import Profile
-from reference_registry.repository import Place
+from reference_registry.repository import RepositoryAddress
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.enumeration import repository_names
 from reference_registry.storage.links import RepositoryLinks
@@ -51,8 +51,8 @@ class StandardRegistry:
     def repository(self, name: str) -> LocalRepository:
         return LocalRepository(name, self.storage)
 
-    def locate(self, name: str, namespace: str | None) -> Place:
-        return Place(name)
+    def locate(self, name: str, namespace: str | None) -> RepositoryAddress:
+        return RepositoryAddress(name)
 
     def catalog(self, namespace: str | None = None) -> Sequence[str]:
         try:

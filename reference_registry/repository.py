@@ -20,10 +20,10 @@ from reference_registry.http.messages import Request, Response
 __all__ = [
     "Descriptor",
     "Manifest",
-    "Place",
     "Referrers",
     "Registry",
     "Repository",
+    "RepositoryAddress",
     "TagPage",
     "UploadSession",
 ]
@@ -83,7 +83,7 @@ class UploadSession:
 
 
 @dataclass(frozen=True)
-class Place:
+class RepositoryAddress:
     """The repository that a client means by a name and ``ns``."""
 
     name: str
@@ -171,7 +171,7 @@ class Repository(Protocol):
 class Registry(Protocol):
     """All repositories of one registry."""
 
-    def locate(self, name: str, namespace: str | None) -> Place:
+    def locate(self, name: str, namespace: str | None) -> RepositoryAddress:
         """The repository that the client calls *name*, with ``ns=`` *namespace* if it sent one;
         *name* is empty if the request is not about one. NAME_UNKNOWN if *namespace* is unknown."""
         ...

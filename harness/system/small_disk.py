@@ -75,13 +75,17 @@ class SmallDisk:
         self._change("-i")
 
     def _change(self, attribute: str) -> None:
+        # Sockets have no attributes.
+        paths = [path for path in (self.root, *self.root.rglob("*")) if _is_file_or_dir(path)]
         try:
-            subprocess.run(
-                ["chattr", "-R", "-f", attribute, self.root], check=True, capture_output=True
-            )
+            subprocess.run(["chattr", "-f", attribute, *paths], check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError) as error:
             raise NoSmallDisk(f"chattr (Debian package e2fsprogs): {error}") from error
 
     def close(self) -> None:
         """Let it go, with all that is on it."""
         self._keeper.kill()
+
+
+def _is_file_or_dir(path: Path) -> bool:
+    return path.is_file() or path.is_dir()

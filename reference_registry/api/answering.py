@@ -33,7 +33,7 @@ from reference_registry.http.hooks import (
 from reference_registry.http.messages import BytesBody, ClientGone, Request, Response
 from reference_registry.names import MAX_NAME_LENGTH, below_host, is_repository_name
 from reference_registry.profiles import Profile
-from reference_registry.repository import Place, Registry
+from reference_registry.repository import Registry, RepositoryAddress
 
 __all__ = ["Api", "access_needed"]
 
@@ -104,10 +104,10 @@ class Api:
         return path.removeprefix(self._prefix) if path.startswith(f"{self._prefix}/v2") else None
 
     async def _handle(self, request: Request, route: Route) -> Response:
-        place = Place("")
+        place = RepositoryAddress("")
         try:
             found = self._locate(request, route)
-            if isinstance(found, Place):
+            if isinstance(found, RepositoryAddress):
                 place = found
             if self._authenticator is not None:
                 access = access_needed(request, route, place.name)
@@ -135,11 +135,11 @@ class Api:
             headers = (("OCI-Namespace", place.namespace), *headers)
         return response.with_headers(after=headers) if headers else response
 
-    def _locate(self, request: Request, route: Route) -> Place | RegistryError:
+    def _locate(self, request: Request, route: Route) -> RepositoryAddress | RegistryError:
         """The repository that *request* names. The error is returned, not raised, so that only
         authenticated clients see it."""
         if route.resource == "base":
-            return Place("")
+            return RepositoryAddress("")
         namespace = request.query("ns") if request.query_string else None
         try:
             return self._registry.locate(route.parameters.get("name", ""), namespace)

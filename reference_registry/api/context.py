@@ -14,7 +14,7 @@ from reference_registry.digest import Digest, parse_digest
 from reference_registry.http.errors import DIGEST_INVALID
 from reference_registry.http.messages import BytesBody, Request, Response, json_bytes
 from reference_registry.profiles import Profile
-from reference_registry.repository import Place, Registry, Repository
+from reference_registry.repository import Registry, Repository, RepositoryAddress
 
 __all__ = ["Context", "Handler", "Resource", "json_response", "parsed_digest"]
 
@@ -31,7 +31,7 @@ class Context:
     profile: Profile
     clock: Clock
     states: UploadStates
-    place: Place
+    place: RepositoryAddress
     """Of the repository that the path and ``ns`` name."""
 
     @property

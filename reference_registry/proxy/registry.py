@@ -22,7 +22,7 @@ from reference_registry.proxy.upstream.origins import note_origins
 from reference_registry.proxy.upstream.routing import NotServed, Upstreams
 from reference_registry.proxy.upstream.upstream import Upstream
 from reference_registry.registry import StandardRegistry
-from reference_registry.repository import Place
+from reference_registry.repository import RepositoryAddress
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound, StorageDriver
 from reference_registry.storage.enumeration import repository_names
@@ -93,13 +93,13 @@ class ProxyRegistry:
     def repository(self, name: str) -> ProxyRepository:
         return ProxyRepository(name, self._services)
 
-    def locate(self, name: str, namespace: str | None) -> Place:
+    def locate(self, name: str, namespace: str | None) -> RepositoryAddress:
         routing = self._upstreams.routing
         if self._is_plain:
-            return Place(name)
+            return RepositoryAddress(name)
         honoured = namespace if namespace and routing.honours_namespaces else None
         try:
-            return Place(routing.find(name, honoured), honoured)
+            return RepositoryAddress(routing.find(name, honoured), honoured)
         except NotServed as why:
             raise NAME_UNKNOWN(str(why)) from None
 

@@ -9,18 +9,48 @@ from contextlib import aclosing
 from reference_registry.digest import Digest
 from reference_registry.http.messages import BytesBody, Request, Response, StreamBody, json_bytes
 from reference_registry.profiles import Profile
-from reference_registry.proxy.errors import unknown_error
+from reference_registry.proxy.blobs.services import BlobServices
+from reference_registry.proxy.errors import blob_error, unknown_error
 from reference_registry.proxy.upstream.client import BlobInfo, UpstreamRepository
 from reference_registry.proxy.upstream.errors import (
     UpstreamBroken,
     UpstreamFailure,
     UpstreamRefused,
 )
+from reference_registry.storage.repository import LocalRepository
 
-__all__ = ["answer_from", "copy_blob"]
+__all__ = ["ReleaseFetch", "answer_from", "copy_blob"]
 
 _BUFFERED_BY_GO = 2048
 """Bytes of a response that Go buffers before it sends anything."""
+
+
+class ReleaseFetch:
+    """What releases do for every blob of the repository *local* that is not cached."""
+
+    def __init__(
+        self, local: LocalRepository, upstream: UpstreamRepository, services: BlobServices
+    ) -> None:
+        self._local = local
+        self._upstream = upstream
+        self._services = services
+        self._profile = services.profile
+
+    async def _stat(self, digest: Digest) -> BlobInfo:
+        """Size and type from upstream, and a ping before the next request."""
+        try:
+            info = await self._upstream.stat_blob(digest)
+        except UpstreamFailure as failure:
+            raise blob_error(failure, digest, self._profile) from failure
+        try:
+            await self._upstream.establish_challenge()
+        except UpstreamFailure as failure:
+            raise unknown_error(failure, self._profile) from failure
+        return info
+
+    def _count(self, size: int) -> None:
+        self._services.counters.pulled(size)
+        self._services.counters.pushed(size, hit=False)
 
 
 async def copy_blob(

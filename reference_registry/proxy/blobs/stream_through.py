@@ -8,46 +8,31 @@ from contextlib import aclosing
 
 from reference_registry.digest import Digest
 from reference_registry.http.messages import Request, Response
-from reference_registry.proxy.blobs.go_copy import answer_from, copy_blob
-from reference_registry.proxy.blobs.services import BlobServices
-from reference_registry.proxy.errors import blob_error, unknown_error
-from reference_registry.proxy.upstream.client import UpstreamRepository
-from reference_registry.proxy.upstream.errors import UpstreamBroken, UpstreamFailure
-from reference_registry.storage.repository import LocalRepository
+from reference_registry.proxy.blobs.go_copy import ReleaseFetch, answer_from, copy_blob
+from reference_registry.proxy.upstream.errors import UpstreamBroken
 from reference_registry.storage.uploads import DigestMismatch
 
 __all__ = ["StreamThrough"]
 
 
-class StreamThrough:
+class StreamThrough(ReleaseFetch):
     """Serves blobs of one repository. If the client leaves, caching ends too."""
-
-    def __init__(
-        self, local: LocalRepository, upstream: UpstreamRepository, services: BlobServices
-    ) -> None:
-        self._local = local
-        self._upstream = upstream
-        self._services = services
-        self._profile = services.profile
 
     async def serve(self, digest: Digest, request: Request) -> Response:
         """The response to GET or HEAD, which cost the same."""
-        profile = self._profile
-        try:
-            info = await self._upstream.stat_blob(digest)
-        except UpstreamFailure as failure:
-            raise blob_error(failure, digest, profile) from failure
-        try:
-            await self._upstream.establish_challenge()
-        except UpstreamFailure as failure:
-            raise unknown_error(failure, profile) from failure
+        info = await self._stat(digest)
         size = info.size or 0
         if digest in self._services.storing:
             source = self._to_client(digest, size)
-            return await answer_from(source, request, digest, info, profile)
+            return await answer_from(source, request, digest, info, self._profile)
         source = self._to_both(digest, size)
         return await answer_from(
-            source, request, digest, info, profile, with_headers=profile.blob_miss_headers
+            source,
+            request,
+            digest,
+            info,
+            self._profile,
+            with_headers=self._profile.blob_miss_headers,
         )
 
     async def _to_client(self, digest: Digest, size: int) -> AsyncGenerator[bytes, None]:
@@ -77,7 +62,3 @@ class StreamThrough:
             if not keep_upload:
                 writer.discard()
             self._services.storing.discard(digest)
-
-    def _count(self, size: int) -> None:
-        self._services.counters.pulled(size)
-        self._services.counters.pushed(size, hit=False)

@@ -8,12 +8,8 @@ from contextlib import aclosing
 
 from reference_registry.digest import Digest
 from reference_registry.http.messages import Request, Response
-from reference_registry.proxy.blobs.go_copy import answer_from, copy_blob
-from reference_registry.proxy.blobs.services import BlobServices
-from reference_registry.proxy.errors import blob_error, unknown_error
-from reference_registry.proxy.upstream.client import UpstreamRepository
+from reference_registry.proxy.blobs.go_copy import ReleaseFetch, answer_from, copy_blob
 from reference_registry.proxy.upstream.errors import UpstreamFailure
-from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.uploads import DigestMismatch
 
 __all__ = ["TwoFetches"]
@@ -21,34 +17,19 @@ __all__ = ["TwoFetches"]
 _log = logging.getLogger(__name__)
 
 
-class TwoFetches:
+class TwoFetches(ReleaseFetch):
     """Serves blobs of one repository. The blob is scheduled to expire whether it was stored or not,
     and a failed upload stays on disk."""
 
-    def __init__(
-        self, local: LocalRepository, upstream: UpstreamRepository, services: BlobServices
-    ) -> None:
-        self._local = local
-        self._upstream = upstream
-        self._services = services
-
     async def serve(self, digest: Digest, request: Request) -> Response:
         """The response to GET or HEAD, which cost the same."""
-        profile = self._services.profile
-        try:
-            info = await self._upstream.stat_blob(digest)
-        except UpstreamFailure as failure:
-            raise blob_error(failure, digest, profile) from failure
-        try:
-            await self._upstream.establish_challenge()
-        except UpstreamFailure as failure:
-            raise unknown_error(failure, profile) from failure
+        info = await self._stat(digest)
         size = info.size or 0
         stores = digest not in self._services.storing
         self._services.storing.add(digest)
         source = self._to_client(digest, size, stores=stores)
         try:
-            return await answer_from(source, request, digest, info, profile)
+            return await answer_from(source, request, digest, info, self._profile)
         finally:
             if stores:
                 self._services.background.start(self._store(digest, size))
@@ -84,7 +65,3 @@ class TwoFetches:
         finally:
             self._services.storing.discard(digest)
         self._services.cached(self._local.name, digest)
-
-    def _count(self, size: int) -> None:
-        self._services.counters.pulled(size)
-        self._services.counters.pushed(size, hit=False)
