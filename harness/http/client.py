@@ -1,7 +1,7 @@
-"""The client that asks a registry under test, and keeps what was said.
+"""The client of a registry under test, which records every exchange.
 
-It follows no redirect, uses no proxy, decodes nothing and raises for no answer, however broken:
-what arrived and what went wrong are both in the :class:`Answer`.
+It follows no redirects, uses no proxy and decodes nothing. It never raises for an answer, however
+broken: the :class:`Answer` has what arrived and what went wrong.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Call:
 
 
 class OpenAnswer:
-    """An answer whose body is read as the test pleases; see :meth:`RegistryClient.open`."""
+    """An answer whose body the test reads step by step; see :meth:`RegistryClient.open`."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.status = response.status_code
@@ -230,7 +230,7 @@ class RegistryClient(Verbs):
             if isinstance(answer, Answer):
                 return answer
             answer.read()
-            headers, body = self._told(answer)
+            headers, body = self._seen(answer)
             return Answer(answer.status, headers, body, answer.error)
 
     @contextmanager
@@ -327,11 +327,11 @@ class RegistryClient(Verbs):
         return origin(url) == origin(self._http.base_url)
 
     # -- for a client that speaks otherwise on the wire ------------------------------------------
-    def _asked(self, request: httpx.Request) -> tuple[str, httpx.Headers]:
+    def _sent(self, request: httpx.Request) -> tuple[str, httpx.Headers]:
         """The path and the headers that the test asked with."""
         return request.extensions.get("target", request.url.raw_path).decode(), request.headers
 
-    def _told(self, answer: OpenAnswer) -> tuple[httpx.Headers, bytes]:
+    def _seen(self, answer: OpenAnswer) -> tuple[httpx.Headers, bytes]:
         """The headers and the body, as far as it was read, as the test sees them."""
         return answer.headers, bytes(answer.received)
 
@@ -340,11 +340,11 @@ class RegistryClient(Verbs):
     ) -> None:
         headers, body = answer.headers, b""
         if isinstance(answer, OpenAnswer):
-            headers, body = self._told(answer)
+            headers, body = self._seen(answer)
         error = answer.error
         if isinstance(answer, OpenAnswer) and not answer.complete and error is None:
             error = f"{CLIENT_LEFT} after {len(body)} bytes"
-        target, sent = self._asked(request)
+        target, sent = self._sent(request)
         if not self._owns(request.url):
             target = f"{request.url.scheme}://{request.url.netloc.decode()}{target}"
         self.exchanges.append(

@@ -1,4 +1,4 @@
-"""Who said what to whom, in order: the story that a failing scenario prints."""
+"""All requests and answers in order, as a failing scenario prints them."""
 
 from __future__ import annotations
 

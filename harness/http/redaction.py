@@ -1,4 +1,4 @@
-"""Keeping credentials out of whatever is shown or written down."""
+"""Keep credentials out of everything that is shown or written."""
 
 from __future__ import annotations
 

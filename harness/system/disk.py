@@ -1,8 +1,8 @@
-"""What lies in a registry's storage, read without changing it.
+"""A read-only view of a registry's storage.
 
 The layout is distribution's (its ``registry/storage/paths.go``): see
 :mod:`reference_registry.storage.layout`, whose paths are used here. A registry may be writing while
-we read, so that whatever vanishes between listing and opening counts as not there.
+we read, so a file that vanishes between listing and opening counts as missing.
 """
 
 from __future__ import annotations
@@ -79,14 +79,14 @@ class Disk:
 
     # -- blobs ----------------------------------------------------------------------------------
     def blobs(self) -> set[str]:
-        """The digests whose bytes are stored: layers, configs and manifests alike."""
+        """The digests whose bytes are stored: layers, configs and manifests."""
         return {
             f"{path.parent.parent.parent.name}:{path.parent.name}"
             for path in self._at(layout.BLOBS).glob("*/*/*/data")
         }
 
     def has_blob(self, digest: str) -> bool:
-        """Whether the bytes of *digest* are stored, for whichever repository."""
+        """Whether the bytes of *digest* are stored, in any repository."""
         return self.blob_path(digest).is_file()
 
     def blob_bytes(self, digest: str) -> bytes:
@@ -158,11 +158,11 @@ class Disk:
         self, section: Callable[[str], str], repository: str, pattern: str
     ) -> Iterator[Path]:
         if not is_repository_name(repository):
-            raise ValueError(f"{repository!r} is no repository name")
+            raise ValueError(f"{repository!r} is not a repository name")
         return self._at(section(repository)).glob(pattern)
 
     def _linked_digests(self, section: Callable[[str], str], repository: str) -> set[str]:
-        """What the links below *section* speak of. 2.8 creates a link and then writes it, and fails
+        """What the links below *section* contain. 2.8 creates a link and then writes it, and fails
         where somebody asks in between: one that is still empty does not count."""
         links = self._below(section, repository, "*/*/link")
         return {_linked(link) for link in links if _read(link)}
@@ -176,12 +176,12 @@ class Disk:
 def _digest(text: str) -> Digest:
     digest = parse_digest(text)
     if digest is None:
-        raise ValueError(f"{text!r} is no digest")
+        raise ValueError(f"{text!r} is not a digest")
     return digest
 
 
 def _linked(link: Path) -> str:
-    """The digest that the place of *link* (``.../<algorithm>/<hex>/link``) speaks of."""
+    """The digest in the path of *link* (``.../<algorithm>/<hex>/link``)."""
     return f"{link.parent.parent.name}:{link.parent.name}"
 
 

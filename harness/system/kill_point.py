@@ -1,4 +1,4 @@
-"""Killing a process at the very moment when it touches a file."""
+"""Kill a process at the moment when it touches a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.system.real_parts import missing_part, real_part
 __all__ = ["KillPoint"]
 
 _ATTACHED = re.compile(r"Process \d+ attached")
-_TIMEOUT = 10.0
+_TIMEOUT = 60.0
 
 
 class KillPoint:
@@ -44,7 +44,7 @@ class KillPoint:
             self._strace.kill()
             missing_part(f"strace cannot trace processes here: {said}")
 
-    def await_death(self, timeout: float = 10.0) -> bool:
+    def await_death(self, timeout: float = 30.0) -> bool:
         """Whether the process has been killed, within *timeout* seconds."""
         ended = self._strace.wait(timeout) is not None
         self._strace.kill()

@@ -29,15 +29,15 @@ from harness.system import process_guard
 __all__ = ["Process", "clean_environment"]
 
 _KEPT_LINES = 50_000
-_LAST_WORDS = 2.0
-"""Seconds in which what a program wrote before its end has been read."""
+_LAST_WORDS = 10.0
+"""Seconds to read the rest of a program's output after its end."""
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment without what would change a registry's behaviour, plus *extra*.
 
     ``REGISTRY_*`` overrides distribution's configuration, ``PULLPROOF_*`` ours, ``*_PROXY`` would
-    send loopback requests elsewhere, and 3.x exports traces unless it is told not to.
+    send loopback requests elsewhere, and 3.x exports traces unless that is switched off.
     """
     kept = {
         name: value
@@ -150,7 +150,7 @@ class Process:
                 os.killpg(self.pid, signal.SIGKILL)
         exit_code = self._popen.wait()
         _children.remove(self)
-        # A descendant that left the group may hold the pipes open for ever.
+        # A descendant that left the group may keep the pipes open.
         self._reader.join(_LAST_WORDS)
         return exit_code
 
@@ -211,7 +211,7 @@ class _Children:
                 bufsize=0,
             )
         assert self._guard.stdin is not None
-        # A guard that somebody killed is no reason to fail a test: atexit is still there.
+        # If the guard was killed, atexit still ends the processes.
         with contextlib.suppress(BrokenPipeError):
             self._guard.stdin.write(line.encode())
 

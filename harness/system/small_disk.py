@@ -18,7 +18,7 @@ __all__ = ["NoSmallDisk", "SmallDisk"]
 
 _MOUNT = 'mount -t tmpfs -o "size=$1,mode=755" tmpfs "$0" && echo mounted && exec sleep infinity'
 _READY = re.compile("^mounted$")
-_TIMEOUT = 10.0
+_TIMEOUT = 60.0
 _PAGE = 4096
 
 

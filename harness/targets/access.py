@@ -1,5 +1,5 @@
-"""How a registry that runs already is approached, beside its URL: what options and the environment
-say, read into values. What is wrong with them is one line."""
+"""How to access a registry that runs already: options and environment as values. Raises
+``TargetError`` with one line for wrong ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.upstream.specs import parse_address, parse_login
 __all__ = ["LOGIN_VARIABLE", "Access", "basic_credentials"]
 
 LOGIN_VARIABLE = "PULLPROOF_LOGIN"
-"""The environment's way to give ``--login``: command lines can be seen by everybody (ps(1))."""
+"""The environment variable for ``--login``: all users can see command lines (ps(1))."""
 
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e]*)")
 _KNOWN_AS = re.compile(r"([a-z][\w-]*)@(\w[\w.+-]*)")
@@ -26,26 +26,26 @@ _IMPLEMENTATIONS = {
     "docker-registry": "distribution",
     "drayage": "drayage",
 }
-"""What can be known, and whose deviations it has: differences.toml knows builds by their names."""
+"""Names for ``--known-as``, and whose deviations they have. differences.toml names builds."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """The defaults are those of an open registry with an upstream that nobody here knows."""
+    """The defaults are for an open registry with its operator's upstream."""
 
     login: tuple[str, str] | None = field(default=None, repr=False)
     """User and password."""
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """Sent with every request to the registry, and to nobody else."""
+    """Sent with every request to the registry, and nowhere else."""
     ca: Path | None = None
     """Certificates to trust, as PEM; None: those of the machine."""
     upstream_at: tuple[str, int] | None = None
-    """Where the registry has been told that its upstream is, and our mock upstream will listen."""
+    """The address of the registry's upstream, where the mock upstream listens."""
     allow_writes: bool = False
     known_as: Identity | None = None
-    """What the operator says it is."""
+    """What it is, by ``--known-as``."""
     build: str | None = None
-    """What differences.toml calls that, where it is a build: ``docker-registry``."""
+    """Its name in differences.toml if it is a build: ``docker-registry``."""
 
     @classmethod
     def read(
@@ -59,7 +59,7 @@ class Access:
         known_as: str | None = None,
         environment: Mapping[str, str],
     ) -> Access:
-        """As the options say; *login* is ``USER:PASSWORD`` or ``@FILE``. ``TargetError``."""
+        """From options; *login* is ``USER:PASSWORD`` or ``@FILE``. Raises ``TargetError``."""
         build, identity = (None, None) if known_as is None else _known_as(known_as)
         return cls(
             _login(login or environment.get(LOGIN_VARIABLE)),
@@ -72,14 +72,14 @@ class Access:
         )
 
     def secrets(self) -> tuple[str, ...]:
-        """The texts that must not be shown to anyone."""
+        """The texts that must never be shown."""
         values = [value for _, value in self.headers]
         if self.login is not None:
             values += [basic_credentials(self.login), self.login[1]]
         return tuple(values)
 
     def tls(self) -> ssl.SSLContext:
-        """What certificates are checked against. ``TargetError`` where there are none to be had."""
+        """The context that checks certificates. ``TargetError`` if the CA file cannot be used."""
         try:
             return ssl.create_default_context(cafile=self.ca)
         except ssl.SSLError as problem:
@@ -89,11 +89,11 @@ class Access:
 
 
 def basic_credentials(login: tuple[str, str]) -> str:
-    """*login* as ``Authorization: Basic`` has it (RFC 7617)."""
+    """*login* encoded for ``Authorization: Basic`` (RFC 7617)."""
     return b64encode(":".join(login).encode()).decode()
 
 
-# No value is repeated in a message: what is wrong with it may be that it is a password.
+# Messages never repeat a value, which may be a password.
 def _login(text: str | None) -> tuple[str, str] | None:
     if text is None:
         return None
@@ -102,7 +102,7 @@ def _login(text: str | None) -> tuple[str, str] | None:
         try:
             text = file.read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as problem:
-            reason = getattr(problem, "strerror", None) or "is no text"
+            reason = getattr(problem, "strerror", None) or "is not text"
             raise TargetError(f"--login: {file}: {reason}") from problem
     try:
         return parse_login(text)
@@ -136,7 +136,7 @@ def _known_as(text: str) -> tuple[str | None, Identity]:
     known = _KNOWN_AS.fullmatch(text)
     if known is None or known[1] not in _IMPLEMENTATIONS:
         raise TargetError(
-            f"--known-as: {text!r} is not of the form distribution@2.8; deviations are known of "
+            f"--known-as: {text!r} must look like distribution@2.8; deviations are listed for "
             + ", ".join(_IMPLEMENTATIONS)
         )
     series = release_series(known[2])

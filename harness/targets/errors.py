@@ -1,4 +1,4 @@
-"""What can be wrong with a target itself, as opposed to what it answers."""
+"""Errors of a target itself, as opposed to its answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 __all__ = ["DidNotStart", "NotOffered", "TargetError"]
 
 
-_TELLING = tuple(
+_REASONS = tuple(
     re.compile(pattern)
     for pattern in (
         r"^(panic: .*)",
@@ -15,8 +15,8 @@ _TELLING = tuple(
         r"^(configuration error: .*)",
     )
 )
-"""Where distribution says why it ends: Go prints a trace after a panic, cobra its usage after a
-configuration error."""
+"""The lines with which distribution explains its end: Go prints a trace after a panic, cobra its
+usage after a configuration error."""
 
 
 class TargetError(Exception):
@@ -24,15 +24,15 @@ class TargetError(Exception):
 
 
 class NotOffered(TargetError):
-    """What a scenario asked of the target cannot be had of it, so that the scenario is not
-    applicable; the text says in words what that is."""
+    """The target does not offer what a scenario needs, so the scenario is not applicable. The text
+    says what that is."""
 
 
 class DidNotStart(TargetError):
-    """A registry ended before it listened; some scenarios expect that.
+    """A registry ended before it listened, which some scenarios expect.
 
-    ``exit_code`` is that of the process (negative: the signal that ended it; None: it was given up
-    while still running), ``message`` all that it said, ``reason`` the line of it to show first.
+    ``exit_code`` is that of the process (negative: the signal that ended it; None: it
+    still ran at the deadline), ``message`` its output, ``reason`` the line to show.
     """
 
     def __init__(
@@ -45,10 +45,10 @@ class DidNotStart(TargetError):
 
 
 def gist(output: str) -> str:
-    """The line of *output* that tells why a registry ended."""
+    """The line of *output* that explains why a registry ended."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    for pattern in _TELLING:
+    for pattern in _REASONS:
         for line in lines:
             if match := pattern.search(line):
                 return match[1]
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "no output"

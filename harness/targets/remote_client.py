@@ -203,12 +203,12 @@ class RemoteClient(RegistryClient):
                 request.headers["Authorization"] = credential
         return request
 
-    def _asked(self, request: httpx.Request) -> tuple[str, httpx.Headers]:
-        target, _ = super()._asked(request)
+    def _sent(self, request: httpx.Request) -> tuple[str, httpx.Headers]:
+        target, _ = super()._sent(request)
         return self.names.inward(target), request.extensions["test"]
 
-    def _told(self, answer: OpenAnswer) -> tuple[httpx.Headers, bytes]:
-        headers, body = super()._told(answer)
+    def _seen(self, answer: OpenAnswer) -> tuple[httpx.Headers, bytes]:
+        headers, body = super()._seen(answer)
         headers = httpx.Headers([(n, self.names.inward(v)) for n, v in headers.multi_items()])
         if not self.names.own or self.names.own.encode() not in body:
             return headers, body

@@ -1,4 +1,4 @@
-"""What a scenario wants of a registry, and distribution's ``config.yml`` that says so.
+"""The settings of a registry under test, and distribution's ``config.yml`` made from them.
 
 Keys: https://distribution.github.io/distribution/about/configuration/
 """
@@ -24,7 +24,7 @@ REALM = "pullproof"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that scenarios vary. The default is a standard registry with nothing special."""
+    """Everything that scenarios vary. The default is a plain standard registry."""
 
     upstream_url: str | None = None
     """``proxy.remoteurl``: makes it a pull-through cache."""
@@ -43,7 +43,7 @@ class Settings:
     upstreams: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     """``proxy.x-upstreams``: further upstreams by prefix, with the keys of the file."""
     namespaces: Sequence[str] | None = None
-    """``proxy.x-namespaces``: what ``ns=`` calls the upstream of ``upstream_url``."""
+    """``proxy.x-namespaces``: the values of ``ns=`` for the upstream of ``upstream_url``."""
     library: bool = False
     """``proxy.x-library``."""
     offline: bool = False
@@ -54,7 +54,7 @@ class Settings:
     redis_addr: str | None = None
     """``host:port``, for ``cache="redis"``."""
     htpasswd: Mapping[str, str] | None = field(default=None, repr=False)
-    """Users and their passwords, asked of clients."""
+    """Users and passwords that clients need."""
     readonly: bool = False
     """``storage.maintenance.readonly.enabled``."""
     draintimeout: str | None = None
@@ -63,7 +63,7 @@ class Settings:
     """Metrics on the debug address."""
     health_storagedriver: bool = False
     secret: str | None = field(default="signs-upload-tokens", repr=False)
-    """``http.secret``, which upload tokens are signed with; the same after a restart."""
+    """``http.secret``, which signs upload tokens; the same after a restart."""
     headers: Mapping[str, Sequence[str]] | None = None
     """``http.headers``: added to every API answer."""
     prefix: str | None = None
@@ -74,16 +74,16 @@ class Settings:
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Merged over all of the above, deeply; a None removes the key."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """``REGISTRY_*`` variables, which go over the file; the test process's own do not reach it."""
+    """``REGISTRY_*`` variables, which override the file. Those of the test process are removed."""
 
     own_process: bool = False
-    """It has to be a process of its own; the reference registry runs within the tests' otherwise.
+    """Run it as a process of its own; the reference registry runs in the test process otherwise.
     Set for scenarios with ``Need.PROCESS``."""
     root: Path | None = None
-    """Where its storage lies; None: in its working directory."""
+    """Its storage directory; None: in its working directory."""
 
     def secrets(self) -> tuple[str, ...]:
-        """The texts that must not be shown to anyone."""
+        """The texts that must never be shown."""
         logins = list((self.htpasswd or {}).items())
         if self.upstream_login is not None:
             logins.append(self.upstream_login)
@@ -108,7 +108,7 @@ def render(
 ) -> dict[str, Any]:
     """*settings* as the document of a configuration file.
 
-    *root* is the storage directory, *htpasswd* where :func:`htpasswd_text` will be written.
+    *root* is the storage directory, *htpasswd* the path of the password file.
     *redis_key* is how the release spells the address: ``addr`` (2.8, 3.0.0-alpha.1) or ``addrs``.
     """
     document: dict[str, Any] = {
@@ -182,7 +182,7 @@ def _proxy(settings: Settings, remoteurl: str) -> dict[str, Any]:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """*base* with *over* laid on it: mappings merge, anything else replaces, None removes."""
+    """*base* updated with *over*: mappings merge, other values replace, None removes."""
     result = dict(base)
     for key, value in over.items():
         if value is None:
@@ -201,8 +201,8 @@ def config_text(document: Mapping[str, Any]) -> str:
 
 
 def htpasswd_text(users: Mapping[str, str]) -> str:
-    """An Apache password file with bcrypt hashes, the only kind that distribution accepts; of the
-    lowest cost, since tests check many passwords and guard none."""
+    """An Apache password file with bcrypt hashes, the only kind that distribution accepts, at the
+    lowest cost, because tests check many passwords."""
     return "".join(
         f"{user}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds=4)).decode()}\n"
         for user, password in users.items()

@@ -1,4 +1,4 @@
-"""``scheduler-state.json``: what a cache means to forget, and when.
+"""``scheduler-state.json``: what a cache will evict, and when.
 
 One JSON object; an entry is keyed ``repository@digest`` and holds ``Key``, ``ExpiryData`` (RFC 3339
 in UTC) and ``EntryType`` (0 blob, 1 manifest), as distribution's ``proxy/scheduler`` writes it.
@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 
 __all__ = ["FILE_NAME", "SAVE_INTERVAL", "StateEntry", "read_state", "shift_expiry"]
@@ -19,9 +19,10 @@ __all__ = ["FILE_NAME", "SAVE_INTERVAL", "StateEntry", "read_state", "shift_expi
 FILE_NAME = "scheduler-state.json"
 """In the storage root, beside ``docker/``."""
 SAVE_INTERVAL = timedelta(seconds=5)
-"""How often distribution writes the file, if something changed since."""
+"""How often distribution writes the file, if something has changed."""
 
-_READINGS = 30
+_TIMEOUT = 5.0
+"""Seconds for which a file that cannot be parsed is read again."""
 _KINDS = {0: "blob", 1: "manifest"}
 _NEVER_SET = datetime(1, 1, 1, tzinfo=UTC)
 """Go's zero time, which an absent ``ExpiryData`` is read as."""
@@ -35,26 +36,22 @@ class StateEntry:
     repository: str
     digest: str
     kind: str
-    """``blob``, ``manifest``, or the number in the file where it is neither."""
+    """``blob``, ``manifest``, or the number in the file."""
     expires: datetime
 
 
 def read_state(path: Path) -> dict[str, StateEntry] | None:
-    """The entries by member name; None where there is no file. ``ValueError`` for a file that is
-    not what distribution writes.
-
-    A running registry rewrites the file in place, so that a reader may meet half of it: what cannot
-    be read is read again for a while.
+    """The entries by member name; None if there is no file. ``ValueError`` if the file stays
+    unreadable: a running registry rewrites it in place, so a reader may see half of it.
     """
-    readings = 0
+    deadline = monotonic() + _TIMEOUT
     while True:
-        readings += 1
         try:
             return _parse(path.read_text())
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, AttributeError) as problem:
-            if readings == _READINGS:
+            if monotonic() >= deadline:
                 raise ValueError(f"{path.name} is damaged: {problem}") from problem
         sleep(0.01)
 
@@ -79,8 +76,8 @@ def _entry(value: dict[str, Any]) -> StateEntry:
 
 
 def shift_expiry(content: str, by: timedelta) -> str:
-    """The file's *content* with every ``ExpiryData`` moved *by* (negative: into the past). What is
-    not a moment of the calendar stays as it is."""
+    """The file's *content* with every ``ExpiryData`` moved *by* (negative: into the past). Values
+    that are not dates stay."""
     document = json.loads(content)
     for entry in (document or {}).values():
         with suppress(ValueError, OverflowError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""What can be put under test."""
+"""The interface of targets."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Target(Protocol):
 
     @property
     def known_as(self) -> str:
-        """What ``differences.toml`` and ``divergences.toml`` call it: the name, but a recording
-        goes by the name of what was recorded."""
+        """Its name in ``differences.toml`` and ``divergences.toml``. A recording has the name of
+        its target."""
         ...
 
     @property
@@ -33,7 +33,7 @@ class Target(Protocol):
 
     @property
     def version(self) -> str:
-        """The release series that deviations speak of (``2.8``), or ``ideal``."""
+        """The release series of its deviations (``2.8``), or ``ideal``."""
         ...
 
     @property
@@ -47,9 +47,9 @@ class Target(Protocol):
         ...
 
     def check(self) -> None:
-        """Find out, once per session, whether it works at all. ``TargetError`` where not."""
+        """Check, once per session, that it works. Raises ``TargetError``."""
         ...
 
     def launch(self, settings: Settings, workdir: Path) -> RunningRegistry:
-        """A registry that listens. ``DidNotStart`` where it ended instead."""
+        """A registry that listens. Raises ``DidNotStart``, or ``NotOffered`` for *settings*."""
         ...

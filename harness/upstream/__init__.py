@@ -8,9 +8,9 @@
     ...     upstream.ledger.lines()
     []
 
-One request, followed downhill: ``listener`` accepts, ``connection`` reads, ``calls`` says what is
-asked, ``service`` decides (``ledger``, ``auth``, ``registry``, ``limits``, ``faults``), ``wire``
-sends. ``mock`` is the face of all that.
+The way of a request: ``connection`` accepts and reads it, ``calls`` parses it, ``service`` decides
+(``ledger``, ``auth``, ``registry``, ``faults``), ``wire`` sends the answer. ``mock`` is the
+interface to all of it.
 """
 
 from harness.upstream.auth import Anonymous, Auth, Basic, Bearer, TokenServer

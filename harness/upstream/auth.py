@@ -27,11 +27,11 @@ __all__ = ["Anonymous", "Auth", "Basic", "Bearer", "Credential", "TokenServer", 
 
 @dataclass(frozen=True)
 class Credential:
-    """Who a request says it comes from (RFC 7617 Basic, RFC 6750 Bearer)."""
+    """The credential of a request (RFC 7617 Basic, RFC 6750 Bearer)."""
 
     scheme: str
-    """``none``, ``basic``, ``bearer``, or whatever else was sent, in lower case; ``form`` for a
-    user name in the body of a request for a token."""
+    """``none``, ``basic``, ``bearer`` or another scheme in lower case; ``form`` for a user name in
+    the body of a token request."""
     username: str | None = None
     secret: str = field(default="", repr=False)
     """The password or the token."""
@@ -83,10 +83,10 @@ class TokenPolicy:
     """Who gets which token."""
 
     username: str | None
-    """None: anybody, without asking who."""
+    """None: no credentials are required."""
     password: str = field(repr=False)
     public: tuple[str, ...]
-    """Globs of repositories that everybody may pull, when there is a user."""
+    """Globs of repositories that anonymous tokens may pull."""
     lifetime: timedelta
     announces_lifetime: bool
     """Whether ``expires_in`` is in the answer; without it, clients assume 60 s."""
@@ -94,7 +94,7 @@ class TokenPolicy:
 
 @dataclass(frozen=True)
 class Grant:
-    """What one issued token allows, until when."""
+    """What one issued token allows, and until when."""
 
     scopes: frozenset[tuple[str, str, str]]
     """(type, name, action) triples such as ``("repository", "team/app", "pull")``."""
@@ -195,14 +195,14 @@ def _triples(scopes: list[str]) -> Iterator[tuple[str, str, str]]:
 class Auth(Protocol):
     """A way to ask for credentials."""
 
-    def challenge(self, call: Call, who: Credential, site: Site) -> str | None:
-        """The ``WWW-Authenticate`` value for a 401, or None where *who* may do *call*."""
+    def challenge(self, call: Call, who: Credential, service: TokenService) -> str | None:
+        """The ``WWW-Authenticate`` value for a 401, or None if *who* may do *call*."""
         ...
 
 
 @dataclass(frozen=True)
-class Site:
-    """What a policy needs to know of the running upstream."""
+class TokenService:
+    """The parts of the running upstream that a policy uses."""
 
     realm: str
     """The token server's URL."""
@@ -211,9 +211,9 @@ class Site:
 
 @dataclass(frozen=True)
 class Anonymous:
-    """Everybody may read everything, and is never asked."""
+    """Everyone may read everything without credentials."""
 
-    def challenge(self, call: Call, who: Credential, site: Site) -> str | None:
+    def challenge(self, call: Call, who: Credential, service: TokenService) -> str | None:
         return None
 
 
@@ -225,16 +225,16 @@ class Basic:
     password: str = field(repr=False)
     realm: str = "mock upstream"
 
-    def challenge(self, call: Call, who: Credential, site: Site) -> str | None:
+    def challenge(self, call: Call, who: Credential, service: TokenService) -> str | None:
         right = who.scheme == "basic" and who.proves(self.username, self.password)
         return None if right else f'Basic realm="{self.realm}"'
 
 
 @dataclass(frozen=True)
 class Bearer:
-    """Tokens, from a token server at ``/token`` of the same address unless told otherwise.
+    """Tokens, by default from a token server at ``/token`` of the same address.
 
-    Without *username* everybody gets a token. With one, repositories that match a glob of *public*
+    Without *username* everyone gets a token. With one, repositories that match a glob of *public*
     may be pulled with an anonymous token, as on Docker Hub.
     """
 
@@ -247,22 +247,22 @@ class Bearer:
     own_port: bool = False
     """Whether the token server listens on a port of its own."""
     realm: str | None = None
-    """Another realm to name in challenges: a host that has no business with our credentials."""
+    """Another realm in challenges, such as a hostile host."""
 
     def policy(self) -> TokenPolicy:
-        """What the token server has to know."""
+        """The policy of its token server."""
         return TokenPolicy(
             self.username, self.password, self.public, self.lifetime, self.announces_lifetime
         )
 
-    def challenge(self, call: Call, who: Credential, site: Site) -> str | None:
+    def challenge(self, call: Call, who: Credential, service: TokenService) -> str | None:
         scope = _scope(call)
-        base = f'Bearer realm="{self.realm or site.realm}",service="{self.service}"'
+        base = f'Bearer realm="{self.realm or service.realm}",service="{self.service}"'
         if scope is not None:
             base += f',scope="{":".join(scope)}"'
-        if who.scheme != "bearer" or site.tokens is None:
+        if who.scheme != "bearer" or service.tokens is None:
             return base
-        grant = site.tokens.grant(who.secret)
+        grant = service.tokens.grant(who.secret)
         if grant is None:
             return base + ',error="invalid_token"'
         if scope is not None and scope not in grant.scopes:

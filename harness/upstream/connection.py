@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 _TLS_HANDSHAKE = b"\x16\x03"
 """RFC 8446, 5.1: content type and major version of the first record."""
 _KEPT_BODY = 64 * 1024
-"""Bytes of a request's body that are kept; the rest is read and dropped."""
+"""Bytes of a request's body that are kept; the rest is read and discarded."""
 
 
 class ClientLeft(Exception):
@@ -37,15 +37,15 @@ class ClientLeft(Exception):
 
 
 class BadRequest(Exception):
-    """What came in is not HTTP/1.1."""
+    """The input is not HTTP/1.1."""
 
 
 class TlsAttempted(BadRequest):
-    """What came in is a TLS handshake: what many clients try first, and no request."""
+    """The input is a TLS handshake, which many clients try first."""
 
 
 class Connection(asyncio.Protocol):
-    """The transport's side of one accepted socket. Lives on the server's event loop."""
+    """One accepted socket. Lives on the server's event loop."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._started = False
         self.task = asyncio.get_running_loop().create_task(self._run())
-        """Done when the connection is served to its end."""
+        """Done when the connection has ended."""
 
     # -- asyncio's callbacks --------------------------------------------------------------------
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         self._ended.set()
         self._readable.set()
-        # A half-closed client still gets its answer. TLS, as asyncio has it, knows no such thing.
+        # A half-closed client still gets its answer. asyncio's TLS does not support half-close.
         return self._ssl_context is None
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
 
     async def next_call(self) -> tuple[Call, bool] | None:
         """The next request, and whether the client wants to keep the connection after it; None
-        where the client closed before it was complete. Raises :class:`BadRequest`."""
+        if the client closed before it was complete. Raises :class:`BadRequest`."""
         parser = h11.Connection(h11.SERVER)
         request: h11.Request | None = None
         body = bytearray()
@@ -145,7 +145,7 @@ class Connection(asyncio.Protocol):
                 if event is h11.NEED_DATA:
                     if parser.they_are_waiting_for_100_continue:
                         await self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                        # Tells the parser, which would have us send it again.
+                        # Informs the parser, which would ask for it again.
                         parser.send(h11.InformationalResponse(status_code=100, headers=[]))
                     data = await self._read()
                     if request is None and data.startswith(_TLS_HANDSHAKE):
@@ -171,7 +171,7 @@ class Connection(asyncio.Protocol):
         return call, keep
 
     async def _read(self) -> bytes:
-        """What has come in; empty at the end, as h11 wants it."""
+        """The next input; empty at the end, as h11 expects it."""
         while not self._incoming and not self._ended.is_set():
             self._readable.clear()
             await self._readable.wait()
@@ -202,15 +202,15 @@ class Connection(asyncio.Protocol):
             gone.cancel()
 
     async def close(self) -> None:
-        """Close in order: what was written still arrives."""
+        """Close in order: written data still arrives."""
         self.transport.close()
         await self._lost.wait()
 
     async def reset(self) -> None:
-        """Make the client see a connection reset, after it has got all that was written."""
+        """Reset the connection, after the client has received all written data."""
         sock: socket.socket = self.transport.get_extra_info("socket")
-        # A reset throws away what the kernel has not delivered: first let the client take it.
-        # The kernel tells nobody when that is done, so there is no event to wait for.
+        # A reset discards what the kernel has not delivered yet, so wait for that first. There is
+        # no event for it.
         while not self._lost.is_set() and _undelivered(sock) > 0:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         with contextlib.suppress(OSError):
@@ -219,7 +219,7 @@ class Connection(asyncio.Protocol):
         await self._lost.wait()
 
     async def cut(self) -> None:
-        """Close at once, whatever is going on, and return when nothing is left of it."""
+        """Abort the connection and return when its task has ended."""
         if self._transport is not None:
             self._transport.abort()
         self.task.cancel()
@@ -242,7 +242,7 @@ _BACKLOG = 1024
 class Listener:
     """Accepts connections and runs *serve* for each. Lives on one event loop.
 
-    It accepts by itself: ``asyncio.Server`` loses a connection that comes while it is closed.
+    It does not use ``asyncio.Server``, which loses a connection that arrives while it closes.
     """
 
     def __init__(
@@ -266,14 +266,14 @@ class Listener:
         return self._port
 
     async def start(self) -> None:
-        """Bind and listen. ``OSError`` where the address cannot be had."""
+        """Bind and listen. ``OSError`` if the address is in use."""
         if self._reserved is None:
             self._reserved = _bound(self._host, self._port)
             self._port = self._reserved.getsockname()[1]
         await self.up()
 
     async def up(self) -> None:
-        """Listen; nothing happens where it already does."""
+        """Listen. Does nothing if it already does."""
         if self._listening is None:
             self._listening = _bound(self._host, self._port)
             self._listening.setblocking(False)

@@ -20,27 +20,27 @@ __all__ = ["Entry", "Expectations", "Ledger", "Record", "nearest"]
 
 
 def nearest(line: str, expected: Sequence[str]) -> str:
-    """A sentence that names the one of *expected* that is most like *line*, and where they part."""
+    """A sentence with the one of *expected* that is most like *line*, and where they differ."""
     found = get_close_matches(line, expected, n=1, cutoff=0.0)
     if not found:
         return "nothing is expected"
-    alike = takewhile(lambda pair: pair[0] == pair[1], zip(line, found[0], strict=False))
-    common = sum(1 for _ in alike)
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(line, found[0], strict=False))
+    common = sum(1 for _ in same)
     return f"nearest is {found[0]!r}: {found[0][common:]!r} instead of {line[common:]!r}"
 
 
 def miscounted(
     wanted: str, found: int, times: int | None, lines: Sequence[str], ledger: str
 ) -> str:
-    """That *wanted* was asked *found* times and not *times* (None: at least once). *lines* are all
-    requests, *ledger* is the same with the answers."""
+    """The message that *wanted* was asked *found* times instead of *times* (None: at least once).
+    *lines* are all requests, *ledger* the same with answers."""
     if found:
-        told = [f"asked {_times(found)}, not {_times(times or 0)}: {wanted}"]
+        message = [f"asked {_times(found)}, not {_times(times or 0)}: {wanted}"]
     elif close := get_close_matches(wanted, lines, n=1, cutoff=0.0):
-        told = [f"never asked: {wanted}", f"nearest is: {close[0]}"]
+        message = [f"never asked: {wanted}", f"nearest is: {close[0]}"]
     else:
-        told = [f"never asked: {wanted}"]
-    return "\n".join([*told, "all requests:", *(f"  {line}" for line in ledger.splitlines())])
+        message = [f"never asked: {wanted}"]
+    return "\n".join([*message, "all requests:", *(f"  {line}" for line in ledger.splitlines())])
 
 
 def _times(number: int) -> str:
@@ -49,7 +49,7 @@ def _times(number: int) -> str:
 
 @dataclass(frozen=True)
 class Expectations:
-    """The requests that a test has announced; any other is unexpected."""
+    """The requests that a test expects; all others are unexpected."""
 
     expected: tuple[Match, ...]
 
@@ -61,18 +61,18 @@ class Expectations:
         return [str(match) for match in self.expected]
 
     def unmet_by(self, asked: Iterable[Asked]) -> list[Match]:
-        """Those that none of *asked* is met by."""
+        """The expectations that none of *asked* meets."""
         asked = tuple(asked)
         return [match for match in self.expected if not any(map(match, asked))]
 
 
 Outcome = Literal["pending", "complete", "cut", "client left"]
-"""How an answer ended: not yet, as planned, ended early by us, or by the other side."""
+"""How an answer ended: not yet, as planned, cut off by us, or by the client."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One request and what became of it. Never holds a password or a token."""
+    """One request and its answer. Never contains a password or a token."""
 
     order: int
     """Grows with time over all upstreams and clients of the process (:mod:`harness.http.order`)."""
@@ -90,14 +90,14 @@ class Entry:
     token_known: bool | None
     """Whether a bearer token is one that this upstream issued; None without one."""
     status: int | None = None
-    """None while nothing was answered, and for ever where the connection was cut before."""
+    """None before the answer, and if the connection was cut before it."""
     sent_bytes: int = 0
     """Bytes of the answer's body given to the connection."""
     outcome: Outcome = "pending"
     fault: str | None = None
-    """The scripted fault that this request met, in words."""
+    """The fault that this request met, in words."""
     unexpected: bool = False
-    """Whether nothing expected this request (``MockUpstream.strict``)."""
+    """Whether the request was not expected (``MockUpstream.strict``)."""
 
     @property
     def target(self) -> str:
@@ -114,10 +114,10 @@ class Entry:
         return next((value for key, value in self.headers if key == name), None)
 
     def notes(self) -> list[str]:
-        """What is remarkable about it, in words: a credential, an answer cut off, a fault."""
+        """Its credential, an answer that was cut off, a fault: in words."""
         notes = [] if self.credential == "none" else [self.credential]
         if self.token_known is False:
-            notes.append("a token that is not ours")
+            notes.append("a token that was not issued here")
         if self.outcome != "complete":
             notes.append(self.outcome)
         if self.fault:
@@ -134,7 +134,7 @@ class Entry:
 
 
 class Record:
-    """The handle by which the server tells what became of one request."""
+    """Adds to one entry what happens to its request."""
 
     def __init__(self, ledger: Ledger, order: int) -> None:
         self._ledger = ledger
@@ -149,8 +149,8 @@ class Record:
         fault: str | None = None,
         unexpected: bool = False,
     ) -> None:
-        """Add to the entry. Called before the bytes in question go out, so that whoever has
-        received them finds them in the ledger."""
+        """Add to the entry. Called before bytes are sent, so that a client that has received them
+        finds them in the ledger."""
         self._ledger._update(
             self._order,
             lambda entry: replace(
@@ -193,7 +193,7 @@ class Ledger:
         repository: str | None = None,
         status: int | None = None,
     ) -> list[Entry]:
-        """The entries for which everything given holds."""
+        """The entries that match all given values."""
         return [
             entry
             for entry in self.entries
@@ -234,8 +234,8 @@ class Ledger:
         kind: Kind | None = None,
         repository: str | None = None,
     ) -> list[Entry]:
-        """The requests that ``MockUpstream.on`` meets with the same arguments: *times* of them, or,
-        where that is None, at least one. ``AssertionError`` tells what was asked instead."""
+        """The requests that ``MockUpstream.on`` matches with the same arguments. ``AssertionError``
+        with all requests unless there are *times* of them (None: at least one)."""
         __tracebackhide__ = True
         match = Match.of(method, what, kind=kind, repository=repository)
         entries = self.entries
@@ -280,13 +280,13 @@ class Ledger:
 
     # -- writing --------------------------------------------------------------------------------
     def clear(self) -> None:
-        """Forget everything so far, also what is still being answered."""
+        """Remove all entries, also those of requests in progress."""
         with self._changed:
             self._entries.clear()
             self._changed.notify_all()
 
     def open(self, call: Call, credential: str, token_known: bool | None) -> Record:
-        """Enter *call*, which has just arrived."""
+        """Add an entry for *call*, which has just arrived."""
         entry = Entry(
             order=next_order(),
             method=call.method,

@@ -1,6 +1,6 @@
-"""The mock upstream: a registry double over real sockets, with a plain synchronous face.
+"""The mock upstream: a registry double over real sockets, with a synchronous interface.
 
-The face belongs to the test's thread; the sockets live on the lab's event loop
+Its methods are called on the test's thread; the sockets live on the lab's event loop
 (:mod:`harness.system.loop`). Between the two stand the store, the script of faults and the ledger,
 each safe from both sides.
 """
@@ -33,13 +33,13 @@ C = TypeVar("C", bound=Blob | Manifest)
 
 
 class MockUpstream:
-    """A registry whose content, behaviour and faults a test decides, and which forgets nothing.
+    """A registry whose content, behaviour and faults a test scripts. It records every request.
 
-    ``with MockUpstream() as upstream:`` or :meth:`start` and :meth:`stop`. Every instance is
-    independent of every other: a second one is another host, for redirects and hostile realms.
+    ``with MockUpstream() as upstream:`` or :meth:`start` and :meth:`stop`. Instances are
+    independent: a second one is another host, for redirects and hostile realms.
 
     *page_size* limits a page of tags or catalog; *referrers* says whether that API exists; *clock*
-    is what tokens and rate limits go by; *ssl_context* makes it speak TLS.
+    is for tokens and rate limits; *ssl_context* makes it speak TLS.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class MockUpstream:
 
     # -- life -----------------------------------------------------------------------------------
     def start(self) -> None:
-        """Listen. ``OSError`` where the address cannot be had."""
+        """Listen. ``OSError`` if the address is in use."""
         self._loop.run(self._start())
 
     async def _start(self) -> None:
@@ -83,7 +83,7 @@ class MockUpstream:
         self._service.realm = self.token_url
 
     def stop(self) -> None:
-        """Cut all connections and give the port back. Harmless when not started."""
+        """Cut all connections and release the port. Does nothing if it is not started."""
         for listener in self._listeners:
             self._loop.run(listener.stop())
 
@@ -148,7 +148,7 @@ class MockUpstream:
 
     @property
     def token_server(self) -> TokenServer:
-        """The token server of a ``Bearer`` upstream; ``LookupError`` for any other."""
+        """The token server of a ``Bearer`` upstream; ``LookupError`` for others."""
         if self._service.tokens is None:
             raise LookupError("only an upstream with Bearer authentication has a token server")
         return self._service.tokens
@@ -157,17 +157,17 @@ class MockUpstream:
     def add(self, repository: str, content: C, tags: Collection[str] = ()) -> C:
         """Put *content* and everything it names into *repository*; point *tags* at it; return it.
 
-        A tag that pointed elsewhere is moved. Manifests made by hand are ``Manifest(Blob(...))``.
+        An existing tag is moved. Hand-made manifests are ``Manifest(Blob(...))``.
         """
         self._service.store.add(repository, content, tags)
         return content
 
     def untag(self, repository: str, tag: str) -> None:
-        """Forget a tag. ``KeyError`` where there is none."""
+        """Remove a tag. ``KeyError`` if there is none."""
         self._service.store.untag(repository, tag)
 
     def remove(self, repository: str, digest: str) -> None:
-        """Forget a manifest with its tags, or a blob. ``KeyError`` where there is neither."""
+        """Remove a manifest with its tags, or a blob. ``KeyError`` if there is neither."""
         self._service.store.remove(repository, digest)
 
     # -- faults ---------------------------------------------------------------------------------
@@ -184,10 +184,9 @@ class MockUpstream:
     ) -> FaultScript:
         """Script a fault for matching requests: ``upstream.on("GET", blob).reset(after=1000)``.
 
-        *what* is a path, a glob, a digest or content, as ``matching.Match`` explains; *times* is
-        how many requests meet the fault at most; *state* restricts it to a :attr:`state` of the
-        upstream. The first matching fault that is not used up is the one that applies, also to
-        requests that would otherwise be answered 401.
+        *what* is a path, a glob, a digest or content (see ``Match``); at most *times* requests
+        meet the fault; *state* restricts it to a :attr:`state` of the upstream. The first matching
+        fault that is not used up applies, even to requests that would get a 401.
         """
         match = Match.of(method, what, kind=kind, repository=repository)
         return FaultScript(
@@ -195,27 +194,27 @@ class MockUpstream:
         )
 
     def add_fault(self, fault: Fault) -> FaultScript:
-        """Put a fault that is at hand as data into the script."""
+        """Add a fault that exists as data."""
         return FaultScript(self._service.faults, fault)
 
     def limit(self, rule: RateLimit) -> RateLimiter:
-        """Limit the rate of requests from now on, as Docker Hub does; tells what is left of it."""
+        """Limit the rate of requests from now on, as Docker Hub does. Returns the quota."""
         self._service.limiter = RateLimiter(rule, self._clock)
         return self._service.limiter
 
     def clear_faults(self) -> None:
-        """Behave from now on: no fault, no limit; whoever hangs is let go."""
+        """Remove all faults and limits, and release hanging answers."""
         self._service.limiter = None
         self._service.faults.clear()
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """The script as it stands."""
+        """All faults, in order."""
         return self._service.faults.faults
 
     @property
     def state(self) -> str:
-        """What ``state=`` of a fault is compared with; ``"start"`` until something sets it."""
+        """Compared with ``state=`` of faults; ``"start"`` until something sets it."""
         return self._service.faults.state
 
     @state.setter
@@ -230,10 +229,10 @@ class MockUpstream:
 
     def strict(self, expected: Iterable[str | Match] | None = None) -> None:
         """From now on only *expected* requests are expected: ``"GET /v2/team/*"``, a path, a glob,
-        a digest, a ``Match``. None goes back to the rule of the beginning: what can be answered
-        from the content is expected. What meets a fault always is.
+        a digest, a ``Match``. None restores the default: requests that the content can answer are
+        expected. Requests that meet a fault always are.
 
-        The answers are the same; :meth:`assert_no_unexpected` tells, also at the end of a ``with``.
+        Answers do not change; :meth:`assert_no_unexpected` raises, also at the end of a ``with``.
         """
         self._strict = True
         self._service.expectations = None
@@ -248,34 +247,34 @@ class MockUpstream:
 
     @property
     def unexpected(self) -> tuple[Entry, ...]:
-        """The requests that nothing expected."""
+        """The requests that were not expected."""
         return tuple(entry for entry in self.ledger.entries if entry.unexpected)
 
     def assert_no_unexpected(self) -> None:
-        """``AssertionError`` where a request was not expected, with the nearest expectation."""
+        """``AssertionError`` if a request was not expected, with the nearest expectation."""
         __tracebackhide__ = True
         if found := [entry.line for entry in self.unexpected]:
             known = self._service.expected_lines()
-            told = [f"unexpected: {line}\n  {nearest(line, known)}" for line in found]
+            details = [f"unexpected: {line}\n  {nearest(line, known)}" for line in found]
             raise AssertionError(
-                "\n".join([f"the upstream {self.url} did not expect everything:", *told])
+                "\n".join([f"the upstream {self.url} got unexpected requests:", *details])
             )
 
     @property
     def uncalled(self) -> tuple[str, ...]:
-        """What was scripted by :meth:`on` or announced by :meth:`strict` and never met by a
-        request, in words."""
+        """The faults of :meth:`on` and expectations of :meth:`strict` that no request has met, in
+        words."""
         scripted = (f"{fault.match} ({fault})" for fault in self._service.faults.unmet)
         announced = self._service.expectations
         never = () if announced is None else announced.unmet_by(self.ledger.entries)
         return (*scripted, *map(str, never))
 
     def assert_all_called(self) -> None:
-        """``AssertionError`` where something was scripted or announced for nothing."""
+        """``AssertionError`` if a fault or an expectation was never met."""
         __tracebackhide__ = True
         if uncalled := self.uncalled:
-            told = [f"never asked: {line}" for line in uncalled]
+            details = [f"never asked: {line}" for line in uncalled]
             asked = ["all requests:", *(f"  {x}" for x in self.ledger.describe().splitlines())]
             raise AssertionError(
-                "\n".join([f"the upstream {self.url} waits in vain:", *told, *asked])
+                "\n".join([f"the upstream {self.url} did not get:", *details, *asked])
             )

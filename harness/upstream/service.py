@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from harness.upstream.auth import Auth, Credential, Site, TokenServer, credential_of
+from harness.upstream.auth import Auth, Credential, TokenServer, TokenService, credential_of
 from harness.upstream.calls import Call
 from harness.upstream.connection import BadRequest, Connection, TlsAttempted
 from harness.upstream.faults import Delivery, FaultList
@@ -25,7 +25,7 @@ _MESSAGE = "You have reached your pull rate limit."
 
 @dataclass(frozen=True)
 class RateLimit:
-    """At most ``limit`` requests that count in one ``window``; 429 beyond."""
+    """At most ``limit`` counted requests in one ``window``; 429 beyond."""
 
     limit: int
     counts: str = "GET manifest"
@@ -37,7 +37,7 @@ class RateLimit:
 
 
 class RateLimiter:
-    """A :class:`RateLimit` and how much of it is used. Safe from any thread."""
+    """A :class:`RateLimit` and how much of it is used. Thread-safe."""
 
     def __init__(self, rule: RateLimit, clock: Clock) -> None:
         self.rule = rule
@@ -59,7 +59,7 @@ class RateLimiter:
         return max(0, self.rule.limit - self.used)
 
     def apply(self, call: Call, reply: Reply) -> Reply:
-        """What becomes of *reply*: counted, told the state of things, or refused."""
+        """*reply* with the rate-limit headers, or a 429."""
         if call.kind != self._kind:
             return reply
         refused = call.method == self._method and not self._count()
@@ -75,7 +75,7 @@ class RateLimiter:
         return error_reply(429, "TOOMANYREQUESTS", _MESSAGE).with_headers(state)
 
     def _count(self) -> bool:
-        """Take one request off what is left; False where nothing is."""
+        """Use one request of the quota. False if none is left."""
         with self._lock:
             now = self._clock.now()
             if self._since is None or now >= self._since + self.rule.window:
@@ -87,16 +87,16 @@ class RateLimiter:
 
 
 Choice = tuple["Service", Call, Callable[[Reply], Reply]]
-"""Who answers, what it is to be asked, and what becomes of its answer."""
+"""The service that answers, the call it gets, and a function that adapts its answer."""
 
 _NOT_TLS = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-"""By an answer in HTTP, docker and containerd know that they may go on without TLS."""
+"""An answer in plain HTTP makes docker and containerd continue without TLS."""
 _VERSION_HEADER = {"Docker-Distribution-Api-Version": "registry/2.0"}
 
 
 @dataclass
 class Service:
-    """The parts of one upstream, and the order in which a request passes through them."""
+    """The parts of one upstream, and the order in which they handle a request."""
 
     auth: Auth
     options: RegistryOptions
@@ -109,20 +109,20 @@ class Service:
     ledger: Ledger = field(default_factory=Ledger)
     limiter: RateLimiter | None = None
     expectations: Expectations | None = None
-    """None: what the store can answer is expected, and what meets a fault."""
+    """None: expected is what the store can answer, and what meets a fault."""
 
     async def serve(
         self, connection: Connection, choose: Callable[[Call], Choice] | None = None
     ) -> None:
-        """Answer what comes in over *connection*, on the registry's port, until it ends; each
-        request by whom *choose* says, where it is given."""
-        await self._serve(connection, choose=choose or self._all_by_itself)
+        """Answer the requests of *connection* on the registry's port until it ends; *choose*, if
+        given, selects the service for each."""
+        await self._serve(connection, choose=choose or self._itself)
 
     async def serve_tokens(self, connection: Connection) -> None:
         """The same on the token server's own port."""
-        await self._serve(connection, choose=self._all_by_itself, tokens_only=True)
+        await self._serve(connection, choose=self._itself, tokens_only=True)
 
-    def _all_by_itself(self, call: Call) -> Choice:
+    def _itself(self, call: Call) -> Choice:
         return self, call, lambda reply: reply
 
     async def _serve(
@@ -145,15 +145,15 @@ class Service:
             if request is None:
                 return
             call, keep = request
-            service, call, dressed = choose(call)
-            going_on = await service._answer(connection, call, dressed, tokens_only=tokens_only)
-            keep = going_on and keep
+            service, call, adapt = choose(call)
+            again = await service._answer(connection, call, adapt, tokens_only=tokens_only)
+            keep = again and keep
 
     async def _answer(
         self,
         connection: Connection,
         call: Call,
-        dressed: Callable[[Reply], Reply],
+        adapt: Callable[[Reply], Reply],
         *,
         tokens_only: bool,
     ) -> bool:
@@ -164,7 +164,7 @@ class Service:
         except Exception:
             record.note(outcome="cut")
             raise
-        return await send(connection, call, dressed(reply), delivery, record)
+        return await send(connection, call, adapt(reply), delivery, record)
 
     def _decide(
         self, call: Call, who: Credential, record: Record, *, tokens_only: bool
@@ -189,7 +189,7 @@ class Service:
     def _reply(self, call: Call, who: Credential) -> Reply:
         if call.kind == "token" and self.tokens is not None:
             return self.tokens.answer(call)
-        challenge = self.auth.challenge(call, who, Site(self.realm, self.tokens))
+        challenge = self.auth.challenge(call, who, TokenService(self.realm, self.tokens))
         if challenge is not None:
             reply = error_reply(401, "UNAUTHORIZED", "authentication required")
             return reply.with_headers({**_VERSION_HEADER, "WWW-Authenticate": challenge})

@@ -50,7 +50,7 @@ def test_a_release_may_be_named_in_full_and_a_build_by_its_name() -> None:
         ({"upstream_at": "5001"}, r"^--upstream-at: '5001' is not an address"),
         ({"upstream_at": "127.0.0.1:0"}, r"^--upstream-at: needs the port"),
         ({"known_as": "distribution"}, r"^--known-as: 'distribution' .* distribution@2.8"),
-        ({"known_as": "dstribution@2.8"}, r"^--known-as: .*deviations are known of"),
+        ({"known_as": "dstribution@2.8"}, r"^--known-as: .*deviations are listed for"),
     ],
 )
 def test_a_mistake_is_one_line(options: dict[str, Any], message: str) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,9 +13,7 @@ import pytest
 from harness.system.ports import hold_port
 from harness.targets import DidNotStart, Settings, TargetError, parse_target
 from harness.targets import process as process_module
-from harness.targets.binary import BinaryTarget
 from harness.targets.identity import release_series
-from tests.unit.targets.conftest import Launch
 
 Script = Callable[..., Path]
 
@@ -84,7 +80,7 @@ def test_a_file_that_is_no_program(tmp_path: Path) -> None:
 def test_a_program_that_is_no_registry() -> None:
     with pytest.raises(TargetError, match="is not a registry; give the path of"):
         parse_target("binary:ls")
-    with pytest.raises(TargetError, match="--version ended with 1"):
+    with pytest.raises(TargetError, match="--version exits with 1"):
         parse_target("binary:false")
 
 
@@ -167,41 +163,3 @@ def test_passwords_are_not_in_the_error(script: Script, tmp_path: Path) -> None:
 )
 def test_the_series_is_read_from_the_version(said: str, series: str) -> None:
     assert release_series(said) == series
-
-
-def test_our_own_program_is_recognised(script: Script) -> None:
-    target = parse_target(f"binary:{script('', version='pullproof-registry pullproof 1.0.0')}")
-    assert (target.name, target.implementation, target.version) == (
-        "registry",
-        "pullproof",
-        "ideal",
-    )
-
-
-def test_our_own_program_is_launched_like_any_other(tmp_path: Path, launch: Launch) -> None:
-    path = tmp_path / "pullproof-registry"
-    search = os.pathsep.join(sys.path)
-    path.write_text(
-        f'#!/bin/sh\nPYTHONPATH="{search}" exec "{sys.executable}" -m reference_registry "$@"\n'
-    )
-    path.chmod(0o755)
-    target = parse_target(f"binary:{path}")
-    assert (target.name, target.version) == ("pullproof-registry", "ideal")
-    registry = launch(target)
-    assert registry.get("/v2/").status == 200
-    assert registry.health().json() == {}
-    assert registry.garbage_collect(dry_run=True).exit_code == 0
-    with pytest.raises(DidNotStart) as failure:
-        registry.restart(extra={"http": {"addr": 80}})
-    assert failure.value.exit_code == 2
-    assert "http.addr" in str(failure.value)
-
-
-def test_the_real_one(docker_registry: BinaryTarget, launch: Launch) -> None:
-    assert docker_registry.name == "docker-registry"
-    assert docker_registry.implementation == "distribution"
-    assert docker_registry.version == "2.8"
-    registry = launch(docker_registry)
-    assert 'msg="listening on 127.0.0.1:' in registry.logs()
-    registry.restart()
-    assert registry.logs().count('msg="listening on 127.0.0.1:') == 2

@@ -43,24 +43,6 @@ def test_a_body_without_a_code_has_none(client: RegistryClient, wire: Wire, body
     assert client.get("/").error_code is None
 
 
-def test_a_truncated_body_is_visible_with_what_arrived(client: RegistryClient, wire: Wire) -> None:
-    wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
-    answer = client.get("/v2/a/blobs/x")
-    assert (answer.status, answer.body) == (200, b"half")
-    assert answer.error is not None
-    assert "peer closed connection" in answer.error
-    assert client.exchanges[0].error == answer.error
-    assert client.exchanges[0].body_size == 4
-
-
-def test_no_answer_at_all_is_an_answer_too(client: RegistryClient, wire: Wire) -> None:
-    wire.answer(b"")
-    answer = client.get("/v2/")
-    assert answer.status is None
-    assert answer.error is not None
-    assert client.exchanges[0].describe().startswith("GET /v2/ -> no answer, 0 bytes [Remote")
-
-
 def test_redirects_are_not_followed(client: RegistryClient, wire: Wire) -> None:
     wire.answer(b"HTTP/1.1 307 T\r\nLocation: http://127.0.0.1:1/x\r\nContent-Length: 0\r\n\r\n")
     answer = client.get("/v2/a/blobs/x")
@@ -126,25 +108,6 @@ def test_an_open_answer_is_read_in_part_and_left(client: RegistryClient, wire: W
     error = client.exchanges[0].error
     assert error is not None
     assert error.startswith("the client left after")
-
-
-def test_an_open_answer_tells_a_whole_body_from_a_broken_one(
-    client: RegistryClient, wire: Wire
-) -> None:
-    wire.answer(OK, OK[:-2])
-    with client.open("/") as whole:
-        assert (whole.read(2), whole.read(), whole.read()) == (b"hello", b"", b"")
-    with client.open("/") as broken:
-        assert (broken.read(), broken.read()) == (b"hel", b"")
-    assert (whole.complete, whole.error) == (True, None)
-    assert not broken.complete
-    assert broken.error is not None
-
-
-def test_opening_without_an_answer_raises(client: RegistryClient, wire: Wire) -> None:
-    wire.answer(b"")
-    with pytest.raises(ConnectionError, match="disconnected"), client.open("/"):
-        pass
 
 
 def test_parallel_answers_come_in_the_order_of_the_calls(

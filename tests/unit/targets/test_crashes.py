@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,14 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.content import Blob, an_image
 from harness.suite.lab import Lab, TargetUnderTest
 from harness.suite.scenario import Need
 from harness.system.kill_point import KillPoint
 from harness.system.small_disk import SmallDisk
 from harness.targets import parse_target
-from harness.targets.process import ServerProcess
-from scenarios.trees import write_blob, write_tree
 
 WRITER = """
 import sys, time
@@ -89,47 +85,7 @@ def test_killed_at_the_call(tmp_path: Path) -> None:
     assert not (tmp_path / "survived").exists()
 
 
-def test_the_schedule_of_the_reference_registry_is_written_aside(lab: Lab) -> None:
-    """The scenario of that kill relies on the name."""
-    upstream = lab.upstream()
-    blob = upstream.add("team/app", Blob(b"content"))
-    target = TargetUnderTest(parse_target("reference"), lab, {Need.PROCESS})
-    cache = target.proxy(upstream)
-    assert cache.pid is not None
-    aside = cache.state_path.with_name("scheduler-state.json.part")
-    point = KillPoint(cache.pid, [aside], ["write"])
-    cache.get(f"/v2/team/app/blobs/{blob.digest}")
-    assert point.await_death()
-    assert not cache.state_path.exists()
-    cache.kill()
-    assert cache.exit_code == -signal.SIGKILL
-
-
 # -- the reference registry as a process -----------------------------------------------------------
-@pytest.mark.parametrize("needs", [set(), {Need.PROCESS}])
-def test_it_is_a_process_where_a_scenario_needs_one(needs: set[Need], lab: Lab) -> None:
-    registry = TargetUnderTest(parse_target("reference@3.0"), lab, needs).standard()
-    assert isinstance(registry.server, ServerProcess) == bool(needs)
-    if needs:
-        assert registry.pid not in {None, os.getpid()}
-        registry.stop()
-        assert registry.exit_code == -signal.SIGTERM  # As every release without a drain time.
-    else:
-        assert registry.pid is None
-        with pytest.raises(NotImplementedError):
-            registry.kill_garbage_collection("marking")
-
-
-@pytest.mark.parametrize("during", ["marking", "deleting"])
-def test_garbage_collection_is_killed_in_the_middle(during: str, lab: Lab) -> None:
-    registry = TargetUnderTest(parse_target("reference"), lab, {Need.PROCESS}).standard()
-    write_tree(registry.root, "team/app", an_image(layers=150, layer_size=2048), "v1")
-    garbage = [Blob(f"garbage {number}".encode()) for number in range(120)]
-    for blob in garbage:
-        write_blob(registry.root, blob)
-    registry.kill_garbage_collection("marking" if during == "marking" else "deleting")
-    left = sum(registry.disk.has_blob(blob.digest) for blob in garbage)
-    assert left == 120 if during == "marking" else 0 < left < 120
 
 
 def test_a_collection_that_is_over_too_soon(lab: Lab) -> None:

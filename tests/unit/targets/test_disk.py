@@ -37,35 +37,6 @@ def disk(tmp_path: Path) -> Disk:
     return Disk(tmp_path)
 
 
-def test_what_lies_there(disk: Disk) -> None:
-    assert disk.repositories() == ["team", "team/app"]
-    assert disk.tags("team/app") == {"v1": OTHER}
-    assert disk.tag_history("team/app", "v1") == {OTHER, DIGEST}
-    assert disk.revisions("team/app") == {OTHER}
-    assert disk.layer_links("team/app") == {DIGEST}
-    assert disk.uploads("team/app") == {"0000-1"}
-    assert disk.blobs() == {DIGEST}
-    assert disk.has_blob(DIGEST)
-    assert disk.blob_bytes(DIGEST) == b"hello"
-    assert not disk.has_blob(OTHER)
-    assert BLOB in disk.files()
-    assert set(disk.links()) == {f"team/app@{DIGEST}", f"team/app@{OTHER}"}
-
-
-def test_a_directory_that_lost_its_link_counts_as_nothing(disk: Disk) -> None:
-    (disk.root / f"{BASE}/repositories/team/app/_layers/sha256/{HEX}/link").unlink()
-    assert disk.layer_links("team/app") == set()
-
-
-def test_nothing_at_all_is_not_an_error(tmp_path: Path) -> None:
-    disk = Disk(tmp_path / "absent")
-    assert disk.files() == []
-    assert disk.repositories() == []
-    assert disk.blobs() == set()
-    assert disk.tags("a") == {}
-    assert disk.snapshot() == {}
-
-
 def test_snapshots_tell_what_happened(disk: Disk) -> None:
     before = disk.snapshot()
     assert before[BLOB] == HEX
@@ -81,11 +52,11 @@ def test_snapshots_tell_what_happened(disk: Disk) -> None:
 
 @pytest.mark.parametrize("name", ["../../..", "/etc", "a//b", "A", ""])
 def test_a_wrong_name_is_no_path(disk: Disk, name: str) -> None:
-    with pytest.raises(ValueError, match="no repository name"):
+    with pytest.raises(ValueError, match="not a repository name"):
         disk.tags(name)
 
 
 @pytest.mark.parametrize("digest", ["sha256:../../etc", "sha256:ab", "md5:00", ""])
 def test_a_wrong_digest_is_no_path(disk: Disk, digest: str) -> None:
-    with pytest.raises(ValueError, match="no digest"):
+    with pytest.raises(ValueError, match="not a digest"):
         disk.has_blob(digest)

@@ -25,7 +25,7 @@ from harness.targets.errors import DidNotStart, gist
             "configuration error: error parsing /c: bad",
         ),
         ("first\nlast\n\n", "last"),
-        ("", "it said nothing"),
+        ("", "no output"),
     ],
     ids=["panic", "fatal", "fatal as JSON", "configuration", "anything", "nothing"],
 )
@@ -38,4 +38,4 @@ def test_the_error_is_one_line() -> None:
     assert str(error) == "binary:/r: did not start, exit code 2: panic: x"
     assert (error.exit_code, error.message) == (2, "panic: x\nmore\n")
     late = DidNotStart("binary:/r", None, "")
-    assert str(late) == "binary:/r: did not start, did not listen in time: it said nothing"
+    assert str(late) == "binary:/r: did not start, did not listen in time: no output"

@@ -37,9 +37,3 @@ def test_output_of_3_0() -> None:
     assert run.repositories == {"team/app"}
     assert run.eligible_manifests == {B, C}
     assert run.eligible_blobs == {D}
-
-
-def test_a_failed_run_has_no_summary() -> None:
-    run = GcRun(1, "", "failed to garbage collect: failed to mark: filesystem: Path not found: /x")
-    assert run.summary is None
-    assert run.marked == run.eligible_blobs == run.repositories == set()

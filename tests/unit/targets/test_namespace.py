@@ -45,13 +45,6 @@ def test_what_belongs_to_somebody_else_is_not_ours() -> None:
     assert NAMES.behind("/v2/team/app/tags/list") is None
 
 
-def test_without_a_name_of_its_own_everything_stays_as_it_is() -> None:
-    plain = Namespace("")
-    assert plain.outward("/v2/team/app/tags/list") == "/v2/team/app/tags/list"
-    assert plain.inward("a/b") == "a/b"
-    assert Namespace("", "hub").outward("/v2/a/tags/list") == "/v2/hub/a/tags/list"
-
-
 @given(st.text("abc/?=_.-:", max_size=20))
 def test_back_is_the_reverse_of_out(rest: str) -> None:
     for names in (NAMES, IN_A_PROJECT):

@@ -15,20 +15,6 @@ from harness.upstream import MockUpstream
 from tests.unit.targets.conftest import Launch
 
 
-@pytest.mark.parametrize(
-    ("text", "name", "implementation", "version"),
-    [
-        ("reference", "reference@ideal", "pullproof", "ideal"),
-        ("reference@ideal", "reference@ideal", "pullproof", "ideal"),
-        ("reference@2.8", "reference@2.8", "distribution", "2.8"),
-        ("reference@3.0.0-alpha.1", "reference@3.0.0-alpha.1", "distribution", "3.0.0-alpha.1"),
-    ],
-)
-def test_a_profile_is_chosen(text: str, name: str, implementation: str, version: str) -> None:
-    target = parse_target(text)
-    assert (target.name, target.implementation, target.version) == (name, implementation, version)
-
-
 def says(registry: RunningRegistry, who: str) -> bool:
     return f"who={who}" in registry.logs()
 
@@ -86,31 +72,6 @@ def test_a_crash_saves_nothing(launch: Launch, source: MockUpstream) -> None:
     cache.kill()
     assert cache.disk.revisions("team/app") == {image.digest}
     assert cache.state() is None
-
-
-def test_time_passes_across_a_restart(launch: Launch, source: MockUpstream) -> None:
-    image = source.add("team/app", an_image("restart", layers=1))
-    cache = launch(parse_target("reference"), upstream_url=source.url, ttl="10h")
-    path = f"/v2/team/app/manifests/{image.digest}"
-    assert cache.get(path, headers={"Accept": image.media_type}).status == 200
-    assert cache.await_state(lambda entries: len(entries) == 1)
-    cache.pass_time(timedelta(hours=6))
-    cache.restart()
-    assert cache.disk.revisions("team/app") == {image.digest}
-    cache.pass_time(timedelta(hours=6))
-    assert cache.eventually(lambda: not cache.disk.revisions("team/app"))
-
-
-def test_time_passes_while_it_runs(launch: Launch, source: MockUpstream) -> None:
-    """What it holds in memory outlives the leap: here the count of its requests."""
-    image = source.add("team/app", an_image("running", layers=1))
-    cache = launch(parse_target("reference"), upstream_url=source.url, ttl="10h")
-    path = f"/v2/team/app/manifests/{image.digest}"
-    assert cache.get(path, headers={"Accept": image.media_type}).status == 200
-    assert cache.await_state(lambda entries: len(entries) == 1)
-    cache.let_pass(timedelta(hours=11))
-    assert cache.eventually(lambda: not cache.disk.revisions("team/app"))
-    assert cache.metrics().total("registry_http_requests_total", handler="manifest") == 1
 
 
 def test_decades_pass_at_once(launch: Launch, source: MockUpstream) -> None:

@@ -142,7 +142,7 @@ def test_a_certificate_has_to_be_trusted(make: Make, authority: Authority) -> No
     client.close()
     with pytest.raises(TargetError, match="not trusted"):  # It is another host's.
         UrlTarget.find(url.replace("localhost", "127.0.0.1"), Access(ca=authority.certificate))
-    with pytest.raises(TargetError, match=r"did you mean url:http://|not a registry"):
+    with pytest.raises(TargetError, match=r"did you mean url:https://|not a registry"):
         UrlTarget.find(url.replace("https", "http"), Access())
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from harness.content import an_image
 from harness.upstream import Match
 from harness.upstream.calls import Kind, route
 
@@ -81,10 +80,3 @@ TAGS = route("GET", "/v2/team/app/tags/list?n=10&last=a")
 )
 def test_matches(match: Match, matched: list[object]) -> None:
     assert [call for call in (BLOB, TAG, TAGS) if match(call)] == matched
-
-
-def test_content_stands_for_its_digest() -> None:
-    image = an_image()
-    match = Match.of("GET", image)
-    assert match(route("GET", f"/v2/a/manifests/{image.digest}"))
-    assert not match(route("GET", "/v2/a/manifests/v1"))

@@ -42,23 +42,6 @@ def test_entries_say_what_was_asked_and_answered(
     ]
 
 
-def test_counting(upstream: MockUpstream, client: httpx.Client, image: Image) -> None:
-    client.head(TAG)
-    client.get(TAG)
-    client.get(f"/v2/team/app/blobs/{image.config.digest}")
-    client.get("/v2/other/manifests/v1")
-    ledger = upstream.ledger
-    assert ledger.count() == 4
-    assert ledger.count("GET") == 3
-    assert ledger.count(kind="manifest") == 3
-    assert ledger.count("GET", kind="manifest", repository="team/app") == 1
-    assert ledger.count(digest=image.config.digest) == 1
-    assert ledger.count(tag="v1", status=404) == 1
-    assert [entry.method for entry in ledger.select(tag="v1", status=200)] == ["HEAD", "GET"]
-    ledger.clear()
-    assert ledger.entries == ()
-
-
 def test_a_client_that_has_its_answer_finds_it_in_the_ledger(
     upstream: MockUpstream, client: httpx.Client, image: Image
 ) -> None:
@@ -83,18 +66,6 @@ def test_waiting_for_requests_of_another_thread(
     assert third == upstream.ledger.entries[2]
 
 
-def test_waiting_in_vain_says_what_there_was(upstream: MockUpstream, client: httpx.Client) -> None:
-    client.get("/v2/")
-    with pytest.raises(TimeoutError, match="GET /v2/ -> 200, 2 bytes"):
-        upstream.ledger.wait_for(lambda entry: entry.method == "PUT", timeout=0.01)
-    upstream.on("GET", "/v2/").hang()
-    with RawConnection(upstream) as connection:
-        connection.send("GET", "/v2/")
-        upstream.ledger.wait_for(lambda entry: entry.outcome == "pending")
-        with pytest.raises(TimeoutError, match=r"no answer, 0 bytes \[pending; fault: hang"):
-            upstream.ledger.wait_idle(timeout=0.01)
-
-
 def test_a_client_that_leaves_in_the_middle(upstream: MockUpstream) -> None:
     blob = upstream.add("team/app", Blob.of_size(64 * 2**20))
     with RawConnection(upstream) as connection:
@@ -105,17 +76,6 @@ def test_a_client_that_leaves_in_the_middle(upstream: MockUpstream) -> None:
     (entry,) = upstream.ledger.entries
     assert (entry.status, entry.outcome) == (200, "client left")
     assert 1000 <= entry.sent_bytes < blob.size
-
-
-def test_descriptions_are_for_people(upstream: MockUpstream, client: httpx.Client) -> None:
-    assert upstream.ledger.describe() == "(no request)"
-    upstream.on("GET", "/v2/", times=1).status(503)
-    client.get("/v2/", auth=("user", "secret"))
-    client.get("/v2/", headers={"Authorization": "Bearer x"})
-    assert upstream.ledger.describe().splitlines() == [
-        "GET /v2/ -> 503, 0 bytes [basic:user; fault: status 503]",
-        "GET /v2/ -> 200, 2 bytes [bearer; a token that is not ours]",
-    ]
 
 
 def test_watchers_see_each_request_when_its_answer_has_ended(

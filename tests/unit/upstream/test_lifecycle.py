@@ -6,7 +6,6 @@ import asyncio
 import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -103,18 +102,6 @@ def test_a_port_that_is_taken_is_an_error(upstream: MockUpstream) -> None:
         MockUpstream(port=port).start()
 
 
-def test_every_upstream_is_alone(
-    http: httpx.Client, make_upstream: Callable[..., MockUpstream]
-) -> None:
-    one, two = make_upstream(), make_upstream()
-    one.add("team/app", an_image(), tags=("v1",))
-    one.on("GET", "/v2/").status(500)
-    assert http.get(two.url + TAG).status_code == 404
-    assert http.get(f"{two.url}/v2/").status_code == 200
-    assert one.ledger.entries == ()
-    assert two.ledger.count() == 2
-
-
 def test_ipv6(make_upstream: Callable[..., MockUpstream], http: httpx.Client) -> None:
     if not socket.has_ipv6:
         pytest.skip("this Python has no IPv6")
@@ -127,12 +114,6 @@ def test_ipv6(make_upstream: Callable[..., MockUpstream], http: httpx.Client) ->
 
 
 # -- connections --------------------------------------------------------------------------------
-def test_connections_are_kept_alive(upstream: MockUpstream, image: Image) -> None:
-    with RawConnection(upstream) as connection:
-        for _ in range(3):
-            connection.send("GET", TAG)
-            connection.receive_head()
-            assert connection.receive(image.size) == image.content
 
 
 def test_requests_in_a_row_are_answered_in_order(upstream: MockUpstream, image: Image) -> None:
@@ -144,12 +125,6 @@ def test_requests_in_a_row_are_answered_in_order(upstream: MockUpstream, image: 
         connection.receive_head()
         assert connection.receive(2) == b"{}"
         assert connection.receive_all().body == image.content
-
-
-def test_http_1_0_gets_one_answer(upstream: MockUpstream) -> None:
-    with RawConnection(upstream) as connection:
-        connection.socket.sendall(b"GET /v2/ HTTP/1.0\r\n\r\n")
-        assert connection.receive_all().body == b"{}"
 
 
 def test_a_half_closed_client_gets_its_answer(upstream: MockUpstream, image: Image) -> None:
@@ -165,48 +140,6 @@ def test_a_client_that_waits_for_100_continue(upstream: MockUpstream) -> None:
         assert connection.receive_head() == "HTTP/1.1 100 Continue\r\n\r\n"
         connection.socket.sendall(b"hello")
         assert connection.receive_head().startswith("HTTP/1.1 405 ")
-
-
-def test_a_request_in_pieces(upstream: MockUpstream, image: Image) -> None:
-    with RawConnection(upstream) as connection:
-        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for byte in f"GET {TAG} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode():
-            connection.socket.sendall(bytes([byte]))
-        assert connection.receive_all().body == image.content
-
-
-@pytest.mark.parametrize(
-    "sent", [b"GET /v2/ HT", b"PUT /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx"]
-)
-def test_half_a_request_is_none(upstream: MockUpstream, sent: bytes) -> None:
-    with RawConnection(upstream) as connection:
-        connection.socket.sendall(sent)
-        connection.socket.shutdown(socket.SHUT_WR)
-        assert connection.receive_all().data == b""
-    assert upstream.ledger.entries == ()
-
-
-def test_parallel_clients(upstream: MockUpstream, image: Image) -> None:
-    failures: list[BaseException] = []
-
-    def pull() -> None:
-        try:
-            with httpx.Client(base_url=upstream.url) as client:
-                for _ in range(10):
-                    assert client.get(TAG).content == image.content
-                    for blob in image.blobs:
-                        path = f"/v2/team/app/blobs/{blob.digest}"
-                        assert client.get(path).content == blob.content
-        except BaseException as failure:
-            failures.append(failure)
-
-    threads = [threading.Thread(target=pull) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert upstream.ledger.count("GET", status=200) == 8 * 10 * 4
 
 
 def test_a_tls_handshake_is_no_request(upstream: MockUpstream) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.system.loop import LabLoop, lab_loop
+from harness.system.loop import LabLoop
 
 
 @pytest.fixture
@@ -16,23 +16,6 @@ def loop() -> Iterator[LabLoop]:
     loop = LabLoop("test-loop")
     yield loop
     loop.stop()
-
-
-def test_it_runs_coroutines_in_its_own_thread(loop: LabLoop) -> None:
-    async def where() -> str:
-        return threading.current_thread().name
-
-    assert not loop.running
-    assert loop.run(where()) == "test-loop"
-    assert loop.running
-
-
-def test_errors_reach_the_caller(loop: LabLoop) -> None:
-    async def fail() -> None:
-        raise LookupError("gone")
-
-    with pytest.raises(LookupError, match="gone"):
-        loop.run(fail())
 
 
 def test_what_takes_too_long_is_cancelled(loop: LabLoop) -> None:
@@ -89,7 +72,3 @@ def test_it_starts_again_after_a_stop(loop: LabLoop) -> None:
     loop.run(one())
     loop.stop()
     assert loop.run(one()) == 1
-
-
-def test_there_is_one_for_the_process() -> None:
-    assert lab_loop() is lab_loop()

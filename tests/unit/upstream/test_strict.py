@@ -25,7 +25,7 @@ def test_what_can_be_answered_is_expected(upstream: MockUpstream, client: httpx.
     with pytest.raises(AssertionError) as caught:
         upstream.assert_no_unexpected()
     assert str(caught.value).splitlines() == [
-        f"the upstream {upstream.url} did not expect everything:",
+        f"the upstream {upstream.url} got unexpected requests:",
         "unexpected: GET /v2/team/app/manifests/v2",
         f"  nearest is 'GET {TAG}': '1' instead of '2'",
     ]
@@ -99,7 +99,7 @@ def test_what_was_scripted_or_announced_for_nothing(
     with pytest.raises(AssertionError) as caught:
         upstream.assert_all_called()
     assert str(caught.value).splitlines() == [
-        f"the upstream {upstream.url} waits in vain:",
+        f"the upstream {upstream.url} did not get:",
         f"never asked: GET {image.layers[0].digest} (reset after 1000 bytes)",
         f"never asked: HEAD {TAG}",
         "all requests:",
