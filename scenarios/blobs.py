@@ -1,4 +1,4 @@
-"""Blobs that upstream has, and what became of them, for scenarios about filling the cache."""
+"""Helpers for scenarios about cache fills: blobs that upstream has, and what happened to them."""
 
 from __future__ import annotations
 
@@ -18,25 +18,20 @@ __all__ = [
     "cached",
     "foreign",
     "is_visible_failure",
-    "path",
 ]
 
 REPOSITORY = "team/app"
 OTHER = "team/fork"
 LATE = 0.2
-"""Seconds by which upstream answers late, so that others ask while a fill is in progress."""
+"""Seconds by which upstream delays an answer, so that other clients arrive during the fill."""
 
 
 def a_blob(upstream: MockUpstream, *repositories: str, size: int = 20_000) -> Blob:
-    """A blob that *upstream* has, in :data:`REPOSITORY` unless told otherwise."""
+    """A blob that *upstream* has in *repositories*, or in :data:`REPOSITORY`."""
     blob = Blob.of_size(size)
     for repository in repositories or (REPOSITORY,):
         upstream.add(repository, blob)
     return blob
-
-
-def path(blob: Blob, repository: str = REPOSITORY) -> str:
-    return f"/v2/{repository}/blobs/{blob.digest}"
 
 
 def cached(cache: RunningRegistry, blob: Blob, repository: str = REPOSITORY) -> bool:
@@ -49,18 +44,17 @@ def cached(cache: RunningRegistry, blob: Blob, repository: str = REPOSITORY) -> 
 
 
 def bodies(upstream: MockUpstream) -> int:
-    """How many blob bodies *upstream* was asked for."""
+    """How many times *upstream* got GET for a blob."""
     return upstream.ledger.count("GET", kind="blob")
 
 
 def is_visible_failure(answer: Answer | OpenAnswer) -> bool:
-    """Whether the client can tell that it did not get what it asked for: an error status, or a body
-    that ends before its end."""
+    """Whether the client can see the failure: an error status, or a body that ends early."""
     return answer.error is not None or (answer.status or 0) >= 400
 
 
 def foreign(answer: Answer, blob: Blob) -> int:
-    """How many bytes follow after those of *blob* in a body that pretends to be it."""
+    """How many bytes of a 200 or 206 body do not belong to *blob*."""
     if answer.status not in {200, 206}:
         return 0
     pairs = zip(answer.body, blob.content, strict=False)

@@ -1,8 +1,7 @@
-"""The stage of the OCI distribution-spec: what it demands of a registry, asked over HTTP alone.
+"""Helpers for conformance with the OCI distribution-spec, tested over HTTP only.
 
-What it demands of reading holds for a registry that was pushed to and for a cache alike, so that
-these scenarios run on any target in the role that it has. Each has a repository of its own: a
-registry that runs already may be shared, by scenarios and by others.
+Requirements on reading apply to a registry and to a cache, so these scenarios run in both roles.
+Each uses a repository of its own, since a running registry may be shared.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ __all__ = ["OVER_HTTP", "ROLES", "SPEC", "Publish", "in_role"]
 
 SPEC = "OCI distribution-spec 1.1"
 OVER_HTTP = frozenset[Need]()
-"""The needs of a scenario that only asks."""
+"""The needs of a scenario that only sends requests."""
 ROLES = pytest.mark.parametrize("role", ["registry", "cache"])
 
 Publish = Callable[..., None]
-"""Takes a repository, a manifest and its tags, and makes them what clients can pull."""
+"""Takes a repository, a manifest and its tags, and makes them available to clients."""
 
 
 def in_role(
     role: str, target: TargetUnderTest, upstream: MockUpstream
 ) -> tuple[RunningRegistry, Publish]:
-    """*target* as a registry to push to, or as a cache of *upstream*, and how content gets in."""
+    """*target* as a registry or as a cache of *upstream*, and a function that publishes content."""
     if role == "registry":
         registry = target.standard()
         return registry, partial(push, registry)

@@ -1,10 +1,10 @@
-"""How scenarios are spread over processes, and real clients as fixtures.
+"""Fixtures of the scenarios: the usual image, and real clients.
 
-Real clients are started once for each process of the run, and are empty for each scenario. They
-start daemons that need root and take seconds, so that nobody gets them who did not ask:
-``--pullproof-real-clients``, or ``PULLPROOF_REQUIRE_REAL=1``, which fails instead of skipping where
-a client is missing. What clients ask comes in an order of their own, so that they take no part in
-comparisons and recordings.
+Real clients are started once for each process of the run, and are emptied for each scenario. They
+start daemons that need root and take seconds, so they run only on request: with
+``--pullproof-real-clients``, or with ``PULLPROOF_REQUIRE_REAL=1``, which fails instead of skipping
+where a client is missing. They send their requests in an order of their own, so they take no part
+in comparisons and recordings.
 """
 
 from __future__ import annotations
@@ -21,16 +21,23 @@ from harness.clients.containerd import Containerd
 from harness.clients.containers import Podman, Skopeo
 from harness.clients.dockerd import DockerDaemon
 from harness.clients.source_network import SourceNetwork
+from harness.content import Image, an_image
 from harness.system.real_parts import REQUIRED
+from harness.upstream import MockUpstream
 from scenarios.real_clients import HUB, SOURCE
 
 
 def pytest_xdist_auto_num_workers() -> int | None:
-    """What ``-n auto`` means: three workers for two cores. Scenarios wait more than they compute,
-    for answers that a script delays and for a cache that pauses before it asks again."""
+    """``-n auto``: three workers for two cores, since scenarios wait more than they compute."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
     return max(1, (os.cpu_count() or 1) * 3 // 2)
+
+
+@pytest.fixture
+def image(upstream: MockUpstream) -> Image:
+    """An image of two layers, which the upstream has as ``team/app:v1``."""
+    return upstream.add("team/app", an_image(), tags=("v1",))
 
 
 @pytest.fixture(scope="session")

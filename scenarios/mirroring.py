@@ -1,4 +1,4 @@
-"""A node whose containerd has a cache as mirror: names, files, and what was asked, in order."""
+"""A node whose containerd has a cache as mirror: names, files, and its requests in order."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _what(path: str) -> str:
 
 
 def hosts(plan: Plan) -> list[str]:
-    """The hosts that are asked what a reference means, in order."""
+    """The hosts that resolve a reference, in order."""
     return [host.name for host in plan.resolve]
 
 

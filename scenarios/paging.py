@@ -15,7 +15,7 @@ _NEXT = re.compile(r'<([^>]+)>; *rel="?next"?')
 
 
 def next_page(page: Answer) -> str | None:
-    """Where the page after *page* is; None after the last one, or where its Link is none."""
+    """The path of the page after *page*; None after the last one, or without a valid Link."""
     link = _NEXT.fullmatch(page.headers.get("Link", ""))
     return link[1] if link else None
 

@@ -1,4 +1,4 @@
-"""Pulling as clients do, for scenarios whose point is something else."""
+"""Pulling as clients do, for scenarios about something else."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ def _await_blobs(cache: RunningRegistry, repository: str, *blobs: Blob) -> None:
     until then it does not cache the same blob for another repository."""
     wanted = {blob.digest for blob in blobs}
     cache.await_stored(lambda: wanted <= cache.disk.layer_links(repository))
-    # Some releases leave uploads behind for ever.
+    # Some releases leave upload directories behind.
     cache.await_stored(lambda: not cache.disk.uploads(repository), timeout=0.3)

@@ -1,4 +1,4 @@
-"""What scenarios of real clients have in common: names, an image, and what the cache was asked.
+"""Helpers for scenarios with real clients: names, an image, and the requests that the cache got.
 
 A real client's requests do not pass through the harness; what it asked of the cache stands in the
 cache's access log, and what it asked of the source in a ledger.
@@ -48,7 +48,7 @@ IMAGE = f"{SOURCE}/team/app:{TAG}"
 CONTAINERD_1_6 = "measured on containerd 1.6.20"
 NEEDS = frozenset({Need.CONFIG, Need.LOGS})
 NO_USE = ("down", "lacks-it", "limited", "wants-a-password")
-"""How a mirror can be of no use to a client, for :func:`a_mirror`."""
+"""How a mirror can fail a client, for :func:`a_mirror`."""
 
 Asked = dict[str, int]
 """How often each kind of request was made: ``{"GET blob 200": 2}``."""
@@ -86,7 +86,7 @@ def a_mirror(
     image: Image,
     repository: str = "team/app",
 ) -> RunningRegistry:
-    """A cache of *upstream*, which has *image*; of no use where *how* is one of :data:`NO_USE`."""
+    """A cache of *upstream*, which has *image*; failing if *how* is one of :data:`NO_USE`."""
     if how != "lacks-it":
         upstream.add(repository, image, tags=(TAG,))
     wants_password = how == "wants-a-password"
@@ -137,7 +137,7 @@ def asked_cache(
 
 
 def asked_source(source: MockUpstream) -> Asked:
-    """What clients asked of *source* so far, but for ``/v2/``."""
+    """The requests that *source* got so far, except for ``/v2/``."""
     kinds = Counter(
         f"{entry.method} {entry.kind} {entry.status}"
         for entry in source.ledger.entries

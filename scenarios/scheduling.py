@@ -1,4 +1,4 @@
-"""Schedules written by hand, so that a moment years away needs no waiting.
+"""Schedules written by hand, so that expiry needs no waiting.
 
 The form of ``scheduler-state.json`` is distribution's (its ``registry/proxy/scheduler``); scenario
 ``ttl.schedule-format`` looks at it.
@@ -17,11 +17,11 @@ from harness.targets import RunningRegistry, StateEntry
 __all__ = ["OVERDUE", "Due", "all_of", "hours_left", "key_of", "reopen_with"]
 
 OVERDUE = timedelta(hours=-1)
-"""An expiry that has come while nobody served."""
+"""An expiry that passed while the cache was off."""
 
 
 def key_of(repository: str, content: Blob | Manifest) -> str:
-    """How an entry is called."""
+    """The key of an entry."""
     return f"{repository}@{content.digest}"
 
 
@@ -41,7 +41,7 @@ class Due:
         return key_of(self.repository, self.content)
 
     def document(self) -> dict[str, Any]:
-        """The entry as it stands in the file."""
+        """The entry as JSON values."""
         kind: Literal[0, 1] = 1 if isinstance(self.content, Manifest) else 0
         expiry = datetime.now(UTC) + self.left
         return {

@@ -20,15 +20,15 @@ MakeUpstream = Callable[..., MockUpstream]
 """The type of the ``make_upstream`` fixture, which takes the options of ``MockUpstream``."""
 
 _QUIET = 0.2
-"""Seconds without a change after which a cache is at rest."""
+"""Seconds without a change after which a cache counts as idle."""
 _QUIET_AFTER_CACHING = 0.08
-"""The same where the cache says that it is caching nothing; it may still write its schedule."""
+"""The same if the cache reports no fill in progress; it may still write its schedule."""
 _QUIET_WHILE_UPLOADING = 0.5
-"""The same where an upload directory is there: a fill that the disk delays, or what one left."""
+"""The same with an upload directory: a slow fill, or what one left."""
 
 
 def asked(upstream: MockUpstream, kind: str | None = None) -> list[str]:
-    """What *upstream* was asked, in order: for *kind*, or for all but ``/v2/`` and tokens."""
+    """The requests *upstream* got, in order: those of *kind*, or all but ``/v2/`` and tokens."""
     return [
         entry.line
         for entry in upstream.ledger.entries
@@ -42,10 +42,10 @@ def credentials(upstream: MockUpstream) -> set[str]:
 
 
 def settle(cache: RunningRegistry, upstream: MockUpstream) -> None:
-    """Wait until nothing has been asked upstream and nothing has changed on disk for a moment.
+    """Wait until upstream has had no request and the disk no change for a moment.
 
-    For saying that something did *not* happen: a cache may write after it has answered, and nobody
-    announces that it will not.
+    Call it before an assertion that something did *not* happen: a cache may write after it has
+    answered. ``TimeoutError`` if the cache does not come to rest.
     """
     calm_since, seen = time.monotonic(), None
 

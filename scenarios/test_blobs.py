@@ -1,5 +1,5 @@
-"""Pulling blobs through a cache: what is downloaded, what is kept, and what becomes of a download
-that goes wrong."""
+"""Pulling blobs through a cache: what is downloaded and kept, and what happens when a download
+fails."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from harness.content import Blob, an_image
 from harness.http.client import Answer, Call
 from harness.suite.expectation import Expectations, at_least
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import MUST, SHOULD, scenario
+from harness.suite.scenario import MUST, theme
+from harness.system.deadlines import scaled
 from harness.targets.registry import RunningRegistry
 from harness.upstream import Bearer, MockUpstream
 from reference_registry.digest import digest_of
-from scenarios.blobs import LATE, OTHER, REPOSITORY, a_blob, bodies, cached, path
+from scenarios.blobs import LATE, OTHER, REPOSITORY, a_blob, bodies, cached
+from scenarios.pulling import blob_path
 from scenarios.steps import OBSERVED, credentials, settle
 
 PULLING = "OCI distribution-spec: Pulling blobs"
@@ -24,25 +26,21 @@ CHECKING = "OCI distribution-spec: Checking if content exists in the registry"
 MIRROR = "distribution docs: Registry as a pull through cache"
 RANGE = "RFC 9110, 14 Range Requests"
 MEASURED = "measured on 2.8.2 to 3.1.1"
+scenario = theme("blob", refs=(CHECKING, "RFC 9110, 9.3.2 HEAD", MEASURED))
 
 
 # -- HEAD --------------------------------------------------------------------------------------
-@scenario(
-    "blob.head-is-not-a-download",
-    "HEAD of a blob does not download it",
-    level=SHOULD,
-    refs=(CHECKING, "RFC 9110, 9.3.2 HEAD", MEASURED),
-)
+@scenario("head-is-not-a-download", "HEAD of a blob does not download it")
 def test_head_is_not_a_download(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Pushes, scanners and dashboards ask whether a layer exists. If each question downloads it,
-    they cost the traffic of a full pull and make the client wait for it."""
+    """Pushes, scanners and dashboards ask whether a layer exists. If each HEAD downloads the layer,
+    it costs the traffic of a full pull and the client waits for it."""
     blob = a_blob(upstream)
     cache = target.proxy(upstream)
     upstream.ledger.clear()
 
-    answer = cache.head(path(blob))
+    answer = cache.head(blob_path(REPOSITORY, blob))
 
     settle(cache, upstream)
     expect.client("status", answer.status, 200)
@@ -53,22 +51,21 @@ def test_head_is_not_a_download(
 
 
 @scenario(
-    "blob.head-of-a-hit",
-    "HEAD of a cached blob costs nothing upstream and has the headers of GET",
-    level=SHOULD,
+    "head-of-a-hit",
+    "HEAD of a cached blob sends nothing upstream and has the headers of GET",
     refs=(CHECKING, "RFC 9110, 9.3.2 HEAD"),
 )
 def test_head_of_a_hit(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Clients size their progress bars and lazy loaders their first ranges by it."""
+    """Clients size their progress bars by it, and lazy loaders choose their first ranges."""
     blob = a_blob(upstream)
     cache = target.proxy(upstream)
-    cache.get(path(blob))
+    cache.get(blob_path(REPOSITORY, blob))
     settle(cache, upstream)
     upstream.ledger.clear()
 
-    head, get = cache.head(path(blob)), cache.get(path(blob))
+    head, get = cache.head(blob_path(REPOSITORY, blob)), cache.get(blob_path(REPOSITORY, blob))
 
     for name in ("Content-Length", "Content-Type", "Docker-Content-Digest", "Etag"):
         expect.client(
@@ -79,32 +76,30 @@ def test_head_of_a_hit(
 
 
 @scenario(
-    "blob.upstream-without-head",
-    "An upstream that has no HEAD for blobs, or tells no length there, is asked in another way",
-    level=SHOULD,
-    refs=(CHECKING, "RFC 9110, 9.3.2 HEAD", MEASURED),
+    "upstream-without-head",
+    "A blob of an upstream without HEAD, or without a length in HEAD, can still be looked up",
 )
 @pytest.mark.parametrize("how", ["refused", "no-length"])
 def test_upstream_without_head(
     how: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Gateways and simple registries. A blob of theirs that one repository has must be had by
-    another, too, and HEAD must not become a download for it."""
+    """Gateways and simple registries behave so. The cache must still share such a blob between
+    repositories, and HEAD must not become a download."""
     blob = a_blob(upstream, REPOSITORY, OTHER, size=8_000_000)
     fault = upstream.on("HEAD", kind="blob")
     fault.status(405) if how == "refused" else fault.headers({"Content-Length": None})
     cache = target.proxy(upstream)
 
-    head = cache.head(path(blob))
+    head = cache.head(blob_path(REPOSITORY, blob))
     settle(cache, upstream)
     sent = sum(entry.sent_bytes for entry in upstream.ledger.select(kind="blob"))
-    get = cache.get(path(blob))
+    get = cache.get(blob_path(REPOSITORY, blob))
     settle(cache, upstream)
-    other = cache.get(path(blob, OTHER))
+    other = cache.get(blob_path(OTHER, blob))
 
-    told = head.headers.get("Content-Length")
+    reported = head.headers.get("Content-Length")
     expect.client("status of HEAD", head.status, 200)
-    expect.client("it tells the length", told == str(blob.size), True)
+    expect.client("Content-Length is right", reported == str(blob.size), True)
     expect.client("the bytes are right", digest_of(get.body) == blob.digest, True)
     expect.client("in the other repository", digest_of(other.body) == blob.digest, True)
     expect.upstream("bytes sent for HEAD", sent < 1000, True)
@@ -112,22 +107,21 @@ def test_upstream_without_head(
 
 # -- GET ---------------------------------------------------------------------------------------
 @scenario(
-    "blob.cold-get-costs-one-body",
-    "The first GET of a blob costs one body upstream, and caches it",
-    level=SHOULD,
+    "cold-get-costs-one-body",
+    "The first GET of a blob downloads it once and caches it",
     refs=("d#3569", MIRROR, MEASURED),
     needs=OBSERVED,
 )
 def test_cold_get_costs_one_body(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Downloading every layer twice doubles the bill for egress and the time of the first pull on a
-    thin line."""
+    """Downloading every layer twice doubles the egress bill and the time of the first pull on a
+    slow link."""
     blob = a_blob(upstream)
     cache = target.proxy(upstream)
     upstream.ledger.clear()
 
-    answer = cache.get(path(blob))
+    answer = cache.get(blob_path(REPOSITORY, blob))
 
     stored = cached(cache, blob)
     settle(cache, upstream)
@@ -139,9 +133,8 @@ def test_cold_get_costs_one_body(
 
 
 @scenario(
-    "blob.hit-costs-nothing",
-    "A cached blob is served without a word to upstream, also with upstream gone",
-    level=SHOULD,
+    "hit-costs-nothing",
+    "A cache hit on a blob sends nothing upstream, and works while upstream is down",
     refs=(MIRROR, "d#3705", MEASURED),
 )
 def test_hit_costs_nothing(
@@ -150,14 +143,14 @@ def test_hit_costs_nothing(
     """The point of the cache: layers are nearly all of the bytes."""
     blob = a_blob(upstream)
     cache = target.proxy(upstream)
-    cache.get(path(blob))
+    cache.get(blob_path(REPOSITORY, blob))
     settle(cache, upstream)
     upstream.ledger.clear()
 
-    online = cache.get(path(blob))
+    online = cache.get(blob_path(REPOSITORY, blob))
     lines = upstream.ledger.lines()
     upstream.down()
-    offline = cache.get(path(blob))
+    offline = cache.get(blob_path(REPOSITORY, blob))
 
     expect.client("the bytes are right", online.body == blob.content, True)
     expect.client("with upstream gone", offline.body == blob.content, True)
@@ -165,22 +158,21 @@ def test_hit_costs_nothing(
 
 
 @scenario(
-    "blob.miss-has-the-headers-of-a-hit",
-    "The first pull of a blob is answered with the same headers as later ones",
-    level=SHOULD,
+    "miss-has-the-headers-of-a-hit",
+    "A cache miss on a blob has the same headers as a hit",
     refs=(PULLING, "RFC 9110, 8.8.3 ETag", MEASURED),
 )
 def test_miss_has_the_headers_of_a_hit(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Without a length clients show no progress and cannot tell a whole body from half of one; an
-    unquoted entity tag is no entity tag."""
+    """Without a length clients show no progress and cannot detect a truncated body. An unquoted
+    entity tag is invalid."""
     blob = a_blob(upstream)
     cache = target.proxy(upstream)
 
-    miss = cache.get(path(blob))
+    miss = cache.get(blob_path(REPOSITORY, blob))
     cached(cache, blob)
-    hit = cache.get(path(blob))
+    hit = cache.get(blob_path(REPOSITORY, blob))
 
     expected = {
         "Content-Length": str(blob.size),
@@ -195,21 +187,17 @@ def test_miss_has_the_headers_of_a_hit(
         expect.client(f"{name} on a hit", hit.headers.get(name), value)
 
 
-@scenario(
-    "blob.empty",
-    "A blob without any bytes is cached like any other",
-    level=SHOULD,
-    refs=(PULLING,),
-)
+@scenario("empty", "An empty blob is cached like any other", refs=(PULLING,))
 def test_empty(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """Artifacts have them; a cache that takes "no bytes" for "failed" would fetch it for ever."""
+    """Artifacts contain them. A cache that takes zero bytes for a failure fetches them on every
+    pull."""
     blob = upstream.add(REPOSITORY, Blob(b""))
     cache = target.proxy(upstream)
 
-    first = cache.get(path(blob))
+    first = cache.get(blob_path(REPOSITORY, blob))
     stored = cached(cache, blob)
     upstream.down()
-    second = cache.get(path(blob))
+    second = cache.get(blob_path(REPOSITORY, blob))
 
     expect.client("statuses", [first.status, second.status], [200, 200])
     expect.client("bodies", [first.body, second.body], [b"", b""])
@@ -218,21 +206,20 @@ def test_empty(upstream: MockUpstream, target: TargetUnderTest, expect: Expectat
 
 
 @scenario(
-    "blob.bytes-as-they-are",
-    "Upstream is asked for blobs as they are, without a content coding",
-    level=SHOULD,
+    "bytes-as-they-are",
+    "The cache asks upstream for blobs without content coding",
     refs=("RFC 9110, 12.5.3 Accept-Encoding", MEASURED),
 )
 def test_bytes_as_they_are(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Layers are compressed already. A CDN that takes up the offer of gzip sends no length, serves
-    no ranges, and makes the cache unpack what it then stores."""
+    """Layers are compressed already. A CDN that accepts an offer of gzip sends no length, serves no
+    ranges, and makes the cache decompress what it stores."""
     blob = a_blob(upstream)
     cache = target.proxy(upstream)
     upstream.ledger.clear()
 
-    answer = cache.get(path(blob))
+    answer = cache.get(blob_path(REPOSITORY, blob))
 
     offered = {
         entry.header("accept-encoding") or "identity"
@@ -244,9 +231,8 @@ def test_bytes_as_they_are(
 
 # -- parts and conditions ----------------------------------------------------------------------
 @scenario(
-    "blob.range-of-a-hit",
-    "A range of a cached blob is 206 with exactly that part",
-    level=SHOULD,
+    "range-of-a-hit",
+    "A range of a cached blob is answered 206 with exactly that part",
     refs=(RANGE, PULLING, "d#4667"),
 )
 @pytest.mark.parametrize(
@@ -262,15 +248,15 @@ def test_range_of_a_hit(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """docker and containerd resume broken downloads with it, lazy pullers (stargz, nydus, SOCI)
-    start containers with it."""
+    """docker and containerd resume broken downloads with ranges. Lazy pullers (stargz, nydus, SOCI)
+    start containers with them."""
     blob = a_blob(upstream)
     cache = target.proxy(upstream)
-    cache.get(path(blob))
+    cache.get(blob_path(REPOSITORY, blob))
     settle(cache, upstream)
     upstream.ledger.clear()
 
-    answer = cache.get(path(blob), headers={"Range": f"bytes={wanted}"})
+    answer = cache.get(blob_path(REPOSITORY, blob), headers={"Range": f"bytes={wanted}"})
 
     expect.client("status", answer.status, 206)
     expect.client(
@@ -281,21 +267,20 @@ def test_range_of_a_hit(
 
 
 @scenario(
-    "blob.range-outside",
-    "A range beyond the end of a cached blob is 416, as a complete answer",
-    level=SHOULD,
+    "range-outside",
+    "A range beyond the end of a cached blob is answered 416, with a complete response",
     refs=("RFC 9110, 15.5.17 416 Range Not Satisfiable",),
 )
 def test_range_outside(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """What a client asks that has the whole blob already and resumes all the same."""
+    """A client that already has the whole blob and resumes anyway sends this."""
     blob = a_blob(upstream)
     cache = target.proxy(upstream)
-    cache.get(path(blob))
+    cache.get(blob_path(REPOSITORY, blob))
     cached(cache, blob)
 
-    answer = cache.get(path(blob), headers={"Range": "bytes=20000-"})
+    answer = cache.get(blob_path(REPOSITORY, blob), headers={"Range": "bytes=20000-"})
 
     expect.client("status", answer.status, 416)
     expect.client("Content-Range", answer.headers.get("Content-Range"), "bytes */20000")
@@ -303,22 +288,21 @@ def test_range_outside(
 
 
 @scenario(
-    "blob.range-of-a-miss",
-    "A range of a blob that is not cached is 206, and the cache stays right",
-    level=SHOULD,
+    "range-of-a-miss",
+    "A range of an uncached blob is answered 206, and the cache stays correct",
     refs=("d#4667", RANGE, MEASURED),
     needs=OBSERVED,
 )
 def test_range_of_a_miss(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Lazy pullers ask for the last kilobytes of a layer first. Given the whole layer instead, they
-    are slower than a plain pull; and a part that was stored as the whole would break everybody."""
+    """Lazy pullers ask for the last kilobytes of a layer first. If they get the whole layer, they
+    are slower than a plain pull; if the part is stored as the whole, every client breaks."""
     blob = a_blob(upstream)
     cache = target.proxy(upstream)
 
-    part = cache.get(path(blob), headers={"Range": "bytes=100-199"})
-    whole = cache.get(path(blob))
+    part = cache.get(blob_path(REPOSITORY, blob), headers={"Range": "bytes=100-199"})
+    whole = cache.get(blob_path(REPOSITORY, blob))
 
     expect.client("status", part.status, 206)
     expect.client("length of the part", len(part.body), 100)
@@ -329,23 +313,23 @@ def test_range_of_a_miss(
 
 
 @scenario(
-    "blob.not-modified",
-    "If-None-Match of a blob's own digest is 304 without a body",
-    level=SHOULD,
+    "not-modified",
+    "If-None-Match with a blob's own digest is answered 304 without a body",
     refs=("RFC 9110, 13.1.2 If-None-Match", MEASURED),
 )
 @pytest.mark.parametrize("hit", [True, False], ids=["hit", "miss"])
 def test_not_modified(
     hit: bool, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A web cache before the registry revalidates with it; sending the layer again defeats it."""
+    """A web cache in front of the registry revalidates this way; sending the layer again defeats
+    it."""
     blob = a_blob(upstream)
     cache = target.proxy(upstream)
     if hit:
-        cache.get(path(blob))
+        cache.get(blob_path(REPOSITORY, blob))
         cached(cache, blob)
 
-    answer = cache.get(path(blob), headers={"If-None-Match": f'"{blob.digest}"'})
+    answer = cache.get(blob_path(REPOSITORY, blob), headers={"If-None-Match": f'"{blob.digest}"'})
 
     expect.client("status", answer.status, 304)
     expect.client("bytes sent", len(answer.body), 0)
@@ -353,21 +337,20 @@ def test_not_modified(
 
 # -- many clients ------------------------------------------------------------------------------
 @scenario(
-    "blob.concurrent-first-pulls",
-    "Clients that pull a new blob at the same moment cost one body together",
-    level=SHOULD,
+    "concurrent-first-pulls",
+    "Concurrent first pulls of a blob download it once",
     refs=("d#1334", "d#3969", "d#3569", MEASURED),
 )
 def test_concurrent_first_pulls(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A rollout to a hundred nodes downloads a new layer a hundred times otherwise."""
+    """Otherwise a rollout to a hundred nodes downloads a new layer a hundred times."""
     blob = a_blob(upstream)
     upstream.on("GET", blob).delay(LATE)
     cache = target.proxy(upstream)
     upstream.ledger.clear()
 
-    answers = cache.client.parallel([Call("GET", path(blob))] * 6)
+    answers = cache.client.parallel([Call("GET", blob_path(REPOSITORY, blob))] * 6)
 
     stored = cached(cache, blob)
     settle(cache, upstream)
@@ -379,22 +362,21 @@ def test_concurrent_first_pulls(
 
 
 @scenario(
-    "blob.second-repository",
-    "A blob that another repository has cached costs no second body",
-    level=SHOULD,
+    "second-repository",
+    "A blob cached for another repository is not downloaded again",
     refs=("OCI distribution-spec: Mounting a blob from another repository", MEASURED),
 )
 def test_second_repository(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Most images share their base layers; the bytes are on disk already."""
+    """Most images share their base layers, and the bytes are on disk already."""
     blob = a_blob(upstream, REPOSITORY, OTHER)
     cache = target.proxy(upstream)
-    cache.get(path(blob))
+    cache.get(blob_path(REPOSITORY, blob))
     cached(cache, blob)
     upstream.ledger.clear()
 
-    answer = cache.get(path(blob, OTHER))
+    answer = cache.get(blob_path(OTHER, blob))
 
     stored = cached(cache, blob, OTHER)
     settle(cache, upstream)
@@ -404,22 +386,21 @@ def test_second_repository(
 
 
 @scenario(
-    "blob.other-repository-asks",
+    "other-repository-asks",
     "A cached blob is not served to a repository that does not have it upstream",
-    level=SHOULD,
     refs=("d#1899", MIRROR, MEASURED),
 )
 def test_other_repository_asks(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Whoever knows a digest could otherwise read a private repository's layers through a public
-    one's name."""
+    """Otherwise a client that knows a digest reads a private repository's layers through the name
+    of a public one."""
     blob = a_blob(upstream, REPOSITORY)
     cache = target.proxy(upstream)
-    cache.get(path(blob))
+    cache.get(blob_path(REPOSITORY, blob))
     cached(cache, blob)
 
-    get, head = cache.get(path(blob, OTHER)), cache.head(path(blob, OTHER))
+    get, head = cache.get(blob_path(OTHER, blob)), cache.head(blob_path(OTHER, blob))
 
     expect.client("statuses", [get.status, head.status], [404, 404])
     expect.client("error code", get.error_code, "BLOB_UNKNOWN")
@@ -427,9 +408,8 @@ def test_other_repository_asks(
 
 
 @scenario(
-    "blob.two-repositories-at-once",
-    "Two repositories that pull the same new blob at once both have it cached",
-    level=SHOULD,
+    "two-repositories-at-once",
+    "Concurrent pulls of a new blob through two repositories cache it for both",
     refs=(MEASURED, "d#3569"),
     needs=OBSERVED,
 )
@@ -441,7 +421,10 @@ def test_two_repositories_at_once(
     held = upstream.on("GET", blob).hang(after=200_000)
     cache = target.proxy(upstream)
 
-    with cache.client.open(path(blob)) as first, cache.client.open(path(blob, OTHER)) as second:
+    with (
+        cache.client.open(blob_path(REPOSITORY, blob)) as first,
+        cache.client.open(blob_path(OTHER, blob)) as second,
+    ):
         for answer in (first, second):
             answer.read(1000)
         held.release()
@@ -456,53 +439,54 @@ def test_two_repositories_at_once(
 
 
 @scenario(
-    "blob.client-leaves",
-    "A client that leaves during the first pull neither ends the fill nor leaves files behind",
-    level=SHOULD,
+    "client-leaves",
+    "A client that disconnects during a cache fill neither stops the fill nor leaves files behind",
     refs=("d#4793", "d#4046", MEASURED),
     needs=OBSERVED,
 )
 def test_client_leaves(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Impatient kubelets give up and come back; if each time the download starts from nothing, a
-    large image never arrives."""
-    # Large enough not to end before the cache has noticed that nobody reads it.
+    """Kubelets give up and retry. If each retry starts the download from zero, a large image never
+    arrives."""
+    # Large enough not to end before the cache notices that the client left.
     blob = a_blob(upstream, size=8_000_000)
     held = upstream.on("GET", blob).hang(after=200_000)
     cache = target.proxy(upstream)
 
-    with cache.client.open(path(blob)) as answer:
+    with cache.client.open(blob_path(REPOSITORY, blob)) as answer:
         answer.read(1000)
     held.release()
 
     settle(cache, upstream)
     complete = blob.digest in cache.disk.layer_links(REPOSITORY)
     uploads = len(cache.disk.uploads(REPOSITORY))
-    again = cache.get(path(blob))
+    again = cache.get(blob_path(REPOSITORY, blob))
     expect.client("the next pull is right", again.body == blob.content, True)
     expect.disk("it was cached", complete, True)
     expect.disk("unfinished uploads", uploads, 0)
 
 
 @scenario(
-    "blob.leaver-among-many",
-    "When the first of several clients leaves, the others still get the blob",
-    level=SHOULD,
+    "leaver-among-many",
+    "When the first of several clients disconnects, the others still get the blob",
     refs=("d#4793", "d#1334", MEASURED),
 )
 def test_leaver_among_many(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Where downloads are shared, the one who began it must not be the one whom all depend on."""
+    """Where clients share a download, it must not depend on the client that started it."""
     blob = a_blob(upstream, size=8_000_000)
     held = upstream.on("GET", blob).hang(after=200_000)
     cache = target.proxy(upstream)
 
     with ExitStack() as others:
-        with cache.client.open(path(blob)) as first:
+        with cache.client.open(blob_path(REPOSITORY, blob)) as first:
             first.read(1000)
-            answers = [others.enter_context(cache.client.open(path(blob))) for _ in range(2)]
+            answers = [
+                others.enter_context(cache.client.open(blob_path(REPOSITORY, blob)))
+                for _ in range(2)
+            ]
             for answer in answers:
                 answer.read(1000)
         held.release()
@@ -516,20 +500,16 @@ def test_leaver_among_many(
 
 
 @scenario(
-    "blob.slow-client",
-    "A client that reads slowly holds up nobody else",
-    level=SHOULD,
-    refs=("d#1334", "d#3969", MEASURED),
+    "slow-client", "A slow client does not delay other clients", refs=("d#1334", "d#3969", MEASURED)
 )
 def test_slow_client(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """One node on a thin line, or one that has been suspended, must not set the pace for a
-    rollout."""
+    """One node on a slow link, or a suspended one, must not set the pace of a rollout."""
     blob = a_blob(upstream, size=12_000_000)
     cache = target.proxy(upstream)
 
-    with cache.client.open(path(blob)) as slow:
+    with cache.client.open(blob_path(REPOSITORY, blob)) as slow:
         slow.read(1)
-        fast = cache.get(path(blob), timeout=10)
+        fast = cache.get(blob_path(REPOSITORY, blob), timeout=scaled(10))
         slow.read()
 
     expect.client("the fast one's bytes are right", digest_of(fast.body) == blob.digest, True)
@@ -538,27 +518,26 @@ def test_slow_client(upstream: MockUpstream, target: TargetUnderTest, expect: Ex
 
 
 @scenario(
-    "blob.hanging-upstream",
-    "A download that hangs holds up no other one, and nothing that is cached",
-    level=SHOULD,
+    "hanging-upstream",
+    "A hanging download delays no other download and no cache hit",
     refs=("d#3705", MEASURED),
 )
 def test_hanging_upstream(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """One stuck connection to a CDN is ordinary; a cache that stops for it is an outage."""
+    """A stuck connection to a CDN is routine. A cache that stops for it causes an outage."""
     image = upstream.add(REPOSITORY, an_image(layers=3))
     stuck, there, fresh = image.layers
     held = upstream.on("GET", stuck).hang(after=100)
     cache = target.proxy(upstream)
-    cache.get(path(there))
+    cache.get(blob_path(REPOSITORY, there))
     cached(cache, there)
-    waiting = threading.Thread(target=lambda: cache.get(path(stuck)))
+    waiting = threading.Thread(target=lambda: cache.get(blob_path(REPOSITORY, stuck)))
     waiting.start()
     upstream.ledger.wait_for(lambda e: e.method == "GET" and e.digest == stuck.digest)
 
-    hit = cache.get(path(there), timeout=5)
-    miss = cache.get(path(fresh), timeout=5)
+    hit = cache.get(blob_path(REPOSITORY, there), timeout=scaled(5))
+    miss = cache.get(blob_path(REPOSITORY, fresh), timeout=scaled(5))
     held.release()
     waiting.join()
 
@@ -568,8 +547,8 @@ def test_hanging_upstream(
 
 # -- downloads that go wrong -------------------------------------------------------------------
 @scenario(
-    "blob.cut-short",
-    "A blob that upstream cuts short is cut short for the client, too, and is not cached",
+    "cut-short",
+    "A blob that upstream truncates is truncated for the client too, and is not cached",
     level=MUST,
     refs=("RFC 9112, 8 Handling Incomplete Messages", MEASURED),
     needs=OBSERVED,
@@ -578,19 +557,19 @@ def test_hanging_upstream(
 def test_cut_short(
     how: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A client must see that the body is incomplete; then it tries again. Error text inside of the
+    """A client has to see that the body is incomplete, so that it retries. Error text inside the
     layer, or half a layer that looks whole, ends in "unexpected EOF" or worse."""
     blob = a_blob(upstream)
     fault = upstream.on("GET", blob).delay(LATE)
     fault.truncate(after=5000) if how == "closed" else fault.reset(after=5000)
     cache = target.proxy(upstream)
 
-    answer = cache.get(path(blob))
+    answer = cache.get(blob_path(REPOSITORY, blob))
     settle(cache, upstream)
     after_failure = cache.disk.layer_links(REPOSITORY)
     uploads = len(cache.disk.uploads(REPOSITORY))
     upstream.clear_faults()
-    again = cache.get(path(blob))
+    again = cache.get(blob_path(REPOSITORY, blob))
 
     visible = answer.error is not None or (answer.status or 0) >= 500
     foreign = not blob.content.startswith(answer.body) and answer.status == 200
@@ -602,25 +581,24 @@ def test_cut_short(
 
 
 @scenario(
-    "blob.wrong-bytes",
-    "A blob whose bytes do not match its digest is not cached, and the client sees a failure",
-    level=SHOULD,
+    "wrong-bytes",
+    "A blob that does not match its digest is not cached, and the client sees a failure",
     refs=("OCI image-spec: Descriptor, Verification", MEASURED),
     needs=OBSERVED,
 )
 def test_wrong_bytes(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """Clients verify, too, but only after the download, and then blame the cache. What matters is
-    that the next client does not get the same wrong bytes."""
+    """Clients verify too, but only after the download, and then they blame the cache. The next
+    client must not get the same wrong bytes."""
     blob = a_blob(upstream)
     upstream.on("GET", blob).delay(LATE).corrupt()
     cache = target.proxy(upstream)
 
-    answer = cache.get(path(blob))
+    answer = cache.get(blob_path(REPOSITORY, blob))
     settle(cache, upstream)
     after_failure = cache.disk.layer_links(REPOSITORY)
     uploads = len(cache.disk.uploads(REPOSITORY))
     upstream.clear_faults()
-    again = cache.get(path(blob))
+    again = cache.get(blob_path(REPOSITORY, blob))
 
     visible = answer.error is not None or (answer.status or 0) >= 500
     expect.client("the failure is visible", visible, True)
@@ -632,21 +610,20 @@ def test_wrong_bytes(upstream: MockUpstream, target: TargetUnderTest, expect: Ex
 
 
 @scenario(
-    "blob.resumed",
-    "A download that upstream breaks off once is resumed where it ended",
-    level=SHOULD,
+    "resumed",
+    "A download that upstream drops once is resumed where it stopped",
     refs=(RANGE, MEASURED),
 )
 def test_resumed(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """CDNs break off long downloads all the time. Every client behind the cache would have to begin
-    again, although upstream offers to go on."""
+    """CDNs drop long downloads all the time. Without a resume every client has to start again,
+    although upstream offers ranges."""
     blob = a_blob(upstream)
     broken = upstream.on("GET", blob, where=lambda call: call.header("range") is None)
     broken.delay(LATE).truncate(after=5000)
     cache = target.proxy(upstream)
     upstream.ledger.clear()
 
-    answer = cache.get(path(blob))
+    answer = cache.get(blob_path(REPOSITORY, blob))
 
     settle(cache, upstream)
     resumed = {entry.header("range") for entry in upstream.ledger.select("GET", kind="blob")}
@@ -657,21 +634,20 @@ def test_resumed(upstream: MockUpstream, target: TargetUnderTest, expect: Expect
 
 
 @scenario(
-    "blob.get-fails-after-head",
-    "An upstream that knows the blob but fails to send it gives a clean error",
-    level=SHOULD,
+    "get-fails-after-head",
+    "If upstream answers HEAD of a blob but fails its GET, the client gets a clean error",
     refs=("d#3842", "d#4477", MEASURED),
 )
 def test_get_fails_after_head(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
     """An error that announces the layer's length makes the client wait for bytes that never come,
-    and reads as a network fault."""
+    which looks like a network fault."""
     blob = a_blob(upstream)
     upstream.on("GET", blob).status(503)
     cache = target.proxy(upstream)
 
-    answer = cache.get(path(blob))
+    answer = cache.get(blob_path(REPOSITORY, blob))
     settle(cache, upstream)
 
     expect.client("status", answer.status, at_least(500))
@@ -682,20 +658,19 @@ def test_get_fails_after_head(
 
 
 @scenario(
-    "blob.no-length",
-    "An upstream that does not tell a blob's length can be cached",
-    level=SHOULD,
+    "no-length",
+    "A blob without Content-Length from upstream can be cached",
     refs=("RFC 9110, 8.6 Content-Length", MEASURED),
     needs=OBSERVED,
 )
 def test_no_length(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """Gateways that send chunked answers do this; the digest is all that is needed to verify."""
+    """Gateways that send chunked responses do this. The digest is enough to verify the blob."""
     blob = a_blob(upstream)
     upstream.on("HEAD", blob).headers({"Content-Length": None})
     upstream.on("GET", blob).chunked()
     cache = target.proxy(upstream)
 
-    answer = cache.get(path(blob))
+    answer = cache.get(blob_path(REPOSITORY, blob))
 
     expect.client("status", answer.status, 200)
     expect.client("the bytes are right", answer.body == blob.content, True)
@@ -703,25 +678,24 @@ def test_no_length(upstream: MockUpstream, target: TargetUnderTest, expect: Expe
 
 
 @scenario(
-    "blob.redirect",
-    "An upstream may send the cache elsewhere for a blob, and no credential goes along",
-    level=SHOULD,
+    "redirect",
+    "The cache follows a redirect for a blob without sending credentials along",
     refs=("RFC 9110, 15.4 Redirection", MEASURED),
     needs=OBSERVED,
 )
 def test_redirect(
     make_upstream: type[MockUpstream], target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Docker Hub, ECR, Quay and GCR all serve layers from a CDN by redirect. A token that follows
-    is in the hands of a third party."""
+    """Docker Hub, ECR, Quay and GCR all redirect layer downloads to a CDN. A token that follows
+    ends up with a third party."""
     source = make_upstream(auth=Bearer("puller", "secret"))
     cdn = make_upstream()
     blob = source.add(REPOSITORY, Blob.of_size(20_000))
     cdn.add(REPOSITORY, blob)
-    source.on("GET", blob).redirect(cdn.url + path(blob))
+    source.on("GET", blob).redirect(cdn.url + blob_path(REPOSITORY, blob))
     cache = target.proxy(source, upstream_login=("puller", "secret"))
 
-    answer = cache.get(path(blob))
+    answer = cache.get(blob_path(REPOSITORY, blob))
 
     stored = cached(cache, blob)
     expect.client("status", answer.status, 200)
@@ -732,9 +706,8 @@ def test_redirect(
 
 
 @scenario(
-    "blob.vanished-bytes",
-    "A cached blob whose file has vanished is fetched again",
-    level=SHOULD,
+    "vanished-bytes",
+    "A cached blob whose file is missing is fetched again",
     refs=("d#3722", "d#4046", "d#2367", MEASURED),
     needs=OBSERVED,
 )
@@ -742,17 +715,17 @@ def test_redirect(
 def test_vanished_bytes(
     descriptors: str | None, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A restored backup, a careless rm or the expiry of another repository's copy takes bytes away
-    under a link. With the descriptor cache of the stock configuration clients then get 200 and
-    nothing."""
+    """A restored backup, a careless rm or the expiry of another repository's copy removes bytes
+    below a link. With the descriptor cache of the stock configuration clients then get 200 and no
+    bytes."""
     blob = a_blob(upstream)
     cache = target.proxy(upstream, cache=descriptors)
-    cache.get(path(blob))
+    cache.get(blob_path(REPOSITORY, blob))
     settle(cache, upstream)
-    cache.get(path(blob))
+    cache.get(blob_path(REPOSITORY, blob))
     cache.disk.blob_path(blob.digest).unlink()
 
-    answer = cache.get(path(blob))
+    answer = cache.get(blob_path(REPOSITORY, blob))
 
     settle(cache, upstream)
     expect.client("status", answer.status, 200)
@@ -762,23 +735,22 @@ def test_vanished_bytes(
 
 
 @scenario(
-    "blob.neutral-media-type",
-    "A blob's type is octet-stream, whatever upstream called it",
-    level=SHOULD,
+    "neutral-media-type",
+    "A blob is served as application/octet-stream, whatever type upstream sends",
     refs=(PULLING, MEASURED),
 )
 def test_neutral_media_type(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A layer that is called text/html is shown, and its scripts run, by a browser that somebody
-    sends to the cache's address."""
+    """A browser that is sent to the cache's address would render a layer of type text/html and run
+    its scripts."""
     blob = a_blob(upstream)
     upstream.on(None, blob).headers({"Content-Type": "text/html"})
     cache = target.proxy(upstream)
 
-    miss = cache.get(path(blob))
+    miss = cache.get(blob_path(REPOSITORY, blob))
     cached(cache, blob)
-    hit = cache.get(path(blob))
+    hit = cache.get(blob_path(REPOSITORY, blob))
 
     expect.client("type on a miss", miss.headers.get("Content-Type"), "application/octet-stream")
     expect.client("type on a hit", hit.headers.get("Content-Type"), "application/octet-stream")

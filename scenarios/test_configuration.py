@@ -12,18 +12,20 @@ from harness.clients.push import upload_blob
 from harness.content import an_image
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import SHOULD, Need, scenario
+from harness.suite.scenario import Need, theme
 from harness.targets import DidNotStart
 from scenarios.pulling import blob_path
 
 CONFIGURATION = "distribution docs: Configuring a registry"
 MEASURED = "measured on 2.8.2 to 3.1.1"
+scenario = theme(
+    "configuration", refs=(f"{CONFIGURATION}, Override specific configuration options", MEASURED)
+)
 
 
 @scenario(
-    "configuration.mistake-stops-the-start",
+    "mistake-stops-the-start",
     "A mistake in the configuration file stops the start with an error that names it",
-    level=SHOULD,
     refs=(CONFIGURATION, MEASURED),
 )
 @pytest.mark.parametrize(
@@ -86,10 +88,8 @@ def test_mistake_stops_the_start(
 
 
 @scenario(
-    "configuration.environment-overrides",
+    "environment-overrides",
     "REGISTRY_ environment variables override keys of the file, with YAML values",
-    level=SHOULD,
-    refs=(f"{CONFIGURATION}, Override specific configuration options", MEASURED),
 )
 def test_environment_overrides(target: TargetUnderTest, expect: Expectations) -> None:
     """Helm charts and compose files set a registry up this way, without a file of their own."""
@@ -109,10 +109,8 @@ def test_environment_overrides(target: TargetUnderTest, expect: Expectations) ->
 
 
 @scenario(
-    "configuration.environment-mistake-stops-the-start",
+    "environment-mistake-stops-the-start",
     "An environment variable with a value of the wrong type stops the start",
-    level=SHOULD,
-    refs=(f"{CONFIGURATION}, Override specific configuration options", MEASURED),
 )
 @pytest.mark.parametrize(
     ("variable", "value"),
@@ -137,9 +135,8 @@ def test_environment_mistake_stops_the_start(
 
 
 @scenario(
-    "configuration.catalog-limit",
+    "catalog-limit",
     "catalog.maxentries limits the page size of the catalog; a larger n is refused",
-    level=SHOULD,
     refs=(f"{CONFIGURATION}, catalog", MEASURED),
 )
 def test_catalog_limit(target: TargetUnderTest, expect: Expectations) -> None:
@@ -153,9 +150,8 @@ def test_catalog_limit(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "configuration.prometheus-path",
+    "prometheus-path",
     "http.debug.prometheus decides whether and where metrics are served",
-    level=SHOULD,
     refs=(f"{CONFIGURATION}, debug, prometheus", MEASURED),
     needs={Need.CONFIG, Need.DEBUG},
 )
@@ -182,9 +178,8 @@ def test_prometheus_path(
 
 
 @scenario(
-    "configuration.debug-vars-with-redis",
+    "debug-vars-with-redis",
     "/debug/vars is valid JSON when redis is configured",
-    level=SHOULD,
     refs=(f"{CONFIGURATION}, debug", MEASURED),
     needs={Need.CONFIG, Need.DEBUG},
 )

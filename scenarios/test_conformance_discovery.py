@@ -11,7 +11,7 @@ from harness.content.media_types import OCI_CONFIG, OCI_INDEX
 from harness.http.client import Answer
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import MUST, SHOULD, Need, scenario
+from harness.suite.scenario import MUST, SHOULD, Need, theme
 from harness.upstream import MockUpstream
 from scenarios.conformance import ROLES, SPEC, Publish, in_role
 from scenarios.paging import next_page, pages
@@ -25,21 +25,16 @@ ENABLING = f"{SPEC}: Enabling the Referrers API"
 NAMES = ["alpha", "beta", "v1", "v10", "v2"]
 CASES = ["b1", "A2", "C4", "a0", "B3", "c5", "D1", "d0", "E3", "e2", "F5", "f4"]
 SIGNATURE = "application/vnd.example.signature.v1+json"
+scenario = theme("conformance", level=MUST, refs=(TAGS,), needs={Need.TAG_LISTS})
 
 
 # -- tags --------------------------------------------------------------------------------------
-@scenario(
-    "conformance.tags",
-    "The tags of a repository are listed, 200, with the repository's name, in lexical order",
-    level=MUST,
-    refs=(TAGS,),
-    needs={Need.TAG_LISTS},
-)
+@scenario("tags", "A repository's tags are listed with status 200, its name, and in lexical order")
 @ROLES
 def test_tags(
     role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Pushed in another order than that of their names."""
+    """The tags are pushed in another order."""
     registry, publish = in_role(role, target, upstream)
     names = [f"v{number * 7 % 16:02}" for number in range(16)]
     publish("conformance/tags", an_image(), *names)
@@ -54,17 +49,16 @@ def test_tags(
 
 
 @scenario(
-    "conformance.tags-of-both-cases",
-    "Tags in upper and lower case are in lexical order, or in that of their bytes",
-    level=MUST,
+    "tags-of-both-cases",
+    "Tags in upper and lower case are in lexical or in byte order",
     refs=(TAGS, "distribution-spec main: lexical or ASCIIbetical"),
-    needs={Need.TAG_LISTS},
 )
 @ROLES
 def test_tags_of_both_cases(
     role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """1.1 says lexical; what registries do, by Go's sort.Strings, is allowed by its successor."""
+    """1.1 says lexical. Registries that sort bytes, as Go's sort.Strings does, are allowed by its
+    successor."""
     registry, publish = in_role(role, target, upstream)
     publish("conformance/cases", an_image(), *CASES)
 
@@ -74,18 +68,12 @@ def test_tags_of_both_cases(
     expect.client("in one of the orders", listed in orders and set(listed) == set(CASES), True)
 
 
-@scenario(
-    "conformance.tags-page",
-    "Asked for n tags a registry lists n, or fewer with a Link to more",
-    level=MUST,
-    refs=(TAGS,),
-    needs={Need.TAG_LISTS},
-)
+@scenario("tags-page", "A list of n tags has n entries, or fewer and a Link to more")
 @ROLES
 def test_tags_page(
     role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A client that gets fewer than it asked for, and no Link, takes that for all."""
+    """A client that gets fewer than n and no Link takes the list for complete."""
     registry, publish = in_role(role, target, upstream)
     publish("conformance/page", an_image(), *NAMES)
 
@@ -98,17 +86,15 @@ def test_tags_page(
 
 
 @scenario(
-    "conformance.tags-all-pages",
-    "Following Link, or else last, leads to every tag once and in order",
-    level=MUST,
+    "tags-all-pages",
+    "Following Link, or last, visits every tag once and in order",
     refs=(TAGS, "RFC 8288: Web Linking"),
-    needs={Need.TAG_LISTS},
 )
 @ROLES
 def test_tags_all_pages(
     role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """How clients of either kind read a long list."""
+    """Clients use one or the other to read a long list."""
     registry, publish = in_role(role, target, upstream)
     publish("conformance/pages", an_image(), *NAMES)
     place = "/v2/conformance/pages/tags/list?n=2"
@@ -124,18 +110,12 @@ def test_tags_all_pages(
     expect.client("tags by last", _orderly(by_last), NAMES)
 
 
-@scenario(
-    "conformance.tags-after-last",
-    "Asked for what comes after a tag, without a number, the rest is listed, that tag left out",
-    level=MUST,
-    refs=(TAGS,),
-    needs={Need.TAG_LISTS},
-)
+@scenario("tags-after-last", "last without n lists the tags after that tag")
 @ROLES
 def test_tags_after_last(
     role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """How update checkers ask whether there is anything newer."""
+    """Update checkers ask this way for newer tags."""
     registry, publish = in_role(role, target, upstream)
     publish("conformance/last", an_image(), *NAMES)
 
@@ -144,18 +124,12 @@ def test_tags_after_last(
     expect.client("tags", _orderly(listed), ["v1", "v10", "v2"])
 
 
-@scenario(
-    "conformance.tags-none-wanted",
-    "Asked for no tags a registry lists none, and has no Link",
-    level=MUST,
-    refs=(TAGS,),
-    needs={Need.TAG_LISTS},
-)
+@scenario("tags-none-wanted", "n=0 lists no tags and has no Link")
 @ROLES
 def test_tags_none_wanted(
     role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """How to ask whether a repository is there. With a Link a client would follow it for ever."""
+    """Clients use it to test whether a repository exists. With a Link they would page forever."""
     registry, publish = in_role(role, target, upstream)
     publish("conformance/none", an_image(), *NAMES)
 
@@ -166,15 +140,9 @@ def test_tags_none_wanted(
     expect.client("Link", page.headers.get("Link"), None)
 
 
-@scenario(
-    "conformance.tags-of-untagged",
-    "A repository without tags is there: 200, and a list without tags",
-    level=MUST,
-    refs=(TAGS,),
-    needs={Need.TAG_LISTS},
-)
+@scenario("tags-of-untagged", "A repository without tags has an empty tag list, with status 200")
 def test_tags_of_untagged(target: TargetUnderTest, expect: Expectations) -> None:
-    """Images that are pushed and deployed by digest alone."""
+    """Some images are pushed and deployed by digest only."""
     registry = target.standard()
     push(registry, "conformance/untagged", an_image())
 
@@ -185,17 +153,16 @@ def test_tags_of_untagged(target: TargetUnderTest, expect: Expectations) -> None
 
 
 @scenario(
-    "conformance.tags-unknown",
-    "The tags of a repository that is not there are 404",
+    "tags-unknown",
+    "The tags of an unknown repository are 404",
     level=SHOULD,
     refs=(f"{SPEC}: Endpoints, end-8a and end-8b",),
-    needs={Need.TAG_LISTS},
 )
 @ROLES
 def test_tags_unknown(
     role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """An empty list would say that there is nothing left to clean up."""
+    """An empty list would tell a clean-up job that it is done."""
     registry, _ = in_role(role, target, upstream)
 
     for query in ("", "?n=2"):
@@ -205,9 +172,8 @@ def test_tags_unknown(
 
 # -- referrers ---------------------------------------------------------------------------------
 @scenario(
-    "conformance.referrers",
-    "What refers to a manifest is listed as an image index, 200, with types and annotations",
-    level=MUST,
+    "referrers",
+    "Referrers are listed as an image index with their types and annotations",
     refs=(REFERRERS, ENABLING),
     needs={Need.REFERRERS},
 )
@@ -248,9 +214,8 @@ def test_referrers(
 
 
 @scenario(
-    "conformance.referrers-of-what-comes-later",
-    "What was pushed before the manifest that it refers to is listed",
-    level=MUST,
+    "referrers-of-what-comes-later",
+    "A referrer pushed before its subject is listed",
     refs=(ENABLING, f"{SPEC}: Push"),
     needs={Need.REFERRERS},
 )
@@ -270,9 +235,8 @@ def test_referrers_of_what_comes_later(target: TargetUnderTest, expect: Expectat
 
 
 @scenario(
-    "conformance.referrers-none",
-    "A manifest that nothing refers to has an empty list, 200; so has one that is not there",
-    level=MUST,
+    "referrers-none",
+    "A manifest without referrers has an empty list with status 200, even an unknown manifest",
     refs=(REFERRERS,),
     needs={Need.REFERRERS},
 )
@@ -280,7 +244,7 @@ def test_referrers_of_what_comes_later(target: TargetUnderTest, expect: Expectat
 def test_referrers_none(
     role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """404 says that there is no such API, and sends clients to look for a tag instead."""
+    """404 means that the API is missing, and sends clients to the referrers tag."""
     registry, publish = in_role(role, target, upstream)
     publish("conformance/unreferred", an_image(), "v1")
 
@@ -291,9 +255,8 @@ def test_referrers_none(
 
 
 @scenario(
-    "conformance.referrers-of-no-digest",
-    "The referrers of what is no digest are 400",
-    level=MUST,
+    "referrers-of-no-digest",
+    "Referrers of an invalid digest are 400",
     refs=(REFERRERS,),
     needs={Need.REFERRERS},
 )
@@ -301,7 +264,7 @@ def test_referrers_none(
 def test_referrers_of_no_digest(
     role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """An empty list would say that nothing is signed."""
+    """An empty list would mean that nothing is signed."""
     registry, publish = in_role(role, target, upstream)
     publish("conformance/no-digest", an_image(), "v1")
 
@@ -311,9 +274,8 @@ def test_referrers_of_no_digest(
 
 
 @scenario(
-    "conformance.referrers-filter-is-told",
-    "A list that was filtered by type says so; one that does not say so is whole",
-    level=MUST,
+    "referrers-filter-is-told",
+    "A filtered list of referrers has OCI-Filters-Applied; one without it is complete",
     refs=(REFERRERS,),
     needs={Need.REFERRERS},
 )
@@ -321,7 +283,7 @@ def test_referrers_of_no_digest(
 def test_referrers_filter_is_told(
     role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """By OCI-Filters-Applied a client knows whether it has to choose by itself."""
+    """A client needs the header to know whether it has to filter the list."""
     registry, publish = in_role(role, target, upstream)
     image, sbom, signature = _signed(publish, "conformance/filter")
 
@@ -332,12 +294,12 @@ def test_referrers_filter_is_told(
     filtered = some.headers.get("OCI-Filters-Applied") == "artifactType"
     if expect.client("status", some.status, 200):
         expect.client("the list is what it says", set(_described(some)), one if filtered else both)
-    expect.client("filters, unasked", whole.headers.get("OCI-Filters-Applied"), None)
+    expect.client("filters, unrequested", whole.headers.get("OCI-Filters-Applied"), None)
 
 
 @scenario(
-    "conformance.referrers-filter",
-    "Referrers are filtered by the type of artifact that is asked for",
+    "referrers-filter",
+    "Referrers can be filtered by artifactType",
     level=SHOULD,
     refs=(REFERRERS,),
     needs={Need.REFERRERS},
@@ -346,7 +308,7 @@ def test_referrers_filter_is_told(
 def test_referrers_filter(
     role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Of an image that is scanned each night the one signature is wanted, and no report."""
+    """Of a nightly scanned image with many reports a client wants the one signature."""
     registry, publish = in_role(role, target, upstream)
     image, _, signature = _signed(publish, "conformance/filtered")
 
@@ -361,14 +323,13 @@ def test_referrers_filter(
 
 
 @scenario(
-    "conformance.referrers-all-pages",
-    "More referrers than one manifest holds come in pages that Link leads through",
-    level=MUST,
+    "referrers-all-pages",
+    "Referrers that exceed one manifest are paged with Link",
     refs=(REFERRERS, "RFC 8288: Web Linking"),
     needs={Need.REFERRERS},
 )
 def test_referrers_all_pages(target: TargetUnderTest, expect: Expectations) -> None:
-    """Three with long annotations are more than the 4 MiB that clients read."""
+    """Three referrers with long annotations exceed the 4 MiB that clients read."""
     registry = target.standard()
     image = an_image()
     push(registry, "conformance/many", image, "v1")
@@ -389,15 +350,14 @@ def test_referrers_all_pages(target: TargetUnderTest, expect: Expectations) -> N
 
 
 @scenario(
-    "conformance.referrers-from-before",
-    "What referred to a manifest before the registry had such lists is listed",
-    level=MUST,
+    "referrers-from-before",
+    "Referrers pushed before the registry had the API are listed",
     refs=(ENABLING,),
     needs=OBSERVED | {Need.REFERRERS},
 )
 def test_referrers_from_before(target: TargetUnderTest, expect: Expectations) -> None:
-    """An upgrade on the same storage must not make signed images look unsigned: clients that find
-    the new list do not look under the old tag any more."""
+    """After an upgrade on the same storage signed images must not look unsigned: clients that find
+    the API do not look at the old tag."""
     registry = target.standard()
     image = an_image()
     signature = an_artifact("signature", subject=image)

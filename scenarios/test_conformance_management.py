@@ -13,7 +13,7 @@ from harness.content import Blob, an_image
 from harness.http.client import Answer
 from harness.suite.expectation import Expectations, any_of
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import MUST, scenario
+from harness.suite.scenario import MUST, Need, theme
 from harness.upstream import MockUpstream
 from scenarios.conformance import OVER_HTTP, SPEC
 from scenarios.pulling import blob_path, manifest_path
@@ -43,15 +43,12 @@ CODES = {
     "UNAUTHORIZED",
     "UNSUPPORTED",
 }
+scenario = theme("conformance", level=MUST, refs=(ERRORS,), needs=OVER_HTTP)
 
 
 # -- deletion ----------------------------------------------------------------------------------
 @scenario(
-    "conformance.delete-tag",
-    "Deleting a tag is 202, and the tag is gone; or it is refused with 400 or 405, and stays",
-    level=MUST,
-    refs=(TAGS,),
-    needs=OVER_HTTP,
+    "delete-tag", "DELETE of a tag is 202 and removes it, or 400 or 405 and keeps it", refs=(TAGS,)
 )
 def test_delete_tag(target: TargetUnderTest, expect: Expectations) -> None:
     """A registry may let manifests alone be deleted, but must not pretend."""
@@ -68,14 +65,12 @@ def test_delete_tag(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "conformance.delete-manifest",
-    "Deleting a manifest is 202, and it is gone, by digest and by every tag",
-    level=MUST,
+    "delete-manifest",
+    "DELETE of a manifest is 202 and removes its digest and all its tags",
     refs=(MANIFESTS,),
-    needs=OVER_HTTP,
 )
 def test_delete_manifest(target: TargetUnderTest, expect: Expectations) -> None:
-    """A tag that still answered would deploy what was withdrawn."""
+    """A tag that still answers would deploy a withdrawn image."""
     registry = target.standard(delete_enabled=True)
     image = an_image()
     push(registry, "conformance/delete-manifest", image, "v1", "v2")
@@ -90,14 +85,10 @@ def test_delete_manifest(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "conformance.delete-blob",
-    "Deleting a blob is 202, and it is gone; a second time it is 404",
-    level=MUST,
-    refs=(BLOBS,),
-    needs=OVER_HTTP,
+    "delete-blob", "DELETE of a blob is 202 and removes it; a second DELETE is 404", refs=(BLOBS,)
 )
 def test_delete_blob(target: TargetUnderTest, expect: Expectations) -> None:
-    """By 404 a clean-up that runs twice knows that it has nothing to do."""
+    """404 tells a repeated clean-up that there is nothing to do."""
     registry = target.standard(delete_enabled=True)
     blob = Blob.of_size(300, "to be deleted")
     path = blob_path("conformance/delete-blob", blob)
@@ -111,15 +102,9 @@ def test_delete_blob(target: TargetUnderTest, expect: Expectations) -> None:
     expect.client("status of a second DELETE", registry.delete(path).status, 404)
 
 
-@scenario(
-    "conformance.delete-elsewhere",
-    "Deleting in a repository that is not there is 404",
-    level=MUST,
-    refs=(MANIFESTS, BLOBS),
-    needs=OVER_HTTP,
-)
+@scenario("delete-elsewhere", "DELETE in an unknown repository is 404", refs=(MANIFESTS, BLOBS))
 def test_delete_elsewhere(target: TargetUnderTest, expect: Expectations) -> None:
-    """Even where another repository has what is to go."""
+    """Even where another repository has the content."""
     registry = target.standard(delete_enabled=True)
     image = an_image()
     push(registry, "conformance/delete-here", image, "v1")
@@ -133,14 +118,15 @@ def test_delete_elsewhere(target: TargetUnderTest, expect: Expectations) -> None
 
 
 @scenario(
-    "conformance.delete-disabled",
-    "Where deletion is disabled it is 400 or 405, and everything stays",
-    level=MUST,
+    "delete-disabled",
+    "With deletion disabled DELETE is 400 or 405 and removes nothing",
     refs=(TAGS, MANIFESTS, BLOBS),
+    needs={Need.CONFIG},
 )
 @pytest.mark.parametrize("what", ["tag", "manifest", "blob"])
 def test_delete_disabled(what: str, target: TargetUnderTest, expect: Expectations) -> None:
-    """202 would be a lie that is found when the disk is full, or worse, no lie."""
+    """A 202 without deletion is found when the disk is full; a deletion behind a setting that
+    forbids it is worse."""
     registry = target.standard(delete_enabled=False)
     image = an_image()
     push(registry, "conformance/kept", image, "v1")
@@ -155,15 +141,9 @@ def test_delete_disabled(what: str, target: TargetUnderTest, expect: Expectation
 
 
 # -- errors and warnings -----------------------------------------------------------------------
-@scenario(
-    "conformance.errors",
-    "An error in JSON has the specified form, and a code that the specification knows",
-    level=MUST,
-    refs=(ERRORS,),
-    needs=OVER_HTTP,
-)
+@scenario("errors", "JSON errors have the specified form and a specified code")
 def test_errors(target: TargetUnderTest, expect: Expectations) -> None:
-    """Clients and mirrors decide by the code what to do next."""
+    """Clients and mirrors choose their next step by the code."""
     registry = target.standard()
     image = an_image("unpushed")
     here = "conformance/errors"
@@ -188,11 +168,8 @@ def test_errors(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "conformance.errors-of-a-cache",
-    "A cache's errors in JSON have the specified form and codes too, also where upstream refuses",
-    level=MUST,
-    refs=(ERRORS,),
-    needs=OVER_HTTP,
+    "errors-of-a-cache",
+    "JSON errors of a cache have the specified form and codes, also when upstream refuses",
 )
 @pytest.mark.parametrize(
     ("status", "code"),
@@ -202,7 +179,7 @@ def test_errors(target: TargetUnderTest, expect: Expectations) -> None:
 def test_errors_of_a_cache(
     status: int, code: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A client cannot tell the two registries apart."""
+    """A client cannot distinguish the errors of the two registries."""
     image = upstream.add("conformance/refused", an_image(), tags=("v1",))
     cache = target.proxy(upstream)
     error = json.dumps({"errors": [{"code": code, "message": "not now"}]})
@@ -217,15 +194,13 @@ def test_errors_of_a_cache(
 
 
 @scenario(
-    "conformance.warnings",
-    "Warning headers of a registry are of code 299, without a date, and at most 4096 bytes in all",
-    level=MUST,
+    "warnings",
+    "Warning headers have code 299, no date, and at most 4096 bytes in all",
     refs=(WARNINGS, "RFC 7234, 5.5: Warning"),
-    needs=OVER_HTTP,
 )
 def test_warnings(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """Clients show them to their users. The codes 110 to 113, which RFC 7234 makes a cache say of a
-    stale answer, are HTTP's and none of the registry's own."""
+    """Clients show them to users. Codes 110 to 113, which RFC 7234 defines for stale responses,
+    come from HTTP and not from the registry."""
     image = upstream.add("conformance/warnings", an_image(), tags=("v1",))
     cache = target.proxy(upstream)
     path = manifest_path("conformance/warnings", "v1")

@@ -1,4 +1,4 @@
-"""OCI distribution-spec, category Pull: what every registry, and every cache, has to do."""
+"""OCI distribution-spec, category Pull: requirements for every registry and every cache."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harness.clients.containerd_pull import ACCEPT
 from harness.content import Manifest, an_artifact, an_image, an_index
 from harness.suite.expectation import Expectations, any_of
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import MUST, SHOULD, scenario
+from harness.suite.scenario import MUST, SHOULD, theme
 from harness.upstream import MockUpstream
 from scenarios.conformance import OVER_HTTP, ROLES, SPEC, in_role
 from scenarios.pulling import blob_path, manifest_path
@@ -25,38 +25,31 @@ KINDS: dict[str, Manifest] = {
     "docker-list": an_index(oci=False),
     "artifact": an_artifact(),
 }
+scenario = theme("conformance", level=MUST, refs=(PULLING,), needs=OVER_HTTP)
 
 
-@scenario(
-    "conformance.base",
-    "GET of /v2/ is 200",
-    level=MUST,
-    refs=(f"{SPEC}: Determining Support",),
-    needs=OVER_HTTP,
-)
+@scenario("base", "GET /v2/ is 200", refs=(f"{SPEC}: Determining Support",))
 @ROLES
 def test_base(
     role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """How clients find out that this is a registry at all."""
+    """Clients use it to detect a registry."""
     registry, _ = in_role(role, target, upstream)
 
     expect.client("status", registry.get("/v2/").status, 200)
 
 
 @scenario(
-    "conformance.pull-manifest",
-    "A manifest is answered with 200 and byte for byte, by tag and by digest",
-    level=MUST,
+    "pull-manifest",
+    "GET of a manifest by tag or digest is 200 with the exact bytes",
     refs=(PULLING, f"{SPEC}: Pushing Manifests"),
-    needs=OVER_HTTP,
 )
 @pytest.mark.parametrize("kind", KINDS)
 @ROLES
 def test_pull_manifest(
     role: str, kind: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """One byte more or less and the digest is another: no client takes it."""
+    """With one byte more or less the digest differs and clients refuse the manifest."""
     repository = f"conformance/manifest-{kind}"
     manifest = KINDS[kind]
     registry, publish = in_role(role, target, upstream)
@@ -69,18 +62,16 @@ def test_pull_manifest(
 
 
 @scenario(
-    "conformance.pull-manifest-type",
-    "A manifest comes with the media type that it was pushed with, without parameters",
+    "pull-manifest-type",
+    "A manifest has the media type it was pushed with, without parameters",
     level=SHOULD,
-    refs=(PULLING,),
-    needs=OVER_HTTP,
 )
 @pytest.mark.parametrize("kind", KINDS)
 @ROLES
 def test_pull_manifest_type(
     role: str, kind: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Clients decide by it how to read the document, and refuse one that says otherwise itself."""
+    """Clients choose their parser by it, and refuse a document that states another type."""
     repository = f"conformance/type-{kind}"
     manifest = KINDS[kind]
     registry, publish = in_role(role, target, upstream)
@@ -93,18 +84,13 @@ def test_pull_manifest_type(
 
 
 @scenario(
-    "conformance.pull-blob",
-    "A blob is answered with 200 and byte for byte; a digest that the answer names is that of its "
-    "bytes",
-    level=MUST,
-    refs=(BLOBS,),
-    needs=OVER_HTTP,
+    "pull-blob", "GET of a blob is 200 with the exact bytes and the right digest", refs=(BLOBS,)
 )
 @ROLES
 def test_pull_blob(
     role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The configuration, the layers, and the two bytes that artifacts have for a configuration."""
+    """The configuration, the layers, and the two-byte empty configuration of artifacts."""
     repository = "conformance/blob"
     image, artifact = an_image(layer_size=100_000), an_artifact()
     registry, publish = in_role(role, target, upstream)
@@ -123,17 +109,15 @@ def test_pull_blob(
 
 
 @scenario(
-    "conformance.pull-head",
-    "HEAD of what is there is 200, without a body",
-    level=MUST,
+    "pull-head",
+    "HEAD of existing content is 200 without a body",
     refs=(EXISTS, "RFC 9110, 9.3.2 HEAD"),
-    needs=OVER_HTTP,
 )
 @ROLES
 def test_pull_head(
     role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """How clients save themselves a download, and a push a layer."""
+    """It saves clients a download, and pushes a layer."""
     repository = "conformance/head"
     image = an_image()
     registry, publish = in_role(role, target, upstream)
@@ -146,17 +130,16 @@ def test_pull_head(
 
 
 @scenario(
-    "conformance.pull-headers",
-    "GET and HEAD of what is there tell its digest and its length",
+    "pull-headers",
+    "GET and HEAD have the content's digest and length",
     level=SHOULD,
     refs=(PULLING, BLOBS, EXISTS),
-    needs=OVER_HTTP,
 )
 @ROLES
 def test_pull_headers(
     role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Without the digest a client that asked by tag has to download the manifest to know it."""
+    """Without the digest a client that pulls by tag has to download the manifest to learn it."""
     repository = "conformance/headers"
     image = an_image()
     registry, publish = in_role(role, target, upstream)
@@ -173,18 +156,15 @@ def test_pull_headers(
 
 
 @scenario(
-    "conformance.pull-unknown",
-    "What is not there is 404, for GET and for HEAD, in a repository that is there and in one that "
-    "is not",
-    level=MUST,
+    "pull-unknown",
+    "GET and HEAD of unknown content are 404, in known and unknown repositories",
     refs=(PULLING, BLOBS, EXISTS, f"{SPEC}: Pushing Manifests"),
-    needs=OVER_HTTP,
 )
 @ROLES
 def test_pull_unknown(
     role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Any other status reads as a failure, and is tried again and again."""
+    """Any other status looks like a failure and is retried."""
     registry, publish = in_role(role, target, upstream)
     publish("conformance/unknown", an_image(), "v1")
     absent = an_image("absent")
@@ -196,18 +176,12 @@ def test_pull_unknown(
                 expect.client(f"status of {method} of a {name}{where}", answer.status, 404)
 
 
-@scenario(
-    "conformance.pull-names",
-    "Every repository name and every tag of the specified form can be pulled",
-    level=MUST,
-    refs=(PULLING,),
-    needs=OVER_HTTP,
-)
+@scenario("pull-names", "Every valid repository name and tag can be pulled")
 @ROLES
 def test_pull_names(
     role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Names become paths, keys and regular expressions on the way; the rare ones break there."""
+    """Names become paths, keys and regular expressions on the way; rare ones break there."""
     image = an_image()
     registry, publish = in_role(role, target, upstream)
 
@@ -226,18 +200,12 @@ def test_pull_names(
         expect.client(f"status for {tag}", answer.status, 200)
 
 
-@scenario(
-    "conformance.pull-malformed",
-    "A reference that is neither a tag nor a digest, and a name of another form, lead nowhere",
-    level=MUST,
-    refs=(PULLING,),
-    needs=OVER_HTTP,
-)
+@scenario("pull-malformed", "An invalid reference or repository name is a client error")
 @ROLES
 def test_pull_malformed(
     role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """It is the client's mistake: 4xx, and no alarm for the operator."""
+    """It is the client's mistake: 4xx, without an alarm for the operator."""
     registry, publish = in_role(role, target, upstream)
     repository = "conformance/malformed"
     publish(repository, an_image(), "v1")
@@ -257,17 +225,16 @@ def test_pull_malformed(
 
 
 @scenario(
-    "conformance.pull-range",
-    "A blob is handed out in parts",
+    "pull-range",
+    "A blob can be pulled in ranges",
     level=SHOULD,
     refs=(BLOBS, "RFC 9110, 14 Range Requests"),
-    needs=OVER_HTTP,
 )
 @ROLES
 def test_pull_range(
     role: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """What a client asks for whose connection broke, and what lazy pullers live on."""
+    """Clients resume broken downloads with ranges, and lazy pullers depend on them."""
     repository = "conformance/range"
     image = an_image(layers=1, layer_size=10_000)
     layer = image.layers[0]

@@ -1,4 +1,4 @@
-"""OCI distribution-spec, category Push: blobs in one piece and in parts, and manifests."""
+"""OCI distribution-spec, category Push: blobs in one request and in chunks, and manifests."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from harness.content import Blob, Manifest, an_artifact, an_image, an_index
 from harness.http.client import Answer
 from harness.suite.expectation import Expectations, any_of, matching
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import MUST, SHOULD, scenario
+from harness.suite.scenario import MUST, SHOULD, theme
 from harness.targets.registry import RunningRegistry
 from scenarios.conformance import OVER_HTTP, SPEC
 from scenarios.pulling import blob_path, manifest_path
 from scenarios.steps import push
-from scenarios.uploading import close_upload, offer_manifest, open_upload, send_part, told_range
+from scenarios.uploading import close_upload, offer_manifest, open_upload, reported_range, send_part
 
 SESSION = f"{SPEC}: POST then PUT"
 CHUNKS = f"{SPEC}: Pushing a blob in chunks"
@@ -26,18 +26,15 @@ MANIFESTS = f"{SPEC}: Pushing Manifests"
 SUBJECT = f"{SPEC}: Pushing Manifests with Subject"
 
 UUID = r".*[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}.*"
+scenario = theme("conformance", level=MUST, refs=(MANIFESTS,), needs=OVER_HTTP)
 
 
 # -- blobs in one piece ------------------------------------------------------------------------
 @scenario(
-    "conformance.push-session",
-    "POST opens an upload: 202, with a Location that has a UUID of its own",
-    level=MUST,
-    refs=(SESSION,),
-    needs=OVER_HTTP,
+    "push-session", "POST opens an upload: 202 and a Location with a unique UUID", refs=(SESSION,)
 )
 def test_push_session(target: TargetUnderTest, expect: Expectations) -> None:
-    """Two uploads with one Location would write into each other."""
+    """Two uploads with one Location would overwrite each other."""
     registry = target.standard()
 
     first = open_upload(registry, "conformance/session")
@@ -50,15 +47,13 @@ def test_push_session(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "conformance.push-blob",
-    "POST, then PUT with all bytes: 201, with a Location that the blob can be pulled from",
-    level=MUST,
+    "push-blob",
+    "POST and PUT of a whole blob is 201 with a Location to pull it from",
     refs=(SESSION,),
-    needs=OVER_HTTP,
 )
 @pytest.mark.parametrize("size", [0, 2, 300_000])
 def test_push_blob(size: int, target: TargetUnderTest, expect: Expectations) -> None:
-    """Helm, ORAS and most libraries upload like that."""
+    """Helm, ORAS and most libraries upload this way."""
     registry = target.standard()
     blob = Blob.of_size(size, "monolith")
 
@@ -70,14 +65,12 @@ def test_push_blob(size: int, target: TargetUnderTest, expect: Expectations) -> 
 
 
 @scenario(
-    "conformance.push-single-post",
-    "A blob in a single POST is either stored, 201, or an upload is opened for it, 202",
-    level=MUST,
+    "push-single-post",
+    "A single POST stores the blob, 201, or opens an upload, 202",
     refs=(f"{SPEC}: Single POST",),
-    needs=OVER_HTTP,
 )
 def test_push_single_post(target: TargetUnderTest, expect: Expectations) -> None:
-    """201 for a blob that is not there would be a push that looks whole and is not."""
+    """201 for a blob that is not stored makes a push look complete when it is not."""
     registry = target.standard()
     blob = Blob.of_size(500, "single")
 
@@ -95,14 +88,12 @@ def test_push_single_post(target: TargetUnderTest, expect: Expectations) -> None
 
 
 @scenario(
-    "conformance.push-wrong-digest",
-    "Bytes under another digest than theirs are refused: 400, and are not to be pulled",
-    level=MUST,
+    "push-wrong-digest",
+    "Bytes that do not match their digest are refused with 400 and not stored",
     refs=(f"{SPEC}: Endpoints, end-6", f"{SPEC}: Error Codes"),
-    needs=OVER_HTTP,
 )
 def test_push_wrong_digest(target: TargetUnderTest, expect: Expectations) -> None:
-    """Also where the digest is no digest, or is left out."""
+    """Also where the digest is invalid or missing."""
     registry = target.standard()
     blob = Blob.of_size(1000, "never pushed")
     path = blob_path("conformance/wrong", blob)
@@ -119,14 +110,13 @@ def test_push_wrong_digest(target: TargetUnderTest, expect: Expectations) -> Non
 
 
 @scenario(
-    "conformance.push-at-once",
-    "Two clients that upload the same blob at once both succeed",
+    "push-at-once",
+    "Concurrent uploads of the same blob both succeed",
     level=SHOULD,
     refs=(f"{SPEC}: Layer Upload De-duplication",),
-    needs=OVER_HTTP,
 )
 def test_push_at_once(target: TargetUnderTest, expect: Expectations) -> None:
-    """Builds of one pipeline share their base layers and end at the same moment."""
+    """Parallel builds share their base layers and finish at the same moment."""
     registry = target.standard()
     blob = Blob.of_size(20_000, "twins")
     halves = blob.content[:10_000], blob.content[10_000:]
@@ -141,15 +131,11 @@ def test_push_at_once(target: TargetUnderTest, expect: Expectations) -> None:
 
 # -- blobs in parts ----------------------------------------------------------------------------
 @scenario(
-    "conformance.push-chunks",
-    "A blob in parts: each part is 202 and tells how far the upload is, its end is 201",
-    level=MUST,
-    refs=(CHUNKS,),
-    needs=OVER_HTTP,
+    "push-chunks", "Each chunk is 202 with its Range, and the closing PUT is 201", refs=(CHUNKS,)
 )
 @pytest.mark.parametrize("last", ["patch", "put"])
 def test_push_chunks(last: str, target: TargetUnderTest, expect: Expectations) -> None:
-    """The last part may come by PATCH or with the PUT that ends the upload."""
+    """The last chunk may come with PATCH or with the PUT that closes the upload."""
     registry = target.standard()
     blob = Blob.of_size(5000, f"parts, {last} last")
     first, second, rest = blob.content[:2000], blob.content[2000:4000], blob.content[4000:]
@@ -159,8 +145,8 @@ def test_push_chunks(last: str, target: TargetUnderTest, expect: Expectations) -
     for number, (start, content) in enumerate(parts, 1):
         answer = send_part(registry, answer, content, start=start)
         expect.client(f"status of part {number}", answer.status, 202)
-        told = f"0-{start + len(content) - 1}"
-        expect.client(f"Range after part {number}", told_range(answer), told)
+        reported = f"0-{start + len(content) - 1}"
+        expect.client(f"Range after part {number}", reported_range(answer), reported)
         there = answer.headers.get("Location") is not None
         expect.client(f"Location after part {number}", there, True)
     closed = close_upload(registry, answer, blob.digest, b"" if last == "patch" else rest)
@@ -170,15 +156,13 @@ def test_push_chunks(last: str, target: TargetUnderTest, expect: Expectations) -
 
 
 @scenario(
-    "conformance.push-chunk-out-of-order",
-    "A part that is not the next one is 416, and the upload goes on where it was",
-    level=MUST,
+    "push-chunk-out-of-order",
+    "A chunk out of order is 416, and the upload continues",
     refs=(CHUNKS,),
-    needs=OVER_HTTP,
 )
 @pytest.mark.parametrize("where", ["at-the-beginning", "after-a-gap", "again"])
 def test_push_chunk_out_of_order(where: str, target: TargetUnderTest, expect: Expectations) -> None:
-    """With 416 a client knows that it has to ask how far the upload is; anything else ends it."""
+    """416 tells a client to ask for the upload's offset; any other status ends the upload."""
     registry = target.standard()
     blob = Blob.of_size(5000, f"out of order, {where}")
     stored, start = {"at-the-beginning": (0, 10), "after-a-gap": (2000, 3000), "again": (2000, 0)}[
@@ -191,20 +175,16 @@ def test_push_chunk_out_of_order(where: str, target: TargetUnderTest, expect: Ex
     refused = send_part(registry, answer, blob.content[start : start + 1000], start=start)
 
     if expect.client("status", refused.status, 416):
-        told = registry.get(answer.headers["Location"])
-        closed = close_upload(registry, told, blob.digest, blob.content[stored:])
+        reported = registry.get(answer.headers["Location"])
+        closed = close_upload(registry, reported, blob.digest, blob.content[stored:])
         expect.client("status of the end", closed.status, 201)
 
 
 @scenario(
-    "conformance.push-session-status",
-    "GET of an upload is 204 and tells how far it is and where to go on",
-    level=MUST,
-    refs=(CHUNKS,),
-    needs=OVER_HTTP,
+    "push-session-status", "GET of an upload is 204 with its offset and Location", refs=(CHUNKS,)
 )
 def test_push_session_status(target: TargetUnderTest, expect: Expectations) -> None:
-    """What an upload over a bad line is continued by."""
+    """Clients on a bad link use it to continue."""
     registry = target.standard()
     blob = Blob.of_size(3000, "resumed")
 
@@ -214,20 +194,19 @@ def test_push_session_status(target: TargetUnderTest, expect: Expectations) -> N
     closed = close_upload(registry, status, blob.digest, blob.content[2000:])
 
     expect.client("status", status.status, 204)
-    expect.client("Range", told_range(status), "0-1999")
+    expect.client("Range", reported_range(status), "0-1999")
     expect.client("status of the end", closed.status, 201)
     _expect_pullable(expect, registry, closed, blob.content)
 
 
 @scenario(
-    "conformance.push-session-unknown",
-    "An upload that nobody opened is 404",
+    "push-session-unknown",
+    "An unknown upload is 404",
     level=SHOULD,
     refs=(f"{SPEC}: Endpoints, end-5, end-6 and end-13",),
-    needs=OVER_HTTP,
 )
 def test_push_session_unknown(target: TargetUnderTest, expect: Expectations) -> None:
-    """How a client learns that it has to begin again."""
+    """It tells a client to start again."""
     registry = target.standard()
     place = "/v2/conformance/lost/blobs/uploads/0190163d-8694-439b-aea5-966c26f8ad91"
 
@@ -239,11 +218,7 @@ def test_push_session_unknown(target: TargetUnderTest, expect: Expectations) -> 
 
 # -- blobs from elsewhere ----------------------------------------------------------------------
 @scenario(
-    "conformance.push-mount",
-    "A blob of another repository is mounted, 201 with its Location, or an upload is opened, 202",
-    level=MUST,
-    refs=(MOUNT,),
-    needs=OVER_HTTP,
+    "push-mount", "A mount from another repository is 201, or opens an upload, 202", refs=(MOUNT,)
 )
 def test_push_mount(target: TargetUnderTest, expect: Expectations) -> None:
     """Either is a push that goes on."""
@@ -263,14 +238,13 @@ def test_push_mount(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "conformance.push-mount-impossible",
-    "Where there is nothing to mount, an upload is opened: 202",
+    "push-mount-impossible",
+    "A mount that is not possible opens an upload: 202",
     level=SHOULD,
     refs=(MOUNT,),
-    needs=OVER_HTTP,
 )
 def test_push_mount_impossible(target: TargetUnderTest, expect: Expectations) -> None:
-    """Clients try a mount first and go on with what they are given."""
+    """Clients try a mount first and continue with what they get."""
     registry = target.standard()
     blob = Blob.of_size(700, "not to be mounted")
 
@@ -284,16 +258,10 @@ def test_push_mount_impossible(target: TargetUnderTest, expect: Expectations) ->
 
 
 # -- manifests ---------------------------------------------------------------------------------
-@scenario(
-    "conformance.push-manifest",
-    "A pushed manifest is 201, with a Location to pull it from and the digest that the client has",
-    level=MUST,
-    refs=(MANIFESTS,),
-    needs=OVER_HTTP,
-)
+@scenario("push-manifest", "PUT of a manifest is 201 with its Location and the client's digest")
 @pytest.mark.parametrize("by", ["tag", "digest"])
 def test_push_manifest(by: str, target: TargetUnderTest, expect: Expectations) -> None:
-    """What was pushed is named by its digest from here on."""
+    """The digest names the image from here on."""
     registry = target.standard()
 
     for name, manifest in (("an image", an_image()), ("an index", an_index())):
@@ -308,15 +276,9 @@ def test_push_manifest(by: str, target: TargetUnderTest, expect: Expectations) -
         expect.client(f"its Location leads to {name}", right, True)
 
 
-@scenario(
-    "conformance.push-manifest-bytes",
-    "A manifest is kept byte for byte, however it is written",
-    level=MUST,
-    refs=(MANIFESTS,),
-    needs=OVER_HTTP,
-)
+@scenario("push-manifest-bytes", "A manifest is stored byte for byte, whatever its formatting")
 def test_push_manifest_bytes(target: TargetUnderTest, expect: Expectations) -> None:
-    """A registry that stores what it has understood, and not what it was sent, changes digests."""
+    """A registry that stores what it parsed, rather than what it received, changes digests."""
     registry = target.standard()
     image = an_image(annotations={"org.example.note": "naïve \u2028 <&>"})
     push(registry, "conformance/bytes", image, "v1")
@@ -337,14 +299,12 @@ def test_push_manifest_bytes(target: TargetUnderTest, expect: Expectations) -> N
 
 
 @scenario(
-    "conformance.push-manifest-parameters",
-    "Parameters of the Content-Type that a manifest is pushed with are ignored",
+    "push-manifest-parameters",
+    "Parameters of a pushed manifest's Content-Type are ignored",
     level=SHOULD,
-    refs=(MANIFESTS,),
-    needs=OVER_HTTP,
 )
 def test_push_manifest_parameters(target: TargetUnderTest, expect: Expectations) -> None:
-    """HTTP libraries add a charset unasked."""
+    """HTTP libraries add a charset."""
     registry = target.standard()
     image = an_image()
     push(registry, "conformance/parameters", image)
@@ -361,14 +321,12 @@ def test_push_manifest_parameters(target: TargetUnderTest, expect: Expectations)
 
 
 @scenario(
-    "conformance.push-manifest-of-nothing",
-    "A manifest may list nothing: an index without manifests",
-    level=MUST,
+    "push-manifest-of-nothing",
+    "An index without manifests can be pushed",
     refs=(MANIFESTS, "OCI image-spec: Image Index"),
-    needs=OVER_HTTP,
 )
 def test_push_manifest_of_nothing(target: TargetUnderTest, expect: Expectations) -> None:
-    """What clients write that delete the last entry of a list of referrers."""
+    """Clients write one when they delete the last entry of a list of referrers."""
     registry = target.standard()
     written = json.loads(an_index().content) | {"manifests": []}
     index = Blob(json.dumps(written).encode(), an_index().media_type)
@@ -381,17 +339,15 @@ def test_push_manifest_of_nothing(target: TargetUnderTest, expect: Expectations)
 
 
 @scenario(
-    "conformance.push-manifest-without-blobs",
-    "A manifest of blobs that are not there is taken, or refused with MANIFEST_BLOB_UNKNOWN",
-    level=MUST,
+    "push-manifest-without-blobs",
+    "A manifest with missing blobs is accepted, or refused with MANIFEST_BLOB_UNKNOWN",
     refs=(f"{SPEC}: Push", f"{SPEC}: Error Codes"),
-    needs=OVER_HTTP,
 )
 @pytest.mark.parametrize("kind", ["image", "index"])
 def test_push_manifest_without_blobs(
     kind: str, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """By this code a client knows that it has to push the blobs, and not to mend its manifest."""
+    """The code tells a client to push the blobs rather than to fix its manifest."""
     registry = target.standard()
     manifest = an_image("unpushed") if kind == "image" else an_index(seed="unpushed")
 
@@ -405,11 +361,9 @@ def test_push_manifest_without_blobs(
 
 
 @scenario(
-    "conformance.push-large-manifest",
-    "A manifest of 4 megabytes is taken; one that is too large is 413",
+    "push-large-manifest",
+    "A manifest of 4 MB is accepted; a manifest that is too large is 413",
     level=SHOULD,
-    refs=(MANIFESTS,),
-    needs=OVER_HTTP,
 )
 def test_push_large_manifest(target: TargetUnderTest, expect: Expectations) -> None:
     """Indexes of many builds and artifacts with long annotations grow that large."""
@@ -425,15 +379,11 @@ def test_push_large_manifest(target: TargetUnderTest, expect: Expectations) -> N
 
 
 @scenario(
-    "conformance.push-subject-first",
-    "A manifest may be pushed before the one that it refers to",
-    level=MUST,
-    refs=(f"{SPEC}: Push",),
-    needs=OVER_HTTP,
+    "push-subject-first", "A manifest can be pushed before its subject", refs=(f"{SPEC}: Push",)
 )
 @pytest.mark.parametrize("kind", ["image", "index"])
 def test_push_subject_first(kind: str, target: TargetUnderTest, expect: Expectations) -> None:
-    """Copies of an image with its signatures come in any order."""
+    """Tools copy an image and its signatures in any order."""
     registry = target.standard()
     absent = an_image("comes later")
     referrer: Manifest = (
@@ -451,15 +401,12 @@ def test_push_subject_first(kind: str, target: TargetUnderTest, expect: Expectat
 
 
 @scenario(
-    "conformance.push-subject-is-told",
-    "A registry with a list of referrers says OCI-Subject to what has a subject; one without does "
-    "not",
-    level=MUST,
+    "push-subject-is-told",
+    "A registry with the referrers API answers OCI-Subject to a manifest with a subject",
     refs=(SUBJECT,),
-    needs=OVER_HTTP,
 )
 def test_push_subject_is_told(target: TargetUnderTest, expect: Expectations) -> None:
-    """A client that does not hear it keeps the list itself, under a tag."""
+    """A client that gets no OCI-Subject maintains the referrers tag."""
     registry = target.standard()
     image = an_image()
     artifact = an_artifact(subject=image)
@@ -469,8 +416,8 @@ def test_push_subject_is_told(target: TargetUnderTest, expect: Expectations) -> 
     pushed = offer_manifest(registry, "conformance/subject", artifact.digest, artifact)
     listed = registry.get(f"/v2/conformance/subject/referrers/{image.digest}")
 
-    told = image.digest if listed.status == 200 else None
-    expect.client("OCI-Subject", pushed.headers.get("OCI-Subject"), told)
+    reported = image.digest if listed.status == 200 else None
+    expect.client("OCI-Subject", pushed.headers.get("OCI-Subject"), reported)
 
 
 def _expect_pullable(

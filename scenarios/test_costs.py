@@ -1,4 +1,4 @@
-"""What a cache costs: requests that Docker Hub counts, and operations of its own storage."""
+"""What a cache costs: requests that Docker Hub counts, and operations on its own storage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.content import an_image, an_index
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import SHOULD, Need, scenario
+from harness.suite.scenario import Need, theme
 from harness.targets import RunningRegistry
 from harness.upstream import MockUpstream, RateLimit
 from scenarios.pulling import blob_path, manifest_path, pull_image
@@ -18,19 +18,19 @@ REPOSITORY = "library/app"
 HUB_LIMITS = "Docker docs: Docker Hub pull usage and limits"
 MEASURED = "measured on 2.8.2"
 PLATFORMS = ("linux/amd64", "linux/arm64")
+scenario = theme("cost")
 
 
 @scenario(
-    "cost.many-platforms",
-    "The first pull of an image for many platforms costs two requests that Docker Hub counts, each "
-    "further node of that platform none",
-    level=SHOULD,
+    "many-platforms",
+    "The first pull of a multi-platform image costs two counted requests at Docker Hub, later "
+    "pulls none",
     refs=(HUB_LIMITS, "d#3407", MEASURED),
 )
 def test_many_platforms(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Docker Hub counts a GET of a manifest: the index and the platform's own. HEAD is free."""
+    """Docker Hub counts a GET of a manifest: the index and the platform's image. HEAD is free."""
     upstream.add(REPOSITORY, an_index(platforms=PLATFORMS), tags=("v1",))
     limit = upstream.limit(RateLimit(100))
     cache = target.proxy(upstream)
@@ -49,16 +49,14 @@ def test_many_platforms(
 
 
 @scenario(
-    "cost.limit-used-up",
-    "With Docker Hub's limit used up, what is cached is still pulled, and what is not is refused "
-    "as limited",
-    level=SHOULD,
+    "limit-used-up",
+    "With Docker Hub's limit used up cached images are pulled, and others are refused with 429",
     refs=(HUB_LIMITS, "d#4050", "Harbor#19899", MEASURED),
 )
 def test_limit_used_up(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """HEAD stays free, so that nothing even has to be stale."""
+    """HEAD stays free, so cached tags are not even stale."""
     known = upstream.add(REPOSITORY, an_image("known"), tags=("v1",))
     upstream.add(REPOSITORY, an_image("new"), tags=("v2",))
     cache = target.proxy(upstream)
@@ -84,9 +82,8 @@ def written(cache: RunningRegistry) -> dict[str, int]:
 
 
 @scenario(
-    "cost.storage-of-a-hit",
-    "A hit costs at most five operations of the storage, and writes no file",
-    level=SHOULD,
+    "storage-of-a-hit",
+    "A cache hit costs at most five storage operations and writes no file",
     refs=("d#4599", "d#4500", "Harbor#23083", MEASURED),
     needs={Need.CONFIG, Need.STORAGE, Need.DEBUG, Need.RESTART},
 )
@@ -94,7 +91,7 @@ def written(cache: RunningRegistry) -> dict[str, int]:
 def test_storage_of_a_hit(
     asked_for: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """On S3 each of them is a request that takes its time and is on the bill."""
+    """On S3 each of them is a billed request with its own latency."""
     image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
     cache = target.proxy(upstream)
     pull_image(cache, REPOSITORY, image, "v1")

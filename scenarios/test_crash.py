@@ -1,5 +1,5 @@
-"""The cache is killed, stopped or left by half of its clients in the middle of something: nothing
-is corrupt, nothing lost, nothing stuck."""
+"""The cache is killed or stopped in the middle of its work, or half of its clients disconnect:
+nothing is corrupt, lost or stuck."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from typing import Literal
 import pytest
 
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
-from harness.content import Blob, an_image
+from harness.content import Blob, Image, an_image
 from harness.http.client import Answer, RegistryClient
 from harness.suite.expectation import Expectations, any_of, at_least, at_most
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import MUST, SHOULD, Need, scenario
+from harness.suite.scenario import MUST, Need, theme
+from harness.system.deadlines import scaled
 from harness.system.kill_point import KillPoint
 from harness.targets import DidNotStart, RunningRegistry
 from harness.upstream import MockUpstream
@@ -61,21 +62,22 @@ def upload_bytes(cache: RunningRegistry) -> int:
     return sum(path.stat().st_size for path in place.glob("*/data"))
 
 
+scenario = theme("crash", needs=KILLABLE)
+
+
 # -- kill -9 -------------------------------------------------------------------------------------
 @scenario(
-    "crash.killed-during-a-fill",
-    "A cache that is killed while it fetches a blob keeps no part of it: the next pull is whole, "
-    "and nothing is left over",
+    "killed-during-a-fill",
+    "A cache killed during a cache fill keeps no partial blob, and the next pull is complete",
     level=MUST,
     refs=("OCI distribution-spec: Pulling blobs", "d#4793", MEASURED),
-    needs=KILLABLE,
 )
 @pytest.mark.parametrize("after", [1, 100_000], ids=["first-byte", "half"])
 def test_killed_during_a_fill(
     after: int, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Out of memory, a node that is reset: it is the large layers that it happens to. Half a layer
-    that is served as a whole one breaks every node until somebody empties the cache."""
+    """Processes run out of memory and nodes reset, most often during large layers. Half a layer
+    served as the whole breaks every node until an operator empties the cache."""
     layer = upstream.add(REPOSITORY, Blob.of_size(200_000))
     cache = target.proxy(upstream)
     hang = upstream.on("GET", layer).hang(after=after)
@@ -84,7 +86,7 @@ def test_killed_during_a_fill(
         cache.eventually(lambda: unfinished(cache) == 1 and upload_bytes(cache) >= after - BUFFER)
         expect.disk("unfinished uploads, when killed", unfinished(cache), 1)
         cache.kill()
-        answer = pull.result(timeout=10)
+        answer = pull.result(timeout=scaled(10))
     hang.release()
     expect.client("whole body, when killed", answer.body == layer.content, False)
     expect.disk("stored, when killed", cache.disk.blobs(), set())
@@ -99,27 +101,28 @@ def test_killed_during_a_fill(
 
 
 @scenario(
-    "crash.killed-during-a-manifest",
-    "A cache that is killed while it fetches a manifest stores no part of it, and no tag that "
-    "leads nowhere",
+    "killed-during-a-manifest",
+    "A cache killed while fetching a manifest stores no partial manifest and no dangling tag",
     level=MUST,
     refs=("OCI distribution-spec: Pulling manifests", MEASURED),
-    needs=KILLABLE,
 )
 @pytest.mark.parametrize("after", [None, 100], ids=["before-the-head", "in-the-body"])
 def test_killed_during_a_manifest(
-    after: int | None, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    after: int | None,
+    image: Image,
+    upstream: MockUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
 ) -> None:
-    """A tag without its manifest is an error for as long as upstream is away, which is when a cache
-    is needed."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """A tag without its manifest is an error while upstream is down, which is when the cache is
+    needed."""
     cache = target.proxy(upstream)
     hang = upstream.on("GET", kind="manifest").hang(after=after)
 
     with pulling(cache, manifest_path(REPOSITORY, "v1")) as pull:
         cache.eventually(lambda: upstream.ledger.count("GET", kind="manifest") == 1)
         cache.kill()
-        answer = pull.result(timeout=10)
+        answer = pull.result(timeout=scaled(10))
     hang.release()
     tags = set(cache.disk.tags(REPOSITORY))
     stored = cache.disk.blobs() | cache.disk.revisions(REPOSITORY)
@@ -136,16 +139,13 @@ def test_killed_during_a_manifest(
 
 
 @scenario(
-    "crash.killed-during-a-push",
-    "A push that the registry's death interrupts can be taken up where it was, and ends in the "
-    "right bytes",
-    level=SHOULD,
+    "killed-during-a-push",
+    "A push interrupted by a crash can be resumed and ends in the right bytes",
     refs=(PUSHING, MEASURED),
-    needs=KILLABLE,
 )
 def test_killed_during_a_push(target: TargetUnderTest, expect: Expectations) -> None:
-    """Clients retry. What they must not get is a session that neither goes on nor goes away, or a
-    blob with a hole in it."""
+    """Clients retry. They must not get a session that neither continues nor ends, or a blob with a
+    hole."""
     blob = Blob.of_size(200_000)
     half = blob.size // 2
     registry = target.standard()
@@ -168,7 +168,7 @@ def test_killed_during_a_push(target: TargetUnderTest, expect: Expectations) -> 
         arrived = upload_bytes(registry)
         registry.kill()
         killed.set()
-        sending.result(timeout=10)
+        sending.result(timeout=scaled(10))
     expect.disk("bytes that were written as they came", arrived, at_least(half - BUFFER))
     expect.disk("stored, when killed", registry.disk.blobs(), set())
 
@@ -190,19 +190,16 @@ def test_killed_during_a_push(target: TargetUnderTest, expect: Expectations) -> 
 
 
 @scenario(
-    "crash.killed-during-a-state-write",
-    "A cache that is killed as it writes its schedule starts again, and still knows what it has to "
-    "forget",
-    level=SHOULD,
+    "killed-during-a-state-write",
+    "A cache killed while writing its schedule starts again and keeps every entry",
     refs=("d#4594", MEASURED),
     needs=KILLABLE | {Need.STATE_FILE},
 )
 def test_killed_during_a_state_write(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The file is written most when a cache is busiest. Half of one keeps a release from starting,
-    and every node behind it from pulling, until somebody finds the file and removes it."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """The file is written most often when the cache is busiest. Half a file keeps a release from
+    starting, and every node behind it from pulling, until an operator removes the file."""
     old, new = image.layers[0], image.config
     cache = target.proxy(upstream, delete_enabled=True)
     pull_blob(cache, REPOSITORY, old)
@@ -214,7 +211,7 @@ def test_killed_during_a_state_write(
     upstream.ledger.clear()
     pull_blob(cache, REPOSITORY, new)
     # Releases write every five seconds. What goes by another name meanwhile is killed after it.
-    fatal.await_death(timeout=7)
+    fatal.await_death(timeout=scaled(7))
     cache.kill()
 
     try:
@@ -235,10 +232,8 @@ def test_killed_during_a_state_write(
 
 
 @scenario(
-    "crash.killed-during-garbage-collection",
-    "A garbage collection that is killed halfway has harmed nothing that is in use, and another "
-    "run finishes its work",
-    level=SHOULD,
+    "killed-during-garbage-collection",
+    "A killed garbage collection harms nothing in use, and a second run finishes",
     refs=("distribution docs: Garbage collection", MEASURED),
     needs=KILLABLE | {Need.GC},
 )
@@ -246,7 +241,7 @@ def test_killed_during_a_state_write(
 def test_killed_during_garbage_collection(
     during: Literal["marking", "deleting"], target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """It runs for hours on large storages, in maintenance windows that end."""
+    """On large storages it runs for hours, in maintenance windows that end."""
     registry = target.standard(delete_enabled=True)
     in_use = write_garbage(registry.root, REPOSITORY, during)
 
@@ -271,9 +266,8 @@ def test_killed_during_garbage_collection(
 
 # -- SIGTERM -------------------------------------------------------------------------------------
 @scenario(
-    "crash.stopped-in-the-middle",
-    "A stop ends within the drain time, whatever is under way, and loses nothing that was there",
-    level=SHOULD,
+    "stopped-in-the-middle",
+    "A stop ends within the drain time and loses no stored content",
     refs=(DRAINING, "d#4805", MEASURED),
     needs=KILLABLE | {Need.STATE_FILE},
 )
@@ -281,8 +275,8 @@ def test_killed_during_garbage_collection(
 def test_stopped_in_the_middle(
     during: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Kubernetes waits for thirty seconds and then kills. A cache that waits for a download of two
-    gigabytes is killed at every deployment."""
+    """Kubernetes kills after thirty seconds. A cache that waits for a 2 GB download is killed at
+    every deployment."""
     image = upstream.add(REPOSITORY, an_image(layer_size=200_000), tags=("v1",))
     old, new = image.config, image.layers[0]
     cache = target.proxy(upstream, draintimeout="300ms")
@@ -303,9 +297,9 @@ def test_stopped_in_the_middle(
         began = time.monotonic()
         cache.stop()
         took = time.monotonic() - began
-        answer = pull.result(timeout=10)
+        answer = pull.result(timeout=scaled(10))
     hang.release()
-    expect.disk("seconds until it had ended", took, at_most(5))
+    expect.disk("seconds until it ended", took, at_most(5))
     expect.disk("exit code", cache.exit_code, 0)
     whole = answer.status == 200 and answer.error is None
     expect.client("it seems to be complete", whole, False)
@@ -323,10 +317,8 @@ def test_stopped_in_the_middle(
 
 # -- upstream goes away --------------------------------------------------------------------------
 @scenario(
-    "crash.upstream-vanishes",
-    "An upstream that vanishes while it is asked is noticed at once; what is cached is served, and "
-    "all is well when it is back",
-    level=SHOULD,
+    "upstream-vanishes",
+    "When upstream disappears during a request, clients fail fast and cached content is served",
     refs=("d#3705", "d#3842", MEASURED),
     needs=OBSERVED,
 )
@@ -334,8 +326,8 @@ def test_stopped_in_the_middle(
 def test_upstream_vanishes(
     during: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """It is restarted, or a firewall rule is changed. Clients must not wait for what will not come,
-    nor take half a layer for a whole one."""
+    """Upstream restarts, or a firewall rule changes. Clients must neither wait for what will not
+    come nor take half a layer for the whole."""
     cached = upstream.add(REPOSITORY, an_image("cached"), tags=("v1",))
     image = upstream.add(REPOSITORY, an_image("new", layer_size=200_000), tags=("v2",))
     layer = image.layers[0]
@@ -352,7 +344,7 @@ def test_upstream_vanishes(
         cache.eventually(lambda: hang.hits > 0)
         began = time.monotonic()
         upstream.down()
-        answer = pull.result(timeout=20)
+        answer = pull.result(timeout=scaled(20))
         took = time.monotonic() - began
     offline = containerd_pull(cache.client, REPOSITORY, cached.digest)
     settle(cache, upstream)
@@ -381,17 +373,15 @@ def test_upstream_vanishes(
 
 # -- clients go away -----------------------------------------------------------------------------
 @scenario(
-    "crash.half-of-the-clients-leave",
-    "Of 32 clients that pull a new blob half leave in the middle: it costs one body, and the "
-    "others get every byte",
-    level=SHOULD,
+    "half-of-the-clients-leave",
+    "When 16 of 32 clients of a new blob disconnect, the others get it and it is downloaded once",
     refs=("d#1334", "d#3969", "d#4793", MEASURED),
     needs=OBSERVED | {Need.DEBUG},
 )
 def test_half_of_the_clients_leave(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A rollout to many nodes that is cancelled, or that kubelets lose their patience with."""
+    """A rollout is cancelled, or kubelets time out."""
     layer = upstream.add(REPOSITORY, Blob.of_size(1_500_000))
     cache = target.proxy(upstream)
     hang = upstream.on("GET", layer).hang(after=300_000)
@@ -418,9 +408,9 @@ def test_half_of_the_clients_leave(
         pulls = [pool.submit(pull, number) for number in range(32)]
         begun.wait(20)
         for leaver in pulls[::2]:
-            leaver.result(timeout=20)
+            leaver.result(timeout=scaled(20))
         hang.release()
-        bodies = [stayer.result(timeout=20) for stayer in pulls[1::2]]
+        bodies = [stayer.result(timeout=scaled(20)) for stayer in pulls[1::2]]
     cache.eventually(lambda: layer.digest in cache.disk.layer_links(REPOSITORY))
     settle(cache, upstream)
     metrics = cache.metrics()

@@ -1,27 +1,26 @@
-"""Credentials on both sides of a cache: those that it asks of clients, those that it gives to
-upstream, and where neither may turn up."""
+"""Credentials on both sides of a cache: what it asks of clients, what it sends upstream, and
+where neither may appear."""
 
 from __future__ import annotations
 
 import os
 import re
 from base64 import b64encode
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
-from harness.content import an_image
+from harness.content import Image, an_image
 from harness.http.client import Answer
 from harness.suite.expectation import Expectations, any_of, at_least
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import INFO, MUST, SHOULD, Need, scenario
+from harness.suite.scenario import INFO, MUST, Need, theme
 from harness.targets.registry import RunningRegistry
 from harness.upstream import Basic, Bearer, MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image, pull_manifest
-from scenarios.steps import OBSERVED, credentials, settle
+from scenarios.steps import OBSERVED, MakeUpstream, credentials, settle
 
 HTPASSWD = "distribution docs: Configuring a registry, htpasswd"
 TOKENS = "distribution docs: Token Authentication Specification"
@@ -29,27 +28,27 @@ BASIC = "RFC 7617: The 'Basic' HTTP Authentication Scheme"
 ERRORS = "OCI distribution-spec: Error Codes"
 MEASURED = "measured on 2.8.2 to 3.1.1"
 
-MakeUpstream = Callable[..., MockUpstream]
 
 ALICE = ("alice", "wonderland")
 ROBOT = ("robot", "upstream-secret")
 # "wonderland" as Apache's htpasswd -m and -s write it.
 MD5_LINE = "mallory:$apr1$cqat/NZ.$RsYtYXmuA5UWS5p3UVSBp0"
 SHA1_LINE = "trudy:{SHA}tiY7sUhYKUwI5L3866kDY+ENcrQ="
+scenario = theme("credentials", refs=(HTPASSWD, MEASURED))
 
 
 # -- asked of clients --------------------------------------------------------------------------
 @scenario(
-    "credentials.challenge",
-    "Without credentials every API path is 401, with a challenge and an error that names what is "
-    "missing, and upstream is not asked",
+    "challenge",
+    "Without credentials every API path is 401 with a challenge, and nothing is sent upstream",
     level=MUST,
     refs=(ERRORS, "RFC 9110, 11.6.1: WWW-Authenticate", HTPASSWD),
 )
-def test_challenge(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """What docker login and the kubelet go by. A cache that asks upstream first spends its rate
-    limit on strangers, and tells them what exists."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+def test_challenge(
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """docker login and the kubelet depend on the challenge. A cache that asks upstream first spends
+    its rate limit on strangers and reveals what exists."""
     cache = target.proxy(upstream, htpasswd=dict([ALICE]))
     upstream.ledger.clear()
     paths = {
@@ -74,15 +73,15 @@ def test_challenge(upstream: MockUpstream, target: TargetUnderTest, expect: Expe
 
 
 @scenario(
-    "credentials.password-decides",
-    "The right password opens a cache, a wrong one and an unknown user do not",
+    "password-decides",
+    "The right password opens the cache; a wrong password or unknown user does not",
     level=MUST,
     refs=(BASIC, HTPASSWD),
 )
 def test_password_decides(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """And whoever is turned away costs upstream nothing, even for what is not cached."""
+    """A refused client costs upstream nothing, even for uncached content."""
     upstream.add("team/app", an_image(), tags=("v1",))
     cache = target.proxy(upstream, htpasswd=dict([ALICE]))
     upstream.ledger.clear()
@@ -105,17 +104,15 @@ def test_password_decides(
 
 
 @scenario(
-    "credentials.cached-content-is-guarded",
-    "What is cached is as closed to strangers as what is not",
-    level=SHOULD,
+    "cached-content-is-guarded",
+    "Cached content needs the password too",
     refs=("d#1899", HTPASSWD),
     needs=OBSERVED,
 )
 def test_cached_content_is_guarded(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Also conditional and partial requests, which a cache may be tempted to answer early."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """Also for conditional and range requests, which a cache may be tempted to answer early."""
     layer = image.layers[0]
     cache = target.proxy(upstream, htpasswd=dict([ALICE]))
     cache.get(manifest_path("team/app", "v1"), headers=ACCEPT, auth=ALICE)
@@ -138,16 +135,14 @@ def test_cached_content_is_guarded(
 
 
 @scenario(
-    "credentials.clients-stay-here",
+    "clients-stay-here",
     "A client's credentials never reach upstream",
-    level=SHOULD,
     refs=("d#1899", "d#3153", "RFC 9110, 11.7"),
 )
 def test_clients_stay_here(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Users give this password to the cache and to nobody else."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """Users give this password to the cache only."""
     cache = target.proxy(upstream, htpasswd=dict([ALICE]))
 
     manifest = cache.get(manifest_path("team/app", "v1"), headers=ACCEPT, auth=ALICE)
@@ -160,17 +155,11 @@ def test_clients_stay_here(
     expect.upstream("credentials seen", credentials(upstream), {"none"})
 
 
-@scenario(
-    "credentials.weak-hashes-refused",
-    "Only bcrypt lines of an htpasswd file let anybody in",
-    level=INFO,
-    refs=(HTPASSWD, MEASURED),
-)
+@scenario("weak-hashes-refused", "Only bcrypt hashes in an htpasswd file are accepted", level=INFO)
 def test_weak_hashes_refused(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The tool htpasswd writes MD5 unless it is told -B: the file looks right, and the login
-    fails."""
+    """The htpasswd tool writes MD5 without -B: the file looks right and the login fails."""
     cache = target.proxy(upstream, htpasswd=dict([ALICE]))
     file = _htpasswd(cache)
     _rewrite(file, f"{file.read_text()}{MD5_LINE}\n{SHA1_LINE}\nplain:wonderland\n")
@@ -187,15 +176,14 @@ def test_weak_hashes_refused(
 
 
 @scenario(
-    "credentials.password-file-is-live",
-    "A change of the htpasswd file counts from the next request on",
+    "password-file-is-live",
+    "A change of the htpasswd file takes effect at the next request",
     level=INFO,
-    refs=(HTPASSWD, MEASURED),
 )
 def test_password_file_is_live(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Whoever leaves the company is out at once; no restart throws away a warm cache."""
+    """An employee who leaves loses access at once, and no restart discards a warm cache."""
     users = {"alice": "wonderland", "bob": "builder"}
     cache = target.proxy(upstream, htpasswd=users)
     file = _htpasswd(cache)
@@ -210,16 +198,14 @@ def test_password_file_is_live(
 
 
 @scenario(
-    "credentials.broken-password-file",
-    "A broken htpasswd file lets nobody in, and says so with an error of the server",
-    level=SHOULD,
+    "broken-password-file",
+    "With a broken htpasswd file no user gets in, and the error is a 5xx",
     refs=(MEASURED, "RFC 9110, 15.6.1"),
 )
 def test_broken_password_file(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The mistake is on the server's side: 400 with an empty body sends users to look for it in
-    their clients."""
+    """The mistake is the server's. A 400 with an empty body sends users to their clients."""
     cache = target.proxy(upstream, htpasswd=dict([ALICE]))
     _rewrite(_htpasswd(cache), "this is no password file\n")
 
@@ -231,15 +217,14 @@ def test_broken_password_file(
 
 # -- given to upstream -------------------------------------------------------------------------
 @scenario(
-    "credentials.basic-upstream",
-    "An upstream that asks for Basic credentials gets those of the configuration",
-    level=SHOULD,
+    "basic-upstream",
+    "The configured credentials answer an upstream's Basic challenge",
     refs=("d#3153", "d#3256", BASIC),
 )
 def test_basic_upstream(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Nexus, Artifactory and any registry behind nginx ask so."""
+    """Nexus, Artifactory and registries behind nginx use Basic."""
     upstream = make_upstream(auth=Basic(*ROBOT))
     image = upstream.add("team/app", an_image(), tags=("v1",))
     cache = target.proxy(upstream, upstream_login=ROBOT)
@@ -252,17 +237,16 @@ def test_basic_upstream(
 
 
 @scenario(
-    "credentials.bearer-upstream",
-    "An upstream that asks for a token gets one from its token server, for pulling and no more",
-    level=SHOULD,
+    "bearer-upstream",
+    "The cache gets a token from upstream's token server, for pull only",
     refs=(TOKENS, "d#1508"),
 )
 @pytest.mark.parametrize("account", ["anonymous", "with-account"])
 def test_bearer_upstream(
     account: str, make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Docker Hub, GHCR, Quay and most others ask so, also for public images. A cache needs no right
-    to push, and should not have one in its hands."""
+    """Docker Hub, GHCR, Quay and most others use tokens, also for public images. A cache needs no
+    permission to push and should not hold one."""
     known = account == "with-account"
     upstream = make_upstream(auth=Bearer(*ROBOT) if known else Bearer())
     image = upstream.add("team/app", an_image(), tags=("v1",))
@@ -288,16 +272,12 @@ def test_bearer_upstream(
 
 
 @scenario(
-    "credentials.token-is-reused",
-    "A token serves for as many requests as its lifetime allows",
-    level=SHOULD,
-    refs=(TOKENS, "d#4050", MEASURED),
+    "token-is-reused", "A token is reused for its lifetime", refs=(TOKENS, "d#4050", MEASURED)
 )
 def test_token_is_reused(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A token for every request doubles the round trips, and token servers have rate limits of
-    their own."""
+    """A token per request doubles the round trips, and token servers have rate limits."""
     upstream = make_upstream(auth=Bearer(*ROBOT))
     image = upstream.add("team/app", an_image(), tags=("v1",))
     cache = target.proxy(upstream, upstream_login=ROBOT)
@@ -312,16 +292,14 @@ def test_token_is_reused(
 
 
 @scenario(
-    "credentials.token-is-renewed",
-    "When a token is no longer valid, a new one is fetched and clients notice nothing",
-    level=SHOULD,
+    "token-is-renewed",
+    "An expired token is replaced without a failure for clients",
     refs=(TOKENS, "d#4438", "d#4263"),
 )
 def test_token_is_renewed(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Tokens live for minutes, caches for months; and a token server may withdraw one before its
-    time."""
+    """Tokens live for minutes, caches for months, and a token server may revoke one early."""
     upstream = make_upstream(auth=Bearer(*ROBOT))
     image = upstream.add("team/app", an_image(), tags=("v1",))
     cache = target.proxy(upstream, upstream_login=ROBOT)
@@ -342,9 +320,8 @@ def test_token_is_renewed(
 
 
 @scenario(
-    "credentials.whole-pull",
-    "An image is pulled whole, and its tag seen to move, however upstream asks for credentials",
-    level=SHOULD,
+    "whole-pull",
+    "A whole image is pulled, and a moved tag noticed, with every kind of upstream authentication",
     refs=("d#3153", "d#1508", "d#4438", TOKENS, BASIC),
     needs=OBSERVED,
 )
@@ -352,8 +329,7 @@ def test_token_is_renewed(
 def test_whole_pull(
     asks: str, make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """One cache after the other is set up in front of another registry. The tokens of some end in
-    the middle of a pull, or are withdrawn there."""
+    """Each registry differs. Some tokens expire or are revoked in the middle of a pull."""
     auth = {
         "basic": Basic(*ROBOT),
         "token": Bearer(*ROBOT),
@@ -378,15 +354,15 @@ def test_whole_pull(
 
 
 @scenario(
-    "credentials.token-server-on-another-port",
-    "A token server on another port of upstream's host is trusted with the credentials",
+    "token-server-on-another-port",
+    "A token server on another port of upstream's host gets the credentials",
     level=INFO,
     refs=(TOKENS, "CVE-2026-33540", MEASURED),
 )
 def test_token_server_on_another_port(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """How self-hosted registries are set up on one machine. A stricter rule breaks them."""
+    """Self-hosted registries on one machine are set up this way. A stricter rule breaks them."""
     upstream = make_upstream(auth=Bearer(*ROBOT, own_port=True))
     upstream.add("team/app", an_image(), tags=("v1",))
     cache = target.proxy(upstream, upstream_login=ROBOT)
@@ -399,16 +375,15 @@ def test_token_server_on_another_port(
 
 
 @scenario(
-    "credentials.hostile-realm",
-    "A challenge that names a token server on a foreign host gets no password out of a cache",
-    level=SHOULD,
+    "hostile-realm",
+    "A challenge that names a token server on a foreign host gets no password",
     refs=("CVE-2026-33540", "GHSA-3p65-76g6-3w7r", TOKENS),
 )
 def test_hostile_realm(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The challenge arrives unauthenticated, before any password was sent: whoever can write it - a
-    hijacked mirror, a plain-text hop - could collect the account."""
+    """The challenge arrives before any authentication. An attacker who can write it, through a
+    hijacked mirror or a plain-text hop, could collect the account."""
     foreign = make_upstream(auth=Bearer(*ROBOT), host="127.0.0.2")
     upstream = make_upstream(auth=Bearer(*ROBOT, realm=foreign.token_url))
     upstream.add("team/app", an_image(), tags=("v1",))
@@ -417,13 +392,13 @@ def test_hostile_realm(
     answer = cache.get(manifest_path("team/app", "v1"), headers=ACCEPT)
 
     expect.client("served", answer.status == 200, False)
-    expect.upstream("passwords seen abroad", _passwords(foreign), set())
+    expect.upstream("passwords seen by the foreign host", _passwords(foreign), set())
     expect.disk("stored", cache.disk.blobs(), set())
 
 
 @scenario(
-    "credentials.redirect-elsewhere",
-    "A redirect to another host carries no credentials there, and the blob is served",
+    "redirect-elsewhere",
+    "A redirect to another host gets no credentials, and the blob is served",
     level=MUST,
     refs=("RFC 9110, 15.4", "d#4599", "CVE-2026-33540"),
 )
@@ -431,8 +406,8 @@ def test_hostile_realm(
 def test_redirect_elsewhere(
     scheme: str, make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Layers usually come from a content network or a bucket of somebody else. A bucket with a
-    signed URL even refuses requests with two credentials."""
+    """Layers usually come from a CDN or a third party's bucket. A bucket with a signed URL even
+    refuses requests with a second credential."""
     upstream = make_upstream(auth=Basic(*ROBOT) if scheme == "basic" else Bearer(*ROBOT))
     network = make_upstream()
     layer = upstream.add("team/app", an_image(), tags=("v1",)).layers[0]
@@ -451,17 +426,15 @@ def test_redirect_elsewhere(
 
 
 @scenario(
-    "credentials.wrong-at-upstream",
-    "When upstream refuses the cache's password, clients learn so, not that there is no image",
-    level=SHOULD,
+    "wrong-at-upstream",
+    "When upstream refuses the cache's password, clients see that and not a 404",
     refs=("d#3842", "harbor#20764", MEASURED),
 )
 def test_wrong_at_upstream(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A rotated password: the cache goes on with what it has, and everything new fails. 404 sends
-    people looking in the wrong place; a 401 with a challenge makes clients ask for a password that
-    would not help."""
+    """After a password rotation the cache serves what it has and everything new fails. A 404 points
+    to the wrong place; a 401 with a challenge asks clients for a password that would not help."""
     upstream = make_upstream(auth=Bearer(*ROBOT))
     image = upstream.add("team/app", an_image(), tags=("v1",))
     cache = target.proxy(upstream, upstream_login=("robot", "rotated-away"))
@@ -482,15 +455,15 @@ def test_wrong_at_upstream(
 
 
 @scenario(
-    "credentials.revoked-account-keeps-cache",
-    "What is cached is served on after upstream has closed the cache's account",
+    "revoked-account-keeps-cache",
+    "Cached content is served after upstream revokes the cache's account",
     level=INFO,
     refs=("d#1899", MEASURED),
 )
 def test_revoked_account_keeps_cache(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Good in an outage, and to be known where access is taken away for a reason: it lasts until
+    """Useful in an outage, and important to know where access is revoked on purpose: it lasts until
     the entries expire."""
     upstream = make_upstream(auth=Bearer(*ROBOT))
     image = upstream.add("team/app", an_image(), tags=("v1",))
@@ -508,16 +481,16 @@ def test_revoked_account_keeps_cache(
 
 
 @scenario(
-    "credentials.cache-opens-private-images",
-    "Whoever reaches a cache without client credentials reads what its upstream account can read",
+    "cache-opens-private-images",
+    "Clients of a cache without a password can read all that its upstream account can",
     level=INFO,
     refs=("d#1899", "harbor#18133", "distribution docs: Registry as a pull through cache"),
 )
 def test_cache_opens_private_images(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The documents warn of it in one sentence. Private images need htpasswd, a network policy, or
-    an account that sees public ones only."""
+    """The documentation has one sentence on it. Private images need htpasswd, a network policy, or
+    an account with access to public images only."""
     upstream = make_upstream(auth=Bearer(*ROBOT))
     image = upstream.add("private/app", an_image(), tags=("v1",))
     path = manifest_path("private/app", "v1")
@@ -534,9 +507,8 @@ def test_cache_opens_private_images(
 
 # -- written down ------------------------------------------------------------------------------
 @scenario(
-    "credentials.not-in-the-log",
-    "No password and no token is in the log, at the most talkative level",
-    level=SHOULD,
+    "not-in-the-log",
+    "No password and no token is in the log, at the highest log level",
     refs=("d#4045", "CWE-532"),
     needs=OBSERVED | {Need.LOGS},
 )
@@ -576,7 +548,7 @@ def test_not_in_the_log(
         "upstream's header": _basic(*ROBOT),
         **{f"token {n}": token for n, token in enumerate(upstream.token_server.tokens)},
     }
-    expect.disk("the log tells of the pull", manifest_path("team/app", "v1") in log, True)
+    expect.disk("the log has the pull", manifest_path("team/app", "v1") in log, True)
     expect.disk("secrets found", [name for name, secret in secrets.items() if secret in log], [])
 
 

@@ -1,4 +1,4 @@
-"""A cache whose disk lost or changed something: what it still serves, and what it fetches again."""
+"""A cache whose disk lost or changed files: what it still serves, and what it fetches again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.content import Blob, Image, an_image
 from harness.http.client import Answer
 from harness.suite.expectation import Expectations, any_of, at_least
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import SHOULD, Need, scenario
+from harness.suite.scenario import Need, theme
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image
@@ -54,10 +54,12 @@ def _get_manifest(cache: RunningRegistry, reference: str) -> Answer:
     return cache.get(manifest_path(REPOSITORY, reference), headers=ACCEPT)
 
 
+scenario = theme("damage", refs=(MIRROR, "d#4477", MEASURED), needs=OBSERVED)
+
+
 @scenario(
-    "damage.rotten-blob",
-    "A cached blob with a wrong bit in it is not served again, but fetched anew",
-    level=SHOULD,
+    "rotten-blob",
+    "A cached blob with a flipped bit is not served again but fetched",
     refs=(VERIFY, "d#3722", MEASURED),
     needs=OBSERVED | {Need.RESTART},
 )
@@ -70,8 +72,8 @@ def test_rotten_blob(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """Clients verify, and their pull fails. They try again and get the same bytes, on every node,
-    until the entry expires; nothing in the cache's log says why."""
+    """Clients verify and fail, retry and get the same bytes, on every node until the entry expires.
+    The log says nothing."""
     image, cache = _cached(upstream, target, cache=descriptors)
     layer = image.layers[0]
     file = cache.disk.blob_path(layer.digest)
@@ -92,11 +94,9 @@ def test_rotten_blob(
 
 
 @scenario(
-    "damage.cut-blob",
-    "A cached blob of which the disk has only a part is fetched again",
-    level=SHOULD,
+    "cut-blob",
+    "A truncated cached blob is fetched again",
     refs=(VERIFY, "d#3722", "d#4046", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("how", ["cut", "empty"])
 @DESCRIPTORS
@@ -107,8 +107,8 @@ def test_cut_blob(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """What a power cut or a full disk leaves. An answer that says that half a layer is all of it
-    ends in "unexpected EOF" at the client."""
+    """Power cuts and full disks leave these. Half a layer announced as the whole ends in
+    "unexpected EOF" at the client."""
     image, cache = _cached(upstream, target, cache=descriptors)
     layer = image.layers[0]
     file = cache.disk.blob_path(layer.digest)
@@ -122,11 +122,9 @@ def test_cut_blob(
 
 
 @scenario(
-    "damage.manifest",
-    "A damaged manifest is never served: it is fetched again",
-    level=SHOULD,
+    "manifest",
+    "A damaged manifest is not served but fetched again",
     refs=(VERIFY, "d#4477", MEASURED),
-    needs=OBSERVED,
 )
 @pytest.mark.parametrize("how", ["cut", "empty", "rotten"])
 @pytest.mark.parametrize("reference", ["tag", "digest"])
@@ -137,8 +135,8 @@ def test_manifest(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """A manifest names everything else. One that is not what its digest says is refused by
-    containerd and believed by older clients."""
+    """A manifest names everything else. containerd refuses one that does not match its digest;
+    older clients believe it."""
     image, cache = _cached(upstream, target)
     file = cache.disk.blob_path(image.digest)
     file.write_bytes(DAMAGES[how](image.content))
@@ -152,17 +150,15 @@ def test_manifest(
 
 
 @scenario(
-    "damage.nothing-to-fetch-from",
-    "While upstream is down, what is damaged is unavailable, and nothing wrong is served",
-    level=SHOULD,
+    "nothing-to-fetch-from",
+    "While upstream is down damaged content is unavailable, and no wrong bytes are served",
     refs=(VERIFY, "d#3705", MEASURED),
-    needs=OBSERVED,
 )
 def test_nothing_to_fetch_from(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """An outage is no reason to hand out wrong bytes: 502, 503 or 504 say what is the matter, and
-    a client falls back to another mirror."""
+    """An outage is no reason to serve wrong bytes. 502, 503 or 504 describe the problem, and a
+    client falls back to another mirror."""
     image, cache = _cached(upstream, target)
     layer = image.layers[0]
     for digest, content in ((layer.digest, layer.content), (image.digest, image.content)):
@@ -179,18 +175,14 @@ def test_nothing_to_fetch_from(
 
 
 @scenario(
-    "damage.links",
-    "Where a link was lost, the image still comes, and bytes that are there are not fetched again",
-    level=SHOULD,
-    refs=(MIRROR, "d#4477", MEASURED),
-    needs=OBSERVED,
+    "links", "An image with missing links is pulled, without downloading bytes that are on disk"
 )
 @pytest.mark.parametrize("lost", ["layer", "manifest", "tag"])
 def test_links(
     lost: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Thousands of tiny files are what a restored backup, a copied tree or a checked disk most
-    likely lacks some of."""
+    """Links are thousands of tiny files. A restored backup or a repaired file system most likely
+    misses some."""
     image, cache = _cached(upstream, target)
     link = _link(cache, lost, image)
     link.unlink()
@@ -207,11 +199,7 @@ def test_links(
 
 
 @scenario(
-    "damage.vanished-manifest",
-    "A manifest whose bytes vanished under its tag and its link is fetched again",
-    level=SHOULD,
-    refs=(MIRROR, "d#4477", MEASURED),
-    needs=OBSERVED,
+    "vanished-manifest", "A manifest whose file is missing below its tag and link is fetched again"
 )
 @pytest.mark.parametrize("reference", ["tag", "digest"])
 def test_vanished_manifest(
@@ -233,16 +221,14 @@ def test_vanished_manifest(
 
 
 @scenario(
-    "damage.directory-in-the-way",
-    "A directory that lies where a blob's file should be does not keep the blob from being served",
-    level=SHOULD,
+    "directory-in-the-way",
+    "A directory in place of a blob's file does not stop the blob from being served",
     refs=(MEASURED,),
-    needs=OBSERVED,
 )
 def test_directory_in_the_way(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Backup tools and container volumes make directories for paths that they do not find."""
+    """Backup tools and container volumes create directories for missing paths."""
     image, cache = _cached(upstream, target)
     layer = image.layers[0]
     file = cache.disk.blob_path(layer.digest)
@@ -258,9 +244,8 @@ def test_directory_in_the_way(
 
 
 @scenario(
-    "damage.always-verified",
-    "With x-verify: always, the first pull after a start is of verified bytes, however large",
-    level=SHOULD,
+    "always-verified",
+    "With x-verify: always the first pull after a start serves verified bytes, of any size",
     refs=(VERIFY,),
     needs=OBSERVED | {Need.X_KEYS, Need.RESTART},
 )
@@ -268,7 +253,7 @@ def test_always_verified(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
     """For disks that are not trusted, at the price of reading each layer before it is sent. By
-    default a large one is verified while its first client has it already."""
+    default a large layer is verified while the first client receives it."""
     blob = upstream.add(REPOSITORY, Blob.of_size(9 * 1024 * 1024))
     cache = target.proxy(upstream, extra={"proxy": {"x-verify": "always"}})
     pull_blob(cache, REPOSITORY, blob)

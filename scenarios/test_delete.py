@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
-from harness.content import an_image, an_index
+from harness.content import Image, an_image, an_index
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import MUST, SHOULD, scenario
+from harness.suite.scenario import MUST, theme
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.steps import OBSERVED, push, settle
@@ -20,13 +20,13 @@ BLOB = "OCI distribution-spec: Deleting Blobs"
 GC = "distribution docs: Garbage collection"
 
 APP = "/v2/team/app"
+scenario = theme("delete", refs=(MANIFEST, GC))
 
 
 # -- on a proxy --------------------------------------------------------------------------------
 @scenario(
-    "delete.proxy-refuses",
-    "A proxy deletes no manifest, no tag and no blob, and does not ask its upstream to",
-    level=SHOULD,
+    "proxy-refuses",
+    "A cache deletes no manifest, tag or blob for clients, and sends nothing upstream",
     refs=(DOCS, "d#3424", "measured on 2.8.2 to 3.1.1"),
 )
 @pytest.mark.parametrize("delete_enabled", [True, False], ids=["delete-on", "delete-off"])
@@ -36,13 +36,13 @@ def test_proxy_refuses(
     what: str,
     cached: bool,
     delete_enabled: bool,
+    image: Image,
     upstream: MockUpstream,
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """storage.delete.enabled on a cache is about expiry only: it does not let clients delete, and
-    there is no way to drop a single image from a cache over HTTP."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """storage.delete.enabled on a cache concerns expiry only. There is no way to drop a single
+    image from a cache over HTTP."""
     cache = target.proxy(upstream, delete_enabled=delete_enabled)
     if cached:
         containerd_pull(cache.client, "team/app", "v1")
@@ -67,17 +67,15 @@ def test_proxy_refuses(
 
 
 @scenario(
-    "delete.content-survives",
-    "After refused deletions the image is still pulled in full, with upstream gone",
-    level=SHOULD,
+    "content-survives",
+    "After a refused DELETE the image is still pulled from the cache",
     refs=(DOCS, "measured on 2.8.2 to 3.1.1"),
     needs=OBSERVED,
 )
 def test_content_survives(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A 405 that deleted something all the same would show only in the next outage."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """A 405 that deleted something would only show in the next outage."""
     cache = target.proxy(upstream, delete_enabled=True)
     containerd_pull(cache.client, "team/app", "v1")
     cache.eventually(lambda: len(cache.disk.layer_links("team/app")) == len(image.blobs))
@@ -98,14 +96,13 @@ def test_content_survives(
 
 # -- on a standard registry --------------------------------------------------------------------
 @scenario(
-    "delete.manifest",
-    "Deleting a manifest takes its tags along and leaves the bytes to garbage-collect",
+    "manifest",
+    "DELETE of a manifest removes its tags and leaves the bytes to garbage-collect",
     level=MUST,
-    refs=(MANIFEST, GC),
     needs=OBSERVED,
 )
 def test_manifest(target: TargetUnderTest, expect: Expectations) -> None:
-    """202 means that the name is gone, not that the disk has room again."""
+    """202 means that the name is gone, not that the disk has space again."""
     registry = target.standard(delete_enabled=True)
     image, other = an_image(), an_image("other")
     push(registry, "team/app", image, "v1", "stable")
@@ -129,15 +126,9 @@ def test_manifest(target: TargetUnderTest, expect: Expectations) -> None:
     expect.disk("bytes that went", bytes_before - registry.disk.blobs(), set())
 
 
-@scenario(
-    "delete.tag",
-    "Deleting a tag leaves the manifest and its other tags",
-    level=SHOULD,
-    refs=(TAG,),
-)
+@scenario("tag", "DELETE of a tag keeps the manifest and its other tags", refs=(TAG,))
 def test_tag(target: TargetUnderTest, expect: Expectations) -> None:
-    """Clean-up jobs that delete tags of old builds must not take away the release that happens to
-    be the same image."""
+    """Clean-up jobs that delete old build tags must not remove a release that is the same image."""
     registry = target.standard(delete_enabled=True)
     image = an_image()
     push(registry, "team/app", image, "build-17", "v1")
@@ -156,13 +147,13 @@ def test_tag(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "delete.blob",
-    "Deleting a blob removes it from this repository only and leaves the bytes",
+    "blob",
+    "DELETE of a blob unlinks it from this repository and keeps the bytes",
     level=MUST,
     refs=(BLOB, GC),
 )
 def test_blob(target: TargetUnderTest, expect: Expectations) -> None:
-    """Repositories share layers: what one owner deletes must stay for the others."""
+    """Repositories share layers. What one owner deletes must stay for the others."""
     registry = target.standard(delete_enabled=True)
     image = an_image()
     layer = image.layers[0]
@@ -185,14 +176,14 @@ def test_blob(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "delete.disabled",
-    "Without storage.delete.enabled a registry deletes nothing",
+    "disabled",
+    "Without storage.delete.enabled nothing can be deleted",
     level=MUST,
     refs=(MANIFEST, "distribution docs: Configuring a registry, delete"),
 )
 @pytest.mark.parametrize("what", ["manifest", "tag", "blob"])
 def test_disabled(what: str, target: TargetUnderTest, expect: Expectations) -> None:
-    """It is the default, and what protects released images from a clean-up script."""
+    """This is the default, and protects released images from clean-up scripts."""
     registry = target.standard(delete_enabled=False)
     image = an_image()
     push(registry, "team/app", image, "v1")
@@ -211,14 +202,9 @@ def test_disabled(what: str, target: TargetUnderTest, expect: Expectations) -> N
     expect.disk("files removed", len(before.diff(registry.disk.snapshot()).removed), 0)
 
 
-@scenario(
-    "delete.unknown",
-    "Deleting what is not there is 404",
-    level=SHOULD,
-    refs=(MANIFEST, TAG, BLOB),
-)
+@scenario("unknown", "DELETE of unknown content is 404", refs=(MANIFEST, TAG, BLOB))
 def test_unknown(target: TargetUnderTest, expect: Expectations) -> None:
-    """A clean-up job that runs twice must be able to tell "already gone" from a failure."""
+    """A repeated clean-up job has to distinguish "already gone" from a failure."""
     registry = target.standard(delete_enabled=True)
     push(registry, "team/app", an_image(), "v1")
     absent = an_image("absent")
@@ -235,9 +221,8 @@ def test_unknown(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "delete.last-tag",
-    "A repository without tags has an empty list of tags, not null",
-    level=SHOULD,
+    "last-tag",
+    "A repository without tags has an empty tag list, not null",
     refs=("OCI distribution-spec: Listing Tags", "measured on 2.8.2 to 3.1.1"),
 )
 def test_last_tag(target: TargetUnderTest, expect: Expectations) -> None:
@@ -254,14 +239,9 @@ def test_last_tag(target: TargetUnderTest, expect: Expectations) -> None:
     expect.disk("tags", registry.disk.tags("team/app"), {})
 
 
-@scenario(
-    "delete.pushed-again",
-    "A deleted manifest can be pushed again, without its layers",
-    level=SHOULD,
-    refs=(MANIFEST, GC),
-)
+@scenario("pushed-again", "A deleted manifest can be pushed again without its layers")
 def test_pushed_again(target: TargetUnderTest, expect: Expectations) -> None:
-    """The way back after a mistaken deletion, open until garbage-collect runs."""
+    """The way back after a mistaken deletion, until garbage-collect runs."""
     registry = target.standard(delete_enabled=True)
     image = an_image()
     push(registry, "team/app", image, "v1")
@@ -278,14 +258,12 @@ def test_pushed_again(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "delete.child-of-an-index",
-    "Deleting a platform's image leaves the index and the other platforms",
-    level=SHOULD,
+    "child-of-an-index",
+    "DELETE of a platform's image keeps the index and the other platforms",
     refs=(MANIFEST, "OCI image-spec: Image Index"),
 )
 def test_child_of_an_index(target: TargetUnderTest, expect: Expectations) -> None:
-    """The index then names an image that is gone: clients of that platform fail, which nothing
-    warns of."""
+    """The index then names a missing image: clients of that platform fail, without a warning."""
     registry = target.standard(delete_enabled=True)
     index = an_index()
     gone, kept = index.children

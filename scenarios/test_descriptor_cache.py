@@ -1,4 +1,4 @@
-"""A descriptor cache in redis, which outlives the registry and knows nothing of its disk."""
+"""A descriptor cache in redis, which outlives the registry and does not see its disk."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from harness.clients.push import upload_blob
 from harness.content import Blob, an_image
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import SHOULD, Need, scenario
+from harness.suite.scenario import Need, theme
 from harness.system.redis_server import RedisServer
 from harness.upstream import MockUpstream
-from scenarios.blobs import REPOSITORY, a_blob, cached, path
+from scenarios.blobs import REPOSITORY, a_blob, cached
 from scenarios.pulling import blob_path
 from scenarios.steps import OBSERVED, push, settle
 from scenarios.uploading import open_upload
@@ -32,12 +32,13 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     server.stop()
 
 
+scenario = theme("descriptors", needs=OBSERVED | {Need.RESTART})
+
+
 @scenario(
-    "descriptors.outlive-bytes",
-    "A blob that redis remembers and the disk has lost is fetched again, not served empty",
-    level=SHOULD,
+    "outlive-bytes",
+    "A blob that is in redis but not on disk is fetched again, not served empty",
     refs=("d#2367", "d#2945", "d#1356", MEASURED),
-    needs=OBSERVED | {Need.RESTART},
 )
 @pytest.mark.parametrize("lost", ["the-file", "everything"])
 def test_outlive_bytes(
@@ -47,13 +48,13 @@ def test_outlive_bytes(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """A cache's volume is emptied, or restored from an old backup, and redis is another service
-    that nobody thinks of. From then on every node gets 200 and no bytes, restart or not."""
+    """A cache's volume is emptied or restored from a backup, and redis is forgotten. Every node
+    then gets 200 and no bytes, and a restart does not help."""
     blob = a_blob(upstream)
     cache = target.proxy(upstream, cache="redis", redis_addr=redis_server.address)
-    cache.get(path(blob))
+    cache.get(blob_path(REPOSITORY, blob))
     cached(cache, blob)
-    cache.get(path(blob))
+    cache.get(blob_path(REPOSITORY, blob))
     expect.disk("redis knows it", bool(redis_server.client().exists(f"blobs::{blob.digest}")), True)
     cache.stop()
     wanted = "docker/**/*" if lost == "everything" else "docker/registry/v2/blobs/**/data"
@@ -61,7 +62,7 @@ def test_outlive_bytes(
         if file.is_file():
             file.unlink()
     cache.start()
-    answer = cache.get(path(blob))
+    answer = cache.get(blob_path(REPOSITORY, blob))
     expect.client("status", answer.status, 200)
     expect.client("the bytes are right", answer.body == blob.content, True)
     expect.client("the body ends early", answer.error is not None, False)
@@ -70,11 +71,9 @@ def test_outlive_bytes(
 
 
 @scenario(
-    "descriptors.redis-is-away",
-    "A cache whose redis is away, at the start or later, serves all the same",
-    level=SHOULD,
+    "redis-is-away",
+    "A cache whose redis is down, at start or later, still serves",
     refs=(REDIS_DOC, MEASURED),
-    needs=OBSERVED | {Need.RESTART},
 )
 @pytest.mark.parametrize("when", ["at-start", "later"])
 def test_redis_is_away(
@@ -84,15 +83,15 @@ def test_redis_is_away(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """It saves a few looks at the disk; nobody wants to be without images for it."""
+    """redis saves a few disk accesses, which is not worth an outage."""
     first, second = a_blob(upstream), upstream.add(REPOSITORY, Blob.of_size(3_000, "second"))
     if when == "at-start":
         redis_server.stop()
     cache = target.proxy(upstream, cache="redis", redis_addr=redis_server.address)
-    cold = cache.get(path(first))
+    cold = cache.get(blob_path(REPOSITORY, first))
     cached(cache, first)
     redis_server.stop()
-    warm, new = cache.get(path(first)), cache.get(path(second))
+    warm, new = cache.get(blob_path(REPOSITORY, first)), cache.get(blob_path(REPOSITORY, second))
     expect.client("a new blob", cold.body == first.content, True)
     expect.client("a cached blob", warm.body == first.content, True)
     expect.client("another new blob", new.body == second.content, True)
@@ -100,37 +99,34 @@ def test_redis_is_away(
 
 
 @scenario(
-    "descriptors.deleted-means-deleted",
-    "A blob that was deleted is 404, although redis knew it",
-    level=SHOULD,
+    "deleted-means-deleted",
+    "A deleted blob is 404 although redis knew it",
     refs=("d#2945", "distribution docs: Garbage collection", MEASURED),
     needs=OBSERVED,
 )
 def test_deleted_means_deleted(
     redis_server: RedisServer, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A push that is told that a deleted layer exists ends in an image without it."""
+    """A push that believes a deleted layer exists produces an image without it."""
     image = an_image()
     layer = image.layers[0]
     registry = target.standard(delete_enabled=True, cache="redis", redis_addr=redis_server.address)
     push(registry, REPOSITORY, image, "v1")
-    registry.get(path(layer))
-    gone = registry.delete(path(layer))
+    registry.get(blob_path(REPOSITORY, layer))
+    gone = registry.delete(blob_path(REPOSITORY, layer))
     expect.client("status of the DELETE", gone.status, 202)
-    expect.client("HEAD afterwards", registry.head(path(layer)).status, 404)
-    expect.client("GET afterwards", registry.get(path(layer)).status, 404)
+    expect.client("HEAD afterwards", registry.head(blob_path(REPOSITORY, layer)).status, 404)
+    expect.client("GET afterwards", registry.get(blob_path(REPOSITORY, layer)).status, 404)
 
 
 @scenario(
-    "descriptors.lost-bytes-are-not-mounted",
-    "A blob that the descriptor cache knows and the disk has lost is not mounted, so that a push "
-    "uploads it again",
-    level=SHOULD,
+    "lost-bytes-are-not-mounted",
+    "A blob that is in the descriptor cache but not on disk is not mounted",
     refs=("d#2945", MEASURED),
     needs=OBSERVED,
 )
 def test_lost_bytes_are_not_mounted(target: TargetUnderTest, expect: Expectations) -> None:
-    """A push that trusts the answer leaves an image that nobody can pull."""
+    """A push that trusts the mount leaves an image that cannot be pulled."""
     registry = target.standard(cache="inmemory")
     blob = Blob.of_size(500)
     upload_blob(registry.client, "team/source", blob)

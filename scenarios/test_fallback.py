@@ -1,5 +1,5 @@
-"""containerd's fallback order, from files alone: which host is asked for what, and when the source
-after all. The requests themselves are played in test_fallback_played.py."""
+"""containerd's fallback order, from configuration files alone: which host is tried for what, and
+when the source. test_fallback_played.py sends the requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.nodes.models.containerd.execution import simulate
 from harness.nodes.models.containerd.planning import resolve_plan
 from harness.nodes.models.containerd.pullers import Ctr
 from harness.suite.expectation import Expectations, containing
-from harness.suite.scenario import INFO, scenario
+from harness.suite.scenario import INFO, theme
 from scenarios.mirroring import (
     CERTS_D,
     HOSTS_DOC,
@@ -25,15 +25,14 @@ from scenarios.mirroring import (
     hosts,
 )
 
+scenario = theme("fallback", level=INFO, refs=(HOSTS_DOC, MEASURED))
+
 
 @scenario(
-    "fallback.file-order",
-    "containerd asks the hosts of a hosts.toml in the order of the file, and the source last",
-    level=INFO,
-    refs=(HOSTS_DOC, MEASURED),
+    "file-order", "containerd tries the hosts of a hosts.toml in file order, and the source last"
 )
 def test_file_order(expect: Expectations) -> None:
-    """Not alphabetical, and not by any measure of which mirror is near."""
+    """Neither in alphabetical order nor by distance."""
     tree = {
         f"{SOURCE}/hosts.toml": f'server = "https://{SOURCE}"\n'
         '[host."https://zone-b.example"]\n[host."https://zone-a.example"]\n'
@@ -43,13 +42,12 @@ def test_file_order(expect: Expectations) -> None:
 
 
 @scenario(
-    "fallback.source-without-server",
-    "Without a server line the image's own registry is still asked last",
-    level=INFO,
+    "source-without-server",
+    "Without a server line containerd still tries the image's own registry last",
     refs=(HOSTS_DOC, "containerd#3850", MEASURED),
 )
 def test_source_without_server(expect: Expectations) -> None:
-    """A cluster that must never leave the network needs a server line that says so."""
+    """A cluster that must not leave the network needs a server line that says so."""
     plan = resolve_plan(IMAGE, {f"{SOURCE}/hosts.toml": f'[host."https://{MIRROR}"]\n'})
     expect.client("hosts", hosts(plan), [MIRROR, SOURCE])
     closed = resolve_plan(
@@ -60,13 +58,11 @@ def test_source_without_server(expect: Expectations) -> None:
 
 
 @scenario(
-    "fallback.directory-of-the-image",
-    "A directory named for the mirror is not read; the image's registry names it",
-    level=INFO,
-    refs=(HOSTS_DOC, MEASURED),
+    "directory-of-the-image",
+    "containerd reads the directory of the image's registry, not one named after the mirror",
 )
 def test_directory_of_the_image(expect: Expectations) -> None:
-    """The most common reason why a mirror is never asked, and nothing says so."""
+    """The most common reason why a mirror is never used, without any message."""
     text = f'server = "https://{SOURCE}"\n[host."https://{MIRROR}"]\n'
     misnamed = resolve_plan(IMAGE, {f"{MIRROR}/hosts.toml": text})
     expect.client("named for the mirror", hosts(misnamed), [SOURCE])
@@ -74,14 +70,9 @@ def test_directory_of_the_image(expect: Expectations) -> None:
     expect.client("named for the registry", hosts(plan), [MIRROR, SOURCE])
 
 
-@scenario(
-    "fallback.default-directory",
-    "_default serves every registry without a directory of its own, and only those",
-    level=INFO,
-    refs=(HOSTS_DOC, MEASURED),
-)
+@scenario("default-directory", "_default applies to every registry without a directory of its own")
 def test_default_directory(expect: Expectations) -> None:
-    """An empty directory of a registry is enough to hide _default, which is easily overlooked."""
+    """Even an empty directory for a registry hides _default."""
     default = {"_default/hosts.toml": f'[host."https://{MIRROR}"]\n'}
     expect.client("no directory", hosts(resolve_plan(IMAGE, default)), [MIRROR, SOURCE])
     hidden = resolve_plan(IMAGE, {**default, f"{SOURCE}/hosts.toml": ""})
@@ -89,13 +80,11 @@ def test_default_directory(expect: Expectations) -> None:
 
 
 @scenario(
-    "fallback.docker-hub-names",
-    "Docker Hub's directory is docker.io, and its host registry-1.docker.io",
-    level=INFO,
-    refs=(HOSTS_DOC, MEASURED),
+    "docker-hub-names", "Docker Hub's directory is docker.io, and its host registry-1.docker.io"
 )
 def test_docker_hub_names(expect: Expectations) -> None:
-    """A server line with docker.io, as in the documentation, asks a host that is no registry."""
+    """A server line with docker.io, as in the documentation, points to a host that is not a
+    registry."""
     mirror = f'[host."https://{MIRROR}"]\n'
     plan = resolve_plan("nginx", {"docker.io/hosts.toml": mirror})
     expect.client("docker.io", hosts(plan), [MIRROR, "registry-1.docker.io"])
@@ -108,26 +97,23 @@ def test_docker_hub_names(expect: Expectations) -> None:
 
 
 @scenario(
-    "fallback.only-a-server-line",
-    "containerd 1.6 ignores a hosts.toml that has only a server line",
-    level=INFO,
+    "only-a-server-line",
+    "containerd 1.6 ignores a hosts.toml that only has a server line",
     refs=(HOSTS_DOC, "measured on containerd 1.6.20, 1.7.24, 1.7.34, 2.1.9"),
 )
 def test_only_a_server_line(expect: Expectations) -> None:
-    """The same file sends pulls to another registry after an upgrade to 1.7.32 or 2.0."""
+    """The same file redirects pulls to another registry after an upgrade to 1.7.32 or 2.0."""
     tree = {f"{SOURCE}/hosts.toml": f'server = "https://{MIRROR}"\n'}
     expect.client("1.6.20", hosts(resolve_plan(IMAGE, tree, release="1.6.20")), [SOURCE])
     expect.client("2.1.9", hosts(resolve_plan(IMAGE, tree, release="2.1.9")), [MIRROR])
 
 
 @scenario(
-    "fallback.pull-only-mirror",
-    "A mirror without the resolve capability is passed over for tags, not for content",
-    level=INFO,
-    refs=(HOSTS_DOC, MEASURED),
+    "pull-only-mirror",
+    "A mirror without the resolve capability is skipped for tags and used for content",
 )
 def test_pull_only_mirror(expect: Expectations) -> None:
-    """So the source decides what a tag means, and the mirror carries the bytes."""
+    """The source decides what a tag means, and the mirror carries the bytes."""
     tree = {
         f"{SOURCE}/hosts.toml": f'server = "https://{SOURCE}"\n'
         f'[host."https://{MIRROR}"]\ncapabilities = ["pull"]\n'
@@ -148,13 +134,10 @@ def test_pull_only_mirror(expect: Expectations) -> None:
 
 
 @scenario(
-    "fallback.push-goes-to-the-mirror",
-    "A push goes to the mirror, unless the mirror's capabilities leave push out",
-    level=INFO,
-    refs=(HOSTS_DOC, MEASURED),
+    "push-goes-to-the-mirror", "A push goes to the mirror unless its capabilities exclude push"
 )
 def test_push_goes_to_the_mirror(expect: Expectations) -> None:
-    """A mirror that takes no push then fails every push of the node, without falling back."""
+    """A mirror that takes no push then fails every push of the node, without a fallback."""
     push = Ctr(command="push", hosts_dir=CERTS_D)
     plan = resolve_plan(IMAGE, MIRRORED, puller=push)
     expect.client("host pushed to", plan.push.name if plan.push else None, MIRROR)
@@ -167,13 +150,13 @@ def test_push_goes_to_the_mirror(expect: Expectations) -> None:
 
 
 @scenario(
-    "fallback.every-object-from-the-start",
-    "Each object is asked from the first host again: a dead mirror is tried for every layer",
-    level=INFO,
+    "every-object-from-the-start",
+    "containerd starts from the first host for each object, so a dead mirror is tried for every "
+    "layer",
     refs=("containerd#4861", "spegel#709", MEASURED),
 )
 def test_every_object_from_the_start(expect: Expectations) -> None:
-    """A mirror that swallows packets costs half a minute for each of them."""
+    """A mirror that drops packets costs half a minute for each of them."""
     plan = resolve_plan(IMAGE, MIRRORED)
     pull = simulate(
         plan, {MIRROR: HostBehaviour(unreachable=True)}, image=an_image("three", layers=3)
@@ -185,9 +168,8 @@ def test_every_object_from_the_start(expect: Expectations) -> None:
 
 
 @scenario(
-    "fallback.web-page-ends-the-pull",
-    "A mirror that answers 200 with a web page ends the pull; no other host is asked",
-    level=INFO,
+    "web-page-ends-the-pull",
+    "A mirror that answers 200 with a web page ends the pull without a fallback",
     refs=(MEASURED,),
 )
 def test_web_page_ends_the_pull(expect: Expectations) -> None:
@@ -199,25 +181,23 @@ def test_web_page_ends_the_pull(expect: Expectations) -> None:
 
 
 @scenario(
-    "fallback.ctr-is-not-cri",
-    "ctr reads nothing of the CRI plugin's configuration, so it does not see the mirror",
-    level=INFO,
+    "ctr-is-not-cri",
+    "ctr does not read the CRI plugin's configuration and so does not use the mirror",
     refs=("containerd docs/cri/config.md", MEASURED),
 )
 def test_ctr_is_not_cri(expect: Expectations) -> None:
     """A pull that works with crictl proves nothing about ctr, and the reverse."""
     expect.client("CRI", hosts(resolve_plan(IMAGE, MIRRORED)), [MIRROR, SOURCE])
     expect.client("ctr", hosts(resolve_plan(IMAGE, MIRRORED, puller=Ctr())), [SOURCE])
-    told = Ctr(hosts_dir=CERTS_D)
+    reported = Ctr(hosts_dir=CERTS_D)
     expect.client(
-        "ctr --hosts-dir", hosts(resolve_plan(IMAGE, MIRRORED, puller=told)), [MIRROR, SOURCE]
+        "ctr --hosts-dir", hosts(resolve_plan(IMAGE, MIRRORED, puller=reported)), [MIRROR, SOURCE]
     )
 
 
 @scenario(
-    "fallback.configs-by-contacted-host",
-    "registry.configs names the host that is contacted, port included, not the image's registry",
-    level=INFO,
+    "configs-by-contacted-host",
+    "registry.configs is keyed by the contacted host with its port, not by the image's registry",
     refs=("containerd docs/cri/registry.md", MEASURED),
 )
 @pytest.mark.parametrize(

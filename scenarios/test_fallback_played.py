@@ -1,5 +1,5 @@
-"""containerd's fallback order, played: the model's requests against the cache under test, with the
-source behind it, as a node of a cluster would make them."""
+"""containerd's fallback order over real sockets: the client model sends its requests to the
+cache under test, with the source behind it, as a cluster node would."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.nodes.models.containerd.pullers import AuthConfig, Cri, Ctr, Puller
 from harness.nodes.models.kubelet import pull_requests
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import INFO, SHOULD, Need, scenario
+from harness.suite.scenario import INFO, Need, theme
 from harness.targets import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.mirroring import (
@@ -85,10 +85,12 @@ def mirror_says(status: int | str, times: int = 1) -> list[str]:
     return lines
 
 
+scenario = theme("fallback", refs=(HOSTS_DOC, MEASURED), needs=PLAYED)
+
+
 @scenario(
-    "fallback.pull-through",
-    "A node with the cache as mirror pulls all of an image from it, and nothing from the source",
-    level=SHOULD,
+    "pull-through",
+    "A node with the cache as mirror pulls everything from it and nothing from the source",
     refs=(HOSTS_DOC, "distribution docs: Registry as a pull through cache"),
     needs={Need.CONFIG, Need.STORAGE},
 )
@@ -98,7 +100,7 @@ def test_pull_through(
     play: Play,
     expect: Expectations,
 ) -> None:
-    """What a mirror is for: the source sees the cache, and never the nodes."""
+    """The source sees the cache and never the nodes."""
     image = put(upstream)
     cache = target.proxy(upstream)
     upstream.ledger.clear()
@@ -110,16 +112,14 @@ def test_pull_through(
 
 
 @scenario(
-    "fallback.mirror-down",
-    "While the cache is down, nodes pull from the source, trying the cache for every object",
-    level=SHOULD,
-    refs=(HOSTS_DOC, MEASURED),
+    "mirror-down",
+    "While the cache is down nodes pull from the source, and try the cache for every object",
     needs={Need.CONFIG, Need.RESTART},
 )
 def test_mirror_down(
     upstream: MockUpstream, target: TargetUnderTest, play: Play, expect: Expectations
 ) -> None:
-    """Nobody notices, except for the source's rate limit and the bill."""
+    """Only the source's rate limit and the bill show it."""
     put(upstream)
     cache = target.proxy(upstream)
     cache.stop()
@@ -130,11 +130,7 @@ def test_mirror_down(
 
 
 @scenario(
-    "fallback.mirror-lacks-it",
-    "What the cache's upstream does not have, nodes ask of the source in silence",
-    level=SHOULD,
-    refs=(HOSTS_DOC, MEASURED),
-    needs=PLAYED,
+    "mirror-lacks-it", "Nodes silently pull from the source what the cache's upstream does not have"
 )
 def test_mirror_lacks_it(
     upstream: MockUpstream,
@@ -158,17 +154,15 @@ def test_mirror_lacks_it(
 
 
 @scenario(
-    "fallback.rate-limited",
-    "A rate limit at the cache's upstream reaches nodes as 429, not as an image that is missing",
-    level=SHOULD,
+    "rate-limited",
+    "A rate limit at the cache's upstream reaches nodes as 429, not as a missing image",
     refs=("d#3407", "containerd#3850", MEASURED),
-    needs=PLAYED,
 )
 def test_rate_limited(
     upstream: MockUpstream, target: TargetUnderTest, play: Play, expect: Expectations
 ) -> None:
-    """containerd then repeats the request to the cache before it asks the source, which is limited
-    for the same account or address."""
+    """containerd then retries the cache before it asks the source, which is limited for the same
+    account or address."""
     put(upstream)
     cache = target.proxy(upstream)
     upstream.on("HEAD", kind="manifest").status(429, headers={"Retry-After": "7"})
@@ -183,18 +177,18 @@ def test_rate_limited(
 
 
 @scenario(
-    "fallback.pull-secret-for-the-mirror",
-    "Nodes use a cache with htpasswd if the pull secret of the image's registry fits it",
+    "pull-secret-for-the-mirror",
+    "A node can use a cache with htpasswd if the pull secret of the image's registry has its "
+    "password",
     level=INFO,
     refs=("kubernetes docs: Pull an Image from a Private Registry", MEASURED),
-    needs=PLAYED,
 )
 @pytest.mark.parametrize("secret", ["fits", "differs", "none"])
 def test_pull_secret(
     upstream: MockUpstream, target: TargetUnderTest, play: Play, expect: Expectations, secret: str
 ) -> None:
-    """kubelet matches secrets by the image; containerd sends the match to whoever challenges. The
-    secret of a mirror must therefore stand under the name of the image's registry."""
+    """kubelet matches secrets by the image's name and containerd sends the match to any host that
+    challenges. So the mirror's login has to be stored under the name of the image's registry."""
     put(upstream)
     cache = target.proxy(upstream, htpasswd={"user": "secret"})
     passwords = {"fits": "secret", "differs": "other"}
@@ -212,18 +206,17 @@ def test_pull_secret(
 
 
 @scenario(
-    "fallback.secret-for-the-wrong-registry",
-    "A pull secret that names the mirror is not used; one that names the image's registry opens it",
+    "secret-for-the-wrong-registry",
+    "A pull secret named after the mirror is not used; one named after the image's registry works",
     level=INFO,
     refs=("kubernetes docs: Images, Interpretation of config.json", MEASURED),
-    needs=PLAYED,
 )
 @pytest.mark.parametrize("key", [MIRROR, SOURCE], ids=["mirror", "registry"])
 def test_secret_for_the_wrong_registry(
     key: str, upstream: MockUpstream, target: TargetUnderTest, play: Play, expect: Expectations
 ) -> None:
-    """kubelet does not know which hosts containerd will ask, and compares the key with the image's
-    name. The mirror is the one that answers 401, so that its name is what people write."""
+    """kubelet does not know which hosts containerd will contact and compares the key with the
+    image's name. People write the mirror's name, since the mirror answers 401."""
     put(upstream)
     cache = target.proxy(upstream, htpasswd={"user": "secret"})
     upstream.ledger.clear()
@@ -236,18 +229,16 @@ def test_secret_for_the_wrong_registry(
 
 
 @scenario(
-    "fallback.edits-while-running",
-    "A mirror in certs.d counts from the next pull on, its login in config.toml only after a "
-    "restart of containerd",
+    "edits-while-running",
+    "A mirror in certs.d takes effect at the next pull, its login in config.toml after a restart",
     level=INFO,
     refs=(HOSTS_DOC, "containerd docs/cri/registry.md", MEASURED),
-    needs=PLAYED,
 )
 def test_edits_while_running(
     upstream: MockUpstream, target: TargetUnderTest, play: Play, expect: Expectations
 ) -> None:
-    """Both are edited at once, and pulls go on from the source: nothing says that a restart is
-    due."""
+    """Both are edited together, pulls continue from the source, and no message says that a restart
+    is needed."""
     put(upstream)
     cache = target.proxy(upstream, htpasswd={"user": "secret"})
     loaded, edited = config_toml("another.example"), config_toml(MIRROR)
@@ -261,17 +252,15 @@ def test_edits_while_running(
 
 
 @scenario(
-    "fallback.layer-cut-short",
-    "A layer that the cache has to cut short is continued by the node and ends up whole",
-    level=SHOULD,
+    "layer-cut-short",
+    "A node resumes a layer that the cache truncates and gets the whole layer",
     refs=(MEASURED,),
-    needs=PLAYED,
 )
 def test_layer_cut_short(
     upstream: MockUpstream, target: TargetUnderTest, play: Play, expect: Expectations
 ) -> None:
-    """containerd asks again with Range, from the first host; a body with something else at its end
-    would fail its checksum instead."""
+    """containerd retries with Range from the first host. A body with an error text at its end would
+    fail the checksum instead."""
     image = put(upstream)
     cache = target.proxy(upstream)
     layer = image.layers[0]
@@ -287,16 +276,14 @@ def test_layer_cut_short(
 
 
 @scenario(
-    "fallback.login-is-not-forwarded",
-    "A user and password given to ctr for the source are not passed on by the cache",
-    level=SHOULD,
+    "login-is-not-forwarded",
+    "A login given to ctr for the source is not forwarded by the cache",
     refs=("moby#30880", MEASURED),
-    needs=PLAYED,
 )
 def test_login_is_not_forwarded(
     upstream: MockUpstream, target: TargetUnderTest, play: Play, expect: Expectations
 ) -> None:
-    """A cache has its own account upstream; what clients say to it stays there."""
+    """A cache has its own upstream account; what clients send stays at the cache."""
     put(upstream)
     cache = target.proxy(upstream, htpasswd={"user": "secret"})
     login = Login("user", "secret", "ctr -u")

@@ -1,8 +1,6 @@
-"""How long a cache trusts what it knows without asking: of tags, and of what upstream lacks.
-
-The settings are ``x-`` keys of ``proxy`` (docs/configuration.md), which releases of distribution
-skip: they ask each time.
-"""
+"""How long a cache trusts a tag, or a 404, without asking upstream. The settings are ``x-`` keys
+of ``proxy`` (docs/configuration.md), which releases of distribution ignore: they revalidate
+every time."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
-from harness.content import an_image
+from harness.content import Image, an_image
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
 from harness.suite.scenario import SHOULD, Need, scenario
@@ -28,16 +26,15 @@ V1 = manifest_path("team/app", "v1")
 # -- tags --------------------------------------------------------------------------------------
 @scenario(
     "freshness.warm-pull-asks-nothing",
-    "Within a freshness interval, a tag is pulled again without a word to upstream",
+    "Within the freshness interval a cached tag is pulled without an upstream request",
     level=SHOULD,
     refs=("d#3407", "d#4050", "d#3545", HUB),
 )
 def test_warm_pull_asks_nothing(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A rollout pulls one tag on a thousand nodes within a minute. Each of them asking upstream is
-    a round trip across the internet, and a pull less if upstream counts it."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """A rollout pulls one tag on a thousand nodes within a minute. Each revalidation is a round
+    trip across the internet, and a counted pull at some registries."""
     cache = target.proxy(upstream, tag_freshness="15m")
     pull_image(cache, "team/app", image, "v1")
     limiter = upstream.limit(RateLimit(limit=0))
@@ -56,17 +53,15 @@ def test_warm_pull_asks_nothing(
 
 @scenario(
     "freshness.interval-ends",
-    "When the freshness interval is over, a tag that has moved is pulled as what it is now",
+    "After the freshness interval a moved tag is pulled in its new version",
     level=SHOULD,
     refs=("d#3407", "Harbor#18752: HEAD before each pull"),
     needs={Need.CONFIG, Need.CLOCK},
 )
 def test_interval_ends(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """What is fresh must become old: whoever sets 15 minutes counts on a fix being everywhere after
-    a quarter of an hour."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """An operator who sets 15 minutes expects a fix everywhere after a quarter of an hour."""
     cache = target.proxy(upstream, tag_freshness="15m")
     pull_image(cache, "team/app", image, "v1")
     newer = upstream.add("team/app", an_image("newer"), tags=("v1",))
@@ -84,16 +79,15 @@ def test_interval_ends(
 
 @scenario(
     "freshness.interval-holds",
-    "Within the freshness interval a tag is what it was when it was asked about",
+    "Within the freshness interval a moved tag keeps its old version",
     level=SHOULD,
     refs=("d#3407", HUB),
     needs={Need.CONFIG, Need.X_KEYS},
 )
 def test_interval_holds(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The price of the interval, and its use when upstream is away: nobody notices."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """The price of the interval, and its benefit while upstream is down."""
     cache = target.proxy(upstream, tag_freshness="15m")
     pull_image(cache, "team/app", image, "v1")
     upstream.add("team/app", an_image("newer"), tags=("v1",))
@@ -109,16 +103,19 @@ def test_interval_holds(
 
 @scenario(
     "freshness.no-cache",
-    "A client that says Cache-Control: no-cache is told what upstream has now, interval or not",
+    "Cache-Control: no-cache revalidates a tag within its freshness interval",
     level=SHOULD,
     refs=("RFC 9111, 5.2.1.4 no-cache", "containers-roadmap#2254: a refresh cannot be forced"),
 )
 @pytest.mark.parametrize("directive", ["no-cache", "max-age=0"])
 def test_no_cache(
-    directive: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    directive: str,
+    image: Image,
+    upstream: MockUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
 ) -> None:
-    """The way out for the one deployment that cannot wait: everybody has the new image then."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """The way out for a deployment that cannot wait; all later clients get the new image."""
     cache = target.proxy(upstream, tag_freshness="15m")
     pull_image(cache, "team/app", image, "v1")
     newer = upstream.add("team/app", an_image("newer"), tags=("v1",))
@@ -133,7 +130,7 @@ def test_no_cache(
 # -- what upstream lacks -----------------------------------------------------------------------
 @scenario(
     "absence.asked-once",
-    "What upstream does not have is asked once for many clients in a row",
+    "Content missing upstream is asked for once, not by every client",
     level=SHOULD,
     refs=("d#3407", "Artifactory docs: Missed retrieval cache period", "Harbor#17155"),
 )
@@ -141,8 +138,8 @@ def test_no_cache(
 def test_absence_asked_once(
     what: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Every pull of a signed image looks for signatures that most images do not have, and a wrong
-    tag in a deployment is tried again for days: each of them a request that counts."""
+    """Every pull of a signed image looks for signatures that most images lack, and a wrong tag in a
+    deployment is retried for days. Each request counts."""
     missing = an_image("missing")
     upstream.add("team/app", an_image(), tags=("v1",))
     cache = target.proxy(upstream, negative_ttl="30s")
@@ -164,7 +161,7 @@ def test_absence_asked_once(
 
 @scenario(
     "absence.ends",
-    "What upstream did not have is found once it is there and the time of the absence is over",
+    "Content that appears upstream is found once the negative cache entry expires",
     level=SHOULD,
     refs=("NEXUS-27623: a negative result outlives its time",),
     needs=TURNED,
@@ -198,14 +195,14 @@ def test_absence_ends(
 
 @scenario(
     "absence.ends-with-news",
-    "When something new comes from a repository, what it lacked a moment ago is asked for again",
+    "New content of a repository clears its negative cache entries",
     level=SHOULD,
     refs=("NEXUS-27623: a negative result outlives its time",),
 )
 def test_absence_ends_with_news(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A push brings several tags and a signature. Whoever sees the one should see the others."""
+    """A push brings several tags and a signature. A client that sees one should see the others."""
     cache = target.proxy(upstream, negative_ttl="1h")
     signature = manifest_path("team/app", "sha256-0.sig")
     before = [cache.get(path, headers=ACCEPT).status for path in (signature, V1)]
@@ -222,17 +219,16 @@ def test_absence_ends_with_news(
 
 @scenario(
     "absence.refusals-are-not-remembered",
-    "A refusal that may be over in a moment is not remembered: the next client is served",
+    "A temporary refusal is not cached: the next client is served",
     level=SHOULD,
     refs=("NEXUS-27623: 403 is remembered after it has been put right", "Harbor#19899"),
 )
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
 def test_refusals_are_not_remembered(
-    status: int, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    status: int, image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Only 404 says that something is not there. A cache that remembers a rate limit or a missing
-    permission goes on refusing when the limit is over and the permission given."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """Only 404 means that content is missing. A cache that remembers a rate limit or a missing
+    permission keeps refusing after it is over."""
     layer = image.layers[0]
     cache = target.proxy(upstream, negative_ttl="1h")
     faults = [upstream.on(method).status(status) for method in ("HEAD", "GET")]
@@ -252,15 +248,14 @@ def test_refusals_are_not_remembered(
 
 @scenario(
     "absence.keeps-what-is-cached",
-    "That a tag or digest is gone upstream removes nothing from the cache",
+    "Deletion of a tag or digest upstream removes nothing from the cache",
     level=SHOULD,
     refs=("NEXUS-26642: the cached copy is dropped", "Harbor#20997", "Harbor#20079"),
 )
 def test_absence_keeps_what_is_cached(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Somebody tidied up upstream; what runs in the cluster has to be able to restart."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """Upstream was cleaned up; what runs in the cluster has to be able to restart."""
     cache = target.proxy(upstream, negative_ttl="30s")
     pull_image(cache, "team/app", image, "v1")
     upstream.untag("team/app", "v1")
@@ -276,7 +271,7 @@ def test_absence_keeps_what_is_cached(
     expect.client("statuses by tag", by_tag, [200, 200, 200])
     expect.client("status by digest", by_digest.status, 200)
     expect.client("layer is right", layer.body == image.layers[0].content, True)
-    expect.client("status of the layer in a repository that has it not", elsewhere.status, 404)
+    expect.client("status of the layer in a repository without it", elsewhere.status, 404)
     stored = {image.digest, *(blob.digest for blob in image.blobs)}
     expect.disk("stored", cache.disk.blobs(), stored)
     expect.disk("tags", cache.disk.tags("team/app"), {"v1": image.digest})

@@ -1,5 +1,5 @@
-"""The disk is full, or cannot be written: pulls go on, nothing partial is kept, and the cache
-recovers by itself."""
+"""The disk is full or read-only: pulls continue, nothing partial is kept, and the cache
+recovers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.content import Blob, an_image
 from harness.suite.expectation import Expectations, at_least
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import SHOULD, Need, scenario
+from harness.suite.scenario import Need, theme
 from harness.system.small_disk import SmallDisk
 from harness.targets import DidNotStart, RunningRegistry
 from harness.upstream import MockUpstream
@@ -30,19 +30,18 @@ def unfinished(cache: RunningRegistry) -> int:
     return len(cache.disk.uploads(REPOSITORY))
 
 
+scenario = theme("disk", refs=(PULLING, MEASURED), needs=OBSERVED)
+
+
 @scenario(
-    "disk.full-during-a-fill",
-    "When the disk gets full during a pull the client gets every byte all the same; nothing "
-    "partial is kept",
-    level=SHOULD,
-    refs=(PULLING, MEASURED),
-    needs=OBSERVED,
+    "full-during-a-fill",
+    "When the disk fills up during a pull the client gets every byte, and nothing partial is kept",
 )
 def test_full_during_a_fill(
     small_disk: SmallDisk, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Caches fill up: that is what they are for. One that fails then takes the whole cluster down,
-    although upstream is there."""
+    """Caches fill up by design. A cache that fails then takes the cluster down although upstream is
+    up."""
     layer = upstream.add(REPOSITORY, Blob.of_size(600_000))
     cached = upstream.add(REPOSITORY, an_image("cached"), tags=("v1",))
     cache = target.proxy(upstream, root=small_disk.root)
@@ -66,16 +65,14 @@ def test_full_during_a_fill(
 
 
 @scenario(
-    "disk.full-when-a-manifest-comes",
-    "With a full disk tags and manifests are still pulled, cached ones and new ones",
-    level=SHOULD,
+    "full-when-a-manifest-comes",
+    "With a full disk cached and new manifests are still pulled",
     refs=("OCI distribution-spec: Pulling manifests", MEASURED),
-    needs=OBSERVED,
 )
 def test_full_when_a_manifest_comes(
     small_disk: SmallDisk, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Deployments go on as if there were no cache, instead of failing because there is one."""
+    """Deployments continue as if there were no cache, instead of failing because of it."""
     cached = upstream.add(REPOSITORY, an_image("cached"), tags=("v1",))
     new = upstream.add(REPOSITORY, an_image("new"), tags=("v2",))
     cache = target.proxy(upstream, root=small_disk.root)
@@ -105,18 +102,16 @@ def test_full_when_a_manifest_comes(
 
 
 @scenario(
-    "disk.full-when-the-schedule-is-written",
-    "A schedule that cannot be written for want of space is not lost: the old file stays, and the "
-    "new one follows",
-    level=SHOULD,
+    "full-when-the-schedule-is-written",
+    "When the schedule does not fit on the disk the old file stays, and the new one follows later",
     refs=("d#4594", MEASURED),
     needs=OBSERVED | {Need.RESTART, Need.STATE_FILE},
 )
 def test_full_when_the_schedule_is_written(
     small_disk: SmallDisk, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The other time at which the file is damaged. What was in it would never expire, on the very
-    disk that has no room."""
+    """Otherwise the entries are lost and their content never expires, on the disk that needs the
+    space."""
     blobs = [Blob(f"layer {number}".encode()) for number in range(2000)]
     cache = target.proxy(upstream, root=small_disk.root)
     cache.stop()
@@ -150,12 +145,9 @@ def test_full_when_the_schedule_is_written(
 
 
 @scenario(
-    "disk.full-during-a-push",
-    "A push to a full disk is refused with a status and a code that say so, and goes on when there "
-    "is space",
-    level=SHOULD,
+    "full-during-a-push",
+    "A push to a full disk is refused with a specific error, and continues when there is space",
     refs=(FULL, "OCI distribution-spec: Error Codes", MEASURED),
-    needs=OBSERVED,
 )
 def test_full_during_a_push(
     small_disk: SmallDisk, target: TargetUnderTest, expect: Expectations
@@ -183,16 +175,14 @@ def test_full_during_a_push(
 
 
 @scenario(
-    "disk.full-at-start",
-    "A cache starts on a full disk, serves what it has, and passes on what it has not",
-    level=SHOULD,
-    refs=(PULLING, MEASURED),
+    "full-at-start",
+    "A cache starts on a full disk, serves its content and streams the rest",
     needs=OBSERVED | {Need.RESTART},
 )
 def test_full_at_start(
     small_disk: SmallDisk, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A restart is the first thing that is tried."""
+    """A restart is the first thing operators try."""
     cached = upstream.add(REPOSITORY, an_image("cached"), tags=("v1",))
     new = upstream.add(REPOSITORY, an_image("new"), tags=("v2",))
     cache = target.proxy(upstream, root=small_disk.root)
@@ -209,15 +199,12 @@ def test_full_at_start(
     old = containerd_pull(cache.client, REPOSITORY, cached.digest)
     fresh = containerd_pull(cache.client, REPOSITORY, new.digest)
     expect.client("what it has", old.complete, True)
-    expect.client("what it has not", fresh.complete, True)
+    expect.client("what it lacks", fresh.complete, True)
 
 
 @scenario(
-    "disk.cannot-be-written",
-    "A storage that cannot be written any more is still served, and what it lacks is passed on",
-    level=SHOULD,
-    refs=(PULLING, MEASURED),
-    needs=OBSERVED,
+    "cannot-be-written",
+    "Read-only storage is still served, and missing content is streamed from upstream",
 )
 def test_cannot_be_written(
     small_disk: SmallDisk, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations

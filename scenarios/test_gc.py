@@ -1,5 +1,5 @@
-"""Garbage collection: what a dry run promises, what the real run does, and what a cache looks like
-to it. Everything is done with the program's own ``garbage-collect``."""
+"""Garbage collection: what a dry run promises, what the real run does, and how it treats a
+cache. Every scenario runs the program's own ``garbage-collect``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.clients.push import upload_blob
-from harness.content import Manifest, a_layer, an_image, an_index
+from harness.content import Image, Manifest, a_layer, an_image, an_index
 from harness.suite.expectation import Expectations, any_of
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import INFO, SHOULD, Need, scenario
+from harness.suite.scenario import INFO, Need, theme
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from reference_registry.digest import Digest
@@ -25,19 +25,13 @@ from scenarios.steps import OBSERVED, asked, push
 DOCS = "distribution docs: Garbage collection"
 MEASURED = "measured on 2.8.2 to 3.1.1"
 COLLECTED = OBSERVED | {Need.GC}
+scenario = theme("gc", needs=COLLECTED)
 
 
 # -- the dry run -------------------------------------------------------------------------------
-@scenario(
-    "gc.dry-run-changes-nothing",
-    "A dry run leaves every file as it was",
-    level=SHOULD,
-    refs=(DOCS, "d#2190", "d#4703"),
-    needs=COLLECTED,
-)
+@scenario("dry-run-changes-nothing", "A dry run changes no file", refs=(DOCS, "d#2190", "d#4703"))
 def test_dry_run_changes_nothing(target: TargetUnderTest, expect: Expectations) -> None:
-    """It is run on the production storage, next to the serving registry, by somebody who wants to
-    know first."""
+    """Operators run it on production storage, next to the serving registry, before they decide."""
     registry, _, _ = _with_an_orphan(target)
     before = registry.disk.snapshot()
 
@@ -51,14 +45,12 @@ def test_dry_run_changes_nothing(target: TargetUnderTest, expect: Expectations) 
 
 
 @scenario(
-    "gc.dry-run-names-what-goes",
-    "A dry run names exactly the blobs that the real run then deletes",
-    level=SHOULD,
+    "dry-run-names-what-goes",
+    "A dry run names exactly the blobs that the real run deletes",
     refs=(DOCS, "d#4703", "d#2190"),
-    needs=COLLECTED,
 )
 def test_dry_run_names_what_goes(target: TargetUnderTest, expect: Expectations) -> None:
-    """A preview that leaves something out is worse than none."""
+    """A preview with gaps is worse than none."""
     registry, kept, orphan = _with_an_orphan(target)
     stored = registry.disk.blobs()
 
@@ -81,14 +73,13 @@ def test_dry_run_names_what_goes(target: TargetUnderTest, expect: Expectations) 
 
 
 @scenario(
-    "gc.dry-run-of-untagged",
-    "A dry run with --delete-untagged names exactly the manifests and blobs that then go",
-    level=SHOULD,
+    "dry-run-of-untagged",
+    "A dry run with --delete-untagged names exactly the manifests and blobs that the real run "
+    "deletes",
     refs=(DOCS, "d#2301"),
-    needs=COLLECTED,
 )
 def test_dry_run_of_untagged(target: TargetUnderTest, expect: Expectations) -> None:
-    """The flag throws away whatever no tag holds; it is the one that most needs a preview."""
+    """The flag deletes every manifest without a tag, so it needs a preview most."""
     registry = target.standard(delete_enabled=True)
     old, new = an_image("old"), an_image("new")
     push(registry, "team/app", old, "latest")
@@ -107,14 +98,13 @@ def test_dry_run_of_untagged(target: TargetUnderTest, expect: Expectations) -> N
 
 
 @scenario(
-    "gc.summary-counts",
-    "One line sums up how many blobs are marked and how many blobs and manifests would go",
+    "summary-counts",
+    "One line sums up marked blobs and eligible blobs and manifests",
     level=INFO,
     refs=(DOCS, "d#4703"),
-    needs=COLLECTED,
 )
 def test_summary_counts(target: TargetUnderTest, expect: Expectations) -> None:
-    """People and scripts look for this line. Manifests are counted among the blobs, too."""
+    """People and scripts look for this line. Manifests count among the blobs too."""
     registry, _, _ = _with_an_orphan(target)
 
     run = registry.garbage_collect(dry_run=True)
@@ -131,14 +121,12 @@ def test_summary_counts(target: TargetUnderTest, expect: Expectations) -> None:
 
 # -- what stays --------------------------------------------------------------------------------
 @scenario(
-    "gc.shared-layer-stays",
-    "A layer that another image uses, in whatever repository, is not collected",
-    level=SHOULD,
+    "shared-layer-stays",
+    "A layer that an image in any repository uses is kept",
     refs=(DOCS, "d#2367"),
-    needs=COLLECTED,
 )
 def test_shared_layer_stays(target: TargetUnderTest, expect: Expectations) -> None:
-    """Bytes are stored once for all repositories: collecting for one must ask all."""
+    """Bytes are stored once for all repositories."""
     registry = target.standard(delete_enabled=True)
     base = a_layer("base")
     deleted = an_image("deleted", layers=[base, a_layer("own")])
@@ -156,14 +144,13 @@ def test_shared_layer_stays(target: TargetUnderTest, expect: Expectations) -> No
 
 
 @scenario(
-    "gc.untagged-stays-by-default",
+    "untagged-stays-by-default",
     "Without --delete-untagged an image that lost its tag is kept",
     level=INFO,
     refs=(DOCS, "d#2301", "d#4282"),
-    needs=COLLECTED,
 )
 def test_untagged_stays_by_default(target: TargetUnderTest, expect: Expectations) -> None:
-    """Deployments pin digests; and this is why a registry whose "latest" moves every hour grows
+    """Deployments pin digests. It is also why a registry whose "latest" moves every hour grows
     although garbage is collected every night."""
     registry = target.standard(delete_enabled=True)
     old, new = an_image("old"), an_image("new")
@@ -179,15 +166,13 @@ def test_untagged_stays_by_default(target: TargetUnderTest, expect: Expectations
 
 
 @scenario(
-    "gc.index-children-stay",
-    "--delete-untagged spares the images of a tagged index",
-    level=SHOULD,
-    refs=("d#3178", DOCS, "measured on 2.8.2 to 3.1.1"),
-    needs=COLLECTED,
+    "index-children-stay",
+    "--delete-untagged keeps the images of a tagged index",
+    refs=("d#3178", DOCS, MEASURED),
 )
 def test_index_children_stay(target: TargetUnderTest, expect: Expectations) -> None:
-    """The images of a multi-architecture index have no tag of their own. Where they count as
-    untagged, the index stays and every pull of it fails."""
+    """The images of a multi-architecture index have no tags. Where they count as untagged, the
+    index stays and every pull of it fails."""
     registry = target.standard(delete_enabled=True)
     index = an_index()
     push(registry, "team/app", index, "v1")
@@ -207,12 +192,9 @@ def test_index_children_stay(target: TargetUnderTest, expect: Expectations) -> N
 
 
 @scenario(
-    "gc.untagged-here-listed-there",
-    "--delete-untagged leaves an image whole in the repository whose tagged index lists it, and "
-    "takes no layers of it where its manifest stays",
-    level=SHOULD,
-    refs=(DOCS, "measured on 2.8.2 to 3.1.1"),
-    needs=COLLECTED,
+    "untagged-here-listed-there",
+    "--delete-untagged keeps an image whole in the repository whose tagged index lists it",
+    refs=(DOCS, MEASURED),
 )
 def test_untagged_here_listed_there(target: TargetUnderTest, expect: Expectations) -> None:
     """Images are built in one repository and listed for a release in another. A manifest without
@@ -236,15 +218,13 @@ def test_untagged_here_listed_there(target: TargetUnderTest, expect: Expectation
 
 
 @scenario(
-    "gc.uploads-stay",
+    "uploads-stay",
     "An upload in progress is not collected",
-    level=SHOULD,
     refs=(DOCS, "distribution docs: Configuring a registry, uploadpurging"),
-    needs=COLLECTED,
 )
 def test_uploads_stay(target: TargetUnderTest, expect: Expectations) -> None:
-    """A push that has sent nine layers of ten must not begin anew because garbage was collected.
-    The upload purger is there for abandoned ones."""
+    """A push that has sent nine of ten layers must not start again because of a collection. The
+    upload purger removes abandoned uploads."""
     registry = target.standard(delete_enabled=True)
     push(registry, "team/app", an_image(), "v1")
     layer = a_layer("in progress")
@@ -266,15 +246,9 @@ def test_uploads_stay(target: TargetUnderTest, expect: Expectations) -> None:
     expect.client("status of the end of the upload", finished.status, 201)
 
 
-@scenario(
-    "gc.repeatable",
-    "A second run finds nothing left to do",
-    level=SHOULD,
-    refs=(DOCS,),
-    needs=COLLECTED,
-)
+@scenario("repeatable", "A second run finds nothing to do", refs=(DOCS,))
 def test_repeatable(target: TargetUnderTest, expect: Expectations) -> None:
-    """It is run by a timer. Whatever it reports then has to be news."""
+    """A timer runs it, so what it reports has to be news."""
     registry, kept, _ = _with_an_orphan(target)
     registry.garbage_collect()
     before = registry.disk.snapshot()
@@ -291,14 +265,12 @@ def test_repeatable(target: TargetUnderTest, expect: Expectations) -> None:
 
 # -- odd storages ------------------------------------------------------------------------------
 @scenario(
-    "gc.empty-storage",
-    "Collecting in an empty storage succeeds and does nothing",
-    level=SHOULD,
+    "empty-storage",
+    "Collecting empty storage succeeds and does nothing",
     refs=("d#3058", "d#3200", DOCS),
-    needs=COLLECTED,
 )
 def test_empty_storage(target: TargetUnderTest, expect: Expectations) -> None:
-    """A nightly job for a cache that was installed today should not raise an alarm."""
+    """A nightly job for a cache installed today should not raise an alarm."""
     registry = target.standard()
 
     run = registry.garbage_collect()
@@ -311,15 +283,13 @@ def test_empty_storage(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "gc.never-tagged-repository",
+    "never-tagged-repository",
     "--delete-untagged empties a repository that never had a tag",
-    level=SHOULD,
-    refs=("kube-image-keeper#128", DOCS, "measured on 2.8.2 to 3.1.1"),
-    needs=COLLECTED,
+    refs=("kube-image-keeper#128", DOCS, MEASURED),
 )
 def test_never_tagged_repository(target: TargetUnderTest, expect: Expectations) -> None:
-    """Whoever deploys by digest alone fills repositories without tags; so does a cache behind
-    containerd. One of them must not keep all others from being collected."""
+    """Deployments by digest fill repositories without tags, and so does a cache behind containerd.
+    One of them must not stop the collection of all others."""
     registry = target.standard(delete_enabled=True)
     tagged, untagged = an_image("tagged"), an_image("untagged")
     push(registry, "team/app", tagged, "v1")
@@ -337,14 +307,12 @@ def test_never_tagged_repository(target: TargetUnderTest, expect: Expectations) 
 
 
 @scenario(
-    "gc.manifest-without-bytes",
+    "manifest-without-bytes",
     "A manifest whose bytes are missing does not stop the run, and other images stay whole",
-    level=SHOULD,
-    refs=("d#1640", "measured on 2.8.2 to 3.1.1"),
-    needs=COLLECTED,
+    refs=("d#1640", MEASURED),
 )
 def test_manifest_without_bytes(target: TargetUnderTest, expect: Expectations) -> None:
-    """Storage gets damaged. Collection is when that is found out, and must not make it worse."""
+    """Storage gets damaged. A collection finds out, and must not make it worse."""
     registry = target.standard(delete_enabled=True)
     damaged, whole = an_image("damaged"), an_image("whole")
     push(registry, "team/app", damaged, "v1")
@@ -360,18 +328,16 @@ def test_manifest_without_bytes(target: TargetUnderTest, expect: Expectations) -
 
 # -- caches ------------------------------------------------------------------------------------
 @scenario(
-    "gc.cached-images-stay",
-    "Collecting in a cache removes no image that it holds, and asks nothing of upstream",
-    level=SHOULD,
+    "cached-images-stay",
+    "Collecting in a cache keeps every cached image and sends nothing upstream",
     refs=(DOCS, "distribution docs: Registry as a pull through cache"),
     needs=COLLECTED | {Need.STATE_FILE},
 )
 def test_cached_images_stay(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Collecting garbage is a matter of the local disk: it works in the middle of an upstream
-    outage, when the cache is all that there is, and leaves the schedule alone."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """Garbage collection concerns the local disk. It works during an upstream outage, when the
+    cache is all there is, and leaves the schedule alone."""
     cache = target.proxy(upstream)
     pull_image(cache, "team/app", image, "v1")
     cache.stop()
@@ -395,18 +361,15 @@ def test_cached_images_stay(
 
 
 @scenario(
-    "gc.manifest-only-repository",
+    "manifest-only-repository",
     "A cached manifest whose blobs were never pulled is kept",
-    level=SHOULD,
-    refs=("distribution-library-image#172", "measured on 2.8.2 to 3.1.1"),
-    needs=COLLECTED,
+    refs=("distribution-library-image#172", MEASURED),
 )
 def test_manifest_only_repository(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Every tool that only looks at manifests - an update checker, an admission controller - leaves
-    such repositories in a cache. They must neither be damaged nor stop the run."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """Tools that read manifests only, such as update checkers and admission controllers, leave such
+    repositories in a cache. They must neither be damaged nor stop the run."""
     other = upstream.add("other/app", an_image("other"), tags=("v1",))
     cache = target.proxy(upstream)
     pull_manifest(cache, "team/app", image, "v1")
@@ -425,18 +388,16 @@ def test_manifest_only_repository(
 
 
 @scenario(
-    "gc.blob-without-manifest",
-    "A cached blob that no cached manifest names is swept, and the next pull fetches it again",
+    "blob-without-manifest",
+    "A cached blob without a cached manifest is swept, and the next pull fetches it again",
     level=INFO,
-    refs=(DOCS, "d#3722", "measured on 2.8.2 to 3.1.1"),
-    needs=COLLECTED,
+    refs=(DOCS, "d#3722", MEASURED),
 )
 def test_blob_without_manifest(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A manifest may expire before its layers, and clients may know it from elsewhere. What is
-    swept then costs one more download, no more."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """A manifest may expire before its layers, and clients may know it from elsewhere. The sweep
+    then costs one more download and nothing else."""
     layer = image.layers[0]
     cache = target.proxy(upstream)
     pull_blob(cache, "team/app", layer)
@@ -456,18 +417,15 @@ def test_blob_without_manifest(
 
 
 @scenario(
-    "gc.layer-links-go-too",
-    "With a blob the links to it go",
-    level=SHOULD,
-    refs=("measured on 2.8.2 to 3.1.1", "d#3722"),
-    needs=COLLECTED,
+    "layer-links-go-too",
+    "The layer links of a swept blob are removed",
+    refs=(MEASURED, "d#3722"),
 )
 def test_layer_links_go_too(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A link without bytes is a promise to clients that somebody has to find broken, and one more
-    small file on the disk for ever."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """A link without bytes is a broken promise to clients, and one more small file that stays
+    forever."""
     layer = upstream.add("team/app", an_image("other")).layers[0]
     cache = target.proxy(upstream)
     pull_image(cache, "team/app", image, "v1")
@@ -483,18 +441,15 @@ def test_layer_links_go_too(
 
 
 @scenario(
-    "gc.expired-manifest",
-    "Nothing of an expired manifest is left once garbage was collected",
-    level=SHOULD,
-    refs=("measured on 2.8.2 to 3.1.1", "d#4249"),
+    "expired-manifest",
+    "After a collection nothing of an expired manifest is left",
+    refs=(MEASURED, "d#4249"),
     needs=COLLECTED | {Need.RESTART, Need.STATE_FILE},
 )
 def test_expired_manifest(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Some caches leave a manifest's bytes to garbage collection when it expires; at the latest
-    then the disk should be as if it had never been pulled."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """Some caches leave the bytes of an expired manifest to garbage collection."""
     other = upstream.add("team/app", an_image("other"), tags=("v2",))
     cache = target.proxy(upstream, delete_enabled=True)
     pull_image(cache, "team/app", image, "v1")
@@ -515,18 +470,15 @@ def test_expired_manifest(
 
 
 @scenario(
-    "gc.untagged-in-a-cache",
-    "--delete-untagged in a cache leaves tagged images whole",
-    level=SHOULD,
-    refs=("measured on 2.8.2 to 3.1.1", "d#3178"),
-    needs=COLLECTED,
+    "untagged-in-a-cache",
+    "--delete-untagged in a cache keeps tagged images whole",
+    refs=(MEASURED, "d#3178"),
 )
 def test_untagged_in_a_cache(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Clients ask a cache for the index by tag and for their image by digest, so that the images of
-    a cache are nearly all untagged. Upstream is away here, because only then the difference
-    hurts."""
+    """Clients ask a cache for the index by tag and for their image by digest, so nearly all images
+    of a cache are untagged. Upstream is down here, because only then the difference hurts."""
     index = upstream.add("team/app", an_index(), tags=("v1",))
     image = index.manifests[0]
     cache = target.proxy(upstream)
@@ -546,17 +498,15 @@ def test_untagged_in_a_cache(
 
 
 @scenario(
-    "gc.under-a-descriptor-cache",
-    "A blob that was swept under a running cache is fetched again, not served empty",
-    level=SHOULD,
+    "under-a-descriptor-cache",
+    "A blob swept under a running cache is fetched again, not served empty",
     refs=("d#1356", "d#2367", "d#4872"),
-    needs=COLLECTED,
 )
 def test_under_a_descriptor_cache(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The documents say to stop the registry first; people forget. A running cache that remembers
-    the swept blob must look before it answers 200."""
+    """The documentation says to stop the registry first; people forget. A running cache that
+    remembers the swept blob has to check the disk before it answers 200."""
     layer = upstream.add("team/app", an_image()).layers[0]
     cache = target.proxy(upstream, cache="inmemory")
     pull_blob(cache, "team/app", layer)
@@ -573,16 +523,14 @@ def test_under_a_descriptor_cache(
 
 # -- damage ------------------------------------------------------------------------------------
 @scenario(
-    "gc.broken-links",
-    "A link that a power cut left empty costs no image its bytes, and does not stop the run",
-    level=SHOULD,
-    refs=("measured on 2.8.2 to 3.1.1",),
-    needs=COLLECTED,
+    "broken-links",
+    "An empty link costs no image its bytes, and does not stop the run",
+    refs=(MEASURED,),
 )
 @pytest.mark.parametrize("which", ["manifest", "tag"])
 def test_broken_links(which: str, target: TargetUnderTest, expect: Expectations) -> None:
-    """What the link had can be told from where it lies. Once the bytes are gone, nothing can be
-    mended; and a run that fails as a whole lets the disk fill up."""
+    """A power cut leaves empty links, and their path still says what they pointed to. Deleted bytes
+    cannot be repaired, and a run that fails as a whole lets the disk fill up."""
     registry, image = target.standard(), an_image()
     push(registry, "team/app", image, "v1")
     orphan = a_layer("orphan")
@@ -637,11 +585,9 @@ def _content(registry: RunningRegistry) -> str | None:
 
 # -- further guarantees ------------------------------------------------------------------------
 @scenario(
-    "gc.nested-index",
-    "Collecting keeps the images that an index lists through another index",
-    level=SHOULD,
+    "nested-index",
+    "The images of an index inside an index are kept",
     refs=(DOCS, "OCI image-spec: Image Index", MEASURED),
-    needs=COLLECTED,
 )
 def test_nested_index(target: TargetUnderTest, expect: Expectations) -> None:
     """Multi-architecture releases list indexes in indexes; a collector that stops at the first
@@ -660,17 +606,16 @@ def test_nested_index(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "gc.schedule-stays",
-    "Collecting in a cache leaves scheduler-state.json as it is",
+    "schedule-stays",
+    "Collecting in a cache does not change scheduler-state.json",
     level=INFO,
     refs=(DOCS, MEASURED),
     needs=COLLECTED | {Need.STATE_FILE, Need.RESTART},
 )
 def test_schedule_stays(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
     """Expiry dates survive a collection: content pulled again keeps no old date by accident."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
     cache = target.proxy(upstream)
     pull_image(cache, "team/app", image, "v1")
     entries = all_of("team/app", image, timedelta(hours=1))

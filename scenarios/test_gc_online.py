@@ -1,7 +1,6 @@
-"""Garbage collection next to clients: what is pushed, pulled and fetched meanwhile is not lost.
-
-The program's own ``garbage-collect`` is run beside the registry, in the way that it knows for that,
-where it knows one."""
+"""Garbage collection beside clients: content that is pushed, pulled or fetched meanwhile is
+kept. The program's own ``garbage-collect`` runs next to the registry, with its online flag if it
+has one."""
 
 from __future__ import annotations
 
@@ -18,7 +17,8 @@ from harness.content import Blob, Manifest, a_layer, an_image
 from harness.http.client import RegistryClient
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import SHOULD, Need, scenario
+from harness.suite.scenario import Need, theme
+from harness.system.deadlines import scaled
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image
@@ -26,18 +26,17 @@ from scenarios.steps import OBSERVED, push, settle
 
 DOCS = "distribution docs: Garbage collection"
 COLLECTED = OBSERVED | {Need.GC}
+scenario = theme("gc", needs=COLLECTED)
 
 
 @scenario(
-    "gc.during-a-push",
-    "Collecting between a push's blobs and its manifest takes none of them",
-    level=SHOULD,
+    "during-a-push",
+    "Collecting between a push's blobs and its manifest removes none of the blobs",
     refs=(DOCS, "kube-image-keeper#482", "measured on 2.8.2 to 3.1.1"),
-    needs=COLLECTED,
 )
 def test_during_a_push(target: TargetUnderTest, expect: Expectations) -> None:
-    """A push sends its blobs first, and until the manifest comes nothing refers to them. Whoever
-    cannot collect meanwhile has to close the registry every night."""
+    """A push sends its blobs first, and nothing refers to them until the manifest arrives. Without
+    this guarantee the registry has to close every night."""
     registry, image = target.standard(), an_image()
     push(registry, "team/app", an_image("other"), "v1")
     for blob in image.blobs:
@@ -52,41 +51,39 @@ def test_during_a_push(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "gc.during-a-push-of-known-blobs",
-    "Blobs that a push was told are there already stay until its manifest comes, however old",
-    level=SHOULD,
+    "during-a-push-of-known-blobs",
+    "Blobs that a push skipped because they existed stay until its manifest arrives",
     refs=(
         DOCS,
         "distribution-spec: Checking if content exists in the registry",
         "measured on 2.8.2 to 3.1.1",
     ),
-    needs=COLLECTED,
 )
 @pytest.mark.parametrize("how", ["asked", "mounted", "uploaded"])
 def test_during_a_push_of_known_blobs(
     how: str, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The blobs of a deleted image are garbage from long ago; and every builder skips what the
-    registry says it has."""
+    """The blobs of a deleted image are old garbage, and every builder skips what the registry
+    reports as existing."""
     registry, image = target.standard(delete_enabled=True), an_image()
     push(registry, "team/app", an_image("other"), "v1")
     push(registry, "team/app", image, "v2")
     registry.delete(manifest_path("team/app", image.digest))
     _yesterday(registry)
     name = "new/app" if how == "mounted" else "team/app"
-    told = []
+    reported = []
     for blob in image.blobs:
         match how:
             case "asked":
-                told.append(registry.head(blob_path(name, blob)).status == 200)
+                reported.append(registry.head(blob_path(name, blob)).status == 200)
             case "mounted":
                 query = f"mount={blob.digest}&from=team/app"
                 answer = registry.post(f"/v2/{name}/blobs/uploads/?{query}")
-                told.append(answer.status == 201)
+                reported.append(answer.status == 201)
             case _:
                 upload_blob(registry.client, name, blob)
-                told.append(True)
-    expect.client("told that they are there", told, [True, True, True])
+                reported.append(True)
+    expect.client("reported as existing", reported, [True, True, True])
 
     run = registry.garbage_collect(online=True)
 
@@ -97,15 +94,13 @@ def test_during_a_push_of_known_blobs(
 
 
 @scenario(
-    "gc.during-a-pull",
-    "A pull that has its manifest gets its blobs, although the tag moved and garbage is collected",
-    level=SHOULD,
+    "during-a-pull",
+    "A pull that has its manifest gets its blobs, even if the tag moves and garbage is collected",
     refs=(DOCS, "d#2301", "measured on 2.8.2 to 3.1.1"),
-    needs=COLLECTED,
 )
 def test_during_a_pull(target: TargetUnderTest, expect: Expectations) -> None:
-    """A large image is pulled for minutes, "latest" moves every hour, and the job that deletes
-    untagged images knows nothing of either."""
+    """A large image takes minutes to pull, "latest" moves every hour, and the clean-up job knows
+    about neither."""
     registry, image = target.standard(delete_enabled=True), an_image("old")
     push(registry, "team/app", image, "latest")
     _yesterday(registry)
@@ -120,17 +115,15 @@ def test_during_a_pull(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "gc.during-a-fill",
-    "A blob that a cache is just fetching comes whole and is cached, although garbage is collected",
-    level=SHOULD,
+    "during-a-fill",
+    "A blob that is being fetched stays whole and cached during a collection",
     refs=(DOCS, "distribution docs: Registry as a pull through cache"),
-    needs=COLLECTED,
 )
 @pytest.mark.parametrize("after", [None, 100_000], ids=["before-the-answer", "half"])
 def test_during_a_fill(
     after: int | None, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A blob that is on its way has no link yet, and in a cache often no manifest either."""
+    """A blob in flight has no link yet, and in a cache often no manifest either."""
     other = upstream.add("team/app", an_image("other"), tags=("v1",))
     layer = upstream.add("team/app", Blob.of_size(200_000))
     cache = target.proxy(upstream)
@@ -145,7 +138,7 @@ def test_during_a_fill(
         upstream.ledger.wait_for(lambda e: (e.method, e.digest) == ("GET", layer.digest))
         run = cache.garbage_collect(online=True)
         hang.release()
-        answer = pull.result(timeout=10)
+        answer = pull.result(timeout=scaled(10))
 
     expect.disk("exit code", run.exit_code, 0)
     expect.client("status", answer.status, 200)
@@ -159,15 +152,14 @@ def test_during_a_fill(
 
 
 @scenario(
-    "gc.periodic",
-    "A registry collects by itself what nobody has used for a while, and nothing else",
-    level=SHOULD,
+    "periodic",
+    "Periodic collection removes what has been unused for a while, and nothing else",
     refs=(DOCS, "kube-image-keeper#482"),
     needs=OBSERVED | {Need.X_KEYS},
 )
 def test_periodic(target: TargetUnderTest, expect: Expectations) -> None:
-    """No second job that has to find the same configuration and storage, and no night in which
-    nobody may push."""
+    """It needs no second job with the same configuration and storage, and no night without
+    pushes."""
     collecting = {"x-garbage-collection": {"interval": "1s", "grace": "1h"}}
     registry = target.standard(extra={"storage": {"maintenance": collecting}})
     image, old, new = an_image(), a_layer("old"), a_layer("new")

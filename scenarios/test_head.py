@@ -1,4 +1,5 @@
-"""Pulling manifests through a cache: HEAD and GET, indexes, conditions, and what each costs."""
+"""Pulling manifests through a cache: HEAD and GET, indexes, conditional requests, and what each
+costs."""
 
 from __future__ import annotations
 
@@ -7,18 +8,11 @@ import json
 import pytest
 
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
-from harness.content import (
-    OCI_MANIFEST,
-    Blob,
-    Manifest,
-    an_artifact,
-    an_image,
-    an_index,
-)
+from harness.content import OCI_MANIFEST, Blob, Image, Manifest, an_artifact, an_image, an_index
 from harness.http.client import Answer, Call
 from harness.suite.expectation import Expectations, any_of, at_least, at_most
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import INFO, MUST, SHOULD, scenario
+from harness.suite.scenario import INFO, MUST, theme
 from harness.upstream import MockUpstream
 from scenarios.pulling import pull_manifest
 from scenarios.steps import OBSERVED, asked, settle
@@ -32,22 +26,17 @@ REPOSITORY = "team/app"
 MANIFESTS = f"/v2/{REPOSITORY}/manifests/"
 V1 = MANIFESTS + "v1"
 HEADERS = ("Content-Type", "Content-Length", "Docker-Content-Digest", "Etag")
+scenario = theme("head", refs=(MIRROR, CHECKING, "measured on 2.8.2 to 3.1.1"))
 
 
 # -- what HEAD and GET do ----------------------------------------------------------------------
 @scenario(
-    "head.tag-caches-manifest",
-    "HEAD of a tag caches the manifest, and nothing else",
-    level=SHOULD,
-    refs=(MIRROR, CHECKING, "measured on 2.8.2 to 3.1.1"),
-    needs=OBSERVED,
+    "tag-caches-manifest", "HEAD of a tag caches the manifest and nothing else", needs=OBSERVED
 )
 def test_tag_caches_manifest(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A look at a digest fills the cache. It is how clients resolve a tag, and the GET by digest
-    that follows is then a hit."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """Clients resolve a tag with HEAD, and the GET by digest that follows is then a hit."""
     cache = target.proxy(upstream)
     upstream.ledger.clear()
 
@@ -66,18 +55,13 @@ def test_tag_caches_manifest(
 
 
 @scenario(
-    "head.digest-caches-manifest",
-    "HEAD of a digest caches the manifest under no tag",
-    level=SHOULD,
-    refs=(MIRROR, CHECKING, "measured on 2.8.2 to 3.1.1"),
-    needs=OBSERVED,
+    "digest-caches-manifest", "HEAD of a digest caches the manifest without a tag", needs=OBSERVED
 )
 def test_digest_caches_manifest(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Pods pinned to digests keep starting while upstream is down, if the digest was once looked
-    at through this cache."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """Pods pinned to digests keep starting while upstream is down, if the digest was requested once
+    through this cache."""
     cache = target.proxy(upstream)
     upstream.ledger.clear()
 
@@ -93,17 +77,15 @@ def test_digest_caches_manifest(
 
 
 @scenario(
-    "head.same-headers-as-get",
-    "HEAD and GET of a manifest have the same headers, on a miss as on a hit",
-    level=SHOULD,
+    "same-headers-as-get",
+    "HEAD and GET of a manifest have the same headers, on a miss and on a hit",
     refs=(PULLING, CHECKING, "RFC 9110, 9.3.2 HEAD"),
 )
 @pytest.mark.parametrize("by", ["tag", "digest"])
 def test_same_headers_as_get(
     by: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Clients decide by the HEAD what they then fetch: a length or digest of something else ends
-    the pull."""
+    """Clients decide by the HEAD what they fetch: a different length or digest ends the pull."""
     asked_first = upstream.add(REPOSITORY, an_image("one"), tags=("one",))
     fetched_first = upstream.add(REPOSITORY, an_image("two"), tags=("two",))
     cache = target.proxy(upstream)
@@ -132,17 +114,15 @@ def test_same_headers_as_get(
 
 # -- what it costs -----------------------------------------------------------------------------
 @scenario(
-    "head.cold-tag-costs",
-    "A tag that is pulled for the first time costs one manifest body upstream",
-    level=SHOULD,
+    "cold-tag-costs",
+    "The first pull of a tag fetches one manifest body",
     refs=("d#3407", "d#4050", "Docker Hub docs: Pull usage and limits"),
 )
 def test_cold_tag_costs(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
     """Docker Hub counts each GET of a manifest as a pull; HEAD is free. A client's HEAD and GET
     together should be one pull for the whole cluster."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
     cache = target.proxy(upstream)
     upstream.ledger.clear()
 
@@ -156,17 +136,15 @@ def test_cold_tag_costs(
 
 
 @scenario(
-    "head.hit-by-digest-costs-nothing",
-    "A cached digest is served without a word to upstream",
-    level=SHOULD,
+    "hit-by-digest-costs-nothing",
+    "A cache hit by digest sends nothing upstream",
     refs=(MIRROR, "d#3705", "measured on 2.8.2 to 3.1.1"),
 )
 def test_hit_by_digest_costs_nothing(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Content under a digest cannot change, so that there is nothing to ask; it is why pinning to
-    digests makes a cluster independent of its upstream."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """Content under a digest cannot change, so there is nothing to revalidate. Pinning to digests
+    makes a cluster independent of its upstream."""
     cache = target.proxy(upstream)
     cache.get(V1, headers=ACCEPT)
     upstream.ledger.clear()
@@ -180,17 +158,15 @@ def test_hit_by_digest_costs_nothing(
 
 
 @scenario(
-    "head.hit-by-tag-asks-once",
-    "A cached tag costs one HEAD upstream, and no manifest body",
-    level=SHOULD,
+    "hit-by-tag-asks-once",
+    "A cached tag costs one upstream HEAD and no manifest body",
     refs=(MIRROR, "d#3407", "measured on 2.8.2 to 3.1.1"),
 )
 def test_hit_by_tag_asks_once(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A tag may have moved, so that upstream is asked each time. With imagePullPolicy Always that
-    is one request per started container: free of charge only as long as it is a HEAD."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """A tag may have moved, so each pull revalidates it. With imagePullPolicy Always that is one
+    request per started container, free only as long as it is a HEAD."""
     cache = target.proxy(upstream)
     cache.get(V1, headers=ACCEPT)
     upstream.ledger.clear()
@@ -202,14 +178,13 @@ def test_hit_by_tag_asks_once(
 
 
 @scenario(
-    "head.no-ping",
-    "A pull asks upstream for nothing but content",
-    level=SHOULD,
+    "no-ping",
+    "A pull sends upstream requests for content only",
     refs=("measured on 2.8.2 to 3.1.1", "OCI distribution-spec: Determining Support"),
 )
 def test_no_ping(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """Every GET /v2/ before an operation doubles the latency of small pulls, and one that hangs
-    holds up all others."""
+    """A GET /v2/ before every operation doubles the latency of small pulls, and one that hangs
+    blocks all others."""
     upstream.add(REPOSITORY, an_image(), tags=("v1",))
     cache = target.proxy(upstream)
     cache.get(V1, headers=ACCEPT)
@@ -222,17 +197,15 @@ def test_no_ping(upstream: MockUpstream, target: TargetUnderTest, expect: Expect
 
 
 @scenario(
-    "head.concurrent-first-pulls",
-    "Clients that pull a new tag at the same moment cost one manifest body together",
-    level=SHOULD,
+    "concurrent-first-pulls",
+    "Concurrent first pulls of a tag fetch one manifest body",
     refs=("d#1334", "d#3969", "measured on 2.8.2 to 3.1.1"),
 )
 def test_concurrent_first_pulls(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A rollout starts the same image on all nodes at once. Where each of them counts as a pull at
-    upstream, the rollout meets the rate limit."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """A rollout starts the same image on all nodes at once. Where each node counts as a pull
+    upstream, the rollout hits the rate limit."""
     upstream.on("GET", kind="manifest").delay(0.25)
     cache = target.proxy(upstream)
     upstream.ledger.clear()
@@ -247,8 +220,8 @@ def test_concurrent_first_pulls(
 
 # -- indexes -----------------------------------------------------------------------------------
 @scenario(
-    "head.index-alone",
-    "Pulling an index caches the index alone, no platform's image",
+    "index-alone",
+    "Pulling an index caches the index only, not the images it lists",
     level=INFO,
     refs=("OCI image-spec: Image Index", "measured on 2.8.2 to 3.1.1"),
     needs=OBSERVED,
@@ -273,15 +246,14 @@ def test_index_alone(
 
 
 @scenario(
-    "head.child-by-digest",
-    "A platform's image of a cached index is fetched and cached when its digest is asked for",
-    level=SHOULD,
+    "child-by-digest",
+    "An image of a cached index is fetched and cached when its digest is pulled",
     refs=("OCI image-spec: Image Index", "measured on 2.8.2 to 3.1.1"),
 )
 def test_child_by_digest(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The second step of every multi-platform pull; the other platforms stay where they are."""
+    """The second step of every multi-platform pull; the other platforms stay upstream."""
     index = upstream.add(REPOSITORY, an_index(), tags=("v1",))
     wanted, other = index.children
     cache = target.proxy(upstream)
@@ -301,17 +273,15 @@ def test_child_by_digest(
 
 
 @scenario(
-    "head.pull-for-a-platform",
-    "A pull for one platform is complete, and works again with upstream gone",
-    level=SHOULD,
+    "pull-for-a-platform",
+    "A pull for one platform is complete, and works again while upstream is down",
     refs=(MIRROR, "d#3705", "OCI distribution-spec: Pull"),
     needs=OBSERVED,
 )
 def test_pull_for_a_platform(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """What the cache is there for, as containerd does it: resolve, index, manifest, config,
-    layers."""
+    """The full sequence as containerd sends it: resolve, index, manifest, config, layers."""
     index = upstream.add(REPOSITORY, an_index(), tags=("v1",))
     wanted = next(image for image in index.children if image.blobs)
     cache = target.proxy(upstream)
@@ -329,17 +299,16 @@ def test_pull_for_a_platform(
 
 # -- what the client accepts -------------------------------------------------------------------
 @scenario(
-    "head.accept-changes-nothing",
-    "What a tag stands for does not depend on the client's Accept header",
-    level=SHOULD,
+    "accept-changes-nothing",
+    "A cached tag resolves to the same manifest whatever Accept says",
     refs=(PULLING, "distribution docs: HTTP API V2, Pulling an Image Manifest", "d#3530"),
 )
 @pytest.mark.parametrize("kind", ["oci-image", "oci-index", "docker-image", "docker-list"])
 def test_accept_changes_nothing(
     kind: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """curl, and monitoring that calls it, sends "Accept: */*". A digest that differs from the one
-    that clients pull, or a 404 for what they can pull, misleads whoever looks for a fault."""
+    """curl and monitoring send "Accept: */*". A digest that differs from what clients pull, or a
+    404 for what they can pull, misleads an investigation."""
     oci = kind.startswith("oci")
     content = an_image(oci=oci) if kind.endswith("image") else an_index(oci=oci)
     upstream.add(REPOSITORY, content, tags=("v1",))
@@ -355,10 +324,8 @@ def test_accept_changes_nothing(
 
 
 @scenario(
-    "head.own-accept-upstream",
-    "Upstream is asked with an Accept header that names images and indexes, whatever the client "
-    "sent",
-    level=SHOULD,
+    "own-accept-upstream",
+    "The cache sends upstream its own Accept with images and indexes, whatever the client sent",
     refs=(
         "distribution docs: HTTP API V2, Pulling an Image Manifest",
         "measured on 2.8.2 to 3.1.1",
@@ -367,8 +334,8 @@ def test_accept_changes_nothing(
 def test_own_accept_upstream(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """An upstream converts a manifest for a client that accepts little. A cache that passed such a
-    request on would keep the converted manifest for everybody."""
+    """An upstream converts a manifest for a client that accepts little. A cache that forwarded such
+    a request would keep the converted manifest for every client."""
     upstream.add(REPOSITORY, an_image(oci=False), tags=("v1",))
     cache = target.proxy(upstream)
     upstream.ledger.clear()
@@ -388,17 +355,15 @@ def test_own_accept_upstream(
 
 # -- conditions --------------------------------------------------------------------------------
 @scenario(
-    "head.not-modified",
-    "If-None-Match of the current digest is 304 without a body, on a hit",
-    level=SHOULD,
+    "not-modified",
+    "If-None-Match with the current digest is answered 304 on a hit",
     refs=(CONDITIONAL, "measured on 2.8.2 to 3.1.1"),
 )
 @pytest.mark.parametrize("by", ["tag", "digest"])
 def test_not_modified(
-    by: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    by: str, image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
     """Tools that watch tags (Flux, Keel, Watchtower) save traffic with it."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
     path = V1 if by == "tag" else MANIFESTS + image.digest
     cache = target.proxy(upstream)
     cache.get(path, headers=ACCEPT)
@@ -413,18 +378,16 @@ def test_not_modified(
 
 
 @scenario(
-    "head.not-modified-still-caches",
-    "A 304 for a tag leaves the cache able to serve that tag",
-    level=SHOULD,
+    "not-modified-still-caches",
+    "After a 304 for a tag the cache can serve that tag",
     refs=(CONDITIONAL, "measured on 2.8.2 to 3.1.1"),
     needs=OBSERVED,
 )
 def test_not_modified_still_caches(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A tag that points at a manifest which is not there is worse than no tag: it turns the 404,
-    on which clients try the next mirror, into a 500."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """A tag that points at a missing manifest is worse than no tag: it turns the 404, on which
+    clients try the next mirror, into a 500."""
     cache = target.proxy(upstream)
 
     conditional = cache.get(V1, headers={**ACCEPT, "If-None-Match": f'"{image.digest}"'})
@@ -438,16 +401,15 @@ def test_not_modified_still_caches(
 
 
 @scenario(
-    "head.not-modified-needs-content",
-    "If-None-Match of a digest that nobody has is not 304",
+    "not-modified-needs-content",
+    "If-None-Match with a digest that exists nowhere is not answered 304",
     level=MUST,
     refs=("RFC 9110, 13.2.1 When to Evaluate", "measured on 2.8.2 to 3.1.1"),
 )
 def test_not_modified_needs_content(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """ "Unchanged" would tell a client that holds the image of a withdrawn release that all is
-    well."""
+    """304 would tell a client that holds a withdrawn image that all is well."""
     upstream.add(REPOSITORY, an_image(), tags=("v1",))
     absent = an_image("absent").digest
     cache = target.proxy(upstream)
@@ -462,19 +424,17 @@ def test_not_modified_needs_content(
 
 # -- upstreams that are not as they should be --------------------------------------------------
 @scenario(
-    "head.wrong-bytes",
-    "A manifest whose bytes do not match its digest is neither served nor cached",
-    level=SHOULD,
+    "wrong-bytes",
+    "A manifest that does not match its digest is neither served nor cached",
     refs=("OCI distribution-spec: Pulling manifests", "measured on 2.8.2 to 3.1.1"),
     needs=OBSERVED,
 )
 @pytest.mark.parametrize("by", ["tag", "digest"])
 def test_wrong_bytes(
-    by: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    by: str, image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Who pins to a digest trusts that only these bytes can come back. A broken or malicious
-    upstream must not reach the cluster through the cache."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """Pinning to a digest relies on exactly these bytes. A broken or malicious upstream must not
+    reach the cluster through the cache."""
     impostor = an_image("impostor")
     upstream.on("GET", kind="manifest").status(
         200,
@@ -487,23 +447,23 @@ def test_wrong_bytes(
     upstream.clear_faults()
     again = cache.get(MANIFESTS + image.digest, headers=ACCEPT)
 
-    expect.client("the impostor was served", answer.body == impostor.content, False)
+    expect.client("the wrong manifest was served", answer.body == impostor.content, False)
     expect.client("it is an error", (answer.status or 0) >= 400, True)
     expect.client("the next pull is right", again.body == image.content, True)
-    expect.disk("the impostor is stored", cache.disk.has_blob(impostor.digest), False)
+    expect.disk("the wrong manifest is stored", cache.disk.has_blob(impostor.digest), False)
 
 
 @scenario(
-    "head.cut-short",
-    "A manifest that upstream cuts short is an error, and is not cached",
-    level=SHOULD,
+    "cut-short",
+    "A truncated manifest is an error and is not cached",
     refs=("RFC 9112, 8 Handling Incomplete Messages",),
     needs=OBSERVED,
 )
-def test_cut_short(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """Half a manifest that stays in the cache breaks the image for everybody, until somebody
-    removes it by hand."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+def test_cut_short(
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Half a manifest in the cache breaks the image for every client until an operator removes
+    it."""
     upstream.on("GET", kind="manifest").truncate(after=100)
     cache = target.proxy(upstream)
 
@@ -517,18 +477,16 @@ def test_cut_short(upstream: MockUpstream, target: TargetUnderTest, expect: Expe
 
 
 @scenario(
-    "head.no-digest-header",
-    "An upstream that sends no Docker-Content-Digest can be cached",
-    level=SHOULD,
+    "no-digest-header",
+    "A manifest without Docker-Content-Digest from upstream can be cached",
     refs=("OCI distribution-spec: Pulling manifests (the header is a SHOULD)", "d#3842"),
     needs=OBSERVED,
 )
 def test_no_digest_header(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Static file servers and some vendors' registries leave it out; the digest follows from the
-    bytes."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """Static file servers and some vendors' registries leave the header out; the digest follows
+    from the bytes."""
     upstream.on(None, kind="manifest").headers({"Docker-Content-Digest": None, "Etag": None})
     cache = target.proxy(upstream)
 
@@ -540,16 +498,14 @@ def test_no_digest_header(
 
 
 @scenario(
-    "head.upstream-without-head",
-    "An upstream that does not know HEAD can be cached",
-    level=SHOULD,
+    "upstream-without-head",
+    "An upstream without HEAD for manifests can be cached",
     refs=(CHECKING, "measured on 2.8.2 to 3.1.1"),
 )
 def test_upstream_without_head(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
     """Some vendors' registries answered 405 to HEAD for years."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
     upstream.on("HEAD", kind="manifest").status(405)
     cache = target.proxy(upstream)
 
@@ -562,9 +518,8 @@ def test_upstream_without_head(
 
 
 @scenario(
-    "head.unknown-media-type",
-    "A manifest of a type that the cache does not know is passed on as it is",
-    level=SHOULD,
+    "unknown-media-type",
+    "A manifest of an unknown type is passed on unchanged",
     refs=(
         "OCI distribution-spec: Pulling manifests",
         "OCI image-spec: Manifest media types",
@@ -574,7 +529,7 @@ def test_upstream_without_head(
 def test_unknown_media_type(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """New kinds of manifests appear faster than caches are updated; clients know what to do with
+    """New kinds of manifests appear faster than caches are updated, and clients know how to read
     them."""
     content = Manifest(
         Blob(
@@ -594,16 +549,16 @@ def test_unknown_media_type(
 
 
 @scenario(
-    "head.artifact",
+    "artifact",
     "An artifact with a subject is cached like an image",
-    level=SHOULD,
     refs=("OCI image-spec: Guidelines for Artifact Usage", "d#3530"),
     needs=OBSERVED,
 )
-def test_artifact(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """Signatures and SBOMs travel as manifests with an empty configuration; admission controllers
-    fetch them through the same cache."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+def test_artifact(
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Signatures and SBOMs are manifests with an empty configuration; admission controllers fetch
+    them through the same cache."""
     tag = image.digest.replace(":", "-") + ".sig"
     signature = upstream.add(REPOSITORY, an_artifact(subject=image), tags=(tag,))
     cache = target.proxy(upstream)
@@ -616,8 +571,8 @@ def test_artifact(upstream: MockUpstream, target: TargetUnderTest, expect: Expec
 
 
 @scenario(
-    "head.media-type-by-digest",
-    "A manifest or index that is asked for by digest has the media type of its own",
+    "media-type-by-digest",
+    "A manifest or index pulled by digest has its own media type",
     level=MUST,
     refs=("OCI distribution-spec: Pulling manifests, Content-Type", "measured on drayage 0.2.9"),
 )
@@ -625,8 +580,8 @@ def test_artifact(upstream: MockUpstream, target: TargetUnderTest, expect: Expec
 def test_media_type_by_digest(
     oci: bool, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """docker asks for the digest that the tag's HEAD told, and refuses what says to be of another
-    type than it is: no image can be pulled then."""
+    """docker pulls the digest from the tag's HEAD and refuses a document of another type than its
+    Content-Type: no image can be pulled then."""
     contents = {"manifest": an_image(oci=oci), "index": an_index(oci=oci)}
     cache = target.proxy(upstream)
 
@@ -638,16 +593,15 @@ def test_media_type_by_digest(
 
 
 @scenario(
-    "head.content-type-with-parameters",
-    "A media type with parameters is understood",
+    "content-type-with-parameters",
+    "A media type with parameters from upstream is accepted",
     level=MUST,
     refs=("RFC 9110, 8.3 Content-Type", "measured on 2.8.2 to 3.1.1"),
 )
 def test_content_type_with_parameters(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Web servers before a registry like to add a charset."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """Web servers in front of a registry add a charset."""
     typed = {"Content-Type": f"{image.media_type}; charset=utf-8"}
     upstream.on(None, kind="manifest").headers(typed)
     cache = target.proxy(upstream)
@@ -662,17 +616,15 @@ def test_content_type_with_parameters(
 
 # -- questions that are not as they should be --------------------------------------------------
 @scenario(
-    "head.malformed-digest",
-    "A malformed digest is the client's mistake, and tells nothing about the storage",
-    level=SHOULD,
+    "malformed-digest",
+    "A malformed digest is a client error and reveals nothing about the storage",
     refs=("OCI distribution-spec: Error Codes", "measured on 2.8.2 to 3.1.1"),
     needs=OBSERVED,
 )
 def test_malformed_digest(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A 5xx would raise alarms for a typing error, and the error texts of storage drivers show
-    their paths."""
+    """A 5xx raises an alarm for a typo, and error texts of storage drivers show paths."""
     upstream.add(REPOSITORY, an_image(), tags=("v1",))
     cache = target.proxy(upstream)
     before = cache.disk.files()
@@ -685,17 +637,16 @@ def test_malformed_digest(
 
 
 @scenario(
-    "head.ns-is-not-passed-on",
-    "containerd's ns parameter changes nothing at a cache of one upstream, and is not passed on",
+    "ns-is-not-passed-on",
+    "With one upstream the ns parameter changes nothing and is not forwarded",
     level=INFO,
     refs=("containerd docs: registry mirrors, ns", "OCI distribution-spec: Registry Proxying"),
 )
 def test_ns_is_not_passed_on(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """containerd tells every mirror which registry it stands for. Taken as an address, it would let
-    clients choose where the cache connects to."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """containerd sends every mirror the registry it stands for. Used as an address, it would let
+    clients choose where the cache connects."""
     cache = target.proxy(upstream)
     upstream.ledger.clear()
 

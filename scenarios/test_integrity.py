@@ -1,5 +1,5 @@
-"""Upstream sends other bytes, or another number of them, than it should: nothing of that is kept,
-and no client takes it for what it asked for."""
+"""Upstream sends wrong bytes, or the wrong number of them: nothing of that is kept, and no
+client takes it for the requested content."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from harness.content import OCI_MANIFEST, Blob, Image, an_image
 from harness.http.client import Answer
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import INFO, MUST, SHOULD, scenario
+from harness.suite.scenario import INFO, MUST, SHOULD, theme
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from reference_registry.digest import digest_of
-from scenarios.blobs import LATE, REPOSITORY, a_blob, cached, foreign, is_visible_failure, path
-from scenarios.pulling import manifest_path, pull_manifest
+from scenarios.blobs import LATE, REPOSITORY, a_blob, cached, foreign, is_visible_failure
+from scenarios.pulling import blob_path, manifest_path, pull_manifest
 from scenarios.steps import OBSERVED, settle
 
 INCOMPLETE = "RFC 9112, 8 Handling Incomplete Messages"
@@ -44,9 +44,9 @@ def look_after_a_failure(
     kept = {digest for digest in cache.disk.blobs() if digest_of_file(cache, digest) != digest}
     uploads = len(cache.disk.uploads(REPOSITORY))
     upstream.clear_faults()
-    again = cache.get(path(blob))
+    again = cache.get(blob_path(REPOSITORY, blob))
 
-    expect.client("wrong bytes pass for the blob", passes_for_the_blob(answer, blob), False)
+    expect.client("wrong bytes are served as the blob", passes_for_the_blob(answer, blob), False)
     expect.client("the next pull is right", again.body == blob.content, True)
     expect.disk("wrong bytes on disk", kept, set())
     expect.disk("unfinished uploads", uploads, 0)
@@ -57,23 +57,29 @@ def digest_of_file(cache: RunningRegistry, digest: str) -> str:
     return digest_of(cache.disk.blob_bytes(digest))
 
 
+scenario = theme(
+    "integrity",
+    level=MUST,
+    refs=("OCI distribution-spec: Pulling manifests", VERIFICATION, *KEPT, MEASURED),
+)
+
+
 # -- blobs -----------------------------------------------------------------------------------------
 @scenario(
-    "integrity.nothing-after-a-cut-body",
-    "A blob that is cut short ends where upstream ended it, without a word about the failure",
-    level=MUST,
+    "nothing-after-a-cut-body",
+    "A truncated blob ends where upstream ended it, without an error text in the body",
     refs=(INCOMPLETE, "fallback.layer-cut-short", MEASURED),
 )
 def test_nothing_after_a_cut_body(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Clients that resume ask for what comes after the bytes they have. An error text among these
-    shifts the rest, and the layer is broken for good."""
+    """Clients resume after the bytes they have. An error text among these shifts the rest and
+    corrupts the layer."""
     blob = a_blob(upstream, size=300_000)
     upstream.on("GET", blob).truncate(after=100_000)
     cache = target.proxy(upstream)
 
-    answer = cache.get(path(blob))
+    answer = cache.get(blob_path(REPOSITORY, blob))
 
     settle(cache, upstream)
     expect.client("the failure is visible", is_visible_failure(answer), True)
@@ -95,28 +101,27 @@ ANSWERS: dict[str, Callable[[bytes], bytes]] = {
 
 
 @scenario(
-    "integrity.framing-lies",
-    "A blob whose length, chunks or coding are not as announced is not cached and seen to fail",
-    level=MUST,
+    "framing-lies",
+    "A blob whose length, chunks or coding are wrong is not cached, and the client sees a failure",
     refs=(FRAMING, *KEPT, MEASURED),
 )
 @pytest.mark.parametrize("lie", list(ANSWERS))
 def test_framing_lies(
     lie: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Middleboxes break off, recompress and count wrongly. Only the digest knows."""
+    """Middleboxes truncate, recompress and miscount. Only the digest is reliable."""
     blob = a_blob(upstream)
     upstream.on("GET", blob).delay(LATE).raw(b"HTTP/1.1 200 OK\r\n" + ANSWERS[lie](blob.content))
     cache = target.proxy(upstream)
 
-    answer = cache.get(path(blob))
+    answer = cache.get(blob_path(REPOSITORY, blob))
 
     look_after_a_failure(cache, upstream, blob, answer, expect)
 
 
 @scenario(
-    "integrity.coding-that-is-none",
-    "A blob that is right is served and cached, although upstream says that it is compressed",
+    "coding-that-is-none",
+    "A blob with a wrong Content-Encoding from upstream is served and cached",
     level=INFO,
     refs=("RFC 9110, 8.4 Content-Encoding", VERIFICATION),
     needs=OBSERVED,
@@ -124,13 +129,13 @@ def test_framing_lies(
 def test_coding_that_is_none(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Web servers take a layer that ends in .gz for a coding of something else. Clients would
-    unpack it if they were told the same."""
+    """Web servers take a layer that ends in .gz for an encoding of something else. Clients would
+    decompress it if they got the same header."""
     blob = a_blob(upstream)
     upstream.on(None, blob).headers({"Content-Encoding": "gzip"})
     cache = target.proxy(upstream)
 
-    answer = cache.get(path(blob))
+    answer = cache.get(blob_path(REPOSITORY, blob))
 
     expect.client("status", answer.status, 200)
     expect.client("Content-Encoding", answer.headers.get("Content-Encoding"), None)
@@ -139,21 +144,21 @@ def test_coding_that_is_none(
 
 
 @scenario(
-    "integrity.head-tells-another-length",
-    "A blob is served whole although upstream's answer to HEAD told another length",
+    "head-tells-another-length",
+    "A blob is served whole although upstream's HEAD has another length",
     level=SHOULD,
     refs=("RFC 9110, 9.3.2 HEAD", MEASURED),
 )
-@pytest.mark.parametrize("told", [100, 30_000], ids=["shorter", "longer"])
+@pytest.mark.parametrize("reported", [100, 30_000], ids=["shorter", "longer"])
 def test_head_tells_another_length(
-    told: int, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    reported: int, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """HEAD is answered by another machine, or from a table that is wrong."""
+    """HEAD is answered by another machine, or from a wrong table."""
     blob = a_blob(upstream)
-    upstream.on("HEAD", blob).headers({"Content-Length": str(told)})
+    upstream.on("HEAD", blob).headers({"Content-Length": str(reported)})
     cache = target.proxy(upstream)
 
-    answer = cache.get(path(blob))
+    answer = cache.get(blob_path(REPOSITORY, blob))
 
     expect.client("status", answer.status, 200)
     expect.client("the answer is complete", answer.error is None, True)
@@ -162,48 +167,46 @@ def test_head_tells_another_length(
 
 
 @scenario(
-    "integrity.part-instead-of-the-whole",
-    "A part that upstream sends where the whole was asked for does not become the blob",
-    level=MUST,
+    "part-instead-of-the-whole",
+    "A partial response to a request for the whole blob is not cached as the blob",
     refs=("RFC 9110, 15.3.7 206 Partial Content", *KEPT, MEASURED),
 )
 @pytest.mark.parametrize(
-    "told",
+    "reported",
     ["bytes 0-99/20000", "bytes 0-99/100", "bytes 0-99/*", ""],
     ids=["of-the-whole", "of-itself", "of-unknown", "untold"],
 )
 def test_part_instead_of_the_whole(
-    told: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    reported: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A web cache on the way that got somebody's range request into its memory."""
+    """A web cache on the way stored the response to a range request."""
     blob = a_blob(upstream)
     headers = {"Content-Type": "application/octet-stream"} | (
-        {"Content-Range": told} if told else {}
+        {"Content-Range": reported} if reported else {}
     )
     upstream.on("GET", blob).delay(LATE).status(206, headers, blob.content[:100])
     cache = target.proxy(upstream)
 
-    answer = cache.get(path(blob))
+    answer = cache.get(blob_path(REPOSITORY, blob))
 
     look_after_a_failure(cache, upstream, blob, answer, expect)
 
 
 @scenario(
-    "integrity.reset-at-any-byte",
-    "Wherever a connection is reset, no client takes a part for the whole, and none is kept",
-    level=MUST,
+    "reset-at-any-byte",
+    "A connection reset at any byte leaves no truncated blob with clients or in the cache",
     refs=(INCOMPLETE, *KEPT, MEASURED),
 )
 @pytest.mark.parametrize("after", [0, 1, 4096, 19_999], ids=lambda after: f"after-{after}")
 def test_reset_at_any_byte(
     after: int, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The first and the last byte are where code that counts is wrong."""
+    """Off-by-one errors are at the first and the last byte."""
     blob = a_blob(upstream)
     upstream.on("GET", blob).delay(LATE).reset(after=after)
     cache = target.proxy(upstream)
 
-    answer = cache.get(path(blob))
+    answer = cache.get(blob_path(REPOSITORY, blob))
 
     look_after_a_failure(cache, upstream, blob, answer, expect)
 
@@ -238,7 +241,7 @@ def look_at_a_manifest(
     image: Image,
     expect: Expectations,
 ) -> None:
-    """What upstream sends for *image* is wrong: nobody takes it for right, and it is not kept."""
+    """Expect that the wrong bytes that upstream sends for *image* are neither served nor cached."""
     asked = manifest_path(REPOSITORY, "v1" if reference == "tag" else image.digest)
 
     answer = cache.get(asked, headers=ACCEPT)
@@ -248,67 +251,55 @@ def look_at_a_manifest(
     again = cache.get(asked, headers=ACCEPT)
 
     taken = not is_visible_failure(answer) and answer.body != image.content
-    expect.client("wrong bytes pass for the manifest", taken, False)
+    expect.client("wrong bytes are served as the manifest", taken, False)
     expect.client("status", answer.status, 502)
     expect.client("the next pull is right", again.body == image.content, True)
     expect.disk("what is kept of it", len(kept), 0)
 
 
-@scenario(
-    "integrity.other-manifest",
-    "A manifest that is not the one of its digest is an error of upstream, and is not cached",
-    level=MUST,
-    refs=("OCI distribution-spec: Pulling manifests", VERIFICATION, *KEPT, MEASURED),
-)
+@scenario("other-manifest", "A manifest with another digest is an upstream error and is not cached")
 @pytest.mark.parametrize("reference", ["tag", "digest"])
 @pytest.mark.parametrize("how", ["another-manifest", "right-header-wrong-bytes", "longer"])
 def test_other_manifest(
     how: str,
     reference: str,
+    image: Image,
     upstream: MockUpstream,
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
     """One wrong manifest in a cache is wrong for a whole cluster, and looks like an attack."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
     wrong_manifest(upstream, image, how)
 
     look_at_a_manifest(target.proxy(upstream), upstream, reference, image, expect)
 
 
-@scenario(
-    "integrity.broken-manifest",
-    "A manifest that arrives in part, or coded otherwise than said, is an error of upstream",
-    level=MUST,
-    refs=("OCI distribution-spec: Pulling manifests", VERIFICATION, *KEPT, MEASURED),
-)
+@scenario("broken-manifest", "A truncated or wrongly encoded manifest is an upstream error")
 @pytest.mark.parametrize("reference", ["tag", "digest"])
 @pytest.mark.parametrize("how", ["cut-short", "cut-but-complete", "coding-lie"])
 def test_broken_manifest(
     how: str,
     reference: str,
+    image: Image,
     upstream: MockUpstream,
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """Manifests are small, so nobody thinks that they break."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """Manifests are small, so few expect them to break."""
     wrong_manifest(upstream, image, how)
 
     look_at_a_manifest(target.proxy(upstream), upstream, reference, image, expect)
 
 
 @scenario(
-    "integrity.digest-header-lies",
-    "A Docker-Content-Digest that is not the digest of the bytes is not passed on",
-    level=MUST,
+    "digest-header-lies",
+    "A wrong Docker-Content-Digest from upstream is not passed on",
     refs=("OCI distribution-spec: Pulling manifests", VERIFICATION, MEASURED),
 )
 def test_digest_header_lies(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Clients pin what this header says. The bytes of a digest are right or wrong by themselves."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """Clients pin what this header says."""
     lie = an_image("other").digest
     upstream.on("GET", kind="manifest").headers({"Docker-Content-Digest": lie})
     cache = target.proxy(upstream)
@@ -324,16 +315,15 @@ def test_digest_header_lies(
 
 # -- names -----------------------------------------------------------------------------------------
 @scenario(
-    "integrity.names-are-kept-apart",
-    "Repositories whose names look alike are cached as what they are: several",
-    level=MUST,
+    "names-are-kept-apart",
+    "Repositories with similar names are cached separately",
     refs=("OCI distribution-spec: Pulling manifests, <name>", "measured on drayage 0.2.9"),
 )
 def test_names_are_kept_apart(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A cache that makes one file name of a repository's name must not make the same one of two:
-    whoever may choose a name could then choose what others run."""
+    """A cache that maps two names to one file lets a client that chooses a name choose what others
+    run."""
     names = ("team/app_one", "team_app/one", "team_app_one/x", "team-app/one", "team/app/one")
     images = {name: upstream.add(name, an_image(name), tags=("v1",)) for name in names}
     cache = target.proxy(upstream)

@@ -1,4 +1,4 @@
-"""The switch that makes a cache get along by itself: it serves what it has and asks nobody."""
+"""The offline switch: the cache serves what it has and contacts no upstream."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.nodes.models.containerd.planning import resolve_plan
 from harness.nodes.models.containerd.pullers import Cri
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import SHOULD, Need, scenario
+from harness.suite.scenario import Need, theme
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.pulling import (
@@ -50,23 +50,24 @@ def cached(target: TargetUnderTest, upstream: MockUpstream) -> tuple[RunningRegi
     return cache, image
 
 
-def told(answer: Answer) -> list[object]:
+def status_and_code(answer: Answer) -> list[object]:
     return [answer.status, answer.error_code]
 
 
+scenario = theme("offline", needs=SWITCHED)
+
+
 @scenario(
-    "offline.serves-what-is-cached",
-    "Offline, what is cached is served by tag, by digest and in lists, marked where upstream would "
-    "have been asked, and nobody is connected to",
-    level=SHOULD,
+    "serves-what-is-cached",
+    "Offline, cached content is served by tag, digest and list without a connection, and tags "
+    "are marked as stale",
     refs=(*OUTAGES, "RFC 7234, 5.5.3: Warning 112"),
-    needs=SWITCHED,
 )
 def test_serves_what_is_cached(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A ship, a site behind a cut cable, a registry that is being moved: no timeout is to be waited
-    for, and no upstream is to see a request."""
+    """A ship, a site behind a cut cable, a registry that is being moved: no timeout to wait for,
+    and no request reaches upstream."""
     cache, image = cached(target, upstream)
     upstream.add("team/app", an_image("newer"), tags=("v1",))
     cache.restart(offline=True)
@@ -95,17 +96,14 @@ def test_serves_what_is_cached(
 
 
 @scenario(
-    "offline.missing-is-a-timeout",
-    "Offline, what is not cached is 504 at once, not 404: it may exist, and nodes go on to their "
-    "next mirror",
-    level=SHOULD,
+    "missing-is-a-timeout",
+    "Offline, uncached content is 504 at once, not 404, so nodes try their next mirror",
     refs=(ONLY_IF_CACHED, "d#3842", "measured on containerd 1.6.20, 1.7.24, 2.1.9"),
-    needs=SWITCHED,
 )
 def test_missing_is_a_timeout(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """404 would tell the kubelet that the image does not exist, and a cleanup job that its tag is
+    """404 would tell the kubelet that the image does not exist, and a clean-up job that its tag is
     gone."""
     cache, image = cached(target, upstream)
     fresh = upstream.add("team/fresh", an_image("fresh"), tags=("v1",))
@@ -122,7 +120,7 @@ def test_missing_is_a_timeout(
         "referrers": f"/v2/team/fresh/referrers/{fresh.digest}",
     }
     for what, path in asks.items():
-        expect.client(what, told(cache.get(path, headers=ACCEPT)), [504, "UNAVAILABLE"])
+        expect.client(what, status_and_code(cache.get(path, headers=ACCEPT)), [504, "UNAVAILABLE"])
         if what not in {"tags", "referrers"}:
             expect.client(f"{what}, HEAD", cache.head(path, headers=ACCEPT).status, 504)
     settle(cache, upstream)
@@ -131,14 +129,13 @@ def test_missing_is_a_timeout(
 
 
 @scenario(
-    "offline.nodes-go-on",
-    "A node whose mirror is offline pulls what that lacks from the source, and the rest from it",
-    level=SHOULD,
+    "nodes-go-on",
+    "A node with an offline mirror pulls what the mirror lacks from the source",
     refs=("containerd docs/hosts.md", "measured on containerd 1.6.20, 1.7.24, 2.1.9"),
     needs={Need.CONFIG, Need.X_KEYS, Need.RESTART},
 )
 def test_nodes_go_on(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """The switch is for the cache. Whoever can reach the source himself still gets his image."""
+    """The switch concerns the cache only. A node that reaches the source still gets its image."""
     cache, _ = cached(target, upstream)
     upstream.add("team/fresh", an_image("fresh"), tags=("v1",))
     cache.restart(offline=True)
@@ -159,16 +156,15 @@ def test_nodes_go_on(upstream: MockUpstream, target: TargetUnderTest, expect: Ex
 
 
 @scenario(
-    "offline.nothing-expires",
-    "Offline nothing expires, however old; what was due goes once the cache is online again",
-    level=SHOULD,
+    "nothing-expires",
+    "Offline nothing expires; overdue content goes once the cache is online again",
     refs=("d#3880", "NEXUS-26642", "d#4659"),
     needs=SWITCHED | {Need.CLOCK, Need.STATE_FILE},
 )
 def test_nothing_expires(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """What a cache cannot fetch again it must not throw away."""
+    """A cache must not delete what it cannot fetch again."""
     cache, image = cached(target, upstream)
     layer = image.layers[0]
     digests = {image.digest, *(blob.digest for blob in image.blobs)}
@@ -188,18 +184,14 @@ def test_nothing_expires(
 
 
 @scenario(
-    "offline.switched-by-a-file",
-    "The file .pullproof/offline in the storage takes a running cache offline, and back when it is "
-    "removed",
-    level=SHOULD,
+    "switched-by-a-file",
+    "The file .pullproof/offline takes a running cache offline, and its removal back online",
     refs=OUTAGES,
-    needs=SWITCHED,
 )
 def test_switched_by_a_file(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Nobody wants to restart the one thing that still works. All processes of a shared storage see
-    the file."""
+    """Restarting is a risk for the one service that still works."""
     cache, image = cached(target, upstream)
     layer = upstream.add("team/app", an_image("newer"), tags=("v9",)).layers[0]
     switch = cache.root / ".pullproof" / "offline"
@@ -210,7 +202,7 @@ def test_switched_by_a_file(
     missing = cache.get(blob_path("team/app", layer))
     settle(cache, upstream)
     expect.client("offline", [offline.status, offline.digest], [200, image.digest])
-    expect.client("missing", told(missing), [504, "UNAVAILABLE"])
+    expect.client("missing", status_and_code(missing), [504, "UNAVAILABLE"])
     expect.upstream("requests while it is there", connections(upstream), [])
 
     switch.unlink()

@@ -1,5 +1,5 @@
-"""Running a cache: health, metrics, logs, stopping, mistakes in the configuration, and storages
-that somebody else has filled."""
+"""Running a cache: health, metrics, logs, stops, configuration mistakes, and storage that
+another program has filled."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
-from harness.content import Manifest, an_image
+from harness.content import Image, Manifest, an_image
 from harness.http.client import RegistryClient
 from harness.suite.expectation import Expectations, any_of, containing
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import INFO, MUST, SHOULD, Need, scenario
+from harness.suite.scenario import INFO, MUST, Need, theme
+from harness.system.deadlines import scaled
 from harness.targets import DidNotStart
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
@@ -31,19 +32,18 @@ CONFIGURATION = "distribution docs: Configuring a registry"
 MEASURED = "measured on 2.8.2 to 3.1.1"
 OFTEN = "50ms"
 """The interval of health checks that scenarios wait for."""
+scenario = theme("operations", needs={Need.CONFIG, Need.DEBUG})
 
 
 # -- health ------------------------------------------------------------------------------------
 @scenario(
-    "operations.health",
-    "A healthy cache says so on the debug listener, upstream or not, and only there",
-    level=SHOULD,
+    "health",
+    "A healthy cache reports health on the debug listener only, with upstream up or down",
     refs=(f"{CONFIGURATION}, health", MEASURED),
-    needs={Need.CONFIG, Need.DEBUG},
 )
 def test_health(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """Restarting caches because the source is down would take away what they have. And what the
-    debug listener tells is not for those who may pull."""
+    """A restart because the source is down would throw away the cache's benefit. And debug
+    information is not for every client."""
     cache = target.proxy(upstream)
     healthy = cache.health()
     upstream.down()
@@ -57,18 +57,19 @@ def test_health(upstream: MockUpstream, target: TargetUnderTest, expect: Expecta
 
 
 @scenario(
-    "operations.failing-check-closes-the-api",
-    "While a health check fails every request is 503, and afterwards the cache is back by itself",
-    level=SHOULD,
+    "failing-check-closes-the-api",
+    "While a health check fails every request is 503; afterwards the cache serves again",
     refs=(f"{CONFIGURATION}, health, file", MEASURED),
-    needs={Need.CONFIG, Need.DEBUG},
 )
 def test_failing_check_closes_the_api(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations, tmp_path: Path
+    image: Image,
+    upstream: MockUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
+    tmp_path: Path,
 ) -> None:
-    """A file that somebody touches takes a cache out of service without stopping it: balancers and
-    clients go elsewhere."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """Touching a file takes a cache out of service without stopping it: balancers and clients go
+    elsewhere."""
     switch = tmp_path / "out-of-service"
     cache = target.proxy(
         upstream, extra={"health": {"file": [{"file": str(switch), "interval": OFTEN}]}}
@@ -95,18 +96,16 @@ def test_failing_check_closes_the_api(
 
 
 @scenario(
-    "operations.broken-storage-is-noticed",
-    "The storage check fails when the storage cannot be reached, and heals with it",
-    level=SHOULD,
+    "broken-storage-is-noticed",
+    "The storage check fails while storage is unreachable and recovers with it",
     refs=(f"{CONFIGURATION}, health, storagedriver", MEASURED),
     needs=OBSERVED | {Need.DEBUG},
 )
 def test_broken_storage_is_noticed(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A volume that went away. Without the check the cache turns every pull into an error instead
-    of leaving them to the next mirror."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """A volume disappears. Without the check the cache turns every pull into an error instead of
+    leaving it to the next mirror."""
     check = {"enabled": True, "interval": OFTEN, "threshold": 1}
     cache = target.proxy(upstream, extra={"health": {"storagedriver": check}})
     pull_image(cache, "team/app", image, "v1")
@@ -126,11 +125,9 @@ def test_broken_storage_is_noticed(
 
 
 @scenario(
-    "operations.http-and-tcp-checks",
-    "Health checks of a URL or an address fail while it is down, and name it",
-    level=SHOULD,
+    "http-and-tcp-checks",
+    "HTTP and TCP health checks fail while their service is down, and name it",
     refs=(f"{CONFIGURATION}, health, http and tcp", MEASURED),
-    needs={Need.CONFIG, Need.DEBUG},
 )
 @pytest.mark.parametrize("kind", ["http", "tcp"])
 def test_http_and_tcp_checks(
@@ -157,17 +154,14 @@ def test_http_and_tcp_checks(
 
 # -- metrics and logs --------------------------------------------------------------------------
 @scenario(
-    "operations.http-metrics",
-    "Request counters agree with what clients asked",
-    level=SHOULD,
+    "http-metrics",
+    "HTTP request counters match the requests that clients sent",
     refs=(f"{CONFIGURATION}, debug, prometheus", MEASURED),
-    needs={Need.CONFIG, Need.DEBUG},
 )
 def test_http_metrics(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Dashboards and alerts are made of these names, by handler, method and code."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """Dashboards and alerts use these names, by handler, method and code."""
     cache = target.proxy(upstream)
     for _ in range(3):
         cache.get(manifest_path("team/app", "v1"), headers=ACCEPT)
@@ -188,18 +182,16 @@ def test_http_metrics(
 
 
 @scenario(
-    "operations.cache-metrics",
-    "The hit and miss counters of a cache agree with what upstream was asked",
-    level=SHOULD,
+    "cache-metrics",
+    "Hit and miss counters match the requests that upstream received",
     refs=("d#4045", "d#4047", f"{CONFIGURATION}, debug, prometheus", MEASURED),
     needs=OBSERVED | {Need.DEBUG},
 )
 def test_cache_metrics(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """What a cache saves is what it is paid for. A wrong figure is worse than none: it decides how
-    big the disk is."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """Hit rates justify a cache and decide the size of its disk. A wrong number is worse than
+    none."""
     layer = image.layers[0]
     cache = target.proxy(upstream)
     pull_manifest(cache, "team/app", image, "v1")
@@ -224,14 +216,13 @@ def test_cache_metrics(
 
 
 @scenario(
-    "operations.access-log",
-    "Every request leaves a line with method, path and status in the log",
-    level=SHOULD,
+    "access-log",
+    "The access log has method, path and status of every request",
     refs=(f"{CONFIGURATION}, log, accesslog", MEASURED),
     needs={Need.CONFIG, Need.LOGS},
 )
 def test_access_log(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """The first thing that is looked at when a node says that it cannot pull."""
+    """The first place to look when a node cannot pull."""
     upstream.add("team/app", an_image(), tags=("v1",))
     cache = target.proxy(upstream)
     cache.get(manifest_path("team/app", "v1"), headers=ACCEPT)
@@ -250,9 +241,8 @@ def test_access_log(upstream: MockUpstream, target: TargetUnderTest, expect: Exp
 
 
 @scenario(
-    "operations.upstream-failure-is-logged",
-    "The log says why upstream could not be asked, also where clients are served all the same",
-    level=SHOULD,
+    "upstream-failure-is-logged",
+    "The log has the cause of an upstream failure, also when clients are served from the cache",
     refs=("d#3842", MEASURED),
     needs={Need.CONFIG, Need.LOGS, Need.STORAGE},
 )
@@ -260,7 +250,7 @@ def test_access_log(upstream: MockUpstream, target: TargetUnderTest, expect: Exp
 def test_upstream_failure_is_logged(
     asked_for: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """An outage that only shows as old images, or as "not found", is found out late."""
+    """An outage that only shows as old images or as "not found" is found late."""
     image = upstream.add("team/app", an_image(), tags=("v1", "v2"))
     cache = target.proxy(upstream)
     if asked_for == "cached-tag":
@@ -279,15 +269,15 @@ def test_upstream_failure_is_logged(
 
 
 @scenario(
-    "operations.json-log",
-    "With the json formatter the log is JSON, line by line",
+    "json-log",
+    "With the json formatter every log line is JSON",
     level=INFO,
     refs=(f"{CONFIGURATION}, log, formatter", MEASURED),
     needs={Need.CONFIG, Need.LOGS},
 )
 def test_json_log(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """Log collectors drop or mangle what they cannot parse. Access lines are not part of this: they
-    keep Apache's format."""
+    """Log collectors drop or mangle what they cannot parse. Access lines are exempt: they keep
+    Apache's format."""
     upstream.add("team/app", an_image(), tags=("v1",))
     cache = target.proxy(upstream, log_formatter="json")
     cache.get(manifest_path("team/app", "v1"), headers=ACCEPT)
@@ -304,13 +294,14 @@ def test_json_log(upstream: MockUpstream, target: TargetUnderTest, expect: Expec
 
 # -- serving -----------------------------------------------------------------------------------
 @scenario(
-    "operations.api-root",
-    "/v2/ says that this is a registry, and / that somebody is there",
+    "api-root",
+    "GET /v2/ identifies a registry, and GET / is 200",
     level=MUST,
     refs=("OCI distribution-spec: Determining Support", MEASURED),
+    needs={Need.CONFIG},
 )
 def test_api_root(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """What docker asks first, and what the checks of balancers and charts ask."""
+    """docker requests /v2/ first, and health checks of balancers and charts request either."""
     cache = target.proxy(upstream)
     upstream.ledger.clear()
 
@@ -328,10 +319,10 @@ def test_api_root(upstream: MockUpstream, target: TargetUnderTest, expect: Expec
 
 
 @scenario(
-    "operations.extra-headers",
-    "Headers of the configuration are on every answer of the API, errors included",
-    level=SHOULD,
+    "extra-headers",
+    "Headers from the configuration are on every API response, errors included",
     refs=(f"{CONFIGURATION}, http, headers",),
+    needs={Need.CONFIG},
 )
 def test_extra_headers(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -352,16 +343,17 @@ def test_extra_headers(
 
 
 @scenario(
-    "operations.readonly",
-    "A read-only cache goes on caching, and refuses writes",
+    "readonly",
+    "A read-only cache keeps filling itself and refuses writes by clients",
     level=INFO,
     refs=(f"{CONFIGURATION}, maintenance, readonly", MEASURED),
     needs=OBSERVED,
 )
-def test_readonly(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """The switch is for clients' writes. Whoever sets it to keep the disk from growing, or to
-    collect garbage in peace, is mistaken."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+def test_readonly(
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """The setting concerns clients' writes. It neither stops the disk from growing nor makes
+    garbage collection safe."""
     cache = target.proxy(upstream, readonly=True)
 
     pull = pull_image(cache, "team/app", image, "v1")
@@ -379,16 +371,15 @@ def test_readonly(upstream: MockUpstream, target: TargetUnderTest, expect: Expec
 
 
 @scenario(
-    "operations.stop-lets-pulls-finish",
+    "stop-lets-pulls-finish",
     "With http.draintimeout a stop lets running pulls finish",
-    level=SHOULD,
     refs=(f"{CONFIGURATION}, http, draintimeout", MEASURED),
     needs=OBSERVED | {Need.RESTART},
 )
 def test_stop_lets_pulls_finish(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """What makes rolling updates of a cache invisible to those who are pulling a large layer."""
+    """It hides rolling updates of a cache from clients that are pulling a large layer."""
     layer = upstream.add("team/app", an_image(layer_size=200_000), tags=("v1",)).layers[0]
     cache = target.proxy(upstream, draintimeout="10s")
     hang = upstream.on("GET", layer).hang(after=100_000)
@@ -404,7 +395,7 @@ def test_stop_lets_pulls_finish(
         _await_closed(cache)
         hang.release()
         answer.read()
-        stopped.result(timeout=10)
+        stopped.result(timeout=scaled(10))
 
     expect.client("bytes are right", bytes(answer.received) == layer.content, True)
     expect.client("error", answer.error, None)
@@ -412,21 +403,21 @@ def test_stop_lets_pulls_finish(
 
 # -- configuration -----------------------------------------------------------------------------
 @scenario(
-    "operations.misspelt-remoteurl",
-    "A misspelt proxy.remoteurl does not give a registry that anybody can write to",
-    level=SHOULD,
+    "misspelt-remoteurl",
+    "A misspelt proxy.remoteurl does not start a writable registry",
     refs=(f"{CONFIGURATION}, proxy", MEASURED),
+    needs={Need.CONFIG},
 )
 def test_misspelt_remoteurl(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """YAML does not tell "remoteURL" from a key that nobody knows. What was meant as a mirror is
-    then an open, empty registry with the mirror's name."""
+    """YAML accepts "remoteURL" as an unknown key. The intended mirror is then an open, empty
+    registry under the mirror's name."""
     try:
         registry = target.standard(extra={"proxy": {"remoteURL": upstream.url}})
     except DidNotStart as refusal:
         expect.client("start", "refused", any_of("refused", "started as a cache"))
-        expect.client("what it said", refusal.message, containing("remoteURL"))
+        expect.client("log", refusal.message, containing("remoteURL"))
         return
     opened = registry.post("/v2/team/app/blobs/uploads/", content=b"")
     kind = "writable registry" if opened.status == 202 else "cache"
@@ -435,8 +426,8 @@ def test_misspelt_remoteurl(
 
 # -- storages ----------------------------------------------------------------------------------
 @scenario(
-    "operations.registry-becomes-a-cache",
-    "A registry's storage that is opened as a cache serves its content on, which upstream lacks",
+    "registry-becomes-a-cache",
+    "A registry's storage opened as a cache still serves its content, which upstream lacks",
     level=INFO,
     refs=(MEASURED, "distribution docs: Registry as a pull through cache"),
     needs=OBSERVED | {Need.RESTART},
@@ -444,8 +435,8 @@ def test_misspelt_remoteurl(
 def test_registry_becomes_a_cache(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The way to a cache that is warm from the first day. What came in so is in no schedule;
-    scenario ``ttl.unscheduled-content-expires`` tells whether it is ever forgotten."""
+    """A way to a cache that is warm from the first day. Such content has no expiry; see
+    ``ttl.unscheduled-content-expires``."""
     own = an_image("own")
     upstream.add("team/app", an_image(), tags=("v1",))
     registry = target.standard(delete_enabled=True)
@@ -466,17 +457,15 @@ def test_registry_becomes_a_cache(
 
 
 @scenario(
-    "operations.cache-becomes-a-registry",
-    "A cache's storage that is opened without upstream serves what was cached, and takes pushes",
-    level=SHOULD,
+    "cache-becomes-a-registry",
+    "A cache's storage opened without upstream serves its content and accepts pushes",
     refs=(MEASURED,),
     needs=OBSERVED | {Need.RESTART},
 )
 def test_cache_becomes_a_registry(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """For an archive, or when the source shuts down for good."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """For an archive, or when the source shuts down."""
     cache = target.proxy(upstream)
     pull_image(cache, "team/app", image, "v1")
     upstream.ledger.clear()
@@ -493,17 +482,15 @@ def test_cache_becomes_a_registry(
 
 
 @scenario(
-    "operations.hand-made-storage",
-    "A tree in the published layout is served, whoever wrote it",
-    level=SHOULD,
+    "hand-made-storage",
+    "A storage tree in the published layout is served, whichever program wrote it",
     refs=("distribution: registry/storage/paths.go", MEASURED),
     needs=OBSERVED | {Need.RESTART},
 )
 def test_hand_made_storage(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Backups are restored, volumes are filled by tools, releases are changed: the tree is the
-    interface."""
+    """Backups are restored, tools fill volumes, releases change: the layout is the interface."""
     image = an_image()
     cache = target.proxy(upstream)
     cache.stop()
@@ -521,18 +508,16 @@ def test_hand_made_storage(
 
 
 @scenario(
-    "operations.lost-blob-heals",
-    "A cached blob whose file has vanished is fetched again",
-    level=SHOULD,
+    "lost-blob-heals",
+    "A cached blob whose file disappears is fetched again",
     refs=("d#3722", "d#4046"),
     needs=OBSERVED,
 )
 def test_lost_blob_heals(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Disks lose files, and people delete the largest ones. A cache has a source to get them back
-    from; whoever pulls should not notice."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """Disks lose files, and people delete the largest ones. A cache can get them back without
+    clients noticing."""
     layer = image.layers[0]
     cache = target.proxy(upstream)
     pull_image(cache, "team/app", image, "v1")

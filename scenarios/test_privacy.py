@@ -1,9 +1,8 @@
-"""Private images behind a password: who is told what, and on which listener."""
+"""Private images behind a password: what is revealed to whom, and on which listener."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,11 +11,11 @@ from harness.clients.containerd_pull import ACCEPT
 from harness.content import Image, an_image
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import INFO, MUST, SHOULD, Need, scenario
+from harness.suite.scenario import INFO, MUST, Need, theme
 from harness.targets.registry import RunningRegistry
 from harness.upstream import Basic, MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_image
-from scenarios.steps import OBSERVED, settle
+from scenarios.steps import OBSERVED, MakeUpstream, settle
 
 HTPASSWD = "distribution docs: Configuring a registry, htpasswd"
 MIRROR = "distribution docs: Registry as a pull through cache"
@@ -24,7 +23,6 @@ MEASURED = "measured on 2.8.2 to 3.1.1"
 REPOSITORY = "private/app"
 ALICE = ("alice", "wonderland")
 ROBOT = ("robot", "upstream-secret")
-MakeUpstream = Callable[..., MockUpstream]
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 ABSENT = f"sha256:{'0' * 64}"
 
@@ -32,7 +30,7 @@ ABSENT = f"sha256:{'0' * 64}"
 def _guarded(
     upstream: MockUpstream, target: TargetUnderTest, **settings: Any
 ) -> tuple[Image, RunningRegistry]:
-    """A cache that asks for a password, with an image that somebody who has it has pulled."""
+    """A cache with a password, and an image that an authenticated client has pulled."""
     image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
     cache = target.proxy(upstream, **settings)
     login = settings.get("htpasswd")
@@ -44,9 +42,12 @@ def _guarded(
     return image, cache
 
 
+scenario = theme("privacy")
+
+
 @scenario(
-    "privacy.every-route-asks",
-    "With a password set, no route and no method tells a stranger anything",
+    "every-route-asks",
+    "With a password set, no route and no method answers an unauthenticated client",
     level=MUST,
     refs=(HTPASSWD, "RFC 9110, 15.5.2", "d#1899"),
     needs=OBSERVED,
@@ -55,7 +56,8 @@ def _guarded(
 def test_every_route_asks(
     method: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """One route that forgot to ask - a new API, a rarely used method - opens all private images."""
+    """One route without authentication, such as a new API or a rare method, opens all private
+    images."""
     image, cache = _guarded(upstream, target, htpasswd=dict([ALICE]))
     before = _tree(cache)
     upstream.ledger.clear()
@@ -76,22 +78,22 @@ def test_every_route_asks(
 
     for name, answer in answers.items():
         expect.client(f"status of {name}", answer.status, 401)
-        expect.client(f"digest told of {name}", answer.digest, None)
+        expect.client(f"digest revealed of {name}", answer.digest, None)
     settle(cache, upstream)
     expect.upstream("requests", upstream.ledger.lines(), [])
     expect.disk("changed", sorted(before ^ _tree(cache)), [])
 
 
 @scenario(
-    "privacy.referrers-ask",
-    "With a password set, the referrers of an image are not told to a stranger",
+    "referrers-ask",
+    "With a password set, referrers are not shown to an unauthenticated client",
     level=MUST,
     refs=(HTPASSWD, "OCI distribution-spec: Listing Referrers", "d#3859"),
 )
 def test_referrers_ask(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Names of signatures and reports tell what runs here, and what is wrong with it."""
+    """Signatures and reports show what runs here and what is wrong with it."""
     image, cache = _guarded(upstream, target, htpasswd=dict([ALICE]))
     upstream.ledger.clear()
 
@@ -102,15 +104,14 @@ def test_referrers_ask(
 
 
 @scenario(
-    "privacy.existence-is-not-told",
-    "To a stranger, what is cached, what is only upstream and what does not exist look the same",
-    level=SHOULD,
+    "existence-is-not-told",
+    "To an unauthenticated client cached, upstream-only and missing content look the same",
     refs=(HTPASSWD, "CWE-204: Observable Response Discrepancy"),
 )
 def test_existence_is_not_told(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The name of a repository can be a secret by itself: a product that is not out yet."""
+    """The name of a repository can be a secret: an unreleased product."""
     image, cache = _guarded(upstream, target, htpasswd=dict([ALICE]))
     upstream.add("private/new", an_image("new"), tags=("v1",))
     pairs = {
@@ -128,16 +129,15 @@ def test_existence_is_not_told(
 
 
 @scenario(
-    "privacy.debug-listener",
-    "The debug listener, which asks nobody who they are, tells no password and no repository",
-    level=SHOULD,
+    "debug-listener",
+    "The debug listener reveals no password and no repository name",
     refs=("distribution docs: Configuring a registry, debug", "CWE-200", MEASURED),
     needs=OBSERVED | {Need.DEBUG},
 )
 def test_debug_listener(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Metrics are scraped from wherever monitoring runs, often over an open port."""
+    """Metrics are scraped from anywhere in monitoring, often over an open port."""
     upstream = make_upstream(auth=Basic(*ROBOT))
     image, cache = _guarded(upstream, target, htpasswd=dict([ALICE]), upstream_login=ROBOT)
 
@@ -153,21 +153,20 @@ def test_debug_listener(
         "the digest": image.digest,
     }
     expect.client("statuses", sorted(page.status or 0 for page in pages.values()), [200, 200, 200])
-    expect.client("told", [name for name, secret in secrets.items() if secret in text], [])
+    expect.client("revealed", [name for name, secret in secrets.items() if secret in text], [])
     expect.client("status of the API there", api.status, 404)
 
 
 @scenario(
-    "privacy.open-cache-warns",
-    "A cache that has an account at upstream and asks nobody for a password says so when it starts",
-    level=SHOULD,
+    "open-cache-warns",
+    "A cache with an upstream account and without a client password logs a warning at start",
     refs=(MIRROR, "d#1899", "harbor#18133", MEASURED),
     needs=OBSERVED | {Need.LOGS, Need.PROCESS},
 )
 def test_open_cache_warns(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The warning of the documents reaches those who read them before."""
+    """The documentation's warning only reaches those who read it."""
     caches: dict[str, dict[str, Any]] = {
         "with an account": {"upstream_login": ROBOT},
         "with an account and a password": {"upstream_login": ROBOT, "htpasswd": dict([ALICE])},
@@ -188,15 +187,15 @@ def test_open_cache_warns(
 
 
 @scenario(
-    "privacy.root-tells-nothing",
-    "Outside of the API nothing is told without a password, but that something listens",
+    "root-tells-nothing",
+    "Outside the API an unauthenticated client only sees that something listens",
     level=INFO,
     refs=(HTPASSWD, MEASURED),
 )
 def test_root_tells_nothing(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """What load balancers ask to see whether a server is alive."""
+    """Load balancers use / to check whether a server is alive."""
     _, cache = _guarded(upstream, target, htpasswd=dict([ALICE]))
 
     root = cache.get("/")

@@ -1,5 +1,5 @@
-"""Pushing to a pull-through cache: it is refused, in a way that clients understand, and nothing of
-it reaches upstream or the disk."""
+"""Pushing to a pull-through cache: it is refused in a way that clients understand, and nothing
+reaches upstream or the disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.clients.push import Push, docker_push, skopeo_push
 from harness.content import OCI_MANIFEST, Image, an_image
 from harness.suite.expectation import Expectations, any_of
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import MUST, SHOULD, scenario
+from harness.suite.scenario import MUST, theme
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.steps import OBSERVED, asked, settle
@@ -28,21 +28,21 @@ UPLOADS = "/v2/team/app/blobs/uploads/"
 SESSION = UPLOADS + "0190163d-8694-739b-aea5-966c26f8ad91"
 MANIFESTS = "/v2/team/app/manifests/"
 AS_OCI = {"Content-Type": OCI_MANIFEST}
+scenario = theme("push", refs=("measured on 2.8.2 to 3.1.1", ERRORS))
 
 
 # -- blobs -------------------------------------------------------------------------------------
 @scenario(
-    "push.upload-refused",
-    "A proxy opens no upload session, whether or not upstream has the repository",
-    level=SHOULD,
+    "upload-refused",
+    "A cache opens no upload session, whether or not upstream has the repository",
     refs=("d#3424", DOCS, ERRORS),
 )
 @pytest.mark.parametrize("repository", ["team/app", "team/new"], ids=["upstream-has", "new"])
 def test_upload_refused(
     repository: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """docker gives up at once when it reads UNSUPPORTED; with any other code it begins the layer
-    again and again."""
+    """docker gives up at once on UNSUPPORTED; with any other code it retries the layer again and
+    again."""
     upstream.add("team/app", an_image(), tags=("v1",))
     cache = target.proxy(upstream)
     before = cache.disk.files()
@@ -58,16 +58,16 @@ def test_upload_refused(
 
 
 @scenario(
-    "push.refusal-is-an-error-body",
-    "The refusal of a push has the JSON error body of the specification",
+    "refusal-is-an-error-body",
+    "A refused push has the specified JSON error body",
     level=MUST,
     refs=(ERRORS, "distribution docs: HTTP API V2, API Version Check"),
 )
 def test_refusal_is_an_error_body(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """What the user of a client reads is the message in this body; without it they see a bare
-    status code."""
+    """The user of a client reads the message in this body; without it they see a bare status
+    code."""
     cache = target.proxy(upstream)
 
     answer = cache.post(UPLOADS, content=b"")
@@ -85,16 +85,15 @@ def test_refusal_is_an_error_body(
 
 
 @scenario(
-    "push.single-post-refused",
-    "A proxy does not take a blob in a single POST",
-    level=SHOULD,
+    "single-post-refused",
+    "A cache refuses a blob in a single POST",
     refs=(DOCS, "OCI distribution-spec: Single POST"),
 )
 def test_single_post_refused(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The blob comes with the question here, so that a careless cache would keep bytes that its
-    source never had."""
+    """The request carries the blob, so a careless cache would keep bytes that its source never
+    had."""
     image = an_image()
     layer = image.layers[0]
     cache = target.proxy(upstream)
@@ -110,17 +109,15 @@ def test_single_post_refused(
 
 
 @scenario(
-    "push.mount-refused",
-    "A proxy mounts no blob into another repository, even one that it has cached",
-    level=SHOULD,
+    "mount-refused",
+    "A cache refuses to mount a blob, even a cached one",
     refs=(DOCS, "OCI distribution-spec: Mounting a blob from another repository"),
 )
 def test_mount_refused(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A mount costs no bytes and is the one write that a cache could do by itself; upstream
-    would not know of it."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """A mount costs no bytes and is the one write that a cache could do alone; upstream would not
+    know of it."""
     digest = image.layers[0].digest
     cache = target.proxy(upstream)
     cache.get(f"/v2/team/app/blobs/{digest}")
@@ -135,17 +132,12 @@ def test_mount_refused(
     expect.disk("repositories", cache.disk.repositories(), ["team/app"])
 
 
-@scenario(
-    "push.session-unknown",
-    "Requests on an upload session that nobody opened are refused, not failed",
-    level=SHOULD,
-    refs=("measured on 2.8.2 to 3.1.1", ERRORS),
-)
+@scenario("session-unknown", "Requests on an unknown upload session are 4xx, not 5xx")
 def test_session_unknown(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A load balancer before several caches sends the parts of a push to different ones. A 5xx
-    there raises alarms and makes clients try again; a 4xx ends the matter."""
+    """A load balancer in front of several caches spreads the parts of a push. A 5xx raises alarms
+    and makes clients retry; a 4xx ends the matter."""
     cache = target.proxy(upstream)
     before = cache.disk.files()
     upstream.ledger.clear()
@@ -160,16 +152,15 @@ def test_session_unknown(
 
 
 @scenario(
-    "push.session-forged",
-    "A signed upload state from elsewhere opens no way into a proxy",
-    level=SHOULD,
+    "session-forged",
+    "An upload state signed by another registry opens no session on a cache",
     refs=("measured on 2.8.2 to 3.1.1", "distribution docs: Configuring a registry, http.secret"),
 )
 def test_session_forged(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Registries and caches behind one address share http.secret, so that a state that one of them
-    signed is valid at all of them."""
+    """Registries and caches behind one address share http.secret, so a state signed by one is valid
+    at all."""
     secret = "shared-by-all"
     cache = target.proxy(upstream, secret=secret)
     before = cache.disk.files()
@@ -188,16 +179,15 @@ def test_session_forged(
 
 # -- manifests ---------------------------------------------------------------------------------
 @scenario(
-    "push.manifest-refused",
-    "A proxy takes no manifest, not even the one that upstream has",
-    level=SHOULD,
+    "manifest-refused",
+    "A cache refuses every manifest, even the one that upstream has",
     refs=("d#3424", DOCS, PUSHING),
 )
 @pytest.mark.parametrize("by", ["tag", "digest"])
 def test_manifest_refused(
     by: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The last step of every push; here it fails even where all layers "already exist"."""
+    """The last step of every push; it fails here even where all layers "already exist"."""
     same = upstream.add("team/app", an_image(), tags=("v1",))
     other = an_image("other")
     cache = target.proxy(upstream)
@@ -214,17 +204,12 @@ def test_manifest_refused(
     expect.disk("new files", _added(cache, before), [])
 
 
-@scenario(
-    "push.broken-manifest-refused",
-    "A manifest that cannot be read is refused as well",
-    level=SHOULD,
-    refs=("measured on 2.8.2 to 3.1.1", ERRORS),
-)
+@scenario("broken-manifest-refused", "A cache refuses an invalid manifest with 4xx")
 def test_broken_manifest_refused(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Releases read the body before they remember that they are proxies, and answer 400. Either
-    answer is honest; a 5xx would not be."""
+    """Releases parse the body before they check for a proxy, and answer 400. Both answers are
+    honest; a 5xx is not."""
     upstream.add("team/app", an_image(), tags=("v1",))
     cache = target.proxy(upstream)
     before = cache.disk.files()
@@ -242,16 +227,14 @@ def test_broken_manifest_refused(
 
 
 @scenario(
-    "push.cannot-replace-a-tag",
-    "After a refused push a tag still stands for what upstream has",
-    level=SHOULD,
+    "cannot-replace-a-tag",
+    "After a refused push a tag still has upstream's image",
     refs=("d#3424", DOCS),
 )
 def test_cannot_replace_a_tag(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Otherwise whoever reaches the cache could hand an image of their own to everybody else."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """Otherwise a client of the cache could give an image of its own to every other client."""
     intruder = an_image("intruder")
     cache = target.proxy(upstream)
     cache.get(MANIFESTS + "v1", headers=ACCEPT)
@@ -264,25 +247,23 @@ def test_cannot_replace_a_tag(
     by_digest = cache.get(MANIFESTS + intruder.digest, headers=ACCEPT)
     expect.client("digest with upstream up", online.digest, image.digest)
     expect.client("digest with upstream down", offline.digest, image.digest)
-    expect.client("the intruder is served", by_digest.status == 200, False)
+    expect.client("the pushed manifest is served", by_digest.status == 200, False)
     expect.disk("tags", cache.disk.tags("team/app"), {"v1": image.digest})
     expect.disk("blobs", cache.disk.blobs(), {image.digest})
 
 
 # -- whole pushes ------------------------------------------------------------------------------
 @scenario(
-    "push.docker-image-upstream",
-    "docker push of an image that upstream has: layers exist, then the manifest is refused, and "
-    "nothing is downloaded for it",
-    level=SHOULD,
+    "docker-image-upstream",
+    "docker push of an image that upstream has finds its layers, then fails at the manifest, and "
+    "downloads nothing",
     refs=("d#3424", "moby distribution/push_v2.go", "measured on 2.8.2 to 3.1.1"),
 )
 def test_docker_image_upstream(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """ "Layer already exists" comes from upstream and looks like success up to the last step. The
-    question alone should not make the cache download every layer."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """ "Layer already exists" comes from upstream and looks like success until the last step. HEAD
+    alone should not make the cache download every layer."""
     cache = target.proxy(upstream)
     upstream.ledger.clear()
 
@@ -294,17 +275,16 @@ def test_docker_image_upstream(
 
 
 @scenario(
-    "push.docker-image-new",
-    "docker push of an image that upstream lacks is refused at its first layer",
-    level=SHOULD,
+    "docker-image-new",
+    "docker push of a new image is refused at its first layer",
     refs=("d#3424", "d#1849", "moby distribution/push_v2.go"),
 )
 @pytest.mark.parametrize("knows_layers", [True, False], ids=["pulled-before", "just-built"])
 def test_docker_image_new(
     knows_layers: bool, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """docker asks with HEAD only for layers that it has pulled or pushed before. A freshly built
-    image is uploaded unasked, and refused without a word to upstream."""
+    """docker sends HEAD only for layers it has pulled or pushed before. It uploads a freshly built
+    image directly, which is refused without an upstream request."""
     cache = target.proxy(upstream)
     before = cache.disk.files()
     upstream.ledger.clear()
@@ -320,17 +300,15 @@ def test_docker_image_new(
 
 
 @scenario(
-    "push.skopeo-image-upstream",
-    "skopeo copy of an image that upstream has: blobs exist, then the manifest is refused, and "
-    "nothing is downloaded for it",
-    level=SHOULD,
+    "skopeo-image-upstream",
+    "skopeo copy of an image that upstream has finds its blobs, then fails at the manifest, and "
+    "downloads nothing",
     refs=("d#3424", "measured on 2.8.2 to 3.1.1 with skopeo 1.9.3"),
 )
 def test_skopeo_image_upstream(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """CI jobs that copy images with skopeo, podman or buildah meet the same wall as docker."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """CI jobs that copy images with skopeo, podman or buildah fail as docker does."""
     cache = target.proxy(upstream)
     upstream.ledger.clear()
 
@@ -342,15 +320,14 @@ def test_skopeo_image_upstream(
 
 
 @scenario(
-    "push.skopeo-image-new",
-    "skopeo copy of an image that upstream lacks is refused at its first layer",
-    level=SHOULD,
+    "skopeo-image-new",
+    "skopeo copy of a new image is refused at its first layer",
     refs=("d#3424", "measured on 2.8.2 to 3.1.1 with skopeo 1.9.3"),
 )
 def test_skopeo_image_new(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Upstream is asked whether it has the layer, and that is all it ever hears."""
+    """Upstream only receives a HEAD for the layer."""
     cache = target.proxy(upstream)
     before = cache.disk.files()
     upstream.ledger.clear()
@@ -368,17 +345,13 @@ def test_skopeo_image_new(
 
 
 @scenario(
-    "push.nothing-written-upstream",
-    "No method but GET and HEAD ever reaches upstream",
-    level=SHOULD,
-    refs=("d#849", "d#1218", DOCS),
+    "nothing-written-upstream", "Only GET and HEAD reach upstream", refs=("d#849", "d#1218", DOCS)
 )
 def test_nothing_written_upstream(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The cache's account at upstream may well be allowed to write. Nobody who only reaches the
-    cache may use it for that."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """The cache's upstream account may be allowed to write. Clients of the cache must not be able
+    to use that."""
     blob = image.layers[0].digest
     cache = target.proxy(upstream)
     before = cache.disk.files()
@@ -406,18 +379,16 @@ def test_nothing_written_upstream(
 
 
 @scenario(
-    "push.read-only-proxy",
-    "A read-only cache still fills itself, and refuses writes as ever",
-    level=SHOULD,
+    "read-only-proxy",
+    "A read-only cache still fills itself and refuses writes",
     refs=("distribution docs: Configuring a registry, readonly", "measured on 2.8.2 to 3.1.1"),
     needs=OBSERVED,
 )
 def test_read_only_proxy(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Operators set maintenance.readonly before garbage-collect. It is about clients' writes: the
-    cache's own go on, so that on a proxy it does not make GC safe."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """Operators set maintenance.readonly before garbage-collect. It concerns clients' writes only,
+    so on a cache it does not make garbage collection safe."""
     cache = target.proxy(upstream, readonly=True)
 
     posted = cache.post(UPLOADS, content=b"")

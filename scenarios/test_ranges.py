@@ -1,5 +1,5 @@
-"""Parts of a blob that is not cached: what lazy pullers (stargz, nydus, SOCI) and resuming clients
-ask for first."""
+"""Ranges of uncached blobs: what lazy pullers (stargz, nydus, SOCI) and resuming clients request
+first."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ import pytest
 
 from harness.suite.expectation import Expectations, at_least
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import SHOULD, scenario
+from harness.suite.scenario import theme
+from harness.system.deadlines import scaled
 from harness.upstream import MockUpstream
 from reference_registry.digest import digest_of
-from scenarios.blobs import REPOSITORY, a_blob, bodies, cached, path
-from scenarios.pulling import pull_blob
+from scenarios.blobs import REPOSITORY, a_blob, bodies, cached
+from scenarios.pulling import blob_path, pull_blob
 from scenarios.steps import OBSERVED, settle
 
 RANGE = "RFC 9110, 14 Range Requests"
 LAZY = ("d#4667", "harbor#23875", "spegel#548")
 MEASURED = "measured on 2.8.2 to 3.1.1"
+scenario = theme(
+    "range", refs=("RFC 9110, 14.2 Range", "RFC 9110, 14.6 Media Type multipart/byteranges")
+)
 
 
 @scenario(
-    "range.of-a-miss",
-    "Every form of a range of a blob that is not cached is 206 with that part",
-    level=SHOULD,
+    "of-a-miss",
+    "Every form of range of an uncached blob is answered 206 with that part",
     refs=(RANGE, *LAZY, MEASURED),
 )
 @pytest.mark.parametrize(
@@ -38,39 +41,38 @@ def test_of_a_miss(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """The first pull should be answered as the second one is; and a part that is stored must never
-    pass for the whole."""
+    """The first pull should be answered like the second, and a stored part must never be served as
+    the whole."""
     blob = a_blob(upstream)
     cache = target.proxy(upstream)
 
-    part = cache.get(path(blob), headers={"Range": f"bytes={wanted}"})
+    part = cache.get(blob_path(REPOSITORY, blob), headers={"Range": f"bytes={wanted}"})
     stored = cached(cache, blob)
-    whole = cache.get(path(blob))
+    whole = cache.get(blob_path(REPOSITORY, blob))
 
-    told = part.headers.get("Content-Range")
+    content_range = part.headers.get("Content-Range")
     expect.client("status", part.status, 206)
-    expect.client("Content-Range", told, f"bytes {start}-{stop - 1}/20000")
+    expect.client("Content-Range", content_range, f"bytes {start}-{stop - 1}/20000")
     expect.client("the part is right", part.body == blob.content[start:stop], True)
     expect.client("the whole is right afterwards", whole.body == blob.content, True)
     expect.disk("the whole is cached", stored, True)
 
 
 @scenario(
-    "range.outside-of-a-miss",
-    "A range beyond the end of a blob that is not cached is 416, as a complete answer",
-    level=SHOULD,
+    "outside-of-a-miss",
+    "A range beyond the end of an uncached blob is answered 416, with a complete response",
     refs=("RFC 9110, 15.5.17 416 Range Not Satisfiable", MEASURED),
 )
 def test_outside_of_a_miss(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A client that has the whole already and asks for more must not be sent all of it again."""
+    """A client that has the whole blob and asks for more must not receive it again."""
     blob = a_blob(upstream)
     cache = target.proxy(upstream)
 
-    answer = cache.get(path(blob), headers={"Range": "bytes=20000-"})
+    answer = cache.get(blob_path(REPOSITORY, blob), headers={"Range": "bytes=20000-"})
     settle(cache, upstream)
-    whole = cache.get(path(blob))
+    whole = cache.get(blob_path(REPOSITORY, blob))
 
     expect.client("status", answer.status, 416)
     expect.client("Content-Range", answer.headers.get("Content-Range"), "bytes */20000")
@@ -79,22 +81,20 @@ def test_outside_of_a_miss(
 
 
 @scenario(
-    "range.several-of-a-miss",
-    "Several ranges of a blob that is not cached are answered with these parts or with the whole",
-    level=SHOULD,
-    refs=("RFC 9110, 14.2 Range", "RFC 9110, 14.6 Media Type multipart/byteranges"),
+    "several-of-a-miss",
+    "Several ranges of an uncached blob are answered with those parts or the whole blob",
 )
 def test_several_of_a_miss(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Both are right, and lazy pullers know both. One part alone, or parts without a boundary,
-    would be read as something else."""
+    """Both are correct and lazy pullers handle both. A single part, or parts without a boundary,
+    would be misread."""
     blob = a_blob(upstream)
     cache = target.proxy(upstream)
 
-    answer = cache.get(path(blob), headers={"Range": "bytes=0-99,10000-10099"})
+    answer = cache.get(blob_path(REPOSITORY, blob), headers={"Range": "bytes=0-99,10000-10099"})
     settle(cache, upstream)
-    whole = cache.get(path(blob))
+    whole = cache.get(blob_path(REPOSITORY, blob))
 
     parts = (b"bytes 0-99/20000", blob.content[:100], b"bytes 10000-10099/20000")
     as_parts = answer.status == 206 and all(part in answer.body for part in parts)
@@ -104,10 +104,8 @@ def test_several_of_a_miss(
 
 
 @scenario(
-    "range.several-of-a-hit",
-    "Several ranges of a cached blob are answered with those parts or with the whole blob",
-    level=SHOULD,
-    refs=("RFC 9110, 14.2 Range", "RFC 9110, 14.6 Media Type multipart/byteranges"),
+    "several-of-a-hit",
+    "Several ranges of a cached blob are answered with those parts or the whole blob",
 )
 def test_several_of_a_hit(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -117,7 +115,7 @@ def test_several_of_a_hit(
     cache = target.proxy(upstream)
     pull_blob(cache, REPOSITORY, blob)
 
-    answer = cache.get(path(blob), headers={"Range": "bytes=0-99,10000-10099"})
+    answer = cache.get(blob_path(REPOSITORY, blob), headers={"Range": "bytes=0-99,10000-10099"})
 
     parts = (b"bytes 0-99/20000", blob.content[:100], b"bytes 10000-10099/20000")
     as_parts = answer.status == 206 and all(part in answer.body for part in parts)
@@ -126,76 +124,77 @@ def test_several_of_a_hit(
 
 
 @scenario(
-    "range.is-completed",
-    "After a part was asked for, the rest of the blob is fetched without anybody waiting for it",
-    level=SHOULD,
+    "is-completed",
+    "After a range request the cache fetches the rest of the blob in the background",
     refs=(*LAZY, "landscape: zot, Harbor, rpardini#157", MEASURED),
 )
 def test_is_completed(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The next lazy puller asks for other parts; they should be there."""
-    # Large enough not to end before the cache has noticed that nobody reads it.
+    """The next lazy puller asks for other parts, which should be cached."""
+    # Large enough not to end before the cache notices that the client left.
     blob = a_blob(upstream, size=8_000_000)
     held = upstream.on("GET", blob).hang(after=100_000)
     cache = target.proxy(upstream)
 
-    with cache.client.open(path(blob), headers={"Range": "bytes=0-99"}) as answer:
+    with cache.client.open(blob_path(REPOSITORY, blob), headers={"Range": "bytes=0-99"}) as answer:
         answer.read(100)
         status = answer.status
     held.release()
     settle(cache, upstream)
     upstream.down()
-    whole = cache.get(path(blob))
+    whole = cache.get(blob_path(REPOSITORY, blob))
 
     expect.client("status of the part", status, 206)
     expect.client("the whole, with upstream gone", digest_of(whole.body) == blob.digest, True)
 
 
 @scenario(
-    "range.does-not-wait-for-what-lies-before",
-    "A part near the end of a large blob does not wait until all before it has come",
-    level=SHOULD,
+    "does-not-wait-for-what-lies-before",
+    "A range near the end of a large blob does not wait for the bytes before it",
     refs=(*LAZY, "nora#654", MEASURED),
 )
 def test_does_not_wait_for_what_lies_before(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The table of contents of a lazy layer is its last part. Behind gigabytes, the container
-    starts later than it would have without laziness."""
+    """A lazy layer's table of contents is its last part. Behind gigabytes, the container starts
+    later than with a plain pull."""
     blob = a_blob(upstream, size=300_000)
     held = upstream.on("GET", blob, where=lambda call: call.header("range") is None)
     held.hang(after=100_000)
     cache = target.proxy(upstream)
 
-    early = cache.get(path(blob), headers={"Range": "bytes=-100"}, timeout=2)
+    early = cache.get(
+        blob_path(REPOSITORY, blob), headers={"Range": "bytes=-100"}, timeout=scaled(2)
+    )
     held.release()
 
     settle(cache, upstream)
     expect.client("status", early.status, 206)
     expect.client("the part, while the rest hangs", early.body == blob.content[-100:], True)
     expect.upstream("blob bodies", bodies(upstream), at_least(1))
-    expect.client("the whole is right", cache.get(path(blob)).body == blob.content, True)
+    expect.client(
+        "the whole is right", cache.get(blob_path(REPOSITORY, blob)).body == blob.content, True
+    )
 
 
 @scenario(
-    "range.wrong-part-is-not-kept",
-    "Wrong bytes that upstream sends for a part do not get into the cache",
-    level=SHOULD,
+    "wrong-part-is-not-kept",
+    "Wrong bytes from upstream for a range do not enter the cache",
     refs=("OCI image-spec: Descriptor, Verification", *LAZY, MEASURED),
     needs=OBSERVED,
 )
 def test_wrong_part_is_not_kept(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Nobody can verify a part of a layer; so it must not become part of what is kept."""
+    """A part of a layer cannot be verified, so it must not become part of the stored blob."""
     blob = a_blob(upstream)
     upstream.on("GET", blob, where=lambda call: call.header("range") is not None).corrupt()
     cache = target.proxy(upstream)
 
-    cache.get(path(blob), headers={"Range": "bytes=15000-15099"})
+    cache.get(blob_path(REPOSITORY, blob), headers={"Range": "bytes=15000-15099"})
     stored = cached(cache, blob)
-    whole = cache.get(path(blob))
+    whole = cache.get(blob_path(REPOSITORY, blob))
 
     expect.client("the whole is right afterwards", whole.body == blob.content, True)
     expect.disk("the whole is cached", stored, True)

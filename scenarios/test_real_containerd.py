@@ -1,8 +1,6 @@
-"""A real containerd in front of the cache, asked by CRI as kubelet does, and by ``ctr``."""
+"""A real containerd in front of the cache, driven by CRI as kubelet does, and by ``ctr``."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import pytest
 
@@ -10,7 +8,7 @@ from harness.clients.containerd import Containerd
 from harness.clients.source_network import SourceNetwork
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import INFO, SHOULD, Need, scenario
+from harness.suite.scenario import INFO, SHOULD, Need, theme
 from harness.upstream import MockUpstream
 from scenarios.mirroring import HOSTS_DOC
 from scenarios.real_clients import (
@@ -27,18 +25,15 @@ from scenarios.real_clients import (
     known_upstream,
     pull_of_one_layer,
 )
-from scenarios.steps import credentials
+from scenarios.steps import MakeUpstream, credentials
 
-MakeUpstream = Callable[..., MockUpstream]
+scenario = theme("containerd", level=INFO, needs=NEEDS)
 
 
 @scenario(
-    "containerd.ctr-is-not-cri",
-    "What CRI pulls from the mirror in certs.d, ctr pulls from the source, unless it is told where "
-    "certs.d is",
-    level=INFO,
+    "ctr-is-not-cri",
+    "CRI pulls from the mirror in certs.d; ctr pulls from the source unless given --hosts-dir",
     refs=("containerd docs/cri/registry.md", "containerd docs/hosts.md", CONTAINERD_1_6),
-    needs=NEEDS,
 )
 @pytest.mark.parametrize("puller", ["cri", "ctr", "ctr-with-hosts-dir"])
 def test_ctr_is_not_cri(
@@ -50,15 +45,15 @@ def test_ctr_is_not_cri(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """Who tries a mirror with ctr has tried nothing; crictl is the tool for it."""
+    """A test of a mirror with ctr tests nothing; crictl is the tool for it."""
     source = a_source(internet, upstream, make_upstream)
     cache = target.proxy(upstream)
     containerd.use_hosts(SOURCE, hosts_toml(cache.url))
     if puller == "cri":
         pull = containerd.cri_pull(IMAGE)
     else:
-        told = ["--hosts-dir", str(containerd.certs_d)] if puller != "ctr" else []
-        pull = containerd.ctr("images", "pull", *told, IMAGE)
+        reported = ["--hosts-dir", str(containerd.certs_d)] if puller != "ctr" else []
+        pull = containerd.ctr("images", "pull", *reported, IMAGE)
     all_of_it = pull_of_one_layer(head=True)
     expect.client("the pull succeeds", pull.ok, True)
     of_cache, of_source = ({}, all_of_it) if puller == "ctr" else (all_of_it, {})
@@ -67,10 +62,9 @@ def test_ctr_is_not_cri(
 
 
 @scenario(
-    "containerd.falls-back",
-    "Where the mirror is down, lacks the image, is limited or asks for a password, containerd "
-    "pulls from the source, and the pull is a success",
-    level=INFO,
+    "falls-back",
+    "containerd pulls from the source when the mirror is down, lacks the image, is limited or "
+    "asks for a password",
     refs=(HOSTS_DOC, "containerd#3850", CONTAINERD_1_6),
     needs=NEEDS | {Need.RESTART},
 )
@@ -84,7 +78,7 @@ def test_falls_back(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """Nothing in a pod's events tells that the mirror was of no use."""
+    """The pod's events do not show that the mirror failed."""
     source = make_upstream()
     cache = a_mirror(mirror, target, upstream, known_upstream(source, "team/app"))
     internet.lead({SOURCE: source.url})
@@ -96,11 +90,9 @@ def test_falls_back(
 
 
 @scenario(
-    "containerd.pull-only-mirror",
-    "A mirror without the resolve capability is passed over for tags, not for content",
-    level=INFO,
+    "pull-only-mirror",
+    "A mirror without the resolve capability is skipped for tags and used for content",
     refs=(HOSTS_DOC, CONTAINERD_1_6),
-    needs=NEEDS,
 )
 def test_pull_only_mirror(
     containerd: Containerd,
@@ -110,7 +102,7 @@ def test_pull_only_mirror(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """So the source decides what a tag means, and the cache carries the bytes."""
+    """The source decides what a tag means, and the cache carries the bytes."""
     source = a_source(internet, upstream, make_upstream)
     cache = target.proxy(upstream)
     containerd.use_hosts(SOURCE, hosts_toml(cache.url, 'capabilities = ["pull"]\n'))
@@ -122,11 +114,9 @@ def test_pull_only_mirror(
 
 
 @scenario(
-    "containerd.certs-d-is-live",
-    "containerd reads certs.d at each pull: a mirror counts from the next one on, without restart",
-    level=INFO,
+    "certs-d-is-live",
+    "containerd reads certs.d at each pull, so a new mirror needs no restart",
     refs=(HOSTS_DOC, "containerd docs/cri/registry.md", CONTAINERD_1_6),
-    needs=NEEDS,
 )
 def test_certs_d_is_live(
     containerd: Containerd,
@@ -135,7 +125,7 @@ def test_certs_d_is_live(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """config.toml is read at start only, so that people restart nodes for nothing."""
+    """config.toml is read at start only, so people restart nodes for nothing."""
     known_upstream(upstream, "team/app")
     cache = target.proxy(upstream)
     internet.lead({SOURCE: upstream.url})
@@ -152,11 +142,9 @@ def test_certs_d_is_live(
 
 
 @scenario(
-    "containerd.pull-secret-goes-to-the-mirror",
-    "The pull secret of an image is given to its mirror where that asks for a password",
-    level=INFO,
+    "pull-secret-goes-to-the-mirror",
+    "containerd gives an image's pull secret to a mirror that asks for a password",
     refs=("kubernetes docs: Pull an Image from a Private Registry", CONTAINERD_1_6),
-    needs=NEEDS,
 )
 @pytest.mark.parametrize("secret", ["fits", "differs"])
 def test_pull_secret(
@@ -168,7 +156,7 @@ def test_pull_secret(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """kubelet chooses it by the image's name; nothing in it speaks of the mirror."""
+    """kubelet chooses the secret by the image's name; it does not mention the mirror."""
     a_source(internet, upstream, make_upstream)
     cache = target.proxy(upstream, htpasswd={"user": "secret"})
     containerd.use_hosts(SOURCE, hosts_toml(cache.url))
@@ -186,12 +174,10 @@ def test_pull_secret(
 
 
 @scenario(
-    "containerd.whole-pull-from-the-mirror",
-    "A node that has pulled through the cache never spoke with the source, and the next node's "
-    "pull costs upstream no content",
+    "whole-pull-from-the-mirror",
+    "A node pulls everything through the cache, and the next node costs upstream no content",
     level=SHOULD,
     refs=(HOSTS_DOC, "distribution docs: Registry as a pull through cache", CONTAINERD_1_6),
-    needs=NEEDS,
 )
 def test_whole_pull(
     containerd: Containerd,
@@ -200,7 +186,7 @@ def test_whole_pull(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """Nodes need no way to the internet, only to the cache."""
+    """Nodes need no route to the internet, only to the cache."""
     known_upstream(upstream, "team/app")
     cache = target.proxy(upstream)
     internet.lead({})

@@ -1,8 +1,6 @@
-"""Which login a real containerd gives to the cache, and from when on."""
+"""Which login a real containerd sends to the cache, and when a change takes effect."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import pytest
 
@@ -11,7 +9,7 @@ from harness.clients.source_network import SourceNetwork
 from harness.nodes.models.kubelet import pull_requests
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import INFO, scenario
+from harness.suite.scenario import INFO, theme
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.mirroring import HOSTS_DOC, pull_secret
@@ -24,10 +22,10 @@ from scenarios.real_clients import (
     hosts_toml,
     name_of,
 )
+from scenarios.steps import MakeUpstream
 
 CRI_DOC = "containerd docs/cri/registry.md"
 LOGIN = ("user", "secret")
-MakeUpstream = Callable[..., MockUpstream]
 
 
 @pytest.fixture
@@ -42,13 +40,13 @@ def guarded(
     return target.proxy(upstream, htpasswd=dict([LOGIN]))
 
 
+scenario = theme("containerd", level=INFO, needs=NEEDS)
+
+
 @scenario(
-    "containerd.configs-by-contacted-host",
-    "A login in config.toml is given to the host that it names, port included, not to that of the "
-    "image's registry",
-    level=INFO,
+    "configs-by-contacted-host",
+    "A login in config.toml goes to the host and port it names, not to the image's registry",
     refs=(CRI_DOC, CONTAINERD_1_6),
-    needs=NEEDS,
 )
 @pytest.mark.parametrize("key", ["mirror", "registry", "without-port"])
 def test_configs_by_contacted_host(
@@ -71,12 +69,9 @@ def test_configs_by_contacted_host(
 
 
 @scenario(
-    "containerd.config-toml-needs-restart",
-    "A mirror in certs.d counts from the next pull on, its login in config.toml only after a "
-    "restart of containerd",
-    level=INFO,
+    "config-toml-needs-restart",
+    "A mirror in certs.d takes effect at the next pull, its login in config.toml after a restart",
     refs=(HOSTS_DOC, CRI_DOC, CONTAINERD_1_6),
-    needs=NEEDS,
 )
 def test_config_toml_needs_restart(
     containerd: Containerd,
@@ -84,8 +79,8 @@ def test_config_toml_needs_restart(
     guarded: RunningRegistry,
     expect: Expectations,
 ) -> None:
-    """Both are edited at once, and pulls go on from the source: nothing says that a restart is
-    due."""
+    """Both are edited together, pulls continue from the source, and no message says that a restart
+    is needed."""
     containerd.use_hosts(SOURCE, hosts_toml(guarded.url))
     containerd.use_logins({name_of(guarded): LOGIN})
     running = containerd.cri_pull(IMAGE)
@@ -100,11 +95,9 @@ def test_config_toml_needs_restart(
 
 
 @scenario(
-    "containerd.secret-for-the-wrong-registry",
-    "A pull secret that names the mirror is not used; one that names the image's registry opens it",
-    level=INFO,
+    "secret-for-the-wrong-registry",
+    "A pull secret named after the mirror is not used; one named after the image's registry works",
     refs=("kubernetes docs: Images, Interpretation of config.json", CONTAINERD_1_6),
-    needs=NEEDS,
 )
 @pytest.mark.parametrize("key", ["mirror", "registry"])
 def test_secret_for_the_wrong_registry(
@@ -114,7 +107,7 @@ def test_secret_for_the_wrong_registry(
     guarded: RunningRegistry,
     expect: Expectations,
 ) -> None:
-    """The model of kubelet chooses the secret; what comes of it is containerd's doing."""
+    """kubelet's model chooses the secret; the real containerd does the rest."""
     secret = pull_secret(name_of(guarded) if key == "mirror" else SOURCE)
     (request,) = pull_requests(IMAGE, {"regcred": secret})
     containerd.use_hosts(SOURCE, hosts_toml(guarded.url))

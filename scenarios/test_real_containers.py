@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,17 +24,16 @@ from scenarios.real_clients import (
     name_of,
     pull_of_one_layer,
 )
-from scenarios.steps import credentials
+from scenarios.steps import MakeUpstream, credentials
 
 CONF = "containers-registries.conf(5)"
 MEASURED = "measured on skopeo 1.9.3 and podman 4.3.1"
 IMAGE = f"{SOURCE}/team/app:{TAG}"
-MakeUpstream = Callable[..., MockUpstream]
 
 
 @scenario(
     "skopeo.mirror-order",
-    "skopeo asks the mirrors in the order of registries.conf, and the source after the last one",
+    "skopeo tries mirrors in the order of registries.conf, and the source last",
     level=INFO,
     refs=(CONF, MEASURED),
     needs=NEEDS,
@@ -51,7 +49,7 @@ def test_mirror_order(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """Two caches in two zones: which one is asked first decides the traffic between them."""
+    """With caches in two zones the order decides the traffic between them."""
     other, source = make_upstream(), make_upstream()
     image = known_upstream(source, "team/app")
     for owner in {"first": (upstream, other), "second": (other,)}.get(where, ()):
@@ -71,8 +69,7 @@ def test_mirror_order(
 
 @scenario(
     "skopeo.inspect",
-    "skopeo inspect of an image fetches its manifest, which counts as a pull, and asks the source "
-    "for the list of tags, not the mirror",
+    "skopeo inspect costs a counted manifest pull and lists tags at the source, not the mirror",
     level=INFO,
     refs=(CONF, "Docker docs: Docker Hub pull usage and limits", MEASURED),
     needs=NEEDS,
@@ -84,8 +81,8 @@ def test_inspect(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """Scripts that look for updates with it use up a rate limit; and behind a mirror without a way
-    to the source, they fail although the image can be pulled."""
+    """Scripts that check for updates this way use up a rate limit. Behind a mirror without a route
+    to the source they fail although the image can be pulled."""
     image = known_upstream(upstream, "team/app")
     cache = target.proxy(upstream)
     upstream.ledger.clear()
@@ -93,8 +90,8 @@ def test_inspect(
     skopeo.use_mirrors(SOURCE, name_of(cache))
     seen = skopeo("inspect", f"docker://{IMAGE}")
     expect.client("skopeo inspect succeeds", seen.ok, True)
-    told = json.loads(seen.output) if seen.ok else {}
-    expect.client("it tells the digest", told.get("Digest") == image.digest, True)
+    reported = json.loads(seen.output) if seen.ok else {}
+    expect.client("it names the digest", reported.get("Digest") == image.digest, True)
     wanted = {"GET manifest 200": 1, "GET blob 200": 1}
     expect.client("asked of the mirror", asked_cache(cache, wanted), wanted)
     expect.upstream("hosts of the internet that were tried", internet.asked, [SOURCE])
@@ -106,8 +103,8 @@ def test_inspect(
 
 @scenario(
     "skopeo.push-is-refused",
-    "skopeo copy to the cache is refused in words that say so: at the manifest where upstream has "
-    "the blobs, at the first blob otherwise",
+    "skopeo copy to the cache fails with a clear message, at the manifest or at the first "
+    "missing blob",
     level=INFO,
     refs=("d#3424", MEASURED),
     needs=NEEDS,
@@ -123,7 +120,7 @@ def test_push_is_refused(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """Unlike docker it tries nothing again."""
+    """Unlike docker, skopeo does not retry."""
     source = make_upstream()
     image = known_upstream(source, "team/app")
     if upstream_has:
@@ -151,7 +148,7 @@ def test_push_is_refused(
 
 @scenario(
     "podman.mirror",
-    "podman pulls from the mirror of its registries.conf, and from the source where that fails",
+    "podman pulls from the mirror of its registries.conf, and from the source if that fails",
     level=SHOULD,
     refs=(CONF, MEASURED),
     needs=NEEDS | {Need.RESTART},
@@ -166,7 +163,7 @@ def test_podman_mirror(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """The same file serves podman, buildah, skopeo and CRI-O."""
+    """The same file configures podman, buildah, skopeo and CRI-O."""
     source = make_upstream()
     cache = a_mirror(mirror, target, upstream, known_upstream(source, "team/app"))
     internet.lead({SOURCE: source.url})
@@ -182,8 +179,8 @@ def test_podman_mirror(
 
 @scenario(
     "podman.login",
-    "podman login at a cache with htpasswd succeeds with the right password alone, and a mirror is "
-    "given the login that stands under its own name",
+    "podman login at a cache with htpasswd needs the right password, and a mirror gets the login "
+    "stored under its own name",
     level=INFO,
     refs=("containers-auth.json(5)", MEASURED),
     needs=NEEDS,
@@ -197,7 +194,7 @@ def test_podman_login(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """docker does the contrary: it gives a mirror the login of Docker Hub."""
+    """docker does the opposite: it gives a mirror the login of Docker Hub."""
     known_upstream(upstream, "team/app")
     cache = target.proxy(upstream, htpasswd={"user": "right"})
     internet.lead({})

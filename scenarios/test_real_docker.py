@@ -1,9 +1,9 @@
-"""A real Docker daemon in front of the cache: whom it asks, with which login, and what it says."""
+"""A real Docker daemon in front of the cache: which hosts it contacts, with which login, and
+what it prints."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pytest
 
@@ -12,7 +12,7 @@ from harness.clients.source_network import SourceNetwork
 from harness.content import an_index
 from harness.suite.expectation import Expectations, containing
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import INFO, SHOULD, Need, scenario
+from harness.suite.scenario import INFO, SHOULD, Need, theme
 from harness.upstream import MockUpstream, RateLimit
 from scenarios.real_clients import (
     HUB,
@@ -29,19 +29,18 @@ from scenarios.real_clients import (
     name_of,
     pull_of_one_layer,
 )
-from scenarios.steps import credentials
+from scenarios.steps import MakeUpstream, credentials
 
 MIRROR_DOC = "Docker docs: Mirror the Docker Hub library"
 MEASURED = "measured on docker 20.10.24"
-MakeUpstream = Callable[..., MockUpstream]
+scenario = theme("docker", level=INFO, needs=NEEDS)
 
 
 @scenario(
-    "docker.mirror-first",
-    "docker pulls an image of Docker Hub from its registry mirror alone, while that has it",
+    "mirror-first",
+    "docker pulls a Docker Hub image from its registry mirror only, if the mirror has it",
     level=SHOULD,
     refs=(MIRROR_DOC, MEASURED),
-    needs=NEEDS,
 )
 def test_mirror_first(
     docker: DockerDaemon,
@@ -50,7 +49,7 @@ def test_mirror_first(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """What a mirror is for: Docker Hub sees the cache's account and address, never the hosts'."""
+    """Docker Hub sees the cache's account and address, never the hosts'."""
     known_upstream(upstream)
     cache = target.proxy(upstream)
     internet.lead({HUB: upstream.url})
@@ -63,10 +62,9 @@ def test_mirror_first(
 
 
 @scenario(
-    "docker.falls-back",
-    "Where the mirror is down, lacks the image, is limited or asks for a password, docker pulls "
-    "from Docker Hub and says nothing of it",
-    level=INFO,
+    "falls-back",
+    "docker silently pulls from Docker Hub when the mirror is down, lacks the image, is limited "
+    "or asks for a password",
     refs=(MIRROR_DOC, "moby#33071", MEASURED),
     needs=NEEDS | {Need.RESTART},
 )
@@ -80,7 +78,7 @@ def test_falls_back(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """Nobody notices a broken mirror, except by Docker Hub's rate limit and the bill."""
+    """Only Docker Hub's rate limit and the bill reveal a broken mirror."""
     hub = make_upstream()
     cache = a_mirror(mirror, target, upstream, known_upstream(hub), "library/app")
     internet.lead({HUB: hub.url})
@@ -93,11 +91,9 @@ def test_falls_back(
 
 
 @scenario(
-    "docker.mirror-is-for-docker-hub",
-    "docker asks a registry mirror for Docker Hub's images alone, no other registry's",
-    level=INFO,
+    "mirror-is-for-docker-hub",
+    "docker uses a registry mirror for Docker Hub's images only",
     refs=(MIRROR_DOC, "moby#18818", MEASURED),
-    needs=NEEDS,
 )
 def test_mirror_is_for_docker_hub(
     docker: DockerDaemon,
@@ -106,7 +102,8 @@ def test_mirror_is_for_docker_hub(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """A cache of a private registry has to be named in the image, or its name taken over."""
+    """A cache of a private registry has to be named in the image, or take over the registry's
+    name."""
     known_upstream(upstream, "team/app")
     cache = target.proxy(upstream)
     upstream.ledger.clear()
@@ -120,11 +117,10 @@ def test_mirror_is_for_docker_hub(
 
 
 @scenario(
-    "docker.by-name",
-    "docker pulls by the cache's own name like from any registry, by tag and by digest",
+    "by-name",
+    "docker pulls by the cache's own name as from any registry, by tag and by digest",
     level=SHOULD,
     refs=("distribution docs: Registry as a pull through cache", MEASURED),
-    needs=NEEDS,
 )
 @pytest.mark.parametrize("by", ["tag", "digest"])
 def test_by_name(
@@ -135,7 +131,7 @@ def test_by_name(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """How images of any other registry than Docker Hub get into Docker through a cache."""
+    """This is how images of other registries than Docker Hub get into Docker through a cache."""
     image = known_upstream(upstream, "team/app")
     cache = target.proxy(upstream)
     internet.lead({})
@@ -152,11 +148,9 @@ def test_by_name(
 
 
 @scenario(
-    "docker.hub-login-goes-to-the-mirror",
-    "docker gives the login of Docker Hub to a mirror that asks for one, never the mirror's own",
-    level=INFO,
+    "hub-login-goes-to-the-mirror",
+    "docker gives the Docker Hub login to a mirror that asks for one, never the mirror's own",
     refs=("moby#30880", "moby#42022", MEASURED),
-    needs=NEEDS,
 )
 @pytest.mark.parametrize("login", ["hub-fits", "hub-differs", "of-the-mirror"])
 def test_hub_login_goes_to_the_mirror(
@@ -168,8 +162,8 @@ def test_hub_login_goes_to_the_mirror(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """A mirror with a password is of use only to hosts that use the same one at Docker Hub; and
-    whoever runs it could read what they use there."""
+    """A mirror with a password only works for hosts that use the same one at Docker Hub, and its
+    operator could read their Docker Hub login."""
     hub = make_upstream()
     known_upstream(hub)
     known_upstream(upstream)
@@ -196,11 +190,10 @@ def test_hub_login_goes_to_the_mirror(
 
 
 @scenario(
-    "docker.login",
-    "docker login at a cache with htpasswd succeeds with the right password, and with no other",
+    "login",
+    "docker login at a cache with htpasswd succeeds with the right password only",
     level=SHOULD,
     refs=("Docker docs: docker login", MEASURED),
-    needs=NEEDS,
 )
 @pytest.mark.parametrize("password", ["right", "wrong"])
 def test_login(
@@ -211,7 +204,7 @@ def test_login(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """The login is tried at /v2/, so that this has to ask for it."""
+    """The login is checked at /v2/, so /v2/ has to ask for it."""
     known_upstream(upstream)
     cache = target.proxy(upstream, htpasswd={"user": "right"})
     upstream.ledger.clear()
@@ -220,19 +213,17 @@ def test_login(
     login = docker.docker(*words, given=password)
     right = password == "right"
     expect.client("docker login succeeds", login.ok, right)
-    told = "Login Succeeded" if right else "401 Unauthorized"
-    expect.client("what it says", login.output, containing(told))
+    reported = "Login Succeeded" if right else "401 Unauthorized"
+    expect.client("output", login.output, containing(reported))
     expect.upstream("requests that this cost", upstream.ledger.lines(), [])
     pull = docker.docker("pull", f"{name_of(cache)}/library/app:{TAG}")
     expect.client("docker pull succeeds afterwards", pull.ok, right)
 
 
 @scenario(
-    "docker.push-of-what-upstream-has",
-    "Pushing an image that upstream has, docker says that each layer exists, and is then refused",
-    level=INFO,
+    "push-of-what-upstream-has",
+    "docker push of an image that upstream has reports existing layers and is then refused",
     refs=("d#3424", "d#1218", MEASURED),
-    needs=NEEDS,
 )
 def test_push_of_what_upstream_has(
     docker: DockerDaemon,
@@ -252,7 +243,7 @@ def test_push_of_what_upstream_has(
     push = docker.docker("push", name)
     expect.client("docker push succeeds", push.ok, False)
     expect.client("what it says of the layer", push.output, containing("Layer already exists"))
-    expect.client("its last word", push.output.strip().splitlines()[-1], "unsupported")
+    expect.client("last line of output", push.output.strip().splitlines()[-1], "unsupported")
     wanted = {"HEAD blob 200": 2, "PUT manifest 405": 1}
     expect.client("asked of the cache", asked_cache(cache, wanted), wanted)
     expect.upstream(
@@ -264,12 +255,9 @@ def test_push_of_what_upstream_has(
 
 
 @scenario(
-    "docker.push-of-what-is-new",
-    "Pushing an image that upstream lacks, docker is refused at its first layer, and tries it "
-    "again after five seconds instead of saying so",
-    level=INFO,
+    "push-of-what-is-new",
+    "docker push of a new image is refused at its first layer and retried without a message",
     refs=("d#3424", "d#849", MEASURED),
-    needs=NEEDS,
 )
 def test_push_of_what_is_new(
     docker: DockerDaemon,
@@ -279,8 +267,8 @@ def test_push_of_what_is_new(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """It shows "Retrying" five times, with growing pauses, for most of a minute: to whoever waits
-    this looks like a network that is down."""
+    """docker shows "Retrying" five times, with growing pauses, for most of a minute. That looks
+    like a network failure."""
     source = make_upstream()
     known_upstream(source, "team/app")
     cache = target.proxy(upstream)
@@ -289,20 +277,19 @@ def test_push_of_what_is_new(
     docker.docker("pull", f"{SOURCE}/team/app:{TAG}")
     docker.docker("tag", f"{SOURCE}/team/app:{TAG}", name)
     with docker.begun("push", name) as push:
-        told = push.await_output(re.compile("Retrying in"), timeout=10.0)
+        reported = push.await_output(re.compile("Retrying in"), timeout=10.0)
         wanted = {"HEAD blob 404": 1, "POST upload 405": 2}
         asked = asked_cache(cache, wanted, timeout=15.0)
-    expect.client("it says that it tries again", told is not None, True)
+    expect.client("it says that it tries again", reported is not None, True)
     expect.client("asked of the cache so far", asked, wanted)
 
 
 @scenario(
-    "docker.one-platform-of-many",
-    "docker's first pull of an image for many platforms costs two manifests at Docker Hub, and "
-    "the same pull by another host none",
+    "one-platform-of-many",
+    "docker's first pull of a multi-platform image costs two counted manifests at Docker Hub, "
+    "the next host none",
     level=SHOULD,
     refs=("d#3407", "Docker docs: Docker Hub pull usage and limits", MEASURED),
-    needs=NEEDS,
 )
 def test_one_platform_of_many(
     docker: DockerDaemon,
@@ -311,7 +298,7 @@ def test_one_platform_of_many(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """Docker Hub counts each GET of a manifest, the index and the platform's own."""
+    """Docker Hub counts each GET of a manifest: the index and the platform's image."""
     platforms = ("linux/amd64", "linux/arm64", "linux/s390x")
     index = an_index(*(a_new_image(platform=one) for one in platforms))
     upstream.add("library/app", index, tags=(TAG,))

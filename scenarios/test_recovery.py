@@ -1,4 +1,4 @@
-"""Upstream fails for a moment, or for some: who notices, and for how long."""
+"""Upstream fails for a moment, or for some requests: which clients notice, and for how long."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
-from harness.content import an_image
+from harness.content import Image, an_image
 from harness.suite.expectation import Expectations, containing
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import SHOULD, Need, scenario
+from harness.suite.scenario import Need, theme
+from harness.system.deadlines import scaled
 from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_image
 from scenarios.steps import OBSERVED
@@ -20,20 +21,21 @@ MEASURED = "measured on 2.8.2 to 3.1.1"
 
 REPOSITORY = "team/app"
 OTHER = "team/other"
+scenario = theme("recovery", needs=OBSERVED | {Need.X_KEYS})
 
 
 @scenario(
-    "recovery.new-content-after-a-blip",
-    "After one failure the very next request for something new goes to upstream, and is answered",
-    level=SHOULD,
+    "new-content-after-a-blip",
+    "After one upstream failure the next request goes upstream and is answered",
     refs=(BLIP, "NEXUS-27623", MEASURED),
+    needs={Need.CONFIG},
 )
 @pytest.mark.parametrize("how", ["reset", "503", "429", "403", "404"])
 def test_new_content_after_a_blip(
     how: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A cache that assumes for minutes that upstream is offline makes a long outage of a short
-    one, and shows moved tags late."""
+    """A cache that assumes for minutes that upstream is down turns a short outage into a long one,
+    and shows moved tags late."""
     image = upstream.add(REPOSITORY, an_image("one"), tags=("v1",))
     cache = target.proxy(upstream)
     pull_image(cache, REPOSITORY, image, "v1")
@@ -53,16 +55,16 @@ def test_new_content_after_a_blip(
 
 
 @scenario(
-    "recovery.hung-blob-stalls-no-other-repository",
-    "A blob of one repository that hangs upstream delays no other repository",
-    level=SHOULD,
+    "hung-blob-stalls-no-other-repository",
+    "A hanging blob of one repository does not delay another repository",
     refs=("zot#4357", "quay#4776", MEASURED),
+    needs={Need.CONFIG},
 )
 @pytest.mark.parametrize("silent", [None, 100], ids=["before-the-head", "in-the-body"])
 def test_hung_blob_stalls_no_other_repository(
     silent: int | None, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """One lock for all of upstream, and one black hole in a CDN stops every deployment."""
+    """With one lock for all of upstream, one black hole in a CDN stops every deployment."""
     stuck = upstream.add(REPOSITORY, an_image("stuck"), tags=("v1",)).layers[0]
     upstream.add(OTHER, an_image("free"), tags=("v1",))
     hung = upstream.on("GET", stuck).hang(after=silent)
@@ -71,29 +73,30 @@ def test_hung_blob_stalls_no_other_repository(
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(cache.get, blob_path(REPOSITORY, stuck)) for _ in range(3)]
         upstream.ledger.wait_for(lambda e: e.method == "GET" and e.digest == stuck.digest)
-        pull = pool.submit(containerd_pull, cache.client, OTHER, "v1").result(timeout=10)
+        pull = pool.submit(containerd_pull, cache.client, OTHER, "v1").result(timeout=scaled(10))
         hung.release()
         answers = [each.result() for each in waiting]
 
     right = [answer.body == stuck.content for answer in answers]
     expect.client("pull from the other repository, meanwhile", pull.complete, True)
-    expect.client("those who waited, in the end", right, [True] * 3)
+    expect.client("the waiting clients, in the end", right, [True] * 3)
 
 
 # -- no answer at all ------------------------------------------------------------------------------
 @scenario(
-    "recovery.silence-ends",
-    "An upstream that accepts requests and never answers is given up after the time that is set",
-    level=SHOULD,
+    "silence-ends",
+    "An upstream that accepts a request and never answers is given up after the configured timeout",
     refs=("d#3705", "quay#4776", "zot#3574", "RFC 9110, 15.6.5 504 Gateway Timeout"),
-    needs=OBSERVED | {Need.X_KEYS},
 )
 @pytest.mark.parametrize("asked_for", ["tag", "digest", "blob", "tags"])
 def test_silence_ends(
-    asked_for: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    asked_for: str,
+    image: Image,
+    upstream: MockUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
 ) -> None:
-    """Without an end, every client and connection of the cache waits, and nobody is told why."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """Without a timeout every client and connection of the cache waits, without an explanation."""
     wanted = {
         "tag": manifest_path(REPOSITORY, "v1"),
         "digest": manifest_path(REPOSITORY, image.digest),
@@ -103,7 +106,7 @@ def test_silence_ends(
     upstream.on().hang()
     cache = target.proxy(upstream, extra={"proxy": {"x-upstream-timeout": "300ms"}})
 
-    answer = cache.get(wanted, headers=ACCEPT, timeout=10)
+    answer = cache.get(wanted, headers=ACCEPT, timeout=scaled(10))
     upstream.clear_faults()
     again = cache.get(wanted, headers=ACCEPT)
 
@@ -113,22 +116,20 @@ def test_silence_ends(
 
 
 @scenario(
-    "recovery.silence-in-the-body",
-    "A blob that stands still in the middle is asked for again after the time that is set",
-    level=SHOULD,
+    "silence-in-the-body",
+    "A blob that stalls in the middle is requested again after the configured timeout",
     refs=("d#3705", "quay#4776", "RFC 9110, 14 Range Requests"),
-    needs=OBSERVED | {Need.X_KEYS},
 )
 def test_silence_in_the_body(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A connection that a firewall has forgotten says nothing any more, and is not closed."""
+    """A connection that a firewall has dropped sends nothing more and is not closed."""
     image = upstream.add(REPOSITORY, an_image(layer_size=100_000), tags=("v1",))
     layer = image.layers[0]
     upstream.on("GET", layer, where=lambda call: call.header("range") is None).hang(after=30_000)
     cache = target.proxy(upstream, extra={"proxy": {"x-upstream-timeout": "300ms"}})
 
-    answer = cache.get(blob_path(REPOSITORY, layer), timeout=10)
+    answer = cache.get(blob_path(REPOSITORY, layer), timeout=scaled(10))
 
     ranges = [entry.header("range") for entry in upstream.ledger.select("GET", kind="blob")]
     expect.client("the bytes are right", answer.body == layer.content, True)
@@ -136,23 +137,20 @@ def test_silence_in_the_body(
 
 
 @scenario(
-    "recovery.silence-and-a-cached-tag",
+    "silence-and-a-cached-tag",
     "A cached tag is served, marked as stale, when upstream does not answer in time",
-    level=SHOULD,
     refs=("d#3705", "quay#4776", "RFC 7234, 5.5.1: Warning 110"),
-    needs=OBSERVED | {Need.X_KEYS},
 )
 def test_silence_and_a_cached_tag(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A black hole is an outage too: what is there should be had before clients give up."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """A black hole is an outage too: cached content should arrive before clients give up."""
     cache = target.proxy(upstream, extra={"proxy": {"x-upstream-timeout": "300ms"}})
     pull_image(cache, REPOSITORY, image, "v1")
     upstream.on().hang()
 
-    answer = cache.get(manifest_path(REPOSITORY, "v1"), headers=ACCEPT, timeout=10)
-    tags = cache.get(f"/v2/{REPOSITORY}/tags/list", timeout=10)
+    answer = cache.get(manifest_path(REPOSITORY, "v1"), headers=ACCEPT, timeout=scaled(10))
+    tags = cache.get(f"/v2/{REPOSITORY}/tags/list", timeout=scaled(10))
 
     expect.client("status", answer.status, 200)
     expect.client("the bytes are right", answer.body == image.content, True)

@@ -1,9 +1,8 @@
-"""Signatures, SBOMs and whatever else refers to an image, through a cache: by the referrers API of
-OCI 1.1 and by the tags that stand in for it."""
+"""Signatures, SBOMs and other referrers through a cache: by the referrers API of OCI 1.1 and by
+its fallback tags."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -14,11 +13,11 @@ from harness.content import Artifact, Image, Manifest, an_artifact, an_image, an
 from harness.http.client import Answer
 from harness.suite.expectation import Expectations, any_of
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import MUST, SHOULD, Need, scenario
+from harness.suite.scenario import MUST, Need, theme
 from harness.upstream import MockUpstream
 from scenarios.paging import pages
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image, pull_manifest
-from scenarios.steps import settle
+from scenarios.steps import MakeUpstream, settle
 
 LISTING = "OCI distribution-spec: Listing Referrers"
 TAG_SCHEMA = "OCI distribution-spec: Referrers Tag Schema"
@@ -26,8 +25,6 @@ COSIGN = "cosign: SIGNATURE_SPEC.md, Discovery"
 MEASURED = "measured on 2.8.2 to 3.1.1"
 REPOSITORY = "team/app"
 SIGNATURE = "application/vnd.example.signature.v1+json"
-
-MakeUpstream = Callable[..., MockUpstream]
 
 
 def _path(image: Manifest, artifact_type: str = "") -> str:
@@ -60,17 +57,17 @@ def _cosign_tag(image: Manifest) -> str:
     return f"{_schema_tag(image)}.sig"
 
 
+scenario = theme("referrers", refs=(LISTING, MEASURED), needs={Need.CONFIG, Need.REFERRERS})
+
+
 @scenario(
-    "referrers.of-upstream",
-    "What refers to an image upstream is listed by the cache, with its types, and all of it can be "
-    "pulled",
-    level=SHOULD,
+    "of-upstream",
+    "The cache lists upstream's referrers with their types, and all of them can be pulled",
     refs=(LISTING, "d#3859", "harbor#23024", MEASURED),
-    needs={Need.CONFIG, Need.REFERRERS},
 )
 def test_of_upstream(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """An admission controller that asks the cache for signatures and reads 404 refuses every image,
-    or lets every image in."""
+    """An admission controller that gets 404 for signatures refuses every image, or admits every
+    image."""
     image, sbom, signature = _signed(upstream)
     cache = target.proxy(upstream)
 
@@ -85,14 +82,12 @@ def test_of_upstream(upstream: MockUpstream, target: TargetUnderTest, expect: Ex
 
 
 @scenario(
-    "referrers.of-one-type",
-    "Asked for one type of artifact, the cache lists that alone and says that it has chosen",
+    "of-one-type",
+    "A filter by artifactType is applied and reported in OCI-Filters-Applied",
     level=MUST,
-    refs=(LISTING, MEASURED),
-    needs={Need.CONFIG, Need.REFERRERS},
 )
 def test_of_one_type(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """A client that does not read OCI-Filters-Applied has to choose again by itself."""
+    """A client that gets no OCI-Filters-Applied has to filter the list."""
     image, _, signature = _signed(upstream)
     cache = target.proxy(upstream)
 
@@ -105,17 +100,12 @@ def test_of_one_type(upstream: MockUpstream, target: TargetUnderTest, expect: Ex
 
 
 @scenario(
-    "referrers.all-pages",
-    "A list that upstream hands out in pages is whole for the client",
-    level=MUST,
-    refs=(LISTING, MEASURED),
-    needs={Need.CONFIG, Need.REFERRERS},
+    "all-pages", "A paged list of referrers from upstream is complete for the client", level=MUST
 )
 def test_all_pages(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """An image that is scanned each night has hundreds of reports; the signature may be on the last
-    page."""
+    """A nightly scanned image has hundreds of reports; the signature may be on the last page."""
     upstream = make_upstream(page_size=2)
     image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
     artifacts = [
@@ -130,17 +120,15 @@ def test_all_pages(
 
 
 @scenario(
-    "referrers.upstream-without-the-api",
-    "Of an upstream without the referrers API the cache lists what stands under the tag for it",
-    level=SHOULD,
+    "upstream-without-the-api",
+    "For an upstream without the referrers API the cache lists the referrers tag",
     refs=(TAG_SCHEMA, "policy-controller#1830", MEASURED),
-    needs={Need.CONFIG, Need.REFERRERS},
 )
 def test_upstream_without_the_api(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Half of all registries have no such API yet. A client that gets an empty list from a cache
-    that has one does not look for the tag any more."""
+    """Half of all registries lack the API. A client that gets an empty list from a cache with the
+    API does not look for the tag."""
     upstream = make_upstream(referrers=False)
     image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
     signature = an_artifact("signature", artifact_type=SIGNATURE, subject=image)
@@ -156,18 +144,16 @@ def test_upstream_without_the_api(
 
 
 @scenario(
-    "referrers.none-is-not-kept",
-    "An image that nothing refers to has an empty list, and a signature that comes later is in it",
-    level=SHOULD,
+    "none-is-not-kept",
+    "An empty list of referrers is not cached: a later signature is found",
     refs=(LISTING, "policy-controller#1830", MEASURED),
-    needs={Need.CONFIG, Need.REFERRERS},
 )
 @pytest.mark.parametrize("api", [True, False], ids=["api", "no-api"])
 def test_none_is_not_kept(
     api: bool, make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Images are signed after they were pushed. A cache that keeps "nothing" lets the new release
-    fail its check on every node."""
+    """Images are signed after they are pushed. A cache that keeps the empty list makes the new
+    release fail its check on every node."""
     upstream = make_upstream(referrers=api)
     image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
     signature = an_artifact("signature", artifact_type=SIGNATURE, subject=image)
@@ -182,18 +168,16 @@ def test_none_is_not_kept(
 
 
 @scenario(
-    "referrers.upstream-down",
-    "While upstream is down the cached referrers are listed, marked as stale; where none is "
-    "cached, that is unavailable and not none",
-    level=SHOULD,
+    "upstream-down",
+    "While upstream is down cached referrers are listed as stale; without cached ones the answer "
+    "is an error, not an empty list",
     refs=(LISTING, "RFC 9111, 5.5", MEASURED),
-    needs={Need.CONFIG, Need.REFERRERS},
 )
 @pytest.mark.parametrize("api", [True, False], ids=["api", "no-api"])
 def test_upstream_down(
     api: bool, make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """ "No signature" is a finding that policies act upon; an outage must not look like one."""
+    """ "No signature" is a finding that policies act on; an outage must not look like one."""
     upstream = make_upstream(referrers=api)
     image, _, signature = _signed(upstream)
     other = upstream.add(REPOSITORY, an_image("unsigned"), tags=("v2",))
@@ -215,16 +199,15 @@ def test_upstream_down(
 
 
 @scenario(
-    "referrers.cosign-offline",
-    "A signature under cosign's tag is cached with its layer, and served while upstream is down",
-    level=SHOULD,
+    "cosign-offline",
+    "A cosign signature tag is cached with its layer and served while upstream is down",
     refs=(COSIGN, "d#3705", "policy-controller#1830"),
+    needs={Need.CONFIG},
 )
 def test_cosign_offline(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Signed images have to start during an outage, too."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """Signed images have to start during an outage too."""
     signature = upstream.add(REPOSITORY, an_artifact("signature"), tags=(_cosign_tag(image),))
     cache = target.proxy(upstream)
     pull_manifest(cache, REPOSITORY, signature, _cosign_tag(image))
@@ -241,16 +224,15 @@ def test_cosign_offline(
 
 
 @scenario(
-    "referrers.cosign-tag-comes-later",
-    "A signature that is not there yet is 404, and is found once it has been pushed",
-    level=SHOULD,
+    "cosign-tag-comes-later",
+    "A missing cosign signature is 404, and found once it is pushed",
     refs=(COSIGN, "promo-tools#1945", "d#3842"),
+    needs={Need.CONFIG},
 )
 def test_cosign_tag_comes_later(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
     """Signing is the last step of a release; admission controllers are often faster."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
     cache = target.proxy(upstream)
     path = manifest_path(REPOSITORY, _cosign_tag(image))
 
@@ -265,17 +247,17 @@ def test_cosign_tag_comes_later(
 
 
 @scenario(
-    "referrers.artifact-is-whole",
-    "An artifact with the empty configuration is cached with all of its bytes as they are",
+    "artifact-is-whole",
+    "An artifact with the empty configuration is cached byte for byte",
     level=MUST,
     refs=("OCI image-spec: Guidelines for Artifact Usage", "d#3530"),
+    needs={Need.CONFIG},
 )
 def test_artifact_is_whole(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Two bytes of configuration that half of all artifacts share, and layers of types that no
-    registry has heard of: Helm charts, models, WebAssembly."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """Half of all artifacts share a two-byte configuration, and their layers have types that no
+    registry knows: Helm charts, models, WebAssembly."""
     artifact = upstream.add(REPOSITORY, an_artifact(subject=image), tags=("sbom",))
     cache = target.proxy(upstream)
 
@@ -294,17 +276,17 @@ def test_artifact_is_whole(
 
 
 @scenario(
-    "referrers.index-offline",
-    "While upstream is down an index and the platform that was pulled are served; another platform "
-    "is unavailable, with an error that says so",
-    level=SHOULD,
+    "index-offline",
+    "While upstream is down an index and its pulled platform are served; another platform is "
+    "5xx, not 404",
     refs=("OCI image-spec: Image Index", "harbor#20920", "harbor#21293", MEASURED),
+    needs={Need.CONFIG},
 )
 def test_index_offline(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """404 for the other platform's image reads as "the image is broken", 502 as "upstream is down",
-    which is the truth and passes."""
+    """404 for the other platform reads as "the image is broken", 502 as "upstream is down", which
+    is true and passes."""
     index = upstream.add(REPOSITORY, an_index(), tags=("v1",))
     wanted, other = (child for child in index.children if isinstance(child, Image))
     cache = target.proxy(upstream)

@@ -1,16 +1,15 @@
-"""Upstream does not give what was asked for: what exactly clients are told, for each kind of
-request."""
+"""Upstream refuses a request: what clients get, for each kind of request."""
 
 from __future__ import annotations
 
 import pytest
 
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
-from harness.content import an_image
+from harness.content import Image, an_image
 from harness.http.client import Answer
 from harness.suite.expectation import Expectations, at_most
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import MUST, SHOULD, Need, scenario
+from harness.suite.scenario import MUST, Need, theme
 from harness.upstream import Bearer, MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_image
 from scenarios.steps import OBSERVED, settle
@@ -37,7 +36,7 @@ TOLD = {
     "garbage": "502 UNAVAILABLE",
     "redirect-to-nowhere": "502 UNAVAILABLE",
 }
-"""What clients are told, by what upstream does. Upstream's 401 is about the cache's account and not
+"""What clients get, by what upstream does. Upstream's 401 is about the cache's account and not
 about the client's; a gateway's own failures are the 5xx of RFC 9110, 15.6.3 to 15.6.5."""
 
 
@@ -66,19 +65,20 @@ def in_short(answer: Answer) -> str:
     return f"{answer.status} {answer.error_code}"
 
 
+scenario = theme("refusal")
+
+
 @scenario(
-    "refusal.status-and-code",
-    "Each failure of upstream has one status and one error code, however content is asked for",
-    level=SHOULD,
+    "status-and-code",
+    "Each upstream failure has one status and error code, for every kind of request",
     refs=(ERRORS, GATEWAY, "d#3842", "d#4477", "harbor#20764", MEASURED),
 )
 @pytest.mark.parametrize("how", list(TOLD))
 def test_status_and_code(
-    how: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    how: str, image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Clients decide by it whether to wait, to ask the next mirror, or to give up; and whoever is
-    on call, where to look."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """Clients decide by it whether to wait, try the next mirror or give up; operators, where to
+    look."""
     cache = target.proxy(upstream)
     break_down(upstream, how)
 
@@ -93,9 +93,8 @@ def test_status_and_code(
 
 
 @scenario(
-    "refusal.list-of-tags",
-    "A list of tags that upstream refuses has the status and the code of its failure",
-    level=SHOULD,
+    "list-of-tags",
+    "A tag list that upstream refuses has the status and code of that failure",
     refs=(ERRORS, GATEWAY, "d#3842", MEASURED),
     needs={Need.CONFIG, Need.TAG_LISTS},
 )
@@ -103,7 +102,7 @@ def test_status_and_code(
 def test_list_of_tags(
     how: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """An update checker that is told 404 reports that the image was withdrawn."""
+    """An update checker that gets 404 reports that the image was withdrawn."""
     upstream.add(REPOSITORY, an_image(), tags=("v1",))
     cache = target.proxy(upstream)
     break_down(upstream, how)
@@ -112,19 +111,17 @@ def test_list_of_tags(
 
 
 @scenario(
-    "refusal.referrers",
-    "Referrers that upstream cannot be asked about are an error, not an empty list",
-    level=SHOULD,
+    "referrers",
+    "Referrers that upstream refuses are an error, not an empty list",
     refs=("OCI distribution-spec: Listing Referrers", GATEWAY, "harbor#23024", MEASURED),
     needs={Need.CONFIG, Need.REFERRERS},
 )
 @pytest.mark.parametrize("how", [how for how in TOLD if how != "418"])
 def test_referrers(
-    how: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    how: str, image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """An empty list says that the image is not signed. During an outage that is a lie, on which
-    admission controllers act."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """An empty list means that the image is not signed. During an outage that is false, and
+    admission controllers act on it."""
     cache = target.proxy(upstream)
     break_down(upstream, how)
 
@@ -135,18 +132,21 @@ def test_referrers(
 
 # -- Retry-After -----------------------------------------------------------------------------------
 @scenario(
-    "refusal.retry-after",
-    "Retry-After of upstream reaches the client, in seconds and as a date, with 429 and with 503",
-    level=SHOULD,
+    "retry-after",
+    "Upstream's Retry-After reaches the client with 429 and 503, as seconds and as a date",
     refs=(RETRY_AFTER, "harbor#19899", "d#4050", MEASURED),
 )
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("value", ["120", "Fri, 31 Dec 1999 23:59:59 GMT"], ids=["seconds", "date"])
 def test_retry_after(
-    value: str, status: int, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    value: str,
+    status: int,
+    image: Image,
+    upstream: MockUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
 ) -> None:
-    """It is the one thing that keeps a crowd of clients from coming back all at once."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """Only Retry-After keeps a crowd of clients from returning at once."""
     for kind in ("manifest", "blob", "tags"):
         upstream.on(kind=kind).status(status, {"Retry-After": value})
     cache = target.proxy(upstream)
@@ -164,9 +164,8 @@ def test_retry_after(
 
 
 @scenario(
-    "refusal.retry-after-nonsense",
-    "A Retry-After that is no time does not reach the client",
-    level=SHOULD,
+    "retry-after-nonsense",
+    "An invalid Retry-After from upstream does not reach the client",
     refs=(RETRY_AFTER,),
 )
 @pytest.mark.parametrize(
@@ -177,7 +176,7 @@ def test_retry_after(
 def test_retry_after_nonsense(
     value: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Clients parse it without care: some wait for ever, some end with an exception."""
+    """Clients parse it carelessly: some wait forever, some crash."""
     upstream.add(REPOSITORY, an_image(), tags=("v1",))
     upstream.on(kind="manifest").status(429, {"Retry-After": value})
     cache = target.proxy(upstream)
@@ -189,24 +188,23 @@ def test_retry_after_nonsense(
 
 # -- the way to upstream ---------------------------------------------------------------------------
 @scenario(
-    "refusal.by-the-token-server",
-    "A token server that fails is upstream's failure, not an image that does not exist",
-    level=SHOULD,
+    "by-the-token-server",
+    "A failing token server is an upstream failure, not a missing image",
     refs=("distribution docs: Token Authentication Specification", GATEWAY, MEASURED),
 )
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("status", "reported"),
     [(401, "403"), (404, "502"), (410, "502"), (429, "429"), (500, "502"), (503, "503")],
     ids=str,
 )
 def test_by_the_token_server(
     status: int,
-    told: str,
+    reported: str,
     make_upstream: type[MockUpstream],
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """Its 404 means that the address in the challenge is wrong, and nothing about images."""
+    """Its 404 means that the address in the challenge is wrong, and says nothing about images."""
     upstream = make_upstream(auth=Bearer("puller", "secret"))
     image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
     upstream.on(kind="token").status(status)
@@ -216,24 +214,23 @@ def test_by_the_token_server(
     by_digest = cache.get(manifest_path(REPOSITORY, image.digest), headers=ACCEPT)
     blob = cache.get(blob_path(REPOSITORY, image.layers[0]))
 
-    expect.client("manifest by tag", str(by_tag.status), told)
-    expect.client("manifest by digest", str(by_digest.status), told)
-    expect.client("blob", str(blob.status), told)
+    expect.client("manifest by tag", str(by_tag.status), reported)
+    expect.client("manifest by digest", str(by_digest.status), reported)
+    expect.client("blob", str(blob.status), reported)
 
 
 @scenario(
-    "refusal.evicts-nothing",
-    "What upstream refuses from now on stays in the cache",
+    "evicts-nothing",
+    "Content that upstream refuses from now on stays in the cache",
     level=MUST,
     refs=("NEXUS-26642", "harbor#20997", MEASURED),
     needs=OBSERVED,
 )
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
 def test_evicts_nothing(
-    status: int, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    status: int, image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """An account that lapses for an hour must not empty the cache of what is running everywhere."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """An account that lapses for an hour must not empty the cache of everything that runs."""
     cache = target.proxy(upstream)
     pull_image(cache, REPOSITORY, image, "v1")
     before = cache.disk.blobs()
@@ -253,17 +250,15 @@ def test_evicts_nothing(
 
 
 @scenario(
-    "refusal.ends-the-trying",
-    "One request of a client costs a broken upstream a few requests, not a flood",
-    level=SHOULD,
+    "ends-the-trying",
+    "One client request costs a broken upstream a few requests, not a flood",
     refs=("zot#4175", "landscape: bounded retries", MEASURED),
 )
 @pytest.mark.parametrize("how", ["429", "503", "reset", "garbage"])
 def test_ends_the_trying(
-    how: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    how: str, image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A cache that tries again and again, for each of a thousand clients, keeps a source down."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """A cache that retries without end, for each of a thousand clients, keeps a source down."""
     cache = target.proxy(upstream)
     break_down(upstream, how)
     upstream.ledger.clear()

@@ -1,4 +1,4 @@
-"""Upstream breaks off in the middle of a blob: how the download goes on, and when it cannot."""
+"""Upstream drops a blob in the middle: how the download resumes, and when it cannot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from harness.content import Blob
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import MUST, SHOULD, scenario
+from harness.suite.scenario import MUST, theme
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from harness.upstream.calls import Call
@@ -21,8 +21,8 @@ from scenarios.blobs import (
     cached,
     foreign,
     is_visible_failure,
-    path,
 )
+from scenarios.pulling import blob_path
 from scenarios.steps import settle
 
 RANGE = "RFC 9110, 14 Range Requests"
@@ -59,12 +59,12 @@ def pull_and_look(
 ) -> None:
     """Pull *blob*, which will fail, and again when upstream behaves; expect an honest failure.
     *as_sent* where upstream's bytes are wrong, so that clients may have had some of them."""
-    answer = cache.get(path(blob))
+    answer = cache.get(blob_path(REPOSITORY, blob))
     settle(cache, upstream)
     links = cache.disk.layer_links(REPOSITORY)
     uploads = len(cache.disk.uploads(REPOSITORY))
     upstream.clear_faults()
-    again = cache.get(path(blob))
+    again = cache.get(blob_path(REPOSITORY, blob))
 
     expect.client("the failure is visible", is_visible_failure(answer), True)
     if not as_sent:
@@ -75,24 +75,28 @@ def pull_and_look(
     expect.disk("the right bytes are cached", cached(cache, blob), True)
 
 
+scenario = theme("resuming", refs=(INCOMPLETE, MEASURED))
+
+
 # -- it goes on ------------------------------------------------------------------------------------
 @scenario(
-    "resuming.all-clients-of-one-download",
-    "When upstream breaks off, everybody who reads along gets the rest, which is asked for once",
-    level=SHOULD,
+    "all-clients-of-one-download",
+    "When upstream drops a shared download, all its clients get the rest, fetched once",
     refs=(RANGE, "d#1334", MEASURED),
 )
 def test_all_clients_of_one_download(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """One reset at the CDN in the middle of a rollout, and every node has to begin again."""
+    """One reset at the CDN in the middle of a rollout, and every node has to start again."""
     blob = a_blob(upstream, size=300_000)
     held = upstream.on("GET", blob, where=begins).hang(after=200_000).truncate(after=250_000)
     cache = target.proxy(upstream)
     upstream.ledger.clear()
 
     with ExitStack() as stack:
-        answers = [stack.enter_context(cache.client.open(path(blob))) for _ in range(3)]
+        answers = [
+            stack.enter_context(cache.client.open(blob_path(REPOSITORY, blob))) for _ in range(3)
+        ]
         for answer in answers:
             answer.read(1000)
         held.release()
@@ -107,16 +111,16 @@ def test_all_clients_of_one_download(
 
 
 @scenario(
-    "resuming.range-is-ignored",
-    "A download is resumed although upstream sends the whole again",
-    level=SHOULD,
+    "range-is-ignored",
+    "A download resumes even if upstream ignores Range and sends the whole blob again",
     refs=("RFC 9110, 14.2 Range: a server may ignore it", MEASURED),
 )
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_range_is_ignored(
     framing: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Gateways and simple registries know no ranges. What clients have had must not come twice."""
+    """Gateways and simple registries do not support ranges. Clients must not receive bytes
+    twice."""
     blob = a_blob(upstream)
     upstream.on("GET", blob, where=begins).delay(LATE).truncate(after=CUT)
     octets = {"Content-Type": "application/octet-stream"}
@@ -125,7 +129,7 @@ def test_range_is_ignored(
         whole.chunked()
     cache = target.proxy(upstream)
 
-    answer = cache.get(path(blob))
+    answer = cache.get(blob_path(REPOSITORY, blob))
 
     settle(cache, upstream)
     expect.client("the answer is complete", answer.error is None, True)
@@ -134,21 +138,20 @@ def test_range_is_ignored(
 
 
 @scenario(
-    "resuming.other-entity-tag",
-    "A download is resumed whatever entity tag the rest comes with, and judged by its digest",
-    level=SHOULD,
+    "other-entity-tag",
+    "A download resumes whatever entity tag the rest has, and is verified by its digest",
     refs=("RFC 9110, 13.1.5 If-Range", "OCI image-spec: Descriptor, Verification", MEASURED),
 )
 def test_other_entity_tag(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Two machines of a CDN often make different entity tags for the same bytes."""
+    """Two machines of a CDN often send different entity tags for the same bytes."""
     blob = a_blob(upstream)
     upstream.on("GET", blob, where=begins).delay(LATE).truncate(after=CUT)
     upstream.on("GET", blob, where=resumes).headers({"ETag": '"another"'})
     cache = target.proxy(upstream)
 
-    answer = cache.get(path(blob))
+    answer = cache.get(blob_path(REPOSITORY, blob))
 
     settle(cache, upstream)
     expect.client("the answer is complete", answer.error is None, True)
@@ -157,15 +160,14 @@ def test_other_entity_tag(
 
 
 @scenario(
-    "resuming.asks-the-source-again",
-    "The rest of a redirected download is asked for at the source, not where the first part was",
-    level=SHOULD,
+    "asks-the-source-again",
+    "The rest of a redirected download is requested from the source, not from the old redirect",
     refs=("d#4599", "RFC 9110, 15.4.8 307 Temporary Redirect", MEASURED),
 )
 def test_asks_the_source_again(
     make_upstream: type[MockUpstream], target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The address in a redirect is signed and good for minutes; a long download outlives it."""
+    """The address in a redirect is signed and valid for minutes; a long download outlives it."""
     source, network = make_upstream(), make_upstream()
     blob = a_blob(source)
     a_blob(network)
@@ -173,7 +175,7 @@ def test_asks_the_source_again(
     network.on("GET", blob, where=begins).delay(LATE).truncate(after=CUT)
     cache = target.proxy(source)
 
-    answer = cache.get(path(blob))
+    answer = cache.get(blob_path(REPOSITORY, blob))
 
     settle(cache, source)
     expect.client("the bytes are right", answer.body == blob.content, True)
@@ -183,15 +185,14 @@ def test_asks_the_source_again(
 
 # -- it does not -----------------------------------------------------------------------------------
 @scenario(
-    "resuming.broken-again",
-    "A download that breaks off twice ends early for the client, and the next one starts anew",
+    "broken-again",
+    "A download that drops twice ends early for the client, and the next one starts from zero",
     level=MUST,
-    refs=(INCOMPLETE, MEASURED),
 )
 def test_broken_again(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """There is an end to trying; what matters then is that nobody takes the part for the whole."""
+    """Retries end. The truncated blob must then not be taken for the whole."""
     blob = a_blob(upstream)
     upstream.on("GET", blob, where=begins).delay(LATE).truncate(after=CUT)
     upstream.on("GET", blob, where=resumes).reset(after=1000)
@@ -212,8 +213,8 @@ WRONG_RESTS: dict[str, dict[str, Any]] = {
 
 
 @scenario(
-    "resuming.wrong-rest",
-    "A rest that is not the rest of this blob ends the download visibly, and is not cached",
+    "wrong-rest",
+    "A rest that belongs to another blob ends the download visibly and is not cached",
     level=MUST,
     refs=("RFC 9110, 14.4 Content-Range", INCOMPLETE, MEASURED),
 )
@@ -221,7 +222,7 @@ WRONG_RESTS: dict[str, dict[str, Any]] = {
 def test_wrong_rest(
     rest: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A cache that glues parts together must know that they belong together."""
+    """A cache that joins parts has to know that they belong together."""
     blob = a_blob(upstream)
     upstream.on("GET", blob, where=begins).delay(LATE).truncate(after=CUT)
     upstream.on("GET", blob, where=resumes).headers(WRONG_RESTS[rest])
@@ -231,13 +232,13 @@ def test_wrong_rest(
 
 
 @scenario(
-    "resuming.wrong-bytes",
-    "A rest with wrong bytes ends the download visibly, and is not cached",
+    "wrong-bytes",
+    "A rest with wrong bytes ends the download visibly and is not cached",
     level=MUST,
     refs=("OCI image-spec: Descriptor, Verification", INCOMPLETE, MEASURED),
 )
 def test_wrong_bytes(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """Two machines of a CDN of which one is broken."""
+    """One of two machines of a CDN is broken."""
     blob = a_blob(upstream)
     upstream.on("GET", blob, where=begins).delay(LATE).truncate(after=CUT)
     upstream.on("GET", blob, where=resumes).corrupt()
@@ -247,16 +248,15 @@ def test_wrong_bytes(upstream: MockUpstream, target: TargetUnderTest, expect: Ex
 
 
 @scenario(
-    "resuming.rest-is-refused",
-    "Where upstream refuses the rest, the client's body ends early and says nothing else",
+    "rest-is-refused",
+    "If upstream refuses the rest, the client's body ends early without an error text",
     level=MUST,
-    refs=(INCOMPLETE, MEASURED),
 )
 @pytest.mark.parametrize("status", [403, 416, 429, 503])
 def test_rest_is_refused(
     status: int, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Half a layer went out as 200; nothing but its end can tell the client of the failure."""
+    """Half a layer went out with status 200; only the early end can signal the failure."""
     blob = a_blob(upstream)
     upstream.on("GET", blob, where=begins).delay(LATE).truncate(after=CUT)
     upstream.on("GET", blob, where=resumes).status(status, None, '{"errors":[]}')

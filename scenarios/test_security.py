@@ -1,37 +1,33 @@
-"""Hostile upstreams and hostile clients: what they can make a cache say, send, read or hold."""
+"""Hostile upstreams and hostile clients: what they can make a cache reveal, send, read or hold."""
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable
 
 import pytest
 
 from harness.clients.containerd_pull import ACCEPT
-from harness.content import an_image
+from harness.content import Image, an_image
 from harness.http.client import Answer
 from harness.suite.expectation import Expectations, any_of
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import SHOULD, Need, scenario
+from harness.suite.scenario import Need, theme
 from harness.targets.registry import RunningRegistry
 from harness.upstream import Basic, MockUpstream
 from harness.upstream.calls import Call
 from scenarios.pulling import blob_path, manifest_path, pull_image
-from scenarios.steps import OBSERVED, credentials, settle
+from scenarios.steps import OBSERVED, MakeUpstream, credentials, settle
 
 MEASURED = "measured on 2.8.2 to 3.1.1"
 REPOSITORY = "team/app"
 ROBOT = ("robot", "upstream-secret")
 ECHO = b64encode(":".join(ROBOT).encode()).decode()
-
-MakeUpstream = Callable[..., MockUpstream]
+scenario = theme("security")
 
 
 @scenario(
-    "security.echoed-password",
-    "An upstream that repeats the cache's password in its errors does not give it to clients, nor "
-    "to the log",
-    level=SHOULD,
+    "echoed-password",
+    "A password that upstream repeats in its errors reaches neither clients nor the log",
     refs=("CWE-209", "CWE-532", "d#3842", MEASURED),
     needs=OBSERVED | {Need.LOGS},
 )
@@ -39,8 +35,8 @@ MakeUpstream = Callable[..., MockUpstream]
 def test_echoed_password(
     reference: str, make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Debugging gateways and some error pages show the request that failed, headers and all. Who
-    can provoke an error then reads the account of the cache."""
+    """Debugging gateways and some error pages show the failed request with its headers. A client
+    that can provoke an error then reads the cache's account."""
     upstream = make_upstream(auth=Basic(*ROBOT))
     image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
     cache = target.proxy(upstream, upstream_login=ROBOT, log_level="debug")
@@ -58,22 +54,21 @@ def test_echoed_password(
     log = cache.logs(redacted=False)
 
     expect.client("served", answer.status == 200, False)
-    told = str(answer.headers) + answer.body.decode()
-    expect.client("password told", ECHO in told or ROBOT[1] in told, False)
+    reported = str(answer.headers) + answer.body.decode()
+    expect.client("password revealed", ECHO in reported or ROBOT[1] in reported, False)
     expect.disk("password in the log", ECHO in log or ROBOT[1] in log, False)
 
 
 @scenario(
-    "security.redirect-with-a-user",
-    "A user that upstream names in a redirect is not logged in as",
-    level=SHOULD,
+    "redirect-with-a-user",
+    "Credentials inside a redirect's URL are not used",
     refs=("RFC 9110, 4.2.4", "RFC 3986, 7.5", MEASURED),
 )
 def test_redirect_with_a_user(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """RFC 9110 calls such URLs an error to be treated with suspicion: they disguise where a request
-    goes, and let upstream act with the cache's hands on a server inside of its network."""
+    """RFC 9110 says to treat such URLs with suspicion: they disguise the destination, and let
+    upstream use the cache to log in to a server inside its network."""
     upstream, other = make_upstream(), make_upstream()
     layer = upstream.add(REPOSITORY, an_image(), tags=("v1",)).layers[0]
     other.add(REPOSITORY, layer)
@@ -88,16 +83,14 @@ def test_redirect_with_a_user(
 
 
 @scenario(
-    "security.headers-stay",
-    "Cookies and policies that upstream sets for its own site are not passed on to clients",
-    level=SHOULD,
+    "headers-stay",
+    "Cookies and policies from upstream are not passed on to clients",
     refs=("RFC 6265, 8.6", "RFC 9110, 7.6", MEASURED),
 )
 def test_headers_stay(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """They would be another site's words in the cache's name."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """They would apply another site's policy under the cache's name."""
     foreign = {
         "Set-Cookie": "session=upstream",
         "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
@@ -119,9 +112,8 @@ def test_headers_stay(
 
 
 @scenario(
-    "security.path-tricks",
-    "A path that climbs, hides a slash or a null byte reads no file and asks upstream for nothing",
-    level=SHOULD,
+    "path-tricks",
+    "A path with .., an encoded slash or a null byte reads no file and sends nothing upstream",
     refs=("CWE-22: Path Traversal", "OCI distribution-spec: Pulling manifests", MEASURED),
     needs=OBSERVED,
 )
@@ -140,10 +132,9 @@ def test_headers_stay(
     ],
 )
 def test_path_tricks(
-    path: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    path: str, image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Names become directories here, and paths upstream."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """Names become directories in the storage, and paths upstream."""
     cache = target.proxy(upstream)
     pull_image(cache, REPOSITORY, image, "v1")
     settle(cache, upstream)
@@ -161,17 +152,15 @@ def test_path_tricks(
 
 
 @scenario(
-    "security.huge-head",
+    "huge-head",
     "A request with megabytes of headers is refused, and the next one is served",
-    level=SHOULD,
     refs=("RFC 6585, 5: 431", "CWE-770", MEASURED),
 )
 @pytest.mark.parametrize("what", ["one-header", "many-headers"])
 def test_huge_head(
-    what: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    what: str, image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Memory that anybody can fill without a password."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """Otherwise any client can fill the memory without a password."""
     cache = target.proxy(upstream)
     pull_image(cache, REPOSITORY, image, "v1")
     path = manifest_path(REPOSITORY, image.digest)
@@ -201,9 +190,8 @@ def _is_refused(answer: Answer) -> bool:
 
 
 @scenario(
-    "security.redirect-to-the-machine",
+    "redirect-to-the-machine",
     "A redirect to a link-local address, where clouds keep credentials, is not followed",
-    level=SHOULD,
     refs=("CWE-918", "CVE-2026-32591", "RFC 3927", "RFC 4291, 2.5.6"),
     needs=OBSERVED | {Need.LOGS, Need.X_KEYS},
 )
@@ -211,17 +199,20 @@ def _is_refused(answer: Answer) -> bool:
     "address", ["169.254.1.2", "[fe80::1]", "[::ffff:169.254.1.2]"], ids=["ipv4", "ipv6", "mapped"]
 )
 def test_redirect_to_the_machine(
-    address: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    address: str,
+    image: Image,
+    upstream: MockUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
 ) -> None:
-    """An upstream that is hostile, or has been taken over, reads what only the machine itself may.
-    Releases do follow, into whatever network they are in, so that they are not asked here."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """A hostile upstream would read what only the machine may read. Releases follow it into
+    whatever network they are in, so they are not tested here."""
     layer = image.layers[0]
     upstream.on("GET", layer).redirect(f"http://{address}/latest/meta-data")
     cache = target.proxy(upstream)
     answer = cache.get(blob_path(REPOSITORY, layer))
     expect.client("status", answer.status, 502)
-    expect.client("it tells the address", address.strip("[]") in answer.body.decode(), False)
+    expect.client("it reveals the address", address.strip("[]") in answer.body.decode(), False)
     refusals = [line for line in cache.logs().splitlines() if "refused to go there" in line]
     expect.disk("the log says why", bool(refusals), True)
     upstream.clear_faults()

@@ -1,8 +1,6 @@
-"""A cache that keeps to a size: what goes, what stays, and what pulls notice of it.
-
-The bound is ``proxy.x-max-size`` (docs/configuration.md), which releases of distribution skip: they
-keep everything until its ttl is over.
-"""
+"""A cache with a size limit: what it evicts, what it keeps, and what clients notice. The limit
+is ``proxy.x-max-size`` (docs/configuration.md), which releases of distribution ignore: they keep
+everything until its ttl is over."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from harness.clients.containerd_pull import ACCEPT, containerd_pull
 from harness.content import Blob, Image, a_layer, an_image, an_index
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import SHOULD, Need, scenario
+from harness.suite.scenario import Need, theme
 from harness.targets import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image, pull_manifest
@@ -46,16 +44,18 @@ def _image(seed: str) -> Image:
     return an_image(seed, layers=[a_layer(seed, SIZE)])
 
 
+scenario = theme("size", needs=BOUNDED)
+
+
 @scenario(
-    "size.stays-below",
-    "A cache that is given a size stays below it, and what was pulled last is kept",
-    level=SHOULD,
+    "stays-below",
+    "A cache with a size limit stays below it and keeps the latest pull",
     refs=("d#3539", "d#2190", "kuik#482"),
     needs=OBSERVED,
 )
 def test_stays_below(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """Nobody knows beforehand how much a week of pulls is. A full disk fails all pulls, and often
-    takes others that share the disk along."""
+    """The size of a week's pulls is unknown beforehand. A full disk fails all pulls, and often
+    other services on the same disk."""
     images = [upstream.add("team/app", _image(f"v{n}"), tags=(f"v{n}",)) for n in range(6)]
     cache = target.proxy(upstream, max_size=BOUND)
 
@@ -71,17 +71,14 @@ def test_stays_below(upstream: MockUpstream, target: TargetUnderTest, expect: Ex
 
 
 @scenario(
-    "size.least-recently-used",
-    "What has not been used for longest goes first, whenever it came",
-    level=SHOULD,
+    "least-recently-used",
+    "The least recently used content is evicted first, regardless of its age",
     refs=("d#3539", "d#4659"),
-    needs=BOUNDED,
 )
 def test_least_recently_used(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The base image came first and is used by everything; the build of last night will never be
-    asked for again."""
+    """Every build uses the base image that came first; last night's build is never pulled again."""
     first, second, third, fourth = (
         upstream.add("team/app", a_layer(f"layer {n}", SIZE)) for n in range(4)
     )
@@ -100,17 +97,16 @@ def test_least_recently_used(
 
 
 @scenario(
-    "size.use-survives-a-restart",
-    "What was used last is known after a restart",
-    level=SHOULD,
+    "use-survives-a-restart",
+    "The order of last use survives a restart",
     refs=("d#3539", "d#4594"),
     needs=BOUNDED | {Need.RESTART},
 )
 def test_use_survives_a_restart(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A cache is restarted with each deployment. If it then knew no more than when something came,
-    the base images would be the first to go."""
+    """Each deployment restarts the cache. If it only knew when content arrived, it would evict the
+    base images first."""
     first, second, third, fourth = (
         upstream.add("team/app", a_layer(f"layer {n}", SIZE)) for n in range(4)
     )
@@ -130,17 +126,15 @@ def test_use_survives_a_restart(
 
 
 @scenario(
-    "size.shared-counts-once",
-    "A layer that several repositories have counts once, and goes from all of them at once",
-    level=SHOULD,
+    "shared-counts-once",
+    "A shared layer counts once, and is evicted from all its repositories together",
     refs=("d#3539", "d#2367", "d#4191"),
-    needs=BOUNDED,
 )
 def test_shared_counts_once(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Ten services on one base image take its room once. A cache that counted ten times would throw
-    away what there is room for; one that freed it under the others would serve nothing."""
+    """Ten services on one base image use its space once. Counting it ten times would evict content
+    that fits; freeing it under the others would serve nothing."""
     shared = a_layer("shared", SIZE)
     names = [f"team/app{n}" for n in range(6)]
     for name in names:
@@ -167,17 +161,16 @@ def test_shared_counts_once(
 
 
 @scenario(
-    "size.manifest-goes-whole",
-    "When a manifest goes, its tags and its entry in the schedule go too; an index and the images "
-    "in it go one by one",
-    level=SHOULD,
+    "manifest-goes-whole",
+    "Evicting a manifest removes its tags and schedule entry; an index and its images are "
+    "evicted separately",
     refs=("d#3539", "d#4249", "Harbor#20920"),
     needs=BOUNDED | {Need.STATE_FILE},
 )
 def test_manifest_goes_whole(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A tag that leads nowhere is listed, and pulled, and missing."""
+    """A tag without a manifest is listed, pulled and missing."""
     children = [an_image(f"child {p}", platform=p) for p in ("linux/amd64", "linux/arm64")]
     index = upstream.add("team/app", an_index(*children), tags=("v1",))
     child = children[0]
@@ -207,16 +200,14 @@ def test_manifest_goes_whole(
 
 
 @scenario(
-    "size.larger-than-the-bound",
-    "A layer that is larger than the whole cache is served and not kept, and drives nothing out",
-    level=SHOULD,
+    "larger-than-the-bound",
+    "A layer larger than the limit is served and not kept, and evicts nothing",
     refs=("d#3539",),
-    needs=BOUNDED,
 )
 def test_larger_than_the_bound(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """One model of 200 GB must neither fail nor empty the cache."""
+    """One 200 GB model must neither fail nor empty the cache."""
     small = [upstream.add("team/app", a_layer(f"small {n}", SIZE)) for n in range(3)]
     huge = upstream.add("team/app", a_layer("huge", 10 * SIZE))
     cache = target.proxy(upstream, max_size=BOUND)

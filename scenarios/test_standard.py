@@ -1,4 +1,4 @@
-"""A registry without an upstream: what is pushed to it comes back, and every answer has the form
+"""A registry without an upstream: pushed content comes back, and every response has the form
 that clients rely on."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from harness.content import Blob, Content, Manifest, an_artifact, an_image, an_i
 from harness.http.client import Answer
 from harness.suite.expectation import Expectations, any_of
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import INFO, MUST, SHOULD, scenario
+from harness.suite.scenario import INFO, MUST, theme
 from reference_registry.digest import digest_of
 from scenarios.paging import next_page
 from scenarios.steps import OBSERVED, push
@@ -22,8 +22,8 @@ from scenarios.uploading import (
     close_upload,
     offer_manifest,
     open_upload,
+    reported_range,
     send_part,
-    told_range,
 )
 
 ERRORS = "OCI distribution-spec: Error Codes"
@@ -36,12 +36,13 @@ MEASURED = "measured on 2.8.2 to 3.1.1"
 
 APP = "/v2/team/app"
 UPLOADS = f"{APP}/blobs/uploads/"
+scenario = theme("standard", refs=(TAGS, MEASURED))
 
 
 # -- round trips -------------------------------------------------------------------------------
 @scenario(
-    "standard.round-trip",
-    "What a client pushes comes back byte for byte",
+    "round-trip",
+    "A pushed image is pulled back byte for byte",
     level=MUST,
     refs=("OCI distribution-spec: Push", "OCI distribution-spec: Pull"),
 )
@@ -72,13 +73,13 @@ def test_round_trip(client: str, oci: bool, target: TargetUnderTest, expect: Exp
 
 
 @scenario(
-    "standard.pushed-twice",
+    "pushed-twice",
     "A second push of the same image uploads nothing",
     level=MUST,
     refs=("OCI distribution-spec: Checking if content exists in the registry",),
 )
 def test_pushed_twice(target: TargetUnderTest, expect: Expectations) -> None:
-    """ "Layer already exists": what makes pushing a new tag of an old image cheap."""
+    """ "Layer already exists" makes pushing a new tag of an old image cheap."""
     registry = target.standard()
     image = an_image()
     docker_push(registry.client, "team/app", "v1", image)
@@ -94,14 +95,14 @@ def test_pushed_twice(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "standard.layout",
+    "layout",
     "The storage tree is distribution's, file by file",
     level=INFO,
     refs=("distribution registry/storage/paths.go", MEASURED),
     needs=OBSERVED,
 )
 def test_layout(target: TargetUnderTest, expect: Expectations) -> None:
-    """Backup scripts, disk usage reports and the move to another release all count on it."""
+    """Backup scripts, disk usage reports and moves to another release depend on it."""
     registry = target.standard()
     image = an_image(layers=1)
 
@@ -123,14 +124,14 @@ def test_layout(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "standard.multi-platform",
-    "An index and the images that it lists come back, each under its digest",
+    "multi-platform",
+    "An index and its images are pulled back, each under its digest",
     level=MUST,
     refs=(PUT_MANIFEST, "OCI image-spec: Image Index"),
 )
 @pytest.mark.parametrize("oci", [True, False], ids=["oci-index", "docker-list"])
 def test_multi_platform(oci: bool, target: TargetUnderTest, expect: Expectations) -> None:
-    """Platform images have no tag of their own: only the index keeps them."""
+    """Platform images have no tags: only the index keeps them."""
     registry = target.standard()
     index = an_index(oci=oci)
 
@@ -148,13 +149,13 @@ def test_multi_platform(oci: bool, target: TargetUnderTest, expect: Expectations
 
 
 @scenario(
-    "standard.tag-moves",
-    "Pushing to an existing tag moves it; the old image stays under its digest",
+    "tag-moves",
+    "A push to an existing tag moves it and keeps the old image under its digest",
     level=MUST,
     refs=(PUT_MANIFEST,),
 )
 def test_tag_moves(target: TargetUnderTest, expect: Expectations) -> None:
-    """What a roll-back to a digest relies on, and what fills the disk with untagged images."""
+    """Roll-backs to a digest rely on it, and untagged images fill the disk because of it."""
     registry = target.standard()
     old, new = an_image("old"), an_image("new")
     push(registry, "team/app", old, "latest")
@@ -172,13 +173,13 @@ def test_tag_moves(target: TargetUnderTest, expect: Expectations) -> None:
 
 # -- blob uploads ------------------------------------------------------------------------------
 @scenario(
-    "standard.chunked-upload",
-    "A blob can be uploaded in parts, and the registry tells how far it is",
+    "chunked-upload",
+    "A blob can be uploaded in chunks, and the registry reports the offset",
     level=MUST,
     refs=(CHUNKS,),
 )
 def test_chunked_upload(target: TargetUnderTest, expect: Expectations) -> None:
-    """What uploads of large layers over bad lines are made of."""
+    """Uploads of large layers over bad links depend on chunks."""
     registry = target.standard()
     blob = Blob.of_size(5000)
     first, second = blob.content[:2000], blob.content[2000:]
@@ -192,9 +193,11 @@ def test_chunked_upload(target: TargetUnderTest, expect: Expectations) -> None:
     pulled = registry.get(f"{APP}/blobs/{blob.digest}")
     expect.client("status of POST", opened.status, 202)
     expect.client("status of PATCH", [one.status, two.status], [202, 202])
-    expect.client("Range after PATCH", [told_range(one), told_range(two)], ["0-1999", "0-4999"])
+    expect.client(
+        "Range after PATCH", [reported_range(one), reported_range(two)], ["0-1999", "0-4999"]
+    )
     expect.client("status of GET", status.status, 204)
-    expect.client("Range of GET", told_range(status), "0-1999")
+    expect.client("Range of GET", reported_range(status), "0-1999")
     expect.client("status of PUT", closed.status, 201)
     expect.client("digest of PUT", closed.digest, blob.digest)
     location = urlsplit(closed.headers.get("Location", "")).path
@@ -204,14 +207,14 @@ def test_chunked_upload(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "standard.part-out-of-order",
-    "A part that does not begin where the last one ended is 416, and the upload can go on",
+    "part-out-of-order",
+    "A chunk at the wrong offset is 416, and the upload can continue",
     level=MUST,
     refs=(CHUNKS, MEASURED),
 )
 def test_part_out_of_order(target: TargetUnderTest, expect: Expectations) -> None:
-    """After a lost answer a client sends its part again. Stored twice, the layer is broken; with
-    any status but 416 the client does not know where to resume."""
+    """After a lost response a client resends its chunk. Stored twice, the layer is broken; without
+    a 416 the client does not know where to resume."""
     registry = target.standard()
     blob = Blob.of_size(5000)
     opened = open_upload(registry, "team/app")
@@ -228,13 +231,13 @@ def test_part_out_of_order(target: TargetUnderTest, expect: Expectations) -> Non
 
 
 @scenario(
-    "standard.part-sent-twice",
-    "A part that is sent a second time to its old Location is refused, not appended",
+    "part-sent-twice",
+    "A chunk sent again to its old Location is refused, not appended",
     level=MUST,
     refs=(CHUNKS, MEASURED),
 )
 def test_part_sent_twice(target: TargetUnderTest, expect: Expectations) -> None:
-    """A retry by a client, or by a proxy in between, must not change the layer."""
+    """A retry by a client or a proxy must not change the layer."""
     registry = target.standard()
     blob = Blob.of_size(5000)
     opened = open_upload(registry, "team/app")
@@ -250,13 +253,12 @@ def test_part_sent_twice(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "standard.upload-cancelled",
-    "A cancelled upload is gone, with its bytes",
-    level=SHOULD,
+    "upload-cancelled",
+    "A cancelled upload is removed with its bytes",
     refs=("distribution docs: HTTP API V2, Canceling an Upload", "d#4524", ERRORS),
 )
 def test_upload_cancelled(target: TargetUnderTest, expect: Expectations) -> None:
-    """Aborted pushes are frequent; what they leave fills the disk until a purge a week later."""
+    """Aborted pushes are frequent; what they leave fills the disk until the purge a week later."""
     registry = target.standard()
     opened = open_upload(registry, "team/app")
     sent = registry.patch(opened.headers["Location"], content=b"half a layer")
@@ -271,8 +273,8 @@ def test_upload_cancelled(target: TargetUnderTest, expect: Expectations) -> None
 
 
 @scenario(
-    "standard.wrong-digest",
-    "A blob whose bytes do not have the announced digest is refused and not stored",
+    "wrong-digest",
+    "A blob that does not match the announced digest is refused and not stored",
     level=MUST,
     refs=("OCI distribution-spec: POST then PUT", ERRORS),
     needs=OBSERVED,
@@ -293,14 +295,13 @@ def test_wrong_digest(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "standard.single-post",
+    "single-post",
     "A blob can be pushed with a single POST",
-    level=SHOULD,
     refs=("OCI distribution-spec: Single POST", MEASURED),
 )
 def test_single_post(target: TargetUnderTest, expect: Expectations) -> None:
     """One round trip instead of three for small configurations and signatures. The specification
-    lets a registry answer 202 and take the bytes later; it must not answer 201 without them."""
+    allows 202 and an upload instead, but not 201 without the bytes."""
     registry = target.standard()
     blob = Blob.of_size(500)
 
@@ -315,14 +316,13 @@ def test_single_post(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "standard.mount",
-    "A blob is mounted from another repository without a byte being sent",
-    level=SHOULD,
+    "mount",
+    "A blob is mounted from another repository without a transfer",
     refs=("OCI distribution-spec: Mounting a blob from another repository",),
 )
 def test_mount(target: TargetUnderTest, expect: Expectations) -> None:
-    """Promotion from a staging to a release repository takes no time with it. Where there is
-    nothing to mount, the answer is an upload session, so that the client can go on."""
+    """Promotion from a staging to a release repository takes no time. Where a mount is not possible
+    the answer is an upload session, so that the client can continue."""
     registry = target.standard()
     image = an_image()
     push(registry, "team/app", image, "v1")
@@ -348,13 +348,12 @@ def test_mount(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "standard.other-repository",
+    "other-repository",
     "A blob of one repository cannot be read through another",
-    level=SHOULD,
     refs=(BLOBS, MEASURED),
 )
 def test_other_repository(target: TargetUnderTest, expect: Expectations) -> None:
-    """Repositories are what access is granted by; digests are no secrets."""
+    """Access is granted by repository, and digests are not secret."""
     registry = target.standard()
     image = an_image()
     push(registry, "team/app", image, "v1")
@@ -369,13 +368,12 @@ def test_other_repository(target: TargetUnderTest, expect: Expectations) -> None
 
 # -- manifests ---------------------------------------------------------------------------------
 @scenario(
-    "standard.manifest-without-its-blobs",
-    "A manifest that names blobs which are not there is refused, each named",
-    level=SHOULD,
+    "manifest-without-its-blobs",
+    "A manifest with missing blobs is refused, and each blob is named",
     refs=(PUT_MANIFEST, ERRORS, MEASURED),
 )
 def test_manifest_without_its_blobs(target: TargetUnderTest, expect: Expectations) -> None:
-    """Taken, it would be an image that nobody can pull."""
+    """Accepted, it would be an image that cannot be pulled."""
     registry = target.standard()
     image = an_image()
 
@@ -390,14 +388,13 @@ def test_manifest_without_its_blobs(target: TargetUnderTest, expect: Expectation
 
 
 @scenario(
-    "standard.manifest-refused",
-    "A manifest that is not what it is said to be is refused and not stored",
-    level=SHOULD,
+    "manifest-refused",
+    "An invalid manifest is refused and not stored",
     refs=(PUT_MANIFEST, ERRORS, MEASURED),
     needs=OBSERVED,
 )
 def test_manifest_refused(target: TargetUnderTest, expect: Expectations) -> None:
-    """Each of these would be found by the first client that pulls, and by nobody before."""
+    """Otherwise the first client that pulls it finds the mistake."""
     registry = target.standard()
     image, other = an_image(), an_image("other")
     push(registry, "team/app", image, "v1")
@@ -418,13 +415,12 @@ def test_manifest_refused(target: TargetUnderTest, expect: Expectations) -> None
 
 
 @scenario(
-    "standard.manifest-too-large",
+    "manifest-too-large",
     "A manifest of more than 4 MiB is refused",
-    level=SHOULD,
     refs=(f"{PUT_MANIFEST} (413 for an excessive manifest)", MEASURED),
 )
 def test_manifest_too_large(target: TargetUnderTest, expect: Expectations) -> None:
-    """Manifests are read into memory; without a limit anyone who may push can exhaust it."""
+    """Manifests are read into memory; without a limit any client that may push can exhaust it."""
     registry = target.standard()
     image = an_image()
     push(registry, "team/app", image, "v1")
@@ -437,8 +433,8 @@ def test_manifest_too_large(target: TargetUnderTest, expect: Expectations) -> No
 
 
 @scenario(
-    "standard.manifest-put-answer",
-    "The answer to a pushed manifest names its digest and where it is",
+    "manifest-put-answer",
+    "PUT of a manifest answers with its digest and Location",
     level=MUST,
     refs=(PUT_MANIFEST,),
 )
@@ -461,13 +457,12 @@ def test_manifest_put_answer(by: str, target: TargetUnderTest, expect: Expectati
 
 
 @scenario(
-    "standard.referrers",
-    "What refers to an image is listed under its digest",
-    level=SHOULD,
+    "referrers",
+    "A pushed manifest with a subject is listed as its referrer",
     refs=("OCI distribution-spec: Listing Referrers", "d#3859", "d#4828", MEASURED),
 )
 def test_referrers(target: TargetUnderTest, expect: Expectations) -> None:
-    """cosign, notation and ORAS find signatures and SBOMs that way; without it they fall back to a
+    """cosign, notation and ORAS find signatures and SBOMs this way; without it they fall back to a
     tag that every pusher overwrites."""
     registry = target.standard()
     image = an_image()
@@ -486,14 +481,12 @@ def test_referrers(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "standard.sha512",
-    "A blob that was pushed under sha512 is there under sha512",
-    level=SHOULD,
+    "sha512",
+    "A blob pushed under sha512 can be pulled under sha512",
     refs=("OCI image-spec: Descriptor, Registered algorithms", MEASURED),
 )
 def test_sha512(target: TargetUnderTest, expect: Expectations) -> None:
-    """A registry that answers with another digest than the one asked for breaks clients that
-    verify."""
+    """A registry that answers with another digest breaks clients that verify."""
     registry = target.standard()
     content = b"a blob"
     digest = digest_of(content, "sha512")
@@ -511,13 +504,13 @@ def test_sha512(target: TargetUnderTest, expect: Expectations) -> None:
 
 # -- headers and errors ------------------------------------------------------------------------
 @scenario(
-    "standard.manifest-headers",
+    "manifest-headers",
     "A manifest has its type, length, digest and a quoted entity tag",
     level=MUST,
     refs=("OCI distribution-spec: Pulling manifests", "RFC 9110, 8.8.3 ETag"),
 )
 def test_manifest_headers(target: TargetUnderTest, expect: Expectations) -> None:
-    """All that a client learns about a tag before it decides to pull."""
+    """Clients decide by these whether to pull."""
     registry = target.standard()
     image = an_image()
     push(registry, "team/app", image, "v1")
@@ -536,13 +529,12 @@ def test_manifest_headers(target: TargetUnderTest, expect: Expectations) -> None
 
 
 @scenario(
-    "standard.blob-headers",
-    "A blob can be kept for ever and read in parts, and says so",
-    level=SHOULD,
+    "blob-headers",
+    "A blob has headers that allow caching forever and range requests",
     refs=(BLOBS, "RFC 9110, 14.3 Accept-Ranges", "RFC 9111, 5.2.2.1 max-age"),
 )
 def test_blob_headers(target: TargetUnderTest, expect: Expectations) -> None:
-    """Web caches before the registry and lazy pullers behind it go by these headers."""
+    """Web caches in front of the registry and lazy pullers depend on these headers."""
     registry = target.standard()
     image = an_image()
     push(registry, "team/app", image, "v1")
@@ -562,8 +554,8 @@ def test_blob_headers(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "standard.base",
-    "/v2/ says that the API is there",
+    "base",
+    "GET /v2/ answers 200 with the API version",
     level=MUST,
     refs=("OCI distribution-spec: Determining Support", MEASURED),
 )
@@ -585,13 +577,13 @@ def test_base(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "standard.error-bodies",
-    "Whatever is not there is 404 with the code for its kind",
+    "error-bodies",
+    "Unknown content is 404 with the error code of its kind",
     level=MUST,
     refs=(ERRORS,),
 )
 def test_error_bodies(target: TargetUnderTest, expect: Expectations) -> None:
-    """Clients and mirrors decide by the code whether to go on elsewhere."""
+    """Clients and mirrors decide by the code whether to continue elsewhere."""
     registry = target.standard()
     push(registry, "team/app", an_image(), "v1")
     absent = Blob.of_size(100, "absent").digest
@@ -610,15 +602,14 @@ def test_error_bodies(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "standard.malformed-names",
-    "Malformed repository names, tags and digests are the client's mistake, and touch no file",
-    level=SHOULD,
+    "malformed-names",
+    "Malformed names, tags and digests are client errors and touch no file",
     refs=(ERRORS, "OCI distribution-spec: Pulling manifests (grammar of <name>)", MEASURED),
     needs=OBSERVED,
 )
 def test_malformed_names(target: TargetUnderTest, expect: Expectations) -> None:
-    """Names become paths. What does not fit the grammar must not get that far, and must not raise
-    the alarm of a 5xx."""
+    """Names become paths. Invalid ones must not get that far, and must not raise the alarm of a
+    5xx."""
     registry = target.standard()
     image = an_image()
     push(registry, "team/app", image, "v1")
@@ -639,8 +630,8 @@ def test_malformed_names(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "standard.unknown-routes",
-    "Unknown paths are 404, wrong methods 405 with the right ones named",
+    "unknown-routes",
+    "Unknown paths are 404, wrong methods 405 with Allow",
     level=MUST,
     refs=("RFC 9110, 15.5.6 405 Method Not Allowed", MEASURED),
 )
@@ -660,15 +651,10 @@ def test_unknown_routes(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 # -- lists -------------------------------------------------------------------------------------
-@scenario(
-    "standard.tags-in-pages",
-    "Tags come in pages of the wanted size, in order, each linked to the next",
-    level=MUST,
-    refs=(TAGS, MEASURED),
-)
+@scenario("tags-in-pages", "Tags are paged in order, with a Link to the next page", level=MUST)
 def test_tags_in_pages(target: TargetUnderTest, expect: Expectations) -> None:
-    """Repositories of CI builds have ten thousands of tags. Without pages each look at the list
-    transfers them all."""
+    """Repositories of CI builds have tens of thousands of tags. Without pages each list transfers
+    all of them."""
     registry = target.standard()
     names = ["v10", "v2", "alpha", "v1", "beta"]
     push(registry, "team/app", an_image(), *names)
@@ -689,14 +675,9 @@ def test_tags_in_pages(target: TargetUnderTest, expect: Expectations) -> None:
     expect.client("Link of the last", next_page(third), None)
 
 
-@scenario(
-    "standard.tags-in-order",
-    "The list of tags is in alphabetical order",
-    level=MUST,
-    refs=(TAGS, MEASURED),
-)
+@scenario("tags-in-order", "The list of tags is in alphabetical order", level=MUST)
 def test_tags_in_order(target: TargetUnderTest, expect: Expectations) -> None:
-    """Scripts that take the last entry for the newest get a random tag otherwise."""
+    """Scripts that take the last entry for the newest otherwise get a random tag."""
     registry = target.standard()
     names = [f"v{number * 7 % 16:02}" for number in range(16)]
     push(registry, "team/app", an_image(), *names)
@@ -708,13 +689,10 @@ def test_tags_in_order(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "standard.tags-after-a-deleted-one",
-    "The page after a tag that no longer exists begins with the next one",
-    level=MUST,
-    refs=(TAGS, MEASURED),
+    "tags-after-a-deleted-one", "The page after a deleted tag starts with the next tag", level=MUST
 )
 def test_tags_after_a_deleted_one(target: TargetUnderTest, expect: Expectations) -> None:
-    """Clean-up jobs delete tags while they page through the list; skipped ones stay for ever."""
+    """Clean-up jobs delete tags while they page through the list; skipped tags stay forever."""
     registry = target.standard()
     push(registry, "team/app", an_image(), "a", "c", "d")
 
@@ -723,12 +701,7 @@ def test_tags_after_a_deleted_one(target: TargetUnderTest, expect: Expectations)
     expect.client("tags", sorted(listed), ["c", "d"])
 
 
-@scenario(
-    "standard.tags-exact-page",
-    "A page that holds exactly the last tags has no Link to a next one",
-    level=SHOULD,
-    refs=(TAGS, MEASURED),
-)
+@scenario("tags-exact-page", "A page that holds exactly the last tags has no Link")
 def test_tags_exact_page(target: TargetUnderTest, expect: Expectations) -> None:
     """The next page would be empty, or null, which breaks clients that expect a list."""
     registry = target.standard()
@@ -744,13 +717,12 @@ def test_tags_exact_page(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "standard.tags-bad-number",
-    "A page size that is no number is refused; a page of size 0 is an empty list",
-    level=SHOULD,
+    "tags-bad-number",
+    "An invalid page size is refused; page size 0 is an empty list",
     refs=(TAGS, "distribution docs: HTTP API V2, Pagination", MEASURED),
 )
 def test_tags_bad_number(target: TargetUnderTest, expect: Expectations) -> None:
-    """A script with an unset variable should hear of it, and not get everything."""
+    """A script with an unset variable should get an error, not every tag."""
     registry = target.standard()
     push(registry, "team/app", an_image(), "v1")
 
@@ -762,12 +734,7 @@ def test_tags_bad_number(target: TargetUnderTest, expect: Expectations) -> None:
     expect.client("n=0", [none.status, _json(none).get("tags")], [200, []])
 
 
-@scenario(
-    "standard.catalog-in-pages",
-    "The catalog comes in order, in pages of the wanted size",
-    level=SHOULD,
-    refs=(CATALOG, MEASURED),
-)
+@scenario("catalog-in-pages", "The catalog is paged in order", refs=(CATALOG, MEASURED))
 def test_catalog_in_pages(target: TargetUnderTest, expect: Expectations) -> None:
     """Inventory and clean-up tools walk through it."""
     registry = target.standard()
@@ -787,13 +754,12 @@ def test_catalog_in_pages(target: TargetUnderTest, expect: Expectations) -> None
 
 
 @scenario(
-    "standard.catalog-bad-number",
-    "A catalog page that is too large or no number is refused",
-    level=SHOULD,
+    "catalog-bad-number",
+    "An invalid or too large page size of the catalog is refused",
     refs=(CATALOG, "d#4844", MEASURED),
 )
 def test_catalog_bad_number(target: TargetUnderTest, expect: Expectations) -> None:
-    """catalog.maxentries keeps one request from walking through the whole storage."""
+    """catalog.maxentries keeps one request from walking the whole storage."""
     registry = target.standard(maxentries=5)
     push(registry, "team/app", an_image(), "v1")
 
@@ -806,13 +772,12 @@ def test_catalog_bad_number(target: TargetUnderTest, expect: Expectations) -> No
 
 
 @scenario(
-    "standard.catalog-membership",
-    "A repository is in the catalog as soon as it has a blob or a manifest",
-    level=SHOULD,
+    "catalog-membership",
+    "A repository is in the catalog once it has a blob or a manifest",
     refs=(CATALOG, MEASURED),
 )
 def test_catalog_membership(target: TargetUnderTest, expect: Expectations) -> None:
-    """What is not listed is not cleaned up, and what is listed may hold nothing to pull."""
+    """Clean-up skips unlisted repositories."""
     registry = target.standard()
     opened = registry.post("/v2/only/blobs/uploads/", content=b"")
     content = b"a blob"
@@ -828,14 +793,13 @@ def test_catalog_membership(target: TargetUnderTest, expect: Expectations) -> No
 
 # -- where it thinks it is ---------------------------------------------------------------------
 @scenario(
-    "standard.behind-https",
-    "Behind a proxy that ends TLS, upload locations begin with https",
-    level=SHOULD,
+    "behind-https",
+    "Behind a TLS proxy upload Locations start with https",
     refs=("distribution docs: Authenticate proxy with nginx", "RFC 7239", MEASURED),
 )
 @pytest.mark.parametrize("how", ["x-forwarded", "forwarded"])
 def test_behind_https(how: str, target: TargetUnderTest, expect: Expectations) -> None:
-    """With http:// in the Location, docker push fails after a successful login: the most asked
+    """With http:// in the Location docker push fails after a successful login: the most common
     question about registries behind nginx or an ingress."""
     registry = target.standard()
     headers = {
@@ -851,13 +815,12 @@ def test_behind_https(how: str, target: TargetUnderTest, expect: Expectations) -
 
 
 @scenario(
-    "standard.http-host",
-    "http.host decides what Location begins with, and http.relativeurls that it begins with /",
-    level=SHOULD,
+    "http-host",
+    "http.host sets the base of Location, and http.relativeurls makes it relative",
     refs=("distribution docs: Configuring a registry, http", MEASURED),
 )
 def test_http_host(target: TargetUnderTest, expect: Expectations) -> None:
-    """The remedies where the proxy in front cannot be taught to send the right headers."""
+    """The remedies where the proxy in front cannot send the right headers."""
     named = target.standard(extra={"http": {"host": "https://hub.example.com"}})
     relative = target.standard(extra={"http": {"relativeurls": True}})
 
@@ -869,9 +832,8 @@ def test_http_host(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "standard.headers-and-prefix",
-    "http.headers are on every API answer, http.prefix before every path",
-    level=SHOULD,
+    "headers-and-prefix",
+    "http.headers are on every API response, and http.prefix is before every path",
     refs=("distribution docs: Configuring a registry, http", MEASURED),
 )
 def test_headers_and_prefix(target: TargetUnderTest, expect: Expectations) -> None:
@@ -894,14 +856,13 @@ def test_headers_and_prefix(target: TargetUnderTest, expect: Expectations) -> No
 
 
 @scenario(
-    "standard.read-only",
+    "read-only",
     "A read-only registry refuses every write and serves every read",
-    level=SHOULD,
     refs=("distribution docs: Configuring a registry, readonly", MEASURED),
     needs=OBSERVED,
 )
 def test_read_only(target: TargetUnderTest, expect: Expectations) -> None:
-    """The state in which garbage-collect may run while images are pulled."""
+    """In this state garbage-collect may run while clients pull."""
     registry = target.standard(delete_enabled=True)
     image = an_image()
     push(registry, "team/app", image, "v1")

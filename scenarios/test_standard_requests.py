@@ -10,7 +10,7 @@ from harness.clients.containerd_pull import ACCEPT
 from harness.content import Blob, an_image, an_index, descriptor
 from harness.suite.expectation import Expectations, any_of
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import INFO, MUST, SHOULD, Need, scenario
+from harness.suite.scenario import INFO, MUST, Need, theme
 from harness.targets import DidNotStart
 from scenarios.paging import next_page
 from scenarios.pulling import blob_path, manifest_path
@@ -21,17 +21,18 @@ CONDITIONAL = "RFC 9110, 13.1.2 If-None-Match"
 CONFIGURATION = "distribution docs: Configuring a registry"
 MEASURED = "measured on 2.8.2 to 3.1.1"
 REPOSITORY = "team/app"
+scenario = theme("standard", refs=("OCI distribution-spec: Pulling manifests", MEASURED))
 
 
 @scenario(
-    "standard.forms-of-a-condition",
-    "If-None-Match may be a list, may be weak and may be *: each that names the manifest is 304",
+    "forms-of-a-condition",
+    "If-None-Match accepts a list, weak entity tags and *",
     level=MUST,
     refs=(CONDITIONAL, MEASURED),
     needs=(),
 )
 def test_forms_of_a_condition(target: TargetUnderTest, expect: Expectations) -> None:
-    """HTTP caches on the way write them so; a 200 then costs the body that they wanted to save."""
+    """HTTP caches on the way send these forms; a 200 then costs the body they wanted to save."""
     registry = target.standard()
     image = an_image()
     push(registry, REPOSITORY, image, "v1")
@@ -52,14 +53,12 @@ def test_forms_of_a_condition(target: TargetUnderTest, expect: Expectations) -> 
 
 
 @scenario(
-    "standard.blob-is-no-manifest",
-    "A blob's digest where a manifest is asked for is an unknown manifest: 404",
-    level=SHOULD,
-    refs=("OCI distribution-spec: Pulling manifests", MEASURED),
+    "blob-is-no-manifest",
+    "A blob's digest requested as a manifest is 404 MANIFEST_UNKNOWN",
     needs=(),
 )
 def test_blob_is_no_manifest(target: TargetUnderTest, expect: Expectations) -> None:
-    """Tools that were given any digest try the one and then the other."""
+    """Tools with an unknown digest try both."""
     registry = target.standard()
     image = an_image()
     push(registry, REPOSITORY, image, "v1")
@@ -73,13 +72,12 @@ def test_blob_is_no_manifest(target: TargetUnderTest, expect: Expectations) -> N
 
 
 @scenario(
-    "standard.empty-catalog",
-    "The catalog of a registry that holds nothing is an empty list",
-    level=SHOULD,
+    "empty-catalog",
+    "The catalog of an empty registry is an empty list",
     refs=("distribution docs: HTTP API V2, Listing Repositories", MEASURED),
 )
 def test_empty_catalog(target: TargetUnderTest, expect: Expectations) -> None:
-    """Scripts iterate over it on the first day, too."""
+    """Scripts iterate over it on the first day too."""
     registry = target.standard()
 
     answer = registry.get("/v2/_catalog")
@@ -89,14 +87,13 @@ def test_empty_catalog(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "standard.foreign-layers",
-    "An image with a layer that is to be had elsewhere is taken without that layer",
-    level=SHOULD,
+    "foreign-layers",
+    "An image with a foreign layer is accepted without that layer",
     refs=("OCI image-spec: Descriptor, urls", "Docker docs: Image Manifest V2, foreign layers"),
     needs=(),
 )
 def test_foreign_layers(target: TargetUnderTest, expect: Expectations) -> None:
-    """Windows base images: their licence forbids to push them, so that docker leaves them out."""
+    """The licence of Windows base images forbids pushing them, so docker leaves them out."""
     registry = target.standard()
     image = an_image(oci=False)
     push(registry, REPOSITORY, image)
@@ -118,13 +115,12 @@ def test_foreign_layers(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "standard.tags-limit",
-    "tags.maxtags is the most that a page of tags has, whatever the client asks for",
-    level=SHOULD,
+    "tags-limit",
+    "tags.maxtags limits a page of tags, whatever n the client sends",
     refs=(f"{CONFIGURATION}, tags (3.1)", MEASURED),
 )
 def test_tags_limit(target: TargetUnderTest, expect: Expectations) -> None:
-    """Repositories of a build server have so many that one answer is megabytes."""
+    """Repositories of a build server have so many tags that one answer is megabytes."""
     registry = target.standard(extra={"tags": {"maxtags": 2}})
     push(registry, REPOSITORY, an_image(), "a", "b", "c")
 
@@ -135,14 +131,12 @@ def test_tags_limit(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "standard.true-as-text",
-    "storage.delete.enabled: 'true', as text, enables deletion or is refused at start",
-    level=SHOULD,
+    "true-as-text",
+    "storage.delete.enabled: 'true' as text enables deletion or is refused at start",
     refs=(f"{CONFIGURATION}, delete", MEASURED),
 )
 def test_true_as_text(target: TargetUnderTest, expect: Expectations) -> None:
-    """Templates put quotes around everything. Taken for false, nobody notices until the disk is
-    full."""
+    """Templates quote everything. Taken for false, it goes unnoticed until the disk is full."""
     try:
         registry = target.standard(extra={"storage": {"delete": {"enabled": "true"}}})
     except DidNotStart as refusal:
@@ -157,10 +151,8 @@ def test_true_as_text(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "standard.accept-changes-nothing",
+    "accept-changes-nothing",
     "A registry serves the manifest behind a tag whatever the client accepts",
-    level=SHOULD,
-    refs=("OCI distribution-spec: Pulling manifests", MEASURED),
 )
 @pytest.mark.parametrize("kind", ["oci-image", "oci-index", "docker-image", "docker-list"])
 @pytest.mark.parametrize("accept", [None, "*/*"], ids=["none", "any"])
@@ -181,7 +173,7 @@ def test_accept_changes_nothing(
 
 
 @scenario(
-    "standard.accept-parameters",
+    "accept-parameters",
     "Parameters of a media type in Accept do not hide a manifest",
     level=MUST,
     refs=("RFC 9110, 12.5.1 Accept", MEASURED),
@@ -201,9 +193,8 @@ def test_accept_parameters(parameters: str, target: TargetUnderTest, expect: Exp
 
 
 @scenario(
-    "standard.longest-name",
+    "longest-name",
     "A repository name of 255 characters works; a longer one is the client's error",
-    level=SHOULD,
     refs=("OCI distribution-spec: Pulling manifests", "d#3575", MEASURED),
 )
 def test_longest_name(target: TargetUnderTest, expect: Expectations) -> None:
@@ -221,9 +212,8 @@ def test_longest_name(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "standard.part-of-another-length",
+    "part-of-another-length",
     "A part whose length differs from its Content-Range is refused with 400 or 416",
-    level=SHOULD,
     refs=("OCI distribution-spec: Pushing a blob in chunks", MEASURED),
 )
 def test_part_of_another_length(target: TargetUnderTest, expect: Expectations) -> None:
@@ -238,9 +228,8 @@ def test_part_of_another_length(target: TargetUnderTest, expect: Expectations) -
 
 
 @scenario(
-    "standard.upload-over-a-restart",
+    "upload-over-a-restart",
     "An upload continues after a restart of the registry",
-    level=SHOULD,
     refs=(f"{CONFIGURATION}, http, secret", MEASURED),
     needs={Need.CONFIG, Need.RESTART},
 )
@@ -261,7 +250,7 @@ def test_upload_over_a_restart(target: TargetUnderTest, expect: Expectations) ->
 
 
 @scenario(
-    "standard.api-version-header",
+    "api-version-header",
     "Every answer below /v2/, errors included, has Docker-Distribution-Api-Version: registry/2.0",
     level=INFO,
     refs=("distribution docs: HTTP API V2, API Version Check", MEASURED),

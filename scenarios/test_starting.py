@@ -1,5 +1,5 @@
-"""How a cache starts: what upstream answers then, what the environment says, and logins that come
-from elsewhere than the configuration."""
+"""How a cache starts: upstream's state at that moment, environment variables, and logins from
+outside the configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.clients.containerd_pull import ACCEPT, containerd_pull
-from harness.content import an_image
+from harness.content import Image, an_image
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
 from harness.suite.scenario import SHOULD, Need, scenario
@@ -27,7 +27,7 @@ LISTENS = 2.0
 
 @scenario(
     "failure.starts-whatever-upstream-answers",
-    "A cache starts although upstream answers /v2/ with an error, and pulls as soon as it can",
+    "A cache starts although upstream answers /v2/ with an error, and pulls once it recovers",
     level=SHOULD,
     refs=("d#3705", MEASURED),
     needs={Need.CONFIG, Need.RESTART},
@@ -36,7 +36,7 @@ LISTENS = 2.0
 def test_starts_whatever_upstream_answers(
     status: int, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A node that restarts during an incident upstream must come back with what it has."""
+    """A node that restarts during an incident upstream must come back with its content."""
     upstream.add("team/app", an_image(), tags=("v1",))
     upstream.on(kind="base", times=1).status(status)
     cache = target.proxy(upstream)
@@ -50,12 +50,12 @@ def test_starts_whatever_upstream_answers(
 
 @scenario(
     "operations.environment",
-    "REGISTRY_PROXY_REMOTEURL in the environment makes a registry a cache of that upstream",
+    "REGISTRY_PROXY_REMOTEURL in the environment turns a registry into a cache",
     level=SHOULD,
     refs=(f"{CONFIGURATION}, Override specific configuration options", MEASURED),
 )
 def test_environment(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """How the image's own configuration is changed in Kubernetes and compose files."""
+    """The usual way to configure the image in Kubernetes and compose files."""
     upstream.add("team/app", an_image(), tags=("v1",))
     cache = target.standard(environment={"REGISTRY_PROXY_REMOTEURL": upstream.url})
 
@@ -68,14 +68,14 @@ def test_environment(upstream: MockUpstream, target: TargetUnderTest, expect: Ex
 
 @scenario(
     "credentials.helper",
-    "proxy.exec gives the credentials for upstream, from a program that is asked for its host",
+    "proxy.exec runs a credential helper for upstream's host",
     level=SHOULD,
     refs=(f"{CONFIGURATION}, proxy, exec (3.0)", "docker-credential-helpers: get", MEASURED),
 )
 def test_helper(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations, tmp_path: Path
 ) -> None:
-    """Registries of clouds give passwords that last for hours: a file cannot have them."""
+    """Cloud registries issue passwords that last for hours, which no file can hold."""
     upstream = make_upstream(auth=Basic("puller", "of the hour"))
     upstream.add("team/app", an_image(), tags=("v1",))
     helper = tmp_path / "helper"
@@ -96,8 +96,7 @@ def test_helper(
 
 @scenario(
     "credentials.missing-password-file",
-    "Where the htpasswd file is missing, the start is refused, or one is made with a user whose "
-    "password is in the log; nobody else gets in",
+    "With a missing htpasswd file the start is refused, or only a generated user gets in",
     level=SHOULD,
     refs=(f"{CONFIGURATION}, htpasswd", MEASURED),
     needs={Need.CONFIG, Need.LOGS},
@@ -105,7 +104,8 @@ def test_helper(
 def test_missing_password_file(
     target: TargetUnderTest, expect: Expectations, tmp_path: Path
 ) -> None:
-    """A mistake in a path, or a secret that was not mounted, must not open the registry."""
+    """A wrong path, or a secret that was not mounted, must not open the registry. Releases create
+    the user docker and log its password."""
     place = tmp_path / "secrets" / "users"
     htpasswd = {"realm": "pullproof", "path": str(place)}
     try:
@@ -124,16 +124,15 @@ def test_missing_password_file(
 
 @scenario(
     "failure.starts-while-upstream-hangs",
-    "A cache starts and serves its content while upstream accepts connections and says nothing",
+    "A cache starts while upstream accepts connections and never answers",
     level=SHOULD,
     refs=("d#3705", MEASURED),
     needs={Need.CONFIG, Need.RESTART},
 )
 def test_starts_while_upstream_hangs(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
     """A firewall that drops packets must not turn a routine restart into an outage."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
     cache = target.proxy(upstream)
     pull_manifest(cache, "team/app", image)
     cache.stop()
@@ -161,7 +160,7 @@ def test_token_server_moves(
     make_upstream: MakeUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
     """Upstreams move their token service; a cache that only trusts the address it saw at startup
-    pulls anonymously until somebody restarts it."""
+    pulls anonymously until a restart."""
     upstream = make_upstream(auth=Bearer("puller", "secret"))
     upstream.add("team/app", an_image(), tags=("v1",))
     cache = target.proxy(upstream, upstream_login=("puller", "secret"))

@@ -1,5 +1,5 @@
-"""A registry is asked to stop (SIGTERM) in the middle of something: it ends in time, with all that
-was there, and the next start goes on where it was."""
+"""A registry is stopped by SIGTERM in the middle of its work: it ends in time, keeps its
+content, and the next start continues."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from typing import Literal
 import pytest
 
 from harness.clients.containerd_pull import containerd_pull
-from harness.content import an_image
+from harness.content import Image, an_image
 from harness.http.client import Answer, RegistryClient
 from harness.suite.expectation import Expectations, at_most
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import SHOULD, Need, scenario
+from harness.suite.scenario import Need, theme
+from harness.system.deadlines import scaled
 from harness.system.kill_point import KillPoint
 from harness.targets import DidNotStart
 from harness.upstream import MockUpstream
@@ -31,18 +32,17 @@ REPOSITORY = "team/app"
 MEASURED = "measured on 2.8.2"
 STOPPABLE = OBSERVED | {Need.RESTART, Need.PROCESS}
 DRAINING = "distribution docs: Configuring a registry, http, draintimeout"
+scenario = theme("stop", needs=STOPPABLE)
 
 
 @scenario(
-    "stop.during-a-push",
-    "A stop ends a push that is under way within the drain time; nothing half is a blob, and the "
-    "push is done again after the start",
-    level=SHOULD,
+    "during-a-push",
+    "A stop during a push ends within the drain time, stores no partial blob, and the push can "
+    "be repeated",
     refs=(DRAINING, "OCI distribution-spec: Pushing a blob in chunks", MEASURED),
-    needs=STOPPABLE,
 )
 def test_during_a_push(target: TargetUnderTest, expect: Expectations) -> None:
-    """A registry is updated in the middle of a build's push. The build tries again."""
+    """A registry is updated in the middle of a build's push, and the build retries."""
     image = an_image(layer_size=200_000)
     blob = image.layers[0]
     registry = target.standard(draintimeout="300ms")
@@ -67,8 +67,8 @@ def test_during_a_push(target: TargetUnderTest, expect: Expectations) -> None:
         registry.stop()
         took = time.monotonic() - began
         stopped.set()
-        answer = sending.result(timeout=10)
-    expect.client("seconds until it had ended", took, at_most(5))
+        answer = sending.result(timeout=scaled(10))
+    expect.client("seconds until it ended", took, at_most(5))
     expect.client("the push seems to be complete", answer.status == 202, False)
     expect.disk("blobs", registry.disk.blobs(), set())
 
@@ -79,17 +79,15 @@ def test_during_a_push(target: TargetUnderTest, expect: Expectations) -> None:
 
 
 @scenario(
-    "stop.during-a-state-write",
-    "A stop while the schedule is written leaves a schedule that can be read, with every entry",
-    level=SHOULD,
+    "during-a-state-write",
+    "A stop during a write of the schedule leaves a readable schedule with every entry",
     refs=("d#4594", "d#4805", DRAINING, MEASURED),
     needs=STOPPABLE | {Need.STATE_FILE},
 )
 def test_during_a_state_write(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Rollouts stop caches when they are busiest. A damaged file keeps a release from starting."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """Rollouts stop caches at their busiest. A damaged file keeps a release from starting."""
     old, new = image.layers[0], image.config
     cache = target.proxy(upstream, delete_enabled=True, draintimeout="5s")
     pull_blob(cache, REPOSITORY, old)
@@ -100,7 +98,7 @@ def test_during_a_state_write(
     stop = KillPoint(pid, [cache.state_path, aside], ["write"], signal="SIGTERM")
     pull_blob(cache, REPOSITORY, new)
     # Releases write every five seconds. What goes by another name meanwhile is stopped after it.
-    stop.await_death(timeout=7)
+    stop.await_death(timeout=scaled(7))
     cache.stop()
     try:
         cache.start()
@@ -114,10 +112,8 @@ def test_during_a_state_write(
 
 
 @scenario(
-    "stop.during-garbage-collection",
-    "A garbage collection that is asked to stop halfway has harmed nothing that is in use, and "
-    "another run finishes its work",
-    level=SHOULD,
+    "during-garbage-collection",
+    "A garbage collection stopped by SIGTERM harms nothing in use, and a second run finishes",
     refs=("distribution docs: Garbage collection", MEASURED),
     needs=STOPPABLE | {Need.GC},
 )
@@ -125,7 +121,7 @@ def test_during_a_state_write(
 def test_during_garbage_collection(
     during: Literal["marking", "deleting"], target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A job with a deadline is asked first and killed later."""
+    """A job with a deadline gets SIGTERM first and SIGKILL later."""
     registry = target.standard(delete_enabled=True)
     in_use = write_garbage(registry.root, REPOSITORY, during)
 
@@ -140,17 +136,14 @@ def test_during_garbage_collection(
 
 
 @scenario(
-    "stop.without-expiry",
-    "A cache with ttl 0 stops as cleanly as any other",
-    level=SHOULD,
+    "without-expiry",
+    "A cache with ttl 0 stops with exit code 0",
     refs=("d#4805", DRAINING, "measured on 2.8.2 to 3.1.1"),
-    needs=STOPPABLE,
 )
 def test_without_expiry(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A panic at each stop looks like a crash to whoever watches exit codes."""
-    image = upstream.add(REPOSITORY, an_image(), tags=("v1",))
+    """A panic at each stop looks like a crash to monitoring."""
     cache = target.proxy(upstream, ttl="0s", draintimeout="1s")
     pull_image(cache, REPOSITORY, image, "v1")
     cache.stop()

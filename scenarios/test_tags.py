@@ -1,5 +1,5 @@
-"""Lists of tags and of repositories: which of them are live, which are the cache's own, and what a
-tag does when it moves or vanishes."""
+"""Lists of tags and repositories: which are upstream's, which are the cache's own, and what
+happens to a tag that moves or disappears."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from harness.clients.containerd_pull import ACCEPT
-from harness.content import an_image
+from harness.content import Image, an_image
 from harness.suite.expectation import Expectations, any_of
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import INFO, MUST, SHOULD, Need, scenario
+from harness.suite.scenario import INFO, MUST, Need, theme
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.paging import pages
@@ -25,21 +25,19 @@ LISTING = "OCI distribution-spec: Listing Tags"
 CATALOG = "distribution docs: HTTP API V2, Listing Repositories"
 
 TAGS = "/v2/team/app/tags/list"
+scenario = theme(
+    "tags", refs=("d#2307", DOCS, "measured on 2.8.2 to 3.1.1"), needs={Need.CONFIG, Need.TAG_LISTS}
+)
 
 
 # -- tags --------------------------------------------------------------------------------------
 @scenario(
-    "tags.live",
-    "The tags that a cache lists are upstream's at that moment, cached or not, and listing caches "
-    "nothing",
-    level=SHOULD,
-    refs=("d#2307", DOCS, "measured on 2.8.2 to 3.1.1"),
-    needs=OBSERVED,
+    "live", "A cache lists upstream's current tags, and caches nothing for it", needs=OBSERVED
 )
-def test_live(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """Update checkers (Renovate, Flux, Keel) see through the cache what there is, not what somebody
-    happened to pull."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+def test_live(
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """Update checkers (Renovate, Flux, Keel) see what exists, not what happened to be pulled."""
     cache = target.proxy(upstream)
     pull_manifest(cache, "team/app", image, "v1")
     upstream.add("team/app", an_image("newer"), tags=("v2",))
@@ -60,16 +58,15 @@ def test_live(upstream: MockUpstream, target: TargetUnderTest, expect: Expectati
 
 
 @scenario(
-    "tags.all-pages-of-upstream",
-    "A list that upstream hands out in pages is whole for the client",
+    "all-pages-of-upstream",
+    "A paged tag list from upstream is complete for the client",
     level=MUST,
     refs=(LISTING, "d#4844", "d#4846"),
-    needs={Need.CONFIG, Need.TAG_LISTS},
 )
 def test_all_pages_of_upstream(
     make_upstream: Callable[..., MockUpstream], target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Public registries send some hundred tags at a time. A cache that stops after the first page
+    """Public registries send a hundred tags at a time. A cache that stops after the first page
     hides the newest release."""
     upstream = make_upstream(page_size=2)
     wanted = tuple(f"v{n}" for n in range(1, 6))
@@ -86,18 +83,16 @@ def test_all_pages_of_upstream(
 
 
 @scenario(
-    "tags.pages-for-clients",
-    "A client that asks for n tags at a time gets all of them, page by page",
+    "pages-for-clients",
+    "A client that pages with n gets every tag",
     level=MUST,
     refs=(LISTING, "d#4856", "d#4931"),
-    needs={Need.CONFIG, Need.TAG_LISTS},
 )
 @pytest.mark.parametrize("mode", ["proxy", "standard"])
 def test_pages_for_clients(
     mode: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Clients with a page size of their own follow Link headers to the end, and take a list without
-    one to be complete."""
+    """Clients follow Link headers to the end, and take a list without one for complete."""
     image = an_image()
     tags = tuple(f"v{n}" for n in range(1, 6))
     upstream.add("team/app", image, tags=tags)
@@ -117,16 +112,14 @@ def test_pages_for_clients(
 
 
 @scenario(
-    "tags.exact-page-ends-the-list",
-    "A page that ends with the last tag has no Link to an empty one",
-    level=SHOULD,
+    "exact-page-ends-the-list",
+    "A page that ends with the last tag has no Link",
     refs=(LISTING, "measured on 3.1.1"),
-    needs={Need.CONFIG, Need.TAG_LISTS},
 )
 def test_exact_page_ends_the_list(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The empty page costs a request, and some clients take an empty or null list for an error."""
+    """An empty page costs a request, and some clients take an empty or null list for an error."""
     image = upstream.add("team/app", an_image(), tags=("v1", "v2"))
     cache = target.proxy(upstream)
     pull_manifest(cache, "team/app", image, "v1")
@@ -142,14 +135,13 @@ def test_exact_page_ends_the_list(
 
 
 @scenario(
-    "tags.empty-list",
-    "A repository without tags has an empty list of them, not null",
+    "empty-list",
+    "A repository without tags has an empty tag list, not null",
     level=MUST,
     refs=(LISTING, "d#4324"),
-    needs={Need.CONFIG, Need.TAG_LISTS},
 )
 def test_empty_list(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """Programs iterate over the list; null breaks those that are written in strict languages."""
+    """Programs iterate over the list; null breaks those in strict languages."""
     upstream.add("team/app", an_image())
     cache = target.proxy(upstream)
 
@@ -160,16 +152,15 @@ def test_empty_list(upstream: MockUpstream, target: TargetUnderTest, expect: Exp
 
 
 @scenario(
-    "tags.unknown-repository",
-    "The tags of a repository that upstream does not have are 404 NAME_UNKNOWN",
+    "unknown-repository",
+    "Tags of a repository unknown upstream are 404 NAME_UNKNOWN",
     level=MUST,
     refs=("OCI distribution-spec: Error Codes", LISTING),
-    needs={Need.CONFIG, Need.TAG_LISTS},
 )
 def test_unknown_repository(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A typing error in an image's name should read as one."""
+    """A typo in an image's name should read as one."""
     cache = target.proxy(upstream)
 
     answer = cache.get(TAGS)
@@ -181,18 +172,15 @@ def test_unknown_repository(
 
 
 @scenario(
-    "tags.fall-back-to-cached",
-    "While upstream cannot say, the cached tags are listed",
-    level=SHOULD,
+    "fall-back-to-cached",
+    "While upstream is down the cached tags are listed",
     refs=("d#3705", "measured on 2.8.2 to 3.1.1"),
-    needs={Need.CONFIG, Need.TAG_LISTS},
 )
 @pytest.mark.parametrize("fault", ["429", "500", "503", "reset", "refused"])
 def test_fall_back_to_cached(
     fault: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """During an outage the list shrinks to what can still be pulled, which is what a client needs
-    to know then."""
+    """During an outage the list shrinks to what can be pulled."""
     image = upstream.add("team/app", an_image(), tags=("v1", "v2"))
     cache = target.proxy(upstream)
     pull_manifest(cache, "team/app", image, "v1")
@@ -211,17 +199,14 @@ def test_fall_back_to_cached(
 
 
 @scenario(
-    "tags.unavailable-is-not-unknown",
-    "While upstream is down, a repository that is not cached is unavailable, not unknown",
-    level=SHOULD,
+    "unavailable-is-not-unknown",
+    "While upstream is down the tags of an uncached repository are 5xx, not 404",
     refs=("d#3842", "d#4477", "measured on 2.8.2 to 3.1.1"),
-    needs={Need.CONFIG, Need.TAG_LISTS},
 )
 def test_unavailable_is_not_unknown(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """An update checker that reads 404 concludes that the image was withdrawn, and says so to
-    people; on 5xx it tries again later."""
+    """An update checker that gets 404 reports the image as withdrawn; on 5xx it retries later."""
     upstream.add("team/app", an_image(), tags=("v1",))
     cache = target.proxy(upstream)
     upstream.down()
@@ -233,14 +218,13 @@ def test_unavailable_is_not_unknown(
 
 # -- tags that change --------------------------------------------------------------------------
 @scenario(
-    "tags.moved",
-    "A tag that was moved upstream is served anew, and the old image by its digest",
-    level=SHOULD,
-    refs=("d#2307", DOCS, "measured on 2.8.2 to 3.1.1"),
+    "moved",
+    "A tag moved upstream is served in its new version, the old image by digest",
+    needs={Need.CONFIG},
 )
 def test_moved(upstream: MockUpstream, target: TargetUnderTest, expect: Expectations) -> None:
-    """The tag "latest" through a cache has to be the latest; a deployment that is pinned to the
-    digest of yesterday has to find that, too."""
+    """ "latest" through a cache has to be the latest, and a deployment pinned to yesterday's digest
+    has to find that."""
     old = upstream.add("team/app", an_image("old"), tags=("latest",))
     cache = target.proxy(upstream)
     pull_manifest(cache, "team/app", old, "latest")
@@ -261,17 +245,14 @@ def test_moved(upstream: MockUpstream, target: TargetUnderTest, expect: Expectat
 
 
 @scenario(
-    "tags.deleted-upstream",
-    "A tag that was deleted upstream is no longer listed",
-    level=SHOULD,
+    "deleted-upstream",
+    "A tag deleted upstream is no longer listed",
     refs=("measured on 2.8.2 to 3.1.1", DOCS),
-    needs={Need.CONFIG, Need.TAG_LISTS},
 )
 def test_deleted_upstream(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A release that was withdrawn should not be offered by the cache, whatever it has kept of it.
-    What was pinned by digest is still there."""
+    """The cache should not offer a withdrawn release. An image pinned by digest is still served."""
     image = upstream.add("team/app", an_image(), tags=("v1", "v2"))
     cache = target.proxy(upstream)
     pull_image(cache, "team/app", image, "v1")
@@ -286,18 +267,16 @@ def test_deleted_upstream(
 
 # -- the catalog -------------------------------------------------------------------------------
 @scenario(
-    "tags.catalog-is-local",
-    "The catalog of a cache lists what it has cached, without asking upstream",
+    "catalog-is-local",
+    "The catalog lists cached repositories without asking upstream",
     level=INFO,
     refs=("d#2307", CATALOG, "measured on 2.8.2 to 3.1.1"),
     needs={Need.CONFIG, Need.CATALOG},
 )
 def test_catalog_is_local(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Unlike the list of tags. An empty catalog does not mean that the cache cannot reach its
-    source."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """Unlike the tag list. An empty catalog does not mean that upstream is unreachable."""
     upstream.add("team/other", an_image("other"), tags=("v1",))
     cache = target.proxy(upstream)
     empty = cache.get("/v2/_catalog")
@@ -313,18 +292,16 @@ def test_catalog_is_local(
 
 
 @scenario(
-    "tags.catalog-lists-every-repository",
-    "A repository is in the catalog as soon as anything of it is cached",
-    level=SHOULD,
+    "catalog-lists-every-repository",
+    "A repository is in the catalog once anything of it is cached",
     refs=(CATALOG, "measured on 2.8.2 to 3.1.1"),
     needs=OBSERVED,
 )
 @pytest.mark.parametrize("cached", ["manifest", "blob"])
 def test_catalog_lists_every_repository(
-    cached: str, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    cached: str, image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Clean-up scripts walk the catalog. What is not in it is never cleaned up."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """Clean-up scripts walk the catalog and skip what is not listed."""
     cache = target.proxy(upstream)
     if cached == "manifest":
         pull_manifest(cache, "team/app", image, "v1")
@@ -338,17 +315,15 @@ def test_catalog_lists_every_repository(
 
 
 @scenario(
-    "tags.catalog-after-expiry",
-    "A repository of which everything has expired is not in the catalog",
-    level=SHOULD,
+    "catalog-after-expiry",
+    "A repository whose content has all expired is not in the catalog",
     refs=("measured on 2.8.2 to 3.1.1", "d#2314"),
     needs=OBSERVED | {Need.RESTART, Need.STATE_FILE},
 )
 def test_catalog_after_expiry(
-    upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image, upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The catalog of a cache otherwise grows for ever, and more and more of it is empty."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """Otherwise the catalog grows forever and lists mostly empty repositories."""
     cache = target.proxy(upstream, delete_enabled=True)
     pull_image(cache, "team/app", image, "v1")
     reopen_with(cache, *all_of("team/app", image))
@@ -361,16 +336,15 @@ def test_catalog_after_expiry(
 
 
 @scenario(
-    "tags.catalog-in-pages",
-    "The catalog is handed out in pages that add up to all of it",
-    level=SHOULD,
+    "catalog-in-pages",
+    "The catalog is paged, and its pages add up to all repositories",
     refs=(CATALOG, "d#4856"),
     needs={Need.CONFIG, Need.CATALOG},
 )
 def test_catalog_in_pages(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A cache in front of a public registry holds thousands of repositories."""
+    """A cache of a public registry holds thousands of repositories."""
     image = an_image(layers=1)
     cache = target.proxy(upstream)
     names = [f"team/app{n}" for n in range(1, 4)]

@@ -16,7 +16,7 @@ from harness.clients.containerd_pull import containerd_pull
 from harness.content import an_image
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import MUST, SHOULD, Need, scenario
+from harness.suite.scenario import MUST, Need, theme
 from harness.targets import DidNotStart
 from harness.targets.registry import RunningRegistry
 from scenarios.steps import MakeUpstream
@@ -37,10 +37,12 @@ def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path, [LOOPBACK])
 
 
+scenario = theme("tls")
+
+
 @scenario(
-    "tls.lowest-version",
+    "lowest-version",
     "The registry accepts TLS 1.2 by default; http.tls.minimumtls raises the minimum",
-    level=SHOULD,
     refs=(f"{CONFIGURATION}, http, tls", "RFC 8996", MEASURED),
 )
 @pytest.mark.parametrize(
@@ -75,9 +77,8 @@ def test_lowest_version(
 
 
 @scenario(
-    "tls.client-certificate",
+    "client-certificate",
     "With http.tls.clientcas a client without a certificate is refused",
-    level=SHOULD,
     refs=(f"{CONFIGURATION}, http, tls, clientcas", MEASURED),
 )
 def test_client_certificate(
@@ -94,7 +95,7 @@ def test_client_certificate(
 
 
 @scenario(
-    "tls.upstream-is-verified",
+    "upstream-is-verified",
     "An upstream whose certificate is not trusted is not used; SSL_CERT_FILE makes it trusted",
     level=MUST,
     refs=("RFC 9110, 4.3.4 https certificate verification", MEASURED),
@@ -126,9 +127,8 @@ def test_upstream_is_verified(
 
 
 @scenario(
-    "tls.http2",
+    "http2",
     "HTTP/2 is offered over TLS unless http.http2.disabled is set",
-    level=SHOULD,
     refs=(f"{CONFIGURATION}, http, http2", "RFC 9113, 3.2", MEASURED),
 )
 @pytest.mark.parametrize("disabled", [False, True], ids=["default", "disabled"])
@@ -151,9 +151,8 @@ def test_http2(
 
 
 @scenario(
-    "tls.http2-without-tls",
+    "http2-without-tls",
     "http.h2c.enabled serves HTTP/2 without TLS",
-    level=SHOULD,
     refs=(f"{CONFIGURATION}, http, h2c (3.0)", MEASURED),
 )
 def test_http2_without_tls(target: TargetUnderTest, expect: Expectations) -> None:

@@ -1,8 +1,8 @@
-"""Several upstreams behind one endpoint: which is meant, and that nothing of one is another's."""
+"""Several upstreams behind one endpoint: how a request selects one, and how their content stays
+separate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import timedelta
 from urllib.parse import parse_qs
@@ -18,18 +18,17 @@ from harness.nodes.models.containerd.planning import resolve_plan
 from harness.nodes.models.containerd.pullers import Cri
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
-from harness.suite.scenario import INFO, MUST, SHOULD, Need, scenario
+from harness.suite.scenario import INFO, MUST, Need, theme
 from harness.targets.registry import RunningRegistry
 from harness.upstream import Basic, Bearer, MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image, pull_manifest
-from scenarios.steps import OBSERVED, asked, credentials, settle
+from scenarios.steps import OBSERVED, MakeUpstream, asked, credentials, settle
 
 PROXYING = "OCI distribution-spec: Registry Proxying"
 ONE_EACH = ("d#3253", "d#3725", "d#3423", "d#4505")
 """Who asked for more than one upstream in a process."""
 SEVERAL = OBSERVED | {Need.X_KEYS}
 
-MakeUpstream = Callable[..., MockUpstream]
 
 OTHER = "other.example"
 """The prefix of the further upstream."""
@@ -64,23 +63,24 @@ def clear(*upstreams: MockUpstream) -> None:
         one.ledger.clear()
 
 
-def told(answer: Answer) -> list[object]:
+def status_and_code(answer: Answer) -> list[object]:
     return [answer.status, answer.error_code]
+
+
+scenario = theme("upstreams", needs=SEVERAL)
 
 
 # -- which one is meant ------------------------------------------------------------------------
 @scenario(
-    "upstreams.by-prefix",
-    "A name below the prefix of an upstream is asked there by the rest of the name, any other name "
-    "of the first upstream",
-    level=SHOULD,
+    "by-prefix",
+    "A name below an upstream's prefix is pulled from that upstream, any other name from the "
+    "first one",
     refs=ONE_EACH,
-    needs=SEVERAL,
 )
 def test_by_prefix(
     upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """One cache, one port, one disk for Docker Hub and whatever else a cluster pulls from."""
+    """One cache, one port and one disk for Docker Hub and every other registry of a cluster."""
     first, second = put_in_both(upstream, other)
     cache = both(target, upstream, other)
     clear(upstream, other)
@@ -98,18 +98,16 @@ def test_by_prefix(
 
 
 @scenario(
-    "upstreams.by-ns",
-    "containerd's ns parameter leads to the upstream that it names, to the same content as the "
-    "prefix, and the answer says that it was heeded",
-    level=SHOULD,
+    "by-ns",
+    "The ns parameter selects the upstream it names, with the same content as its prefix, and "
+    "the response confirms it",
     refs=(PROXYING, "d#3864", "containerd#3734"),
-    needs=SEVERAL,
 )
 def test_by_ns(
     upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
     """A node needs no renamed images: its hosts.toml sends every registry to one cache, and
-    containerd tells which one was meant."""
+    containerd adds ns."""
     _, second = put_in_both(upstream, other)
     cache = both(target, upstream, other)
     clear(upstream, other)
@@ -138,17 +136,15 @@ def test_by_ns(
 
 
 @scenario(
-    "upstreams.ns-of-the-first",
-    "ns names the first upstream by its host, and never lets it answer for a prefix",
-    level=SHOULD,
+    "ns-of-the-first",
+    "ns selects the first upstream by its host, even for a name that starts like a prefix",
     refs=(PROXYING, "containerd docs/hosts.md"),
-    needs=SEVERAL,
 )
 def test_ns_of_the_first(
     upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A repository of the first upstream may begin like the prefix of another; the two must not be
-    kept in one place."""
+    """A repository of the first upstream may start like the prefix of another; the two must not
+    share storage."""
     first, _ = put_in_both(upstream, other)
     upstream.add(KEPT, an_image("pretender"), tags=("v1",))
     cache = both(target, upstream, other)
@@ -158,13 +154,15 @@ def test_ns_of_the_first(
     pretender = cache.get(f"{manifest_path(KEPT, 'v1')}?ns={upstream.address}", headers=ACCEPT)
 
     expect.client("digest", answer.digest, first.digest)
-    expect.client("a name that begins as the prefix", told(pretender), [404, "NAME_UNKNOWN"])
+    expect.client(
+        "a name that begins as the prefix", status_and_code(pretender), [404, "NAME_UNKNOWN"]
+    )
     expect.upstream("requests at the other", asked(other), [])
     expect.disk("repositories", cache.disk.repositories(), ["team/app"])
 
 
 UNKNOWN = {
-    "a registry that nobody named": "registry.example.net",
+    "an unnamed registry": "registry.example.net",
     "the metadata service": "169.254.169.254",
     "a user": "robot@other.example",
     "a URL": "http://other.example",
@@ -174,9 +172,8 @@ UNKNOWN = {
 
 
 @scenario(
-    "upstreams.unknown-ns",
-    "An ns that names no upstream is refused as an unknown name, and nobody is connected to",
-    level=SHOULD,
+    "unknown-ns",
+    "An unknown ns is 404 without a connection",
     refs=(PROXYING, "containerd#4413", "OCI distribution-spec: Error Codes"),
     needs=OBSERVED,
 )
@@ -187,9 +184,8 @@ def test_unknown_ns(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """ns comes from clients. Taken for an address, it makes the cache fetch from wherever they
-    like, from within its own network; taken for nothing, it serves one registry's image for
-    another's."""
+    """Clients send ns. Used as an address it makes the cache fetch from anywhere, inside its own
+    network; ignored, it serves one registry's image for another's."""
     put_in_both(upstream, other)
     stranger = make_upstream()
     image = stranger.add("team/app", an_image("stranger"), tags=("v1",))
@@ -199,7 +195,7 @@ def test_unknown_ns(
 
     for what, ns in {**UNKNOWN, "a registry that is there": stranger.address}.items():
         answer = cache.get(f"{V1}?ns={ns}", headers=ACCEPT)
-        expect.client(what, told(answer), [404, "NAME_UNKNOWN"])
+        expect.client(what, status_and_code(answer), [404, "NAME_UNKNOWN"])
     others = {
         "blob": blob_path("team/app", image.layers[0]),
         "tags": "/v2/team/app/tags/list",
@@ -208,7 +204,7 @@ def test_unknown_ns(
     }
     for what, path in others.items():
         answer = cache.get(f"{path}?ns={stranger.address}")
-        expect.client(what, told(answer), [404, "NAME_UNKNOWN"])
+        expect.client(what, status_and_code(answer), [404, "NAME_UNKNOWN"])
     head = cache.head(f"{V1}?ns={stranger.address}", headers=ACCEPT)
     expect.client("HEAD", head.status, 404)
 
@@ -220,10 +216,9 @@ def test_unknown_ns(
 
 
 @scenario(
-    "upstreams.nodes-mirror-everything",
-    "A node that sends every registry to the cache gets each image from its own upstream, and from "
-    "the source what the cache does not know",
-    level=SHOULD,
+    "nodes-mirror-everything",
+    "A node that mirrors every registry to the cache gets each image from its own upstream, and "
+    "unknown ones from the source",
     refs=(PROXYING, "containerd docs/hosts.md", "measured on containerd 1.6.20, 1.7.24, 2.1.9"),
     needs=OBSERVED,
 )
@@ -234,8 +229,8 @@ def test_nodes_mirror_everything(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """One hosts.toml for all. Whoever wrote it must not find one registry's image under another
-    one's name."""
+    """One hosts.toml for all registries must never return one registry's image under another's
+    name."""
     stranger = make_upstream()
     sources = {"one.example": upstream, OTHER: other, "stranger.example": stranger}
     images = {
@@ -265,9 +260,9 @@ def test_nodes_mirror_everything(
 
 
 @scenario(
-    "upstreams.keys-are-skipped",
-    "A configuration with x- keys starts on every registry, and its names without a prefix are "
-    "those of the one upstream that all of them know",
+    "keys-are-skipped",
+    "A configuration with x- keys starts on every registry, and plain names use the common "
+    "upstream",
     level=INFO,
     refs=("distribution docs: Configuring a registry", "measured on 2.8.2 to 3.1.1"),
     needs=OBSERVED,
@@ -275,7 +270,7 @@ def test_nodes_mirror_everything(
 def test_keys_are_skipped(
     upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """The way back to a release is open: one file serves both."""
+    """One file serves both, so that a return to a release stays possible."""
     first, _ = put_in_both(upstream, other)
     cache = both(target, upstream, other)
     pull = pull_image(cache, "team/app", first, "v1")
@@ -286,18 +281,15 @@ def test_keys_are_skipped(
 
 
 @scenario(
-    "upstreams.docker-hub-names",
-    "Docker Hub is one upstream by all of its names, and its official images are found without "
-    "library/ too",
-    level=SHOULD,
+    "docker-hub-names",
+    "Docker Hub is one upstream under all its names, and official images work without library/",
     refs=("d#3856", "d#4477", "containerd docs/hosts.md", "distribution/reference: familiar names"),
-    needs=SEVERAL,
 )
 def test_docker_hub_names(
     upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """docker pull nginx means docker.io/library/nginx, which only a client that pulls from Hub
-    itself spells out. Through a cache the same image must not be missing, or there three times."""
+    """docker pull nginx means docker.io/library/nginx, which only clients of Docker Hub spell out.
+    Through a cache the image must be neither missing nor stored three times."""
     image = other.add("library/nginx", an_image("nginx"), tags=("v1",))
     hub = {"remoteurl": other.url, "namespaces": ["docker.io"], "library": True}
     cache = target.proxy(upstream, upstreams={"hub": hub})
@@ -322,17 +314,16 @@ def test_docker_hub_names(
 
 # -- nothing of one is another's ---------------------------------------------------------------
 @scenario(
-    "upstreams.same-name",
-    "Repositories of one name at two upstreams have tags and manifests of their own",
+    "same-name",
+    "Repositories of the same name at two upstreams have separate tags and manifests",
     level=MUST,
     refs=(*ONE_EACH, "OCI distribution-spec: Pulling manifests"),
-    needs=SEVERAL,
 )
 def test_same_name(
     upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """library/redis at one registry is not library/redis at the next. Whoever can push there could
-    otherwise replace what others pull from here."""
+    """library/redis at one registry is not library/redis at the next. Otherwise a client that can
+    push there replaces what others pull from here."""
     first, second = put_in_both(upstream, other)
     other.add("team/app", an_image("third"), tags=("v2",))
     cache = both(target, upstream, other)
@@ -346,7 +337,7 @@ def test_same_name(
         for path in ("/v2/team/app/tags/list", f"/v2/team/app/tags/list?ns={OTHER}")
     ]
     expect.client("tags", [sorted(one["tags"]) for one in lists], [["v1"], ["v1", "v2"]])
-    expect.client("names told", [one["name"] for one in lists], ["team/app", "team/app"])
+    expect.client("names revealed", [one["name"] for one in lists], ["team/app", "team/app"])
 
     strange = {
         "manifest of the other": manifest_path("team/app", second.digest),
@@ -354,22 +345,21 @@ def test_same_name(
     }
     for what, path in strange.items():
         answer = cache.get(path, headers=ACCEPT)
-        expect.client(what, told(answer), [404, "MANIFEST_UNKNOWN"])
+        expect.client(what, status_and_code(answer), [404, "MANIFEST_UNKNOWN"])
 
 
 @scenario(
-    "upstreams.blob-of-another",
-    "A blob that one upstream gave is served for another's repository when that one says so, and "
-    "not before",
+    "blob-of-another",
+    "A blob from one upstream is served for another's repository only after that upstream "
+    "confirms it",
     level=MUST,
     refs=("d#1899", "d#2367", "OCI distribution-spec: Pulling blobs"),
-    needs=SEVERAL,
 )
 def test_blob_of_another(
     upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Bytes are stored once, and a digest is no secret: it stands in every manifest. Who may have
-    them is for each registry to say about its own repositories."""
+    """Bytes are stored once, and a digest is not secret: every manifest contains some. Each
+    registry decides about its own repositories."""
     image, _ = put_in_both(upstream, other)
     cache = both(target, upstream, other)
     layer = image.layers[0]
@@ -378,8 +368,8 @@ def test_blob_of_another(
 
     unknown = cache.get(blob_path(KEPT, layer))
     by_ns = cache.get(f"{blob_path('team/app', layer)}?ns={OTHER}")
-    expect.client("the other does not have it", told(unknown), [404, "BLOB_UNKNOWN"])
-    expect.client("the same by ns", told(by_ns), [404, "BLOB_UNKNOWN"])
+    expect.client("the other does not have it", status_and_code(unknown), [404, "BLOB_UNKNOWN"])
+    expect.client("the same by ns", status_and_code(by_ns), [404, "BLOB_UNKNOWN"])
 
     other.add("team/app", image)
     allowed = pull_blob(cache, KEPT, layer)
@@ -389,12 +379,9 @@ def test_blob_of_another(
 
 
 @scenario(
-    "upstreams.one-is-down",
-    "While one upstream is down, or breaks a blob off, pulls from another go on, also of the same "
-    "blob",
-    level=SHOULD,
+    "one-is-down",
+    "Pulls continue while another upstream is down or drops a blob, even for the same blob",
     refs=("d#3705", "zot#4357"),
-    needs=SEVERAL,
 )
 def test_one_is_down(
     upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
@@ -423,11 +410,10 @@ def test_one_is_down(
 
 
 @scenario(
-    "upstreams.credentials",
-    "Each upstream gets the credentials that are configured for it, and no others",
+    "credentials",
+    "Each upstream gets its own configured credentials and no others",
     level=MUST,
     refs=("CVE-2026-33540", "RFC 7617, 2.2: Reusing Credentials", "d#1899"),
-    needs=SEVERAL,
 )
 def test_credentials(
     upstream: MockUpstream,
@@ -435,8 +421,8 @@ def test_credentials(
     target: TargetUnderTest,
     expect: Expectations,
 ) -> None:
-    """The first upstream asks for nothing, one for Basic, one for tokens: what the cache has for
-    one of them would let another pull in its name."""
+    """One upstream needs nothing, one Basic, one tokens. Credentials at the wrong upstream would
+    let it pull in the cache's name."""
     basic = make_upstream(auth=Basic("alice", "wonderland"))
     bearer = make_upstream(auth=Bearer("bob", "builder-of-things"))
     for number, one in enumerate((upstream, basic, bearer)):
@@ -456,8 +442,10 @@ def test_credentials(
     statuses = [cache.get(manifest_path(name, "v1"), headers=ACCEPT).status for name in paths]
 
     expect.client("statuses", statuses, [200, 200, 200])
-    expect.upstream("told the first", credentials(upstream), {"none"})
-    expect.upstream("told the second", credentials(basic), {"none", "basic:alice"})
+    expect.upstream("credentials at the first upstream", credentials(upstream), {"none"})
+    expect.upstream(
+        "credentials at the second upstream", credentials(basic), {"none", "basic:alice"}
+    )
     tokens = [entry for entry in bearer.ledger.entries if entry.kind == "token"]
     expect.upstream("users of tokens", {entry.credential for entry in tokens}, {"basic:bob"})
     scopes = {scope for entry in tokens for scope in parse_qs(entry.query)["scope"]}
@@ -465,17 +453,16 @@ def test_credentials(
 
 
 @scenario(
-    "upstreams.client-authentication",
-    "Clients show who they are before they learn which upstreams there are, and their credentials "
-    "go to none of them",
+    "client-authentication",
+    "Clients authenticate before they learn the upstreams, and their credentials reach none of "
+    "them",
     level=MUST,
     refs=("d#1899", "distribution docs: Registry as a pull through cache", PROXYING),
-    needs=SEVERAL,
 )
 def test_client_authentication(
     upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """With a password in front nothing is readable without it, by whatever name it is asked for."""
+    """With a password nothing is readable without it, by any name."""
     _, second = put_in_both(upstream, other)
     cache = both(target, upstream, other, htpasswd={"alice": "wonderland"})
     login = ("alice", "wonderland")
@@ -490,8 +477,8 @@ def test_client_authentication(
     }
     for what, path in asks.items():
         answer = cache.get(path, headers=ACCEPT)
-        expect.client(f"{what}, nobody", told(answer), [401, "UNAUTHORIZED"])
-    expect.upstream("requests for nobody", asked(upstream) + asked(other), [])
+        expect.client(f"{what}, without a login", status_and_code(answer), [401, "UNAUTHORIZED"])
+    expect.upstream("requests without a login", asked(upstream) + asked(other), [])
 
     known = cache.get(f"{V1}?ns={OTHER}", headers=ACCEPT, auth=login)
     expect.client("status for a user", known.status, 200)
@@ -501,17 +488,16 @@ def test_client_authentication(
 
 # -- listing, expiry, the tree -----------------------------------------------------------------
 @scenario(
-    "upstreams.pages-keep-ns",
-    "The pages of a list that was asked for with ns are all of that upstream",
+    "pages-keep-ns",
+    "The pages of a list requested with ns all belong to that upstream",
     level=MUST,
     refs=(PROXYING, "OCI distribution-spec: Listing Tags"),
-    needs=SEVERAL,
 )
 def test_pages_keep_ns(
     upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """A client follows the Link as it is. Without ns in it, the second page would be another
-    repository's."""
+    """A client follows the Link unchanged. Without ns in it the second page would belong to another
+    repository."""
     upstream.add("team/app", an_image(), tags=("a", "b", "c", "d", "e"))
     other.add("team/app", an_image(), tags=("v1", "v2", "v3"))
     cache = both(target, upstream, other)
@@ -527,17 +513,16 @@ def test_pages_keep_ns(
 
 
 @scenario(
-    "upstreams.catalog",
-    "The catalog has every cached repository by the name that it is pulled by here; with ns those "
-    "of that upstream by their own",
+    "catalog",
+    "The catalog lists cached repositories by their local names, and with ns by the upstream's "
+    "names",
     level=INFO,
     refs=(PROXYING, "distribution docs: HTTP API V2, Listing Repositories"),
-    needs=SEVERAL,
 )
 def test_catalog(
     upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Each line of the catalog can be pulled as it stands."""
+    """Each entry can be pulled by the listed name."""
     first, second = put_in_both(upstream, other)
     cache = both(target, upstream, other)
     pull_manifest(cache, "team/app", first)
@@ -551,18 +536,20 @@ def test_catalog(
 
 
 @scenario(
-    "upstreams.own-ttl",
-    "An upstream's content expires after its own ttl, and takes nothing of another's along",
-    level=SHOULD,
+    "own-ttl",
+    "Content of an upstream expires after its own ttl, without affecting other upstreams",
     refs=("d#2367", "d#3880", "d#4352"),
     needs=SEVERAL | {Need.CLOCK, Need.STATE_FILE},
 )
 def test_own_ttl(
-    upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
+    image: Image,
+    upstream: MockUpstream,
+    other: MockUpstream,
+    target: TargetUnderTest,
+    expect: Expectations,
 ) -> None:
-    """Nightly builds from one registry for a day, releases from another for a month; a layer that
-    both have stays as long as one of them needs it."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
+    """Nightly builds from one registry for a day, releases from another for a month; a shared layer
+    stays as long as one of them needs it."""
     other.add("team/app", image, tags=("v1",))
     cache = target.proxy(
         upstream, ttl="720h", upstreams={OTHER: {"remoteurl": other.url, "ttl": "24h"}}
@@ -587,17 +574,16 @@ def test_own_ttl(
 
 
 @scenario(
-    "upstreams.plain-tree",
-    "The storage of a cache of several upstreams is one that any registry can open",
-    level=SHOULD,
+    "plain-tree",
+    "Any registry can open the storage of a cache with several upstreams",
     refs=("d#4505", "distribution docs: storage layout"),
     needs=SEVERAL | {Need.RESTART},
 )
 def test_plain_tree(
     upstream: MockUpstream, other: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Moving away must be possible: what was cached is there as a registry of its own, under the
-    names by which it was pulled."""
+    """Moving away has to be possible: cached content is a registry of its own, under the names by
+    which it was pulled."""
     first, second = put_in_both(upstream, other)
     cache = both(target, upstream, other)
     pull_image(cache, "team/app", first, "v1")
@@ -614,16 +600,16 @@ def test_plain_tree(
 
 
 @scenario(
-    "upstreams.path-in-remoteurl",
-    "A path in proxy.remoteurl stands before every request, not only the first one",
-    level=SHOULD,
+    "path-in-remoteurl",
+    "A path in proxy.remoteurl is used for every request, not only the first",
     refs=("d#3856", "distribution docs: Registry as a pull through cache", "measured on 2.8.2"),
+    needs={Need.CONFIG},
 )
 def test_path_in_remoteurl(
     upstream: MockUpstream, target: TargetUnderTest, expect: Expectations
 ) -> None:
-    """Artifactory and Nexus have registries below a path. Half of it honoured asks another
-    registry than the one that is configured, and gets its images."""
+    """Artifactory and Nexus have registries below a path. A path that is used halfway pulls another
+    registry's images."""
     upstream.add("team/app", an_image(), tags=("v1",))
     cache = target.standard(upstream_url=f"{upstream.url}/virtual")
     cache.get(V1, headers=ACCEPT)

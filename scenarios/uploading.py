@@ -10,7 +10,7 @@ from harness.http.client import Answer
 from harness.targets.registry import RunningRegistry
 from reference_registry.digest import Digest
 
-__all__ = ["close_upload", "offer_manifest", "open_upload", "send_part", "told_range"]
+__all__ = ["close_upload", "offer_manifest", "open_upload", "reported_range", "send_part"]
 
 
 def open_upload(registry: RunningRegistry, repository: str, query: str = "") -> Answer:
@@ -34,8 +34,8 @@ def close_upload(
     return registry.put(f"{location}{separator}digest={digest}", content=content)
 
 
-def told_range(answer: Answer) -> str | None:
-    """How far an upload is, as its ``Range`` header tells it."""
+def reported_range(answer: Answer) -> str | None:
+    """The ``Range`` header of an upload: the bytes it has."""
     found: str | None = answer.headers.get("Range")
     return found
 

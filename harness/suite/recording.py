@@ -148,8 +148,9 @@ def _observation(data: Mapping[str, Any], headers: Mapping[str, Mapping[str, str
 
 
 def fingerprint(test: Callable[..., object]) -> str:
-    """A hash of what the scenario *test* does, without comments, docstring and layout. Empty, so
-    that it equals no other, where the source cannot be read as it was imported."""
+    """A hash of what the scenario *test* does: its body, arguments and pytest marks, without its
+    claim, comments, docstring and layout. Empty, so that it equals no other, where the source
+    cannot be read as it was imported."""
     try:
         source = textwrap.dedent(inspect.getsource(inspect.unwrap(test)))
         function = ast.parse(source).body[0]
@@ -157,6 +158,11 @@ def fingerprint(test: Callable[..., object]) -> str:
         return ""
     if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
         return ""
+    function.decorator_list = [
+        decorator
+        for decorator in function.decorator_list
+        if ast.unparse(decorator).startswith("pytest.mark.")
+    ]
     if ast.get_docstring(function, clean=False) is not None:
         function.body = function.body[1:] or [ast.Pass()]
     return hashlib.sha256(ast.dump(function).encode()).hexdigest()[:12]

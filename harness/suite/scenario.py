@@ -11,6 +11,12 @@
     def test_upload_refused(upstream, target, expect): ...
 
 The id is stable: deviations, differences and reports refer to it. Its first part is the theme.
+A file of one theme sets defaults once, and its scenarios write only what differs::
+
+    scenario = theme("push", level=Level.MUST, refs=("d#3424",))
+
+    @scenario("upload-refused", "A proxy opens no upload session")
+    def test_upload_refused(upstream, target, expect): ...
 """
 
 from __future__ import annotations
@@ -19,13 +25,13 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import pytest
 
 from harness.system.needs import Need
 
-__all__ = ["INFO", "MARKER", "MUST", "SHOULD", "Level", "Need", "Scenario", "scenario"]
+__all__ = ["INFO", "MARKER", "MUST", "SHOULD", "Level", "Need", "Scenario", "scenario", "theme"]
 
 MARKER = "pullproof_scenario"
 """The pytest marker that carries a :class:`Scenario`."""
@@ -98,5 +104,41 @@ def scenario(
         )
         marked: Test = getattr(pytest.mark, MARKER)(declared)(test)
         return marked
+
+    return declare
+
+
+class ThemeScenario(Protocol):
+    """The decorator that :func:`theme` returns: :func:`scenario` with the defaults of a file."""
+
+    def __call__(
+        self,
+        name: str,
+        claim: str,
+        *,
+        level: Level = ...,
+        refs: Iterable[str] = ...,
+        needs: Iterable[Need] = ...,
+    ) -> Callable[[Test], Test]: ...
+
+
+def theme(
+    theme_name: str,
+    *,
+    level: Level = SHOULD,
+    refs: Iterable[str] = (),
+    needs: Iterable[Need] = (Need.CONFIG,),
+) -> ThemeScenario:
+    """:func:`scenario` for a file of one theme: ids without *theme_name*, and these defaults."""
+
+    def declare(
+        name: str,
+        claim: str,
+        *,
+        level: Level = level,
+        refs: Iterable[str] = tuple(refs),
+        needs: Iterable[Need] = frozenset(needs),
+    ) -> Callable[[Test], Test]:
+        return scenario(f"{theme_name}.{name}", claim, level=level, refs=refs, needs=needs)
 
     return declare
