@@ -154,13 +154,13 @@ def test_an_edit_of_each_format(name: str, before: str, edit: Edit, after: str) 
         ("pod.yaml", "apiVersion: v1\na: &x 1\nc: *x\n", SetValue((0, "c"), "2"), "alias"),
         ("pod.yaml", "apiVersion: v1\na: &x 1\nc: *x\n", SetValue((0, "a"), "2"), "be read"),
         ("pod.yaml", "apiVersion: v1\nb: &x {d: 1}\nc:\n  <<: *x\n", SetValue((0, "c", "d"), 2),
-         "outside"),
+         "not written"),
         ("pod.yaml", "apiVersion: v1\na: 1\n", AddKey((0, "a"), 2), "already"),
         ("pod.yaml", "apiVersion: v1\na: 1\n", AddKey((0, "a", "b"), 2), "not a mapping"),
         ("config.toml", "[a]\nb = 1\nc = 2\n", RenameKey(("a", "b"), "c"), "already"),
         ("config.toml", "[a.b]\nc = 2\n", AsHeaders(("a",)), "nothing below"),
         ("hosts.toml", 'host."m".ca = "x"\nserver = "y"\n', AsHeaders(("host",)), "its meaning"),
-        ("htpasswd", "u:p\n", SetValue(("u",), "x"), "outside"),
+        ("htpasswd", "u:p\n", SetValue(("u",), "x"), "not written"),
     ],
 )  # fmt: skip
 def test_edits_with_side_effects_are_rejected(

@@ -1,7 +1,5 @@
 """``pullproof lint --fix``: edits as data become replacements of text.
 
-Libraries that write a document back lose more than an edit may: ruamel.yaml changes indentation,
-quotes and folded lines, and tomlkit cannot rename a key or change one item of an array in place.
-Here everything outside a replacement stays as it was, byte for byte, and the result is read back by
-the format's own parser: an edit that does not give exactly the expected values is not made.
+ruamel.yaml and tomlkit change layout that an edit must keep when they write it back. Here the
+result is read back by the format's own parser, and must have exactly the expected values.
 """

@@ -31,11 +31,9 @@ _MOST_VALUES = 200_000  # config.yml has no such limit while it is read
 
 
 def replacements(document: Document, edits: Sequence[Edit]) -> list[Replacement]:
-    """The replacements in ``document.text`` that *edits* are together. Each of them names its place
-    as it is before the others.
+    """The replacements in ``document.text`` that *edits* are together.
 
-    Raises :class:`NotApplicable` where the text does not allow them, or where the result would not
-    mean exactly what it should.
+    Raises :class:`NotApplicable` if the text does not allow them, or would mean something else.
     """
     editing = Editing(document)
     found = editing.found(edits)
@@ -163,8 +161,6 @@ class Editing:
             return [TomlText(self.body)]
         if self.is_json:
             return [TreeText(self.body, piece_at(self.body, 0, JSON), "json")]
-        if not isinstance(self.document, TreeFile | TextFile):
-            raise NotApplicable("this kind of file is not edited")
         return [TreeText(self.body, piece, "yaml") for piece in yaml_pieces(self.body)]
 
     def _split(self, path: Path) -> tuple[int | None, Path]:

@@ -46,9 +46,9 @@ class Repaired:
 def repaired(project: Project, options: LintOptions) -> Repaired:
     """*project* with the edits of all findings that *question* asks for."""
     work = _Work(project, options)
-    passes = 0
-    while passes < _MOST_PASSES and work.one_pass():
-        passes += 1
+    for _ in range(_MOST_PASSES):
+        if not work.one_pass():
+            break
     first = {document.absolute: document for document in project.documents}
     repairs = tuple(
         Repair(first[document.absolute], document, tuple(work.done[document.path]))
@@ -57,8 +57,7 @@ def repaired(project: Project, options: LintOptions) -> Repaired:
     )
     refusals = {}
     for finding in run_rules(work.project, options).findings:
-        never = "its edits lead back to where they began" if passes == _MOST_PASSES else ""
-        reason = work.refused.get(_key(finding), never) if finding.edits else ""
+        reason = work.refused.get(_key(finding))
         if reason:
             refusals[finding] = reason
     return Repaired(work.project, repairs, refusals)
@@ -92,7 +91,7 @@ class _Work:
             path: [f for f in some if f.edits and _key(f) not in self.refused]
             for path, some in before.items()
         }
-        return self.make({path: some for path, some in wanted.items() if some}, before)
+        return self.make(wanted, before)
 
     def make(
         self, wanted: Mapping[str, Sequence[Finding]], before: Mapping[str, Sequence[Finding]]

@@ -158,11 +158,11 @@ class TomlText:
 
     def _pair_above(self, path: Path) -> Statement | None:
         """The pair in whose value *path* lies."""
-        for length in range(1, len(path) + 1):
-            for statement in self._below.get(path[:length], ())[:1]:
-                if statement.kind == "pair" and statement.path == path[:length]:
-                    return statement
-        return None
+        pairs: dict[Path, Statement] = {
+            s.path: s for s in self._below.get(path[:1], ()) if s.kind == "pair"
+        }
+        above = (path[:length] for length in range(1, len(path) + 1))
+        return next((pairs[part] for part in above if part in pairs), None)
 
     def _tree_above(self, path: Path) -> tuple[TreeText, Path]:
         """The value in which *path* lies, and the rest of the path."""
@@ -174,21 +174,19 @@ class TomlText:
 
     def _parts(self, statement: Statement) -> dict[int, tuple[int, int]]:
         """The parts of a header or key as it is written: their depth in the document, and range."""
-        ranges = list(self._ranges(statement))
-        names = [n for n, part in enumerate(cast("Path", statement.path), 1) if type(part) is str]
-        return dict(zip(names[-len(ranges) :], ranges, strict=True))
-
-    def _ranges(self, statement: Statement) -> list[tuple[int, int]]:
         position = statement.start + {"table": 1, "array": 2, "pair": 0}[statement.kind]
         ranges: list[tuple[int, int]] = []
         more = "."
         while more and (match := _PART.match(self.text, position)):
             ranges.append(match.span(1))
             position, more = match.end(), match[2]
-        return ranges
+        names = [n for n, part in enumerate(cast("Path", statement.path), 1) if type(part) is str]
+        return dict(zip(names[-len(ranges) :], ranges, strict=True))
 
     def _value(self, statement: Statement) -> Piece | None:
         """The value of a pair."""
         if statement.kind != "pair":
             return None
-        return piece_at(self.text, self.text.index("=", self._ranges(statement)[-1][1]) + 1, TOML)
+        return piece_at(
+            self.text, self.text.index("=", max(self._parts(statement).values())[1]) + 1, TOML
+        )

@@ -285,8 +285,7 @@ class TreeText:
             elif part in holder.keys:
                 piece = self._member(holder, (part,)).value
             else:
-                where = "elsewhere, as an alias" if piece.kind == "alias" else "outside this file"
-                raise NotApplicable(f"{shown(path)} is written {where}")
+                raise NotApplicable(f"{shown(path)} is not written there")
         return holder, piece
 
     @staticmethod
