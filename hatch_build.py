@@ -1,9 +1,8 @@
 """Puts the packages of this repository into ``pullproof`` where a wheel is built.
 
-In a clone they lie at the top. Installed like that they would be top-level packages called harness
-and scenarios, which other people's projects have as well: whoever is first on ``sys.path`` would
-break the other. So a wheel holds ``pullproof.harness`` and its neighbours: ``sources`` in
-pyproject.toml moves the files, and what they import is renamed here.
+In a clone they are at the top level. Installed like that, they would conflict with packages called
+harness and scenarios in other projects. A wheel therefore holds ``pullproof.harness``
+and so on: ``sources`` in pyproject.toml moves the files, and this hook renames their imports.
 """
 
 from __future__ import annotations

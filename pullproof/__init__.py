@@ -20,8 +20,8 @@ else:
     # Nothing of ours may be imported here: pullproof.plugin has yet to look whose harness it is.
 
     def __getattr__(name: str) -> object:
-        """The names of :mod:`pullproof.public`, imported when somebody asks for one: every run of
-        pytest imports this package, and most do without them."""
+        """The names of :mod:`pullproof.public`, imported on first use: every run of
+        pytest imports this package, and most never need them."""
         from importlib import import_module
 
         if name == "__all__" or not name.startswith("_"):

@@ -110,17 +110,17 @@ class Trace:
             order: rank
             for rank, order in enumerate(sorted({o for e in found for o in (e.order, e.ended)}), 1)
         }
-        told = [replace(e, order=ranks[e.order], ended=ranks[e.ended]) for e in found]
-        omitted = max(0, len(told) - MOST_EVENTS)
+        kept = [replace(e, order=ranks[e.order], ended=ranks[e.ended]) for e in found]
+        omitted = max(0, len(kept) - MOST_EVENTS)
         if omitted:
             head = MOST_EVENTS * 2 // 3
-            told = told[:head] + told[head + omitted :]
-        return cls(tuple(told), omitted=omitted, polls=polls)
+            kept = kept[:head] + kept[head + omitted :]
+        return cls(tuple(kept), omitted=omitted, polls=polls)
 
     @classmethod
     def of_observation(cls, seen: Observation) -> Trace:
-        """What a recording tells: the clients' steps in order, and what reached upstream and lies
-        on disk, whose order nobody kept."""
+        """The trace of a recording: clients' requests in order, then requests to upstream and
+        files, whose order a recording does not hold."""
         events = [
             Event(
                 "client",
@@ -159,7 +159,7 @@ class Trace:
 
 
 Say = Callable[[str], str]
-"""How a text of the run is told: without the paths of the machine, for instance."""
+"""Makes a text of the run presentable, for instance without paths of the machine."""
 
 
 def client_event(exchange: Exchange, registry: int, say: Say) -> Event:
@@ -216,9 +216,9 @@ def _lines(headers: Iterable[tuple[str, str]], say: Say = str) -> Lines:
 
 @dataclass
 class DiskWatch:
-    """Looks at the storage under *root* whenever it is told to, and notes what has changed.
+    """Scans the storage under *root* at each :meth:`look`, and notes what changed.
 
-    Threads may share it. A look costs a walk of the tree; after some hundred there are no more.
+    Thread-safe. A scan walks the tree; after some hundred scans there are no more.
     """
 
     root: Path
@@ -229,7 +229,7 @@ class DiskWatch:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def look(self, *, last: bool = False) -> None:
-        """Note the differences from the look before; the *last* one is never left out."""
+        """Note the changes since the previous scan; the *last* scan is never skipped."""
         with self._lock:
             self._looks += 1
             if self._looks > _MOST_LOOKS and not last:
@@ -246,14 +246,14 @@ class DiskWatch:
 
 
 def _change(order: int, files: Sequence[str], place: int = 1) -> Event:
-    told = sorted(files, key=lambda line: line[2:])
+    kept = sorted(files, key=lambda line: line[2:])
     return Event(
         "disk",
         order,
         order,
         place,
-        files=tuple(_short(path) for path in told[:MOST_FILES]),
-        more_files=max(0, len(told) - MOST_FILES),
+        files=tuple(_short(path) for path in kept[:MOST_FILES]),
+        more_files=max(0, len(kept) - MOST_FILES),
     )
 
 

@@ -105,8 +105,8 @@ def _failures(failed: list[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _listed(title: str, lines: Iterable[str]) -> list[str]:
-    told = [f"- {code_span(line)}" for line in lines]
-    return [f"### {title}", "", *told] if told else []
+    items = [f"- {code_span(line)}" for line in lines]
+    return [f"### {title}", "", *items] if items else []
 
 
 def _differential(differential: Mapping[str, Any] | None) -> Iterator[str]:

@@ -99,9 +99,8 @@ class Differential:
     def _comparable(
         self, target: Target, one: Observed, other: Observed
     ) -> tuple[Observation, Observation]:
-        """What both could show: where nobody reads the one's storage, the other's says nothing;
-        and releases of distribution ask upstream when they start, which one that runs already has
-        done before."""
+        """What both targets can show: without storage unless both offer it, and without the pings
+        that releases of distribution send at startup unless both can be restarted."""
         shown = [one.observation, other.observation]
         offered = target.capabilities & self.baseline.capabilities
         if Need.STORAGE not in offered:

@@ -37,13 +37,13 @@ def add_report_options(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--pullproof-progress",
         action="store_true",
-        help="show one line that tells how far the run is, instead of dots; only on a terminal",
+        help="show a progress line instead of dots, on a terminal",
     )
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a run is asked to write and to show; a path is None where there is to be no file."""
+    """The reports that a run writes and shows; a path is None where no file is wanted."""
 
     json: Path | None = None
     html: Path | None = None
@@ -70,14 +70,14 @@ class Wanted:
         )
 
     def problem(self) -> str | None:
-        """What is wrong with it, in one line, before a run is made for nothing."""
+        """What is wrong with the options, in one line, or None."""
         for name, path in (("json", self.json), ("html", self.html), ("markdown", self.markdown)):
             if path is not None and path.is_dir():
                 return f"--pullproof-{name}: {path} is a directory; name a file"
             if path is not None and not path.parent.is_dir():
-                return f"--pullproof-{name}: {path.parent} is no directory; make it first"
+                return f"--pullproof-{name}: {path.parent} is not a directory; create it first"
         if self.slowest < 0:
-            return f"--pullproof-slowest: {self.slowest} is less than nothing"
+            return f"--pullproof-slowest: {self.slowest} is negative"
         return None
 
     @property

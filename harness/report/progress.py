@@ -1,4 +1,4 @@
-"""One line that tells how far a run is, in the place of pytest's dots: for people at a terminal."""
+"""A progress line in place of pytest's dots, on a terminal."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Live:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if not self._running:  # until now, pytest and pytest-xdist told how they begin
+        if not self._running:  # until now, pytest and pytest-xdist print how they start
             self._running = True
             self._bar.start()
         if result := result_in(report):
@@ -87,12 +87,12 @@ class Live:
         self._bar.refresh()
 
     def _words(self) -> str:
-        told = [
+        words = [
             f"[{style}]{self._counts[verdict]} {verdict.value}[/]"
             for verdict, style in _STYLES.items()
             if self._counts[verdict]
         ]
-        return "  ".join(told)
+        return "  ".join(words)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:

@@ -1,4 +1,4 @@
-"""How results get from the process that ran a scenario to the one that reports.
+"""Carries results from the process that ran a scenario to the one that reports.
 
 They travel as plain data in an extra attribute of a test report, which pytest-xdist carries along.
 ``user_properties`` hold only what a JUnit file is to show.
@@ -33,49 +33,49 @@ __all__ = [
 _ATTRIBUTE = "pullproof"
 
 
-def attach_result(item: pytest.Item, report: pytest.TestReport, proof: ScenarioRun) -> None:
-    """Put *proof*'s result, and what is to be known of its scenario, into *report*."""
-    assert proof.result is not None
+def attach_result(item: pytest.Item, report: pytest.TestReport, run: ScenarioRun) -> None:
+    """Put the result of *run*, and the row of its scenario, into *report*."""
+    assert run.result is not None
     file, line, _ = item.location
-    about = About.of(proof.scenario, proof.key, file.replace("\\", "/"), (line or -1) + 1)
+    about = About.of(run.scenario, run.key, file.replace("\\", "/"), (line or -1) + 1)
     setattr(
         report,
         _ATTRIBUTE,
-        {"result": proof.result.as_data(), "about": about.as_data()},
+        {"result": run.result.as_data(), "about": about.as_data()},
     )
     # pytest has copied the item's list already, and writes that of the last report.
-    item.user_properties += (told := properties(proof.result))
-    report.user_properties += told
+    item.user_properties += (found := properties(run.result))
+    report.user_properties += found
 
 
 def attach_seen(
-    item: pytest.Item, report: pytest.TestReport, proof: ScenarioRun, fingerprint: str
+    item: pytest.Item, report: pytest.TestReport, run: ScenarioRun, fingerprint: str
 ) -> None:
-    """Put what everything showed into the *report* of *proof*'s end, as far as it was kept."""
+    """Put observation and trace of *run*, if kept, into its teardown's *report*."""
     from harness.compare.trace import Trace
     from harness.report.observed import Observed
     from harness.report.options import Wanted
     from harness.suite.deviations import Verdict
 
-    if proof.result is None:
+    if run.result is None:
         return
-    trace = proof.trace
-    data: dict[str, Any] = {"key": proof.key, "target": proof.result.target}
-    if proof.observation is not None:
-        place, target = item.path.parent, proof.result.target
-        applies = proof.result.verdict is not Verdict.NOT_APPLICABLE
-        seen = Observed(proof.key, target, fingerprint, place, proof.observation, applies)
+    trace = run.trace
+    data: dict[str, Any] = {"key": run.key, "target": run.result.target}
+    if run.observation is not None:
+        place, target = item.path.parent, run.result.target
+        applies = run.result.verdict is not Verdict.NOT_APPLICABLE
+        seen = Observed(run.key, target, fingerprint, place, run.observation, applies)
         data["observed"] = seen.as_data()
         if trace is None and Wanted.of(item.config).traces:
-            trace = Trace.of_observation(proof.observation)
+            trace = Trace.of_observation(run.observation)
     if trace is not None:
         data["trace"] = trace.as_data()
     setattr(report, _ATTRIBUTE, data)
 
 
 def properties(result: Result) -> list[tuple[str, object]]:
-    """What a JUnit file tells of *result*, as names and texts."""
-    told = {
+    """The JUnit properties of *result*: names and texts."""
+    found = {
         "pullproof.scenario": result.key,
         "pullproof.target": result.target,
         "pullproof.level": result.level,
@@ -87,7 +87,7 @@ def properties(result: Result) -> list[tuple[str, object]]:
         "pullproof.reason": result.reason,
         "pullproof.flaky": "; ".join(result.earlier) if result.is_flaky else "",
     }
-    return [(name, text) for name, text in told.items() if text]
+    return [(name, text) for name, text in found.items() if text]
 
 
 def add_incomplete(config: pytest.Config, incomplete: Incomplete) -> None:
@@ -124,29 +124,29 @@ def _data_in(report: pytest.TestReport) -> Mapping[str, Any]:
 
 
 def result_in(report: pytest.TestReport) -> Result | None:
-    """The result that *report* carries, if it is a scenario's."""
+    """The result that *report* carries, if it belongs to a scenario."""
     data = _data_in(report).get("result")
     return Result.from_data(data) if data else None
 
 
 def about_in(report: pytest.TestReport) -> About | None:
-    """What *report* tells of its scenario."""
+    """The row that *report* carries."""
     data = _data_in(report).get("about")
     return About.from_data(data) if data else None
 
 
 def observed_in(report: pytest.TestReport) -> Observed | None:
-    """What was observed, if *report* is that of the end of a scenario, and somebody wanted it."""
+    """The observation that *report*, of a scenario's teardown, may carry."""
     data = _data_in(report).get("observed")
     if not data:
-        return None  # As for every test that is no scenario, in anybody's run: nothing is imported.
+        return None  # As for every ordinary test: nothing is imported.
     from harness.report.observed import Observed
 
     return Observed.from_data(data)
 
 
 def trace_in(report: pytest.TestReport) -> tuple[str, str, Trace] | None:
-    """Likewise, the scenario's key, the target and the story of the run."""
+    """The scenario's key, the target and the trace that *report* may carry."""
     data = _data_in(report)
     if "trace" not in data:
         return None

@@ -109,7 +109,9 @@ def test_files_that_cannot_be_written_are_misuse(pytester: pytest.Pytester) -> N
     for name in ("json", "html", "markdown"):
         ended = run(pytester, HOLDS, f"--pullproof-{name}", "no/such/place")
         assert ended.ret == 2
-        ended.stderr.fnmatch_lines([f"*--pullproof-{name}: no/such is no directory; make it first"])
+        ended.stderr.fnmatch_lines(
+            [f"*--pullproof-{name}: no/such is not a directory; create it first"]
+        )
 
 
 # -- pullproof report -------------------------------------------------------------------------

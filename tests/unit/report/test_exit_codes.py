@@ -59,18 +59,6 @@ def pullproof_run(place: Path, *arguments: str) -> int:
     return ended.returncode
 
 
-def test_run_0(tmp_path: Path) -> None:
-    chosen = ("-s", "push.upload-refused", "-t", "reference@2.8", "--html", "page.html")
-    assert pullproof_run(tmp_path, *chosen) == 0
-    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
-
-
-def test_run_1(tmp_path: Path) -> None:
-    chosen = ("-s", "tags.exact-page-ends-the-list")
-    compared = ("-t", "reference@3.0", "--baseline", "reference@3.1")
-    assert pullproof_run(tmp_path, *chosen, *compared) == 1
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
