@@ -2,7 +2,7 @@
 
 Everything in this package that waits or compares moments asks a :class:`Clock`; nothing calls
 ``time.time`` or ``asyncio.sleep`` for policy. :class:`SystemClock` is the wall clock;
-:class:`ManualClock` moves only when told to, from any thread.
+:class:`ManualClock` moves only by :meth:`~ManualClock.advance`, from any thread.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class _Sleeper:
 
 
 class ManualClock:
-    """A clock that stands still until :meth:`advance` is called, from whatever thread.
+    """A clock that does not move until :meth:`advance` is called, from any thread.
 
     Sleepers whose moment has come are woken on their own event loops, earliest first.
     """

@@ -51,8 +51,8 @@ class Profile:
     of its bytes (2.8 to 3.0.0), or also that the repository had it."""
 
     names_what_is_invalid: bool = True
-    """A malformed repository name, tag or digest in a path is told as such; releases answer 404 in
-    plain text, or 500 for what only their storage driver refuses."""
+    """A malformed repository name, tag or digest in a path is reported as such; releases answer
+    404 in plain text, or 500 for what only their storage driver refuses."""
 
     name_limit_spares_host: bool = False
     """The 255 characters of a repository's name are counted without its first component, since that
@@ -77,7 +77,7 @@ class Profile:
     verifies_manifests: bool = True
     """Manifest bytes are checked against the digest that was asked for (no release does)."""
     notices_damage: bool = True
-    """A cached file that is empty, or not of the size that its manifest tells, is looked at and, if
+    """A cached file that is empty, or not of the size in its manifest, is checked and, if
     it is damaged, fetched again, as one that is gone (no release)."""
     pings_anonymous_upstream_every_time: bool = False
     """An upstream that sends no challenge is asked ``GET /v2/`` before every operation, because
@@ -91,7 +91,7 @@ class Profile:
     """A blob that another repository has cached is fetched again (all releases). ``ideal`` asks
     upstream with HEAD whether this repository has it, and links it."""
     fetches_tagged_manifest_by: Literal["digest", "tag"] = "digest"
-    """What follows the HEAD of a tag: GET of the digest that it told, or GET of the tag again,
+    """What follows the HEAD of a tag: GET of the digest in its answer, or GET of the tag again,
     which may have moved meanwhile (all releases)."""
     fills_config_unscheduled: bool = False
     """A configuration that was fetched to make a schema 1 manifest never expires (2.8)."""
@@ -104,16 +104,16 @@ class Profile:
     takes_redirects_for_success: bool = False
     """A status of 3xx that leads nowhere counts as success (all releases)."""
     upstream_timeouts: bool = True
-    """10 s to connect and 60 s between bytes; releases wait for ever (#3705)."""
+    """10 s to connect and 60 s between bytes; releases wait forever (#3705)."""
     honours_remote_path: bool = True
-    """A path in ``proxy.remoteurl`` stands before every request; releases use it for the start-up
-    ping alone."""
+    """A path in ``proxy.remoteurl`` precedes the path of every request; releases use it for
+    the start-up ping only."""
     blob_accept_encoding: str = "identity"
     """``Accept-Encoding`` of blob requests. Releases let a blob be compressed on the way."""
     upstream_user_agent: str = "pullproof"
     """``User-Agent`` of upstream requests."""
     asks_for_schema1: bool = True
-    """Upstream is told that Docker's schema 1 manifests are welcome (2.8 and ideal; not 3.x)."""
+    """Requests accept Docker's schema 1 manifests (2.8 and ideal; not 3.x)."""
     keeps_unknown_manifests: bool = True
     """A manifest whose Content-Type is unknown is kept and served; releases answer 500 (#3530)."""
 
@@ -122,8 +122,8 @@ class Profile:
     """401, 403, 404, 429 and 5xx reach the client as such, Retry-After kept. Every release answers
     404 by tag, 500 by digest, and 404 or 500 for a blob (#3842, #4477)."""
     parses_empty_refusals: bool = True
-    """A 4xx without a body that calls itself JSON, as to HEAD, is told as JSON that ends too early
-    (2.8, 3.0.0-alpha.1), and not by its status."""
+    """A 4xx without a body that calls itself JSON, as to HEAD, is reported as JSON that ends too
+    early (2.8, 3.0.0-alpha.1), and not by its status."""
     marks_stale: bool = True
     """Content served because upstream failed carries ``Warning: 110`` (RFC 9111, 5.5)."""
     not_modified_skips_caching: bool = False
@@ -136,7 +136,7 @@ class Profile:
     upstream_basic_auth: bool = True
     """A Basic challenge of upstream is answered (not by 2.8, #3153)."""
     caches_upstream_tokens: bool = True
-    """Bearer tokens are kept until they expire; every release asks anew per client request."""
+    """Bearer tokens are kept until they expire; every release asks again per client request."""
     helper_is_asked_for_realm: bool = False
     """``proxy.exec`` is asked for the credentials of the token server's host, and not of upstream's
     (3.0.0 and later; there is none before)."""
@@ -161,7 +161,7 @@ class Profile:
     """``proxy.ttl`` is read; 2.8 does not know the key and keeps everything 168 h (#3880)."""
     expiry_needs_delete_enabled: bool = False
     """Without ``storage.delete.enabled: true`` expiry deletes nothing and forgets the entry, so
-    that the content stays for ever (all releases, #4249)."""
+    that the content stays forever (all releases, #4249)."""
     expiry_counts_shared_blobs: bool = True
     """A blob's bytes go only when no other repository links it; every release deletes them under
     the others (#2367, #4191)."""
@@ -171,7 +171,7 @@ class Profile:
     """What was pulled as a manifest and as a blob, which have one entry, goes as both. Of a release
     the kind stays that was pulled first, and never expires."""
     expiry_removes_tag_links: bool = True
-    """Tags that point at an expired manifest go with it; releases keep them for ever."""
+    """Tags that point at an expired manifest go with it; releases keep them forever."""
     rebuilds_damaged_state: bool = True
     """An empty or damaged ``scheduler-state.json`` is rebuilt from the tree with a warning; every
     release panics at start."""
@@ -295,19 +295,19 @@ class Profile:
     gc_fails_without_layers: bool = False
     """A repository without ``_layers`` makes the whole run fail (3.0.0, 3.1.1)."""
     gc_keeps_children_of_tagged_index: bool = True
-    """``--delete-untagged`` spares children of a tagged index (not 2.8, alpha.1)."""
+    """``--delete-untagged`` keeps children of a tagged index (not 2.8, alpha.1)."""
     gc_without_tags: Literal["untagged", "fails", "skips"] = "untagged"
     """What ``--delete-untagged`` makes of a repository that never had a tag: all of it is untagged;
     the whole run fails (2.8, alpha.1); its manifests are neither in use nor deleted (3.0.0)."""
     gc_keeps_referrers: bool = True
-    """``--delete-untagged`` spares what refers to a kept manifest by ``subject`` (no release)."""
+    """``--delete-untagged`` keeps what refers to a kept manifest by ``subject`` (no release)."""
     gc_fails_on_unreadable_manifest: bool = False
-    """Content that is no manifest, linked as one, makes the whole run fail (all releases)."""
+    """Content that is not a manifest, linked as one, makes the whole run fail (all releases)."""
     gc_fails_on_broken_links: bool = False
     """A link without a digest in it, to a manifest or, with ``--delete-untagged``, of a tag, makes
     the whole run fail (all releases). ``ideal`` keeps what the link once had."""
     gc_tells_of_damage: bool = True
-    """Links without bytes and links that cannot be read are told of (no release)."""
+    """Links without bytes and links that cannot be read are reported (no release)."""
     gc_reads_link_targets: bool = True
     """A layer kept under another digest than it is referred to by stays (no release: they sweep
     what was pushed as sha512)."""
@@ -339,7 +339,7 @@ class Profile:
     """The ``x-`` keys of docs/configuration.md are known. Releases skip keys that begin so."""
     warns_of_exposure: bool = True
     """The log of the start says who can pull or push without a password, and what can be read on
-    the way (no release; ``check-config`` tells under every profile)."""
+    the way (no release; ``check-config`` reports it under every profile)."""
     config_version_without_dot_panics: bool = False
     """``version: 1`` is a panic, exit 2, and not an error, exit 1 (2.8)."""
     has_tag_sections: bool = True
@@ -367,7 +367,7 @@ class Profile:
     """``http.tls.minimumtls`` takes tls1.0 and tls1.1 (2.8)."""
     body_patience: float | None = 60.0
     """Seconds that a client may leave the registry waiting for the next bytes of a request's body;
-    None: for ever (all releases)."""
+    None: forever (all releases)."""
     drain_timeout_default: float | None = 10.0
     """Seconds to finish requests in flight after SIGTERM where ``http.draintimeout`` is not given.
     None: the process is killed by the signal and saves nothing (all releases)."""
@@ -421,7 +421,7 @@ class Profile:
     cache_metrics: Literal["by-type", "by-name"] = "by-name"
     """``registry_storage_cache_total{type}`` (2.8) or ``registry_storage_cache_hits_total`` etc."""
     measures_upstream: bool = True
-    """Metrics tell how long upstream takes to answer, and which part of the requests is served
+    """Metrics show how long upstream takes to answer, and which part of the requests is served
     from the cache (in no release)."""
     proxy_metrics: Literal["absent", "after-use", "always"] = "always"
     """Whether ``registry_proxy_*`` exists: not in 2.8; from the first proxied request on in
@@ -433,7 +433,7 @@ class Profile:
     """The debug listener is up before the registry is built, and so while upstream is asked (2.8,
     ideal); or after (3.x)."""
     debug_vars_break_with_redis: bool = False
-    """``/debug/vars`` is no JSON once redis is configured (3.0.0)."""
+    """``/debug/vars`` is not JSON once redis is configured (3.0.0)."""
 
 
 IDEAL = Profile()

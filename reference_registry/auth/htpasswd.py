@@ -61,7 +61,7 @@ class HtpasswdAuthenticator:
                 self._file.entries()
             return
         except FileNotFoundError:
-            what = f"there is no file {path}"
+            what = f"no such file: {path}"
         except IsADirectoryError:
             what, fix = f"{path} is a directory", "name the file within it"
         except HtpasswdSyntax as error:

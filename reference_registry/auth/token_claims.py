@@ -1,7 +1,7 @@
 """What a token says: the claims of distribution's "Token Authentication Implementation".
 
 https://distribution.github.io/distribution/spec/auth/jwt/. No I/O and no cryptography: whether
-somebody trustworthy said it is :mod:`reference_registry.auth.token_keys`' matter.
+a trusted key signed it is :mod:`reference_registry.auth.token_keys`' matter.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Claims:
         if self.issuer != issuer:
             raise BadClaims(f"it comes from {self.issuer!r}")
         if audience not in self.audiences:
-            raise BadClaims(f"it is meant for {', '.join(self.audiences) or 'nobody'}")
+            raise BadClaims(f"it is meant for {', '.join(self.audiences) or 'no service'}")
         moment, leeway = now.timestamp(), LEEWAY.total_seconds()
         if moment > self.expires + leeway:
             raise BadClaims("it has expired")
@@ -105,14 +105,14 @@ def _audiences(value: Any, audience_list: bool) -> tuple[str, ...]:
         return ()
     if audience_list and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
-    raise UnreadableClaims("its claim aud is no text")
+    raise UnreadableClaims("its claim aud is not text")
 
 
 def _access(value: Any) -> Mapping[tuple[str, str], frozenset[str]]:
     if value is None:
         return {}
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise UnreadableClaims("its claim access is no list of objects")
+        raise UnreadableClaims("its claim access is not a list of objects")
     granted: dict[tuple[str, str], frozenset[str]] = {}
     for item in value:
         resource = (_typed(item, "type", str, ""), _typed(item, "name", str, ""))

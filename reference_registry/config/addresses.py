@@ -42,7 +42,7 @@ def _port_number(text: str) -> int:
     if text.isdecimal() and text.isascii() and len(text) <= 5 and int(text) <= 65535:
         return int(text)
     if text.isdecimal():
-        raise ValueError(f"there is no port {text}; the highest is 65535")
+        raise ValueError(f"port {text} does not exist, the highest is 65535")
     if not text:
         return 0
     try:

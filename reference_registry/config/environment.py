@@ -3,7 +3,8 @@
 ``REGISTRY_HTTP_DEBUG_ADDR=:5001`` sets ``http.debug.addr``: each underscore goes one level down,
 names are upper case, values are YAML. Variables are applied in the order of their names, so that
 ``REGISTRY_STORAGE`` comes before ``REGISTRY_STORAGE_DELETE_ENABLED``. A level that is missing is
-made; one that is no mapping is replaced. ``REGISTRY_VERSION`` has no effect, as in distribution.
+created; one that is not a mapping is replaced. ``REGISTRY_VERSION`` has no effect, as in
+distribution.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def _replaced(old: Entry | None, path: list[str], new: Entry, name: str) -> Entr
 def _in_sequence(tree: Sequence, path: list[str], new: Entry, name: str) -> Tree:
     if not path[0].isdecimal() or len(path[0]) > 4 or int(path[0]) > len(tree.items):
         raise SyntaxMistake(
-            1, name, f"{path[0]} is no place in a list of {len(tree.items)}", "count from 0"
+            1, name, f"{path[0]} is not a position in a list of {len(tree.items)}", "count from 0"
         )
     index = int(path[0])
     old = tree.items[index] if index < len(tree.items) else None

@@ -1,4 +1,4 @@
-"""A configuration in plain words: what comes of it, defaults and the profile's habits included.
+"""A configuration in plain words: its effect, with defaults and the profile's behaviour.
 
 No I/O: whether a file exists or a port is free is found out by starting.
 """
@@ -78,7 +78,7 @@ def _user(upstream: UpstreamConfig) -> str:
     helper = upstream.exec
     if helper is None:
         return f"asked as {upstream.username}" if upstream.username else "asked without credentials"
-    kept = "for ever" if helper.lifetime is None else short_duration(helper.lifetime)
+    kept = "forever" if helper.lifetime is None else short_duration(helper.lifetime)
     return f"asked as the user that {helper.command} names, remembered {kept}"
 
 
@@ -94,7 +94,7 @@ def _names(proxy: ProxyConfig) -> Iterator[Line]:
         if prefix:
             served += f"; {_user(upstream)}"
             if upstream.ttl != proxy.ttl:
-                kept = "for ever" if upstream.ttl is None else short_duration(upstream.ttl)
+                kept = "forever" if upstream.ttl is None else short_duration(upstream.ttl)
                 served += f"; kept {kept}"
         if hosts or upstream.library:
             yield "upstream", served
@@ -167,11 +167,11 @@ def _clients(config: Config) -> Iterator[Line]:
         who += f" with a certificate of {', '.join(map(str, tls.clientcas))}"
     yield "may pull", who
     if config.proxy is not None or config.storage.readonly:
-        yield "may push", "nobody"
-        yield "may delete", "nobody"
+        yield "may push", "no one"
+        yield "may delete", "no one"
         return
     yield "may push", who
-    yield "may delete", who if config.storage.delete_enabled else "nobody"
+    yield "may delete", who if config.storage.delete_enabled else "no one"
 
 
 def _api_url(http: HttpConfig) -> str:

@@ -1,7 +1,7 @@
 """Reading distribution's ``config.yml``.
 
-:func:`load` gives a :class:`Config` or an exception; :func:`read` tells all there is to say about a
-file. Every message is one line that names file, line, key and what to do; none shows a password.
+:func:`load` returns a :class:`Config` or raises; :func:`read` returns every error and warning of a
+file. Each message is one line that names file, line, key and fix; none shows a password.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class ReadConfig:
     overlooked: tuple[Problem, ...] = ()
     """What ``ideal`` refuses in this file, and the profile takes in silence, as warnings."""
     places: Mapping[str, Place] = field(default_factory=dict)
-    """Where each key that was read stands, by its full name."""
+    """The place of each key that was read, by its full name."""
     attempted: Config | None = None
     """The configuration with defaults where something is wrong; None where there was no reading it.
     For those who look for mistakes, not for those who serve."""
@@ -254,4 +254,4 @@ def _check_together(root: Section, config: Config) -> None:
         key = "blobdescriptor" if "blobdescriptor" in cache else "layerinfo"
         address = "addrs" if root.reading.profile.redis_addresses == "addrs" else "addr"
         fix = f"add redis.{address}"
-        cache.refuse(key, "there is no redis section", fix, released=2)
+        cache.refuse(key, "no redis section", fix, released=2)

@@ -74,7 +74,7 @@ def _address(section: Section, default: str = ":0") -> str:
         parse_address(address)
     except ValueError as error:
         fix = f'write ":{address}"' if address.isdecimal() else "write HOST:PORT or :PORT"
-        section.refuse("addr", f"{address!r} is no address, {error}", fix)
+        section.refuse("addr", f"{address!r} is not an address, {error}", fix)
         return default
     return address or default
 
@@ -89,7 +89,8 @@ def _external_host(http: Section) -> str | None:
         return None
     if url.scheme not in {"http", "https"} or not url.hostname:
         # A release ignores it, and answers with the Host that the client sent.
-        http.refuse("host", "a URL is wanted here", f"write https://{host}", released=None)
+        what = "no http:// or https:// in front"
+        http.refuse("host", what, f"write https://{host}", released=None)
         return None
     return host
 
@@ -191,10 +192,10 @@ def drain_time(config: Config, profile: Profile) -> timedelta | None:
 
 
 def split_url(text: str) -> SplitResult | None:
-    """The parts of *text*; None where it is no URL at all."""
+    """The parts of *text*; None if it is not a URL."""
     try:
         url = urlsplit(text)
-        _ = url.port  # raises where it is no number
+        _ = url.port  # raises if it is not a number
     except ValueError:
         return None
     return None if _NOT_IN_HOST & set(url.netloc) else url

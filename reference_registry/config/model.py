@@ -139,7 +139,7 @@ class ExecConfig:
 
     command: str
     lifetime: timedelta | None = None
-    """How long to keep what it said; None: for ever. Zero: it is run each time."""
+    """How long to keep what it said; None: forever. Zero: it runs each time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +171,7 @@ class UpstreamConfig:
     """How long after caching an entry expires; None: never (``ttl: 0`` under 3.x)."""
     namespaces: tuple[str, ...] | None = None
     """``namespaces`` (``x-namespaces`` of ``proxy``): the hosts that ``ns=`` calls it by; None for
-    what ``config.upstreams`` makes of its prefix and URL."""
+    what ``config.proxy`` makes of its prefix and URL."""
     library: bool = False
     """``library`` (``x-library``): whether ``NAME`` means ``library/NAME`` there. Where the key is
     absent, Docker Hub is known."""

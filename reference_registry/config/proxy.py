@@ -223,7 +223,7 @@ def _check_remote_url(upstream: Section, remoteurl: str) -> bool:
         fix = "set username and password instead"
         upstream.refuse("remoteurl", "credentials within the URL", fix, released=None)
     if url.query or url.fragment:
-        upstream.refuse("remoteurl", "more than scheme and host", "cut it off", released=None)
+        upstream.refuse("remoteurl", "more than scheme and host", "remove the rest", released=None)
     return True
 
 
@@ -232,7 +232,7 @@ def _read_namespaces(upstream: Section, key: str) -> tuple[str, ...] | None:
     for text in found:
         if not _NAMESPACE.fullmatch(text):
             fix = "write HOST or HOST:PORT, without scheme and path"
-            upstream.refuse(key, f"{text!r} is no host", fix)
+            upstream.refuse(key, f"{text!r} is not a host", fix)
     return found if key in upstream else None
 
 
@@ -241,7 +241,7 @@ def _read_local_hosts(upstream: Section, key: str) -> tuple[str, ...]:
     for text in found:
         if not _LOCAL_HOST.fullmatch(text):
             fix = "write the name or address alone, without scheme, port and path"
-            upstream.refuse(key, f"{text!r} is no host", fix)
+            upstream.refuse(key, f"{text!r} is not a host", fix)
     return found
 
 
@@ -277,7 +277,7 @@ def _claims(config: ProxyConfig) -> tuple[dict[str, str], dict[tuple[str, str], 
     """Who has which host, and which hosts two want, by the two.
 
     What an upstream lists goes before what its prefix says, and that before the host it is fetched
-    from. One that lists something, be it nothing, has no more than that.
+    from. An upstream with a list, even an empty one, has only the hosts in it.
     """
     taken: dict[str, str] = {}
     conflicts: dict[tuple[str, str], set[str]] = {}
@@ -313,7 +313,7 @@ def _with_aliases(hosts: Iterator[str]) -> set[str]:
 
 
 def _host_of(remoteurl: str) -> str:
-    """As it stands in image references: ``HOST``, with the port where it is not the scheme's."""
+    """As written in image references: ``HOST``, with the port where it is not the scheme's."""
     url = split_url(remoteurl)
     if url is None or url.hostname is None:
         return ""

@@ -88,7 +88,7 @@ class Section:
         self.reading.warn(self.place_of(key), self.full_name(key), what, fix, rule=rule)
 
     def place_of(self, key: str) -> Place:
-        """Where *key* stands; where it is absent, where the section does."""
+        """The place of *key*, or of the section if *key* is absent."""
         entry = self._entries.get(key)
         return self.place if entry is None else entry.place
 
@@ -312,7 +312,7 @@ _EXIT_CODE = 2  # of a strict profile, for every bad configuration
 
 @dataclass
 class Reading:
-    """A configuration being read: what was found wrong, and where each key stands."""
+    """A configuration being read: the problems found, and the place of each key."""
 
     profile: Profile
     problems: list[Problem] = field(default_factory=list)
@@ -343,7 +343,7 @@ class Reading:
         self.problems.append(Problem(place, key, what, fix, rule=rule))
 
     def finish(self) -> None:
-        """Report the keys that nobody asked for."""
+        """Report the keys that no reader asked for."""
         for section in self.sections:
             section.report_unknown_keys()
 

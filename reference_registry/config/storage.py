@@ -108,7 +108,7 @@ def _cache(storage: Section) -> CacheConfig:
     older = cache.choice("layerinfo", kinds, "", released=None)
     kind = cache.choice("blobdescriptor", kinds, older, released=None)
     if not kind and not cache.reading.strict and (word := cache.text("blobdescriptor")):
-        cache.warn("blobdescriptor", f"{word!r} is no cache, so there is none", rule="no-cache")
+        cache.warn("blobdescriptor", f"{word!r} is not a cache, so there is none", rule="no-cache")
     bounded = cache.reading.profile.has_blobdescriptorsize
     size = CacheConfig().blobdescriptorsize if bounded else 0
     if bounded and kind == "inmemory":
@@ -138,7 +138,7 @@ def _uploadpurging(section: Section) -> UploadPurgingConfig:
 def _garbage_collection(maintenance: Section, driver: str) -> GarbageCollectionConfig | None:
     section = maintenance.section("x-garbage-collection")
     if driver == "inmemory":
-        what = "not possible for inmemory, which tells no time of use"
+        what = "not possible for inmemory, which keeps no time of use"
         maintenance.refuse("x-garbage-collection", what, "remove the section, or use filesystem")
     interval, grace = section.duration("interval"), section.duration("grace")
     untagged = section.flag("deleteuntagged")

@@ -1,7 +1,7 @@
 """YAML text as a tree that knows where everything was written.
 
 The tree is what PyYAML composes, before any value is made of it: scalars keep their text, an alias
-is the very node it stands for (so that nothing grows however often it is repeated), merge keys are
+is the very node it refers to (so that repetition does not grow the tree), merge keys are
 resolved, and repeated keys are remembered.
 """
 
@@ -45,7 +45,7 @@ class Scalar:
 
 @dataclass(frozen=True)
 class Entry:
-    """A value and where it stands; within a mapping, where its key stands."""
+    """A value and its place; within a mapping, the place of its key."""
 
     place: Place
     value: Tree
@@ -129,7 +129,7 @@ class _Converter:
             return known
         line = node.start_mark.line + 1
         if id(node) in self.open:
-            raise SyntaxMistake(line, "YAML", "an alias stands for itself", "write it out")
+            raise SyntaxMistake(line, "YAML", "an alias refers to itself", "write it out")
         if depth > _DEEPEST:
             raise SyntaxMistake(line, "YAML", "nested too deeply", "flatten it")
         self.open.add(id(node))

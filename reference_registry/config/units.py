@@ -86,7 +86,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def suggested_duration(text: str) -> str | None:
-    """What the writer of *text*, which is no duration, may have meant: ``24h`` for ``1d``,
+    """What the writer of *text*, which is not a duration, may have meant: ``24h`` for ``1d``,
     ``10s`` for ``10``; None where nothing comes to mind."""
     match = _MEANT.fullmatch(text.strip().lower())
     if match is None:
@@ -140,7 +140,7 @@ _LARGEST_SIZE = 2**63 - 1  # bytes: what file systems count in
 
 
 def parse_size(text: str) -> int:
-    """*text* in bytes, rounded down; ``ValueError`` where it is no size with a unit. ``0`` needs
+    """*text* in bytes, rounded down; ``ValueError`` if it is not a size with a unit. ``0`` needs
     none."""
     if text == "0":
         return 0
@@ -155,8 +155,8 @@ def parse_size(text: str) -> int:
 
 
 def suggested_size(text: str) -> str | None:
-    """What the writer of *text*, which is no size, may have meant: ``50GB`` for ``50g``; None where
-    nothing comes to mind. A bare number may mean anything."""
+    """A size that *text*, which is not one, may stand for: ``50GB`` for ``50g``; None if unknown. A
+    bare number may mean anything."""
     match = _MEANT_SIZE.fullmatch(text.strip().lower())
     if match is None or not match[2]:
         return None

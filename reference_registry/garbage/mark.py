@@ -1,7 +1,7 @@
-"""Garbage collection, first half: what must stay. No I/O.
+"""Garbage collection, first half: find what must stay. No I/O.
 
-Each repository is handed in as what the storage tells of it; out come the digests that are in use
-and the manifests and layer links that are not. The rules differ by profile, and releases print
+Input is the content of each repository; output the digests that are in use, and the manifests and
+layer links that are not. The rules differ by profile, and releases print
 while they walk, so the lines are made here too.
 """
 
@@ -57,7 +57,7 @@ class RepositoryContent:
 
 
 def references(parsed: ParsedManifest | None) -> Iterator[Digest]:
-    """The blobs and manifests that cannot be spared where *parsed* stays."""
+    """The blobs and manifests that must stay with *parsed*."""
     if parsed is not None:
         for reference in (*parsed.blobs, *parsed.children):
             yield reference.digest
@@ -106,8 +106,8 @@ def mark(
     delete_untagged: bool,
     emit: Callable[[str], None],
 ) -> Iterator[Marking]:
-    """Walk the repositories *names*, each of which *read* tells the content of, and decide: what
-    has come out so far, before each of them and at last. Raises :class:`MarkingFailed` where a
+    """Walk the repositories *names*, whose content *read* returns. Yields the result so far, before
+    each of them and at the end. Raises :class:`MarkingFailed` where a
     release fails.
 
     Without *delete_untagged* every manifest that a repository links is in use, and what it refers
@@ -173,11 +173,11 @@ class _Marker:
         return tagged
 
     def _fail_if_broken(self, repository: RepositoryContent, digest: Digest) -> None:
-        told = "invalid checksum digest format"
+        problem = "invalid checksum digest format"
         if digest in repository.broken:
-            raise MarkingFailed(told, depth=2)
+            raise MarkingFailed(problem, depth=2)
         if self._delete_untagged and not repository.broken.isdisjoint(repository.tags or ()):
-            raise MarkingFailed(f"failed to retrieve tags for digest {digest}: {told}", depth=2)
+            raise MarkingFailed(f"failed to retrieve tags for digest {digest}: {problem}", depth=2)
 
     def _untagged(self, repository: RepositoryContent, digest: Digest) -> None:
         tags, manifests = tuple(repository.tags or ()), repository.manifests or {}

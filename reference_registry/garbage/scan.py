@@ -1,7 +1,7 @@
-"""Garbage collection: what the storage tells of each repository.
+"""Garbage collection: reading the content of each repository.
 
-Directories are listed once each and links are not looked at where their names say enough, since on
-a large storage the calls to the system are what takes the time.
+Directories are listed once each and links are not read where their names are enough, because system
+calls take most of the time on a large storage.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 class RepositoryReader:
     """Reads the repositories of *storage* for marking; *with_tags* where untagged manifests are to
-    go. What is odd but no reason to stop is in ``warnings``, and in the log.
+    be deleted. Damage that does not stop it is reported in ``warnings`` and in the log.
 
     Methods raise ``OSError`` where the disk cannot be read: nothing may be deleted then.
     """
@@ -55,7 +55,7 @@ class RepositoryReader:
     def _manifests(
         self, name: str, links: RepositoryLinks, broken: set[Digest | str]
     ) -> Mapping[Digest, ParsedManifest | None] | None:
-        """The manifests whose bytes are there; a link without them is passed over."""
+        """The manifests whose bytes are there; a link without them is skipped."""
         try:
             named = digests_named_in(self._storage.driver, layout.revisions(name))
         except PathNotFound:
@@ -100,8 +100,8 @@ class RepositoryReader:
         return tags
 
     def _layers(self, name: str) -> list[Digest] | None:
-        """The layers that have a directory, be it without a link; None without ``_layers``, and
-        an empty list where the profile has no use for them."""
+        """The layers that have a directory, even without a link; None without ``_layers``, and an
+        empty list where the profile does not need them."""
         if not (self._profile.gc_removes_layer_links or self._profile.gc_reads_link_targets):
             return []
         try:

@@ -94,6 +94,6 @@ class BlobStore:
         return filter(self.has, self.directories())
 
     def directories(self) -> list[Digest]:
-        """Every digest that has a directory, be it without bytes, in bytewise order.
+        """Every digest that has a directory, even without bytes, in bytewise order.
         ``PathNotFound`` where nothing was ever stored."""
         return digests_named_in(self._driver, layout.BLOBS, deep=True)

@@ -39,7 +39,7 @@ class StorageDriver(Protocol):
 
     def replace(self, path: str, content: bytes, aside: str) -> None:
         """As :meth:`write`, but after a crash of the machine, too, the file has its old content or
-        the new one. It is written to *aside* first, which nobody else may be writing."""
+        the new one. It is written to *aside* first, a path that has no other writer."""
         ...
 
     def size(self, path: str) -> int:

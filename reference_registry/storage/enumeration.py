@@ -52,8 +52,8 @@ def _below(driver: StorageDriver, path: str, name: str, wanted: set[str]) -> Ite
 
 def digests_named_in(driver: StorageDriver, directory: str, *, deep: bool = False) -> list[Digest]:
     """The digests that ``<algorithm>/<hex>`` below *directory* stand for, in bytewise order;
-    *deep*: ``<algorithm>/<first two digits>/<hex>``. What lies there is not looked at, and other
-    names are passed over: one call to the system for each directory that holds such names.
+    *deep*: ``<algorithm>/<first two digits>/<hex>``. Their content is not checked, and other
+    names are skipped: one call to the system for each directory that holds such names.
 
     Raises ``PathNotFound`` where *directory* does not exist.
     """

@@ -3,7 +3,7 @@
 ::
 
     /docker/registry/v2/
-      blobs/<algorithm>/<first two digits>/<hex>/data          layers, configs and manifests alike
+      blobs/<algorithm>/<first two digits>/<hex>/data          layers, configs and manifests
       repositories/<name>/_layers/<algorithm>/<hex>/link
       repositories/<name>/_manifests/revisions/<algorithm>/<hex>/link
       repositories/<name>/_manifests/tags/<tag>/current/link

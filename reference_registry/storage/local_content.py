@@ -56,9 +56,8 @@ class LocalContent:
         return self._storage.manifests.manifest(stored_as, content)
 
     def put_cached_manifest(self, digest: Digest, content: bytes) -> None:
-        """Store and link *content*, which must have *digest*. Its media type is not kept: whoever
-        reads it tells it from the content, as distribution does. What it refers to is leased, as
-        far as it is there."""
+        """Store and link *content*, which must have *digest*. Its media type is not kept: readers
+        find it in the content, as in distribution. Stored content that it refers to is leased."""
         leases = self._storage.leases
         with leases.held():
             self._storage.blobs.put(digest, content)
@@ -116,8 +115,8 @@ class LocalContent:
         """The blob *digest* if it is linked here and its bytes are there.
 
         With a descriptor cache, releases take its word for both (profile
-        ``trusts_descriptor_cache``); otherwise it spares reading the link only, since others may
-        have removed what it remembers.
+        ``trusts_descriptor_cache``); otherwise it only saves reading the link, since the blob may
+        have been removed since.
         """
         descriptors = self._storage.descriptors
         remembered = descriptors.find(self.name, digest) if descriptors is not None else None

@@ -44,7 +44,7 @@ class RedisDescriptorCache:
     """Implements :class:`reference_registry.storage.descriptor_cache.DescriptorCache`.
 
     While redis fails nothing is known and nothing is kept, and the registry serves without it.
-    *monotonic* tells seconds. Raises :class:`CannotStart` where a file of ``redis.tls`` cannot be
+    *monotonic* gives seconds. Raises :class:`CannotStart` where a file of ``redis.tls`` cannot be
     used.
     """
 
@@ -68,7 +68,7 @@ class RedisDescriptorCache:
             socket_timeout=(config.readtimeout or _PATIENCE).total_seconds(),
             max_connections=config.pool_maxactive,
             **(_tls_options(config.tls) if config.tls is not None else {}),
-            # A connection that went stale is made anew; what takes too long is not tried again.
+            # A stale connection is replaced; a request that times out is not repeated.
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         )
         self._address = config.addr
@@ -151,7 +151,7 @@ class RedisDescriptorCache:
 
 def _tls_options(tls: RedisTlsConfig) -> dict[str, Any]:
     options: dict[str, Any] = {"ssl": True, "ssl_check_hostname": True}
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # to see now what redis would be told later
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # to find mistakes now
     if tls.certificate is not None and tls.key is not None:
         options |= {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
         try:

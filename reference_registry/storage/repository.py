@@ -91,7 +91,7 @@ class LocalRepository(LocalContent):
         return serve_content(request, descriptor, content, self._profile)
 
     def _stat_for_use(self, digest: Digest) -> Descriptor | None:
-        """As :meth:`stat_blob`; what is found is leased, since a client is told of it."""
+        """As :meth:`stat_blob`; what is found is leased, since a client hears about it."""
         leases = self._storage.leases
         leases.use(digest)
         found = self.stat_blob(digest)
@@ -232,7 +232,7 @@ class LocalRepository(LocalContent):
             self._storage.uploads.leave_hash_state(self.name, session.uuid)
 
     async def _resume(self, session: UploadSession) -> BlobWriter:
-        """A writer of *session*, in a thread since the data may have to be hashed anew."""
+        """A writer of *session*, in a thread because the data may have to be hashed again."""
         try:
             writer = await asyncio.to_thread(self._storage.uploads.resume, self.name, session.uuid)
         except PathNotFound:

@@ -1,8 +1,8 @@
 """Upload sessions on disk: ``_uploads/<uuid>/{data,startedat}``, as distribution keeps them.
 
-Distribution also saves the state of its hash, for want of which it reads the data again; Python's
-hash objects cannot be saved, so they are kept in memory and made anew after a restart. Either
-registry therefore continues what the other began.
+Distribution also saves the state of its hash; without it, it reads the data again. Python's hash
+objects cannot be saved, so they are kept in memory and rebuilt after a restart. Either registry
+continues what the other began.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Uploads:
         return upload
 
     def size(self, repository: str, upload: str) -> int:
-        """Bytes stored so far; ``PathNotFound`` where there is no such session."""
+        """Bytes stored so far; ``PathNotFound`` for an unknown session."""
         return self._driver.size(layout.upload_data(repository, upload))
 
     def started_at(self, repository: str, upload: str) -> datetime | None:
@@ -123,14 +123,14 @@ class Uploads:
 
     def leave_hash_state(self, repository: str, upload: str) -> None:
         """Write the file in which distribution saves its hash before the first byte, from where it
-        reads the data again. Python's hashes do not tell a later state."""
+        reads the data again. Python's hashes do not reveal a later state."""
         path = f"{layout.upload_directory(repository, upload)}/hashstates/sha256/0"
         self._driver.write(path, _GO_SHA256_STATE)
 
     def purge(self, started_before: datetime, *, dry_run: bool = False) -> list[str]:
         """Remove the sessions that began before a moment; the storage paths of their directories.
 
-        A session that does not tell when it began is kept.
+        A session without a readable start time is kept.
         """
         purged = []
         for repository in self._repositories():
@@ -237,7 +237,7 @@ class BlobWriter:
             on_close(self)
 
     def digest(self, algorithm: str = "sha256") -> Digest:
-        """The digest of what was written; read anew where hashing went by another algorithm."""
+        """The digest of what was written; it is read again if *algorithm* is another one."""
         hasher = self.hasher if self.hasher.name == algorithm else self._rehash(algorithm)
         return Digest(f"{algorithm}:{hasher.hexdigest()}")
 

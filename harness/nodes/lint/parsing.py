@@ -128,7 +128,7 @@ class _Parser:
 
         assert isinstance(mistake, SyntaxMistake)
         spot = Spot(mistake.line)
-        if "nested" in mistake.what or "alias stands for itself" in mistake.what:
+        if "nested" in mistake.what or "alias refers to itself" in mistake.what:
             return self.unread("PPX005", mistake.what, spot)
         what = printable(f"not YAML: {mistake.key}: {mistake.what}")
         if mistake.repair is None:

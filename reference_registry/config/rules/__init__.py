@@ -2,7 +2,7 @@
 
 Each rule is a function of a configuration that was read and of the profile it is meant for, and
 says at most one thing. Its name, with dashes, is the name that is printed; what it is founded on
-stands in its docstring: an issue of distribution/distribution, or what was measured on its
+is named in its docstring: an issue of distribution/distribution, or what was measured on its
 releases. No I/O.
 """
 

@@ -21,7 +21,7 @@ __all__ = [
 
 
 def private_images_for_everyone(given: Reviewed) -> Remark | None:
-    """A cache serves what its upstream user may pull, to whoever asks it (distribution's recipe
+    """A cache serves what its upstream user may pull, to everyone who asks (distribution's recipe
     "Registry as a pull through cache").
     """
     if _asks_who(given.config):
@@ -37,13 +37,13 @@ def private_images_for_everyone(given: Reviewed) -> Remark | None:
 
 
 def writable_instead_of_a_cache(given: Reviewed) -> Remark | None:
-    """A proxy section without ``remoteurl``, as after a slip such as ``remoteURL``, is no error to
-    any release: it makes a standard registry."""
+    """A proxy section without ``remoteurl``, as after the typo ``remoteURL``, makes a standard
+    registry; no release reports it."""
     if given.config.proxy is not None or not given.gives("proxy"):
         return None
     return Remark(
         "proxy",
-        "without remoteurl, in lower case, this is no cache but a registry that can be pushed to",
+        "without remoteurl, in lower case, this is not a cache but a registry that accepts pushes",
         "set proxy.remoteurl, or remove the section",
     )
 
@@ -85,7 +85,7 @@ def upstream_password_in_the_clear(given: Reviewed) -> Remark | None:
 
 
 def debug_for_everyone(given: Reviewed) -> Remark | None:
-    """The debug listener knows no authentication. Releases also offer profiles of the process on
+    """The debug listener has no authentication. Releases also offer profiles of the process on
     it, and 3.x the whole redis section with its password."""
     debug = given.config.http.debug
     if debug is None or is_loopback(parse_address(debug.addr).host):
@@ -113,6 +113,6 @@ def _asks_who(config: Config) -> bool:
 
 
 def _reachable(config: Config) -> bool:
-    """Whether other machines can connect, as far as the address tells."""
+    """Whether other machines can connect, judging by the address."""
     http = config.http
     return http.net == "tcp" and not is_loopback(parse_address(http.addr).host)

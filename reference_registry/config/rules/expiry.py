@@ -34,7 +34,7 @@ def expiry_deletes_nothing(given: Reviewed) -> Remark | None:
         return None
     return Remark(
         "proxy.ttl",
-        "this release deletes nothing when it expires, and keeps it for ever without a schedule",
+        "this release deletes nothing when it expires, and keeps it forever without a schedule",
         "set storage.delete.enabled to true",
     )
 
@@ -46,7 +46,7 @@ def empty_answers_after_removal(given: Reviewed) -> Remark | None:
     if kind is None or not profile.trusts_descriptor_cache or not storage.delete_enabled:
         return None
     remover = "garbage-collect" if _ttl(given) is None else "expiry or garbage-collect"
-    until = "for ever" if kind == "redis" else "until the next start"
+    until = "forever" if kind == "redis" else "until the next start"
     return Remark(
         "storage.cache.blobdescriptor",
         f"a blob that {remover} has removed is answered 200 with an empty body, {until}",
@@ -108,13 +108,13 @@ def size_without_files(given: Reviewed) -> Remark | None:
 
 
 def absences_for_long(given: Reviewed) -> Remark | None:
-    """Who asks for an image before it is pushed is told so until the time is over."""
+    """A client that asks for an image before it is pushed gets 404 until the time is over."""
     proxy = given.config.proxy
     if proxy is None or proxy.policy.negative_ttl <= timedelta(minutes=10):
         return None
     return Remark(
         "proxy.x-negative-ttl",
-        "what is pushed upstream after somebody asked for it stays missing here for that long",
+        "content pushed upstream after a client asked for it stays missing here for that long",
         "write 30s, or what your builds can wait",
     )
 

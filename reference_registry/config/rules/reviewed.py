@@ -27,7 +27,7 @@ class Reviewed:
         return any(key in self.places for key in keys)
 
     def place_of(self, key: str) -> Place:
-        """Where *key* stands, or the nearest section around it that is there."""
+        """The place of *key*, or of the nearest section around it that is given."""
         while key and key not in self.places:
             key = key.rpartition(".")[0]
         return self.places.get(key, Place(self.source))

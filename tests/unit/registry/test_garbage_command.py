@@ -102,18 +102,6 @@ def test_json_tells_what_went(root: Path, storage: Storage) -> None:
     assert not any(storage.blobs.has(Digest(digest)) for digest in gone)
 
 
-def test_lines_go_to_standard_error(root: Path, storage: Storage) -> None:
-    TREES["tagged"](storage)
-
-    run = _run(root, "--json")
-    quiet = _run(root, "--json", "--quiet")
-
-    assert "team/app: marking manifest " in run.stderr
-    assert "\n8 blobs marked, 0 blobs and 0 manifests eligible for deletion\n" in run.stderr
-    assert "marking" not in quiet.stderr
-    assert _report(run)["marked"] == _report(quiet)["marked"]
-
-
 def test_json_tells_of_damage(root: Path, storage: Storage) -> None:
     image = an_image("damaged")
     put(storage, "app", image, "v1")
@@ -182,14 +170,6 @@ def test_a_release_has_no_bar(root: Path, storage: Storage) -> None:
     assert code == 0
     assert "\x1b[" not in shown
     assert "team/app: marking manifest " in shown
-
-
-def test_a_pipe_gets_lines_only(root: Path, storage: Storage) -> None:
-    TREES["tagged"](storage)
-
-    run = _run(root)
-
-    assert "\x1b" not in run.stdout + run.stderr
 
 
 def _on_a_terminal(command: list[str | Path]) -> tuple[int, str]:

@@ -16,7 +16,7 @@ from reference_registry.repository import Descriptor
 from reference_registry.storage import layout
 from reference_registry.storage.descriptor_cache import MemoryDescriptorCache
 from reference_registry.storage.driver import PathNotFound
-from reference_registry.storage.enumeration import path_order, repository_names
+from reference_registry.storage.enumeration import repository_names
 from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.store import Storage, open_storage
 from reference_registry.storage.uploads import DigestMismatch
@@ -71,18 +71,6 @@ def test_linking_bytes_that_are_not_there(repository: LocalRepository) -> None:
     with pytest.raises(PathNotFound):
         repository.link_blob(_HELLO)
     assert not repository.exists()
-
-
-def test_link_and_bytes_go_apart(storage: Storage, repository: LocalRepository) -> None:
-    _put_blob(repository, b"hello")
-
-    assert repository.unlink_blob(_HELLO)
-    assert not repository.unlink_blob(_HELLO)
-    assert not repository.has_blob(_HELLO)
-    assert storage.blobs.has(_HELLO)
-    assert repository.delete_bytes(_HELLO)
-    assert not repository.delete_bytes(_HELLO)
-    assert not storage.blobs.has(_HELLO)
 
 
 def test_link_without_bytes_is_no_blob(repository: LocalRepository) -> None:
@@ -140,31 +128,6 @@ def test_who_else_links_it(storage: Storage, repository: LocalRepository) -> Non
 
 
 # -- manifests and tags ------------------------------------------------------------------------
-def test_manifests_and_tags(storage: Storage, repository: LocalRepository) -> None:
-    image = an_image()
-    digest = Digest(image.digest)
-    assert not repository.has_manifest(digest)
-    assert repository.manifest_or_none(digest) is None
-
-    repository.put_cached_manifest(digest, image.content)
-    repository.link_tag("v1", digest)
-
-    manifest = repository.manifest_or_none(digest)
-    assert manifest is not None
-    assert (manifest.digest, manifest.media_type, manifest.content) == (
-        digest,
-        image.media_type,
-        image.content,
-    )
-    assert repository.has_manifest(digest)
-    assert repository.tag_digest("v1") == digest
-    files = set(storage.driver.walk_files(layout.manifests("team/app")))
-    assert files == {
-        layout.revision_link("team/app", digest),
-        layout.tag_current_link("team/app", "v1"),
-        layout.tag_index_link("team/app", "v1", digest),
-    }
-    assert {storage.driver.read(path) for path in files} == {digest.encode()}
 
 
 def test_a_moved_tag_remembers(storage: Storage, repository: LocalRepository) -> None:
@@ -175,17 +138,6 @@ def test_a_moved_tag_remembers(storage: Storage, repository: LocalRepository) ->
     assert repository.tag_digest("latest") == new
     assert storage.driver.is_file(layout.tag_index_link("team/app", "latest", old))
     assert repository.tags_pointing_at(old) == []
-
-
-def test_tags_pointing_at(repository: LocalRepository) -> None:
-    for tag in ("b", "a", "c"):
-        repository.link_tag(tag, _HELLO)
-    repository.link_tag("c", digest_of(b"other"))
-
-    assert repository.tags_pointing_at(_HELLO) == ["a", "b"]
-    assert repository.unlink_tag("a")
-    assert not repository.unlink_tag("a")
-    assert repository.tag_digest("a") is None
 
 
 def test_manifest_without_link_or_bytes(repository: LocalRepository) -> None:
@@ -206,21 +158,6 @@ def test_a_damaged_link_is_no_link(storage: Storage, repository: LocalRepository
     for content in (b"", b"sha256:", b"\xff", b"../../etc"):
         storage.driver.write(layout.revision_link("team/app", _HELLO), content)
         assert repository.manifest_or_none(_HELLO) is None
-
-
-def test_referrers(repository: LocalRepository) -> None:
-    image, other = an_image("signed"), an_image("other")
-    signature = an_artifact("signature", subject=image)
-    for manifest in (image, other, signature):
-        repository.put_cached_manifest(Digest(manifest.digest), manifest.content)
-
-    found = [m.digest for m in repository.referrers_of(Digest(image.digest))]
-    assert found == [signature.digest]
-    assert list(repository.referrers_of(Digest(other.digest))) == []
-
-    # Each manifest is read once; whether it is there is looked at each time.
-    repository.unlink_manifest(Digest(signature.digest))
-    assert list(repository.referrers_of(Digest(image.digest))) == []
 
 
 def test_referrer_whose_bytes_come_back(repository: LocalRepository) -> None:
@@ -248,14 +185,6 @@ def test_repositories_by_evidence(storage: Storage) -> None:
     assert list(repository_names(storage.driver, "_layers")) == ["blobs/only", "both"]
     assert list(repository_names(storage.driver, "_manifests")) == ["both", "manifests/only"]
     assert list(repository_names(storage.driver)) == ["blobs/only", "both", "manifests/only"]
-
-
-def test_repositories_within_repositories(storage: Storage) -> None:
-    names = ["a", "a/b", "a/b/c", "a-b", "a.b", "b"]
-    for name in names:
-        LocalRepository(name, storage).put_cached_manifest(_HELLO, b"hello")
-
-    assert list(repository_names(storage.driver)) == names == sorted(names, key=path_order)
 
 
 # -- descriptor cache --------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from reference_registry.clock import ManualClock
 from reference_registry.digest import Digest, digest_of
 from reference_registry.storage import layout
 from reference_registry.storage.blobs import BlobStore
-from reference_registry.storage.driver import PathNotFound, StorageDriver
+from reference_registry.storage.driver import StorageDriver
 from reference_registry.storage.filesystem import FilesystemDriver
 from reference_registry.storage.uploads import DigestMismatch, Uploads, is_upload_id
 
@@ -52,20 +52,6 @@ def test_uuids_can_be_ordered_by_time(driver: StorageDriver) -> None:
     first = UUID(names[0])
     assert (first.version, first.variant) == (7, "specified in RFC 4122")
     assert first.int >> 80 == int(_START.timestamp() * 1000)
-
-
-def test_written_in_pieces(driver: StorageDriver, uploads: Uploads) -> None:
-    upload, blobs = uploads.start("a"), BlobStore(driver)
-    for chunk in (b"hel", b"", b"lo"):
-        writer = uploads.resume("a", upload)
-        writer.append(chunk)
-        writer.close()
-
-    writer = uploads.resume("a", upload)
-    writer.commit(blobs, digest_of(b"hello"))
-
-    assert blobs.read(digest_of(b"hello")) == b"hello"
-    assert not driver.exists(layout.upload_directory("a", upload))
 
 
 def test_continued_after_a_restart(driver: StorageDriver, uploads: Uploads) -> None:
@@ -143,20 +129,6 @@ def test_commit_does_not_touch_bytes_that_are_there(
     assert tmp_path in path.parents
 
 
-def test_discard_twice(driver: StorageDriver, uploads: Uploads) -> None:
-    upload = uploads.start("a")
-    writer = uploads.resume("a", upload)
-    writer.append(b"x")
-
-    writer.discard()
-    writer.discard()
-
-    assert not driver.exists(layout.upload_directory("a", upload))
-    with pytest.raises(PathNotFound):
-        uploads.resume("a", upload)
-    assert not uploads.forget("a", upload)
-
-
 def test_hash_state_of_distribution(driver: StorageDriver, uploads: Uploads) -> None:
     """108 bytes that Go's crypto/sha256 reads as a hash that saw nothing."""
     upload = uploads.start("a")
@@ -217,10 +189,6 @@ def test_purge_spares_what_is_being_written(
     writer.append(b"still here")
     writer.close()
     assert uploads.purge(_START + timedelta(days=1)) == [layout.upload_directory("a", names["old"])]
-
-
-def test_purge_an_empty_storage(uploads: Uploads) -> None:
-    assert uploads.purge(_START) == []
 
 
 @pytest.mark.parametrize(

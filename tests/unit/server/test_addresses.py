@@ -32,11 +32,11 @@ def test_forms(text: str, host: str, port: int, shown: str) -> None:
         ("localhost", "the port is missing"),
         ("http://localhost:80", "it is a URL"),
         ("::1:80", "an IPv6 address needs brackets"),
-        (":65536", "there is no port 65536"),
-        (":123456789012", "there is no port"),
+        (":65536", "port 65536 does not exist"),
+        (":123456789012", "does not exist"),
         (":no-such-service", "'no-such-service' is not a port"),
         (":-1", "'-1' is not a port"),
-        (":٣", "there is no port"),
+        (":٣", "does not exist"),
     ],
 )
 def test_what_is_none(text: str, message: str) -> None:

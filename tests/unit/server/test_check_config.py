@@ -65,8 +65,8 @@ def test_all_kinds_of_warnings_in_the_order_of_the_file(
     assert [line.removeprefix(f"{path}:") for line in warnings] == [
         "1: loglevel: an old name; write it as level below log [old-name]",
         "8: proxi: unknown key; did you mean proxy? [overlooked]",
-        "9: proxy: without remoteurl, in lower case, this is no cache but a registry that can be "
-        "pushed to; set proxy.remoteurl, or remove the section [writable-instead-of-a-cache]",
+        "9: proxy: without remoteurl, in lower case, this is not a cache but a registry that "
+        "accepts pushes; set proxy.remoteurl, or remove the section [writable-instead-of-a-cache]",
         "10: proxy.remoteURL: unknown key; did you mean remoteurl? [overlooked]",
     ]
 
@@ -125,7 +125,7 @@ def test_a_standard_registry(tmp_path: Path) -> None:
         "uploads": ["those abandoned for 168h are removed, looked for every 24h"],
         "may pull": ["everyone"],
         "may push": ["everyone"],
-        "may delete": ["nobody"],
+        "may delete": ["no one"],
         "listens": ["http://127.0.0.1:any free port/v2/, without TLS"],
         "end": ["SIGTERM and SIGINT let requests in flight finish, for 10s at most"],
         "log": ["info, text, on stderr; access log on stdout"],
@@ -151,7 +151,7 @@ def test_a_standard_registry(tmp_path: Path) -> None:
             "48h after it was cached, however often it is pulled, content is deleted; kept track "
             "of in /data/scheduler-state.json",
         ),
-        ("ideal", "may push", "nobody"),
+        ("ideal", "may push", "no one"),
         ("2.8", "end", "SIGTERM (not SIGINT) let requests in flight finish, for 1m at most"),
     ],
 )
@@ -235,7 +235,7 @@ _STORAGE = "\n  filesystem:\n    rootdirectory: /data\n"
             "  maintenance: {readonly: {enabled: true}}\nhttp:",
             "",
             "may push",
-            "nobody",
+            "no one",
         ),
         (
             "addr: 127.0.0.1:0",

@@ -146,7 +146,7 @@ def test_each_mistake_is_a_line(config: Path, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err.splitlines() == [
         f"pullproof-registry: {config}:4: storage.filesystem.rootdir: unknown key; "
         "did you mean rootdirectory?",
-        f"pullproof-registry: {config}:6: http.addr: '80' is no address, the colon is missing; "
+        f"pullproof-registry: {config}:6: http.addr: '80' is not an address, the colon is missing; "
         'write ":80"',
     ]
 
@@ -191,7 +191,7 @@ def test_what_cannot_start_names_line_and_key(config: Path) -> None:
     code, out, err = _run("serve", config)
     assert (code, out) == (2, "")
     assert err == (
-        f"pullproof-registry: {config}:10: auth.htpasswd.path: there is no file {htpasswd}; "
+        f"pullproof-registry: {config}:10: auth.htpasswd.path: no such file: {htpasswd}; "
         f"make one with: pullproof-registry htpasswd -Bbn USER PASSWORD > {htpasswd}\n"
     )
 

@@ -70,7 +70,7 @@ def test_list_items_by_number(tmp_path: Path) -> None:
     environ = {"REGISTRY_HEALTH_TCP_0_ADDR": "b:1", "REGISTRY_HEALTH_TCP_1_ADDR": "c:1"}
     checks = _with(tmp_path, environ, text).health.checks
     assert [check.target for check in checks] == ["b:1", "c:1"]
-    with pytest.raises(ConfigError, match="7 is no place in a list of 1; count from 0"):
+    with pytest.raises(ConfigError, match="7 is not a position in a list of 1; count from 0"):
         _with(tmp_path, {"REGISTRY_HEALTH_TCP_7_ADDR": "b:1"}, text)
 
 
@@ -84,7 +84,7 @@ def test_names_without_effect(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("environ", "said"),
     [
-        ({"REGISTRY_HTTP_ADDR": "80"}, "REGISTRY_HTTP_ADDR: http.addr: '80' is no address"),
+        ({"REGISTRY_HTTP_ADDR": "80"}, "REGISTRY_HTTP_ADDR: http.addr: '80' is not an address"),
         ({"REGISTRY_LOG_LEVEL": "loud"}, "REGISTRY_LOG_LEVEL: log.level: 'loud' is not one of"),
         ({"REGISTRY_HTTP_HEADERS": "{"}, "REGISTRY_HTTP_HEADERS: YAML: "),
         ({"REGISTRY_PROXY_USERNAME": "u"}, "REGISTRY_PROXY_USERNAME: proxy.remoteurl: missing"),

@@ -108,7 +108,7 @@ def test_repeated_aliases_cost_nothing(name: str, tmp_path: Path) -> None:
     [
         ("x: " + "[" * 500, "YAML: nested too deeply"),
         ("x: " + "{a: " * 300 + "}" * 300, "YAML: nested too deeply"),
-        ("x: &a [*a]", "YAML: an alias stands for itself"),
+        ("x: &a [*a]", "YAML: an alias refers to itself"),
         ("x: {<<: 5}", "<<: what is merged is not a mapping"),
         ("x: {[1]: 2}", "YAML: a key is not a word"),
         ("x: \x07", "YAML: a character that YAML forbids, U+0007"),

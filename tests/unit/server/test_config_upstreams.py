@@ -93,7 +93,7 @@ def test_all_keys(tmp_path: Path) -> None:
 def test_local_hosts_are_names_or_addresses(tmp_path: Path, host: str) -> None:
     found = _read(tmp_path, f"{_PROXY}  x-local-hosts: ['{host}']\n")
     fix = "write the name or address alone, without scheme, port and path"
-    assert _said(found) == [f"proxy.x-local-hosts: '{host}' is no host; {fix}"]
+    assert _said(found) == [f"proxy.x-local-hosts: '{host}' is not a host; {fix}"]
 
 
 @pytest.mark.parametrize("profile", ["2.8", "3.0", "3.1"])
@@ -208,7 +208,7 @@ _HALF = "missing, the other of the two is given"
         (
             "q: {remoteurl: 'https://q', namespaces: ['https://q']}",
             [
-                "proxy.x-upstreams.q.namespaces: 'https://q' is no host; "
+                "proxy.x-upstreams.q.namespaces: 'https://q' is not a host; "
                 "write HOST or HOST:PORT, without scheme and path"
             ],
         ),
@@ -299,7 +299,7 @@ def test_which_upstream_serves_what() -> None:
         "https://docker.io serves hub/NAME, NAME?ns=docker.io, NAME?ns=hub, "
         "NAME?ns=index.docker.io, NAME?ns=registry-1.docker.io; "
         "a NAME of one part means library/NAME; asked as alice",
-        "https://two.example serves two/NAME; asked without credentials; kept for ever",
+        "https://two.example serves two/NAME; asked without credentials; kept forever",
         "offline: not asked; what is cached is served and does not expire",
     ]
 

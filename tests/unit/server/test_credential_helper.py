@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from harness.content import an_image
-from harness.upstream import Anonymous, Auth, Basic, Bearer, MockUpstream
+from harness.upstream import Anonymous, MockUpstream
 from reference_registry.clock import ManualClock
 from reference_registry.config import (
     Config,
@@ -257,60 +257,8 @@ def _pulled(
     return statuses, helper.calls, seen
 
 
-@pytest.mark.parametrize("profile", ["ideal", "3.0", "3.1"])
-def test_basic(profile: str, helper: MakeHelper, tmp_path: Path) -> None:
-    with MockUpstream(auth=Basic("joe", "pa:ss")) as upstream:
-        statuses, calls, seen = _pulled(upstream, helper(), profile, tmp_path)
-        assert calls == [f"get {upstream.url.removeprefix('http://')}"]
-    assert statuses == [200, 200, 200]
-    assert set(seen[1:]) == {"manifest basic:joe", "blob basic:joe"}
-
-
-@pytest.mark.parametrize(("profile", "of_realm"), [("ideal", False), ("3.0", True)])
-def test_a_token_server_on_another_port(
-    profile: str, of_realm: bool, helper: MakeHelper, tmp_path: Path
-) -> None:
-    """A release asks the helper for the token server's credentials, ``ideal`` for upstream's."""
-    with MockUpstream(auth=Bearer("joe", "pa:ss", own_port=True)) as upstream:
-        statuses, calls, seen = _pulled(upstream, helper(), profile, tmp_path)
-        assert (calls == [f"get {upstream.url.removeprefix('http://')}"]) == (not of_realm)
-    assert len(calls) == 1
-    assert statuses == [200, 200, 200]
-    assert "token basic:joe" in seen
-    assert "manifest basic:joe" not in seen
-
-
 @pytest.mark.parametrize("profile", ["ideal", "3.0"])
 def test_nobody_is_asked_in_vain(profile: str, helper: MakeHelper, tmp_path: Path) -> None:
     with MockUpstream(auth=Anonymous()) as upstream:
         statuses, calls, _ = _pulled(upstream, helper(), profile, tmp_path)
     assert (statuses, calls) == ([200, 200, 200], [])
-
-
-@pytest.mark.parametrize(
-    ("profile", "auth", "statuses"),
-    [
-        ("3.0", Basic("joe", "pa:ss"), [404, 404, 500]),
-        ("ideal", Basic("joe", "pa:ss"), [403, 403, 403]),
-        ("ideal", Bearer("joe", "pa:ss", public=("team/*",)), [200, 200, 200]),
-    ],
-)
-def test_without_an_answer_the_pull_is_anonymous(
-    profile: str, auth: Auth, statuses: list[int], helper: MakeHelper, tmp_path: Path
-) -> None:
-    with MockUpstream(auth=auth) as upstream:
-        found, calls, seen = _pulled(upstream, helper("exit 1"), profile, tmp_path)
-    assert found == statuses
-    assert calls
-    assert not [line for line in seen if "basic" in line]
-
-
-@pytest.mark.parametrize("profile", ["3.0", "3.1", "ideal"])
-def test_upstream_need_not_be_there_at_the_start(
-    profile: str, helper: MakeHelper, tmp_path: Path
-) -> None:
-    with MockUpstream() as upstream:
-        upstream.down()
-        statuses, calls, _ = _pulled(upstream, helper(), profile, tmp_path)
-    assert statuses[0] == (502 if profile == "ideal" else 404)
-    assert calls == []

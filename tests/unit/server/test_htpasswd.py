@@ -272,7 +272,7 @@ def test_the_broken_line_is_named_and_not_shown() -> None:
 @pytest.mark.parametrize(
     ("make", "what"),
     [
-        (lambda path: None, "there is no file"),
+        (lambda path: None, "no such file"),
         (lambda path: path.mkdir(), "is a directory"),
         (lambda path: path.write_text("hunter2\n"), "line 1 is not user:hash"),
     ],

@@ -45,8 +45,8 @@ def test_the_first_configuration_gets_one_line_for_each_mistake() -> None:
     found = read(_THEORY, {}, IDEAL)
     assert [str(problem).removeprefix(f"{_THEORY}:") for problem in found.errors] == [
         '3: version: no space after the colon; write "version: 0.1"',
-        "43: http.addr: '80' is no address, the colon is missing; write \":80\"",
-        "47: http.debug.addr: '5001' is no address, the colon is missing; write \":5001\"",
+        "43: http.addr: '80' is not an address, the colon is missing; write \":80\"",
+        "47: http.debug.addr: '5001' is not an address, the colon is missing; write \":5001\"",
     ]
 
 

@@ -97,14 +97,6 @@ def test_bytes_belong_to_no_repository(server: RedisServer, make: _Caches) -> No
     assert cache.find("app", _A) is None
 
 
-def test_two_algorithms(server: RedisServer, make: _Caches) -> None:
-    """What is stored under sha256 and known as sha512 is remembered as both."""
-    cache = make(server.address)
-    cache.remember("app", _A512, _FOUND)
-    assert server.keys()["repository::app::blobs"] == {_A, _A512}
-    assert cache.find("app", _A512) == cache.find("app", _A) == _FOUND
-
-
 @pytest.mark.parametrize("profile", ["2.8", "3.0.0-alpha.1", "3.0"])
 def test_what_releases_forget(profile: str, server: RedisServer, make: _Caches) -> None:
     cache = make(server.address, PROFILES[profile])
@@ -183,12 +175,6 @@ def test_a_key_of_another_type(
     assert make.counters.errors == 1
     assert f"redis at {server.address} is not used" in caplog.text
     assert "WRONGTYPE" in caplog.text
-
-
-def test_another_database(server: RedisServer, make: _Caches) -> None:
-    make(server.address, db=3).remember("app", _A, _FOUND)
-    assert server.keys() == {}
-    assert f"blobs::{_A}" in server.keys(db=3)
 
 
 # -- failure ------------------------------------------------------------------------------------

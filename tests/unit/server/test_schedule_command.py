@@ -145,19 +145,6 @@ def test_no_file(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert captured.err == ""
 
 
-def test_no_file_as_json(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["schedule", "--json", str(config)]) == 0
-    captured = capsys.readouterr()
-    assert json.loads(captured.out) == []
-    assert captured.err == f"{_state(config)}: not there, nothing is scheduled\n"
-
-
-def test_an_empty_schedule(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _state(config).write_bytes(b"{}")
-    assert main(["schedule", str(config)]) == 0
-    assert capsys.readouterr().out == f"{_state(config)}: nothing is scheduled\n"
-
-
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -206,10 +193,3 @@ def test_where_there_can_be_none(
     config.write_text(text)
     assert main(["schedule", str(config)]) == 0
     assert capsys.readouterr().out == f"{said}\n"
-
-
-def test_a_configuration_that_is_none(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config.write_text("version: 0.2\n")
-    assert main(["schedule", str(config)]) == 2
-    assert main(["schedule", str(config), "--profile", "2.8"]) == 1
-    assert capsys.readouterr().out == ""

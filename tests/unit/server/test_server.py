@@ -210,7 +210,7 @@ def test_nothing_runs_after_a_failed_start(tmp_path: Path) -> None:
     async def run() -> None:
         before = _sockets()
         server = Server(config)
-        with pytest.raises(CannotStart, match=r"auth\.htpasswd\.path: there is no file"):
+        with pytest.raises(CannotStart, match=r"auth\.htpasswd\.path: no such file"):
             await server.start()
         assert _sockets() == before
 

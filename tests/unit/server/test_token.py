@@ -11,20 +11,16 @@ import base64
 import hmac
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from harness.system.process import Process, clean_environment
-from harness.system.real_parts import real_part
 from reference_registry.auth.token import TokenAuthenticator
 from reference_registry.auth.token_keys import (
     TrustedKeys,
@@ -554,45 +550,3 @@ def test_keys_of_other_kinds_are_skipped(server: TokenServer, tmp_path: Path) ->
 
 
 # -- the real one -------------------------------------------------------------------------------
-@contextmanager
-def _serving(command: list[str | Path], config: Path) -> Iterator[httpx.Client]:
-    process = Process([*command, "serve", config], environment=clean_environment())
-    try:
-        listening = process.await_output(_LISTENING, timeout=30.0)
-        assert listening is not None, process.output()
-        url = f"http://{listening['address']}"
-        with httpx.Client(base_url=url, trust_env=False) as client:
-            yield client
-    finally:
-        process.kill()
-
-
-def _written(tmp_path: Path, files: Path, token: str = "") -> Path:
-    path = tmp_path / "config.yml"
-    path.write_text(
-        "version: 0.1\n"
-        f"storage: {{filesystem: {{rootdirectory: {tmp_path}/data}}}}\n"
-        "http: {addr: '127.0.0.1:0'}\n"
-        "auth:\n  token:\n    realm: https://auth.test/token\n"
-        f"    service: {SERVICE}\n    issuer: {ISSUER}\n"
-        f"    rootcertbundle: {files}/root.pem\n{token}"
-    )
-    return path
-
-
-def test_the_real_one_takes_the_same_tokens(
-    server: TokenServer, files: Path, tmp_path: Path
-) -> None:
-    config = _written(tmp_path, files)
-    seen = {}
-    with _serving([real_part("docker-registry")], config) as client:
-        for name, (make, _) in _TOKENS.items():
-            token = make(server).encode("latin-1")
-            headers = {"Authorization": b"Bearer " + token}
-            answer = client.get("/v2/app/tags/list", headers=headers)  # type: ignore[arg-type]
-            seen[name] = (answer.status_code, answer.headers.get("www-authenticate"))
-    outcomes = {name: outcomes.split()[0] for name, (_, outcomes) in _TOKENS.items()}
-    assert seen == {
-        name: (404, None) if outcome == "ok" else (401, _expected_challenge(outcome))
-        for name, outcome in outcomes.items()
-    }

@@ -42,7 +42,7 @@ def _with_space(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
 
 def _with_colon(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
     """``80`` becomes ``:80``."""
-    match = re.search(r"'(\d+)' is no address", problem.what)
+    match = re.search(r"'(\d+)' is not an address", problem.what)
     return (SetValue(tuple(problem.key.split(".")), f":{match[1]}"),) if match else ()
 
 
