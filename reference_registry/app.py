@@ -16,6 +16,7 @@ from reference_registry.api.routing import Route
 from reference_registry.auth import authenticator_for
 from reference_registry.clock import Clock, SystemClock
 from reference_registry.config import Config
+from reference_registry.counters import Counters
 from reference_registry.http.asgi import (
     ASGIApp,
     Receive,
@@ -33,7 +34,6 @@ from reference_registry.http.hooks import (
 )
 from reference_registry.http.messages import BytesBody, ClientGone, Request, Response
 from reference_registry.http.still_valid import ResponseValidity
-from reference_registry.observability.counters import Counters
 from reference_registry.observability.debug import DebugApplication
 from reference_registry.observability.health import Health
 from reference_registry.observability.metrics import HttpMetrics

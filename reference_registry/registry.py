@@ -11,7 +11,7 @@ from datetime import timedelta
 from reference_registry.clock import Clock
 from reference_registry.config import Config, UploadPurgingConfig
 from reference_registry.config.units import format_duration
-from reference_registry.observability.counters import Counters
+from reference_registry.counters import Counters
 from reference_registry.profiles import Profile
 from reference_registry.repository import RepositoryAddress
 from reference_registry.storage.driver import PathNotFound

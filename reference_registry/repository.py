@@ -16,6 +16,7 @@ from typing import Protocol
 
 from reference_registry.digest import Digest, algorithm_of, digest_of
 from reference_registry.http.messages import Request, Response
+from reference_registry.http.pagination import TagPage
 
 __all__ = [
     "Descriptor",
@@ -24,7 +25,6 @@ __all__ = [
     "Registry",
     "Repository",
     "RepositoryAddress",
-    "TagPage",
     "UploadSession",
 ]
 
@@ -52,17 +52,6 @@ class Manifest:
     def is_intact(self) -> bool:
         """Whether the bytes have the digest."""
         return digest_of(self.content, algorithm_of(self.digest)) == self.digest
-
-
-@dataclass(frozen=True)
-class TagPage:
-    """One page of ``tags/list``. ``next`` is the ``last=`` of the following page, or None."""
-
-    tags: tuple[str, ...] | None
-    """None is sent as JSON ``null``, as distribution does for some empty lists."""
-    next: str | None = None
-    headers: tuple[tuple[str, str], ...] = ()
-    """More response headers, such as ``Warning`` on a stale list."""
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,23 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from reference_registry.profiles import Profile
-from reference_registry.repository import TagPage
 
-__all__ = ["first_fitting", "next_link", "page", "tag_page"]
+__all__ = ["TagPage", "first_fitting", "next_link", "page", "tag_page"]
+
+
+@dataclass(frozen=True)
+class TagPage:
+    """One page of ``tags/list``. ``next`` is the ``last=`` of the following page, or None."""
+
+    tags: tuple[str, ...] | None
+    """None is sent as JSON ``null``, as distribution does for some empty lists."""
+    next: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    """More response headers, such as ``Warning`` on a stale list."""
 
 
 def page(

@@ -15,8 +15,8 @@ from typing import Any
 
 from reference_registry.config import Config
 from reference_registry.config.units import format_duration
+from reference_registry.counters import Counters, TrafficCounters
 from reference_registry.http.hooks import HealthGate
-from reference_registry.observability.counters import Counters, TrafficCounters
 from reference_registry.observability.metrics import CONTENT_TYPE, MetricsPage
 from reference_registry.observability.redaction import (
     REDACTED,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from reference_registry.http.hooks import Exchange
-from reference_registry.http.messages import Request
-from reference_registry.observability.counters import (
+from reference_registry.counters import (
     CacheCounters,
     Counters,
     Histogram,
     ProxyCounters,
 )
+from reference_registry.http.hooks import Exchange
+from reference_registry.http.messages import Request
 from reference_registry.profiles import Profile
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import httpx
 
 from reference_registry.clock import Clock
 from reference_registry.config import Config, UpstreamConfig
+from reference_registry.counters import ProxyCounters
 from reference_registry.http.errors import NAME_UNKNOWN
-from reference_registry.observability.counters import ProxyCounters
 from reference_registry.profiles import Profile
 from reference_registry.proxy.expiry.scheduler import Expiry
 from reference_registry.proxy.repository import ProxyRepository

@@ -18,7 +18,7 @@ from reference_registry.http.errors import RegistryError
 from reference_registry.http.go_json import unreadable
 from reference_registry.http.hooks import Panic
 from reference_registry.http.messages import Request, Response
-from reference_registry.http.pagination import tag_page
+from reference_registry.http.pagination import TagPage, tag_page
 from reference_registry.manifest import ManifestInvalid, media_type_of, parse_manifest
 from reference_registry.proxy.blobs.coalesced_fetch import CoalescedFetch
 from reference_registry.proxy.blobs.stream_through import StreamThrough
@@ -39,7 +39,7 @@ from reference_registry.proxy.upstream.errors import (
     UpstreamFailure,
     UpstreamOffline,
 )
-from reference_registry.repository import Descriptor, Manifest, Referrers, TagPage, UploadSession
+from reference_registry.repository import Descriptor, Manifest, Referrers, UploadSession
 from reference_registry.storage.repository import LocalRepository
 
 __all__ = ["ProxyRepository"]

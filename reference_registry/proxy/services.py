@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from reference_registry.clock import Clock
 from reference_registry.config import DEFAULT_TTL, ProxyConfig
+from reference_registry.counters import ProxyCounters
 from reference_registry.digest import Digest
-from reference_registry.observability.counters import ProxyCounters
 from reference_registry.profiles import Profile
 from reference_registry.proxy.blobs.coalesced import Download
 from reference_registry.proxy.blobs.services import BlobServices

@@ -29,7 +29,7 @@ from reference_registry.http.errors import (
     RegistryError,
 )
 from reference_registry.http.messages import Request, Response, StreamBody
-from reference_registry.http.pagination import tag_page
+from reference_registry.http.pagination import TagPage, tag_page
 from reference_registry.manifest import (
     ContentReference,
     ParsedManifest,
@@ -37,7 +37,7 @@ from reference_registry.manifest import (
     referrer_descriptor,
 )
 from reference_registry.profiles import Profile
-from reference_registry.repository import Descriptor, Manifest, Referrers, TagPage, UploadSession
+from reference_registry.repository import Descriptor, Manifest, Referrers, UploadSession
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.local_content import LocalContent
 from reference_registry.storage.serving import StoredContent, blob_headers, serve_content

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from reference_registry.clock import Clock
 from reference_registry.config import RedisConfig, StorageConfig
-from reference_registry.observability.counters import CacheCounters, Counters
+from reference_registry.counters import CacheCounters, Counters
 from reference_registry.profiles import Profile
 from reference_registry.storage.blobs import BlobStore
 from reference_registry.storage.caches import ManifestMemory, SubjectMemory
@@ -59,7 +59,7 @@ def open_storage(
     descriptors = _descriptor_cache(config, profile, redis, cache_counters)
     if counters is not None:
         # Garbage collection counts nothing, and is to start quickly.
-        from reference_registry.observability.storage_metrics import CountedCache, TimedDriver
+        from reference_registry.storage.metrics import CountedCache, TimedDriver
 
         driver = TimedDriver(driver, counters, serving=profile.serving_action)
         if descriptors is not None:

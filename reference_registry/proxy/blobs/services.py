@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
+from reference_registry.counters import TrafficCounters
 from reference_registry.digest import Digest
-from reference_registry.observability.counters import TrafficCounters
 from reference_registry.profiles import Profile
 from reference_registry.proxy.blobs.coalesced import Download
 from reference_registry.proxy.integrity import Integrity

@@ -22,11 +22,10 @@ from reference_registry.config import (
     RedisConfig,
     StorageConfig,
 )
+from reference_registry.counters import CacheCounters, Counters, Histogram
 from reference_registry.digest import digest_of
-from reference_registry.observability.counters import CacheCounters, Counters, Histogram
 from reference_registry.observability.debug import DebugApplication, variables
 from reference_registry.observability.metrics import MetricsPage
-from reference_registry.observability.storage_metrics import CountedCache, TimedDriver
 from reference_registry.profiles import PROFILES
 from reference_registry.registry import StandardRegistry
 from reference_registry.repository import Descriptor
@@ -34,6 +33,7 @@ from reference_registry.storage.descriptor_cache import MemoryDescriptorCache
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.filesystem import FilesystemDriver
 from reference_registry.storage.layout import BLOBS
+from reference_registry.storage.metrics import CountedCache, TimedDriver
 
 
 def _counters() -> Counters:

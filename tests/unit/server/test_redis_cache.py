@@ -13,8 +13,8 @@ import pytest
 from harness.system.redis_server import RedisServer
 from reference_registry.config import RedisConfig, RedisTlsConfig
 from reference_registry.config.problem import CannotStart
+from reference_registry.counters import CacheCounters
 from reference_registry.digest import Digest
-from reference_registry.observability.counters import CacheCounters
 from reference_registry.profiles import IDEAL, PROFILES, Profile
 from reference_registry.repository import Descriptor
 from reference_registry.storage.redis_cache import RedisDescriptorCache

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 
+from reference_registry.counters import CacheCounters, Counters
 from reference_registry.digest import Digest
-from reference_registry.observability.counters import CacheCounters, Counters
 from reference_registry.repository import Descriptor
 from reference_registry.storage import layout
 from reference_registry.storage.descriptor_cache import DescriptorCache
