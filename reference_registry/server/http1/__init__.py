@@ -1,10 +1,10 @@
 """HTTP/1.1 for an ASGI application, on the event loop's own thread.
 
-Why this is our own code: one server has to serve plain HTTP and TLS, cut a single connection
-without a response (a Go handler that panics does that), limit head size and idle time, and end
-within a drain time. Granian 2.8 can do the last three only through a private hook for the socket
-and by shutting down descriptors found in ``/dev/fd``, so it does not qualify as the one server.
-uvicorn 0.54 with httptools qualifies, and this server serves hot blobs twice as fast.
+Why this is our own code: one server has to serve plain HTTP and TLS, listen on a socket that is
+already bound, cut a single connection without a response (as Go does when a handler panics), and
+end within a drain time. Granian 2.8 serves differing requests and hot blobs faster, but it needs a
+private hook for the socket and a walk over ``/dev/fd`` to cut connections, so it cannot be the one
+server. uvicorn 0.54 with httptools can be, and this server serves hot blobs twice as fast.
 
 Measured in one run on two cores that other work also used (load 11 to 15), profile ``ideal``, one
 manifest and one 64 MiB blob. Medians of 3 rounds, of 8 for hot blobs; the servers took turns.
