@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from harness.nodes.models.containerd.plan import Plan, Pull
+from harness.nodes.models.containerd.plan import ContainerdPull as Pull
+from harness.nodes.models.containerd.plan import Plan
 
 __all__ = [
     "CERTS_D",

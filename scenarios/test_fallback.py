@@ -6,7 +6,10 @@ from __future__ import annotations
 import pytest
 
 from harness.content import an_image
-from harness.nodes.models.behaviours import Action, Challenge, HostBehaviour, Rule
+from harness.nodes.models.behaviours import HostAction as Action
+from harness.nodes.models.behaviours import HostBehaviour
+from harness.nodes.models.behaviours import HostChallenge as Challenge
+from harness.nodes.models.behaviours import HostRule as Rule
 from harness.nodes.models.containerd.execution import simulate
 from harness.nodes.models.containerd.planning import resolve_plan
 from harness.nodes.models.containerd.pullers import Ctr

@@ -13,7 +13,7 @@ from harness.content import Image, an_image
 from harness.http.client import RegistryClient
 from harness.nodes.models.attempts import Login
 from harness.nodes.models.containerd.execution import run
-from harness.nodes.models.containerd.plan import Pull
+from harness.nodes.models.containerd.plan import ContainerdPull as Pull
 from harness.nodes.models.containerd.planning import resolve_plan
 from harness.nodes.models.containerd.pullers import AuthConfig, Cri, Ctr, Puller
 from harness.nodes.models.kubelet import pull_requests

@@ -10,7 +10,13 @@ from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from harness.http.client import RegistryClient
-from harness.nodes.models.network import ConnectionFailed, Failure, Request, Response, Trust
+from harness.nodes.models.network import (
+    ClientRequest,
+    ClientResponse,
+    ConnectionFailed,
+    Failure,
+    Trust,
+)
 
 __all__ = ["WireNetwork"]
 
@@ -25,7 +31,7 @@ class WireNetwork:
     def __init__(self, clients: Mapping[str, RegistryClient]) -> None:
         self._clients = clients
 
-    def exchange(self, request: Request, trust: Trust) -> Response:
+    def exchange(self, request: ClientRequest, trust: Trust) -> ClientResponse:
         """The registry's answer; raises :class:`ConnectionFailed` if there is none."""
         client = self._clients.get(request.host)
         if client is None:
@@ -41,7 +47,7 @@ class WireNetwork:
             refused = answer.error is not None and "refused" in answer.error
             raise ConnectionFailed(Failure.REFUSED if refused else Failure.RESET)
         length = answer.headers.get("Content-Length")
-        return Response(
+        return ClientResponse(
             answer.status,
             {name: tuple(answer.headers.get_list(name)) for name in answer.headers},
             answer.body,

@@ -20,7 +20,7 @@ from harness.clients.authority import Authority
 from harness.clients.dockerd import HUB_LOGIN, DockerDaemon
 from harness.clients.source_network import SourceNetwork
 from harness.content import Manifest
-from harness.nodes.models.attempts import ANONYMOUS, Credential, Login, credential_of
+from harness.nodes.models.attempts import ANONYMOUS, Login, SentCredential, credential_of
 from harness.nodes.models.behaviours import HostBehaviour
 from harness.nodes.models.dockerd.endpoints import DOCKER_HUB, DaemonConfig, MirrorURL
 from harness.nodes.models.dockerd.pulling import run
@@ -99,7 +99,7 @@ class DockerLab(HostLab):
         scheme: str,
         method: str,
         path: str,
-        credential: Credential,
+        credential: SentCredential,
         status: int | None,
     ) -> Row:
         # The proxy hides the scheme of requests to Docker Hub.

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from harness.clients.running import run_client
 from harness.content import Manifest
-from harness.nodes.models.attempts import Credential, credential_of
+from harness.nodes.models.attempts import SentCredential, credential_of
 from harness.nodes.models.containers.execution import ImageCopy, simulate
 from harness.nodes.models.containers.registries_conf import (
     InvalidRegistriesConf,
@@ -103,7 +103,7 @@ class SkopeoLab(HostLab):
         address: str,
         method: str,
         path: str,
-        credential: Credential,
+        credential: SentCredential,
         scheme: str,
         status: int | None,
     ) -> list[Any]:

@@ -16,10 +16,10 @@ import h11
 from harness.clients.scripted_hosts.certificates import Certificates
 from harness.nodes.models.behaviours import HEALTHY, HostBehaviour
 from harness.nodes.models.network import (
+    ClientRequest,
+    ClientResponse,
     ConnectionFailed,
     Failure,
-    Request,
-    Response,
     Trust,
 )
 from harness.nodes.models.registry_api import status_line
@@ -40,7 +40,7 @@ _TLS_TO_HTTP = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n400 Bad Re
 class Seen:
     """One request, as it arrived."""
 
-    request: Request
+    request: ClientRequest
     status: int | None = None
     """None without an answer, or if the body was truncated."""
     client_certificate: str | None = None
@@ -61,7 +61,7 @@ class ActiveCase:
         """How the logical host *host* behaves."""
         return self._behaviours.get(host, HEALTHY)
 
-    def receive(self, request: Request, certificate: str | None) -> Seen:
+    def receive(self, request: ClientRequest, certificate: str | None) -> Seen:
         """Record *request*."""
         seen = Seen(request, None, certificate)
         with self._lock:
@@ -69,7 +69,7 @@ class ActiveCase:
                 self._seen.append(seen)
         return seen
 
-    def answer(self, request: Request, trust: Trust) -> Response:
+    def answer(self, request: ClientRequest, trust: Trust) -> ClientResponse:
         """The answer. Raises :class:`ConnectionFailed`."""
         with self._lock:
             return self._network.exchange(request, trust)
@@ -162,7 +162,7 @@ class _HTTPConnection:
             with suppress(OSError):
                 self._channel.close()
 
-    def _read(self) -> Request | None:
+    def _read(self) -> ClientRequest | None:
         head: h11.Request | None = None
         body = b""
         while True:
@@ -178,13 +178,13 @@ class _HTTPConnection:
             else:
                 return None
 
-    def _request(self, head: h11.Request, body: bytes) -> Request:
+    def _request(self, head: h11.Request, body: bytes) -> ClientRequest:
         path, _, query = head.target.decode("ascii").partition("?")
         headers: dict[str, tuple[str, ...]] = {}
         for raw, value in head.headers.raw_items():
             name = raw.decode()
             headers[name] = (*headers.get(name, ()), value.decode("latin-1"))
-        request = Request(
+        request = ClientRequest(
             head.method.decode(),
             "https" if self._is_tls else "http",
             "",
@@ -197,7 +197,7 @@ class _HTTPConnection:
         form = tuple(parse_qsl(body.decode(), keep_blank_values=True)) if is_form else ()
         return replace(request, host=request.header("Host") or "", form=form)
 
-    def _reply(self, request: Request) -> bool:
+    def _reply(self, request: ClientRequest) -> bool:
         """Answer *request*; returns whether the connection can be reused."""
         name = self._client_name()
         seen = self._case.receive(request, name)
@@ -247,7 +247,7 @@ class _HTTPConnection:
             self._channel.sendall(data)
 
 
-def _headers(response: Response) -> list[tuple[str, str]]:
+def _headers(response: ClientResponse) -> list[tuple[str, str]]:
     headers = [(name, value) for name, values in response.headers.items() for value in values]
     if response.content_length is not None:
         headers.append(("Content-Length", str(response.content_length)))

@@ -26,7 +26,7 @@ from harness.nodes.models.attempts import ANONYMOUS, Attempt, Login
 from harness.nodes.models.behaviours import HostBehaviour
 from harness.nodes.models.containerd.execution import simulate
 from harness.nodes.models.containerd.hosts_toml import Capability
-from harness.nodes.models.containerd.plan import Plan, PlannedHost, Pull
+from harness.nodes.models.containerd.plan import ContainerdPull, Plan, PlannedHost
 from harness.nodes.models.containerd.planning import resolve_plan
 from harness.nodes.models.containerd.pullers import (
     AuthConfig,
@@ -113,7 +113,7 @@ def explain_containerd(
     finder = EffectFinder(plan)
     contacted = {host.name for host in plan.hosts}
 
-    def all_fail(hosts: Mapping[str, HostBehaviour]) -> Pull:
+    def all_fail(hosts: Mapping[str, HostBehaviour]) -> ContainerdPull:
         return simulate(plan, hosts, image=image)
 
     return Explanation(

@@ -21,7 +21,7 @@ from harness.nodes.explain.explanation import BadInput, Diagnostic, Explanation,
 from harness.nodes.explain.files import ContainerdFiles, ContainerdQuestion, client_keys
 from harness.nodes.explain.when import behaviour
 from harness.nodes.models.attempts import Login
-from harness.nodes.models.behaviours import Action, Challenge, HostBehaviour, Rule
+from harness.nodes.models.behaviours import HostAction, HostBehaviour, HostChallenge, HostRule
 from harness.nodes.models.containerd.plan import Plan, PlannedHost
 from harness.nodes.models.go_url import GoURL, InvalidURL, parse_url
 from harness.nodes.models.registry_api import parse_challenges
@@ -226,7 +226,7 @@ def _seen(host: PlannedHost, base: httpx.Response, manifest: httpx.Response, sen
     elif 200 <= status < 300:
         seen = HostBehaviour()
     else:
-        seen = HostBehaviour(rules=(Rule(Action(status=status), method="HEAD"),))
+        seen = HostBehaviour(rules=(HostRule(HostAction(status=status), method="HEAD"),))
     probed = Probed(
         reached=True,
         said=said,
@@ -249,5 +249,5 @@ def _asks_for(scheme: str, realm: str, host: PlannedHost) -> HostBehaviour:
         url = GoURL("", "", "")
     # The model recognises token services by their path.
     shown = realm if url.path.endswith("/token") else f"{url.scheme}://{url.host}/token"
-    service = Challenge("bearer", realm=shown, service="probed", token="T-probed")
+    service = HostChallenge("bearer", realm=shown, service="probed", token="T-probed")
     return HostBehaviour(challenge=service)

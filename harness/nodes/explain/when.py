@@ -9,7 +9,13 @@ from difflib import get_close_matches
 
 from harness.nodes.explain.explanation import BadInput
 from harness.nodes.models.attempts import ANONYMOUS, Login
-from harness.nodes.models.behaviours import Action, Challenge, HostBehaviour, Rule, TokenService
+from harness.nodes.models.behaviours import (
+    HostAction,
+    HostBehaviour,
+    HostChallenge,
+    HostRule,
+    HostTokenService,
+)
 
 __all__ = ["BEHAVIOURS", "REDIRECTED_TO", "behaviour", "behaviours"]
 
@@ -49,17 +55,17 @@ BEHAVIOURS: Mapping[str, str] = {
 ``@config`` or ``@layer`` limits a behaviour of answers to these requests."""
 
 _OBJECTS = ("resolve", "index", "manifest", "config", "layer")
-_PORTAL = Action(html=True)
+_PORTAL = HostAction(html=True)
 _FAULTS = {
-    "reset": Action(reset=True),
-    "hang": Action(hang=True),
+    "reset": HostAction(reset=True),
+    "hang": HostAction(hang=True),
     "html": _PORTAL,
-    "wrong": Action(wrong_body=True),
-    "redirect": Action(redirect=f"https://{REDIRECTED_TO}{{path}}"),
-    "no-digest": Action(no_digest_header=True),
-    "bad-digest": Action(bad_digest_header=True),
-    "wrong-digest": Action(wrong_digest_header=True),
-    "no-length": Action(drop_size=True),
+    "wrong": HostAction(wrong_body=True),
+    "redirect": HostAction(redirect=f"https://{REDIRECTED_TO}{{path}}"),
+    "no-digest": HostAction(no_digest_header=True),
+    "bad-digest": HostAction(bad_digest_header=True),
+    "wrong-digest": HostAction(wrong_digest_header=True),
+    "no-length": HostAction(drop_size=True),
 }
 _HOSTS = {
     "down": HostBehaviour(down=True),
@@ -74,27 +80,30 @@ _HOSTS = {
     "empty": HostBehaviour(store=False),
     "html": HostBehaviour(
         rules=(
-            Rule(_PORTAL, method="HEAD"),
-            *(Rule(_PORTAL, obj=obj) for obj in ("tag", "index", "manifest", "config", "layer")),
+            HostRule(_PORTAL, method="HEAD"),
+            *(
+                HostRule(_PORTAL, obj=obj)
+                for obj in ("tag", "index", "manifest", "config", "layer")
+            ),
             # Resolving the page gives a digest; the blob with that digest does not exist.
-            Rule(Action(status=404)),
+            HostRule(HostAction(status=404)),
         )
     ),
     "truncate": HostBehaviour(
-        rules=(Rule(Action(truncate=1000), method="GET", obj="layer", times=1),)
+        rules=(HostRule(HostAction(truncate=1000), method="GET", obj="layer", times=1),)
     ),
     "no-range": HostBehaviour(
         rules=(
-            Rule(Action(truncate=1000), method="GET", obj="layer", times=1),
-            Rule(Action(ignore_range=True), method="GET", obj="layer"),
+            HostRule(HostAction(truncate=1000), method="GET", obj="layer", times=1),
+            HostRule(HostAction(ignore_range=True), method="GET", obj="layer"),
         )
     ),
 }
 _TOKENS = {
-    "bearer": TokenService(),
-    "bearer-denied": TokenService(status=401),
-    "bearer-down": TokenService(status=503),
-    "bearer-refused": TokenService(),
+    "bearer": HostTokenService(),
+    "bearer-denied": HostTokenService(status=401),
+    "bearer-down": HostTokenService(status=503),
+    "bearer-refused": HostTokenService(),
 }
 _STATUS = re.compile(r"[45]\d\d|204|304")
 
@@ -111,24 +120,26 @@ def behaviour(name: str, host: str, login: Login) -> HostBehaviour:
         return _HOSTS[word]
     if not at and word in {"basic", "401"}:
         accepted = f"{login.user}:{login.secret}" if word == "basic" else "none:accepted"
-        return HostBehaviour(challenge=Challenge("basic", credential=accepted))
+        return HostBehaviour(challenge=HostChallenge("basic", credential=accepted))
     if not at and word in _TOKENS:
         token = "another" if word == "bearer-refused" else "T-registry"
         realm = f"https://{host}/token"
         return HostBehaviour(
-            challenge=Challenge("bearer", realm=realm, service="registry", token=token),
+            challenge=HostChallenge("bearer", realm=realm, service="registry", token=token),
             tokens=_TOKENS[word],
         )
-    action = _FAULTS.get(word) or (Action(status=int(word)) if _STATUS.fullmatch(word) else None)
+    action = _FAULTS.get(word) or (
+        HostAction(status=int(word)) if _STATUS.fullmatch(word) else None
+    )
     if action is None:
         if word in BEHAVIOURS:
             raise BadInput(f"{word} applies to all requests", fix="leave out the @")
         raise BadInput(f"unknown behaviour {word[:40]!r}", fix=_expected(word, BEHAVIOURS))
     if not at:
-        return HostBehaviour(rules=(Rule(action),))
+        return HostBehaviour(rules=(HostRule(action),))
     if obj == "resolve":
-        return HostBehaviour(rules=(Rule(action, method="HEAD"),))
-    return HostBehaviour(rules=(Rule(action, method="GET", obj=obj),))
+        return HostBehaviour(rules=(HostRule(action, method="HEAD"),))
+    return HostBehaviour(rules=(HostRule(action, method="GET", obj=obj),))
 
 
 def _expected(word: str, known: Iterable[str]) -> str:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.nodes.lint.documents import Document
-from harness.nodes.lint.finding import Finding, Spot, printable
+from harness.nodes.lint.finding import LintFinding, Spot, printable
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.project import Project
-from harness.nodes.lint.rule import Hit, Rule, RuleContext
+from harness.nodes.lint.rule import Hit, LintRule, RuleContext
 from harness.nodes.lint.rules import loaded_rules
 from harness.nodes.lint.suppression import Suppression, suppressions
 
@@ -53,11 +53,11 @@ def selects(options: LintOptions, rule_id: str) -> bool:
 class Outcome:
     """The findings in the order of files and lines, and those that a comment suppresses."""
 
-    findings: tuple[Finding, ...] = ()
-    suppressed: tuple[tuple[Finding, Suppression], ...] = ()
+    findings: tuple[LintFinding, ...] = ()
+    suppressed: tuple[tuple[LintFinding, Suppression], ...] = ()
 
 
-def findings(project: Project, options: LintOptions) -> list[Finding]:
+def findings(project: Project, options: LintOptions) -> list[LintFinding]:
     """The findings of :func:`run_rules`, as a list."""
     return list(run_rules(project, options).findings)
 
@@ -75,8 +75,8 @@ def run_rules(
         return Outcome()
     runs = _Runs(project, options, kinds)
     rules = [rule for rule in loaded_rules(*kinds) if selects(options, rule.id)]
-    said: list[Finding] = []
-    suppressed: list[tuple[Finding, Suppression]] = []
+    said: list[LintFinding] = []
+    suppressed: list[tuple[LintFinding, Suppression]] = []
     for document in documents:
         found = [
             _finding(rule, document, hit, releases)
@@ -97,15 +97,15 @@ def run_rules(
     return Outcome(tuple(sorted(said, key=_order)), tuple(sorted(suppressed, key=_first)))
 
 
-def _order(finding: Finding) -> tuple[str, Spot, int, str]:
+def _order(finding: LintFinding) -> tuple[str, Spot, int, str]:
     return finding.file, finding.spot, finding.severity.rank, finding.rule
 
 
-def _first(pair: tuple[Finding, Suppression]) -> tuple[str, Spot, int, str]:
+def _first(pair: tuple[LintFinding, Suppression]) -> tuple[str, Spot, int, str]:
     return _order(pair[0])
 
 
-def _is_about(comment: Suppression, finding: Finding) -> bool:
+def _is_about(comment: Suppression, finding: LintFinding) -> bool:
     return finding.rule in comment.ids and comment.line in {None, finding.spot.line}
 
 
@@ -114,7 +114,7 @@ def _useless(
     options: LintOptions,
     comments: Iterable[Suppression],
     unused: Collection[tuple[Suppression, str]],
-) -> Iterator[Finding]:
+) -> Iterator[LintFinding]:
     """Comments that suppress nothing. A rule is left out if it was not selected, or not checked for
     all releases."""
     if not comments or not selects(options, USELESS_SUPPRESSION):
@@ -135,7 +135,7 @@ def _useless(
                 yield _finding(about, document, said, ())
 
 
-def _asked_in_full(options: LintOptions, rule: Rule) -> bool:
+def _asked_in_full(options: LintOptions, rule: LintRule) -> bool:
     releases = rule.differs_by and getattr(options, rule.differs_by)
     return selects(options, rule.id) and not releases
 
@@ -165,7 +165,7 @@ class _Runs:
             },
         }
 
-    def hits(self, rule: Rule, document: Document) -> Iterator[tuple[Hit, tuple[str, ...]]]:
+    def hits(self, rule: LintRule, document: Document) -> Iterator[tuple[Hit, tuple[str, ...]]]:
         """The hits of *rule*, and their releases, if they are not hits for all of them."""
         if not rule.differs_by:
             for hit in rule.check(document, self.context):
@@ -180,8 +180,10 @@ class _Runs:
             yield hit, () if len(names) == len(contexts) else tuple(names)
 
 
-def _finding(rule: Rule, document: Document, hit: Hit, releases: tuple[str, ...]) -> Finding:
-    return Finding(
+def _finding(
+    rule: LintRule, document: Document, hit: Hit, releases: tuple[str, ...]
+) -> LintFinding:
+    return LintFinding(
         rule=rule.id,
         severity=rule.severity,
         file=document.path,

@@ -10,7 +10,7 @@ __all__ = [
     "AddKey",
     "AsHeaders",
     "Edit",
-    "Finding",
+    "LintFinding",
     "Path",
     "RemoveKey",
     "RenameKey",
@@ -104,7 +104,7 @@ Edit = SetValue | AddKey | AsHeaders | RemoveKey | RenameKey | ReplaceText
 
 
 @dataclass(frozen=True)
-class Finding:
+class LintFinding:
     """A mistake at a position in a file. ``file`` is the name that the user gave."""
 
     rule: str

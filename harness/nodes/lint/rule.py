@@ -21,7 +21,7 @@ from harness.nodes.lint.project import Project
 from harness.nodes.models.containerd.releases import Release
 from reference_registry.profiles import Profile
 
-__all__ = ["Check", "Hit", "Rule", "RuleContext", "Rules", "Varies", "rule_texts"]
+__all__ = ["Check", "Hit", "LintRule", "RuleContext", "Rules", "Varies", "rule_texts"]
 
 Varies = Literal["", "containerd", "registry"]
 """The program whose release decides whether a rule hits, if any."""
@@ -63,7 +63,7 @@ Check = Callable[[Any, RuleContext], Iterator[Hit]]
 
 
 @dataclass(frozen=True)
-class Rule:
+class LintRule:
     """A check, and the text that lint prints where it hits."""
 
     id: str
@@ -103,7 +103,7 @@ class Rules:
 
     def __init__(self, *kinds: Kind) -> None:
         self.kinds = kinds
-        self.all: list[Rule] = []
+        self.all: list[LintRule] = []
 
     def __call__(
         self,
@@ -118,7 +118,7 @@ class Rules:
 
         def register(check: Check) -> Check:
             self.all.append(
-                Rule(
+                LintRule(
                     rule_id,
                     Severity(text["severity"]),
                     text["title"],

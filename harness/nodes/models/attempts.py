@@ -8,9 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from harness.nodes.models.network import Failure, Request, Response
+from harness.nodes.models.network import ClientRequest, ClientResponse, Failure
 
-__all__ = ["ANONYMOUS", "Attempt", "ClientRun", "Credential", "Login", "Step", "credential_of"]
+__all__ = [
+    "ANONYMOUS",
+    "Attempt",
+    "ClientRun",
+    "Login",
+    "PullStep",
+    "SentCredential",
+    "credential_of",
+]
 
 
 @dataclass(frozen=True)
@@ -26,11 +34,11 @@ class Login:
 ANONYMOUS = Login()
 
 
-Step = Literal["resolve", "fetch", "push", "token", "ping"]
+PullStep = Literal["resolve", "fetch", "push", "token", "ping"]
 
 
 @dataclass(frozen=True)
-class Credential:
+class SentCredential:
     """The content of an Authorization header. Its repr hides the secret."""
 
     kind: Literal["none", "basic", "bearer", "other"] = "none"
@@ -46,14 +54,14 @@ class Credential:
 class Attempt:
     """One request or connection attempt."""
 
-    step: Step
+    step: PullStep
     method: str
     scheme: str
     host: str
     """With its port if the URL names one."""
     path: str
     ns: str | None
-    credential: Credential
+    credential: SentCredential
     because: str
     status: int | None = None
     """None if there was no answer or its body was truncated."""
@@ -74,9 +82,9 @@ class Attempt:
     @classmethod
     def at(
         cls,
-        step: Step,
-        request: Request,
-        response: Response | None,
+        step: PullStep,
+        request: ClientRequest,
+        response: ClientResponse | None,
         failure: Failure | None,
         because: str,
         *,
@@ -142,17 +150,17 @@ class ClientRun:
         return tuple(attempt for attempt in self.attempts if attempt.received)
 
 
-def credential_of(authorization: str | None) -> Credential:
+def credential_of(authorization: str | None) -> SentCredential:
     """The credential in an Authorization header."""
     if authorization is None:
-        return Credential()
+        return SentCredential()
     scheme, _, rest = authorization.partition(" ")
     if scheme.lower() == "bearer":
-        return Credential("bearer", secret=rest)
+        return SentCredential("bearer", secret=rest)
     if scheme.lower() == "basic":
         try:
             user, _, secret = base64.b64decode(rest, validate=True).decode().partition(":")
         except (binascii.Error, ValueError):
-            return Credential("other", secret=authorization)
-        return Credential("basic", user, secret)
-    return Credential("other", secret=authorization)
+            return SentCredential("other", secret=authorization)
+        return SentCredential("basic", user, secret)
+    return SentCredential("other", secret=authorization)

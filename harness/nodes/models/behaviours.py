@@ -16,16 +16,16 @@ from harness.nodes.models.network import basic_authorization
 __all__ = [
     "HEALTHY",
     "UNRESOLVABLE",
-    "Action",
-    "Challenge",
+    "HostAction",
     "HostBehaviour",
-    "Rule",
-    "TokenService",
+    "HostChallenge",
+    "HostRule",
+    "HostTokenService",
 ]
 
 
 @dataclass(frozen=True)
-class Challenge:
+class HostChallenge:
     """Authentication for everything that a host serves."""
 
     type: Literal["basic", "bearer"]
@@ -59,7 +59,7 @@ class Challenge:
 
 
 @dataclass(frozen=True)
-class TokenService:
+class HostTokenService:
     """A token server: for service ``x`` it issues the token ``T-x``."""
 
     credential: str | None = None
@@ -73,7 +73,7 @@ class TokenService:
 
 
 @dataclass(frozen=True)
-class Action:
+class HostAction:
     """How a rule changes the answer; without any field set it changes nothing."""
 
     status: int | None = None
@@ -97,10 +97,10 @@ class Action:
 
 
 @dataclass(frozen=True)
-class Rule:
+class HostRule:
     """The first matching rule applies; a filter that is None matches all requests."""
 
-    action: Action
+    action: HostAction
     method: str | None = None
     kind: str | None = None
     """``base`` (/v2/), ``manifest-tag``, ``manifest-digest``, ``blob``, ``token``, ``other``."""
@@ -126,9 +126,9 @@ class HostBehaviour:
     """The authority (DER) that signed its certificate; None for one in the system's roots."""
     wants_client_certificate: bool = False
     store: bool = True
-    challenge: Challenge | None = None
-    tokens: TokenService = TokenService()
-    rules: tuple[Rule, ...] = ()
+    challenge: HostChallenge | None = None
+    tokens: HostTokenService = HostTokenService()
+    rules: tuple[HostRule, ...] = ()
 
 
 HEALTHY = HostBehaviour()

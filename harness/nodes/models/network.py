@@ -1,6 +1,6 @@
 """Requests and answers between a modelled client and its registries, as values.
 
-A model passes a :class:`Request` to a :class:`Network` and gets a :class:`Response` or
+A model passes a :class:`ClientRequest` to a :class:`Network` and gets a :class:`ClientResponse` or
 :class:`ConnectionFailed`. Nothing here opens a socket.
 """
 
@@ -16,11 +16,11 @@ from urllib.parse import parse_qsl
 from harness.nodes.models.go_url import GoURL, port_of
 
 __all__ = [
+    "ClientRequest",
+    "ClientResponse",
     "ConnectionFailed",
     "Failure",
     "Network",
-    "Request",
-    "Response",
     "Trust",
     "basic_authorization",
     "token_request",
@@ -99,7 +99,7 @@ class Trust:
 
 
 @dataclass(frozen=True)
-class Request:
+class ClientRequest:
     """One HTTP request. Header names are kept as written; ``Host`` is implied."""
 
     method: str
@@ -125,7 +125,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Response:
+class ClientResponse:
     """One HTTP answer. ``content_length`` is None without that header."""
 
     status: int
@@ -155,7 +155,7 @@ class Response:
 
 def token_request(
     realm: GoURL, service: str | None, repository: str, user: str, secret: str
-) -> Request:
+) -> ClientRequest:
     """The GET of a pull token from *realm*, with Basic credentials if there are any
     (https://distribution.github.io/distribution/spec/auth/token/)."""
     query = [*parse_qsl(realm.query, keep_blank_values=True)]
@@ -167,7 +167,7 @@ def token_request(
         query.append(("account", user))
     if user and secret:
         headers["Authorization"] = (basic_authorization(f"{user}:{secret}"),)
-    return Request(
+    return ClientRequest(
         "GET", realm.scheme, realm.host, realm.path or "/", tuple(sorted(query)), headers
     )
 
@@ -175,7 +175,7 @@ def token_request(
 class Network(Protocol):
     """Sends requests. An implementation may keep state between them."""
 
-    def exchange(self, request: Request, trust: Trust) -> Response:
+    def exchange(self, request: ClientRequest, trust: Trust) -> ClientResponse:
         """The answer to *request*. Raises :class:`ConnectionFailed`."""
 
 

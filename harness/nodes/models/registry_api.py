@@ -15,7 +15,7 @@ from typing import Any
 from harness.content import DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_MANIFEST
 
 __all__ = [
-    "Descriptor",
+    "ContentDescriptor",
     "ParsedChallenge",
     "index_entries",
     "issued_token",
@@ -113,7 +113,7 @@ _MANIFESTS = {OCI_MANIFEST, DOCKER_MANIFEST}
 
 
 @dataclass(frozen=True)
-class Descriptor:
+class ContentDescriptor:
     """The content to fetch, with its type."""
 
     media_type: str
@@ -135,7 +135,7 @@ def kind_of(media_type: str) -> str:
     return "manifest" if media_type in _MANIFESTS else "unknown"
 
 
-def index_entries(index: bytes) -> list[tuple[object, Descriptor]]:
+def index_entries(index: bytes) -> list[tuple[object, ContentDescriptor]]:
     """Platform and descriptor of everything that *index* lists; empty for anything malformed."""
     return [
         (entry.get("platform"), _descriptor(entry, kind_of(str(entry.get("mediaType")))))
@@ -143,7 +143,7 @@ def index_entries(index: bytes) -> list[tuple[object, Descriptor]]:
     ]
 
 
-def manifest_parts(manifest: bytes) -> tuple[Descriptor, list[Descriptor]]:
+def manifest_parts(manifest: bytes) -> tuple[ContentDescriptor, list[ContentDescriptor]]:
     """The configuration and the layers that *manifest* names."""
     document = _document(manifest)
     config = document.get("config")
@@ -164,9 +164,9 @@ def _objects(value: object) -> list[Mapping[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _descriptor(document: Mapping[str, Any], kind: str) -> Descriptor:
+def _descriptor(document: Mapping[str, Any], kind: str) -> ContentDescriptor:
     size = document.get("size")
-    return Descriptor(
+    return ContentDescriptor(
         str(document.get("mediaType", "")),
         str(document.get("digest", "")),
         size if isinstance(size, int) else 0,

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.content import Manifest
-from harness.nodes.models.behaviours import HEALTHY, Action, HostBehaviour, TokenService
+from harness.nodes.models.behaviours import HEALTHY, HostAction, HostBehaviour, HostTokenService
 from harness.nodes.models.go_url import split_host_port
 from harness.nodes.models.network import (
+    ClientRequest,
+    ClientResponse,
     ConnectionFailed,
     Failure,
-    Request,
-    Response,
     Trust,
     basic_authorization,
     with_port,
@@ -111,7 +111,7 @@ class SimulatedNetwork:
                 return self._behaviours[name]
         return self._elsewhere
 
-    def exchange(self, request: Request, trust: Trust) -> Response:
+    def exchange(self, request: ClientRequest, trust: Trust) -> ClientResponse:
         """See :class:`harness.nodes.models.network.Network`."""
         host = self.behaviour(request.host, request.scheme)
         self._connect(host, request.scheme, trust)
@@ -125,17 +125,19 @@ class SimulatedNetwork:
         shown = trust.client_certificate if host.wants_client_certificate else None
         return _shaped(answer, request, action, shown if request.scheme == "https" else None)
 
-    def _scripted(self, action: Action, request: Request) -> Response | None:
+    def _scripted(self, action: HostAction, request: ClientRequest) -> ClientResponse | None:
         """The answer of a rule that replaces the registry's answer."""
         if action.html:
-            return Response(200, {"Content-Type": ("text/html",)}, self._page)
+            return ClientResponse(200, {"Content-Type": ("text/html",)}, self._page)
         if action.redirect is not None:
-            return Response(307, {"Location": (action.redirect.replace("{path}", request.path),)})
+            return ClientResponse(
+                307, {"Location": (action.redirect.replace("{path}", request.path),)}
+            )
         if action.status is None:
             return None
         if action.body is None:
             return _error(action.status, f"scripted {action.status}{self._note}")
-        return Response(action.status, {}, action.body.encode())
+        return ClientResponse(action.status, {}, action.body.encode())
 
     def _connect(self, host: HostBehaviour, scheme: str, trust: Trust) -> None:
         """Raises :class:`ConnectionFailed` if the server does not get to read the request."""
@@ -166,7 +168,7 @@ class SimulatedNetwork:
         roots = self._system_roots if trust.system_roots else frozenset()
         return host.authority in roots | trust.authorities
 
-    def _target(self, request: Request) -> _Target:
+    def _target(self, request: ClientRequest) -> _Target:
         if _UPLOAD.fullmatch(request.path):
             return _Target("other", "other")
         if request.path.endswith("/v2/"):
@@ -182,7 +184,7 @@ class SimulatedNetwork:
             return _Target("manifest-digest", self._content.kind(reference), reference)
         return _Target("manifest-tag", "tag", reference)
 
-    def _action(self, host: HostBehaviour, request: Request, target: _Target) -> Action:
+    def _action(self, host: HostBehaviour, request: ClientRequest, target: _Target) -> HostAction:
         auth = "none" if request.header("Authorization") is None else "some"
         for number, rule in enumerate(host.rules):
             wanted = (rule.method, rule.kind, rule.obj, rule.auth)
@@ -193,27 +195,29 @@ class SimulatedNetwork:
                 continue
             self._applied[id(host), number] += 1
             return rule.action
-        return Action()
+        return HostAction()
 
-    def _serve(self, host: HostBehaviour, request: Request, target: _Target) -> Response:
+    def _serve(
+        self, host: HostBehaviour, request: ClientRequest, target: _Target
+    ) -> ClientResponse:
         if target.kind == "token":
             return _issue(host.tokens, request)
         authorization = request.header("Authorization")
         if host.challenge is not None and not host.challenge.accepts(authorization):
             refusal = _error(401)
             challenge = {"WWW-Authenticate": host.challenge.header()}
-            return Response(401, {**refusal.headers, **challenge}, refusal.body)
+            return ClientResponse(401, {**refusal.headers, **challenge}, refusal.body)
         if target.kind == "base":
-            return Response(200, {"Content-Type": ("application/json",)}, b"{}")
+            return ClientResponse(200, {"Content-Type": ("application/json",)}, b"{}")
         if request.method == "POST":
-            return Response(202, {"Location": (f"{request.path.rstrip('/')}/u1",)})
+            return ClientResponse(202, {"Location": (f"{request.path.rstrip('/')}/u1",)})
         if request.method == "PUT":
             digest = dict(request.query).get("digest") or self._content.tagged
-            return Response(201, {"Docker-Content-Digest": (digest,)})
+            return ClientResponse(201, {"Docker-Content-Digest": (digest,)})
         found = self._content.find(target.reference) if host.store and target.reference else None
         if found is None:
             return _error(404, f"status 404{self._note}")
-        return Response(
+        return ClientResponse(
             200,
             {
                 "Content-Type": (found.media_type,),
@@ -223,7 +227,9 @@ class SimulatedNetwork:
         )
 
 
-def _shaped(answer: Response, request: Request, action: Action, shown: str | None) -> Response:
+def _shaped(
+    answer: ClientResponse, request: ClientRequest, action: HostAction, shown: str | None
+) -> ClientResponse:
     """*answer* with range, method and the faults of the rule applied."""
     headers = dict(answer.headers) | {name: (value,) for name, value in action.headers.items()}
     body, status = answer.body, answer.status
@@ -249,16 +255,16 @@ def _shaped(answer: Response, request: Request, action: Action, shown: str | Non
         body = b""
     elif action.truncate is not None and action.truncate < len(body):
         body, cut = body[: action.truncate], True
-    return Response(status, headers, body, length, cut, shown)
+    return ClientResponse(status, headers, body, length, cut, shown)
 
 
-def _error(status: int, message: str | None = None) -> Response:
+def _error(status: int, message: str | None = None) -> ClientResponse:
     message = message or f"status {status}"
     body = f'{{"errors":[{{"code":"X","message":"{message}"}}]}}'
-    return Response(status, {"Content-Type": ("application/json",)}, body.encode())
+    return ClientResponse(status, {"Content-Type": ("application/json",)}, body.encode())
 
 
-def _issue(service: TokenService, request: Request) -> Response:
+def _issue(service: HostTokenService, request: ClientRequest) -> ClientResponse:
     parameters = dict(request.form if request.method == "POST" else request.query)
     of_method = service.post_status if request.method == "POST" else service.get_status
     scripted = of_method if service.status is None else service.status
@@ -267,14 +273,14 @@ def _issue(service: TokenService, request: Request) -> Response:
     if service.credential is not None and not _is_known(service.credential, request, parameters):
         return _error(401)
     token = service.token or f"T-{parameters.get('service', '')}"
-    return Response(
+    return ClientResponse(
         200,
         {"Content-Type": ("application/json",)},
         f'{{"token":"{token}","access_token":"{token}"}}'.encode(),
     )
 
 
-def _is_known(credential: str, request: Request, parameters: Mapping[str, str]) -> bool:
+def _is_known(credential: str, request: ClientRequest, parameters: Mapping[str, str]) -> bool:
     if request.method == "POST":
         if parameters.get("grant_type") == "refresh_token":
             return True

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from harness.nodes.lint.finding import printable
-from harness.nodes.lint.rule import Rule
+from harness.nodes.lint.rule import LintRule
 from harness.nodes.lint.rules import loaded_rules
 from tests.unit.lint.cases import Case, case_of, copied
 
@@ -44,7 +44,7 @@ def rendered() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _entry(rule: Rule, case: Case, root: Path) -> Iterator[str]:
+def _entry(rule: LintRule, case: Case, root: Path) -> Iterator[str]:
     yield from (f"### {rule.id}: {_escaped(rule.title)}", "")
     releases = ", ".join(case.releases) if case.releases else "all releases"
     marks = [f"**{rule.severity.value}**", ", ".join(kind.value for kind in rule.kinds)]

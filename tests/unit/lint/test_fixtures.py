@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness.nodes.lint.engine import CONTAINERD_RELEASES, REGISTRY_RELEASES, LintOptions, findings
-from harness.nodes.lint.finding import Finding
+from harness.nodes.lint.finding import LintFinding
 from harness.nodes.lint.fix.repair import repaired
 from harness.nodes.lint.project import Project
-from harness.nodes.lint.rule import Rule
+from harness.nodes.lint.rule import LintRule
 from harness.nodes.lint.rules import loaded_rules
 from tests.unit.lint.cases import FIXTURES, Case, case_of, copied, project_of
 
@@ -24,7 +24,7 @@ def test_every_rule_has_an_example_and_every_example_a_rule() -> None:
 
 
 @pytest.mark.parametrize("rule", _RULES.values(), ids=_RULES)
-def test_the_rule_hits_in_bad_and_not_in_good(rule: Rule, tmp_path: Path) -> None:
+def test_the_rule_hits_in_bad_and_not_in_good(rule: LintRule, tmp_path: Path) -> None:
     case = case_of(rule.id)
     root = copied(rule.id, tmp_path)
     bad, good = (project_of(root / name, case.paths) for name in ("bad", "good"))
@@ -41,7 +41,7 @@ def test_the_rule_hits_in_bad_and_not_in_good(rule: Rule, tmp_path: Path) -> Non
         _assert_fixed(rule, case, bad)
 
 
-def _for_which(found: list[tuple[str, ...]], rule: Rule) -> tuple[str, ...]:
+def _for_which(found: list[tuple[str, ...]], rule: LintRule) -> tuple[str, ...]:
     """The releases of several findings together; empty for all releases."""
     names = CONTAINERD_RELEASES if rule.differs_by == "containerd" else REGISTRY_RELEASES
     known = tuple(f"{rule.differs_by} {name}" for name in names)
@@ -49,7 +49,7 @@ def _for_which(found: list[tuple[str, ...]], rule: Rule) -> tuple[str, ...]:
     return () if () in found or together == known else together
 
 
-def _assert_fixed(rule: Rule, case: Case, bad: Project) -> None:
+def _assert_fixed(rule: LintRule, case: Case, bad: Project) -> None:
     """The example of a fixable rule is a case that its edits fix."""
     fixed = repaired(bad, LintOptions(case.release, case.containerd, select=(rule.id,)))
     assert fixed.repairs
@@ -58,11 +58,11 @@ def _assert_fixed(rule: Rule, case: Case, bad: Project) -> None:
     assert left <= set(case.also)
 
 
-def _errors_and_warnings(found: list[Finding], rule: Rule) -> set[str]:
+def _errors_and_warnings(found: list[LintFinding], rule: LintRule) -> set[str]:
     """The rules of errors and warnings, and *rule* at any level."""
     return {f.rule for f in found if f.rule == rule.id or f.severity.rank < 2}
 
 
-def _place(finding: Finding, root: Path) -> str:
+def _place(finding: LintFinding, root: Path) -> str:
     file = os.path.relpath(finding.file, root)
     return f"{file}:{finding.spot.line}:{finding.spot.column}"

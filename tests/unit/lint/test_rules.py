@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.nodes.lint.engine import LintOptions, findings
-from harness.nodes.lint.finding import Finding
+from harness.nodes.lint.finding import LintFinding
 from harness.nodes.lint.parsing import parsed
 from harness.nodes.lint.project import Project
 from harness.nodes.models.containerd.hosts_toml import InvalidHostsFile, parse_hosts_toml
@@ -60,7 +60,7 @@ def test_beside_the_examples(rule: str, hits: bool, files: dict[str, str], tmp_p
     assert (rule in said(tmp_path, files)) == hits
 
 
-def hits(rule: str, text: str, release: str) -> list[Finding]:
+def hits(rule: str, text: str, release: str) -> list[LintFinding]:
     """What *rule* says of the hosts.toml *text*."""
     path = f"/etc/containerd/{_UP}"
     document = parsed(path, path, text.encode(), named=True)

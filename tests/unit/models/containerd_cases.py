@@ -14,10 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.nodes.models.attempts import Attempt, Credential
+from harness.nodes.models.attempts import Attempt, SentCredential
 from harness.nodes.models.behaviours import UNRESOLVABLE, HostBehaviour
 from harness.nodes.models.containerd.execution import run
-from harness.nodes.models.containerd.plan import Plan, Pull, PullError
+from harness.nodes.models.containerd.plan import ContainerdPull, Plan, PullError
 from harness.nodes.models.containerd.planning import resolve_plan
 from harness.nodes.models.containerd.pullers import AuthConfig, Cri, Ctr, Puller
 from harness.nodes.models.network import Failure
@@ -87,7 +87,7 @@ def plan_of(case: Case, release: str, world: World) -> Plan:
     )
 
 
-def pulls(case: Case, release: str, world: World) -> Iterator[Pull]:
+def pulls(case: Case, release: str, world: World) -> Iterator[ContainerdPull]:
     """The pull according to the model: one, or one for each possible random order of hosts."""
     plan = plan_of(case, release, world)
     orders = list(itertools.permutations(range(plan.unordered)))
@@ -181,7 +181,7 @@ def network_of(case: Case, world: World) -> SimulatedNetwork:
 
 
 # -- comparing ----------------------------------------------------------------------------------
-def differences(case: Case, release: str, pull: Pull, world: World) -> list[str]:
+def differences(case: Case, release: str, pull: ContainerdPull, world: World) -> list[str]:
     """The differences between *pull* and the measurement; empty if they agree."""
     expected = world.fill(case.document["expect"][release])
     found = _request_differences(pull, expected["requests"], world)
@@ -212,7 +212,7 @@ def differences(case: Case, release: str, pull: Pull, world: World) -> list[str]
     return found + _token_query_differences(pull, expected.get("token_queries", []))
 
 
-def shown(credential: Credential) -> str:
+def shown(credential: SentCredential) -> str:
     """*credential* as the cases write it."""
     return {
         "none": "none",
@@ -229,7 +229,9 @@ def _row(attempt: Attempt, world: World) -> list[Any]:
     ]
 
 
-def _request_differences(pull: Pull, measured: Sequence[list[Any]], world: World) -> list[str]:
+def _request_differences(
+    pull: ContainerdPull, measured: Sequence[list[Any]], world: World
+) -> list[str]:
     """Compares sequences in order, and concurrent requests by path."""
     rest = list(measured)
     for is_concurrent, group in itertools.groupby(pull.received, key=lambda a: a.lane != ""):
@@ -261,7 +263,7 @@ def _sequence_problem(
 
 
 def _lane_problem(
-    attempts: Sequence[Attempt], rows: Sequence[list[Any]], pull: Pull, world: World
+    attempts: Sequence[Attempt], rows: Sequence[list[Any]], pull: ContainerdPull, world: World
 ) -> tuple[str | None, list[list[Any]]]:
     """Compares path by path. If a lane fails, requests of the others may be missing."""
     paths = {attempt.path for attempt in attempts}
@@ -288,7 +290,7 @@ def _lane_problem(
     return None, rest
 
 
-def _x_headers(pull: Pull, world: World) -> list[Any]:
+def _x_headers(pull: ContainerdPull, world: World) -> list[Any]:
     content = RegistryContent(world.image)
     found = []
     for attempt in pull.received:
@@ -302,7 +304,9 @@ def _x_headers(pull: Pull, world: World) -> list[Any]:
     return found
 
 
-def _comparable(model: list[Any], measured: list[Any], pull: Pull) -> tuple[list[Any], list[Any]]:
+def _comparable(
+    model: list[Any], measured: list[Any], pull: ContainerdPull
+) -> tuple[list[Any], list[Any]]:
     """Both, sorted if requests ran concurrently. If one of those failed, others may be missing, so
     what was not measured is left out."""
     if not any(attempt.lane for attempt in pull.attempts):
@@ -313,7 +317,7 @@ def _comparable(model: list[Any], measured: list[Any], pull: Pull) -> tuple[list
     return sorted(model, key=repr), sorted(measured, key=repr)
 
 
-def _client_certificates(pull: Pull, world: World) -> list[Any]:
+def _client_certificates(pull: ContainerdPull, world: World) -> list[Any]:
     hosts = {world.host_at(a.host) for a in pull.received if a.client_certificate}
     return [[host, "client"] for host in sorted(hosts)]
 
@@ -324,7 +328,9 @@ def _with_sorted_scope(parameters: Mapping[str, str]) -> dict[str, str]:
     return {**parameters, "scope": " ".join(scopes)}
 
 
-def _token_query_differences(pull: Pull, measured: Sequence[Mapping[str, str]]) -> list[str]:
+def _token_query_differences(
+    pull: ContainerdPull, measured: Sequence[Mapping[str, str]]
+) -> list[str]:
     """Recordings have the challenge's scope too, or only the last ``scope`` of the query."""
     queries = [a.query for a in pull.received if a.step == "token" and a.method == "GET"]
     if len(queries) != len(measured):
@@ -348,7 +354,7 @@ _SIZES = re.compile(r"failed size validation: \d+ != \d+")
 _EXPECTED_BYTES = re.compile(r"expected \d+ bytes")
 
 
-def _with_addresses(error: PullError, pull: Pull, world: World) -> str | None:
+def _with_addresses(error: PullError, pull: ContainerdPull, world: World) -> str | None:
     """The model's message with resolved addresses."""
     text = error.message.replace(world.stand.certs_d, "<config_path>")
     if error.code is None:
@@ -360,7 +366,7 @@ def _with_addresses(error: PullError, pull: Pull, world: World) -> str | None:
     return _normal(text, pull, world)
 
 
-def _normal(text: str | None, pull: Pull, world: World) -> str | None:
+def _normal(text: str | None, pull: ContainerdPull, world: World) -> str | None:
     """*text* without what differs between measurements.
 
     If concurrent requests fail, timing decides which error is reported.

@@ -8,10 +8,10 @@ from dataclasses import fields
 import pytest
 
 from harness.content import an_index
-from harness.nodes.models.behaviours import Action, Challenge, HostBehaviour, Rule
+from harness.nodes.models.behaviours import HostAction, HostBehaviour, HostChallenge, HostRule
 from harness.nodes.models.containerd.execution import simulate
 from harness.nodes.models.containerd.hosts_toml import InvalidHostsFile, parse_hosts_toml
-from harness.nodes.models.containerd.plan import Plan, PlannedHost, Pull
+from harness.nodes.models.containerd.plan import ContainerdPull, Plan, PlannedHost
 from harness.nodes.models.containerd.planning import resolve_plan
 from harness.nodes.models.containerd.pullers import AuthConfig, Cri, Ctr, Puller, UnknownArgument
 from harness.nodes.models.containerd.releases import (
@@ -192,7 +192,7 @@ def the_plan(release: str = "1.6.20", puller: Cri | None = None) -> Plan:
     return resolve_plan(SIMULATED, CERTS_D, release=release, puller=puller or Cri())
 
 
-def requests(pull: Pull) -> list[str]:
+def requests(pull: ContainerdPull) -> list[str]:
     """``mirror HEAD 200`` for every request that a server received."""
     return [f"{a.host.split('.')[0]} {a.method} {a.status}" for a in pull.received]
 
@@ -211,8 +211,8 @@ class TestFallback:
     def test_a_truncated_body_is_continued_from_the_first_host(self) -> None:
         cut = HostBehaviour(
             rules=(
-                Rule(Action(truncate=100), obj="layer", times=1),
-                Rule(Action(status=404), obj="layer"),
+                HostRule(HostAction(truncate=100), obj="layer", times=1),
+                HostRule(HostAction(status=404), obj="layer"),
             )
         )
         pull = simulate(the_plan(), {"mirror.example": cut})
@@ -237,10 +237,13 @@ class TestFallback:
 class TestCredentials:
     def test_the_repr_of_a_pull_shows_no_secret(self) -> None:
         token = HostBehaviour(
-            challenge=Challenge("bearer", realm="http://tokens.example/token", service="s")
+            challenge=HostChallenge("bearer", realm="http://tokens.example/token", service="s")
         )
         hidden = AuthConfig(username="user", password="s3cret-password")
-        for mirror in (HostBehaviour(challenge=Challenge("basic", "user:s3cret-password")), token):
+        for mirror in (
+            HostBehaviour(challenge=HostChallenge("basic", "user:s3cret-password")),
+            token,
+        ):
             pull = simulate(the_plan(puller=Cri(hidden)), {"mirror.example": mirror})
             assert any(attempt.credential.secret or attempt.form for attempt in pull.attempts)
             assert "s3cret-password" not in repr(pull)

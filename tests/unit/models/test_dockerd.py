@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.nodes.models.behaviours import Action, Challenge, HostBehaviour, Rule
+from harness.nodes.models.behaviours import HostAction, HostBehaviour, HostChallenge, HostRule
 from harness.nodes.models.dockerd.endpoints import (
     DaemonConfig,
     InvalidDaemonJson,
@@ -64,11 +64,11 @@ def test_a_file_that_stops_the_daemon(text: str, reason: str) -> None:
     [
         HostBehaviour(down=True),
         HostBehaviour(store=False),
-        HostBehaviour(challenge=Challenge("basic", "u:p")),
-        HostBehaviour(rules=(Rule(Action(status=429)),)),
-        HostBehaviour(rules=(Rule(Action(html=True)),)),
-        HostBehaviour(rules=(Rule(Action(status=404), obj="layer"),)),
-        HostBehaviour(rules=(Rule(Action(wrong_body=True), obj="layer"),)),
+        HostBehaviour(challenge=HostChallenge("basic", "u:p")),
+        HostBehaviour(rules=(HostRule(HostAction(status=429)),)),
+        HostBehaviour(rules=(HostRule(HostAction(html=True)),)),
+        HostBehaviour(rules=(HostRule(HostAction(status=404), obj="layer"),)),
+        HostBehaviour(rules=(HostRule(HostAction(wrong_body=True), obj="layer"),)),
     ],
 )
 def test_after_any_failure_docker_hub_serves_the_whole_image(mirror: HostBehaviour) -> None:
@@ -87,7 +87,7 @@ def test_the_last_error_is_reported() -> None:
 
 
 def test_a_layer_that_keeps_failing_costs_a_minute() -> None:
-    failing = HostBehaviour(rules=(Rule(Action(status=500), obj="layer"),))
+    failing = HostBehaviour(rules=(HostRule(HostAction(status=500), obj="layer"),))
     pull = simulate("nginx", CONFIG, {MIRROR: failing})
     assert pull.outcome == "ok"
     assert sum(attempt.seconds for attempt in pull.attempts) == 5 + 10 + 15 + 20

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.nodes.models.behaviours import Challenge, HostBehaviour
+from harness.nodes.models.behaviours import HostBehaviour, HostChallenge
 from harness.nodes.models.containerd.execution import simulate
 from harness.nodes.models.containerd.planning import resolve_plan
 from harness.nodes.models.kubelet import (
@@ -66,7 +66,7 @@ class TestPulling:
     def test_the_mirror_gets_the_secret_of_the_image_s_registry(self) -> None:
         (request,) = pull_requests(self.IMAGE, {"s": secret("reg.example")})
         tree = {"reg.example/hosts.toml": '[host."https://mirror.example"]'}
-        guarded = HostBehaviour(challenge=Challenge("basic", "u:p"))
+        guarded = HostBehaviour(challenge=HostChallenge("basic", "u:p"))
         pull = simulate(resolve_plan(self.IMAGE, tree, puller=request), {"mirror.example": guarded})
         answered = [a for a in pull.attempts if a.status == 200]
         assert {(a.host, str(a.credential)) for a in answered} == {("mirror.example", "basic:u")}

@@ -14,7 +14,13 @@ from functools import cache, cached_property
 from typing import Any
 
 from harness.content import Manifest, an_image, an_index
-from harness.nodes.models.behaviours import Action, Challenge, HostBehaviour, Rule, TokenService
+from harness.nodes.models.behaviours import (
+    HostAction,
+    HostBehaviour,
+    HostChallenge,
+    HostRule,
+    HostTokenService,
+)
 from harness.nodes.models.simulated_network import CAPTIVE_PORTAL
 from reference_registry.digest import digest_of
 
@@ -215,25 +221,25 @@ def behaviour_from(
     return HostBehaviour(
         **_known(HostBehaviour, values),
         authority=None if certificate is None else authorities[certificate],
-        challenge=None if challenge is None else Challenge(**_challenge(challenge)),
-        tokens=TokenService(**_known(TokenService, tokens or {})),
+        challenge=None if challenge is None else HostChallenge(**_challenge(challenge)),
+        tokens=HostTokenService(**_known(HostTokenService, tokens or {})),
         rules=tuple(_rule(rule) for rule in rules),
     )
 
 
 def _challenge(document: Mapping[str, Any]) -> dict[str, Any]:
-    values = _known(Challenge, document)
+    values = _known(HostChallenge, document)
     lines = values.get("lines")
     if lines is not None:
         values["lines"] = (lines,) if isinstance(lines, str) else tuple(lines)
     return values
 
 
-def _rule(document: Mapping[str, Any]) -> Rule:
+def _rule(document: Mapping[str, Any]) -> HostRule:
     values = dict(document)
-    action = Action(**_known(Action, values.pop("do", {})))
-    conditions = _known(Rule, values.pop("on", {}))
-    return Rule(action, **conditions, **_known(Rule, values))
+    action = HostAction(**_known(HostAction, values.pop("do", {})))
+    conditions = _known(HostRule, values.pop("on", {}))
+    return HostRule(action, **conditions, **_known(HostRule, values))
 
 
 def _known(kind: type, document: Mapping[str, Any]) -> dict[str, Any]:

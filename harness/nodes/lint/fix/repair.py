@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from harness.nodes.lint.documents import Document, Unread
 from harness.nodes.lint.engine import UNREADABLE, LintOptions, run_rules
-from harness.nodes.lint.finding import Finding, ReplaceText
+from harness.nodes.lint.finding import LintFinding, ReplaceText
 from harness.nodes.lint.fix.editing import Editing
 from harness.nodes.lint.fix.tree_edits import NotApplicable, Replacement, applied, overlap
 from harness.nodes.lint.kinds import Kind
@@ -31,7 +31,7 @@ class Repair:
 
     before: Document
     after: Document
-    findings: tuple[Finding, ...]
+    findings: tuple[LintFinding, ...]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Repaired:
 
     project: Project
     repairs: tuple[Repair, ...]
-    refusals: Mapping[Finding, str]
+    refusals: Mapping[LintFinding, str]
 
 
 def repaired(project: Project, options: LintOptions) -> Repaired:
@@ -66,7 +66,7 @@ def repaired(project: Project, options: LintOptions) -> Repaired:
 _Key = tuple[str, str, object, object]
 
 
-def _key(finding: Finding) -> _Key:
+def _key(finding: LintFinding) -> _Key:
     return finding.file, finding.rule, finding.edits, finding.releases
 
 
@@ -75,11 +75,13 @@ class _Work:
     project: Project
     options: LintOptions
     refused: dict[_Key, str] = field(default_factory=dict)
-    done: dict[str, list[Finding]] = field(default_factory=dict)
+    done: dict[str, list[LintFinding]] = field(default_factory=dict)
     """By path."""
 
-    def findings(self, documents: Collection[Document] | None = None) -> dict[str, list[Finding]]:
-        found: dict[str, list[Finding]] = {}
+    def findings(
+        self, documents: Collection[Document] | None = None
+    ) -> dict[str, list[LintFinding]]:
+        found: dict[str, list[LintFinding]] = {}
         for finding in run_rules(self.project, self.options, documents).findings:
             found.setdefault(finding.file, []).append(finding)
         return found
@@ -94,7 +96,9 @@ class _Work:
         return self.make(wanted, before)
 
     def make(
-        self, wanted: Mapping[str, Sequence[Finding]], before: Mapping[str, Sequence[Finding]]
+        self,
+        wanted: Mapping[str, Sequence[LintFinding]],
+        before: Mapping[str, Sequence[LintFinding]],
     ) -> bool:
         """Make the edits of *wanted*, all edits of a file together; if that fails, those of one
         half of its findings, or of the other. Returns whether anything changed."""
@@ -125,14 +129,14 @@ class _Work:
         return changed
 
     def attempt(
-        self, document: Document, findings: Sequence[Finding]
-    ) -> tuple[Document, list[Finding]]:
+        self, document: Document, findings: Sequence[LintFinding]
+    ) -> tuple[Document, list[LintFinding]]:
         """*document* with the edits of *findings*, and those that were made. What touches an edit
         that was made already waits for the next pass, as does everything but the syntax as long
         as that is wrong. If they cannot be made together, the document is an ``Unread``."""
         syntax = [f for f in findings if any(isinstance(e, ReplaceText) for e in f.edits)]
         editing = Editing(document)
-        made: list[Finding] = []
+        made: list[LintFinding] = []
         changes: set[Replacement] = set()
         for finding in syntax or findings:
             try:
@@ -166,7 +170,10 @@ _UNREADABLE = "the file could not be read afterwards"
 
 
 def _objection(
-    new: Document, made: Sequence[Finding], before: Sequence[Finding], after: Sequence[Finding]
+    new: Document,
+    made: Sequence[LintFinding],
+    before: Sequence[LintFinding],
+    after: Sequence[LintFinding],
 ) -> str:
     """Why the edits of *made* must not be kept; empty if they may."""
     if isinstance(new, Unread) and new.cause in UNREADABLE:
@@ -189,6 +196,6 @@ def _objection(
     return ""
 
 
-def _releases(rule: str, findings: Sequence[Finding]) -> set[str]:
+def _releases(rule: str, findings: Sequence[LintFinding]) -> set[str]:
     """The releases for which *rule* hits; an empty string means all that were checked."""
     return {release for f in findings if f.rule == rule for release in f.releases or ("",)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from harness.nodes.lint.finding import Finding
+from harness.nodes.lint.finding import LintFinding
 from harness.nodes.lint.output.report import LintReport
 
 __all__ = ["FORMAT_VERSION", "as_json"]
@@ -36,7 +36,7 @@ def as_json(report: LintReport) -> str:
     return json.dumps(document, indent=1)
 
 
-def _fields(finding: Finding) -> dict[str, Any]:
+def _fields(finding: LintFinding) -> dict[str, Any]:
     return {
         "id": finding.rule,
         "severity": finding.severity.value,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.nodes.lint.documents import Document
 from harness.nodes.lint.engine import Outcome
-from harness.nodes.lint.finding import Finding, Severity
+from harness.nodes.lint.finding import LintFinding, Severity
 
 if TYPE_CHECKING:
     from harness.nodes.lint.fix.repair import Repair
@@ -24,10 +24,10 @@ class LintReport:
     documents: Sequence[Document]
     outcome: Outcome
     repairs: Sequence[Repair] = ()
-    refusals: Mapping[Finding, str] = field(default_factory=dict)
+    refusals: Mapping[LintFinding, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
-    def refused(self, finding: Finding) -> str:
+    def refused(self, finding: LintFinding) -> str:
         """Why its edits were not made; empty if they were, or if --fix did not run."""
         return self.refusals.get(finding, "")
 

@@ -16,11 +16,11 @@ from typing import Any
 from urllib.parse import quote
 
 from harness.nodes.lint.documents import Document
-from harness.nodes.lint.finding import AddKey, Edit, Finding, SetValue, Severity
+from harness.nodes.lint.finding import AddKey, Edit, LintFinding, SetValue, Severity
 from harness.nodes.lint.fix.editing import replacements
 from harness.nodes.lint.fix.tree_edits import NotApplicable, Replacement
 from harness.nodes.lint.output.report import LintReport
-from harness.nodes.lint.rule import Rule
+from harness.nodes.lint.rule import LintRule
 from harness.nodes.lint.rules import loaded_rules
 from harness.nodes.lint.suppression import Suppression
 
@@ -75,7 +75,7 @@ def as_sarif(report: LintReport, base: Path) -> str:
     return json.dumps(log, indent=1)
 
 
-_Reported = tuple[Finding, Suppression | None]
+_Reported = tuple[LintFinding, Suppression | None]
 
 
 def _numbered(every: Iterable[_Reported]) -> Iterator[tuple[int, _Reported]]:
@@ -86,7 +86,7 @@ def _numbered(every: Iterable[_Reported]) -> Iterator[tuple[int, _Reported]]:
         counted[finding.file] += 1
 
 
-def _rule(rule: Rule) -> dict[str, Any]:
+def _rule(rule: LintRule) -> dict[str, Any]:
     text = f"{rule.why}. Fix: {rule.fix}. Source: {rule.source}"
     markdown = f"{rule.why}\n\n**Fix:** {rule.fix}\n\n**Source:** {rule.source}"
     return {
@@ -99,7 +99,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
 
 
 def _result(
-    finding: Finding,
+    finding: LintFinding,
     comment: Suppression | None,
     numbers: Mapping[str, int],
     documents: Mapping[str, Document],
@@ -147,7 +147,7 @@ def _writes_a_login(edit: Edit) -> bool:
     return isinstance(edit, SetValue | AddKey) and edit.path[-1] in _LOGIN_KEYS
 
 
-def _changes(finding: Finding, document: Document | None) -> list[dict[str, Any]]:
+def _changes(finding: LintFinding, document: Document | None) -> list[dict[str, Any]]:
     if document is None or not finding.edits or any(map(_writes_a_login, finding.edits)):
         return []  # reports are passed on to others
     try:

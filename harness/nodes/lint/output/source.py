@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from harness.nodes.lint.documents import Document, Unread
-from harness.nodes.lint.finding import Finding, printable
+from harness.nodes.lint.finding import LintFinding, printable
 from harness.nodes.lint.kinds import Kind
 
 __all__ = ["source_lines"]
@@ -26,7 +26,7 @@ _BEFORE = 60
 _LONGEST = 1000  # of a line that is longer nothing is shown
 
 
-def source_lines(document: Document | None, finding: Finding) -> tuple[str, str] | None:
+def source_lines(document: Document | None, finding: LintFinding) -> tuple[str, str] | None:
     """The line and the line with the caret. None if there is no such line, or if it may contain a
     secret."""
     if document is None or document.kind in _SECRET_FILES or not document.text:

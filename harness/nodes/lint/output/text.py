@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import groupby
 
-from harness.nodes.lint.finding import Finding, Severity, printable
+from harness.nodes.lint.finding import LintFinding, Severity, printable
 from harness.nodes.lint.output.report import LintReport
 from harness.nodes.lint.output.source import source_lines
 
@@ -37,7 +37,7 @@ def as_text(report: LintReport, paint: Paint) -> Iterator[str]:
     yield summary(report)
 
 
-def _repair(report: LintReport, finding: Finding) -> str:
+def _repair(report: LintReport, finding: LintFinding) -> str:
     if not finding.edits:
         return ""
     reason = report.refused(finding) or report.failed.get(finding.file)
@@ -51,7 +51,7 @@ def one_liners(report: LintReport, paint: Paint) -> Iterator[str]:
         yield _headline(finding, place, paint)
 
 
-def _headline(finding: Finding, place: str, paint: Paint) -> str:
+def _headline(finding: LintFinding, place: str, paint: Paint) -> str:
     severity = paint(finding.severity.value, fg=_COLOURS[finding.severity], bold=True)
     of = f" [{', '.join(finding.releases)}]" if finding.releases else ""
     return f"{place}: {severity}: {finding.what} [{finding.rule}]{of}"

@@ -7,7 +7,7 @@ from functools import cache
 from importlib import import_module
 
 from harness.nodes.lint.kinds import Kind
-from harness.nodes.lint.rule import Rule
+from harness.nodes.lint.rule import LintRule
 
 __all__ = ["loaded_rules"]
 
@@ -32,7 +32,7 @@ _MODULES: Mapping[str, tuple[Kind, ...]] = {
 
 
 @cache
-def loaded_rules(*kinds: Kind) -> tuple[Rule, ...]:
+def loaded_rules(*kinds: Kind) -> tuple[LintRule, ...]:
     """The rules for *kinds* (default: all), by id."""
     wanted = set(kinds or Kind)
     names = [name for name, served in _MODULES.items() if wanted.intersection(served)]

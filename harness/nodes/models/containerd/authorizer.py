@@ -19,11 +19,11 @@ from harness.nodes.models.containerd.conversation import (
     RequestFailed,
     unexpected_status,
 )
-from harness.nodes.models.containerd.plan import Client
+from harness.nodes.models.containerd.plan import HttpClient
 from harness.nodes.models.containerd.pullers import CredentialError
 from harness.nodes.models.containerd.releases import Release
 from harness.nodes.models.go_url import InvalidURL, parse_url
-from harness.nodes.models.network import Request, basic_authorization
+from harness.nodes.models.network import ClientRequest, basic_authorization
 from harness.nodes.models.registry_api import ParsedChallenge, parse_challenges
 
 __all__ = ["Authorizer"]
@@ -49,13 +49,13 @@ class _Bearer:
 class Authorizer:
     """Answers the challenges to requests of one client."""
 
-    def __init__(self, client: Client, conversation: Conversation, release: Release) -> None:
+    def __init__(self, client: HttpClient, conversation: Conversation, release: Release) -> None:
         self._client = client
         self._conversation = conversation
         self._release = release
         self._hosts: dict[str, _Basic | _Bearer] = {}
 
-    def authorize(self, request: Request, scope: str) -> Request:
+    def authorize(self, request: ClientRequest, scope: str) -> ClientRequest:
         """*request* with the credentials its host required before. Raises
         :class:`RequestFailed`."""
         known = self._hosts.get(request.host)
@@ -202,13 +202,13 @@ class Authorizer:
             name,
         )
 
-    def _request(self, realm: str, method: str) -> Request:
+    def _request(self, realm: str, method: str) -> ClientRequest:
         url = parse_url(realm)
         query = tuple(parse_qsl(url.query, keep_blank_values=True))
         headers = dict(self._client.token_headers)
-        return Request(method, url.scheme, url.host, url.path or "/", query, headers)
+        return ClientRequest(method, url.scheme, url.host, url.path or "/", query, headers)
 
-    def _ask(self, request: Request, because: str) -> Exchange:
+    def _ask(self, request: ClientRequest, because: str) -> Exchange:
         try:
             return self._conversation.follow(request, self._client, "token", because, _unchanged)
         except RequestFailed as failed:
@@ -232,7 +232,7 @@ class Authorizer:
         raise RequestFailed(text, host=name)
 
 
-def _is_same(one: Request, other: Request) -> bool:
+def _is_same(one: ClientRequest, other: ClientRequest) -> bool:
     return (one.method, one.scheme, one.host, one.path, one.query) == (
         other.method,
         other.scheme,
@@ -246,5 +246,5 @@ def _by_name(pair: tuple[str, str]) -> str:
     return pair[0]
 
 
-def _unchanged(request: Request) -> Request:
+def _unchanged(request: ClientRequest) -> ClientRequest:
     return request

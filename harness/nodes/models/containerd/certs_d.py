@@ -21,7 +21,7 @@ from harness.nodes.models.files import FileTree
 from harness.nodes.models.go_url import join_path
 
 __all__ = [
-    "Finding",
+    "FileProblem",
     "HostDirectory",
     "UnusableDirectory",
     "directory_names",
@@ -30,7 +30,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Finding:
+class FileProblem:
     """A problem in the files; ``line`` counts from 1."""
 
     message: str
@@ -58,7 +58,7 @@ class HostDirectory:
     """The hosts.toml that was read, if it was valid."""
     tried: tuple[str, ...] = ()
     """Every directory that was checked, in order, up to the one that exists."""
-    findings: tuple[Finding, ...] = field(default=())
+    findings: tuple[FileProblem, ...] = field(default=())
 
 
 def directory_names(namespace: str) -> tuple[str, ...]:
@@ -105,20 +105,20 @@ def _read(
     except DaemonPanics as error:
         raise UnusableDirectory(f"containerd panics on {file}: {error.reason}") from None
     except InvalidHostsFile as error:
-        ignored = Finding(f"the whole file is ignored: {error.reason}", file, error.line)
+        ignored = FileProblem(f"the whole file is ignored: {error.reason}", file, error.line)
         lone = _lone_certificates(files, directory)
         return HostDirectory(directory, lone, None, tried, (ignored,))
     return HostDirectory(directory, hosts, file, tried, tuple(_remarks(hosts, file)))
 
 
-def _remarks(hosts: HostsFile, file: str) -> list[Finding]:
+def _remarks(hosts: HostsFile, file: str) -> list[FileProblem]:
     remarks = [
-        Finding(f"host {url} is ignored: write it as a table header [host.{url!r}]", file)
+        FileProblem(f"host {url} is ignored: write it as a table header [host.{url!r}]", file)
         for url in hosts.unseen
     ]
     if hosts.unordered:
         remarks.append(
-            Finding(
+            FileProblem(
                 f"{hosts.unordered} hosts are inline tables: their order is random at every lookup",
                 file,
             )

@@ -10,16 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlencode
 
-from harness.nodes.models.attempts import Attempt, Step
-from harness.nodes.models.containerd.plan import HANDSHAKE_TIMEOUT, Client, PlannedHost
+from harness.nodes.models.attempts import Attempt, PullStep
+from harness.nodes.models.containerd.plan import HANDSHAKE_TIMEOUT, HttpClient, PlannedHost
 from harness.nodes.models.containerd.releases import Release
 from harness.nodes.models.go_url import GoURL, InvalidURL, parse_url, port_of
 from harness.nodes.models.network import (
+    ClientRequest,
+    ClientResponse,
     ConnectionFailed,
     Failure,
     Network,
-    Request,
-    Response,
     with_port,
 )
 from harness.nodes.models.registry_api import registry_errors, status_line
@@ -74,13 +74,13 @@ def next_host(host: PlannedHost, failed: RequestFailed) -> str:
     return f"{host.name} answered {failed.status}" if failed.status else f"{host.name} failed"
 
 
-def request_url(request: Request) -> str:
+def request_url(request: ClientRequest) -> str:
     """The URL of *request* with its query as it is sent."""
     query = f"?{urlencode(request.query)}" if request.query else ""
     return f"{request.scheme}://{request.host}{request.path}{query}"
 
 
-def unexpected_status(request: Request, response: Response, release: Release) -> str:
+def unexpected_status(request: ClientRequest, response: ClientResponse, release: Release) -> str:
     """The general text for a status that fails a request."""
     if release.status_wording == "pulling from host":
         return f"unexpected status: {status_line(response.status)}"
@@ -92,7 +92,7 @@ def unexpected_status(request: Request, response: Response, release: Release) ->
     return text if errors is None else f"{text}\n{errors}"
 
 
-def transport_failure(request: Request, failure: Failure, release: Release) -> RequestFailed:
+def transport_failure(request: ClientRequest, failure: Failure, release: Release) -> RequestFailed:
     """The failure of a request that got no answer."""
     url = request_url(request)
     if release.redacts_queries and request.query:
@@ -142,8 +142,8 @@ class Hangs(Exception):
 class Exchange:
     """An answer and its request, which is the last one after redirects."""
 
-    request: Request
-    response: Response
+    request: ClientRequest
+    response: ClientResponse
 
 
 class Conversation:
@@ -159,11 +159,11 @@ class Conversation:
 
     def follow(
         self,
-        request: Request,
-        client: Client,
-        step: Step,
+        request: ClientRequest,
+        client: HttpClient,
+        step: PullStep,
         because: str,
-        authorize: Callable[[Request], Request],
+        authorize: Callable[[ClientRequest], ClientRequest],
     ) -> Exchange:
         """The answer to *request* after redirects.
 
@@ -189,7 +189,9 @@ class Conversation:
         circle.text = circle.text.replace(f'"{request_url(request)}"', f'"{location}"')
         raise circle
 
-    def _redirected(self, first: Request, request: Request, status: int, location: str) -> Request:
+    def _redirected(
+        self, first: ClientRequest, request: ClientRequest, status: int, location: str
+    ) -> ClientRequest:
         try:
             target = _resolved(request, location)
         except InvalidURL as error:
@@ -201,7 +203,7 @@ class Conversation:
         headers = dict(first.headers)
         if not _is_same_or_below(target.hostname, parse_url(f"//{first.host}").hostname):
             headers = {k: v for k, v in headers.items() if k.lower() != "authorization"}
-        return Request(
+        return ClientRequest(
             method,
             target.scheme,
             target.host,
@@ -211,7 +213,9 @@ class Conversation:
             form,
         )
 
-    def _round_trip(self, request: Request, client: Client, step: Step, because: str) -> Exchange:
+    def _round_trip(
+        self, request: ClientRequest, client: HttpClient, step: PullStep, because: str
+    ) -> Exchange:
         """One answer; a client that falls back may get it over plain HTTP."""
         known = (client.number, request.host)
         if known not in self._speak_plainly:
@@ -243,7 +247,9 @@ class Conversation:
                 return self._release.falls_back_when_refused and no_port
         return False
 
-    def _send(self, request: Request, client: Client, step: Step, because: str) -> Response:
+    def _send(
+        self, request: ClientRequest, client: HttpClient, step: PullStep, because: str
+    ) -> ClientResponse:
         try:
             response = self._network.exchange(request, client.trust)
         except ConnectionFailed as error:
@@ -257,12 +263,12 @@ class Conversation:
 
     def _write(
         self,
-        request: Request,
-        step: Step,
+        request: ClientRequest,
+        step: PullStep,
         because: str,
-        response: Response | None,
+        response: ClientResponse | None,
         failure: Failure | None,
-        client: Client,
+        client: HttpClient,
     ) -> None:
         query = dict(request.query)
         self._record.append(
@@ -280,7 +286,7 @@ class Conversation:
             )
         )
 
-    def _seconds(self, failure: Failure | None, client: Client) -> float:
+    def _seconds(self, failure: Failure | None, client: HttpClient) -> float:
         match failure:
             case Failure.UNREACHABLE:
                 return client.dial_timeout
@@ -291,7 +297,7 @@ class Conversation:
         return 0.0
 
 
-def _resolved(request: Request, location: str) -> GoURL:
+def _resolved(request: ClientRequest, location: str) -> GoURL:
     target = parse_url(location)
     if target.host or target.scheme:
         return GoURL(target.scheme or request.scheme, target.host, target.path, target.query)

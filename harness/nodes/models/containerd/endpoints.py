@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from harness.nodes.models.containerd.config_toml import RegistryConfig
 from harness.nodes.models.containerd.hosts_toml import Capability
-from harness.nodes.models.containerd.plan import Client, PlannedHost, refuse
+from harness.nodes.models.containerd.plan import HttpClient, PlannedHost, refuse
 from harness.nodes.models.containerd.pullers import (
     AuthConfig,
     CredentialSource,
@@ -47,7 +47,7 @@ def planned_endpoints(
             name=url.host,
             scheme=url.scheme,
             path=url.path or "/v2",
-            client=Client(
+            client=HttpClient(
                 number,
                 _trust(url, namespace, config, release, trust),
                 _credentials(url, config, auth, release),

@@ -14,7 +14,7 @@ from harness.nodes.models.attempts import Attempt
 from harness.nodes.models.behaviours import HEALTHY, HostBehaviour
 from harness.nodes.models.containerd.conversation import Conversation, Hangs, RequestFailed
 from harness.nodes.models.containerd.fetching import Fetching
-from harness.nodes.models.containerd.plan import Plan, Pull, PullError
+from harness.nodes.models.containerd.plan import ContainerdPull, Plan, PullError
 from harness.nodes.models.containerd.pullers import Ctr
 from harness.nodes.models.containerd.pushing import Pushing
 from harness.nodes.models.containerd.resolving import Resolving
@@ -32,7 +32,7 @@ def simulate(
     *,
     image: Manifest | None = None,
     elsewhere: HostBehaviour = HEALTHY,
-) -> Pull:
+) -> ContainerdPull:
     """The pull (or push) of *plan* with these *behaviours*.
 
     Keys of *behaviours* are hosts as URLs name them, with or without port. Every other host behaves
@@ -43,7 +43,7 @@ def simulate(
     return run(plan, network, image)
 
 
-def run(plan: Plan, network: Network, image: Manifest | None = None) -> Pull:
+def run(plan: Plan, network: Network, image: Manifest | None = None) -> ContainerdPull:
     """The pull of *plan* over *network*; *image* is the image of a push."""
     if plan.refusal is not None:
         return _failed(plan, _refused(plan))
@@ -52,10 +52,10 @@ def run(plan: Plan, network: Network, image: Manifest | None = None) -> Pull:
         _run(plan, network, image, record)
     except RequestFailed as failed:
         errors = tuple(_error(plan, each) for each in (failed, *failed.others))
-        return Pull(plan, tuple(record), errors[0], errors)
+        return ContainerdPull(plan, tuple(record), errors[0], errors)
     except Hangs as hangs:
         return _failed(plan, _deadline(plan, hangs.failed), record)
-    return Pull(plan, tuple(record))
+    return ContainerdPull(plan, tuple(record))
 
 
 def _run(plan: Plan, network: Network, image: Manifest | None, record: list[Attempt]) -> None:
@@ -86,8 +86,8 @@ def _conversation(plan: Plan, network: Network, record: list[Attempt]) -> Conver
     return Conversation(network, release, record)
 
 
-def _failed(plan: Plan, error: PullError, record: Sequence[Attempt] = ()) -> Pull:
-    return Pull(plan, tuple(record), error, (error,))
+def _failed(plan: Plan, error: PullError, record: Sequence[Attempt] = ()) -> ContainerdPull:
+    return ContainerdPull(plan, tuple(record), error, (error,))
 
 
 # -- errors -------------------------------------------------------------------------------------

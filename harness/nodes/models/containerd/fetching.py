@@ -22,9 +22,9 @@ from harness.nodes.models.containerd.conversation import (
 from harness.nodes.models.containerd.plan import Plan, PlannedHost
 from harness.nodes.models.containerd.pullers import Ctr
 from harness.nodes.models.containerd.requester import Requester
-from harness.nodes.models.network import Response
+from harness.nodes.models.network import ClientResponse
 from harness.nodes.models.registry_api import (
-    Descriptor,
+    ContentDescriptor,
     index_entries,
     manifest_parts,
     registry_errors,
@@ -47,7 +47,7 @@ class Fetching:
         self._platform = platform
         self._requester = Requester(plan, conversation, "fetch")
 
-    def run(self, root: Descriptor) -> None:
+    def run(self, root: ContentDescriptor) -> None:
         """Fetch *root* and everything below it. Raises :class:`RequestFailed`."""
         content = self._download(root)
         if root.kind == "index":
@@ -64,7 +64,7 @@ class Fetching:
         else:
             self._refuse_to_unpack(root)
 
-    def _refuse_to_unpack(self, root: Descriptor) -> None:
+    def _refuse_to_unpack(self, root: ContentDescriptor) -> None:
         """Content that is neither image nor index, such as a web page, is stored but not
         unpacked."""
         puller = self._plan.puller
@@ -80,11 +80,11 @@ class Fetching:
             raise replace(failed, stands_alone=True)
         raise failed.within("failed to unpack image on snapshotter native: ")
 
-    def fetch_only(self, descriptor: Descriptor) -> None:
+    def fetch_only(self, descriptor: ContentDescriptor) -> None:
         """Fetch one object and stop (``ctr content fetch-object``)."""
         self._body(descriptor, "")
 
-    def _at_the_same_time(self, descriptors: Sequence[Descriptor]) -> None:
+    def _at_the_same_time(self, descriptors: Sequence[ContentDescriptor]) -> None:
         failures = []
         for descriptor in descriptors:
             self._conversation.lane = descriptor.digest if len(descriptors) > 1 else ""
@@ -96,7 +96,7 @@ class Fetching:
         if failures:
             raise at_the_same_time(failures)
 
-    def _chosen(self, index: bytes) -> list[Descriptor]:
+    def _chosen(self, index: bytes) -> list[ContentDescriptor]:
         """The entry for the platform, or the first one if there is none."""
         entries = index_entries(index)
         wanted = self._platform.document()
@@ -104,7 +104,7 @@ class Fetching:
         return (matching or [entry for _, entry in entries])[:1]
 
     # -- one object -----------------------------------------------------------------------------
-    def _download(self, descriptor: Descriptor) -> bytes:
+    def _download(self, descriptor: ContentDescriptor) -> bytes:
         """The verified content of *descriptor*."""
         if descriptor.size == 0:
             raise RequestFailed(
@@ -136,7 +136,7 @@ class Fetching:
             return "failed to read expected number of bytes: unexpected EOF"
         return f"short read: expected {expected} bytes but got {got}: unexpected EOF"
 
-    def _body(self, descriptor: Descriptor, prefix: str) -> bytes:
+    def _body(self, descriptor: ContentDescriptor, prefix: str) -> bytes:
         """The bytes received. A truncated body is continued at its end, starting with the first
         host again, until four answers in a row are empty."""
         try:
@@ -156,7 +156,7 @@ class Fetching:
             received += response.body
         return bytes(received)
 
-    def _open(self, descriptor: Descriptor, offset: int) -> Response:
+    def _open(self, descriptor: ContentDescriptor, offset: int) -> ClientResponse:
         """The first good answer, from byte *offset* on."""
         hosts = self._plan.fetch
         resource = ("manifests" if descriptor.is_manifest else "blobs", descriptor.digest)
@@ -184,12 +184,12 @@ class Fetching:
     def _get(
         self,
         host: PlannedHost,
-        descriptor: Descriptor,
+        descriptor: ContentDescriptor,
         resource: tuple[str, str],
         offset: int,
         because: str,
         last_host: bool,
-    ) -> Response:
+    ) -> ClientResponse:
         headers = {"Accept": (f"{descriptor.media_type}, */*",)}
         if offset:
             headers["Range"] = (f"bytes={offset}-",)
@@ -220,7 +220,7 @@ class Fetching:
         return RequestFailed(text, host.name, response.status)
 
 
-def _from_offset(response: Response, offset: int, host: PlannedHost) -> Response:
+def _from_offset(response: ClientResponse, offset: int, host: PlannedHost) -> ClientResponse:
     """*response* without the bytes received before, if the server ignored the Range."""
     stated = response.header("Content-Range")
     if stated is not None:
@@ -235,4 +235,6 @@ def _from_offset(response: Response, offset: int, host: PlannedHost) -> Response
             else ("unable to discard to offset")
         )
         raise RequestFailed(what, host.name)
-    return Response(response.status, response.headers, response.body[offset:], None, response.cut)
+    return ClientResponse(
+        response.status, response.headers, response.body[offset:], None, response.cut
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from harness.nodes.models.attempts import Attempt, ClientRun
-from harness.nodes.models.containerd.certs_d import Finding
+from harness.nodes.models.containerd.certs_d import FileProblem
 from harness.nodes.models.containerd.config_files import InvalidConfig
 from harness.nodes.models.containerd.hosts_toml import ALL_CAPABILITIES, Capability
 from harness.nodes.models.containerd.pullers import CredentialSource, Ctr, Puller
@@ -21,13 +21,13 @@ from harness.nodes.models.network import Trust
 from harness.nodes.models.reference import Reference
 
 __all__ = [
-    "Client",
+    "ContainerdPull",
+    "HttpClient",
     "Plan",
     "PlannedHost",
-    "Pull",
     "PullError",
-    "Refusal",
-    "Refused",
+    "PullRefusal",
+    "PullRefused",
     "not_started",
     "refuse",
 ]
@@ -39,7 +39,7 @@ HANDSHAKE_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True)
-class Client:
+class HttpClient:
     """An HTTP client with its credentials. Hosts without their own TLS settings share one client
     and its state: challenges, tokens, and which hosts do not speak TLS."""
 
@@ -62,7 +62,7 @@ class PlannedHost:
     scheme: str
     path: str
     """The API's root, such as ``/v2``."""
-    client: Client
+    client: HttpClient
     because: str
     source: FileLine | None = None
     capabilities: frozenset[Capability] = ALL_CAPABILITIES
@@ -88,7 +88,7 @@ class PlannedHost:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class PullRefusal:
     """Why no request is sent, in containerd's words."""
 
     message: str
@@ -96,7 +96,7 @@ class Refusal:
     """Whether it is reported as a failure to resolve; otherwise the message has no prefix."""
     code: str | None = "UNKNOWN"
     """The gRPC status."""
-    finding: Finding | None = None
+    finding: FileProblem | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +120,8 @@ class Plan:
     """Sent to every registry."""
     transfer: bool = False
     """Whether the transfer service pulls."""
-    findings: tuple[Finding, ...] = ()
-    refusal: Refusal | None = None
+    findings: tuple[FileProblem, ...] = ()
+    refusal: PullRefusal | None = None
 
     @property
     def wanted(self) -> tuple[Capability, ...]:
@@ -148,31 +148,35 @@ class Plan:
 _SOCKET = "/run/containerd/containerd.sock"
 
 
-class Refused(Exception):
+class PullRefused(Exception):
     """No request is sent; ``refusal`` has the reason."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: PullRefusal) -> None:
         super().__init__(refusal.message)
         self.refusal = refusal
 
 
 def refuse(message: str) -> NoReturn:
     """Fail the pull with containerd's *message* for a failure to resolve."""
-    raise Refused(Refusal(message))
+    raise PullRefused(PullRefusal(message))
 
 
-def not_started(error: InvalidConfig, puller: Puller) -> Refusal:
+def not_started(error: InvalidConfig, puller: Puller) -> PullRefusal:
     """The error for *puller* if config.toml stops the CRI plugin or containerd from starting."""
     if not error.stops_containerd:
-        finding = Finding(f"the CRI plugin does not load: {error.reason}", error.file, error.line)
-        return Refusal("unknown service runtime.v1.ImageService", False, "UNIMPLEMENTED", finding)
-    finding = Finding(f"containerd does not start: {error.reason}", error.file, error.line)
+        finding = FileProblem(
+            f"the CRI plugin does not load: {error.reason}", error.file, error.line
+        )
+        return PullRefusal(
+            "unknown service runtime.v1.ImageService", False, "UNIMPLEMENTED", finding
+        )
+    finding = FileProblem(f"containerd does not start: {error.reason}", error.file, error.line)
     if isinstance(puller, Ctr):
         text = f"cannot access socket {_SOCKET}: no such file or directory"
-        return Refusal(text, False, None, finding)
+        return PullRefusal(text, False, None, finding)
     text = f"Error while dialing: dial unix {_SOCKET}: connect: no such file or directory"
     said = f'connection error: desc = "transport: {text}"'
-    return Refusal(said, False, "UNAVAILABLE", finding)
+    return PullRefusal(said, False, "UNAVAILABLE", finding)
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,7 @@ class PullError:
 
 
 @dataclass(frozen=True)
-class Pull(ClientRun):
+class ContainerdPull(ClientRun):
     """A pull, or a push, from its first request to its end."""
 
     plan: Plan

@@ -20,11 +20,11 @@ from harness.nodes.models.containerd.endpoints import planned_endpoints
 from harness.nodes.models.containerd.hosts_toml import ALL_CAPABILITIES, HostEntry
 from harness.nodes.models.containerd.plan import (
     DIAL_TIMEOUT,
-    Client,
+    HttpClient,
     Plan,
     PlannedHost,
-    Refusal,
-    Refused,
+    PullRefusal,
+    PullRefused,
     not_started,
 )
 from harness.nodes.models.containerd.pullers import (
@@ -89,18 +89,18 @@ def resolve_plan(
             planner.for_ctr(puller)
         else:
             planner.for_cri(puller, config)
-    except Refused as refused:
+    except PullRefused as refused:
         return replace(planner.plan, refusal=refused.refusal)
     return planner.plan
 
 
-def _not_an_image(plan: Plan, reason: str) -> Refusal:
+def _not_an_image(plan: Plan, reason: str) -> PullRefusal:
     shown = plan.reference.repository
     if isinstance(plan.puller, Cri):
         message = f'failed to parse image reference "{shown}": {reason}'
     else:
         message = f'failed to resolve reference "{shown}": {reason}'
-    return Refusal(message, while_resolving=False)
+    return PullRefusal(message, while_resolving=False)
 
 
 def _registry_config(text: str | None, path: str, tree: FileTree, plan: Plan) -> RegistryConfig:
@@ -112,7 +112,7 @@ def _registry_config(text: str | None, path: str, tree: FileTree, plan: Plan) ->
     except InvalidConfig as error:
         if isinstance(plan.puller, Ctr) and not error.stops_containerd:
             return RegistryConfig()
-        raise Refused(not_started(error, plan.puller)) from None
+        raise PullRefused(not_started(error, plan.puller)) from None
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class _Planner:
         self.plan = replace(self.plan, transfer=transfer)
         if transfer and puller.tls_flags:
             message = f'"--{puller.tls_flags[0]}" requires "--local" flag'
-            raise Refused(Refusal(message, while_resolving=False, code=None))
+            raise PullRefused(PullRefusal(message, while_resolving=False, code=None))
         has_tls = bool(puller.tls_flags) or self._release.ctr_always_has_tls
         settings = _Settings(
             credentials=SameForAll(puller.login),
@@ -181,12 +181,12 @@ class _Planner:
         try:
             found = read_host_directory(self._files, roots, self._namespace, self._release)
         except UnusableDirectory as error:
-            raise Refused(Refusal(str(error))) from None
+            raise PullRefused(PullRefusal(str(error))) from None
         *mirrors, server = found.hosts.entries if found.hosts else (HostEntry(),)
         because = f"[host] entry for {self._namespace}"
         listed = [(entry, because) for entry in mirrors]
         listed.append(self._last(server, found, settings))
-        shared = Client(
+        shared = HttpClient(
             0,
             settings.default_trust or Trust(),
             settings.credentials,
@@ -263,7 +263,7 @@ class _Planner:
         return "https" if port in {"", "443"} else "http", port != "80"
 
     # -- clients --------------------------------------------------------------------------------
-    def _client(self, entry: HostEntry, number: int, shared: Client) -> Client:
+    def _client(self, entry: HostEntry, number: int, shared: HttpClient) -> HttpClient:
         """The client for *entry*: the shared one or its own."""
         has_headers = self._release.host_headers_on_token_requests and bool(entry.header)
         own_transport = entry.has_tls_settings or entry.dial_timeout is not None
@@ -272,7 +272,7 @@ class _Planner:
         token_headers = dict(shared.token_headers)
         for name, values in (entry.header or {}).items() if has_headers else ():
             token_headers[name] = (*token_headers.get(name, ()), *values)
-        return Client(
+        return HttpClient(
             number,
             self._trust.of_entry(entry, shared.trust),
             shared.credentials,
@@ -296,5 +296,5 @@ class _Planner:
         )
 
 
-def _with_client(host: PlannedHost, shared: Client) -> PlannedHost:
+def _with_client(host: PlannedHost, shared: HttpClient) -> PlannedHost:
     return replace(host, client=shared) if host.client.number == shared.number else host

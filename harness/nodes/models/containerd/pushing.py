@@ -18,7 +18,7 @@ from harness.nodes.models.containerd.conversation import (
 from harness.nodes.models.containerd.plan import Plan, PlannedHost
 from harness.nodes.models.containerd.requester import Requester
 from harness.nodes.models.go_url import InvalidURL, parse_url
-from harness.nodes.models.network import Request
+from harness.nodes.models.network import ClientRequest
 
 __all__ = ["Pushing"]
 
@@ -71,7 +71,7 @@ class Pushing:
         finished = self._requester.repeat(request, host, because, last_host=True)
         self._expect(finished, {200, 201, 204})
 
-    def _upload(self, host: PlannedHost, location: str, blob: Content) -> Request:
+    def _upload(self, host: PlannedHost, location: str, blob: Content) -> ClientRequest:
         base = self._requester.request(host, "PUT", ("blobs", "uploads/"), {})
         try:
             url = parse_url(location if "://" in location else f"{host.scheme}://{host.name}"

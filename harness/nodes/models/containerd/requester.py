@@ -12,9 +12,9 @@ from typing import Literal
 
 from harness.nodes.models.containerd.authorizer import Authorizer
 from harness.nodes.models.containerd.conversation import Conversation, Exchange, RequestFailed
-from harness.nodes.models.containerd.plan import Client, Plan, PlannedHost
+from harness.nodes.models.containerd.plan import HttpClient, Plan, PlannedHost
 from harness.nodes.models.go_url import join_path
-from harness.nodes.models.network import Failure, Request
+from harness.nodes.models.network import ClientRequest, Failure
 
 __all__ = ["Requester"]
 
@@ -62,7 +62,7 @@ class Requester:
         method: str,
         resource: Sequence[str],
         headers: Mapping[str, tuple[str, ...]],
-    ) -> Request:
+    ) -> ClientRequest:
         """The request as it is made for *host*, without credentials."""
         names_namespace = self._step != "push" or self._release.push_names_namespace
         ns = host.namespace_for(self._plan.reference.namespace) if names_namespace else None
@@ -70,7 +70,7 @@ class Requester:
         for name, values in host.headers.items():
             merged[name] = (*merged.get(name, ()), *values)
         path = join_path("/", host.path, self._plan.reference.repository, *resource)
-        return Request(
+        return ClientRequest(
             method,
             host.scheme,
             host.name,
@@ -80,7 +80,7 @@ class Requester:
         )
 
     def repeat(
-        self, request: Request, host: PlannedHost, because: str, last_host: bool
+        self, request: ClientRequest, host: PlannedHost, because: str, last_host: bool
     ) -> Exchange:
         """Send *request* until its answer is final."""
         history: list[Exchange] = []
@@ -97,12 +97,17 @@ class Requester:
             request, because = again
 
     def _ask(
-        self, request: Request, client: Client, because: str, attempts: int, last_host: bool
+        self,
+        request: ClientRequest,
+        client: HttpClient,
+        because: str,
+        attempts: int,
+        last_host: bool,
     ) -> tuple[Exchange, int]:
         """One answer, and the number of attempts."""
         authorizer = self._authorizer(client)
 
-        def authorize(target: Request) -> Request:
+        def authorize(target: ClientRequest) -> ClientRequest:
             return authorizer.authorize(target, self._scope)
 
         spent = 0
@@ -121,15 +126,17 @@ class Requester:
             else:
                 return exchange, spent
 
-    def _authorized(self, request: Request, authorize: Callable[[Request], Request]) -> Request:
+    def _authorized(
+        self, request: ClientRequest, authorize: Callable[[ClientRequest], ClientRequest]
+    ) -> ClientRequest:
         try:
             return authorize(request)
         except RequestFailed as failed:
             raise failed.within("failed to authorize: ") from None
 
     def _next(
-        self, request: Request, host: PlannedHost, history: list[Exchange], last_host: bool
-    ) -> tuple[Request, str] | None:
+        self, request: ClientRequest, host: PlannedHost, history: list[Exchange], last_host: bool
+    ) -> tuple[ClientRequest, str] | None:
         """The next request and its reason; None if the last answer is final."""
         last = history[-1]
         status = last.response.status
@@ -155,7 +162,7 @@ class Requester:
                 return request, f"retry on the last host after {status}"
         return None
 
-    def _authorizer(self, client: Client) -> Authorizer:
+    def _authorizer(self, client: HttpClient) -> Authorizer:
         if client.number not in self._authorizers:
             self._authorizers[client.number] = Authorizer(client, self._conversation, self._release)
         return self._authorizers[client.number]

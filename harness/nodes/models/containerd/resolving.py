@@ -19,7 +19,7 @@ from harness.nodes.models.containerd.conversation import (
 from harness.nodes.models.containerd.plan import Plan, PlannedHost
 from harness.nodes.models.containerd.requester import Requester
 from harness.nodes.models.reference import digest_problem
-from harness.nodes.models.registry_api import Descriptor, kind_of, status_line
+from harness.nodes.models.registry_api import ContentDescriptor, kind_of, status_line
 from reference_registry.digest import digest_of
 
 __all__ = ["Resolving"]
@@ -41,7 +41,7 @@ class Resolving:
         self._failures: list[tuple[int, RequestFailed]] = []
         self._digest = plan.reference.digest
 
-    def run(self) -> Descriptor:
+    def run(self) -> ContentDescriptor:
         """The descriptor behind the plan's reference. Raises :class:`RequestFailed`."""
         hosts = self._plan.resolve
         if not hosts:
@@ -76,7 +76,7 @@ class Resolving:
 
     def _ask(
         self, host: PlannedHost, resource: tuple[str, str], because: str, last_host: bool
-    ) -> Descriptor | None:
+    ) -> ContentDescriptor | None:
         """The descriptor from *host*, or None if the next host must be tried."""
         try:
             exchange = self._send(host, "HEAD", resource, because, last_host)
@@ -107,7 +107,7 @@ class Resolving:
             self._failures.append((_TOO_LARGE, RequestFailed(text, host.name, not_found=True)))
             return None
         assert self._digest is not None
-        return Descriptor(media_type, self._digest, size, kind_of(media_type))
+        return ContentDescriptor(media_type, self._digest, size, kind_of(media_type))
 
     def _refused(self, host: PlannedHost, resource: tuple[str, str], exchange: Exchange) -> None:
         """Record the status; one that is neither success nor failure fails the pull."""

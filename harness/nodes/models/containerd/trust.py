@@ -74,7 +74,7 @@ def _blocks(text: str) -> list[tuple[str, bytes]]:
 
 
 class TrustReader:
-    """Reads certificates from *files*. Every method raises ``Refused`` if containerd fails."""
+    """Reads certificates from *files*. Every method raises ``PullRefused`` if containerd fails."""
 
     def __init__(self, files: FileTree) -> None:
         self._files = files

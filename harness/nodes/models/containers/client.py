@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
-from harness.nodes.models.attempts import Attempt, Login, Step
+from harness.nodes.models.attempts import Attempt, Login, PullStep
 from harness.nodes.models.containers.sources import PullSource
 from harness.nodes.models.go_url import InvalidURL, join_path, parse_url
 from harness.nodes.models.network import (
+    ClientRequest,
+    ClientResponse,
     ConnectionFailed,
     Failure,
     Network,
-    Request,
-    Response,
     Trust,
     basic_authorization,
     token_request,
@@ -93,7 +93,7 @@ class Client:
                 break
         raise Failed(f"pinging container registry {self.source.host}: {problem}")
 
-    def manifest(self, reference: str) -> Response:
+    def manifest(self, reference: str) -> ClientResponse:
         """The manifest with this tag or digest. Raises :class:`Failed`."""
         response = self._authorized(("manifests", reference), f"manifest: {self._because}")
         if response.status != 200:
@@ -101,7 +101,7 @@ class Client:
             raise Failed(f"reading manifest {reference} in {name}: {_unexpected(response)}")
         return response
 
-    def blob(self, digest: str) -> Response:
+    def blob(self, digest: str) -> ClientResponse:
         """The blob. Raises :class:`Failed`."""
         because = f"{self.source.host} served the manifest, so it must serve the blobs"
         response = self._authorized(("blobs", digest), because)
@@ -114,7 +114,7 @@ class Client:
         return response
 
     # -- authorization --------------------------------------------------------------------------
-    def _authorized(self, resource: tuple[str, str], because: str) -> Response:
+    def _authorized(self, resource: tuple[str, str], because: str) -> ClientResponse:
         path = join_path("/v2", self.source.reference.repository, *resource)
         try:
             return self._get("fetch", self._scheme, path, self._authorization(), because)
@@ -159,14 +159,14 @@ class Client:
     # -- requests -------------------------------------------------------------------------------
     def _get(
         self,
-        step: Step,
+        step: PullStep,
         scheme: str,
         path: str,
         headers: Mapping[str, tuple[str, ...]],
         because: str,
-    ) -> Response:
+    ) -> ClientResponse:
         """The answer; while it is 429, the request is repeated after a pause."""
-        request = Request("GET", scheme, self.source.host, path, (), headers)
+        request = ClientRequest("GET", scheme, self.source.host, path, (), headers)
         response = self._followed(step, request, because)
         delay = _FIRST_DELAY
         for attempt in range(2, _MOST_ATTEMPTS + 1):
@@ -179,8 +179,8 @@ class Client:
         return response
 
     def _followed(
-        self, step: Step, request: Request, because: str, waited: float = 0.0
-    ) -> Response:
+        self, step: PullStep, request: ClientRequest, because: str, waited: float = 0.0
+    ) -> ClientResponse:
         first = request
         for _ in range(_MOST_REQUESTS):
             response = self._send(step, request, because, waited)
@@ -191,7 +191,9 @@ class Client:
             request = _redirected(first, request, location)
         raise Failed(f'Get "{location}": stopped after 10 redirects')
 
-    def _send(self, step: Step, request: Request, because: str, waited: float) -> Response:
+    def _send(
+        self, step: PullStep, request: ClientRequest, because: str, waited: float
+    ) -> ClientResponse:
         response, failure = None, None
         try:
             response = self._network.exchange(request, self._trust)
@@ -203,7 +205,7 @@ class Client:
         return response
 
 
-def _redirected(first: Request, request: Request, location: str) -> Request:
+def _redirected(first: ClientRequest, request: ClientRequest, location: str) -> ClientRequest:
     try:
         target = parse_url(location)
     except InvalidURL as error:
@@ -213,16 +215,16 @@ def _redirected(first: Request, request: Request, location: str) -> Request:
     if host != first.host:
         headers.pop("Authorization", None)
     query = tuple(parse_qsl(target.query, keep_blank_values=True))
-    return Request("GET", scheme, host, target.path, query, headers)
+    return ClientRequest("GET", scheme, host, target.path, query, headers)
 
 
-def _retry_after(response: Response, delay: float) -> float:
+def _retry_after(response: ClientResponse, delay: float) -> float:
     """Retry-After, if it is a number of seconds."""
     stated = (response.header("Retry-After") or "").strip()
     return float(stated) if stated.isdecimal() and len(stated) < 10 else delay
 
 
-def _unexpected(response: Response) -> str:
+def _unexpected(response: ClientResponse) -> str:
     errors = registry_errors(response.body)
     if response.status in {500, 502, 503, 504} or errors is None:
         return f"received unexpected HTTP status: {status_line(response.status)}"

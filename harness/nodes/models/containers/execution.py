@@ -16,7 +16,7 @@ from harness.nodes.models.behaviours import HEALTHY, HostBehaviour
 from harness.nodes.models.containers.client import Client, Failed
 from harness.nodes.models.containers.registries_conf import RegistriesConf
 from harness.nodes.models.containers.sources import AuthFile, PullSource, pull_sources
-from harness.nodes.models.network import Network, Response
+from harness.nodes.models.network import ClientResponse, Network
 from harness.nodes.models.reference import InvalidReference
 from harness.nodes.models.registry_api import index_entries, kind_of, manifest_parts
 from harness.nodes.models.simulated_network import RegistryContent, SimulatedNetwork
@@ -103,7 +103,7 @@ class _Copy:
         for blob in (*layers, config):
             self._blob(client, blob.digest)
 
-    def _chosen(self) -> tuple[Client, Response]:
+    def _chosen(self) -> tuple[Client, ClientResponse]:
         """The first source that serves the manifest, and the manifest."""
         failures: list[tuple[PullSource, Failed]] = []
         because = ""
@@ -136,7 +136,7 @@ class _Copy:
                 f"registry {registry.prefix} is blocked in registries.conf or registries.conf.d"
             )
 
-    def _refuse_no_manifest(self, response: Response) -> None:
+    def _refuse_no_manifest(self, response: ClientResponse) -> None:
         try:
             json.loads(response.body)
         except (ValueError, RecursionError):
@@ -146,7 +146,7 @@ class _Copy:
                 "for beginning of value"
             ) from None
 
-    def _instance(self, client: Client, response: Response) -> Response:
+    def _instance(self, client: Client, response: ClientResponse) -> ClientResponse:
         """The manifest of an index for this platform."""
         wanted = _PLATFORM.document()
         for platform, entry in index_entries(response.body):

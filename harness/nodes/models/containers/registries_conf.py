@@ -18,7 +18,7 @@ __all__ = [
     "Mirror",
     "NotVersion2",
     "RegistriesConf",
-    "Registry",
+    "RegistryEntry",
     "as_version_2",
     "read_registries_conf",
 ]
@@ -102,7 +102,7 @@ class Mirror:
 
 
 @dataclass(frozen=True)
-class Registry:
+class RegistryEntry:
     """One ``[[registry]]``."""
 
     prefix: str
@@ -136,13 +136,13 @@ class Registry:
 class RegistriesConf:
     """All files together."""
 
-    registries: tuple[Registry, ...] = ()
+    registries: tuple[RegistryEntry, ...] = ()
     unqualified_search: tuple[str, ...] = ()
     short_name_mode: str = ""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Full names by short name."""
 
-    def registry_for(self, reference: str) -> Registry | None:
+    def registry_for(self, reference: str) -> RegistryEntry | None:
         """The registry whose prefix matches and is longest."""
         matching = [r for r in self.registries if r.match(reference) is not None]
         return max(matching, key=lambda registry: len(registry.prefix), default=None)
@@ -200,8 +200,8 @@ def _read(text: str, file: str) -> RegistriesConf:
     )
 
 
-def _refuse_conflicts(registries: Iterable[Registry]) -> None:
-    seen: dict[str, Registry] = {}
+def _refuse_conflicts(registries: Iterable[RegistryEntry]) -> None:
+    seen: dict[str, RegistryEntry] = {}
     for registry in registries:
         first = seen.setdefault(registry.prefix, registry)
         for name in ("insecure", "blocked"):
@@ -214,7 +214,7 @@ def _refuse_conflicts(registries: Iterable[Registry]) -> None:
                 )
 
 
-def _registry(reader: _Reader, values: Mapping[str, Any], line: int | None) -> Registry:
+def _registry(reader: _Reader, values: Mapping[str, Any], line: int | None) -> RegistryEntry:
     location = reader.location(values, "location", line)
     prefix = reader.location(values, "prefix", line)
     if not prefix:
@@ -238,7 +238,7 @@ def _registry(reader: _Reader, values: Mapping[str, Any], line: int | None) -> R
         _mirror(reader, mirror, prefix, by_digest_only, at)
         for mirror, at in zip(reader.tables(values, "mirror", line), lines, strict=False)
     )
-    return Registry(
+    return RegistryEntry(
         prefix=prefix,
         location=location,
         insecure=reader.typed(values, "insecure", bool, False, line),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.nodes.models.attempts import ANONYMOUS, Login
-from harness.nodes.models.containers.registries_conf import Mirror, RegistriesConf, Registry
+from harness.nodes.models.containers.registries_conf import Mirror, RegistriesConf, RegistryEntry
 from harness.nodes.models.kubelet import InvalidSecret, read_docker_config
 from harness.nodes.models.reference import InvalidReference, Reference, normalised_reference
 
@@ -70,13 +70,13 @@ def pull_sources(image: str, config: RegistriesConf) -> tuple[PullSource, ...]:
     )
 
 
-def _is_used(mirror: Mirror, registry: Registry, by_digest: bool) -> bool:
+def _is_used(mirror: Mirror, registry: RegistryEntry, by_digest: bool) -> bool:
     if registry.mirror_by_digest_only:
         return by_digest
     return mirror.usage == "all" or by_digest == (mirror.usage == "digest-only")
 
 
-def _rewritten(reference: Reference, registry: Registry, location: str) -> Reference:
+def _rewritten(reference: Reference, registry: RegistryEntry, location: str) -> Reference:
     """*reference* with *location* in place of the registry's prefix."""
     if not location:
         return reference

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from harness.nodes.models.attempts import Attempt, Login, Step
+from harness.nodes.models.attempts import Attempt, Login, PullStep
 from harness.nodes.models.dockerd.endpoints import Endpoint
 from harness.nodes.models.go_url import InvalidURL, join_path, parse_url
 from harness.nodes.models.network import (
+    ClientRequest,
+    ClientResponse,
     ConnectionFailed,
     Failure,
     Network,
-    Request,
-    Response,
     Trust,
     basic_authorization,
     token_request,
@@ -70,24 +70,26 @@ class Client:
 
     def ping(self) -> None:
         """Get the challenge. Raises :class:`EndpointFailed` only without an answer."""
-        request = Request("GET", self.endpoint.scheme, self.endpoint.host, "/v2/")
+        request = ClientRequest("GET", self.endpoint.scheme, self.endpoint.host, "/v2/")
         response = self._send(request, "ping", f"ping: {self._because}")
         if response.status == 401:
             self._challenges = parse_challenges(response.header_lines("WWW-Authenticate"))
 
-    def ask(self, method: str, resource: tuple[str, str], because: str) -> Response:
+    def ask(self, method: str, resource: tuple[str, str], because: str) -> ClientResponse:
         """The answer, with any status. Raises :class:`EndpointFailed` if there is none."""
         path = join_path("/v2", self._repository, *resource)
         headers = self._authorization()
-        request = Request(method, self.endpoint.scheme, self.endpoint.host, path, headers=headers)
+        request = ClientRequest(
+            method, self.endpoint.scheme, self.endpoint.host, path, headers=headers
+        )
         return self._send(request, "fetch", because)
 
-    def demand(self, response: Response) -> None:
+    def demand(self, response: ClientResponse) -> None:
         """Raises :class:`EndpointFailed` for any status of 400 or more."""
         if response.status >= 400:
             raise EndpointFailed(f"{self.endpoint.host}: {status_line(response.status)}")
 
-    def try_blob(self, digest: str, because: str, waited: float) -> Response | None:
+    def try_blob(self, digest: str, because: str, waited: float) -> ClientResponse | None:
         """The answer, or None without one; *waited* is the pause before it in seconds."""
         try:
             response = self.ask("GET", ("blobs", digest), because)
@@ -133,9 +135,9 @@ class Client:
         return token
 
     # -- the wire -------------------------------------------------------------------------------
-    def _send(self, request: Request, step: Step, because: str) -> Response:
+    def _send(self, request: ClientRequest, step: PullStep, because: str) -> ClientResponse:
         failure: Failure | None = None
-        response: Response | None = None
+        response: ClientResponse | None = None
         try:
             response = self._network.exchange(request, self._trust)
         except ConnectionFailed as failed:
@@ -156,7 +158,7 @@ class Client:
         return response
 
 
-def _seconds(failure: Failure | None, step: Step) -> float:
+def _seconds(failure: Failure | None, step: PullStep) -> float:
     """How long the client waits after *failure*; forever if no limit is known."""
     if failure is None:
         return 0.0

@@ -14,9 +14,14 @@ from harness.nodes.models.attempts import ANONYMOUS, Attempt, ClientRun, Login
 from harness.nodes.models.behaviours import HEALTHY, HostBehaviour
 from harness.nodes.models.dockerd.client import Client, EndpointFailed
 from harness.nodes.models.dockerd.endpoints import DaemonConfig, Endpoint, endpoints_of
-from harness.nodes.models.network import Network, Response
+from harness.nodes.models.network import ClientResponse, Network
 from harness.nodes.models.reference import InvalidReference, Reference, normalised_reference
-from harness.nodes.models.registry_api import Descriptor, index_entries, kind_of, manifest_parts
+from harness.nodes.models.registry_api import (
+    ContentDescriptor,
+    index_entries,
+    kind_of,
+    manifest_parts,
+)
 from harness.nodes.models.simulated_network import RegistryContent, SimulatedNetwork
 from reference_registry.digest import digest_of
 
@@ -86,7 +91,7 @@ class _Pulling:
         self._reference = reference
         self._network = network
         self._login = login
-        self._stored: dict[str, Response] = {}
+        self._stored: dict[str, ClientResponse] = {}
         self.record: list[Attempt] = []
 
     def from_endpoint(self, endpoint: Endpoint, after: str) -> None:
@@ -119,7 +124,7 @@ class _Pulling:
             return named
         raise EndpointFailed(f"{response.media_type} without a digest is not a manifest")
 
-    def _manifest(self, client: Client, digest: str) -> Response:
+    def _manifest(self, client: Client, digest: str) -> ClientResponse:
         if digest in self._stored:
             return self._stored[digest]
         response = client.ask("GET", ("manifests", digest), "the manifest")
@@ -137,7 +142,9 @@ class _Pulling:
         raise EndpointFailed("no matching manifest in the manifest list entries")
 
     # -- blobs ----------------------------------------------------------------------------------
-    def _blobs(self, client: Client, config: Descriptor, layers: list[Descriptor]) -> None:
+    def _blobs(
+        self, client: Client, config: ContentDescriptor, layers: list[ContentDescriptor]
+    ) -> None:
         """Configuration and layers, concurrently; one of several failures is reported."""
         failures = []
         for descriptor in (config, *layers):
@@ -150,7 +157,7 @@ class _Pulling:
         if failures:
             raise failures[0]
 
-    def _blob(self, client: Client, descriptor: Descriptor) -> None:
+    def _blob(self, client: Client, descriptor: ContentDescriptor) -> None:
         because = f"{client.endpoint.host} served the manifest"
         # A missing layer is requested twice, a missing configuration once.
         lacking = 2 if descriptor.kind == "layer" else 1
