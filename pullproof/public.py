@@ -20,7 +20,7 @@ from harness.plugin.fixtures.doubles import ProxyDouble, RegistryDouble
 from harness.plugin.fixtures.factories import MakeMockUpstream, MakeProxyRegistry, MakeRegistry
 from harness.plugin.fixtures.options import ProxyOptions, RegistryOptions
 from harness.targets.errors import DidNotStart
-from harness.targets.jumping_clock import JumpingClock, TurnableClock
+from harness.targets.in_process import JumpingClock, TurnableClock
 from harness.upstream import (
     Anonymous,
     Auth,

@@ -13,7 +13,7 @@ from harness.http.client import Answer, Call
 from harness.suite.expectation import Expectations, at_least
 from harness.suite.lab import TargetUnderTest
 from harness.suite.scenario import MUST, theme
-from harness.system.deadlines import scaled
+from harness.system.ports import scaled
 from harness.targets.registry import RunningRegistry
 from harness.upstream import Bearer, MockUpstream
 from reference_registry.digest import digest_of

@@ -14,7 +14,7 @@ from harness.http.client import Call, OpenAnswer
 from harness.suite.expectation import Expectations, at_least
 from harness.suite.lab import TargetUnderTest
 from harness.suite.scenario import theme
-from harness.system.deadlines import scaled
+from harness.system.ports import scaled
 from harness.upstream import Bearer, MockUpstream
 from scenarios.blobs import LATE, OTHER, REPOSITORY, a_blob, bodies, cached
 from scenarios.pulling import blob_path, manifest_path, pull_manifest

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from harness.content import Manifest, an_artifact, an_image, an_index
-from harness.content.media_types import OCI_CONFIG, OCI_INDEX
+from harness.content.images import OCI_CONFIG, OCI_INDEX
 from harness.http.client import Answer
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest

@@ -19,8 +19,8 @@ from harness.http.client import Answer, RegistryClient
 from harness.suite.expectation import Expectations, any_of, at_least, at_most
 from harness.suite.lab import TargetUnderTest
 from harness.suite.scenario import MUST, Need, theme
-from harness.system.deadlines import scaled
-from harness.system.kill_point import KillPoint
+from harness.system.crashes import KillPoint
+from harness.system.ports import scaled
 from harness.targets import DidNotStart, RunningRegistry
 from harness.upstream import MockUpstream
 from reference_registry.storage import layout

@@ -13,7 +13,7 @@ from harness.http.client import Answer
 from harness.suite.expectation import Expectations, Matcher, any_of, at_least, at_most, containing
 from harness.suite.lab import TargetUnderTest
 from harness.suite.scenario import MUST, Need, theme
-from harness.system.deadlines import scaled
+from harness.system.ports import scaled
 from harness.targets import DidNotStart
 from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image, pull_manifest

@@ -11,7 +11,7 @@ from harness.content import Blob, an_image
 from harness.suite.expectation import Expectations, at_least
 from harness.suite.lab import TargetUnderTest
 from harness.suite.scenario import Need, theme
-from harness.system.small_disk import SmallDisk
+from harness.system.crashes import SmallDisk
 from harness.targets import DidNotStart, RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image

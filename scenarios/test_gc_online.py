@@ -18,7 +18,7 @@ from harness.http.client import RegistryClient
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
 from harness.suite.scenario import Need, theme
-from harness.system.deadlines import scaled
+from harness.system.ports import scaled
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_blob, pull_image

@@ -20,7 +20,7 @@ from harness.http.client import RegistryClient
 from harness.suite.expectation import Expectations, any_of, containing
 from harness.suite.lab import TargetUnderTest
 from harness.suite.scenario import INFO, MUST, Need, theme
-from harness.system.deadlines import scaled
+from harness.system.ports import scaled
 from harness.targets import DidNotStart
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream

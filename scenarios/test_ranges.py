@@ -8,7 +8,7 @@ import pytest
 from harness.suite.expectation import Expectations, at_least
 from harness.suite.lab import TargetUnderTest
 from harness.suite.scenario import theme
-from harness.system.deadlines import scaled
+from harness.system.ports import scaled
 from harness.upstream import MockUpstream
 from reference_registry.digest import digest_of
 from scenarios.blobs import REPOSITORY, a_blob, bodies, cached

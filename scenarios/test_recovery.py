@@ -11,7 +11,7 @@ from harness.content import Image, an_image
 from harness.suite.expectation import Expectations, containing
 from harness.suite.lab import TargetUnderTest
 from harness.suite.scenario import Need, theme
-from harness.system.deadlines import scaled
+from harness.system.ports import scaled
 from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, manifest_path, pull_image
 from scenarios.steps import OBSERVED

@@ -19,8 +19,8 @@ from harness.http.client import Answer, RegistryClient
 from harness.suite.expectation import Expectations, at_most
 from harness.suite.lab import TargetUnderTest
 from harness.suite.scenario import Need, theme
-from harness.system.deadlines import scaled
-from harness.system.kill_point import KillPoint
+from harness.system.crashes import KillPoint
+from harness.system.ports import scaled
 from harness.targets import DidNotStart
 from harness.upstream import MockUpstream
 from scenarios.pulling import blob_path, pull_blob, pull_image

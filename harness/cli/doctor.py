@@ -57,7 +57,7 @@ def doctor(
 
     Exit codes: 0 the questions were answered. 2 misuse, or the target is not available.
     """
-    from harness.doctor import checks, render
+    from harness.doctor import checks
     from harness.doctor.image import ImageProblem, about_image, parse_reference
     from harness.suite.catalogue import suite_directory
     from harness.targets import Access, TargetError, UrlTarget, parse_target
@@ -97,9 +97,9 @@ def doctor(
     except (TargetError, ImageProblem) as problem:
         raise click.ClickException(str(problem)) from problem
     if as_json:
-        click.echo(render.as_json(found.name, fingerprint, lines), nl=False)
+        click.echo(checks.as_json(found.name, fingerprint, lines), nl=False)
     else:
-        click.echo(render.as_text(found.name, fingerprint, lines, evidence=evidence), nl=False)
+        click.echo(checks.as_text(found.name, fingerprint, lines, evidence=evidence), nl=False)
     return 0
 
 

@@ -121,7 +121,7 @@ def stateful(
 
 
 def _replay(pair: Pair, file: Path) -> int:
-    from harness.stateful.render import render_execution
+    from harness.stateful.pair import render_execution
     from harness.stateful.sequences import StepSequence
 
     execution = pair.run(StepSequence.read(file))
@@ -130,8 +130,7 @@ def _replay(pair: Pair, file: Path) -> int:
 
 
 def _search(pair: Pair, number: int, seed: int, shrinking: float, save: Path, targets: str) -> int:
-    from harness.stateful.pair import search
-    from harness.stateful.render import render_execution, render_search
+    from harness.stateful.pair import render_execution, render_search, search
 
     names = pair.left.name, pair.right.name
     result = search(pair.run, number, seed, shrinking)

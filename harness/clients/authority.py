@@ -1,13 +1,13 @@
-"""A certificate authority of one test run, that real clients trust.
+"""Certificate authorities of one test run, which real clients trust.
 
 Programs written in Go read ``SSL_CERT_FILE`` instead of the system's certificates
-(https://pkg.go.dev/crypto/x509#SystemCertPool), so that nothing on the machine has to change.
+(https://pkg.go.dev/crypto/x509#SystemCertPool), so nothing on the machine changes.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-__all__ = ["Authority"]
+__all__ = ["Authority", "Certificates"]
 
 _LIFETIME = timedelta(days=2)
 
@@ -97,3 +97,44 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.IPAddress(ip_address(name))
     except ValueError:
         return x509.DNSName(name)
+
+
+class Certificates:
+    """Certificates for servers called *names* (host names and IP addresses), written as files into
+    *directory*."""
+
+    def __init__(self, directory: Path, names: Collection[str]) -> None:
+        authorities: dict[bool, Authority] = {}
+        for trusted, name in ((True, "trusted"), (False, "untrusted")):
+            (own := directory / name).mkdir()
+            authorities[trusted] = Authority(own, names, f"pullproof {name} authority")
+        certificate, key = (path.read_text() for path in authorities[True].issue("client"))
+        texts = {trusted: one.certificate.read_text() for trusted, one in authorities.items()}
+        self.trusted, self.untrusted = (
+            ssl.PEM_cert_to_DER_cert(texts[trusted]) for trusted in (True, False)
+        )
+        """The authorities, as DER."""
+        self.files: Mapping[str, str] = {
+            "trustedca.crt": texts[True],
+            "untrustedca.crt": texts[False],
+            "client.crt": certificate,
+            "client.key": key,
+            "client.pem": certificate + key,
+        }
+        """The text of each file by name."""
+        for name, text in self.files.items():
+            (directory / name).write_text(text)
+        self.system_roots = directory / "trustedca.crt"
+        """The value of ``SSL_CERT_FILE``."""
+        self._contexts: dict[tuple[bool, bool], ssl.SSLContext] = {}
+        for trusted, authority in authorities.items():
+            self._contexts[trusted, False] = authority.server_context
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(authority.certificate, authority.key_path)
+            context.load_verify_locations(cadata=texts[True])
+            context.verify_mode = ssl.CERT_REQUIRED
+            self._contexts[trusted, True] = context
+
+    def context(self, *, trusted: bool, asks_for_client: bool) -> ssl.SSLContext:
+        """The TLS context of a server with a certificate of the trusted or the other authority."""
+        return self._contexts[trusted, asks_for_client]

@@ -27,7 +27,7 @@ from typing import Any
 from harness.compare.normalisation import Names, file_content, file_is_compared, header_is_compared
 from harness.http.client import CLIENT_LEFT, Exchange
 from harness.system.disk import Disk
-from harness.targets.state import FILE_NAME, StateEntry
+from harness.targets.readings import FILE_NAME, StateEntry
 from harness.upstream.ledger import Entry
 
 __all__ = [

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from harness.compare.observation import Observation
 from harness.http.client import Exchange
-from harness.http.order import next_order
+from harness.http.conversation import next_order
 from harness.upstream.ledger import Entry
 
 __all__ = ["DiskWatch", "Event", "Trace", "client_event", "upstream_event"]

@@ -4,10 +4,7 @@ They are real: docker and containerd pull and unpack them.
 """
 
 from harness.content.blob import CHUNK, Blob, Content, Pattern
-from harness.content.builders import an_artifact, an_image, an_index, descriptor
-from harness.content.layer import SMALLEST_LAYER, a_layer
-from harness.content.manifest import Artifact, Image, Index, Manifest, Platform
-from harness.content.media_types import (
+from harness.content.images import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
     DOCKER_MANIFEST,
@@ -17,6 +14,17 @@ from harness.content.media_types import (
     OCI_INDEX,
     OCI_LAYER,
     OCI_MANIFEST,
+    SMALLEST_LAYER,
+    Artifact,
+    Image,
+    Index,
+    Manifest,
+    Platform,
+    a_layer,
+    an_artifact,
+    an_image,
+    an_index,
+    descriptor,
 )
 
 __all__ = [

@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 
-from harness.http.order import next_order
+from harness.http.conversation import next_order
 from harness.http.redaction import redact_headers, redact_text
 
 __all__ = ["Answer", "Call", "Exchange", "OpenAnswer", "RegistryClient", "Verbs"]
@@ -79,7 +79,7 @@ class Answer:
 @dataclass(frozen=True)
 class Exchange:
     """One request with its answer as kept for reports: credentials redacted, the body's beginning
-    only. ``order`` and ``ended`` are numbers of :func:`harness.http.order.next_order`."""
+    only. ``order`` and ``ended`` are numbers of :func:`harness.http.conversation.next_order`."""
 
     order: int
     ended: int

@@ -1,13 +1,22 @@
-"""All requests and answers in order, as a failing scenario prints them."""
+"""The order of everything observed, and the conversation that a failing scenario prints."""
 
 from __future__ import annotations
 
+import itertools
 import re
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Line", "render_conversation"]
+__all__ = ["Line", "next_order", "render_conversation"]
+
+_numbers = itertools.count(1)
+
+
+def next_order() -> int:
+    """The next number of this process; safe from any thread (``next`` of a count is atomic)."""
+    return next(_numbers)
+
 
 _DIGEST = re.compile(r"(sha\d{3}:[0-9a-f]{12})[0-9a-f]{52,}")
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from harness.suite.expectation import Expectations
     from harness.suite.lab import Lab, TargetUnderTest
     from harness.suite.run import ScenarioRun
-    from harness.system.small_disk import SmallDisk
+    from harness.system.crashes import SmallDisk
     from harness.targets import Target
     from harness.upstream import MockUpstream
 

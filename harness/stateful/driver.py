@@ -31,8 +31,7 @@ from harness.content import (
     an_index,
 )
 from harness.http.client import Answer, Exchange
-from harness.stateful.operations import REPOSITORIES, TAGS, Operation
-from harness.stateful.sequences import StepSequence
+from harness.stateful.sequences import REPOSITORIES, TAGS, Operation, StepSequence
 from harness.targets import DidNotStart, Target
 from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings

@@ -24,8 +24,8 @@ from harness.compare.observation import (
 from harness.compare.trace import DiskWatch, Trace, client_event, upstream_event
 from harness.http.conversation import Line, render_conversation
 from harness.suite.scenario import Need
+from harness.system.crashes import NoSmallDisk, SmallDisk
 from harness.system.real_parts import missing_part
-from harness.system.small_disk import NoSmallDisk, SmallDisk
 from harness.targets import NotOffered, Target
 from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings

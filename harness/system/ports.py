@@ -1,13 +1,14 @@
-"""Ports of loopback for servers under test."""
+"""Loopback ports for servers under test, and deadlines that scale with the load of the machine."""
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
 
-__all__ = ["free_port", "hold_port", "opens"]
+__all__ = ["free_port", "hold_port", "opens", "scaled"]
 
 _POLL = 0.005
 
@@ -39,3 +40,16 @@ def opens(port: int, is_running: Callable[[], bool], timeout: float) -> bool:
             return True
         time.sleep(_POLL)
     return False
+
+
+_MOST = 8.0
+
+
+def scaled(seconds: float) -> float:
+    """*seconds* times the number of runnable processes per core, between 1 and 8: how long a wait
+    may take that needs *seconds* on an idle machine."""
+    try:
+        running = float(os.getloadavg()[0])
+    except OSError:
+        return seconds
+    return seconds * min(_MOST, max(1.0, running / (os.cpu_count() or 1)))

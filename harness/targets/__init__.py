@@ -11,11 +11,10 @@ from harness.targets.binary import BinaryTarget
 from harness.targets.container import ContainerTarget
 from harness.targets.drayage import DrayageTarget
 from harness.targets.errors import DidNotStart, NotOffered, TargetError
-from harness.targets.readings import GcRun, Metrics
+from harness.targets.readings import GcRun, Metrics, StateEntry
 from harness.targets.reference import ReferenceTarget
 from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
-from harness.targets.state import StateEntry
 from harness.targets.target import Target
 from harness.targets.url import UrlTarget
 from reference_registry.profiles import DEFAULT_PROFILE, PROFILES

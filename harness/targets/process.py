@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.http.redaction import redact_text
-from harness.system.deadlines import scaled
-from harness.system.ports import free_port, hold_port, opens
+from harness.system.ports import free_port, hold_port, opens, scaled
 from harness.system.process import Process, clean_environment
 from harness.targets.errors import DidNotStart
 from harness.targets.readings import GcRun

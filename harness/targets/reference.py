@@ -15,14 +15,12 @@ from typing import Literal
 from harness.system.loop import lab_loop
 from harness.system.needs import Need
 from harness.targets.errors import DidNotStart, TargetError
-from harness.targets.jumping_clock import JumpingClock, TurnableClock
+from harness.targets.in_process import JumpingClock, Log, TurnableClock
 from harness.targets.process import Program, ServerProcess
-from harness.targets.readings import GcRun
-from harness.targets.reference_log import Log
+from harness.targets.readings import SAVE_INTERVAL, GcRun, StateEntry
 from harness.targets.registry import RunningRegistry
 from harness.targets.server import NOWHERE, Addresses, During, Files
 from harness.targets.settings import Settings
-from harness.targets.state import SAVE_INTERVAL, StateEntry
 from reference_registry import PACKAGE
 from reference_registry.config import Config
 from reference_registry.config.file import load

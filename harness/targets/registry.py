@@ -13,13 +13,19 @@ from typing import Any, NoReturn, TypeVar
 
 from harness.http.client import Answer, Exchange, RegistryClient, Verbs
 from harness.http.redaction import redact_text
-from harness.system.deadlines import scaled
 from harness.system.disk import Disk
+from harness.system.ports import scaled
 from harness.targets.errors import NotOffered
-from harness.targets.readings import GcRun, Metrics
+from harness.targets.readings import (
+    SAVE_INTERVAL,
+    GcRun,
+    Metrics,
+    StateEntry,
+    read_state,
+    shift_expiry,
+)
 from harness.targets.server import NOWHERE, During, Files, Server
 from harness.targets.settings import Settings
-from harness.targets.state import SAVE_INTERVAL, StateEntry, read_state, shift_expiry
 from harness.upstream import MockUpstream
 
 __all__ = ["ForeignRegistry", "RunningRegistry"]

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
-from harness.targets.readings import GcRun
+from harness.targets.readings import FILE_NAME, GcRun
 from harness.targets.settings import HTPASSWD, Settings, config_text, htpasswd_text, render
-from harness.targets.state import FILE_NAME
 
 __all__ = ["NOWHERE", "Addresses", "During", "Files", "Server"]
 

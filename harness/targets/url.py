@@ -19,8 +19,8 @@ from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from harness.http.namespace import Namespace
-from harness.system.deadlines import scaled
 from harness.system.needs import Need
+from harness.system.ports import scaled
 from harness.targets.access import Access
 from harness.targets.errors import NotOffered, TargetError
 from harness.targets.identity import Identified, Identity

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from harness.content import DOCKER_MANIFEST, OCI_MANIFEST, an_image
 from harness.http.client import Answer
-from harness.system.deadlines import scaled
 from harness.system.needs import Need
+from harness.system.ports import scaled
 from harness.targets.errors import TargetError
 from harness.targets.remote_client import RemoteClient
 from harness.upstream.gateway import Gateway

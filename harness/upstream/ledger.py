@@ -11,7 +11,7 @@ from typing import Literal
 
 import httpx
 
-from harness.http.order import next_order
+from harness.http.conversation import next_order
 from harness.http.redaction import redact_headers
 from harness.upstream.calls import Asked, Call, Headers, Kind, Match, What
 from reference_registry.digest import Digest
@@ -75,7 +75,7 @@ class Entry:
     """One request and its answer. Never contains a password or a token."""
 
     order: int
-    """Grows with time over all upstreams and clients of the process (:mod:`harness.http.order`)."""
+    """Grows with time over all upstreams and clients of the process."""
     method: str
     path: str
     query: str

@@ -12,9 +12,8 @@ from harness.upstream.calls import Call
 from harness.upstream.connection import BadRequest, Connection, TlsAttempted
 from harness.upstream.faults import Delivery, FaultList
 from harness.upstream.ledger import Expectations, Ledger, Record
-from harness.upstream.registry import NOT_FOUND, RegistryOptions, answer
+from harness.upstream.registry import NOT_FOUND, RegistryOptions, Store, answer
 from harness.upstream.replies import Reply, error_reply
-from harness.upstream.store import Store
 from harness.upstream.wire import send
 from reference_registry.clock import Clock
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness.clients.authority import Certificates
 from harness.clients.containerd import ContainerdDaemon, Sandbox
-from harness.clients.scripted_hosts.certificates import Certificates
 from harness.clients.scripted_hosts.connection import Seen
 from harness.clients.scripted_hosts.hosts import ScriptedHosts
 from harness.nodes.models.attempts import credential_of

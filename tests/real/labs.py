@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from harness.clients.scripted_hosts.certificates import Certificates
+from harness.clients.authority import Certificates
 from harness.clients.scripted_hosts.hosts import ScriptedHosts
 from harness.content import Manifest, an_image, an_index
 from harness.nodes.models.behaviours import HostBehaviour

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 import h11
 
-from harness.clients.scripted_hosts.certificates import Certificates
+from harness.clients.authority import Certificates
 from harness.nodes.models.behaviours import HEALTHY, HostBehaviour
 from harness.nodes.models.network import (
     ClientRequest,

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 
-from harness.clients.scripted_hosts.certificates import Certificates
+from harness.clients.authority import Certificates
 from harness.clients.scripted_hosts.connection import ActiveCase, Seen, serve
 from harness.content import an_image
 from harness.nodes.models.behaviours import HEALTHY, HostBehaviour

@@ -10,9 +10,8 @@ import pytest
 
 from harness.cli import main
 from harness.content import an_image
-from harness.doctor.checks import answers, fingerprint_of
+from harness.doctor.checks import answers, as_json, as_text, fingerprint_of
 from harness.doctor.questions import FINGERPRINT, QUESTIONS, Line
-from harness.doctor.render import as_json, as_text
 from harness.suite.catalogue import declared, suite_directory
 from harness.suite.deviations import DeviationFile
 from harness.suite.expectation import Finding, Side

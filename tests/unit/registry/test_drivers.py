@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.system.small_disk import SmallDisk
+from harness.system.crashes import SmallDisk
 from reference_registry.storage.driver import PathNotFound, StorageDriver
 from reference_registry.storage.filesystem import FilesystemDriver
 from reference_registry.storage.memory import MemoryDriver

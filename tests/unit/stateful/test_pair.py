@@ -9,10 +9,8 @@ import pytest
 from harness.cli import main
 from harness.compare.divergences import Divergence, read_known
 from harness.compare.observation import Observation
-from harness.stateful.operations import Operation
-from harness.stateful.pair import Execution, Pair, Step, search
-from harness.stateful.render import render_execution, render_search
-from harness.stateful.sequences import StepSequence
+from harness.stateful.pair import Execution, Pair, Step, render_execution, render_search, search
+from harness.stateful.sequences import Operation, StepSequence
 from harness.suite.catalogue import suite_directory
 from harness.system.real_parts import missing_part
 from harness.targets import TargetError, parse_target

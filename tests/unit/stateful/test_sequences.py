@@ -6,8 +6,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from harness.stateful.operations import OPERATIONS, Model, Operation
-from harness.stateful.sequences import SequenceError, StepSequence, sequences
+from harness.stateful.sequences import (
+    OPERATIONS,
+    Model,
+    Operation,
+    SequenceError,
+    StepSequence,
+    sequences,
+)
 
 
 @settings(max_examples=50, database=None, derandomize=True, deadline=None)

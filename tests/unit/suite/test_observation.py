@@ -10,7 +10,7 @@ from harness.compare.normalisation import Names
 from harness.compare.observation import NOT_SAVED, observed_disk, observed_state, observed_steps
 from harness.http.client import CLIENT_LEFT, Exchange
 from harness.system.disk import Disk
-from harness.targets.state import read_state
+from harness.targets.readings import read_state
 
 NAMES = Names({"http://127.0.0.1:5001": "http://<upstream 1>", "/scratch/t1": "<workdir>"})
 

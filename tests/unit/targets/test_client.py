@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness.http.client import Call, RegistryClient
-from harness.http.order import next_order
+from harness.http.conversation import next_order
 from tests.unit.targets.conftest import Wire
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"

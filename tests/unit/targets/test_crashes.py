@@ -11,8 +11,7 @@ import pytest
 
 from harness.suite.lab import Lab, TargetUnderTest
 from harness.suite.scenario import Need
-from harness.system.kill_point import KillPoint
-from harness.system.small_disk import SmallDisk
+from harness.system.crashes import KillPoint, SmallDisk
 from harness.targets import parse_target
 
 WRITER = """

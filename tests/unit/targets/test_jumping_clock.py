@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from harness.targets.jumping_clock import JumpingClock
+from harness.targets.in_process import JumpingClock
 
 HOUR = timedelta(hours=1)
 

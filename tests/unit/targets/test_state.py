@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.targets import state as state_module
-from harness.targets.state import StateEntry, read_state, shift_expiry
+from harness.targets import readings as state_module
+from harness.targets.readings import StateEntry, read_state, shift_expiry
 
 DIGEST = "sha256:" + "0" * 64
 KEY = f"team/app@{DIGEST}"

@@ -1,20 +1,19 @@
-"""A file system of a few megabytes that a test can fill up, or freeze.
-
-It is a tmpfs in the mount namespace of a process of ours, which is reached through ``/proc`` and
-goes when that process goes: nothing stays mounted, whatever becomes of the tests.
-"""
+"""Storage that fills up or freezes, and processes killed at the moment when they touch a file."""
 
 from __future__ import annotations
 
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from harness.system.process import Process
+from harness.system.real_parts import missing_part, real_part
 
-__all__ = ["NoSmallDisk", "SmallDisk"]
+__all__ = ["KillPoint", "NoSmallDisk", "SmallDisk"]
 
 _MOUNT = 'mount -t tmpfs -o "size=$1,mode=755" tmpfs "$0" && echo mounted && exec sleep infinity'
 _READY = re.compile("^mounted$")
@@ -89,3 +88,41 @@ class SmallDisk:
 
 def _is_file_or_dir(path: Path) -> bool:
     return path.is_file() or path.is_dir()
+
+
+_ATTACHED = re.compile(r"Process \d+ attached")
+
+
+class KillPoint:
+    """``strace(1)``, attached to the process *pid*, kills it as it is about to make one of *calls*
+    on a file that is, or was opened as, one of *paths*: the call is not made any more. With
+    *signal* ``SIGTERM`` it is asked to stop at that moment instead, and makes the call.
+
+    Skips the test, or fails it where real parts are demanded, if processes cannot be traced here.
+    """
+
+    def __init__(
+        self,
+        pid: int,
+        paths: Sequence[Path],
+        calls: Sequence[str],
+        *,
+        signal: Literal["SIGKILL", "SIGTERM"] = "SIGKILL",
+    ) -> None:
+        command: list[str | Path] = [real_part("strace"), "-f", "-p", str(pid), "-o", "/dev/null"]
+        for path in paths:
+            command += ["-P", path]
+        # Not --seccomp-bpf: with it strace 6.1 injects no signals.
+        named = ",".join(calls)
+        command += ["-e", f"trace={named}", "-e", f"inject={named}:signal={signal}"]
+        self._strace = Process(command)
+        if self._strace.await_output(_ATTACHED, timeout=_TIMEOUT) is None:
+            said = self._strace.output().strip()
+            self._strace.kill()
+            missing_part(f"strace cannot trace processes here: {said}")
+
+    def await_death(self, timeout: float = 30.0) -> bool:
+        """Whether the process has been killed, within *timeout* seconds."""
+        ended = self._strace.wait(timeout) is not None
+        self._strace.kill()
+        return ended

@@ -1,19 +1,19 @@
-"""The log of a registry in this process, kept apart from those of other registries.
-
-A process logs to its standard error. Here several registries share :mod:`logging`: each runs in a
-context with its :class:`Log`, and one handler routes each record to the log of its context.
-"""
+"""The log and the clock of registries that run in this process."""
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from reference_registry import PACKAGE
+from reference_registry.clock import Clock
 from reference_registry.config import Config
 from reference_registry.http.hooks import Exchange
 from reference_registry.http.messages import Request
@@ -21,7 +21,7 @@ from reference_registry.observability.access_log import AccessLog
 from reference_registry.observability.logs import LogFormatter
 from reference_registry.observability.redaction import Redactor, secrets_of
 
-__all__ = ["Log"]
+__all__ = ["JumpingClock", "Log", "TurnableClock"]
 
 _PACKAGE = logging.getLogger(PACKAGE)
 
@@ -112,3 +112,54 @@ class _Router(logging.Handler):
 
 
 _router = _Router()
+
+
+_LONGEST_NAP = 3600.0
+
+
+class TurnableClock(Clock, Protocol):
+    """A clock that a test turns."""
+
+    def advance(self, by: timedelta) -> None:
+        """Turn it forward, from any thread. ``ValueError`` for a negative *by*."""
+        ...
+
+
+class JumpingClock:
+    """A :class:`reference_registry.clock.Clock`. Between two turns it runs as it does for a
+    registry in another process, so a scenario sees the same on both."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta(0)
+        self._lock = threading.Lock()
+        self._sleepers: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self._ahead
+
+    def advance(self, by: timedelta) -> None:
+        """Turn it forward, from any thread. ``ValueError`` for a negative *by*."""
+        if by < timedelta(0):
+            raise ValueError(f"time only passes forward, not by {by}")
+        with self._lock:
+            self._ahead += by
+            sleepers = list(self._sleepers)
+        for loop, turned in sleepers:
+            # A loop that has been closed since has no sleepers.
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(turned.set)
+
+    async def sleep_until(self, moment: datetime) -> None:
+        sleeper = asyncio.get_running_loop(), asyncio.Event()
+        with self._lock:
+            self._sleepers.add(sleeper)
+        try:
+            while (left := (moment - self.now()).total_seconds()) > 0:
+                try:
+                    await asyncio.wait_for(sleeper[1].wait(), min(left, _LONGEST_NAP))
+                except TimeoutError:
+                    continue
+                sleeper[1].clear()
+        finally:
+            with self._lock:
+                self._sleepers.discard(sleeper)
