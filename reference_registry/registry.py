@@ -16,7 +16,7 @@ from reference_registry.profiles import Profile
 from reference_registry.repository import RepositoryAddress
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.enumeration import repository_names
-from reference_registry.storage.links import RepositoryLinks
+from reference_registry.storage.local_content import RepositoryLinks
 from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.store import Storage, open_storage
 from reference_registry.storage.uploads import Uploads

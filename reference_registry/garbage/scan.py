@@ -15,7 +15,7 @@ from reference_registry.manifest import ManifestInvalid, ParsedManifest, parse_m
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.enumeration import digests_named_in
-from reference_registry.storage.links import RepositoryLinks
+from reference_registry.storage.local_content import RepositoryLinks
 from reference_registry.storage.store import Storage
 
 __all__ = ["RepositoryReader"]

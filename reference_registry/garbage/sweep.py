@@ -19,7 +19,7 @@ from reference_registry.digest import Digest
 from reference_registry.garbage.mark import LayerLink, Marking, UntaggedManifest, references
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound
-from reference_registry.storage.links import RepositoryLinks
+from reference_registry.storage.local_content import RepositoryLinks
 from reference_registry.storage.store import Storage
 
 __all__ = ["TRASH", "Garbage", "Sweep", "SweepResult"]

@@ -70,7 +70,7 @@ async def _tagged(digest: Digest, repository: Repository) -> Referrers:
 async def _cached_under_tag(
     digest: Digest, repository: Repository, local: LocalRepository
 ) -> list[dict[str, object]]:
-    tagged = local.tag_digest(referrers_tag(digest))
+    tagged = local.links.tag(referrers_tag(digest))
     if tagged is None or not local.has_manifest(tagged):
         return []
     try:

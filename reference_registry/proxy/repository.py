@@ -82,7 +82,7 @@ class ProxyRepository:
             fresh = services.freshness.fresh(self.name, tag)
             if fresh is not None:
                 return fresh
-        cached = self._cached_tags[tag] = self._local.tag_digest(tag)
+        cached = self._cached_tags[tag] = self._local.links.tag(tag)
         try:
             with services.asking(self.name, tag, revalidate=revalidate):
                 digest, manifest = await self._ask_for_tag(tag, is_cached=cached is not None)

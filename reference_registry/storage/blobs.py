@@ -1,7 +1,8 @@
-"""The global blob store: content by digest, shared by all repositories.
+"""The global blob store: content by digest, shared by all repositories; and what this process
+remembers of the manifests in it.
 
-That a repository may serve a blob is said by its own link (``storage.repository``); here is only
-the bytes. Layers, configs and manifests lie side by side.
+Layers, configs and manifests lie side by side. Whether a repository may serve one is decided by the
+repository's own link (``storage.local_content``).
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from reference_registry.digest import Digest, encoded_of, hasher_for
+from reference_registry.manifest import ManifestInvalid, media_type_of, parse_manifest
+from reference_registry.repository import Manifest
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound, StorageDriver
 from reference_registry.storage.enumeration import digests_named_in
+from reference_registry.storage.filesystem import MOST_BYTES, LruCache
 
-__all__ = ["BlobStore"]
+__all__ = ["BlobStore", "ManifestMemory", "SubjectMemory"]
 
 _CHUNK = 1 << 20
+_SUBJECTS = 200_000
 
 
 class BlobStore:
@@ -97,3 +102,46 @@ class BlobStore:
         """Every digest that has a directory, even without bytes, in bytewise order.
         ``PathNotFound`` where nothing was ever stored."""
         return digests_named_in(self._driver, layout.BLOBS, deep=True)
+
+
+class ManifestMemory:
+    """The media types of manifests, which are in their content only. Each is valid for the very
+    object that the content was read into."""
+
+    def __init__(self, bound: int = MOST_BYTES) -> None:
+        self._manifests: LruCache[Digest, Manifest] = LruCache(bound)
+
+    def manifest(self, digest: Digest, content: bytes) -> Manifest:
+        """*content*, which is stored under *digest*, as a manifest."""
+        known = self._manifests.get(digest)
+        # A driver returns the same object as long as nothing has changed.
+        if known is not None and known.content is content:
+            return known
+        manifest = Manifest(digest, media_type_of(content), content)
+        self._manifests.keep(digest, manifest, len(content))
+        return manifest
+
+
+class SubjectMemory:
+    """The ``subject`` of each manifest. A manifest never changes under its digest, so each is read
+    once, and listing referrers needs no index on disk that another registry would not maintain."""
+
+    def __init__(self, blobs: BlobStore, size: int = _SUBJECTS) -> None:
+        self._blobs = blobs
+        self._subjects: LruCache[Digest, tuple[Digest | None]] = LruCache(
+            size, entry=1, largest=size
+        )
+
+    def subject_of(self, digest: Digest) -> Digest | None:
+        """None where the manifest *digest* has no subject, or cannot be read."""
+        known = self._subjects.get(digest)
+        if known is not None:
+            return known[0]
+        try:
+            subject = parse_manifest(self._blobs.read(digest)).subject
+        except PathNotFound:
+            return None  # Not remembered: the bytes may come back.
+        except ManifestInvalid:
+            subject = None
+        self._subjects.keep(digest, (subject,))
+        return subject

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from reference_registry.digest import Digest
 from reference_registry.repository import Descriptor
-from reference_registry.storage.caches import LruCache
+from reference_registry.storage.filesystem import LruCache
 
 __all__ = ["DescriptorCache", "MemoryDescriptorCache"]
 

@@ -1,4 +1,4 @@
-"""Where bytes are kept: the contract, and the file-system driver.
+"""Where bytes are kept: the contract of storage drivers.
 
 Paths are absolute and slash-separated, as in distribution's storage drivers
 (``/docker/registry/v2/...``). Calls are synchronous: on a local file system they cost microseconds,
@@ -8,19 +8,22 @@ and long walks are made in a worker thread by their callers.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 __all__ = ["PathNotFound", "StorageDriver"]
 
 
+@dataclass(eq=False)
 class PathNotFound(Exception):
     """There is nothing at ``path``."""
 
-    def __init__(self, driver: str, path: str) -> None:
-        super().__init__(f"{driver}: Path not found: {path}")
-        self.driver = driver
-        self.path = path
+    driver: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.driver}: Path not found: {self.path}"
 
 
 class StorageDriver(Protocol):

@@ -115,7 +115,7 @@ class LocalRepository(LocalContent):
         names = self.links.tag_names(in_order=self._profile.paginates_tags)
         if names is None:
             if not (last and self._profile.tags_after_last_need_no_repository) and (
-                self._profile.repository_needs_tags or not self.exists()
+                self._profile.repository_needs_tags or not self.links.exists()
             ):
                 raise unknown_repository(self.name)
             names = []
@@ -154,15 +154,15 @@ class LocalRepository(LocalContent):
         self._require_delete()
         if not self.unlink_manifest(digest):
             raise MANIFEST_UNKNOWN()
-        for tag in self.tags_pointing_at(digest):
-            self.unlink_tag(tag)
+        for tag in self.links.tags_pointing_at(digest):
+            self.links.unlink_tag(tag)
 
     async def delete_tag(self, tag: str) -> None:
         if self._profile.delete_tag != "even-if-disabled":
             self._require_delete()
         if self._profile.delete_tag == "digest-invalid":
             raise DIGEST_INVALID()
-        if not self.unlink_tag(tag):
+        if not self.links.unlink_tag(tag):
             raise MANIFEST_UNKNOWN()
 
     async def delete_blob(self, digest: Digest) -> None:

@@ -8,8 +8,7 @@ from reference_registry.clock import Clock
 from reference_registry.config import RedisConfig, StorageConfig
 from reference_registry.counters import CacheCounters, Counters
 from reference_registry.profiles import Profile
-from reference_registry.storage.blobs import BlobStore
-from reference_registry.storage.caches import ManifestMemory, SubjectMemory
+from reference_registry.storage.blobs import BlobStore, ManifestMemory, SubjectMemory
 from reference_registry.storage.descriptor_cache import DescriptorCache, MemoryDescriptorCache
 from reference_registry.storage.driver import StorageDriver
 from reference_registry.storage.filesystem import FilesystemDriver

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from reference_registry.server.http1.heads import head_end
-from reference_registry.storage.caches import LruCache
+from reference_registry.storage.filesystem import LruCache
 
 __all__ = ["KeptAnswers", "StillValid"]
 

@@ -106,7 +106,7 @@ async def test_a_tag_that_has_moved_on_stays(
         upstream.add("team/app", moved, "v1")
         await proxy.get(TAG_PATH, accept=IMAGE.media_type)
         await pass_time(proxy, TTL / 2, expired=1)
-        assert proxy.local("team/app").tag_digest("v1") == moved.digest
+        assert proxy.local("team/app").links.tag("v1") == moved.digest
         assert proxy.holds(f"tags/v1/index/sha256/{moved.digest[7:]}/link")
         assert not proxy.holds(IMAGE.digest[7:])  # nor does the tag remember it
         upstream.down = True

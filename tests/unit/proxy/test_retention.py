@@ -73,12 +73,12 @@ async def test_a_fresh_tag_whose_manifest_is_gone_is_fetched_by_its_digest(
     async with make_proxy(policy=policy(tag_freshness=timedelta(minutes=15))).running() as proxy:
         await proxy.get(MANIFESTS + "v1")
         proxy.registry.local.storage.blobs.delete(IMAGE.digest)
-        proxy.local("team/app").unlink_tag("v1")
+        proxy.local("team/app").links.unlink_tag("v1")
         upstream.clear()
         answer = await proxy.get(MANIFESTS + "v1")
         assert answer.body == IMAGE.content
         assert upstream.lines == [f"GET {MANIFESTS}{IMAGE.digest}"]
-        assert proxy.local("team/app").tag_digest("v1") == IMAGE.digest
+        assert proxy.local("team/app").links.tag("v1") == IMAGE.digest
 
 
 async def test_a_fresh_tag_that_leads_nowhere_is_asked_about_again(

@@ -10,12 +10,8 @@ import pytest
 
 from reference_registry.digest import digest_of
 from reference_registry.manifest import OCI_INDEX
-from reference_registry.storage.caches import (
-    DirectoryMemory,
-    FileMemory,
-    LruCache,
-    ManifestMemory,
-)
+from reference_registry.storage.blobs import ManifestMemory
+from reference_registry.storage.filesystem import DirectoryMemory, FileMemory, LruCache
 
 SECOND = 1_000_000_000
 

@@ -142,7 +142,7 @@ def test_referrers_stay_with_their_subject(ideal: Yard) -> None:
 
     assert ideal.collect(delete_untagged=True).eligible_manifests == set()
 
-    ideal.repository("app").unlink_tag("v1")
+    ideal.repository("app").links.unlink_tag("v1")
     run = ideal.collect(delete_untagged=True)
     assert run.eligible_manifests == {
         image.digest,
@@ -159,7 +159,7 @@ def test_tag_history_goes_with_the_manifest(tmp_path: Path) -> None:
 
     remembered = {path.rpartition("index/sha256/")[2] for path in yard.files() if "/index/" in path}
     assert remembered == {f"{new.removeprefix('sha256:')}/link"}
-    assert yard.repository("app").tag_digest("latest") == new
+    assert yard.repository("app").links.tag("latest") == new
     assert not yard.storage.blobs.has(Digest(old))
 
 

@@ -236,7 +236,7 @@ def _losses(root: Path, *expected: Manifest) -> list[str]:
     for name in repository_names(storage.driver):
         repository = LocalRepository(name, storage)
         pending = [
-            d for tag in repository.links.tag_names() or () if (d := repository.tag_digest(tag))
+            d for tag in repository.links.tag_names() or () if (d := repository.links.tag(tag))
         ]
         if name == "app":
             pending += [Digest(manifest.digest) for manifest in expected]

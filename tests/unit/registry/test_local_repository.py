@@ -44,12 +44,12 @@ def _put_blob(repository: LocalRepository, content: bytes, digest: Digest | None
 
 # -- blobs -------------------------------------------------------------------------------------
 def test_a_blob_is_bytes_and_a_link(storage: Storage, repository: LocalRepository) -> None:
-    assert not repository.exists()
+    assert not repository.links.exists()
     assert repository.stat_blob(_HELLO) is None
 
     _put_blob(repository, b"hello")
 
-    assert repository.exists()
+    assert repository.links.exists()
     assert repository.stat_blob(_HELLO) == _DESCRIPTOR
     assert storage.driver.read(layout.layer_link("team/app", _HELLO)) == _HELLO.encode()
     assert storage.driver.read(layout.blob_data(_HELLO)) == b"hello"
@@ -70,7 +70,7 @@ def test_a_blob_of_another_repository_is_unknown(
 def test_linking_bytes_that_are_not_there(repository: LocalRepository) -> None:
     with pytest.raises(PathNotFound):
         repository.link_blob(_HELLO)
-    assert not repository.exists()
+    assert not repository.links.exists()
 
 
 def test_link_without_bytes_is_no_blob(repository: LocalRepository) -> None:
@@ -91,7 +91,7 @@ def test_commit_of_wrong_bytes(storage: Storage, repository: LocalRepository) ->
     writer.discard()
     assert not storage.driver.exists(writer.data_path)
     assert not storage.blobs.has(_HELLO)
-    assert not repository.exists()
+    assert not repository.links.exists()
 
 
 def test_sha512_stays_sha512(storage: Storage, repository: LocalRepository) -> None:
@@ -135,9 +135,9 @@ def test_a_moved_tag_remembers(storage: Storage, repository: LocalRepository) ->
     for digest in (old, new):
         repository.link_tag("latest", digest)
 
-    assert repository.tag_digest("latest") == new
+    assert repository.links.tag("latest") == new
     assert storage.driver.is_file(layout.tag_index_link("team/app", "latest", old))
-    assert repository.tags_pointing_at(old) == []
+    assert repository.links.tags_pointing_at(old) == []
 
 
 def test_manifest_without_link_or_bytes(repository: LocalRepository) -> None:

@@ -100,7 +100,7 @@ def _all_deleted(storage: Storage) -> None:
     put(storage, "app", image, "v1")
     repository = LocalRepository("app", storage)
     repository.unlink_manifest(Digest(image.digest))
-    repository.unlink_tag("v1")
+    repository.links.unlink_tag("v1")
 
 
 def _referrers(storage: Storage) -> None:
