@@ -230,7 +230,9 @@ def _compared(
 def _rendered(found: Any, form: str) -> str:
     if form == "json":
         return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
-    from harness.report.differences import FORMATS, comparison_from_data
+    from harness.compare.data import from_data
+    from harness.compare.divergences import Comparison
+    from harness.report.differences import FORMATS
 
-    comparisons = [comparison_from_data(one) for one in found["comparisons"]]
+    comparisons = [from_data(Comparison, one) for one in found["comparisons"]]
     return FORMATS[form](comparisons, found["stale"])

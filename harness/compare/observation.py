@@ -85,20 +85,6 @@ class Observation:
     disk: Mapping[str, str] = field(default_factory=dict)
     state: Mapping[str, str] = field(default_factory=dict)
 
-    def as_data(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> Observation:
-        """The reverse of :meth:`as_data`. ``TypeError`` or ``KeyError`` for other data."""
-        return cls(
-            steps=tuple(Step(**step) for step in data["steps"]),
-            upstream=dict(data["upstream"]),
-            disk=dict(data["disk"]),
-            state=dict(data["state"]),
-        )
-
     @classmethod
     def join(cls, parts: Iterable[Observation]) -> Observation:
         """The observations of several registries of one scenario as one."""

@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import threading
 from codecs import getincrementaldecoder
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 from harness.compare.observation import Observation
 from harness.http.client import Exchange
@@ -38,6 +38,8 @@ Lines = tuple[tuple[str, str], ...]
 @dataclass(frozen=True)
 class Event:
     """One request with its answer, or one change of a storage."""
+
+    SPARSE: ClassVar = True
 
     kind: Literal["client", "upstream", "disk"]
     """``client``: a client asks the registry; ``upstream``: the registry asks an upstream."""
@@ -68,26 +70,6 @@ class Event:
     """How many further files changed."""
     times: int = 1
     """How often it happened, where the order of the repetitions is not known."""
-
-    def as_data(self) -> dict[str, Any]:
-        """As JSON values, without what is as it is by default."""
-        data = asdict(self)
-        return {name: data[name] for name in data if data[name] != _DEFAULTS.get(name, _NEVER)}
-
-    @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> Event:
-        """The reverse of :meth:`as_data`. ``TypeError`` for other data."""
-        values = dict(data)
-        for name in ("sent", "headers"):
-            values[name] = tuple((str(key), str(value)) for key, value in values.get(name, ()))
-        values["files"] = tuple(str(path) for path in values.get("files", ()))
-        return cls(**values)
-
-
-_NEVER = object()
-_DEFAULTS: Mapping[str, Any] = {
-    name: field.default for name, field in Event.__dataclass_fields__.items()
-}
 
 
 @dataclass(frozen=True)
@@ -146,16 +128,6 @@ class Trace:
         if seen.disk:
             events.append(_change(after + 1, [f"+ {path}" for path in seen.disk]))
         return replace(cls.of(events), ordered=False)
-
-    def as_data(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {**asdict(self), "events": [event.as_data() for event in self.events]}
-
-    @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> Trace:
-        """The reverse of :meth:`as_data`. ``TypeError`` or ``KeyError`` for other data."""
-        events = tuple(Event.from_data(event) for event in data["events"])
-        return cls(**{**data, "events": events})
 
 
 Say = Callable[[str], str]

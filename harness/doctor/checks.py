@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from harness.compare.data import from_data
 from harness.doctor.questions import FINGERPRINT, QUESTIONS, Line, Question
 from harness.suite.deviations import DeviationFile, Verdict
 from harness.suite.expectation import Finding
@@ -108,7 +109,7 @@ def guess(cells: Iterable[Mapping[str, Any]], suite: Path) -> Fingerprint:
     """The release that behaves like this, by the deviations listed in *suite*."""
     found = {}
     for cell in cells:
-        result = Result.from_data({key: cell[key] for key in cell if key != "trace"})
+        result = from_data(Result, {key: cell[key] for key in cell if key != "trace"})
         if result.findings:
             found[result.key] = result.findings
     return fingerprint_of(found, DeviationFile.beside(suite))

@@ -4,33 +4,11 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
-from harness.compare.divergences import Comparison, Divergence, Known
+from harness.compare.divergences import Comparison, Divergence
 
-__all__ = ["FORMATS", "comparison_from_data", "comparison_to_data", "summary"]
-
-
-def comparison_to_data(comparison: Comparison) -> dict[str, Any]:
-    """As JSON values."""
-    return asdict(comparison)
-
-
-def comparison_from_data(data: Mapping[str, Any]) -> Comparison:
-    """The reverse of :func:`comparison_to_data`."""
-    return Comparison(
-        data["scenario"],
-        data["left"],
-        data["right"],
-        tuple(Divergence(**one) for one in data["unexplained"]),
-        tuple((Divergence(**one), _known(entry)) for one, entry in data["explained"]),
-    )
-
-
-def _known(data: Mapping[str, Any]) -> Known:
-    lists = {name: tuple(data[name]) for name in ("scenarios", "targets")}
-    return Known(**{**data, **lists})
+__all__ = ["FORMATS", "summary"]
 
 
 def summary(comparisons: Sequence[Comparison], stale: Sequence[str]) -> str:

@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.compare.data import from_data, to_data
+from harness.compare.divergences import Comparison
 from harness.compare.trace import Trace
-from harness.report.differences import comparison_from_data, comparison_to_data
 from harness.suite.deviations import Verdict
 from harness.suite.results import MODEL, About, Incomplete, Matrix, Result
 
@@ -54,36 +55,79 @@ class Run:
     """Arguments of ``pullproof run`` that choose the same targets, without secrets."""
 
 
+@dataclass(frozen=True)
+class _Column:
+    name: str
+    implementation: str
+    version: str
+    release: str
+    known_as: str
+    baseline: bool
+
+
+@dataclass(frozen=True)
+class _Cell(Result):
+    trace: Trace | None = None
+
+
+@dataclass(frozen=True)
+class _Compared:
+    baseline: str
+    comparisons: tuple[Comparison, ...]
+    stale: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Document:
+    schema: int
+    pullproof: str
+    """Our version."""
+    generated: str
+    seconds: float
+    incomplete: Incomplete | None
+    rerun: tuple[str, ...]
+    targets: tuple[_Column, ...]
+    totals: Mapping[str, Mapping[str, int]]
+    """Target and verdict to number."""
+    levels: Mapping[str, Mapping[str, Mapping[str, int]]]
+    """Target, level and verdict to number."""
+    scenarios: tuple[About, ...]
+    results: tuple[_Cell, ...]
+    unequal: tuple[str, ...]
+    differential: _Compared | None
+
+
 def document(run: Run, now: datetime) -> dict[str, Any]:
     """The document about *run*; *now* is the time of the report."""
-    matrix, differential = run.matrix, run.differential
-    cells = [result for _, row in matrix.rows for _, result in sorted(row.items())]
-    return {
-        "schema": SCHEMA_VERSION,
-        "pullproof": _own_version(),
-        "generated": now.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "seconds": round(run.seconds, 1),
-        "incomplete": run.incomplete and asdict(run.incomplete),
-        "rerun": list(run.rerun),
-        "targets": [_column(name, run) for name in matrix.targets],
-        "totals": {
+    matrix, found = run.matrix, run.differential
+    results = [result for _, row in matrix.rows for _, result in sorted(row.items())]
+    made = _Document(
+        schema=SCHEMA_VERSION,
+        pullproof=_own_version(),
+        generated=now.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        seconds=round(run.seconds, 1),
+        incomplete=run.incomplete,
+        rerun=tuple(run.rerun),
+        targets=tuple(_column(name, run) for name in matrix.targets),
+        totals={
             target: {verdict.value: matrix.count(target, verdict) for verdict in Verdict}
             for target in matrix.targets
         },
-        "levels": {
-            target: _by_level(result for result in cells if result.target == target)
+        levels={
+            target: _by_level(result for result in results if result.target == target)
             for target in matrix.targets
         },
-        "scenarios": [about.as_data() for about in sorted(run.abouts, key=lambda a: a.key)],
-        "results": [_cell(result, run.traces) for result in cells],
-        "unequal": list(run.unequal),
-        "differential": differential
-        and {
-            "baseline": differential.baseline.name,
-            "comparisons": [comparison_to_data(one) for one in differential.comparisons],
-            "stale": differential.stale,
-        },
-    }
+        scenarios=tuple(sorted(run.abouts, key=lambda about: about.key)),
+        results=tuple(
+            _Cell(**vars(result), trace=run.traces.get((result.key, result.target)))
+            for result in results
+        ),
+        unequal=tuple(run.unequal),
+        differential=found
+        and _Compared(found.baseline.name, tuple(found.comparisons), tuple(found.stale)),
+    )
+    data: dict[str, Any] = to_data(made)
+    return data
 
 
 def _own_version() -> str:
@@ -93,16 +137,16 @@ def _own_version() -> str:
         return ""
 
 
-def _column(name: str, run: Run) -> dict[str, Any]:
+def _column(name: str, run: Run) -> _Column:
     target = next((one for one in run.targets if one.name == name), None)
-    return {
-        "name": name,
-        "implementation": target.implementation if target else MODEL,
-        "version": target.version if target else "",
-        "release": target.release if target else "",
-        "known_as": target.known_as if target else MODEL,
-        "baseline": run.differential is not None and target is run.differential.baseline,
-    }
+    return _Column(
+        name,
+        target.implementation if target else MODEL,
+        target.version if target else "",
+        target.release if target else "",
+        target.known_as if target else MODEL,
+        run.differential is not None and target is run.differential.baseline,
+    )
 
 
 def _by_level(results: Iterable[Result]) -> dict[str, dict[str, int]]:
@@ -111,11 +155,6 @@ def _by_level(results: Iterable[Result]) -> dict[str, dict[str, int]]:
         level: {verdict.value: counts[level, verdict.value] for verdict in Verdict}
         for level in sorted({level for level, _ in counts})
     }
-
-
-def _cell(result: Result, traces: Mapping[tuple[str, str], Trace]) -> dict[str, Any]:
-    trace = traces.get((result.key, result.target))
-    return {**result.as_data(), "trace": trace.as_data() if trace else None}
 
 
 def render_json(made: Document) -> str:
@@ -136,35 +175,10 @@ def read_document(path: Path) -> Document:
     if schema != SCHEMA_VERSION:
         raise DocumentError(f"{path}: schema is {schema!r}, not {SCHEMA_VERSION}; {fix}")
     try:
-        _check(made)
+        read = from_data(_Document, made)
+        names = {target.name for target in read.targets}
+        if not {result.target for result in read.results} <= names == read.totals.keys():
+            raise ValueError("results of an unknown target")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DocumentError(f"{path}: not the results of a run, or damaged; {fix}") from error
     return dict(made)
-
-
-def _check(made: Document) -> None:
-    """Raise ``KeyError``, ``TypeError``, ``ValueError`` or ``AttributeError`` where *made* cannot
-    have come from :func:`document`."""
-    for name in ("generated", "pullproof"):
-        if not isinstance(made[name], str):
-            raise TypeError(name)
-    names = [str(target["name"]) for target in made["targets"]]
-    for name in names:
-        for verdict in Verdict:
-            int(made["totals"][name][verdict.value])
-        made["levels"][name].items()
-    for about in made["scenarios"]:
-        About.from_data(about)
-    for cell in made["results"]:
-        values = dict(cell)
-        trace = values.pop("trace")
-        if Result.from_data(values).target not in names:
-            raise ValueError(values["target"])
-        if trace is not None:
-            Trace.from_data(trace)
-    if made["incomplete"] is not None:
-        Incomplete(**made["incomplete"])
-    list(made["rerun"])
-    differential = made["differential"]
-    for one in differential["comparisons"] if differential else ():
-        comparison_from_data(one)

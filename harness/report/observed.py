@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.compare.divergences import Comparison, Known, compared, divergences, read_known, stale
 from harness.compare.observation import Observation
@@ -37,29 +37,6 @@ class Observed:
     observation: Observation
     applies: bool = True
     """False where it turned out that the scenario asks for more than the target offers."""
-
-    def as_data(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {
-            "key": self.key,
-            "target": self.target,
-            "fingerprint": self.fingerprint,
-            "directory": str(self.directory),
-            "observation": self.observation.as_data(),
-            "applies": self.applies,
-        }
-
-    @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> Observed:
-        """The reverse of :meth:`as_data`."""
-        return cls(
-            data["key"],
-            data["target"],
-            data["fingerprint"],
-            Path(data["directory"]),
-            Observation.from_data(data["observation"]),
-            data["applies"],
-        )
 
 
 class Differential:

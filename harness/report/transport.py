@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.compare.data import from_data, to_data
 from harness.suite.results import About, Incomplete, Result
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def attach_result(item: pytest.Item, report: pytest.TestReport, run: ScenarioRun
     setattr(
         report,
         _ATTRIBUTE,
-        {"result": run.result.as_data(), "about": about.as_data()},
+        {"result": to_data(run.result), "about": to_data(about)},
     )
     # pytest has copied the item's list already, and writes that of the last report.
     item.user_properties += (found := properties(run.result))
@@ -65,11 +66,11 @@ def attach_seen(
         place, target = item.path.parent, run.result.target
         applies = run.result.verdict is not Verdict.NOT_APPLICABLE
         seen = Observed(run.key, target, fingerprint, place, run.observation, applies)
-        data["observed"] = seen.as_data()
+        data["observed"] = to_data(seen)
         if trace is None and Wanted.of(item.config).traces:
             trace = Trace.of_observation(run.observation)
     if trace is not None:
-        data["trace"] = trace.as_data()
+        data["trace"] = to_data(trace)
     setattr(report, _ATTRIBUTE, data)
 
 
@@ -126,13 +127,13 @@ def _data_in(report: pytest.TestReport) -> Mapping[str, Any]:
 def result_in(report: pytest.TestReport) -> Result | None:
     """The result that *report* carries, if it belongs to a scenario."""
     data = _data_in(report).get("result")
-    return Result.from_data(data) if data else None
+    return from_data(Result, data) if data else None
 
 
 def about_in(report: pytest.TestReport) -> About | None:
     """The row that *report* carries."""
     data = _data_in(report).get("about")
-    return About.from_data(data) if data else None
+    return from_data(About, data) if data else None
 
 
 def observed_in(report: pytest.TestReport) -> Observed | None:
@@ -142,7 +143,7 @@ def observed_in(report: pytest.TestReport) -> Observed | None:
         return None  # As for every ordinary test: nothing is imported.
     from harness.report.observed import Observed
 
-    return Observed.from_data(data)
+    return from_data(Observed, data)
 
 
 def trace_in(report: pytest.TestReport) -> tuple[str, str, Trace] | None:
@@ -152,4 +153,4 @@ def trace_in(report: pytest.TestReport) -> tuple[str, str, Trace] | None:
         return None
     from harness.compare.trace import Trace
 
-    return data["key"], data["target"], Trace.from_data(data["trace"])
+    return data["key"], data["target"], from_data(Trace, data["trace"])

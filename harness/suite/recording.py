@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from harness.compare.data import from_data, to_data
 from harness.compare.observation import Observation
 from harness.suite.results import Result
 from harness.system.needs import Need
@@ -72,16 +73,9 @@ class Recording:
     def render(self) -> str:
         """The text of the file."""
         headers: dict[str, Mapping[str, str]] = {}
-        document = {
-            "schema": SCHEMA_VERSION,
-            "target": self.target,
-            "implementation": self.implementation,
-            "version": self.version,
-            "release": self.release,
-            "date": self.date,
-            "scenarios": {key: _cell(cell, headers) for key, cell in self.scenarios.items()},
-            "headers": headers,
-        }
+        document = {"schema": SCHEMA_VERSION, **to_data(self), "headers": headers}
+        for cell in document["scenarios"].values():
+            _compress(cell, headers)
         return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -100,51 +94,30 @@ class Recording:
                 f"recording:{path}: schema is {schema!r}, not {SCHEMA_VERSION}; {fix}"
             )
         try:
-            cells = {
-                key: Recorded(
-                    cell["fingerprint"],
-                    Result.from_data(cell["result"]),
-                    _observation(cell["observation"], document["headers"]),
-                )
-                for key, cell in document["scenarios"].items()
-            }
-            return cls(
-                **{
-                    name: str(document[name])
-                    for name in ("target", "implementation", "version", "release", "date")
-                },
-                scenarios=cells,
-            )
+            del document["schema"]
+            headers = document.pop("headers")
+            for cell in document["scenarios"].values():
+                for step in cell["observation"]["steps"]:
+                    step |= {side: headers[step[side]] for side in ("sent", "headers")}
+            return from_data(cls, document)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RecordingError(
                 f"recording:{path}: not a recording, or an incomplete one; {fix}"
             ) from error
 
 
-def _cell(cell: Recorded, headers: dict[str, Mapping[str, str]]) -> dict[str, Any]:
-    """*cell* as JSON values. Its header lines, which repeat a lot, go into *headers* by the first
-    digits of their hash."""
-    result = cell.result.as_data()
-    # Durations are not behaviour, conversations hold ports, and advice is looked up on replay.
-    result["seconds"], result["conversation"] = 0.0, ""
-    del result["advice"], result["earlier"]
-    observation = cell.observation.as_data()
-    for step in observation["steps"]:
+def _compress(cell: dict[str, Any], headers: dict[str, Mapping[str, str]]) -> None:
+    """Drop from *cell* what is not behaviour. Its header lines, which repeat a lot, go into
+    *headers* by the first digits of their hash."""
+    # Durations vary, conversations hold ports, and advice is looked up on replay.
+    cell["result"] |= {"seconds": 0.0, "conversation": ""}
+    del cell["result"]["advice"], cell["result"]["earlier"]
+    for step in cell["observation"]["steps"]:
         del step["whole"]
         for side in ("sent", "headers"):
             key = hashlib.sha256(json.dumps(step[side], sort_keys=True).encode()).hexdigest()[:10]
             headers[key] = step[side]
             step[side] = key
-    return {"fingerprint": cell.fingerprint, "result": result, "observation": observation}
-
-
-def _observation(data: Mapping[str, Any], headers: Mapping[str, Mapping[str, str]]) -> Observation:
-    """The observation in *data*, with its header lines looked up in *headers*."""
-    steps = [
-        {**step, **{side: headers[step[side]] for side in ("sent", "headers")}}
-        for step in data["steps"]
-    ]
-    return Observation.from_data({**data, "steps": steps})
 
 
 def fingerprint(test: Callable[..., object]) -> str:

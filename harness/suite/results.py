@@ -7,7 +7,7 @@ pytest-xdist to the controller as plain data, in an extra attribute of a test re
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from harness.suite.deviations import Judgement, Verdict
@@ -43,15 +43,6 @@ class About:
         needs = tuple(sorted(need.value for need in scenario.needs))
         level, why = scenario.level.value, scenario.why
         return cls(key, scenario.claim, level, scenario.refs, why, needs, file, line)
-
-    def as_data(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> About:
-        """The reverse of :meth:`as_data`. ``TypeError`` or ``KeyError`` for other data."""
-        return cls(**{**data, "refs": tuple(data["refs"]), "needs": tuple(data["needs"])})
 
 
 @dataclass(frozen=True)
@@ -111,22 +102,6 @@ class Result:
     def theme(self) -> str:
         """The part of the key before the first dot."""
         return self.key.partition(".")[0]
-
-    def as_data(self) -> dict[str, Any]:
-        """As JSON values."""
-        data = asdict(self)
-        data["verdict"] = self.verdict.value
-        return data
-
-    @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> Result:
-        """The reverse of :meth:`as_data`."""
-        values = dict(data)
-        values["verdict"] = Verdict(values["verdict"])
-        values["findings"] = tuple(Finding(**finding) for finding in values["findings"])
-        for name in ("refs", "problems", "excused", "earlier"):
-            values[name] = tuple(values.get(name, ()))
-        return cls(**values)
 
     def essence(self, excused: Container[str]) -> tuple[Verdict | None, dict[str, Any]]:
         """What two cells must share to match: the mismatches without the *excused* findings, and

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from harness.compare.data import from_data, to_data
 from harness.compare.observation import Observation, Step
 from harness.compare.trace import (
     MOST_EVENTS,
@@ -80,8 +81,8 @@ def test_texts_are_told_as_wanted() -> None:
 def test_data_and_back() -> None:
     event = client_event(exchange(b"{}", response_headers=(("Etag", "x"),)), 2, str)
     trace = Trace.of([event, Event("disk", 4, 4, files=("+ a", "- b"))], polls=3)
-    data = trace.as_data()
-    assert Trace.from_data(data) == trace
+    data = to_data(trace)
+    assert from_data(Trace, data) == trace
     assert "files" not in data["events"][0]
     assert "status" not in data["events"][1]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.compare.data import from_data, to_data
 from harness.compare.divergences import (
     ABSENT,
     Comparison,
@@ -36,7 +37,7 @@ def seen(*steps: Step, **sides: dict[str, int] | dict[str, str]) -> Observation:
 
 def test_an_observation_does_not_differ_from_itself() -> None:
     whole = seen(BASE, TAG, upstream={"GET /v2/ -> 200": 1}, disk={"f": "x"}, state={"k": "v"})
-    assert divergences("demo.one", whole, Observation.from_data(whole.as_data())) == []
+    assert divergences("demo.one", whole, from_data(Observation, to_data(whole))) == []
 
 
 @pytest.mark.parametrize(
