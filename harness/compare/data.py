@@ -37,7 +37,8 @@ def to_data(value: Any) -> Any:
 def from_data(kind: type[T], data: Any) -> T:
     """A *kind* with the values of *data*, which :func:`to_data` has made; fields with a default may
     be missing. ``TypeError``, ``ValueError`` or ``KeyError`` where *data* does not fit."""
-    return cast("T", _reader(kind)(data))
+    read: Callable[[Any], T] = _reader(cast("Any", kind))
+    return read(data)
 
 
 @cache

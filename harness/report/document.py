@@ -123,8 +123,9 @@ def document(run: Run, now: datetime) -> dict[str, Any]:
             for result in results
         ),
         unequal=tuple(run.unequal),
-        differential=found
-        and _Compared(found.baseline.name, tuple(found.comparisons), tuple(found.stale)),
+        differential=_Compared(found.baseline.name, tuple(found.comparisons), tuple(found.stale))
+        if found
+        else None,
     )
     data: dict[str, Any] = to_data(made)
     return data
