@@ -1,7 +1,8 @@
-"""TLS to clients and to the upstream."""
+"""TLS to clients and to the upstream, and HTTP/2."""
 
 from __future__ import annotations
 
+import socket
 import ssl
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
@@ -24,6 +25,10 @@ CONFIGURATION = "distribution docs: Configuring a registry"
 MEASURED = "measured on 2.8.2 to 3.1.1"
 LOOPBACK = "127.0.0.1"
 TIMEOUT = 20.0
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+"""The client's connection preface with an empty SETTINGS frame (RFC 9113, 3.4)."""
+SETTINGS = 4
+"""The frame type of the server's answer (RFC 9113, 6.5)."""
 
 
 @pytest.fixture
@@ -121,6 +126,49 @@ def test_upstream_is_verified(
     expect.client("pull through a trusted certificate", pull.complete, True)
 
 
+@scenario(
+    "http2",
+    "HTTP/2 is offered over TLS unless http.http2.disabled is set",
+    refs=(f"{CONFIGURATION}, http, http2", "RFC 9113, 3.2", MEASURED),
+)
+@pytest.mark.parametrize("disabled", [False, True], ids=["default", "disabled"])
+def test_http2(
+    disabled: bool, authority: Authority, target: TargetUnderTest, expect: Expectations
+) -> None:
+    """A node pulls several layers over one connection. The switch is for balancers that break."""
+    http = _tls(authority) | ({"http2": {"disabled": True}} if disabled else {})
+    registry = target.standard(extra={"http": http})
+
+    context = _trusting(authority)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        _connection(registry) as plain,
+        context.wrap_socket(plain, server_hostname=LOOPBACK) as tls,
+    ):
+        chosen = tls.selected_alpn_protocol()
+
+    expect.client("negotiated protocol", chosen, "http/1.1" if disabled else "h2")
+
+
+@scenario(
+    "http2-without-tls",
+    "http.h2c.enabled serves HTTP/2 without TLS",
+    refs=(f"{CONFIGURATION}, http, h2c (3.0)", MEASURED),
+)
+def test_http2_without_tls(target: TargetUnderTest, expect: Expectations) -> None:
+    """A service mesh ends TLS itself and speaks HTTP/2 to the pod."""
+    registry = target.standard(extra={"http": {"h2c": {"enabled": True}}})
+
+    with _connection(registry) as connection:
+        connection.sendall(PREFACE)
+        try:
+            frame = connection.recv(9)
+        except ConnectionResetError:
+            frame = b""
+
+    expect.client("the answer is a SETTINGS frame", frame[3:4] == bytes([SETTINGS]), True)
+
+
 def _tls(authority: Authority, **keys: Any) -> dict[str, Any]:
     """The ``http`` section that serves TLS with the certificate of *authority*."""
     files = {"certificate": str(authority.certificate), "key": str(authority.key_path)}
@@ -134,6 +182,10 @@ def _trusting(authority: Authority) -> ssl.SSLContext:
 def _address(registry: RunningRegistry) -> tuple[str, int]:
     url = urlsplit(registry.url)
     return LOOPBACK, url.port or 0
+
+
+def _connection(registry: RunningRegistry) -> socket.socket:
+    return socket.create_connection(_address(registry), timeout=TIMEOUT)
 
 
 def _status(registry: RunningRegistry, context: ssl.SSLContext) -> int | None:
