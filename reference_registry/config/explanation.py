@@ -192,7 +192,7 @@ def _encryption(http: HttpConfig) -> str:
     if http.tls is None:
         return "without TLS"
     oldest = http.tls.minimumtls.removeprefix("tls")
-    return f"TLS {oldest} or newer"
+    return f"TLS {oldest} or newer, HTTP/{2 if http.http2 else 1.1}"
 
 
 def _debug(config: Config) -> str:

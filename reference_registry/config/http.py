@@ -34,8 +34,6 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 def read_http(root: Section) -> HttpConfig:
     """``http``."""
     http = root.section("http")
-    http.section("http2").flag("disabled")  # HTTP/1.1 is all that is spoken
-    _check_h2c(http.section("h2c"))
     net = http.choice("net", NETWORKS, "tcp")
     return HttpConfig(
         addr=_api_address(http, net),
@@ -47,15 +45,17 @@ def read_http(root: Section) -> HttpConfig:
         draintimeout=_drain_timeout(http),
         headers=_headers(http.section("headers")),
         tls=_tls(http),
+        http2=not http.section("http2").flag("disabled"),
+        h2c=_h2c(http.section("h2c")),
         debug=_debug(http),
     )
 
 
-def _check_h2c(h2c: Section) -> None:
+def _h2c(h2c: Section) -> bool:
     if not h2c.reading.profile.has_h2c:
         h2c.unused("enabled", why="this release does not know this key")
-    elif h2c.flag("enabled"):
-        h2c.warn("enabled", "HTTP/2 is not supported, HTTP/1.1 is used")
+        return False
+    return h2c.flag("enabled")
 
 
 def _api_address(http: Section, net: Network) -> str:

@@ -228,6 +228,10 @@ class HttpConfig:
     draintimeout: timedelta | None = None
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tls: TlsConfig | None = None
+    http2: bool = True
+    """HTTP/2 over TLS; ``http.http2.disabled`` turns it off."""
+    h2c: bool = False
+    """HTTP/2 without TLS (3.0.0 and later)."""
     debug: DebugConfig | None = None
 
 

@@ -14,7 +14,7 @@ from reference_registry.config.addresses import ListenAddress
 from reference_registry.http.asgi import ASGIApp
 from reference_registry.http.hooks import Panic
 from reference_registry.server.http1.connection import Connection
-from reference_registry.server.http1.exchange import Exchange
+from reference_registry.server.http1.exchange import OpenConnection, Request
 from reference_registry.server.http1.kept_answers import KeptAnswers
 from reference_registry.server.sockets import BACKLOG, listen_on, listen_on_path
 
@@ -31,8 +31,9 @@ _HANDSHAKE_TIMEOUT = 10.0
 
 
 class Listener:
-    """Serves *app* over HTTP/1.1, with TLS if *tls* is given. *key* is the configuration key of
-    *address*, for errors. *unix* is the path of a Unix socket to use instead of *address*."""
+    """Serves *app* over HTTP/1.1, and over HTTP/2 if *http2*, with TLS if *tls* is given. *key* is
+    the configuration key of *address*, for errors. *unix* is the path of a Unix socket to use
+    instead of *address*."""
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class Listener:
         key: str,
         unix: Path | None = None,
         tls: TlsConfig | None = None,
+        http2: bool = False,
     ) -> None:
         self.address = address
         """With the actual port, once started."""
@@ -49,13 +51,15 @@ class Listener:
         self._key = key
         self._unix = unix
         self._tls = tls
+        self._http2 = http2
+        self._protocol = Connection
         self._context: ssl.SSLContext | None = None
         self._bound: socket.socket | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._kept = KeptAnswers()
         self._opening: set[asyncio.Task[None]] = set()
         """Accepted connections that are not in ``_connections`` yet."""
-        self._connections: set[Connection] = set()
+        self._connections: set[OpenConnection] = set()
         self._in_flight: set[asyncio.Task[None]] = set()
 
     @property
@@ -71,7 +75,11 @@ class Listener:
         if self._tls is not None:
             from reference_registry.server.tls import ssl_context
 
-            self._context = ssl_context(self._tls)
+            self._context = ssl_context(self._tls, http2=self._http2)
+        if self._http2:  # slow to import
+            from reference_registry.server.http2 import Negotiating
+
+            self._protocol = Negotiating
         if self._unix is not None:
             self._bound = listen_on_path(self._unix, key=self._key)
         else:
@@ -135,7 +143,7 @@ class Listener:
         timeout = _HANDSHAKE_TIMEOUT if self._context else None
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: Connection(self._serve, self._connections, self._kept),
+                lambda: self._protocol(self._serve, self._connections, self._kept),
                 client,
                 ssl=self._context,
                 ssl_handshake_timeout=timeout,
@@ -149,21 +157,21 @@ class Listener:
             connection.check_deadline(now)
         self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
 
-    def _serve(self, exchange: Exchange) -> None:
-        self._in_flight.add(asyncio.get_running_loop().create_task(self._answer(exchange)))
+    def _serve(self, request: Request) -> None:
+        self._in_flight.add(asyncio.get_running_loop().create_task(self._answer(request)))
 
-    async def _answer(self, exchange: Exchange) -> None:
+    async def _answer(self, request: Request) -> None:
         task = asyncio.current_task()
         assert task is not None
         try:
-            await self._app(exchange.scope, exchange.receive, exchange.send)
+            await self._app(request.scope, request.receive, request.send)
         except Panic:
-            exchange.abort()
+            request.abort()
         except Exception as error:  # the client sees an incomplete response
             _log.debug("response broken off: %s", error)
         finally:
             self._in_flight.discard(task)
-            exchange.ended()
+            request.ended()
 
 
 async def _finish_or_cancel(running: set[asyncio.Task[None]], seconds: float) -> bool:

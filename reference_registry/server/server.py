@@ -47,6 +47,7 @@ class Server:
             key="http.addr",
             unix=Path(http.addr) if http.net == "unix" else None,
             tls=http.tls,
+            http2=http.h2c if http.tls is None else http.http2,
         )
         self._debug = None
         if http.debug is not None and self.app.debug is not None:

@@ -10,7 +10,7 @@ from reference_registry.config.problem import CannotStart
 __all__ = ["ssl_context"]
 
 
-def ssl_context(tls: TlsConfig) -> ssl.SSLContext:
+def ssl_context(tls: TlsConfig, *, http2: bool) -> ssl.SSLContext:
     """A server's context. With ``clientcas``, clients must present a certificate.
 
     Raises :class:`CannotStart` for missing files, files that are not certificates, and a key that
@@ -23,7 +23,7 @@ def ssl_context(tls: TlsConfig) -> ssl.SSLContext:
     context.minimum_version = (
         ssl.TLSVersion.TLSv1_3 if tls.minimumtls == "tls1.3" else ssl.TLSVersion.TLSv1_2
     )
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
     try:
         context.load_cert_chain(tls.certificate, tls.key)
     except OSError as error:  # includes ssl.SSLError

@@ -9,18 +9,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import cast
 from urllib.parse import unquote
 
 import httptools
 
 from reference_registry.http.asgi import PATHSEND, STILL_VALID
-from reference_registry.server.http1.exchange import Exchange, Message
+from reference_registry.server.http1.exchange import Exchange, Message, OpenConnection, Serve
 from reference_registry.server.http1.heads import head
 from reference_registry.server.http1.kept_answers import KeptAnswers, StillValid
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "request_scope"]
 
 _HEAD_TIMEOUT = 30.0
 """Seconds within which the next request must begin and its head must be complete."""
@@ -39,8 +38,8 @@ class Connection(asyncio.Protocol):
 
     def __init__(
         self,
-        serve: Callable[[Exchange], object],
-        connections: set[Connection],
+        serve: Serve,
+        connections: set[OpenConnection],
         kept: KeptAnswers,
     ) -> None:
         self.gone = False
@@ -194,24 +193,18 @@ class Connection(asyncio.Protocol):
         if not target.startswith(b"/"):  # absolute form, as sent to a proxy
             url = httptools.parse_url(target)
             target = (url.path or b"/") + (b"?" + url.query if url.query else b"")
-        raw_path, _, query = target.partition(b"?")
-        path = raw_path.decode("latin-1")
-        return {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": self._parser.get_http_version(),
-            "method": self._parser.get_method().decode("latin-1"),
-            "scheme": "https" if self._secure else "http",
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": raw_path,
-            "query_string": query,
-            "root_path": "",
-            "headers": self._headers,
-            "client": self._client,
-            "server": None,
-            # sendfile(2) cannot encrypt.
-            "extensions": {STILL_VALID: {}} if self._secure else {PATHSEND: {}, STILL_VALID: {}},
-        }
+        scope = request_scope(
+            self._parser.get_method().decode("latin-1"),
+            target,
+            self._parser.get_http_version(),
+            self._headers,
+            self._client,
+            "https" if self._secure else "http",
+        )
+        scope["extensions"] = {STILL_VALID: {}}
+        if not self._secure:  # sendfile(2) cannot encrypt
+            scope["extensions"][PATHSEND] = {}
+        return scope
 
     # -- the life of the connection ----------------------------------------------------------------
     def _answer(self, exchange: Exchange) -> None:
@@ -277,3 +270,31 @@ class Connection(asyncio.Protocol):
         for exchange in (self._answering, self._incoming):
             if exchange is not None:
                 exchange.wake()
+
+
+def request_scope(
+    method: str,
+    target: bytes,
+    version: str,
+    headers: list[tuple[bytes, bytes]],
+    client: tuple[str, int] | None,
+    scheme: str,
+) -> Message:
+    """The ASGI scope of a request for *target*, a path with its query."""
+    raw_path, _, query = target.partition(b"?")
+    path = raw_path.decode("latin-1")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": version,
+        "method": method,
+        "scheme": scheme,
+        "path": unquote(path) if "%" in path else path,
+        "raw_path": raw_path,
+        "query_string": query,
+        "root_path": "",
+        "headers": headers,
+        "client": client,
+        "server": None,
+        "extensions": {},
+    }

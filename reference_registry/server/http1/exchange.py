@@ -7,21 +7,56 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, Protocol
 
 from reference_registry.server.http1.heads import BadMessage, head, head_end, undated_head
 from reference_registry.server.http1.kept_answers import StillValid
 from reference_registry.server.http1.sending import send_file
 
-__all__ = ["Exchange", "Message"]
+__all__ = ["NO_CONTENT", "Exchange", "Message", "OpenConnection", "Serve", "expects_continue"]
 
 _READ_AHEAD = 256 * 1024
 """Bytes of a request body that are buffered, or discarded if the application does not read them."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_NO_CONTENT = frozenset({204, 304})
+NO_CONTENT = frozenset({204, 304})
+"""Statuses of responses without a body, as RFC 9110 defines them."""
 
 Message = MutableMapping[str, Any]
+
+
+class Request(Protocol):
+    """One request and its response, of either version of HTTP."""
+
+    scope: Message
+
+    async def receive(self) -> Message: ...
+    async def send(self, message: Message) -> None: ...
+    def abort(self) -> None:
+        """Give the client no response."""
+        ...
+
+    def ended(self) -> None:
+        """The application has returned. If it sent nothing, the client gets 500."""
+        ...
+
+
+Serve = Callable[[Request], object]
+
+
+class OpenConnection(Protocol):
+    """A connection of either version of HTTP."""
+
+    transport: asyncio.Transport
+    closed: asyncio.Future[None]
+
+    def retire(self) -> None:
+        """Close now, or after the responses that are being sent."""
+        ...
+
+    def check_deadline(self, now: float) -> None:
+        """Abort the connection if its deadline is before *now* (``time.monotonic``)."""
+        ...
 
 
 class _Connection(Protocol):
@@ -50,6 +85,13 @@ class _Connection(Protocol):
     def linger(self) -> None:
         """Take no further request and close, leaving the client time to read the response."""
         ...
+
+
+def expects_continue(scope: Message) -> bool:
+    """``Expect: 100-continue`` (RFC 9110, 10.1.1)."""
+    return scope["http_version"] != "1.0" and any(
+        name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"]
+    )
 
 
 class Exchange:
@@ -103,7 +145,7 @@ class Exchange:
         disconnected or its response is complete."""
         if self._changed is None:
             self._changed = asyncio.Event()
-            if not (self._complete or self._begun or self._chunks) and self._expects_continue():
+            if not (self._complete or self._begun or self._chunks) and expects_continue(self.scope):
                 self._connection.transport.write(_CONTINUE)
         while not (self._over or self._connection.gone):
             if self._chunks:
@@ -121,13 +163,6 @@ class Exchange:
     def _request(self, chunk: bytes) -> Message:
         self._reported_complete = self._complete and not self._chunks
         return {"type": "http.request", "body": chunk, "more_body": not self._reported_complete}
-
-    def _expects_continue(self) -> bool:
-        """``Expect: 100-continue`` (RFC 9110, 10.1.1)."""
-        return self.scope["http_version"] != "1.0" and any(
-            name == b"expect" and value.lower() == b"100-continue"
-            for name, value in self.scope["headers"]
-        )
 
     # -- the response ------------------------------------------------------------------------------
     async def send(self, message: Message) -> None:
@@ -186,7 +221,7 @@ class Exchange:
             raise BadMessage("a body before its head")
         status: int = self._start["status"]
         headers: list[tuple[bytes, bytes]] = list(self._start["headers"])
-        self._bodiless = self._bodiless or status in _NO_CONTENT
+        self._bodiless = self._bodiless or status in NO_CONTENT
         for name, value in headers:
             if len(name) == 14 and name.lower() == b"content-length":
                 self._left = int(value)

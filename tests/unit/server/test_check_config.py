@@ -249,7 +249,7 @@ _STORAGE = "\n  filesystem:\n    rootdirectory: /data\n"
             "{addr: '[::1]:443', tls: {certificate: /c, key: /k, clientcas: [/ca]}}",
             "",
             "listens",
-            "https://[::1]:443/v2/, TLS 1.2 or newer",
+            "https://[::1]:443/v2/, TLS 1.2 or newer, HTTP/2",
         ),
         (
             "addr: 127.0.0.1:0",
