@@ -166,7 +166,7 @@ def _repaired(project: Project, options: LintOptions, *, write: bool) -> LintRep
 
 def _print(report: LintReport, form: str, *, quiet: bool) -> None:
     if form == "json":
-        from harness.nodes.lint.output.as_json import as_json
+        from harness.nodes.lint.output.machine_readable import as_json
 
         click.echo(as_json(report))
     elif form == "sarif":
@@ -174,7 +174,7 @@ def _print(report: LintReport, form: str, *, quiet: bool) -> None:
 
         click.echo(as_sarif(report, Path.cwd()))
     elif form == "github":
-        from harness.nodes.lint.output.github import as_annotations
+        from harness.nodes.lint.output.machine_readable import as_annotations
 
         workspace = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
         for line in as_annotations(report, workspace):
@@ -191,7 +191,7 @@ def _print(report: LintReport, form: str, *, quiet: bool) -> None:
 def _print_diff(report: LintReport) -> None:
     """Print the exact diff; on a terminal, with control characters escaped."""
     from harness.nodes.lint.finding import printable
-    from harness.nodes.lint.output.diff import unified_diff
+    from harness.nodes.lint.output.machine_readable import unified_diff
     from harness.nodes.lint.output.text import remarks_on_diff
 
     terminal = sys.stdout.isatty()

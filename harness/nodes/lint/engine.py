@@ -1,4 +1,10 @@
-"""Runs the rules on the documents. Pure: options and files are arguments."""
+"""Runs the rules on the documents. Pure: options and files are arguments.
+
+A comment suppresses a finding: ``# pullproof: ignore[PPH026] why``. After a value, it applies to its
+line; alone on a line, to the next line that is not blank or a comment; ``ignore-file[...]`` applies
+to the whole file. JSON has no comments, and a file that cannot be read has none: use ``--ignore``
+for these.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +18,26 @@ from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.project import Project
 from harness.nodes.lint.rule import Hit, LintRule, RuleContext
 from harness.nodes.lint.rules import loaded_rules
-from harness.nodes.lint.suppression import Suppression, suppressions
 
 if TYPE_CHECKING:
     from harness.nodes.models.containerd.releases import Release
     from reference_registry.profiles import Profile
+import re
+
+from harness.nodes.lint.documents import Directory, TreeFile, Unread
 
 __all__ = [
     "CONTAINERD_RELEASES",
     "REGISTRY_RELEASES",
     "LintOptions",
     "Outcome",
+    "Suppression",
     "findings",
     "run_rules",
     "selects",
+    "suppressions",
 ]
+
 
 REGISTRY_RELEASES = ("2.8", "3.0", "3.1")
 CONTAINERD_RELEASES = ("1.6", "1.7", "2.0", "2.1", "2.3")
@@ -202,3 +213,44 @@ UNREADABLE = frozenset({"PPX001", "PPX002", "PPX004", "PPX005", "PPX006", "PPX00
 """Rules about files that could not be read, which means exit code 2."""
 
 USELESS_SUPPRESSION = "PPX012"
+
+
+_WORD = "pullproof:"
+_COMMENT = re.compile(
+    r"(?:^|(?<=\s))#[ \t]*pullproof:[ \t]*(?P<word>ignore(?:-file)?)\b[ \t]*"
+    r"(?:\[(?P<ids>[^\]]*)\])?[ \t]*(?P<reason>.*)"
+)
+_SAYS_NOTHING = re.compile(r"\s*(?:#.*)?")
+
+
+@dataclass(frozen=True)
+class Suppression:
+    """One comment. ``line`` is the line that it is about, None for all of them; without ``ids`` it
+    is about nothing."""
+
+    spot: Spot
+    line: int | None
+    ids: tuple[str, ...]
+    reason: str
+
+
+def suppressions(document: Document) -> Iterator[Suppression]:
+    """The suppression comments in *document*, in the order of lines."""
+    if _WORD not in document.text or isinstance(document, Directory | Unread):
+        return
+    if document.kind is Kind.SCHEDULE or (isinstance(document, TreeFile) and document.as_json):
+        return
+    lines = document.text.splitlines()
+    for number, line in enumerate(lines, 1):
+        match = _COMMENT.search(line)
+        if match is None:
+            continue
+        about: int | None = number
+        if match["word"] == "ignore-file":
+            about = None
+        elif not line[: match.start()].strip():
+            rest = enumerate(lines[number:], number + 1)
+            about = next((n for n, text in rest if not _SAYS_NOTHING.fullmatch(text)), 0)
+        ids = (match["ids"] or "").upper().replace(",", " ").split()
+        spot = Spot(number, match.start() + 1)
+        yield Suppression(spot, about, tuple(ids), match["reason"].strip())

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.finding import Edit, Spot
-from harness.nodes.lint.json_tree import InvalidJSON, parse_json
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.kubernetes import Object, cluster_of
+from harness.nodes.lint.parsing import InvalidJSON, parse_json
 from harness.nodes.lint.project import NamedImage, Project
 from harness.nodes.lint.rule import RuleContext
 

@@ -8,20 +8,29 @@ generated too.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Any, Literal
 
-from harness.nodes.lint.finding import Edit, Severity, Spot
+from harness.nodes.lint.finding import (
+    Edit,
+    Path,
+    RenameKey,
+    SetValue,
+    Severity,
+    Spot,
+    nearest,
+    quoted,
+)
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.kubernetes import Cluster, cluster_of
 from harness.nodes.lint.project import Project
 from harness.nodes.models.containerd.releases import Release
 from reference_registry.profiles import Profile
 
-__all__ = ["Check", "Hit", "LintRule", "RuleContext", "Rules", "Varies", "rule_texts"]
+__all__ = ["Check", "Hit", "LintRule", "RuleContext", "Rules", "Varies", "misspelt", "rule_texts"]
 
 Varies = Literal["", "containerd", "registry"]
 """The program whose release decides whether a rule hits, if any."""
@@ -36,6 +45,28 @@ class Hit:
     what: str
     fix: str = ""
     edits: tuple[Edit, ...] = ()
+
+
+def misspelt(
+    spot: Spot,
+    what: str,
+    word: str,
+    known: Iterable[str],
+    *,
+    rename: Path = (),
+    write: Path = (),
+    present: Container[str] = (),
+) -> Hit:
+    """The hit for *word*, which is not one of *known*. If it resembles one of them, the hit
+    suggests that one, and the edit renames the key *rename*, unless the name is *present* already,
+    or sets the value of the key *write*."""
+    near = nearest(word, known)
+    edits: tuple[Edit, ...] = ()
+    if near and rename and near not in present:
+        edits = (RenameKey(rename, near),)
+    elif near and write:
+        edits = (SetValue(write, near),)
+    return Hit(spot, f"{what} {quoted(word)}", f"did you mean {near}?" if near else "", edits)
 
 
 @dataclass(frozen=True)
@@ -79,7 +110,7 @@ class LintRule:
     """Whether some of its hits have edits for ``--fix``."""
 
 
-_TEXTS = Path(__file__).with_name("rules") / "texts.txt"
+_TEXTS = FilePath(__file__).with_name("rules") / "texts.txt"
 _FIELD = re.compile(r"\n    (?=\w+:\s)")
 
 

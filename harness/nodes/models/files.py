@@ -9,6 +9,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from harness.nodes.models.go_url import clean_path
@@ -91,26 +92,11 @@ class FileTree:
 
 _LETTER = r"(?:[^\\\]-]|\\.)"
 _RANGE = rf"{_LETTER}(?:-{_LETTER})?"
-_RANGES = re.compile(_RANGE, re.DOTALL)
 _PIECE = re.compile(rf"(\*)|(\?)|\[(\^?)((?:{_RANGE})+)\]|\\(.)|([^*?\[\\])", re.DOTALL)
 
 
 class InvalidPattern(ValueError):
     """A malformed pattern."""
-
-
-@dataclass(frozen=True)
-class _Letter:
-    """One letter in any of these ranges, or in none of them if negated."""
-
-    ranges: tuple[tuple[str, str], ...]
-    negated: bool = False
-
-    def fits(self, letter: str) -> bool:
-        return any(low <= letter <= high for low, high in self.ranges) is not self.negated
-
-
-_STAR = None
 
 
 def has_meta(text: str) -> bool:
@@ -135,33 +121,18 @@ def glob(pattern: str, names: Callable[[str], Iterable[str]]) -> list[str]:
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether *pattern* matches the whole of *name*, one element of a path. Takes linear space.
+    """Whether *pattern* matches the whole of *name*, one element of a path.
 
     Raises :class:`InvalidPattern`.
     """
-    pieces = _pieces(pattern)
-    piece = letter = 0
-    star: tuple[int, int] | None = None
-    while letter < len(name):
-        expected = pieces[piece] if piece < len(pieces) else _Letter(())
-        if expected is _STAR:
-            star = (piece, letter)
-            piece += 1
-        elif expected.fits(name[letter]):
-            piece, letter = piece + 1, letter + 1
-        elif star is not None:
-            # The last star matches one more letter.
-            star = (star[0], star[1] + 1)
-            piece, letter = star[0] + 1, star[1]
-        else:
-            return False
-    return all(left is _STAR for left in pieces[piece:])
+    return _compiled(pattern).fullmatch(name) is not None
 
 
-def _pieces(pattern: str) -> list[_Letter | None]:
-    """The pattern letter by letter; :data:`_STAR` matches any number of letters."""
-    found: list[_Letter | None] = []
-    position = 0
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """The regular expression. What follows a star is an atomic group, so that a star never
+    backtracks into the ones before it and the time stays bounded."""
+    parts, position = [""], 0
     while position < len(pattern):
         piece = _PIECE.match(pattern, position)
         if piece is None:
@@ -169,15 +140,21 @@ def _pieces(pattern: str) -> list[_Letter | None]:
         position = piece.end()
         star, any_letter, negated, ranges, escaped, plain = piece.groups()
         if star:
-            found.append(_STAR)
-        elif any_letter:
-            found.append(_Letter((), negated=True))
+            parts.append("")
         elif ranges:
-            written = [re.findall(_LETTER, one) for one in re.findall(_RANGE, ranges)]
-            found.append(
-                _Letter(tuple((one[0][-1], one[-1][-1]) for one in written), bool(negated))
-            )
+            parts[-1] += _letters(ranges, negated=bool(negated))
         else:
-            letter = escaped or plain
-            found.append(_Letter(((letter, letter),)))
-    return found
+            parts[-1] += "." if any_letter else re.escape(escaped or plain)
+    first, *others = parts
+    middle = "".join(f"(?>.*?{part})" for part in others[:-1])
+    return re.compile(first + middle + (f".*{others[-1]}" if others else ""), re.DOTALL)
+
+
+def _letters(ranges: str, *, negated: bool) -> str:
+    """The class of letters in *ranges*; a range that ends before it starts has none."""
+    ends = [re.findall(_LETTER, one) for one in re.findall(_RANGE, ranges)]
+    pairs = [(one[0][-1], one[-1][-1]) for one in ends]
+    inside = "".join(f"{re.escape(a)}-{re.escape(b)}" for a, b in pairs if a <= b)
+    if not inside:
+        return "." if negated else "(?!)"
+    return f"[{'^' * negated}{inside}]"

@@ -9,9 +9,9 @@ import pytest
 
 MODELS = Path(__file__).parents[3] / "harness/nodes/models"
 PURE = {
-    *("__future__", "base64", "binascii", "collections", "dataclasses", "enum", "http"),
-    *("ipaddress", "itertools", "json", "posixpath", "re", "string", "tomllib", "typing", "urllib"),
-    *("harness.content", "harness.nodes.models", "reference_registry.digest"),
+    *("__future__", "base64", "binascii", "collections", "dataclasses", "enum", "functools"),
+    *("http", "ipaddress", "itertools", "json", "posixpath", "re", "string", "tomllib", "typing"),
+    *("urllib", "harness.content", "harness.nodes.models", "reference_registry.digest"),
 }
 """What models may import; of http and urllib only ``HTTPStatus`` and ``parse``."""
 IMPURE = {"open", "input", "print", "exec", "eval", "compile", "__import__", "breakpoint"}

@@ -73,8 +73,7 @@ class Editing:
             from harness.nodes.models.toml_statements import read_toml
 
             return read_toml(text)
-        from harness.nodes.lint.json_tree import parse_json
-        from harness.nodes.lint.parsing import expanded
+        from harness.nodes.lint.parsing import expanded, parse_json
         from reference_registry.config.tree import parse_trees
 
         if self.is_json:

@@ -16,13 +16,13 @@ from typing import Any
 from urllib.parse import quote
 
 from harness.nodes.lint.documents import Document
+from harness.nodes.lint.engine import Suppression
 from harness.nodes.lint.finding import AddKey, Edit, LintFinding, SetValue, Severity
 from harness.nodes.lint.fix.editing import replacements
 from harness.nodes.lint.fix.tree_edits import NotApplicable, Replacement
 from harness.nodes.lint.output.report import LintReport
 from harness.nodes.lint.rule import LintRule
 from harness.nodes.lint.rules import loaded_rules
-from harness.nodes.lint.suppression import Suppression
 
 __all__ = ["as_sarif"]
 

@@ -8,9 +8,9 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from harness.nodes.lint.documents import TomlFile
-from harness.nodes.lint.finding import AddKey, Edit, RenameKey, SetValue, nearest, quoted
+from harness.nodes.lint.finding import AddKey, Edit, RenameKey, SetValue, quoted
 from harness.nodes.lint.kinds import Kind
-from harness.nodes.lint.rule import Hit, RuleContext, Rules
+from harness.nodes.lint.rule import Hit, RuleContext, Rules, misspelt
 
 if TYPE_CHECKING:
     from harness.nodes.models.containerd.releases import Release
@@ -166,10 +166,8 @@ def unknown_key(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
     for section in registries(file):
         for key in file.table(*section):
             if key not in _KEYS:
-                near = nearest(key, _KEYS)
-                edits = (RenameKey((*section, key), near),) if near else ()
-                fix = f"did you mean {near}?" if near else ""
-                yield Hit(file.at(*section, key), f"unknown key {quoted(key)}", fix, edits)
+                where = (*section, key)
+                yield misspelt(file.at(*where), "unknown key", key, _KEYS, rename=where)
 
 
 @rules("PPT013", fixable=True)

@@ -6,13 +6,15 @@ Keys: https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from harness.nodes.lint.documents import Node, TreeFile
-from harness.nodes.lint.finding import Edit, RenameKey, SetValue, nearest, quoted
+from harness.nodes.lint.finding import Edit, RenameKey, SetValue, quoted
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.project import host_of
-from harness.nodes.lint.rule import Hit, RuleContext, Rules
+from harness.nodes.lint.rule import Hit, RuleContext, Rules, misspelt
 
 __all__ = ["rules"]
 
@@ -39,22 +41,14 @@ tlscert tlskey tlsverify userland-proxy userland-proxy-path userns-remap validat
 _KEYS = frozenset(_NAMES.split())
 
 _FLAGS: Mapping[str, str] = {
-    "authorization-plugin": "authorization-plugins",
-    "default-address-pool": "default-address-pools",
-    "default-network-opt": "default-network-opts",
-    "default-ulimit": "default-ulimits",
-    "dns-opt": "dns-opts",
-    "exec-opt": "exec-opts",
-    "host": "hosts",
-    "insecure-registry": "insecure-registries",
-    "label": "labels",
-    "log-opt": "log-opts",
-    "node-generic-resource": "node-generic-resources",
-    "registry-mirror": "registry-mirrors",
-    "storage-opt": "storage-opts",
+    key.replace("registries", "registry").removesuffix("s"): key
+    for key in (
+        *("authorization-plugins", "default-address-pools", "default-network-opts"),
+        *("default-ulimits", "dns-opts", "exec-opts", "hosts", "insecure-registries", "labels"),
+        *("log-opts", "node-generic-resources", "registry-mirrors", "storage-opts"),
+    )
 }
 """Names of flags to their keys: dockerd accepts them as keys, and reads nothing."""
-
 
 _MIRRORS, _INSECURE = "registry-mirrors", "insecure-registries"
 _LISTS = (_MIRRORS, _INSECURE, "hosts", "labels")
@@ -67,50 +61,45 @@ def _texts(file: TreeFile, key: str) -> list[Node]:
     return [item for item in node.list() if item.kind == "str"] if node is not None else []
 
 
-def _without(texts: list[Node], key: str, item: Node) -> tuple[Edit, ...]:
-    if len(texts) > _MOST_ITEMS:
+def _rewritten(nodes: list[Node], key: str, item: Node, text: str | None) -> tuple[Edit, ...]:
+    """The edit that replaces *item* with *text*, or removes it; none if *text* is already in the
+    list."""
+    texts = [text if node.path == item.path else node.text for node in nodes[: _MOST_ITEMS + 1]]
+    if len(texts) > _MOST_ITEMS or (text is not None and texts.count(text) > 1):
         return ()
-    return (SetValue((key,), tuple(n.text for n in texts if n.path != item.path)),)
+    return (SetValue((key,), tuple(each for each in texts if each is not None)),)
 
 
-def _replaced(nodes: list[Node], key: str, item: Node, text: str) -> tuple[Edit, ...]:
-    """The edit that replaces *item* with *text*; none if *text* is already in the list."""
-    if len(nodes) > _MOST_ITEMS:
-        return ()
-    texts = [n.text if n.path != item.path else text for n in nodes]
-    return (SetValue((key,), tuple(texts)),) if texts.count(text) == 1 else ()
+def _bad_url(item: Node) -> str:
+    scheme, mark, rest = item.text.partition("://")
+    if not mark:
+        return f"{quoted(item.text)} has no scheme"
+    if scheme not in {"http", "https"}:
+        return f"unsupported scheme {quoted(scheme)}"
+    return f"{quoted(item.text)} has a query or a fragment" if re.search("[?#]", rest) else ""
 
 
-@rules("PPD001")
-def no_url(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+def _with_path(item: Node) -> str:
+    path = item.text.partition("://")[2].partition("/")[2]
+    has_path = path.strip("/") and not re.search("[?#]", item.text)
+    return f"{quoted(item.text)} has the path {quoted('/' + path)}" if has_path else ""
+
+
+def _with_user(item: Node) -> str:
+    authority = item.text.partition("://")[2].partition("/")[0]
+    return f"the URL of {quoted(host_of(item.text))} has a username" if "@" in authority else ""
+
+
+def _check_mirrors(
+    find: Callable[[Node], str], file: TreeFile, context: RuleContext
+) -> Iterator[Hit]:
     for item in _texts(file, _MIRRORS):
-        scheme, mark, rest = item.text.partition("://")
-        if not mark:
-            yield Hit(item.spot, f"{quoted(item.text)} has no scheme")
-        elif scheme not in {"http", "https"}:
-            yield Hit(item.spot, f"unsupported scheme {quoted(scheme)}")
-        elif "?" in rest or "#" in rest:
-            yield Hit(item.spot, f"{quoted(item.text)} has a query or a fragment")
+        if what := find(item):
+            yield Hit(item.spot, what)
 
 
-def _after_scheme(url: str) -> str:
-    return url.partition("://")[2]
-
-
-@rules("PPD002")
-def with_path(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    for item in _texts(file, _MIRRORS):
-        _, _, path = _after_scheme(item.text).partition("/")
-        if path.strip("/") and not any(mark in item.text for mark in "?#"):
-            yield Hit(item.spot, f"{quoted(item.text)} has the path {quoted('/' + path)}")
-
-
-@rules("PPD003")
-def with_user(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    for item in _texts(file, _MIRRORS):
-        authority = _after_scheme(item.text).partition("/")[0]
-        if "@" in authority:
-            yield Hit(item.spot, f"the URL of {quoted(host_of(item.text))} has a username")
+for _id, _find in (("PPD001", _bad_url), ("PPD002", _with_path), ("PPD003", _with_user)):
+    rules(_id)(partial(_check_mirrors, _find))
 
 
 @rules("PPD004")
@@ -145,7 +134,7 @@ def twice(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             text = item.text.rstrip("/")
             if text in seen:
                 what = f"duplicate {quoted(text)} in {key}"
-                yield Hit(item.spot, what, edits=_without(texts, key, item))
+                yield Hit(item.spot, what, edits=_rewritten(texts, key, item, None))
             seen.add(text)
 
 
@@ -178,7 +167,7 @@ def insecure_url(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
     for item in texts:
         if "/" in item.text and not _is_network(item.text):
             host = host_of(item.text)
-            edits = _replaced(texts, _INSECURE, item, host)
+            edits = _rewritten(texts, _INSECURE, item, host)
             yield Hit(item.spot, f"{quoted(item.text)} is not a host", f"write {host}", edits)
 
 
@@ -198,10 +187,9 @@ def unknown_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
         present = {key for key, _ in root.items()}
         for key, node in root.items():
             if key not in _KEYS and key not in _FLAGS:
-                meant = nearest(key, _KEYS)
-                edits = (RenameKey(node.path, meant),) if meant and meant not in present else ()
-                fix = f"did you mean {meant}?" if meant else ""
-                yield Hit(node.spot, f"unknown key {quoted(key)}", fix, edits)
+                yield misspelt(
+                    node.spot, "unknown key", key, _KEYS, rename=node.path, present=present
+                )
 
 
 @rules("PPD012", fixable=True)

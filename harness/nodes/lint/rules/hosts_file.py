@@ -11,14 +11,13 @@ from harness.nodes.lint.documents import TomlFile
 from harness.nodes.lint.finding import (
     AddKey,
     AsHeaders,
-    RenameKey,
     ReplaceText,
     SetValue,
     nearest,
     quoted,
 )
 from harness.nodes.lint.kinds import Kind
-from harness.nodes.lint.rule import Hit, RuleContext, Rules
+from harness.nodes.lint.rule import Hit, RuleContext, Rules, misspelt
 
 __all__ = ["capabilities_of", "rules", "server_of", "tables"]
 
@@ -220,10 +219,8 @@ def unknown_key(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
         for key in values:
             if key in known or (any_case and key.lower() in known) or key.lower().upper() == key:
                 continue
-            near = nearest(key, known)
-            fix = f"did you mean {near}?" if near else ""
-            edits = (RenameKey((*path, key), near),) if near else ()
-            yield Hit(file.at(*path, key), f"unknown key {quoted(key)}", fix, edits)
+            where = (*path, key)
+            yield misspelt(file.at(*where), "unknown key", key, known, rename=where)
 
 
 @rules("PPH007", by="containerd")

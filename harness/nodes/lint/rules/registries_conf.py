@@ -8,18 +8,15 @@ from typing import Any
 
 from harness.nodes.lint.documents import TomlFile
 from harness.nodes.lint.finding import (
-    Edit,
     Path,
     RemoveKey,
-    RenameKey,
     SetValue,
     Spot,
-    nearest,
     quoted,
 )
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.project import Project
-from harness.nodes.lint.rule import Hit, RuleContext, Rules
+from harness.nodes.lint.rule import Hit, RuleContext, Rules, misspelt
 
 __all__ = ["mirrors", "registries", "rules"]
 
@@ -127,10 +124,7 @@ def unknown_value(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
         asked.append(((*path, "pull-from-mirror"), table.get("pull-from-mirror"), usages))
     for path, value, known in asked:
         if isinstance(value, str) and value and value not in known:
-            near = nearest(value, known)
-            edits = (SetValue(path, near),) if near else ()
-            fix = f"did you mean {near}?" if near else ""
-            yield Hit(file.at(*path), f"unknown value {quoted(value)}", fix, edits)
+            yield misspelt(file.at(*path), "unknown value", value, known, write=path)
 
 
 @rules("PPR007", fixable=True)
@@ -170,12 +164,9 @@ def unknown_key(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
         for key in table:
             if key in known or key in {"registries", "pull-from-mirror"}:
                 continue  # they have rules of their own
-            near = nearest(key, known)
-            edits: tuple[Edit, ...] = ()
-            if near and near not in table and not isinstance(table[key], dict | list):
-                edits = (RenameKey((*path, key), near),)
-            fix = f"did you mean {near}?" if near else ""
-            yield Hit(file.at(*path, key), f"unknown key {quoted(key)}", fix, edits)
+            where = (*path, key)
+            plain = where if not isinstance(table[key], dict | list) else ()
+            yield misspelt(file.at(*where), "unknown key", key, known, rename=plain, present=table)
 
 
 @rules("PPR009")

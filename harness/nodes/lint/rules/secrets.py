@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.finding import AddKey, Edit, RemoveKey, RenameKey, SetValue, nearest, quoted
-from harness.nodes.lint.json_tree import InvalidJSON, parse_json
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.kubernetes import Object
 from harness.nodes.lint.logins import CONFIG_JSON_TYPE, TYPES, logins_in, values_of
+from harness.nodes.lint.parsing import InvalidJSON, parse_json
 from harness.nodes.lint.rule import Hit, RuleContext, Rules
 
 __all__ = ["rules"]
