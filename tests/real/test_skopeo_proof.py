@@ -6,7 +6,6 @@ see docs/client-models.md.
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,6 +29,7 @@ from harness.system.process import clean_environment
 from harness.system.real_parts import real_part
 from tests.real.labs import HostLab, check_generated, rarely
 from tests.unit.models.containerd_cases import shown
+from tests.unit.models.worlds import auth_json, filled
 
 _PORTS = {"m1": 15001, "m2": 15002, "m3": 15003, "up": 15000}
 
@@ -44,7 +44,7 @@ class SkopeoLab(HostLab):
     def difference(self, generated: Mapping[str, Any]) -> str:
         """How skopeo differs from the model; empty if they agree."""
         image = self.image(index=generated.get("imagekind") == "index")
-        case = _filled(generated, {**self.hosts, "digest": image.digest})
+        case = filled(generated, {**self.hosts, "digest": image.digest})
         copy = self._modelled(case, image)
         modelled = [
             self._row(a.host, a.method, a.path, a.credential, a.scheme, a.status)
@@ -65,7 +65,7 @@ class SkopeoLab(HostLab):
             return ImageCopy(error=error.reason)
         found = self.behaviours(case.get("hosts", {}))
         hosts = {self.hosts[host]: behaviour for host, behaviour in found.items()}
-        auth_file = read_auth_file(_auth_json(case))
+        auth_file = read_auth_file(auth_json(case.get("auths", {})))
         return simulate(case["image"], config, hosts, auth_file=auth_file, content=image)
 
     def _measured(self, case: Mapping[str, Any], image: Manifest) -> tuple[str, list[Any]]:
@@ -79,7 +79,7 @@ class SkopeoLab(HostLab):
             for file, text in case.get("drop-ins", {}).items():
                 (drop_ins / file).write_text(text)
             (home / "registries.conf").write_text(case["registries.conf"])
-            (home / "auth.json").write_text(_auth_json(case))
+            (home / "auth.json").write_text(auth_json(case.get("auths", {})))
             environment = clean_environment(
                 {
                     "HOME": name,
@@ -117,24 +117,6 @@ def _by_object(rows: list[list[Any]]) -> tuple[list[Any], dict[str, list[Any]]]:
         if "/blobs/" in row[2]:
             blobs.setdefault(row[2], []).append(row)
     return [row for row in rows if "/blobs/" not in row[2]], blobs
-
-
-def _auth_json(case: Mapping[str, Any]) -> str:
-    encoded = {
-        host: {"auth": base64.b64encode(login.encode()).decode()}
-        for host, login in case.get("auths", {}).items()
-    }
-    return json.dumps({"auths": encoded})
-
-
-def _filled(value: Any, values: Mapping[str, str]) -> Any:
-    if isinstance(value, str):
-        for name, known in values.items():
-            value = value.replace(f"{{{name}}}", known)
-        return value
-    if isinstance(value, Mapping):
-        return {_filled(k, values): _filled(v, values) for k, v in value.items()}
-    return [_filled(item, values) for item in value] if isinstance(value, list) else value
 
 
 @pytest.fixture(scope="module")

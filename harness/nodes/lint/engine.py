@@ -1,9 +1,9 @@
 """Runs the rules on the documents. Pure: options and files are arguments.
 
-A comment suppresses a finding: ``# pullproof: ignore[PPH026] why``. After a value, it applies to its
-line; alone on a line, to the next line that is not blank or a comment; ``ignore-file[...]`` applies
-to the whole file. JSON has no comments, and a file that cannot be read has none: use ``--ignore``
-for these.
+A comment suppresses a finding: ``# pullproof: ignore[PPH026] why``. After a value, it applies to
+its line; alone on a line, to the next line that is not blank or a comment; ``ignore-file[...]``
+applies to the whole file. JSON has no comments, and a file that cannot be read has none: use
+``--ignore`` for these.
 """
 
 from __future__ import annotations

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,20 +110,4 @@ def test_it_converges_and_keeps_comments_and_line_breaks(file: tuple[str, str]) 
     assert text.endswith("\n") == after.endswith("\n") or not after
 
 
-_ON_ITS_LINE = re.compile("PPC00[124-6]|PPC010|PPH00[3568]|PPH02[01239]")
 """The rules whose edits change or remove the very line that the finding is about."""
-
-
-@given(st.one_of(toml_files(), yaml_files()))
-def test_no_line_changes_but_those_of_findings(file: tuple[str, str]) -> None:
-    name, text = file
-    project = Project((document(name, text),))
-    first = findings(project, _QUESTION)
-    for rule in sorted({f.rule for f in first if f.edits and _ON_ITS_LINE.fullmatch(f.rule)}):
-        wrong = {finding.spot.line for finding in first if finding.rule == rule}
-        after = repaired(project, replace(_QUESTION, select=(rule,))).project.documents[0].text
-        old, new = text.splitlines(), after.splitlines()
-        matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
-        for tag, start, end, _, _ in matcher.get_opcodes():
-            assert tag != "insert"
-            assert tag == "equal" or set(range(start + 1, end + 1)) <= wrong

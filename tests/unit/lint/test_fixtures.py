@@ -14,6 +14,7 @@ from harness.nodes.lint.project import Project
 from harness.nodes.lint.rule import LintRule
 from harness.nodes.lint.rules import loaded_rules
 from tests.unit.lint.cases import FIXTURES, Case, case_of, copied, project_of
+from tests.unit.lint.catalogue import PAGE, rendered
 
 _RULES = {rule.id: rule for rule in loaded_rules()}
 
@@ -66,3 +67,7 @@ def _errors_and_warnings(found: list[LintFinding], rule: LintRule) -> set[str]:
 def _place(finding: LintFinding, root: Path) -> str:
     file = os.path.relpath(finding.file, root)
     return f"{file}:{finding.spot.line}:{finding.spot.column}"
+
+
+def test_docs_lint_md_is_fresh() -> None:
+    assert PAGE.read_text(encoding="utf-8") == rendered(), "make docs"

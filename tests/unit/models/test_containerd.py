@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import fields
 
 import pytest
 
-from harness.content import an_index
 from harness.nodes.models.behaviours import HostAction, HostBehaviour, HostChallenge, HostRule
 from harness.nodes.models.containerd.execution import simulate
 from harness.nodes.models.containerd.hosts_toml import InvalidHostsFile, parse_hosts_toml
@@ -23,14 +21,6 @@ from harness.nodes.models.containerd.releases import (
 
 IMAGE = "reg.example:5000/team/app:v1"
 DIGEST = "sha256:" + "a" * 64
-TWO_MIRRORS = """\
-server = "https://reg.example:5000"
-
-[host."https://second.example"]
-  capabilities = ["pull"]
-
-[host."http://first.example:5001"]
-"""
 
 BOTH = """\
 version = 2
@@ -50,16 +40,6 @@ def in_directory(text: str, name: str = "reg.example:5000") -> dict[str, str]:
 
 
 class TestOrder:
-    def test_every_host_has_its_line(self) -> None:
-        plan = resolve_plan(IMAGE, in_directory(TWO_MIRRORS))
-        file = "/etc/containerd/certs.d/reg.example:5000/hosts.toml"
-        assert [str(host.source) for host in plan.fetch] == [f"{file}:{n}" for n in (3, 6, 1)]
-        assert [host.because for host in plan.fetch] == [
-            "[host] entry for reg.example:5000",
-            "[host] entry for reg.example:5000",
-            "`server` of reg.example:5000, tried last",
-        ]
-
     def test_inline_tables_are_random_before_2_0_and_ignored_since(self) -> None:
         text = (
             'server = "https://reg.example:5000"\n[host]\n'
@@ -198,16 +178,6 @@ def requests(pull: ContainerdPull) -> list[str]:
 
 
 class TestFallback:
-    def test_an_unreachable_mirror_costs_30_seconds_per_object(self) -> None:
-        pull = simulate(the_plan(), {"mirror.example": HostBehaviour(unreachable=True)})
-        assert (pull.outcome, pull.seconds_lost) == ("ok", 120.0)
-
-    def test_dial_timeout_limits_the_cost(self) -> None:
-        tree = {"reg.example/hosts.toml": '[host."http://mirror.example"]\ndial_timeout = "500ms"'}
-        plan = resolve_plan(SIMULATED, tree, release="2.1.9")
-        pull = simulate(plan, {"mirror.example": HostBehaviour(unreachable=True)})
-        assert pull.seconds_lost == 2.0
-
     def test_a_truncated_body_is_continued_from_the_first_host(self) -> None:
         cut = HostBehaviour(
             rules=(
@@ -218,20 +188,6 @@ class TestFallback:
         pull = simulate(the_plan(), {"mirror.example": cut})
         assert requests(pull)[-3:] == ["mirror GET None", "mirror GET 404", "reg GET 206"]
         assert pull.attempts[-2].because == "first host for the layer, continued at byte 100"
-
-    def test_only_the_deadline_ends_a_pull_from_a_silent_mirror(self) -> None:
-        silent = {"mirror.example": HostBehaviour(silent=True)}
-        pull = simulate(the_plan("2.1.9"), silent)
-        assert pull.error is not None
-        assert (pull.error.code, pull.seconds_lost) == ("DEADLINE_EXCEEDED", math.inf)
-        assert simulate(the_plan("2.3.0"), silent).seconds_lost == 120.0
-
-    def test_the_platform_of_an_index_is_chosen(self) -> None:
-        index = an_index(platforms=("linux/arm64", "linux/amd64"))
-        pull = simulate(the_plan(), image=index)
-        paths = [attempt.path.rpartition("/")[2] for attempt in pull.attempts]
-        amd64 = index.children[1]
-        assert paths[1:4] == [index.digest, amd64.digest, amd64.blobs[0].digest]
 
 
 class TestCredentials:

@@ -28,10 +28,6 @@ def test_mirrors_in_the_order_of_the_file_and_docker_hub_last() -> None:
     assert found == [("https", "b.example"), ("http", "a.example"), ("https", HUB)]
 
 
-def test_mirrors_are_for_docker_hub_only() -> None:
-    assert [e.host for e in endpoints("reg.example/app", CONFIG)] == ["reg.example"]
-
-
 def test_an_insecure_registry_is_tried_over_plain_http_too() -> None:
     config = read_daemon_json('{"insecure-registries": ["reg.example:5000", "10.0.0.0/8"]}')
     for image in ("reg.example:5000/app", "10.1.2.3/app", "127.0.0.1:5000/app"):

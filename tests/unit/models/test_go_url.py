@@ -6,7 +6,6 @@ import pytest
 
 from harness.nodes.models.go_url import (
     InvalidURL,
-    clean_path,
     parse_url,
 )
 
@@ -48,19 +47,3 @@ def test_url_parse(text: str, scheme: str, host: str, path: str) -> None:
 def test_url_parse_errors(text: str, reason: str) -> None:
     with pytest.raises(InvalidURL, match=reason):
         parse_url(text)
-
-
-@pytest.mark.parametrize(
-    ("path", "cleaned"),
-    [
-        ("", "."),
-        ("/", "/"),
-        ("//a//b/", "/a/b"),
-        ("/a/./b/../c", "/a/c"),
-        ("/../a", "/a"),
-        ("../a", "../a"),
-        ("a/..", "."),
-    ],
-)
-def test_path_clean(path: str, cleaned: str) -> None:
-    assert clean_path(path) == cleaned

@@ -12,14 +12,10 @@ from typing import Any
 
 import pytest
 
-from harness.nodes.models.behaviours import HostBehaviour, HostChallenge
-from harness.nodes.models.containerd.execution import simulate
-from harness.nodes.models.containerd.planning import resolve_plan
 from harness.nodes.models.kubelet import (
     InvalidSecret,
     Keyring,
     KeyringEntry,
-    pull_requests,
     read_docker_config,
 )
 
@@ -43,33 +39,6 @@ def test_keys_are_tried_in_the_order_of_kubelet(keyring_case: dict[str, Any]) ->
 def secret(*keys: str, user: str = "u") -> str:
     auth = base64.b64encode(f"{user}:p".encode()).decode()
     return json.dumps({"auths": {key: {"auth": auth} for key in keys}})
-
-
-def users(requests: tuple[Any, ...]) -> list[str | None]:
-    return [request.auth and request.auth.username for request in requests]
-
-
-class TestPulling:
-    IMAGE = "reg.example/team/app:v1"
-
-    def test_no_match_is_one_pull_without_credentials(self) -> None:
-        assert users(pull_requests(self.IMAGE, {"s": secret("mirror.example")})) == [None]
-
-    def test_every_match_gets_its_own_pull_and_the_node_is_last(self) -> None:
-        secrets = {
-            "broad": secret("*.example", user="broad"),
-            "narrow": secret("reg.example/team", user="narrow"),
-        }
-        requests = pull_requests(self.IMAGE, secrets, node=secret("reg.example", user="node"))
-        assert users(requests) == ["narrow", "broad", "node"]
-
-    def test_the_mirror_gets_the_secret_of_the_image_s_registry(self) -> None:
-        (request,) = pull_requests(self.IMAGE, {"s": secret("reg.example")})
-        tree = {"reg.example/hosts.toml": '[host."https://mirror.example"]'}
-        guarded = HostBehaviour(challenge=HostChallenge("basic", "u:p"))
-        pull = simulate(resolve_plan(self.IMAGE, tree, puller=request), {"mirror.example": guarded})
-        answered = [a for a in pull.attempts if a.status == 200]
-        assert {(a.host, str(a.credential)) for a in answered} == {("mirror.example", "basic:u")}
 
 
 class TestSecrets:

@@ -1,16 +1,14 @@
 """The model of skopeo against every measured case.
 
 ``--registries-conf-cases FILE`` runs another file of the same format. A case has the behaviours of
-its hosts in ``hosts`` and the logins in ``auths``; otherwise both are derived from the recorded
-requests.
+its hosts in ``hosts`` and the logins in ``auths``.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ import pytest
 
 from harness.content import an_image
 from harness.nodes.models.attempts import Attempt
-from harness.nodes.models.behaviours import HostBehaviour
 from harness.nodes.models.containers.execution import ImageCopy, simulate
 from harness.nodes.models.containers.registries_conf import (
     InvalidRegistriesConf,
@@ -26,7 +23,7 @@ from harness.nodes.models.containers.registries_conf import (
 )
 from harness.nodes.models.containers.sources import read_auth_file
 from harness.nodes.models.network import Failure
-from tests.unit.models.worlds import UNTRUSTED_AUTHORITY, behaviour_from
+from tests.unit.models.worlds import UNTRUSTED_AUTHORITY, auth_json, behaviour_from, filled
 
 HOSTS = {
     "m1": "127.0.78.1:5001",
@@ -52,7 +49,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def test_the_model_matches_the_measurement_of_skopeo(copy_case: dict[str, Any]) -> None:
-    case = fill(copy_case)
+    case = filled(copy_case, VALUES)
     copy = copied(case)
     seen = [row_of(a) for a in copy.attempts if a.received or a.failure in EVENTS]
     assert seen == case["requests"]
@@ -67,22 +64,18 @@ def copied(case: Mapping[str, Any]) -> ImageCopy:
         prefix = f"initializing source docker://{case['image']}: loading registries configuration: "
         where = f'loading registries configuration "{error.file}": '
         return ImageCopy(error=f"{prefix}{where}{error.reason}")
+    authorities = {"untrusted": UNTRUSTED_AUTHORITY}
+    hosts = {
+        HOSTS[name]: behaviour_from(document, authorities)
+        for name, document in case.get("hosts", {}).items()
+    }
     return simulate(
         case["image"],
         config,
-        hosts_of(case),
-        auth_file=read_auth_file(auth_json(case)),
+        hosts,
+        auth_file=read_auth_file(auth_json(case.get("auths", {}))),
         content=IMAGE,
     )
-
-
-def fill(value: Any) -> Any:
-    """*value* with every placeholder replaced."""
-    if isinstance(value, str):
-        return re.sub(r"\{([a-z0-9]+)\}", lambda m: VALUES.get(m[1], m[0]), value)
-    if isinstance(value, dict):
-        return {key: fill(item) for key, item in value.items()}
-    return [fill(item) for item in value] if isinstance(value, list) else value
 
 
 def name_of(address: str) -> str:
@@ -113,88 +106,3 @@ def normal(text: str | None) -> str | None:
     }.items():
         text = re.sub(pattern, replacement, text)
     return text.strip('"')[:240]  # The recording has 240 characters of a message.
-
-
-# -- behaviours of hosts -------------------------------------------------------------------------
-def hosts_of(case: Mapping[str, Any]) -> dict[str, HostBehaviour]:
-    documents = case.get("hosts") or recorded_hosts(case)
-    authorities = {"untrusted": UNTRUSTED_AUTHORITY}
-    return {
-        address: behaviour_from(documents.get(name, {}), authorities)
-        for name, address in HOSTS.items()
-    }
-
-
-def auth_json(case: Mapping[str, Any]) -> str:
-    logins = case.get("auths") or {
-        HOSTS[row[0]]: row[4].removeprefix("basic:")
-        for row in requests_of(case)
-        if row[4] not in {"none", "basic::"}
-    }
-    return json.dumps(
-        {
-            "auths": {
-                host: {"auth": base64.b64encode(login.encode()).decode()}
-                for host, login in logins.items()
-            }
-        }
-    )
-
-
-def requests_of(case: Mapping[str, Any]) -> list[list[Any]]:
-    return [row for row in case["requests"] if len(row) > 2]
-
-
-def recorded_hosts(case: Mapping[str, Any]) -> dict[str, Any]:
-    """Behaviours that give the recorded answers."""
-    hosts: dict[str, Any] = {}
-    for name in HOSTS:
-        rows = [row for row in requests_of(case) if row[0] == name]
-        events = {row[1] for row in case["requests"] if row[0] == name and len(row) == 2}
-        if "tls-failed" in events:
-            hosts[name] = {"cert": "untrusted"}
-        elif not rows:
-            hosts[name] = {"down": True}
-        else:
-            hosts[name] = {"rules": [*recorded_rules(rows), *described_rules(case["id"])]}
-            if "tls-hello-to-plain-port" in events:
-                hosts[name]["tls"] = "plain"
-            challenged = [row for row in rows if row[6] == 401]
-            if challenged:
-                accepted = [row[4] for row in rows if row[4] != "none" and row[6] == 200]
-                credential = accepted[0].removeprefix("basic:") if accepted else "x:y"
-                hosts[name]["auth"] = {"type": "basic", "cred": credential}
-    return hosts
-
-
-def recorded_rules(rows: Sequence[Sequence[Any]]) -> Iterable[dict[str, Any]]:
-    for path in {row[2]: None for row in rows}:
-        statuses = [row[6] for row in rows if row[2] == path]
-        on = filters(path)
-        if on is None:
-            continue
-        for status in statuses[:-1] if len(set(statuses)) > 1 else ():
-            if status != 401:
-                yield {"on": on, "times": 1, "do": {"status": status}}
-        if statuses[-1] is None:
-            yield {"on": on, "do": {"truncate": 100}}
-        elif statuses[-1] not in {200, 401}:
-            yield {"on": on, "do": {"status": statuses[-1]}}
-
-
-def filters(path: str) -> dict[str, str] | None:
-    if path == "/v2/":
-        return {"kind": "base"}
-    if "/manifests/" in path:
-        return {"kind": "manifest-digest" if ":" in path else "manifest-tag"}
-    if "/blobs/" in path:
-        return {"obj": "layer" if path.endswith(VALUES["layer"]) else "config"}
-    return None
-
-
-def described_rules(case_id: str) -> Iterable[dict[str, Any]]:
-    """Rules that only the name of the case describes."""
-    if "html-200-manifest" in case_id:
-        yield {"on": {"kind": "manifest-tag"}, "do": {"html": True}}
-    if "wrong-manifest-digest" in case_id:
-        yield {"on": {"kind": "manifest-digest"}, "do": {"wrong_body": True}}

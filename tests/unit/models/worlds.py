@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -31,7 +32,9 @@ __all__ = [
     "UNTRUSTED_AUTHORITY",
     "Stand",
     "World",
+    "auth_json",
     "behaviour_from",
+    "filled",
 ]
 
 NAMED_HOSTS = ("m1", "m2", "m3", "up", "tok")
@@ -248,3 +251,20 @@ def _known(kind: type, document: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise ValueError(f"{kind.__name__} has no {', '.join(sorted(unknown))}")
     return values
+
+
+def filled(value: Any, values: Mapping[str, str]) -> Any:
+    """*value* with every placeholder of *values* replaced, at any depth; others stay."""
+    if isinstance(value, str):
+        return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), value)
+    if isinstance(value, Mapping):
+        return {filled(key, values): filled(item, values) for key, item in value.items()}
+    return [filled(item, values) for item in value] if isinstance(value, list) else value
+
+
+def auth_json(logins: Mapping[str, str]) -> str:
+    """An auth.json with *logins*, ``user:password`` by host."""
+    encoded = {
+        host: {"auth": base64.b64encode(one.encode()).decode()} for host, one in logins.items()
+    }
+    return json.dumps({"auths": encoded})
