@@ -26,7 +26,7 @@ def reference() -> Target:
 
 @pytest.fixture
 def skopeo(tmp_path: Path) -> Callable[..., str]:
-    """Runs skopeo without a policy and without the user's own credentials; fails with its words."""
+    """Runs skopeo without a policy or the user's credentials. Fails with its output."""
     program = real_part("skopeo")
     auth = tmp_path / "no-auth.json"
     auth.write_text("{}")

@@ -1,4 +1,4 @@
-"""The reference among real programs: what one of them writes, the other serves."""
+"""The reference registry and the real one serve what the other wrote."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_skopeo_pulls_through_the_reference_and_the_real_registry_serves_the_cac
 def test_the_real_registry_serves_the_cache_of_several_upstreams(
     lab: Lab, reference: Target, docker_registry: Target
 ) -> None:
-    """As it is: what a further upstream gave stands below its prefix."""
+    """Content of a second upstream is stored below that upstream's prefix."""
     first, other = lab.upstream(), lab.upstream()
     images = {REPOSITORY: an_image("first"), f"other.example/{REPOSITORY}": an_image("other")}
     for source, image in zip((first, other), images.values(), strict=True):

@@ -1,4 +1,4 @@
-"""``scheduler-state.json`` changes hands: what one registry scheduled, the other lets expire."""
+"""Either registry expires what the other scheduled in ``scheduler-state.json``."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def cached(lab: Lab, target: Target, upstream: MockUpstream, image: Image) -> Ru
 def taken_over(
     lab: Lab, before: RunningRegistry, target: Target, upstream: MockUpstream
 ) -> RunningRegistry:
-    """A cache of *target* on a copy of what *before* has left."""
+    """A cache of *target* on a copy of the storage of *before*."""
     shutil.copytree(before.root, lab.workdir / "registry-2" / "storage")
     after = lab.launch(target, Settings(upstream_url=upstream.url, delete_enabled=True))
     assert after.state() == before.state()
@@ -56,7 +56,7 @@ def taken_over(
 
 
 def expires(cache: RunningRegistry, image: Image) -> None:
-    """Everything of *image* leaves schedule and disk once its time is over, and not before."""
+    """Everything of *image* leaves the schedule and the disk when it expires, and not before."""
     assert cache.disk.layer_links(REPOSITORY) == {blob.digest for blob in image.blobs}
     cache.pass_time(AFTER_EXPIRY)
     assert cache.eventually(lambda: not cache.disk.layer_links(REPOSITORY))

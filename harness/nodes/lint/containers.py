@@ -13,7 +13,7 @@ from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.kubernetes import Pod
 from harness.nodes.lint.project import Project
 
-__all__ = ["Container", "Mount", "Port", "Variable", "of_compose", "of_pod"]
+__all__ = ["Container", "Mount", "Port", "Variable", "compose_containers", "of_pod"]
 
 _PORT = re.compile(
     r"(?:(?P<address>\[[^\]]*\]|[^:]*[^:\d-][^:]*):)?(?:(?P<published>\d*(?:-\d+)?):)?"
@@ -104,8 +104,8 @@ def of_pod(pod: Pod, project: Project) -> tuple[Container, ...]:
 
 def _of_pod(pod: Pod) -> Iterator[Container]:
     volumes = {volume.string("name"): volume for volume in pod.spec.list("volumes")}
-    lasting = (c for c in pod.spec.list("initContainers") if c.string("restartPolicy") == "Always")
-    for node in (*lasting, *pod.spec.list("containers")):
+    sidecars = (c for c in pod.spec.list("initContainers") if c.string("restartPolicy") == "Always")
+    for node in (*sidecars, *pod.spec.list("containers")):
         yield Container(
             node.string("name"),
             pod.owner.file,
@@ -158,7 +158,7 @@ def _number(text: str) -> int:
 
 
 # -- compose ------------------------------------------------------------------------------------
-def of_compose(file: TreeFile, project: Project) -> tuple[Container, ...]:
+def compose_containers(file: TreeFile, project: Project) -> tuple[Container, ...]:
     """The services of a compose file; without a ``services`` key, the services of version 1 of the
     format."""
     return project.once(("containers", id(file)), lambda: tuple(_of_compose(file)))

@@ -98,13 +98,13 @@ def run_rules(
         comments = list(suppressions(document))
         unused = {(comment, rule_id) for comment in comments for rule_id in comment.ids}
         for finding in found:
-            comment = next((c for c in comments if _is_about(c, finding)), None)
+            comment = next((c for c in comments if _applies_to(c, finding)), None)
             if comment is None:
                 said.append(finding)
             else:
                 suppressed.append((finding, comment))
                 unused.discard((comment, finding.rule))
-        said += _useless(document, options, comments, unused)
+        said += _unused_comments(document, options, comments, unused)
     return Outcome(tuple(sorted(said, key=_order)), tuple(sorted(suppressed, key=_first)))
 
 
@@ -116,11 +116,11 @@ def _first(pair: tuple[LintFinding, Suppression]) -> tuple[str, Spot, int, str]:
     return _order(pair[0])
 
 
-def _is_about(comment: Suppression, finding: LintFinding) -> bool:
+def _applies_to(comment: Suppression, finding: LintFinding) -> bool:
     return finding.rule in comment.ids and comment.line in {None, finding.spot.line}
 
 
-def _useless(
+def _unused_comments(
     document: Document,
     options: LintOptions,
     comments: Iterable[Suppression],
@@ -128,10 +128,10 @@ def _useless(
 ) -> Iterator[LintFinding]:
     """Comments that suppress nothing. A rule is left out if it was not selected, or not checked for
     all releases."""
-    if not comments or not selects(options, USELESS_SUPPRESSION):
+    if not comments or not selects(options, UNUSED_SUPPRESSION):
         return
     rules = {rule.id: rule for rule in loaded_rules()}
-    about = rules[USELESS_SUPPRESSION]
+    about = rules[UNUSED_SUPPRESSION]
     for comment in comments:
         if not comment.ids:
             said = Hit(comment.spot, "no rule is named", "write ignore[ID] and a reason")
@@ -141,12 +141,12 @@ def _useless(
             if rule is None:
                 said = Hit(comment.spot, f"unknown rule {rule_id}")
                 yield _finding(about, document, said, ())
-            elif (comment, rule_id) in unused and _asked_in_full(options, rule):
+            elif (comment, rule_id) in unused and _is_checked_in_full(options, rule):
                 said = Hit(comment.spot, f"{rule_id} finds nothing on that line")
                 yield _finding(about, document, said, ())
 
 
-def _asked_in_full(options: LintOptions, rule: LintRule) -> bool:
+def _is_checked_in_full(options: LintOptions, rule: LintRule) -> bool:
     releases = rule.differs_by and getattr(options, rule.differs_by)
     return selects(options, rule.id) and not releases
 
@@ -212,7 +212,7 @@ def _finding(
 UNREADABLE = frozenset({"PPX001", "PPX002", "PPX004", "PPX005", "PPX006", "PPX008"})
 """Rules about files that could not be read, which means exit code 2."""
 
-USELESS_SUPPRESSION = "PPX012"
+UNUSED_SUPPRESSION = "PPX012"
 
 
 _WORD = "pullproof:"
@@ -220,7 +220,7 @@ _COMMENT = re.compile(
     r"(?:^|(?<=\s))#[ \t]*pullproof:[ \t]*(?P<word>ignore(?:-file)?)\b[ \t]*"
     r"(?:\[(?P<ids>[^\]]*)\])?[ \t]*(?P<reason>.*)"
 )
-_SAYS_NOTHING = re.compile(r"\s*(?:#.*)?")
+_BLANK_OR_COMMENT = re.compile(r"\s*(?:#.*)?")
 
 
 @dataclass(frozen=True)
@@ -250,7 +250,7 @@ def suppressions(document: Document) -> Iterator[Suppression]:
             about = None
         elif not line[: match.start()].strip():
             rest = enumerate(lines[number:], number + 1)
-            about = next((n for n, text in rest if not _SAYS_NOTHING.fullmatch(text)), 0)
+            about = next((n for n, text in rest if not _BLANK_OR_COMMENT.fullmatch(text)), 0)
         ids = (match["ids"] or "").upper().replace(",", " ").split()
         spot = Spot(number, match.start() + 1)
         yield Suppression(spot, about, tuple(ids), match["reason"].strip())

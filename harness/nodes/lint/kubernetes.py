@@ -46,7 +46,7 @@ class Object:
         """``imagePullSecrets`` of a service account."""
         return _names(self.node)
 
-    def may_share(self, other: Object) -> bool:
+    def may_share_namespace(self, other: Object) -> bool:
         """Whether both can be in one namespace."""
         return not (self.namespace and other.namespace) or self.namespace == other.namespace
 
@@ -140,7 +140,7 @@ class Cluster:
         return self._of_files.get(id(file), ([], []))[1]
 
     @cached_property
-    def given_by_accounts(self) -> frozenset[str]:
+    def account_secrets(self) -> frozenset[str]:
         """The pull secrets that service accounts name."""
         accounts = (object_ for object_ in self.objects if object_.kind == "ServiceAccount")
         return frozenset(name for account in accounts for name, _ in account.pull_secrets)
@@ -172,7 +172,7 @@ class Cluster:
         return tuple(
             name
             for found in accounts
-            if found.may_share(pod.owner)
+            if found.may_share_namespace(pod.owner)
             for name, _ in found.pull_secrets
         )
 
@@ -186,7 +186,9 @@ class Cluster:
 
     def users(self, secret: Object) -> tuple[Pod, ...]:
         """The pods that get *secret*."""
-        return tuple(pod for pod in self._users.get(secret.name, ()) if pod.owner.may_share(secret))
+        return tuple(
+            pod for pod in self._users.get(secret.name, ()) if pod.owner.may_share_namespace(secret)
+        )
 
 
 def cluster_of(project: Project) -> Cluster:

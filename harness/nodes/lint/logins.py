@@ -224,7 +224,7 @@ class CheckedLogins:
         if secret is None:
             by_docker = "/.docker/" in self.logins.file.absolute
             return () if by_docker else cluster.images
-        pods = (pod for pod in cluster.pods if pod.owner.may_share(secret))
+        pods = (pod for pod in cluster.pods if pod.owner.may_share_namespace(secret))
         return tuple(image for pod in pods for image in pod.images)
 
     @cached_property

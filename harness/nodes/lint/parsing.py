@@ -36,8 +36,8 @@ _TOML_KINDS = (Kind.HOSTS, Kind.CONTAINERD, Kind.REGISTRIES)
 
 
 def parsed(path: str, absolute: str, content: bytes, *, named: bool) -> Document | None:
-    """The document in *content*. None for a file that is none of lint's and that was not *named*
-    by the user, but met in a directory."""
+    """The document in *content*. None for a file of an unknown kind that was found in a directory:
+    if the user *named* it, it is an :class:`Unread`."""
     found = _Parser(path, absolute)
     text = content.decode(errors="replace")
     kind = kind_of(absolute, text)

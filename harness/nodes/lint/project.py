@@ -60,7 +60,7 @@ class Project:
 
     def at_path(self, path: str, beside: Document, form: type[D]) -> D | None:
         """The document at *path*, which a file names: relative to that file, on this machine, or in
-        a tree that was given as the image of a machine's."""
+        a directory on the command line that is a copy of a machine's files."""
         for place in (_joined(beside, path), *(root + path for root in self.roots)):
             found = self._by_path.get(place)
             if isinstance(found, form):
@@ -71,13 +71,13 @@ class Project:
     def _by_path(self) -> Mapping[str, Document]:
         return {document.absolute: document for document in self.documents}
 
-    def stands_beside(self, path: str, beside: Document) -> str | None:
-        """Like :meth:`stands_at`, for a path relative to the file *beside*."""
-        return self.stands_at(_joined(beside, path))
+    def kind_beside(self, path: str, beside: Document) -> str | None:
+        """Like :meth:`kind_at`, for a path relative to the file *beside*."""
+        return self.kind_at(_joined(beside, path))
 
-    def stands_at(self, path: str) -> str | None:
-        """``file`` or ``directory`` at the absolute *path*: on this machine, or in a tree that was
-        given as the image of a machine's. None where nothing is known."""
+    def kind_at(self, path: str) -> str | None:
+        """``file`` or ``directory`` at the absolute *path*: on this machine, or in a directory on
+        the command line that is a copy of a machine's files. None if unknown."""
         for candidate in (path, *(root + path for root in self.roots)):
             if candidate in self.names:
                 return "directory" if self.names[candidate] else "file"

@@ -24,19 +24,19 @@ _DEEPEST = 40
 
 @dataclass
 class Tree:
-    """What was found: documents, and every name that was met, with whether it is a directory."""
+    """What was found: the documents, and every name with whether it is a directory."""
 
     documents: list[Document] = field(default_factory=list)
     roots: list[str] = field(default_factory=list)
     """The directories that were given, as absolute paths."""
     names: dict[str, bool] = field(default_factory=dict)
     """Absolute path to whether it is a directory."""
-    _met: set[str] = field(default_factory=set)
+    _seen: set[str] = field(default_factory=set)
 
     def add(self, document: Document) -> None:
         """Add *document*, unless it was already added: by its own name, or below a directory."""
-        if document.absolute not in self._met:
-            self._met.add(document.absolute)
+        if document.absolute not in self._seen:
+            self._seen.add(document.absolute)
             self.documents.append(document)
 
 

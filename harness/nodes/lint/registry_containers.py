@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from harness.nodes.lint.containers import Container, Mount, of_compose, of_pod
+from harness.nodes.lint.containers import Container, Mount, compose_containers, of_pod
 from harness.nodes.lint.documents import Node, TextFile, TreeFile
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.kubernetes import cluster_of
@@ -160,7 +160,7 @@ def _text_of(mount: Mount, registry: RegistryContainer) -> str | None:
 def _groups(file: TreeFile, project: Project) -> Iterator[tuple[Container, ...]]:
     """The containers of *file*, grouped by network: those of a pod, or a single service."""
     if file.kind is Kind.COMPOSE:
-        for container in of_compose(file, project):
+        for container in compose_containers(file, project):
             yield (container,)
         return
     for pod in cluster_of(project).pods_in(file):

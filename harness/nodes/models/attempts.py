@@ -77,7 +77,7 @@ class Attempt:
     client_certificate: str | None = None
     """The file whose certificate the server accepted."""
     seconds: float = 0.0
-    """How long the client waits in vain, or before a retry."""
+    """Time that the client waits for an answer that never comes, or before a retry."""
 
     @classmethod
     def at(

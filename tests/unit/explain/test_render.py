@@ -21,7 +21,7 @@ from tests.unit.explain.asking import question
 BASE = explain_containerd(
     question("up.example/a:v1", {"up.example/hosts.toml": '[host."https://m1"]\n'})
 )
-NASTY = st.text(max_size=30) | st.sampled_from(
+HOSTILE_TEXT = st.text(max_size=30) | st.sampled_from(
     [
         "\x1b]0;x\x07",
         "]]></svg><script>",
@@ -35,8 +35,8 @@ NASTY = st.text(max_size=30) | st.sampled_from(
 )
 
 
-def spoilt(words: str) -> Explanation:
-    """The explanation with *words* wherever files or hosts provide the text."""
+def with_words(words: str) -> Explanation:
+    """The explanation with *words* in every text that comes from files or hosts."""
     (one,) = BASE.rounds
     requests = tuple(
         replace(r, url=f"https://{words}/v2/", host=words, result=words, credential=words)
@@ -52,9 +52,9 @@ def spoilt(words: str) -> Explanation:
     )
 
 
-@given(NASTY)
+@given(HOSTILE_TEXT)
 def test_no_control_characters(words: str) -> None:
-    explanation = spoilt(words)
+    explanation = with_words(words)
     texts = [render(explanation) for render in RENDERERS.values()]
     console = Console(file=io.StringIO(), width=200, highlight=False)
     print_tree(explanation, console)
@@ -63,13 +63,13 @@ def test_no_control_characters(words: str) -> None:
         assert text == printable(text, lines=True)
 
 
-@given(NASTY)
+@given(HOSTILE_TEXT)
 def test_nothing_in_the_text_breaks_json_or_mermaid(words: str) -> None:
-    explanation = spoilt(words)
+    explanation = with_words(words)
     document = json.loads(RENDERERS["json"](explanation))
     assert document["image"] == words
     lines = RENDERERS["mermaid"](explanation).splitlines()
-    assert len(lines) == len(RENDERERS["mermaid"](spoilt("plain")).splitlines())
+    assert len(lines) == len(RENDERERS["mermaid"](with_words("plain")).splitlines())
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

@@ -85,7 +85,7 @@ def test_a_file_that_changes_while_the_new_one_is_written_is_not_overwritten(
 
     def interrupted(*arguments: Any) -> None:
         write(*arguments)
-        other = file.with_name("other")  # of the same content, and yet a new file
+        other = file.with_name("other")  # the same content, but a new file
         other.write_bytes(_BAD)
         other.rename(file)
 
@@ -125,7 +125,7 @@ def test_a_hard_link_is_not_replaced(file: Path, capsys: pytest.CaptureFixture[s
 def test_a_file_that_cannot_be_written_is_reported_and_the_others_are_fixed(
     file: Path, tmp_path: Path
 ) -> None:
-    """The process may write files of no more than 4 KiB, as where a disk is full."""
+    """A limit of 4 KiB per file stands in for a full disk."""
     large = tmp_path / "certs.d" / "large.example" / "hosts.toml"
     large.parent.mkdir()
     large.write_bytes(_BAD + b"#" * 5000)

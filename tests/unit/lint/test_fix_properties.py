@@ -108,6 +108,3 @@ def test_it_converges_and_keeps_comments_and_line_breaks(file: tuple[str, str]) 
     assert "\r\n" not in text or not re.search(r"[^\r]\n", after)
     assert "\r\n" in text or "\r" not in after
     assert text.endswith("\n") == after.endswith("\n") or not after
-
-
-"""The rules whose edits change or remove the very line that the finding is about."""

@@ -65,7 +65,7 @@ class TestFiles:
         assert (caught.value.file, caught.value.line) == ("registries.conf", line)
 
     def test_version_1_is_read_unless_mixed_with_version_2(self) -> None:
-        """As skopeo 1.9.3 does; its test is made of what that said."""
+        """Measured on skopeo 1.9.3."""
         config = read_registries_conf(
             '[registries.search]\nregistries = ["one.example"]\n'
             '[registries.insecure]\nregistries = ["a.example/", "b.example"]\n'

@@ -136,7 +136,7 @@ class Editing:
             raise NotApplicable("something else in the file would change its meaning")
 
     def found(self, edits: Iterable[Edit]) -> list[Replacement]:
-        """The replacements of *edits*, as far as the text shows whether they are possible."""
+        """The replacements of *edits*, without checking what the file means afterwards."""
         found: list[Replacement] = []
         for edit in edits:
             if isinstance(edit, ReplaceText):

@@ -1,6 +1,6 @@
 """Repairing documents, pass after pass, until nothing changes. Pure.
 
-An edit counts only if its finding is gone afterwards, if the file can still be read, and if the
+An edit is kept only if it removes its finding, if the file can still be read, and if the
 same rule does not hit for another release instead: ``addr`` of redis is right for 2.8 and ``addrs``
 for 3.x, so a file that is checked for both stays as it is.
 """
@@ -27,7 +27,7 @@ _MOST_PASSES = 30
 
 @dataclass(frozen=True)
 class Repair:
-    """One file before and after, and the findings that are gone."""
+    """One file before and after, and the findings that were fixed."""
 
     before: Document
     after: Document
@@ -179,7 +179,7 @@ def _objection(
     if isinstance(new, Unread) and new.cause in UNREADABLE:
         return _UNREADABLE
     if any(isinstance(edit, ReplaceText) for finding in made for edit in finding.edits):
-        # What is wrong behind the first mistake is not known before that one is gone.
+        # The parser stops at the first mistake: later ones show only after it is fixed.
         places = {(f.rule, f.spot.line) for f in made}
         return _STILL_THERE if any((f.rule, f.spot.line) in places for f in after) else ""
     if isinstance(new, Unread):

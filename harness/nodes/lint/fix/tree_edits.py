@@ -123,7 +123,7 @@ class TreeText:
 
     def set_value(self, path: Path, value: object) -> list[Replacement]:
         """Write *value* at *path*; of a list, only the items that differ."""
-        holder, piece = self._reach(path)
+        holder, piece = self._find(path)
         return self._changed(piece, value, holder.bracketed)
 
     def _changed(self, piece: Piece, value: object, bracketed: bool) -> list[Replacement]:
@@ -167,13 +167,13 @@ class TreeText:
 
     def rename(self, path: Path, name: str) -> list[Replacement]:
         """Call the key at *path* *name*."""
-        member = self._member(self._reach(path)[0], path)
+        member = self._member(self._find(path)[0], path)
         new = written_key(name, self.form, self.text[member.start : member.end])
         return [Replacement(member.start, member.end, new)]
 
     def remove(self, path: Path) -> list[Replacement]:
         """Take out the key at *path* with its line; comments stay."""
-        holder, piece = self._reach(path)
+        holder, piece = self._find(path)
         member = self._member(holder, path)
         starts = [start for start, _ in holder.entries]
         if member.entry not in starts:
@@ -275,7 +275,7 @@ class TreeText:
         gap = newline_of(self.text) + self.text[begin:start] if own_line else " "
         return Replacement(end, end, f",{gap}{entry}")
 
-    def _reach(self, path: Path) -> tuple[Piece, Piece]:
+    def _find(self, path: Path) -> tuple[Piece, Piece]:
         """What holds the value at *path*, and the value."""
         holder, piece = self.root, self.root
         for part in path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
-from harness.nodes.lint.containers import of_compose
+from harness.nodes.lint.containers import compose_containers
 from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.finding import RemoveKey, Spot, nearest, quoted
 from harness.nodes.lint.kinds import Kind
@@ -38,7 +38,7 @@ def _is_service(node: Node) -> bool:
 
 @rules("PPM003", fixable=True)
 def ports_on_host_network(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    for container in of_compose(file, context.project):
+    for container in compose_containers(file, context.project):
         ports = container.node.get("ports")
         if container.node.string("network_mode") == "host" and ports is not None:
             yield Hit(ports.spot, "ports beside network_mode: host", edits=(RemoveKey(ports.path),))
@@ -46,7 +46,7 @@ def ports_on_host_network(file: TreeFile, context: RuleContext) -> Iterator[Hit]
 
 @rules("PPM004")
 def environment(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    for container in of_compose(file, context.project):
+    for container in compose_containers(file, context.project):
         node = container.node.get("environment")
         for item in node.list() if node is not None else ():
             if item.kind == "mapping":
@@ -61,16 +61,16 @@ def environment(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 @rules("PPM005")
 def missing_file(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
     project = context.project
-    for container in of_compose(file, context.project):
+    for container in compose_containers(file, context.project):
         for mount in container.mounts:
             name = posixpath.basename(mount.target)
             is_file = name.endswith(_FILES) or name in {"htpasswd", ".htpasswd"}
             if mount.kind != "path" or not is_file or "$" in mount.source:
                 continue
-            found = project.stands_beside(mount.source, file)
+            found = project.kind_beside(mount.source, file)
             if found == "directory":
                 yield Hit(mount.node.spot, f"{quoted(mount.source)} is a directory")
-            elif found is None and project.stands_beside(posixpath.dirname(mount.source), file):
+            elif found is None and project.kind_beside(posixpath.dirname(mount.source), file):
                 yield Hit(mount.node.spot, f"{quoted(mount.source)} does not exist")
 
 
@@ -82,7 +82,7 @@ def undeclared(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
     declared = root.get("volumes")
     names = {name for name, _ in declared.items()} if declared is not None else set()
     spots: set[Spot] = set()
-    for container in of_compose(file, context.project):
+    for container in compose_containers(file, context.project):
         for mount in container.mounts:
             named = mount.kind == "volume" and mount.source and "$" not in mount.source
             if named and mount.source not in names and mount.node.spot not in spots:

@@ -23,7 +23,7 @@ _BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
 def htpasswd_is_a_directory(file: TextFile, context: RuleContext) -> Iterator[Hit]:
     found = file.reading(context.profile)
     auth = found.attempted.auth.htpasswd if found.attempted else None
-    if auth is not None and context.project.stands_at(str(auth.path)) == "directory":
+    if auth is not None and context.project.kind_at(str(auth.path)) == "directory":
         place = found.places.get("auth.htpasswd.path")
         spot = spot_of(place) if place else Spot()
         yield Hit(spot, f"{str(auth.path)!r} is a directory")

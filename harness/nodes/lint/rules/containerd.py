@@ -133,9 +133,13 @@ def _unread_sections(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
         return
     said = f"version {version}" if version is not None else "no version, which means 1"
     for section in registries(file):
-        fate = _probed(version, section[1], context.containerd)
-        if fate != "read":
-            ends = "is not read" if fate == "ignored" else f"keeps containerd from starting: {fate}"
+        effect = _probed(version, section[1], context.containerd)
+        if effect != "read":
+            ends = (
+                "is not read"
+                if effect == "ignored"
+                else f"keeps containerd from starting: {effect}"
+            )
             what = f"{section[1]} {ends} in a file with {said}"
             yield Hit(file.at(*section), what, edits=_as_version_2(file, section))
 

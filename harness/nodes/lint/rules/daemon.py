@@ -117,16 +117,18 @@ def no_mirror_of_hub(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 
 
 def _used(context: RuleContext) -> frozenset[str]:
-    from harness.nodes.lint.containers import of_compose
+    from harness.nodes.lint.containers import compose_containers
     from harness.nodes.lint.project import image_at
 
     files = context.project.of_kind(Kind.COMPOSE, TreeFile)
-    found = (image_at(file, c.image) for file in files for c in of_compose(file, context.project))
+    found = (
+        image_at(file, c.image) for file in files for c in compose_containers(file, context.project)
+    )
     return context.cluster.image_registries | {image.registry for image in found if image}
 
 
 @rules("PPD005", fixable=True)
-def twice(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+def duplicates(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
     for key in (_MIRRORS, _INSECURE):
         seen: set[str] = set()
         texts = _texts(file, key)

@@ -148,7 +148,7 @@ def registry_replaced(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 
 @rules("PPH035")
-def nobody_resolves(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+def no_host_resolves(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
     if not server_of(file):
         return  # the registry itself is asked last, with all capabilities
     given = [capabilities_of(values) for _, values in tables(file)]
@@ -166,13 +166,13 @@ def tls_for_plain_http(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
         for key in _TLS_KEYS:
             if url.startswith("http://") and key in values:
                 empty = key == "client" and not values[key]
-                first = not empty and _is_asked_over_https_first(url, context.containerd)
+                first = not empty and _is_tried_over_https_first(url, context.containerd)
                 effect = "makes containerd try https first" if first else "is ignored"
                 what = f"{key} for {quoted(url)} {effect}"
                 yield Hit(file.at(*path, key), what, edits=(RemoveKey((*path, key)),))
 
 
-def _is_asked_over_https_first(url: str, release: Release) -> bool:
+def _is_tried_over_https_first(url: str, release: Release) -> bool:
     _, colon, port = host_of(url).rpartition(":")
     named = colon != "" and port.isdecimal()
     if named and port == "80":
@@ -221,7 +221,7 @@ def missing_certificate(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
                     yield Hit(file.at(*where), "an empty file name")
                 elif walked and not name.startswith("/"):
                     absolute = posixpath.normpath(posixpath.join(directory, name))
-                    if context.project.stands_at(absolute) is None:
+                    if context.project.kind_at(absolute) is None:
                         yield Hit(file.at(*where), f"{quoted(name)} does not exist")
 
 

@@ -54,13 +54,13 @@ def _is_pull_secret(secret: Object) -> bool:
 def other_namespace(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
     for owner, name, node in _named(file, context):
         found = context.cluster.named("Secret", name)
-        if found and not any(secret.may_share(owner) for secret in found):
+        if found and not any(secret.may_share_namespace(owner) for secret in found):
             what = f"{quoted(name)} is in {quoted(found[0].namespace)}, "
             yield Hit(node.spot, f"{what}the pod in {quoted(owner.namespace)}")
 
 
 @rules("PPK003", fixable=True)
-def misplaced_secrets(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+def misplaced_pull_secrets(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
     cluster = context.cluster
     for object_ in cluster.objects_in(file):
         spec = object_.node.get("spec")
@@ -99,7 +99,7 @@ def _misshapen(holder: Node) -> Iterator[Hit]:
 @rules("PPK004")
 def no_pull_secret(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
     for owner, name, node in _named(file, context):
-        found = [s for s in context.cluster.named("Secret", name) if s.may_share(owner)]
+        found = [s for s in context.cluster.named("Secret", name) if s.may_share_namespace(owner)]
         if found and not any(_is_pull_secret(secret) for secret in found):
             type_ = found[0].node.string("type") or "Opaque"
             yield Hit(node.spot, f"{quoted(name)} is of type {quoted(type_)}")

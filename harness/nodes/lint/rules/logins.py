@@ -113,7 +113,7 @@ def identity_token(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 
 
 @rules("PPS207")
-def twice(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+def duplicates(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
     from harness.nodes.lint.documents import spot_of
 
     for logins in logins_in(file, context):
@@ -275,7 +275,7 @@ def several(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             first = ""
             for secret in cluster.named("Secret", name):
                 for logins in logins_in(secret.file, context):
-                    if logins.secret is secret and secret.may_share(pod.owner):
+                    if logins.secret is secret and secret.may_share_namespace(pod.owner):
                         keys = {entry.key for entry in logins.all}
                         first = next((seen[key] for key in sorted(keys & seen.keys())), first)
                         seen |= dict.fromkeys(keys - seen.keys(), name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from harness.nodes.lint.containers import Container, Port, of_compose, of_pod
+from harness.nodes.lint.containers import Container, Port, compose_containers, of_pod
 from harness.nodes.lint.documents import TreeFile
 from harness.nodes.lint.finding import quoted
 from harness.nodes.lint.kinds import Kind
@@ -68,7 +68,7 @@ def _node_ports(project: Project) -> dict[int, list[Hit]]:
     for pod in cluster_of(project).pods:
         for container in of_pod(pod, project):
             for port in container.ports:
-                if not port.published or _is_at_odds(pod, port):
+                if not port.published or _conflicts(pod, port):
                     continue
                 owner = f"{pod.owner.kind} {pod.owner.name}"
                 first = taken.take(port.published, port, owner)
@@ -78,7 +78,7 @@ def _node_ports(project: Project) -> dict[int, list[Hit]]:
     return found
 
 
-def _is_at_odds(pod: Pod, port: Port) -> bool:
+def _conflicts(pod: Pod, port: Port) -> bool:
     return pod.on_host_network and port.published != port.target
 
 
@@ -87,7 +87,7 @@ def mapped_on_host_network(file: TreeFile, context: RuleContext) -> Iterator[Hit
     for pod in context.cluster.pods_in(file):
         for container in of_pod(pod, context.project):
             for port in container.ports:
-                if _is_at_odds(pod, port):
+                if _conflicts(pod, port):
                     what = f"hostPort {port.published} for {port.target}, with hostNetwork"
                     yield Hit(port.node.spot, what)
 
@@ -107,7 +107,7 @@ def replicas_on_one_port(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 def one_port_of_the_host(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
     always, by_profile = _Taken(), dict[str, _Taken]()
     # Services of different profiles may never run together; those without one always run.
-    services = [(_profiles(c), c) for c in of_compose(file, context.project)]
+    services = [(_profiles(c), c) for c in compose_containers(file, context.project)]
     for profiles, container in sorted(services, key=lambda pair: bool(pair[0])):
         taken = by_profile.setdefault(profiles, _Taken()) if profiles else always
         for port in _published(container):

@@ -246,7 +246,7 @@ def short_names(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 
 @rules("PPR025")
-def twice(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+def duplicates(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
     seen: set[str] = set()
     for path, table in registries(file):
         prefix = _prefix(table)

@@ -158,13 +158,12 @@ def credential_helper(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 
 
 @rules("PPS108")
-def named_by_nobody(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+def unused_secret(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
     cluster = context.cluster
     for secret in _secrets(file, context):
-        if (
-            secret.node.string("type") != CONFIG_JSON_TYPE
-            or secret.name in cluster.given_by_accounts
-        ):
+        if secret.node.string("type") != CONFIG_JSON_TYPE or secret.name in cluster.account_secrets:
             continue
-        if any(pod.owner.may_share(secret) for pod in cluster.pods) and not cluster.users(secret):
+        if any(pod.owner.may_share_namespace(secret) for pod in cluster.pods) and not cluster.users(
+            secret
+        ):
             yield Hit(_spot_node(secret).spot, f"no pod in these files uses {quoted(secret.name)}")

@@ -87,7 +87,7 @@ class Authorizer:
         host = last.request.host
         for challenge in parse_challenges(last.response.header_lines("WWW-Authenticate")):
             if challenge.scheme == "bearer":
-                self._refuse_refused_token(challenge, exchanges)
+                self._reject_refused_token(challenge, exchanges)
                 if host not in self._hosts:
                     self._hosts[host] = self._bearer(challenge, host)
                 return True
@@ -101,7 +101,7 @@ class Authorizer:
                     raise RequestFailed(text, host=host, status=401, denied=True)
         return False
 
-    def _refuse_refused_token(
+    def _reject_refused_token(
         self, challenge: ParsedChallenge, exchanges: Sequence[Exchange]
     ) -> None:
         error = challenge.parameters.get("error", "")

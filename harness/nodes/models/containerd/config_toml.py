@@ -108,7 +108,7 @@ def registry_config(configuration: Configuration, release: Release) -> RegistryC
         headers=dict(reader.headers(*base, "registry", "headers")),
         configuration=configuration,
     )
-    _refuse_contradictions(config, release, configuration)
+    _reject_contradictions(config, release, configuration)
     return replace(config, local_puller=local_puller(images, registry, release))
 
 
@@ -130,7 +130,7 @@ def _config_path(reader: _Reader, registry: tuple[str, ...], release: Release) -
     return path
 
 
-def _refuse_contradictions(
+def _reject_contradictions(
     config: RegistryConfig, release: Release, configuration: Configuration
 ) -> None:
     off = {"cri", GRPC_CRI, IMAGES}.intersection(configuration.disabled)

@@ -29,7 +29,7 @@ __all__ = [
     "Exchange",
     "Hangs",
     "RequestFailed",
-    "at_the_same_time",
+    "concurrent_failure",
     "next_host",
     "request_url",
     "transport_failure",
@@ -63,7 +63,7 @@ class RequestFailed(Exception):
         return replace(self, text=prefix + self.text)
 
 
-def at_the_same_time(failures: Sequence[RequestFailed]) -> RequestFailed:
+def concurrent_failure(failures: Sequence[RequestFailed]) -> RequestFailed:
     """The failure of several concurrent requests, of which one is reported."""
     first, *others = failures
     return replace(first, others=tuple(others))
@@ -153,7 +153,7 @@ class Conversation:
         self._network = network
         self._release = release
         self._record = record
-        self._speak_plainly: set[tuple[int, str]] = set()
+        self._plain_http: set[tuple[int, str]] = set()
         self.lane = ""
         """The ``lane`` of every recorded attempt."""
 
@@ -218,16 +218,16 @@ class Conversation:
     ) -> Exchange:
         """One answer; a client that falls back may get it over plain HTTP."""
         known = (client.number, request.host)
-        if known not in self._speak_plainly:
+        if known not in self._plain_http:
             try:
                 return Exchange(request, self._send(request, client, step, because))
             except RequestFailed as failed:
                 may_fall_back = client.falls_back and request.scheme == "https"
-                if not (may_fall_back and self._calls_for_plain_http(failed)):
+                if not (may_fall_back and self._allows_plain_http(failed)):
                     raise
             because = f"{because}; plain HTTP because https failed"
             if self._release.remembers_fallback:
-                self._speak_plainly.add(known)
+                self._plain_http.add(known)
         plain = replace(request, scheme="http")
         try:
             return Exchange(plain, self._send(plain, client, step, because))
@@ -236,7 +236,7 @@ class Conversation:
             failed.text = failed.text.replace('"http://', f'"{request.scheme}://', 1)
             raise
 
-    def _calls_for_plain_http(self, failed: RequestFailed) -> bool:
+    def _allows_plain_http(self, failed: RequestFailed) -> bool:
         match failed.failure:
             case Failure.NOT_TLS:
                 return True
@@ -281,7 +281,7 @@ class Conversation:
                 ns=query.pop("ns", None),
                 lane=self.lane,
                 query=tuple(query.items()) if step != "token" else request.query,
-                headers=_noteworthy(request.headers),
+                headers=_extra_headers(request.headers),
                 seconds=self._seconds(failure, client),
             )
         )
@@ -312,5 +312,5 @@ def _is_same_or_below(name: str, parent: str) -> bool:
     return name == parent or name.endswith(f".{parent}")
 
 
-def _noteworthy(headers: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+def _extra_headers(headers: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     return {name: v for name, v in headers.items() if name.lower() not in _PLAIN_HEADERS}

@@ -14,7 +14,7 @@ from harness.nodes.models.containerd.conversation import (
     Conversation,
     Exchange,
     RequestFailed,
-    at_the_same_time,
+    concurrent_failure,
     next_host,
     request_url,
     unexpected_status,
@@ -56,15 +56,15 @@ class Fetching:
         elif root.kind == "manifest":
             config, layers = manifest_parts(content)
             if isinstance(self._plan.puller, Ctr):
-                self._at_the_same_time([config, *layers])
+                self._concurrently([config, *layers])
             else:
                 # Layers wait for the configuration, which says how to unpack them.
                 self._download(config)
-                self._at_the_same_time(layers)
+                self._concurrently(layers)
         else:
-            self._refuse_to_unpack(root)
+            self._reject_unpacking(root)
 
-    def _refuse_to_unpack(self, root: ContentDescriptor) -> None:
+    def _reject_unpacking(self, root: ContentDescriptor) -> None:
         """Content that is neither image nor index, such as a web page, is stored but not
         unpacked."""
         puller = self._plan.puller
@@ -84,7 +84,7 @@ class Fetching:
         """Fetch one object and stop (``ctr content fetch-object``)."""
         self._body(descriptor, "")
 
-    def _at_the_same_time(self, descriptors: Sequence[ContentDescriptor]) -> None:
+    def _concurrently(self, descriptors: Sequence[ContentDescriptor]) -> None:
         failures = []
         for descriptor in descriptors:
             self._conversation.lane = descriptor.digest if len(descriptors) > 1 else ""
@@ -94,7 +94,7 @@ class Fetching:
                 failures.append(failed)
         self._conversation.lane = ""
         if failures:
-            raise at_the_same_time(failures)
+            raise concurrent_failure(failures)
 
     def _chosen(self, index: bytes) -> list[ContentDescriptor]:
         """The entry for the platform, or the first one if there is none."""

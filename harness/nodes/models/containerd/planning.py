@@ -195,7 +195,7 @@ class _Planner:
         hosts: list[PlannedHost] = []
         for number, (entry, because) in enumerate(listed, 1):
             client = self._client(entry, number, shared)
-            https_first = self._is_asked_over_https_first(entry, settings)
+            https_first = self._is_tried_over_https_first(entry, settings)
             if https_first and client is shared:
                 # From now on the shared client falls back for all of its hosts.
                 shared = replace(shared, falls_back=True)
@@ -281,7 +281,7 @@ class _Planner:
             token_headers=token_headers,
         )
 
-    def _is_asked_over_https_first(self, entry: HostEntry, settings: _Settings) -> bool:
+    def _is_tried_over_https_first(self, entry: HostEntry, settings: _Settings) -> bool:
         """Whether an ``http://`` host is tried over https first, with plain HTTP as fallback."""
         has_tls = (
             entry.has_tls_settings

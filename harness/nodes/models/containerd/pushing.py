@@ -12,7 +12,7 @@ from harness.nodes.models.containerd.conversation import (
     Conversation,
     Exchange,
     RequestFailed,
-    at_the_same_time,
+    concurrent_failure,
     unexpected_status,
 )
 from harness.nodes.models.containerd.plan import Plan, PlannedHost
@@ -51,7 +51,7 @@ class Pushing:
                 failures.append(failed)
         self._conversation.lane = ""
         if failures:
-            raise at_the_same_time(failures)
+            raise concurrent_failure(failures)
         resource = ("manifests", reference)
         if not self._exists(host, resource, image):
             because = f"{host.name} does not have the manifest"

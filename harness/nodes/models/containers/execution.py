@@ -96,7 +96,7 @@ class _Copy:
                 f"determining manifest MIME type for {self._name}: Manifest does not match "
                 f"provided manifest digest {reference.digest}"
             )
-        self._refuse_no_manifest(response)
+        self._reject_no_manifest(response)
         if kind_of(response.media_type) == "index":
             response = self._instance(client, response)
         config, layers = manifest_parts(response.body)
@@ -109,7 +109,7 @@ class _Copy:
         because = ""
         for source in self._sources:
             try:
-                self._refuse_blocked(source)
+                self._reject_blocked(source)
                 login = self._auth_file.login_for(source)
                 client = Client(source, self._network, login, self._record, because)
                 client.ping()
@@ -127,7 +127,7 @@ class _Copy:
             f"initializing source {self._name}: (Mirrors also failed: {listed}): {primary}: "
         )
 
-    def _refuse_blocked(self, source: PullSource) -> None:
+    def _reject_blocked(self, source: PullSource) -> None:
         """``blocked`` applies to the contacted name: mirrors of a blocked registry still serve."""
         name = f"{source.reference.namespace}/{source.reference.repository}"
         registry = self._config.registry_for(name)
@@ -136,7 +136,7 @@ class _Copy:
                 f"registry {registry.prefix} is blocked in registries.conf or registries.conf.d"
             )
 
-    def _refuse_no_manifest(self, response: ClientResponse) -> None:
+    def _reject_no_manifest(self, response: ClientResponse) -> None:
         try:
             json.loads(response.body)
         except (ValueError, RecursionError):

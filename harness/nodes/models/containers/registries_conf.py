@@ -188,7 +188,7 @@ def _read(text: str, file: str) -> RegistriesConf:
         _registry(reader, values, line)
         for values, line in zip(reader.tables(document, "registry"), lines, strict=False)
     )
-    _refuse_conflicts(registries)
+    _reject_conflicts(registries)
     aliases = document.get("aliases", {})
     if not isinstance(aliases, dict) or not all(isinstance(v, str) for v in aliases.values()):
         raise reader.invalid("`aliases` must be a table of strings", "aliases")
@@ -200,7 +200,7 @@ def _read(text: str, file: str) -> RegistriesConf:
     )
 
 
-def _refuse_conflicts(registries: Iterable[RegistryEntry]) -> None:
+def _reject_conflicts(registries: Iterable[RegistryEntry]) -> None:
     seen: dict[str, RegistryEntry] = {}
     for registry in registries:
         first = seen.setdefault(registry.prefix, registry)
