@@ -19,6 +19,7 @@ Both copy layers one after the other here, so that every run has the same order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from harness.content import Blob, Content, Image
@@ -106,45 +107,35 @@ def docker_push(
 
     *knows_layers* is whether the daemon had pulled or pushed the image before.
     """
-    push = Push()
-    try:
-        client.get("/v2/")
-        for layer in reversed(image.layers):
-            if knows_layers and ask_for_blob(client, repository, layer):
-                push.already_there.append(layer.digest)
-                continue
-            upload_blob(client, repository, layer)
-            push.uploaded.append(layer.digest)
-        if ask_for_blob(client, repository, image.config):
-            push.already_there.append(image.config.digest)
-        else:
-            upload_blob(client, repository, image.config)
-            push.uploaded.append(image.config.digest)
-        put_manifest(client, repository, tag, image)
-    except Refused as refused:
-        push.refused_step, push.refusal = refused.step, refused.answer
-    return push
+    layers = tuple(reversed(image.layers))
+    return _push(client, repository, tag, image, layers, questions=int(knows_layers))
 
 
 def skopeo_push(client: RegistryClient, repository: str, tag: str, image: Image) -> Push:
     """Push *image* and return the result."""
+    return _push(client, repository, tag, image, image.layers, questions=2)
+
+
+def _push(
+    client: RegistryClient,
+    repository: str,
+    tag: str,
+    image: Image,
+    layers: Sequence[Blob],
+    *,
+    questions: int,
+) -> Push:
+    """Push *layers* with *questions* HEAD requests for each, the configuration, the manifest."""
     push = Push()
     try:
         client.get("/v2/")
-        for layer in image.layers:
-            _copy(client, repository, layer, push, questions=2)
-        _copy(client, repository, image.config, push, questions=1)
+        for blob, number in (*((layer, questions) for layer in layers), (image.config, 1)):
+            if any(ask_for_blob(client, repository, blob) for _ in range(number)):
+                push.already_there.append(blob.digest)
+            else:
+                upload_blob(client, repository, blob)
+                push.uploaded.append(blob.digest)
         put_manifest(client, repository, tag, image)
     except Refused as refused:
         push.refused_step, push.refusal = refused.step, refused.answer
     return push
-
-
-def _copy(
-    client: RegistryClient, repository: str, blob: Blob, push: Push, *, questions: int
-) -> None:
-    if any(ask_for_blob(client, repository, blob) for _ in range(questions)):
-        push.already_there.append(blob.digest)
-        return
-    upload_blob(client, repository, blob)
-    push.uploaded.append(blob.digest)

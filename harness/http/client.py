@@ -145,35 +145,25 @@ class OpenAnswer:
         return fresh
 
 
+def _verb(method: str) -> Callable[..., Answer]:
+    def ask(self: Verbs, path: str, **options: Any) -> Answer:
+        return self.request(method, path, **options)
+
+    return ask
+
+
 class Verbs:
     """The methods of HTTP as methods; options are those of :attr:`request`."""
 
     request: Callable[..., Answer]
     """Takes a method, a path and keyword options."""
 
-    def get(self, path: str, **options: Any) -> Answer:
-        """GET."""
-        return self.request("GET", path, **options)
-
-    def head(self, path: str, **options: Any) -> Answer:
-        """HEAD."""
-        return self.request("HEAD", path, **options)
-
-    def post(self, path: str, **options: Any) -> Answer:
-        """POST."""
-        return self.request("POST", path, **options)
-
-    def put(self, path: str, **options: Any) -> Answer:
-        """PUT."""
-        return self.request("PUT", path, **options)
-
-    def patch(self, path: str, **options: Any) -> Answer:
-        """PATCH."""
-        return self.request("PATCH", path, **options)
-
-    def delete(self, path: str, **options: Any) -> Answer:
-        """DELETE."""
-        return self.request("DELETE", path, **options)
+    get = _verb("GET")
+    head = _verb("HEAD")
+    post = _verb("POST")
+    put = _verb("PUT")
+    patch = _verb("PATCH")
+    delete = _verb("DELETE")
 
 
 class RegistryClient(Verbs):
@@ -226,12 +216,7 @@ class RegistryClient(Verbs):
         header is given for a URL of another host than this registry's. A path is sent as written,
         dot segments and all.
         """
-        with self._exchange(method, path, headers, content, auth, timeout) as answer:
-            if isinstance(answer, Answer):
-                return answer
-            answer.read()
-            headers, body = self._seen(answer)
-            return Answer(answer.status, headers, body, answer.error)
+        return self._whole(Call(method, path, headers, content, auth), timeout)
 
     @contextmanager
     def open(
@@ -245,10 +230,17 @@ class RegistryClient(Verbs):
     ) -> Iterator[OpenAnswer]:
         """Ask and read as much of the body as wanted; leaving the block closes the connection, with
         the rest of the body unread. ``ConnectionError`` where no answer came at all."""
-        with self._exchange(method, path, headers, None, auth, timeout) as answer:
+        with self._exchange(Call(method, path, headers, None, auth), timeout) as answer:
             if isinstance(answer, Answer):
                 raise ConnectionError(answer.error)
             yield answer
+
+    def _whole(self, call: Call, timeout: float) -> Answer:
+        with self._exchange(call, timeout) as answer:
+            if isinstance(answer, Answer):
+                return answer
+            answer.read()
+            return Answer(answer.status, *self._seen(answer), answer.error)
 
     def parallel(self, calls: Sequence[Call], *, timeout: float = TIMEOUT) -> list[Answer]:
         """Make all *calls* at the same moment; the answers come in the order of the calls."""
@@ -258,30 +250,15 @@ class RegistryClient(Verbs):
 
         def make(call: Call) -> Answer:
             gate.wait()
-            return self.request(
-                call.method,
-                call.path,
-                headers=call.headers,
-                content=call.content,
-                auth=call.auth,
-                timeout=timeout,
-            )
+            return self._whole(call, timeout)
 
         with ThreadPoolExecutor(len(calls)) as pool:
             return list(pool.map(make, calls))
 
     @contextmanager
-    def _exchange(
-        self,
-        method: str,
-        path: str,
-        headers: Headers | None,
-        content: Content | None,
-        auth: Login | None,
-        timeout: float,
-    ) -> Iterator[OpenAnswer | Answer]:
-        """One recorded exchange: an :class:`Answer` where there is nothing (more) to read."""
-        request = self._build(method, path, headers, content, auth, timeout)
+    def _exchange(self, call: Call, timeout: float) -> Iterator[OpenAnswer | Answer]:
+        """One recorded exchange: an :class:`Answer` if there is nothing (more) to read."""
+        request = self._build(call, timeout)
         order, begun = next_order(), time.monotonic()
         answer: OpenAnswer | Answer = Answer(None)
         response: httpx.Response | None = None
@@ -297,28 +274,21 @@ class RegistryClient(Verbs):
                 response.close()
             self._record(request, answer, order, time.monotonic() - begun)
 
-    def _build(
-        self,
-        method: str,
-        path: str,
-        headers: Headers | None,
-        content: Content | None,
-        auth: Login | None,
-        timeout: float,
-    ) -> httpx.Request:
-        given = headers or {}
+    def _build(self, call: Call, timeout: float) -> httpx.Request:
+        given = call.headers or {}
+        as_written = _AS_WRITTEN.fullmatch(call.path)
         request = self._http.build_request(
-            method,
-            path,
+            call.method,
+            call.path,
             headers={name: value for name, value in given.items() if value is not None},
-            content=content,
+            content=call.content,
             timeout=timeout,
-            extensions={"target": path.encode()} if _AS_WRITTEN.fullmatch(path) else None,
+            extensions={"target": call.path.encode()} if as_written else None,
         )
         for name in (name for name, value in given.items() if value is None):
             request.headers.pop(name, None)
-        if auth is not None:
-            request = next(httpx.BasicAuth(*auth).sync_auth_flow(request))
+        if call.auth is not None:
+            request = next(httpx.BasicAuth(*call.auth).sync_auth_flow(request))
         if "Authorization" in request.headers and not self._owns(request.url):
             raise ValueError(f"credentials for {self.url} are not for {request.url.host}")
         return request

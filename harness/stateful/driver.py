@@ -6,6 +6,7 @@ import hashlib
 import re
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,24 @@ _LONGEST = 2.0
 _DUE = re.compile(r"expired$|expires in -")
 _POLL = 0.004
 _BLOB = re.compile(r"/v2/(.+)/blobs/sha256:([0-9a-f]{64})$")
+
+
+_ANY_MANIFEST = f"Accept: {_ACCEPT}"
+_REQUESTS = {
+    "head-tag": ("HEAD", "manifests/{tag}", _ANY_MANIFEST),
+    "get-digest": ("GET", "manifests/{digest}", _ANY_MANIFEST),
+    "head-digest": ("HEAD", "manifests/{digest}", _ANY_MANIFEST),
+    "if-none-match": ("GET", "manifests/{tag}", _ANY_MANIFEST, 'If-None-Match: "{digest}"'),
+    "get-blob": ("GET", "blobs/{blob}"),
+    "head-blob": ("HEAD", "blobs/{blob}"),
+    "range": ("GET", "blobs/{blob}", "Range: {detail}"),
+    "unless-blob": ("GET", "blobs/{blob}", 'If-None-Match: "{blob}"'),
+    "tags": ("GET", "tags/list{detail}"),
+    "delete-tag": ("DELETE", "manifests/{tag}"),
+    "delete-digest": ("DELETE", "manifests/{digest}"),
+    "delete-blob": ("DELETE", "blobs/{blob}"),
+}
+"""Operations that are one request below a repository: method, path, headers."""
 
 
 class Content:
@@ -131,7 +150,11 @@ class Driver:
     def do(self, one: Operation) -> Observation:
         """Apply *one* and return what it showed."""
         asked, reached = len(self.registry.exchanges), len(self.upstream.ledger.entries)
-        outcome = getattr(self, f"_{one.do.replace('-', '_')}")(one)
+        outcome = None
+        if one.do in _REQUESTS:
+            self._request(one, *_REQUESTS[one.do])
+        else:
+            outcome = getattr(self, f"_{one.do.replace('-', '_')}")(one)
         if self._is_cache:
             self._settle(self.registry.exchanges[asked:])
         return Observation(
@@ -198,6 +221,19 @@ class Driver:
         self.upstream.clear_faults()
 
     # -- clients ----------------------------------------------------------------------------------
+    def _request(self, one: Operation, method: str, path: str, *headers: str) -> None:
+        image = self._content.image(one.image)
+        blob = image.config if one.detail == "config" else image.layers[0]
+        values = {
+            "tag": TAGS[one.tag],
+            "digest": self._content.images[one.image].digest,
+            "blob": blob.digest,
+            "detail": one.detail,
+        }
+        lines = [line.format(**values).partition(": ") for line in headers]
+        path = f"/v2/{self._repository(one)}/{path.format(**values)}"
+        self.registry.request(method, path, headers={name: value for name, _, value in lines})
+
     def _pull(self, one: Operation) -> None:
         answer = self._get_tag(one)
         for _ in range(2):
@@ -214,38 +250,6 @@ class Driver:
     def _get_tag(self, one: Operation) -> Answer:
         return self._manifest("GET", one, TAGS[one.tag], _ACCEPT if one.detail != "*/*" else "*/*")
 
-    def _head_tag(self, one: Operation) -> None:
-        self._manifest("HEAD", one, TAGS[one.tag])
-
-    def _get_digest(self, one: Operation) -> None:
-        self._manifest("GET", one, self._content.images[one.image].digest)
-
-    def _head_digest(self, one: Operation) -> None:
-        self._manifest("HEAD", one, self._content.images[one.image].digest)
-
-    def _if_none_match(self, one: Operation) -> None:
-        etag = f'"{self._content.images[one.image].digest}"'
-        path = f"/v2/{self._repository(one)}/manifests/{TAGS[one.tag]}"
-        self.registry.get(path, headers={"Accept": _ACCEPT, "If-None-Match": etag})
-
-    def _get_blob(self, one: Operation) -> None:
-        image = self._content.image(one.image)
-        blob = image.config if one.detail == "config" else image.layers[0]
-        self.registry.get(f"/v2/{self._repository(one)}/blobs/{blob.digest}")
-
-    def _head_blob(self, one: Operation) -> None:
-        self.registry.head(self._layer_path(one))
-
-    def _range(self, one: Operation) -> None:
-        self.registry.get(self._layer_path(one), headers={"Range": one.detail})
-
-    def _unless_blob(self, one: Operation) -> None:
-        path = self._layer_path(one)
-        self.registry.get(path, headers={"If-None-Match": f'"{self._layer(one).digest}"'})
-
-    def _tags(self, one: Operation) -> None:
-        self.registry.get(f"/v2/{self._repository(one)}/tags/list{one.detail}")
-
     def _catalog(self, one: Operation) -> None:
         # List from this sequence's repositories on, without those of earlier ones.
         before = self._content.repositories[0].rpartition("/")[0]
@@ -253,43 +257,27 @@ class Driver:
 
     def _push(self, one: Operation) -> None:
         found = self._content.images[one.image]
-        try:
-            for image in (self._content.image(one.image),):
-                for blob in (image.config, *image.layers):
-                    upload_blob(self.registry.client, self._repository(one), blob)
-                if found is not image:
-                    put_manifest(self.registry.client, self._repository(one), image.digest, image)
+        image = self._content.image(one.image)
+        with suppress(Refused):
+            for blob in (image.config, *image.layers):
+                upload_blob(self.registry.client, self._repository(one), blob)
+            if found is not image:
+                put_manifest(self.registry.client, self._repository(one), image.digest, image)
             put_manifest(self.registry.client, self._repository(one), TAGS[one.tag], found)
-        except Refused:
-            return
 
     def _put_manifest(self, one: Operation) -> None:
         image = self._content.images[one.image]
-        try:
+        with suppress(Refused):
             put_manifest(self.registry.client, self._repository(one), TAGS[one.tag], image)
-        except Refused:
-            return
 
     def _push_blob(self, one: Operation) -> None:
-        try:
+        with suppress(Refused):
             upload_blob(self.registry.client, self._repository(one), self._layer(one))
-        except Refused:
-            return
 
     def _mount(self, one: Operation) -> None:
         other = self._content.repositories[1 - one.repository]
         query = f"mount={self._layer(one).digest}&from={other}"
         self.registry.post(f"/v2/{self._repository(one)}/blobs/uploads/?{query}", content=b"")
-
-    def _delete_tag(self, one: Operation) -> None:
-        self.registry.delete(f"/v2/{self._repository(one)}/manifests/{TAGS[one.tag]}")
-
-    def _delete_digest(self, one: Operation) -> None:
-        digest = self._content.images[one.image].digest
-        self.registry.delete(f"/v2/{self._repository(one)}/manifests/{digest}")
-
-    def _delete_blob(self, one: Operation) -> None:
-        self.registry.delete(self._layer_path(one))
 
     # -- operator and time ------------------------------------------------------------------------
     def _restart(self, one: Operation) -> str:
@@ -326,9 +314,6 @@ class Driver:
 
     def _layer(self, one: Operation) -> Blob:
         return self._content.image(one.image).layers[0]
-
-    def _layer_path(self, one: Operation) -> str:
-        return f"/v2/{self._repository(one)}/blobs/{self._layer(one).digest}"
 
     def _manifest(
         self, method: str, one: Operation, reference: str, accept: str = _ACCEPT

@@ -17,6 +17,7 @@ import json
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,6 +27,7 @@ from harness.suite.results import Result
 from harness.system.needs import Need
 from harness.targets import Access, Settings, Target, TargetError
 from harness.targets import parse_target as parse_launchable
+from harness.targets.identity import Identity
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -142,7 +144,7 @@ def fingerprint(test: Callable[..., object]) -> str:
 
 
 @dataclass(frozen=True)
-class RecordingTarget:
+class RecordingTarget(Target):
     """``recording:FILE``, a target that launches nothing: each scenario's findings are read from
     the recording and judged against today's claims and deviations."""
 
@@ -156,17 +158,10 @@ class RecordingTarget:
     def known_as(self) -> str:
         return self.recording.target
 
-    @property
-    def implementation(self) -> str:
-        return self.recording.implementation
-
-    @property
-    def version(self) -> str:
-        return self.recording.version
-
-    @property
-    def release(self) -> str:
-        return self.recording.release
+    @cached_property
+    def identity(self) -> Identity:  # type: ignore[override]
+        one = self.recording
+        return Identity(one.implementation, one.version, one.release)
 
     @property
     def capabilities(self) -> frozenset[Need]:
@@ -176,7 +171,7 @@ class RecordingTarget:
     def check(self) -> None:
         """Nothing to check: reading the file has checked it."""
 
-    def launch(self, settings: Settings, workdir: Path) -> NoReturn:
+    def registry(self, settings: Settings, workdir: Path) -> NoReturn:
         """Never: ``TargetError``."""
         raise TargetError(f"{self.name} cannot be launched: a recording only replays scenarios")
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import socket
 from pathlib import Path
 
 import redis
 
+from harness.system.ports import free_port
 from harness.system.process import Process
 from harness.system.real_parts import real_part
 
@@ -28,9 +28,7 @@ class RedisServer:
         self._options = options
         self._tls = tls
         self._process: Process | None = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
 
     @property
     def address(self) -> str:

@@ -6,21 +6,21 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from harness.system.needs import Need
 from harness.system.process import clean_environment
-from harness.targets.errors import DidNotStart, TargetError
-from harness.targets.identity import Identified, Identity, identify
+from harness.targets.errors import TargetError
+from harness.targets.identity import Identity, identify
 from harness.targets.process import Program, ServerProcess
 from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
+from harness.targets.target import Target
 
 __all__ = ["BinaryTarget"]
 
 
 @dataclass(frozen=True)
-class BinaryTarget(Identified):
+class BinaryTarget(Target):
     """``binary:PATH``. PATH is a file, or the name of a program on the search path."""
 
     path: Path
@@ -43,32 +43,19 @@ class BinaryTarget(Identified):
         return self.path.name
 
     @property
-    def known_as(self) -> str:
-        return self.name
-
-    @property
     def capabilities(self) -> frozenset[Need]:
         """All of them, since the harness owns its process, storage and configuration; the ``x-``
         keys only if it is our registry."""
         return frozenset(Need) - (set() if self.implementation == "pullproof" else {Need.X_KEYS})
 
-    def check(self) -> None:
-        """Launch it once with default settings. ``TargetError`` if that fails."""
-        with TemporaryDirectory(prefix="pullproof-") as workdir:
-            try:
-                self.launch(Settings(), Path(workdir)).stop()
-            except DidNotStart as failure:
-                raise TargetError(
-                    f"{failure}; `{self.path} serve CONFIG` must start with a plain configuration"
-                ) from failure
+    @property
+    def must_start(self) -> str:  # type: ignore[override]
+        return f"`{self.path} serve CONFIG` must start with a plain configuration"
 
-    def launch(self, settings: Settings, workdir: Path) -> RunningRegistry:
-        """A registry that listens, its files under *workdir*. Raises ``DidNotStart``."""
+    def registry(self, settings: Settings, workdir: Path) -> RunningRegistry:
         label, identity = f"binary:{self.path}", self.identity
         program = Program([self.path], label, identity.redis_key, identity.online_collection)
-        registry = RunningRegistry(settings, workdir, ServerProcess(program))
-        registry.start()
-        return registry
+        return RunningRegistry(settings, workdir, ServerProcess(program))
 
 
 def _why_missing(path: str) -> str:

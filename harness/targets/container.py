@@ -11,7 +11,6 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from harness.http.redaction import redact_text
@@ -19,12 +18,13 @@ from harness.system.needs import Need
 from harness.system.ports import free_port, opens
 from harness.targets.docker_daemon import Daemon, docker_errors
 from harness.targets.errors import DidNotStart, NotOffered, TargetError
-from harness.targets.identity import Identified, Identity, identify
+from harness.targets.identity import Identity, identify
 from harness.targets.process import LISTENING, STARTS, TAKEN
 from harness.targets.readings import GcRun
 from harness.targets.registry import RunningRegistry
-from harness.targets.server import Addresses, During, Files
+from harness.targets.server import Addresses, Files, Server
 from harness.targets.settings import Settings
+from harness.targets.target import Target
 
 __all__ = ["ContainerTarget", "Image"]
 
@@ -49,12 +49,13 @@ class Image:
 
 
 @dataclass(frozen=True)
-class ContainerTarget(Identified):
+class ContainerTarget(Target):
     """``container:IMAGE``, on the daemon of ``DOCKER_HOST`` or the default socket."""
 
     image: Image
     identity: Identity
-    known_as: str
+    build: str
+    """Its name in ``differences.toml``."""
 
     @classmethod
     def find(cls, image: str) -> ContainerTarget:
@@ -77,6 +78,10 @@ class ContainerTarget(Identified):
         return self.image.name
 
     @property
+    def known_as(self) -> str:
+        return self.build
+
+    @property
     def capabilities(self) -> frozenset[Need]:
         """All but being attacked as a process; the ``x-`` keys only if it is our registry."""
         lacks = {Need.PROCESS}
@@ -84,27 +89,19 @@ class ContainerTarget(Identified):
             lacks.add(Need.X_KEYS)
         return frozenset(Need) - lacks
 
+    must_start = "the image must start with `serve` and a plain configuration"
+
     def check(self) -> None:
         """Remove containers left by killed runs, and launch it once. ``TargetError`` if it does
         not start."""
         Daemon.reach(f"container:{self.name}").remove_orphans()
-        with TemporaryDirectory(prefix="pullproof-") as workdir:
-            try:
-                self.launch(Settings(), Path(workdir) / "registry").stop()
-            except DidNotStart as failure:
-                raise TargetError(
-                    f"{failure}; the image must start with `serve` and a plain configuration"
-                ) from failure
+        super().check()
 
-    def launch(self, settings: Settings, workdir: Path) -> RunningRegistry:
-        """A registry that listens, its files under *workdir*. Raises ``DidNotStart``."""
-        server = ServerContainer(self.image, self.identity)
-        registry = RunningRegistry(settings, workdir, server)
-        registry.start()
-        return registry
+    def registry(self, settings: Settings, workdir: Path) -> RunningRegistry:
+        return RunningRegistry(settings, workdir, ServerContainer(self.image, self.identity))
 
 
-class ServerContainer:
+class ServerContainer(Server):
     """Each start is a new container on the same files, in the network of the host."""
 
     def __init__(self, image: Image, identity: Identity) -> None:
@@ -115,8 +112,6 @@ class ServerContainer:
         self._started: Any = None
         """A ``testcontainers.core.container.DockerContainer``; None if nothing runs."""
         self._earlier_output = ""
-        self.exit_code: int | None = None
-        self.pid = None
 
     def start(self, files: Files) -> Addresses:
         if Path("/proc") in files.root.parents:
@@ -229,9 +224,6 @@ class ServerContainer:
                 environment=files.settings.environment,
             )
         )
-
-    def kill_collection(self, files: Files, during: During, *, gently: bool) -> None:
-        raise NotOffered(f"{self._where}: only a process of its own can be killed")
 
 
 def _mounts(files: Files) -> list[Path]:

@@ -18,7 +18,6 @@ import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from harness.http.client import Answer, RegistryClient
@@ -26,12 +25,12 @@ from harness.system.needs import Need
 from harness.system.ports import free_port
 from harness.system.process import Process, clean_environment
 from harness.targets.errors import DidNotStart, NotOffered, TargetError
-from harness.targets.identity import exact_release, release_series
+from harness.targets.identity import Identity, exact_release, release_series
 from harness.targets.process import STARTS, OwnProcess
-from harness.targets.readings import GcRun
 from harness.targets.registry import ForeignRegistry
-from harness.targets.server import NOWHERE, Addresses, During, Files
+from harness.targets.server import NOWHERE, Addresses, Files
 from harness.targets.settings import Settings
+from harness.targets.target import Target
 from reference_registry.config.units import parse_duration
 
 __all__ = ["DrayageTarget"]
@@ -83,12 +82,6 @@ class DrayageServer(OwnProcess):
             if "in use" not in said or attempt == _ATTEMPTS:
                 break
         raise DidNotStart("drayage", exit_code, said)
-
-    def collect(self, files: Files, *, dry_run: bool, delete_untagged: bool, online: bool) -> GcRun:
-        raise NotOffered("drayage has no garbage-collect command that could be run")
-
-    def kill_collection(self, files: Files, during: During, *, gently: bool) -> None:
-        raise NotOffered("drayage has no garbage-collect command that could be killed")
 
 
 class DrayageRegistry(ForeignRegistry):
@@ -146,15 +139,15 @@ def _whole_seconds(text: str) -> int:
 
 
 @dataclass(frozen=True)
-class DrayageTarget:
+class DrayageTarget(Target):
     """The installed program."""
 
     path: Path
-    version: str
-    release: str
+    identity: Identity
 
-    name = known_as = implementation = "drayage"
+    name = "drayage"
     capabilities = frozenset({Need.CONFIG, Need.X_KEYS, Need.RESTART, Need.CLOCK, Need.LOGS})
+    plain_settings = Settings(upstream_url=NOWHERE)
 
     @classmethod
     def find(cls) -> DrayageTarget:
@@ -176,17 +169,8 @@ class DrayageTarget:
             )
         except (OSError, subprocess.SubprocessError) as failure:
             raise TargetError(f"drayage: --version failed: {failure}") from failure
-        return cls(Path(found), release_series(run.stdout), exact_release(run.stdout))
+        series, release = release_series(run.stdout), exact_release(run.stdout)
+        return cls(Path(found), Identity("drayage", series, release))
 
-    def check(self) -> None:
-        """Launch it once. ``TargetError`` if that fails."""
-        with TemporaryDirectory(prefix="pullproof-") as workdir:
-            self.launch(Settings(upstream_url=NOWHERE), Path(workdir)).stop()
-
-    def launch(self, settings: Settings, workdir: Path) -> DrayageRegistry:
-        """A cache that listens, its files under *workdir*. Raises ``NotOffered`` for settings it
-        does not have, and ``DidNotStart``."""
-        server = DrayageServer(self.path)
-        registry = DrayageRegistry(settings, workdir, server, _Client(NOWHERE))
-        registry.start()
-        return registry
+    def registry(self, settings: Settings, workdir: Path) -> DrayageRegistry:
+        return DrayageRegistry(settings, workdir, DrayageServer(self.path), _Client(NOWHERE))

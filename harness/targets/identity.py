@@ -8,7 +8,7 @@ from typing import Literal
 
 from harness.targets.errors import TargetError
 
-__all__ = ["Identified", "Identity", "exact_release", "identify", "release_series"]
+__all__ = ["Identity", "exact_release", "identify", "release_series"]
 
 _VERSION = re.compile(r"\bv?(\d+\.\d+)\.\d+(?:(-[0-9A-Za-z.]+))?")
 
@@ -34,24 +34,6 @@ class Identity:
     def online_collection(self) -> tuple[str, ...]:
         """The flags of a collection beside a registry that serves, if it has any."""
         return ("--grace=1h",) if self.implementation == "pullproof" else ()
-
-
-class Identified:
-    """A base of target dataclasses: implementation and versions from :attr:`identity`."""
-
-    identity: Identity
-
-    @property
-    def implementation(self) -> str:
-        return self.identity.implementation
-
-    @property
-    def version(self) -> str:
-        return self.identity.version
-
-    @property
-    def release(self) -> str:
-        return self.identity.release
 
 
 def identify(where: str, said: str) -> Identity:

@@ -20,7 +20,7 @@ from harness.system.ports import free_port, hold_port, opens, scaled
 from harness.system.process import Process, clean_environment
 from harness.targets.errors import DidNotStart
 from harness.targets.readings import GcRun
-from harness.targets.server import Addresses, During, Files
+from harness.targets.server import Addresses, During, Files, Server
 
 __all__ = ["LISTENING", "STARTS", "TAKEN", "OwnProcess", "Program", "ServerProcess"]
 
@@ -52,12 +52,11 @@ class Program:
     """The flags of a collection beside a registry that serves, if it has any."""
 
 
-class OwnProcess:
+class OwnProcess(Server):
     """Stops and kills ``process``, and keeps the output of earlier ones."""
 
     def __init__(self) -> None:
         self.process: Process | None = None
-        self.exit_code: int | None = None
         self._earlier_output = ""
 
     @property

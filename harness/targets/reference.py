@@ -9,18 +9,21 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from harness.system.loop import lab_loop
 from harness.system.needs import Need
 from harness.targets.errors import DidNotStart, TargetError
+from harness.targets.identity import Identity
 from harness.targets.in_process import JumpingClock, Log, TurnableClock
 from harness.targets.process import Program, ServerProcess
 from harness.targets.readings import SAVE_INTERVAL, GcRun, StateEntry
 from harness.targets.registry import RunningRegistry
-from harness.targets.server import NOWHERE, Addresses, During, Files
+from harness.targets.server import NOWHERE, Addresses, Files, Server
 from harness.targets.settings import Settings
+from harness.targets.target import Target
 from reference_registry import PACKAGE
 from reference_registry.config import Config
 from reference_registry.config.file import load
@@ -32,7 +35,7 @@ from reference_registry.http.hooks import Observer
 from reference_registry.profiles import Profile, profile_named
 from reference_registry.proxy.registry import ProxyRegistry
 from reference_registry.repository import Registry
-from reference_registry.server.server import Server
+from reference_registry.server.server import Server as ReferenceApp
 
 __all__ = ["ReferenceRegistry", "ReferenceTarget"]
 
@@ -46,7 +49,7 @@ _SAVED_SOON = 0.25
 
 
 @dataclass(frozen=True)
-class ReferenceTarget:
+class ReferenceTarget(Target):
     """The reference registry under one profile."""
 
     profile: Profile
@@ -63,21 +66,10 @@ class ReferenceTarget:
     def name(self) -> str:
         return f"reference@{self.profile.name}"
 
-    @property
-    def known_as(self) -> str:
-        return self.name
-
-    @property
-    def implementation(self) -> str:
-        return self.profile.implementation
-
-    @property
-    def version(self) -> str:
-        return self.profile.name
-
-    @property
-    def release(self) -> str:
-        return self.profile.name
+    @cached_property
+    def identity(self) -> Identity:  # type: ignore[override]
+        name = self.profile.name
+        return Identity(self.profile.implementation, name, name)
 
     @property
     def capabilities(self) -> frozenset[Need]:
@@ -87,15 +79,10 @@ class ReferenceTarget:
     def check(self) -> None:
         """It is part of this project, so there is nothing to check."""
 
-    def launch(self, settings: Settings, workdir: Path) -> RunningRegistry:
-        """A registry that listens, its files under *workdir*. Raises ``DidNotStart``."""
-        registry = (
-            RunningRegistry(settings, workdir, ServerProcess(self._program()))
-            if settings.own_process
-            else ReferenceRegistry(self, settings, workdir)
-        )
-        registry.start()
-        return registry
+    def registry(self, settings: Settings, workdir: Path) -> RunningRegistry:
+        if settings.own_process:
+            return RunningRegistry(settings, workdir, ServerProcess(self._program()))
+        return ReferenceRegistry(self, settings, workdir)
 
     def _program(self) -> Program:
         python = [sys.executable, "-m", PACKAGE, "--profile", self.profile.name]
@@ -108,11 +95,8 @@ class ReferenceTarget:
         return "addr" if self.profile.redis_addresses == "addr" else "addrs"
 
 
-class ReferenceServer:
+class ReferenceServer(Server):
     """Runs on the lab loop, by *clock*. *observers* see every request."""
-
-    pid: int | None = None
-    exit_code: int | None = None
 
     def __init__(
         self, target: ReferenceTarget, clock: TurnableClock, observers: Sequence[Observer]
@@ -121,7 +105,7 @@ class ReferenceServer:
         self._profile = target.profile
         self._clock = clock
         self._observers = observers
-        self._server: Server | None = None
+        self._server: ReferenceApp | None = None
         self._state: Path | None = None
         self._log: Log | None = None
         self._earlier_output = ""
@@ -137,7 +121,7 @@ class ReferenceServer:
         config = self._load(files)
         self._log = log = Log(config)
         log.open()
-        self._server = server = Server(
+        self._server = server = ReferenceApp(
             config, profile=self._profile, clock=self._clock, observers=[log, *self._observers]
         )
 
@@ -220,9 +204,6 @@ class ReferenceServer:
             return GcRun(0, out.getvalue(), log.text())
         failure = f"failed to garbage collect: {report['error']}"
         return GcRun(1, out.getvalue(), log.text() + failure)
-
-    def kill_collection(self, files: Files, during: During, *, gently: bool) -> None:
-        raise NotImplementedError("only a process of its own can be killed")
 
 
 class ReferenceRegistry(RunningRegistry):

@@ -13,12 +13,13 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
 
-from harness.http.client import Content, Headers, Login, OpenAnswer, RegistryClient, origin
+from harness.http.client import Call, OpenAnswer, RegistryClient, origin
 from harness.http.namespace import Namespace
 from harness.targets.access import Access, basic_credentials
 from harness.targets.errors import NotOffered, TargetError
@@ -172,15 +173,8 @@ class RemoteClient(RegistryClient):
         finally:
             self.names = before
 
-    def _build(
-        self,
-        method: str,
-        path: str,
-        headers: Headers | None,
-        content: Content | None,
-        auth: Login | None,
-        timeout: float,
-    ) -> httpx.Request:
+    def _build(self, call: Call, timeout: float) -> httpx.Request:
+        method, path = call.method, call.path
         if method not in _READING and not self._access.allow_writes:
             raise NotOffered(f"{self._where} is read-only: {method} needs --allow-writes")
         if reason := self.refuse(method, path):
@@ -190,10 +184,10 @@ class RemoteClient(RegistryClient):
             wire = self.names.outward(path)
         elif self._owns(url := httpx.URL(path)):
             wire = self.names.outward(url.raw_path.decode())
-        request = super()._build(method, wire, headers, content, auth, timeout)
+        request = super()._build(replace(call, path=wire), timeout)
         request.extensions["test"] = httpx.Headers(request.headers)
         if self._owns(request.url):
-            asked = {name.lower() for name in headers or ()}
+            asked = {name.lower() for name in call.headers or ()}
             for name, value in self._access.headers:
                 if name.lower() not in asked:
                     request.headers[name] = value

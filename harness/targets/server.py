@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
+from harness.targets.errors import NotOffered
 from harness.targets.readings import FILE_NAME, GcRun
 from harness.targets.settings import HTPASSWD, Settings, config_text, htpasswd_text, render
 
@@ -66,37 +68,37 @@ class Addresses(NamedTuple):
     debug_url: str = NOWHERE
 
 
-class Server(Protocol):
+class Server(ABC):
     """Starts, ends and describes what serves. It never calls the registry that owns it."""
 
-    exit_code: int | None
+    exit_code: int | None = None
     """Of the process that ended last (negative: the signal that ended it), or None."""
 
     @property
     def pid(self) -> int | None:
         """The process that serves; None if nothing runs or it has no process of its own."""
-        ...
+        return None
 
+    @abstractmethod
     def start(self, files: Files) -> Addresses:
         """Write the configuration, start, and return once it listens. Raises ``DidNotStart``."""
-        ...
 
+    @abstractmethod
     def stop(self) -> None:
         """End it in order (SIGTERM). Does nothing if it does not run."""
-        ...
 
+    @abstractmethod
     def kill(self) -> None:
         """End it as a crash does (SIGKILL). Does nothing if it does not run."""
-        ...
 
+    @abstractmethod
     def output(self) -> str:
         """Everything it has written, earlier runs included."""
-        ...
 
     def collect(self, files: Files, *, dry_run: bool, delete_untagged: bool, online: bool) -> GcRun:
         """Run ``garbage-collect``; *online* with the flags for a registry that serves."""
-        ...
+        raise NotOffered("this target has no garbage-collect command that could be run")
 
     def kill_collection(self, files: Files, during: During, *, gently: bool) -> None:
         """Start a collection and kill it in the middle of *during*."""
-        ...
+        raise NotOffered("only a garbage collection in a process of its own can be killed")

@@ -111,14 +111,31 @@ def render(
     *root* is the storage directory, *htpasswd* the path of the password file.
     *redis_key* is how the release spells the address: ``addr`` (2.8, 3.0.0-alpha.1) or ``addrs``.
     """
-    document: dict[str, Any] = {
-        "version": 0.1,
-        "log": {"level": settings.log_level, "formatter": settings.log_formatter},
-        "storage": _storage(settings, root),
-        "http": _http(settings, addr, debug_addr),
-    }
+    document: dict[str, Any] = {"version": 0.1}
+
+    def put(key: str, value: object) -> None:
+        *sections, last = key.split(".")
+        section = document
+        for name in sections:
+            section = section.setdefault(name, {})
+        section[last] = value
+
+    put("log.level", settings.log_level)
+    put("log.formatter", settings.log_formatter)
+    put("storage.filesystem.rootdirectory", str(root))
+    put("http.addr", addr)
+    put("http.debug.addr", debug_addr)
+    if settings.prometheus:
+        put("http.debug.prometheus", {"enabled": True, "path": "/metrics"})
     if settings.upstream_url is not None:
-        document["proxy"] = _proxy(settings, settings.upstream_url)
+        put("proxy.remoteurl", settings.upstream_url)
+    if settings.upstream_login is not None and settings.upstream_url is not None:
+        document["proxy"]["username"], document["proxy"]["password"] = settings.upstream_login
+    for key, name in _KEYS.items():
+        value = getattr(settings, name)
+        skipped = key.startswith("proxy.") and settings.upstream_url is None
+        if not skipped and value is not None and value is not False and value != {}:
+            put(key, _plain(value))
     if settings.redis_addr is not None:
         many = redis_key == "addrs"
         document["redis"] = {redis_key: [settings.redis_addr] if many else settings.redis_addr}
@@ -126,59 +143,36 @@ def render(
         document["auth"] = {"htpasswd": {"realm": REALM, "path": str(htpasswd)}}
     if settings.health_storagedriver:
         document["health"] = {"storagedriver": {"enabled": True, "interval": "10s", "threshold": 3}}
-    if settings.maxentries is not None:
-        document["catalog"] = {"maxentries": settings.maxentries}
     return merged(document, settings.extra)
 
 
-def _storage(settings: Settings, root: Path) -> dict[str, Any]:
-    storage: dict[str, Any] = {"filesystem": {"rootdirectory": str(root)}}
-    if settings.delete_enabled:
-        storage["delete"] = {"enabled": True}
-    if settings.cache is not None:
-        storage["cache"] = {"blobdescriptor": settings.cache}
-    if settings.readonly:
-        storage["maintenance"] = {"readonly": {"enabled": True}}
-    return storage
+_KEYS = {
+    "proxy.ttl": "ttl",
+    "proxy.x-tag-freshness": "tag_freshness",
+    "proxy.x-negative-ttl": "negative_ttl",
+    "proxy.x-max-size": "max_size",
+    "proxy.x-refresh-on-hit": "refresh_on_hit",
+    "proxy.x-upstreams": "upstreams",
+    "proxy.x-namespaces": "namespaces",
+    "proxy.x-library": "library",
+    "proxy.x-offline": "offline",
+    "storage.delete.enabled": "delete_enabled",
+    "storage.cache.blobdescriptor": "cache",
+    "storage.maintenance.readonly.enabled": "readonly",
+    "http.secret": "secret",
+    "http.prefix": "prefix",
+    "http.draintimeout": "draintimeout",
+    "http.headers": "headers",
+    "catalog.maxentries": "maxentries",
+}
+"""Keys of the file that have the value of a setting, if it is set."""
 
 
-def _http(settings: Settings, addr: str, debug_addr: str) -> dict[str, Any]:
-    debug: dict[str, Any] = {"addr": debug_addr}
-    if settings.prometheus:
-        debug["prometheus"] = {"enabled": True, "path": "/metrics"}
-    http: dict[str, Any] = {"addr": addr, "debug": debug}
-    if settings.secret is not None:
-        http["secret"] = settings.secret
-    if settings.prefix is not None:
-        http["prefix"] = settings.prefix
-    if settings.draintimeout is not None:
-        http["draintimeout"] = settings.draintimeout
-    if settings.headers is not None:
-        http["headers"] = {name: list(values) for name, values in settings.headers.items()}
-    return http
-
-
-def _proxy(settings: Settings, remoteurl: str) -> dict[str, Any]:
-    proxy: dict[str, Any] = {"remoteurl": remoteurl}
-    if settings.upstream_login is not None:
-        proxy["username"], proxy["password"] = settings.upstream_login
-    if settings.ttl is not None:
-        proxy["ttl"] = settings.ttl
-    proxy |= {
-        key: value
-        for key, value in (
-            ("x-tag-freshness", settings.tag_freshness),
-            ("x-negative-ttl", settings.negative_ttl),
-            ("x-max-size", settings.max_size),
-            ("x-refresh-on-hit", settings.refresh_on_hit or None),
-            ("x-upstreams", {key: dict(one) for key, one in settings.upstreams.items()} or None),
-            ("x-namespaces", None if settings.namespaces is None else list(settings.namespaces)),
-            ("x-library", settings.library or None),
-            ("x-offline", settings.offline or None),
-        )
-        if value is not None
-    }
-    return proxy
+def _plain(value: Any) -> Any:
+    """*value* with lists and dicts for other sequences and mappings, as YAML needs them."""
+    if isinstance(value, Mapping):
+        return {key: _plain(below) for key, below in value.items()}
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,12 +23,12 @@ from harness.system.needs import Need
 from harness.system.ports import scaled
 from harness.targets.access import Access
 from harness.targets.errors import NotOffered, TargetError
-from harness.targets.identity import Identified, Identity
-from harness.targets.readings import GcRun
+from harness.targets.identity import Identity
 from harness.targets.registry import ForeignRegistry
 from harness.targets.remote_client import RemoteClient, RemoteLogin
-from harness.targets.server import Addresses, During, Files
+from harness.targets.server import Addresses, Files, Server
 from harness.targets.settings import Settings
+from harness.targets.target import Target
 from harness.targets.url_probe import Offers, await_upstream, probe
 from harness.upstream import MockUpstream
 from harness.upstream.gateway import Gateway
@@ -49,7 +49,7 @@ _NUMBERS = count(1)
 
 
 @dataclass(frozen=True)
-class UrlTarget(Identified):
+class UrlTarget(Target):
     """The registry at *origin* (scheme, host and port), with all names below *place*."""
 
     origin: str
@@ -141,11 +141,8 @@ class UrlTarget(Identified):
             ) from problem
         return gateway
 
-    def launch(self, settings: Settings, workdir: Path) -> UrlRegistry:
-        """The registry for one test. ``NotOffered`` if it does not fit *settings*."""
-        registry = UrlRegistry(self, settings, workdir)
-        registry.start()
-        return registry
+    def registry(self, settings: Settings, workdir: Path) -> UrlRegistry:
+        return UrlRegistry(self, settings, workdir)
 
     def take(self, registry: UrlRegistry) -> None:
         """Reserve it for *registry*. ``NotOffered`` if the test uses it already."""
@@ -159,11 +156,8 @@ class UrlTarget(Identified):
             self._in_use.remove(registry)
 
 
-class UrlServer:
+class UrlServer(Server):
     """Stands for the registry, which the harness neither starts nor stops."""
-
-    pid: int | None = None
-    exit_code: int | None = None
 
     def __init__(self, target: UrlTarget, names: Namespace) -> None:
         self._target = target
@@ -180,12 +174,6 @@ class UrlServer:
 
     def output(self) -> str:
         return f"repositories are named {self._names.front}... there\n"
-
-    def collect(self, files: Files, *, dry_run: bool, delete_untagged: bool, online: bool) -> GcRun:
-        raise NotOffered(f"{self._target.where} has no garbage-collect command that could be run")
-
-    def kill_collection(self, files: Files, during: During, *, gently: bool) -> None:
-        raise NotOffered(f"{self._target.where} has no garbage-collect command that could be run")
 
 
 class UrlRegistry(ForeignRegistry):

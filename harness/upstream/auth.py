@@ -79,20 +79,6 @@ _RESPONSE_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True)
-class TokenPolicy:
-    """Who gets which token."""
-
-    username: str | None
-    """None: no credentials are required."""
-    password: str = field(repr=False)
-    public: tuple[str, ...]
-    """Globs of repositories that anonymous tokens may pull."""
-    lifetime: timedelta
-    announces_lifetime: bool
-    """Whether ``expires_in`` is in the answer; without it, clients assume 60 s."""
-
-
-@dataclass(frozen=True)
 class Grant:
     """What one issued token allows, and until when."""
 
@@ -104,7 +90,7 @@ class Grant:
 class TokenServer:
     """Issues tokens and knows them again. May be asked from any thread."""
 
-    def __init__(self, policy: TokenPolicy, clock: Clock) -> None:
+    def __init__(self, policy: Bearer, clock: Clock) -> None:
         self._policy = policy
         self._clock = clock
         self._lock = threading.Lock()
@@ -243,17 +229,12 @@ class Bearer:
     public: tuple[str, ...] = ()
     lifetime: timedelta = timedelta(minutes=5)
     announces_lifetime: bool = True
+    """Whether ``expires_in`` is in the answer; without it, clients assume 60 s."""
     service: str = "mock-upstream"
     own_port: bool = False
     """Whether the token server listens on a port of its own."""
     realm: str | None = None
     """Another realm in challenges, such as a hostile host."""
-
-    def policy(self) -> TokenPolicy:
-        """The policy of its token server."""
-        return TokenPolicy(
-            self.username, self.password, self.public, self.lifetime, self.announces_lifetime
-        )
 
     def challenge(self, call: Call, who: Credential, service: TokenService) -> str | None:
         scope = _scope(call)

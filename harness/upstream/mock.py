@@ -66,7 +66,7 @@ class MockUpstream:
         self._is_down = False
         self._gateway: Gateway | None = None
         if isinstance(auth, Bearer):
-            self._service.tokens = TokenServer(auth.policy(), self._clock)
+            self._service.tokens = TokenServer(auth, self._clock)
             if auth.own_port:
                 self._service.token_port_is_own = True
                 self._token_listener = Listener(self._service.serve_tokens, host, 0, ssl_context)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.clients.push import Push, docker_push, skopeo_push
+from harness.clients.push import skopeo_push
 from harness.content import Content, Image, an_image
 from harness.http.client import RegistryClient
 from harness.system.real_parts import real_part
@@ -22,37 +22,8 @@ UPLOADS = f"{APP}/blobs/uploads/"
 SESSION = UPLOADS + "1?_state=x"
 
 
-def accepts_uploads(registry: MockUpstream) -> None:
-    registry.on("POST", kind="upload").status(202, {"Location": SESSION})
-    registry.on("PATCH", kind="upload").status(202, {"Location": SESSION})
-    registry.on("PUT", kind="upload").status(201)
-
-
 def upload(digest: str) -> list[str]:
     return [f"POST {UPLOADS}", f"PATCH {SESSION}", f"PUT {SESSION}&digest={digest}"]
-
-
-def head(digest: str) -> str:
-    return f"HEAD {APP}/blobs/{digest}"
-
-
-def test_docker_uploads_missing_blobs(registry: MockUpstream, client: RegistryClient) -> None:
-    image = an_image(layers=1)
-    accepts_uploads(registry)
-    registry.on("PUT", kind="manifest").status(201)
-
-    pushed = docker_push(client, "team/app", "v1", image)
-
-    layer, config = image.layers[0].digest, image.config.digest
-    assert pushed == Push(uploaded=[layer, config])
-    assert registry.ledger.lines() == [
-        "GET /v2/",
-        head(layer),
-        *upload(layer),
-        head(config),
-        *upload(config),
-        f"PUT {APP}/manifests/v1",
-    ]
 
 
 def test_an_answer_that_is_neither_yes_nor_no_ends_the_push(
@@ -64,29 +35,6 @@ def test_an_answer_that_is_neither_yes_nor_no_ends_the_push(
 
     assert pushed.refused_step == "question"
     assert [entry.method for entry in registry.ledger.entries] == ["GET", "HEAD"]
-
-
-def test_skopeo_checks_a_missing_layer_twice(
-    registry: MockUpstream,
-    client: RegistryClient,
-) -> None:
-    image = an_image(layers=1)
-    accepts_uploads(registry)
-    registry.on("PUT", kind="manifest").status(201)
-
-    pushed = skopeo_push(client, "team/app", "v1", image)
-
-    layer, config = image.layers[0].digest, image.config.digest
-    assert pushed == Push(uploaded=[layer, config])
-    assert registry.ledger.lines() == [
-        "GET /v2/",
-        head(layer),
-        head(layer),
-        *upload(layer),
-        head(config),
-        *upload(config),
-        f"PUT {APP}/manifests/v1",
-    ]
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["new", "already-there"])

@@ -78,18 +78,6 @@ def test_no_image(container: ContainerTarget) -> None:
     )
 
 
-def test_no_name() -> None:
-    with pytest.raises(TargetError, match="container: needs an image, such as"):
-        parse_target("container:")
-
-
-def test_it_tells_its_release(container: ContainerTarget) -> None:
-    assert container.name == IMAGE
-    assert container.implementation == "distribution"
-    assert container.version == "2.8"
-    assert container.release.startswith("2.8.")
-
-
 def test_it_serves_restarts_and_collects(
     container: ContainerTarget, containers: set[str], launch: Launch
 ) -> None:
@@ -132,18 +120,6 @@ def test_a_registry_that_refuses_to_start(
     with pytest.raises(DidNotStart, match="address nonsense: missing port") as failure:
         launch(container, extra={"http": {"addr": "nonsense"}})
     assert failure.value.exit_code == 1
-
-
-def test_a_quiet_registry_is_found_by_its_port(
-    container: ContainerTarget, containers: set[str], launch: Launch
-) -> None:
-    assert launch(container, log_level="error").get("/v2/").status == 200
-
-
-def test_it_is_killed(container: ContainerTarget, containers: set[str], launch: Launch) -> None:
-    registry = launch(container)
-    registry.kill()
-    assert registry.exit_code == -9
 
 
 def test_orphans_are_removed(container: ContainerTarget, containers: set[str]) -> None:

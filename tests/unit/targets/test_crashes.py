@@ -9,10 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.suite.lab import Lab, TargetUnderTest
-from harness.suite.scenario import Need
 from harness.system.crashes import KillPoint, SmallDisk
-from harness.targets import parse_target
 
 WRITER = """
 import sys, time
@@ -27,15 +24,6 @@ Path("survived").touch()
 
 
 # -- a small disk ----------------------------------------------------------------------------------
-def test_a_disk_gets_full_and_free_again(small_disk: SmallDisk) -> None:
-    file = small_disk.root / "file"
-    small_disk.fill(leave=8192)
-    file.write_bytes(bytes(8192))
-    with pytest.raises(OSError, match="No space left"):
-        (small_disk.root / "other").write_bytes(b"x")
-    small_disk.free()
-    (small_disk.root / "other").write_bytes(b"x")
-    assert file.stat().st_size == 8192
 
 
 def test_a_frozen_disk_can_only_be_read(small_disk: SmallDisk) -> None:
@@ -53,14 +41,6 @@ def test_a_frozen_disk_can_only_be_read(small_disk: SmallDisk) -> None:
     assert file.read_text() == "before"
     small_disk.thaw()
     file.write_text("after")
-
-
-def test_nothing_stays_of_a_disk(tmp_path: Path) -> None:
-    disk = SmallDisk(tmp_path, 64 * 1024)
-    (disk.root / "file").touch()
-    assert list(tmp_path.iterdir()) == []  # Nobody else sees what is mounted.
-    disk.close()
-    assert not disk.root.exists()
 
 
 # -- a kill at a call ------------------------------------------------------------------------------
@@ -85,9 +65,3 @@ def test_killed_at_the_call(tmp_path: Path) -> None:
 
 
 # -- the reference registry as a process -----------------------------------------------------------
-
-
-def test_a_collection_that_is_over_too_soon(lab: Lab) -> None:
-    registry = TargetUnderTest(parse_target("reference"), lab, {Need.PROCESS}).standard()
-    with pytest.raises(RuntimeError, match="ended before it could be killed"):
-        registry.kill_garbage_collection("deleting")

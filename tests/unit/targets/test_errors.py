@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.targets.errors import DidNotStart, gist
+from harness.targets.errors import gist
 
 
 @pytest.mark.parametrize(
@@ -31,11 +31,3 @@ from harness.targets.errors import DidNotStart, gist
 )
 def test_the_telling_line_is_found(output: str, told: str) -> None:
     assert gist(output) == told
-
-
-def test_the_error_is_one_line() -> None:
-    error = DidNotStart("binary:/r", 2, "panic: x\nmore\n")
-    assert str(error) == "binary:/r: did not start, exit code 2: panic: x"
-    assert (error.exit_code, error.message) == (2, "panic: x\nmore\n")
-    late = DidNotStart("binary:/r", None, "")
-    assert str(late) == "binary:/r: did not start, did not listen in time: no output"

@@ -4,23 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from datetime import UTC, datetime, timedelta
-
-import pytest
+from datetime import timedelta
 
 from harness.targets.in_process import JumpingClock
 
 HOUR = timedelta(hours=1)
-
-
-def test_it_runs_like_the_machines_clock_and_leaps() -> None:
-    clock = JumpingClock()
-    assert abs(clock.now() - datetime.now(UTC)) < timedelta(minutes=1)
-    clock.advance(HOUR)
-    clock.advance(HOUR)
-    assert abs(clock.now() - datetime.now(UTC) - 2 * HOUR) < timedelta(minutes=1)
-    with pytest.raises(ValueError, match="forward"):
-        clock.advance(-HOUR)
 
 
 def test_sleepers_wake_when_their_moment_comes_and_not_before() -> None:
@@ -45,19 +33,6 @@ def test_sleepers_wake_when_their_moment_comes_and_not_before() -> None:
         return woken
 
     assert asyncio.run(asyncio.wait_for(sleep(), 30)) == [1, 3]
-
-
-def test_real_time_wakes_sleepers_too() -> None:
-    clock = JumpingClock()
-    clock.advance(HOUR)
-    moment = clock.now() + timedelta(milliseconds=20)
-    asyncio.run(asyncio.wait_for(clock.sleep_until(moment), 30))
-    assert clock.now() >= moment
-
-
-def test_a_moment_that_is_past_is_not_waited_for() -> None:
-    clock = JumpingClock()
-    asyncio.run(asyncio.wait_for(clock.sleep_until(clock.now() - HOUR), 30))
 
 
 def test_sleepers_of_a_closed_loop_do_not_matter() -> None:

@@ -33,13 +33,6 @@ def test_paths_on_the_wire(path: str, wire: str) -> None:
     assert NAMES.outward(path) == wire
 
 
-def test_a_place_stands_before_all_names_but_upstream_does_not_know_it() -> None:
-    wire = IN_A_PROJECT.outward("/v2/team/app/manifests/v1")
-    assert wire == "/v2/hub/pullproof-1-2/team/app/manifests/v1"
-    assert IN_A_PROJECT.inward(wire) == "/v2/team/app/manifests/v1"
-    assert IN_A_PROJECT.behind("/v2/pullproof-1-2/team/app/tags/list") == "/v2/team/app/tags/list"
-
-
 def test_what_belongs_to_somebody_else_is_not_ours() -> None:
     assert NAMES.behind("/v2/pullproof-1-21/team/app/tags/list") is None
     assert NAMES.behind("/v2/team/app/tags/list") is None

@@ -32,28 +32,10 @@ def start() -> Iterator[Start]:
         process.kill()
 
 
-def test_output_of_both_streams_is_kept(start: Start) -> None:
-    process = start("echo one; echo two >&2; printf three")
-    assert process.wait(10) == 0
-    process.stop()
-    assert sorted(process.output().splitlines()) == ["one", "three", "two"]
-
-
-def test_a_line_is_awaited(start: Start) -> None:
-    process = start("echo starting; echo listening on 127.0.0.1:4711; sleep 60")
-    match = process.await_output(re.compile(r"listening on \S+:(\d+)"), timeout=10)
-    assert match is not None
-    assert match[1] == "4711"
-
-
 def test_waiting_ends_with_the_program_and_not_with_the_timeout(start: Start) -> None:
     begun = time.monotonic()
     assert start("echo no").await_output(re.compile("yes"), timeout=60) is None
     assert time.monotonic() - begun < 30
-
-
-def test_waiting_ends_with_the_timeout(start: Start) -> None:
-    assert start("sleep 60").await_output(re.compile("yes"), timeout=0.05) is None
 
 
 def test_stop_is_polite_first(start: Start) -> None:
@@ -85,11 +67,6 @@ def test_children_go_although_the_program_ended_by_itself(start: Start) -> None:
     assert process.wait(10) == 0
     process.stop()
     assert gone(int(match[1]))
-
-
-def test_a_program_that_is_absent_raises() -> None:
-    with pytest.raises(FileNotFoundError):
-        Process(["/nowhere/registry"])
 
 
 def test_the_environment_is_clean(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,16 +23,6 @@ def test_an_entry_is_read(tmp_path: Path) -> None:
     assert read_state(file) == {KEY: StateEntry(KEY, "team/app", DIGEST, "manifest", moment)}
 
 
-def test_no_file_is_no_state(tmp_path: Path) -> None:
-    assert read_state(tmp_path / "absent") is None
-
-
-def test_null_is_an_empty_state(tmp_path: Path) -> None:
-    file = tmp_path / "state"
-    file.write_text("null")
-    assert read_state(file) == {}
-
-
 def test_a_missing_moment_is_gos_zero_time_and_an_odd_type_stays(tmp_path: Path) -> None:
     file = tmp_path / "state"
     file.write_text(f'{{"{KEY}":{{"Key":"{KEY}","Expiry":"2026-03-01T10:00:00Z","EntryType":7}}}}')

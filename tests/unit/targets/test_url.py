@@ -12,8 +12,15 @@ from harness.clients.push import put_manifest, upload_blob
 from harness.content import Image, an_image
 from harness.http.client import Answer, RegistryClient
 from harness.suite.scenario import Need
-from harness.targets import NotOffered, Settings, Target, TargetError, UrlTarget, parse_target
-from harness.targets.url import UrlRegistry
+from harness.targets import (
+    NotOffered,
+    RunningRegistry,
+    Settings,
+    Target,
+    TargetError,
+    UrlTarget,
+    parse_target,
+)
 from harness.upstream import Bearer, MockUpstream
 from tests.unit.targets.conftest import Launch, Wire
 from tests.unit.targets.running import a_port, cache_behind, url_target
@@ -28,7 +35,7 @@ def port() -> Iterator[int]:
         yield port
 
 
-def meet(target: UrlTarget, upstream: MockUpstream, workdir: Path) -> UrlRegistry:
+def meet(target: UrlTarget, upstream: MockUpstream, workdir: Path) -> RunningRegistry:
     """*target* as a cache of *upstream*, as a scenario gets it."""
     cache = target.launch(Settings(upstream_url=upstream.url), workdir)
     cache.attach(upstream)
@@ -154,7 +161,7 @@ def test_an_address_where_somebody_else_listens(launch: Launch, source: MockUpst
 
 
 # -- as it is ----------------------------------------------------------------------------------
-def push(registry: UrlRegistry, image: Image) -> None:
+def push(registry: RunningRegistry, image: Image) -> None:
     for blob in image.blobs:
         upload_blob(registry.client, "team/app", blob)
     put_manifest(registry.client, "team/app", "v1", image)

@@ -12,25 +12,6 @@ from tests.unit.report.examples import HOLDS, PULLS, run
 from tests.unit.targets.conftest import Launch
 from tests.unit.targets.running import a_port, cache_behind
 
-DEVIATION_ON_DISK = """
-[[deviation]]
-scenario = "demo.pull"
-implementation = "distribution"
-versions = ["2.8"]
-does = "keeps something else"
-reference = "made up"
-observed = { "disk: what it keeps" = "something else" }
-"""
-CLIENT_AND_DISK = """
-@scenario("demo.pull", "It is pulled", level=MUST, refs=("spec",))
-def test_pull(upstream, target, expect):
-    image = upstream.add("team/app", an_image(), tags=("v1",))
-    answer = target.proxy(upstream).get(
-        f"/v2/team/app/manifests/{image.digest}", headers={"Accept": image.media_type}
-    )
-    expect.client("the bytes are right", answer.body == image.content, True)
-    expect.disk("what it keeps", "something else", "the image")
-"""
 PUSHES = """
 @scenario("demo.push", "It is pushed", level=MUST, refs=("spec",))
 def test_push(target, expect):
@@ -63,16 +44,6 @@ def test_a_run_on_a_cache_that_runs_already(pytester: pytest.Pytester, cache: li
     results = {result["key"]: result["verdict"] for result in document["results"]}
     assert results["demo.push"] == "n/a"
     assert "holds" in results.values()
-
-
-def test_what_is_known_of_a_release_counts_and_its_disk_does_not(
-    pytester: pytest.Pytester, cache: list[str]
-) -> None:
-    (pytester.path / "deviations.toml").write_text(DEVIATION_ON_DISK)
-    known = ("--pullproof-known-as", "distribution@2.8")
-    ended = run(pytester, CLIENT_AND_DISK, *cache, *known)
-    ended.assert_outcomes(passed=1)
-    assert ended.ret == 0
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

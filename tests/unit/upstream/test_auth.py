@@ -67,31 +67,6 @@ def test_basic_refuses_what_is_wrong(http: httpx.Client, make_upstream: Make, he
 
 
 # -- Bearer -------------------------------------------------------------------------------------
-def test_a_pull_with_a_token(http: httpx.Client, make_upstream: Make) -> None:
-    upstream, image = with_image(make_upstream(Bearer("user", "secret")))
-    refused = http.get(upstream.url + TAG)
-    scheme, parameters = challenge_of(refused)
-    assert scheme == "Bearer"
-    assert parameters == {
-        "realm": f"{upstream.url}/token",
-        "service": "mock-upstream",
-        "scope": "repository:team/app:pull",
-    }
-    token = token_for(http, refused, ("user", "secret"))
-    assert http.get(upstream.url + TAG, headers=bearer(token)).content == image.content
-    assert [(entry.credential, entry.token_known) for entry in upstream.ledger.entries] == [
-        ("none", None),
-        ("basic:user", None),
-        ("bearer", True),
-    ]
-
-
-def test_the_base_wants_any_token_without_scope(http: httpx.Client, make_upstream: Make) -> None:
-    upstream = make_upstream(Bearer())
-    refused = http.get(f"{upstream.url}/v2/")
-    assert "scope" not in challenge_of(refused)[1]
-    headers = bearer(token_for(http, refused))
-    assert http.get(f"{upstream.url}/v2/", headers=headers).status_code == 200
 
 
 def test_a_token_is_good_for_its_scope_only(http: httpx.Client, make_upstream: Make) -> None:
@@ -126,15 +101,6 @@ def test_several_scopes_in_one_token(http: httpx.Client, make_upstream: Make, qu
         assert http.get(upstream.url + path, headers=bearer(token)).status_code == 200
 
 
-@pytest.mark.parametrize("login", [None, ("user", "wrong"), ("other", "secret"), ("user", "")])
-def test_no_token_without_the_right_password(
-    http: httpx.Client, make_upstream: Make, login: tuple[str, str] | None
-) -> None:
-    upstream, _ = with_image(make_upstream(Bearer("user", "secret")))
-    assert http.get(upstream.token_url, auth=login).status_code == 401
-    assert upstream.token_server.tokens == ()
-
-
 def test_tokens_expire(http: httpx.Client, make_upstream: Make) -> None:
     clock = ManualClock()
     upstream, _ = with_image(make_upstream(Bearer(lifetime=timedelta(minutes=1)), clock=clock))
@@ -145,16 +111,6 @@ def test_tokens_expire(http: httpx.Client, make_upstream: Make) -> None:
     refused = http.get(upstream.url + TAG, headers=headers)
     assert challenge_of(refused)[1]["error"] == "invalid_token"
     assert upstream.ledger.entries[-1].token_known is True
-
-
-def test_tokens_are_revoked(http: httpx.Client, make_upstream: Make) -> None:
-    upstream, _ = with_image(make_upstream(Bearer()))
-    headers = bearer(token_for(http, http.get(upstream.url + TAG)))
-    upstream.token_server.revoke_all()
-    refused = http.get(upstream.url + TAG, headers=headers)
-    assert challenge_of(refused)[1]["error"] == "invalid_token"
-    fresh = bearer(token_for(http, refused))
-    assert http.get(upstream.url + TAG, headers=fresh).status_code == 200
 
 
 def test_the_token_server_can_refuse(http: httpx.Client, make_upstream: Make) -> None:

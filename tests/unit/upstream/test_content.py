@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
-import json
 import tarfile
 
 import pytest
@@ -14,18 +12,12 @@ from hypothesis import strategies as st
 
 from harness.content import (
     CHUNK,
-    DOCKER_LAYER,
-    DOCKER_MANIFEST,
-    DOCKER_MANIFEST_LIST,
-    OCI_INDEX,
-    OCI_MANIFEST,
     SMALLEST_LAYER,
     Blob,
     a_layer,
     an_artifact,
     an_image,
     an_index,
-    descriptor,
 )
 
 
@@ -60,54 +52,6 @@ def test_a_layer_is_an_archive_of_exactly_the_size_asked_for(size: int) -> None:
 def test_a_layer_that_is_too_small_is_refused() -> None:
     with pytest.raises(ValueError, match="2048 bytes or more, not 100"):
         a_layer("seed", 100)
-
-
-@pytest.mark.parametrize("oci", [True, False])
-def test_an_image_names_what_it_has(oci: bool) -> None:
-    image = an_image(layers=3, layer_size=3000, oci=oci, annotations={"k": "v"})
-    document = json.loads(image.content)
-    assert image.media_type == document["mediaType"] == (OCI_MANIFEST if oci else DOCKER_MANIFEST)
-    assert document["config"] == descriptor(image.config)
-    assert document["layers"] == [descriptor(layer) for layer in image.layers]
-    assert document["annotations"] == {"k": "v"}
-    assert [layer.size for layer in image.layers] == [3000] * 3
-    assert image.blobs == (image.config, *image.layers)
-    assert image.digest == f"sha256:{hashlib.sha256(image.content).hexdigest()}"
-    assert image.size == len(image.content)
-    config = json.loads(image.config.content)
-    unpacked = [gzip.decompress(layer.content) for layer in image.layers]
-    assert config["rootfs"]["diff_ids"] == [
-        f"sha256:{hashlib.sha256(data).hexdigest()}" for data in unpacked
-    ]
-    if not oci:
-        assert {layer.media_type for layer in image.layers} == {DOCKER_LAYER}
-
-
-@pytest.mark.parametrize(("oci", "media_type"), [(True, OCI_INDEX), (False, DOCKER_MANIFEST_LIST)])
-def test_an_index_lists_an_image_for_each_platform(oci: bool, media_type: str) -> None:
-    index = an_index(platforms=("linux/amd64", "linux/arm/v7"), oci=oci)
-    document = json.loads(index.content)
-    assert index.media_type == document["mediaType"] == media_type
-    assert [entry["digest"] for entry in document["manifests"]] == [
-        child.digest for child in index.manifests
-    ]
-    assert [entry["platform"] for entry in document["manifests"]] == [
-        {"architecture": "amd64", "os": "linux"},
-        {"architecture": "arm", "os": "linux", "variant": "v7"},
-    ]
-    assert index.children == index.manifests
-    assert index.manifests[0].digest != index.manifests[1].digest
-
-
-def test_an_artifact_refers_to_its_subject() -> None:
-    image = an_image()
-    artifact = an_artifact(subject=image, artifact_type="application/vnd.example.signature")
-    document = json.loads(artifact.content)
-    assert document["subject"] == descriptor(image)
-    assert document["artifactType"] == "application/vnd.example.signature"
-    assert document["config"]["digest"] == artifact.config.digest
-    assert artifact.config.content == b"{}"
-    assert artifact.blobs == (artifact.config, *artifact.layers)
 
 
 @given(st.integers(0, 3 * CHUNK), st.integers(0, 3 * CHUNK))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import httpx
@@ -26,16 +25,6 @@ def path(layer: Blob) -> str:
 
 
 # -- another answer -----------------------------------------------------------------------------
-def test_status(upstream: MockUpstream, client: httpx.Client, path: str) -> None:
-    upstream.on("GET", path).status(429, {"Retry-After": "7"}, '{"errors":[]}')
-    answer = client.get(path)
-    assert (answer.status_code, answer.content) == (429, b'{"errors":[]}')
-    assert answer.headers["retry-after"] == "7"
-    assert answer.headers["content-type"] == "application/json"
-    assert "docker-content-digest" not in answer.headers
-    assert client.head(path).status_code == 200
-    (entry, _) = upstream.ledger.entries
-    assert (entry.status, entry.sent_bytes, entry.fault) == (429, 13, "status 429")
 
 
 def test_a_redirect_to_another_host_keeps_the_path(
@@ -101,18 +90,6 @@ def test_wrong_bytes(upstream: MockUpstream, client: httpx.Client, layer: Blob, 
 
 
 # -- another delivery ---------------------------------------------------------------------------
-def test_delay(upstream: MockUpstream, client: httpx.Client, path: str) -> None:
-    upstream.on("GET", path).delay(0.05).status(503)
-    started = time.monotonic()
-    assert client.get(path).status_code == 503
-    assert time.monotonic() - started >= 0.05
-
-
-def test_throttle(upstream: MockUpstream, client: httpx.Client, layer: Blob, path: str) -> None:
-    upstream.on("GET", path).throttle(bytes_per_second=layer.size * 20)
-    started = time.monotonic()
-    assert client.get(path).content == layer.content
-    assert time.monotonic() - started >= 0.04
 
 
 def test_a_hang_before_the_head_lasts_until_released(
@@ -208,15 +185,6 @@ def test_truncation(
         client.get(path)
 
 
-def test_raw_bytes(upstream: MockUpstream, client: httpx.Client, path: str) -> None:
-    upstream.on("GET", path).raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n")
-    answer = ask(upstream, "GET", path)
-    assert (answer.body, answer.end) == (b"xyz\r\n", "closed")
-    assert upstream.ledger.entries[0].fault == "52 raw bytes"
-    with pytest.raises(httpx.RemoteProtocolError, match="illegal chunk header"):
-        client.get(path)
-
-
 # -- which requests -----------------------------------------------------------------------------
 def statuses(client: httpx.Client, path: str, count: int) -> list[int | str]:
     found: list[int | str] = []
@@ -237,14 +205,6 @@ def test_first_n_times_then_success(
     assert fault.hits == 2
 
 
-def test_the_first_fault_that_matches_applies(
-    upstream: MockUpstream, client: httpx.Client, path: str
-) -> None:
-    upstream.on("GET", kind="blob").status(500)
-    upstream.on("GET", path).status(503)
-    assert statuses(client, path, 1) == [500]
-
-
 def test_states(upstream: MockUpstream, client: httpx.Client, path: str) -> None:
     """The manifest breaks the registry, which recovers when the test says so."""
     upstream.on("GET", TAG, state="start").headers({"X": "y"}).then("broken")
@@ -259,12 +219,6 @@ def test_states(upstream: MockUpstream, client: httpx.Client, path: str) -> None
     assert upstream.state == "start"
 
 
-def test_a_condition_of_ones_own(upstream: MockUpstream, client: httpx.Client, path: str) -> None:
-    upstream.on("GET", path, where=lambda call: call.header("range") is not None).status(500)
-    assert client.get(path).status_code == 200
-    assert client.get(path, headers={"Range": "bytes=0-1"}).status_code == 500
-
-
 def test_a_condition_that_fails_is_told(
     upstream: MockUpstream, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -274,10 +228,3 @@ def test_a_condition_that_fails_is_told(
     assert "the mock upstream failed" in caplog.text
     assert "ZeroDivisionError" in caplog.text
     assert upstream.ledger.entries[0].outcome == "cut"
-
-
-def test_faults_are_data(upstream: MockUpstream) -> None:
-    upstream.on("GET", TAG, times=3).status(500).reset(after=2)
-    (fault,) = upstream.faults
-    assert (fault.times, str(fault)) == (3, "status 500 + reset after 2 bytes")
-    assert str(fault.match) == f"GET {TAG}"

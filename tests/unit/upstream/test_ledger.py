@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import httpx
 import pytest
 
@@ -14,34 +12,6 @@ from tests.unit.upstream.raw import RawConnection
 TAG = "/v2/team/app/manifests/v1"
 
 
-def test_entries_say_what_was_asked_and_answered(
-    upstream: MockUpstream, client: httpx.Client, image: Image
-) -> None:
-    client.head(TAG)
-    client.get(f"{TAG}?ns=docker.io", headers={"Accept": "a/b", "X-Twice": "1"})
-    client.get(f"/v2/team/app/blobs/{image.config.digest}", headers={"Range": "bytes=0-9"})
-    client.get("/v2/team/app/tags/list?n=1")
-    client.get("/nowhere")
-    head, manifest, blob, tags, other = upstream.ledger.entries
-    assert (head.method, head.kind, head.tag, head.digest) == ("HEAD", "manifest", "v1", None)
-    assert (head.status, head.sent_bytes, head.outcome) == (200, 0, "complete")
-    assert (manifest.path, manifest.query) == (TAG, "ns=docker.io")
-    assert (manifest.repository, manifest.sent_bytes) == ("team/app", image.size)
-    assert (manifest.header("accept"), manifest.header("x-twice")) == ("a/b", "1")
-    assert manifest.header("x-none") is None
-    assert (blob.kind, blob.digest, blob.tag) == ("blob", image.config.digest, None)
-    assert (blob.status, blob.sent_bytes) == (206, 10)
-    assert (tags.kind, other.kind, other.repository) == ("tags", "other", None)
-    assert {entry.credential for entry in upstream.ledger.entries} == {"none"}
-    assert upstream.ledger.lines() == [
-        f"HEAD {TAG}",
-        f"GET {TAG}?ns=docker.io",
-        f"GET /v2/team/app/blobs/{image.config.digest}",
-        "GET /v2/team/app/tags/list?n=1",
-        "GET /nowhere",
-    ]
-
-
 def test_a_client_that_has_its_answer_finds_it_in_the_ledger(
     upstream: MockUpstream, client: httpx.Client, image: Image
 ) -> None:
@@ -50,20 +20,6 @@ def test_a_client_that_has_its_answer_finds_it_in_the_ledger(
         entry = upstream.ledger.entries[-1]
         assert upstream.ledger.count() == count
         assert (entry.status, entry.sent_bytes, entry.outcome) == (200, image.size, "complete")
-
-
-def test_waiting_for_requests_of_another_thread(
-    upstream: MockUpstream, client: httpx.Client, image: Image
-) -> None:
-    def pull() -> None:
-        for _ in range(3):
-            client.get(TAG)
-
-    thread = threading.Thread(target=pull)
-    thread.start()
-    third = upstream.ledger.wait_for(lambda entry: entry.outcome == "complete", count=3)
-    thread.join()
-    assert third == upstream.ledger.entries[2]
 
 
 def test_a_client_that_leaves_in_the_middle(upstream: MockUpstream) -> None:

@@ -64,21 +64,6 @@ def test_nothing_is_left_after_a_stop(loop: LabLoop) -> None:
     upstream.stop()
 
 
-def test_down_refuses_and_up_listens_on_the_same_port(
-    upstream: MockUpstream, client: httpx.Client, image: Image
-) -> None:
-    url = upstream.url
-    assert client.get(TAG).status_code == 200
-    for _ in range(3):
-        upstream.down()
-        with pytest.raises(httpx.ConnectError):
-            client.get(TAG)
-        upstream.up()
-        upstream.up()
-        assert client.get(TAG).content == image.content
-    assert upstream.url == url
-
-
 def test_down_cuts_what_is_under_way(upstream: MockUpstream, image: Image) -> None:
     upstream.on("GET", TAG).hang(after=10)
     with RawConnection(upstream) as connection:
@@ -94,12 +79,6 @@ def test_nobody_gets_the_port_of_an_upstream_that_is_down(upstream: MockUpstream
     port = int(upstream.address.rpartition(":")[2])
     with socket.socket() as other, pytest.raises(OSError, match="in use"):
         other.bind(("127.0.0.1", port))
-
-
-def test_a_port_that_is_taken_is_an_error(upstream: MockUpstream) -> None:
-    port = int(upstream.address.rpartition(":")[2])
-    with pytest.raises(OSError, match="in use"):
-        MockUpstream(port=port).start()
 
 
 def test_ipv6(make_upstream: Callable[..., MockUpstream], http: httpx.Client) -> None:

@@ -41,34 +41,3 @@ def test_waiting_for_itself_is_refused(loop: LabLoop) -> None:
 
     with pytest.raises(RuntimeError, match="own thread"):
         loop.run(inside())
-
-
-def test_stop_cancels_what_runs_and_ends_the_thread(loop: LabLoop) -> None:
-    ended = threading.Event()
-
-    async def forever() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-
-    async def start() -> asyncio.Task[None]:
-        task = asyncio.create_task(forever())
-        await asyncio.sleep(0)
-        return task
-
-    task = loop.run(start())
-    loop.stop()
-    assert ended.is_set()
-    assert task.cancelled()
-    assert "test-loop" not in {thread.name for thread in threading.enumerate()}
-    loop.stop()
-
-
-def test_it_starts_again_after_a_stop(loop: LabLoop) -> None:
-    async def one() -> int:
-        return 1
-
-    loop.run(one())
-    loop.stop()
-    assert loop.run(one()) == 1

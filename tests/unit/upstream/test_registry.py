@@ -27,27 +27,6 @@ def error_code(answer: httpx.Response) -> str:
     return str(answer.json()["errors"][0]["code"])
 
 
-@pytest.mark.parametrize("by", ["tag", "digest"])
-def test_manifests(client: httpx.Client, image: Image, by: str) -> None:
-    path = f"/v2/team/app/manifests/{'v1' if by == 'tag' else image.digest}"
-    got, head = client.get(path), client.head(path)
-    assert (got.status_code, got.content) == (200, image.content)
-    assert got.headers["content-type"] == image.media_type
-    assert got.headers["docker-content-digest"] == image.digest
-    assert got.headers["etag"] == f'"{image.digest}"'
-    assert got.headers["content-length"] == str(image.size)
-    assert {**head.headers, "date": ""} == {**got.headers, "date": ""}
-
-
-def test_blobs(client: httpx.Client, image: Image) -> None:
-    for blob in image.blobs:
-        answer = client.get(blob_path(blob))
-        assert (answer.status_code, answer.content) == (200, blob.content)
-        assert answer.headers["content-type"] == "application/octet-stream"
-        assert answer.headers["docker-content-digest"] == blob.digest
-        assert answer.headers["accept-ranges"] == "bytes"
-
-
 @pytest.mark.parametrize(
     ("path", "code"),
     [
@@ -78,20 +57,6 @@ def test_nothing_can_be_written(client: httpx.Client, method: str, path: str) ->
     answer = client.request(method, path, content=b"x" * 300_000)
     assert (answer.status_code, error_code(answer)) == (405, "UNSUPPORTED")
     assert client.get("/v2/").status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("header", "start", "stop"),
-    [("bytes=0-99", 0, 100), ("bytes=4000-", 4000, 4096), ("bytes=-10", 4086, 4096)],
-)
-def test_parts_of_a_blob(
-    client: httpx.Client, image: Image, header: str, start: int, stop: int
-) -> None:
-    blob = image.layers[0]
-    answer = client.get(blob_path(blob), headers={"Range": header})
-    assert (answer.status_code, answer.content) == (206, blob.content[start:stop])
-    assert answer.headers["content-range"] == f"bytes {start}-{stop - 1}/4096"
-    assert answer.headers["content-length"] == str(stop - start)
 
 
 def test_a_part_outside_of_the_blob(client: httpx.Client, image: Image) -> None:
