@@ -16,8 +16,13 @@ from harness.content import (
 )
 from harness.http.client import Answer
 from harness.plugin.fixtures.content import OciContent
-from harness.plugin.fixtures.doubles import ProxyDouble, RegistryDouble
-from harness.plugin.fixtures.factories import MakeMockUpstream, MakeProxyRegistry, MakeRegistry
+from harness.plugin.fixtures.doubles import (
+    MakeMockUpstream,
+    MakeProxyRegistry,
+    MakeRegistry,
+    ProxyDouble,
+    RegistryDouble,
+)
 from harness.plugin.fixtures.options import ProxyOptions, RegistryOptions
 from harness.targets.errors import DidNotStart
 from harness.targets.in_process import JumpingClock, TurnableClock

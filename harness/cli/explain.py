@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from harness.cli.options import Choice
 
 if TYPE_CHECKING:  # The modules behind the command take long to import.
     from harness.nodes.explain.explanation import Explanation
@@ -18,20 +19,11 @@ _FILE = click.Path(path_type=Path)
 _WIDEST = 100_000
 
 
-class _Choice(click.Choice[str]):
-    """A choice that suggests the nearest value."""
-
-    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
-        near = get_close_matches(str(value), self.choices, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(self.choices)}"
-        return f"unknown value {value!r} ({hint})"
-
-
 @click.command()
 @click.argument("image")
 @click.option(
     "--puller",
-    type=_Choice(["cri", "ctr", "docker", "skopeo", "podman"]),
+    type=Choice(["cri", "ctr", "docker", "skopeo", "podman"]),
     default="cri",
     help="The client that pulls; cri (the default) is kubelet and crictl.",
 )
@@ -86,7 +78,7 @@ class _Choice(click.Choice[str]):
 @click.option(
     "--format",
     "form",
-    type=_Choice(["tree", "json", "markdown", "mermaid"]),
+    type=Choice(["tree", "json", "markdown", "mermaid"]),
     default="tree",
     help="Output format (default: tree).",
 )

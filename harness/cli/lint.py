@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
+from harness.cli.options import Choice
+
 if TYPE_CHECKING:
     from harness.nodes.lint.engine import LintOptions
     from harness.nodes.lint.output.report import LintReport
@@ -43,7 +45,7 @@ def _ids_of_rules(
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "json", "sarif", "github"]),
+    type=Choice(["text", "json", "sarif", "github"]),
     default="text",
     help="text (default), json, sarif for code scanning, or github for annotations.",
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from click.shell_completion import get_completion_class
 
-from harness.cli.options import selection_options
+from harness.cli.options import Choice, selection_options
 from harness.suite.catalogue import Selection
 from harness.suite.scenario import Scenario
 
@@ -22,7 +22,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "json"]),
+    type=Choice(["text", "json"]),
     default="text",
     show_default=True,
     help="Format of the output.",
@@ -78,7 +78,7 @@ def _as_data(scenario: Scenario) -> dict[str, object]:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["html", "markdown"]),
+    type=Choice(["html", "markdown"]),
     help="Format of the output (default: html, or markdown where FILE ends in .md).",
 )
 def report(results: Path, output: Path | None, form: str | None) -> int:
@@ -113,7 +113,7 @@ def report(results: Path, output: Path | None, form: str | None) -> int:
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the completion script of SHELL. It completes targets, themes and scenario ids, too.
 

@@ -13,15 +13,47 @@ from typing import Any
 
 import click
 
-from harness.cli.options import AccessOptions, access_options, complete_target, selection_options
+from harness.cli.options import (
+    AccessOptions,
+    Choice,
+    access_options,
+    complete_target,
+    selection_options,
+)
 from harness.suite.catalogue import Selection
+from harness.suite.results import Incomplete
 
 __all__ = ["compare", "run", "run_suite"]
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command()
+class _Run(click.Command):
+    """Writes the reports of a run that Ctrl-C ends before pytest has started."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            from harness.report.document import unstarted
+            from harness.report.options import Wanted
+            from harness.report.transport import write_unstarted_junit
+
+            given = ctx.params
+            targets = given["targets"] or ("reference",)
+            wanted = Wanted(given["json_file"], given["html"], given["markdown"])
+            click.echo(f"{Incomplete(0, 0)}: interrupted before the first test", err=True)
+            try:
+                for path in wanted.write(lambda: unstarted(targets)):
+                    click.echo(f"written to {path}", err=True)
+                if given["junit"] is not None:
+                    write_unstarted_junit(given["junit"])
+            except OSError as error:
+                raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+            return 2
+
+
+@click.command(cls=_Run)
 @click.option(
     "--target",
     "-t",
@@ -127,12 +159,23 @@ def run_suite(
 ) -> int:
     """Run the suite in this process and return 0, 1 or 2.
 
-    Settings of the current directory, such as a ``pytest.ini``, have no effect.
+    Settings of the current directory, such as a ``pytest.ini``, have no effect. Raises
+    ``KeyboardInterrupt`` if the run is interrupted before pytest has started.
     """
     import pytest
 
     from harness.suite.catalogue import suite_directory
 
+    class Started:
+        """Notes that pytest has started: from then on, the plugin reports an interrupted run."""
+
+        noted = False
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_sessionstart(self) -> None:
+            self.noted = True
+
+    started = Started()
     suite = suite_directory()
     code = pytest.main(
         [
@@ -149,8 +192,11 @@ def run_suite(
             *(["-n", workers] if workers != "0" else []),
             *arguments,
             str(suite),
-        ]
+        ],
+        plugins=[started],
     )
+    if code is pytest.ExitCode.INTERRUPTED and not started.noted:
+        raise KeyboardInterrupt
     return int(code) if code in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED} else 2
 
 
@@ -166,7 +212,7 @@ def _option(name: str, value: object) -> list[str]:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "markdown", "html", "json"]),
+    type=Choice(["text", "markdown", "html", "json"]),
     default="text",
     show_default=True,
     help="Format of the output.",

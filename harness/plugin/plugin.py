@@ -6,20 +6,25 @@ the registry behind them) are therefore deferred until a test needs them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.plugin.retry import EARLIER, run_with_retries
-from harness.plugin.target_options import (
+from harness.plugin.options import (
     GROUP,
-    access_of,
+    SELECTION,
+    TARGETS,
     add_short_names,
     add_target_options,
+    check_selection,
+    misused,
+    read_options,
     rerun_arguments,
+    targets_of,
 )
+from harness.plugin.retry import EARLIER, run_with_retries
 from harness.report.options import Wanted, add_report_options
 from harness.suite.catalogue import Selection
 from harness.suite.scenario import MARKER, Scenario
@@ -29,24 +34,12 @@ if TYPE_CHECKING:
     from harness.suite.lab import Lab, TargetUnderTest
     from harness.suite.run import ScenarioRun
     from harness.system.crashes import SmallDisk
-    from harness.targets import Target
     from harness.upstream import MockUpstream
 
 pytest_plugins = [f"{__package__}.fixtures.plugin"]
 """The fixtures for tests of other projects."""
 
-_TARGETS: pytest.StashKey[list[Target]] = pytest.StashKey()
-_SELECTION: pytest.StashKey[Selection] = pytest.StashKey()
 _RUN: pytest.StashKey[ScenarioRun] = pytest.StashKey()
-
-
-_CHOOSING = {
-    "scenario": "whose id matches this shell pattern",
-    "theme": "of this theme",
-    "level": "of this level: must, should or info",
-    "need": "with this need, such as storage",
-}
-"""The options that choose scenarios, in the order in which ``Selection.of`` takes them."""
 
 
 # -- options -----------------------------------------------------------------------------------
@@ -55,14 +48,6 @@ _CHOOSING = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup(GROUP, "proving registry caches")
     add_target_options(group)
-    for name, what in _CHOOSING.items():
-        group.addoption(
-            f"--pullproof-{name}",
-            action="append",
-            default=[],
-            metavar=name.upper(),
-            help=f"run only scenarios {what}; repeatable",
-        )
     group.addoption(
         "--pullproof-real-clients",
         action="store_true",
@@ -96,17 +81,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"{MARKER}(scenario): a claim about a cache, set by @scenario"
     )
-    config.stash[_TARGETS] = []
-    config.stash[_SELECTION] = _selection(config)
-    if config.getoption("pullproof_targets") or config.getoption("pullproof_baseline"):
-        _targets(config)
+    read_options(config)
     if not hasattr(config, "workerinput"):
         from harness.report.collector import Collector
 
         wanted = Wanted.of(config)
         if problem := wanted.problem():
-            _misused(problem)
-        collector = Collector(lambda: _targets(config), wanted, rerun_arguments(config))
+            misused(problem)
+        collector = Collector(lambda: targets_of(config), wanted, rerun_arguments(config))
         config.pluginmanager.register(collector, "pullproof-collector")
 
 
@@ -114,68 +96,21 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     if hasattr(config, "workerinput"):
         return  # The controller of pytest-xdist checks on behalf of all workers.
-    if config.stash[_SELECTION] != Selection():
+    if config.stash[SELECTION] != Selection():
         from harness.suite.catalogue import declared, suite_directory
 
         suite = suite_directory()
         named = [Path(config.invocation_params.dir, argument) for argument in config.args]
         if all(path.resolve() == suite.resolve() for path in named):
-            _check_selection(config, declared())
-    if config.stash[_TARGETS]:
+            check_selection(config, declared())
+    if config.stash[TARGETS]:
         from harness.targets import TargetError
 
         try:
-            for chosen in config.stash[_TARGETS]:
+            for chosen in config.stash[TARGETS]:
                 chosen.check()
         except TargetError as error:
-            _misused(error)
-
-
-def _check_selection(config: pytest.Config, scenarios: Iterable[Scenario]) -> None:
-    try:
-        config.stash[_SELECTION].check(scenarios)
-    except ValueError as error:
-        _misused(error)
-
-
-def _targets(config: pytest.Config) -> list[Target]:
-    """The targets of the run, parsed at the first call."""
-    from harness.suite.recording import parse_target
-    from harness.targets import DEFAULT_TARGET, TargetError
-
-    targets = config.stash[_TARGETS]
-    if not targets:
-        texts = list(config.getoption("pullproof_targets") or [DEFAULT_TARGET])
-        if baseline := config.getoption("pullproof_baseline"):
-            # The baseline is the last column.
-            texts = [text for text in texts if text != baseline] + [baseline]
-        try:
-            access = access_of(config)
-            if access.upstream_at is not None and config.getoption("numprocesses", None):
-                _misused(
-                    "--upstream-at serves the upstream of one scenario at a time; run without "
-                    "pytest-xdist's -n (pullproof run: -n 0)"
-                )
-            targets += [parse_target(text, access) for text in dict.fromkeys(texts)]
-        except TargetError as error:
-            _misused(error)
-        names = [target.name for target in targets]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            _misused(f"--target: {twice} is there twice; name each target once")
-    return targets
-
-
-def _selection(config: pytest.Config) -> Selection:
-    words = (config.getoption(f"pullproof_{name}") for name in _CHOOSING)
-    try:
-        return Selection.of(*words)
-    except ValueError as error:
-        _misused(error)
-
-
-def _misused(problem: object) -> NoReturn:
-    """End the run with exit code 2: a wrong option or a missing target is not a failed test."""
-    pytest.exit(f"pullproof: {problem}", returncode=2)
+            misused(error)
 
 
 # -- collection --------------------------------------------------------------------------------
@@ -183,15 +118,15 @@ def _misused(problem: object) -> NoReturn:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "target" in metafunc.fixturenames and scenario_of(metafunc.definition):
-        targets = _targets(metafunc.config)
+        targets = targets_of(metafunc.config)
         metafunc.parametrize("target", targets, ids=[t.name for t in targets], indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    selection = config.stash[_SELECTION]
+    selection = config.stash[SELECTION]
     if selection != Selection():
         if not hasattr(config, "workerinput"):
-            _check_selection(config, filter(None, map(scenario_of, items)))
+            check_selection(config, filter(None, map(scenario_of, items)))
         chosen: list[pytest.Item] = []
         others: list[pytest.Item] = []
         for item in items:

@@ -186,10 +186,6 @@ class Collector:
 
     def _write(self) -> list[Path]:
         """Write all files that are wanted and return their paths; ``OSError``."""
-        from harness.report.document import render_json
-        from harness.report.markdown import render_markdown
-        from harness.report.page import render_html
-
         wanted, paths = self._wanted, []
         if wanted.record is not None:
             from harness.report.observed import recordings, write_recordings
@@ -198,15 +194,7 @@ class Collector:
             live = [one for one in self._targets() if not isinstance(one, RecordingTarget)]
             kept = recordings(self._observed, self._results, live)
             paths += write_recordings(kept, wanted.record)
-        for path, render in (
-            (wanted.json, render_json),
-            (wanted.html, render_html),
-            (wanted.markdown, render_markdown),
-        ):
-            if path is not None:
-                path.write_text(render(self._document), encoding="utf-8")
-                paths.append(path)
-        return paths
+        return paths + wanted.write(lambda: self._document)
 
     def _annotate(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         """In GitHub Actions, print annotations and add to the job's summary."""

@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from harness.report.observed import Differential
     from harness.targets import Target
 
-__all__ = ["SCHEMA_VERSION", "DocumentError", "Run", "document", "read_document", "render_json"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "DocumentError",
+    "Run",
+    "document",
+    "read_document",
+    "render_json",
+    "unstarted",
+]
 
 SCHEMA_VERSION = 3
 """Increased whenever a reader of the previous version would misread the file."""
@@ -53,6 +61,13 @@ class Run:
     incomplete: Incomplete | None
     rerun: Sequence[str]
     """Arguments of ``pullproof run`` that choose the same targets, without secrets."""
+
+
+def unstarted(targets: Sequence[str]) -> dict[str, Any]:
+    """The document about a run on *targets* that was interrupted before any test."""
+    matrix, rerun = Matrix.of([], targets), [word for name in targets for word in ("-t", name)]
+    run = Run(matrix, (), (), {}, None, (), 0.0, Incomplete(0, 0), rerun)
+    return document(run, datetime.now(UTC))
 
 
 @dataclass(frozen=True)

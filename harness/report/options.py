@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,6 +81,24 @@ class Wanted:
         if self.slowest < 0:
             return f"--pullproof-slowest: {self.slowest} is negative"
         return None
+
+    def write(self, document: Callable[[], Mapping[str, Any]]) -> list[Path]:
+        """Write the files about *document*, which is made only if one is wanted; returns their
+        paths. ``OSError``."""
+        from harness.report.document import render_json
+        from harness.report.markdown import render_markdown
+        from harness.report.page import render_html
+
+        paths = []
+        for path, render in (
+            (self.json, render_json),
+            (self.html, render_html),
+            (self.markdown, render_markdown),
+        ):
+            if path is not None:
+                path.write_text(render(document()), encoding="utf-8")
+                paths.append(path)
+        return paths
 
     @property
     def traces(self) -> bool:

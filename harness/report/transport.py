@@ -6,7 +6,9 @@ They travel as plain data in an extra attribute of a test report, which pytest-x
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +31,7 @@ __all__ = [
     "result_in",
     "trace_in",
     "write_junit",
+    "write_unstarted_junit",
 ]
 
 _ATTRIBUTE = "pullproof"
@@ -117,6 +120,17 @@ def write_junit(session: pytest.Session, incomplete: Incomplete | None) -> None:
         add_incomplete(session.config, incomplete)
     if xml := session.config.stash.get(xml_key, None):
         xml.pytest_sessionfinish()
+
+
+def write_unstarted_junit(path: Path) -> None:
+    """Write the JUnit file of a run that was interrupted before any test."""
+    suite = ET.Element("testsuite", name="pytest", tests="1", errors="1")
+    case = ET.SubElement(suite, "testcase", classname="pullproof", name="complete")
+    problem = f"{Incomplete(0, 0)}: the run ended early"
+    ET.SubElement(case, "error", message=problem).text = problem
+    suites = ET.Element("testsuites")
+    suites.append(suite)
+    ET.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
 
 
 def _data_in(report: pytest.TestReport) -> Mapping[str, Any]:

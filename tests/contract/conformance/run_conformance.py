@@ -108,7 +108,7 @@ class Laboratory:
         return server
 
     async def run(self, number: int, configuration: Configuration) -> Counts:
-        """What the suite finds, with everything stored anew."""
+        """What the suite finds, with an empty storage."""
         server = await self.serve(f"registry-{number}")
         settings = dict(configuration.settings)
         if configuration.through_proxy:

@@ -1,4 +1,4 @@
-"""``action.yml``: well-formed, and its scripts do here what they do on a runner."""
+"""``action.yml``: its structure, and its scripts run as on a runner."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _expressions(value: object) -> list[str]:
 
 
 # -- what is written ----------------------------------------------------------------------------
-def test_every_step_of_a_composite_action_is_one_or_the_other() -> None:
+def test_every_step_has_either_run_or_uses() -> None:
     assert ACTION["runs"]["using"] == "composite"
     for step in STEPS:
         assert ("run" in step) != ("uses" in step)
@@ -44,7 +44,7 @@ def test_no_expression_becomes_part_of_a_script() -> None:
         assert used - {"GITHUB_OUTPUT"} == set(step["env"])
 
 
-def test_what_expressions_name_is_there() -> None:
+def test_expressions_name_existing_inputs_and_steps() -> None:
     inputs, steps = set(), {step["id"] for step in STEPS if "id" in step}
     for expression in _expressions(ACTION):
         for context, rest in re.findall(r"\b(inputs|steps|github|runner)\.([\w.-]+)", expression):
@@ -67,7 +67,7 @@ def test_every_input_and_output_is_documented() -> None:
     assert all(f"`{name}`" in PAGE for name in ACTION["outputs"])
 
 
-def test_the_example_workflows_give_inputs_that_there_are() -> None:
+def test_the_example_workflows_use_existing_inputs() -> None:
     examples = re.findall(r"(?ms)^```yaml\n(.*?)^```", PAGE)
     jobs = [job for text in examples for job in yaml.safe_load(text)["jobs"].values()]
     uses = [step for job in jobs for step in job["steps"] if "/pullproof@" in step.get("uses", "")]
@@ -78,7 +78,7 @@ def test_the_example_workflows_give_inputs_that_there_are() -> None:
 
 # -- what is run --------------------------------------------------------------------------------
 class Runner:
-    """As much of GitHub's runner as the scripts see."""
+    """The parts of GitHub's runner that the scripts use."""
 
     def __init__(self, temp: Path, inputs: dict[str, str]) -> None:
         self.temp = temp
@@ -172,9 +172,7 @@ def test_a_difference_is_annotated_and_fails(installed: Installed, tmp_path: Pat
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_an_image_is_pulled_that_is_not_there(
-    installed: Installed, tmp_path: Path, there: bool
-) -> None:
+def test_a_missing_image_is_pulled(installed: Installed, tmp_path: Path, there: bool) -> None:
     runner = _with(installed, tmp_path, target="container:registry:3", baseline="container:mine")
     docker = runner.programs / "docker"
     found = int(not there)

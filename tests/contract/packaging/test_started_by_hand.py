@@ -1,4 +1,4 @@
-"""An installed pullproof against a registry that somebody has started by hand."""
+"""An installed pullproof against a registry that was started by hand."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from tests.real.labs import free_network
 
 
 @pytest.mark.parametrize("role", ["cache", "registry"])
-def test_it_proves_a_registry_that_was_started_by_hand(
-    installed: Installed, tmp_path: Path, role: str
-) -> None:
+def test_run_on_a_registry_started_by_hand(installed: Installed, tmp_path: Path, role: str) -> None:
     upstream = f"{free_network([5000])}.11:5000"
     proxy = f"\nproxy: {{remoteurl: 'http://{upstream}'}}" if role == "cache" else ""
     (tmp_path / "config.yml").write_text(

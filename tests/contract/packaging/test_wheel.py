@@ -1,4 +1,4 @@
-"""The wheel, installed where there is no clone, as its users have it."""
+"""The wheel, installed without a clone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_pull(mock_upstream, proxy_registry, oci_content):
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """Somebody else's project, whose packages are called like ours in a clone."""
+    """Another project, whose packages have the names of ours in a clone."""
     for name in MOVED:
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").touch()
@@ -63,7 +63,7 @@ def test_the_wheel_holds_the_packages_below_one_name(installed: Installed) -> No
         held = {name for name in wheel.namelist() if ".dist-info/" not in name}
     wanted = {f"pullproof/{name}" for name in _tracked(*MOVED)} | _tracked("pullproof")
     assert wanted <= held
-    # Others may be at work in this tree; what nobody has committed yet is a module all the same.
+    # Others may be at work in this tree; modules that are not committed yet are fine.
     strange = [name for name in held - wanted if not re.fullmatch(r"pullproof/[\w/]+\.py", name)]
     assert strange == []
     assert {"pullproof/py.typed", "pullproof/scenarios/deviations.toml"} <= held
@@ -77,7 +77,7 @@ def test_the_source_distribution_is_the_clone(installed: Installed) -> None:
     assert not [name for name in held if re.search(r"__pycache__|\.pyc|^\.(git/|hypo|mypy)", name)]
 
 
-def test_no_text_of_the_code_names_a_package_where_it_is_no_longer(installed: Installed) -> None:
+def test_no_string_of_the_code_names_a_moved_package(installed: Installed) -> None:
     """Imports are renamed when the wheel is built; a name in a string is not."""
     named = re.compile(rf"({'|'.join(MOVED)})([.:][\w.:]+|)")
     found = [
@@ -115,7 +115,7 @@ def test_its_version(installed: Installed, tmp_path: Path) -> None:
     ],
     ids=["stateful", "container"],
 )
-def test_what_needs_more_says_what(
+def test_a_missing_extra_is_named(
     installed: Installed, tmp_path: Path, command: tuple[str, ...], says: str
 ) -> None:
     (line,) = installed.run("pullproof", *command, cwd=tmp_path, expect=2).splitlines()
@@ -136,12 +136,12 @@ def test_it_runs_scenarios_in_its_own_and_in_other_processes(
     assert "crash.killed-during-a-push" in (project / "report.html").read_text()
 
 
-def test_it_knows_the_deviations(installed: Installed, tmp_path: Path) -> None:
+def test_the_wheel_has_the_known_deviations(installed: Installed, tmp_path: Path) -> None:
     chosen = ("-t", "reference@2.8", "-s", "ttl.configured", "-s", "ttl.shared-*", "-n", "0")
     assert "known deviations" in installed.run("pullproof", "run", *chosen, cwd=tmp_path)
 
 
-# -- other people's tests -----------------------------------------------------------------------
+# -- tests of other projects ---------------------------------------------------------------------
 @pytest.mark.parametrize(
     "command", [("pytest",), ("pytest", "-n", "2"), ("python", "-m", "pytest")], ids=" ".join
 )

@@ -1,4 +1,4 @@
-"""``python -m bench`` as a process, and what becomes of a registry that fails."""
+"""``python -m bench`` as a process, and registries that fail."""
 
 from __future__ import annotations
 

@@ -11,8 +11,7 @@ import pytest
 from harness.content import Image
 from harness.http.client import Answer
 from harness.plugin.fixtures.content import OciContent
-from harness.plugin.fixtures.doubles import ProxyDouble
-from harness.plugin.fixtures.factories import MakeProxyRegistry
+from harness.plugin.fixtures.doubles import MakeProxyRegistry, ProxyDouble
 from harness.upstream import MockUpstream
 from reference_registry.server.http1.connection import Connection
 from reference_registry.server.http1.kept_answers import KeptAnswers

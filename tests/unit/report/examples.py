@@ -42,7 +42,7 @@ def test_teapot(upstream, target, expect):
 """
 
 NOT_OFFERED = """
-@scenario("demo.keys", "It knows our keys", level=INFO, refs=("docs",), needs={Need.X_KEYS})
+@scenario("demo.keys", "It supports x- keys", level=INFO, refs=("docs",), needs={Need.X_KEYS})
 def test_keys(target, expect):
     expect.client("status", target.standard().get("/v2/").status, 200)
 """

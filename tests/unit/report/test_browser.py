@@ -184,7 +184,7 @@ def test_filters(page: Page, chip: str, left: list[str]) -> None:
     expect(page.locator("#count")).to_have_text("3 of 3 claims")
 
 
-def test_a_target_alone_is_judged_alone(page: Page) -> None:
+def test_filters_apply_to_the_chosen_target(page: Page) -> None:
     page.get_by_label("ours", exact=True).check()
     page.get_by_label("≈ deviates", exact=True).check()
     assert claims(page) == []
@@ -274,7 +274,7 @@ def test_a_link_opens_its_scenario(page: Page, address: str) -> None:
     expect(page.locator("#count")).to_have_text("3 of 3 claims")
 
 
-def test_what_is_hostile_stays_text(page: Page, address: str) -> None:
+def test_hostile_text_stays_text(page: Page, address: str) -> None:
     page.goto(f"{address}#ttl.evil%5B%3Cb%3Ecase%3C%2Fb%3E%5D")
     dialog = page.get_by_role("dialog")
     expect(dialog.locator("svg.diagram")).to_be_visible()
@@ -289,7 +289,7 @@ def test_what_is_hostile_stays_text(page: Page, address: str) -> None:
     assert page.locator("img").count() == 0
 
 
-def test_the_policy_is_the_second_wall(browser: Browser, address: str) -> None:
+def test_the_content_security_policy_blocks_other_scripts(browser: Browser, address: str) -> None:
     page = browser.new_page()
     page.goto(address)
     refused = page.evaluate(
@@ -321,7 +321,7 @@ def test_light_and_dark(browser: Browser, address: str) -> None:
             expect(page.get_by_role("button", name=f"Switch to {scheme}")).to_be_visible()
 
 
-def test_a_phone_needs_no_sideways_scrolling(browser: Browser, address: str) -> None:
+def test_a_phone_needs_no_horizontal_scrolling(browser: Browser, address: str) -> None:
     wide = "document.documentElement.scrollWidth"
     phone: Any = {"viewport": {"width": 360, "height": 740}, "is_mobile": True}
     # Where a thing is while it slides in says nothing.
@@ -341,7 +341,7 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Browser, address: str) -> 
 
 
 @pytest.mark.parametrize("ends_early", [False, True])
-def test_what_cannot_be_relied_on_is_marked(
+def test_flaky_and_incomplete_results_are_marked(
     ends_early: bool, browser: Browser, tmp_path: Path
 ) -> None:
     made = document() | {"unequal": [], "differential": None}

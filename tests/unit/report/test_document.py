@@ -1,4 +1,4 @@
-"""The JSON file: what stands in it, its schema, and what is made of it."""
+"""The JSON file: its content, its schema, and the reports made from it."""
 
 import json
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_a_differential_and_a_recording_follow_the_schema(pytester: pytest.Pytes
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_what_was_said_is_in_order(pytester: pytest.Pytester, workers: str) -> None:
+def test_events_are_in_order(pytester: pytest.Pytester, workers: str) -> None:
     document = results_of(pytester, PULLS, "-n", workers)
     trace = cell(document, "cache.cold")["trace"]
     events = trace["events"]
@@ -85,7 +85,7 @@ def test_what_was_said_is_in_order(pytester: pytest.Pytester, workers: str) -> N
     assert [event["order"] for event in events] == sorted(event["order"] for event in events)
 
 
-def test_no_machine_path_and_no_secret_is_told(pytester: pytest.Pytester) -> None:
+def test_no_machine_path_and_no_secret_is_reported(pytester: pytest.Pytester) -> None:
     source = """
 @scenario("demo.login", "A password is no news", level=MUST, refs=("spec",))
 def test_login(target, expect):
@@ -142,7 +142,7 @@ def test_reports_are_made_from_the_file(pytester: pytest.Pytester) -> None:
     ],
     ids=["missing", "broken", "list", "old", "empty", "deep"],
 )
-def test_a_file_that_is_no_results_is_one_line(
+def test_an_invalid_results_file_is_a_one_line_error(
     content: str | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "results.json"
@@ -156,7 +156,7 @@ def test_a_file_that_is_no_results_is_one_line(
 
 
 @pytest.mark.parametrize("spoil", ["verdict", "target", "trace"])
-def test_results_that_cannot_be_are_refused(
+def test_damaged_results_are_refused(
     spoil: str, pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = results_of(pytester, HOLDS)

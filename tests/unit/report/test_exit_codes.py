@@ -20,7 +20,7 @@ def test_pytest_1_a_scenario_fails(pytester: pytest.Pytester) -> None:
     assert run(pytester, HOLDS + WRONG).ret == 1
 
 
-def test_pytest_1_a_listed_deviation_is_no_more(pytester: pytest.Pytester) -> None:
+def test_pytest_1_a_listed_deviation_no_longer_happens(pytester: pytest.Pytester) -> None:
     (pytester.path / "deviations.toml").write_text(DEVIATION.replace("= 200", "= 201"))
     assert run(pytester, WRONG, "--target", "reference@2.8").ret == 1
 
@@ -74,7 +74,7 @@ def test_run_2(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     assert pullproof_run(tmp_path, *arguments) == 2
 
 
-def test_help_tells_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     for command in ([], ["run"], ["report"]):
         assert main([*command, "--help"]) == 0
         assert "Exit codes: 0 " in capsys.readouterr().out

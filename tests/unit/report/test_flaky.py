@@ -1,4 +1,4 @@
-"""Runs that cannot be trusted as they are: a flaky cell, and a run that ended early."""
+"""Flaky cells and incomplete runs."""
 
 from __future__ import annotations
 
@@ -107,6 +107,35 @@ def test_an_interrupted_run_is_incomplete_in_every_report(
     errors = [one.text for one in ET.parse(place / "junit").iter("error")]
     assert errors == ["INCOMPLETE 2/3: the run ended early"]
     assert "all as expected" not in (said + (place / "markdown").read_text()).lower()
+
+
+@pytest.mark.parametrize("when", ["import", "configure"])
+def test_a_run_interrupted_during_start_up_is_incomplete(tmp_path: Path, when: str) -> None:
+    """A plugin sends SIGINT while pytest loads it, or while pytest configures its plugins."""
+    stop = "os.kill(os.getpid(), signal.SIGINT)"
+    (tmp_path / "interrupts.py").write_text(
+        "import os, signal\n"
+        + (stop if when == "import" else f"def pytest_configure(config):\n    {stop}\n")
+    )
+    files = [f"--{name}={name}" for name in ("json", "html", "markdown", "junit")]
+    began = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-m", "harness", "run", *files, "--", "-p", "interrupts"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    # Start-up included; two seconds from the signal on a quiet machine.
+    assert time.monotonic() - began < 30
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    assert "INCOMPLETE 0/?" in ended.stderr
+    document = json.loads((tmp_path / "json").read_text())
+    assert document["incomplete"] == {"done": 0, "planned": 0}
+    assert [target["name"] for target in document["targets"]] == ["reference"]
+    assert (tmp_path / "markdown").read_text().startswith("## pullproof: INCOMPLETE 0/?")
+    assert '"incomplete":{"done":0,"planned":0}' in (tmp_path / "html").read_text()
+    (error,) = [one.text for one in ET.parse(tmp_path / "junit").iter("error")]
+    assert error == "INCOMPLETE 0/?: the run ended early"
 
 
 def test_a_run_that_stops_at_the_first_failure_is_incomplete(pytester: pytest.Pytester) -> None:

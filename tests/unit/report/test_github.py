@@ -13,7 +13,7 @@ def commands(result: pytest.RunResult) -> list[str]:
     return [line for line in result.outlines if line.startswith("::")]
 
 
-def test_a_failure_is_annotated_where_it_stands(
+def test_a_failure_is_annotated_at_its_line(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
@@ -28,7 +28,7 @@ def test_a_failure_is_annotated_where_it_stands(
     )
 
 
-def test_elsewhere_nothing_is_annotated(
+def test_no_annotations_outside_github_actions(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
@@ -54,7 +54,7 @@ def document(key: str, problem: str, file: str = "scenarios/test_x.py") -> dict[
     }
 
 
-def test_nothing_that_a_target_says_is_a_command(tmp_path: Path) -> None:
+def test_output_of_a_target_is_never_a_command(tmp_path: Path) -> None:
     hostile = "saw 'x'\r\n::add-mask::100%\n::set-output name=a::b"
     (line,) = annotate(document("a.b[c:d,e]", hostile), root=tmp_path, workspace=tmp_path)
     assert "\n" not in line
@@ -66,7 +66,7 @@ def test_nothing_that_a_target_says_is_a_command(tmp_path: Path) -> None:
     )
 
 
-def test_a_suite_outside_the_workspace_is_no_file_of_it(tmp_path: Path) -> None:
+def test_a_suite_outside_the_workspace_has_no_file_name(tmp_path: Path) -> None:
     root, workspace = tmp_path / "site-packages", tmp_path / "work"
     (line,) = annotate(document("a.b", "no"), root=root, workspace=workspace)
     assert line.startswith("::error title=a.b fails on ")

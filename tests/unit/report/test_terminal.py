@@ -1,4 +1,4 @@
-"""What a run prints beside the matrix: progress on a terminal, the slowest scenarios."""
+"""The progress line on a terminal, and the list of the slowest scenarios."""
 
 import fcntl
 import json
@@ -22,17 +22,17 @@ def on_a_terminal(pytester: pytest.Pytester, *arguments: str) -> str:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments]
-    told = {**os.environ, "TERM": "xterm-256color", "PY_COLORS": "1"}
+    environment = {**os.environ, "TERM": "xterm-256color", "PY_COLORS": "1"}
     place = pytester.path
     process = subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, env=told, cwd=place
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=place
     )
     os.close(theirs)
     written = b""
     while True:
         try:
             part = os.read(ours, 65536)
-        except OSError:  # how Linux says that nobody has the other end open any more
+        except OSError:  # on Linux: the other end is closed
             break
         if not part:
             break
@@ -60,14 +60,14 @@ def test_progress_on_a_terminal(pytester: pytest.Pytester, workers: str) -> None
     assert "2 passed" in plain
 
 
-def test_without_the_option_pytest_draws_as_ever(pytester: pytest.Pytester) -> None:
+def test_without_the_option_pytest_prints_dots(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_demo=PREAMBLE + HOLDS)
     text = on_a_terminal(pytester)
     assert BAR not in text
     assert "[100%]" in text
 
 
-def test_in_a_pipe_there_is_no_progress(pytester: pytest.Pytester) -> None:
+def test_there_is_no_progress_line_in_a_pipe(pytester: pytest.Pytester) -> None:
     ended = run(pytester, HOLDS, "--pullproof-progress")
     assert BAR not in ended.stdout.str()
     ended.stdout.fnmatch_lines(["*[[]100%]*"])

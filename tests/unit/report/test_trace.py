@@ -1,4 +1,4 @@
-"""The story of a scenario: order, bounds, and what a recording knows of it."""
+"""Traces: order, bounds, and the trace of a recording."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def exchange(body: bytes = b"", **changes: object) -> Exchange:
     return Exchange(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def test_orders_become_places() -> None:
+def test_events_are_renumbered() -> None:
     asked = Event("client", 100, 900)
     fetched = Event("upstream", 250, 250)
     written = Event("disk", 901, 901)
@@ -71,7 +71,7 @@ def test_bodies_are_text_or_left_out() -> None:
     assert client_event(exchange(b"\xff\xfe\x00"), 1, str).body == ""
 
 
-def test_texts_are_told_as_wanted() -> None:
+def test_paths_in_texts_are_replaced() -> None:
     error = exchange(b'{"path": "/place/x"}', error="no /place/y")
     event = client_event(error, 1, lambda text: text.replace("/place", "<workdir>"))
     assert event.body == '{"path": "<workdir>/x"}'
@@ -87,7 +87,7 @@ def test_data_and_back() -> None:
     assert "status" not in data["events"][1]
 
 
-def test_a_recording_knows_no_order() -> None:
+def test_a_recording_has_no_order() -> None:
     step = Step("GET /v2/", {"accept": "*/*"}, 200, {"etag": "x"}, "{}")
     trace = Trace.of_observation(
         Observation((step,), {"GET /v2/ [bearer] -> 200": 2, "GET /x -> None": 1}, {"a/link": "x"})

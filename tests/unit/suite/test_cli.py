@@ -1,4 +1,4 @@
-"""``pullproof`` as its users meet it; ``upstream`` is tested with the mock upstream."""
+"""The ``pullproof`` command; ``upstream`` is tested with the mock upstream."""
 
 import json
 import os
@@ -99,7 +99,7 @@ def test_a_selection_needs_all_its_fields() -> None:
         Selection.of(needs=["clok"])
 
 
-def test_run_needs_no_clone_and_heeds_no_settings_of_the_directory(tmp_path: Path) -> None:
+def test_run_ignores_the_pytest_settings_of_the_directory(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --nonsense\n")
     chosen = [
         "--scenario",
@@ -111,12 +111,6 @@ def test_run_needs_no_clone_and_heeds_no_settings_of_the_directory(tmp_path: Pat
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "push.upload-refused" in (tmp_path / "out.json").read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.json", "pytest.ini"]
-
-
-def test_run_misused_is_two(tmp_path: Path) -> None:
-    ended = pullproof("run", "-t", "binary:/no/such/registry", "-n", "0", cwd=tmp_path)
-    assert ended.returncode == 2
-    assert "no such file; give the path of a registry binary" in ended.stderr + ended.stdout
 
 
 def test_a_target_does_not_differ_from_its_recording(tmp_path: Path) -> None:

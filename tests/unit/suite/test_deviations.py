@@ -75,15 +75,15 @@ def test_anything_else_fails(findings: list[Finding], problem: str) -> None:
     assert problem in "\n".join(judgement.problems)
 
 
-def test_an_entry_speaks_only_of_its_versions() -> None:
+def test_an_entry_applies_only_to_its_versions() -> None:
     assert judge(looks(200, 2), version="3.1").verdict is Verdict.FAILS
 
 
-def test_an_entry_for_a_scenario_speaks_of_its_cases() -> None:
+def test_an_entry_for_a_scenario_applies_to_its_cases() -> None:
     assert judge(looks(200, 2), scenario="head.blob[cached]").verdict is Verdict.DEVIATES
 
 
-def test_a_difference_overrides_one_look_on_one_target() -> None:
+def test_a_difference_overrides_one_finding_on_one_target() -> None:
     old_go = Difference("head.blob", "docker-registry", "client: status", 206, "an old Go")
     assert judge(looks(206, 2), differences=(old_go,)).verdict is Verdict.DEVIATES
     assert judge(looks(206, 2), differences=(old_go,)).excused == ("client: status",)
@@ -96,12 +96,12 @@ def test_a_difference_that_no_longer_occurs_fails() -> None:
     assert judge(looks(200, 2), differences=(old_go,)).verdict is Verdict.FAILS
 
 
-def test_a_difference_may_say_that_a_build_does_what_the_claim_says() -> None:
-    mended = Difference("head.blob", "docker-registry", "upstream: bodies", 0, "patched by Debian")
-    assert judge(looks(200, 0), differences=(mended,)).verdict is Verdict.HOLDS
+def test_a_difference_may_restore_the_claimed_value() -> None:
+    fixed = Difference("head.blob", "docker-registry", "upstream: bodies", 0, "patched by Debian")
+    assert judge(looks(200, 0), differences=(fixed,)).verdict is Verdict.HOLDS
 
 
-def test_the_suggested_entry_is_read_back_as_it_was_meant(tmp_path: Path) -> None:
+def test_the_suggested_entry_can_be_read_back(tmp_path: Path) -> None:
     text = suggest_entry("a.b", "distribution", "2.8", {"client: status": 200, "disk: files": []})
     entry = tomllib.loads(text)["deviation"][0]
     assert entry["observed"] == {"client: status": 200, "disk: files": []}
@@ -150,7 +150,7 @@ def test_one_cause_lists_what_is_observed_in_each_of_its_cases(tmp_path: Path) -
     assert first.does == second.does == "ignores Range"
 
 
-def test_a_file_of_one_implementation_speaks_of_no_other(tmp_path: Path) -> None:
+def test_a_file_of_one_implementation_lists_no_other(tmp_path: Path) -> None:
     (tmp_path / "deviations").mkdir()
     (tmp_path / "deviations" / "drayage.toml").write_text(CAUSE)
     with pytest.raises(DeviationFileError, match=r"'range\.a\[open\]' is about 'other'; this"):

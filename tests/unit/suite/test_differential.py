@@ -70,7 +70,7 @@ def test_of_long_texts_the_differing_part_is_shown() -> None:
     assert (found.left, found.right) == ("<0>", "<1>")
 
 
-def test_one_further_request_does_not_make_the_rest_look_different() -> None:
+def test_one_additional_request_does_not_shift_the_rest() -> None:
     ping = replace(BASE, request="GET /v2/?again")
     found = divergences("demo.one", seen(BASE, TAG), seen(BASE, ping, TAG))
     assert [(one.step, one.left, one.right) for one in found] == [(ping.request, ABSENT, "200")]
@@ -89,7 +89,7 @@ def test_sides_are_compared_by_name() -> None:
     ]
 
 
-def test_a_divergence_is_told_with_both_sides() -> None:
+def test_a_divergence_is_described_with_both_sides() -> None:
     text = Divergence("demo.one", "GET /v2/", "status", 200, 404, number=3).describe("ours", "real")
     assert text.splitlines() == [
         "demo.one: 3. GET /v2/: status",
@@ -129,11 +129,11 @@ def test_an_entry_for_something_else_explains_nothing(other: dict[str, object]) 
     assert of("demo.one", ETAG, known=known).unexplained == (ETAG,)
 
 
-def test_an_id_speaks_of_all_cases() -> None:
+def test_an_id_applies_to_all_cases() -> None:
     assert of("demo.one[tag]", replace(ETAG, scenario="demo.one[tag]")).unexplained == ()
 
 
-def test_an_entry_that_is_no_longer_true_is_stale() -> None:
+def test_an_entry_that_explains_nothing_is_stale() -> None:
     assert stale([KNOWN], [of("demo.one", ETAG)]) == []
     assert stale([KNOWN], [of("demo.two")]) == []  # it was not compared
     assert "remove it" in stale([KNOWN], [of("demo.one")])[0]
@@ -144,7 +144,7 @@ def test_one_case_that_differs_keeps_the_entry_for_all_of_them() -> None:
     assert stale([KNOWN], [of("demo.one[b]"), differs]) == []
 
 
-def test_what_comes_by_chance_is_never_stale() -> None:
+def test_an_entry_by_chance_is_never_stale() -> None:
     assert stale([replace(KNOWN, by_chance=True)], [of("demo.one")]) == []
 
 
@@ -168,7 +168,7 @@ def test_the_file_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         (ENTRY.replace("step", "stop"), "missing or unknown keys: step, stop"),
         (ENTRY.replace('["left", "right"]', '["left"]'), "targets must name two targets"),
@@ -180,8 +180,8 @@ def test_the_file_is_read(tmp_path: Path) -> None:
         ("[[", "fix the TOML"),
     ],
 )
-def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, told: str) -> None:
+def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "divergences.toml").write_text(text)
     with pytest.raises(DivergenceFileError, match=r"divergences\.toml") as caught:
         read_known(tmp_path)
-    assert told in str(caught.value)
+    assert expected in str(caught.value)

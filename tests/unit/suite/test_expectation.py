@@ -24,7 +24,7 @@ def test_a_mismatch_is_recorded_and_does_not_end_the_scenario() -> None:
     assert expect.mismatches() == {"client: status": 200}
 
 
-def test_the_same_look_twice_is_a_mistake_of_the_author() -> None:
+def test_the_same_check_twice_is_an_error() -> None:
     expect = Expectations()
     expect.disk("files", [], [])
     with pytest.raises(ValueError, match="checks disk: files twice"):
@@ -50,7 +50,7 @@ def test_matchers(matcher: object, met: object, missed: object) -> None:
     assert expect.findings[0].expected == repr(matcher)
 
 
-def test_numbers_that_are_missing_meet_no_bound() -> None:
+def test_a_missing_number_satisfies_no_bound() -> None:
     assert not Expectations().client("count", None, at_least(0))
 
 

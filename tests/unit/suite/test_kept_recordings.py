@@ -1,4 +1,4 @@
-"""The recordings in ``fixtures/`` can be used, and tell nothing of the machine that made them."""
+"""The recordings in ``fixtures/`` can be used and hold no data of the machine that made them."""
 
 import re
 import subprocess
@@ -24,7 +24,7 @@ def test_all_are_there() -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_a_recording_is_whole_and_tells_nothing_of_the_machine(file: Path) -> None:
+def test_a_recording_is_complete_and_holds_no_machine_data(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
     recording = Recording.read(file)
     assert recording.render() == text
@@ -36,7 +36,7 @@ def test_a_recording_is_whole_and_tells_nothing_of_the_machine(file: Path) -> No
     assert not _SECRETS.search(text)
 
 
-def test_they_are_columns_that_do_not_fail() -> None:
+def test_recordings_pass_as_targets() -> None:
     """Cells of scenarios that have changed since are not applicable, and say so."""
     targets = [f"--target=recording:{file}" for file in FILES]
     run = subprocess.run(

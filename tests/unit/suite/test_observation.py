@@ -34,7 +34,7 @@ def exchange(order: int, path: str, ended: int = 0, **fields: object) -> Exchang
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("/v2/a/blobs/uploads/0af0dba3-4d11-4e86-9b5d-6c3ee8d6ee5a?_state=QUJD-_=&x=1",
          "/v2/a/blobs/uploads/<uuid>?_state=<state>&x=1"),
@@ -47,15 +47,15 @@ def exchange(order: int, path: str, ended: int = 0, **fields: object) -> Exchang
         ("sha256:abc and port 5000 stay", "sha256:abc and port 5000 stay"),
     ],
 )  # fmt: skip
-def test_what_differs_from_run_to_run_is_not_told(text: str, told: str) -> None:
-    assert NAMES.text(text) == told
+def test_values_that_vary_between_runs_are_replaced(text: str, expected: str) -> None:
+    assert NAMES.text(text) == expected
 
 
 def test_objects_have_no_order() -> None:
     assert NAMES.body('{"b":1,"a":[2,1]}') == '{"a": [2, 1], "b": 1}'
 
 
-def test_steps_are_told_in_order_but_those_at_one_moment_are_sorted() -> None:
+def test_steps_are_in_order_and_concurrent_ones_sorted() -> None:
     one_way = [exchange(1, "/b", ended=9), exchange(2, "/a", ended=8), exchange(10, "/0")]
     other_way = [exchange(1, "/a", ended=9), exchange(2, "/b", ended=8), exchange(10, "/0")]
     steps = observed_steps(one_way, NAMES)
@@ -78,20 +78,20 @@ def test_a_client_that_leaves_has_read_as_far_as_it_did() -> None:
     assert observed_steps(left[:1], NAMES) == observed_steps(left[1:], NAMES)
 
 
-def test_large_and_binary_bodies_are_told_by_size_and_hash() -> None:
+def test_large_and_binary_bodies_become_size_and_hash() -> None:
     binary = exchange(1, "/x", body_size=2, body_start=b"\xff\xfe", body_sha256="ab" * 32)
     large = exchange(3, "/x", body_size=5000, body_start=b"x" * 2048, body_sha256="cd" * 32)
     bodies = [step.body for step in observed_steps([binary, large], NAMES)]
     assert bodies == [f"<2 bytes, sha256 {'ab' * 6}>", f"<5000 bytes, sha256 {'cd' * 6}>"]
 
 
-def test_headers_of_one_name_are_joined_and_those_of_the_connection_left_out() -> None:
+def test_repeated_headers_are_joined_and_connection_headers_left_out() -> None:
     headers = (("Link", "<a>"), ("Date", "x"), ("Link", "<b>"), ("Connection", "close"))
     (step,) = observed_steps([exchange(1, "/x", response_headers=headers)], NAMES)
     assert step.headers == {"link": "<a>, <b>"}
 
 
-def test_files_are_told_by_hash_and_uploads_by_their_kind(tmp_path: Path) -> None:
+def test_files_become_hashes_and_uploads_kinds(tmp_path: Path) -> None:
     def write(path: str, content: str) -> None:
         file = tmp_path / path
         file.parent.mkdir(parents=True)
@@ -107,7 +107,7 @@ def test_files_are_told_by_hash_and_uploads_by_their_kind(tmp_path: Path) -> Non
     }
 
 
-def test_the_schedule_is_told_in_hours(tmp_path: Path) -> None:
+def test_the_schedule_is_in_hours(tmp_path: Path) -> None:
     (tmp_path / "scheduler-state.json").write_text(
         '{"a@sha256:1": {"Key": "a@sha256:1", "EntryType": 1, '
         '"ExpiryData": "2026-11-24T12:00:07Z"}}'

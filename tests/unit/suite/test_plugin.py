@@ -1,49 +1,20 @@
-"""The plugin as its users meet it: in pytest runs of their own."""
+"""The plugin, in separate pytest runs."""
 
-import json
 from pathlib import Path
 
 import pytest
 
-PREAMBLE = """
-from harness.suite.scenario import INFO, MUST, Need, scenario
-from harness.content import an_image
-"""
-
-HOLDS = """
-@scenario("demo.base", "The API root answers", level=MUST, refs=("spec",))
-def test_base(target, expect):
-    expect.client("status", target.standard().get("/v2/").status, 200)
-"""
-
-WRONG = """
-@scenario("demo.teapot", "The API root is a teapot", level=MUST, refs=("spec",))
-def test_teapot(upstream, target, expect):
-    upstream.add("team/app", an_image(), tags=("v1",))
-    cache = target.proxy(upstream)
-    cache.get("/v2/team/app/manifests/v1")
-    expect.client("status", cache.get("/v2/").status, 418)
-"""
-
-DEVIATION = """
-[[deviation]]
-scenario = "demo.teapot"
-implementation = "distribution"
-versions = ["2.8"]
-does = "is no teapot"
-reference = "RFC 2324"
-observed = { "client: status" = 200 }
-"""
+from tests.unit.report.examples import DEVIATION, HOLDS, PREAMBLE, WRONG
 
 
-def test_a_claim_that_holds_passes_and_stands_in_the_matrix(pytester: pytest.Pytester) -> None:
+def test_a_claim_that_holds_passes_and_is_in_the_matrix(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PREAMBLE + HOLDS)
     result = pytester.runpytest("-v", "--target", "reference", "--target", "reference@2.8")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["*reference@ideal*reference@2.8*", "*The API root*holds*holds*"])
 
 
-def test_a_failure_tells_the_problem_and_the_conversation(pytester: pytest.Pytester) -> None:
+def test_a_failure_shows_the_problem_and_the_conversation(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PREAMBLE + WRONG)
     result = pytester.runpytest()
     result.assert_outcomes(failed=1)
@@ -71,7 +42,7 @@ def test_standard(registry, expect):
 """
 
 
-def test_what_a_target_does_not_offer_to_a_fixture_is_not_applicable(
+def test_a_fixture_that_the_target_cannot_offer_is_not_applicable(
     pytester: pytest.Pytester,
 ) -> None:
     pytester.makepyfile(PREAMBLE + NOT_OFFERED)
@@ -80,7 +51,7 @@ def test_what_a_target_does_not_offer_to_a_fixture_is_not_applicable(
     result.stdout.fnmatch_lines(["*nothing can be pushed to it*"])
 
 
-def test_known_deviations_pass_under_their_own_letter(pytester: pytest.Pytester) -> None:
+def test_known_deviations_pass(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PREAMBLE + WRONG)
     (pytester.path / "deviations.toml").write_text(DEVIATION)
     result = pytester.runpytest("--target", "reference@2.8")
@@ -94,23 +65,7 @@ def test_a_failure_of_a_release_prints_the_entry_to_add(pytester: pytest.Pyteste
     result.stdout.fnmatch_lines(["*add it to deviations.toml:*", 'scenario = "demo.teapot"'])
 
 
-def test_results_survive_xdist_and_become_json(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(PREAMBLE + HOLDS + WRONG)
-    out = pytester.path / "out.json"
-    result = pytester.runpytest_subprocess("-n", "2", "--pullproof-json", str(out))
-    result.assert_outcomes(passed=1, failed=1)
-    document = json.loads(out.read_text())
-    assert document["totals"]["reference@ideal"] == {
-        "holds": 1,
-        "deviates": 0,
-        "fails": 1,
-        "n/a": 0,
-    }
-    failed = next(r for r in document["results"] if r["verdict"] == "fails")
-    assert "/v2/team/app/manifests/v1" in failed["conversation"]
-
-
-def test_a_scenario_that_looks_at_nothing_fails(pytester: pytest.Pytester) -> None:
+def test_a_scenario_without_checks_fails(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         PREAMBLE
         + """
@@ -129,25 +84,6 @@ def test_one_id_for_two_scenarios_is_refused(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*scenario id demo.base is used by test_one.py*test_two.py*"])
-
-
-@pytest.mark.parametrize(
-    ("target", "message"),
-    [
-        ("nonsense", "*nonsense*reference*binary:PATH*"),
-        ("reference@9.9", "*9.9*2.8*"),
-        ("binary:/no/such/registry", "*/no/such/registry*"),
-    ],
-)
-def test_a_bad_target_is_one_line_and_exit_code_2(
-    pytester: pytest.Pytester, target: str, message: str
-) -> None:
-    pytester.makepyfile(PREAMBLE + HOLDS)
-    result = pytester.runpytest_subprocess("--target", target)
-    assert result.ret == 2
-    result.stderr.fnmatch_lines([message])
-    output = result.stdout.str() + result.stderr.str()
-    assert "Traceback" not in output
 
 
 def test_a_binary_that_does_not_start_is_one_line_and_exit_code_2(

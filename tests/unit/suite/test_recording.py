@@ -27,7 +27,7 @@ def recorded(pytester: pytest.Pytester, target: str = "reference") -> Path:
     return file
 
 
-def test_a_recording_holds_what_was_shown_and_no_secret(pytester: pytest.Pytester) -> None:
+def test_a_recording_holds_the_observation_and_no_secret(pytester: pytest.Pytester) -> None:
     file = recorded(pytester)
     text = file.read_text()
     assert "wonderland" not in text
@@ -39,7 +39,7 @@ def test_a_recording_holds_what_was_shown_and_no_secret(pytester: pytest.Pyteste
     assert recording.render() == text
 
 
-def test_a_recording_is_a_column_that_runs_nothing(pytester: pytest.Pytester) -> None:
+def test_a_recording_is_replayed_as_a_target(pytester: pytest.Pytester) -> None:
     file = recorded(pytester)
     result = pytester.runpytest("--target", f"recording:{file}")
     result.assert_outcomes(passed=1)
@@ -53,7 +53,7 @@ def test_a_recording_is_a_baseline(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["1 scenarios compared: 0 divergences explained, 0 unexplained*"])
 
 
-def test_what_differs_from_the_baseline_fails_and_is_shown(pytester: pytest.Pytester) -> None:
+def test_a_difference_from_the_baseline_fails_and_is_shown(pytester: pytest.Pytester) -> None:
     file = recorded(pytester)
     document = json.loads(file.read_text())
     step = document["scenarios"]["demo.base"]["observation"]["steps"][0]
@@ -81,7 +81,7 @@ def test_a_new_scenario_is_not_applicable(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"schema": 0}', '{"schema": 1, "scenarios": []}'])
-def test_a_file_that_is_no_recording_is_one_line(tmp_path: Path, content: str) -> None:
+def test_an_invalid_recording_is_a_one_line_error(tmp_path: Path, content: str) -> None:
     file = tmp_path / "kept.json"
     file.write_text(content)
     with pytest.raises(RecordingError, match=r"kept\.json.*record it again"):
@@ -100,7 +100,7 @@ def _as_it_was() -> int:
     return 1
 
 
-def test_a_fingerprint_is_of_what_is_done() -> None:
+def test_a_fingerprint_covers_the_code_without_comments() -> None:
     before = fingerprint(_as_it_was)
 
     def _as_it_was_() -> int:

@@ -1,4 +1,4 @@
-"""When two columns of one release are alike."""
+"""When two columns of one release match."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _unequal(left: Result, right: Result) -> list[str]:
     return Matrix.of([left, right], ["left", "right"]).unequal("left", "right")
 
 
-def test_what_was_seen_makes_cells_alike() -> None:
+def test_cells_with_equal_mismatches_match() -> None:
     deviates = _cell("left", Verdict.DEVIATES, 500)
     assert _unequal(deviates, _cell("right", Verdict.DEVIATES, 500)) == []
     assert _unequal(deviates, _cell("right", Verdict.DEVIATES, 404)) == [
@@ -31,16 +31,16 @@ def test_what_was_seen_makes_cells_alike() -> None:
     ]
 
 
-def test_what_is_explained_for_either_does_not_count() -> None:
+def test_excused_findings_do_not_count() -> None:
     excused = _cell("left", Verdict.DEVIATES, 500, ("client: status",))
     assert _unequal(excused, _cell("right", Verdict.HOLDS, 200)) == []
 
 
-def test_what_does_not_apply_to_one_says_nothing_of_either() -> None:
+def test_a_cell_that_does_not_apply_matches_any() -> None:
     missing = _cell("left", Verdict.NOT_APPLICABLE)
     for verdict, observed in ((Verdict.HOLDS, 200), (Verdict.DEVIATES, 500)):
         assert _unequal(missing, _cell("right", verdict, observed)) == []
 
 
-def test_one_that_failed_without_a_look_is_like_no_other() -> None:
+def test_a_failure_without_findings_matches_no_other() -> None:
     assert _unequal(_cell("left", Verdict.FAILS), _cell("right", Verdict.HOLDS, 200)) != []

@@ -1,4 +1,4 @@
-"""The options of pytest that choose what is tested, under two names each.
+"""The options of pytest that choose targets and scenarios, and what they say.
 
 ``--pullproof-target`` always exists. The short name ``--target`` is added after plugins and initial
 conftest files have added their options, and only if none of them has it: pytest refuses to run if
@@ -8,17 +8,43 @@ two plugins define one option.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-if TYPE_CHECKING:
-    from harness.targets import Access
+from harness.suite.catalogue import Selection
+from harness.suite.scenario import Scenario
 
-__all__ = ["GROUP", "access_of", "add_short_names", "add_target_options", "rerun_arguments"]
+if TYPE_CHECKING:
+    from harness.targets import Access, Target
+
+__all__ = [
+    "GROUP",
+    "SELECTION",
+    "TARGETS",
+    "add_short_names",
+    "add_target_options",
+    "check_selection",
+    "misused",
+    "read_options",
+    "rerun_arguments",
+    "targets_of",
+]
 
 GROUP = "pullproof"
+
+TARGETS: pytest.StashKey[list[Target]] = pytest.StashKey()
+SELECTION: pytest.StashKey[Selection] = pytest.StashKey()
+
+_CHOOSING = {
+    "scenario": "whose id matches this shell pattern",
+    "theme": "of this theme",
+    "level": "of this level: must, should or info",
+    "need": "with this need, such as storage",
+}
+"""The options that choose scenarios, in the order in which ``Selection.of`` takes them."""
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     "target": {
@@ -76,7 +102,7 @@ _ACCESS: dict[str, dict[str, Any]] = {
 }
 
 
-def access_of(config: pytest.Config) -> Access:
+def _access_of(config: pytest.Config) -> Access:
     """How ``url:`` targets are accessed. Raises ``TargetError`` for invalid values."""
     from harness.targets import Access
 
@@ -89,6 +115,58 @@ def access_of(config: pytest.Config) -> Access:
         known_as=config.getoption("pullproof_known_as"),
         environment=os.environ,
     )
+
+
+def read_options(config: pytest.Config) -> None:
+    """Check the options and put what they choose into the stash of *config*."""
+    config.stash[TARGETS] = []
+    try:
+        chosen = (config.getoption(f"pullproof_{name}") for name in _CHOOSING)
+        config.stash[SELECTION] = Selection.of(*chosen)
+    except ValueError as error:
+        misused(error)
+    if config.getoption("pullproof_targets") or config.getoption("pullproof_baseline"):
+        targets_of(config)
+
+
+def check_selection(config: pytest.Config, scenarios: Iterable[Scenario]) -> None:
+    """End the run unless each word of the selection chooses some of *scenarios*."""
+    try:
+        config.stash[SELECTION].check(scenarios)
+    except ValueError as error:
+        misused(error)
+
+
+def targets_of(config: pytest.Config) -> list[Target]:
+    """The targets of the run, parsed at the first call."""
+    from harness.suite.recording import parse_target
+    from harness.targets import DEFAULT_TARGET, TargetError
+
+    targets = config.stash[TARGETS]
+    if not targets:
+        texts = list(config.getoption("pullproof_targets") or [DEFAULT_TARGET])
+        if baseline := config.getoption("pullproof_baseline"):
+            # The baseline is the last column.
+            texts = [text for text in texts if text != baseline] + [baseline]
+        try:
+            access = _access_of(config)
+            if access.upstream_at is not None and config.getoption("numprocesses", None):
+                misused(
+                    "--upstream-at serves the upstream of one scenario at a time; run without "
+                    "pytest-xdist's -n (pullproof run: -n 0)"
+                )
+            targets += [parse_target(text, access) for text in dict.fromkeys(texts)]
+        except TargetError as error:
+            misused(error)
+        names = [target.name for target in targets]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            misused(f"--target: {twice} is there twice; name each target once")
+    return targets
+
+
+def misused(problem: object) -> NoReturn:
+    """End the run with exit code 2: a wrong option or a missing target is not a failed test."""
+    pytest.exit(f"pullproof: {problem}", returncode=2)
 
 
 def rerun_arguments(config: pytest.Config) -> list[str]:
@@ -113,6 +191,14 @@ def add_target_options(group: pytest.OptionGroup) -> None:
         group.addoption(f"--pullproof-{name}", **attributes)
     for name, attributes in _ACCESS.items():
         group.addoption(f"--pullproof-{name}", **attributes)
+    for name, what in _CHOOSING.items():
+        group.addoption(
+            f"--pullproof-{name}",
+            action="append",
+            default=[],
+            metavar=name.upper(),
+            help=f"run only scenarios {what}; repeatable",
+        )
 
 
 def add_short_names(parser: pytest.Parser) -> None:
