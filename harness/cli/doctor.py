@@ -65,15 +65,7 @@ def doctor(
     try:
         found = parse_target(
             target,
-            Access.read(
-                login=access.login,
-                headers=access.headers,
-                ca=access.ca,
-                upstream_at=access.upstream_at,
-                allow_writes=access.allow_writes,
-                known_as=access.known_as,
-                environment=os.environ,
-            ),
+            Access.read(**vars(access), environment=os.environ),
         )
         lines = [_login_wanted(found)] if isinstance(found, UrlTarget) else []
         fingerprint = None

@@ -26,6 +26,8 @@ from harness.suite.results import Incomplete
 __all__ = ["compare", "run", "run_suite"]
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+_PYTEST_NAMES = {"json_file": "--pullproof-json", "junit": "--junitxml"}
+"""pytest's names of options of ``run``; of the others, ``--pullproof-`` and the name."""
 
 
 class _Run(click.Command):
@@ -105,20 +107,13 @@ class _Run(click.Command):
 @click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
 def run(
     targets: tuple[str, ...],
-    baseline: str | None,
-    record: Path | None,
     chosen: Selection,
     access: AccessOptions,
-    json_file: Path | None,
-    html: Path | None,
-    markdown: Path | None,
-    junit: Path | None,
     workers: str | None,
-    retry: int,
-    slowest: int,
     exitfirst: bool,
     verbose: bool,
     pytest_arguments: tuple[str, ...],
+    **passed_on: object,
 ) -> int:
     """Run the scenarios on each target; print totals, failures and known deviations.
 
@@ -137,15 +132,12 @@ def run(
     unexplained. 2 misuse, a target that is not available, nothing to run, or an interrupted run.
     """
     arguments = [
-        *_option("--pullproof-baseline", baseline),
-        *_option("--pullproof-record", record),
         *access.arguments,
-        *_option("--pullproof-json", json_file),
-        *_option("--pullproof-html", html),
-        *_option("--pullproof-markdown", markdown),
-        *_option("--junitxml", junit),
-        *_option("--pullproof-slowest", slowest),
-        *_option("--pullproof-retry", retry),
+        *(
+            f"{_PYTEST_NAMES.get(name, f'--pullproof-{name}')}={value}"
+            for name, value in passed_on.items()
+            if value is not None
+        ),
         "--pullproof-progress",
         *(["-x"] if exitfirst else []),
         "-v" if verbose else "-q",
@@ -166,16 +158,20 @@ def run_suite(
 
     from harness.suite.catalogue import suite_directory
 
-    class Started:
-        """Notes that pytest has started: from then on, the plugin reports an interrupted run."""
+    class Startup:
+        """Notes Ctrl-C before the session starts; later, the plugin reports an interrupted run."""
 
-        noted = False
+        is_over = interrupted = False
 
         @pytest.hookimpl(tryfirst=True)
         def pytest_sessionstart(self) -> None:
-            self.noted = True
+            self.is_over = True
 
-    started = Started()
+        def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+            by_user = isinstance(excinfo.value, KeyboardInterrupt)  # or else by pytest.exit
+            self.interrupted = by_user and not self.is_over
+
+    startup = Startup()
     suite = suite_directory()
     code = pytest.main(
         [
@@ -193,15 +189,11 @@ def run_suite(
             *arguments,
             str(suite),
         ],
-        plugins=[started],
+        plugins=[startup],
     )
-    if code is pytest.ExitCode.INTERRUPTED and not started.noted:
+    if startup.interrupted:
         raise KeyboardInterrupt
     return int(code) if code in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED} else 2
-
-
-def _option(name: str, value: object) -> list[str]:
-    return [] if value is None else [name, str(value)]
 
 
 @click.command()

@@ -106,15 +106,9 @@ def _access_of(config: pytest.Config) -> Access:
     """How ``url:`` targets are accessed. Raises ``TargetError`` for invalid values."""
     from harness.targets import Access
 
-    return Access.read(
-        login=config.getoption("pullproof_login"),
-        headers=config.getoption("pullproof_header"),
-        ca=config.getoption("pullproof_ca"),
-        upstream_at=config.getoption("pullproof_upstream_at"),
-        allow_writes=config.getoption("pullproof_allow_writes"),
-        known_as=config.getoption("pullproof_known_as"),
-        environment=os.environ,
-    )
+    names = {name: "headers" if name == "header" else name.replace("-", "_") for name in _ACCESS}
+    given = {key: config.getoption(f"--pullproof-{name}") for name, key in names.items()}
+    return Access.read(**given, environment=os.environ)
 
 
 def read_options(config: pytest.Config) -> None:
