@@ -23,7 +23,7 @@ check: lint
 FAST := tests/unit/models tests/unit/lint tests/unit/explain tests/unit/upstream
 
 # What CI runs on a machine with all real parts.
-ci: lint house test containers peers
+ci: lint test containers peers
 
 # Size and shape of the code base, against its limits.
 house: $(READY)
