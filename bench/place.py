@@ -40,7 +40,7 @@ class Bench:
         return blob_number(0, self.large_size)
 
     def tree(self, name: str, write: Callable[[Path], None]) -> Path:
-        """The storage root *name*, which *write* fills the first time. Nobody changes it."""
+        """The storage root *name*, which *write* fills the first time. It is never changed."""
         if name not in self._trees:
             root = self.directory / "trees" / name
             write(root)

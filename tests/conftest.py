@@ -23,7 +23,7 @@ hypothesis.settings.load_profile("pullproof")
 
 
 class _Unheeded(logging.Handler):
-    """Keeps what asyncio says of exceptions that nobody has looked at."""
+    """Keeps asyncio's reports of exceptions that were never retrieved."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)

@@ -1,7 +1,7 @@
 """Repository names of one test among those of others, in a registry that is not ours alone. Pure.
 
-A test says ``team/app``; on the wire it is ``pullproof-3f9a1c07-12/team/app``. Whoever asks the
-registry puts the front before the name and takes it out of what comes back, and the mock upstream
+A test says ``team/app``; on the wire it is ``pullproof-3f9a1c07-12/team/app``. The client
+puts this prefix before the name and removes it from responses, and the mock upstream
 behind it does the reverse, so that neither the test nor what is recorded of it knows.
 """
 

@@ -23,7 +23,7 @@ def free_port() -> int:
 
 def hold_port() -> tuple[socket.socket, int]:
     """A bound socket and its port of 127.0.0.1. Until the socket is closed, the kernel gives the
-    port to nobody who asks for any port; a server that asks for this one and listens with
+    port to no one who asks for any port; a server that asks for this one and listens with
     SO_REUSEADDR, as Go does, gets it."""
     holder = socket.socket()
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -300,7 +300,7 @@ class Listener:
         for _ in range(_BACKLOG):
             try:
                 sock, _address = listening.accept()
-            except OSError:  # nobody waits, or there are no file descriptors left for now
+            except OSError:  # no client waits, or there are no file descriptors left for now
                 return
             sock.setblocking(False)
             connection = Connection(sock, self._serve, self._ssl_context)

@@ -60,7 +60,7 @@ class Reply:
         return next((v for key, v in self.headers if key.lower() == name.lower()), None)
 
     def with_headers(self, changes: Mapping[str, str | None]) -> Reply:
-        """The same answer with each header of *changes* set anew, or dropped where it is None."""
+        """The same answer with each header of *changes* set, or dropped if it is None."""
         names = {name.lower() for name in changes}
         kept = tuple(line for line in self.headers if line[0].lower() not in names)
         new = tuple((name, value) for name, value in changes.items() if value is not None)

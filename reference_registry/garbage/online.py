@@ -209,7 +209,7 @@ class StorageGuard:
         listener = socket.socket(socket.AF_UNIX)
         try:
             _bind(listener, self._config.rootdirectory)
-            # Nobody can connect before this.
+            # No client can connect before this.
             self._server = await asyncio.start_unix_server(self._accept, sock=listener)
         except OSError:
             listener.close()

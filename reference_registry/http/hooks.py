@@ -107,8 +107,7 @@ class Observer(Protocol):
     """Metrics or the access log. Must be quick and must not raise."""
 
     def wants(self, status: int) -> bool:
-        """Whether a complete answer with *status* is of any interest to it. It need not be told of
-        a request whose answer is known before and is of none."""
+        """Whether it wants to be notified of a complete response with *status*."""
         ...
 
     def started(self, request: Request, handler: str | None) -> None:

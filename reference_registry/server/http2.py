@@ -260,7 +260,7 @@ class _Stream:
         self._complete = False
         self._reported_complete = False
         self._over = False
-        """The response is complete, or nobody is there to receive it."""
+        """The response is complete, or the client has left."""
         self._bodiless = scope["method"] == "HEAD"
         self._start: Message | None = None
         self._begun = False

@@ -96,7 +96,7 @@ class Leases:
     # -- for the collector ------------------------------------------------------------------------
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Wait until nobody is inside :meth:`held`, and block new ones during this block."""
+        """Wait until no request is inside :meth:`held`, and block new ones during this block."""
         with self._lock:
             self._lock.wait_for(lambda: not self._holders)
             yield

@@ -25,7 +25,7 @@ readers get; an event moves it on and wakes readers. All of it is in this table:
 - One reader, the *fastest*, is also served from memory, ahead of the disk. It is the first one that
   began to read and has not ended.
 - A known size makes the last byte special: without it no client takes the blob for complete, so
-  nobody receives all of something wrong. Without a known size the end of the body does that.
+  no client receives all of something wrong. Without a known size the end of the body does that.
 - A slow reader delays no other, since it reads from the file. :meth:`DownloadProgress.chunks` is
   the only place that waits for bytes, :meth:`DownloadProgress._happen` the only one that wakes.
 """

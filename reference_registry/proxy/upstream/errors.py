@@ -12,7 +12,7 @@
                              target
       NoToken                one of these, when upstream's token server was asked
 
-What a client is told about each is decided in ``proxy.answers`` and nowhere else.
+``proxy.errors`` alone decides what a client gets for each.
 """
 
 from __future__ import annotations

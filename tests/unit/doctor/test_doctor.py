@@ -111,11 +111,11 @@ def test_a_scenario_that_looks_elsewhere_by_now_is_no_answer_either() -> None:
 def test_text_and_json_say_the_same() -> None:
     lines = [
         Line("a", "Is it?", "yes", "good", ("GET /v2/ -> 200",)),
-        Line("b", "Was it?", None, "nobody knows"),
+        Line("b", "Was it?", None, "unknown"),
     ]
     text = as_text("here", None, lines, evidence=True)
     assert "Is it? yes\n    good\n      GET /v2/ -> 200\n" in text
-    assert "Not answered:\n- Was it?\n    nobody knows\n" in text
+    assert "Not answered:\n- Was it?\n    unknown\n" in text
     assert "GET" not in as_text("here", None, lines, evidence=False)
     document = json.loads(as_json("here", None, lines))
     assert document["lines"][1]["answer"] is None

@@ -140,7 +140,7 @@ def test_readonly(make_registry: MakeRegistry) -> None:
 
 # -- hooks -------------------------------------------------------------------------------------
 class _Door:
-    """Authenticates whoever sends a name; notes what was asked for."""
+    """Authenticates every client that sends a name; notes what was asked for."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, ...]] = []
@@ -284,11 +284,11 @@ def test_unforeseen_errors_are_500(run: Any, tmp_path: Path, caplog: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    ("profile", "told"), [("ideal", (507, "UNAVAILABLE")), ("2.8", (500, "UNKNOWN"))]
+    ("profile", "expected"), [("ideal", (507, "UNAVAILABLE")), ("2.8", (500, "UNKNOWN"))]
 )
 def test_full_disk(
     profile: str,
-    told: tuple[int, str],
+    expected: tuple[int, str],
     make_registry: MakeRegistry,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -301,7 +301,7 @@ def test_full_disk(
     monkeypatch.setattr("reference_registry.storage.uploads.BlobWriter.append", full)
     answer = registry.patch(location, b"hello")
 
-    assert (answer.status_code, answer.json()["errors"][0]["code"]) == told
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == expected
 
 
 @pytest.mark.parametrize(("profile", "detail"), [("2.8", {"Tag": "zz"}), ("3.0", "unknown tag=zz")])

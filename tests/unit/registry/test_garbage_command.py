@@ -184,7 +184,7 @@ def _on_a_terminal(command: list[str | Path]) -> tuple[int, str]:
         while True:
             try:
                 chunk = os.read(ours, 65536)
-            except OSError:  # EIO: nobody has the other end open any more.
+            except OSError:  # EIO: the other end is closed.
                 break
             if not chunk:
                 break

@@ -58,8 +58,8 @@ def test_what_is_old_goes_within_an_hour(tmp_path: Path, caplog: pytest.LogCaptu
     async def test() -> None:
         await registry.start()
         began = clock.now()
-        told = "1 blobs deleted, 13 bytes freed, 1 in use"
-        await _until(lambda: told in caplog.text, clock, timedelta(minutes=10))
+        logged = "1 blobs deleted, 13 bytes freed, 1 in use"
+        await _until(lambda: logged in caplog.text, clock, timedelta(minutes=10))
         assert clock.now() - began < timedelta(hours=24)
         await registry.stop()
 

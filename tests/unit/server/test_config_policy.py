@@ -91,11 +91,11 @@ def test_each_mistake_is_told_with_its_fix(tmp_path: Path, line: str, said: str)
 def test_an_explanation_tells_what_they_do(tmp_path: Path) -> None:
     config, _ = read_text(tmp_path, ALL)
     assert config is not None
-    told = dict(explain(config, PROFILES["ideal"]))
-    assert told["tags"] == "upstream is asked again after 15m, or where a client says no-cache"
-    assert told["absences"] == "remembered for 30s"
-    assert told["size"] == "50GB at most; what was not used for longest goes"
-    assert told["expiry"].startswith("168h after it was last used, content is deleted")
+    explained = dict(explain(config, PROFILES["ideal"]))
+    assert explained["tags"] == "upstream is asked again after 15m, or where a client says no-cache"
+    assert explained["absences"] == "remembered for 30s"
+    assert explained["size"] == "50GB at most; what was not used for longest goes"
+    assert explained["expiry"].startswith("168h after it was last used, content is deleted")
 
 
 # -- sizes ---------------------------------------------------------------------------------------
@@ -133,6 +133,6 @@ def test_what_is_suggested_is_a_size(text: str) -> None:
 
 @given(st.integers(0, 2**60))
 def test_a_size_is_told_as_one_could_write_it(size: int) -> None:
-    told = short_size(size)
-    assert parse_size(told) == pytest.approx(size, rel=0.06)
-    assert len(told) <= 8
+    short = short_size(size)
+    assert parse_size(short) == pytest.approx(size, rel=0.06)
+    assert len(short) <= 8

@@ -267,7 +267,7 @@ def test_keys_of_the_proxy(tmp_path: Path, key: str, said: str | None) -> None:
 
 @pytest.mark.parametrize(("profile", "seconds"), [("ideal", 30), ("2.8", 60), ("3.1", 60)], ids=str)
 def test_how_long_upstream_may_be_silent(tmp_path: Path, profile: str, seconds: int) -> None:
-    """Releases skip the key; that they wait for ever is told by their profiles."""
+    """Releases skip the key; their profiles say that they wait forever."""
     proxy = _proxy(tmp_path, f"{_PROXY}  x-upstream-timeout: 30s\n", profile)
     assert proxy.upstream_timeout == timedelta(seconds=seconds)
 
@@ -278,7 +278,7 @@ def test_further_upstreams_need_a_first(tmp_path: Path) -> None:
     assert [said.partition(":")[0] for said in _said(_read(tmp_path, text))] == ["proxy.remoteurl"]
 
 
-# -- what is told of them -----------------------------------------------------------------------
+# -- how they are explained ---------------------------------------------------------------------
 def _config(**proxy: object) -> Config:
     return Config(proxy=ProxyConfig(remoteurl="https://one.example", **proxy))  # type: ignore[arg-type]
 
@@ -293,8 +293,8 @@ def test_which_upstream_serves_what() -> None:
             "two": UpstreamConfig(remoteurl="https://two.example", namespaces=(), ttl=None),
         },
     )
-    told = [said for subject, said in explain(config, IDEAL) if subject == "upstream"]
-    assert told[1:] == [
+    explained = [said for subject, said in explain(config, IDEAL) if subject == "upstream"]
+    assert explained[1:] == [
         "https://one.example serves NAME, NAME?ns=one.example",
         "https://docker.io serves hub/NAME, NAME?ns=docker.io, NAME?ns=hub, "
         "NAME?ns=index.docker.io, NAME?ns=registry-1.docker.io; "

@@ -97,7 +97,7 @@ def test_every_profile_takes_the_configuration(
     _config(profile)
     assert main(["check-config", "--profile", profile, str(_FILES / "config.yml")]) == 0
     said = capsys.readouterr().out.partition("\n\n")[2]
-    # As with registry:2, whoever reaches it may push.
+    # As with registry:2, anyone who reaches it may push.
     assert re.findall(r"\[([\w-]+)\]", said) == ["everyone-may-push"]
 
 

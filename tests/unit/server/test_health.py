@@ -137,7 +137,7 @@ def test_a_file_that_is_there_is_a_failure(tmp_path: Path) -> None:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port on which nobody listens while the test runs."""
+    """A port without a listener while the test runs."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]

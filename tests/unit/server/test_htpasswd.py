@@ -90,7 +90,7 @@ def test_the_right_password(tmp_path: Path) -> None:
         _request("a", "wrong"),
         _request("a", ""),
         _request("", "secret"),
-        _request("nobody", "secret"),
+        _request("stranger", "secret"),
         _request(header="Basic"),
         _request(header="Basic !!!"),
         _request(header="Basic " + base64.b64encode(b"no-colon").decode()),
@@ -228,7 +228,7 @@ def test_unknown_users_cost_as_much(
     profile: str, compared: int, comparisons: list[bytes], tmp_path: Path
 ) -> None:
     authenticator = _authenticator(_file(tmp_path, ("a", "secret")), PROFILES[profile])
-    _refused(authenticator, _request("nobody", "secret"))
+    _refused(authenticator, _request("stranger", "secret"))
     assert len(comparisons) == compared
     assert all(entry.startswith(b"$2b$04$") for entry in comparisons)
 

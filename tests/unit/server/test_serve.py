@@ -143,7 +143,7 @@ def test_an_upload_in_flight_is_finished(serve: Serve) -> None:
 
 
 def test_a_signal_while_upstream_is_asked(tmp_path: Path) -> None:
-    """A release waits for its upstream without end; it can be told to stop all the same."""
+    """A release waits for its upstream without end; SIGTERM stops it all the same."""
     with socket.socket() as upstream:
         upstream.bind(("127.0.0.1", 0))
         upstream.listen()

@@ -1,7 +1,7 @@
 """``auth.token``: which tokens pass, and what the challenge says of the others.
 
-``_TOKENS`` was measured on 2.8.2, 3.0.0-alpha.1, 3.0.0 and 3.1.1; its first column is measured anew
-wherever the real 2.8.2 is installed.
+``_TOKENS`` was measured on 2.8.2, 3.0.0-alpha.1, 3.0.0 and 3.1.1; its first column is measured
+again wherever the real 2.8.2 is installed.
 """
 
 from __future__ import annotations
@@ -292,7 +292,7 @@ _TOKENS: dict[str, tuple[Callable[[TokenServer], str], str]] = {
     "from another": (_with(iss="else"), "invalid invalid invalid invalid invalid"),
     "for another": (_with(aud="else"), "invalid invalid invalid invalid invalid"),
     "for several": (_with(aud=["else", SERVICE]), "invalid ok ok ok ok"),
-    "for nobody": (_with(aud=...), "invalid invalid invalid invalid invalid"),
+    "no audience": (_with(aud=...), "invalid invalid invalid invalid invalid"),
     "just expired": (_with(exp=-30), "ok ok ok ok ok"),
     "expired": (_with(exp=-90), "invalid invalid invalid invalid invalid"),
     "without an expiry": (_with(exp=...), "invalid invalid invalid invalid invalid"),
@@ -302,7 +302,7 @@ _TOKENS: dict[str, tuple[Callable[[TokenServer], str], str]] = {
     "good soon": (_with(nbf=30), "ok ok ok ok ok"),
     "good later": (_with(nbf=90), "invalid invalid invalid invalid invalid"),
     "good since ever": (_with(nbf=...), "ok ok ok ok ok"),
-    "for nobody in particular": (_with(sub=...), "ok ok ok ok ok"),
+    "no subject": (_with(sub=...), "ok ok ok ok ok"),
     # Access
     "another repository": (_with(access=[_access("pull", name="b")]), "scope " * 5),
     "another action": (_with(access=[_access("push")]), "scope scope scope scope scope"),
@@ -340,7 +340,7 @@ def test_token(name: str, profile: str, server: TokenServer, files: Path) -> Non
     request = _request(f"Bearer {make(server)}")
     if outcome == "ok":
         user = _authenticate(_config(files), request, PROFILES[profile])
-        assert user == ("" if name == "for nobody in particular" else "bob")
+        assert user == ("" if name == "no subject" else "bob")
         return
     with pytest.raises(RegistryError) as refused:
         _authenticate(_config(files), request, PROFILES[profile])

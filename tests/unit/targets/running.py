@@ -17,7 +17,7 @@ Launch = Callable[..., RunningRegistry]
 
 @contextmanager
 def a_port() -> Iterator[int]:
-    """A port of loopback that nobody else is given meanwhile, and that we may listen on."""
+    """A port of loopback that is reserved for this test."""
     with socket.socket() as reserved:
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reserved.bind(("127.0.0.1", 0))
@@ -25,8 +25,8 @@ def a_port() -> Iterator[int]:
 
 
 def cache_behind(launch: Launch, target: Target, port: int, **settings: Any) -> RunningRegistry:
-    """A cache of whoever listens on *port*. Releases of distribution want an upstream that answers
-    when they start."""
+    """A cache of the upstream that listens on *port*. Releases of distribution need an
+    upstream that answers when they start."""
     with MockUpstream(port=port) as first:
         return launch(target, upstream_url=first.url, **settings)
 

@@ -20,7 +20,7 @@ Script = Callable[..., Path]
 
 @pytest.fixture
 def script(tmp_path: Path) -> Script:
-    """An executable shell script that says it is a registry, and does as told when it serves."""
+    """A shell script that claims to be a registry; ``serve`` runs the given commands."""
 
     def write(serve: str, version: str = "registry github.com/distribution/distribution") -> Path:
         path = tmp_path / "registry"

@@ -1,4 +1,4 @@
-"""What settings become in drayage's configuration, and what it cannot be told."""
+"""What settings become in drayage's configuration, and which settings it lacks."""
 
 import tomllib
 from datetime import timedelta

@@ -8,7 +8,7 @@ from harness.targets.errors import gist
 
 
 @pytest.mark.parametrize(
-    ("output", "told"),
+    ("output", "expected"),
     [
         (
             'time="x" level=info msg="debug server listening"\npanic: cannot reach upstream\n\n'
@@ -29,5 +29,5 @@ from harness.targets.errors import gist
     ],
     ids=["panic", "fatal", "fatal as JSON", "configuration", "anything", "nothing"],
 )
-def test_the_telling_line_is_found(output: str, told: str) -> None:
-    assert gist(output) == told
+def test_the_line_with_the_cause_is_found(output: str, expected: str) -> None:
+    assert gist(output) == expected

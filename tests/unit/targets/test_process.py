@@ -146,7 +146,7 @@ def gone(pid: int) -> bool:
             os.kill(pid, 0)
         except ProcessLookupError:
             return True
-        # Inside a container nobody may reap what init inherits: a zombie has ended, too.
+        # Inside a container no process may reap what init inherits: a zombie has ended, too.
         status = Path(f"/proc/{pid}/stat")
         try:
             if status.read_text().rpartition(")")[2].split()[0] == "Z":

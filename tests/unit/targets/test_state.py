@@ -40,7 +40,7 @@ def test_a_damaged_file_is_told(tmp_path: Path, content: str) -> None:
 
 
 def test_half_a_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """distribution truncates the file and writes it anew while we read."""
+    """distribution truncates the file and rewrites it while we read."""
     file = tmp_path / "state"
     file.write_text("")
     steps = iter([SAVED[:40], SAVED[:80], SAVED])

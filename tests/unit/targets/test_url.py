@@ -198,7 +198,7 @@ def test_a_cache_that_takes_no_push_says_so(
         url_target(running).launch(Settings(upstream_url=source.url), tmp_path)
 
 
-# -- nobody there ------------------------------------------------------------------------------
+# -- no listener ------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("url", "message"),
     [

@@ -14,7 +14,7 @@ __all__ = ["RawAnswer", "RawConnection", "ask"]
 
 @dataclass(frozen=True)
 class RawAnswer:
-    """``end`` says what the socket told after the last byte."""
+    """``end`` says how the socket ended after the last byte."""
 
     data: bytes
     end: Literal["closed", "reset"]

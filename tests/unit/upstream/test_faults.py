@@ -102,7 +102,7 @@ def test_a_hang_before_the_head_lasts_until_released(
         assert (entry.status, entry.outcome) == (None, "pending")
         fault.release()
         assert connection.receive_all().body == layer.content
-    assert ask(upstream, "GET", path).body == layer.content  # nobody waits at an open gate
+    assert ask(upstream, "GET", path).body == layer.content  # an open gate blocks no request
 
 
 def test_a_hang_in_the_body(upstream: MockUpstream, layer: Blob, path: str) -> None:

@@ -23,7 +23,7 @@ TAG = "/v2/team/app/manifests/v1"
 
 @pytest.fixture
 def loop() -> Iterator[LabLoop]:
-    """A loop of the test's own, on which nobody else has tasks."""
+    """A loop of the test's own, without other tasks."""
     loop = LabLoop("lifecycle")
     yield loop
     loop.stop()
