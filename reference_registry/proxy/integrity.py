@@ -40,27 +40,20 @@ _Stamp = tuple[int, int, int, int]
 what changes if a file is written to or replaced."""
 
 
-class KnownSizes:
+class KnownSizes(dict[Digest, int]):
     """Sizes in bytes by digest. No I/O."""
-
-    def __init__(self) -> None:
-        self._sizes: dict[Digest, int] = {}
-
-    def get(self, digest: Digest) -> int | None:
-        """None if it is unknown."""
-        return self._sizes.get(digest)
 
     def allow(self, digest: Digest, size: int) -> bool:
         """Whether content of *size* bytes can be that of *digest*, by what is known."""
         if size == 0:  # What most files are after a power cut, or on a full disk.
             return digest == digest_of(b"", algorithm_of(digest))
-        return self._sizes.get(digest, size) == size
+        return self.get(digest, size) == size
 
     def learn(self, digest: Digest, size: int) -> None:
         """Verified content of *digest* has *size* bytes."""
-        if len(self._sizes) >= _MOST:
-            self._sizes.clear()
-        self._sizes[digest] = size
+        if len(self) >= _MOST:
+            self.clear()
+        self[digest] = size
 
     def learn_manifest(self, digest: Digest, content: bytes) -> None:
         """Learn the size of *content*, which has *digest*, and the sizes that it gives for its
@@ -71,7 +64,7 @@ class KnownSizes:
         except ManifestInvalid:
             return
         for blob in blobs:
-            if blob.size and blob.digest not in self._sizes:
+            if blob.size and blob.digest not in self:
                 self.learn(blob.digest, blob.size)
 
 

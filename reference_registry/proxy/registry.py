@@ -16,10 +16,10 @@ from reference_registry.http.errors import NAME_UNKNOWN
 from reference_registry.profiles import Profile
 from reference_registry.proxy.expiry.scheduler import Expiry
 from reference_registry.proxy.repository import ProxyRepository
-from reference_registry.proxy.services import Services
-from reference_registry.proxy.upstream.offline import MARKER, Offline
+from reference_registry.proxy.services import Services, Upstreams
+from reference_registry.proxy.upstream.http import MARKER, Offline
 from reference_registry.proxy.upstream.origins import note_origins
-from reference_registry.proxy.upstream.routing import NotServed, Upstreams
+from reference_registry.proxy.upstream.routing import NotServed
 from reference_registry.proxy.upstream.upstream import Upstream
 from reference_registry.registry import StandardRegistry
 from reference_registry.repository import RepositoryAddress
@@ -67,7 +67,7 @@ class ProxyRegistry:
                 key=key,
                 transport=transport,
                 answered=self.counters.upstream_answered,
-                gate=offline.check if profile.has_x_keys else None,
+                offline=offline if profile.has_x_keys else None,
                 timeout=timeout,
             )
 

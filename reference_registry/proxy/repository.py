@@ -187,7 +187,7 @@ class ProxyRepository:
             self._local.delete_bytes(manifest.digest)
             return None
         sizes = self._services.integrity.sizes
-        if sizes.get(digest) is None:
+        if digest not in sizes:
             sizes.learn_manifest(digest, manifest.content)
         return manifest
 

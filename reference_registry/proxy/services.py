@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 
 from reference_registry.clock import Clock
-from reference_registry.config import DEFAULT_TTL, ProxyConfig
+from reference_registry.config import DEFAULT_TTL, ProxyConfig, UpstreamConfig
+from reference_registry.config.proxy import upstreams_of
 from reference_registry.counters import ProxyCounters
 from reference_registry.digest import Digest
 from reference_registry.profiles import Profile
@@ -20,14 +22,62 @@ from reference_registry.proxy.policy.size_limit import SizeLimit
 from reference_registry.proxy.policy.tag_freshness import TagFreshness
 from reference_registry.proxy.policy.usage import Uses
 from reference_registry.proxy.tasks import Background, SingleFlight
-from reference_registry.proxy.upstream.client import UpstreamManifest
-from reference_registry.proxy.upstream.offline import Offline
-from reference_registry.proxy.upstream.routing import Upstreams
+from reference_registry.proxy.upstream.client import UpstreamManifest, UpstreamRepository
+from reference_registry.proxy.upstream.http import Offline
+from reference_registry.proxy.upstream.routing import MAIN, UpstreamRouting
+from reference_registry.proxy.upstream.upstream import Upstream
 from reference_registry.registry import StandardRegistry
 from reference_registry.repository import Manifest
 from reference_registry.storage import layout
 
-__all__ = ["Services"]
+__all__ = ["Services", "Upstreams"]
+
+
+class Upstreams:
+    """All upstreams of one cache, each with its own credentials, connections and tokens. *connect*
+    makes one from its section and its key, ``proxy`` or ``proxy.x-upstreams.PREFIX``."""
+
+    def __init__(
+        self,
+        config: ProxyConfig,
+        connect: Callable[[UpstreamConfig, str], Upstream],
+    ) -> None:
+        self.routing = UpstreamRouting(config)
+        self._configs = {MAIN: config, **config.upstreams}
+        self._upstreams = {
+            prefix: connect(upstream, key) for prefix, key, upstream in upstreams_of(config)
+        }
+
+    @property
+    def main(self) -> Upstream:
+        """The upstream ``proxy.remoteurl``; the only one that releases have."""
+        return self._upstreams[MAIN]
+
+    def repository(self, kept: str) -> UpstreamRepository:
+        """The upstream repository of what is cached as *kept*, for one client request."""
+        prefix, name = self._belonging(kept)
+        return UpstreamRepository(self._upstreams[prefix], name)
+
+    def ttl(self, kept: str) -> timedelta | None:
+        """How long content of the repository *kept* is cached; None: until it is removed."""
+        return self._configs[self._belonging(kept)[0]].ttl
+
+    def _belonging(self, kept: str) -> tuple[str, str]:
+        """The prefix of the upstream of the repository *kept*, and the repository's name there."""
+        if len(self._upstreams) == 1:
+            return MAIN, kept
+        belonging = self.routing.belonging(kept)
+        return belonging.prefix, belonging.name
+
+    @property
+    def anything_expires(self) -> bool:
+        """Whether any content expires."""
+        return any(config.ttl is not None for config in self._configs.values())
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for upstream in self._upstreams.values():
+            await upstream.aclose()
 
 
 class Services:

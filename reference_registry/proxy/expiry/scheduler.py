@@ -20,7 +20,7 @@ from reference_registry.profiles import Profile
 from reference_registry.proxy.expiry.eviction import Eviction
 from reference_registry.proxy.expiry.schedule import BLOB, MANIFEST, Entry, GoTime, Schedule
 from reference_registry.proxy.expiry.state_file import StateFile
-from reference_registry.proxy.upstream.offline import Offline
+from reference_registry.proxy.upstream.http import Offline
 from reference_registry.registry import StandardRegistry
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.enumeration import repository_names

@@ -19,7 +19,7 @@ from reference_registry.digest import Digest
 from reference_registry.proxy.expiry.eviction import Linked, find, remove
 from reference_registry.proxy.policy.disk_usage import Holding, held_in, note_use
 from reference_registry.proxy.policy.usage import Uses, UseTimes
-from reference_registry.proxy.upstream.offline import Offline
+from reference_registry.proxy.upstream.http import Offline
 from reference_registry.registry import StandardRegistry
 
 __all__ = ["SizeLimit", "victims"]

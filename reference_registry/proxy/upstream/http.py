@@ -7,22 +7,25 @@ by this module, so that each target is checked first (the SSRF policy, ``ssrf``)
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import cache, cached_property
+from pathlib import Path
+from typing import Protocol
 
 import httpx
 
 from reference_registry.profiles import Profile
-from reference_registry.proxy.upstream.auth import AuthSession
-from reference_registry.proxy.upstream.challenge import parse_challenges
+from reference_registry.proxy.upstream.challenge import Challenge, parse_challenges
 from reference_registry.proxy.upstream.credentials import Credentials
 from reference_registry.proxy.upstream.errors import (
     NoToken,
     UpstreamBroken,
     UpstreamFailure,
+    UpstreamOffline,
     UpstreamTimedOut,
     UpstreamUnreachable,
 )
@@ -45,7 +48,12 @@ from reference_registry.proxy.upstream.ssrf import (
     target_problem,
 )
 
-__all__ = ["Answered", "Resolve", "UpstreamHttp"]
+__all__ = ["MARKER", "Answered", "Authorizer", "Offline", "Resolve", "UpstreamHttp"]
+
+MARKER = "/.pullproof/offline"
+"""Storage path of the file that turns offline mode on. Its content does not matter; distribution
+ignores it."""
+_LOOK = 1.0  # seconds of real time between two looks at the file
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CONNECT = 10.0
@@ -54,6 +62,53 @@ _TIMEOUTS_OF_GO = httpx.Timeout(None, connect=30.0).as_dict()
 
 Answered = Callable[[str, int | None, float], None]
 """Called with method, status (None: no answer) and the seconds until the answer began."""
+
+
+_log = logging.getLogger(__name__)
+
+
+class Authorizer(Protocol):
+    """What authorizes the requests for one repository."""
+
+    async def authorization(self) -> str | None:
+        """The ``Authorization`` of the next request, or None."""
+        ...
+
+    async def refused(self, sent: str | None, challenges: tuple[Challenge, ...]) -> str | None:
+        """After a 401 to a request that carried *sent*: another ``Authorization``, or None."""
+        ...
+
+
+class Offline:
+    """Offline mode: the cache does not ask upstream. On if *always* (``proxy.x-offline``), or while
+    the file *marker* exists, without a restart. No marker: the storage is in memory."""
+
+    def __init__(self, always: bool = False, marker: Path | None = None) -> None:
+        self._always = always
+        self._marker = marker
+        self._was = False
+
+    def __bool__(self) -> bool:
+        """Whether upstream must not be asked now. Logs a change."""
+        now = self._always or (self._marker is not None and self._marker.exists())
+        if now != self._was:
+            self._was = now
+            _log.warning(
+                "offline: cached content is served, upstream is not asked, nothing expires"
+                if now
+                else "online again"
+            )
+        return now
+
+    async def is_over(self) -> None:
+        """Wait until upstream may be asked."""
+        while self:  # noqa: ASYNC110 - a file sets no event
+            await asyncio.sleep(_LOOK)
+
+    def check(self) -> None:
+        """Call this before anything is sent. Raises :class:`UpstreamOffline`."""
+        if self:
+            raise UpstreamOffline("upstream is not asked: this cache is offline")
 
 
 @cache
@@ -68,10 +123,9 @@ class UpstreamHttp:
     """An HTTP client for one upstream and the hosts that it refers us to.
 
     *base* is the origin that credentials are for. Tests replace *transport* and *resolve*. *pause*
-    is awaited before a request without an answer is retried. *gate* is called before a request, and
-    raises :class:`UpstreamFailure` if none may be sent. Upstream may refer to *local_hosts*,
-    although they are in our own network, and be silent for *timeout* seconds, before its answer and
-    within.
+    is awaited before a request without an answer is retried. Nothing is sent while *offline* is on.
+    Upstream may refer to *local_hosts*, although they are in our own network, and be silent for
+    *timeout* seconds, before its answer and within.
     """
 
     def __init__(
@@ -83,7 +137,7 @@ class UpstreamHttp:
         resolve: Resolve | None = None,
         pause: Callable[[], Awaitable[None]] | None = None,
         answered: Answered | None = None,
-        gate: Callable[[], None] | None = None,
+        offline: Offline | None = None,
         local_hosts: Collection[str] = (),
         timeout: float = 60.0,
     ) -> None:
@@ -99,7 +153,7 @@ class UpstreamHttp:
             self._addresses = TargetAddresses(host_in(base), local_hosts, resolve)
         self._pause = pause or _short_pause
         self._answered = answered or (lambda method, status, seconds: None)
-        self._gate = gate or (lambda: None)
+        self._offline = offline if offline is not None else Offline()
 
     @cached_property
     def _connections(self) -> httpx.AsyncBaseTransport:
@@ -121,14 +175,14 @@ class UpstreamHttp:
         url: httpx.URL,
         *,
         headers: Mapping[str, str] | None = None,
-        session: AuthSession | None = None,
+        session: Authorizer | None = None,
     ) -> httpx.Response:
         """The open successful response, which the caller has to close.
 
         Raises :class:`UpstreamFailure`. If upstream challenges the request, it is sent once more
         with the credentials that the challenge asks for, where the profile does so.
         """
-        self._gate()
+        self._offline.check()
         authorization = await self._authorization(method, url, session)
         response = await self._follow(method, url, headers or {}, authorization)
         if response.status_code == 401 and session is not None and self._answers(response):
@@ -146,7 +200,7 @@ class UpstreamHttp:
         return response
 
     async def _authorization(
-        self, method: str, url: httpx.URL, session: AuthSession | None
+        self, method: str, url: httpx.URL, session: Authorizer | None
     ) -> str | None:
         if session is None:
             return None
@@ -170,7 +224,7 @@ class UpstreamHttp:
 
     async def fetch(self, url: httpx.URL, authorization: str | None, *, limit: int) -> bytes:
         """The body, at most *limit* bytes, of a GET of *url*, which upstream named."""
-        self._gate()
+        self._offline.check()
         await self._check_target("GET", url)
         response = await self._follow("GET", url, {}, authorization)
         if not self._succeeded(response):

@@ -9,16 +9,12 @@ tags, schedule, permissions - cannot be mixed up.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 
-from reference_registry.config import ProxyConfig, UpstreamConfig
+from reference_registry.config import ProxyConfig
 from reference_registry.config.proxy import namespaces_of, upstreams_of
-from reference_registry.proxy.upstream.client import UpstreamRepository
-from reference_registry.proxy.upstream.upstream import Upstream
 
-__all__ = ["MAIN", "Belonging", "NotServed", "UpstreamRouting", "Upstreams"]
+__all__ = ["MAIN", "Belonging", "NotServed", "UpstreamRouting"]
 
 MAIN = ""
 """Stands for ``proxy.remoteurl`` where the others have a prefix."""
@@ -104,43 +100,3 @@ class UpstreamRouting:
         owner = self._owner(namespace)
         found = (self.belonging(name) for name in kept)
         return [belonging.name for belonging in found if belonging.prefix == owner]
-
-
-class Upstreams:
-    """All upstreams of one cache, each with its own credentials, connections and tokens. *connect*
-    makes one from its section and its key, ``proxy`` or ``proxy.x-upstreams.PREFIX``."""
-
-    def __init__(
-        self,
-        config: ProxyConfig,
-        connect: Callable[[UpstreamConfig, str], Upstream],
-    ) -> None:
-        self.routing = UpstreamRouting(config)
-        self._configs = {MAIN: config, **config.upstreams}
-        self._upstreams = {
-            prefix: connect(upstream, key) for prefix, key, upstream in upstreams_of(config)
-        }
-
-    @property
-    def main(self) -> Upstream:
-        """The upstream ``proxy.remoteurl``; the only one that releases have."""
-        return self._upstreams[MAIN]
-
-    def repository(self, kept: str) -> UpstreamRepository:
-        """The upstream repository of what is cached as *kept*, for one client request."""
-        belonging = self.routing.belonging(kept)
-        return UpstreamRepository(self._upstreams[belonging.prefix], belonging.name)
-
-    def ttl(self, kept: str) -> timedelta | None:
-        """How long content of the repository *kept* is cached; None: until it is removed."""
-        return self._configs[self.routing.belonging(kept).prefix].ttl
-
-    @property
-    def anything_expires(self) -> bool:
-        """Whether any content expires."""
-        return any(config.ttl is not None for config in self._configs.values())
-
-    async def aclose(self) -> None:
-        """Close all connections."""
-        for upstream in self._upstreams.values():
-            await upstream.aclose()
