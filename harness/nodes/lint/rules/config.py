@@ -165,14 +165,14 @@ _REVIEW_EDITS: Mapping[str, Edit] = {
 def _check_review(
     rule_id: str, text: Mapping[str, str], file: TextFile, context: RuleContext
 ) -> Iterator[Hit]:
-    from reference_registry.config.rules import RULES, Reviewed, rule_name
+    from reference_registry.config.rules import RULES, Reviewed
 
-    review = next(rule for rule in RULES if rule_name(rule) == text["review"])
+    rule = next(rule for rule in RULES if rule.name == text["review"])
     found = file.reading(context.profile)
     if found.attempted is None:
         return
     given = Reviewed(found.attempted, context.profile, file.path, found.places)
-    remark = review(given)
+    remark = rule.check(given)
     if remark is None or not remark.fix.startswith(text.get("when", "")):
         return
     # A wrong value was replaced by its default: what follows from that is not worth a finding.
@@ -180,8 +180,8 @@ def _check_review(
         if problem.key == remark.key and problem.rule not in {"no-effect", "half-a-credential"}:
             return
     edits = (_REVIEW_EDITS[rule_id],) if rule_id in _REVIEW_EDITS else ()
-    what = f"{remark.key}: {remark.why}"
-    yield Hit(spot_of(given.place_of(remark.key)), what, remark.fix, edits)
+    what = f"{remark.key}: {remark.what}"
+    yield Hit(spot_of(remark.place), what, remark.fix, edits)
 
 
 for _id, _text in rule_texts().items():
