@@ -157,8 +157,8 @@ def _read_upstreams(proxy: Section, ttl: timedelta | None) -> dict[str, Upstream
         if not _is_component(prefix):
             what = "not a path component of repository names"
             fix = (
-                "use lower-case letters and digits with single . _ - between, and list hosts that "
-                "are no such name under namespaces"
+                "use lower-case letters and digits with single . _ - between, and list other hosts "
+                "under namespaces"
             )
             further.refuse(prefix, what, fix)
         elif upstream is not None:

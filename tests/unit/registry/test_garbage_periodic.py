@@ -138,20 +138,3 @@ def test_settings(tmp_path: Path) -> None:
         interval=timedelta(hours=1), grace=timedelta(minutes=30), deleteuntagged=True
     )
     assert _read(tmp_path, "{interval: 24h}", "3.1").config.storage.garbage_collection is None
-
-
-@pytest.mark.parametrize(
-    ("section", "driver", "said"),
-    [
-        ("{}", "filesystem", "x-garbage-collection.interval: missing or 0; write how often"),
-        ("{grace: 1h}", "filesystem", "x-garbage-collection.interval: missing or 0"),
-        ("{interval: often}", "filesystem", "x-garbage-collection.interval: "),
-        ("{interval: 1h, grace: 10s}", "filesystem", "x-garbage-collection.grace: too short"),
-        ("{interval: 1h, untagged: true}", "filesystem", "x-garbage-collection.untagged: unknown"),
-        ("{interval: 1h}", "inmemory", "x-garbage-collection: not possible for inmemory"),
-    ],
-)
-def test_mistakes(tmp_path: Path, section: str, driver: str, said: str) -> None:
-    found = _read(tmp_path, section, driver=driver)
-    assert found.config is None
-    assert any(f"storage.maintenance.{said}" in str(problem) for problem in found.errors)

@@ -19,8 +19,8 @@ http:
 
 @dataclass(frozen=True)
 class ConfigCase:
-    """``said`` is what ``ideal`` reports; None where it is content. ``exit_codes`` are those of
-    2.8 and 3.1."""
+    """``said`` is what ``ideal`` reports; None if it accepts the file. ``exit_codes`` are those
+    of 2.8 and 3.1, empty for cases of ``ideal`` only."""
 
     name: str
     said: str | None
@@ -36,9 +36,9 @@ def _read() -> tuple[ConfigCase, ...]:
 def _case(block: str) -> ConfigCase:
     name, said, codes, *lines = block.rstrip("\n").split("\n")
     old, *new = codes.removeprefix("> ").split()
+    exit_codes = {} if old == "ideal" else {"2.8": int(old), "3.1": int(new[0] if new else old)}
     text = "".join(f"{line}\n" for line in lines).replace("@good\n", GOOD)
     said = said.removeprefix("> ")
-    exit_codes = {"2.8": int(old), "3.1": int(new[0] if new else old)}
     return ConfigCase(name, None if said == "-" else said, exit_codes, text)
 
 

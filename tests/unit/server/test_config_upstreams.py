@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from reference_registry.config import Config, ExecConfig, ProxyConfig, UpstreamConfig
-from reference_registry.config.explanation import explain
 from reference_registry.config.file import ReadConfig, read
 from reference_registry.config.proxy import DOCKER_HUB, namespaces_of
 from reference_registry.config.rules import Reviewed, review
@@ -31,11 +30,6 @@ def _proxy(tmp_path: Path, text: str, profile: str = "ideal", **environ: str) ->
     assert found.config is not None, found.errors
     assert found.config.proxy is not None
     return found.config.proxy
-
-
-def _said(found: ReadConfig) -> list[str]:
-    """The errors, without the file's name and the line."""
-    return [str(problem).partition(": ")[2] for problem in found.errors]
 
 
 # -- what is understood -------------------------------------------------------------------------
@@ -87,13 +81,6 @@ def test_all_keys(tmp_path: Path) -> None:
             ),
         },
     )
-
-
-@pytest.mark.parametrize("host", ["http://a", "a:80", "a/b", "", "-a", "*.a", "a b"])
-def test_local_hosts_are_names_or_addresses(tmp_path: Path, host: str) -> None:
-    found = _read(tmp_path, f"{_PROXY}  x-local-hosts: ['{host}']\n")
-    fix = "write the name or address alone, without scheme, port and path"
-    assert _said(found) == [f"proxy.x-local-hosts: '{host}' is not a host; {fix}"]
 
 
 @pytest.mark.parametrize("profile", ["2.8", "3.0", "3.1"])
@@ -154,154 +141,18 @@ def test_nothing_is_heeded_where_there_is_no_choice() -> None:
 
 
 # -- mistakes -----------------------------------------------------------------------------------
-_NO_COMPONENT = (
-    "not a path component of repository names; use lower-case letters and digits with single . _ - "
-    "between, and list hosts that are no such name under namespaces"
-)
-_URL = "write it as https://HOST"
-_HALF = "missing, the other of the two is given"
-
-
-@pytest.mark.parametrize(
-    ("entry", "said"),
-    [
-        ("Quay.io: {remoteurl: 'https://q'}", [f"proxy.x-upstreams.Quay.io: {_NO_COMPONENT}"]),
-        ("a/b: {remoteurl: 'https://q'}", [f"proxy.x-upstreams.a/b: {_NO_COMPONENT}"]),
-        ("'h:80': {remoteurl: 'https://q'}", [f"proxy.x-upstreams.h:80: {_NO_COMPONENT}"]),
-        ("..: {remoteurl: 'https://q'}", [f"proxy.x-upstreams...: {_NO_COMPONENT}"]),
-        ("q: {}", [f"proxy.x-upstreams.q.remoteurl: missing; {_URL}"]),
-        ("q:", [f"proxy.x-upstreams.q.remoteurl: missing; {_URL}"]),
-        ("q: {remoteurl: quay.io}", [f"proxy.x-upstreams.q.remoteurl: not a URL; {_URL}"]),
-        ("q: {remoteurl: 'ftp://q'}", [f"proxy.x-upstreams.q.remoteurl: not a URL; {_URL}"]),
-        (
-            "q: {remoteurl: 'https://alice:secret@q'}",
-            [
-                "proxy.x-upstreams.q.remoteurl: credentials within the URL; "
-                "set username and password instead"
-            ],
-        ),
-        (
-            "q: {remoteurl: 'https://q', username: alice}",
-            [f"proxy.x-upstreams.q.password: {_HALF}; set password"],
-        ),
-        (
-            "q: {remoteurl: 'https://q', password: secret}",
-            [f"proxy.x-upstreams.q.username: {_HALF}; set username"],
-        ),
-        (
-            "q: {remoteurl: 'https://q', username: a, password: secret, exec: {command: c}}",
-            [
-                "proxy.x-upstreams.q.exec: given beside username and password; keep one of them",
-            ],
-        ),
-        (
-            "q: {remoturl: 'https://q'}",
-            [
-                f"proxy.x-upstreams.q.remoteurl: missing; {_URL}",
-                "proxy.x-upstreams.q.remoturl: unknown key; did you mean remoteurl?",
-            ],
-        ),
-        (
-            "q: {remoteurl: 'https://q', namespace: [q]}",
-            ["proxy.x-upstreams.q.namespace: unknown key; did you mean namespaces?"],
-        ),
-        (
-            "q: {remoteurl: 'https://q', namespaces: ['https://q']}",
-            [
-                "proxy.x-upstreams.q.namespaces: 'https://q' is not a host; "
-                "write HOST or HOST:PORT, without scheme and path"
-            ],
-        ),
-        (
-            "q: {remoteurl: 'https://q', ttl: soon}",
-            ["proxy.x-upstreams.q.ttl: not a duration; write 48h, 1h30m or 10s"],
-        ),
-        (
-            "q: {remoteurl: 'https://one.example'}",
-            [
-                "proxy.x-upstreams.q: ns=one.example would mean remoteurl as well; say which by "
-                "namespaces (x-namespaces for remoteurl) in one of them"
-            ],
-        ),
-        (
-            "q: {remoteurl: 'https://q'}\n    q: {remoteurl: 'https://r'}",
-            ["proxy.x-upstreams.q: given twice, first on line 10; keep one of them"],
-        ),
-    ],
-)
-def test_mistakes(tmp_path: Path, entry: str, said: list[str]) -> None:
-    found = _read(tmp_path, f"{_FURTHER}    {entry}\n")
-    assert _said(found) == said
-    assert "secret" not in str(found.problems)
-
-
-@pytest.mark.parametrize(
-    ("key", "said"),
-    [
-        ("x-ofline: true", "proxy.x-ofline: unknown key; did you mean x-offline?"),
-        ("x-upstream: {}", "proxy.x-upstream: unknown key; did you mean x-upstreams?"),
-        ("x-offline: maybe", "proxy.x-offline: neither true nor false; write true or false"),
-        (
-            "x-upstreams: []",
-            "proxy.x-upstreams: a list, where a section is wanted; put its keys below, indented",
-        ),
-        (
-            "x-namespaces: one.example",
-            "proxy.x-namespaces: not a list; write a list of texts, as in [one, two]",
-        ),
-        (
-            "x-upstream-timeout: 0",
-            "proxy.x-upstream-timeout: no time at all; "
-            "write how long upstream may be silent, such as 30s",
-        ),
-        (
-            "x-upstream-timeout: -1s",
-            "proxy.x-upstream-timeout: negative; write 0 or a positive duration",
-        ),
-        ("x-of-somebody-else: {a: 1}", None),
-    ],
-)
-def test_keys_of_the_proxy(tmp_path: Path, key: str, said: str | None) -> None:
-    assert _said(_read(tmp_path, f"{_PROXY}  {key}\n")) == ([] if said is None else [said])
 
 
 @pytest.mark.parametrize(("profile", "seconds"), [("ideal", 30), ("2.8", 60), ("3.1", 60)], ids=str)
 def test_how_long_upstream_may_be_silent(tmp_path: Path, profile: str, seconds: int) -> None:
-    """Releases skip the key; their profiles say that they wait forever."""
+    """Releases skip the key; that they wait for ever is told by their profiles."""
     proxy = _proxy(tmp_path, f"{_PROXY}  x-upstream-timeout: 30s\n", profile)
     assert proxy.upstream_timeout == timedelta(seconds=seconds)
 
 
-def test_further_upstreams_need_a_first(tmp_path: Path) -> None:
-    """It would be a registry that can be pushed to."""
-    text = GOOD + "proxy:\n  x-upstreams:\n    q: {remoteurl: 'https://q'}\n"
-    assert [said.partition(":")[0] for said in _said(_read(tmp_path, text))] == ["proxy.remoteurl"]
-
-
-# -- how they are explained ---------------------------------------------------------------------
+# -- what is told of them -----------------------------------------------------------------------
 def _config(**proxy: object) -> Config:
     return Config(proxy=ProxyConfig(remoteurl="https://one.example", **proxy))  # type: ignore[arg-type]
-
-
-def test_which_upstream_serves_what() -> None:
-    config = _config(
-        offline=True,
-        upstreams={
-            "hub": UpstreamConfig(
-                remoteurl="https://docker.io", username="alice", password="wonderland", library=True
-            ),
-            "two": UpstreamConfig(remoteurl="https://two.example", namespaces=(), ttl=None),
-        },
-    )
-    explained = [said for subject, said in explain(config, IDEAL) if subject == "upstream"]
-    assert explained[1:] == [
-        "https://one.example serves NAME, NAME?ns=one.example",
-        "https://docker.io serves hub/NAME, NAME?ns=docker.io, NAME?ns=hub, "
-        "NAME?ns=index.docker.io, NAME?ns=registry-1.docker.io; "
-        "a NAME of one part means library/NAME; asked as alice",
-        "https://two.example serves two/NAME; asked without credentials; kept forever",
-        "offline: not asked; what is cached is served and does not expire",
-    ]
 
 
 def test_passwords_are_known_as_such() -> None:

@@ -1,7 +1,6 @@
 """``auth.token``: which tokens pass, and what the challenge says of the others.
 
-``_TOKENS`` was measured on 2.8.2, 3.0.0-alpha.1, 3.0.0 and 3.1.1; its first column is measured
-again wherever the real 2.8.2 is installed.
+``_TOKENS`` was measured on 2.8.2, 3.0.0-alpha.1, 3.0.0 and 3.1.1.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import asyncio
 import base64
 import hmac
 import json
-import re
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -48,7 +46,6 @@ from tests.unit.server.tokens import (
 
 _PULL = Access("repository", "app", "pull")
 _CHALLENGE = f'Bearer realm="https://auth.test/token",service="{SERVICE}"'
-_LISTENING = re.compile(r'msg="listening on (?P<address>[^",]*)')
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +138,10 @@ def _base64(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
+def _leaf(kind: str) -> Callable[[TokenServer], str]:
+    return lambda server: _by_leaf(server, kind)
+
+
 def _by_leaf(server: TokenServer, kind: str) -> str:
     """Signed by the key of a certificate that the root has issued, or nearly so."""
     key, between = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
@@ -187,141 +188,97 @@ def _access(*actions: str, name: str = "app", **more: str) -> dict[str, Any]:
 
 
 def _stranger(server: TokenServer, **members: Any) -> str:
-    """Signed by nobody's key, which comes along."""
+    """Signed by an unknown key, which is in the header."""
     key = ec.generate_private_key(ec.SECP384R1())
     return server.token(key, "ES384", {"jwk": jwk_of(key, **members)})
 
 
-# What comes of a token: under 2.8, 3.0.0-alpha.1, 3.0, 3.1, ideal. "ok": it passes; "invalid",
-# "scope": the challenge has that error; "plain": it has none. alpha.1 lets one pass that it must
-# not (CVE-2025-24976), which is not imitated.
+_GOOD, _BAD, _SCOPE = "ok " * 5, "invalid " * 5, "scope " * 5
+_SINCE_3, _ONLY_2_8 = "invalid ok ok ok ok", "ok invalid invalid invalid ok"
+_UNREADABLE = "invalid plain plain plain invalid"
+
+# The result of a token under 2.8, 3.0.0-alpha.1, 3.0, 3.1, ideal. "ok": it passes; "invalid",
+# "scope": the challenge has that error; "plain": it has none. alpha.1 accepts one that it must not
+# (CVE-2025-24976), which is not imitated.
 _TOKENS: dict[str, tuple[Callable[[TokenServer], str], str]] = {
-    "good": (_with(), "ok ok ok ok ok"),
-    "garbage": (lambda _: "abc", "invalid invalid invalid invalid invalid"),
+    "good": (_with(), _GOOD),
+    "garbage": (lambda _: "abc", _BAD),
     "two words": (lambda _: "a b", "plain invalid invalid invalid invalid"),
-    "no text": (lambda _: "\x80\xff.\xfe.\x90", "invalid invalid invalid invalid invalid"),
+    "no text": (lambda _: "\x80\xff.\xfe.\x90", _BAD),
     # Names of keys
-    "kid of libtrust": (
-        lambda s: s.token(None, "RS256", _kid(s.root, libtrust_id)),
-        "ok invalid invalid invalid ok",
-    ),
+    "kid of libtrust": (lambda s: s.token(None, "RS256", _kid(s.root, libtrust_id)), _ONLY_2_8),
     "kid of libtrust, curve": (
         lambda s: s.token(s.curve, "ES256", _kid(s.curve, libtrust_id)),
-        "ok invalid invalid invalid ok",
+        _ONLY_2_8,
     ),
     "kid by thumbprint": (
         lambda s: s.token(None, "RS256", _kid(s.root, thumbprint)),
         "invalid invalid ok ok ok",
     ),
-    "kid of jwks": (_as("ES384", kid="listed"), "invalid ok ok ok ok"),
-    "kid of jwks, Edwards curve": (_as("EdDSA", kid="edwards"), "invalid ok ok ok ok"),
-    "kid of another key": (_as("ES256", kid="listed"), "invalid plain plain plain invalid"),
-    "kid unknown": (_as("RS256", kid="what"), "invalid invalid invalid invalid invalid"),
-    "no kid": (
-        lambda s: s.token(None, "RS256", {}),
-        "invalid invalid invalid invalid invalid",
-    ),
+    "kid of jwks": (_as("ES384", kid="listed"), _SINCE_3),
+    "kid of jwks, Edwards curve": (_as("EdDSA", kid="edwards"), _SINCE_3),
+    "kid of another key": (_as("ES256", kid="listed"), _UNREADABLE),
+    "kid unknown": (_as("RS256", kid="what"), _BAD),
+    "no kid": (lambda s: s.token(None, "RS256", {}), _BAD),
     # Certificates
-    "leaf": (lambda s: _by_leaf(s, "leaf"), "ok ok ok ok ok"),
-    "leaf through another": (lambda s: _by_leaf(s, "through another"), "ok ok ok ok ok"),
-    "leaf over a gap": (
-        lambda s: _by_leaf(s, "gap"),
-        "invalid invalid invalid invalid invalid",
-    ),
-    "leaf expired": (
-        lambda s: _by_leaf(s, "expired"),
-        "invalid invalid invalid invalid invalid",
-    ),
-    "leaf to come": (
-        lambda s: _by_leaf(s, "to come"),
-        "invalid invalid invalid invalid invalid",
-    ),
-    "leaf issued by a leaf": (
-        lambda s: _by_leaf(s, "no ca"),
-        "invalid invalid invalid invalid invalid",
-    ),
-    "leaf of others": (
-        lambda s: _by_leaf(s, "not from the root"),
-        "invalid invalid invalid invalid invalid",
-    ),
-    "root of the same name": (
-        lambda s: _by_leaf(s, "root of its own"),
-        "invalid invalid invalid invalid invalid",
-    ),
-    "another's certificate": (
-        lambda s: _by_leaf(s, "another key"),
-        "invalid plain plain plain invalid",
-    ),
-    "certificates that are none": (
-        _as("RS256", x5c=["!!"]),
-        "invalid invalid invalid invalid invalid",
-    ),
-    "no certificates": (_as("RS256", x5c=[]), "invalid invalid invalid invalid invalid"),
+    "leaf": (_leaf("leaf"), _GOOD),
+    "leaf through another": (_leaf("through another"), _GOOD),
+    "leaf over a gap": (_leaf("gap"), _BAD),
+    "leaf expired": (_leaf("expired"), _BAD),
+    "leaf to come": (_leaf("to come"), _BAD),
+    "leaf issued by a leaf": (_leaf("no ca"), _BAD),
+    "leaf of others": (_leaf("not from the root"), _BAD),
+    "root of the same name": (_leaf("root of its own"), _BAD),
+    "another's certificate": (_leaf("another key"), _UNREADABLE),
+    "certificates that are none": (_as("RS256", x5c=["!!"]), _BAD),
+    "no certificates": (_as("RS256", x5c=[]), _BAD),
     # Keys that come along
-    "jwk of the root": (
-        lambda s: s.token(None, "RS256", {"jwk": jwk_of(s.root)}),
-        "ok invalid invalid invalid ok",
-    ),
+    "jwk of the root": (lambda s: s.token(None, "RS256", {"jwk": jwk_of(s.root)}), _ONLY_2_8),
     "jwk by name": (
         lambda s: s.token(s.listed, "ES384", {"jwk": jwk_of(s.listed, kid="listed")}),
-        "invalid ok ok ok ok",
+        _SINCE_3,
     ),
-    "jwk with a certificate": (lambda s: _by_leaf(s, "jwk leaf"), "ok ok ok ok ok"),
-    "jwk with a false one": (
-        lambda s: _by_leaf(s, "jwk root of its own"),
-        "invalid invalid invalid invalid invalid",
-    ),
-    "jwk of a stranger": (
-        _stranger,
-        "invalid invalid invalid invalid invalid",
-    ),
-    "jwk of a stranger with a good name": (
-        lambda s: _stranger(s, kid="listed"),
-        "invalid plain plain plain invalid",
-    ),
-    "jwk of unknown kind": (_as("RS256", jwk={"kty": "what"}), "invalid " * 5),
-    "jwk without members": (_as("RS256", jwk={"kty": "RSA"}), "invalid " * 5),
-    "jwk that is text": (_as("RS256", jwk="text"), "invalid " * 5),
+    "jwk with a certificate": (_leaf("jwk leaf"), _GOOD),
+    "jwk with an untrusted certificate": (_leaf("jwk root of its own"), _BAD),
+    "jwk of a stranger": (_stranger, _BAD),
+    "jwk of a stranger with a good name": (lambda s: _stranger(s, kid="listed"), _UNREADABLE),
+    "jwk of unknown kind": (_as("RS256", jwk={"kty": "what"}), _BAD),
+    "jwk without members": (_as("RS256", jwk={"kty": "RSA"}), _BAD),
+    "jwk that is text": (_as("RS256", jwk="text"), _BAD),
     # Signatures
-    "RS512": (_as("RS512"), "ok ok ok ok ok"),
-    "PS256": (_as("PS256"), "invalid ok ok ok ok"),
+    "RS512": (_as("RS512"), _GOOD),
+    "PS256": (_as("PS256"), _SINCE_3),
     "no signature": (_unsigned, "invalid plain invalid invalid invalid"),
-    "public key as secret": (_secret, "invalid plain plain plain invalid"),
-    "forged": (_forged, "invalid plain plain plain invalid"),
+    "public key as secret": (_secret, _UNREADABLE),
+    "forged": (_forged, _UNREADABLE),
     # Claims
-    "from another": (_with(iss="else"), "invalid invalid invalid invalid invalid"),
-    "for another": (_with(aud="else"), "invalid invalid invalid invalid invalid"),
-    "for several": (_with(aud=["else", SERVICE]), "invalid ok ok ok ok"),
-    "no audience": (_with(aud=...), "invalid invalid invalid invalid invalid"),
-    "just expired": (_with(exp=-30), "ok ok ok ok ok"),
-    "expired": (_with(exp=-90), "invalid invalid invalid invalid invalid"),
-    "without an expiry": (_with(exp=...), "invalid invalid invalid invalid invalid"),
-    "expiry as text": (_with(exp="2999"), "invalid plain plain plain invalid"),
-    "expiry as a fraction": (_with(exp=4e9 + 0.5), "invalid plain plain plain invalid"),
-    "expiry as a truth": (_with(exp=True), "invalid plain plain plain invalid"),
-    "good soon": (_with(nbf=30), "ok ok ok ok ok"),
-    "good later": (_with(nbf=90), "invalid invalid invalid invalid invalid"),
-    "good since ever": (_with(nbf=...), "ok ok ok ok ok"),
-    "no subject": (_with(sub=...), "ok ok ok ok ok"),
+    "from another": (_with(iss="else"), _BAD),
+    "for another": (_with(aud="else"), _BAD),
+    "for several": (_with(aud=["else", SERVICE]), _SINCE_3),
+    "without an audience": (_with(aud=...), _BAD),
+    "just expired": (_with(exp=-30), _GOOD),
+    "expired": (_with(exp=-90), _BAD),
+    "without an expiry": (_with(exp=...), _BAD),
+    "expiry as text": (_with(exp="2999"), _UNREADABLE),
+    "expiry as a fraction": (_with(exp=4e9 + 0.5), _UNREADABLE),
+    "expiry as a boolean": (_with(exp=True), _UNREADABLE),
+    "good soon": (_with(nbf=30), _GOOD),
+    "good later": (_with(nbf=90), _BAD),
+    "without a start": (_with(nbf=...), _GOOD),
+    "without a subject": (_with(sub=...), _GOOD),
     # Access
-    "another repository": (_with(access=[_access("pull", name="b")]), "scope " * 5),
-    "another action": (_with(access=[_access("push")]), "scope scope scope scope scope"),
-    "another type": (_with(access=[{**_access("pull"), "type": "registry"}]), "scope " * 5),
-    "every action": (_with(access=[_access("*")]), "ok ok ok ok ok"),
-    "action by action": (_with(access=[_access("push"), _access("pull")]), "ok ok ok ok ok"),
-    "a class": (_with(access=[_access("pull", **{"class": "plugin"})]), "ok ok ok ok ok"),
-    "no access": (_with(access=...), "scope scope scope scope scope"),
-    "null access": (_with(access=None), "scope scope scope scope scope"),
-    "access as text": (_with(access="all"), "invalid plain plain plain invalid"),
-    "access of numbers": (_with(access=[5]), "invalid plain plain plain invalid"),
-    "actions as text": (
-        _with(access=[{**_access(), "actions": "pull"}]),
-        "invalid plain plain plain invalid",
-    ),
-    "actions of numbers": (
-        _with(access=[{**_access(), "actions": [5]}]),
-        "invalid plain plain plain invalid",
-    ),
+    "another repository": (_with(access=[_access("pull", name="b")]), _SCOPE),
+    "another action": (_with(access=[_access("push")]), _SCOPE),
+    "another type": (_with(access=[{**_access("pull"), "type": "registry"}]), _SCOPE),
+    "every action": (_with(access=[_access("*")]), _GOOD),
+    "action by action": (_with(access=[_access("push"), _access("pull")]), _GOOD),
+    "a class": (_with(access=[_access("pull", **{"class": "plugin"})]), _GOOD),
+    "no access": (_with(access=...), _SCOPE),
+    "null access": (_with(access=None), _SCOPE),
+    "access as text": (_with(access="all"), _UNREADABLE),
+    "access of numbers": (_with(access=[5]), _UNREADABLE),
+    "actions as text": (_with(access=[{**_access(), "actions": "pull"}]), _UNREADABLE),
+    "actions of numbers": (_with(access=[{**_access(), "actions": [5]}]), _UNREADABLE),
 }
 _ERRORS = {"invalid": "invalid_token", "scope": "insufficient_scope"}
 
@@ -340,7 +297,7 @@ def test_token(name: str, profile: str, server: TokenServer, files: Path) -> Non
     request = _request(f"Bearer {make(server)}")
     if outcome == "ok":
         user = _authenticate(_config(files), request, PROFILES[profile])
-        assert user == ("" if name == "no subject" else "bob")
+        assert user == ("" if name == "without a subject" else "bob")
         return
     with pytest.raises(RegistryError) as refused:
         _authenticate(_config(files), request, PROFILES[profile])
@@ -354,10 +311,6 @@ def test_no_token(authorization: str | None, files: Path) -> None:
     with pytest.raises(RegistryError) as refused:
         _authenticate(_config(files), _request(authorization))
     assert refused.value.headers == (("Www-Authenticate", _expected_challenge("plain")),)
-
-
-def test_scheme_in_any_case(server: TokenServer, files: Path) -> None:
-    assert _authenticate(_config(files), _request(f"bEARER {server.token()}")) == "bob"
 
 
 def test_time_is_the_registry_s(server: TokenServer, files: Path) -> None:
@@ -379,17 +332,7 @@ def test_certificates_go_by_the_registry_s_time(server: TokenServer, files: Path
 
 def test_a_key_that_may_not_sign_certificates(server: TokenServer, files: Path) -> None:
     """RFC 5280, 4.2.1.3."""
-    usage = x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
+    usage = x509.KeyUsage(True, *[False] * 8)  # digital signatures only
     between, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root = (server.root_certificate, server.root)
     issuer = certificate("between", between, root, ca=True, usage=usage)
@@ -418,10 +361,10 @@ def test_signing_algorithms(
 def test_no_token_is_in_the_log(
     server: TokenServer, files: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    token = server.token(iss="somebody else")
+    token = server.token(iss="another server")
     with pytest.raises(RegistryError), caplog.at_level("DEBUG", "reference_registry"):
         _authenticate(_config(files), _request(f"Bearer {token}"))
-    assert "token refused: it comes from 'somebody else'" in caplog.text
+    assert "token refused: it comes from 'another server'" in caplog.text
     assert not [part for part in token.split(".") if part in caplog.text]
 
 
@@ -500,13 +443,6 @@ def test_files_that_cannot_be_used(
     assert what in failure.value.what
 
 
-def test_one_file_is_enough(server: TokenServer, files: Path) -> None:
-    listed = server.token(server.listed, "ES384", {"kid": "listed"})
-    assert _authenticate(_config(files, rootcertbundle=None), _request(f"Bearer {listed}")) == "bob"
-    certified = server.token()
-    assert _authenticate(_config(files, jwks=None), _request(f"Bearer {certified}")) == "bob"
-
-
 @pytest.mark.parametrize(
     ("header", "reason"),
     [
@@ -547,6 +483,3 @@ def test_keys_of_other_kinds_are_skipped(server: TokenServer, tmp_path: Path) ->
     assert _authenticate(config, _request(f"Bearer {good}")) == "bob"
     with pytest.raises(RegistryError):
         _authenticate(config, _request(f"Bearer {server.token(header={'kid': 'secret'})}"))
-
-
-# -- the real one -------------------------------------------------------------------------------
