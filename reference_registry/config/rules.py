@@ -1,8 +1,8 @@
 """Warnings about configurations that do something their writer may not expect.
 
-:data:`RULES` is a table. A row has the rule's name, the key that it warns of, why, how to fix it, and
-a condition on the configuration and on the profile. The comment in a row gives its source: an issue
-of distribution/distribution, a specification, or behaviour measured on its releases. No I/O.
+:data:`RULES` is a table. A row has the rule's name, the key that it warns of, why, the fix, and a
+condition on configuration and profile. Its comment gives the source: an issue of
+distribution/distribution, a specification, or behaviour measured on its releases. No I/O.
 """
 
 from __future__ import annotations
