@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.enumeration import repository_names
 from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.store import Storage, open_storage
-from tests.unit.registry.trees import TREES, put, put_blob
+from tests.unit.registry.trees import TREES, put
 
 
 @dataclass
@@ -101,37 +100,6 @@ def _repositories(yard: Yard) -> list[str]:
         return []
 
 
-@pytest.mark.parametrize("tree", TREES)
-@pytest.mark.parametrize("delete_untagged", [False, True])
-def test_dry_run_names_what_the_real_run_deletes(
-    tree: str, delete_untagged: bool, tmp_path: Path
-) -> None:
-    yard = _yard(tmp_path, "ideal", tree)
-    before, stored = yard.files(), set(_blobs(yard))
-
-    dry = yard.collect(dry_run=True, delete_untagged=delete_untagged)
-    assert yard.files() == before
-    real = yard.collect(delete_untagged=delete_untagged)
-
-    assert real.stdout == dry.stdout
-    assert dry.eligible_blobs == stored - set(_blobs(yard))
-
-
-def _blobs(yard: Yard) -> list[str]:
-    try:
-        return list(yard.storage.blobs.all())
-    except PathNotFound:
-        return []
-
-
-def test_empty_storage_is_nothing_to_collect(ideal: Yard) -> None:
-    run = ideal.collect()
-
-    assert run.exit_code == 0
-    assert run.stdout == "\n0 blobs marked, 0 blobs and 0 manifests eligible for deletion\n"
-    assert not list(ideal.root.iterdir())
-
-
 def test_referrers_stay_with_their_subject(ideal: Yard) -> None:
     image = an_image("signed")
     signature = an_artifact("signature", subject=image)
@@ -206,19 +174,3 @@ def test_3_0_prints_a_digest_once(profile: str, tmp_path: Path) -> None:
 
     assert sum("marking blob" in line for line in lines) == len(image.blobs)
     assert sum("marking manifest" in line for line in lines) == 2
-
-
-# -- the command ------------------------------------------------------------------------------
-def test_deletions_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    yard = _yard(tmp_path, "3.0", "tagged")
-    put_blob(yard.storage, "team/app", b"an orphan")
-    orphan = digest_of(b"an orphan").removeprefix("sha256:")
-
-    with caplog.at_level(logging.INFO):
-        assert yard.collect().exit_code == 0
-
-    base = "/docker/registry/v2"
-    assert caplog.messages == [
-        f"Deleting blob: {base}/blobs/sha256/{orphan[:2]}/{orphan}",
-        f"Deleting layer link path: {base}/repositories/team/app/_layers/sha256/{orphan}/link",
-    ]

@@ -60,7 +60,7 @@ def _report(run: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 # -- JSON -------------------------------------------------------------------------------------
-def test_json_tells_what_went(root: Path, storage: Storage) -> None:
+def test_json_lists_what_was_deleted(root: Path, storage: Storage) -> None:
     old, new = an_image("old", layers=1), an_image("new", layers=1)
     put(storage, "app", old, "latest")
     put(storage, "app", new, "latest")
@@ -102,7 +102,7 @@ def test_json_tells_what_went(root: Path, storage: Storage) -> None:
     assert not any(storage.blobs.has(Digest(digest)) for digest in gone)
 
 
-def test_json_tells_of_damage(root: Path, storage: Storage) -> None:
+def test_json_warns_of_damage(root: Path, storage: Storage) -> None:
     image = an_image("damaged")
     put(storage, "app", image, "v1")
     storage.driver.write(layout.revision_link("app", Digest(image.digest)), b"")
@@ -113,7 +113,7 @@ def test_json_tells_of_damage(root: Path, storage: Storage) -> None:
     assert report["blobs"] == report["manifests"] == []
 
 
-def test_json_tells_of_a_failure(root: Path, storage: Storage) -> None:
+def test_json_has_the_error(root: Path, storage: Storage) -> None:
     """A process holds the storage and does not answer."""
     TREES["tagged"](storage)
     lock = RootLock(root)
@@ -130,7 +130,7 @@ def test_json_tells_of_a_failure(root: Path, storage: Storage) -> None:
 
 
 def test_a_disk_that_cannot_be_read_ends_it(root: Path, storage: Storage) -> None:
-    """What cannot be looked at may be in use: nothing is deleted."""
+    """Content that cannot be read may be in use, so nothing is deleted."""
     TREES["blob without manifest"](storage)
     link = layout.revision_link("team/app", Digest(an_image("app").digest))
     path = root / link.lstrip("/")
@@ -160,16 +160,6 @@ def test_a_terminal_gets_a_bar(root: Path, storage: Storage, arguments: tuple[st
     assert ("team/app: marking manifest " in lines) == (not arguments)
     if "--json" in arguments:
         assert json.loads(lines[lines.index("{") :])["version"] == 1
-
-
-def test_a_release_has_no_bar(root: Path, storage: Storage) -> None:
-    TREES["tagged"](storage)
-
-    code, shown = _on_a_terminal(_command(root, "--profile", "3.1"))
-
-    assert code == 0
-    assert "\x1b[" not in shown
-    assert "team/app: marking manifest " in shown
 
 
 def _on_a_terminal(command: list[str | Path]) -> tuple[int, str]:

@@ -35,7 +35,7 @@ from reference_registry.storage.enumeration import repository_names
 from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.store import Storage, open_storage
 from reference_registry.storage.uploads import BlobWriter
-from tests.unit.registry.requests import a_request
+from tests.support.requests import a_request
 from tests.unit.registry.trees import put, put_blob
 
 _HOUR = timedelta(hours=1)
@@ -142,7 +142,7 @@ def _push_with_mounts(client: Client) -> list[Step]:
 
 
 def _push_with_uploads(client: Client) -> list[Step]:
-    """Of what is there already, by a client who does not ask."""
+    """Of what is there already, by a client that does not check first."""
 
     def upload() -> None:
         for blob in _PUSHED.blobs:
@@ -300,7 +300,7 @@ def test_without_leases_something_is_lost(tmp_path: Path, client: str) -> None:
     assert any(True for _ in _losing_orders(tmp_path, client, _NO_LEASES))
 
 
-def test_what_nobody_uses_goes(tmp_path: Path) -> None:
+def test_unused_content_is_deleted(tmp_path: Path) -> None:
     _old_tree(tmp_path)
     collection = Collection(
         _open(tmp_path), Options(delete_untagged=True, grace=_HOUR), lambda _: None
@@ -344,7 +344,7 @@ def test_a_collector_waits_for_holders_and_they_for_it(tmp_path: Path) -> None:
     assert order == ["held", "alone", "alone again", "held again"]
 
 
-def test_use_writes_rarely(tmp_path: Path) -> None:
+def test_use_writes_once_per_collection(tmp_path: Path) -> None:
     """Serving a blob repeatedly does not write to the disk, but once after a collection begins."""
     storage = _open(tmp_path)
     put_blob(storage, "app", _SHARED.content)

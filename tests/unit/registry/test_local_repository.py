@@ -1,8 +1,7 @@
-"""The local repository as a cache uses it: links, bytes, tags, and who else has them."""
+"""The local repository as a cache uses it: links, bytes and tags."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,17 +42,6 @@ def _put_blob(repository: LocalRepository, content: bytes, digest: Digest | None
 
 
 # -- blobs -------------------------------------------------------------------------------------
-def test_a_blob_is_bytes_and_a_link(storage: Storage, repository: LocalRepository) -> None:
-    assert not repository.links.exists()
-    assert repository.stat_blob(_HELLO) is None
-
-    _put_blob(repository, b"hello")
-
-    assert repository.links.exists()
-    assert repository.stat_blob(_HELLO) == _DESCRIPTOR
-    assert storage.driver.read(layout.layer_link("team/app", _HELLO)) == _HELLO.encode()
-    assert storage.driver.read(layout.blob_data(_HELLO)) == b"hello"
-    assert storage.driver.children(layout.uploads("team/app")) == []
 
 
 def test_a_blob_of_another_repository_is_unknown(
@@ -73,13 +61,6 @@ def test_linking_bytes_that_are_not_there(repository: LocalRepository) -> None:
     assert not repository.links.exists()
 
 
-def test_link_without_bytes_is_no_blob(repository: LocalRepository) -> None:
-    _put_blob(repository, b"hello")
-    repository.delete_bytes(_HELLO)
-
-    assert repository.stat_blob(_HELLO) is None
-
-
 def test_commit_of_wrong_bytes(storage: Storage, repository: LocalRepository) -> None:
     writer = repository.blob_writer()
     writer.append(b"other")
@@ -92,16 +73,6 @@ def test_commit_of_wrong_bytes(storage: Storage, repository: LocalRepository) ->
     assert not storage.driver.exists(writer.data_path)
     assert not storage.blobs.has(_HELLO)
     assert not repository.links.exists()
-
-
-def test_sha512_stays_sha512(storage: Storage, repository: LocalRepository) -> None:
-    digest = digest_of(b"hello", "sha512")
-
-    _put_blob(repository, b"hello", digest)
-
-    assert repository.stat_blob(digest) == replace(_DESCRIPTOR, digest=digest)
-    assert not repository.has_blob(_HELLO)
-    assert list(storage.blobs.all()) == [digest]
 
 
 def test_releases_keep_sha512_as_sha256(tmp_path: Path) -> None:
@@ -117,7 +88,7 @@ def test_releases_keep_sha512_as_sha256(tmp_path: Path) -> None:
     assert ours.stat_blob(digest) == _DESCRIPTOR
 
 
-def test_who_else_links_it(storage: Storage, repository: LocalRepository) -> None:
+def test_links_in_other_repositories(storage: Storage, repository: LocalRepository) -> None:
     _put_blob(repository, b"hello")
     assert repository.links_elsewhere(_HELLO) == []
 
@@ -128,30 +99,6 @@ def test_who_else_links_it(storage: Storage, repository: LocalRepository) -> Non
 
 
 # -- manifests and tags ------------------------------------------------------------------------
-
-
-def test_a_moved_tag_remembers(storage: Storage, repository: LocalRepository) -> None:
-    old, new = Digest(an_image("old").digest), Digest(an_image("new").digest)
-    for digest in (old, new):
-        repository.link_tag("latest", digest)
-
-    assert repository.links.tag("latest") == new
-    assert storage.driver.is_file(layout.tag_index_link("team/app", "latest", old))
-    assert repository.links.tags_pointing_at(old) == []
-
-
-def test_manifest_without_link_or_bytes(repository: LocalRepository) -> None:
-    image = an_image()
-    digest = Digest(image.digest)
-    repository.put_cached_manifest(digest, image.content)
-
-    repository.delete_bytes(digest)
-    assert not repository.has_manifest(digest)
-    assert repository.manifest_or_none(digest) is None
-    repository.put_cached_manifest(digest, image.content)
-    assert repository.unlink_manifest(digest)
-    assert not repository.unlink_manifest(digest)
-    assert not repository.has_manifest(digest)
 
 
 def test_a_damaged_link_is_no_link(storage: Storage, repository: LocalRepository) -> None:
@@ -211,23 +158,7 @@ def test_descriptor_cache_without_a_bound() -> None:
     assert all(cache.find(str(n), _HELLO) for n in range(20))
 
 
-@pytest.mark.parametrize(("profile", "believed"), [("ideal", None), ("2.8", _DESCRIPTOR)])
-def test_descriptor_cache_and_lost_bytes(
-    profile: str, believed: Descriptor | None, tmp_path: Path
-) -> None:
-    config = StorageConfig(rootdirectory=tmp_path, cache=CacheConfig(blobdescriptor="inmemory"))
-    storage = open_storage(config, profile_named(profile), SystemClock())
-    repository = LocalRepository("a", storage)
-    _put_blob(repository, b"hello")
-    assert repository.stat_blob(_HELLO) == _DESCRIPTOR
-
-    storage.driver.delete(layout.layer_link("a", _HELLO))
-    storage.blobs.delete(_HELLO)
-
-    assert repository.stat_blob(_HELLO) == believed
-
-
-def test_descriptor_cache_spares_the_link(tmp_path: Path) -> None:
+def test_descriptor_cache_replaces_reading_the_link(tmp_path: Path) -> None:
     config = StorageConfig(rootdirectory=tmp_path, cache=CacheConfig(blobdescriptor="inmemory"))
     storage = open_storage(config, DEFAULT_PROFILE, SystemClock())
     LocalRepository("b", storage)  # none is shared by name alone

@@ -15,7 +15,7 @@ from reference_registry.http.ranges import (
     parse_range,
     precondition_status,
 )
-from tests.unit.registry.requests import a_request
+from tests.support.requests import a_request
 
 
 @pytest.mark.parametrize(

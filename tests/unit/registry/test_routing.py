@@ -8,7 +8,7 @@ from reference_registry.api.answering import access_needed
 from reference_registry.api.routing import Moved, Route, Router
 from reference_registry.http.hooks import Access
 from reference_registry.profiles import profile_named
-from tests.unit.registry.requests import a_request
+from tests.support.requests import a_request
 
 _DIGEST = f"sha256:{'0' * 64}"
 

@@ -6,7 +6,7 @@ import pytest
 
 from reference_registry.api.urls import base_url, location, prefixed
 from reference_registry.config import HttpConfig
-from tests.unit.registry.requests import a_request
+from tests.support.requests import a_request
 
 
 @pytest.mark.parametrize(

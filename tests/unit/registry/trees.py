@@ -16,7 +16,7 @@ Tree = Callable[[Storage], None]
 
 
 def put(storage: Storage, name: str, manifest: Manifest, *tags: str, blobs: bool = True) -> None:
-    """Store *manifest* with its children and, by default, its blobs."""
+    """Store *manifest* with its children and, if *blobs*, its blobs."""
     repository = LocalRepository(name, storage)
     for child in manifest.children:
         put(storage, name, child, blobs=blobs)

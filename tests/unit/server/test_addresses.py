@@ -39,6 +39,6 @@ def test_forms(text: str, host: str, port: int, shown: str) -> None:
         (":٣", "does not exist"),
     ],
 )
-def test_what_is_none(text: str, message: str) -> None:
+def test_invalid_addresses(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_address(text)

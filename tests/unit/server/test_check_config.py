@@ -1,4 +1,4 @@
-"""``check-config``: what it explains, and how it ends."""
+"""``check-config``: explanations, warnings and exit codes."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def _written(tmp_path: Path, text: str) -> Path:
     return path
 
 
-# -- how it ends --------------------------------------------------------------------------------
-def test_a_file_to_be_content_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+# -- exit codes --------------------------------------------------------------------------------
+def test_a_file_without_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = _written(tmp_path, GOOD)
     assert main(["check-config", str(path)]) == 0
     captured = capsys.readouterr()
@@ -35,7 +35,7 @@ def test_a_file_to_be_content_with(tmp_path: Path, capsys: pytest.CaptureFixture
     assert captured.err == ""
 
 
-def test_warnings_are_no_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_exit_with_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = _written(tmp_path, GOOD + "redis:\n  addr: h:1\n")
     assert main(["check-config", str(path)]) == 0
     assert capsys.readouterr().out.splitlines()[-2:] == [
@@ -48,7 +48,7 @@ def test_warnings_are_no_errors(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_all_kinds_of_warnings_in_the_order_of_the_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of a release: what it does not know, what it overlooks, and what follows from it."""
+    """Under a release: unknown keys, overlooked ones, and rules."""
     text = "loglevel: debug\n" + GOOD + "proxi: {}\nproxy:\n  remoteURL: https://h\n"
     path = _written(tmp_path, text)
     assert main(["check-config", "--profile", "2.8", str(path)]) == 0

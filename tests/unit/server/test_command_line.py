@@ -139,16 +139,6 @@ def test_the_version_is_that_of_the_package() -> None:
 
 
 # -- configuration ------------------------------------------------------------------------------
-def test_each_mistake_is_a_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = config.read_text().replace("127.0.0.1:0", "80").replace("rootdirectory", "rootdir")
-    config.write_text(text)
-    assert main(["serve", str(config)]) == 2
-    assert capsys.readouterr().err.splitlines() == [
-        f"pullproof-registry: {config}:4: storage.filesystem.rootdir: unknown key; "
-        "did you mean rootdirectory?",
-        f"pullproof-registry: {config}:6: http.addr: '80' is not an address, the colon is missing; "
-        'write ":80"',
-    ]
 
 
 @pytest.mark.parametrize(
@@ -183,29 +173,6 @@ def test_the_path_of_the_configuration_from_the_environment(
     assert f"{config}:1: version: '0.2' is not supported" in capsys.readouterr().err
 
 
-def test_what_cannot_start_names_line_and_key(config: Path) -> None:
-    htpasswd = config.parent / "htpasswd"
-    config.write_text(
-        f"{config.read_text()}auth:\n  htpasswd:\n    realm: r\n    path: {htpasswd}\n"
-    )
-    code, out, err = _run("serve", config)
-    assert (code, out) == (2, "")
-    assert err == (
-        f"pullproof-registry: {config}:10: auth.htpasswd.path: no such file: {htpasswd}; "
-        f"make one with: pullproof-registry htpasswd -Bbn USER PASSWORD > {htpasswd}\n"
-    )
-
-
-def test_a_missing_file_has_no_traceback(tmp_path: Path) -> None:
-    missing = tmp_path / "no.yml"
-    code, _, err = _run("serve", missing, "--profile", "ideal")
-    assert code == 2
-    assert err == (
-        f"pullproof-registry: {missing}: configuration: no such file; "
-        "give the path of a config.yml\n"
-    )
-
-
 # -- garbage-collect ----------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "flags", [["--dry-run"], ["-d", "-m"], ["-dm", "-q"], ["--delete-untagged", "--quiet"]]
@@ -216,12 +183,6 @@ def test_garbage_collect(flags: list[str], config: Path) -> None:
     quiet = "-q" in flags or "--quiet" in flags
     summary = "0 blobs marked, 0 blobs and 0 manifests eligible for deletion"
     assert out.strip() == ("" if quiet else summary)
-
-
-def test_garbage_collect_of_an_empty_storage_under_a_release(config: Path) -> None:
-    code, _, err = _run("garbage-collect", config, environ={"PULLPROOF_PROFILE": "2.8"})
-    assert code == 1
-    assert err.startswith("failed to garbage collect: failed to mark: filesystem: Path not found")
 
 
 def test_a_reader_that_leaves_is_no_traceback(config: Path) -> None:

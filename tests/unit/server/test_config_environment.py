@@ -10,7 +10,7 @@ import pytest
 from reference_registry.config import Config
 from reference_registry.config.file import load, read
 from reference_registry.config.problem import ConfigError
-from reference_registry.profiles import IDEAL, PROFILES
+from reference_registry.profiles import IDEAL
 from tests.unit.server.config_cases import GOOD
 
 
@@ -18,10 +18,6 @@ def _with(tmp_path: Path, environ: dict[str, str], text: str = GOOD) -> Config:
     path = tmp_path / "config.yml"
     path.write_text(text)
     return load(path, environ, IDEAL)
-
-
-def test_a_value_is_replaced(tmp_path: Path) -> None:
-    assert _with(tmp_path, {"REGISTRY_HTTP_ADDR": ":1234"}).http.addr == ":1234"
 
 
 def test_sections_are_made(tmp_path: Path) -> None:
@@ -115,14 +111,6 @@ def test_what_kubernetes_sets_beside_a_service_called_registry(tmp_path: Path) -
         ("REGISTRY_SERVICE_HOST", ""),
         ("REGISTRY_HTTP_ADRR", "did you mean addr?"),
     ]
-
-
-def test_ttl_of_2_8_by_variable(tmp_path: Path) -> None:
-    path = tmp_path / "config.yml"
-    path.write_text(GOOD + "proxy: {remoteurl: 'https://h'}\n")
-    found = read(path, {"REGISTRY_PROXY_TTL": "abc"}, PROFILES["2.8"])
-    assert found.config is not None
-    assert "REGISTRY_PROXY_TTL" in [str(problem.place) for problem in found.warnings]
 
 
 def test_the_process_own_environment_is_the_default(

@@ -1,4 +1,4 @@
-"""``proxy.x-upstreams`` and its relatives: what is understood, and what is said about mistakes."""
+"""``proxy.x-upstreams`` and its related keys."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_what_is_listed_goes_before_a_prefix() -> None:
     assert namespaces_of(config) == {"two": "", "two.example": "two"}
 
 
-def test_nothing_is_heeded_where_there_is_no_choice() -> None:
+def test_ns_is_ignored_with_one_upstream() -> None:
     assert namespaces_of(ProxyConfig(remoteurl="https://one.example")) == {}
 
 
@@ -145,17 +145,17 @@ def test_nothing_is_heeded_where_there_is_no_choice() -> None:
 
 @pytest.mark.parametrize(("profile", "seconds"), [("ideal", 30), ("2.8", 60), ("3.1", 60)], ids=str)
 def test_how_long_upstream_may_be_silent(tmp_path: Path, profile: str, seconds: int) -> None:
-    """Releases skip the key; that they wait for ever is told by their profiles."""
+    """Releases skip the key; their profiles have no timeout."""
     proxy = _proxy(tmp_path, f"{_PROXY}  x-upstream-timeout: 30s\n", profile)
     assert proxy.upstream_timeout == timedelta(seconds=seconds)
 
 
-# -- what is told of them -----------------------------------------------------------------------
+# -- secrets and reviews -----------------------------------------------------------------------
 def _config(**proxy: object) -> Config:
     return Config(proxy=ProxyConfig(remoteurl="https://one.example", **proxy))  # type: ignore[arg-type]
 
 
-def test_passwords_are_known_as_such() -> None:
+def test_passwords_of_all_upstreams_are_secrets() -> None:
     further = UpstreamConfig(remoteurl="http://two.example", username="bob", password="builder-123")
     config = _config(username="alice", password="wonderland", upstreams={"two": further})
     assert secrets_of(config) == ["wonderland", "builder-123"]

@@ -1,6 +1,6 @@
-"""``proxy.exec``: the program that names upstream's user, and who is shown that user.
+"""``proxy.exec``: the credential helper for upstream.
 
-What is asked of the helper and of upstream, and what clients get, is as measured on 3.0.0.
+Requests to the helper are as measured on 3.0.0.
 """
 
 from __future__ import annotations
@@ -12,24 +12,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-import httpx
 import pytest
 
-from harness.content import an_image
-from harness.upstream import Anonymous, MockUpstream
 from reference_registry.clock import ManualClock
 from reference_registry.config import (
-    Config,
     ExecConfig,
-    HttpConfig,
-    ProxyConfig,
-    StorageConfig,
-    UploadPurgingConfig,
 )
-from reference_registry.profiles import PROFILES
 from reference_registry.proxy.upstream import credentials
 from reference_registry.proxy.upstream.credentials import CredentialHelper, Credentials
-from reference_registry.server.server import Server
 
 _JOE = Credentials("joe", "pa:ss")
 _SAYS_JOE = """printf '{"ServerURL":"x","Username":"joe","Secret":"pa:ss"}'"""
@@ -91,7 +81,7 @@ def _is_gone(noted: Path) -> bool:
 
 
 # -- the program --------------------------------------------------------------------------------
-def test_what_it_is_asked(helper: MakeHelper) -> None:
+def test_the_request(helper: MakeHelper) -> None:
     program = helper()
     assert _asked(program.config()) == [_JOE]
     assert program.calls == ["get registry.test:5000"]
@@ -107,16 +97,14 @@ def test_what_it_is_asked(helper: MakeHelper) -> None:
         (timedelta(hours=-1), 5),
     ],
 )
-def test_how_long_it_is_remembered(
-    lifetime: timedelta | None, calls: int, helper: MakeHelper
-) -> None:
+def test_lifetime(lifetime: timedelta | None, calls: int, helper: MakeHelper) -> None:
     """Asked five times, every 45 minutes."""
     program = helper()
     assert _asked(program.config(lifetime), 5, timedelta(minutes=45)) == [_JOE] * 5
     assert len(program.calls) == calls
 
 
-def test_who_asks_at_once_waits_for_one_run(helper: MakeHelper) -> None:
+def test_concurrent_requests_share_one_run(helper: MakeHelper) -> None:
     program = helper()
 
     async def ask() -> list[Credentials | None]:
@@ -162,7 +150,7 @@ def test_a_program_that_fails(
     assert "hunter2" not in caplog.text
 
 
-def test_a_program_that_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_program(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("")
     for command in (str(tmp_path / "missing"), str(tmp_path / "file"), "", "\0"):
         assert _asked(ExecConfig(command=command)) == [None]
@@ -170,7 +158,7 @@ def test_a_program_that_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert "Permission denied" in caplog.text
 
 
-def test_a_program_that_does_not_listen(helper: MakeHelper, tmp_path: Path) -> None:
+def test_a_program_that_closes_its_input(helper: MakeHelper, tmp_path: Path) -> None:
     program = helper()
     program.path.write_text(f"#!/bin/sh\nexec <&-\n{_SAYS_JOE}\n")
     assert _asked(program.config()) == [_JOE]
@@ -192,7 +180,7 @@ def test_a_program_that_hangs_is_ended(
 def test_what_a_program_leaves_behind_is_ended(
     helper: MakeHelper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would hold the pipe open that the answer comes from."""
+    """A child process would keep the output pipe open."""
     monkeypatch.setattr(credentials, "_TIMEOUT", 0.5)
     program = helper(f"sleep 600 &\necho $! > {tmp_path}/pid\n{_SAYS_JOE}")
     assert _asked(program.config()) == [None]
@@ -220,45 +208,3 @@ def test_a_program_is_ended_with_the_registry(helper: MakeHelper, tmp_path: Path
 def test_no_password_is_printed() -> None:
     assert "pa:ss" not in repr(_JOE)
     assert base64.b64decode(_JOE.basic.removeprefix("Basic ")) == b"joe:pa:ss"
-
-
-# -- with an upstream ---------------------------------------------------------------------------
-def _pulled(
-    upstream: MockUpstream, helper: _Helper, profile: str, tmp_path: Path
-) -> tuple[list[int], list[str], list[str]]:
-    """Statuses of two pulls by tag and one of a layer, what the helper was asked (the port left
-    out), and which credentials upstream saw."""
-    image = upstream.add("team/app", an_image(), tags=("v1",))
-    config = Config(
-        storage=StorageConfig(
-            rootdirectory=tmp_path / "root", uploadpurging=UploadPurgingConfig(enabled=False)
-        ),
-        http=HttpConfig(addr="127.0.0.1:0"),
-        proxy=ProxyConfig(remoteurl=upstream.url, exec=helper.config()),
-    )
-
-    async def pull() -> list[int]:
-        server = Server(config, profile=PROFILES[profile])
-        await server.start()
-        try:
-            paths = ("manifests/v1", "manifests/v1", f"blobs/{image.layers[0].digest}")
-            async with httpx.AsyncClient(trust_env=False) as client:
-                accept = {"Accept": image.media_type}
-                answers = [
-                    await client.get(f"{server.url}/v2/team/app/{path}", headers=accept)
-                    for path in paths
-                ]
-            return [answer.status_code for answer in answers]
-        finally:
-            await server.stop()
-
-    statuses = asyncio.run(pull())
-    seen = [f"{entry.kind} {entry.credential}" for entry in upstream.ledger.entries]
-    return statuses, helper.calls, seen
-
-
-@pytest.mark.parametrize("profile", ["ideal", "3.0"])
-def test_nobody_is_asked_in_vain(profile: str, helper: MakeHelper, tmp_path: Path) -> None:
-    with MockUpstream(auth=Anonymous()) as upstream:
-        statuses, calls, _ = _pulled(upstream, helper(), profile, tmp_path)
-    assert (statuses, calls) == ([200, 200, 200], [])

@@ -45,7 +45,7 @@ def test_durations_of_go(text: str, seconds: float) -> None:
     "text",
     ["", "5", "s", "1d", "5 s", " 5s", "5s ", "1e3s", "h1", "1,5s", "٣s", "--5s", "1h30", "9" * 70],
 )
-def test_what_go_refuses(text: str) -> None:
+def test_not_a_duration(text: str) -> None:
     with pytest.raises(ValueError, match="not a duration"):
         parse_duration(text)
 
@@ -59,13 +59,13 @@ def test_longest() -> None:
 
 
 @pytest.mark.parametrize("nanoseconds", [1, 10, 999])
-def test_a_few_nanoseconds_are_not_nothing(nanoseconds: int) -> None:
+def test_nanoseconds_are_rounded_up(nanoseconds: int) -> None:
     assert parse_duration(f"{nanoseconds}ns") == timedelta(microseconds=1)
     assert from_nanoseconds(-nanoseconds) == timedelta(microseconds=-1)
 
 
 @given(st.timedeltas(min_value=timedelta(days=-90_000), max_value=timedelta(days=90_000)))
-def test_what_is_printed_is_read_back(duration: timedelta) -> None:
+def test_round_trip(duration: timedelta) -> None:
     assert parse_duration(format_duration(duration)) == duration
 
 
@@ -88,7 +88,7 @@ def test_as_go_prints(duration: timedelta, text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["168h", "1h30m", "1h0.5s", "10m", "10s", "90ms", "1h1s", "20h", "0s"]
 )
-def test_as_one_writes(text: str) -> None:
+def test_short_form(text: str) -> None:
     assert short_duration(parse_duration(text)) == text
 
 

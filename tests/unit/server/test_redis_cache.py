@@ -1,4 +1,4 @@
-"""The descriptor cache in redis: its keys, and what comes of a redis that fails."""
+"""The descriptor cache in redis: its keys, and failures of redis."""
 
 from __future__ import annotations
 
@@ -90,15 +90,8 @@ def test_what_is_remembered(server: RedisServer, make: _Caches) -> None:
     assert make.counters.errors == 0
 
 
-def test_bytes_belong_to_no_repository(server: RedisServer, make: _Caches) -> None:
-    cache = make(server.address)
-    cache.remember_bytes(_FOUND)
-    assert server.keys() == {f"blobs::{_A}": {"digest": _A, "size": "5", "mediatype": _OCTETS}}
-    assert cache.find("app", _A) is None
-
-
 @pytest.mark.parametrize("profile", ["2.8", "3.0.0-alpha.1", "3.0"])
-def test_what_releases_forget(profile: str, server: RedisServer, make: _Caches) -> None:
+def test_releases_forget_only_the_bytes(profile: str, server: RedisServer, make: _Caches) -> None:
     cache = make(server.address, PROFILES[profile])
     cache.remember("app", _A, _FOUND)
     cache.forget("app", _A)
@@ -110,7 +103,7 @@ def test_what_releases_forget(profile: str, server: RedisServer, make: _Caches) 
 
 
 @pytest.mark.parametrize("profile", ["3.1", "ideal"])
-def test_everything_is_forgotten(profile: str, server: RedisServer, make: _Caches) -> None:
+def test_forget_removes_the_link_too(profile: str, server: RedisServer, make: _Caches) -> None:
     cache = make(server.address, PROFILES[profile])
     cache.remember("app", _A, _FOUND)
     cache.remember("app", _B, Descriptor(_B, 7, _OCTETS))
@@ -149,7 +142,7 @@ def test_a_media_type_of_the_repository_s_own(server: RedisServer, make: _Caches
     ],
     ids=range(10),
 )
-def test_what_others_wrote_is_not_taken_on_trust(
+def test_invalid_entries_are_ignored(
     fields: dict[str, str | bytes], server: RedisServer, make: _Caches
 ) -> None:
     cache = make(server.address)
@@ -165,7 +158,7 @@ def test_what_others_wrote_is_not_taken_on_trust(
 def test_a_key_of_another_type(
     server: RedisServer, make: _Caches, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An error of this blob, and no reason to leave redis alone."""
+    """An error of this blob only: redis is still used."""
     cache = make(server.address)
     with server.client() as client:
         client.set(f"blobs::{_A}", "text")
@@ -181,7 +174,7 @@ def test_a_key_of_another_type(
 def test_a_redis_that_comes_later(
     tmp_path: Path, make: _Caches, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is asked again after a pause, and complained of once a minute."""
+    """It is retried after a pause; a failure is logged once a minute."""
     server = RedisServer(tmp_path)
     cache = make(server.address)
     assert cache.find("app", _A) is None
@@ -204,15 +197,7 @@ def test_a_redis_that_comes_later(
         server.stop()
 
 
-def test_a_redis_that_goes(server: RedisServer, make: _Caches) -> None:
-    cache = make(server.address)
-    cache.remember("app", _A, _FOUND)
-    server.stop()
-    assert cache.find("app", _A) is None
-    assert make.counters.errors == 1
-
-
-def test_a_connection_that_went_stale_is_made_anew(server: RedisServer, make: _Caches) -> None:
+def test_a_closed_connection_is_replaced(server: RedisServer, make: _Caches) -> None:
     cache = make(server.address)
     cache.remember("app", _A, _FOUND)
     with server.client() as client:
@@ -222,7 +207,7 @@ def test_a_connection_that_went_stale_is_made_anew(server: RedisServer, make: _C
 
 
 def test_pauses_grow(make: _Caches) -> None:
-    """A redis that takes requests and never answers costs its timeout ever more seldom."""
+    """A redis that never answers is tried less and less often."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -261,7 +246,7 @@ def test_passwords(password: str | None, errors: int, tmp_path: Path, make: _Cac
 def test_tls(
     trusts: str | None, shows: str | None, errors: int, tmp_path: Path, make: _Caches
 ) -> None:
-    """A redis that wants to see a certificate, and has one that *trusts* may have signed."""
+    """A redis that requires a client certificate; the client trusts the authority *trusts*."""
     authority = make_authority(tmp_path)
     make_authority(tmp_path, "other")
     pairs = {name: make_certificate(tmp_path, name, authority) for name in ("server", "client")}
@@ -285,7 +270,7 @@ def test_tls(
         server.stop()
 
 
-def test_a_name_that_the_certificate_has_not(tmp_path: Path, make: _Caches) -> None:
+def test_tls_with_the_wrong_host_name(tmp_path: Path, make: _Caches) -> None:
     authority = make_authority(tmp_path)
     certificate, key = make_certificate(tmp_path, "server", authority)
     files = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key))

@@ -1,4 +1,4 @@
-"""What each rule warns of, and what it lets pass."""
+"""Each review rule, with a case that it reports and one that it does not."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_each_rule_is_tested_both_ways() -> None:
     assert {rule for rule, _, key, _ in _CASES if key == "-"} == names
 
 
-def test_a_good_configuration_of_a_cache_is_not_warned_of(tmp_path: Path) -> None:
+def test_a_good_cache_configuration_has_no_warnings(tmp_path: Path) -> None:
     lines = (
         "proxy: {remoteurl: 'https://h', username: u, password: p}\n"
         "auth: {htpasswd: {realm: r, path: /p}}\n"
@@ -61,8 +61,8 @@ def test_a_good_configuration_of_a_cache_is_not_warned_of(tmp_path: Path) -> Non
     assert list(review(_reviewed(tmp_path, "ideal", lines))) == []
 
 
-def test_where_a_key_that_is_missing_would_stand(tmp_path: Path) -> None:
-    """Its section's line, or else the file."""
+def test_place_of_a_missing_key(tmp_path: Path) -> None:
+    """The line of its section, or else the file."""
     given = _reviewed(tmp_path, "3.1", "proxy: {remoteurl: 'https://h'}")
     path = tmp_path / "config.yml"
     assert str(given.place_of("http.draintimeout")) == f"{path}:3"

@@ -1,4 +1,4 @@
-"""``schedule``: what it lists, and what it says where there is nothing to list."""
+"""``schedule``: the table, JSON, and nothing to list."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_entries_of_others_are_shown_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("left", "spoken"),
+    ("left", "text"),
     [
         (timedelta(seconds=0.4), "0s"),
         (timedelta(seconds=59), "59s"),
@@ -90,9 +90,9 @@ def test_entries_of_others_are_shown_as_they_are() -> None:
         (timedelta(days=7), "7d 0h"),
     ],
 )
-def test_how_long_is_left(left: timedelta, spoken: str) -> None:
+def test_how_long_is_left(left: timedelta, text: str) -> None:
     (line,) = list(table(rows([_entry(f"app@{_A}", left)], _NOW)))[1:]
-    assert line[25:].split("  blob")[0].strip() == spoken
+    assert line[25:].split("  blob")[0].strip() == text
 
 
 def test_a_file_is_listed(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,7 +170,7 @@ def test_a_damaged_file_is_one_line(
     assert captured.err.count("\n") == 1
 
 
-def test_a_file_that_is_none(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_directory_instead_of_a_file(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _state(config).mkdir()
     assert main(["schedule", str(config)]) == 1
     assert capsys.readouterr().err == (f"pullproof-registry: {_state(config)}: Is a directory\n")
@@ -187,7 +187,7 @@ def test_a_file_that_is_none(config: Path, capsys: pytest.CaptureFixture[str]) -
         ),
     ],
 )
-def test_where_there_can_be_none(
+def test_configurations_without_a_schedule(
     text: str, said: str, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config.write_text(text)

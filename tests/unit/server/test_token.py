@@ -1,4 +1,4 @@
-"""``auth.token``: which tokens pass, and what the challenge says of the others.
+"""``auth.token``: which tokens are accepted, and the challenge for the others.
 
 ``_TOKENS`` was measured on 2.8.2, 3.0.0-alpha.1, 3.0.0 and 3.1.1.
 """
@@ -9,7 +9,7 @@ import asyncio
 import base64
 import hmac
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from reference_registry.http.errors import RegistryError
 from reference_registry.http.hooks import Access
 from reference_registry.http.messages import Request
 from reference_registry.profiles import IDEAL, PROFILES, Profile
+from tests.support.requests import a_request
 from tests.unit.server.tokens import (
     ISSUER,
     SERVICE,
@@ -73,22 +74,9 @@ def _config(files: Path, **changes: Any) -> TokenConfig:
 
 
 def _request(authorization: str | None, **headers: str) -> Request:
-    sent = {name.replace("_", "-"): (value,) for name, value in headers.items()}
     if authorization is not None:
-        sent["authorization"] = (authorization,)
-    return Request(
-        method="GET",
-        path="/v2/app/manifests/v1",
-        query_string="",
-        headers=sent,
-        scheme="http",
-        body=_no_body(),
-    )
-
-
-async def _no_body() -> AsyncIterator[bytes]:
-    return
-    yield b""
+        headers["authorization"] = authorization
+    return a_request("/v2/app/manifests/v1", **headers)
 
 
 def _authenticate(
@@ -230,7 +218,7 @@ _TOKENS: dict[str, tuple[Callable[[TokenServer], str], str]] = {
     "leaf of others": (_leaf("not from the root"), _BAD),
     "root of the same name": (_leaf("root of its own"), _BAD),
     "another's certificate": (_leaf("another key"), _UNREADABLE),
-    "certificates that are none": (_as("RS256", x5c=["!!"]), _BAD),
+    "not certificates": (_as("RS256", x5c=["!!"]), _BAD),
     "no certificates": (_as("RS256", x5c=[]), _BAD),
     # Keys that come along
     "jwk of the root": (lambda s: s.token(None, "RS256", {"jwk": jwk_of(s.root)}), _ONLY_2_8),
@@ -313,7 +301,7 @@ def test_no_token(authorization: str | None, files: Path) -> None:
     assert refused.value.headers == (("Www-Authenticate", _expected_challenge("plain")),)
 
 
-def test_time_is_the_registry_s(server: TokenServer, files: Path) -> None:
+def test_expiry_uses_the_registry_clock(server: TokenServer, files: Path) -> None:
     clock, request = ManualClock(), _request(f"Bearer {server.token(exp=300)}")
     clock.advance(timedelta(seconds=350))
     assert _authenticate(_config(files), request, clock=clock) == "bob"
@@ -322,7 +310,7 @@ def test_time_is_the_registry_s(server: TokenServer, files: Path) -> None:
         _authenticate(_config(files), request, clock=clock)
 
 
-def test_certificates_go_by_the_registry_s_time(server: TokenServer, files: Path) -> None:
+def test_certificates_are_checked_at_the_registry_clock(server: TokenServer, files: Path) -> None:
     clock = ManualClock()
     clock.advance(timedelta(days=30))
     request = _request(f"Bearer {server.token(exp=31 * 86_400)}")
@@ -459,7 +447,7 @@ def test_files_that_cannot_be_used(
 def test_no_key_is_built_from_a_header(
     header: dict[str, Any], reason: str, server: TokenServer
 ) -> None:
-    """It is not verified yet. The header need not be on a token that can be decoded."""
+    """The header is not verified yet."""
     listed = keys_in(server.jwks)
     trusted = TrustedKeys.of([], listed, PROFILES["ideal"])
     with pytest.raises(Untrusted, match=reason):
