@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = list(_without_flag_values(arguments))
         profile = _chosen_profile(arguments)
         options = _parser(profile).parse_args(arguments)
-        code = _COMMANDS[options.command](options, profile)
+        code = _run(options, profile)
         # Now, because a BrokenPipeError at exit could not be caught.
         sys.stdout.flush()
         return code
@@ -104,8 +104,7 @@ def _parser(profile: Profile) -> argparse.ArgumentParser:
             name, help=purpose, description=purpose, parents=[shared], profile=profile
         )
 
-    serve = command("serve", "Serve the registry that CONFIG describes.")
-    _add_config(serve)
+    _add_config(command("serve", "Serve the registry that CONFIG describes."))
     collect = command("garbage-collect", "Delete blobs that no manifest references.")
     collect.add_argument(
         "-d", "--dry-run", action="store_true", help="only report what would be deleted"
@@ -113,6 +112,7 @@ def _parser(profile: Profile) -> argparse.ArgumentParser:
     collect.add_argument(
         "-m", "--delete-untagged", action="store_true", help="delete untagged manifests too"
     )
+    collect.set_defaults(json=False, grace="0", quiet=False)
     if profile.gc_reports:
         collect.add_argument("--json", action="store_true", help="print a report as a JSON object")
         collect.add_argument(
@@ -125,11 +125,8 @@ def _parser(profile: Profile) -> argparse.ArgumentParser:
     if profile.gc_quiet_flag:
         collect.add_argument("-q", "--quiet", action="store_true", help="no output")
     _add_config(collect)
-    check = command(
-        "check-config",
-        "Explain CONFIG, and warn about settings that have no effect.",
-    )
-    _add_config(check)
+    purpose = "Explain CONFIG, and warn about settings that have no effect."
+    _add_config(command("check-config", purpose))
     schedule = command("schedule", "List when the content of the cache in CONFIG expires.")
     schedule.add_argument("--json", action="store_true", help="a list of objects")
     _add_config(schedule)
@@ -152,59 +149,33 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _config_path(options: argparse.Namespace, profile: Profile) -> str:
+# -- commands -----------------------------------------------------------------------------------
+def _run(options: argparse.Namespace, profile: Profile) -> int:
+    """Import the command and run it: ``serve`` has to start quickly."""
+    if options.command == "htpasswd":
+        from reference_registry.commands.htpasswd import htpasswd
+
+        return htpasswd(options.user, options.password, by_argument=options.b)
     if not options.config:
         code = MISUSE if profile.strict_config else 1
         raise Misuse("configuration path unspecified; name a config.yml", code)
-    return str(options.config)
+    match options.command:
+        case "serve":
+            from reference_registry.commands.serve import serve
 
+            return serve(options.config, profile)
+        case "check-config":
+            from reference_registry.commands.check_config import check_config
 
-# -- commands -----------------------------------------------------------------------------------
-def _serve(options: argparse.Namespace, profile: Profile) -> int:
-    from reference_registry.commands.serve import serve
+            return check_config(options.config, profile)
+        case "schedule":
+            from reference_registry.commands.schedule import schedule
 
-    return serve(_config_path(options, profile), profile)
-
-
-def _garbage_collect(options: argparse.Namespace, profile: Profile) -> int:
+            return schedule(options.config, profile, as_json=options.json)
     from reference_registry.commands.garbage_collect import garbage_collect
 
-    return garbage_collect(
-        _config_path(options, profile),
-        profile,
-        dry_run=options.dry_run,
-        delete_untagged=options.delete_untagged,
-        quiet=getattr(options, "quiet", False),
-        as_json=getattr(options, "json", False),
-        grace=getattr(options, "grace", "0"),
-    )
+    return garbage_collect(options.config, profile, options)
 
-
-def _check_config(options: argparse.Namespace, profile: Profile) -> int:
-    from reference_registry.commands.check_config import check_config
-
-    return check_config(_config_path(options, profile), profile)
-
-
-def _schedule(options: argparse.Namespace, profile: Profile) -> int:
-    from reference_registry.commands.schedule import schedule
-
-    return schedule(_config_path(options, profile), profile, as_json=options.json)
-
-
-def _htpasswd(options: argparse.Namespace, profile: Profile) -> int:
-    from reference_registry.commands.htpasswd import htpasswd
-
-    return htpasswd(options.user, options.password, by_argument=options.b)
-
-
-_COMMANDS = {
-    "serve": _serve,
-    "garbage-collect": _garbage_collect,
-    "check-config": _check_config,
-    "schedule": _schedule,
-    "htpasswd": _htpasswd,
-}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,9 @@
-"""``auth.htpasswd``: HTTP Basic authentication (RFC 7617) against an htpasswd file."""
+"""``auth.htpasswd``: HTTP Basic authentication (RFC 7617) against an htpasswd file.
+
+The file has lines of ``user:hash``
+(https://httpd.apache.org/docs/2.4/misc/password_encryptions.html). Only bcrypt hashes are accepted,
+as in distribution (``registry/auth/htpasswd``).
+"""
 
 from __future__ import annotations
 
@@ -8,18 +13,19 @@ import binascii
 import hashlib
 import hmac
 import logging
+import os
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from reference_registry.auth.htpasswd_file import HtpasswdFile, HtpasswdSyntax, provision
 from reference_registry.config import HtpasswdConfig
 from reference_registry.config.problem import CannotStart
 from reference_registry.http.hooks import Access, AuthenticationBroken, unauthorized
 from reference_registry.http.messages import Request
 from reference_registry.profiles import Profile
 
-__all__ = ["HtpasswdAuthenticator", "basic_credentials"]
+__all__ = ["HtpasswdAuthenticator", "basic_credentials", "hash_password", "parse_htpasswd"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +42,7 @@ class HtpasswdAuthenticator:
     """
 
     def __init__(self, config: HtpasswdConfig, profile: Profile) -> None:
-        self._file = HtpasswdFile(config.path)
+        self._file = _HtpasswdFile(config.path)
         self._hides_unknown_users = profile.hides_unknown_users
         quoted = config.realm.replace("\\", "\\\\").replace('"', '\\"')
         self._challenge = f'Basic realm="{quoted}"'
@@ -53,7 +59,7 @@ class HtpasswdAuthenticator:
         path = self._file.path
         fix = f"make one with: pullproof-registry htpasswd -Bbn USER PASSWORD > {path}"
         try:
-            if self._provisions and (password := provision(path)):
+            if self._provisions and (password := _provision(path)):
                 fields = {"user": "docker", "password": password}
                 message = "htpasswd is missing, provisioning with default user"
                 _log.warning(message, extra={"fields": fields})
@@ -130,7 +136,7 @@ def basic_credentials(authorization: str | None) -> tuple[bytes, bytes] | None:
 
 
 def _matches_bcrypt(password: bytes, entry: bytes) -> bool:
-    import bcrypt
+    import bcrypt  # slow
 
     if not entry.startswith(b"$2"):
         return False
@@ -152,3 +158,80 @@ def _unmatchable(entry: bytes) -> bytes:
 
 def _shown(user: bytes) -> str:
     return user.decode("utf-8", "backslashreplace")
+
+
+# -- the file -----------------------------------------------------------------------------------
+_LARGEST = 16 * 1024 * 1024  # bytes; a hundred thousand users
+
+
+class HtpasswdSyntax(Exception):
+    """A line that is neither ``user:hash`` nor a comment."""
+
+
+def parse_htpasswd(content: bytes) -> dict[bytes, bytes]:
+    """Hashes by user. Blank lines and ``#`` comments are skipped; the last of two lines for one
+    user counts. :class:`HtpasswdSyntax` names the line, not what it holds."""
+    entries: dict[bytes, bytes] = {}
+    for number, raw in enumerate(content.splitlines(), 1):
+        line = raw.strip()
+        if not line or line.startswith(b"#"):
+            continue
+        user, colon, password_hash = line.partition(b":")
+        if not colon:
+            raise HtpasswdSyntax(f"line {number} is not user:hash")
+        entries[user] = password_hash
+    return entries
+
+
+class _HtpasswdFile:
+    """The entries of a file that may change at any time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._entries: Mapping[bytes, bytes] = {}
+        self._stamp: tuple[int, int, int] | None = None
+
+    def entries(self) -> Mapping[bytes, bytes]:
+        """What the file holds now; the same object as long as it has not changed.
+
+        Raises ``OSError`` and :class:`HtpasswdSyntax`.
+        """
+        found = self.path.stat()
+        stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+        if stamp != self._stamp:
+            with self.path.open("rb") as file:
+                content = file.read(_LARGEST + 1)
+            if len(content) > _LARGEST:
+                raise HtpasswdSyntax(f"larger than {_LARGEST} bytes")
+            self._entries = parse_htpasswd(content)
+            self._stamp = stamp
+        return self._entries
+
+
+def hash_password(password: str, *, cost: int = 10) -> str:
+    """A bcrypt hash as Apache's ``htpasswd -B`` writes it (``$2y$``).
+
+    ``ValueError`` for a *password* of which bcrypt would ignore a part: over 72 bytes, or one that
+    holds a NUL.
+    """
+    import bcrypt
+
+    content = password.encode()
+    if len(content) > 72 or b"\0" in content:
+        raise ValueError("bcrypt takes at most 72 bytes, none of them zero")
+    made = bcrypt.hashpw(content, bcrypt.gensalt(cost)).decode()
+    return made.replace("$2b$", "$2y$", 1)  # two names for the same algorithm
+
+
+def _provision(path: Path) -> str | None:
+    """Create *path*, and its parents, with one user ``docker``; returns the random password, or
+    None where there is something at *path* already. Raises ``OSError``."""
+    if path.exists():
+        return None
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    password = secrets.token_urlsafe(32)
+    line = f"docker:{hash_password(password)}".encode()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(line)
+    return password

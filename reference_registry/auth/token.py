@@ -1,25 +1,22 @@
 """``auth.token``: Bearer tokens (RFC 6750) that a server elsewhere has signed.
 
-Challenge and token are those of distribution's "Token Authentication Specification",
-https://distribution.github.io/distribution/spec/auth/token/.
+Challenge, token and claims are those of distribution's "Token Authentication Specification",
+https://distribution.github.io/distribution/spec/auth/token/ and spec/auth/jwt/.
+:mod:`reference_registry.auth.token_keys` chooses the signing key.
 """
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jwt
 
-from reference_registry.auth.token_claims import (
-    BadClaims,
-    Claims,
-    UnreadableClaims,
-    parse_claims,
-    scope_of,
-)
 from reference_registry.auth.token_keys import (
     TrustedKeys,
     Untrusted,
@@ -84,7 +81,7 @@ class TokenAuthenticator:
             return None
         return None if self._profile.token_parser == "libtrust" and " " in token else token
 
-    def _verified(self, token: str) -> Claims:
+    def _verified(self, token: str) -> _Claims:
         now, config, profile = self._clock.now(), self._config, self._profile
         try:
             header = jwt.get_unverified_header(token)
@@ -96,14 +93,11 @@ class TokenAuthenticator:
             raise _Refused(str(error)) from None
         try:
             payload = jwt.PyJWS().decode(token, key, algorithms=algorithms_for(key, profile))
-            claims = parse_claims(payload, audience_list=profile.token_parser == "jose")
-        except (jwt.PyJWTError, UnreadableClaims) as error:
+            claims = _parse_claims(payload, audience_list=profile.token_parser == "jose")
+        except (jwt.PyJWTError, _UnreadableClaims) as error:
             error_code = "invalid_token" if profile.names_bad_signature else None
             raise _Refused(str(error), error_code) from None
-        try:
-            claims.check(issuer=config.issuer, audience=config.service, now=now)
-        except BadClaims as error:
-            raise _Refused(str(error)) from None
+        claims.check(issuer=config.issuer, audience=config.service, now=now)
         return claims
 
     def _challenge(
@@ -113,7 +107,7 @@ class TokenAuthenticator:
         parameters = {
             "realm": self._realm(request),
             "service": self._config.service,
-            "scope": scope_of(access),
+            "scope": _scope_of(access),
             "error": error,
         }
         return "Bearer " + ",".join(
@@ -160,3 +154,107 @@ def _read(name: str, path: Path | None, parse: Callable[[bytes], T]) -> T | None
         what = str(error) or "cannot be read"
     fix = "name the file with the token server's certificate or key"
     raise CannotStart(f"auth.token.{name}", f"{path}: {what}", fix, released_exit_code=2)
+
+
+# -- claims -------------------------------------------------------------------------------------
+_LEEWAY = timedelta(seconds=60)
+"""For clocks that differ, as distribution grants it."""
+
+_EVERYTHING = "*"
+
+
+class _UnreadableClaims(Exception):
+    """A claim has the wrong type; the text is for the log."""
+
+
+@dataclass(frozen=True)
+class _Claims:
+    """``expires`` and ``not_before`` are seconds since 1970, 0 where the token has none."""
+
+    issuer: str
+    subject: str
+    audiences: tuple[str, ...]
+    expires: int
+    not_before: int
+    access: Mapping[tuple[str, str], frozenset[str]]
+    """Actions by type and name of the resource."""
+
+    def check(self, *, issuer: str, audience: str, now: datetime) -> None:
+        """:class:`_Refused` unless the token comes from *issuer*, is meant for *audience* and is
+        good at *now*. One without an expiry has expired."""
+        if self.issuer != issuer:
+            raise _Refused(f"it comes from {self.issuer!r}")
+        if audience not in self.audiences:
+            raise _Refused(f"it is meant for {', '.join(self.audiences) or 'no service'}")
+        moment, leeway = now.timestamp(), _LEEWAY.total_seconds()
+        if moment > self.expires + leeway:
+            raise _Refused("it has expired")
+        if moment < self.not_before - leeway:
+            raise _Refused("it is not good yet")
+
+    def grants(self, access: Access) -> bool:
+        """Whether *access* is among what the token is good for."""
+        actions = self.access.get((access.type, access.name), frozenset())
+        return access.action in actions or _EVERYTHING in actions
+
+
+def _parse_claims(payload: bytes, *, audience_list: bool) -> _Claims:
+    """The claims in a token's *payload*; ``aud`` may be a list where *audience_list* says so.
+    Raises :class:`_UnreadableClaims`."""
+    try:
+        document = json.loads(payload)
+    except (ValueError, RecursionError):
+        raise _UnreadableClaims("its claims are not JSON") from None
+    if not isinstance(document, dict):
+        raise _UnreadableClaims("its claims are not an object")
+    return _Claims(
+        issuer=_typed(document, "iss", str, ""),
+        subject=_typed(document, "sub", str, ""),
+        audiences=_audiences(document.get("aud"), audience_list),
+        expires=_typed(document, "exp", int, 0),
+        not_before=_typed(document, "nbf", int, 0),
+        access=_access(document.get("access")),
+    )
+
+
+def _scope_of(access: Iterable[Access]) -> str:
+    """The ``scope`` to ask a token server for: ``repository:team/app:pull,push``, one for each
+    resource with a space between."""
+    actions: dict[tuple[str, str], list[str]] = {}
+    for record in access:
+        actions.setdefault((record.type, record.name), []).append(record.action)
+    return " ".join(f"{kind}:{name}:{','.join(a)}" for (kind, name), a in actions.items())
+
+
+def _typed(document: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:
+    value = document.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise _UnreadableClaims(f"its claim {name} is not {kind.__name__}")
+    return value
+
+
+def _audiences(value: Any, audience_list: bool) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    if value is None:
+        return ()
+    if audience_list and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    raise _UnreadableClaims("its claim aud is not text")
+
+
+def _access(value: Any) -> Mapping[tuple[str, str], frozenset[str]]:
+    if value is None:
+        return {}
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise _UnreadableClaims("its claim access is not a list of objects")
+    granted: dict[tuple[str, str], frozenset[str]] = {}
+    for item in value:
+        resource = (_typed(item, "type", str, ""), _typed(item, "name", str, ""))
+        actions = _typed(item, "actions", list, [])
+        if not all(isinstance(action, str) for action in actions):
+            raise _UnreadableClaims("its claim access has actions that are not text")
+        granted[resource] = granted.get(resource, frozenset()) | set(actions)
+    return granted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from datetime import timedelta
@@ -20,26 +21,22 @@ from reference_registry.profiles import Profile
 __all__ = ["garbage_collect"]
 
 
-def garbage_collect(
-    path: str,
-    profile: Profile,
-    *,
-    dry_run: bool,
-    delete_untagged: bool,
-    quiet: bool,
-    as_json: bool = False,
-    grace: str = "0",
-) -> int:
-    """Delete what no manifest refers to in the storage that the file at *path* describes. Lines go
-    to standard output; with *as_json* they go to standard error, and a report ends the output."""
+def garbage_collect(path: str, profile: Profile, flags: argparse.Namespace) -> int:
+    """Delete what no manifest refers to in the storage that the file at *path* describes.
+
+    Lines go to standard output; with ``--json`` they go to standard error, and standard output gets
+    the report.
+    """
     config = load(path, profile=profile)
-    options = Options(dry_run=dry_run, delete_untagged=delete_untagged, grace=_duration(grace))
-    lines = sys.stderr if as_json else sys.stdout
-    with display(None if quiet else lines, sys.stderr, bar=profile.gc_reports) as shown:
-        # Inside, so that log lines do not run into the bar.
+    options = Options(
+        dry_run=flags.dry_run, delete_untagged=flags.delete_untagged, grace=_duration(flags.grace)
+    )
+    lines = sys.stderr if flags.json else sys.stdout
+    with display(None if flags.quiet else lines, sys.stderr, bar=profile.gc_reports) as shown:
+        # Inside, so that log lines are printed above the bar.
         configure_logging(config.log, version=__version__, redact=Redactor(secrets_of(config)))
         report = collect(config.storage, profile, options, shown.emit, shown.watch)
-    if as_json:
+    if flags.json:
         print(json.dumps(report, indent=2))
     if report["error"] is not None:
         sys.stderr.write(f"failed to garbage collect: {report['error']}")

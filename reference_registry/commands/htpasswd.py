@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from reference_registry.auth.htpasswd_file import hash_password
+from reference_registry.auth.htpasswd import hash_password
 from reference_registry.commands import Misuse
 
 __all__ = ["htpasswd"]

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from reference_registry.config.http import split_url
 from reference_registry.config.model import (
@@ -32,46 +33,49 @@ from reference_registry.names import is_repository_name
 
 __all__ = ["DOCKER_HUB", "namespaces_of", "read_proxy", "upstreams_of"]
 
+_HALF = "missing, the other of the two is given"
+
 
 def read_proxy(root: Section) -> ProxyConfig | None:
     """``proxy``; None where ``remoteurl`` is empty, which makes a standard registry."""
     profile = root.reading.profile
     proxy = root.section("proxy")
-    remoteurl = proxy.text("remoteurl")
-    username, password = proxy.text("username"), proxy.text("password", secret=True)
-    ttl = _ttl(proxy)
+    identity = _identity(proxy, has_exec=profile.has_proxy_exec)
     if profile.has_cache_write_timeout:
         proxy.unused("cachewritetimeout", why="writing to the cache has no timeout here")
-    helper = _exec(proxy) if profile.has_proxy_exec else None
-    verify = proxy.choice("x-verify", VERIFY, "on-change") if profile.notices_damage else "never"
-    policy = _cache_policy(proxy)
     config = ProxyConfig(
-        remoteurl=remoteurl,
-        username=username or None,
-        password=password or None,
-        exec=helper,
-        ttl=ttl,
-        verify=verify,
-        policy=policy,
+        **identity,
+        ttl=_ttl(proxy, DEFAULT_TTL),
+        verify=proxy.choice("x-verify", VERIFY, "on-change") if profile.notices_damage else "never",
+        policy=_cache_policy(proxy),
     )
     if profile.has_x_keys:
         config = _with_timeout(proxy, _with_upstreams(proxy, config))
-    if not remoteurl:
+    if not config.remoteurl:
         if (proxy.names() or config.upstreams) and not nearest("remoteurl", proxy.names()):
             what = "missing, which makes a plain registry that can be pushed to"
             fix = "set remoteurl or remove the section"
             proxy.refuse("remoteurl", what, fix, released=None)
         return None
-    if not _check_remote_url(proxy, remoteurl):
+    if not _check_remote_url(proxy, config.remoteurl):
         return None
-    if helper is not None and (username or password):
-        given = "username" if username else "password"
+    if config.exec is not None and (config.username or config.password):
+        given = "username" if config.username else "password"
         proxy.warn(given, "no effect beside exec", "remove it")
-    elif bool(username) != bool(password):
-        lacking = "password" if username else "username"
-        what = "missing, the other of the two is given"
-        proxy.warn(lacking, what, f"set {lacking}", rule="half-a-credential")
+    elif bool(config.username) != bool(config.password):
+        lacking = "password" if config.username else "username"
+        proxy.warn(lacking, _HALF, f"set {lacking}", rule="half-a-credential")
     return config
+
+
+def _identity(upstream: Section, *, has_exec: bool) -> dict[str, Any]:
+    """The URL of *upstream*, and the credentials for it."""
+    return {
+        "remoteurl": upstream.text("remoteurl"),
+        "username": upstream.text("username") or None,
+        "password": upstream.text("password", secret=True) or None,
+        "exec": _exec(upstream) if has_exec else None,
+    }
 
 
 def _with_timeout(proxy: Section, config: ProxyConfig) -> ProxyConfig:
@@ -84,13 +88,13 @@ def _with_timeout(proxy: Section, config: ProxyConfig) -> ProxyConfig:
     return replace(config, upstream_timeout=timeout)
 
 
-def _ttl(proxy: Section) -> timedelta | None:
-    if not proxy.reading.profile.honours_ttl:
-        proxy.unused("ttl", why="2.8 does not know this key, everything is kept for 168h")
-        return DEFAULT_TTL
-    ttl = proxy.duration("ttl")
+def _ttl(upstream: Section, default: timedelta | None) -> timedelta | None:
+    if not upstream.reading.profile.honours_ttl:
+        upstream.unused("ttl", why="2.8 does not know this key, everything is kept for 168h")
+        return default
+    ttl = upstream.duration("ttl")
     if ttl is None:
-        return DEFAULT_TTL
+        return default
     return ttl if ttl > timedelta(0) else None
 
 
@@ -123,7 +127,7 @@ DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 """The names of Docker Hub: in image references, in credentials, and of the registry itself
 (distribution/reference ``normalize.go``; containerd sends ``ns=docker.io``)."""
 
-_LOCAL_HOST = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*")
+_LOCAL_HOST = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?\.?|[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*")
 _NAMESPACE = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -135,10 +139,8 @@ def _with_upstreams(proxy: Section, config: ProxyConfig) -> ProxyConfig:
     config = replace(
         config,
         upstreams=_read_upstreams(proxy, config.ttl),
-        namespaces=_read_namespaces(proxy, "x-namespaces"),
-        library=_has_official_images(proxy, "x-library", config.remoteurl),
         offline=proxy.flag("x-offline"),
-        local_hosts=_read_local_hosts(proxy, "x-local-hosts"),
+        **_names(proxy, "x-", config.remoteurl),
     )
     for (first, second), hosts in _claims(config)[1].items():
         one = f"x-upstreams.{first}" if first else "remoteurl"
@@ -167,39 +169,21 @@ def _read_upstreams(proxy: Section, ttl: timedelta | None) -> dict[str, Upstream
 
 
 def _read_upstream(entry: Section, default_ttl: timedelta | None) -> UpstreamConfig | None:
-    remoteurl = entry.text("remoteurl")
-    username, password = entry.text("username"), entry.text("password", secret=True)
-    helper = _exec(entry)
-    namespaces = _read_namespaces(entry, "namespaces")
-    library = _has_official_images(entry, "library", remoteurl)
-    local_hosts = _read_local_hosts(entry, "local-hosts")
-    if not remoteurl:
+    identity = _identity(entry, has_exec=True)
+    config = UpstreamConfig(
+        **identity, **_names(entry, "", identity["remoteurl"]), ttl=_ttl(entry, default_ttl)
+    )
+    if not config.remoteurl:
         entry.refuse("remoteurl", "missing", "write it as https://HOST")
         return None
-    if not _check_remote_url(entry, remoteurl):
+    if not _check_remote_url(entry, config.remoteurl):
         return None
-    if helper is None and bool(username) != bool(password):
-        lacking = "password" if username else "username"
-        entry.refuse(lacking, "missing, the other of the two is given", f"set {lacking}")
-    elif helper is not None and (username or password):
+    if config.exec is not None and (config.username or config.password):
         entry.refuse("exec", "given beside username and password", "keep one of them")
-    return UpstreamConfig(
-        remoteurl=remoteurl,
-        username=username or None,
-        password=password or None,
-        exec=helper,
-        ttl=_lifetime(entry, default_ttl),
-        namespaces=namespaces,
-        library=library,
-        local_hosts=local_hosts,
-    )
-
-
-def _lifetime(entry: Section, default: timedelta | None) -> timedelta | None:
-    ttl = entry.duration("ttl")
-    if ttl is None:
-        return default
-    return ttl if ttl > timedelta(0) else None
+    elif config.exec is None and bool(config.username) != bool(config.password):
+        lacking = "password" if config.username else "username"
+        entry.refuse(lacking, _HALF, f"set {lacking}")
+    return config
 
 
 def _exec(upstream: Section) -> ExecConfig | None:
@@ -227,28 +211,29 @@ def _check_remote_url(upstream: Section, remoteurl: str) -> bool:
     return True
 
 
-def _read_namespaces(upstream: Section, key: str) -> tuple[str, ...] | None:
+def _names(upstream: Section, prefix: str, remoteurl: str) -> dict[str, Any]:
+    """``namespaces``, ``library`` and ``local-hosts`` of *upstream*; *prefix* is ``x-`` or empty.
+
+    A name of one component means ``library/NAME`` as ``library`` says, and at Docker Hub: a client
+    that pulls from Hub itself adds ``library/``; one that pulls through a cache cannot know.
+    """
+    fix = "write HOST or HOST:PORT, without scheme and path"
+    namespaces = _hosts(upstream, f"{prefix}namespaces", _NAMESPACE, fix)
+    fix = "write the name or address alone, without scheme, port and path"
+    local_hosts = _hosts(upstream, f"{prefix}local-hosts", _LOCAL_HOST, fix)
+    return {
+        "namespaces": namespaces if f"{prefix}namespaces" in upstream else None,
+        "library": upstream.flag(f"{prefix}library", _host_of(remoteurl) in DOCKER_HUB),
+        "local_hosts": tuple(host.rstrip(".") for host in local_hosts),
+    }
+
+
+def _hosts(upstream: Section, key: str, form: re.Pattern[str], fix: str) -> tuple[str, ...]:
     found = tuple(text.lower() for text in upstream.texts(key))
     for text in found:
-        if not _NAMESPACE.fullmatch(text):
-            fix = "write HOST or HOST:PORT, without scheme and path"
-            upstream.refuse(key, f"{text!r} is not a host", fix)
-    return found if key in upstream else None
-
-
-def _read_local_hosts(upstream: Section, key: str) -> tuple[str, ...]:
-    found = tuple(text.lower().rstrip(".") for text in upstream.texts(key))
-    for text in found:
-        if not _LOCAL_HOST.fullmatch(text):
-            fix = "write the name or address alone, without scheme, port and path"
+        if not form.fullmatch(text):
             upstream.refuse(key, f"{text!r} is not a host", fix)
     return found
-
-
-def _has_official_images(upstream: Section, key: str, remoteurl: str) -> bool:
-    """Whether a name of one component means ``library/NAME``: as *key* says, and at Docker Hub. A
-    client that pulls from Hub itself writes it so; through a cache it cannot know."""
-    return upstream.flag(key, _host_of(remoteurl) in DOCKER_HUB)
 
 
 def _is_component(prefix: str) -> bool:
@@ -274,42 +259,36 @@ def namespaces_of(config: ProxyConfig) -> Mapping[str, str]:
 
 
 def _claims(config: ProxyConfig) -> tuple[dict[str, str], dict[tuple[str, str], set[str]]]:
-    """Who has which host, and which hosts two want, by the two.
+    """The prefix by host, and the hosts that two upstreams claim, by the two.
 
-    What an upstream lists goes before what its prefix says, and that before the host it is fetched
-    from. An upstream with a list, even an empty one, has only the hosts in it.
+    A host in a list takes precedence over one that is a prefix, and that over the host of a URL. An
+    upstream with a list, even an empty one, has only the hosts in it.
     """
     taken: dict[str, str] = {}
     conflicts: dict[tuple[str, str], set[str]] = {}
     if not config.upstreams and config.namespaces is None:
         return taken, conflicts
-    for level in (_listed, _by_prefix, _by_host):
+    named = [
+        (prefix, _names_by_precedence(prefix, upstream))
+        for prefix, _, upstream in upstreams_of(config)
+    ]
+    for level in range(3):
         claims: dict[str, str] = {}
-        for prefix, _, upstream in upstreams_of(config):
-            for host in _with_aliases(level(prefix, upstream)):
-                if host not in taken and claims.setdefault(host, prefix) != prefix:
+        for prefix, names in named:
+            for host in names[level] - taken.keys():
+                if claims.setdefault(host, prefix) != prefix:
                     conflicts.setdefault((claims[host], prefix), set()).add(host)
         taken |= claims
     return taken, conflicts
 
 
-def _listed(prefix: str, upstream: UpstreamConfig) -> Iterator[str]:
-    yield from (host.lower() for host in upstream.namespaces or ())
-
-
-def _by_prefix(prefix: str, upstream: UpstreamConfig) -> Iterator[str]:
-    if upstream.namespaces is None and prefix:
-        yield prefix
-
-
-def _by_host(prefix: str, upstream: UpstreamConfig) -> Iterator[str]:
-    if upstream.namespaces is None:
-        yield _host_of(upstream.remoteurl)
-
-
-def _with_aliases(hosts: Iterator[str]) -> set[str]:
-    found = set(hosts)
-    return found | DOCKER_HUB if found & DOCKER_HUB else found
+def _names_by_precedence(prefix: str, upstream: UpstreamConfig) -> list[set[str]]:
+    """The hosts that ``ns=`` may call *upstream* by: as listed, by its prefix, by its URL."""
+    if upstream.namespaces is not None:
+        levels = [{host.lower() for host in upstream.namespaces}, set(), set()]
+    else:
+        levels = [set(), {prefix} - {""}, {_host_of(upstream.remoteurl)}]
+    return [names | DOCKER_HUB if names & DOCKER_HUB else names for names in levels]
 
 
 def _host_of(remoteurl: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from reference_registry.garbage.collect import Collection
 
@@ -48,16 +48,48 @@ def report(collection: Collection, *, seconds: float, error: str | None) -> dict
     }
 
 
-class Display(Protocol):
-    """Shows a collection while it runs."""
+class Display:
+    """Prints lines to *lines*, if that is not None, and draws *progress*, if that is not None.
+
+    Lines on the terminal of the bar are shown above it, in batches: drawing once for each line
+    takes most of the time.
+    """
+
+    def __init__(self, lines: TextIO | None, progress: Progress | None = None) -> None:
+        self._lines = lines
+        self._progress = progress
+        self._task = None if progress is None else progress.add_task("", total=None)
+        self._waiting: list[str] = []
+        self._drawn = 0.0
 
     def emit(self, line: str) -> None:
         """Print a line of output."""
-        ...
+        if self._lines is None:
+            return
+        if self._progress is not None and self._lines is self._progress.console.file:
+            self._waiting.append(line)
+        else:
+            self._lines.write(f"{line}\n")
 
     def watch(self, doing: str, done: int, total: int) -> None:
-        """Update the bar."""
-        ...
+        """Update the bar, at most every 0.1 s."""
+        if self._progress is None or self._task is None:
+            return
+        if time.monotonic() - self._drawn >= _INTERVAL:
+            self._progress.update(
+                self._task, description=doing, completed=done, total=total or None
+            )
+            self.flush()
+
+    def flush(self) -> None:
+        """Show everything."""
+        if self._progress is None:
+            return
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._progress.console.out("\n".join(waiting), highlight=False)
+        self._progress.refresh()
+        self._drawn = time.monotonic()
 
 
 @contextmanager
@@ -66,7 +98,7 @@ def display(lines: TextIO | None, terminal: TextIO, *, bar: bool = True) -> Iter
     *terminal*, is a terminal. A file or a pipe gets the lines only."""
     shown_on = lines if lines is not None and lines.isatty() else terminal
     if not (bar and shown_on.isatty()):
-        yield _Plain(lines)
+        yield Display(lines)
         return
     # Slow to import, and rarely needed.
     from rich.console import Console
@@ -75,53 +107,8 @@ def display(lines: TextIO | None, terminal: TextIO, *, bar: bool = True) -> Iter
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(file=shown_on)
     with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
-        shown = _Bar(progress, lines)
+        shown = Display(lines, progress)
         try:
             yield shown
         finally:
             shown.flush()
-
-
-class _Plain:
-    def __init__(self, lines: TextIO | None) -> None:
-        self._lines = lines
-
-    def emit(self, line: str) -> None:
-        if self._lines is not None:
-            self._lines.write(f"{line}\n")
-
-    def watch(self, doing: str, done: int, total: int) -> None:
-        pass
-
-
-class _Bar:
-    """Shows lines above the bar, in batches: drawing once for each line takes most of the time."""
-
-    def __init__(self, progress: Progress, lines: TextIO | None) -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=None)
-        self._lines = lines
-        self._waiting: list[str] = []
-        self._drawn = 0.0
-
-    def emit(self, line: str) -> None:
-        if self._lines is None:
-            return
-        if self._lines is self._progress.console.file:
-            self._waiting.append(line)
-        else:
-            self._lines.write(f"{line}\n")
-
-    def watch(self, doing: str, done: int, total: int) -> None:
-        if time.monotonic() - self._drawn < _INTERVAL:
-            return
-        self._progress.update(self._task, description=doing, completed=done, total=total or None)
-        self.flush()
-
-    def flush(self) -> None:
-        """Show everything."""
-        waiting, self._waiting = self._waiting, []
-        if waiting:
-            self._progress.console.out("\n".join(waiting), highlight=False)
-        self._progress.refresh()
-        self._drawn = time.monotonic()

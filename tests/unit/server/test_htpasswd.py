@@ -14,8 +14,8 @@ import pytest
 
 from harness.system.real_parts import real_part
 from reference_registry.auth import htpasswd
-from reference_registry.auth.htpasswd import HtpasswdAuthenticator
-from reference_registry.auth.htpasswd_file import (
+from reference_registry.auth.htpasswd import (
+    HtpasswdAuthenticator,
     HtpasswdSyntax,
     hash_password,
     parse_htpasswd,
