@@ -102,7 +102,7 @@ class Application:
         if scope["type"] != "http":
             raise ValueError(f"unsupported ASGI scope {scope['type']}")
         started, began = self._clock.now(), time.perf_counter()
-        request, body = read_request(scope, receive, self.profile.body_patience)
+        request, body = read_request(scope, receive, self.profile.body_timeout)
         found = self._api.route(request)
         handler = found.resource if isinstance(found, Route) else None
         for observer in self._observers:

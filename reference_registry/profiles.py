@@ -1,9 +1,9 @@
 """What each release does differently, in one table.
 
-The code asks a :class:`Profile` for a named behaviour and never for a version. ``IDEAL`` is the
-registry as its users wish it; ``DISTRIBUTION_2_8`` lists every way in which CNCF distribution 2.8
-differs from it, and each later release lists what changed since the one before, so that the bottom
-of this file reads as a changelog.
+The code asks a :class:`Profile` for a named behaviour and never for a version. ``IDEAL`` is a
+registry without the known bugs; ``DISTRIBUTION_2_8`` lists every difference of CNCF distribution
+2.8 from it, and each later release lists the changes since the one before, so that the bottom of
+this file reads as a changelog.
 
 Every value was measured on the released binary (2.8.2 as Debian ships it; 2.8.3, 3.0.0-alpha.1,
 3.0.0 and 3.1.1 built from their tags). Issue numbers are those of distribution/distribution.
@@ -43,18 +43,18 @@ class Profile:
     and no body (all releases)."""
 
     remembers_manifests: Literal["never", "bytes", "as-blobs"] = "never"
-    """What the descriptor cache knows of manifests: nothing; that the bytes of one that was read
-    are there (2.8, alpha.1); as much as of blobs, so that HEAD of a manifest's digest as a blob is
-    200 (3.0.0 and later)."""
+    """What the descriptor cache holds of manifests: nothing; the size of each that was read (2.8,
+    alpha.1); the same as of blobs, so that HEAD of a manifest's digest as a blob is 200 (3.0.0 and
+    later)."""
     descriptor_cache_forgets: Literal["bytes", "all"] = "all"
-    """What goes from a descriptor cache in redis when a repository loses a blob: only what is known
-    of its bytes (2.8 to 3.0.0), or also that the repository had it."""
+    """What is deleted from a descriptor cache in redis with a blob of a repository: only its
+    size (2.8 to 3.0.0), or its link to the repository too."""
 
     names_what_is_invalid: bool = True
     """A malformed repository name, tag or digest in a path is reported as such; releases answer
     404 in plain text, or 500 for what only their storage driver refuses."""
 
-    name_limit_spares_host: bool = False
+    name_limit_skips_host: bool = False
     """The 255 characters of a repository's name are counted without its first component, since that
     could be a host (3.0.0 and later)."""
 
@@ -168,16 +168,16 @@ class Profile:
     expiry_removes_manifest_bytes: bool = True
     """Manifest bytes are freed at expiry; releases leave them to garbage-collect."""
     expiry_takes_both_kinds: bool = True
-    """What was pulled as a manifest and as a blob, which have one entry, goes as both. Of a release
-    the kind stays that was pulled first, and never expires."""
+    """Content pulled as a manifest and as a blob has one entry, and expires as both. In a release
+    only the kind that was pulled last expires."""
     expiry_removes_tag_links: bool = True
     """Tags that point at an expired manifest go with it; releases keep them forever."""
     rebuilds_damaged_state: bool = True
     """An empty or damaged ``scheduler-state.json`` is rebuilt from the tree with a warning; every
     release panics at start."""
     schedules_what_it_finds: bool = True
-    """What is cached but in no schedule, after a crash or a time without ttl, is given one ttl from
-    the start on. To a release it never expires."""
+    """Cached content that is in no schedule, after a crash or a time without ttl, expires one ttl
+    after the start. In a release it never expires."""
     saves_state: Literal["at-once", "ticker"] = "at-once"
     """``ticker``: every 5 s if something changed, and what happened since is lost at exit."""
     removes_leftovers: bool = True
@@ -276,8 +276,8 @@ class Profile:
     content_range_rules: Literal["rfc9110", "go"] = "rfc9110"
     """``Content-Range`` of a chunk. ``go`` (3.x): bare ``start-end``, minded on a PATCH that has a
     Content-Length, and 500 for anything else."""
-    tells_upload_offset: bool = True
-    """A 416 to a chunk says what is there and where to go on (no release)."""
+    reports_upload_offset: bool = True
+    """A 416 to a chunk reports the stored range and the next offset (no release)."""
     proxy_signs_with_empty_secret: bool = False
     """A proxy without ``http.secret`` signs upload tokens with the empty string (3.0.0, 3.1.1)."""
     proxy_warns_of_missing_secret: bool = False
@@ -306,7 +306,7 @@ class Profile:
     gc_fails_on_broken_links: bool = False
     """A link without a digest in it, to a manifest or, with ``--delete-untagged``, of a tag, makes
     the whole run fail (all releases). ``ideal`` keeps what the link once had."""
-    gc_tells_of_damage: bool = True
+    gc_reports_damage: bool = True
     """Links without bytes and links that cannot be read are reported (no release)."""
     gc_reads_link_targets: bool = True
     """A layer kept under another digest than it is referred to by stays (no release: they sweep
@@ -332,14 +332,14 @@ class Profile:
 
     # -- process --------------------------------------------------------------------------------
     strict_config: bool = True
-    """What releases take in silence (an unknown key, a quoted boolean, a key given twice, a bare
+    """What releases accept silently (an unknown key, a quoted boolean, a key given twice, a bare
     number of nanoseconds) is an error, and every bad configuration ends with exit code 2. Releases
     end with 1 for what they cannot parse and with 2 where they panic."""
     has_x_keys: bool = True
     """The ``x-`` keys of docs/configuration.md are known. Releases skip keys that begin so."""
     warns_of_exposure: bool = True
-    """The log of the start says who can pull or push without a password, and what can be read on
-    the way (no release; ``check-config`` reports it under every profile)."""
+    """At start the log warns of access without a password and of passwords sent without TLS (no
+    release; ``check-config`` reports them under every profile)."""
     config_version_without_dot_panics: bool = False
     """``version: 1`` is a panic, exit 2, and not an error, exit 1 (2.8)."""
     has_tag_sections: bool = True
@@ -365,9 +365,9 @@ class Profile:
     (3.0.0), or any key of ``redis.tls`` (3.1.1)."""
     old_tls: bool = False
     """``http.tls.minimumtls`` takes tls1.0 and tls1.1 (2.8)."""
-    body_patience: float | None = 60.0
-    """Seconds that a client may leave the registry waiting for the next bytes of a request's body;
-    None: forever (all releases)."""
+    body_timeout: float | None = 60.0
+    """Seconds that the registry waits for the next bytes of a request's body; None: forever (all
+    releases)."""
     drain_timeout_default: float | None = 10.0
     """Seconds to finish requests in flight after SIGTERM where ``http.draintimeout`` is not given.
     None: the process is killed by the signal and saves nothing (all releases)."""
@@ -384,15 +384,15 @@ class Profile:
     """``in-place``: a file is emptied and written, so that a process which is killed in between, or
     a full disk, leaves nothing or half of it (``PutContent`` of the releases before 3.1)."""
     serves_what_it_cannot_store: bool = True
-    """A cache whose disk is full passes on what it pulls; to a release a manifest or tag that
-    cannot be stored is a 500."""
-    tells_full_disk: bool = True
+    """A cache whose disk is full serves what it pulls from upstream; in a release a manifest or tag
+    that cannot be stored is a 500."""
+    reports_full_disk: bool = True
     """507 UNAVAILABLE (RFC 4918, 11.5) instead of 500 UNKNOWN."""
 
     # -- clients' credentials -------------------------------------------------------------------
     provisions_htpasswd: bool = False
-    """A missing htpasswd file is made, with one user ``docker`` and a password that is printed once
-    (all releases). ``ideal`` calls it the mistake that it is, a path that does not exist."""
+    """A missing htpasswd file is created, with one user ``docker`` and a password that is logged
+    (all releases). ``ideal`` does not start."""
     hides_unknown_users: bool = True
     """An unknown user takes as long to refuse as a wrong password (3.1.1)."""
 
@@ -493,7 +493,7 @@ DISTRIBUTION_2_8 = Profile(
     saves_state="ticker",
     writes_files="in-place",
     serves_what_it_cannot_store=False,
-    tells_full_disk=False,
+    reports_full_disk=False,
     saves_state_on_drain=False,
     paginates_tags=False,
     proxy_tags_pagination="ignored",
@@ -525,7 +525,7 @@ DISTRIBUTION_2_8 = Profile(
     cancel_leaves_hash_state=True,
     checks_chunk_type=True,
     content_range_rules="go",
-    tells_upload_offset=False,
+    reports_upload_offset=False,
     sparse_manifests=False,
     mounts_from_anywhere=False,
     repository_needs_tags=True,
@@ -538,7 +538,7 @@ DISTRIBUTION_2_8 = Profile(
     gc_keeps_what_is_leased=False,
     locks_storage=False,
     gc_reports=False,
-    gc_tells_of_damage=False,
+    gc_reports_damage=False,
     gc_reads_link_targets=False,
     gc_removes_layer_links=False,
     gc_fails_on_empty_storage=True,
@@ -558,7 +558,7 @@ DISTRIBUTION_2_8 = Profile(
     redis_has_users=False,
     redis_tls="none",
     old_tls=True,
-    body_patience=None,
+    body_timeout=None,
     drain_timeout_default=None,
     drain_overrun_fails=True,
     drains_on_sigint=False,
@@ -619,7 +619,7 @@ DISTRIBUTION_3_0_ALPHA_1 = replace(
 DISTRIBUTION_3_0 = replace(
     DISTRIBUTION_3_0_ALPHA_1,
     name="3.0",
-    name_limit_spares_host=True,
+    name_limit_skips_host=True,
     keeps_caching_headers_on_416=False,
     remembers_manifests="as-blobs",
     proxy_signs_with_empty_secret=True,

@@ -152,7 +152,7 @@ class Api:
         if self._profile.names_what_is_invalid:
             raise NAME_INVALID(f"not a repository name: {name}")
         # distribution's routes accept more names than its storage driver.
-        limited = below_host(name) if self._profile.name_limit_spares_host else name
+        limited = below_host(name) if self._profile.name_limit_skips_host else name
         if len(limited) > MAX_NAME_LENGTH or ":" in name:
             text = (
                 f'repository name "{name}" invalid: repository name must not be more than '
@@ -172,7 +172,7 @@ class Api:
                 return Response(400)
             return self._error(UNAVAILABLE("client authentication is broken"))
         full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
-        if full and self._profile.tells_full_disk:
+        if full and self._profile.reports_full_disk:
             _log.error("%s %s: %s", request.method, request.path, error)
             return self._error(STORAGE_FULL())
         _log.error("error in %s %s", request.method, request.path, exc_info=error)

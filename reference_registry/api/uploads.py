@@ -159,7 +159,7 @@ def _check_content_range(context: Context, session: UploadSession) -> None:
 def _out_of_order(context: Context, session: UploadSession) -> RegistryError:
     """416, telling where to go on."""
     error = RANGE_INVALID()
-    if not context.profile.tells_upload_offset:
+    if not context.profile.reports_upload_offset:
         return error
     return error.with_headers(*_session_headers(context, session))
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Display", "display", "report"]
 
-VERSION = 1
+VERSION = 2
+"""1 called ``skipped`` ``spared``."""
 _INTERVAL = 0.1
 """Seconds between two updates of a terminal."""
 
@@ -34,7 +35,7 @@ def report(collection: Collection, *, seconds: float, error: str | None) -> dict
         "duration_seconds": round(seconds, 3),
         "repositories": collection.repositories,
         "marked": sorted(collection.marking.marked),
-        "spared": sorted(set(swept.skipped)),
+        "skipped": sorted(set(swept.skipped)),
         "manifests": [{"repository": m.repository, "digest": m.digest} for m in swept.manifests],
         "tag_links": [
             {"repository": repository, "tag": tag, "digest": digest}

@@ -110,6 +110,6 @@ class RepositoryReader:
             return None
 
     def _warn(self, text: str) -> None:
-        if self._profile.gc_tells_of_damage:
+        if self._profile.gc_reports_damage:
             _log.warning("%s", text)
             self.warnings.append(text)

@@ -74,7 +74,7 @@ def test_json_lists_what_was_deleted(root: Path, storage: Storage) -> None:
 
     assert run.returncode == 0
     assert report | {"duration_seconds": 0, "marked": [], "blobs": [], "layer_links": []} == {
-        "version": 1,
+        "version": 2,
         "dry_run": False,
         "delete_untagged": True,
         "grace_seconds": 0,
@@ -83,7 +83,7 @@ def test_json_lists_what_was_deleted(root: Path, storage: Storage) -> None:
         "duration_seconds": 0,
         "repositories": 2,
         "marked": [],
-        "spared": [],
+        "skipped": [],
         "manifests": [{"repository": "app", "digest": old.digest}],
         "tag_links": [{"repository": "app", "tag": "latest", "digest": old.digest}],
         "blobs": [],
@@ -159,7 +159,7 @@ def test_a_terminal_gets_a_bar(root: Path, storage: Storage, arguments: tuple[st
     lines = _ESCAPE.sub("", shown)
     assert ("team/app: marking manifest " in lines) == (not arguments)
     if "--json" in arguments:
-        assert json.loads(lines[lines.index("{") :])["version"] == 1
+        assert json.loads(lines[lines.index("{") :])["version"] == 2
 
 
 def _on_a_terminal(command: list[str | Path]) -> tuple[int, str]:
