@@ -8,6 +8,7 @@ from harness.content import Blob
 from harness.http.client import Answer, OpenAnswer
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
+from scenarios.pulling import await_blobs
 
 __all__ = [
     "LATE",
@@ -36,11 +37,7 @@ def a_blob(upstream: MockUpstream, *repositories: str, size: int = 20_000) -> Bl
 
 def cached(cache: RunningRegistry, blob: Blob, repository: str = REPOSITORY) -> bool:
     """Whether *blob* can be served from disk to *repository*, once the cache has finished."""
-    return cache.await_stored(
-        lambda: (
-            blob.digest in cache.disk.layer_links(repository) and cache.disk.has_blob(blob.digest)
-        )
-    )
+    return await_blobs(cache, repository, blob)
 
 
 def bodies(upstream: MockUpstream) -> int:

@@ -7,7 +7,7 @@ from harness.content import Blob, Image, Manifest
 from harness.http.client import Answer
 from harness.targets.registry import RunningRegistry
 
-__all__ = ["blob_path", "manifest_path", "pull_blob", "pull_image", "pull_manifest"]
+__all__ = ["await_blobs", "blob_path", "manifest_path", "pull_blob", "pull_image", "pull_manifest"]
 
 
 def manifest_path(repository: str, reference: str) -> str:
@@ -36,7 +36,7 @@ def pull_blob(cache: RunningRegistry, repository: str, blob: Blob) -> Answer:
     """GET *blob* and wait until it is cached, if it came."""
     answer = cache.get(blob_path(repository, blob))
     if answer.status == 200:
-        _await_blobs(cache, repository, blob)
+        await_blobs(cache, repository, blob)
     return answer
 
 
@@ -46,14 +46,23 @@ def pull_image(cache: RunningRegistry, repository: str, image: Image, reference:
     pull = containerd_pull(cache.client, repository, reference)
     if pull.complete:
         cache.await_stored(lambda: image.digest in cache.disk.revisions(repository))
-        _await_blobs(cache, repository, *image.blobs)
+        await_blobs(cache, repository, *image.blobs)
     return pull
 
 
-def _await_blobs(cache: RunningRegistry, repository: str, *blobs: Blob) -> None:
-    """2.8 stores a blob after it has answered, links it, and has finished when the upload is gone:
-    until then it does not cache the same blob for another repository."""
+def await_blobs(cache: RunningRegistry, repository: str, *blobs: Blob) -> bool:
+    """Wait until *blobs* are cached for *repository*; whether they are.
+
+    2.8 stores a blob after it has answered, links it, and has finished when the upload is gone:
+    until then it does not cache the same blob for another repository.
+    """
     wanted = {blob.digest for blob in blobs}
-    cache.await_stored(lambda: wanted <= cache.disk.layer_links(repository))
-    # Some releases leave upload directories behind.
-    cache.await_stored(lambda: not cache.disk.uploads(repository), timeout=0.3)
+    stored = cache.await_stored(
+        lambda: (
+            wanted <= cache.disk.layer_links(repository) and all(map(cache.disk.has_blob, wanted))
+        )
+    )
+    if stored:
+        # Some releases leave upload directories behind.
+        cache.await_stored(lambda: not cache.disk.uploads(repository), timeout=0.3)
+    return stored

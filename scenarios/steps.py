@@ -8,6 +8,7 @@ from collections.abc import Callable
 from harness.clients.push import put_manifest, upload_blob
 from harness.content import Manifest
 from harness.suite.scenario import Need
+from harness.system.ports import scaled
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 
@@ -47,6 +48,7 @@ def settle(cache: RunningRegistry, upstream: MockUpstream) -> None:
     Call it before an assertion that something did *not* happen: a cache may write after it has
     answered. ``TimeoutError`` if the cache does not come to rest.
     """
+    cache.await_served()
     calm_since, seen = time.monotonic(), None
 
     def calm() -> bool:
@@ -61,7 +63,7 @@ def settle(cache: RunningRegistry, upstream: MockUpstream) -> None:
             wanted = _QUIET_WHILE_UPLOADING
         else:
             wanted = _QUIET
-        return not caching and time.monotonic() - calm_since > wanted
+        return not caching and time.monotonic() - calm_since > scaled(wanted)
 
     if not cache.eventually(calm):
         raise TimeoutError("the cache did not come to rest")

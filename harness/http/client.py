@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -254,6 +254,16 @@ class RegistryClient(Verbs):
 
         with ThreadPoolExecutor(len(calls)) as pool:
             return list(pool.map(make, calls))
+
+    def await_served(self) -> None:
+        """Wait until the server has finished with the requests of the last used connection.
+
+        A server can have work left after the last byte of its answer, such as a notification that
+        asks upstream once more. It serves a connection in order, so it answers one more request
+        only afterwards. That request is not recorded.
+        """
+        with suppress(httpx.TransportError):
+            self._http.get("/v2/")
 
     @contextmanager
     def _exchange(self, call: Call, timeout: float) -> Iterator[OpenAnswer | Answer]:

@@ -193,8 +193,15 @@ class RunningRegistry(Verbs):
             time.sleep(_POLL)
 
     def await_stored(self, predicate: Callable[[], T], timeout: float = 10.0) -> T:
-        """:meth:`eventually`, for a condition on :attr:`disk`."""
-        return self.eventually(predicate, timeout)
+        """:meth:`eventually`, for a condition on :attr:`disk`, and until the requests that caused
+        it are finished: upstream gets no more of them afterwards."""
+        value = self.eventually(predicate, timeout)
+        self.await_served()
+        return value
+
+    def await_served(self) -> None:
+        """Wait until no request is in progress, as :meth:`RegistryClient.await_served` does."""
+        self.client.await_served()
 
     def await_state(
         self, predicate: Callable[[dict[str, StateEntry]], object], timeout: float = 10.0
@@ -289,6 +296,9 @@ class ForeignRegistry(RunningRegistry):
     def await_stored(self, predicate: Callable[[], T], timeout: float = 10.0) -> T:
         """The value of *predicate* at once: an empty disk shows nothing to wait for."""
         return predicate()
+
+    def await_served(self) -> None:
+        """Not waited for: the request could count against a limit."""
 
     def garbage_collect(
         self, *, dry_run: bool = False, delete_untagged: bool = False, online: bool = False
