@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import Choice
+from harness.cli.choice import Choice
 
 if TYPE_CHECKING:  # The modules behind the command take long to import.
     from harness.nodes.explain.explanation import Explanation

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from harness.cli.options import Choice
+from harness.cli.choice import Choice
 
 if TYPE_CHECKING:
     from harness.nodes.lint.engine import LintOptions

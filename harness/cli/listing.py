@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 from click.shell_completion import get_completion_class
 
-from harness.cli.options import Choice, selection_options
+from harness.cli.choice import Choice
+from harness.cli.options import selection_options
 from harness.suite.catalogue import Selection
 from harness.suite.scenario import Scenario
 

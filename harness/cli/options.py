@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,11 @@ from click.shell_completion import CompletionItem
 from harness.suite.catalogue import Selection
 from harness.suite.scenario import Level, Need
 
-__all__ = ["AccessOptions", "Choice", "access_options", "complete_target", "selection_options"]
+__all__ = ["AccessOptions", "access_options", "complete_target", "selection_options"]
 
 _LEVELS = [level.name.lower() for level in Level]
 _NEEDS = [need.name.lower().replace("_", "-") for need in Need]
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
-
-
-class Choice(click.Choice[str]):
-    """A choice that suggests the nearest value."""
-
-    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
-        near = get_close_matches(str(value), self.choices, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(self.choices)}"
-        return f"unknown value {value!r} ({hint})"
 
 
 def _completing(words: Callable[[], list[str]]) -> Complete:

@@ -13,9 +13,9 @@ from typing import Any
 
 import click
 
+from harness.cli.choice import Choice
 from harness.cli.options import (
     AccessOptions,
-    Choice,
     access_options,
     complete_target,
     selection_options,

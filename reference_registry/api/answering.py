@@ -8,8 +8,8 @@ import logging
 import secrets
 from dataclasses import replace
 
-from reference_registry.api.context import Context, json_response
-from reference_registry.api.resources import RESOURCES, dispatch, plain_text
+from reference_registry.api.context import Context, Resource, json_response
+from reference_registry.api.resources import RESOURCES
 from reference_registry.api.routing import Moved, Route, Router
 from reference_registry.api.upload_state import UploadStates
 from reference_registry.api.urls import prefixed
@@ -92,7 +92,7 @@ class Api:
             return Response(200, (("Cache-Control", "no-cache"),))
         match found:
             case None:
-                response = plain_text(404, "404 page not found\n")
+                response = _plain_text(404, "404 page not found\n")
             case Moved():
                 response = self._moved(request, found)
             case Route():
@@ -125,7 +125,7 @@ class Api:
                 states=self._states,
                 place=place,
             )
-            response = await dispatch(RESOURCES[route.resource], context)
+            response = await _dispatch(RESOURCES[route.resource], context)
         except (ClientGone, Panic):
             raise
         except Exception as error:
@@ -224,3 +224,36 @@ def _upload_states(config: Config, profile: Profile) -> UploadStates:
     if config.proxy is not None and profile.proxy_signs_with_empty_secret:
         return UploadStates("")
     return UploadStates(secrets.token_hex(32))
+
+
+async def _dispatch(resource: Resource, context: Context) -> Response:
+    """Call the handler of *resource* for the request's method. Without one, the response lists the
+    methods: 200 for OPTIONS, otherwise 405. Read-only maintenance disables the writing methods.
+    """
+    if resource.every_method is not None:
+        return await resource.every_method(context)
+    method = context.request.method
+    readonly = context.config.storage.readonly
+    handler = resource.reads.get(method) or (None if readonly else resource.writes.get(method))
+    if handler is not None:
+        return await handler(context)
+    methods = resource.reads if readonly else {**resource.reads, **resource.writes}
+    if resource.admit is not None:
+        await resource.admit(context)
+    allow = ("Allow", ", ".join(sorted(methods)))
+    if method == "OPTIONS":
+        return Response(200, (allow,))
+    return _plain_text(405, "Method not allowed\n", allow)
+
+
+def _plain_text(status: int, text: str, *headers: tuple[str, str]) -> Response:
+    """A response as Go's ``http.Error`` makes it, without an OCI error body."""
+    return Response(
+        status,
+        (
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("X-Content-Type-Options", "nosniff"),
+            *headers,
+        ),
+        BytesBody(text.encode()),
+    )

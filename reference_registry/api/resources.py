@@ -12,7 +12,7 @@ from reference_registry.api.tags import TAGS
 from reference_registry.api.uploads import UPLOAD, UPLOADS
 from reference_registry.http.messages import BytesBody, Response
 
-__all__ = ["RESOURCES", "dispatch", "plain_text"]
+__all__ = ["RESOURCES"]
 
 
 async def _base(context: Context) -> Response:
@@ -45,36 +45,3 @@ RESOURCES: Mapping[str, Resource] = {
     ),
 }
 """By the names that ``routing`` uses."""
-
-
-async def dispatch(resource: Resource, context: Context) -> Response:
-    """Call the handler of *resource* for the request's method. Without one, the response lists the
-    methods: 200 for OPTIONS, otherwise 405. Read-only maintenance disables the writing methods.
-    """
-    if resource.every_method is not None:
-        return await resource.every_method(context)
-    method = context.request.method
-    readonly = context.config.storage.readonly
-    handler = resource.reads.get(method) or (None if readonly else resource.writes.get(method))
-    if handler is not None:
-        return await handler(context)
-    methods = resource.reads if readonly else {**resource.reads, **resource.writes}
-    if resource.admit is not None:
-        await resource.admit(context)
-    allow = ("Allow", ", ".join(sorted(methods)))
-    if method == "OPTIONS":
-        return Response(200, (allow,))
-    return plain_text(405, "Method not allowed\n", allow)
-
-
-def plain_text(status: int, text: str, *headers: tuple[str, str]) -> Response:
-    """A response as Go's ``http.Error`` makes it, without an OCI error body."""
-    return Response(
-        status,
-        (
-            ("Content-Type", "text/plain; charset=utf-8"),
-            ("X-Content-Type-Options", "nosniff"),
-            *headers,
-        ),
-        BytesBody(text.encode()),
-    )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from harness.content import an_image, an_index
-from reference_registry.api.negotiation import (
+from reference_registry.api.manifests import (
     Treatment,
     accepted_types,
     default_platform,
