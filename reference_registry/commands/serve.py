@@ -9,7 +9,7 @@ from reference_registry import __version__
 from reference_registry.commands import MISUSE
 from reference_registry.config.file import read
 from reference_registry.config.problem import CannotStart, ConfigError, Place, Problem
-from reference_registry.config.rules import EXPOSURES, Reviewed, review
+from reference_registry.config.rules import Reviewed, exposures
 from reference_registry.http.hooks import Observer
 from reference_registry.observability.access_log import AccessLog
 from reference_registry.observability.logs import configure_logging
@@ -32,8 +32,8 @@ def serve(path: str, profile: Profile) -> int:
     configure_logging(config.log, version=__version__, redact=redact)
     log = logging.getLogger(__name__)
     given = Reviewed(config, profile, found.source, found.places)
-    exposures = review(given, EXPOSURES) if profile.warns_of_exposure else []
-    for warning in (*found.warnings, *exposures):
+    exposed = exposures(given) if profile.warns_of_exposure else ()
+    for warning in (*found.warnings, *exposed):
         log.warning("%s", warning)
 
     observers: list[Observer] = [RequestLog()]

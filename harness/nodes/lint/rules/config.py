@@ -2,7 +2,7 @@
 configurations with a surprising effect, which it reviews.
 
 A rule whose text has ``says`` hits where the problem's message matches that pattern, and its key
-matches ``key`` (default: any key). ``review`` names a rule of
+matches ``key`` (default: any key). ``review`` names a warning of
 ``reference_registry.config.rules``; ``when`` is how its advice begins, if that rule has several.
 """
 
@@ -165,14 +165,13 @@ _REVIEW_EDITS: Mapping[str, Edit] = {
 def _check_review(
     rule_id: str, text: Mapping[str, str], file: TextFile, context: RuleContext
 ) -> Iterator[Hit]:
-    from reference_registry.config.rules import RULES, Reviewed
+    from reference_registry.config.rules import Reviewed, review
 
-    rule = next(rule for rule in RULES if rule.name == text["review"])
     found = file.reading(context.profile)
     if found.attempted is None:
         return
     given = Reviewed(found.attempted, context.profile, file.path, found.places)
-    remark = rule.check(given)
+    remark = next((r for r in review(given) if r.rule == text["review"]), None)
     if remark is None or not remark.fix.startswith(text.get("when", "")):
         return
     # A wrong value was replaced by its default: what follows from that is not worth a finding.
