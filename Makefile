@@ -14,7 +14,7 @@ scenarios: $(READY)
 	$(BIN)/pytest scenarios/ -n auto --pullproof-slowest 10 $(ARGS)
 
 test: $(READY)
-	$(BIN)/pytest tests/ -n auto $(ARGS)
+	$(BIN)/pytest tests/ -n auto $(COVERAGE) $(ARGS)
 	$(BIN)/pytest scenarios/ -n auto --target reference --target reference@2.8 $(REAL) $(ARGS)
 
 # Before each commit: under a minute once installed.
@@ -22,7 +22,8 @@ check: lint
 	$(BIN)/pytest $(FAST) -n auto -q $(ARGS)
 FAST := tests/unit/models tests/unit/lint tests/unit/explain tests/unit/upstream
 
-# What CI runs on a machine with all real parts.
+# What CI runs on a machine with all real parts. It fails if the tests run too few lines (pyproject.toml).
+ci: COVERAGE := --cov --cov-report=
 ci: lint test containers peers
 
 # Size and shape of the code base, against its limits.
