@@ -16,7 +16,7 @@ from reference_registry.api.routing import Route
 from reference_registry.auth import authenticator_for
 from reference_registry.clock import Clock, SystemClock
 from reference_registry.config import Config
-from reference_registry.counters import Counters
+from reference_registry.counters import Counters, Metrics
 from reference_registry.http.asgi import (
     ASGIApp,
     Receive,
@@ -36,7 +36,6 @@ from reference_registry.http.messages import BytesBody, ClientGone, Request, Res
 from reference_registry.http.still_valid import ResponseValidity
 from reference_registry.observability.debug import DebugApplication
 from reference_registry.observability.health import Health
-from reference_registry.observability.metrics import HttpMetrics
 from reference_registry.profiles import DEFAULT_PROFILE, Profile
 from reference_registry.registry import StandardRegistry
 from reference_registry.repository import Registry
@@ -175,13 +174,14 @@ def create_app(
     clock = clock or SystemClock()
     counters = Counters()
     scraped = config.http.debug is not None and config.http.debug.prometheus_enabled
-    local = StandardRegistry(config, profile, clock, counters if scraped else None)
+    metrics = Metrics(counters, profile) if scraped else None
+    local = StandardRegistry(config, profile, clock, metrics)
     registry: Registry = local
     if config.proxy is not None:
         # The HTTP client is slow to import, and a standard registry does not need it.
         from reference_registry.proxy.registry import ProxyRegistry
 
-        registry = ProxyRegistry(config, profile, clock, local, upstream, counters=counters.proxy)
+        registry = ProxyRegistry(config, profile, clock, local, upstream, counters=counters)
     health = Health(config.health.checks, driver=local.storage.driver, profile=profile, clock=clock)
     authenticator = authenticator_for(config.auth, profile, clock)
     return Application(
@@ -191,7 +191,9 @@ def create_app(
         registry,
         authenticator=authenticator,
         health=health,
-        observers=(HttpMetrics(counters), *observers) if scraped else tuple(observers),
-        debug=DebugApplication(config, profile=profile, health=health, counters=counters),
+        observers=tuple(observers) if metrics is None else (metrics, *observers),
+        debug=DebugApplication(
+            config, profile=profile, health=health, counters=counters, metrics=metrics
+        ),
         background=(health,) if authenticator is None else (authenticator, health),
     )

@@ -1,85 +1,38 @@
-"""What a registry counts, as plain numbers.
+"""What a registry counts: plain numbers for ``/debug/vars``, and Prometheus metrics.
 
-Counting happens on every request, rendering only when somebody scrapes: these are attributes and
-dictionaries to add to, and :mod:`reference_registry.observability.metrics` makes Prometheus text of
-them. Requests are counted on the event loop's thread, storage actions on any.
+:class:`Metrics` exists only where the debug listener serves Prometheus metrics. Names, labels and
+buckets are those of distribution.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from threading import Lock
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "DURATION_BOUNDS",
-    "SIZE_BOUNDS",
-    "CacheCounters",
-    "Counters",
-    "Histogram",
-    "HttpCounters",
-    "ProxyCounters",
-    "TrafficCounters",
-]
+from reference_registry.http.hooks import Exchange
+from reference_registry.http.messages import Request
+from reference_registry.profiles import Profile
 
-# The buckets of distribution's metrics, seconds and bytes.
-DURATION_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
-SIZE_BOUNDS = tuple(float(1024 << power) for power in range(22))
+if TYPE_CHECKING:  # slow to import, and used only where metrics are enabled
+    from prometheus_client import Histogram
+    from prometheus_client.core import Metric
+    from prometheus_client.samples import Sample
 
+__all__ = ["CacheCounters", "Counters", "Metrics", "TrafficCounters"]
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
+_BYTES = tuple(float(1024 << power) for power in range(22))
+_HANDLERS = ("base", "blob", "blob_upload", "blob_upload_chunk", "catalog", "manifest", "tags")
 _METHODS = frozenset({"get", "put", "head", "post", "delete", "connect", "options", "notify"})
-
-
-class Histogram:
-    """Observations by bucket. ``counts[i]`` are those up to ``bounds[i]`` and above the bound
-    before it; the last are those above all bounds."""
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-
-class HttpCounters:
-    """``registry_http_*``, by the handler that answered (``base``, ``manifest``, ``blob``...)."""
-
-    def __init__(self) -> None:
-        self.in_flight: dict[str, int] = {}
-        self.requests: dict[tuple[str, str, int], int] = {}
-        """By handler, method in lower case, and status."""
-        self.durations: dict[tuple[str, str], Histogram] = {}
-        self.request_sizes: dict[str, Histogram] = {}
-        self.response_sizes: dict[str, Histogram] = {}
-
-    def started(self, handler: str) -> None:
-        self.in_flight[handler] = self.in_flight.get(handler, 0) + 1
-
-    def finished(
-        self, handler: str, method: str, status: int, seconds: float, received: int, sent: int
-    ) -> None:
-        """*received* and *sent* are bytes of bodies."""
-        self.in_flight[handler] -= 1
-        method = method.lower()
-        if method not in _METHODS:
-            method = "unknown"
-        key = (handler, method, status)
-        self.requests[key] = self.requests.get(key, 0) + 1
-        try:
-            duration = self.durations[handler, method]
-            request_size = self.request_sizes[handler]
-            response_size = self.response_sizes[handler]
-        except KeyError:
-            duration = self.durations.setdefault((handler, method), Histogram(DURATION_BOUNDS))
-            request_size = self.request_sizes.setdefault(handler, Histogram(SIZE_BOUNDS))
-            response_size = self.response_sizes.setdefault(handler, Histogram(SIZE_BOUNDS))
-        duration.observe(seconds)
-        request_size.observe(received)
-        response_size.observe(sent)
+_TRAFFIC = {
+    "requests": "The number of total incoming proxy request received",
+    "hits": "The number of total proxy request hits",
+    "misses": "The number of total proxy request misses",
+    "pulled_bytes": "The size of total bytes pulled from the upstream",
+    "pushed_bytes": "The size of total bytes pushed to the client",
+}
 
 
 @dataclass
@@ -105,7 +58,7 @@ class TrafficCounters:
     """To clients."""
 
     def pulled(self, size: int) -> None:
-        """*size* bytes came from upstream, because something was asked for that was missing."""
+        """Count a miss: *size* bytes came from upstream."""
         self.misses += 1
         self.pulled_bytes += size
 
@@ -118,34 +71,148 @@ class TrafficCounters:
 
 
 @dataclass
-class ProxyCounters:
-    """What a proxy does for its clients, and what it asks of its upstream."""
+class Counters:
+    """The plain numbers of one application."""
 
+    cache: CacheCounters = field(default_factory=CacheCounters)
     blob: TrafficCounters = field(default_factory=TrafficCounters)
     manifest: TrafficCounters = field(default_factory=TrafficCounters)
-    upstream: dict[tuple[str, str], Histogram] = field(default_factory=dict)
-    """Seconds until upstream's answer begins, by method and status; ``none`` for no answer."""
+    upstream: Histogram | None = None
+    """Set by :class:`Metrics`."""
 
     def upstream_answered(self, method: str, status: int | None, seconds: float) -> None:
         """Upstream, its token server or its CDN took *seconds* to begin an answer, or to fail."""
-        key = (method, "none" if status is None else str(status))
-        self.upstream.setdefault(key, Histogram(DURATION_BOUNDS)).observe(seconds)
+        if self.upstream is not None:
+            code = "none" if status is None else str(status)
+            self.upstream.labels(method, code).observe(seconds)
 
 
-@dataclass
-class Counters:
-    """All of one application."""
+class Metrics:
+    """Prometheus metrics. Implements :class:`reference_registry.http.hooks.Observer`: it counts
+    what the API answers. As in distribution, paths without a handler are not counted."""
 
-    http: HttpCounters = field(default_factory=HttpCounters)
-    storage: dict[tuple[str, str], Histogram] = field(default_factory=dict)
-    """Seconds of storage actions, by driver and action (``GetContent``, ``Stat``...)."""
-    cache: CacheCounters = field(default_factory=CacheCounters)
-    proxy: ProxyCounters = field(default_factory=ProxyCounters)
-    _lock: Lock = field(default_factory=Lock, repr=False)
+    def __init__(self, counters: Counters, profile: Profile) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-    def storage_action(self, driver: str, action: str, seconds: float) -> None:
-        with self._lock:
-            histogram = self.storage.get((driver, action))
-            if histogram is None:
-                histogram = self.storage[driver, action] = Histogram(DURATION_BOUNDS)
-            histogram.observe(seconds)
+        self.counters = counters
+        self._profile = profile
+        self._registry = CollectorRegistry(auto_describe=False)
+        gauge = partial(Gauge, registry=self._registry)
+        counter = partial(Counter, registry=self._registry)
+        seconds = partial(Histogram, registry=self._registry, buckets=_SECONDS)
+        size = partial(Histogram, registry=self._registry, buckets=_BYTES)
+        http = "registry_http_"
+        self._in_flight = gauge(
+            f"{http}in_flight_requests", "The in-flight HTTP requests", ["handler"]
+        )
+        for handler in _HANDLERS:
+            self._in_flight.labels(handler)
+        self._durations = seconds(
+            f"{http}request_duration_seconds",
+            "The HTTP request latencies in seconds.",
+            ["handler", "method"],
+        )
+        self._received = size(
+            f"{http}request_size_bytes", "The HTTP request sizes in bytes.", ["handler"]
+        )
+        self._requests = counter(
+            f"{http}requests",
+            "Total number of HTTP requests made.",
+            ["handler", "method", "code"],
+        )
+        self._sent = size(
+            f"{http}response_size_bytes", "The HTTP response sizes in bytes.", ["handler"]
+        )
+        self.storage_actions = seconds(
+            "registry_storage_action_seconds",
+            "The number of seconds that the storage action takes",
+            ["driver", "action"],
+        )
+        if profile.measures_upstream:
+            counters.upstream = seconds(
+                "registry_proxy_upstream_request_duration_seconds",
+                "The seconds until upstream began to answer",
+                ["method", "code"],
+            )
+
+    # -- counting requests ----------------------------------------------------------------------
+    def wants(self, status: int) -> bool:
+        return True
+
+    def started(self, request: Request, handler: str | None) -> None:
+        if handler is not None:
+            self._in_flight.labels(handler).inc()
+
+    def finished(self, exchange: Exchange) -> None:
+        handler = exchange.handler
+        if handler is None:
+            return
+        method = exchange.request.method.lower()
+        method = method if method in _METHODS else "unknown"
+        self._in_flight.labels(handler).dec()
+        self._requests.labels(handler, method, str(exchange.status)).inc()
+        self._durations.labels(handler, method).observe(exchange.seconds)
+        self._received.labels(handler).observe(exchange.received)
+        self._sent.labels(handler).observe(exchange.sent)
+
+    # -- rendering ------------------------------------------------------------------------------
+    def render(self) -> bytes:
+        """The text exposition format, version 0.0.4."""
+        from prometheus_client import generate_latest
+
+        return generate_latest(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """As Go's client shows them: without ``_created``, and only metrics that have values."""
+        for families in (self._registry.collect(), self._cache(), self._proxy()):
+            for family in families:
+                samples = (s for s in family.samples if not s.name.endswith("_created"))
+                family.samples = [_as_go_writes(sample) for sample in samples]
+                if family.samples:
+                    yield family
+
+    def _cache(self) -> Iterator[Metric]:
+        cache = self.counters.cache
+        if self._profile.cache_metrics == "by-name":
+            for name in ("requests", "hits", "errors"):
+                described = f"The number of cache {name}"
+                yield _counter(f"storage_cache_{name}", described, {"": getattr(cache, name)})
+            return
+        found = {"Request": cache.requests, "Hit": cache.hits, "Miss": cache.misses}
+        used = {name: number for name, number in found.items() if number}
+        yield _counter("storage_cache", "The number of cache request received", used)
+
+    def _proxy(self) -> Iterator[Metric]:
+        from prometheus_client.core import GaugeMetricFamily
+
+        traffic = {"blob": self.counters.blob, "manifest": self.counters.manifest}
+        always = self._profile.proxy_metrics == "always"
+        for name, described in _TRAFFIC.items() if self._profile.proxy_metrics != "absent" else ():
+            found = {kind: getattr(seen, name) for kind, seen in traffic.items()}
+            used = {kind: number for kind, number in found.items() if number or always}
+            yield _counter(f"proxy_{name}", described, used)
+        if self._profile.measures_upstream:
+            described = "The part of the requests that was served from the cache"
+            ratio = GaugeMetricFamily("registry_proxy_hit_ratio", described, labels=["type"])
+            for kind, seen in traffic.items():
+                if seen.requests:
+                    ratio.add_metric([kind], seen.hits / seen.requests)
+            yield ratio
+
+
+def _counter(name: str, described: str, values: dict[str, int]) -> Metric:
+    """*values* by the label ``type``; the empty text stands for no label."""
+    from prometheus_client.core import CounterMetricFamily
+
+    labels = [] if "" in values else ["type"]
+    family = CounterMetricFamily(f"registry_{name}", described, labels=labels)
+    for kind, number in values.items():
+        family.add_metric([kind] if kind else [], number)
+    return family
+
+
+def _as_go_writes(sample: Sample) -> Any:
+    """*sample* with ``le="1"`` for ``le="1.0"``."""
+    if "le" not in sample.labels:
+        return sample
+    return sample._replace(labels={**sample.labels, "le": sample.labels["le"].removesuffix(".0")})

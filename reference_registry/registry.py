@@ -11,7 +11,7 @@ from datetime import timedelta
 from reference_registry.clock import Clock
 from reference_registry.config import Config, UploadPurgingConfig
 from reference_registry.config.units import format_duration
-from reference_registry.counters import Counters
+from reference_registry.counters import Metrics
 from reference_registry.profiles import Profile
 from reference_registry.repository import RepositoryAddress
 from reference_registry.storage.driver import PathNotFound
@@ -33,13 +33,13 @@ class StandardRegistry:
     """
 
     def __init__(
-        self, config: Config, profile: Profile, clock: Clock, counters: Counters | None = None
+        self, config: Config, profile: Profile, clock: Clock, metrics: Metrics | None = None
     ) -> None:
         self.storage: Storage = open_storage(
             config.storage,
             profile,
             clock,
-            counters,
+            metrics,
             redis=config.redis,
             synced=config.proxy is None,
         )

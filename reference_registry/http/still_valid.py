@@ -11,7 +11,7 @@ from reference_registry.clock import Clock
 from reference_registry.http.hooks import Exchange, HealthGate, Observer
 from reference_registry.http.messages import Request
 
-__all__ = ["ResponseValidity"]
+__all__ = ["ResponseValidity", "no_body"]
 
 
 class ResponseValidity:
@@ -36,7 +36,7 @@ class ResponseValidity:
     ) -> None:
         self._still_valid = still_valid
         # The original body would keep its connection alive.
-        self._request = replace(request, body=_no_body())
+        self._request = replace(request, body=no_body())
         self._handler = handler
         self._status = status
         self._sent = sent
@@ -68,7 +68,8 @@ class ResponseValidity:
         )
 
 
-async def _no_body() -> AsyncIterator[bytes]:
+async def no_body() -> AsyncIterator[bytes]:
+    """The body of a request without one."""
     chunks: tuple[bytes, ...] = ()
     for chunk in chunks:
         yield chunk

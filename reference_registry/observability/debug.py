@@ -15,9 +15,8 @@ from typing import Any
 
 from reference_registry.config import Config
 from reference_registry.config.units import format_duration
-from reference_registry.counters import Counters, TrafficCounters
+from reference_registry.counters import Counters, Metrics, TrafficCounters
 from reference_registry.http.hooks import HealthGate
-from reference_registry.observability.metrics import CONTENT_TYPE, MetricsPage
 from reference_registry.observability.redaction import (
     REDACTED,
     SECRET_HEADERS,
@@ -39,16 +38,20 @@ class DebugApplication:
     """ASGI."""
 
     def __init__(
-        self, config: Config, *, profile: Profile, health: HealthGate, counters: Counters
+        self,
+        config: Config,
+        *,
+        profile: Profile,
+        health: HealthGate,
+        counters: Counters,
+        metrics: Metrics | None,
     ) -> None:
         self._config = config
         self._profile = profile
         self._health = health
         self._counters = counters
-        debug = config.http.debug
-        enabled = debug is not None and debug.prometheus_enabled
-        self._metrics_path = debug.prometheus_path if debug is not None and enabled else None
-        self._page: MetricsPage | None = None
+        self._metrics = metrics
+        self._metrics_path = config.http.debug.prometheus_path if config.http.debug else None
 
     async def __call__(self, scope: Mapping[str, Any], receive: object, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,9 +76,8 @@ class DebugApplication:
             return 503 if failing else 200, kind, document.encode()
         if path == "/debug/vars":
             return 200, "application/json; charset=utf-8", self._variables()
-        if path == self._metrics_path:
-            self._page = self._page or MetricsPage(self._counters, self._profile)
-            return 200, CONTENT_TYPE, self._page.render()
+        if path == self._metrics_path and self._metrics is not None:
+            return 200, "text/plain; version=0.0.4; charset=utf-8", self._metrics.render()
         return 404, "text/plain; charset=utf-8", b"404 page not found\n"
 
     def _variables(self) -> bytes:
@@ -89,7 +91,7 @@ class DebugApplication:
 def variables(config: Config, counters: Counters, profile: Profile) -> dict[str, Any]:
     """The document of ``/debug/vars``. Where distribution shows its passwords (3.x, once redis is
     configured), ``[redacted]`` stands here."""
-    blob, manifest = _traffic(counters.proxy.blob), _traffic(counters.proxy.manifest)
+    blob, manifest = _traffic(counters.blob), _traffic(counters.manifest)
     if profile.counts_proxy_blobs_wrongly:
         blob |= {"Hits": blob["Requests"], "Misses": 0, "BytesPulled": 0}
         manifest["Hits"] = manifest["Requests"]

@@ -11,7 +11,7 @@ import httpx
 
 from reference_registry.clock import Clock
 from reference_registry.config import Config, UpstreamConfig
-from reference_registry.counters import ProxyCounters
+from reference_registry.counters import Counters
 from reference_registry.http.errors import NAME_UNKNOWN
 from reference_registry.profiles import Profile
 from reference_registry.proxy.expiry.scheduler import Expiry
@@ -47,12 +47,12 @@ class ProxyRegistry:
         local: StandardRegistry,
         transport: httpx.AsyncBaseTransport | None = None,
         *,
-        counters: ProxyCounters | None = None,
+        counters: Counters | None = None,
     ) -> None:
         if config.proxy is None:
             raise ValueError("the configuration has no proxy.remoteurl")
         self.local = local
-        self.counters = counters if counters is not None else ProxyCounters()
+        self.counters = counters if counters is not None else Counters()
         self._config = config.proxy
         self._profile = profile
         marker = local.storage.driver.local_path(MARKER) if profile.has_x_keys else None

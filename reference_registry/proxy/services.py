@@ -10,7 +10,7 @@ from datetime import timedelta
 from reference_registry.clock import Clock
 from reference_registry.config import DEFAULT_TTL, ProxyConfig, UpstreamConfig
 from reference_registry.config.proxy import upstreams_of
-from reference_registry.counters import ProxyCounters
+from reference_registry.counters import Counters
 from reference_registry.digest import Digest
 from reference_registry.profiles import Profile
 from reference_registry.proxy.blobs.coalesced import Download
@@ -94,7 +94,7 @@ class Services:
         *,
         profile: Profile,
         clock: Clock,
-        counters: ProxyCounters,
+        counters: Counters,
         offline: Offline,
         saves_on_stop: bool,
     ) -> None:

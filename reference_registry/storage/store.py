@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 from reference_registry.clock import Clock
 from reference_registry.config import RedisConfig, StorageConfig
-from reference_registry.counters import CacheCounters, Counters
+from reference_registry.counters import CacheCounters, Metrics
 from reference_registry.profiles import Profile
 from reference_registry.storage.blobs import BlobStore, ManifestMemory, SubjectMemory
 from reference_registry.storage.descriptor_cache import DescriptorCache, MemoryDescriptorCache
@@ -38,13 +39,13 @@ def open_storage(
     config: StorageConfig,
     profile: Profile,
     clock: Clock,
-    counters: Counters | None = None,
+    metrics: Metrics | None = None,
     *,
     redis: RedisConfig | None = None,
     synced: bool = False,
 ) -> Storage:
     """The storage that *config* describes. Nothing is written, nor need anything exist yet. With
-    *counters* its actions are timed and its cache's hits counted; without *redis* a descriptor
+    *metrics* its actions are timed and its cache's hits counted; without *redis* a descriptor
     cache that would lie there is left out. *synced*: what is stored cannot be had again, and has to
     outlive a crash of the machine from when it was acknowledged."""
     driver: StorageDriver = (
@@ -54,15 +55,15 @@ def open_storage(
             config.rootdirectory, synced=synced, in_place=profile.writes_files == "in-place"
         )
     )
-    cache_counters = None if counters is None else counters.cache
+    cache_counters = None if metrics is None else metrics.counters.cache
     descriptors = _descriptor_cache(config, profile, redis, cache_counters)
-    if counters is not None:
-        # Garbage collection counts nothing, and is to start quickly.
+    if metrics is not None:
+        # Garbage collection counts nothing, and should start quickly.
         from reference_registry.storage.metrics import CountedCache, TimedDriver
 
-        driver = TimedDriver(driver, counters, serving=profile.serving_action)
+        driver = cast("StorageDriver", TimedDriver(driver, metrics, serving=profile.serving_action))
         if descriptors is not None:
-            descriptors = CountedCache(descriptors, counters.cache)
+            descriptors = cast("DescriptorCache", CountedCache(descriptors, metrics.counters.cache))
     blobs = BlobStore(driver, frees_place=profile.notices_damage)
     return Storage(
         driver,

@@ -19,7 +19,7 @@ from reference_registry.config import (
     ProxyConfig,
     StorageConfig,
 )
-from reference_registry.counters import ProxyCounters
+from reference_registry.counters import Counters
 from reference_registry.profiles import profile_named
 from reference_registry.proxy.registry import ProxyRegistry
 from reference_registry.storage.repository import LocalRepository
@@ -138,7 +138,7 @@ class Proxy:
         self.registry = self.app.registry
 
     @property
-    def counters(self) -> ProxyCounters:
+    def counters(self) -> Counters:
         return self.registry.counters
 
     @contextlib.asynccontextmanager

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,47 +22,49 @@ from reference_registry.config import (
     RedisConfig,
     StorageConfig,
 )
-from reference_registry.counters import CacheCounters, Counters, Histogram
+from reference_registry.counters import CacheCounters, Counters, Metrics
 from reference_registry.digest import digest_of
+from reference_registry.http.hooks import Exchange
+from reference_registry.http.messages import Request
+from reference_registry.http.still_valid import no_body
 from reference_registry.observability.debug import DebugApplication, variables
-from reference_registry.observability.metrics import MetricsPage
 from reference_registry.profiles import PROFILES
 from reference_registry.registry import StandardRegistry
 from reference_registry.repository import Descriptor
-from reference_registry.storage.descriptor_cache import MemoryDescriptorCache
-from reference_registry.storage.driver import PathNotFound
+from reference_registry.storage.descriptor_cache import DescriptorCache, MemoryDescriptorCache
+from reference_registry.storage.driver import PathNotFound, StorageDriver
 from reference_registry.storage.filesystem import FilesystemDriver
 from reference_registry.storage.layout import BLOBS
 from reference_registry.storage.metrics import CountedCache, TimedDriver
 
 
-def _counters() -> Counters:
+def _metrics(profile: str = "ideal") -> Metrics:
     counters = Counters()
-    http = counters.http
+    metrics = Metrics(counters, PROFILES[profile])
     for method, status, seconds in (("GET", 200, 0.001), ("GET", 404, 0.3), ("FOO", 405, 99)):
-        http.started("manifest")
-        http.finished("manifest", method, status, seconds, 10, 2000)
-    http.started("blob")
-    counters.storage_action("filesystem", "GetContent", 0.01)
+        request = Request(method, "/v2/a/manifests/b", "", {}, "http", no_body())
+        metrics.started(request, "manifest")
+        now = datetime.now(UTC)
+        exchange = Exchange(request, "manifest", status, 2000, 10, now, seconds, complete=True)
+        metrics.finished(exchange)
+    metrics.started(request, "blob")
+    metrics.storage_actions.labels("filesystem", "GetContent").observe(0.01)
     counters.cache.requests, counters.cache.hits, counters.cache.misses = 3, 2, 1
-    counters.proxy.blob.requests = 2
-    counters.proxy.blob.pulled_bytes = 77
-    return counters
+    counters.blob.requests = 2
+    counters.blob.pulled_bytes = 77
+    return metrics
 
 
-def _samples(
-    counters: Counters, profile: str
-) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    text = MetricsPage(counters, PROFILES[profile]).render().decode()
+def _samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(text)
+        for family in text_string_to_metric_families(metrics.render().decode())
         for sample in family.samples
     }
 
 
 def test_http_families() -> None:
-    found = _samples(_counters(), "ideal")
+    found = _samples(_metrics("ideal"))
 
     def value(name: str, **labels: str) -> float:
         return found[f"registry_http_{name}", tuple(sorted(labels.items()))]
@@ -95,7 +97,7 @@ def test_http_families() -> None:
     ],
 )
 def test_families_by_profile(profile: str, cache: set[str] | None, proxy: set[str]) -> None:
-    names = {name for name, _ in _samples(_counters(), profile)}
+    names = {name for name, _ in _samples(_metrics(profile))}
     by_name = {f"registry_storage_cache_{kind}_total" for kind in ("requests", "hits", "errors")}
     assert {name for name in names if "_cache_" in name} == (cache or by_name)
     expected = {f"registry_proxy_{kind}_total" for kind in proxy}
@@ -106,48 +108,45 @@ def test_families_by_profile(profile: str, cache: set[str] | None, proxy: set[st
 
 
 def test_the_cache_of_2_8_by_type() -> None:
-    found = _samples(_counters(), "2.8")
+    found = _samples(_metrics("2.8"))
     for kind, number in (("Request", 3), ("Hit", 2), ("Miss", 1)):
         assert found["registry_storage_cache_total", (("type", kind),)] == number
 
 
 @pytest.mark.parametrize(("profile", "families"), [("3.0.0-alpha.1", 0), ("3.1", 10)])
 def test_proxy_metrics_before_the_first_request(profile: str, families: int) -> None:
-    names = [name for name, _ in _samples(Counters(), profile) if "_proxy_" in name]
+    names = [
+        name for name, _ in _samples(Metrics(Counters(), PROFILES[profile])) if "_proxy_" in name
+    ]
     assert len(names) == families
 
 
-def test_ideal_tells_how_long_upstream_takes_and_what_the_cache_saves() -> None:
+def test_ideal_measures_upstream_and_the_hit_ratio() -> None:
     counters = Counters()
-    counters.proxy.upstream_answered("GET", 200, 0.02)
-    counters.proxy.upstream_answered("GET", None, 10.0)
+    metrics = Metrics(counters, PROFILES["ideal"])
+    counters.upstream_answered("GET", 200, 0.02)
+    counters.upstream_answered("GET", None, 10.0)
     for hit in (True, True, True, False):
-        counters.proxy.blob.pushed(1, hit=hit)
-    found = _samples(counters, "ideal")
+        counters.blob.pushed(1, hit=hit)
+    found = _samples(metrics)
     name = "registry_proxy_upstream_request_duration_seconds_count"
     assert found[name, (("code", "200"), ("method", "GET"))] == 1
     assert found[name, (("code", "none"), ("method", "GET"))] == 1
     assert found["registry_proxy_hit_ratio", (("type", "blob"),)] == 0.75
-    assert not any("upstream" in each for each, _ in _samples(counters, "3.1"))
+    assert not any("upstream" in each for each, _ in _samples(_metrics("3.1")))
 
 
 def test_two_registries_count_apart() -> None:
-    busy, idle = _samples(_counters(), "ideal"), _samples(Counters(), "ideal")
+    busy, idle = _samples(_metrics()), _samples(Metrics(Counters(), PROFILES["ideal"]))
     key = ("registry_proxy_requests_total", (("type", "blob"),))
     assert (busy[key], idle[key]) == (2, 0)
 
 
-def test_a_value_on_a_bound_belongs_below_it() -> None:
-    histogram = Histogram((1.0, 2.0))
-    for value in (1.0, 1.5, 2.0, 2.5):
-        histogram.observe(value)
-    assert histogram.counts == [1, 2, 1]
-
-
 # -- storage ------------------------------------------------------------------------------------
 def test_storage_actions_have_the_names_of_distribution_s_drivers(tmp_path: Path) -> None:
-    counters = Counters()
-    driver = TimedDriver(FilesystemDriver(tmp_path), counters)
+    metrics = Metrics(Counters(), PROFILES["ideal"])
+    timed = TimedDriver(FilesystemDriver(tmp_path), metrics, serving="RedirectURL")
+    driver = cast("StorageDriver", timed)
     driver.write("/a/b", b"content")
     assert (driver.read("/a/b"), driver.size("/a/b")) == (b"content", 7)
     assert (driver.is_file("/a/b"), driver.exists("/c")) == (True, False)
@@ -163,8 +162,12 @@ def test_storage_actions_have_the_names_of_distribution_s_drivers(tmp_path: Path
     driver.delete("/a")
     with pytest.raises(PathNotFound):
         driver.read("/a/b")
-    actions = {action: sum(h.counts) for (name, action), h in counters.storage.items()}
-    assert actions == {
+    counted = {
+        dict(labels)["action"]: value
+        for (name, labels), value in _samples(metrics).items()
+        if name == "registry_storage_action_seconds_count" and ("driver", "filesystem") in labels
+    }
+    assert counted == {
         "PutContent": 1,
         "GetContent": 2,
         "Stat": 3,
@@ -174,12 +177,11 @@ def test_storage_actions_have_the_names_of_distribution_s_drivers(tmp_path: Path
         "Move": 1,
         "Delete": 1,
     }
-    assert {name for name, _ in counters.storage} == {"filesystem"}
 
 
 def test_hits_of_the_descriptor_cache() -> None:
     counters = CacheCounters()
-    cache = CountedCache(MemoryDescriptorCache(), counters)
+    cache = cast("DescriptorCache", CountedCache(MemoryDescriptorCache(), counters))
     digest = digest_of(b"x")
     assert cache.find("a", digest) is None
     cache.remember("a", digest, Descriptor(digest, 1, "text/plain"))
@@ -218,11 +220,13 @@ def _answer(
     config: Config | None = None,
 ) -> tuple[int, dict[str, str], bytes]:
     debug = DebugConfig(addr=":0", prometheus_enabled=True, prometheus_path="/numbers")
+    metrics = _metrics(profile)
     app = DebugApplication(
         config or Config(http=HttpConfig(debug=debug)),
         profile=PROFILES[profile],
         health=_Gate(failing or {}),
-        counters=_counters(),
+        counters=metrics.counters,
+        metrics=metrics if config is None else None,
     )
     sent: list[Any] = []
 
@@ -315,5 +319,7 @@ def test_variables_of_3_0_are_no_json_with_redis() -> None:
     [("2.8", (2, 2, 0, 0)), ("3.1", (2, 0, 0, 77)), ("ideal", (2, 0, 0, 77))],
 )
 def test_blob_counters_of_2_8_are_wrong(profile: str, expected: tuple[int, ...]) -> None:
-    blobs = variables(Config(), _counters(), PROFILES[profile])["registry"]["proxy"]["blobs"]
+    blobs = variables(Config(), _metrics(profile).counters, PROFILES[profile])["registry"]["proxy"][
+        "blobs"
+    ]
     assert tuple(blobs[key] for key in ("Requests", "Hits", "Misses", "BytesPulled")) == expected
