@@ -8,11 +8,10 @@ import logging
 import secrets
 from dataclasses import replace
 
-from reference_registry.api.context import Context, Resource, json_response
+from reference_registry.api.context import Context, UploadStates, json_response, prefixed
 from reference_registry.api.resources import RESOURCES
 from reference_registry.api.routing import Moved, Route, Router
-from reference_registry.api.upload_state import UploadStates
-from reference_registry.api.urls import prefixed
+from reference_registry.api.uploads import session_of
 from reference_registry.clock import Clock
 from reference_registry.config import Config
 from reference_registry.http.details import detail
@@ -41,11 +40,8 @@ _log = logging.getLogger(__name__)
 
 _API_VERSION = (("Docker-Distribution-Api-Version", "registry/2.0"),)
 _ACTIONS = {
-    "GET": ("pull",),
-    "HEAD": ("pull",),
-    "POST": ("pull", "push"),
-    "PUT": ("pull", "push"),
-    "PATCH": ("pull", "push"),
+    **dict.fromkeys(("GET", "HEAD"), ("pull",)),
+    **dict.fromkeys(("POST", "PUT", "PATCH"), ("pull", "push")),
     "DELETE": ("delete",),
 }
 
@@ -69,7 +65,10 @@ class Api:
         self._authenticator = authenticator
         self._health = health
         self._router = Router(profile)
-        self._states = _upload_states(config, profile)
+        secret = config.http.secret
+        if not secret and not (config.proxy is not None and profile.proxy_signs_with_empty_secret):
+            secret = secrets.token_hex(32)
+        self._states = UploadStates(secret or "")
         self._prefix = config.http.prefix.rstrip("/")
         self._extra_headers = tuple(
             (name, value) for name, values in config.http.headers.items() for value in values
@@ -125,7 +124,7 @@ class Api:
                 states=self._states,
                 place=place,
             )
-            response = await _dispatch(RESOURCES[route.resource], context)
+            response = await _dispatch(route.resource, context)
         except (ClientGone, Panic):
             raise
         except Exception as error:
@@ -179,7 +178,7 @@ class Api:
         return self._error(UNKNOWN(detail(self._profile, str(error))))
 
     def _log_failure(self, request: Request, error: RegistryError) -> None:
-        """Log an error that the client did not cause, with the cause that it does not see."""
+        """Log an error that the client did not cause, with the cause that is hidden from it."""
         cause = error.__cause__
         from_upstream = self._profile.honest_upstream_errors and cause is not None
         if error.status >= 500 or (from_upstream and error.status != 404):
@@ -205,7 +204,7 @@ def access_needed(request: Request, route: Route, name: str) -> list[Access]:
     """The permissions that *request* needs (distribution's ``appendAccessRecords``).
 
     *name* is the name that the repository is stored under. Empty for ``/v2/`` and for a repository
-    that cannot exist, where any authenticated client will do.
+    that cannot exist: every authenticated client may access those.
     """
     if route.resource == "catalog":
         return [Access("registry", "catalog", "*")]
@@ -218,29 +217,19 @@ def access_needed(request: Request, route: Route, name: str) -> list[Access]:
     return access
 
 
-def _upload_states(config: Config, profile: Profile) -> UploadStates:
-    if config.http.secret:
-        return UploadStates(config.http.secret)
-    if config.proxy is not None and profile.proxy_signs_with_empty_secret:
-        return UploadStates("")
-    return UploadStates(secrets.token_hex(32))
-
-
-async def _dispatch(resource: Resource, context: Context) -> Response:
+async def _dispatch(resource: str, context: Context) -> Response:
     """Call the handler of *resource* for the request's method. Without one, the response lists the
     methods: 200 for OPTIONS, otherwise 405. Read-only maintenance disables the writing methods.
     """
-    if resource.every_method is not None:
-        return await resource.every_method(context)
-    method = context.request.method
-    readonly = context.config.storage.readonly
-    handler = resource.reads.get(method) or (None if readonly else resource.writes.get(method))
+    handlers, method = RESOURCES[resource], context.request.method
+    if context.config.storage.readonly:
+        handlers = {each: handlers[each] for each in handlers if each in {"GET", "HEAD", "*"}}
+    handler = handlers.get(method) or handlers.get("*")
     if handler is not None:
         return await handler(context)
-    methods = resource.reads if readonly else {**resource.reads, **resource.writes}
-    if resource.admit is not None:
-        await resource.admit(context)
-    allow = ("Allow", ", ".join(sorted(methods)))
+    if resource == "blob_upload_chunk":
+        await session_of(context)  # An unknown session is reported first.
+    allow = ("Allow", ", ".join(sorted(handlers)))
     if method == "OPTIONS":
         return Response(200, (allow,))
     return _plain_text(405, "Method not allowed\n", allow)
@@ -248,12 +237,5 @@ async def _dispatch(resource: Resource, context: Context) -> Response:
 
 def _plain_text(status: int, text: str, *headers: tuple[str, str]) -> Response:
     """A response as Go's ``http.Error`` makes it, without an OCI error body."""
-    return Response(
-        status,
-        (
-            ("Content-Type", "text/plain; charset=utf-8"),
-            ("X-Content-Type-Options", "nosniff"),
-            *headers,
-        ),
-        BytesBody(text.encode()),
-    )
+    plain = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"))
+    return Response(status, (*plain, *headers), BytesBody(text.encode()))

@@ -1,23 +1,27 @@
-"""The resources of the API: which methods each has, and the handlers of the smallest two."""
+"""The resources of the API and their methods. Manifests and uploads have modules of their own."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
-from reference_registry.api.catalog import CATALOG
-from reference_registry.api.context import Context, Resource
-from reference_registry.api.manifests import MANIFEST
-from reference_registry.api.referrers import REFERRERS
-from reference_registry.api.tags import TAGS
-from reference_registry.api.uploads import UPLOAD, UPLOADS
-from reference_registry.http.messages import BytesBody, Response
+from reference_registry.api import manifests, uploads
+from reference_registry.api.context import Context, Handler, json_response
+from reference_registry.http.errors import PAGINATION_NUMBER_INVALID, RegistryError
+from reference_registry.http.messages import BytesBody, Response, json_bytes
+from reference_registry.http.pagination import first_fitting, next_link, page
+from reference_registry.manifest import OCI_INDEX
+from reference_registry.storage.enumeration import path_order
 
 __all__ = ["RESOURCES"]
 
+_CATALOG_PAGE = 100
+_INDEX_FRAME = 1024
+"""Bytes of an index of referrers around its descriptors, generously."""
+
 
 async def _base(context: Context) -> Response:
-    """``/v2/`` (OCI distribution-spec, "Determining Support"), for any method as in
-    distribution."""
+    """``/v2/``: OCI distribution-spec, "Determining Support"."""
     return Response(200, (("Content-Type", context.profile.json_content_type),), BytesBody(b"{}"))
 
 
@@ -32,16 +36,113 @@ async def _delete_blob(context: Context) -> Response:
     return Response(202)
 
 
-RESOURCES: Mapping[str, Resource] = {
-    "base": Resource(reads={}, writes={}, every_method=_base),
-    "catalog": CATALOG,
-    "tags": TAGS,
-    "manifest": MANIFEST,
-    "referrers": REFERRERS,
-    "blob_upload": UPLOADS,
-    "blob_upload_chunk": UPLOAD,
-    "blob": Resource(
-        reads={"GET": _serve_blob, "HEAD": _serve_blob}, writes={"DELETE": _delete_blob}
-    ),
+async def _catalog(context: Context) -> Response:
+    """Distribution's own: https://distribution.github.io/distribution/spec/api/#listing-repositories"""
+    largest, profile = context.config.catalog_maxentries, context.profile
+    default = min(_CATALOG_PAGE, largest)
+    n, text = _number(context, default)
+    if n is None or n < 0:
+        if not profile.catalog_bad_n_is_default:
+            raise PAGINATION_NUMBER_INVALID({"n": text})
+        n = default
+    if n > largest:
+        raise PAGINATION_NUMBER_INVALID({"n": n})
+    namespace = context.place.namespace
+    names = await asyncio.to_thread(context.registry.catalog, namespace)
+    chosen, following = page(names, n, context.request.query("last"), key=path_order)
+    headers = () if following is None else (_next(context, last=following, n=n),)
+    return json_response({"repositories": list(chosen)}, profile, 200, *headers)
+
+
+async def _tags(context: Context) -> Response:
+    """OCI distribution-spec, "Listing Tags"."""
+    profile = context.profile
+    last = context.request.query("last")
+    try:
+        n = _tags_page_size(context)
+    except RegistryError:
+        if profile.checks_page_size_last:
+            await context.repository.tags(n=None, last=None)
+        raise
+    found = await context.repository.tags(n=n, last=last)
+    names = None if found.tags is None else list(found.tags)
+    document = {"name": context.parameters["name"], "tags": names}
+    link = () if found.next is None else (_next(context, last=found.next, n=n),)
+    return json_response(document, profile, 200, *link, *found.headers)
+
+
+def _tags_page_size(context: Context) -> int | None:
+    """``n``; None without ``n`` or pagination. PAGINATION_NUMBER_INVALID if it is not a number or
+    negative."""
+    profile = context.profile
+    if not (context.request.query("n") and profile.paginates_tags):
+        return None
+    n, text = _number(context, 0)
+    if n is None or n < 0:
+        # 3.1 shows the number that it read, which is 0 for text.
+        shown = (n or 0) if profile.page_size_detail == "number" else text
+        raise PAGINATION_NUMBER_INVALID({"n": shown})
+    return min(n, context.config.tags_maxtags) if profile.limits_tags_page else n
+
+
+def _number(context: Context, default: int) -> tuple[int | None, str]:
+    """The query parameter ``n`` as a number and as text; None if it is not a number, *default* if
+    it is missing or empty."""
+    text = context.request.query("n") or ""
+    try:
+        return int(text) if text else default, text
+    except ValueError:
+        return None, text
+
+
+async def _referrers(context: Context) -> Response:
+    """OCI distribution-spec, "Listing Referrers": an index, empty if there are no referrers. What
+    does not fit into one manifest comes in pages, in the order of digests."""
+    referrers = await context.repository.referrers(context.digest())
+    headers = [("Content-Type", OCI_INDEX), *referrers.headers]
+    wanted = context.request.query("artifactType") or None
+    if wanted is not None:
+        headers.append(("OCI-Filters-Applied", "artifactType"))
+    last = context.request.query("last") or ""
+    descriptors = sorted(
+        (
+            each
+            for each in referrers.descriptors
+            if str(each["digest"]) > last and (wanted is None or each.get("artifactType") == wanted)
+        ),
+        key=lambda each: str(each["digest"]),
+    )
+    limit = manifests.MAX_MANIFEST_SIZE - _INDEX_FRAME
+    chosen = descriptors[: first_fitting([json_bytes(each) for each in descriptors], limit)]
+    if len(chosen) < len(descriptors):
+        headers.append(_next(context, artifactType=wanted, last=str(chosen[-1]["digest"])))
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": chosen}
+    return Response(200, tuple(headers), BytesBody(json_bytes(index)))
+
+
+def _next(context: Context, **query: str | int | None) -> tuple[str, str]:
+    """The ``Link`` header to the page that *query* names."""
+    return next_link(context.prefixed_path, ns=context.place.namespace, **query)
+
+
+_UPLOAD: Mapping[str, Handler] = {
+    **dict.fromkeys(("GET", "HEAD"), uploads.status),
+    "PATCH": uploads.append,
+    "PUT": uploads.finish,
+    "DELETE": uploads.cancel,
 }
-"""By the names that ``routing`` uses."""
+RESOURCES: Mapping[str, Mapping[str, Handler]] = {
+    "base": {"*": _base},  # any method, as in distribution
+    "catalog": {"GET": _catalog},
+    "tags": {"GET": _tags},
+    "manifest": {
+        **dict.fromkeys(("GET", "HEAD"), manifests.serve),
+        "PUT": manifests.put,
+        "DELETE": manifests.delete,
+    },
+    "referrers": dict.fromkeys(("GET", "HEAD"), _referrers),
+    "blob_upload": {**_UPLOAD, "POST": uploads.start},
+    "blob_upload_chunk": _UPLOAD,
+    "blob": {**dict.fromkeys(("GET", "HEAD"), _serve_blob), "DELETE": _delete_blob},
+}
+"""Handlers by method, by the names that ``routing`` uses."""

@@ -17,10 +17,8 @@ from reference_registry.profiles import Profile
 
 __all__ = ["Moved", "Route", "Router"]
 
-_REMEMBERED = 1024
-"""Paths; the same ones come again and again."""
-_USUAL = 512
-"""Characters of a path that is remembered."""
+_CACHED = 512
+"""Characters; longer paths are not cached."""
 
 
 @dataclass(frozen=True)
@@ -37,51 +35,40 @@ class Moved:
 
     path: str
     cleaned: bool
-    """It held ``//`` or dot segments; else only a slash at the end was too many or too few."""
-
-
-@dataclass(frozen=True)
-class _Grammar:
-    name: str
-    reference: str
-    digest: str
-    uuid: str
-
-
-# ``ideal`` takes whatever stands there and answers by name what is wrong with it.
-_ANYTHING = _Grammar(name=".+", reference="[^/]+", digest="(?!uploads$)[^/]+", uuid="[^/]+")
-_DISTRIBUTION = _Grammar(
-    name=DISTRIBUTION_NAME,
-    reference=DISTRIBUTION_REFERENCE,
-    digest=DISTRIBUTION_DIGEST,
-    uuid=r"[a-zA-Z0-9_.=-]+",
-)
+    """The path had ``//`` or dot segments; otherwise a slash at its end is missing or extra."""
 
 
 class Router:
     """The routes that *profile* has."""
 
     def __init__(self, profile: Profile) -> None:
-        grammar = _ANYTHING if profile.names_what_is_invalid else _DISTRIBUTION
-        name, digest = f"(?P<name>{grammar.name})", f"(?P<digest>{grammar.digest})"
+        if profile.names_what_is_invalid:  # Handlers then check the parts and name the bad one.
+            parts = (".+", "[^/]+", "(?!uploads$)[^/]+", "[^/]+")
+        else:
+            uuid = r"[a-zA-Z0-9_.=-]+"
+            parts = (DISTRIBUTION_NAME, DISTRIBUTION_REFERENCE, DISTRIBUTION_DIGEST, uuid)
+        name, reference, digest, uuid = (
+            f"(?P<{part}>{pattern})"
+            for part, pattern in zip(("name", "reference", "digest", "uuid"), parts, strict=True)
+        )
         table = {
             "base": "/v2/",
             "catalog": "/v2/_catalog",
             "tags": f"/v2/{name}/tags/list",
-            "manifest": f"/v2/{name}/manifests/(?P<reference>{grammar.reference})",
+            "manifest": f"/v2/{name}/manifests/{reference}",
             "referrers": f"/v2/{name}/referrers/{digest}",
             "blob_upload": f"/v2/{name}/blobs/uploads/",
-            "blob_upload_chunk": f"/v2/{name}/blobs/uploads/(?P<uuid>{grammar.uuid})",
+            "blob_upload_chunk": f"/v2/{name}/blobs/uploads/{uuid}",
             "blob": f"/v2/{name}/blobs/{digest}",
         }
         if not profile.referrers_api:
             del table["referrers"]
         self._routes = [(resource, re.compile(pattern)) for resource, pattern in table.items()]
-        self._found_lately = lru_cache(maxsize=_REMEMBERED)(self._find)
+        self._find_cached = lru_cache(maxsize=1024)(self._find)
 
     def find(self, path: str) -> Route | Moved | None:
-        """What *path* names; None for nothing."""
-        return self._found_lately(path) if len(path) <= _USUAL else self._find(path)
+        """What *path* names; None if nothing."""
+        return self._find_cached(path) if len(path) <= _CACHED else self._find(path)
 
     def _find(self, path: str) -> Route | Moved | None:
         cleaned = _clean(path)

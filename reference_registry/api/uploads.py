@@ -8,8 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 
-from reference_registry.api.context import Context, Resource, parsed_digest
-from reference_registry.api.upload_state import UploadState
+from reference_registry.api.context import Context, UploadState, parsed_digest
 from reference_registry.digest import Digest, parse_digest
 from reference_registry.http.details import detail
 from reference_registry.http.errors import (
@@ -26,14 +25,14 @@ from reference_registry.names import is_repository_name
 from reference_registry.repository import UploadSession
 from reference_registry.storage.uploads import is_upload_id
 
-__all__ = ["UPLOAD", "UPLOADS"]
+__all__ = ["append", "cancel", "finish", "session_of", "start", "status"]
 
 _OCTETS = "application/octet-stream"
 _CONTENT_RANGE = re.compile(r"(?:bytes )?([0-9]{1,18})-([0-9]{1,18})(?:/[0-9*]+)?")
 _CONTENT_RANGE_OF_GO = re.compile(r"([+-]?[0-9]{1,18})-([+-]?[0-9]{1,18})")
 
 
-async def _start(context: Context) -> Response:
+async def start(context: Context) -> Response:
     """A mount, a push in one request, or a new session."""
     request, profile, repository = context.request, context.profile, context.repository
     mounted = parse_digest(request.query("mount") or "")
@@ -47,7 +46,7 @@ async def _start(context: Context) -> Response:
             session = await repository.append_upload(session, request.body)
             descriptor = await repository.commit_upload(session, expected)
         except BaseException:
-            # A commit that was refused has removed the session already.
+            # A refused commit has already removed the session.
             with contextlib.suppress(RegistryError):
                 await repository.cancel_upload(session)
             raise
@@ -63,14 +62,15 @@ async def _mount(context: Context, digest: Digest) -> bool:
     return await context.repository.mount_blob(digest, source)
 
 
-async def _status(context: Context) -> Response:
-    session = await _session(context)
+async def status(context: Context) -> Response:
+    """How many bytes of the session are stored."""
+    session = await session_of(context)
     return Response(204, _session_headers(context, session))
 
 
-async def _append(context: Context) -> Response:
+async def append(context: Context) -> Response:
     """A chunk, or a stream without a length."""
-    session = await _session(context)
+    session = await session_of(context)
     kind = context.request.header("content-type") or _OCTETS
     if context.profile.checks_chunk_type and kind != _OCTETS:
         raise UNKNOWN(detail(context.profile, "bad Content-Type"))
@@ -79,9 +79,9 @@ async def _append(context: Context) -> Response:
     return Response(202, _session_headers(context, session))
 
 
-async def _finish(context: Context) -> Response:
+async def finish(context: Context) -> Response:
     """The end of the session, with or without its last bytes."""
-    session = await _session(context)
+    session = await session_of(context)
     text = context.request.query("digest")
     if not text:
         raise DIGEST_INVALID("digest missing")
@@ -94,13 +94,14 @@ async def _finish(context: Context) -> Response:
     return _created(context, descriptor.digest)
 
 
-async def _cancel(context: Context) -> Response:
-    session = await _session(context)
+async def cancel(context: Context) -> Response:
+    """The end of the session, with everything that it stored."""
+    session = await session_of(context)
     await context.repository.cancel_upload(session)
     return Response(204, (("Docker-Upload-Uuid", session.uuid),))
 
 
-async def _session(context: Context) -> UploadSession:
+async def session_of(context: Context) -> UploadSession:
     """The session that the URL names, at the offset where the client believes it to be."""
     uuid = context.parameters.get("uuid")
     if uuid is None:  # on .../uploads/ itself
@@ -109,26 +110,20 @@ async def _session(context: Context) -> UploadSession:
         raise BLOB_UPLOAD_UNKNOWN(f"not an upload: {uuid}")
     profile, reading = context.profile, context.request.method in {"GET", "HEAD"}
     needs_state = profile.upload_status_needs_state if reading else profile.upload_needs_state
-    state = _state(context, uuid)
+    state = context.states.unpack(context.request.query("_state") or "")
+    if state is not None and (state.name, state.uuid) != (context.parameters["name"], uuid):
+        state = None  # of another upload
     if state is None and needs_state:
         raise BLOB_UPLOAD_INVALID(detail(profile, "invalid secret"))
     session = await context.repository.upload(uuid)
-    # A client that has lost count asks with an old URL (OCI: "A GET request may be used to
-    # retrieve the current valid offset"), or gives up with one.
+    # A client that has lost its offset uses an old URL to ask for it (OCI: "A GET request may be
+    # used to retrieve the current valid offset") or to give up.
     lenient = not needs_state and (reading or context.request.method == "DELETE")
     if state is not None and state.offset != session.offset and not lenient:
         if profile.wrong_upload_offset == "upload-invalid":
             raise BLOB_UPLOAD_INVALID()
         raise _out_of_order(context, session)
     return session
-
-
-def _state(context: Context, uuid: str) -> UploadState | None:
-    """The token in the URL, if it was signed here and for this upload."""
-    state = context.states.unpack(context.request.query("_state") or "")
-    if state is None or (state.name, state.uuid) != (context.parameters["name"], uuid):
-        return None
-    return state
 
 
 def _check_content_range(context: Context, session: UploadSession) -> None:
@@ -157,11 +152,9 @@ def _check_content_range(context: Context, session: UploadSession) -> None:
 
 
 def _out_of_order(context: Context, session: UploadSession) -> RegistryError:
-    """416, telling where to go on."""
-    error = RANGE_INVALID()
-    if not context.profile.reports_upload_offset:
-        return error
-    return error.with_headers(*_session_headers(context, session))
+    """416, with the offset to continue from."""
+    reports = context.profile.reports_upload_offset
+    return RANGE_INVALID().with_headers(*(_session_headers(context, session) if reports else ()))
 
 
 def _session_headers(context: Context, session: UploadSession) -> tuple[tuple[str, str], ...]:
@@ -170,21 +163,10 @@ def _session_headers(context: Context, session: UploadSession) -> tuple[tuple[st
     return (
         context.location(f"blobs/uploads/{session.uuid}", _state=token),
         ("Docker-Upload-Uuid", session.uuid),
-        # An empty session is said to end at its byte 0, for want of a way to write it.
+        # There is no way to write an empty range.
         ("Range", f"0-{max(session.offset - 1, 0)}"),
     )
 
 
 def _created(context: Context, digest: Digest) -> Response:
     return Response(201, (context.location(f"blobs/{digest}"), ("Docker-Content-Digest", digest)))
-
-
-UPLOADS = Resource(
-    reads={"GET": _status, "HEAD": _status},
-    writes={"POST": _start, "PATCH": _append, "PUT": _finish, "DELETE": _cancel},
-)
-UPLOAD = Resource(
-    reads={"GET": _status, "HEAD": _status},
-    writes={"PATCH": _append, "PUT": _finish, "DELETE": _cancel},
-    admit=_session,
-)

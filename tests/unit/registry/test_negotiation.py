@@ -7,12 +7,6 @@ from datetime import UTC, datetime
 import pytest
 
 from harness.content import an_image, an_index
-from reference_registry.api.manifests import (
-    Treatment,
-    accepted_types,
-    default_platform,
-    treatment,
-)
 from reference_registry.api.schema1 import to_schema1
 from reference_registry.digest import digest_of
 from reference_registry.manifest import (
@@ -20,54 +14,55 @@ from reference_registry.manifest import (
     DOCKER_MANIFEST,
     OCI_INDEX,
     OCI_MANIFEST,
-    parse_manifest,
+    SCHEMA1_SIGNED,
 )
-from reference_registry.profiles import profile_named
 from tests.unit.registry.conftest import MakeRegistry
 
 _NOW = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
-_SERVE, _SCHEMA1, _PICK = Treatment.SERVE, Treatment.CONVERT_TO_SCHEMA1, Treatment.PICK_PLATFORM
-_NO_MANIFEST, _NO_INDEX = Treatment.HIDE_OCI_MANIFEST, Treatment.HIDE_OCI_INDEX
-
-
-def test_accept_lines() -> None:
-    lines = ["text/html;q=0.9, Application/JSON ; charset=x", "a/b"]
-    assert accepted_types(lines) == {"text/html", "application/json", "a/b"}
 
 
 @pytest.mark.parametrize(
-    ("profile", "media_type", "by_tag", "by_digest"),
+    ("profile", "oci", "index", "by_tag", "by_digest"),
     [
-        ("ideal", OCI_MANIFEST, _SERVE, _SERVE),
-        ("ideal", OCI_INDEX, _SERVE, _SERVE),
-        ("ideal", DOCKER_MANIFEST, _SERVE, _SERVE),
-        ("ideal", DOCKER_LIST, _SERVE, _SERVE),
-        ("2.8", OCI_MANIFEST, _NO_MANIFEST, _NO_MANIFEST),
-        ("2.8", OCI_INDEX, _NO_INDEX, _NO_INDEX),
-        ("2.8", DOCKER_MANIFEST, _SCHEMA1, _SERVE),
-        ("2.8", DOCKER_LIST, _PICK, _SERVE),
-        ("3.0.0-alpha.1", OCI_MANIFEST, _NO_MANIFEST, _NO_MANIFEST),
-        ("3.0.0-alpha.1", OCI_INDEX, _SERVE, _SERVE),
-        ("3.1", DOCKER_MANIFEST, _SERVE, _SERVE),
-        ("3.1", DOCKER_LIST, _PICK, _SERVE),
+        ("ideal", True, False, OCI_MANIFEST, OCI_MANIFEST),
+        ("ideal", False, True, DOCKER_LIST, DOCKER_LIST),
+        ("2.8", True, False, 404, 404),
+        ("2.8", True, True, 404, 404),
+        ("2.8", False, False, SCHEMA1_SIGNED, DOCKER_MANIFEST),
+        ("2.8", False, True, SCHEMA1_SIGNED, DOCKER_LIST),
+        ("3.0.0-alpha.1", True, False, 404, 404),
+        ("3.0.0-alpha.1", True, True, OCI_INDEX, OCI_INDEX),
+        ("3.1", False, False, DOCKER_MANIFEST, DOCKER_MANIFEST),
+        ("3.1", False, True, 400, DOCKER_LIST),
     ],
 )
 def test_a_client_that_accepts_anything_else(
-    profile: str, media_type: str, by_tag: Treatment, by_digest: Treatment
+    make_registry: MakeRegistry,
+    profile: str,
+    oci: bool,
+    index: bool,
+    by_tag: int | str,
+    by_digest: int | str,
 ) -> None:
-    rules, other = profile_named(profile), frozenset({"*/*", "application/json"})
+    registry = make_registry(profile)
+    image = an_image("image", oci=oci)
+    stored = an_index(image, oci=oci) if index else image
+    registry.push("a", stored, "v1")
+    own = registry.get("/v2/a/manifests/v1", accept=f"a/b;q=0.9, {stored.media_type.upper()} ; x=y")
 
-    assert treatment(media_type, other, by_tag=True, profile=rules) is by_tag
-    assert treatment(media_type, other, by_tag=False, profile=rules) is by_digest
-    assert treatment(media_type, frozenset({media_type}), by_tag=True, profile=rules) is _SERVE
+    def got(reference: str) -> int | str:
+        response = registry.get(f"/v2/a/manifests/{reference}", accept="*/*, application/json")
+        return response.headers["content-type"] if response.is_success else response.status_code
+
+    assert (got("v1"), got(stored.digest)) == (by_tag, by_digest)
+    assert own.content == stored.content
 
 
-def test_default_platform() -> None:
-    index = parse_manifest(an_index(platforms=("linux/arm64", "linux/amd64")).content)
-    chosen = default_platform(index.children)
+def test_no_child_for_the_default_platform(make_registry: MakeRegistry) -> None:
+    registry = make_registry("3.1")
+    registry.push("a", an_index(platforms=("linux/arm64",), oci=False), "v1")
 
-    assert chosen == index.children[1]
-    assert default_platform(index.children[:1]) is None
+    assert registry.get("/v2/a/manifests/v1", accept="*/*").status_code == 404
 
 
 def test_3_x_gives_no_schema_1(make_registry: MakeRegistry) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference_registry.api.upload_state import UploadState, UploadStates
+from reference_registry.api.context import UploadState, UploadStates
 
 _STATE = UploadState("team/app", "some-uuid", 42)
 _NOW = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)

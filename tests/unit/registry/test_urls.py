@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reference_registry.api.urls import base_url, location, prefixed
+from reference_registry.api.context import base_url, location, prefixed
 from reference_registry.config import HttpConfig
 from tests.support.requests import a_request
 
