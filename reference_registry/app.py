@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import copy_context
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reference_registry.api.answering import Api
@@ -32,8 +34,7 @@ from reference_registry.http.hooks import (
     HealthGate,
     Observer,
 )
-from reference_registry.http.messages import BytesBody, ClientGone, Request, Response
-from reference_registry.http.still_valid import ResponseValidity
+from reference_registry.http.messages import BytesBody, ClientGone, Request, Response, no_chunks
 from reference_registry.observability.debug import DebugApplication
 from reference_registry.observability.health import Health
 from reference_registry.profiles import DEFAULT_PROFILE, Profile
@@ -131,22 +132,41 @@ class Application:
 
     def _validity(
         self, response: Response, request: Request, handler: str | None
-    ) -> ResponseValidity | None:
-        """How to check that *response* may be repeated. None if it may not, for example because
-        every request has to be authenticated."""
-        body = response.body
-        if response.still_valid is None or self._authenticates or not isinstance(body, BytesBody):
+    ) -> Callable[[tuple[str, int] | None], bool] | None:
+        """Says whether a client (address and port) that sends the same request gets the same
+        *response*. If so, the request has been counted and logged like any other; if not, nothing
+        has happened. None if the response may not be repeated, for example because every request
+        has to be authenticated."""
+        body, still_valid = response.body, response.still_valid
+        if still_valid is None or self._authenticates or not isinstance(body, BytesBody):
             return None
-        return ResponseValidity(
-            response.still_valid,
-            request,
-            handler,
-            response.status,
-            0 if request.method == "HEAD" else len(body.content),
-            observers=self._observers,
-            health=self._health,
-            clock=self._clock,
-        )
+        status, health, clock = response.status, self._health, self._clock
+        sent = 0 if request.method == "HEAD" else len(body.content)
+        observers = [each for each in self._observers if each.wants(status)]
+        # The original body would keep its connection alive.
+        request = replace(request, body=no_chunks())
+
+        def is_valid(client: tuple[str, int] | None) -> bool:
+            began = time.perf_counter()
+            if (health is not None and health.failing()) or not still_valid():
+                return False
+            if observers:
+                address = f"{client[0]}:{client[1]}" if client else ""
+                exchange = Exchange(
+                    request=replace(request, remote_address=address),
+                    handler=handler,
+                    status=status,
+                    sent=sent,
+                    received=0,
+                    started=clock.now(),
+                    seconds=time.perf_counter() - began,
+                    complete=True,
+                )
+                # Context variables set by an observer must not reach the next request.
+                copy_context().run(_observe, observers, exchange)
+            return True
+
+        return is_valid
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         """https://asgi.readthedocs.io/en/latest/specs/lifespan.html"""
@@ -156,6 +176,12 @@ class Application:
         await receive()
         await self.stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _observe(observers: Sequence[Observer], exchange: Exchange) -> None:
+    for observer in observers:
+        observer.started(exchange.request, exchange.handler)
+        observer.finished(exchange)
 
 
 def create_app(

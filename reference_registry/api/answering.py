@@ -14,13 +14,13 @@ from reference_registry.api.routing import Moved, Route, Router
 from reference_registry.api.uploads import session_of
 from reference_registry.clock import Clock
 from reference_registry.config import Config
-from reference_registry.http.details import detail
 from reference_registry.http.errors import (
     NAME_INVALID,
     STORAGE_FULL,
     UNAVAILABLE,
     UNKNOWN,
     RegistryError,
+    detail,
 )
 from reference_registry.http.hooks import (
     Access,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from reference_registry.api.context import Context, parsed_digest
 from reference_registry.api.schema1 import image_as_schema1
 from reference_registry.digest import Digest, algorithm_of, digest_of
-from reference_registry.http.details import detail
 from reference_registry.http.errors import (
     DIGEST_INVALID,
     MANIFEST_INVALID,
@@ -13,6 +12,7 @@ from reference_registry.http.errors import (
     TAG_INVALID,
     UNKNOWN,
     RegistryError,
+    detail,
 )
 from reference_registry.http.go_json import unreadable
 from reference_registry.http.messages import BytesBody, Request, Response

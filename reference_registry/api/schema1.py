@@ -17,8 +17,7 @@ from typing import Any
 
 from reference_registry.api.context import Context
 from reference_registry.digest import Digest, digest_of, encoded_of
-from reference_registry.http.details import detail
-from reference_registry.http.errors import MANIFEST_INVALID, UNKNOWN, RegistryError
+from reference_registry.http.errors import MANIFEST_INVALID, UNKNOWN, RegistryError, detail
 from reference_registry.manifest import SCHEMA1_SIGNED, parse_manifest
 from reference_registry.repository import Manifest
 

@@ -10,7 +10,6 @@ import re
 
 from reference_registry.api.context import Context, UploadState, parsed_digest
 from reference_registry.digest import Digest, parse_digest
-from reference_registry.http.details import detail
 from reference_registry.http.errors import (
     BLOB_UPLOAD_INVALID,
     BLOB_UPLOAD_UNKNOWN,
@@ -19,6 +18,7 @@ from reference_registry.http.errors import (
     SIZE_INVALID,
     UNKNOWN,
     RegistryError,
+    detail,
 )
 from reference_registry.http.messages import Response
 from reference_registry.names import is_repository_name

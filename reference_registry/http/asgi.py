@@ -1,4 +1,4 @@
-"""Translates between ASGI messages and the requests and responses that handlers use.
+"""Translates ASGI messages into the requests and responses that handlers use, and back.
 
 A blob in a file goes to the server as ``http.response.pathsend``
 (https://asgi.readthedocs.io/en/latest/extensions.html#path-send) if the server supports that, so
@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import aclosing
 from functools import lru_cache
 from typing import Any
 
 from reference_registry.http.errors import UNKNOWN, RegistryError
 from reference_registry.http.messages import (
-    Body,
     BytesBody,
     ClientGone,
     FileBody,
     Request,
     Response,
-    file_chunks,
+    StreamBody,
 )
 
 __all__ = [
@@ -74,7 +72,8 @@ class RequestBody:
                     message = await self._receive()
             except TimeoutError:
                 self._done = True
-                raise _too_slow(self._timeout) from None
+                error = UNKNOWN(f"no request body received for {self._timeout:g} seconds")
+                raise RegistryError(408, error.entries, (("Connection", "close"),)) from None
             if message["type"] == "http.disconnect":
                 self._done = True
                 raise ClientGone
@@ -84,11 +83,6 @@ class RequestBody:
                 self.received += len(chunk)
                 return chunk
         raise StopAsyncIteration
-
-
-def _too_slow(timeout: float | None) -> RegistryError:
-    error = UNKNOWN(f"no request body received for {timeout:g} seconds")
-    return RegistryError(408, error.entries, (("Connection", "close"),))
 
 
 def read_request(
@@ -104,6 +98,9 @@ def read_request(
         lines[name] = (*lines[name], value) if name in lines else (value,)
     body = RequestBody(receive, timeout)
     client = scope.get("client")
+    target: bytes = scope.get("raw_path") or scope["path"].encode()
+    if scope["query_string"]:
+        target += b"?" + scope["query_string"]
     request = Request(
         method=scope["method"],
         path=scope["path"],
@@ -112,7 +109,7 @@ def read_request(
         scheme=scope.get("scheme", "http"),
         body=body,
         remote_address=f"{client[0]}:{client[1]}" if client else "",
-        target=_target(scope),
+        target=target.decode("latin-1"),
         http_version=scope.get("http_version", "1.1"),
     )
     return request, body
@@ -121,12 +118,6 @@ def read_request(
 @lru_cache(maxsize=256)
 def _decoded(name: bytes) -> str:
     return name.decode("latin-1").lower()
-
-
-def _target(scope: Scope) -> str:
-    path: bytes = scope.get("raw_path") or scope["path"].encode()
-    query: bytes = scope["query_string"]
-    return (path + b"?" + query if query else path).decode("latin-1")
 
 
 class ResponseSender:
@@ -168,22 +159,17 @@ class ResponseSender:
             await self._send({"type": PATHSEND, "path": str(body.path)})
             self.sent += body.length
         else:
-            chunks = file_chunks(body) if isinstance(body, FileBody) else body.chunks
-            await self._unless_gone(self._pump(chunks))
+            await self._unless_gone(self._pump(body.chunks))
 
     async def _pump(self, chunks: AsyncIterator[bytes]) -> None:
-        # Close a generator here, not when it is garbage-collected.
-        if isinstance(chunks, AsyncGenerator):
-            async with aclosing(chunks):
-                await self._pump_open(chunks)
-        else:
-            await self._pump_open(chunks)
-
-    async def _pump_open(self, chunks: AsyncIterator[bytes]) -> None:
         # Sends the head now: a server may wait for the first body message.
         await self._chunk(b"", more=True)
-        async for chunk in chunks:
-            await self._chunk(chunk, more=True)
+        try:
+            async for chunk in chunks:
+                await self._chunk(chunk, more=True)
+        finally:
+            if isinstance(chunks, AsyncGenerator):  # not when it is garbage-collected
+                await chunks.aclose()
         await self._chunk(b"", more=False)
 
     async def _chunk(self, chunk: bytes, *, more: bool) -> None:
@@ -217,17 +203,12 @@ def _encoded(header: tuple[str, str]) -> tuple[bytes, bytes]:
 
 def _with_length(response: Response) -> tuple[tuple[str, str], ...]:
     """The headers, with a Content-Length added if it is known and missing."""
-    length = _length(response.body)
+    headers, body = response.headers, response.body
     if (
-        length is None
+        isinstance(body, StreamBody)
         or response.status in _WITHOUT_LENGTH
         or response.header("Content-Length") is not None
     ):
-        return response.headers
-    return (*response.headers, ("Content-Length", str(length)))
-
-
-def _length(body: Body) -> int | None:
-    if isinstance(body, BytesBody):
-        return len(body.content)
-    return body.length if isinstance(body, FileBody) else None
+        return headers
+    length = len(body.content) if isinstance(body, BytesBody) else body.length
+    return (*headers, ("Content-Length", str(length)))

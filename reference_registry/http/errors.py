@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from reference_registry.digest import Digest
+from reference_registry.profiles import Profile
+
 __all__ = [
     "BLOB_UNKNOWN",
     "BLOB_UPLOAD_INVALID",
@@ -32,6 +35,9 @@ __all__ = [
     "UNSUPPORTED",
     "ErrorCode",
     "RegistryError",
+    "detail",
+    "unknown_revision",
+    "unknown_tag",
 ]
 
 _ABSENT: Any = object()
@@ -99,8 +105,27 @@ TAG_INVALID = ErrorCode("TAG_INVALID", 400, "manifest tag did not match URI")
 TOOMANYREQUESTS = ErrorCode("TOOMANYREQUESTS", 429, "too many requests")
 UNAUTHORIZED = ErrorCode("UNAUTHORIZED", 401, "authentication required")
 STORAGE_FULL = ErrorCode("UNAVAILABLE", 507, "the registry has no space left to store this")
-"""No code of the specification is about it; the status is WebDAV's (RFC 4918, 11.5), and like every
-5xx tells clients to try again."""
+"""The specification has no code for this; the status is WebDAV's (RFC 4918, 11.5). Clients retry it
+like every 5xx."""
 UNAVAILABLE = ErrorCode("UNAVAILABLE", 503, "service unavailable")
 UNKNOWN = ErrorCode("UNKNOWN", 500, "unknown error")
 UNSUPPORTED = ErrorCode("UNSUPPORTED", 405, "The operation is unsupported.")
+
+
+# -- errors whose ``detail`` is text or, in 2.8, a Go struct as JSON -------------------------------
+def detail(profile: Profile, text: str, struct: Any = None) -> Any:
+    """*text*, or *struct* (by default ``{}``) if *profile* marshals Go errors."""
+    if profile.error_detail == "text":
+        return text
+    return {} if struct is None else struct
+
+
+def unknown_tag(profile: Profile, tag: str) -> RegistryError:
+    """404 for a tag that does not exist."""
+    return MANIFEST_UNKNOWN(detail(profile, f"unknown tag={tag}", {"Tag": tag}))
+
+
+def unknown_revision(profile: Profile, name: str, digest: Digest) -> RegistryError:
+    """404 for a manifest digest that the repository *name* does not have."""
+    text = f"unknown manifest name={name} revision={digest}"
+    return MANIFEST_UNKNOWN(detail(profile, text, {"Name": name, "Revision": digest}))

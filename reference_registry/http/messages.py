@@ -10,7 +10,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import parse_qsl
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "StreamBody",
     "file_chunks",
     "json_bytes",
+    "no_chunks",
 ]
 
 _ESCAPES = {ord(each): f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"}
@@ -40,7 +41,7 @@ class Request:
     headers: Mapping[str, tuple[str, ...]]
     scheme: str
     body: AsyncIterator[bytes]
-    """The request body in chunks; ends early with ``ClientGone`` where the client left."""
+    """The request body in chunks; ``ClientGone`` if the client leaves before its end."""
     remote_address: str = ""
     target: str = ""
     """Path and query exactly as the client sent them, for logs."""
@@ -53,10 +54,7 @@ class Request:
 
     def query(self, name: str) -> str | None:
         """The first query parameter called *name*, or None."""
-        for key, value in parse_qsl(self.query_string, keep_blank_values=True):
-            if key == name:
-                return value
-        return None
+        return next(iter(self.queries(name)), None) if self.query_string else None
 
     def queries(self, name: str) -> list[str]:
         """Every query parameter called *name*, in order."""
@@ -70,23 +68,33 @@ class ClientGone(Exception):
 
 @dataclass(frozen=True)
 class BytesBody:
-    """A body that is at hand."""
+    """A body in memory."""
 
     content: bytes
 
 
 @dataclass(frozen=True)
 class FileBody:
-    """A body, or the part ``[start, start + length)`` of it, that lies in a file.
+    """A body that is in a file: *length* bytes from *start*.
 
-    A whole file is handed to the server to send (ASGI ``http.response.pathsend``), so that its
-    bytes never enter Python; a part is read in chunks.
+    The server sends a *whole* file (ASGI ``http.response.pathsend``), so that its bytes never enter
+    Python; a part is read in chunks.
     """
 
     path: Path
     start: int
     length: int
     whole: bool
+
+    @property
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes, in chunks."""
+        return file_chunks(self._open, self.length)
+
+    def _open(self) -> BinaryIO:
+        file = self.path.open("rb")
+        file.seek(self.start)
+        return file
 
 
 @dataclass(frozen=True)
@@ -109,8 +117,8 @@ class Response:
     headers: tuple[tuple[str, str], ...] = ()
     body: Body = field(default_factory=lambda: BytesBody(b""))
     still_valid: Callable[[], bool] | None = None
-    """Says whether the same request would get the same response now. If it returns true, the side
-    effects of answering (such as noting a use) have happened. None if that cannot be known."""
+    """Says whether the same request would get the same response now. If true, the side effects of
+    answering, such as recording a use, have happened. None if that is not known."""
 
     def header(self, name: str) -> str | None:
         """The first header called *name*, compared without case, or None."""
@@ -128,20 +136,25 @@ class Response:
 
 
 def json_bytes(document: Any) -> bytes:
-    """*document* as Go's ``json.Encoder`` writes it: no spaces, nothing that a browser could take
-    for HTML or the end of a line of JavaScript, one newline at the end."""
+    """*document* as Go's ``json.Encoder`` writes it: no spaces, characters that are special in HTML
+    and line separators of JavaScript escaped, one newline at the end."""
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
     return text.translate(_ESCAPES).encode() + b"\n"
 
 
-async def file_chunks(body: FileBody) -> AsyncIterator[bytes]:
-    """The bytes of *body*, piece by piece; ``EOFError`` where the file ends too early."""
-    left = body.length
-    with body.path.open("rb") as file:
-        file.seek(body.start)
-        while left > 0:
-            chunk = file.read(min(left, _CHUNK))
+async def file_chunks(open_file: Callable[[], BinaryIO], length: int) -> AsyncIterator[bytes]:
+    """*length* bytes of a file; ``EOFError`` if it has fewer."""
+    with open_file() as file:
+        while length > 0:
+            chunk = file.read(min(length, _CHUNK))
             if not chunk:
-                raise EOFError(f"{body.path} ends {left} bytes too early")
-            left -= len(chunk)
+                raise EOFError(f"the file ends {length} bytes too early")
+            length -= len(chunk)
             yield chunk
+
+
+async def no_chunks() -> AsyncIterator[bytes]:
+    """An empty body."""
+    chunks: tuple[bytes, ...] = ()
+    for chunk in chunks:
+        yield chunk

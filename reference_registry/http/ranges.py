@@ -1,7 +1,7 @@
 """Byte ranges and conditional requests: the decisions, without the bytes.
 
-RFC 9110, sections 13 and 14; where the profile says ``go``, what Go's ``http.ServeContent`` does,
-which is behind the blob answers of every release of distribution.
+RFC 9110, sections 13 and 14; or, for the releases of distribution, what Go's ``http.ServeContent``
+does, which serves their blobs.
 """
 
 from __future__ import annotations
@@ -11,32 +11,26 @@ from dataclasses import dataclass
 
 from reference_registry.http.messages import Request
 
-__all__ = [
-    "ByteRange",
-    "InvertedRange",
-    "RangeNotSatisfiable",
-    "RangeSyntaxError",
-    "etag_matches",
-    "parse_range",
-    "precondition_status",
-]
+__all__ = ["ByteRange", "RangeRefused", "etag_matches", "precondition_status", "wanted_ranges"]
 
 _SPEC = re.compile(r"[ \t]*([0-9]*)[ \t]*-[ \t]*([0-9]*)[ \t]*")
 _MAX_RANGES = 64
-"""More parts than this in one header are no honest request."""
+"""A header with more parts is not an honest request."""
 
 
-class RangeSyntaxError(ValueError):
-    """The header is not a byte range; RFC 9110, 14.2 has it ignored."""
+class RangeRefused(ValueError):
+    """The response is 416. The text is that of Go."""
+
+    overlaps: bool
+    """False if no range overlaps the content, whose size the client then needs to know."""
+
+    def __init__(self, *, overlaps: bool) -> None:
+        super().__init__("invalid range" if overlaps else "invalid range: failed to overlap")
+        self.overlaps = overlaps
 
 
-class InvertedRange(RangeSyntaxError):
-    """A range ends before it begins. RFC 9110, 14.1.1 calls it invalid, but the OCI conformance
-    suite wants a 416 and not the whole content."""
-
-
-class RangeNotSatisfiable(ValueError):
-    """No range of the header overlaps the content: 416."""
+class _SyntaxInvalid(ValueError):
+    """The header is not a byte range."""
 
 
 @dataclass(frozen=True)
@@ -51,37 +45,57 @@ class ByteRange:
         return f"bytes {self.start}-{self.start + self.length - 1}/{size}"
 
 
-def parse_range(header: str, size: int) -> tuple[ByteRange, ...]:
-    """The satisfiable ranges of a ``Range`` header for content of *size* bytes, in its order.
+def wanted_ranges(
+    request: Request, etag: str, size: int, *, as_go: bool = False
+) -> tuple[ByteRange, ...]:
+    """The satisfiable ranges that *request* asks for, of content with *etag* (quoted) and *size*,
+    in its order.
 
-    Empty where the whole content is the better answer: nothing was named, or the ranges together
-    are larger than the content (RFC 9110, 14.2 allows to ignore them; Go does).
-    Raises :class:`RangeSyntaxError` and :class:`RangeNotSatisfiable`.
+    Empty if the client gets the whole content: it asks for none, its copy has another etag, or
+    the ranges together are larger than the content (RFC 9110, 14.2 allows that; Go does it).
+    RFC 9110 also ignores a range of HEAD and one with a syntax error; Go does not.
+    Raises :class:`RangeRefused`.
     """
+    header = request.header("range")
+    if not header or request.header("if-range") not in {None, etag}:
+        return ()
+    if request.method != "GET" and not as_go:
+        return ()
+    try:
+        return _parse(header, size, as_go=as_go)
+    except _SyntaxInvalid:
+        if as_go:
+            raise RangeRefused(overlaps=True) from None
+        return ()
+
+
+def _parse(header: str, size: int, *, as_go: bool) -> tuple[ByteRange, ...]:
     unit, equals, specs = header.partition("=")
-    if unit != "bytes" or not equals:
-        raise RangeSyntaxError(header)
     named = [spec for spec in specs.split(",") if spec.strip(" \t")]
-    if len(named) > _MAX_RANGES:
-        raise RangeSyntaxError(header)
-    ranges = tuple(found for spec in named if (found := _parse_spec(spec, size)) is not None)
+    if unit != "bytes" or not equals or len(named) > _MAX_RANGES:
+        raise _SyntaxInvalid
+    found = [_parse_spec(spec, size, as_go) for spec in named]
+    ranges = tuple(each for each in found if each is not None)
     if named and not ranges:
-        raise RangeNotSatisfiable(header)
-    return ranges if sum(r.length for r in ranges) <= size else ()
+        raise RangeRefused(overlaps=False)
+    return ranges if sum(each.length for each in ranges) <= size else ()
 
 
-def _parse_spec(spec: str, size: int) -> ByteRange | None:
-    """One ``first-last``, ``first-`` or ``-suffix``; None where it lies outside the content."""
+def _parse_spec(spec: str, size: int, as_go: bool) -> ByteRange | None:
+    """One ``first-last``, ``first-`` or ``-suffix``; None if it is outside the content."""
     match = _SPEC.fullmatch(spec)
     if match is None or match.groups() == ("", ""):
-        raise RangeSyntaxError(spec)
+        raise _SyntaxInvalid
     first, last = match.groups()
     if not first:
         length = min(int(last), size)
         return ByteRange(size - length, length) if length else None
     start = int(first)
     if last and int(last) < start:
-        raise InvertedRange(spec)
+        if as_go:
+            raise _SyntaxInvalid
+        # Invalid by RFC 9110, 14.1.1, but the OCI conformance suite expects 416.
+        raise RangeRefused(overlaps=False)
     if start >= size:
         return None
     end = min(int(last), size - 1) if last else size - 1
@@ -98,7 +112,7 @@ def etag_matches(header: str, etag: str, *, weak: bool = True) -> bool:
 
 
 def precondition_status(request: Request, etag: str) -> int | None:
-    """304 or 412 where the request's conditions on *etag* (quoted) decide the answer, else None."""
+    """304 or 412 if the conditions of *request* on *etag* (quoted) decide the response."""
     if_match = request.header("if-match")
     if if_match is not None and not etag_matches(if_match, etag, weak=False):
         return 412

@@ -12,21 +12,19 @@ from __future__ import annotations
 import re
 
 from reference_registry.digest import Digest
-from reference_registry.http.details import (
-    detail,
-    unknown_repository,
-    unknown_revision,
-    unknown_tag,
-    unsupported,
-)
 from reference_registry.http.errors import (
     BLOB_UNKNOWN,
     DENIED,
     MANIFEST_UNKNOWN,
+    NAME_UNKNOWN,
     TOOMANYREQUESTS,
     UNAVAILABLE,
     UNKNOWN,
+    UNSUPPORTED,
     RegistryError,
+    detail,
+    unknown_revision,
+    unknown_tag,
 )
 from reference_registry.profiles import Profile
 from reference_registry.proxy.upstream.errors import (
@@ -92,8 +90,8 @@ def _is_absence(failure: UpstreamFailure) -> bool:
 def tags_error(failure: UpstreamFailure, name: str, profile: Profile) -> RegistryError:
     """For the tags of a repository without cached tags."""
     if not profile.honest_upstream_errors:
-        return unknown_repository(name)
-    return _honest(failure) or unknown_repository(name)
+        return NAME_UNKNOWN({"name": name})
+    return _honest(failure) or NAME_UNKNOWN({"name": name})
 
 
 def referrers_error(failure: UpstreamFailure) -> RegistryError:
@@ -104,7 +102,7 @@ def referrers_error(failure: UpstreamFailure) -> RegistryError:
 def upload_error(profile: Profile) -> RegistryError:
     """For an upload session, which a proxy never has."""
     if profile.honest_upstream_errors:
-        return unsupported()
+        return UNSUPPORTED()
     return UNKNOWN(detail(profile, "operation unsupported"))
 
 

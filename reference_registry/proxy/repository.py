@@ -13,8 +13,7 @@ from functools import cached_property
 from typing import NoReturn
 
 from reference_registry.digest import Digest, algorithm_of, digest_of
-from reference_registry.http.details import unsupported
-from reference_registry.http.errors import RegistryError
+from reference_registry.http.errors import UNSUPPORTED, RegistryError
 from reference_registry.http.go_json import unreadable
 from reference_registry.http.hooks import Panic
 from reference_registry.http.messages import Request, Response
@@ -305,22 +304,22 @@ class ProxyRepository:
     async def put_manifest(
         self, digest: Digest, media_type: str, content: bytes, tags: Sequence[str]
     ) -> NoReturn:
-        raise unsupported()
+        raise UNSUPPORTED()
 
     async def delete_manifest(self, digest: Digest) -> NoReturn:
-        raise unsupported()
+        raise UNSUPPORTED()
 
     async def delete_tag(self, tag: str) -> NoReturn:
-        raise unsupported()
+        raise UNSUPPORTED()
 
     async def delete_blob(self, digest: Digest) -> NoReturn:
-        raise unsupported()
+        raise UNSUPPORTED()
 
     async def mount_blob(self, digest: Digest, source: str | None) -> NoReturn:
-        raise unsupported()
+        raise UNSUPPORTED()
 
     async def start_upload(self) -> NoReturn:
-        raise unsupported()
+        raise UNSUPPORTED()
 
     async def upload(self, uuid: str) -> NoReturn:
         raise upload_error(self._profile)

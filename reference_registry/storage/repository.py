@@ -11,22 +11,20 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from reference_registry.digest import Digest
-from reference_registry.http.details import (
-    detail,
-    unknown_repository,
-    unknown_revision,
-    unknown_tag,
-    unsupported,
-)
 from reference_registry.http.errors import (
     BLOB_UNKNOWN,
     BLOB_UPLOAD_UNKNOWN,
     DIGEST_INVALID,
     MANIFEST_BLOB_UNKNOWN,
     MANIFEST_UNKNOWN,
+    NAME_UNKNOWN,
     RANGE_INVALID,
     UNKNOWN,
+    UNSUPPORTED,
     RegistryError,
+    detail,
+    unknown_revision,
+    unknown_tag,
 )
 from reference_registry.http.messages import Request, Response, StreamBody
 from reference_registry.http.pagination import TagPage, tag_page
@@ -83,12 +81,7 @@ class LocalRepository(LocalContent):
         stored_as = descriptor.digest
         if self._profile.trusts_descriptor_cache and not blobs.has(stored_as):
             return _promise_without_bytes(descriptor)
-        content = StoredContent(
-            lambda start: blobs.open(stored_as, start),
-            descriptor.size,
-            blobs.local_path(stored_as),
-        )
-        return serve_content(request, descriptor, content, self._profile)
+        return serve_content(request, descriptor, StoredContent(blobs, descriptor), self._profile)
 
     def _stat_for_use(self, digest: Digest) -> Descriptor | None:
         """As :meth:`stat_blob`; what is found is leased, since a client hears about it."""
@@ -117,7 +110,7 @@ class LocalRepository(LocalContent):
             if not (last and self._profile.tags_after_last_need_no_repository) and (
                 self._profile.repository_needs_tags or not self.links.exists()
             ):
-                raise unknown_repository(self.name)
+                raise NAME_UNKNOWN({"name": self.name})
             names = []
         return tag_page(names, n, last, self._profile)
 
@@ -246,7 +239,7 @@ class LocalRepository(LocalContent):
 
     def _require_delete(self) -> None:
         if not self._storage.delete_enabled:
-            raise unsupported()
+            raise UNSUPPORTED()
 
 
 def _promise_without_bytes(descriptor: Descriptor) -> Response:

@@ -1,11 +1,9 @@
-"""The answer to GET or HEAD of stored bytes: whole, in part, or not modified."""
+"""The response to GET or HEAD of a blob: whole, in part, or not modified."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
-from typing import BinaryIO, Protocol
+from collections.abc import AsyncIterator, Sequence
 
 from reference_registry.http.errors import RANGE_INVALID
 from reference_registry.http.messages import (
@@ -15,68 +13,58 @@ from reference_registry.http.messages import (
     Request,
     Response,
     StreamBody,
+    file_chunks,
+    no_chunks,
 )
 from reference_registry.http.ranges import (
     ByteRange,
-    InvertedRange,
-    RangeNotSatisfiable,
-    RangeSyntaxError,
-    parse_range,
+    RangeRefused,
     precondition_status,
+    wanted_ranges,
 )
 from reference_registry.profiles import Profile
 from reference_registry.repository import Descriptor
+from reference_registry.storage.blobs import BlobStore
 
 __all__ = ["Content", "StoredContent", "blob_headers", "serve_content"]
 
-_CHUNK = 256 * 1024
 
+class Content:
+    """Content of *size* bytes. This class has no bytes, for responses without a body; subclasses
+    have."""
 
-class Content(Protocol):
-    """Bytes of a known size that can be had from any offset."""
-
-    @property
-    def size(self) -> int:
-        """In bytes."""
-        ...
-
-    def body(self, part: ByteRange | None = None) -> Body:
-        """The body of an answer that carries *part*, or all."""
-        ...
-
-    def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
-        """``length`` bytes from ``start``; raises where they cannot all be had."""
-        ...
-
-
-class StoredContent:
-    """Bytes of a known size that can be opened at any offset; *path* where they lie in a file."""
-
-    def __init__(self, open_at: Callable[[int], BinaryIO], size: int, path: Path | None) -> None:
-        self._open_at = open_at
+    def __init__(self, size: int) -> None:
         self.size = size
-        self._path = path
 
-    def body(self, part: ByteRange | None = None) -> Body:
-        """The body of an answer that carries *part*, or all."""
-        start, length = (part.start, part.length) if part else (0, self.size)
-        if self._path is not None:
-            return FileBody(self._path, start, length, whole=part is None)
+    def body(self, start: int, length: int) -> Body:
+        """The body of a response with ``length`` bytes from ``start``."""
         return StreamBody(self.chunks(start, length))
 
-    async def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
-        """``length`` bytes from ``start``; ``EOFError`` where there are fewer."""
-        with self._open_at(start) as file:
-            while length > 0:
-                chunk = file.read(min(length, _CHUNK))
-                if not chunk:
-                    raise EOFError(f"{length} bytes are missing")
-                length -= len(chunk)
-                yield chunk
+    def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
+        """``length`` bytes from ``start``; raises if they are not all available."""
+        return no_chunks()
+
+
+class StoredContent(Content):
+    """The bytes of *descriptor* in *blobs*."""
+
+    def __init__(self, blobs: BlobStore, descriptor: Descriptor) -> None:
+        super().__init__(descriptor.size)
+        self._blobs = blobs
+        self._digest = descriptor.digest
+        self._path = blobs.local_path(descriptor.digest)
+
+    def body(self, start: int, length: int) -> Body:
+        if self._path is None:
+            return super().body(start, length)
+        return FileBody(self._path, start, length, whole=length == self.size)
+
+    def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
+        return file_chunks(lambda: self._blobs.open(self._digest, start), length)
 
 
 def blob_headers(descriptor: Descriptor) -> tuple[tuple[str, str], ...]:
-    """What distribution says of every blob it has: the content never changes under its digest."""
+    """The headers of every blob in distribution: the content never changes under its digest."""
     return (
         ("Cache-Control", "max-age=31536000"),
         ("Content-Type", descriptor.media_type),
@@ -88,87 +76,51 @@ def blob_headers(descriptor: Descriptor) -> tuple[tuple[str, str], ...]:
 def serve_content(
     request: Request, descriptor: Descriptor, content: Content, profile: Profile
 ) -> Response:
-    """The answer to *request* (GET or HEAD) for the blob *descriptor*.
+    """The response to *request* (GET or HEAD) for the blob *descriptor*.
 
     OCI distribution-spec, "Pulling blobs"; RFC 9110, sections 13 and 14. An unsatisfiable range
-    raises RANGE_INVALID (``ideal``) or is answered as Go does (profile ``range_rules``).
+    raises RANGE_INVALID (``ideal``) or is refused as by Go (profile ``range_rules``).
     """
-    etag = f'"{descriptor.digest}"'
+    etag, size, as_go = f'"{descriptor.digest}"', content.size, profile.range_rules == "go"
     headers = blob_headers(descriptor)
-    size = content.size
     status = precondition_status(request, etag)
     if status is not None:
-        kept = tuple(h for h in headers if h[0] != "Content-Type")
-        return Response(status, kept)
+        return Response(status, tuple(each for each in headers if each[0] != "Content-Type"))
     headers = (("Accept-Ranges", "bytes"), *headers)
     try:
-        ranges = _wanted_ranges(request, etag, size, profile)
-    except RangeNotSatisfiable:
-        unsatisfied = ("Content-Range", f"bytes */{size}")
-        if profile.range_rules == "rfc9110":
-            raise RANGE_INVALID().with_headers(unsatisfied) from None
-        return _refusal_of_go(
-            "invalid range: failed to overlap\n", descriptor, profile, (unsatisfied,)
-        )
-    except RangeSyntaxError:
-        return _refusal_of_go("invalid range\n", descriptor, profile, ())
-    length = ("Content-Length", str(size))
-    if not ranges:
-        return Response(200, (*headers, length), content.body())
-    if len(ranges) == 1:
-        part = ranges[0]
-        return Response(
-            206,
-            (
-                *headers,
-                ("Content-Length", str(part.length)),
-                ("Content-Range", part.content_range(size)),
-            ),
-            content.body(part),
-        )
-    if profile.multi_range == "multipart":
+        ranges = wanted_ranges(request, etag, size, as_go=as_go)
+    except RangeRefused as refused:
+        size_header = () if refused.overlaps else (("Content-Range", f"bytes */{size}"),)
+        if not as_go:
+            raise RANGE_INVALID().with_headers(*size_header) from None
+        return _refusal_of_go(f"{refused}\n", descriptor, profile, size_header)
+    if len(ranges) > 1 and profile.multi_range == "multipart":
         return _multipart(headers, content, ranges)
-    return Response(200, (*headers, length), content.body())
-
-
-def _wanted_ranges(
-    request: Request, etag: str, size: int, profile: Profile
-) -> tuple[ByteRange, ...]:
-    header = request.header("range")
-    # RFC 9110, 14.2: a Range is defined for GET only. Go minds it on HEAD too.
-    ignored = request.method != "GET" and profile.range_rules == "rfc9110"
-    if not header or ignored or request.header("if-range") not in {None, etag}:
-        return ()
-    try:
-        return parse_range(header, size)
-    except InvertedRange:
-        if profile.range_rules == "rfc9110":
-            raise RangeNotSatisfiable(header) from None
-        raise
-    except RangeSyntaxError:
-        if profile.range_rules == "rfc9110":
-            return ()
-        raise
+    if len(ranges) != 1:
+        headers = (*headers, ("Content-Length", str(size)))
+        return Response(200, headers, content.body(0, size))
+    part = ranges[0]
+    headers = (
+        *headers,
+        ("Content-Length", str(part.length)),
+        ("Content-Range", part.content_range(size)),
+    )
+    return Response(206, headers, content.body(part.start, part.length))
 
 
 def _refusal_of_go(
-    text: str,
-    descriptor: Descriptor,
-    profile: Profile,
-    more: tuple[tuple[str, str], ...],
+    text: str, descriptor: Descriptor, profile: Profile, more: tuple[tuple[str, str], ...]
 ) -> Response:
-    kept = tuple(h for h in blob_headers(descriptor) if h[0] in {"Cache-Control", "Etag"})
-    return Response(
-        416,
-        (
-            *(kept if profile.keeps_caching_headers_on_416 else ()),
-            ("Content-Type", "text/plain; charset=utf-8"),
-            ("Docker-Content-Digest", descriptor.digest),
-            ("X-Content-Type-Options", "nosniff"),
-            *more,
-        ),
-        BytesBody(text.encode()),
+    headers = (
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Docker-Content-Digest", descriptor.digest),
+        ("X-Content-Type-Options", "nosniff"),
+        *more,
     )
+    if profile.keeps_caching_headers_on_416:
+        cached = tuple(h for h in blob_headers(descriptor) if h[0] in {"Cache-Control", "Etag"})
+        headers = (*cached, *headers)
+    return Response(416, headers, BytesBody(text.encode()))
 
 
 def _multipart(
@@ -196,13 +148,9 @@ def _multipart(
         yield closing
 
     length = sum(map(len, openings)) + sum(part.length for part in ranges) + len(closing)
-    kept = tuple(h for h in headers if h[0] != "Content-Type")
-    return Response(
-        206,
-        (
-            *kept,
-            ("Content-Length", str(length)),
-            ("Content-Type", f"multipart/byteranges; boundary={boundary}"),
-        ),
-        StreamBody(chunks()),
+    headers = (
+        *(header for header in headers if header[0] != "Content-Type"),
+        ("Content-Length", str(length)),
+        ("Content-Type", f"multipart/byteranges; boundary={boundary}"),
     )
+    return Response(206, headers, StreamBody(chunks()))

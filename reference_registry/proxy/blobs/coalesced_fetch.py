@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import replace
 
 from reference_registry.digest import Digest
-from reference_registry.http.messages import Body, Request, Response, StreamBody
-from reference_registry.http.ranges import ByteRange, precondition_status
+from reference_registry.http.messages import Request, Response, StreamBody
+from reference_registry.http.ranges import precondition_status
 from reference_registry.proxy.blobs.coalesced import Download, State
 from reference_registry.proxy.blobs.partial import DiskFailed
 from reference_registry.proxy.blobs.services import BlobServices
@@ -24,7 +24,7 @@ from reference_registry.proxy.upstream.errors import UpstreamFailure
 from reference_registry.repository import Descriptor
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.repository import LocalRepository
-from reference_registry.storage.serving import blob_headers, serve_content
+from reference_registry.storage.serving import Content, blob_headers, serve_content
 
 __all__ = ["CoalescedFetch"]
 
@@ -52,7 +52,7 @@ class CoalescedFetch:
         # For HEAD, and GET with a 304, it is enough to know that upstream has the blob.
         if request.method == "HEAD" or precondition_status(request, f'"{digest}"') is not None:
             info = await self._stat(digest)
-            answer = self._answer(digest, request, info, _NoBody(info.size or 0))
+            answer = self._answer(digest, request, info, Content(info.size or 0))
             return answer if info.size is not None else _without_length(answer)
         if self._is_stored(digest):
             return await self._adopt(digest, request)
@@ -65,7 +65,7 @@ class CoalescedFetch:
         return self._answer(digest, request, info, content)
 
     def _answer(
-        self, digest: Digest, request: Request, info: BlobInfo, content: _DownloadContent | _NoBody
+        self, digest: Digest, request: Request, info: BlobInfo, content: Content
     ) -> Response:
         self._services.counters.pushed(info.size or 0, hit=False)
         descriptor = Descriptor(digest, info.size or 0, _BLOB_TYPE)
@@ -186,31 +186,13 @@ def _without_length(answer: Response) -> Response:
     return replace(answer, headers=kept)
 
 
-class _NoBody:
-    """Content of a known size, for responses without a body."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-
-    def body(self, part: ByteRange | None = None) -> Body:
-        return StreamBody(self.chunks(0, 0))
-
-    async def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
-        return
-        yield b""
-
-
-class _DownloadContent:
+class _DownloadContent(Content):
     """The content of a running download. What it cannot serve comes straight from upstream."""
 
     def __init__(self, download: Download, size: int, upstream: UpstreamRepository) -> None:
-        self.size = size
+        super().__init__(size)
         self._download = download
         self._upstream = upstream
-
-    def body(self, part: ByteRange | None = None) -> Body:
-        start, length = (part.start, part.length) if part else (0, self.size)
-        return StreamBody(self.chunks(start, length))
 
     async def chunks(self, start: int, length: int) -> AsyncGenerator[bytes, None]:
         """From the download if it has come as far as *start*. Otherwise from upstream, which may

@@ -8,14 +8,23 @@ from hypothesis import strategies as st
 
 from reference_registry.http.ranges import (
     ByteRange,
-    InvertedRange,
-    RangeNotSatisfiable,
-    RangeSyntaxError,
+    RangeRefused,
     etag_matches,
-    parse_range,
     precondition_status,
+    wanted_ranges,
 )
 from tests.support.requests import a_request
+
+
+def _wanted(header: str, size: int, *, as_go: bool = False, **more: str) -> tuple[ByteRange, ...]:
+    return wanted_ranges(a_request(range=header, **more), '"etag"', size, as_go=as_go)
+
+
+def _refused(header: str, size: int, *, as_go: bool) -> bool:
+    """Whether the ranges overlap the content, of a header that is refused."""
+    with pytest.raises(RangeRefused) as refused:
+        _wanted(header, size, as_go=as_go)
+    return refused.value.overlaps
 
 
 @pytest.mark.parametrize(
@@ -36,25 +45,23 @@ from tests.support.requests import a_request
     ],
 )
 def test_ranges_of_ten_bytes(header: str, ranges: list[tuple[int, int]]) -> None:
-    assert parse_range(header, 10) == tuple(ByteRange(*r) for r in ranges)
+    assert _wanted(header, 10) == tuple(ByteRange(*r) for r in ranges)
 
 
 @pytest.mark.parametrize("header", ["bytes=10-", "bytes=10-20", "bytes=-0", "bytes=99-,50-60"])
 def test_nothing_of_it_overlaps(header: str) -> None:
-    with pytest.raises(RangeNotSatisfiable):
-        parse_range(header, 10)
+    assert not _refused(header, 10, as_go=False)
+    assert not _refused(header, 10, as_go=True)
 
 
 def test_an_empty_content_has_no_ranges() -> None:
     for header in ("bytes=0-", "bytes=-1", "bytes=0-0"):
-        with pytest.raises(RangeNotSatisfiable):
-            parse_range(header, 0)
+        assert not _refused(header, 0, as_go=False)
 
 
 @pytest.mark.parametrize(
     "header",
     [
-        "",
         "bytes",
         "lines=1-2",
         "Bytes=0-1",
@@ -69,13 +76,19 @@ def test_an_empty_content_has_no_ranges() -> None:
     ],
 )
 def test_not_a_range(header: str) -> None:
-    with pytest.raises(RangeSyntaxError):
-        parse_range(header, 10)
+    assert _wanted(header, 10) == ()
+    assert _refused(header, 10, as_go=True)
 
 
 def test_a_range_that_ends_before_it_begins() -> None:
-    with pytest.raises(InvertedRange):
-        parse_range("bytes=500-0", 1000)
+    assert not _refused("bytes=500-0", 1000, as_go=False)
+    assert _refused("bytes=500-0", 1000, as_go=True)
+
+
+def test_requests_without_a_range() -> None:
+    assert _wanted("", 10) == _wanted("bytes=0-1", 10, if_range='"other"') == ()
+    assert _wanted("bytes=0-1", 10, method="HEAD") == ()
+    assert _wanted("bytes=0-1", 10, method="HEAD", as_go=True) == (ByteRange(0, 2),)
 
 
 def test_content_range() -> None:
@@ -85,8 +98,8 @@ def test_content_range() -> None:
 @given(st.integers(0, 50), st.text(alphabet="bytes=-,0123456789 ", max_size=20))
 def test_parts_lie_within_the_content(size: int, specs: str) -> None:
     try:
-        ranges = parse_range(f"bytes={specs}", size)
-    except (RangeNotSatisfiable, RangeSyntaxError):
+        ranges = _wanted(f"bytes={specs}", size)
+    except RangeRefused:
         return
     assert all(0 <= r.start < r.start + r.length <= size for r in ranges)
     assert sum(r.length for r in ranges) <= size

@@ -25,8 +25,7 @@ from reference_registry.config import (
 from reference_registry.counters import CacheCounters, Counters, Metrics
 from reference_registry.digest import digest_of
 from reference_registry.http.hooks import Exchange
-from reference_registry.http.messages import Request
-from reference_registry.http.still_valid import no_body
+from reference_registry.http.messages import Request, no_chunks
 from reference_registry.observability.debug import DebugApplication, variables
 from reference_registry.profiles import PROFILES
 from reference_registry.registry import StandardRegistry
@@ -42,7 +41,7 @@ def _metrics(profile: str = "ideal") -> Metrics:
     counters = Counters()
     metrics = Metrics(counters, PROFILES[profile])
     for method, status, seconds in (("GET", 200, 0.001), ("GET", 404, 0.3), ("FOO", 405, 99)):
-        request = Request(method, "/v2/a/manifests/b", "", {}, "http", no_body())
+        request = Request(method, "/v2/a/manifests/b", "", {}, "http", no_chunks())
         metrics.started(request, "manifest")
         now = datetime.now(UTC)
         exchange = Exchange(request, "manifest", status, 2000, 10, now, seconds, complete=True)
