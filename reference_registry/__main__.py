@@ -9,15 +9,26 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NoReturn
 
 from reference_registry import __version__
-from reference_registry.commands import MISUSE, PROGRAM, Misuse
+from reference_registry.commands import (
+    MISUSE,
+    PROGRAM,
+    Misuse,
+    check_config,
+    garbage_collect,
+    htpasswd,
+    schedule,
+    serve,
+)
 from reference_registry.config.problem import ConfigError
 from reference_registry.profiles import DEFAULT_PROFILE, PROFILES, Profile, profile_named
 
 __all__ = ["main"]
+
+Command = Callable[[argparse.Namespace, Profile], int]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = list(_without_flag_values(arguments))
         profile = _chosen_profile(arguments)
         options = _parser(profile).parse_args(arguments)
-        code = _run(options, profile)
+        if "config" in options and not options.config:
+            message = "configuration path unspecified; name a config.yml"
+            raise Misuse(message, MISUSE if profile.strict_config else 1)
+        code: int = options.run(options, profile)
         # Now, because a BrokenPipeError at exit could not be caught.
         sys.stdout.flush()
         return code
@@ -99,13 +113,17 @@ def _parser(profile: Profile) -> argparse.ArgumentParser:
     parser.add_argument("-v", "--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, purpose: str) -> argparse.ArgumentParser:
-        return commands.add_parser(
+    def command(name: str, run: Command, purpose: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(
             name, help=purpose, description=purpose, parents=[shared], profile=profile
         )
+        added.set_defaults(run=run)
+        return added
 
-    _add_config(command("serve", "Serve the registry that CONFIG describes."))
-    collect = command("garbage-collect", "Delete blobs that no manifest references.")
+    _add_config(command("serve", serve, "Serve the registry that CONFIG describes."))
+    collect = command(
+        "garbage-collect", garbage_collect, "Delete blobs that no manifest references."
+    )
     collect.add_argument(
         "-d", "--dry-run", action="store_true", help="only report what would be deleted"
     )
@@ -126,16 +144,17 @@ def _parser(profile: Profile) -> argparse.ArgumentParser:
         collect.add_argument("-q", "--quiet", action="store_true", help="no output")
     _add_config(collect)
     purpose = "Explain CONFIG, and warn about settings that have no effect."
-    _add_config(command("check-config", purpose))
-    schedule = command("schedule", "List when the content of the cache in CONFIG expires.")
-    schedule.add_argument("--json", action="store_true", help="a list of objects")
-    _add_config(schedule)
-    htpasswd = command("htpasswd", "Print USER and the bcrypt hash of a password.")
+    _add_config(command("check-config", check_config, purpose))
+    purpose = "List when the content of the cache in CONFIG expires."
+    listing = command("schedule", schedule, purpose)
+    listing.add_argument("--json", action="store_true", help="a list of objects")
+    _add_config(listing)
+    hashing = command("htpasswd", htpasswd, "Print USER and the bcrypt hash of a password.")
     for flag, ignored in (("-B", "bcrypt, as always"), ("-n", "print, as always")):
-        htpasswd.add_argument(flag, action="store_true", help=ignored)
-    htpasswd.add_argument("-b", action="store_true", help="take PASSWORD from the command line")
-    htpasswd.add_argument("user", metavar="USER")
-    htpasswd.add_argument("password", metavar="PASSWORD", nargs="?")
+        hashing.add_argument(flag, action="store_true", help=ignored)
+    hashing.add_argument("-b", action="store_true", help="take PASSWORD from the command line")
+    hashing.add_argument("user", metavar="USER")
+    hashing.add_argument("password", metavar="PASSWORD", nargs="?")
     return parser
 
 
@@ -147,34 +166,6 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("REGISTRY_CONFIGURATION_PATH"),
         help="distribution's config.yml (default: $REGISTRY_CONFIGURATION_PATH)",
     )
-
-
-# -- commands -----------------------------------------------------------------------------------
-def _run(options: argparse.Namespace, profile: Profile) -> int:
-    """Import the command and run it: ``serve`` has to start quickly."""
-    if options.command == "htpasswd":
-        from reference_registry.commands.htpasswd import htpasswd
-
-        return htpasswd(options.user, options.password, by_argument=options.b)
-    if not options.config:
-        code = MISUSE if profile.strict_config else 1
-        raise Misuse("configuration path unspecified; name a config.yml", code)
-    match options.command:
-        case "serve":
-            from reference_registry.commands.serve import serve
-
-            return serve(options.config, profile)
-        case "check-config":
-            from reference_registry.commands.check_config import check_config
-
-            return check_config(options.config, profile)
-        case "schedule":
-            from reference_registry.commands.schedule import schedule
-
-            return schedule(options.config, profile, as_json=options.json)
-    from reference_registry.commands.garbage_collect import garbage_collect
-
-    return garbage_collect(options.config, profile, options)
 
 
 if __name__ == "__main__":

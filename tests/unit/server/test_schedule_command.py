@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reference_registry.__main__ import main
-from reference_registry.commands.schedule import rows, table
+from reference_registry.commands import table
 from reference_registry.proxy.expiry.schedule import (
     BLOB,
     MANIFEST,
@@ -54,14 +54,14 @@ def _state(config: Path) -> Path:
 
 
 # -- what is listed -----------------------------------------------------------------------------
-def test_the_table_is_sorted_and_in_local_time() -> None:
+def test_the_table_is_in_local_time() -> None:
     entries = [
-        _entry(f"late@{_A}", timedelta(days=6, hours=23, minutes=59)),
-        _entry(f"soon@{_A}", timedelta(seconds=42.9), MANIFEST),
         _entry(f"past@{_A}", timedelta(seconds=-1)),
         _entry(f"now@{_B}", timedelta(0)),
+        _entry(f"soon@{_A}", timedelta(seconds=42.9), MANIFEST),
+        _entry(f"late@{_A}", timedelta(days=6, hours=23, minutes=59)),
     ]
-    assert list(table(rows(entries, _NOW))) == [
+    assert list(table(entries, _NOW)) == [
         "EXPIRES                          IN  KIND      CONTENT",
         f"2026-11-24 13:59:59+02:00   overdue  blob      past@{_A}",
         f"2026-11-24 14:00:00+02:00   overdue  blob      now@{_B}",
@@ -73,7 +73,7 @@ def test_the_table_is_sorted_and_in_local_time() -> None:
 def test_entries_of_others_are_shown_as_they_are() -> None:
     last = GoTime.parse("9999-12-31T23:59:59Z")  # in no calendar two hours further east
     entries = [Entry("\x1b[2Jno key", ZERO, 7), Entry("", last, MANIFEST)]
-    lines = list(table(rows(entries, _NOW)))[1:]
+    lines = list(table(entries, _NOW))[1:]
     assert lines == [
         "0001-01-01 02:00:00+02:00   overdue  type 7    '\\x1b[2Jno key'",
         "9999-12-31T23:59:59Z       2912115d 11h  manifest  ",
@@ -91,7 +91,7 @@ def test_entries_of_others_are_shown_as_they_are() -> None:
     ],
 )
 def test_how_long_is_left(left: timedelta, text: str) -> None:
-    (line,) = list(table(rows([_entry(f"app@{_A}", left)], _NOW)))[1:]
+    (line,) = list(table([_entry(f"app@{_A}", left)], _NOW))[1:]
     assert line[25:].split("  blob")[0].strip() == text
 
 
