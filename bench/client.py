@@ -1,4 +1,4 @@
-"""The clients of a benchmark: ``wrk`` for many small answers, threads for large ones."""
+"""The clients of a benchmark: ``wrk`` for many small responses, threads for large ones."""
 
 from __future__ import annotations
 
@@ -8,76 +8,60 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from bench.problem import CannotMeasure
-from harness.content.images import (
-    DOCKER_MANIFEST,
-    DOCKER_MANIFEST_LIST,
-    OCI_INDEX,
-    OCI_MANIFEST,
-)
+from harness.clients.containerd_pull import MANIFEST_TYPES
 
-__all__ = ["ACCEPT", "get", "pull", "pull_together", "requests_per_second"]
+__all__ = ["CannotMeasure", "get", "pull", "pull_together", "requests_per_second"]
 
-ACCEPT = ", ".join((OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_MANIFEST_LIST))
-
+_ACCEPT = ", ".join(MANIFEST_TYPES)
 _BUFFER = 1 << 20
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
 _FAILED = re.compile(r"(Non-2xx or 3xx responses: \d+|Socket errors: .+)")
 
 
+class CannotMeasure(Exception):
+    """A figure is not available. The text, one short line, goes into its cell."""
+
+
 def get(url: str, deadline: float) -> bytes:
-    """The body at *url*. ``CannotMeasure`` for any status but 200, ``OSError``."""
-    body = bytearray()
-    _read(url, deadline, body.extend)
-    return bytes(body)
+    """The body at *url*. Raises like :func:`pull`."""
+    return b"".join(bytes(piece) for piece in _pieces(url, deadline))
 
 
 def pull(url: str, size: int, deadline: float) -> float:
-    """The seconds until the *size* bytes at *url* were here. ``CannotMeasure`` where there are
-    fewer or more, or the time is over (*deadline* is one of ``time.monotonic``)."""
+    """The seconds to receive the *size* bytes at *url*. Raises ``OSError``, and ``CannotMeasure``
+    for another size, a status other than 200, or *deadline* (of ``time.monotonic``)."""
     began = time.monotonic()
-    received = 0
-
-    def count(piece: memoryview) -> None:
-        nonlocal received
-        received += len(piece)
-
-    _read(url, deadline, count)
+    received = sum(len(piece) for piece in _pieces(url, deadline))
     if received != size:
         raise CannotMeasure(f"{received} bytes instead of {size}")
     return time.monotonic() - began
 
 
 def pull_together(clients: int, url: str, size: int, deadline: float) -> list[float]:
-    """:func:`pull` by so many clients that begin at one moment; the seconds of each."""
-    line = threading.Barrier(clients)
+    """:func:`pull` by several clients that start at the same moment; the seconds of each."""
+    start = threading.Barrier(clients)
 
     def one(_: int) -> float:
-        line.wait()
+        start.wait()
         return pull(url, size, deadline)
 
     with ThreadPoolExecutor(clients) as pool:
         return list(pool.map(one, range(clients)))
 
 
-def requests_per_second(url: str, seconds: int, connections: int = 16) -> float:
-    """What ``wrk`` reaches with GET of *url*."""
+def requests_per_second(url: str, seconds: int) -> float:
+    """What ``wrk`` reaches with GET of *url* over 16 connections."""
     wrk = shutil.which("wrk")
     if wrk is None:
         raise CannotMeasure("wrk is not installed")
-    words = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
+    words = ["-t1", "-c16", f"-d{seconds}s", "--timeout", "10s", "-H", f"Accept: {_ACCEPT}", url]
     try:
         run = subprocess.run(
-            [wrk, *words, "-H", f"Accept: {ACCEPT}", url],
-            capture_output=True,
-            text=True,
-            timeout=seconds + 20,
-            check=False,
+            [wrk, *words], capture_output=True, text=True, timeout=seconds + 20, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise CannotMeasure("wrk did not end") from error
@@ -89,18 +73,18 @@ def requests_per_second(url: str, seconds: int, connections: int = 16) -> float:
     return float(rate[1])
 
 
-def _read(url: str, deadline: float, take: Callable[[memoryview], object]) -> None:
+def _pieces(url: str, deadline: float) -> Iterator[memoryview]:
+    """The body at *url*; each piece is valid until the next one."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=_left(deadline))
-    target = parts.path + (f"?{parts.query}" if parts.query else "")
     try:
-        connection.request("GET", target, headers={"Accept": ACCEPT})
+        connection.request("GET", url.partition(parts.netloc)[2], headers={"Accept": _ACCEPT})
         response = connection.getresponse()
-        if response.status != HTTPStatus.OK:
+        if response.status != 200:
             raise CannotMeasure(f"{response.status} for {parts.path[:24]}")
         buffer = memoryview(bytearray(_BUFFER))
         while got := response.readinto(buffer):
-            take(buffer[:got])
+            yield buffer[:got]
             _left(deadline)
     except TimeoutError as error:
         raise CannotMeasure("not done in time") from error

@@ -1,31 +1,94 @@
-"""What is measured: one function for each measure, each with a bound in time.
-
-A function gets the bench and one registry's place in it and returns one figure for each of its
-rows. It raises ``CannotMeasure`` or ``OSError`` where there is none.
-"""
+"""What is measured: one function for each measure."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
 from typing import Literal
 
-from bench.client import get, pull, pull_together, requests_per_second
-from bench.place import Bench, Place
-from bench.runners import Running
-from bench.trees import TAGGED, images_tree, tags_tree
-from bench.upstream import REPOSITORY, TAG, the_image
+from bench.client import CannotMeasure, get, pull, pull_together, requests_per_second
+from bench.registries import Registry, Running
+from bench.upstream import REPOSITORY, TAG, Upstream, blob_number, the_image
+from harness.content import Blob, Image, an_image
+from reference_registry.storage import layout
 
-__all__ = ["MEASURES", "Measure", "Row"]
-
-MB = 1_000_000
-MIB = 1 << 20
+__all__ = ["MEASURES", "Bench", "Measure", "Place", "Row"]
 
 _TIMEOUT = 60.0
-_WARM_CONNECTIONS = 4
-_COLD_CLIENTS = 32
-_PAGE = 1000
+"""Seconds that a pull or a page may take."""
+
+
+@dataclass
+class Bench:
+    """What all registries of one run share."""
+
+    upstream: Upstream
+    directory: Path
+    seconds: int
+    """How long a rate is measured."""
+    blob_size: int
+    large_size: int
+    """The size of the one blob for which memory should not grow."""
+    gc_manifests: int
+    tags: int
+
+    def tree(self, name: str, write: Callable[[Path, int], None], size: int) -> Path:
+        """The storage root *name*, which *write* fills the first time."""
+        root = self.directory / "trees" / name
+        if not root.exists():
+            write(root, size)
+        return root
+
+
+@dataclass
+class Place:
+    """One registry in a run: its processes, its directories, and the blobs it has not pulled."""
+
+    bench: Bench
+    registry: Registry
+    _proxy: Running | CannotMeasure | None = None
+    _number: count[int] = field(default_factory=lambda: count(1))
+    _cold: count[int] = field(default_factory=lambda: count(1))
+
+    def proxy(self) -> Running:
+        """The proxy of the whole run, started by the first call. It is not started again after a
+        failure."""
+        if self._proxy is None:
+            try:
+                self._proxy = self.fresh_proxy()
+            except CannotMeasure as problem:
+                self._proxy = problem
+        if isinstance(self._proxy, CannotMeasure):
+            raise self._proxy
+        if (code := self._proxy.process.exit_code) is not None:
+            raise CannotMeasure(f"ended with exit code {code}")
+        return self._proxy
+
+    def fresh_proxy(self, *, keeps_tags: bool = False) -> Running:
+        """Start another proxy, with an empty cache."""
+        workdir = self.directory(f"proxy-{next(self._number)}")
+        return self.registry.proxy(self.bench.upstream.url, workdir, keeps_tags=keeps_tags)
+
+    def cold_blob(self) -> tuple[Blob, str]:
+        """A blob that this registry does not have yet, and its URL. The n-th is the same for all
+        registries."""
+        blob = blob_number(next(self._cold), self.bench.blob_size)
+        return blob, _blob_url(self.proxy(), blob)
+
+    def directory(self, name: str) -> Path:
+        """A directory of this registry, which may not exist yet."""
+        return self.bench.directory / self.registry.name / name
+
+    def stop(self) -> None:
+        """Stop the proxy of :meth:`proxy`."""
+        if isinstance(self._proxy, Running):
+            self._proxy.process.stop()
+
+
+Take = Callable[[Place], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -40,152 +103,164 @@ class Row:
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure; *name* is what ``--only`` takes."""
+    """A measure. ``take`` returns a figure for each row, or raises ``CannotMeasure`` or
+    ``OSError``."""
 
     name: str
+    """What ``--only`` takes."""
+    take: Take
     rows: tuple[Row, ...]
-    take: Callable[[Bench, Place], tuple[float, ...]]
     repetitions: int = 3
     warm_ups: int = 0
-    """Runs before those, whose figures are dropped: files are then in memory, modules compiled."""
+    """Runs whose figures are dropped; after them files are in memory and modules compiled."""
 
 
-def start_up(bench: Bench, place: Place) -> tuple[float, ...]:
+MEASURES: list[Measure] = []
+"""All measures, in the order of the table."""
+
+
+def _measure(
+    name: str, *rows: Row, repetitions: int = 3, warm_ups: int = 0
+) -> Callable[[Take], Take]:
+    def add(take: Take) -> Take:
+        MEASURES.append(Measure(name, take, rows, repetitions, warm_ups))
+        return take
+
+    return add
+
+
+@_measure("start-up", Row("start-up until first answer", "s", "less", 2), repetitions=5, warm_ups=1)
+def _start_up(place: Place) -> tuple[float, ...]:
     with place.fresh_proxy() as running:
         return (running.seconds,)
 
 
-def manifest_by_digest(bench: Bench, place: Place) -> tuple[float, ...]:
-    return _manifest_rate(bench, place, the_image().digest)
+@_measure("by-digest", Row("hot manifest by digest, 16 connections", "requests/s", "more"))
+def _by_digest(place: Place) -> tuple[float, ...]:
+    return _rate(place, place.proxy(), the_image().digest)
 
 
-def manifest_by_tag(bench: Bench, place: Place) -> tuple[float, ...]:
-    return _manifest_rate(bench, place, TAG)
+@_measure("by-tag", Row("hot manifest by tag, 16 connections", "requests/s", "more"))
+def _by_tag(place: Place) -> tuple[float, ...]:
+    return _rate(place, place.proxy(), TAG)
 
 
-def fresh_tag(bench: Bench, place: Place) -> tuple[float, ...]:
-    with place.proxy_that_keeps_tags() as running:
-        return _rate(bench, running, TAG)
+@_measure("fresh-tag", Row("the same, asked about every 15 min", "requests/s", "more"))
+def _fresh_tag(place: Place) -> tuple[float, ...]:
+    with place.fresh_proxy(keeps_tags=True) as running:
+        return _rate(place, running, TAG)
 
 
-def _manifest_rate(bench: Bench, place: Place, reference: str) -> tuple[float, ...]:
-    return _rate(bench, place.proxy(), reference)
-
-
-def _rate(bench: Bench, running: Running, reference: str) -> tuple[float, ...]:
-    url = f"{running.url}/v2/{REPOSITORY}/manifests/{reference}"
-    get(url, _deadline())
-    return (requests_per_second(url, bench.seconds),)
-
-
-def hot_blob(bench: Bench, place: Place) -> tuple[float, ...]:
-    """Rounds of four clients that pull at once, for as long as a rate is measured."""
-    blob = bench.hot_blob
-    url = f"{place.proxy().url}/v2/{REPOSITORY}/blobs/{blob.digest}"
-    deadline = _deadline()
+@_measure("hot-blob", Row("hot blob, 4 connections", "MB/s", "more"))
+def _hot_blob(place: Place) -> tuple[float, ...]:
+    """Four clients at once, again and again for as long as a rate is measured."""
+    blob, deadline = blob_number(0, place.bench.blob_size), _deadline()
+    url = _blob_url(place.proxy(), blob)
     pull(url, blob.size, deadline)
     began = time.monotonic()
     pulled = 0
-    while (took := time.monotonic() - began) < bench.seconds:
-        pull_together(_WARM_CONNECTIONS, url, blob.size, deadline)
-        pulled += _WARM_CONNECTIONS * blob.size
-    return (pulled / took / MB,)
+    while (took := time.monotonic() - began) < place.bench.seconds:
+        pull_together(4, url, blob.size, deadline)
+        pulled += 4 * blob.size
+    return (pulled / took / 1_000_000,)
 
 
-def cold_blob(bench: Bench, place: Place) -> tuple[float, ...]:
-    blob = place.cold_blob()
-    url = f"{place.proxy().url}/v2/{REPOSITORY}/blobs/{blob.digest}"
+@_measure("cold-blob", Row("cold blob, one client", "MB/s", "more"))
+def _cold_blob(place: Place) -> tuple[float, ...]:
+    blob, url = place.cold_blob()
     seconds = pull(url, blob.size, _deadline())
-    bench.upstream.bodies(blob)  # what is still fetched behind it is no part of the next figure
-    return (blob.size / seconds / MB,)
+    place.bench.upstream.bodies(blob)  # a fetch in the background must not affect the next figure
+    return (blob.size / seconds / 1_000_000,)
 
 
-def cold_clients(bench: Bench, place: Place) -> tuple[float, ...]:
-    blob = place.cold_blob()
-    url = f"{place.proxy().url}/v2/{REPOSITORY}/blobs/{blob.digest}"
-    before = bench.upstream.bodies(blob)
-    slowest = max(pull_together(_COLD_CLIENTS, url, blob.size, _deadline()))
-    return (bench.upstream.bodies(blob) - before, slowest)
+@_measure(
+    "cold-clients",
+    Row("32 cold clients, one blob: upstream bodies", "", "less"),
+    Row("32 cold clients, one blob: slowest", "s", "less", 2),
+)
+def _cold_clients(place: Place) -> tuple[float, ...]:
+    upstream, (blob, url) = place.bench.upstream, place.cold_blob()
+    before = upstream.bodies(blob)
+    slowest = max(pull_together(32, url, blob.size, _deadline()))
+    return (upstream.bodies(blob) - before, slowest)
 
 
-def large_blob(bench: Bench, place: Place) -> tuple[float, ...]:
-    blob = bench.large_blob
+@_measure("large-blob", Row("peak memory, one cold blob of 2 GiB", "MiB", "less"), repetitions=1)
+def _large_blob(place: Place) -> tuple[float, ...]:
+    blob = blob_number(0, place.bench.large_size)
     with place.fresh_proxy() as running:
-        url = f"{running.url}/v2/{REPOSITORY}/blobs/{blob.digest}"
-        pull(url, blob.size, _deadline())
-        return (running.peak_memory() / MIB,)
+        pull(_blob_url(running, blob), blob.size, _deadline())
+        return (running.peak_memory(),)
 
 
-def garbage_collection(bench: Bench, place: Place) -> tuple[float, ...]:
-    root = bench.tree("gc", lambda root: images_tree(root, bench.gc_manifests))
-    return (place.registry.garbage_collect(root, place.directory("gc"), _TIMEOUT),)
+@_measure("gc", Row("garbage collection, dry run", "s", "less", 2), warm_ups=1)
+def _garbage_collection(place: Place) -> tuple[float, ...]:
+    root = place.bench.tree("gc", _write_images, place.bench.gc_manifests)
+    return (place.registry.garbage_collect(root, place.directory("gc")),)
 
 
-def tags_page(bench: Bench, place: Place) -> tuple[float, ...]:
-    """The second of the first two pages, from the registry's own storage."""
-    root = bench.tree("tags", lambda root: tags_tree(root, bench.tags))
-    with place.fresh_server(root) as running:
-        url = f"{running.url}/v2/{TAGGED}/tags/list?n={_PAGE}"
+@_measure("tags", Row("tags/list, page of 1,000", "ms", "less", 1))
+def _tags_page(place: Place) -> tuple[float, ...]:
+    """The second page, after the first one has warmed up."""
+    root = place.bench.tree("tags", _write_tags, place.bench.tags)
+    with place.registry.serve(root, place.directory("server")) as running:
+        url = f"{running.url}/v2/many/tags/tags/list?n=1000"
         get(url, _deadline())
         began = time.monotonic()
-        get(f"{url}&last=v{_PAGE - 1:06}", _deadline())
+        get(f"{url}&last=v000999", _deadline())
         return ((time.monotonic() - began) * 1000,)
 
 
-def peak_memory(bench: Bench, place: Place) -> tuple[float, ...]:
-    return (place.proxy().peak_memory() / MIB,)
+# The last one, because it covers all of the above.
+@_measure("memory", Row("peak memory", "MiB", "less"), repetitions=1)
+def _peak_memory(place: Place) -> tuple[float, ...]:
+    return (place.proxy().peak_memory(),)
+
+
+def _rate(place: Place, running: Running, reference: str) -> tuple[float, ...]:
+    url = f"{running.url}/v2/{REPOSITORY}/manifests/{reference}"
+    get(url, _deadline())
+    return (requests_per_second(url, place.bench.seconds),)
+
+
+def _blob_url(running: Running, blob: Blob) -> str:
+    return f"{running.url}/v2/{REPOSITORY}/blobs/{blob.digest}"
 
 
 def _deadline() -> float:
     return time.monotonic() + _TIMEOUT
 
 
-MEASURES = (
-    Measure(
-        "start-up",
-        (Row("start-up until first answer", "s", "less", 2),),
-        start_up,
-        repetitions=5,
-        warm_ups=1,
-    ),
-    Measure(
-        "by-digest",
-        (Row("hot manifest by digest, 16 connections", "requests/s", "more"),),
-        manifest_by_digest,
-    ),
-    Measure(
-        "by-tag",
-        (Row("hot manifest by tag, 16 connections", "requests/s", "more"),),
-        manifest_by_tag,
-    ),
-    Measure(
-        "fresh-tag",
-        (Row("the same, asked about every 15 min, 16 connections", "requests/s", "more"),),
-        fresh_tag,
-    ),
-    Measure("hot-blob", (Row("hot blob, 4 connections", "MB/s", "more"),), hot_blob),
-    Measure("cold-blob", (Row("cold blob, one client", "MB/s", "more"),), cold_blob),
-    Measure(
-        "cold-clients",
-        (
-            Row("32 cold clients, one blob: upstream bodies", "", "less"),
-            Row("32 cold clients, one blob: slowest", "s", "less", 2),
-        ),
-        cold_clients,
-    ),
-    Measure(
-        "large-blob",
-        (Row("peak memory, one cold blob of 2 GiB", "MiB", "less"),),
-        large_blob,
-        repetitions=1,
-    ),
-    Measure(
-        "gc",
-        (Row("garbage collection, dry run", "s", "less", 2),),
-        garbage_collection,
-        warm_ups=1,
-    ),
-    Measure("tags", (Row("tags/list, page of 1,000", "ms", "less", 1),), tags_page),
-    # Last, since it tells of all that went before.
-    Measure("memory", (Row("peak memory", "MiB", "less"),), peak_memory, repetitions=1),
-)
+def _write_images(root: Path, manifests: int) -> None:
+    """Write *manifests* images of 12 layers and a configuration each, every other one untagged, in
+    repositories of 100, as distribution lays them out: pushing them would take long."""
+    for number in range(manifests):
+        image = an_image(f"gc-{number}", layers=12, layer_size=2048)
+        name, tag = f"gc/app-{number // 100}", f"v{number}"
+        _write_image(root, name, image)
+        if number % 2 == 0:
+            _write(root, layout.tag_current_link(name, tag), image.digest.encode())
+            _write(root, layout.tag_index_link(name, tag, image.digest), image.digest.encode())
+
+
+def _write_tags(root: Path, tags: int) -> None:
+    """Write *tags* tags of one image, without the history, which no listing reads."""
+    image = an_image("tagged")
+    _write_image(root, "many/tags", image)
+    for number in range(tags):
+        link = layout.tag_current_link("many/tags", f"v{number:06}")
+        _write(root, link, image.digest.encode())
+
+
+def _write_image(root: Path, name: str, image: Image) -> None:
+    for blob in image.blobs:
+        _write(root, layout.blob_data(blob.digest), blob.content)
+        _write(root, layout.layer_link(name, blob.digest), blob.digest.encode())
+    _write(root, layout.blob_data(image.digest), image.content)
+    _write(root, layout.revision_link(name, image.digest), image.digest.encode())
+
+
+def _write(root: Path, path: str, content: bytes) -> None:
+    file = root / path.lstrip("/")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)

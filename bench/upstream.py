@@ -1,19 +1,17 @@
-"""The upstream of a benchmark, a process of its own: ``python -m bench.upstream``.
+"""The upstream of a benchmark, a process of its own: ``python -m bench.upstream BLOBS SIZE LARGE``.
 
-It holds one small image and blobs that are large and cost no memory. It prints its URL, and then a
-line for each answer with a blob's bytes, so that the benchmark can count them.
+It has one small image and large blobs that take no memory. It prints its URL, and then a line for
+each response with bytes of a blob, so that the benchmark can count them.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 import signal
 import sys
 import time
 from dataclasses import dataclass
 
-from bench.problem import CannotMeasure
 from harness.content import Blob, Image, an_image
 from harness.system.process import Process
 from harness.upstream import MockUpstream
@@ -26,7 +24,7 @@ TAG = "v1"
 
 _START_TIMEOUT = 60.0
 _QUIET = 0.3
-"""Seconds without a further body after which none is expected any more."""
+"""Seconds without a further body after which no more are expected."""
 _QUIET_TIMEOUT = 10.0
 
 
@@ -42,25 +40,24 @@ def blob_number(number: int, size: int) -> Blob:
 
 @dataclass(frozen=True)
 class Upstream:
-    """The process, as the benchmark sees it."""
+    """The upstream's process, as the benchmark sees it."""
 
     process: Process
     url: str
 
     @classmethod
-    def start(cls, blobs: int, size: int, large: int = 0) -> Upstream:
-        """One with *blobs* blobs of *size* bytes, and one of *large* bytes unless that is 0.
-        ``CannotMeasure`` where it does not start."""
-        words = ["--blobs", str(blobs), "--size", str(size), "--large", str(large)]
+    def start(cls, blobs: int, size: int, large: int) -> Upstream:
+        """Start one with *blobs* blobs of *size* bytes and one of *large* bytes."""
+        words = (str(number) for number in (blobs, size, large))
         process = Process([sys.executable, "-m", "bench.upstream", *words])
         url = process.await_output(re.compile(r"http://\S+"), timeout=_START_TIMEOUT)
         if url is None:
             process.kill()
-            raise CannotMeasure(f"the upstream did not start: {process.output()}")
+            raise RuntimeError(f"the upstream did not start: {process.output()}")
         return cls(process, url[0])
 
     def bodies(self, blob: Blob) -> int:
-        """How often the bytes of *blob* were asked for, wholly or in part, once that is over."""
+        """How often bytes of *blob* were fetched, once no more requests arrive."""
         asked = -1
         changed = give_up = time.monotonic()
         while (now := time.monotonic()) < changed + _QUIET and now < give_up + _QUIET_TIMEOUT:
@@ -71,14 +68,12 @@ class Upstream:
 
 
 def _serve(blobs: int, size: int, large: int) -> None:
-    # The benchmark ends it by SIGTERM, which finds nothing to save here.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # there is nothing to save
     upstream = MockUpstream()
     upstream.add(REPOSITORY, the_image(), tags=(TAG,))
+    upstream.add(REPOSITORY, blob_number(0, large))
     for number in range(blobs):
         upstream.add(REPOSITORY, blob_number(number, size))
-    if large:
-        upstream.add(REPOSITORY, blob_number(0, large))
 
     def watch(entry: Entry) -> None:
         if entry.kind == "manifest":
@@ -93,9 +88,4 @@ def _serve(blobs: int, size: int, large: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m bench.upstream", description=__doc__)
-    parser.add_argument("--blobs", type=int, required=True)
-    parser.add_argument("--size", type=int, required=True)
-    parser.add_argument("--large", type=int, default=0)
-    options = parser.parse_args()
-    _serve(options.blobs, options.size, options.large)
+    _serve(*map(int, sys.argv[1:]))

@@ -11,12 +11,10 @@ from typing import Any, cast
 
 import pytest
 
-from bench.__main__ import main
-from bench.measures import Measure, Row
-from bench.place import Bench, Place
-from bench.problem import CannotMeasure
-from bench.results import take
-from bench.runners import Registry
+from bench.__main__ import main, take
+from bench.client import CannotMeasure
+from bench.measures import Bench, Measure, Place, Row
+from bench.registries import Registry
 
 
 def test_it_measures(tmp_path: Path) -> None:
@@ -35,7 +33,7 @@ def test_it_measures(tmp_path: Path) -> None:
         ("start-up", "s", "less"),
         ("cold-blob", "MB/s", "more"),
     ]
-    # Without docker-registry in the run there is nothing to divide by.
+    # Without docker-registry in the run there is no ratio.
     assert [list(line["registries"]["pullproof"]) for line in lines] == [["value"], ["value"]]
     assert all(line["registries"]["pullproof"]["value"] > 0 for line in lines)
     for line in lines:
@@ -43,35 +41,29 @@ def test_it_measures(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]  # the caches are gone
 
 
-def test_a_registry_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_registry(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--registry", "nothing"])
     assert ended.value.code == 2
     assert "no registry 'nothing' here; there are pullproof" in capsys.readouterr().err
 
 
-class _Named:
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
 def _take(
     figure: Callable[[str, int], float], *, warm_ups: int = 0
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """The cells of two registries whose n-th figure is *figure*, and who was asked in turn."""
+    """The cells of two registries whose n-th figure is *figure*, and the order of measurement."""
     asked: list[str] = []
 
-    def measure(bench: Bench, place: Place) -> tuple[float, ...]:
+    def measure(place: Place) -> tuple[float, ...]:
         name = place.registry.name
         asked.append(name)
         return (figure(name, asked.count(name)),)
 
-    bench = cast("Bench", None)
     names = ("docker-registry", "other")
-    places = [Place(bench, cast("Registry", _Named(name))) for name in names]
-    row = Row("a row", "s", "less")
-    (line,) = take(Measure("a", (row,), measure, warm_ups=warm_ups), bench, places, 3)
-    return {name: cell.document() for name, cell in line.cells.items()}, asked
+    places = [Place(cast("Bench", None), Registry(name, ())) for name in names]
+    rows = (Row("a row", "s", "less"),)
+    ((_, cells),) = take(Measure("a", measure, rows, warm_ups=warm_ups), places, 3)
+    return cells, asked
 
 
 def test_medians_in_turn() -> None:
@@ -98,7 +90,7 @@ def test_warm_ups_do_not_count() -> None:
         (ConnectionResetError(), "ConnectionResetError"),
     ],
 )
-def test_one_that_fails_leaves_the_others_alone(problem: Exception, reason: str) -> None:
+def test_a_failure_does_not_affect_other_registries(problem: Exception, reason: str) -> None:
     def figure(name: str, n: int) -> float:
         if name == "docker-registry" and n == 2:
             raise problem
