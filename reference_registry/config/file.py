@@ -207,12 +207,13 @@ def _log(root: Section) -> LogConfig:
     if "loglevel" in root:
         root.warn("loglevel", "an old name", "write it as level below log", rule="old-name")
     log = root.section("log")
+    fields = log.section("fields")
     log.known("reportcaller")
     log.unused("hooks", why="no mail is sent from here")
     return LogConfig(
         level=log.choice("level", LOG_LEVELS, older, ignore_case=True),
         formatter=log.choice("formatter", LOG_FORMATTERS, "text"),
-        fields=log.mapped_texts("fields"),
+        fields={name: fields.text(name) for name in fields.names()},
         accesslog_disabled=log.section("accesslog").flag("disabled"),
     )
 

@@ -33,96 +33,6 @@ from reference_registry.names import is_repository_name
 
 __all__ = ["DOCKER_HUB", "namespaces_of", "read_proxy", "upstreams_of"]
 
-_HALF = "missing, the other of the two is given"
-
-
-def read_proxy(root: Section) -> ProxyConfig | None:
-    """``proxy``; None where ``remoteurl`` is empty, which makes a standard registry."""
-    profile = root.reading.profile
-    proxy = root.section("proxy")
-    identity = _identity(proxy, has_exec=profile.has_proxy_exec)
-    if profile.has_cache_write_timeout:
-        proxy.unused("cachewritetimeout", why="writing to the cache has no timeout here")
-    config = ProxyConfig(
-        **identity,
-        ttl=_ttl(proxy, DEFAULT_TTL),
-        verify=proxy.choice("x-verify", VERIFY, "on-change") if profile.notices_damage else "never",
-        policy=_cache_policy(proxy),
-    )
-    if profile.has_x_keys:
-        config = _with_timeout(proxy, _with_upstreams(proxy, config))
-    if not config.remoteurl:
-        if (proxy.names() or config.upstreams) and not nearest("remoteurl", proxy.names()):
-            what = "missing, which makes a plain registry that can be pushed to"
-            fix = "set remoteurl or remove the section"
-            proxy.refuse("remoteurl", what, fix, released=None)
-        return None
-    if not _check_remote_url(proxy, config.remoteurl):
-        return None
-    if config.exec is not None and (config.username or config.password):
-        given = "username" if config.username else "password"
-        proxy.warn(given, "no effect beside exec", "remove it")
-    elif bool(config.username) != bool(config.password):
-        lacking = "password" if config.username else "username"
-        proxy.warn(lacking, _HALF, f"set {lacking}", rule="half-a-credential")
-    return config
-
-
-def _identity(upstream: Section, *, has_exec: bool) -> dict[str, Any]:
-    """The URL of *upstream*, and the credentials for it."""
-    return {
-        "remoteurl": upstream.text("remoteurl"),
-        "username": upstream.text("username") or None,
-        "password": upstream.text("password", secret=True) or None,
-        "exec": _exec(upstream) if has_exec else None,
-    }
-
-
-def _with_timeout(proxy: Section, config: ProxyConfig) -> ProxyConfig:
-    key = "x-upstream-timeout"
-    timeout = proxy.duration(key)
-    if timeout is None:
-        return config
-    if timeout == timedelta(0):
-        proxy.refuse(key, "no time at all", "write how long upstream may be silent, such as 30s")
-    return replace(config, upstream_timeout=timeout)
-
-
-def _ttl(upstream: Section, default: timedelta | None) -> timedelta | None:
-    if not upstream.reading.profile.honours_ttl:
-        upstream.unused("ttl", why="2.8 does not know this key, everything is kept for 168h")
-        return default
-    ttl = upstream.duration("ttl")
-    if ttl is None:
-        return default
-    return ttl if ttl > timedelta(0) else None
-
-
-def _cache_policy(proxy: Section) -> CachePolicy:
-    """How long the cache trusts what it has, and how much it keeps."""
-    if not proxy.reading.profile.has_x_keys:
-        return CachePolicy()
-    return CachePolicy(
-        tag_freshness=proxy.duration("x-tag-freshness") or timedelta(0),
-        negative_ttl=proxy.duration("x-negative-ttl") or timedelta(0),
-        max_size=_size(proxy, "x-max-size"),
-        refresh_on_hit=proxy.flag("x-refresh-on-hit"),
-    )
-
-
-def _size(section: Section, key: str) -> int | None:
-    """In bytes; None if it is absent, 0 or wrong. A wrong value is recorded."""
-    text = section.text(key)
-    if not text:
-        return None
-    try:
-        return parse_size(text) or None
-    except ValueError as error:
-        meant = suggested_size(text) or "50GB or 512MiB"
-        section.refuse(key, str(error), f"write {meant}")
-        return None
-
-
 DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 """The names of Docker Hub: in image references, in credentials, and of the registry itself
 (distribution/reference ``normalize.go``; containerd sends ``ns=docker.io``)."""
@@ -133,30 +43,114 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 # -- reading ------------------------------------------------------------------------------------
-def _with_upstreams(proxy: Section, config: ProxyConfig) -> ProxyConfig:
-    """*config*, made from the plain keys of *proxy*, with further upstreams, names and offline mode
-    from its ``x-`` keys. Mistakes are recorded."""
+def read_proxy(root: Section) -> ProxyConfig | None:
+    """``proxy``; None where ``remoteurl`` is empty, which makes a standard registry."""
+    profile = root.reading.profile
+    proxy = root.section("proxy")
+    if profile.has_cache_write_timeout:
+        proxy.unused("cachewritetimeout", why="writing to the cache has no timeout here")
+    verify = proxy.choice("x-verify", VERIFY, "on-change") if profile.notices_damage else "never"
+    config = ProxyConfig(**_common(proxy, DEFAULT_TTL), verify=verify)
+    if profile.has_x_keys:
+        config = _with_extensions(proxy, config)
+    if not config.remoteurl:
+        if (proxy.names() or config.upstreams) and not nearest("remoteurl", proxy.names()):
+            what = "missing, which makes a plain registry that can be pushed to"
+            fix = "set remoteurl or remove the section"
+            proxy.refuse("remoteurl", what, fix, released=None)
+        return None
+    if not _check_remote_url(proxy, config.remoteurl):
+        return None
+    lacking = _lacking(config)
+    if config.exec is not None and (config.username or config.password):
+        given = "username" if config.username else "password"
+        proxy.warn(given, "no effect beside exec", "remove it")
+    elif lacking:
+        proxy.warn(lacking, _HALF, f"set {lacking}", rule="half-a-credential")
+    return config
+
+
+def _common(upstream: Section, ttl: timedelta | None) -> dict[str, Any]:
+    """What ``proxy`` and an entry of ``x-upstreams`` have in common: URL, credentials and ttl, by
+    default *ttl*."""
+    profile = upstream.reading.profile
+    lifetime = upstream.duration("ttl") if profile.honours_ttl else None
+    if not profile.honours_ttl:
+        upstream.unused("ttl", why="2.8 does not know this key, everything is kept for 168h")
+    if lifetime is not None:
+        ttl = lifetime if lifetime > timedelta(0) else None
+    return {
+        "remoteurl": upstream.text("remoteurl"),
+        "username": upstream.text("username") or None,
+        "password": upstream.text("password", secret=True) or None,
+        "exec": _exec(upstream) if profile.has_proxy_exec else None,
+        "ttl": ttl,
+    }
+
+
+def _exec(upstream: Section) -> ExecConfig | None:
+    section = upstream.section("exec")
+    command, lifetime = section.text("command"), section.duration("lifetime")
+    if "exec" not in upstream:
+        return None
+    if not command:
+        section.refuse("command", "missing", "set it to docker-credential-NAME", released=None)
+    return ExecConfig(command=command, lifetime=lifetime)
+
+
+_HALF = "missing, the other of the two is given"
+
+
+def _lacking(upstream: UpstreamConfig) -> str | None:
+    """The part of the credentials that is missing beside the other."""
+    if bool(upstream.username) == bool(upstream.password):
+        return None
+    return "password" if upstream.username else "username"
+
+
+def _with_extensions(proxy: Section, config: ProxyConfig) -> ProxyConfig:
+    """*config*, made from the plain keys of *proxy*, with its ``x-`` keys."""
+    timeout = proxy.duration("x-upstream-timeout")
+    if timeout == timedelta(0):
+        fix = "write how long upstream may be silent, such as 30s"
+        proxy.refuse("x-upstream-timeout", "no time at all", fix)
     config = replace(
         config,
-        upstreams=_read_upstreams(proxy, config.ttl),
+        policy=CachePolicy(
+            tag_freshness=proxy.duration("x-tag-freshness") or timedelta(0),
+            negative_ttl=proxy.duration("x-negative-ttl") or timedelta(0),
+            max_size=_size(proxy, "x-max-size"),
+            refresh_on_hit=proxy.flag("x-refresh-on-hit"),
+        ),
+        upstream_timeout=config.upstream_timeout if timeout is None else timeout,
+        upstreams=_read_upstreams(proxy.section("x-upstreams"), config.ttl),
         offline=proxy.flag("x-offline"),
         **_names(proxy, "x-", config.remoteurl),
     )
     for (first, second), hosts in _claims(config)[1].items():
         one = f"x-upstreams.{first}" if first else "remoteurl"
         fix = "say which by namespaces (x-namespaces for remoteurl) in one of them"
-        further = proxy.section("x-upstreams")
-        further.refuse(second, f"ns={min(hosts)} would mean {one} as well", fix)
+        what = f"ns={min(hosts)} would mean {one} as well"
+        proxy.section("x-upstreams").refuse(second, what, fix)
     return config
 
 
-def _read_upstreams(proxy: Section, ttl: timedelta | None) -> dict[str, UpstreamConfig]:
+def _size(section: Section, key: str) -> int | None:
+    """In bytes; None if it is absent, 0 or wrong. A wrong value is recorded."""
+    text = section.text(key)
+    try:
+        return (parse_size(text) or None) if text else None
+    except ValueError as error:
+        section.refuse(key, str(error), f"write {suggested_size(text) or '50GB or 512MiB'}")
+        return None
+
+
+def _read_upstreams(further: Section, ttl: timedelta | None) -> dict[str, UpstreamConfig]:
     """By prefix, without those that cannot be used. *ttl* is for those that set none."""
-    further = proxy.section("x-upstreams")
     found = {}
-    for prefix in (*further.names(), *further.extensions()):
+    for prefix in further.entries:
         upstream = _read_upstream(further.section(prefix), ttl)
-        if not _is_component(prefix):
+        if "/" in prefix or not is_repository_name(prefix):
             what = "not a path component of repository names"
             fix = (
                 "use lower-case letters and digits with single . _ - between, and list other hosts "
@@ -168,37 +162,24 @@ def _read_upstreams(proxy: Section, ttl: timedelta | None) -> dict[str, Upstream
     return found
 
 
-def _read_upstream(entry: Section, default_ttl: timedelta | None) -> UpstreamConfig | None:
-    identity = _identity(entry, has_exec=True)
-    config = UpstreamConfig(
-        **identity, **_names(entry, "", identity["remoteurl"]), ttl=_ttl(entry, default_ttl)
-    )
+def _read_upstream(entry: Section, ttl: timedelta | None) -> UpstreamConfig | None:
+    common = _common(entry, ttl)
+    config = UpstreamConfig(**common, **_names(entry, "", common["remoteurl"]))
     if not config.remoteurl:
         entry.refuse("remoteurl", "missing", "write it as https://HOST")
         return None
     if not _check_remote_url(entry, config.remoteurl):
         return None
+    lacking = _lacking(config)
     if config.exec is not None and (config.username or config.password):
         entry.refuse("exec", "given beside username and password", "keep one of them")
-    elif config.exec is None and bool(config.username) != bool(config.password):
-        lacking = "password" if config.username else "username"
+    elif config.exec is None and lacking:
         entry.refuse(lacking, _HALF, f"set {lacking}")
     return config
 
 
-def _exec(upstream: Section) -> ExecConfig | None:
-    """``exec`` of the section of an upstream."""
-    section = upstream.section("exec")
-    command, lifetime = section.text("command"), section.duration("lifetime")
-    if "exec" not in upstream:
-        return None
-    if not command:
-        section.refuse("command", "missing", "set it to docker-credential-NAME", released=None)
-    return ExecConfig(command=command, lifetime=lifetime)
-
-
 def _check_remote_url(upstream: Section, remoteurl: str) -> bool:
-    """Whether *remoteurl* can be asked at all; what else is wrong with it is noted."""
+    """Whether *remoteurl* is a URL; other mistakes in it are recorded."""
     url = split_url(remoteurl)
     if url is None or url.scheme not in _DEFAULT_PORTS or not url.hostname:
         upstream.refuse("remoteurl", "not a URL", "write it as https://HOST", released=2)
@@ -214,8 +195,8 @@ def _check_remote_url(upstream: Section, remoteurl: str) -> bool:
 def _names(upstream: Section, prefix: str, remoteurl: str) -> dict[str, Any]:
     """``namespaces``, ``library`` and ``local-hosts`` of *upstream*; *prefix* is ``x-`` or empty.
 
-    A name of one component means ``library/NAME`` as ``library`` says, and at Docker Hub: a client
-    that pulls from Hub itself adds ``library/``; one that pulls through a cache cannot know.
+    With ``library``, by default at Docker Hub, a name of one component means ``library/NAME``: a
+    client adds ``library/`` when it pulls from Hub, but not when it pulls through a cache.
     """
     fix = "write HOST or HOST:PORT, without scheme and path"
     namespaces = _hosts(upstream, f"{prefix}namespaces", _NAMESPACE, fix)
@@ -234,10 +215,6 @@ def _hosts(upstream: Section, key: str, form: re.Pattern[str], fix: str) -> tupl
         if not form.fullmatch(text):
             upstream.refuse(key, f"{text!r} is not a host", fix)
     return found
-
-
-def _is_component(prefix: str) -> bool:
-    return "/" not in prefix and is_repository_name(prefix)
 
 
 def upstreams_of(config: ProxyConfig) -> Iterator[tuple[str, str, UpstreamConfig]]:

@@ -1,4 +1,4 @@
-"""``storage`` and ``health`` of config.yml.
+"""``storage``, ``health`` and ``redis`` of config.yml.
 
 Below ``storage`` distribution keeps values as YAML gives them and looks at their type when it uses
 them, which is why a quoted ``'true'`` there means false.
@@ -39,8 +39,10 @@ def read_storage(root: Section) -> StorageConfig:
     """``storage``: a section with one driver, or the name of a driver alone."""
     storage = root.shorthand("storage")
     driver = _driver(root, storage)
-    maintenance = storage.section("maintenance")
-    storage.section("redirect").flag("disable", released=2)
+    maintenance = storage.section("maintenance", released=2)
+    storage.section("redirect", released=2).flag("disable")
+    filesystem = storage.section("filesystem")
+    filesystem.unused("maxthreads", why="there is no limit on threads here")
     collecting = None
     if root.reading.profile.has_x_keys:
         maintenance.known("x-garbage-collection")
@@ -48,13 +50,12 @@ def read_storage(root: Section) -> StorageConfig:
             collecting = _garbage_collection(maintenance, driver)
     return StorageConfig(
         driver=driver,
-        rootdirectory=_root_directory(storage),
-        # In every release a quoted 'true' is as good as false here.
-        delete_enabled=storage.section("delete").flag("enabled", released=None),
-        cache=_cache(storage),
-        uploadpurging=_uploadpurging(maintenance.section("uploadpurging", released=2)),
+        rootdirectory=filesystem.path("rootdirectory") or StorageConfig().rootdirectory,
+        delete_enabled=storage.section("delete", released=None).flag("enabled"),
+        cache=_cache(storage.section("cache", released=None)),
+        uploadpurging=_uploadpurging(maintenance.section("uploadpurging")),
         garbage_collection=collecting,
-        readonly=maintenance.section("readonly", released=2).flag("enabled", released=2),
+        readonly=maintenance.section("readonly").flag("enabled"),
     )
 
 
@@ -62,13 +63,13 @@ def _driver(root: Section, storage: Section) -> Literal["filesystem", "inmemory"
     options = ["cache", "delete", "maintenance", "redirect"]
     if root.reading.profile.has_tag_sections:
         options.append("tag")
-        tag = storage.section("tag")
-        if tag.integer("concurrencylimit", released=2) < 0:
-            tag.refuse("concurrencylimit", "negative", "write a positive number", released=2)
+        tag = storage.section("tag", released=2)
+        if tag.integer("concurrencylimit") < 0:
+            tag.refuse("concurrencylimit", "negative", "write a positive number")
     storage.known(*_DRIVERS, *_ABSENT_DRIVERS, *options)
     named = [key for key in storage.names() if key not in options]
-    known = [key for key in named if key in _DRIVERS or key in _ABSENT_DRIVERS]
     if root.reading.strict:
+        known = [key for key in named if key in _DRIVERS or key in _ABSENT_DRIVERS]
         for key in named:
             if key not in known:
                 storage.refuse_unknown(key, released=None)
@@ -79,10 +80,9 @@ def _driver(root: Section, storage: Section) -> Literal["filesystem", "inmemory"
         case ["inmemory"]:
             return "inmemory"
         case ["filesystem"]:
-            return "filesystem"
+            pass
         case []:
-            fix = "set storage.filesystem.rootdirectory"
-            root.refuse("storage", "no storage driver", fix)
+            root.refuse("storage", "no storage driver", "set storage.filesystem.rootdirectory")
         case [driver] if driver in _ABSENT_DRIVERS:
             storage.refuse(driver, "not available here", "use filesystem", released=2)
         case [driver]:
@@ -95,24 +95,17 @@ def _driver(root: Section, storage: Section) -> Literal["filesystem", "inmemory"
     return "filesystem"
 
 
-def _root_directory(storage: Section) -> Path:
-    filesystem = storage.section("filesystem")
-    filesystem.unused("maxthreads", why="there is no limit on threads here")
-    path = filesystem.text("rootdirectory")
-    return Path(path) if path else StorageConfig().rootdirectory
-
-
-def _cache(storage: Section) -> CacheConfig:
-    cache = storage.section("cache")
+def _cache(cache: Section) -> CacheConfig:
     kinds = ("inmemory", "redis")
-    older = cache.choice("layerinfo", kinds, "", released=None)
-    kind = cache.choice("blobdescriptor", kinds, older, released=None)
+    older = cache.choice("layerinfo", kinds, "")
+    kind = cache.choice("blobdescriptor", kinds, older)
     if not kind and not cache.reading.strict and (word := cache.text("blobdescriptor")):
         cache.warn("blobdescriptor", f"{word!r} is not a cache, so there is none", rule="no-cache")
     bounded = cache.reading.profile.has_blobdescriptorsize
     size = CacheConfig().blobdescriptorsize if bounded else 0
     if bounded and kind == "inmemory":
-        size = cache.integer("blobdescriptorsize", size, released=2)
+        cache.released = 2
+        size = cache.integer("blobdescriptorsize", size)
     else:
         cache.unused("blobdescriptorsize", why="only inmemory has a size, and only since 3.0")
     return CacheConfig(blobdescriptor=kind or None, blobdescriptorsize=size)
@@ -120,18 +113,21 @@ def _cache(storage: Section) -> CacheConfig:
 
 def _uploadpurging(section: Section) -> UploadPurgingConfig:
     default = UploadPurgingConfig()
-    section.known("age", "interval", "dryrun")
-    if not section.flag("enabled", True, released=None):
+    keys = ("age", "interval", "dryrun")
+    section.known(*keys)
+    section.released = None
+    if not section.flag("enabled", True):
         return UploadPurgingConfig(enabled=False)
+    section.released = 2
     if section.names() and not section.reading.strict:
         # A release wants all of them, once the section is there.
-        for key in ("age", "interval", "dryrun"):
+        for key in keys:
             if key not in section:
-                section.refuse(key, "missing", f"set {key}", released=2)
+                section.refuse(key, "missing", f"set {key}")
     return UploadPurgingConfig(
         age=_text_duration(section, "age", default.age),
         interval=_text_duration(section, "interval", default.interval),
-        dryrun=section.flag("dryrun", released=2),
+        dryrun=section.flag("dryrun"),
     )
 
 
@@ -145,24 +141,22 @@ def _garbage_collection(maintenance: Section, driver: str) -> GarbageCollectionC
     if not interval:
         section.refuse("interval", "missing or 0", "write how often, such as 24h")
         return None
+    config = GarbageCollectionConfig(interval=interval, deleteuntagged=untagged)
     if grace is None:
-        return GarbageCollectionConfig(interval=interval, deleteuntagged=untagged)
+        return config
     if grace < _SHORTEST_GRACE:
         what = "too short for a push: its blobs come before its manifest"
         section.refuse("grace", what, "write 5m or more; 1h is the default")
-    return GarbageCollectionConfig(interval=interval, grace=grace, deleteuntagged=untagged)
+    return replace(config, grace=grace)
 
 
 def _text_duration(section: Section, key: str, default: timedelta) -> timedelta:
     """A duration that a release only takes as text: here no bare number is nanoseconds."""
-    text = section.text(key, released=2)
-    if not text:
-        return default
+    text = section.text(key)
     try:
-        return parse_duration(text)
+        return parse_duration(text) if text else default
     except ValueError as error:
-        meant = suggested_duration(text) or "168h"
-        section.refuse(key, str(error), f"write {meant}", released=2)
+        section.refuse(key, str(error), f"write {suggested_duration(text) or '168h'}")
         return default
 
 
@@ -180,8 +174,7 @@ def read_health(root: Section) -> HealthConfig:
             if not target:
                 section.refuse(target_key, "missing", f"set {target_key}", released=None)
             if any(check.target == target for check in checks):
-                what = "checked twice"
-                section.refuse(target_key, what, "keep one of the checks", released=2)
+                section.refuse(target_key, "checked twice", "keep one of the checks", released=2)
             checks.append(_check(kind, target, section))
     return HealthConfig(checks=tuple(checks))
 
@@ -204,12 +197,14 @@ def _check(kind: CheckKind, target: str, section: Section) -> PeriodicCheck:
     )
 
 
+# -- redis --------------------------------------------------------------------------------------
 _UNUSED_KEYS = """
     clientname protocol sentinelusername sentinelpassword maxretries minretrybackoff
     maxretrybackoff contexttimeoutenabled poolfifo pooltimeout minidleconns maxactiveconns
     connmaxlifetime maxredirects readonly routebylatency routerandomly mastername
     disableidentity identitysuffix unstableresp3 writetimeout
 """
+_KEPT = "connections are kept while they work"
 
 
 def read_redis(root: Section) -> RedisConfig | None:
@@ -222,7 +217,7 @@ def read_redis(root: Section) -> RedisConfig | None:
         username=(redis.text("username") or None) if profile.redis_has_users else None,
         password=redis.text("password", secret=True) or None,
         db=redis.integer("db"),
-        tls=_tls(redis) if profile.redis_tls != "none" else None,
+        tls=_tls(redis.section("tls")) if profile.redis_tls != "none" else None,
         dialtimeout=redis.duration("dialtimeout"),
         readtimeout=redis.duration("readtimeout"),
         pool_maxactive=_most_connections(redis, older=older, newer=newer),
@@ -241,50 +236,42 @@ def _address(redis: Section, *, older: bool, newer: bool) -> str:
     if len(several) > 1:
         redis.warn("addrs", "only the first is used")
     address = single or (several[0] if several else "")
-    if address:
-        _check_address(redis, "addr" if single else "addrs", address)
-    return address
-
-
-def _check_address(redis: Section, key: str, address: str) -> None:
     try:
-        valid = parse_address(address).port > 0
+        valid = not address or parse_address(address).port > 0
     except ValueError:
         valid = False
     if not valid:
+        key = "addr" if single else "addrs"
         redis.refuse(key, "not an address", "write HOST:PORT", released=None)
+    return address
 
 
 def _most_connections(redis: Section, *, older: bool, newer: bool) -> int | None:
-    """The pool's size. It is as large as it is needed, so that nothing else of it matters here."""
+    """The limit of the pool, which grows on demand; other settings of the pool have no effect."""
     most = 0
     if older:
         pool = redis.section("pool")
         most = pool.integer("maxactive")
-        pool.unused("maxidle", "idletimeout", why="connections are kept while they work")
+        pool.unused("maxidle", "idletimeout", why=_KEPT)
     if newer:
         redis.unused(*_UNUSED_KEYS.split())
         most = most or redis.integer("poolsize")
-        redis.unused("maxidleconns", "connmaxidletime", why="connections are kept while they work")
+        redis.unused("maxidleconns", "connmaxidletime", why=_KEPT)
     return most if most > 0 else None
 
 
-def _tls(redis: Section) -> RedisTlsConfig | None:
-    tls = redis.section("tls")
-    strict, by_any = tls.reading.strict, tls.reading.profile.redis_tls == "by-any"
-    certificate, key = tls.text("certificate"), tls.text("key")
+def _tls(tls: Section) -> RedisTlsConfig | None:
+    by_any = tls.reading.profile.redis_tls == "by-any"
+    certificate, key = tls.path("certificate"), tls.path("key")
     roots = tls.texts("rootcas") if by_any else ()
-    enabled = strict and tls.flag("enabled")  # 3.0.0-alpha.1 has it, and does nothing about it
+    # 3.0.0-alpha.1 has this key and ignores it.
+    enabled = tls.reading.strict and tls.flag("enabled")
     tls.unused("clientcas", why="it is the server that asks for such certificates; see rootcas")
-    if bool(certificate) != bool(key):
+    if (certificate is None) != (key is None):
         lacking = "key" if certificate else "certificate"
         what, fix = "missing, the other of the two is given", f"set {lacking}"
         tls.refuse(lacking, what, fix, released=None if by_any else 2)
+        certificate = key = None
     elif not (certificate or roots or enabled):
         return None
-    given = bool(certificate and key)
-    return RedisTlsConfig(
-        certificate=Path(certificate) if given else None,
-        key=Path(key) if given else None,
-        rootcas=tuple(map(Path, roots)),
-    )
+    return RedisTlsConfig(certificate=certificate, key=key, rootcas=tuple(map(Path, roots)))
