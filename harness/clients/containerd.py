@@ -11,22 +11,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from harness.clients.running import Ran
-from harness.system.process import Process, clean_environment
-from harness.system.real_parts import missing_part, real_part
-
-if TYPE_CHECKING:  # gRPC is an optional dependency.
-    from harness.clients.image_service import ImageService
+from harness.clients.running import Ran, run_client
+from harness.system.process import clean_environment
+from harness.system.real_parts import missing_part, real_part, start_part
 
 __all__ = ["Containerd", "ContainerdDaemon", "Sandbox", "version_of"]
 
-_READY = re.compile(r"containerd successfully booted")
 _TIMEOUT = 60.0
 _ENTER = (
     'mount --make-rprivate / && mount --bind "$1" /etc/hosts && '
@@ -90,11 +84,9 @@ class Sandbox:
         (self.directory / "hosts").write_text("\n".join(lines) + "\n")
         (self.directory / "nsswitch.conf").write_text("hosts: files\n")
         self.etc.mkdir()
-        done = subprocess.run(
-            self.entered("true"), capture_output=True, text=True, timeout=_TIMEOUT, check=False
-        )
-        if done.returncode != 0:
-            missing_part(f"no mount namespace can be made here: {done.stderr.strip()}")
+        done = run_client(self.entered("true"), clean_environment())
+        if not done.ok:
+            missing_part(f"no mount namespace can be made here: {done.output.strip()}")
 
     def entered(self, *command: str | Path) -> list[str]:
         """*command* inside the mount namespace, if there is one."""
@@ -120,30 +112,14 @@ class Sandbox:
         roots = {} if self.system_roots is None else {"SSL_CERT_FILE": str(self.system_roots)}
         return clean_environment({**roots, **self.variables})
 
-    def version(self) -> str:
-        """The release, such as ``1.6.20``."""
-        return version_of(self.program)
-
 
 def version_of(program: Path) -> str:
     """The release of the containerd *program*. Raises ``ValueError`` if it prints none."""
-    done = subprocess.run(
-        [program, "--version"], capture_output=True, text=True, timeout=30, check=True
-    )
-    found = re.search(r"\bv?(\d+\.\d+\.\d+)", done.stdout)
+    done = run_client([program, "--version"], clean_environment())
+    found = re.search(r"\bv?(\d+\.\d+\.\d+)", done.output)
     if found is None:
-        raise ValueError(f"{program} --version prints no version: {done.stdout.strip()}")
+        raise ValueError(f"{program} --version prints no version: {done.output.strip()}")
     return found[1]
-
-
-def _image_service(socket: Path) -> ImageService:
-    try:
-        from harness.clients.image_service import ImageService
-    except ModuleNotFoundError as missing:
-        if missing.name not in {"grpc", "google"}:
-            raise
-        missing_part("containerd is driven over gRPC: pip install 'pullproof[real-clients]'")
-    return ImageService(socket)
 
 
 class ContainerdDaemon:
@@ -162,51 +138,39 @@ class ContainerdDaemon:
 
     def configure(self, registry_toml: str) -> None:
         """Write config.toml; takes effect after :meth:`restart`."""
-        later = "" if self._sandbox.version().startswith("1.6.") else _AFTER_1_6
+        later = "" if version_of(self._sandbox.program).startswith("1.6.") else _AFTER_1_6
         head = _CONFIG.format(directory=self._directory) + later
         (self._directory / "config.toml").write_text(
             head + registry_toml.removeprefix("version = 2\n")
         )
 
     def restart(self) -> None:
-        """Restart it with the current configuration."""
+        """Restart it with the current configuration; images are kept."""
         self.stop()
         self._start()
 
     def _start(self) -> None:
-        sandbox = self._sandbox
-        self._process = Process(
-            sandbox.entered(sandbox.program, "--config", self._directory / "config.toml"),
+        try:
+            from harness.clients.image_service import ImageService
+        except ModuleNotFoundError:
+            missing_part("containerd is driven over gRPC: pip install 'pullproof[real-clients]'")
+        sandbox, config = self._sandbox, self._directory / "config.toml"
+        self._process = start_part(
+            "containerd",
+            sandbox.entered(sandbox.program, "--config", config),
+            "containerd successfully booted",
             environment=sandbox.environment,
             directory=self._directory,
         )
-        if self._process.await_output(_READY, timeout=_TIMEOUT) is None:
-            said = self._process.output().strip().splitlines()
-            self._process.stop()
-            missing_part(f"containerd does not start here: {said[-1] if said else 'no output'}")
-        self.images = _image_service(self._directory / "c.sock")
+        self.images = ImageService(self._directory / "c.sock")
         self.images.await_ready(_TIMEOUT)
 
-    def ctr(self, *words: str, timeout: float) -> Ran | None:
-        """Run ``ctr`` with *words*; None if it did not end within *timeout* seconds."""
-        command = self._sandbox.entered(
-            self._sandbox.ctr, "--address", self._directory / "c.sock", *words
-        )
-        environment = self._sandbox.environment | {"CONTAINERD_SNAPSHOTTER": "native"}
-        with subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as running:
-            try:
-                out, err = running.communicate(timeout=timeout)
-            except subprocess.TimeoutExpired:
-                running.kill()
-                return None
-        return Ran(running.returncode, out + err)
+    def ctr(self, *words: str, timeout: float = _TIMEOUT) -> Ran:
+        """Run ``ctr`` with *words*. Raises ``subprocess.TimeoutExpired``."""
+        sandbox, socket = self._sandbox, self._directory / "c.sock"
+        environment = sandbox.environment | {"CONTAINERD_SNAPSHOTTER": "native"}
+        command = sandbox.entered(sandbox.ctr, "--address", socket, *words)
+        return run_client(command, environment, timeout=timeout)
 
     def stop(self) -> None:
         """End it."""
@@ -217,7 +181,7 @@ class ContainerdDaemon:
 _REGISTRY = 'plugins."io.containerd.grpc.v1.cri".registry'
 
 
-class Containerd:
+class Containerd(ContainerdDaemon):
     """``containerd`` below *directory*, which must have a short path, for the socket.
 
     Its CRI plugin reads ``certs.d`` in *directory*
@@ -231,13 +195,8 @@ class Containerd:
         sandbox.prepare()
         self.certs_d = directory / "certs.d"
         self.certs_d.mkdir()
-        self._config = self._configuration({})
-        self._daemon = ContainerdDaemon(sandbox, directory / "d", self._config)
-        self._loaded = self._config
-
-    def stop(self) -> None:
-        """End the daemon."""
-        self._daemon.stop()
+        self._loaded = self._written = self._configuration({})
+        super().__init__(sandbox, directory / "d", self._loaded)
 
     def use_hosts(self, registry: str, hosts_toml: str) -> None:
         """Make *hosts_toml* the only file in certs.d, for *registry*."""
@@ -249,13 +208,13 @@ class Containerd:
     def use_logins(self, logins: Mapping[str, tuple[str, str]]) -> None:
         """Write config.toml with ``registry.configs.HOST.auth`` for each host; takes effect after
         :meth:`restart`."""
-        self._config = self._configuration(logins)
-        self._daemon.configure(self._config)
+        self._written = self._configuration(logins)
+        self.configure(self._written)
 
     def restart(self) -> None:
         """Restart the daemon with the current config.toml; images are kept."""
-        self._daemon.restart()
-        self._loaded = self._config
+        super().restart()
+        self._loaded = self._written
 
     def _configuration(self, logins: Mapping[str, tuple[str, str]]) -> str:
         auths = "".join(
@@ -269,7 +228,7 @@ class Containerd:
         self._clear_certs_d()
         self.forget_images()
         self.use_logins({})
-        if self._loaded != self._config:
+        if self._loaded != self._written:
             self.restart()
 
     def forget_images(self) -> None:
@@ -286,16 +245,9 @@ class Containerd:
         for place in self.certs_d.iterdir():
             shutil.rmtree(place)
 
-    def ctr(self, *words: str) -> Ran:
-        """Run ``ctr`` with *words*. Raises ``TimeoutError`` after a minute."""
-        ran = self._daemon.ctr(*words, timeout=_TIMEOUT)
-        if ran is None:
-            raise TimeoutError(f"ctr {' '.join(words)} did not end")
-        return ran
-
     def cri_pull(self, image: str, login: tuple[str, str] | None = None) -> Ran:
         """``PullImage`` of the CRI, as ``crictl pull`` and kubelet call it; exit code 0 is the gRPC
         status OK. *login* is user and password from the pod's pull secret."""
         auth = None if login is None else {"username": login[0], "password": login[1]}
-        pulled = self._daemon.images.pull(image, auth, _TIMEOUT)
+        pulled = self.images.pull(image, auth, _TIMEOUT)
         return Ran(0 if pulled.code == "OK" else 1, pulled.message)

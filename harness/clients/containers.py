@@ -6,12 +6,10 @@ All their files are below one directory; the user's files are not touched. Their
 
 from __future__ import annotations
 
-import json
-from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.clients.running import Ran, run_client
+from harness.clients.running import Ran, run_client, write_login
 from harness.system.process import clean_environment
 from harness.system.real_parts import real_part
 
@@ -24,7 +22,11 @@ _ACCEPT_ANYTHING = '{"default": [{"type": "insecureAcceptAnything"}]}'
 class _Containers:
     """The base of both. *environment* holds the proxy settings."""
 
+    name: str
+    """The program."""
+
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+        self._program = real_part(self.name)
         self._directory = directory
         self._registries = directory / "registries.conf"
         self._registries.write_text("")
@@ -52,36 +54,25 @@ class _Containers:
         )
 
     def log_in(self, registry: str, user: str, password: str) -> None:
-        """Store a login for *registry* (containers-auth.json(5))."""
-        basic = b64encode(f"{user}:{password}".encode()).decode()
-        self.auth_file.write_text(json.dumps({"auths": {registry: {"auth": basic}}}))
+        """Store a login for *registry*."""
+        write_login(self.auth_file, registry, user, password)
 
 
 class Skopeo(_Containers):
     """``skopeo``, which keeps no state between calls."""
 
-    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
-        self._program = real_part("skopeo")
-        super().__init__(directory, environment)
+    name = "skopeo"
 
     def __call__(self, *words: str) -> Ran:
         """Run it with *words*."""
-        return run_client(
-            [
-                self._program,
-                *("--policy", self._policy, "--registries-conf", self._registries),
-                *words,
-            ],
-            self._environment,
-        )
+        files = ("--policy", self._policy, "--registries-conf", self._registries)
+        return run_client([self._program, *files, *words], self._environment)
 
 
 class Podman(_Containers):
     """``podman`` with its own storage. It needs no daemon and runs no containers here."""
 
-    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
-        self._program = real_part("podman")
-        super().__init__(directory, environment)
+    name = "podman"
 
     def __call__(self, *words: str, given: str = "") -> Ran:
         """Run it with *words*, with *given* as standard input."""

@@ -10,24 +10,21 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
-from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.clients.running import Ran, run_client
+from harness.clients.running import Ran, run_client, write_login
 from harness.system.process import Process, clean_environment
-from harness.system.real_parts import missing_part, real_part
+from harness.system.real_parts import missing_part, real_part, start_part
 
 __all__ = ["HUB_LOGIN", "DockerDaemon"]
 
 HUB_LOGIN = "https://index.docker.io/v1/"
 """The key under which ``docker login`` stores the account of Docker Hub."""
 
-_READY = re.compile("API listen on")
 _RELOADED = "Reloaded configuration"
 _TIMEOUT = 30.0
 
@@ -48,29 +45,26 @@ class DockerDaemon:
         if os.geteuid() != 0:
             missing_part("dockerd runs as root only")
         self._directory = directory
+        self._home = directory / "home"
         self._settings = directory / "daemon.json"
         self._settings.write_text("{}")
-        self._process = Process(
-            [
-                program,
-                "--config-file",
-                self._settings,
-                "--bridge=none",
-                "--iptables=false",
-                "--ip6tables=false",
-                "--storage-driver=vfs",  # overlayfs is not possible on every file system
-                f"--host=unix://{directory}/d.sock",
-                f"--data-root={directory}/data",
-                f"--exec-root={directory}/exec",
-                f"--pidfile={directory}/pid",
-            ],
-            environment=clean_environment() | dict(environment),
+        command: list[str | Path] = [
+            program,
+            *("--config-file", self._settings),
+            *("--bridge=none", "--iptables=false", "--ip6tables=false"),
+            "--storage-driver=vfs",  # overlayfs is not possible on every file system
+            f"--host=unix://{directory}/d.sock",
+            f"--data-root={directory}/data",
+            f"--exec-root={directory}/exec",
+            f"--pidfile={directory}/pid",
+        ]
+        self._process = start_part(
+            "dockerd",
+            command,
+            "API listen on",
+            environment=clean_environment(environment),
             directory=directory,
         )
-        if self._process.await_output(_READY, timeout=_TIMEOUT) is None:
-            said = self._process.output().strip().splitlines()
-            self.stop()
-            missing_part(f"dockerd does not start here: {said[-1] if said else 'no output'}")
 
     def stop(self) -> None:
         """End the daemon and its containerd."""
@@ -94,10 +88,7 @@ class DockerDaemon:
 
     def log_in(self, registry: str, user: str, password: str) -> None:
         """Store a login for *registry*, like ``docker login``."""
-        self._home.mkdir(exist_ok=True)
-        basic = b64encode(f"{user}:{password}".encode()).decode()
-        document = {"auths": {registry: {"auth": basic}}}
-        (self._home / "config.json").write_text(json.dumps(document))
+        write_login(self._home / "config.json", registry, user, password)
 
     def docker(self, *words: str, given: str = "") -> Ran:
         """Run ``docker`` with *words*, with *given* as standard input."""
@@ -116,7 +107,3 @@ class DockerDaemon:
     def _command(self, words: Sequence[str]) -> list[str | Path]:
         where = ("--config", str(self._home), "--host", f"unix://{self._directory}/d.sock")
         return [self._client, *where, *words]
-
-    @property
-    def _home(self) -> Path:
-        return self._directory / "home"

@@ -1,7 +1,7 @@
-"""The part of the CRI's ImageService over gRPC that a pull needs.
+"""The calls of the CRI's ImageService that a pull needs, over gRPC.
 
-The messages are declared here, field by field, as in the CRI's published interface
-(https://github.com/kubernetes/cri-api, pkg/apis/runtime/v1/api.proto).
+Messages: https://github.com/kubernetes/cri-api, pkg/apis/runtime/v1/api.proto. Requests have string
+and message fields only, and of a response only the status is used, so this needs no protobuf.
 """
 
 from __future__ import annotations
@@ -10,61 +10,21 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 __all__ = ["ImageService", "Pulled"]
 
-_MESSAGES: Mapping[str, tuple[tuple[str, int, str], ...]] = {
-    "ImageSpec": (("image", 1, ""),),
-    "AuthConfig": (
-        ("username", 1, ""),
-        ("password", 2, ""),
-        ("auth", 3, ""),
-        ("server_address", 4, ""),
-        ("identity_token", 5, ""),
-        ("registry_token", 6, ""),
-    ),
-    "Image": (("id", 1, ""),),
-    "PullImageRequest": (("image", 1, "ImageSpec"), ("auth", 2, "AuthConfig")),
-    "PullImageResponse": (("image_ref", 1, ""),),
-    "ImageStatusRequest": (("image", 1, "ImageSpec"),),
-    "ImageStatusResponse": (("image", 1, "Image"),),
-    "RemoveImageRequest": (("image", 1, "ImageSpec"),),
-    "RemoveImageResponse": (),
-}
-"""Name, number and message type (empty for a string) of every field."""
-_PACKAGE = "runtime.v1"
+_AUTH_CONFIG = (
+    *("username", "password", "auth", "server_address", "identity_token", "registry_token"),
+)
+"""The fields of ``AuthConfig`` in the order of their numbers."""
 _INITIALISING = {"UNAVAILABLE", "UNKNOWN", "DEADLINE_EXCEEDED"}
-
-
-def _declared() -> Mapping[str, Any]:
-    file = descriptor_pb2.FileDescriptorProto(name="pullproof_cri.proto", package=_PACKAGE)
-    file.syntax = "proto3"
-    kinds = descriptor_pb2.FieldDescriptorProto
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for field, number, kind in fields:
-            added = message.field.add(name=field, number=number, label=kinds.LABEL_OPTIONAL)
-            added.type = kinds.TYPE_MESSAGE if kind else kinds.TYPE_STRING
-            if kind:
-                added.type_name = f".{_PACKAGE}.{kind}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
-        for name in _MESSAGES
-    }
-
-
-_CLASSES = _declared()
 
 
 @dataclass(frozen=True)
 class Pulled:
-    """How a PullImage ended."""
+    """How a call ended."""
 
     code: str = "OK"
     """The name of the gRPC status."""
@@ -82,11 +42,11 @@ class ImageService:
         self._channel.close()
 
     def await_ready(self, timeout: float) -> None:
-        """Return when the service answers: the CRI plugin initialises after containerd reports that
-        it has booted. Raises ``TimeoutError`` after *timeout* seconds."""
+        """Return when the service answers ImageStatus: the CRI plugin initialises after containerd
+        reports that it has booted. Raises ``TimeoutError`` after *timeout* seconds."""
         deadline = time.monotonic() + timeout
         while True:
-            status = self.status("nothing.example/nothing", timeout)
+            status = self._call("ImageStatus", timeout, _message("nothing.example/nothing"))
             if status.code not in _INITIALISING:
                 return
             if time.monotonic() > deadline:
@@ -96,37 +56,34 @@ class ImageService:
     def pull(self, image: str, auth: Mapping[str, str] | None, timeout: float) -> Pulled:
         """``PullImage``, with an AuthConfig unless *auth* is None; takes at most *timeout*
         seconds."""
-        request = _CLASSES["PullImageRequest"](image=_spec(image))
-        if auth is not None:
-            request.auth.SetInParent()
-            for name, value in auth.items():
-                setattr(request.auth, name, value)
-        return self._call("PullImage", request, timeout)
-
-    def status(self, image: str, timeout: float) -> Pulled:
-        """``ImageStatus``: whether the service answers."""
-        return self._call(
-            "ImageStatus", _CLASSES["ImageStatusRequest"](image=_spec(image)), timeout
-        )
+        login = None if auth is None else _message(*map(auth.get, _AUTH_CONFIG))
+        return self._call("PullImage", timeout, _message(image), login)
 
     def remove(self, image: str, timeout: float) -> Pulled:
         """``RemoveImage``; no error if there is no such image."""
-        return self._call(
-            "RemoveImage", _CLASSES["RemoveImageRequest"](image=_spec(image)), timeout
-        )
+        return self._call("RemoveImage", timeout, _message(image))
 
-    def _call(self, method: str, request: Any, timeout: float) -> Pulled:
-        call = self._channel.unary_unary(
-            f"/{_PACKAGE}.ImageService/{method}",
-            request_serializer=type(request).SerializeToString,
-            response_deserializer=_CLASSES[f"{method}Response"].FromString,
-        )
+    def _call(self, method: str, timeout: float, *fields: bytes | None) -> Pulled:
+        path = f"/runtime.v1.ImageService/{method}"
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(path)
         try:
-            call(request, timeout=timeout, wait_for_ready=True)
+            call(_message(*fields), timeout=timeout, wait_for_ready=True)
         except grpc.RpcError as error:
             return Pulled(error.code().name, error.details() or "")
         return Pulled()
 
 
-def _spec(image: str) -> Any:
-    return _CLASSES["ImageSpec"](image=image)
+def _message(*fields: str | bytes | None) -> bytes:
+    """A protobuf message with the strings and messages *fields*, numbered from 1; None leaves a
+    field out (https://protobuf.dev/programming-guides/encoding/)."""
+    encoded = bytearray()
+    for number, value in enumerate(fields, 1):
+        if value is not None:
+            data = value.encode() if isinstance(value, str) else value
+            encoded.append(number << 3 | 2)
+            length = len(data)
+            while length > 0x7F:
+                encoded.append(length & 0x7F | 0x80)
+                length >>= 7
+            encoded += bytes([length]) + data
+    return bytes(encoded)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Ran", "run_client"]
-
-_TIMEOUT = 60.0
+__all__ = ["Ran", "run_client", "write_login"]
 
 
 @dataclass(frozen=True)
@@ -22,21 +22,34 @@ class Ran:
 
     @property
     def ok(self) -> bool:
+        """Whether it succeeded."""
         return self.exit_code == 0
 
 
 def run_client(
-    command: Sequence[str | Path], environment: Mapping[str, str], *, given: str = ""
+    command: Sequence[str | Path],
+    environment: Mapping[str, str],
+    *,
+    given: str = "",
+    timeout: float = 60.0,
 ) -> Ran:
-    """Run *command* with exactly *environment* with *given* as standard input.
-    Raises ``subprocess.TimeoutExpired`` after a minute."""
+    """Run *command* with exactly *environment* and with *given* as standard input. Raises
+    ``subprocess.TimeoutExpired`` after *timeout* seconds."""
     done = subprocess.run(
-        [str(word) for word in command],
-        env=dict(environment),
+        command,
+        env=environment,
         input=given,
         capture_output=True,
         text=True,
-        timeout=_TIMEOUT,
+        timeout=timeout,
         check=False,
     )
     return Ran(done.returncode, done.stdout + done.stderr)
+
+
+def write_login(file: Path, registry: str, user: str, password: str) -> None:
+    """Write a login for *registry*, as ``docker login`` (config.json) and ``podman login``
+    (containers-auth.json(5)) store it."""
+    basic = b64encode(f"{user}:{password}".encode()).decode()
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps({"auths": {registry: {"auth": basic}}}))

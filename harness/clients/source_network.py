@@ -16,7 +16,7 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 from harness.clients.authority import Authority
-from harness.system.loop import LabLoop, lab_loop
+from harness.system.loop import lab_loop
 
 __all__ = ["SourceNetwork"]
 
@@ -26,9 +26,8 @@ _CHUNK = 65536
 class SourceNetwork:
     """A proxy on loopback without access to real hosts. Safe from any thread."""
 
-    def __init__(self, authority: Authority, loop: LabLoop | None = None) -> None:
+    def __init__(self, authority: Authority) -> None:
         self.authority = authority
-        self._loop = loop or lab_loop()
         self._lock = threading.Lock()
         self._hosts: dict[str, tuple[str, int]] = {}
         self._asked: list[str] = []
@@ -39,7 +38,7 @@ class SourceNetwork:
 
     def start(self) -> None:
         """Listen on a free port."""
-        self._loop.run(self._start())
+        lab_loop().run(self._start())
 
     async def _start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -48,7 +47,7 @@ class SourceNetwork:
 
     def stop(self) -> None:
         """Close all tunnels and the port."""
-        self._loop.run(self._stop())
+        lab_loop().run(self._stop())
 
     async def _stop(self) -> None:
         if self._server is not None:

@@ -24,8 +24,7 @@ from harness.compare.observation import (
 from harness.compare.trace import DiskWatch, Trace, client_event, upstream_event
 from harness.http.conversation import Line, render_conversation
 from harness.suite.scenario import Need
-from harness.system.crashes import NoSmallDisk, SmallDisk
-from harness.system.real_parts import missing_part
+from harness.system.crashes import SmallDisk
 from harness.targets import NotOffered, Target
 from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
@@ -58,10 +57,7 @@ class Lab:
         real parts are required."""
         place = self.workdir / f"disk-{len(self._disks) + 1}"
         place.mkdir()
-        try:
-            disk = SmallDisk(place, size)
-        except NoSmallDisk as problem:
-            missing_part(f"no small file system: {problem}")
+        disk = SmallDisk(place, size)
         self._disks.append(disk)
         return disk
 

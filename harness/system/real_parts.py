@@ -1,40 +1,42 @@
-"""Programs that are not Python's: found, or the reason why a test cannot run.
+"""Programs that are not Python's, and the reason why a test cannot run without one.
 
-``PULLPROOF_REQUIRE_REAL=1`` (set in CI) turns a missing part from a skip into a failure, so that a
-green run there means that the real thing was asked.
+``PULLPROOF_REQUIRE_REAL=1`` (set in CI) turns a missing program from a skip into a failure, so that
+a green run there has tested the real thing.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-__all__ = ["REQUIRED", "missing_part", "real_part"]
+from harness.system.process import Process
+
+__all__ = ["REQUIRED", "missing_part", "real_part", "start_part"]
 
 REQUIRED = "PULLPROOF_REQUIRE_REAL"
-"""The variable that demands real parts where it is ``1``."""
+"""The environment variable that requires real programs if it is ``1``."""
 
+_TIMEOUT = 60.0
 _PACKAGES = {
-    "docker-registry": "docker-registry",
-    "skopeo": "skopeo",
     "htpasswd": "apache2-utils",
-    "redis-server": "redis-server",
-    "containerd": "containerd",
     "ctr": "containerd",
     "dockerd": "docker.io",
     "docker": "docker.io",
-    "podman": "podman",
-    "strace": "strace",
+    "unshare": "util-linux",
+    "chattr": "e2fsprogs",
 }
+"""Debian packages that are not called like their program."""
 
 
 def real_part(program: str) -> Path:
-    """The path of *program*. Without it: skips the test, or fails it where real parts are
-    required; both say which Debian package brings the program."""
+    """The path of *program*. If it is missing, skips the test, or fails it where real programs are
+    required, and names the Debian package."""
     found = shutil.which(program)
     if found is None:
         package = _PACKAGES.get(program, program)
@@ -42,8 +44,26 @@ def real_part(program: str) -> Path:
     return Path(found)
 
 
+def start_part(
+    name: str,
+    command: Sequence[str | Path],
+    ready: str,
+    *,
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Process:
+    """Start *command* and return once a line of its output matches the pattern *ready*. If it does
+    not start, skips the test, or fails it where real programs are required."""
+    process = Process(command, environment=environment, directory=directory)
+    if process.await_output(re.compile(ready), timeout=_TIMEOUT) is None:
+        said = process.output().strip().splitlines()
+        process.stop()
+        missing_part(f"{name} does not start here: {said[-1] if said else 'no output'}")
+    return process
+
+
 def missing_part(reason: str) -> NoReturn:
-    """Skip the test for *reason*, or fail it where real parts are required."""
+    """Skip the test for *reason*, or fail it where real programs are required."""
     if os.environ.get(REQUIRED) == "1":
-        pytest.fail(f"{reason}, but {REQUIRED}=1 demands it", pytrace=False)
+        pytest.fail(f"{reason}, but {REQUIRED}=1 requires it", pytrace=False)
     pytest.skip(reason)

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from harness.clients.authority import Certificates
-from harness.clients.scripted_hosts.hosts import ScriptedHosts
+from harness.clients.scripted_hosts import ScriptedHosts
 from harness.content import Manifest, an_image, an_index
 from harness.nodes.models.behaviours import HostBehaviour
 from harness.system.real_parts import missing_part

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -21,9 +22,8 @@ from typing import Any
 import pytest
 
 from harness.clients.authority import Certificates
-from harness.clients.containerd import ContainerdDaemon, Sandbox
-from harness.clients.scripted_hosts.connection import Seen
-from harness.clients.scripted_hosts.hosts import ScriptedHosts
+from harness.clients.containerd import ContainerdDaemon, Sandbox, version_of
+from harness.clients.scripted_hosts import ScriptedHosts, Seen
 from harness.nodes.models.attempts import credential_of
 from harness.nodes.models.simulated_network import RegistryContent
 from harness.system.real_parts import missing_part, real_part
@@ -140,7 +140,7 @@ class ContainerdLab:
             made.system_roots,
         )
         self._sandbox.prepare()
-        self.release = self._sandbox.version()
+        self.release = version_of(program)
         ports = {host: (_PORTS[host], 80, 443) for host in NAMED_HOSTS}
         listeners = {h: (addresses[h], ports.get(h, (80, 443))) for h in self._hosts}
         self._scripted = ScriptedHosts(listeners, made)
@@ -209,8 +209,9 @@ class ContainerdLab:
         hosts = document.get("hosts_dir", True)
         directory = ("--hosts-dir", world.stand.certs_d) if hosts else ()
         words = (*command, *directory, *document.get("ctr_args", ()), document["image"])
-        ran = daemon.ctr(*words, timeout=timeout)
-        if ran is None:
+        try:
+            ran = daemon.ctr(*words, timeout=timeout)
+        except subprocess.TimeoutExpired:
             return {"error": "ctr: context deadline exceeded"}
         if ran.ok:
             return {}
@@ -221,7 +222,6 @@ class ContainerdLab:
         healthy = Case({"hosts": {}}, "healthy")
         self._scripted.use(network_of(healthy, world), behaviours_of(healthy, world))
         ran = daemon.ctr("images", "pull", "--plain-http", image, timeout=_TIMEOUT)
-        assert ran is not None
         assert ran.ok, ran.output
         self._scripted.end()
 

@@ -1,4 +1,9 @@
-"""One connection to a scripted host: plain HTTP or TLS, depending on its first byte."""
+"""Registries on real sockets with scripted behaviour, to compare real clients with their models.
+
+:class:`~harness.nodes.models.simulated_network.SimulatedNetwork` answers here as it does for the
+model, so that only the client can cause a difference. A connection is plain HTTP or TLS, depending
+on its first byte.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +19,7 @@ from urllib.parse import parse_qsl
 import h11
 
 from harness.clients.authority import Certificates
+from harness.content import an_image
 from harness.nodes.models.behaviours import HEALTHY, HostBehaviour
 from harness.nodes.models.network import (
     ClientRequest,
@@ -23,9 +29,9 @@ from harness.nodes.models.network import (
     Trust,
 )
 from harness.nodes.models.registry_api import status_line
-from harness.nodes.models.simulated_network import SimulatedNetwork
+from harness.nodes.models.simulated_network import RegistryContent, SimulatedNetwork
 
-__all__ = ["ActiveCase", "Seen", "serve"]
+__all__ = ["ScriptedHosts", "Seen"]
 
 _TLS_HANDSHAKE = b"\x16"
 _STALL_TIMEOUT = 30.0
@@ -47,7 +53,70 @@ class Seen:
     """The common name of the client certificate, if the client sent one."""
 
 
-class ActiveCase:
+class ScriptedHosts:
+    """Listens on *addresses*: address and ports by logical host. Raises ``OSError`` for a port in
+    use."""
+
+    def __init__(
+        self, addresses: Mapping[str, tuple[str, tuple[int, ...]]], certificates: Certificates
+    ) -> None:
+        self._addresses = addresses
+        self._certificates = certificates
+        self._listeners: dict[str, list[socket.socket]] = {}
+        self._case = _ActiveCase(SimulatedNetwork({}, RegistryContent(an_image())), {})
+        for host in addresses:
+            self._open(host)
+
+    def use(self, network: SimulatedNetwork, behaviours: Mapping[str, HostBehaviour]) -> None:
+        """Start a case: *network* answers, and *behaviours*, by logical host, say which hosts are
+        down, silent, or speak only TLS. Hanging connections of the previous case are closed."""
+        self._case.end()
+        self._case = _ActiveCase(network, behaviours)
+        for host in self._addresses:
+            if behaviours.get(host, HEALTHY).down:
+                self._close(host)
+            elif host not in self._listeners:
+                self._open(host)
+
+    def end(self) -> list[Seen]:
+        """End the case; returns its requests in order of arrival. Later requests are dropped."""
+        return self._case.end()
+
+    def stop(self) -> None:
+        """Close all ports."""
+        self._case.end()
+        for host in list(self._listeners):
+            self._close(host)
+
+    def _open(self, host: str) -> None:
+        address, ports = self._addresses[host]
+        self._listeners[host] = sockets = []
+        for port in ports:
+            listener = socket.create_server((address, port), backlog=64)
+            sockets.append(listener)
+            threading.Thread(
+                target=self._accept, args=(listener, host), name=f"scripted {host}", daemon=True
+            ).start()
+
+    def _close(self, host: str) -> None:
+        for listener in self._listeners.pop(host, ()):
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+            listener.close()
+
+    def _accept(self, listener: socket.socket, host: str) -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(
+                target=_serve, args=(sock, host, self._case, self._certificates), daemon=True
+            ).start()
+
+
+class _ActiveCase:
     """The behaviours in effect and the requests received so far. Safe from any thread."""
 
     def __init__(self, network: SimulatedNetwork, behaviours: Mapping[str, HostBehaviour]) -> None:
@@ -81,7 +150,7 @@ class ActiveCase:
             return list(self._seen)
 
 
-def serve(sock: socket.socket, host: str, case: ActiveCase, certificates: Certificates) -> None:
+def _serve(sock: socket.socket, host: str, case: _ActiveCase, certificates: Certificates) -> None:
     """Serve *sock* as *host* until either side closes it."""
     sock.settimeout(_STALL_TIMEOUT)
     with suppress(OSError, h11.ProtocolError):
@@ -93,7 +162,7 @@ def serve(sock: socket.socket, host: str, case: ActiveCase, certificates: Certif
 
 
 def _accepted(
-    sock: socket.socket, behaviour: HostBehaviour, case: ActiveCase, certificates: Certificates
+    sock: socket.socket, behaviour: HostBehaviour, case: _ActiveCase, certificates: Certificates
 ) -> socket.socket | None:
     """The socket for HTTP, after a TLS handshake if there is one; None if the connection ends."""
     if behaviour.silent:
@@ -145,7 +214,7 @@ def _drain(sock: socket.socket) -> None:
 class _HTTPConnection:
     """Requests and answers on one connection."""
 
-    def __init__(self, channel: socket.socket, case: ActiveCase) -> None:
+    def __init__(self, channel: socket.socket, case: _ActiveCase) -> None:
         self._channel = channel
         self._case = case
         self._wire = h11.Connection(h11.SERVER)
