@@ -8,10 +8,16 @@ __all__ = ["pullproof", "registry"]
 
 
 def pullproof() -> None:
-    """``pullproof``."""
-    from harness.cli import script
+    """``pullproof``. Ctrl-C ends it with one line during imports too."""
+    try:
+        from harness.cli import script
 
-    script()
+        script()
+    except KeyboardInterrupt:
+        if sys.argv[1:2] != ["run"]:
+            sys.exit(130)
+        print("INCOMPLETE 0/?: interrupted before the first test", file=sys.stderr)
+        sys.exit(2)
 
 
 def registry() -> None:

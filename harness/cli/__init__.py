@@ -6,8 +6,10 @@ or a target that is not available.
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 
@@ -31,6 +33,20 @@ _COMMANDS = {
 without importing the module."""
 
 
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C takes effect at the end of the block: an import that it interrupts cannot be repeated,
+    and the report about an interrupted run needs some of the same modules."""
+    received: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if received:
+        signal.raise_signal(signal.SIGINT)
+
+
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_COMMANDS)
@@ -39,7 +55,8 @@ class _Commands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, _, name = _COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(import_module(module, __name__), name)
+        with _uninterrupted():
+            command: click.Command = getattr(import_module(module, __name__), name)
         return command
 
     def resolve_command(
@@ -73,8 +90,16 @@ def pullproof() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Misuse is reported in one line."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = pullproof.main(arguments, prog_name="pullproof", standalone_mode=False)
+        try:
+            code = pullproof.main(words, prog_name="pullproof", standalone_mode=False)
+        except click.Abort:  # Ctrl-C
+            if words[:1] != ["run"]:
+                return 130  # The exit code that a shell reports after Ctrl-C.
+            from harness.cli.run import write_unstarted
+
+            code = write_unstarted(words[1:])
     except click.exceptions.NoArgsIsHelpError as problem:
         click.echo(problem.format_message(), err=True)
         return 2
@@ -85,8 +110,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = " ".join(problem.format_message().split()).rstrip(".")
         click.echo(f"{command}: {text}{hint}", err=True)
         return 2
-    except click.Abort:
-        return 130  # The exit code that a shell reports after Ctrl-C.
     return code if isinstance(code, int) else 0
 
 

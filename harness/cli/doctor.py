@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from io import StringIO
 
 import click
 
 from harness.cli.options import AccessOptions, access_options, complete_target
-from harness.cli.run import run_suite
-from harness.suite.catalogue import Selection
-
-if TYPE_CHECKING:
-    from harness.doctor.questions import Line
-    from harness.targets import UrlTarget
+from harness.cli.run import results_of
+from harness.doctor.checks import answers, as_json, as_text, guess
+from harness.doctor.image import ImageProblem, about_image, parse_reference
+from harness.doctor.questions import FINGERPRINT, QUESTIONS, Line
+from harness.suite.catalogue import Selection, suite_directory
+from harness.targets import TargetError, UrlTarget, parse_target
 
 __all__ = ["doctor"]
 
@@ -34,14 +32,10 @@ __all__ = ["doctor"]
     metavar="NAME:TAG",
     help="For url:URL without --upstream-at: an image that can be pulled from it.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the answers as JSON.")
+@click.option("--json", "json_wanted", is_flag=True, help="Print the answers as JSON.")
 @click.option("--evidence", "-e", is_flag=True, help="Print the requests behind each answer.")
 def doctor(
-    target: str,
-    access: AccessOptions,
-    image: str | None,
-    as_json: bool,
-    evidence: bool,
+    target: str, access: AccessOptions, image: str | None, json_wanted: bool, evidence: bool
 ) -> int:
     """Find out within a minute what kind of cache TARGET is: which release it behaves like, how it
     handles HEAD, tags, ranges, rate limits and outages, and what that means for its operator.
@@ -57,47 +51,35 @@ def doctor(
 
     Exit codes: 0 the questions were answered. 2 misuse, or the target is not available.
     """
-    from harness.doctor import checks
-    from harness.doctor.image import ImageProblem, about_image, parse_reference
-    from harness.suite.catalogue import suite_directory
-    from harness.targets import Access, TargetError, UrlTarget, parse_target
-
     try:
-        found = parse_target(
-            target,
-            Access.read(**vars(access), environment=os.environ),
-        )
+        found = parse_target(target, access.read())
         lines = [_login_wanted(found)] if isinstance(found, UrlTarget) else []
         fingerprint = None
-        if isinstance(found, UrlTarget) and access.upstream_at is None:
+        if isinstance(found, UrlTarget) and found.access.upstream_at is None:
             lines += about_image(found, parse_reference(image) if image else None)
         elif image is not None:
             raise click.UsageError("--image is for url:URL without --upstream-at")
         else:
             found.check()
-
-            def run(ids: Sequence[str], more: Sequence[str]) -> int:
-                chosen = Selection(ids=tuple(ids))
-                return run_suite([target], chosen, access.workers, [*access.arguments, *more])
-
-            cells, output = checks.run_checks(run)
-            if not cells:
-                click.echo(output, err=True, nl=False)
+            ids = {question.scenario_id for question in QUESTIONS} | set(FINGERPRINT)
+            output = StringIO()
+            chosen = Selection(ids=tuple(sorted(ids)))
+            document = results_of([target], chosen, access.workers, access.arguments, output)
+            if document is None or not document["results"]:
+                click.echo(output.getvalue(), err=True, nl=False)
                 return 2
-            lines += checks.answers(cells)
-            fingerprint = checks.guess(cells, suite_directory())
+            lines += answers(document["results"])
+            fingerprint = guess(document["results"], suite_directory())
     except (TargetError, ImageProblem) as problem:
         raise click.ClickException(str(problem)) from problem
-    if as_json:
-        click.echo(checks.as_json(found.name, fingerprint, lines), nl=False)
+    if json_wanted:
+        click.echo(as_json(found.name, fingerprint, lines), nl=False)
     else:
-        click.echo(checks.as_text(found.name, fingerprint, lines, evidence=evidence), nl=False)
+        click.echo(as_text(found.name, fingerprint, lines, evidence=evidence), nl=False)
     return 0
 
 
 def _login_wanted(target: UrlTarget) -> Line:
-    from harness.doctor.questions import Line
-
     scheme = target.login.scheme
     if target.access.login is None and scheme is None:
         answer = "no", "everyone who can reach it can pull"

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.console import Console
 
-from harness.cli.choice import Choice
-
-if TYPE_CHECKING:  # The modules behind the command take long to import.
-    from harness.nodes.explain.explanation import Explanation
+from harness.cli.common import Choice, file_option, format_option, output_option, write_output
+from harness.nodes.explain.explanation import BadInput, printable
+from harness.nodes.explain.questions import ExplainOptions, answer
+from harness.nodes.explain.render import RENDERERS
+from harness.nodes.explain.tree import print_tree
 
 __all__ = ["explain"]
 
-_FILE = click.Path(path_type=Path)
 _WIDEST = 100_000
 
 
@@ -27,8 +28,8 @@ _WIDEST = 100_000
     default="cri",
     help="The client that pulls; cri (the default) is kubelet and crictl.",
 )
-@click.option("--certs-d", type=_FILE, metavar="DIR", help="containerd's certs.d directory.")
-@click.option("--config", type=_FILE, metavar="FILE", help="containerd's config.toml.")
+@file_option("--certs-d", metavar="DIR", text="containerd's certs.d directory.")
+@file_option("--config", text="containerd's config.toml.")
 @click.option(
     "--containerd",
     "release",
@@ -41,28 +42,22 @@ _WIDEST = 100_000
     metavar="OPTIONS",
     help="Options of ctr, such as '--hosts-dir DIR -u me:pw'.",
 )
-@click.option(
+@file_option(
     "--pull-secret",
     "pull_secrets",
     multiple=True,
-    type=_FILE,
-    metavar="FILE",
-    help=".dockerconfigjson of an imagePullSecret of the pod; repeatable, in the pod's order.",
+    text=".dockerconfigjson of an imagePullSecret of the pod; repeatable, in the pod's order.",
 )
-@click.option(
+@file_option(
     "--service-account-secret",
     "service_account_secrets",
     multiple=True,
-    type=_FILE,
-    metavar="FILE",
-    help="The same for the service account; used if the pod has no imagePullSecrets.",
+    text="The same for the service account; used if the pod has no imagePullSecrets.",
 )
-@click.option("--node-secret", type=_FILE, metavar="FILE", help="kubelet's own config.json.")
-@click.option("--auth-file", type=_FILE, metavar="FILE", help="auth.json, or docker's config.json.")
-@click.option(
-    "--registries-conf", type=_FILE, metavar="FILE", help="registries.conf of skopeo and podman."
-)
-@click.option("--daemon-json", type=_FILE, metavar="FILE", help="daemon.json of docker.")
+@file_option("--node-secret", text="kubelet's own config.json.")
+@file_option("--auth-file", text="auth.json, or docker's config.json.")
+@file_option("--registries-conf", text="registries.conf of skopeo and podman.")
+@file_option("--daemon-json", text="daemon.json of docker.")
 @click.option(
     "--when",
     multiple=True,
@@ -75,20 +70,12 @@ _WIDEST = 100_000
     is_flag=True,
     help="With --probe: answer Basic challenges with the login that the client would send.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=Choice(["tree", "json", "markdown", "mermaid"]),
-    default="tree",
-    help="Output format (default: tree).",
-)
-@click.option("--output", "-o", type=_FILE, metavar="FILE", help="Output file (not for a tree).")
+@format_option("tree", "json", "markdown", "mermaid")
+@output_option
 def explain(
     image: str,
     pull_secrets: tuple[Path, ...],
     service_account_secrets: tuple[Path, ...],
-    probe: bool,
-    probe_with_credentials: bool,
     form: str,
     output: Path | None,
     **options: Any,
@@ -112,50 +99,19 @@ def explain(
 
     Exit codes: 0 the pull succeeds, 1 the pull fails, 2 invalid options or files.
     """
-    from harness.nodes.explain.explanation import BadInput, printable
-
-    if probe_with_credentials and not probe:
+    if options["probe_with_credentials"] and not options["probe"]:
         raise click.UsageError("--probe-with-credentials needs --probe")
     if output is not None and form == "tree":
         raise click.UsageError("--output needs --format json, markdown or mermaid")
-    from harness.nodes.explain.questions import ExplainOptions, answer
-
+    secrets = pull_secrets or service_account_secrets
     try:
-        found = answer(
-            ExplainOptions(
-                image=image,
-                pull_secrets=pull_secrets or service_account_secrets,
-                probe="with credentials"
-                if probe_with_credentials
-                else "anonymous"
-                if probe
-                else None,
-                **options,
-            )
-        )
+        found = answer(ExplainOptions(image=image, pull_secrets=secrets, **options))
     except BadInput as error:
         raise click.ClickException(printable(str(error))) from None
-    _write(found, form, output)
-    return 0 if found.error is None else 1
-
-
-def _write(found: Explanation, form: str, output: Path | None) -> None:
     if form == "tree":
-        from rich.console import Console
-
-        from harness.nodes.explain.tree import print_tree
-
         # Lines are never wrapped in a file or a pipe.
         width = None if sys.stdout.isatty() else _WIDEST
         print_tree(found, Console(highlight=False, width=width))
-        return
-    from harness.nodes.explain.render import RENDERERS
-
-    text = RENDERERS[form](found)
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise click.UsageError(f"cannot write {output}: {error.strerror}") from None
+    else:
+        write_output(RENDERERS[form](found), output)
+    return 0 if found.error is None else 1

@@ -6,31 +6,38 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from harness.cli.choice import Choice
-
-if TYPE_CHECKING:
-    from harness.nodes.lint.engine import LintOptions
-    from harness.nodes.lint.output.report import LintReport
-    from harness.nodes.lint.project import Project
+from harness.cli.common import format_option
+from harness.nodes.lint.engine import LintOptions, run_rules
+from harness.nodes.lint.finding import nearest, printable
+from harness.nodes.lint.fix.repair import repaired
+from harness.nodes.lint.output.machine_readable import as_annotations, as_json, unified_diff
+from harness.nodes.lint.output.report import LintReport
+from harness.nodes.lint.output.sarif import as_sarif
+from harness.nodes.lint.output.text import as_text, one_liners, remarks_on_diff
+from harness.nodes.lint.project import Project
+from harness.nodes.lint.reading import read_all
+from harness.nodes.lint.replacing import replace_all
+from harness.nodes.lint.rules import loaded_rules
 
 __all__ = ["lint"]
-
-_RELEASE = "Registry releases to check for: 2.8, 3.0 or 3.1 (default: all)."
-_CONTAINERD = "containerd releases to check for, such as 1.7.24 (default: the last of each series)."
 
 
 def _ids_of_rules(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    from harness.nodes.lint.rules import loaded_rules
-
     rules = (rule for rule in loaded_rules() if rule.id.startswith(incomplete.upper()))
     return [CompletionItem(rule.id, help=rule.title) for rule in rules]
+
+
+def _rule_option(name: str, text: str, *, multiple: bool = False) -> Callable[[Any], Any]:
+    return click.option(
+        name, metavar="ID", multiple=multiple, shell_complete=_ids_of_rules, help=text
+    )
 
 
 @click.command("lint")
@@ -41,38 +48,20 @@ def _ids_of_rules(
     multiple=True,
     help="Registry releases to check for: 2.8, 3.0 or 3.1 (default: all).",
 )
-@click.option("--containerd", multiple=True, metavar="VERSION", help=_CONTAINERD)
 @click.option(
-    "--format",
-    "form",
-    type=Choice(["text", "json", "sarif", "github"]),
-    default="text",
-    help="text (default), json, sarif for code scanning, or github for annotations.",
+    "--containerd",
+    multiple=True,
+    metavar="VERSION",
+    help="containerd releases to check for, such as 1.7.24 (default: the last of each series).",
 )
+@format_option("text", "json", "sarif", "github")
 @click.option("--fix", is_flag=True, help="Fix what has one right answer, in place.")
 @click.option("--diff", is_flag=True, help="Show what --fix would change, as a diff.")
 @click.option("--quiet", "-q", is_flag=True, help="Print one line for each finding.")
-@click.option(
-    "--select",
-    multiple=True,
-    metavar="ID",
-    shell_complete=_ids_of_rules,
-    help="Only these rules: an id, or how ids begin (PPH).",
-)
-@click.option(
-    "--ignore",
-    multiple=True,
-    metavar="ID",
-    shell_complete=_ids_of_rules,
-    help="All but these rules: an id, or how ids begin.",
-)
+@_rule_option("--select", "Only these rules: an id, or how ids begin (PPH).", multiple=True)
+@_rule_option("--ignore", "All but these rules: an id, or how ids begin.", multiple=True)
 @click.option("--strict", is_flag=True, help="Exit with 1 for findings of level info too.")
-@click.option(
-    "--explain",
-    metavar="ID",
-    shell_complete=_ids_of_rules,
-    help="Explain a rule.",
-)
+@_rule_option("--explain", "Explain a rule.")
 @click.option("--list", "listing", is_flag=True, help="List the rules.")
 def lint(
     paths: tuple[str, ...],
@@ -90,8 +79,10 @@ def lint(
 ) -> int:
     """Find mistakes in the files of registries, containerd, docker, podman and Kubernetes.
 
-    Contacts nothing. Exit codes: 0 no findings (with --fix: none left), 1 errors or warnings (with
-    --diff: or something to fix), 2 a file that cannot be read or written, or a usage error.
+    Contacts nothing. --format sarif is for code scanning, github for annotations.
+
+    Exit codes: 0 no findings (with --fix: none left), 1 errors or warnings (with --diff: or
+    something to fix), 2 a file that cannot be read or written, or a usage error.
     """
     if listing or explain:
         return _about_rules(explain)
@@ -101,17 +92,12 @@ def lint(
         raise click.UsageError("--fix and --diff exclude each other")
     if diff and (form != "text" or quiet):
         raise click.UsageError("--diff cannot be combined with --format or --quiet")
-    from harness.nodes.lint.engine import LintOptions
-    from harness.nodes.lint.finding import printable
-    from harness.nodes.lint.project import Project
-    from harness.nodes.lint.reading import read_all
-
     chosen = (_known_ids(select, "--select"), _known_ids(ignore, "--ignore"))
     options = LintOptions(registry, containerd, *chosen)
     try:
         tree = read_all(paths)
         project = Project(tuple(tree.documents), tuple(tree.roots), tree.names)
-        report = _repaired(project, options, write=fix) if fix or diff else _asked(project, options)
+        report = _report(project, options, repair=fix or diff, write=fix)
     except FileNotFoundError as error:
         raise click.UsageError(f"{printable(error)}: no such file or directory") from None
     except ValueError as error:  # an unknown release; the message lists what is known
@@ -131,9 +117,6 @@ def lint(
 
 def _known_ids(given: tuple[str, ...], option: str) -> tuple[str, ...]:
     """*given* in capitals. Raises ``UsageError`` unless each is a rule's id or its beginning."""
-    from harness.nodes.lint.finding import nearest, printable
-    from harness.nodes.lint.rules import loaded_rules
-
     prefixes = tuple(prefix.upper() for prefix in given)
     ids = [rule.id for rule in loaded_rules()] if prefixes else []
     for prefix in prefixes:
@@ -144,67 +127,41 @@ def _known_ids(given: tuple[str, ...], option: str) -> tuple[str, ...]:
     return prefixes
 
 
-def _asked(project: Project, options: LintOptions) -> LintReport:
-    from harness.nodes.lint.engine import run_rules
-    from harness.nodes.lint.output.report import LintReport
-
-    return LintReport(project.documents, run_rules(project, options))
-
-
-def _repaired(project: Project, options: LintOptions, *, write: bool) -> LintReport:
-    """Fix what is fixable, in the files too if *write*; the report has what is left."""
-    from harness.nodes.lint.engine import run_rules
-    from harness.nodes.lint.fix.repair import repaired
-    from harness.nodes.lint.output.report import LintReport
-    from harness.nodes.lint.replacing import replace_all
-
+def _report(project: Project, options: LintOptions, *, repair: bool, write: bool) -> LintReport:
+    """What the rules find in *project*; with *repair*, what is left after fixes, which also go into
+    the files if *write*."""
+    if not repair:
+        return LintReport(project.documents, run_rules(project, options))
     result = repaired(project, options)
     failed = replace_all(result.repairs, project.roots) if write else {}
-    stayed = [repair.before for repair in result.repairs if repair.before.path in failed]
+    stayed = [one.before for one in result.repairs if one.before.path in failed]
     left = result.project.with_documents(stayed)
-    written = [repair for repair in result.repairs if repair.before.path not in failed]
+    written = [one for one in result.repairs if one.before.path not in failed]
     return LintReport(left.documents, run_rules(left, options), written, result.refusals, failed)
 
 
 def _print(report: LintReport, form: str, *, quiet: bool) -> None:
-    if form == "json":
-        from harness.nodes.lint.output.machine_readable import as_json
-
-        click.echo(as_json(report))
-    elif form == "sarif":
-        from harness.nodes.lint.output.sarif import as_sarif
-
-        click.echo(as_sarif(report, Path.cwd()))
+    if form in {"json", "sarif"}:
+        click.echo(as_json(report) if form == "json" else as_sarif(report, Path.cwd()))
     elif form == "github":
-        from harness.nodes.lint.output.machine_readable import as_annotations
-
         workspace = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
         for line in as_annotations(report, workspace):
             click.echo(line)
     else:
-        from harness.nodes.lint.output.text import as_text, one_liners
-
-        colour = _in_colour()
-        paint: Callable[..., str] = click.style if colour else _plain
-        for line in (one_liners if quiet else as_text)(report, paint):
-            click.echo(line, color=colour)
+        for line in (one_liners if quiet else as_text)(report, click.style):
+            click.echo(line, color=_in_colour())
 
 
 def _print_diff(report: LintReport) -> None:
     """Print the exact diff; on a terminal, with control characters escaped."""
-    from harness.nodes.lint.finding import printable
-    from harness.nodes.lint.output.machine_readable import unified_diff
-    from harness.nodes.lint.output.text import remarks_on_diff
-
     terminal = sys.stdout.isatty()
     for line in unified_diff(report.repairs):
         if not terminal:
             click.echo(line.encode(errors="surrogateescape"), nl=False)
-        elif line.startswith(("+", "-", "@")) and _in_colour():
-            fg = {"+": "green", "-": "red", "@": "cyan"}[line[0]]
-            click.echo(click.style(printable(line.rstrip("\r\n"), longest=None), fg=fg))
         else:
-            click.echo(printable(line.rstrip("\r\n"), longest=None))
+            fg = {"+": "green", "-": "red", "@": "cyan"}.get(line[0])
+            shown = printable(line.rstrip("\r\n"), longest=None)
+            click.echo(click.style(shown, fg=fg), color=_in_colour())
     for line in remarks_on_diff(report):
         click.echo(f"pullproof lint: {line}", err=True)
 
@@ -216,14 +173,7 @@ def _in_colour() -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
 
 
-def _plain(text: str, **style: object) -> str:
-    return text
-
-
 def _about_rules(explain: str | None) -> int:
-    from harness.nodes.lint.finding import printable
-    from harness.nodes.lint.rules import loaded_rules
-
     rules = loaded_rules()
     if explain is None:
         for rule in rules:

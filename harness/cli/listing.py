@@ -8,26 +8,17 @@ from pathlib import Path
 import click
 from click.shell_completion import get_completion_class
 
-from harness.cli.choice import Choice
+from harness.cli.common import FILE, Choice, format_option, output_option, write_output
 from harness.cli.options import selection_options
 from harness.suite.catalogue import Selection
 from harness.suite.scenario import Scenario
 
 __all__ = ["completion", "list_scenarios", "report"]
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
-
 
 @click.command("list")
 @selection_options
-@click.option(
-    "--format",
-    "form",
-    type=Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Format of the output.",
-)
+@format_option("text", "json")
 @click.option("--long", is_flag=True, help="Also print the reason, sources and needs of each.")
 def list_scenarios(chosen: Selection, form: str, long: bool) -> int:
     """List the scenarios: id, level and claim.
@@ -39,6 +30,7 @@ def list_scenarios(chosen: Selection, form: str, long: bool) -> int:
 
     Exit codes: 0, or 2 if no scenario is chosen.
     """
+    from harness.report.differences import counted
     from harness.suite.catalogue import declared
 
     found = [scenario for scenario in declared() if chosen.chooses(scenario)]
@@ -49,7 +41,7 @@ def list_scenarios(chosen: Selection, form: str, long: bool) -> int:
         for scenario in found:
             head = f"{scenario.id:{width}}  {scenario.level.value:6}  {scenario.claim}"
             click.echo("\n".join([head, *(_details(scenario) if long else ())]))
-        click.echo(f"{len(found)} scenarios")
+        click.echo(f"{counted(len(found), 'scenario')}")
     return 0 if found else 2
 
 
@@ -72,10 +64,8 @@ def _as_data(scenario: Scenario) -> dict[str, object]:
 
 
 @click.command()
-@click.argument("results", type=_FILE)
-@click.option(
-    "--output", "-o", type=_FILE, metavar="FILE", help="Write to FILE (default: standard output)."
-)
+@click.argument("results", type=FILE)
+@output_option
 @click.option(
     "--format",
     "form",
@@ -103,13 +93,7 @@ def report(results: Path, output: Path | None, form: str | None) -> int:
     if form is None:
         form = "markdown" if output is not None and output.suffix == ".md" else "html"
     text = render_markdown(document) if form == "markdown" else render_html(document)
-    if output is None:
-        click.echo(text, nl=False)
-        return 0
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise click.ClickException(f"{output}: {error.strerror}") from error
+    write_output(text, output)
     return 0
 
 

@@ -4,58 +4,43 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from sys import stderr
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TextIO
 
 import click
+import pytest
 
-from harness.cli.choice import Choice
-from harness.cli.options import (
-    AccessOptions,
-    access_options,
-    complete_target,
-    selection_options,
-)
-from harness.suite.catalogue import Selection
+from harness.cli.common import file_option, format_option, output_option, write_output
+from harness.cli.options import AccessOptions, access_options, complete_target, selection_options
+from harness.compare.data import from_data
+from harness.compare.divergences import Comparison
+from harness.report.differences import FORMATS
+from harness.report.document import unstarted
+from harness.report.options import Wanted
+from harness.report.transport import write_unstarted_junit
+from harness.suite.catalogue import Selection, suite_directory
 from harness.suite.results import Incomplete
 
-__all__ = ["compare", "run", "run_suite"]
+__all__ = ["compare", "results_of", "run", "write_unstarted"]
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
 _PYTEST_NAMES = {"json_file": "--pullproof-json", "junit": "--junitxml"}
 """pytest's names of options of ``run``; of the others, ``--pullproof-`` and the name."""
 
 
-class _Run(click.Command):
-    """Writes the reports of a run that Ctrl-C ends before pytest has started."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            from harness.report.document import unstarted
-            from harness.report.options import Wanted
-            from harness.report.transport import write_unstarted_junit
-
-            given = ctx.params
-            targets = given["targets"] or ("reference",)
-            wanted = Wanted(given["json_file"], given["html"], given["markdown"])
-            click.echo(f"{Incomplete(0, 0)}: interrupted before the first test", err=True)
-            try:
-                for path in wanted.write(lambda: unstarted(targets)):
-                    click.echo(f"written to {path}", err=True)
-                if given["junit"] is not None:
-                    write_unstarted_junit(given["junit"])
-            except OSError as error:
-                raise click.ClickException(f"{error.filename}: {error.strerror}") from error
-            return 2
+_workers_option = click.option(
+    "--workers",
+    "-n",
+    metavar="N",
+    help="Number of processes (default: one for each core; with --upstream-at: 0). 0 runs all "
+    "scenarios in this process.",
+)
 
 
-@click.command(cls=_Run)
+@click.command()
 @click.option(
     "--target",
     "-t",
@@ -72,25 +57,14 @@ class _Run(click.Command):
     shell_complete=complete_target,
     help="Compare everything with what TARGET shows.",
 )
-@click.option(
-    "--record",
-    metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Record all that each target shows in a file in DIR.",
-)
+@file_option("--record", metavar="DIR", text="Record all that each target shows in a file in DIR.")
 @selection_options
 @access_options
-@click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write the results as JSON.")
-@click.option("--html", type=_FILE, metavar="FILE", help="Write a report for a browser, one file.")
-@click.option("--markdown", type=_FILE, metavar="FILE", help="Write a summary as Markdown.")
-@click.option("--junit", type=_FILE, metavar="FILE", help="Write JUnit XML.")
-@click.option(
-    "--workers",
-    "-n",
-    metavar="N",
-    help="Number of processes (default: one for each core; with --upstream-at: 0). 0 runs all "
-    "scenarios in this process.",
-)
+@file_option("--json", "json_file", text="Write the results as JSON.")
+@file_option("--html", text="Write a report for a browser, one file.")
+@file_option("--markdown", text="Write a summary as Markdown.")
+@file_option("--junit", text="Write JUnit XML.")
+@_workers_option
 @click.option(
     "--retry",
     type=click.IntRange(0),
@@ -143,10 +117,10 @@ def run(
         "-v" if verbose else "-q",
         *pytest_arguments,
     ]
-    return run_suite(targets, chosen, workers or access.workers, arguments)
+    return _run_suite(targets, chosen, workers or access.workers, arguments)
 
 
-def run_suite(
+def _run_suite(
     targets: Iterable[str], chosen: Selection, workers: str, arguments: Sequence[str]
 ) -> int:
     """Run the suite in this process and return 0, 1 or 2.
@@ -154,9 +128,6 @@ def run_suite(
     Settings of the current directory, such as a ``pytest.ini``, have no effect. Raises
     ``KeyboardInterrupt`` if the run is interrupted before pytest has started.
     """
-    import pytest
-
-    from harness.suite.catalogue import suite_directory
 
     class Startup:
         """Notes Ctrl-C before the session starts; later, the plugin reports an interrupted run."""
@@ -196,23 +167,46 @@ def run_suite(
     return int(code) if code in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED} else 2
 
 
+def results_of(
+    targets: Iterable[str],
+    chosen: Selection,
+    workers: str,
+    arguments: Sequence[str],
+    output: TextIO,
+) -> Any:
+    """Run the suite with *output* in place of standard output, and return the document of results;
+    None if there is none, such as for a target that is not available."""
+    with TemporaryDirectory(prefix="pullproof-") as scratch, redirect_stdout(output):
+        file = Path(scratch) / "results.json"
+        options = ["-q", "--no-summary", f"--pullproof-json={file}", *arguments]
+        _run_suite(targets, chosen, workers, options)
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
+def write_unstarted(arguments: Sequence[str]) -> int:
+    """Report a run with these *arguments* that Ctrl-C ended before pytest started, in each form
+    that they ask for. Returns the exit code."""
+    click.echo(f"{Incomplete(0, 0)}: interrupted before the first test", err=True)
+    given = run.make_context("pullproof run", list(arguments)).params
+    wanted = Wanted(given["json_file"], given["html"], given["markdown"])
+    try:
+        for path in wanted.write(lambda: unstarted(given["targets"] or ("reference",))):
+            click.echo(f"written to {path}", err=True)
+        if given["junit"] is not None:
+            write_unstarted_junit(given["junit"])
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+    return 2
+
+
 @click.command()
 @click.argument("target", shell_complete=complete_target)
 @click.argument("baseline", shell_complete=complete_target)
 @selection_options
 @access_options
-@click.option(
-    "--format",
-    "form",
-    type=Choice(["text", "markdown", "html", "json"]),
-    default="text",
-    show_default=True,
-    help="Format of the output.",
-)
-@click.option(
-    "--output", "-o", type=_FILE, metavar="FILE", help="Write to FILE (default: standard output)."
-)
-@click.option("--workers", "-n", metavar="N", help="Number of processes, as for pullproof run.")
+@format_option("text", "markdown", "html", "json")
+@output_option
+@_workers_option
 def compare(
     target: str,
     baseline: str,
@@ -235,42 +229,20 @@ def compare(
     Exit codes: 0 no unexplained difference. 1 a difference that divergences.toml does not explain,
     or a stale entry there. 2 misuse, a target that is not available, or an interrupted run.
     """
-    found = _compared(target, baseline, chosen, workers or access.workers, access.arguments)
-    if found is None:
-        return 2
-    text = _rendered(found, form)
-    if output is None:
-        click.echo(text, nl=False)
-    else:
-        output.write_text(text, encoding="utf-8")
+    click.echo(f"comparing {target} with {baseline} ...", err=True)
+    options = [f"--pullproof-baseline={baseline}", "--pullproof-no-traces", "--pullproof-retry=0"]
+    arguments = [*options, *access.arguments]
+    document = results_of([target], chosen, workers or access.workers, arguments, sys.stderr)
+    if document is None or document["incomplete"]:
+        return 2  # The output says why.
+    found = document["differential"]
+    write_output(_rendered(found, form), output)
     differs = any(one["unexplained"] for one in found["comparisons"])
     return 1 if differs or found["stale"] else 0
-
-
-def _compared(
-    target: str, baseline: str, chosen: Selection, workers: str, access: Sequence[str]
-) -> Any:
-    """The differential of a run on both targets; None where the run failed or was interrupted,
-    which has been reported."""
-    with TemporaryDirectory(prefix="pullproof-") as scratch:
-        results = Path(scratch) / "results.json"
-        options = [f"--pullproof-baseline={baseline}", f"--pullproof-json={results}", "-q"]
-        options += ["--no-summary", "--pullproof-no-traces", "--pullproof-retry=0", *access]
-        click.echo(f"comparing {target} with {baseline} ...", err=True)
-        with redirect_stdout(stderr):  # Standard output is for the comparison.
-            code = run_suite([target], chosen, workers, options)
-        if not results.is_file():
-            return None if code else {"comparisons": [], "stale": []}
-        document = json.loads(results.read_text(encoding="utf-8"))
-        return None if document["incomplete"] else document["differential"]
 
 
 def _rendered(found: Any, form: str) -> str:
     if form == "json":
         return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
-    from harness.compare.data import from_data
-    from harness.compare.divergences import Comparison
-    from harness.report.differences import FORMATS
-
     comparisons = [from_data(Comparison, one) for one in found["comparisons"]]
     return FORMATS[form](comparisons, found["stale"])

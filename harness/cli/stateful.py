@@ -2,53 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
+from harness.cli.common import FILE, file_option
 from harness.cli.options import complete_target
-
-if TYPE_CHECKING:
-    from harness.stateful.pair import Pair
+from harness.compare.divergences import DivergenceFileError, read_known
+from harness.suite.catalogue import suite_directory
+from harness.targets import TargetError, parse_target
 
 __all__ = ["stateful"]
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
+
+def _number_option(
+    name: str, kind: click.ParamType[Any], default: float, metavar: str, text: str
+) -> Callable[[Any], Any]:
+    return click.option(
+        name, type=kind, default=default, show_default=True, metavar=metavar, help=text
+    )
 
 
 @click.command()
 @click.argument("target", shell_complete=complete_target)
 @click.argument("baseline", shell_complete=complete_target)
-@click.option(
-    "--sequences",
-    type=click.IntRange(1),
-    default=200,
-    show_default=True,
-    metavar="N",
-    help="Number of sequences to run.",
-)
-@click.option(
-    "--seed",
-    type=int,
-    default=0,
-    show_default=True,
-    metavar="S",
-    help="The same number gives the same sequences.",
-)
-@click.option(
+@_number_option("--sequences", click.IntRange(1), 200, "N", "Number of sequences to run.")
+@_number_option("--seed", click.INT, 0, "S", "The same number gives the same sequences.")
+@_number_option(
     "--shrinking",
-    type=click.FloatRange(0),
-    default=60,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to look for a smaller sequence once a difference is found.",
+    click.FloatRange(0),
+    60,
+    "SECONDS",
+    "How long to look for a smaller sequence once a difference is found.",
 )
-@click.option("--replay", type=_FILE, metavar="FILE", help="Run only the sequence in FILE.")
+@file_option("--replay", text="Run only the sequence in FILE.")
 @click.option(
     "--save",
-    type=_FILE,
+    type=FILE,
     default=Path("sequence.json"),
     show_default=True,
     metavar="FILE",
@@ -58,7 +51,6 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "--divergences",
     "directory",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
-    default=None,
     metavar="DIR",
     help="Directory of a divergences.toml with known differences (default: the suite's).",
 )
@@ -86,13 +78,9 @@ def stateful(
     Exit codes: 0 no unexplained difference. 1 they differ. 2 misuse, a target that is not
     available, or a sequence that could not run to its end.
     """
-    from harness.compare.divergences import DivergenceFileError, read_known
-    from harness.suite.catalogue import suite_directory
-    from harness.targets import TargetError, parse_target
-
     try:
-        from harness.stateful.pair import Pair
-        from harness.stateful.sequences import SequenceError
+        from harness.stateful.pair import Pair, render_execution, render_search, search
+        from harness.stateful.sequences import SequenceError, StepSequence
     except ModuleNotFoundError as missing:
         if missing.name != "hypothesis":
             raise
@@ -107,9 +95,19 @@ def stateful(
             TemporaryDirectory(prefix="pullproof-") as scratch,
             Pair(left, right, known, Path(scratch) / "registries") as pair,
         ):
+            names = left.name, right.name
             if replay is not None:
-                return _replay(pair, replay)
-            return _search(pair, sequences, seed, shrinking, save, f"{target} {baseline}")
+                execution = pair.run(StepSequence.read(replay))
+                click.echo(render_execution(execution, *names), nl=False)
+                return 0 if execution.difference is None else 1
+            result = search(pair.run, sequences, seed, shrinking)
+        click.echo(render_search(result, *names), nl=False)
+        if result.found is None:
+            return 0
+        save.write_text(result.found.sequence.render(), encoding="utf-8")
+        click.echo(f"\n{render_execution(result.found, *names)}")
+        click.echo(f"Run it again: pullproof stateful {target} {baseline} --replay {save}")
+        return 1
     except (TargetError, DivergenceFileError, SequenceError) as problem:
         raise click.ClickException(str(problem)) from problem
     except click.ClickException:
@@ -118,26 +116,3 @@ def stateful(
         # A registry or its process may break in any way; that is an outcome, not a bug of ours.
         text = f"a sequence could not run to its end: {str(problem) or type(problem).__name__}"
         raise click.ClickException(text) from problem
-
-
-def _replay(pair: Pair, file: Path) -> int:
-    from harness.stateful.pair import render_execution
-    from harness.stateful.sequences import StepSequence
-
-    execution = pair.run(StepSequence.read(file))
-    click.echo(render_execution(execution, pair.left.name, pair.right.name), nl=False)
-    return 0 if execution.difference is None else 1
-
-
-def _search(pair: Pair, number: int, seed: int, shrinking: float, save: Path, targets: str) -> int:
-    from harness.stateful.pair import render_execution, render_search, search
-
-    names = pair.left.name, pair.right.name
-    result = search(pair.run, number, seed, shrinking)
-    click.echo(render_search(result, *names), nl=False)
-    if result.found is None:
-        return 0
-    save.write_text(result.found.sequence.render(), encoding="utf-8")
-    click.echo(f"\n{render_execution(result.found, *names)}")
-    click.echo(f"Run it again: pullproof stateful {targets} --replay {save}")
-    return 1

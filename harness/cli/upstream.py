@@ -5,12 +5,12 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
-from types import FrameType
+from functools import partial
 from typing import Any
 
 import click
 
-from harness.upstream.auth import Anonymous, Auth, Basic, Bearer
+from harness.upstream.auth import Anonymous, Basic, Bearer
 from harness.upstream.ledger import Entry
 from harness.upstream.mock import MockUpstream
 from harness.upstream.service import RateLimit
@@ -27,7 +27,7 @@ __all__ = ["upstream"]
 
 
 class _Parsed(click.ParamType[Any]):
-    """Read by *parse*, whose own words for what is wrong reach the user."""
+    """A value that *parse* reads; the text of its ``ValueError`` is the message."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
         self.name = name
@@ -42,6 +42,15 @@ class _Parsed(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
 
+def _option(
+    name: str, parse: Callable[[str], Any], metavar: str, text: str, key: str = ""
+) -> Callable[[Any], Any]:
+    """An option whose values *parse* reads; repeatable if the command gets them as *key*."""
+    kind = _Parsed(metavar, parse)
+    names = [name, *([key] if key else [])]
+    return click.option(*names, type=kind, multiple=bool(key), metavar=metavar, help=text)
+
+
 @click.command()
 @click.option(
     "--listen",
@@ -50,46 +59,20 @@ class _Parsed(click.ParamType[Any]):
     metavar="HOST:PORT",
     help="Where to listen (default: a free port on loopback).",
 )
-@click.option(
+@_option(
     "--image",
+    parse_image,
+    "NAME:TAG[,layers=N][,size=SIZE][,index=ARCH+ARCH][,docker]",
+    "An image to serve; repeatable.",
     "images",
-    type=_Parsed("image", parse_image),
-    multiple=True,
-    metavar="NAME:TAG[,layers=N][,size=SIZE][,index=ARCH+ARCH][,docker]",
-    help="An image to serve; repeatable.",
 )
-@click.option(
-    "--basic",
-    type=_Parsed("login", parse_login),
-    metavar="USER:PASSWORD",
-    help="Ask for a user name and a password.",
+@_option("--basic", parse_login, "USER:PASSWORD", "Ask for a user name and a password.")
+@_option(
+    "--bearer", parse_login, "USER:PASSWORD", "Ask for a token, which the user gets from /token."
 )
-@click.option(
-    "--bearer",
-    type=_Parsed("login", parse_login),
-    metavar="USER:PASSWORD",
-    help="Ask for a token, which the user gets from /token here.",
-)
-@click.option(
-    "--fault",
-    "faults",
-    type=_Parsed("fault", parse_fault),
-    multiple=True,
-    metavar="FAULT",
-    help="What goes wrong (see below); repeatable.",
-)
-@click.option(
-    "--rate-limit",
-    type=_Parsed("count", parse_count),
-    metavar="N",
-    help="Answer 429 after N GETs of a manifest.",
-)
-@click.option(
-    "--page-size",
-    type=_Parsed("count", parse_count),
-    metavar="N",
-    help="The most tags in one page.",
-)
+@_option("--fault", parse_fault, "FAULT", "What goes wrong (see below); repeatable.", "faults")
+@_option("--rate-limit", parse_count, "N", "Answer 429 after N GETs of a manifest.")
+@_option("--page-size", parse_count, "N", "The most tags in one page.")
 @click.option("--verbose", is_flag=True, help="Print the headers of each request too.")
 def upstream(
     listen: tuple[str, int],
@@ -124,53 +107,31 @@ def upstream(
     if basic and bearer:
         raise click.UsageError("--bearer: not allowed with --basic")
     host, port = listen
-    mock = MockUpstream(_auth(basic, bearer), host=host, port=port, page_size=page_size)
+    auth = Basic(*basic) if basic else Bearer(*bearer) if bearer else Anonymous()
+    mock = MockUpstream(auth, host=host, port=port, page_size=page_size)
     for spec in images:
         mock.add(spec.repository, spec.build(), tags=(spec.tag,))
     for fault in faults:
         mock.add_fault(fault)
     if rate_limit is not None:
         mock.limit(RateLimit(rate_limit))
-    mock.ledger.watch(_Printer(verbose=verbose))
-    asked_to_stop = _stop_signals()
+    mock.ledger.watch(partial(_print, verbose=verbose))
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     try:
         mock.start()
     except OSError as error:
         raise click.UsageError(f"cannot listen on {host}:{port}: {error.strerror}") from error
     try:
         click.echo(mock.url)
-        asked_to_stop.wait()
+        stop.wait()
     finally:
         mock.stop()
     return 0
 
 
-def _auth(basic: tuple[str, str] | None, bearer: tuple[str, str] | None) -> Auth:
-    if basic:
-        return Basic(*basic)
-    return Bearer(*bearer) if bearer else Anonymous()
-
-
-class _Printer:
-    """Prints each request when its answer has ended."""
-
-    def __init__(self, *, verbose: bool) -> None:
-        self._verbose = verbose
-
-    def __call__(self, entry: Entry) -> None:
-        lines = [entry.describe()]
-        if self._verbose:
-            lines += [f"  {name}: {value}" for name, value in entry.headers]
-        print("\n".join(lines), flush=True)
-
-
-def _stop_signals() -> threading.Event:
-    """An event that SIGINT and SIGTERM set."""
-    stop = threading.Event()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handle)
-    return stop
+def _print(entry: Entry, *, verbose: bool) -> None:
+    """Print a request when its answer has ended."""
+    headers = [f"  {name}: {value}" for name, value in entry.headers] if verbose else []
+    print("\n".join([entry.describe(), *headers]), flush=True)

@@ -1,33 +1,29 @@
-"""Runs the scenarios behind the questions, guesses the release, and renders the answers."""
+"""The answers that results of scenarios give, the guess of the release, and both as text."""
 
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import redirect_stdout
-from dataclasses import dataclass
-from io import StringIO
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from harness.compare.data import from_data
-from harness.doctor.questions import FINGERPRINT, QUESTIONS, Line, Question
+from harness.doctor.questions import QUESTIONS, Line, Question
 from harness.suite.deviations import DeviationFile, Verdict
 from harness.suite.expectation import Finding
 from harness.suite.results import Result
 
 __all__ = [
     "Fingerprint",
-    "Run",
     "answers",
     "as_json",
     "as_text",
     "fingerprint_of",
     "guess",
-    "run_checks",
 ]
 
 IDEAL = ("pullproof", "ideal")
@@ -79,24 +75,7 @@ def fingerprint_of(results: Mapping[str, Sequence[Finding]], known: DeviationFil
     return Fingerprint(tuple((" ".join(name), number) for name, number in ranks), distinguishing)
 
 
-Run = Callable[[Sequence[str], Sequence[str]], int]
-"""Runs the scenarios of some ids with further options of pytest; returns the exit code."""
-
 _MOST_EVIDENCE = 6
-
-
-def run_checks(run: Run) -> tuple[list[dict[str, Any]], str]:
-    """The cells of all scenarios needed, and the output of the run."""
-    ids = sorted({question.scenario_id for question in QUESTIONS} | set(FINGERPRINT))
-    with TemporaryDirectory(prefix="pullproof-") as scratch:
-        file = Path(scratch) / "results.json"
-        said = StringIO()
-        with redirect_stdout(said):
-            run(ids, ["--pullproof-json", str(file), "-q", "--no-summary"])
-        if not file.is_file():
-            return [], said.getvalue()
-        cells: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["results"]
-        return cells, said.getvalue()
 
 
 def answers(cells: Iterable[Mapping[str, Any]]) -> list[Line]:
@@ -123,9 +102,9 @@ def _answered(question: Question, cell: Mapping[str, Any] | None) -> Line:
         if question.otherwise and "does not offer" in why:
             return Line(question.id, question.text, "no", question.otherwise, (why,))
         return Line(question.id, question.text, None, why)
-    looks = {f"{one['side']}: {one['what']}": one["observed"] for one in cell["findings"]}
+    seen = {f"{one['side']}: {one['what']}": one["observed"] for one in cell["findings"]}
     try:
-        answer, meaning = question.read(looks)
+        answer, meaning = question.read(seen)
     except KeyError as missing:
         return Line(question.id, question.text, None, f"the scenario did not check {missing}")
     return Line(question.id, question.text, answer, meaning, _evidence(cell))
@@ -134,12 +113,13 @@ def _answered(question: Question, cell: Mapping[str, Any] | None) -> Line:
 def _evidence(cell: Mapping[str, Any]) -> tuple[str, ...]:
     """Requests of clients and requests upstream; repeated ones once, with their number."""
     events = (cell["trace"] or {}).get("events", [])
-    shown = Counter(
-        f"{_SPEAKERS[event['kind']]} {_short(event['line'])} -> {event.get('status', 'no answer')}"
-        for event in events
-        if event["kind"] in _SPEAKERS and "/v2/ " not in f"{event['line']} "
-        for _ in range(event.get("times", 1))
-    )
+    shown: Counter[str] = Counter()
+    for event in events:
+        if event["kind"] in _SPEAKERS and "/v2/ " not in f"{event['line']} ":
+            request = _DIGEST.sub(r"\1...", event["line"])
+            status = event.get("status", "no answer")
+            line = f"{_SPEAKERS[event['kind']]} {request} -> {status}"
+            shown[line] += event.get("times", 1)
     lines = [line if times == 1 else f"{line} (x{times})" for line, times in shown.items()]
     more = len(lines) - _MOST_EVIDENCE
     rest = [f"and {more} more"] if more > 0 else []
@@ -147,14 +127,7 @@ def _evidence(cell: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 _SPEAKERS = {"client": "client:  ", "upstream": "upstream:"}
-
-
-def _short(line: str) -> str:
-    """*line* with digests cut to twelve digits."""
-    before, sha, digest = line.partition("sha256:")
-    return f"{before}{sha}{digest[:12]}..." if len(digest) > 12 else line
-
-
+_DIGEST = re.compile(r"(sha256:.{12}).+$")
 SCHEMA_VERSION = 1
 _WIDTH = 96
 _INDENT = "    "
@@ -193,7 +166,7 @@ def as_json(target: str, fingerprint: Fingerprint | None, lines: Sequence[Line])
             "telling": fingerprint.distinguishing,
             "agreeing": dict(fingerprint.ranks),
         },
-        "lines": [line.as_data() for line in lines],
+        "lines": [asdict(line) for line in lines],
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 

@@ -1,17 +1,17 @@
 """Questions to a registry with a real upstream, about an image that it can serve.
 
-What only shows in requests to upstream, or while upstream fails, stays unanswered; the line then
+What shows only in requests to upstream, or while upstream fails, stays unanswered; the line then
 says how to get an answer.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from harness.clients.containerd_pull import ACCEPT
-from harness.doctor.questions import QUESTIONS, Line, Question
+from harness.doctor.questions import QUESTIONS, Line, Observed
 from harness.http.client import Answer
 from harness.http.namespace import Namespace
 from harness.targets import UrlTarget
@@ -20,9 +20,9 @@ from reference_registry.names import is_repository_name, is_tag
 
 __all__ = ["ImageProblem", "about_image", "parse_reference"]
 
-_DIGEST = "Docker-Content-Digest"
 _ABSENT = "sha256:" + "0" * 64
-_WARM = "the bytes are right"
+_WRITES = {"push", "delete"}
+_OF_IMAGES = {"range-cold", "range-warm", "digest-header", "ns", "referrers", "absent"}
 
 
 class ImageProblem(Exception):
@@ -42,133 +42,117 @@ def about_image(target: UrlTarget, image: tuple[str, str] | None) -> list[Line]:
     """One line for each question; without *image*, most have no answer. ``ImageProblem``."""
     asking = _Asking(target)
     try:
-        seen = dict(asking.writes()) | (dict(asking.about(*image)) if image else {})
+        if target.access.allow_writes:
+            asking.try_writes()
+        if image is not None:
+            asking.pull(*image)
     finally:
-        asking.close()
-    return [_line(question, seen, image is not None) for question in QUESTIONS]
-
-
-def _line(question: Question, seen: Mapping[str, _Seen], has_image: bool) -> Line:
-    if question.id in seen:
-        looks, evidence = seen[question.id]
-        return Line(question.id, question.text, *question.read(looks), evidence)
-    if question.id in _WRITES:
-        why = "needs --allow-writes"
-    elif question.id in _OF_IMAGES:
-        why = (
-            "the image has no layer"
-            if has_image
-            else "needs an image that can be pulled: --image library/alpine:3"
-        )
-    else:
-        why = (
-            "needs a mock upstream: point the registry's upstream at HOST:PORT and use "
-            "--upstream-at HOST:PORT"
-        )
-    return Line(question.id, question.text, None, why)
-
-
-_WRITES = {"push", "delete"}
-_OF_IMAGES = {"range-cold", "range-warm", "digest-header", "ns", "referrers", "absent"}
-_Seen = tuple[Mapping[str, Any], tuple[str, ...]]
-"""The findings that the question reads, and the requests."""
+        asking.client.close()
+    lines = []
+    for question in QUESTIONS:
+        if question.id in asking.seen:
+            observed, evidence = asking.seen[question.id]
+            lines.append(Line(question.id, question.text, *question.read(observed), evidence))
+            continue
+        if question.id in _WRITES:
+            why = "needs --allow-writes"
+        elif question.id not in _OF_IMAGES:
+            why = (
+                "needs a mock upstream: point the registry's upstream at HOST:PORT and use "
+                "--upstream-at HOST:PORT"
+            )
+        elif image is None:
+            why = "needs an image that can be pulled: --image library/alpine:3"
+        else:
+            why = "the image has no layer"
+        lines.append(Line(question.id, question.text, None, why))
+    return lines
 
 
 class _Asking:
     """Sends the requests in a fixed order: the first ones may be misses."""
 
     def __init__(self, target: UrlTarget) -> None:
+        self.client = target.client(Namespace("", target.place))
+        self.seen: dict[str, tuple[Observed, tuple[str, ...]]] = {}
+        """By question: the findings that answer it, and the requests that showed them."""
         self._target = target
-        self._client = target.client(Namespace("", target.place))
+        self._requests: list[str] = []
 
-    def close(self) -> None:
-        self._client.close()
+    def _answer(self, question: str, observed: Observed) -> None:
+        """*question* is answered by what the requests since the last answer *observed*."""
+        self.seen[question] = observed, tuple(self._requests)
+        self._requests.clear()
 
-    def writes(self) -> Iterator[tuple[str, _Seen]]:
-        """Begins a push and cancels it; deletes a manifest that does not exist."""
-        if not self._target.access.allow_writes:
-            return
-        with self._client.asking_as(self._target.names()):
-            opened, said = self._request("POST", "/v2/canary/upload/blobs/uploads/")
+    def try_writes(self) -> None:
+        """Begin a push and cancel it; delete a manifest that does not exist."""
+        with self.client.asking_as(self._target.names()):
+            opened = self._request("POST", "/v2/canary/upload/blobs/uploads/")
             if opened.status == 202 and (location := opened.headers.get("Location")):
-                self._client.delete(location)
-            yield "push", ({"client: status": opened.status}, (said,))
-            gone, said = self._request("DELETE", f"/v2/canary/upload/manifests/{_ABSENT}")
+                self.client.delete(location)
+            self._answer("push", {"client: status": opened.status})
+            gone = self._request("DELETE", f"/v2/canary/upload/manifests/{_ABSENT}")
             # A registry that looks for it would have deleted it.
             status = 202 if gone.status == 404 else gone.status
-            yield "delete", ({"client: status": status}, (said,))
+            self._answer("delete", {"client: status": status})
 
-    def about(self, repository: str, tag: str) -> Iterator[tuple[str, _Seen]]:
-        """Pulls the image and parts of it. ``ImageProblem`` where that fails."""
+    def pull(self, repository: str, tag: str) -> None:
+        """Pull the image and parts of it. ``ImageProblem`` where that fails."""
         base = f"/v2/{repository}"
         path = f"{base}/manifests/{tag}"
-        head, said = self._request("HEAD", path, ACCEPT)
-        got, said_too = self._request("GET", path, ACCEPT)
+        head = self._request("HEAD", path, ACCEPT)
+        got = self._request("GET", path, ACCEPT)
         if got.status != 200:
             raise ImageProblem(f"{repository}:{tag} cannot be pulled: {describe(got)}")
         digest = f"sha256:{hashlib.sha256(got.body).hexdigest()}"
-        yield (
-            "digest-header",
-            (
-                {
-                    "client: HEAD, a miss": dict(_digest_of(head)),
-                    "client: GET, a hit": {_DIGEST: digest},
-                },
-                (said, said_too),
-            ),
+        of_get = {"Docker-Content-Digest": digest}
+        self._answer(
+            "digest-header", {"client: HEAD, a miss": head.headers, "client: GET, a hit": of_get}
         )
-        yield from self._parts(base, got)
-        statuses, lines = [], []
-        for method in ("HEAD", "GET"):
-            answer, said = self._request(method, f"{path}?ns=docker.io", ACCEPT)
-            statuses.append(answer.status)
-            lines.append(said)
-        yield "ns", ({"client: statuses": statuses, "upstream: queries": []}, tuple(lines))
-        listed, said = self._request("GET", f"{base}/referrers/{digest}")
-        right = isinstance(_document(listed).get("manifests"), list)
-        looks = {"client: status": listed.status, "client: the signature is right": right}
-        yield "referrers", (looks, (said,))
-        yield "absent", self._absent(base)
+        self._pull_part(base, got)
+        with_ns = f"{path}?ns=docker.io"
+        statuses = [self._request(method, with_ns, ACCEPT).status for method in ("HEAD", "GET")]
+        self._answer("ns", {"client: statuses": statuses, "upstream: queries": []})
+        listed = self._request("GET", f"{base}/referrers/{digest}")
+        is_list = isinstance(_document(listed).get("manifests"), list)
+        observed = {"client: status": listed.status, "client: the signature is right": is_list}
+        self._answer("referrers", observed)
+        absent = {
+            "client: status by tag": f"{base}/manifests/pullproof-has-no-such-tag",
+            "client: status by digest": f"{base}/manifests/{_ABSENT}",
+            "client: status of a blob": f"{base}/blobs/{_ABSENT}",
+        }
+        self._answer(
+            "absent", {key: self._request("GET", p, ACCEPT).status for key, p in absent.items()}
+        )
 
-    def _parts(self, base: str, manifest: Answer) -> Iterator[tuple[str, _Seen]]:
-        """Requests one byte of the smallest layer twice; of an index, of its first image."""
+    def _pull_part(self, base: str, manifest: Answer) -> None:
+        """Request one byte of the smallest layer twice; of an index, of its first image."""
         document = _document(manifest)
         if children := document.get("manifests"):
-            child, _ = self._request("GET", f"{base}/manifests/{children[0]['digest']}", ACCEPT)
-            document = _document(child)
+            path = f"{base}/manifests/{children[0]['digest']}"
+            document = _document(self.client.get(path, headers=ACCEPT))
         layers = [one for one in document.get("layers") or () if one["size"] > 1]
         if not layers:
             return
         layer = min(layers, key=lambda one: int(one["size"]))["digest"]
-        for name, look in (("range-cold", "the part is right"), ("range-warm", _WARM)):
-            part, said = self._request("GET", f"{base}/blobs/{layer}", {"Range": "bytes=1-1"})
-            looks = {"client: status": part.status, f"client: {look}": len(part.body) == 1}
-            yield name, (looks, (f"{said}, Range: bytes=1-1",))
-
-    def _absent(self, base: str) -> _Seen:
-        looks, lines = {}, []
-        for what, path in (
-            ("by tag", "manifests/pullproof-has-no-such-tag"),
-            ("by digest", f"manifests/{_ABSENT}"),
-            ("of a blob", f"blobs/{_ABSENT}"),
+        for question, check in (
+            ("range-cold", "client: the part is right"),
+            ("range-warm", "client: the bytes are right"),
         ):
-            answer, said = self._request("GET", f"{base}/{path}", ACCEPT)
-            looks[f"client: status {what}"] = answer.status
-            lines.append(said)
-        return looks, tuple(lines)
+            part = self._request("GET", f"{base}/blobs/{layer}", {"Range": "bytes=1-1"})
+            self._requests[-1] += ", Range: bytes=1-1"
+            self._answer(question, {"client: status": part.status, check: len(part.body) == 1})
 
     def _request(
         self, method: str, path: str, headers: Mapping[str, str | None] | None = None
-    ) -> tuple[Answer, str]:
+    ) -> Answer:
         content = b"" if method == "POST" else None
-        answer = self._client.request(method, path, headers=headers, content=content)
-        seconds = self._client.exchanges[-1].seconds
-        return answer, f"{method} {path} -> {answer.status or answer.error} ({seconds:.2f} s)"
-
-
-def _digest_of(answer: Answer) -> Iterator[tuple[str, str]]:
-    if answer.digest is not None:
-        yield _DIGEST, answer.digest
+        answer = self.client.request(method, path, headers=headers, content=content)
+        seconds = self.client.exchanges[-1].seconds
+        said = f"{method} {path} -> {answer.status or answer.error} ({seconds:.2f} s)"
+        self._requests.append(said)
+        return answer
 
 
 def _document(answer: Answer) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ two plugins define one option.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from harness.targets import Access, Target
 
 __all__ = [
+    "ACCESS_OPTIONS",
     "GROUP",
     "SELECTION",
+    "SELECTION_OPTIONS",
     "TARGETS",
+    "access_of",
     "add_short_names",
     "add_target_options",
     "check_selection",
@@ -38,7 +41,7 @@ GROUP = "pullproof"
 TARGETS: pytest.StashKey[list[Target]] = pytest.StashKey()
 SELECTION: pytest.StashKey[Selection] = pytest.StashKey()
 
-_CHOOSING = {
+SELECTION_OPTIONS = {
     "scenario": "whose id matches this shell pattern",
     "theme": "of this theme",
     "level": "of this level: must, should or info",
@@ -68,7 +71,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 
-_ACCESS: dict[str, dict[str, Any]] = {
+ACCESS_OPTIONS: dict[str, dict[str, Any]] = {
     "login": {
         "metavar": "USER:PASSWORD",
         "help": "for url:URL: log in; @FILE reads a file. PULLPROOF_LOGIN in the environment works "
@@ -87,8 +90,8 @@ _ACCESS: dict[str, dict[str, Any]] = {
     },
     "upstream-at": {
         "metavar": "HOST:PORT",
-        "help": "for url:URL: the address of its upstream; the mock upstream of each scenario "
-        "listens there, one at a time, so that the run cannot use -n",
+        "help": "for url:URL: the address of its upstream, where the mock upstream of each "
+        "scenario listens, one at a time: not with several processes (-n)",
     },
     "allow-writes": {
         "action": "store_true",
@@ -102,20 +105,20 @@ _ACCESS: dict[str, dict[str, Any]] = {
 }
 
 
-def _access_of(config: pytest.Config) -> Access:
-    """How ``url:`` targets are accessed. Raises ``TargetError`` for invalid values."""
+def access_of(values: Mapping[str, Any]) -> Access:
+    """How ``url:`` targets are accessed, by the values of ``ACCESS_OPTIONS``. ``TargetError``."""
     from harness.targets import Access
 
-    names = {name: "headers" if name == "header" else name.replace("-", "_") for name in _ACCESS}
-    given = {key: config.getoption(f"--pullproof-{name}") for name, key in names.items()}
-    return Access.read(**given, environment=os.environ)
+    given = {name.replace("-", "_"): value for name, value in values.items()}
+    headers = given.pop("header", ())
+    return Access.read(**given, headers=headers, environment=os.environ)
 
 
 def read_options(config: pytest.Config) -> None:
     """Check the options and put what they choose into the stash of *config*."""
     config.stash[TARGETS] = []
     try:
-        chosen = (config.getoption(f"pullproof_{name}") for name in _CHOOSING)
+        chosen = (config.getoption(f"pullproof_{name}") for name in SELECTION_OPTIONS)
         config.stash[SELECTION] = Selection.of(*chosen)
     except ValueError as error:
         misused(error)
@@ -143,7 +146,9 @@ def targets_of(config: pytest.Config) -> list[Target]:
             # The baseline is the last column.
             texts = [text for text in texts if text != baseline] + [baseline]
         try:
-            access = _access_of(config)
+            access = access_of(
+                {name: config.getoption(f"--pullproof-{name}") for name in ACCESS_OPTIONS}
+            )
             if access.upstream_at is not None and config.getoption("numprocesses", None):
                 misused(
                     "--upstream-at serves the upstream of one scenario at a time; run without "
@@ -183,9 +188,9 @@ def add_target_options(group: pytest.OptionGroup) -> None:
     """Add them to *group* under their long names."""
     for name, attributes in _OPTIONS.items():
         group.addoption(f"--pullproof-{name}", **attributes)
-    for name, attributes in _ACCESS.items():
+    for name, attributes in ACCESS_OPTIONS.items():
         group.addoption(f"--pullproof-{name}", **attributes)
-    for name, what in _CHOOSING.items():
+    for name, what in SELECTION_OPTIONS.items():
         group.addoption(
             f"--pullproof-{name}",
             action="append",

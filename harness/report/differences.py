@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.compare.divergences import Comparison, Divergence
 
-__all__ = ["FORMATS", "summary"]
+__all__ = ["FORMATS", "counted", "summary"]
 
 
 def summary(comparisons: Sequence[Comparison], stale: Sequence[str]) -> str:
@@ -16,9 +16,15 @@ def summary(comparisons: Sequence[Comparison], stale: Sequence[str]) -> str:
     explained = sum(len(one.explained) for one in comparisons)
     unexplained = sum(len(one.unexplained) for one in comparisons)
     return (
-        f"{len(comparisons)} scenarios compared: {explained} divergences explained, "
-        f"{unexplained} unexplained, {len(stale)} entries stale"
+        f"{counted(len(comparisons), 'scenario')} compared: "
+        f"{counted(explained, 'divergence')} explained, {unexplained} unexplained, "
+        f"{counted(len(stale), 'entry', 'entries')} stale"
     )
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """*number* with the singular *one* or the plural *many*, by default with an s."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
 def _text(comparisons: Sequence[Comparison], stale: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from harness.report.differences import counted
 from harness.suite.deviations import Deviation, Verdict
 from harness.suite.results import MODEL, Incomplete
 from harness.suite.scenario import Scenario
@@ -121,8 +122,8 @@ def _differential(differential: Mapping[str, Any] | None) -> Iterator[str]:
     yield f"### Compared with {code_span(differential['baseline'])}"
     yield ""
     yield (
-        f"{len(differential['comparisons'])} scenarios compared: {explained} differences "
-        f"explained, {len(found)} unexplained."
+        f"{counted(len(differential['comparisons']), 'scenario')} compared: "
+        f"{counted(explained, 'difference')} explained, {len(found)} unexplained."
     )
     if found:
         yield ""

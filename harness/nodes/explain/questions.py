@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from harness.nodes.explain.disk import (
     LARGEST_SECRET,
@@ -42,7 +41,8 @@ class ExplainOptions:
     registries_conf: Path | None = None
     daemon_json: Path | None = None
     when: tuple[str, ...] = ()
-    probe: Literal["anonymous", "with credentials"] | None = None
+    probe: bool = False
+    probe_with_credentials: bool = False
 
 
 _VALID_FOR = {
@@ -130,11 +130,11 @@ def _containerd(options: ExplainOptions) -> Explanation:
         when=options.when,
         notes=notes,
     )
-    if options.probe is None:
+    if not options.probe:
         return explain_containerd(question)
     from harness.nodes.explain.probe import probed_containerd
 
-    return probed_containerd(question, with_credentials=options.probe == "with credentials")
+    return probed_containerd(question, with_credentials=options.probe_with_credentials)
 
 
 _VERSION = re.compile(r"\bv?(\d+\.\d+\.\d+[\w.~+-]*)")

@@ -1,14 +1,18 @@
 """The ``pullproof`` command; ``upstream`` is tested with the mock upstream."""
 
+import importlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from harness import cli
 from harness.cli import main
 from harness.suite.catalogue import Selection, declared
 from harness.suite.scenario import MUST, Need
@@ -141,3 +145,19 @@ def test_a_comparison_of_releases(form: str, tmp_path: Path) -> None:
 def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", shell]) == 0
     assert "_PULLPROOF_COMPLETE" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("command", "code"), [("run", 2), ("lint", 130)])
+def test_ctrl_c_during_the_imports_of_a_command(
+    command: str,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def import_module(name: str, package: str) -> ModuleType:
+        signal.raise_signal(signal.SIGINT)
+        return importlib.import_module(name, package)
+
+    monkeypatch.setattr(cli, "import_module", import_module)
+    assert main([command]) == code
+    assert ("INCOMPLETE 0/?" in capsys.readouterr().err) == (command == "run")

@@ -50,7 +50,7 @@ def test_a_recording_is_a_baseline(pytester: pytest.Pytester) -> None:
     file = recorded(pytester)
     result = pytester.runpytest("--target", "reference", "--baseline", f"recording:{file}")
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["1 scenarios compared: 0 divergences explained, 0 unexplained*"])
+    result.stdout.fnmatch_lines(["1 scenario compared: 0 divergences explained, 0 unexplained*"])
 
 
 def test_a_difference_from_the_baseline_fails_and_is_shown(pytester: pytest.Pytester) -> None:
