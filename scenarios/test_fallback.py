@@ -6,13 +6,13 @@ from __future__ import annotations
 import pytest
 
 from harness.content import an_image
-from harness.nodes.models.behaviours import HostAction as Action
-from harness.nodes.models.behaviours import HostBehaviour
-from harness.nodes.models.behaviours import HostChallenge as Challenge
-from harness.nodes.models.behaviours import HostRule as Rule
 from harness.nodes.models.containerd.execution import simulate
 from harness.nodes.models.containerd.planning import resolve_plan
 from harness.nodes.models.containerd.pullers import Ctr
+from harness.nodes.models.simulated_network import HostAction as Action
+from harness.nodes.models.simulated_network import HostBehaviour
+from harness.nodes.models.simulated_network import HostChallenge as Challenge
+from harness.nodes.models.simulated_network import HostRule as Rule
 from harness.suite.expectation import Expectations, containing
 from harness.suite.scenario import INFO, theme
 from scenarios.mirroring import (

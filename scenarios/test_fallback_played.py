@@ -11,12 +11,12 @@ import pytest
 from harness.clients.wire_network import WireNetwork
 from harness.content import Image, an_image
 from harness.http.client import RegistryClient
-from harness.nodes.models.attempts import Login
 from harness.nodes.models.containerd.execution import run
 from harness.nodes.models.containerd.plan import ContainerdPull as Pull
 from harness.nodes.models.containerd.planning import resolve_plan
 from harness.nodes.models.containerd.pullers import AuthConfig, Cri, Ctr, Puller
 from harness.nodes.models.kubelet import pull_requests
+from harness.nodes.models.network import Login
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest
 from harness.suite.scenario import INFO, Need, theme

@@ -20,7 +20,6 @@ import h11
 
 from harness.clients.authority import Certificates
 from harness.content import an_image
-from harness.nodes.models.behaviours import HEALTHY, HostBehaviour
 from harness.nodes.models.network import (
     ClientRequest,
     ClientResponse,
@@ -29,7 +28,7 @@ from harness.nodes.models.network import (
     Trust,
 )
 from harness.nodes.models.registry_api import status_line
-from harness.nodes.models.simulated_network import RegistryContent, SimulatedNetwork
+from harness.nodes.models.simulated_network import HEALTHY, HostBehaviour, SimulatedNetwork
 
 __all__ = ["ScriptedHosts", "Seen"]
 
@@ -63,7 +62,7 @@ class ScriptedHosts:
         self._addresses = addresses
         self._certificates = certificates
         self._listeners: dict[str, list[socket.socket]] = {}
-        self._case = _ActiveCase(SimulatedNetwork({}, RegistryContent(an_image())), {})
+        self._case = _ActiveCase(SimulatedNetwork({}, an_image()), {})
         for host in addresses:
             self._open(host)
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from harness.clients.authority import Certificates
 from harness.clients.scripted_hosts import ScriptedHosts
 from harness.content import Manifest, an_image, an_index
-from harness.nodes.models.behaviours import HostBehaviour
+from harness.nodes.models.simulated_network import HostBehaviour
 from harness.system.real_parts import missing_part
 from tests.unit.models.worlds import behaviour_from
 

@@ -23,7 +23,6 @@ from harness.nodes.models.containerd.config_toml import (
     parse_config_toml,
 )
 from harness.nodes.models.containerd.releases import Release, release_named
-from harness.nodes.models.files import FileTree
 from harness.system.process import clean_environment
 from harness.system.real_parts import real_part
 from tests.real.labs import run_generated
@@ -90,7 +89,7 @@ def _of(registry: RegistryConfig, release: Release) -> dict[str, Any]:
 
 
 def _modelled(here: Path, files: dict[str, str], release: Release) -> dict[str, Any] | str:
-    tree = FileTree({f"{here}/{name}": text for name, text in files.items()})
+    tree = {f"{here}/{name}": text for name, text in files.items()}
     main = files["config.toml"]
     try:
         return _of(parse_config_toml(main, release, tree, f"{here}/config.toml"), release)

@@ -24,7 +24,7 @@ import pytest
 from harness.clients.authority import Certificates
 from harness.clients.containerd import ContainerdDaemon, Sandbox, version_of
 from harness.clients.scripted_hosts import ScriptedHosts, Seen
-from harness.nodes.models.attempts import credential_of
+from harness.nodes.models.network import credential_of
 from harness.nodes.models.simulated_network import RegistryContent
 from harness.system.real_parts import missing_part, real_part
 from tests.real.containerd_generated import cases

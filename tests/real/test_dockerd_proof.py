@@ -20,11 +20,9 @@ from harness.clients.authority import Authority
 from harness.clients.dockerd import HUB_LOGIN, DockerDaemon
 from harness.clients.source_network import SourceNetwork
 from harness.content import Manifest
-from harness.nodes.models.attempts import ANONYMOUS, Login, SentCredential, credential_of
-from harness.nodes.models.behaviours import HostBehaviour
-from harness.nodes.models.dockerd.endpoints import DOCKER_HUB, DaemonConfig, MirrorURL
-from harness.nodes.models.dockerd.pulling import run
-from harness.nodes.models.simulated_network import RegistryContent, SimulatedNetwork
+from harness.nodes.models.dockerd import DOCKER_HUB, DaemonConfig, MirrorURL, run
+from harness.nodes.models.network import ANONYMOUS, Login, SentCredential, credential_of
+from harness.nodes.models.simulated_network import HostBehaviour, SimulatedNetwork
 from tests.real.labs import HostLab, check_generated
 from tests.unit.models.containerd_cases import shown
 
@@ -91,7 +89,7 @@ class DockerLab(HostLab):
         self, behaviours: Mapping[str, HostBehaviour], image: Manifest
     ) -> SimulatedNetwork:
         named = {self.hosts[host]: found for host, found in behaviours.items() if host != "hub"}
-        return SimulatedNetwork({**named, DOCKER_HUB: behaviours["hub"]}, RegistryContent(image))
+        return SimulatedNetwork({**named, DOCKER_HUB: behaviours["hub"]}, image)
 
     def _row(
         self,

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 from harness.clients.running import run_client
 from harness.content import Manifest
-from harness.nodes.models.attempts import SentCredential, credential_of
-from harness.nodes.models.containers.execution import ImageCopy, simulate
+from harness.nodes.models.containers.execution import simulate
 from harness.nodes.models.containers.registries_conf import (
     InvalidRegistriesConf,
     read_registries_conf,
 )
 from harness.nodes.models.containers.sources import read_auth_file
-from harness.nodes.models.simulated_network import RegistryContent, SimulatedNetwork
+from harness.nodes.models.network import ClientRun, SentCredential, credential_of
+from harness.nodes.models.simulated_network import SimulatedNetwork
 from harness.system.process import clean_environment
 from harness.system.real_parts import real_part
 from tests.real.labs import HostLab, check_generated, rarely
@@ -58,11 +58,11 @@ class SkopeoLab(HostLab):
             f"{generated['registries.conf']}\n{json.dumps(generated, indent=1)}"
         )
 
-    def _modelled(self, case: Mapping[str, Any], image: Manifest) -> ImageCopy:
+    def _modelled(self, case: Mapping[str, Any], image: Manifest) -> ClientRun:
         try:
             config = read_registries_conf(case["registries.conf"], case.get("drop-ins", {}))
         except InvalidRegistriesConf as error:
-            return ImageCopy(error=error.reason)
+            return ClientRun(error=error.reason)
         found = self.behaviours(case.get("hosts", {}))
         hosts = {self.hosts[host]: behaviour for host, behaviour in found.items()}
         auth_file = read_auth_file(auth_json(case.get("auths", {})))
@@ -71,7 +71,7 @@ class SkopeoLab(HostLab):
     def _measured(self, case: Mapping[str, Any], image: Manifest) -> tuple[str, list[Any]]:
         behaviours = self.behaviours(case.get("hosts", {}))
         hosts = {self.hosts[host]: behaviour for host, behaviour in behaviours.items()}
-        self.scripted.use(SimulatedNetwork(hosts, RegistryContent(image)), behaviours)
+        self.scripted.use(SimulatedNetwork(hosts, image), behaviours)
         with TemporaryDirectory(dir=self.directory) as name:
             home = Path(name)
             drop_ins = home / ".config/containers/registries.conf.d"

@@ -22,8 +22,6 @@ from harness.nodes.explain.explanation import (
 from harness.nodes.explain.files import ContainerdQuestion
 from harness.nodes.explain.secrets import chosen, explained
 from harness.nodes.explain.when import behaviours
-from harness.nodes.models.attempts import ANONYMOUS, Attempt, Login
-from harness.nodes.models.behaviours import HostBehaviour
 from harness.nodes.models.containerd.execution import simulate
 from harness.nodes.models.containerd.hosts_toml import Capability
 from harness.nodes.models.containerd.plan import ContainerdPull, Plan, PlannedHost
@@ -38,7 +36,9 @@ from harness.nodes.models.containerd.pullers import (
 from harness.nodes.models.files import FileLine
 from harness.nodes.models.go_url import port_of
 from harness.nodes.models.kubelet import KeyringEntry
+from harness.nodes.models.network import ANONYMOUS, Attempt, Login
 from harness.nodes.models.reference import InvalidReference, normalised_reference
+from harness.nodes.models.simulated_network import HostBehaviour
 
 __all__ = ["EffectFinder", "explain_containerd", "first_plan", "login_of"]
 
@@ -55,7 +55,7 @@ _MOST_EXPLAINED = 300
 def login_of(host: PlannedHost) -> Login:
     """The login that *host* would get if it sent a challenge."""
     try:
-        return host.client.credentials.login_for(host.name)
+        return host.client.login_for(host.name)
     except CredentialError:
         return ANONYMOUS
 

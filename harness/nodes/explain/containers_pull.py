@@ -20,9 +20,7 @@ from harness.nodes.explain.explanation import (
     Round,
 )
 from harness.nodes.explain.when import behaviours
-from harness.nodes.models.attempts import Attempt, Login
-from harness.nodes.models.behaviours import HostBehaviour
-from harness.nodes.models.containers.execution import ImageCopy, simulate
+from harness.nodes.models.containers.execution import simulate
 from harness.nodes.models.containers.registries_conf import RegistriesConf
 from harness.nodes.models.containers.sources import (
     AuthFile,
@@ -31,7 +29,9 @@ from harness.nodes.models.containers.sources import (
     pull_sources,
 )
 from harness.nodes.models.files import FileLine
+from harness.nodes.models.network import Attempt, ClientRun, Login
 from harness.nodes.models.reference import InvalidReference
+from harness.nodes.models.simulated_network import HostBehaviour
 
 __all__ = ["ContainersQuestion", "explain_containers"]
 
@@ -93,7 +93,7 @@ def explain_containers(question: ContainersQuestion) -> Explanation:
 
 def _copy(
     question: ContainersQuestion, name: str, assumed: Mapping[str, HostBehaviour]
-) -> ImageCopy:
+) -> ClientRun:
     return simulate(name, question.config, assumed, auth_file=question.auth_file, content=_IMAGE)
 
 
@@ -112,7 +112,9 @@ def _rounds(
     found: list[Round] = []
     for name in names:
         copy = _copy(question, name, assumed)
-        places = {source.host: _place(question, source) for source in copy.sources}
+        places = {
+            source.host: _place(question, source) for source in pull_sources(name, question.config)
+        }
 
         def place(
             attempt: Attempt, places: Mapping[str, FileLine | None] = places

@@ -26,7 +26,7 @@ from harness.nodes.models.containerd.config_toml import (
 )
 from harness.nodes.models.containerd.plan import Plan
 from harness.nodes.models.containerd.pullers import Ctr
-from harness.nodes.models.files import FileLine, FileTree
+from harness.nodes.models.files import FileLine
 from harness.nodes.models.kubelet import KeyringEntry
 from harness.nodes.models.toml_statements import read_toml
 
@@ -104,8 +104,9 @@ def _config(question: ContainerdQuestion) -> RegistryConfig | None:
     if files.config_toml is None:
         return None
     try:
-        tree = FileTree(files.files)
-        return parse_config_toml(files.config_toml, question.release, tree, files.config_file)
+        return parse_config_toml(
+            files.config_toml, question.release, files.files, files.config_file
+        )
     except InvalidConfig:
         return None
 

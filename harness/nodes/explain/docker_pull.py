@@ -14,12 +14,11 @@ from harness.nodes.explain.effects import (
 )
 from harness.nodes.explain.explanation import BadInput, Diagnostic, Explanation, HostExplained
 from harness.nodes.explain.when import behaviours
-from harness.nodes.models.attempts import Login
-from harness.nodes.models.behaviours import HostBehaviour
-from harness.nodes.models.dockerd.endpoints import DaemonConfig, Endpoint, endpoints
-from harness.nodes.models.dockerd.pulling import DockerPull, simulate
+from harness.nodes.models.dockerd import DaemonConfig, Endpoint, endpoints, simulate
 from harness.nodes.models.files import FileLine
+from harness.nodes.models.network import ClientRun, Login
 from harness.nodes.models.reference import InvalidReference, Reference, normalised_reference
+from harness.nodes.models.simulated_network import HostBehaviour
 
 __all__ = ["DockerQuestion", "explain_docker"]
 
@@ -50,14 +49,14 @@ def explain_docker(question: DockerQuestion) -> Explanation:
     """The explanation. Raises :class:`BadInput` for an invalid image name or ``when``."""
     try:
         reference = normalised_reference(question.image)
-        found = endpoints(question.image, question.config)
+        found = endpoints(reference, question.config)
     except InvalidReference as error:
         raise BadInput.image(question.image, error) from None
     logins = {endpoint.host: question.login for endpoint in found}
     assumed, words = behaviours(question.when, logins)
     image = sample_image()
 
-    def pull(hosts: Mapping[str, HostBehaviour]) -> DockerPull:
+    def pull(hosts: Mapping[str, HostBehaviour]) -> ClientRun:
         return simulate(question.image, question.config, hosts, login=question.login, content=image)
 
     places = {endpoint.host: _place(question, endpoint) for endpoint in reversed(found)}

@@ -12,12 +12,10 @@ from urllib.parse import urlencode
 from harness.content import Manifest, an_image, an_index
 from harness.nodes.explain.explanation import Effect, IfAllFail, RequestExplained, Round
 from harness.nodes.explain.when import behaviour
-from harness.nodes.models.attempts import Attempt, ClientRun, Login
-from harness.nodes.models.behaviours import HostBehaviour
 from harness.nodes.models.files import FileLine
-from harness.nodes.models.network import Failure
+from harness.nodes.models.network import Attempt, ClientRun, Failure, Login
 from harness.nodes.models.registry_api import status_line
-from harness.nodes.models.simulated_network import RegistryContent
+from harness.nodes.models.simulated_network import HostBehaviour, RegistryContent
 
 __all__ = [
     "Simulate",

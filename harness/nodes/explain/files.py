@@ -33,7 +33,7 @@ from harness.nodes.models.containerd.hosts_toml import InvalidHostsFile, parse_h
 from harness.nodes.models.containerd.planning import DEFAULT_CONFIG_PATH
 from harness.nodes.models.containerd.pullers import Ctr
 from harness.nodes.models.containerd.releases import Release
-from harness.nodes.models.files import FileLine, FileTree, InvalidPattern, glob
+from harness.nodes.models.files import FileLine, InvalidPattern, glob
 from harness.nodes.models.go_url import clean_path
 from harness.nodes.models.kubelet import KeyringEntry
 from harness.nodes.models.toml_statements import InvalidTOML, read_toml
@@ -201,9 +201,9 @@ def _named(found: ContainerdFiles, pattern: str, parent: str) -> Iterable[str]:
 
 def _configured(found: ContainerdFiles, release: Release) -> tuple[str, ...]:
     """The directories that config.toml names; also reads the certificates of ``configs.tls``."""
-    tree = FileTree(found.files)
+    text = found.config_toml or ""
     try:
-        registry = parse_config_toml(found.config_toml or "", release, tree, found.config_file)
+        registry = parse_config_toml(text, release, found.files, found.config_file)
     except InvalidConfig:
         return ()  # The plan says why.
     for tls in registry.tls.values():

@@ -20,11 +20,16 @@ from harness.nodes.explain.containerd_pull import explain_containerd, first_plan
 from harness.nodes.explain.explanation import BadInput, Diagnostic, Explanation, Probed, printable
 from harness.nodes.explain.files import ContainerdFiles, ContainerdQuestion, client_keys
 from harness.nodes.explain.when import behaviour
-from harness.nodes.models.attempts import Login
-from harness.nodes.models.behaviours import HostAction, HostBehaviour, HostChallenge, HostRule
 from harness.nodes.models.containerd.plan import Plan, PlannedHost
 from harness.nodes.models.go_url import GoURL, InvalidURL, parse_url
+from harness.nodes.models.network import Login
 from harness.nodes.models.registry_api import parse_challenges
+from harness.nodes.models.simulated_network import (
+    HostAction,
+    HostBehaviour,
+    HostChallenge,
+    HostRule,
+)
 
 __all__ = ["probed_containerd"]
 

@@ -18,8 +18,8 @@ from harness.nodes.explain.disk import (
     stays_below,
 )
 from harness.nodes.explain.explanation import BadInput, Diagnostic, Explanation
-from harness.nodes.models.attempts import ANONYMOUS, Login
 from harness.nodes.models.kubelet import InvalidSecret, KeyringEntry, read_docker_config
+from harness.nodes.models.network import ANONYMOUS, Login
 from harness.nodes.models.reference import InvalidReference, ctr_reference, normalised_reference
 
 __all__ = ["ExplainOptions", "answer"]
@@ -184,7 +184,7 @@ _HUB_KEY = "https://index.docker.io/v1/"
 
 def _docker(options: ExplainOptions) -> Explanation:
     from harness.nodes.explain.docker_pull import DockerQuestion, explain_docker
-    from harness.nodes.models.dockerd.endpoints import InvalidDaemonJson, read_daemon_json
+    from harness.nodes.models.dockerd import InvalidDaemonJson, read_daemon_json
 
     path = options.daemon_json or Path("/etc/docker/daemon.json")
     text = read_text(path) if options.daemon_json is None else read_required(path)
@@ -242,7 +242,7 @@ def _containers(options: ExplainOptions) -> Explanation:
         InvalidRegistriesConf,
         read_registries_conf,
     )
-    from harness.nodes.models.containers.sources import AuthFile, InvalidAuthFile, read_auth_file
+    from harness.nodes.models.containers.sources import AuthFile, read_auth_file
 
     path = options.registries_conf or Path("/etc/containers/registries.conf")
     text = read_text(path) if options.registries_conf is None else read_required(path)
@@ -268,7 +268,7 @@ def _containers(options: ExplainOptions) -> Explanation:
         read.append(str(options.auth_file))
         try:
             auth_file = read_auth_file(secrets)
-        except InvalidAuthFile as error:
+        except InvalidSecret as error:
             raise BadInput(str(error), str(options.auth_file)) from None
     return explain_containers(
         ContainersQuestion(

@@ -8,8 +8,8 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from harness.nodes.explain.explanation import BadInput
-from harness.nodes.models.attempts import ANONYMOUS, Login
-from harness.nodes.models.behaviours import (
+from harness.nodes.models.network import ANONYMOUS, Login
+from harness.nodes.models.simulated_network import (
     HostAction,
     HostBehaviour,
     HostChallenge,

@@ -14,7 +14,7 @@ from typing import Literal
 
 from harness.nodes.models.go_url import clean_path
 
-__all__ = ["FileLine", "FileTree", "InvalidPattern", "glob", "has_meta", "matches"]
+__all__ = ["FileLine", "FileTree", "InvalidFile", "InvalidPattern", "glob", "has_meta", "matches"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,16 @@ class FileLine:
 
     def __str__(self) -> str:
         return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+class InvalidFile(ValueError):
+    """A configuration file that its program rejects; ``line`` counts from 1, None if unknown."""
+
+    def __init__(self, reason: str, line: int | None = None, file: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.line = line
+        self.file = file
 
 
 class FileTree:
@@ -40,28 +50,10 @@ class FileTree:
                 self._names.setdefault(absolute, set())
             else:
                 self._files[absolute] = text
-            self._enter(absolute)
-
-    @classmethod
-    def below(cls, root: str, contents: Mapping[str, str]) -> FileTree:
-        """The tree with *contents*, which has relative paths, below *root*."""
-        return cls({f"{root.rstrip('/')}/{path}": text for path, text in contents.items()})
-
-    def _enter(self, path: str) -> None:
-        while path != "/":
-            parent, name = posixpath.split(path)
-            self._names.setdefault(parent, set()).add(name)
-            path = parent
-
-    def __or__(self, other: FileTree) -> FileTree:
-        """Both trees; *other* takes precedence."""
-        merged = FileTree({})
-        merged._files = self._files | other._files
-        merged._names = {
-            path: self._names.get(path, set()) | other._names.get(path, set())
-            for path in self._names | other._names
-        }
-        return merged
+            while absolute != "/":
+                parent, name = posixpath.split(absolute)
+                self._names.setdefault(parent, set()).add(name)
+                absolute = parent
 
     def kind(self, path: str) -> Literal["file", "directory"] | None:
         """The kind of *path*; None if it does not exist."""
@@ -71,19 +63,19 @@ class FileTree:
         return "directory" if path in self._names else None
 
     def read(self, path: str) -> str:
-        """The file's text. Raises ``FileNotFoundError``, ``IsADirectoryError`` or
-        ``NotADirectoryError`` with the path as its message."""
+        """The file's text.
+
+        Raises ``FileNotFoundError``, ``IsADirectoryError`` or ``NotADirectoryError`` with the path
+        and Go's words for the problem.
+        """
         path = clean_path(path)
         if path in self._files:
             return self._files[path]
         if path in self._names:
-            raise IsADirectoryError(path)
-        parent = posixpath.dirname(path)
-        while parent != "/":
-            if parent in self._files:
-                raise NotADirectoryError(path)
-            parent = posixpath.dirname(parent)
-        raise FileNotFoundError(path)
+            raise IsADirectoryError(f"read {path}: is a directory")
+        if any(path.startswith(f"{file}/") for file in self._files):
+            raise NotADirectoryError(f"open {path}: not a directory")
+        raise FileNotFoundError(f"open {path}: no such file or directory")
 
     def names(self, directory: str) -> list[str]:
         """The names in *directory*, sorted; empty if there is no such directory."""

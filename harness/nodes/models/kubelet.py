@@ -180,10 +180,9 @@ def pull_requests(
     ``InvalidReference`` for an invalid image name.
     """
     reference = normalised_reference(image)
-    repository = f"{reference.namespace}/{reference.repository}"
     of_pod = [entry for name, text in secrets.items() for entry in read_docker_config(text, name)]
     of_node = read_docker_config(node) if node is not None else []
-    found = (*Keyring(of_pod).lookup(repository), *Keyring(of_node).lookup(repository))
+    found = (*Keyring(of_pod).lookup(reference.name), *Keyring(of_node).lookup(reference.name))
     # kubelet leaves server_address empty, which makes the runtime send the login to any host.
     return tuple(
         Cri(AuthConfig(username=entry.username, password=entry.password)) for entry in found

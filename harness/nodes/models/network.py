@@ -1,29 +1,35 @@
-"""Requests and answers between a modelled client and its registries, as values.
+"""Requests, answers and the record of a modelled client, as values.
 
 A model passes a :class:`ClientRequest` to a :class:`Network` and gets a :class:`ClientResponse` or
-:class:`ConnectionFailed`. Nothing here opens a socket.
+:class:`ConnectionFailed`; each becomes an :class:`Attempt`. Nothing here opens a socket.
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Protocol
-from urllib.parse import parse_qsl
+from typing import Literal, Protocol
 
-from harness.nodes.models.go_url import GoURL, port_of
+from harness.nodes.models.go_url import port_of
 
 __all__ = [
+    "ANONYMOUS",
+    "Attempt",
     "ClientRequest",
     "ClientResponse",
+    "ClientRun",
     "ConnectionFailed",
     "Failure",
+    "Login",
     "Network",
+    "PullStep",
+    "SentCredential",
     "Trust",
     "basic_authorization",
-    "token_request",
+    "credential_of",
     "with_port",
 ]
 
@@ -62,20 +68,12 @@ class Failure(Enum):
     @property
     def is_timeout(self) -> bool:
         """Whether the client gave up waiting."""
-        return self in _TIMEOUTS
+        return self.has_no_limit or self in {Failure.UNREACHABLE, Failure.HANDSHAKE_TIMEOUT}
 
     @property
     def has_no_limit(self) -> bool:
         """Whether only a timeout for the answer's headers ends the wait."""
         return self in {Failure.SILENT, Failure.NO_ANSWER}
-
-
-_TIMEOUTS = {
-    Failure.UNREACHABLE,
-    Failure.HANDSHAKE_TIMEOUT,
-    Failure.SILENT,
-    Failure.NO_ANSWER,
-}
 
 
 class ConnectionFailed(Exception):
@@ -108,8 +106,8 @@ class ClientRequest:
     """With its port if the URL names one."""
     path: str
     query: tuple[tuple[str, str], ...] = ()
-    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    form: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    form: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """The urlencoded body of a token request."""
 
     def header(self, name: str) -> str | None:
@@ -153,25 +151,6 @@ class ClientResponse:
         return tuple(v for k, values in self.headers.items() if k.lower() == lower for v in values)
 
 
-def token_request(
-    realm: GoURL, service: str | None, repository: str, user: str, secret: str
-) -> ClientRequest:
-    """The GET of a pull token from *realm*, with Basic credentials if there are any
-    (https://distribution.github.io/distribution/spec/auth/token/)."""
-    query = [*parse_qsl(realm.query, keep_blank_values=True)]
-    query.append(("scope", f"repository:{repository}:pull"))
-    headers: dict[str, tuple[str, ...]] = {}
-    if service:
-        query.append(("service", service))
-    if user:
-        query.append(("account", user))
-    if user and secret:
-        headers["Authorization"] = (basic_authorization(f"{user}:{secret}"),)
-    return ClientRequest(
-        "GET", realm.scheme, realm.host, realm.path or "/", tuple(sorted(query)), headers
-    )
-
-
 class Network(Protocol):
     """Sends requests. An implementation may keep state between them."""
 
@@ -187,3 +166,135 @@ def with_port(host: str, scheme: str) -> str:
 def basic_authorization(user_and_secret: str) -> str:
     """The Authorization header for ``user:secret`` (RFC 7617)."""
     return "Basic " + base64.b64encode(user_and_secret.encode()).decode()
+
+
+# -- the record ---------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Login:
+    """A user and a secret. An identity token is a secret without a user."""
+
+    user: str = ""
+    secret: str = field(default="", repr=False)
+    origin: str = "no login"
+    """Where it comes from, for users."""
+
+
+ANONYMOUS = Login()
+
+
+PullStep = Literal["resolve", "fetch", "push", "token", "ping"]
+
+
+@dataclass(frozen=True)
+class SentCredential:
+    """The content of an Authorization header. Its repr hides the secret."""
+
+    kind: Literal["none", "basic", "bearer", "other"] = "none"
+    user: str = ""
+    secret: str = field(default="", repr=False)
+    """Password, token, or the whole header of an unknown kind."""
+
+    def __str__(self) -> str:
+        return f"basic:{self.user}" if self.kind == "basic" else self.kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt(ClientRequest):
+    """One request or connection attempt, with its reason and result."""
+
+    step: PullStep
+    because: str
+    ns: str | None = None
+    """The query's ``ns``, which ``query`` does not repeat."""
+    status: int | None = None
+    """None if there was no answer or its body was truncated."""
+    failure: Failure | None = None
+    cut: bool = False
+    """The body ended before its stated length."""
+    lane: str = ""
+    """Requests of different lanes (one for each blob) run concurrently, in any order; requests
+    without a lane run alone."""
+    client_certificate: str | None = None
+    """The file whose certificate the server accepted."""
+    seconds: float = 0.0
+    """Time that the client waits for an answer that never comes, or before a retry."""
+
+    @classmethod
+    def at(
+        cls,
+        step: PullStep,
+        request: ClientRequest,
+        result: ClientResponse | Failure,
+        because: str,
+        *,
+        lane: str = "",
+        seconds: float = 0.0,
+    ) -> Attempt:
+        """The attempt for *request*, which ended in *result*."""
+        values = vars(request) | {"step": step, "because": because, "lane": lane}
+        if step != "token":
+            values["ns"] = dict(request.query).get("ns")
+            values["query"] = tuple(pair for pair in request.query if pair[0] != "ns")
+        if isinstance(result, Failure):
+            return cls(**values, failure=result, seconds=seconds)
+        return cls(
+            **values,
+            status=None if result.cut else result.status,
+            cut=result.cut,
+            client_certificate=result.client_certificate,
+            seconds=seconds,
+        )
+
+    @property
+    def credential(self) -> SentCredential:
+        """The content of the Authorization header."""
+        return credential_of(self.header("Authorization"))
+
+    @property
+    def received(self) -> bool:
+        """Whether the server received the request."""
+        return self.failure is None or self.failure.reaches_server
+
+
+@dataclass(frozen=True)
+class ClientRun:
+    """Everything a modelled client did, from first request to end."""
+
+    attempts: tuple[Attempt, ...] = ()
+    error: object | None = None
+
+    @property
+    def message(self) -> str | None:
+        """The error as the user sees it; None if there is none."""
+        return None if self.error is None else str(self.error)
+
+    @property
+    def seconds_lost(self) -> float:
+        """Time spent waiting for hosts that never answer, and before retries."""
+        return sum(attempt.seconds for attempt in self.attempts)
+
+    @property
+    def outcome(self) -> Literal["ok", "error"]:
+        """Whether the run succeeded."""
+        return "ok" if self.error is None else "error"
+
+    @property
+    def received(self) -> tuple[Attempt, ...]:
+        """The requests that a server received."""
+        return tuple(attempt for attempt in self.attempts if attempt.received)
+
+
+def credential_of(authorization: str | None) -> SentCredential:
+    """The credential in an Authorization header."""
+    if authorization is None:
+        return SentCredential()
+    scheme, _, rest = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return SentCredential("bearer", secret=rest)
+    if scheme.lower() == "basic":
+        try:
+            user, _, secret = base64.b64decode(rest, validate=True).decode().partition(":")
+        except (binascii.Error, ValueError):
+            return SentCredential("other", secret=authorization)
+        return SentCredential("basic", user, secret)
+    return SentCredential("other", secret=authorization)

@@ -32,10 +32,15 @@ class Reference:
     tag: str | None = None
     digest: str | None = None
 
+    @property
+    def name(self) -> str:
+        """Registry and repository."""
+        return f"{self.namespace}/{self.repository}"
+
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
-        return f"{self.namespace}/{self.repository}{tag}{digest}"
+        return f"{self.name}{tag}{digest}"
 
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"

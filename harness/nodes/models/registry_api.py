@@ -12,12 +12,20 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from harness.content import DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_MANIFEST
+from harness.content import (
+    DOCKER_MANIFEST,
+    DOCKER_MANIFEST_LIST,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Platform,
+)
+from reference_registry.digest import digest_of
 
 __all__ = [
     "ContentDescriptor",
     "ParsedChallenge",
-    "index_entries",
+    "entry_for_platform",
+    "is_content_of",
     "issued_token",
     "kind_of",
     "manifest_parts",
@@ -128,6 +136,11 @@ class ContentDescriptor:
         return self.media_type in _INDEXES | _MANIFESTS
 
 
+def is_content_of(digest: str, content: bytes) -> bool:
+    """Whether *content* has this *digest*."""
+    return digest_of(content, digest.partition(":")[0]) == digest
+
+
 def kind_of(media_type: str) -> str:
     """``index``, ``manifest``, or ``unknown``."""
     if media_type in _INDEXES:
@@ -135,12 +148,13 @@ def kind_of(media_type: str) -> str:
     return "manifest" if media_type in _MANIFESTS else "unknown"
 
 
-def index_entries(index: bytes) -> list[tuple[object, ContentDescriptor]]:
-    """Platform and descriptor of everything that *index* lists; empty for anything malformed."""
-    return [
-        (entry.get("platform"), _descriptor(entry, kind_of(str(entry.get("mediaType")))))
-        for entry in _objects(_document(index).get("manifests"))
-    ]
+def entry_for_platform(index: bytes, *, or_first: bool = False) -> ContentDescriptor | None:
+    """The entry of *index* for linux/amd64; if there is none, None or the first entry."""
+    entries = _objects(_document(index).get("manifests"))
+    matching = [entry for entry in entries if entry.get("platform") == Platform().document()]
+    for entry in (*matching, *(entries if or_first else ())):
+        return _descriptor(entry, kind_of(str(entry.get("mediaType"))))
+    return None
 
 
 def manifest_parts(manifest: bytes) -> tuple[ContentDescriptor, list[ContentDescriptor]]:

@@ -1,14 +1,19 @@
-"""Registries with behaviours as data: a mock without sockets."""
+"""Registries with behaviours as data: a mock without sockets.
+
+By default a host is healthy: it speaks plain HTTP and trusted TLS on every port, has every image
+and requires no credentials. :class:`HostBehaviour` describes differences; its rules answer single
+requests.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
-from harness.content import Manifest
-from harness.nodes.models.behaviours import HEALTHY, HostAction, HostBehaviour, HostTokenService
+from harness.content import Content, Manifest
 from harness.nodes.models.go_url import split_host_port
 from harness.nodes.models.network import (
     ClientRequest,
@@ -19,43 +24,155 @@ from harness.nodes.models.network import (
     basic_authorization,
     with_port,
 )
-from reference_registry.digest import digest_of
 
-__all__ = ["CAPTIVE_PORTAL", "RegistryContent", "SimulatedNetwork"]
+__all__ = [
+    "CAPTIVE_PORTAL",
+    "HEALTHY",
+    "UNRESOLVABLE",
+    "HostAction",
+    "HostBehaviour",
+    "HostChallenge",
+    "HostRule",
+    "HostTokenService",
+    "RegistryContent",
+    "SimulatedNetwork",
+]
+
+
+@dataclass(frozen=True)
+class HostChallenge:
+    """Authentication for everything that a host serves."""
+
+    type: Literal["basic", "bearer"]
+    credential: str = ""
+    """``user:password`` that a Basic challenge accepts."""
+    realm: str = ""
+    service: str = ""
+    scope: str = "repository:any:pull"
+    token: str = ""
+    """The token that a Bearer challenge accepts."""
+    error: str | None = None
+    lines: tuple[str, ...] | None = None
+    """WWW-Authenticate as sent; None makes it from the rest."""
+
+    def header(self) -> tuple[str, ...]:
+        """The header lines of a 401."""
+        if self.lines is not None:
+            return self.lines
+        if self.type == "basic":
+            return ('Basic realm="mock"',)
+        error = f',error="{self.error}"' if self.error else ""
+        return (
+            f'Bearer realm="{self.realm}",service="{self.service}",scope="{self.scope}"{error}',
+        )
+
+    def accepts(self, authorization: str | None) -> bool:
+        """Whether the Authorization header grants access."""
+        if self.type == "bearer":
+            return authorization == f"Bearer {self.token}"
+        return authorization == basic_authorization(self.credential)
+
+
+@dataclass(frozen=True)
+class HostTokenService:
+    """A token server: for service ``x`` it issues the token ``T-x``."""
+
+    credential: str | None = None
+    """``user:password`` that it requires if any are sent; None accepts everyone."""
+    status: int | None = None
+    """The status of every answer."""
+    post_status: int | None = None
+    get_status: int | None = None
+    token: str | None = None
+    """Issued instead of the valid one."""
+
+
+@dataclass(frozen=True)
+class HostAction:
+    """How a rule changes the answer; without any field set it changes nothing."""
+
+    status: int | None = None
+    body: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    html: bool = False
+    """200 with a web page, like a captive portal."""
+    redirect: str | None = None
+    """307 to this URL; ``{path}`` stands for the request's path."""
+    reset: bool = False
+    wrong_body: bool = False
+    """Wrong bytes of the right length."""
+    truncate: int | None = None
+    """The connection ends after this many bytes of the body."""
+    ignore_range: bool = False
+    no_digest_header: bool = False
+    wrong_digest_header: bool = False
+    bad_digest_header: bool = False
+    drop_size: bool = False
+    hang: bool = False
+
+
+@dataclass(frozen=True)
+class HostRule:
+    """The first matching rule applies; a filter that is None matches all requests."""
+
+    action: HostAction
+    method: str | None = None
+    kind: str | None = None
+    """``base`` (/v2/), ``manifest-tag``, ``manifest-digest``, ``blob``, ``token``, ``other``."""
+    obj: str | None = None
+    """``base``, ``tag``, ``index``, ``manifest``, ``config``, ``layer``, ``token``, ``other``."""
+    auth: Literal["none", "some"] | None = None
+    times: int | None = None
+    """How many times the rule applies; None for always."""
+
+
+@dataclass(frozen=True)
+class HostBehaviour:
+    """One host. The default is a healthy registry that has every image."""
+
+    resolvable: bool = True
+    down: bool = False
+    unreachable: bool = False
+    """Connection attempts are never answered."""
+    silent: bool = False
+    """Connections are accepted, and nothing is sent."""
+    speaks: Literal["both", "plain", "tls"] = "both"
+    authority: bytes | None = None
+    """The authority (DER) that signed its certificate; None for one in the system's roots."""
+    wants_client_certificate: bool = False
+    store: bool = True
+    challenge: HostChallenge | None = None
+    tokens: HostTokenService = HostTokenService()
+    rules: tuple[HostRule, ...] = ()
+
+
+HEALTHY = HostBehaviour()
+UNRESOLVABLE = HostBehaviour(resolvable=False)
+"""A name that does not resolve."""
 
 
 # -- content ------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class _Object:
-    kind: str
-    media_type: str
-    content: bytes
-
-
 class RegistryContent:
     """The content of every host: one image or index, under any name and tag."""
 
     def __init__(self, image: Manifest) -> None:
         self.tagged = image.digest
-        self._objects: dict[str, _Object] = dict(_objects(image))
+        self._objects: dict[str, tuple[str, Content]] = dict(_objects(image))
 
-    def find(self, reference: str) -> _Object | None:
+    def find(self, reference: str) -> Content | None:
         """The object behind a tag or digest."""
-        digest = reference if ":" in reference else self.tagged
-        return self._objects.get(digest)
+        _, found = self._objects.get(reference if ":" in reference else self.tagged, ("", None))
+        return found
 
     def kind(self, digest: str) -> str:
         """``index``, ``manifest``, ``config``, ``layer``, or ``other`` for unknown content."""
-        found = self._objects.get(digest)
-        return found.kind if found else "other"
+        return self._objects[digest][0] if digest in self._objects else "other"
 
 
-def _objects(manifest: Manifest) -> Iterator[tuple[str, _Object]]:
-    kind = "index" if manifest.children else "manifest"
-    yield manifest.digest, _Object(kind, manifest.media_type, manifest.content)
+def _objects(manifest: Manifest) -> Iterator[tuple[str, tuple[str, Content]]]:
+    yield manifest.digest, ("index" if manifest.children else "manifest", manifest)
     for number, blob in enumerate(manifest.blobs):
-        kind = "layer" if number else "config"
-        yield blob.digest, _Object(kind, blob.media_type, blob.content)
+        yield blob.digest, ("layer" if number else "config", blob)
     for child in manifest.children:
         yield from _objects(child)
 
@@ -67,20 +184,12 @@ CAPTIVE_PORTAL = b"<html><body>captive portal</body></html>"
 _ZERO = "sha256:" + "0" * 64
 
 
-@dataclass(frozen=True)
-class _Target:
-    """The object of a request."""
-
-    kind: str
-    obj: str
-    reference: str = ""
-
-
 class SimulatedNetwork:
     """Answers requests according to the hosts' behaviours, and counts how often each rule applied.
 
-    Hosts are found by name and port, by name and the scheme's port, or by name alone; *elsewhere*
-    is the behaviour of all others. Names with the same behaviour object are one host.
+    Every host has *image*. Hosts are found by name and port, by name and the scheme's port, or by
+    name alone; *elsewhere* is the behaviour of all others. Names with the same behaviour object are
+    one host.
     *system_roots* are the system's authorities, *page* is the body of scripted web pages, *note*
     ends scripted messages.
     """
@@ -88,7 +197,7 @@ class SimulatedNetwork:
     def __init__(
         self,
         behaviours: Mapping[str, HostBehaviour],
-        content: RegistryContent,
+        image: Manifest,
         *,
         elsewhere: HostBehaviour = HEALTHY,
         system_roots: frozenset[bytes] = frozenset(),
@@ -96,7 +205,7 @@ class SimulatedNetwork:
         note: str = "",
     ) -> None:
         self._behaviours = behaviours
-        self._content = content
+        self._content = RegistryContent(image)
         self._elsewhere = elsewhere
         self._system_roots = system_roots
         self._page = page
@@ -115,13 +224,13 @@ class SimulatedNetwork:
         """See :class:`harness.nodes.models.network.Network`."""
         host = self.behaviour(request.host, request.scheme)
         self._connect(host, request.scheme, trust)
-        target = self._target(request)
-        action = self._action(host, request, target)
+        kind, obj, reference = self._target(request)
+        action = self._action(host, request, kind, obj)
         if action.reset:
             raise ConnectionFailed(Failure.RESET)
         if action.hang:
             raise ConnectionFailed(Failure.NO_ANSWER)
-        answer = self._scripted(action, request) or self._serve(host, request, target)
+        answer = self._scripted(action, request) or self._serve(host, request, kind, reference)
         shown = trust.client_certificate if host.wants_client_certificate else None
         return _shaped(answer, request, action, shown if request.scheme == "https" else None)
 
@@ -168,27 +277,28 @@ class SimulatedNetwork:
         roots = self._system_roots if trust.system_roots else frozenset()
         return host.authority in roots | trust.authorities
 
-    def _target(self, request: ClientRequest) -> _Target:
-        if _UPLOAD.fullmatch(request.path):
-            return _Target("other", "other")
-        if request.path.endswith("/v2/"):
-            return _Target("base", "base")
+    def _target(self, request: ClientRequest) -> tuple[str, str, str]:
+        """A rule's ``kind`` and ``obj`` for *request*, and the tag or digest in its path."""
         match = _RESOURCE.fullmatch(request.path)
+        if _UPLOAD.fullmatch(request.path):
+            return "other", "other", ""
         if match is None:
-            is_token = request.path.endswith("/token")
-            return _Target("token", "token") if is_token else _Target("other", "other")
+            base = request.path.endswith("/v2/")
+            kind = "base" if base else "token" if request.path.endswith("/token") else "other"
+            return kind, kind, ""
         reference = match["reference"]
-        if match["type"] == "blobs":
-            return _Target("blob", self._content.kind(reference), reference)
-        if ":" in reference:
-            return _Target("manifest-digest", self._content.kind(reference), reference)
-        return _Target("manifest-tag", "tag", reference)
+        if match["type"] == "manifests" and ":" not in reference:
+            return "manifest-tag", "tag", reference
+        kind = "blob" if match["type"] == "blobs" else "manifest-digest"
+        return kind, self._content.kind(reference), reference
 
-    def _action(self, host: HostBehaviour, request: ClientRequest, target: _Target) -> HostAction:
+    def _action(
+        self, host: HostBehaviour, request: ClientRequest, kind: str, obj: str
+    ) -> HostAction:
         auth = "none" if request.header("Authorization") is None else "some"
         for number, rule in enumerate(host.rules):
             wanted = (rule.method, rule.kind, rule.obj, rule.auth)
-            found = (request.method, target.kind, target.obj, auth)
+            found = (request.method, kind, obj, auth)
             if any(w is not None and w != f for w, f in zip(wanted, found, strict=True)):
                 continue
             if rule.times is not None and self._applied[id(host), number] >= rule.times:
@@ -198,33 +308,27 @@ class SimulatedNetwork:
         return HostAction()
 
     def _serve(
-        self, host: HostBehaviour, request: ClientRequest, target: _Target
+        self, host: HostBehaviour, request: ClientRequest, kind: str, reference: str
     ) -> ClientResponse:
-        if target.kind == "token":
+        if kind == "token":
             return _issue(host.tokens, request)
         authorization = request.header("Authorization")
         if host.challenge is not None and not host.challenge.accepts(authorization):
             refusal = _error(401)
             challenge = {"WWW-Authenticate": host.challenge.header()}
             return ClientResponse(401, {**refusal.headers, **challenge}, refusal.body)
-        if target.kind == "base":
+        if kind == "base":
             return ClientResponse(200, {"Content-Type": ("application/json",)}, b"{}")
         if request.method == "POST":
             return ClientResponse(202, {"Location": (f"{request.path.rstrip('/')}/u1",)})
         if request.method == "PUT":
             digest = dict(request.query).get("digest") or self._content.tagged
             return ClientResponse(201, {"Docker-Content-Digest": (digest,)})
-        found = self._content.find(target.reference) if host.store and target.reference else None
+        found = self._content.find(reference) if host.store and reference else None
         if found is None:
             return _error(404, f"status 404{self._note}")
-        return ClientResponse(
-            200,
-            {
-                "Content-Type": (found.media_type,),
-                "Docker-Content-Digest": (digest_of(found.content),),
-            },
-            found.content,
-        )
+        headers = {"Content-Type": found.media_type, "Docker-Content-Digest": found.digest}
+        return ClientResponse(200, {n: (v,) for n, v in headers.items()}, found.content)
 
 
 def _shaped(
@@ -273,11 +377,8 @@ def _issue(service: HostTokenService, request: ClientRequest) -> ClientResponse:
     if service.credential is not None and not _is_known(service.credential, request, parameters):
         return _error(401)
     token = service.token or f"T-{parameters.get('service', '')}"
-    return ClientResponse(
-        200,
-        {"Content-Type": ("application/json",)},
-        f'{{"token":"{token}","access_token":"{token}"}}'.encode(),
-    )
+    body = f'{{"token":"{token}","access_token":"{token}"}}'
+    return ClientResponse(200, {"Content-Type": ("application/json",)}, body.encode())
 
 
 def _is_known(credential: str, request: ClientRequest, parameters: Mapping[str, str]) -> bool:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from harness.nodes.models.files import InvalidFile
+
 __all__ = [
     "KEY_PART",
     "LARGEST_FILE",
@@ -29,13 +31,8 @@ LONGEST_LINE = 8 * 1024
 key's length."""
 
 
-class InvalidTOML(ValueError):
-    """Text that is not TOML; ``line`` counts from 1, None if unknown."""
-
-    def __init__(self, reason: str, line: int | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.line = line
+class InvalidTOML(InvalidFile):
+    """Text that is not TOML."""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from harness.content import an_image, an_index
 from harness.nodes.explain.containerd_pull import EffectFinder, explain_containerd, first_plan
 from harness.nodes.explain.explanation import BadInput, Explanation
 from harness.nodes.explain.when import BEHAVIOURS, behaviour
-from harness.nodes.models.attempts import ANONYMOUS
 from harness.nodes.models.containerd.execution import simulate
 from harness.nodes.models.containerd.releases import RELEASES
+from harness.nodes.models.network import ANONYMOUS
 from tests.unit.explain.asking import question
 
 IMAGE = "up.example/team/app:v1"

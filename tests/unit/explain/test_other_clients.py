@@ -11,10 +11,10 @@ from harness.cli import main
 from harness.nodes.explain.containers_pull import ContainersQuestion, explain_containers
 from harness.nodes.explain.docker_pull import DockerQuestion, explain_docker
 from harness.nodes.explain.explanation import BadInput, Explanation
-from harness.nodes.models.attempts import ANONYMOUS, Login
 from harness.nodes.models.containers.registries_conf import read_registries_conf
 from harness.nodes.models.containers.sources import AuthFile, read_auth_file
-from harness.nodes.models.dockerd.endpoints import read_daemon_json
+from harness.nodes.models.dockerd import read_daemon_json
+from harness.nodes.models.network import ANONYMOUS, Login
 
 CONF = """\
 unqualified-search-registries = ["up.example", "other.example"]

@@ -26,7 +26,7 @@ from harness.nodes.models.containers.registries_conf import (
     InvalidRegistriesConf,
     read_registries_conf,
 )
-from harness.nodes.models.dockerd.endpoints import InvalidDaemonJson, read_daemon_json
+from harness.nodes.models.dockerd import InvalidDaemonJson, read_daemon_json
 from harness.nodes.models.kubelet import InvalidSecret, read_docker_config
 from tests.unit.lint.cases import FIXTURES, case_of, project_of
 

@@ -14,14 +14,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.nodes.models.attempts import Attempt, SentCredential
-from harness.nodes.models.behaviours import UNRESOLVABLE, HostBehaviour
 from harness.nodes.models.containerd.execution import run
 from harness.nodes.models.containerd.plan import ContainerdPull, Plan, PullError
 from harness.nodes.models.containerd.planning import resolve_plan
 from harness.nodes.models.containerd.pullers import AuthConfig, Cri, Ctr, Puller
-from harness.nodes.models.network import Failure
-from harness.nodes.models.simulated_network import RegistryContent, SimulatedNetwork
+from harness.nodes.models.network import Attempt, Failure, SentCredential
+from harness.nodes.models.simulated_network import (
+    UNRESOLVABLE,
+    HostBehaviour,
+    RegistryContent,
+    SimulatedNetwork,
+)
 from tests.unit.models.worlds import Stand, World, behaviour_from
 
 __all__ = [
@@ -172,7 +175,7 @@ def network_of(case: Case, world: World) -> SimulatedNetwork:
         behaviours |= dict.fromkeys(world.addresses[host], behaviour)
     return SimulatedNetwork(
         behaviours,
-        RegistryContent(world.image),
+        world.image,
         elsewhere=UNRESOLVABLE,
         system_roots=frozenset({world.stand.trusted}),
         page=world.page,

@@ -6,7 +6,6 @@ from dataclasses import fields
 
 import pytest
 
-from harness.nodes.models.behaviours import HostAction, HostBehaviour, HostChallenge, HostRule
 from harness.nodes.models.containerd.execution import simulate
 from harness.nodes.models.containerd.hosts_toml import InvalidHostsFile, parse_hosts_toml
 from harness.nodes.models.containerd.plan import ContainerdPull, Plan, PlannedHost
@@ -17,6 +16,12 @@ from harness.nodes.models.containerd.releases import (
     Release,
     UnknownRelease,
     release_named,
+)
+from harness.nodes.models.simulated_network import (
+    HostAction,
+    HostBehaviour,
+    HostChallenge,
+    HostRule,
 )
 
 IMAGE = "reg.example:5000/team/app:v1"

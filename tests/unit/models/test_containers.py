@@ -9,11 +9,11 @@ from harness.nodes.models.containers.registries_conf import (
     read_registries_conf,
 )
 from harness.nodes.models.containers.sources import (
-    InvalidAuthFile,
     long_names,
     pull_sources,
     read_auth_file,
 )
+from harness.nodes.models.kubelet import InvalidSecret
 
 IMAGE = "reg.example/team/app:v1"
 MIRRORED = """\
@@ -134,5 +134,5 @@ class TestCredentials:
         assert self.AUTH.login_for(source).user == user
 
     def test_an_invalid_file_is_reported(self) -> None:
-        with pytest.raises(InvalidAuthFile, match="not JSON"):
+        with pytest.raises(InvalidSecret, match="not JSON"):
             read_auth_file("{")

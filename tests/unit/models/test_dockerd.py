@@ -4,36 +4,44 @@ from __future__ import annotations
 
 import pytest
 
-from harness.nodes.models.behaviours import HostAction, HostBehaviour, HostChallenge, HostRule
-from harness.nodes.models.dockerd.endpoints import (
+from harness.nodes.models.dockerd import (
     DaemonConfig,
     InvalidDaemonJson,
     MirrorURL,
     endpoints,
     read_daemon_json,
+    simulate,
 )
-from harness.nodes.models.dockerd.pulling import DockerPull, simulate
+from harness.nodes.models.network import ClientRun
+from harness.nodes.models.reference import normalised_reference
+from harness.nodes.models.simulated_network import (
+    HostAction,
+    HostBehaviour,
+    HostChallenge,
+    HostRule,
+)
 
 MIRROR, HUB = "mirror.example", "registry-1.docker.io"
 CONFIG = DaemonConfig((MirrorURL("https", MIRROR),))
 
 
-def asked(pull: DockerPull) -> list[str]:
+def asked(pull: ClientRun) -> list[str]:
     return [f"{a.host.split('.')[0]} {a.method} {a.status}" for a in pull.received]
 
 
 def test_mirrors_in_the_order_of_the_file_and_docker_hub_last() -> None:
     config = read_daemon_json('{"registry-mirrors": ["https://b.example/", "http://a.example"]}')
-    found = [(e.scheme, e.host) for e in endpoints("nginx", config)]
+    found = [(e.scheme, e.host) for e in endpoints(normalised_reference("nginx"), config)]
     assert found == [("https", "b.example"), ("http", "a.example"), ("https", HUB)]
 
 
 def test_an_insecure_registry_is_tried_over_plain_http_too() -> None:
     config = read_daemon_json('{"insecure-registries": ["reg.example:5000", "10.0.0.0/8"]}')
+    plain = normalised_reference("reg.example/app")
     for image in ("reg.example:5000/app", "10.1.2.3/app", "127.0.0.1:5000/app"):
-        found = [(e.scheme, e.verify) for e in endpoints(image, config)]
+        found = [(e.scheme, e.verify) for e in endpoints(normalised_reference(image), config)]
         assert found == [("https", False), ("http", True)]
-    assert [e.scheme for e in endpoints("reg.example/app", config)] == ["https"]
+    assert [e.scheme for e in endpoints(plain, config)] == ["https"]
 
 
 @pytest.mark.parametrize(

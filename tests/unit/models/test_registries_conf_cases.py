@@ -15,14 +15,13 @@ from typing import Any
 import pytest
 
 from harness.content import an_image
-from harness.nodes.models.attempts import Attempt
-from harness.nodes.models.containers.execution import ImageCopy, simulate
+from harness.nodes.models.containers.execution import simulate
 from harness.nodes.models.containers.registries_conf import (
     InvalidRegistriesConf,
     read_registries_conf,
 )
 from harness.nodes.models.containers.sources import read_auth_file
-from harness.nodes.models.network import Failure
+from harness.nodes.models.network import Attempt, ClientRun, Failure
 from tests.unit.models.worlds import UNTRUSTED_AUTHORITY, auth_json, behaviour_from, filled
 
 HOSTS = {
@@ -57,13 +56,13 @@ def test_the_model_matches_the_measurement_of_skopeo(copy_case: dict[str, Any]) 
     assert error_of(copy) == normal(case["error"])
 
 
-def copied(case: Mapping[str, Any]) -> ImageCopy:
+def copied(case: Mapping[str, Any]) -> ClientRun:
     try:
         config = read_registries_conf(case["registries.conf"])
     except InvalidRegistriesConf as error:
         prefix = f"initializing source docker://{case['image']}: loading registries configuration: "
         where = f'loading registries configuration "{error.file}": '
-        return ImageCopy(error=f"{prefix}{where}{error.reason}")
+        return ClientRun(error=f"{prefix}{where}{error.reason}")
     authorities = {"untrusted": UNTRUSTED_AUTHORITY}
     hosts = {
         HOSTS[name]: behaviour_from(document, authorities)
@@ -91,7 +90,7 @@ def row_of(attempt: Attempt) -> list[Any]:
     return [host, attempt.method, attempt.path, None, shown, attempt.scheme, attempt.status]
 
 
-def error_of(copy: ImageCopy) -> str | None:
+def error_of(copy: ClientRun) -> str | None:
     return None if copy.error is None else normal(json.dumps(copy.error))
 
 

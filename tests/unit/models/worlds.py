@@ -15,14 +15,14 @@ from functools import cache, cached_property
 from typing import Any
 
 from harness.content import Manifest, an_image, an_index
-from harness.nodes.models.behaviours import (
+from harness.nodes.models.simulated_network import (
+    CAPTIVE_PORTAL,
     HostAction,
     HostBehaviour,
     HostChallenge,
     HostRule,
     HostTokenService,
 )
-from harness.nodes.models.simulated_network import CAPTIVE_PORTAL
 from reference_registry.digest import digest_of
 
 __all__ = [

@@ -151,7 +151,7 @@ def insecure_mirror(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPD007")
 def not_insecure(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    from harness.nodes.models.dockerd.endpoints import DaemonConfig
+    from harness.nodes.models.dockerd import DaemonConfig
 
     insecure = {item.text for item in _texts(file, _INSECURE)}
     networks = sorted(text for text in insecure if "/" in text)[:_MOST_ITEMS]

@@ -8,22 +8,16 @@ https://distribution.github.io/distribution/spec/auth/token/ and .../oauth/.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl
 
-from harness.nodes.models.attempts import Login
-from harness.nodes.models.containerd.conversation import (
-    Conversation,
-    Exchange,
-    RequestFailed,
-    unexpected_status,
-)
+from harness.nodes.models.containerd.failures import Exchange, RequestFailed, unexpected_status
 from harness.nodes.models.containerd.plan import HttpClient
 from harness.nodes.models.containerd.pullers import CredentialError
 from harness.nodes.models.containerd.releases import Release
 from harness.nodes.models.go_url import InvalidURL, parse_url
-from harness.nodes.models.network import ClientRequest, basic_authorization
+from harness.nodes.models.network import ClientRequest, Login, basic_authorization
 from harness.nodes.models.registry_api import ParsedChallenge, parse_challenges
 
 __all__ = ["Authorizer"]
@@ -47,12 +41,18 @@ class _Bearer:
 
 
 class Authorizer:
-    """Answers the challenges to requests of one client."""
+    """Answers the challenges to requests of one client; *ask* sends a request to a token server
+    for a reason."""
 
-    def __init__(self, client: HttpClient, conversation: Conversation, release: Release) -> None:
+    def __init__(
+        self,
+        client: HttpClient,
+        release: Release,
+        ask: Callable[[ClientRequest, str], Exchange],
+    ) -> None:
         self._client = client
-        self._conversation = conversation
         self._release = release
+        self._send = ask
         self._hosts: dict[str, _Basic | _Bearer] = {}
 
     def authorize(self, request: ClientRequest, scope: str) -> ClientRequest:
@@ -117,7 +117,7 @@ class Authorizer:
 
     def _login(self, host: str) -> Login:
         try:
-            return self._client.credentials.login_for(host)
+            return self._client.login_for(host)
         except CredentialError as error:
             raise RequestFailed(str(error), host=host) from None
 
@@ -188,14 +188,15 @@ class Authorizer:
     def _get(self, host: _Bearer, name: str, scopes: tuple[str, ...]) -> str:
         request = self._request(host.realm, "GET")
         service = [("service", host.service)] if host.service else []
-        query = (*request.query, *service, *(("scope", scope) for scope in scopes))
+        query = [*request.query, *service, *(("scope", scope) for scope in scopes)]
         headers = dict(request.headers)
         whose = "an anonymous token"
         if host.login.secret:
             login = f"{host.login.user}:{host.login.secret}"
             headers["Authorization"] = (basic_authorization(login),)
             whose = "a token with Basic"
-        request = replace(request, query=tuple(sorted(query, key=_by_name)), headers=headers)
+        query = sorted(query, key=lambda pair: pair[0])
+        request = replace(request, query=tuple(query), headers=headers)
         return self._issued(
             self._ask(request, f"{whose} for {name}, whose challenge names this realm"),
             ("access_token", "token"),
@@ -210,7 +211,7 @@ class Authorizer:
 
     def _ask(self, request: ClientRequest, because: str) -> Exchange:
         try:
-            return self._conversation.follow(request, self._client, "token", because, _unchanged)
+            return self._send(request, because)
         except RequestFailed as failed:
             failed.text = failed.text.removeprefix("failed to do request: ")
             raise
@@ -233,18 +234,4 @@ class Authorizer:
 
 
 def _is_same(one: ClientRequest, other: ClientRequest) -> bool:
-    return (one.method, one.scheme, one.host, one.path, one.query) == (
-        other.method,
-        other.scheme,
-        other.host,
-        other.path,
-        other.query,
-    )
-
-
-def _by_name(pair: tuple[str, str]) -> str:
-    return pair[0]
-
-
-def _unchanged(request: ClientRequest) -> ClientRequest:
-    return request
+    return replace(one, headers=other.headers, form=other.form) == other

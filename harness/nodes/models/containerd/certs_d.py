@@ -1,4 +1,4 @@
-"""The ``certs.d`` tree: which directory belongs to a registry, and its content.
+"""The ``certs.d`` tree: which directory belongs to a registry, its content, and certificate files.
 
 Lookup order and the use of certificate files without a hosts.toml:
 https://github.com/containerd/containerd/blob/main/docs/hosts.md
@@ -6,9 +6,13 @@ https://github.com/containerd/containerd/blob/main/docs/hosts.md
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+from harness.nodes.models.containerd.config_toml import EndpointTLS
 from harness.nodes.models.containerd.hosts_toml import (
     DaemonPanics,
     HostEntry,
@@ -16,34 +20,14 @@ from harness.nodes.models.containerd.hosts_toml import (
     InvalidHostsFile,
     parse_hosts_toml,
 )
+from harness.nodes.models.containerd.plan import FileProblem, PullRefused
+from harness.nodes.models.containerd.pullers import Ctr
 from harness.nodes.models.containerd.releases import Release
 from harness.nodes.models.files import FileTree
 from harness.nodes.models.go_url import join_path
+from harness.nodes.models.network import Trust
 
-__all__ = [
-    "FileProblem",
-    "HostDirectory",
-    "UnusableDirectory",
-    "directory_names",
-    "read_host_directory",
-]
-
-
-@dataclass(frozen=True)
-class FileProblem:
-    """A problem in the files; ``line`` counts from 1."""
-
-    message: str
-    file: str | None = None
-    line: int | None = None
-
-    def __str__(self) -> str:
-        place = "" if self.file is None else f"{self.file}:{self.line or 1}: "
-        return place + self.message
-
-
-class UnusableDirectory(Exception):
-    """The pull fails before any request because of the directory; has containerd's message."""
+__all__ = ["HostDirectory", "TrustReader", "directory_names", "read_host_directory"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +42,7 @@ class HostDirectory:
     """The hosts.toml that was read, if it was valid."""
     tried: tuple[str, ...] = ()
     """Every directory that was checked, in order, up to the one that exists."""
-    findings: tuple[FileProblem, ...] = field(default=())
+    findings: tuple[FileProblem, ...] = ()
 
 
 def directory_names(namespace: str) -> tuple[str, ...]:
@@ -74,7 +58,7 @@ def read_host_directory(
 ) -> HostDirectory:
     """The first existing directory for *namespace* in *roots*, and the hosts it names.
 
-    Raises :class:`UnusableDirectory` if the pull fails at once.
+    Raises :class:`PullRefused` if the pull fails at once.
     """
     tried: list[str] = []
     for root in roots:
@@ -90,40 +74,30 @@ def _read(
     files: FileTree, directory: str, release: Release, tried: tuple[str, ...]
 ) -> HostDirectory:
     file = join_path(directory, "hosts.toml")
+    findings: tuple[FileProblem, ...] = ()
     try:
         text = files.read(file)
+        if text:
+            hosts = parse_hosts_toml(text, directory, release)
+            return HostDirectory(directory, hosts, file, tried, tuple(_remarks(hosts, file)))
     except FileNotFoundError:
-        return HostDirectory(directory, _lone_certificates(files, directory), None, tried)
-    except IsADirectoryError:
-        raise UnusableDirectory(f"read {file}: is a directory") from None
-    except NotADirectoryError:
-        raise UnusableDirectory(f"open {file}: not a directory") from None
-    if not text:
-        return HostDirectory(directory, _lone_certificates(files, directory), None, tried)
-    try:
-        hosts = parse_hosts_toml(text, directory, release)
+        pass
+    except OSError as error:
+        raise PullRefused(str(error)) from None
     except DaemonPanics as error:
-        raise UnusableDirectory(f"containerd panics on {file}: {error.reason}") from None
+        raise PullRefused(f"containerd panics on {file}: {error.reason}") from None
     except InvalidHostsFile as error:
-        ignored = FileProblem(f"the whole file is ignored: {error.reason}", file, error.line)
-        lone = _lone_certificates(files, directory)
-        return HostDirectory(directory, lone, None, tried, (ignored,))
-    return HostDirectory(directory, hosts, file, tried, tuple(_remarks(hosts, file)))
+        findings = (FileProblem(f"the whole file is ignored: {error.reason}", file, error.line),)
+    return HostDirectory(directory, _lone_certificates(files, directory), None, tried, findings)
 
 
-def _remarks(hosts: HostsFile, file: str) -> list[FileProblem]:
-    remarks = [
-        FileProblem(f"host {url} is ignored: write it as a table header [host.{url!r}]", file)
-        for url in hosts.unseen
-    ]
+def _remarks(hosts: HostsFile, file: str) -> Iterator[FileProblem]:
+    for url in hosts.unseen:
+        text = f"host {url} is ignored: write it as a table header [host.{url!r}]"
+        yield FileProblem(text, file)
     if hosts.unordered:
-        remarks.append(
-            FileProblem(
-                f"{hosts.unordered} hosts are inline tables: their order is random at every lookup",
-                file,
-            )
-        )
-    return remarks
+        text = f"{hosts.unordered} hosts are inline tables: their order is random at every lookup"
+        yield FileProblem(text, file)
 
 
 def _lone_certificates(files: FileTree, directory: str) -> HostsFile | None:
@@ -139,3 +113,129 @@ def _lone_certificates(files: FileTree, directory: str) -> HostsFile | None:
     if not authorities and not pairs:
         return None
     return HostsFile((HostEntry(ca=authorities or None, client=tuple(pairs)),))
+
+
+# -- certificate files --------------------------------------------------------------------------
+_BLOCK = re.compile(
+    r"-----BEGIN ([A-Z0-9 ]{1,64})-----\r?\n([A-Za-z0-9+/=\s]*)-----END \1-----", re.ASCII
+)
+_ASN1_SEQUENCE = b"\x30"
+
+
+def _certificates(text: str) -> frozenset[bytes]:
+    """The DER content of every certificate in *text* that Go would load."""
+    return frozenset(
+        content
+        for label, content in _blocks(text)
+        if label == "CERTIFICATE" and content.startswith(_ASN1_SEQUENCE)
+    )
+
+
+def _key_pair_problem(certificate: str, key: str) -> str | None:
+    """The error of tls.X509KeyPair for a *certificate* and a *key* file, or None."""
+    for text, fitting, wanted, what in (
+        (certificate, r"CERTIFICATE", 'find "CERTIFICATE" PEM block in certificate', "certificate"),
+        (key, r".*PRIVATE KEY", 'find PEM block with type ending in "PRIVATE KEY" in key', "key"),
+    ):
+        labels = [label for label, _ in _blocks(text)]
+        if any(re.fullmatch(fitting, label) for label in labels):
+            continue
+        if not labels:
+            return f"tls: failed to find any PEM data in {what} input"
+        if labels == ["CERTIFICATE"]:
+            return "tls: found a certificate rather than a key in the PEM for the private key"
+        if len(labels) == 1 and labels[0].endswith("PRIVATE KEY"):
+            return (
+                "tls: failed to find certificate PEM data in certificate input, but did find a "
+                "private key; PEM inputs may have been switched"
+            )
+        skipped = f"after skipping PEM blocks of the following types: [{' '.join(labels)}]"
+        return f"tls: failed to {wanted} input {skipped}"
+    return None
+
+
+def _blocks(text: str) -> list[tuple[str, bytes]]:
+    found = []
+    for label, encoded in _BLOCK.findall(text):
+        try:
+            content = base64.b64decode("".join(encoded.split()), validate=True)
+        except binascii.Error:
+            continue
+        found.append((label, content))
+    return found
+
+
+class TrustReader:
+    """Reads trusted authorities and client certificates from *files*.
+
+    A missing or invalid file fails the pull, even if other hosts need no
+    certificate: every method raises ``PullRefused``.
+    """
+
+    def __init__(self, files: FileTree) -> None:
+        self._files = files
+
+    def of_entry(self, entry: HostEntry, default: Trust) -> Trust:
+        """The TLS settings of a host in hosts.toml: *default* and those of its entry."""
+        authorities = default.authorities
+        for path in entry.ca or ():
+            authorities |= self._authorities(path)
+        shown = [self._client_pair(certificate, key) for certificate, key in entry.client]
+        return Trust(
+            verify=default.verify if entry.skip_verify is None else not entry.skip_verify,
+            system_roots=default.system_roots,
+            authorities=authorities,
+            client_certificate=next(iter(shown), default.client_certificate),
+        )
+
+    def of_flags(self, ctr: Ctr) -> Trust:
+        """The TLS settings of ``ctr`` options."""
+        shown = None
+        if ctr.certificate or ctr.key:
+            if not (ctr.certificate and ctr.key):
+                raise PullRefused("flags --tlscert and --tlskey must be set together")
+            shown = self._client_pair(ctr.certificate, ctr.key)
+        authorities = frozenset[bytes]()
+        if ctr.ca:
+            authorities = _certificates(self._read(ctr.ca, f'failed to read "{ctr.ca}"'))
+            if not authorities:
+                raise PullRefused(f'failed to load TLS CAs from "{ctr.ca}": invalid data')
+        return Trust(not ctr.skip_verify, not ctr.ca, authorities, shown)
+
+    def of_endpoint(self, tls: EndpointTLS) -> Trust:
+        """The TLS settings of ``registry.configs.HOST.tls``."""
+        shown = None
+        if bool(tls.cert_file) != bool(tls.key_file):
+            given, missing = ("cert", "key") if tls.cert_file else ("key", "cert")
+            raise PullRefused(
+                f'{given} file "{tls.cert_file or tls.key_file}" was specified, but no '
+                f"corresponding {missing} file was specified"
+            )
+        if tls.cert_file:
+            shown = self._client_pair(tls.cert_file, tls.key_file)
+        authorities = frozenset[bytes]()
+        if tls.ca_file:
+            # A file without certificates is accepted here, unlike in hosts.toml.
+            authorities = _certificates(self._read(tls.ca_file, "failed to load CA file"))
+        return Trust(not tls.skip_verify, True, authorities, shown)
+
+    def _authorities(self, path: str) -> frozenset[bytes]:
+        found = _certificates(self._read(path, f'unable to read CA cert "{path}"'))
+        if not found:
+            raise PullRefused(f'unable to load CA cert "{path}"')
+        return found
+
+    def _client_pair(self, certificate: str, key: str | None) -> str:
+        """The certificate's path, after checking both files."""
+        public = self._read(certificate, f'unable to read CERT file "{certificate}"')
+        secret = public if key is None else self._read(key, f'unable to read CERT file "{key}"')
+        problem = _key_pair_problem(public, secret)
+        if problem is not None:
+            raise PullRefused(f"failed to load X509 key pair: {problem}")
+        return certificate
+
+    def _read(self, path: str, complaint: str) -> str:
+        try:
+            return self._files.read(path)
+        except OSError as error:
+            raise PullRefused(f"{complaint}: {error}") from None

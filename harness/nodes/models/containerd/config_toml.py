@@ -83,13 +83,13 @@ class RegistryConfig:
 
 
 def parse_config_toml(
-    text: str, release: Release, files: FileTree | None = None, path: str = CONFIG_FILE
+    text: str, release: Release, files: Mapping[str, str] | None = None, path: str = CONFIG_FILE
 ) -> RegistryConfig:
     """The registry settings of the file *text* at *path* with its imports from *files*.
 
     Raises :class:`InvalidConfig`.
     """
-    tree = (files or FileTree({})) | FileTree({path: text})
+    tree = FileTree({**(files or {}), path: text})
     return registry_config(read_configuration(tree, release, path), release)
 
 

@@ -8,24 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
-from harness.content import Platform
-from harness.nodes.models.containerd.conversation import (
-    Conversation,
+from harness.nodes.models.containerd.failures import (
     Exchange,
     RequestFailed,
-    concurrent_failure,
-    next_host,
     request_url,
     unexpected_status,
 )
-from harness.nodes.models.containerd.plan import Plan, PlannedHost
 from harness.nodes.models.containerd.pullers import Ctr
-from harness.nodes.models.containerd.requester import Requester
+from harness.nodes.models.containerd.session import Session, Target
 from harness.nodes.models.network import ClientResponse
 from harness.nodes.models.registry_api import (
     ContentDescriptor,
-    index_entries,
+    entry_for_platform,
+    is_content_of,
     manifest_parts,
     registry_errors,
     status_line,
@@ -40,27 +37,26 @@ _MOST_STALLS = 3
 class Fetching:
     """Downloads a descriptor's content and everything below it."""
 
-    def __init__(self, plan: Plan, conversation: Conversation, platform: Platform) -> None:
-        self._plan = plan
-        self._release = plan.release
-        self._conversation = conversation
-        self._platform = platform
-        self._requester = Requester(plan, conversation, "fetch")
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._plan = session.plan
+        self._release = session.release
 
     def run(self, root: ContentDescriptor) -> None:
         """Fetch *root* and everything below it. Raises :class:`RequestFailed`."""
         content = self._download(root)
         if root.kind == "index":
-            for child in self._chosen(content):
+            child = entry_for_platform(content, or_first=True)
+            if child is not None:
                 self.run(child)
         elif root.kind == "manifest":
             config, layers = manifest_parts(content)
             if isinstance(self._plan.puller, Ctr):
-                self._concurrently([config, *layers])
+                self._download_all([config, *layers])
             else:
                 # Layers wait for the configuration, which says how to unpack them.
                 self._download(config)
-                self._concurrently(layers)
+                self._download_all(layers)
         else:
             self._reject_unpacking(root)
 
@@ -84,24 +80,8 @@ class Fetching:
         """Fetch one object and stop (``ctr content fetch-object``)."""
         self._body(descriptor, "")
 
-    def _concurrently(self, descriptors: Sequence[ContentDescriptor]) -> None:
-        failures = []
-        for descriptor in descriptors:
-            self._conversation.lane = descriptor.digest if len(descriptors) > 1 else ""
-            try:
-                self._download(descriptor)
-            except RequestFailed as failed:
-                failures.append(failed)
-        self._conversation.lane = ""
-        if failures:
-            raise concurrent_failure(failures)
-
-    def _chosen(self, index: bytes) -> list[ContentDescriptor]:
-        """The entry for the platform, or the first one if there is none."""
-        entries = index_entries(index)
-        wanted = self._platform.document()
-        matching = [entry for platform, entry in entries if platform == wanted]
-        return (matching or [entry for _, entry in entries])[:1]
+    def _download_all(self, descriptors: Sequence[ContentDescriptor]) -> None:
+        self._session.concurrently([(d.digest, partial(self._download, d)) for d in descriptors])
 
     # -- one object -----------------------------------------------------------------------------
     def _download(self, descriptor: ContentDescriptor) -> bytes:
@@ -119,7 +99,7 @@ class Fetching:
         if len(body) != descriptor.size:
             ref = f"{descriptor.kind}-{descriptor.digest}"
             problem = f'"{ref}" failed size validation: {len(body)} != {descriptor.size}'
-        elif digest_of(body, descriptor.digest.partition(":")[0]) != descriptor.digest:
+        elif not is_content_of(descriptor.digest, body):
             problem = f"unexpected commit digest {digest_of(body)}, expected {descriptor.digest}"
         if problem is not None:
             # ctr writes to the daemon's store through an API, which adds a prefix.
@@ -160,56 +140,39 @@ class Fetching:
         """The first good answer, from byte *offset* on."""
         hosts = self._plan.fetch
         resource = ("manifests" if descriptor.is_manifest else "blobs", descriptor.digest)
+        headers = {"Accept": (f"{descriptor.media_type}, */*",)}
         because = f"first host for the {descriptor.kind}"
         if offset:
             because += f", continued at byte {offset}"
-        first_failure: RequestFailed | None = None
+            headers["Range"] = (f"bytes={offset}-",)
+        failures: list[RequestFailed] = []
         for number, host in enumerate(hosts, 1):
+            target = Target(host, resource, number == len(hosts))
             try:
-                return self._get(host, descriptor, resource, offset, because, number == len(hosts))
+                exchange = self._session.send(target, "GET", because, headers)
+                if exchange.response.status > 299:
+                    raise self._unusable(target, exchange)
+                return _rest(exchange.response, offset, host.name)
             except RequestFailed as failed:
-                because = next_host(host, failed)
-                first_failure = first_failure or failed
-        assert first_failure is not None
-        if first_failure.not_found and not descriptor.is_manifest:
+                because = failed.next_host(host.name)
+                failures.append(failed)
+        if failures[0].not_found and not descriptor.is_manifest:
             raise RequestFailed(
                 f"could not fetch content descriptor {descriptor.digest} "
                 f"({descriptor.media_type}) from remote: not found",
-                first_failure.host,
+                failures[0].host,
                 404,
                 not_found=True,
             )
-        raise first_failure
+        raise failures[0]
 
-    def _get(
-        self,
-        host: PlannedHost,
-        descriptor: ContentDescriptor,
-        resource: tuple[str, str],
-        offset: int,
-        because: str,
-        last_host: bool,
-    ) -> ClientResponse:
-        headers = {"Accept": (f"{descriptor.media_type}, */*",)}
-        if offset:
-            headers["Range"] = (f"bytes={offset}-",)
-        exchange = self._requester.send(
-            host, "GET", resource, because, last_host=last_host, headers=headers
-        )
-        response = exchange.response
-        if response.status > 299:
-            raise self._unusable(host, resource, exchange)
-        return response if offset == 0 else _from_offset(response, offset, host)
-
-    def _unusable(
-        self, host: PlannedHost, resource: tuple[str, str], exchange: Exchange
-    ) -> RequestFailed:
-        response = exchange.response
+    def _unusable(self, target: Target, exchange: Exchange) -> RequestFailed:
+        response, name = exchange.response, target.host.name
         # The original host is shown, even after a redirect.
-        asked = request_url(self._requester.request(host, "GET", resource, {}))
+        asked = request_url(self._session.request(target, "GET"))
         if response.status == 404:
             text = f"content at {asked} not found: not found"
-            return RequestFailed(text, host.name, 404, not_found=True)
+            return RequestFailed(text, name, 404, not_found=True)
         if self._release.joins_registry_errors:
             text = unexpected_status(exchange.request, response, self._release)
         else:
@@ -217,24 +180,19 @@ class Fetching:
             errors = registry_errors(response.body)
             if errors is not None:
                 text += f" - Server message: {errors}"
-        return RequestFailed(text, host.name, response.status)
+        return RequestFailed(text, name, response.status)
 
 
-def _from_offset(response: ClientResponse, offset: int, host: PlannedHost) -> ClientResponse:
+def _rest(response: ClientResponse, offset: int, host: str) -> ClientResponse:
     """*response* without the bytes received before, if the server ignored the Range."""
     stated = response.header("Content-Range")
+    if not offset:
+        return response
     if stated is not None:
         if not stated.startswith(f"bytes {offset}-"):
-            text = f"unhandled content range in response: {stated}"
-            raise RequestFailed(text, host.name)
+            raise RequestFailed(f"unhandled content range in response: {stated}", host)
         return response
     if len(response.body) < offset:
-        what = (
-            "failed to discard to offset: unexpected EOF"
-            if response.cut
-            else ("unable to discard to offset")
-        )
-        raise RequestFailed(what, host.name)
-    return ClientResponse(
-        response.status, response.headers, response.body[offset:], None, response.cut
-    )
+        what = "failed to discard to offset: unexpected EOF"
+        raise RequestFailed(what if response.cut else "unable to discard to offset", host)
+    return replace(response, body=response.body[offset:])

@@ -6,36 +6,30 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn
 
-from harness.nodes.models.attempts import Attempt, ClientRun
-from harness.nodes.models.containerd.certs_d import FileProblem
-from harness.nodes.models.containerd.config_files import InvalidConfig
 from harness.nodes.models.containerd.hosts_toml import ALL_CAPABILITIES, Capability
-from harness.nodes.models.containerd.pullers import CredentialSource, Ctr, Puller
+from harness.nodes.models.containerd.pullers import Puller
 from harness.nodes.models.containerd.releases import Release
 from harness.nodes.models.files import FileLine
-from harness.nodes.models.network import Trust
+from harness.nodes.models.network import ClientRun, Login, Trust
 from harness.nodes.models.reference import Reference
 
 __all__ = [
+    "DIAL_TIMEOUT",
     "ContainerdPull",
+    "FileProblem",
     "HttpClient",
     "Plan",
     "PlannedHost",
     "PullError",
-    "PullRefusal",
     "PullRefused",
-    "not_started",
-    "refuse",
 ]
 
 
 DIAL_TIMEOUT = 30.0
 """Seconds until an unanswered connection attempt fails, unless ``dial_timeout`` is set."""
-HANDSHAKE_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,8 @@ class HttpClient:
 
     number: int
     trust: Trust
-    credentials: CredentialSource
+    login_for: Callable[[str], Login]
+    """The login for a host (with its port) that sent a challenge. Raises ``CredentialError``."""
     falls_back: bool = False
     """Whether it retries over plain HTTP if the server does not speak TLS."""
     dial_timeout: float = DIAL_TIMEOUT
@@ -88,8 +83,21 @@ class PlannedHost:
 
 
 @dataclass(frozen=True)
-class PullRefusal:
-    """Why no request is sent, in containerd's words."""
+class FileProblem:
+    """A problem in the files; ``line`` counts from 1."""
+
+    message: str
+    file: str | None = None
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = "" if self.file is None else f"{self.file}:{self.line or 1}: "
+        return place + self.message
+
+
+@dataclass(eq=False)
+class PullRefused(Exception):
+    """No request is sent; the message is containerd's."""
 
     message: str
     while_resolving: bool = True
@@ -121,7 +129,7 @@ class Plan:
     transfer: bool = False
     """Whether the transfer service pulls."""
     findings: tuple[FileProblem, ...] = ()
-    refusal: PullRefusal | None = None
+    refusal: PullRefused | None = None
 
     @property
     def wanted(self) -> tuple[Capability, ...]:
@@ -145,40 +153,6 @@ class Plan:
         return next((host for host in self.hosts if host.may(Capability.PUSH)), None)
 
 
-_SOCKET = "/run/containerd/containerd.sock"
-
-
-class PullRefused(Exception):
-    """No request is sent; ``refusal`` has the reason."""
-
-    def __init__(self, refusal: PullRefusal) -> None:
-        super().__init__(refusal.message)
-        self.refusal = refusal
-
-
-def refuse(message: str) -> NoReturn:
-    """Fail the pull with containerd's *message* for a failure to resolve."""
-    raise PullRefused(PullRefusal(message))
-
-
-def not_started(error: InvalidConfig, puller: Puller) -> PullRefusal:
-    """The error for *puller* if config.toml stops the CRI plugin or containerd from starting."""
-    if not error.stops_containerd:
-        finding = FileProblem(
-            f"the CRI plugin does not load: {error.reason}", error.file, error.line
-        )
-        return PullRefusal(
-            "unknown service runtime.v1.ImageService", False, "UNIMPLEMENTED", finding
-        )
-    finding = FileProblem(f"containerd does not start: {error.reason}", error.file, error.line)
-    if isinstance(puller, Ctr):
-        text = f"cannot access socket {_SOCKET}: no such file or directory"
-        return PullRefusal(text, False, None, finding)
-    text = f"Error while dialing: dial unix {_SOCKET}: connect: no such file or directory"
-    said = f'connection error: desc = "transport: {text}"'
-    return PullRefusal(said, False, "UNAVAILABLE", finding)
-
-
 @dataclass(frozen=True)
 class PullError:
     """The error of a pull, as its caller sees it."""
@@ -195,12 +169,11 @@ class PullError:
         return self.message
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ContainerdPull(ClientRun):
     """A pull, or a push, from its first request to its end."""
 
     plan: Plan
-    attempts: tuple[Attempt, ...] = ()
     error: PullError | None = None
     """The error; if several lanes fail, that of the first."""
     possible_errors: tuple[PullError, ...] = ()

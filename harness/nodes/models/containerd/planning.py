@@ -6,42 +6,37 @@ Rules: containerd's docs/hosts.md and docs/cri/registry.md, and measurements on 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 
 from harness.nodes.models.containerd.certs_d import (
     HostDirectory,
-    UnusableDirectory,
+    TrustReader,
     read_host_directory,
 )
 from harness.nodes.models.containerd.config_files import CONFIG_FILE, InvalidConfig
 from harness.nodes.models.containerd.config_toml import RegistryConfig, parse_config_toml
-from harness.nodes.models.containerd.endpoints import planned_endpoints
-from harness.nodes.models.containerd.hosts_toml import ALL_CAPABILITIES, HostEntry
+from harness.nodes.models.containerd.hosts_toml import ALL_CAPABILITIES, Capability, HostEntry
 from harness.nodes.models.containerd.plan import (
     DIAL_TIMEOUT,
+    FileProblem,
     HttpClient,
     Plan,
     PlannedHost,
-    PullRefusal,
     PullRefused,
-    not_started,
 )
 from harness.nodes.models.containerd.pullers import (
-    CredentialSource,
+    CredentialError,
     Cri,
     Ctr,
-    NodeCredentials,
     Puller,
-    RequestCredentials,
-    SameForAll,
-    Transferred,
+    node_login,
 )
 from harness.nodes.models.containerd.releases import DEFAULT_RELEASE, Release, release_named
-from harness.nodes.models.containerd.trust import TrustReader
 from harness.nodes.models.files import FileLine, FileTree
-from harness.nodes.models.go_url import is_loopback, port_of
-from harness.nodes.models.network import Trust
+from harness.nodes.models.go_url import GoURL, InvalidURL, is_loopback, parse_url, port_of
+from harness.nodes.models.network import Login, Trust
 from harness.nodes.models.reference import (
     InvalidReference,
     Reference,
@@ -54,6 +49,7 @@ __all__ = ["DEFAULT_CONFIG_PATH", "resolve_plan"]
 DEFAULT_CONFIG_PATH = "/etc/containerd/certs.d"
 AS_KUBELET = Cri()
 """A pull request without credentials."""
+_SOCKET = "/run/containerd/containerd.sock"
 
 
 def resolve_plan(
@@ -75,56 +71,55 @@ def resolve_plan(
     files are in the plan.
     """
     release = release_named(release) if isinstance(release, str) else release
-    tree = FileTree.below(DEFAULT_CONFIG_PATH, certs_d or {}) | FileTree(files or {})
+    found = {f"{DEFAULT_CONFIG_PATH}/{path}": text for path, text in (certs_d or {}).items()}
+    found |= files or {}
     parse = normalised_reference if isinstance(puller, Cri) else ctr_reference
     plan = Plan(release=release, puller=puller, reference=Reference("", image[:200]))
     try:
         plan = replace(plan, reference=parse(image))
     except InvalidReference as error:
-        return replace(plan, refusal=_not_an_image(plan, str(error)))
-    planner = _Planner(plan, tree)
+        doing = "parse image" if isinstance(puller, Cri) else "resolve"
+        message = f'failed to {doing} reference "{plan.reference.repository}": {error}'
+        return replace(plan, refusal=PullRefused(message, while_resolving=False))
+    planner = _Planner(plan, FileTree(found))
     try:
-        config = _registry_config(config_toml, config_file, tree, plan)
+        config = _registry_config(config_toml, config_file, found, plan)
         if isinstance(puller, Ctr):
             planner.for_ctr(puller)
         else:
             planner.for_cri(puller, config)
     except PullRefused as refused:
-        return replace(planner.plan, refusal=refused.refusal)
+        return replace(planner.plan, refusal=refused)
     return planner.plan
 
 
-def _not_an_image(plan: Plan, reason: str) -> PullRefusal:
-    shown = plan.reference.repository
-    if isinstance(plan.puller, Cri):
-        message = f'failed to parse image reference "{shown}": {reason}'
-    else:
-        message = f'failed to resolve reference "{shown}": {reason}'
-    return PullRefusal(message, while_resolving=False)
-
-
-def _registry_config(text: str | None, path: str, tree: FileTree, plan: Plan) -> RegistryConfig:
+def _registry_config(
+    text: str | None, path: str, files: Mapping[str, str], plan: Plan
+) -> RegistryConfig:
     """The CRI plugin's settings; ``ctr`` only needs a daemon that starts."""
     if text is None:
         return RegistryConfig(config_path=DEFAULT_CONFIG_PATH)
     try:
-        return parse_config_toml(text, plan.release, tree, path)
+        return parse_config_toml(text, plan.release, files, path)
     except InvalidConfig as error:
         if isinstance(plan.puller, Ctr) and not error.stops_containerd:
             return RegistryConfig()
-        raise PullRefused(not_started(error, plan.puller)) from None
+        raise _not_started(error, plan.puller) from None
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """The settings that a puller contributes to HTTP clients."""
-
-    credentials: CredentialSource
-    default_scheme: str = ""
-    default_trust: Trust | None = None
-    """TLS settings for every host; None without any."""
-    node_headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Sent to the token servers of all hosts."""
+def _not_started(error: InvalidConfig, puller: Puller) -> PullRefused:
+    """The error for *puller* if config.toml stops the CRI plugin or containerd from starting."""
+    what = "containerd does not start" if error.stops_containerd else "the CRI plugin does not load"
+    finding = FileProblem(f"{what}: {error.reason}", error.file, error.line)
+    if not error.stops_containerd:
+        text = "unknown service runtime.v1.ImageService"
+        return PullRefused(text, False, "UNIMPLEMENTED", finding)
+    if isinstance(puller, Ctr):
+        text = f"cannot access socket {_SOCKET}: no such file or directory"
+        return PullRefused(text, False, None, finding)
+    text = f"Error while dialing: dial unix {_SOCKET}: connect: no such file or directory"
+    said = f'connection error: desc = "transport: {text}"'
+    return PullRefused(said, False, "UNAVAILABLE", finding)
 
 
 class _Planner:
@@ -141,65 +136,63 @@ class _Planner:
         """The plan of a PullImage."""
         transfer = self._release.transfer_service and config.local_puller is None
         self.plan = replace(self.plan, headers=config.headers, transfer=transfer)
-        if not transfer and not config.directories:
-            hosts = planned_endpoints(
-                self._namespace, config, puller.auth, self._release, self._trust
-            )
-            self.plan = replace(self.plan, hosts=hosts)
-            return
-        credentials: CredentialSource = NodeCredentials(config.auths)
+        login_for: Callable[[str], Login] = partial(node_login, config.auths, None)
         if puller.auth is not None:
-            credentials = RequestCredentials(puller.auth)
-        node = self._release.node_headers_on_token_requests and not transfer
-        roots = config.directories
+            login_for = partial(puller.auth.login_for, origin="the pull request (imagePullSecret)")
+        own = self._release.node_headers_on_token_requests and not transfer
+        shared = HttpClient(0, Trust(), login_for, token_headers=config.headers if own else {})
         if transfer:
             # The transfer service treats "A:B" as one directory name.
             roots = (config.config_path,) if config.config_path else ()
-            credentials = Transferred(credentials)
-        self._add_hosts(roots, _Settings(credentials, node_headers=config.headers if node else {}))
+            self._add_hosts(roots, replace(shared, login_for=partial(_transferred, login_for)))
+        elif config.directories:
+            self._add_hosts(config.directories, shared)
+        else:
+            self._add_endpoints(config, puller, shared)
 
     def for_ctr(self, puller: Ctr) -> None:
         """The plan of a ``ctr`` command."""
-        transfer = (
-            self._release.ctr_transfer_service
-            and puller.command in {"pull", "push"}
-            and not puller.local
-        )
+        moves = puller.command in {"pull", "push"} and not puller.local
+        transfer = self._release.ctr_transfer_service and moves
         self.plan = replace(self.plan, transfer=transfer)
         if transfer and puller.tls_flags:
             message = f'"--{puller.tls_flags[0]}" requires "--local" flag'
-            raise PullRefused(PullRefusal(message, while_resolving=False, code=None))
+            raise PullRefused(message, while_resolving=False, code=None)
         has_tls = bool(puller.tls_flags) or self._release.ctr_always_has_tls
-        settings = _Settings(
-            credentials=SameForAll(puller.login),
+        trust = self._trust.of_flags(puller) if has_tls else Trust()
+        self._add_hosts(
+            (puller.hosts_dir,) if puller.hosts_dir else (),
+            HttpClient(0, trust, lambda _host: puller.login),
             default_scheme="http" if puller.plain_http else "",
-            default_trust=self._trust.of_flags(puller) if has_tls else None,
+            has_tls=has_tls,
         )
-        self._add_hosts((puller.hosts_dir,) if puller.hosts_dir else (), settings)
 
-    def _add_hosts(self, roots: tuple[str, ...], settings: _Settings) -> None:
-        try:
-            found = read_host_directory(self._files, roots, self._namespace, self._release)
-        except UnusableDirectory as error:
-            raise PullRefused(PullRefusal(str(error))) from None
+    # -- hosts.toml -----------------------------------------------------------------------------
+    def _add_hosts(
+        self,
+        roots: tuple[str, ...],
+        shared: HttpClient,
+        *,
+        default_scheme: str = "",
+        has_tls: bool = False,
+    ) -> None:
+        """Add the hosts of the namespace's directory; *has_tls*: the puller has TLS settings."""
+        found = read_host_directory(self._files, roots, self._namespace, self._release)
         *mirrors, server = found.hosts.entries if found.hosts else (HostEntry(),)
         because = f"[host] entry for {self._namespace}"
         listed = [(entry, because) for entry in mirrors]
-        listed.append(self._last(server, found, settings))
-        shared = HttpClient(
-            0,
-            settings.default_trust or Trust(),
-            settings.credentials,
-            token_headers=settings.node_headers,
-        )
+        listed.append(self._last(server, found, default_scheme))
         hosts: list[PlannedHost] = []
         for number, (entry, because) in enumerate(listed, 1):
             client = self._client(entry, number, shared)
-            https_first = self._is_tried_over_https_first(entry, settings)
+            https_first = self._is_tried_over_https_first(entry, has_tls)
             if https_first and client is shared:
                 # From now on the shared client falls back for all of its hosts.
                 shared = replace(shared, falls_back=True)
-                hosts = [_with_client(host, shared) for host in hosts]
+                hosts = [
+                    replace(host, client=shared) if host.client.number == shared.number else host
+                    for host in hosts
+                ]
             hosts.append(
                 PlannedHost(
                     name=entry.host,
@@ -221,9 +214,8 @@ class _Planner:
             findings=found.findings,
         )
 
-    # -- the last host --------------------------------------------------------------------------
     def _last(
-        self, entry: HostEntry, found: HostDirectory, settings: _Settings
+        self, entry: HostEntry, found: HostDirectory, default_scheme: str
     ) -> tuple[HostEntry, str]:
         """The entry of the server: the registry itself, unless ``server`` is set."""
         if entry.host:
@@ -234,15 +226,15 @@ class _Planner:
             why = f", as {found.path} lists no hosts"
         else:
             why = ", tried last as no `server` is set"
-        return self._registry_itself(entry, settings), f"the registry itself{why}"
+        return self._registry_itself(entry, default_scheme), f"the registry itself{why}"
 
-    def _registry_itself(self, entry: HostEntry, settings: _Settings) -> HostEntry:
+    def _registry_itself(self, entry: HostEntry, default_scheme: str) -> HostEntry:
         host, skip_verify = self._namespace, entry.skip_verify
-        scheme = settings.default_scheme or "https"
+        scheme = default_scheme or "https"
         if host == "docker.io":
             scheme, host = "https", "registry-1.docker.io"
         elif is_loopback(host):
-            scheme, unchecked = self._loopback(settings.default_scheme)
+            scheme, unchecked = self._loopback(default_scheme)
             skip_verify = True if unchecked else skip_verify
         return replace(
             entry,
@@ -262,7 +254,6 @@ class _Planner:
         port = port_of(self._namespace)
         return "https" if port in {"", "443"} else "http", port != "80"
 
-    # -- clients --------------------------------------------------------------------------------
     def _client(self, entry: HostEntry, number: int, shared: HttpClient) -> HttpClient:
         """The client for *entry*: the shared one or its own."""
         has_headers = self._release.host_headers_on_token_requests and bool(entry.header)
@@ -275,19 +266,17 @@ class _Planner:
         return HttpClient(
             number,
             self._trust.of_entry(entry, shared.trust),
-            shared.credentials,
+            shared.login_for,
             falls_back=shared.falls_back and not own_transport,
             dial_timeout=DIAL_TIMEOUT if entry.dial_timeout is None else entry.dial_timeout,
             token_headers=token_headers,
         )
 
-    def _is_tried_over_https_first(self, entry: HostEntry, settings: _Settings) -> bool:
+    def _is_tried_over_https_first(self, entry: HostEntry, has_tls: bool) -> bool:
         """Whether an ``http://`` host is tried over https first, with plain HTTP as fallback."""
-        has_tls = (
-            entry.has_tls_settings
-            or settings.default_trust is not None
-            or (self._release.dial_timeout_counts_as_tls and entry.dial_timeout is not None)
-        )
+        has_tls = has_tls or entry.has_tls_settings
+        if self._release.dial_timeout_counts_as_tls and entry.dial_timeout is not None:
+            has_tls = True
         port = port_of(entry.host)
         if entry.scheme != "http" or not has_tls or port == "80":
             return False
@@ -295,6 +284,54 @@ class _Planner:
             self._release.https_first == "explicit port" and port != ""
         )
 
+    # -- registry.mirrors of config.toml --------------------------------------------------------
+    def _add_endpoints(self, config: RegistryConfig, puller: Cri, shared: HttpClient) -> None:
+        """Add the endpoints of the namespace, and the registry itself unless it is listed.
 
-def _with_client(host: PlannedHost, shared: HttpClient) -> PlannedHost:
-    return replace(host, client=shared) if host.client.number == shared.number else host
+        Every endpoint has its own client. A path is used unchanged, without ``/v2``.
+        """
+        listed = self._namespace if self._namespace in config.mirrors else "*"
+        place = config.place("mirrors", listed)
+        source = None if place is None else FileLine(*place)
+        urls = [_endpoint(text) for text in config.mirrors.get(listed, ())]
+        found = [(url, f'registry.mirrors."{listed}"', source) for url in urls]
+        if all(url.host != self._namespace for url in urls):
+            host = "registry-1.docker.io" if self._namespace == "docker.io" else self._namespace
+            url = GoURL("http" if is_loopback(host) else "https", host, "")
+            found.append((url, "the registry itself, as no endpoint names it", None))
+        hosts = []
+        for number, (url, because, line) in enumerate(found, 1):
+            client = replace(shared, number=number, trust=self._endpoint_trust(url, config))
+            if puller.auth is None and self._release.endpoint_credentials == "endpoint":
+                client = replace(client, login_for=partial(node_login, config.auths, url.host))
+            capabilities = frozenset({Capability.PULL, Capability.RESOLVE})
+            path = url.path or "/v2"
+            hosts.append(
+                PlannedHost(url.host, url.scheme, path, client, because, line, capabilities)
+            )
+        self.plan = replace(self.plan, hosts=tuple(hosts))
+
+    def _endpoint_trust(self, url: GoURL, config: RegistryConfig) -> Trust:
+        if self._release.legacy_tls and url.host in config.tls:
+            return self._trust.of_endpoint(config.tls[url.host])
+        return Trust(verify=not (is_loopback(self._namespace) and url.scheme == "http"))
+
+
+def _endpoint(text: str) -> GoURL:
+    try:
+        if "://" not in text:
+            host = parse_url(f"dummy://{text}").host
+            text = f"{'http' if is_loopback(host) else 'https'}://{text}"
+        return parse_url(text)
+    except InvalidURL as error:
+        reason = f'parse endpoint url: parse "{text[:200]}": {error}'
+        raise PullRefused(f"get registry endpoints: {reason}") from None
+
+
+def _transferred(login_for: Callable[[str], Login], host: str) -> Login:
+    """The login as the transfer service gets it from the CRI plugin: errors name the host."""
+    try:
+        return login_for(host)
+    except CredentialError as error:
+        text = f'failed to get credentials for "{host}": {error}'
+        raise CredentialError(text) from None

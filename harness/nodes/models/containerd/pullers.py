@@ -7,23 +7,19 @@ import binascii
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
-from harness.nodes.models.attempts import ANONYMOUS, Login
 from harness.nodes.models.go_url import InvalidURL, parse_url
+from harness.nodes.models.network import ANONYMOUS, Login
 
 __all__ = [
     "AuthConfig",
     "CredentialError",
-    "CredentialSource",
     "Cri",
     "Ctr",
-    "NodeCredentials",
     "Puller",
-    "RequestCredentials",
-    "SameForAll",
-    "Transferred",
     "UnknownArgument",
+    "node_login",
 ]
 
 
@@ -103,64 +99,14 @@ def _first_illegal(auth: str) -> int:
     return start
 
 
-class CredentialSource(Protocol):
-    """Gives the login for a host that sent a challenge."""
+def node_login(configs: Mapping[str, AuthConfig], endpoint: str | None, host: str) -> Login:
+    """The login that ``registry.configs`` of config.toml has for *host*, port included.
 
-    def login_for(self, host: str) -> Login:
-        """The login for *host* (with its port). Raises :class:`CredentialError`."""
-
-
-@dataclass(frozen=True)
-class RequestCredentials:
-    """The AuthConfig of the pull request; even an empty one excludes all other credentials."""
-
-    auth: AuthConfig
-
-    def login_for(self, host: str) -> Login:
-        """The request's credentials if they are for *host* or for any host."""
-        return self.auth.login_for(host, "the pull request (imagePullSecret)")
-
-
-@dataclass(frozen=True)
-class NodeCredentials:
-    """``registry.configs.HOST.auth`` of config.toml."""
-
-    configs: Mapping[str, AuthConfig]
-    endpoint: str | None = None
-    """With ``registry.mirrors`` of 1.x: the endpoint whose entry answers every challenge."""
-
-    def login_for(self, host: str) -> Login:
-        """The entry whose key is *host*, port included, or the endpoint's."""
-        key = host if self.endpoint is None else self.endpoint
-        entry = self.configs.get(key)
-        return entry.login_for(host, f"registry.configs.{key}.auth") if entry else ANONYMOUS
-
-
-@dataclass(frozen=True)
-class Transferred:
-    """Credentials as the transfer service gets them from the CRI plugin: errors name the host."""
-
-    source: CredentialSource
-
-    def login_for(self, host: str) -> Login:
-        """The login that *source* has for *host*."""
-        try:
-            return self.source.login_for(host)
-        except CredentialError as error:
-            text = f'failed to get credentials for "{host}": {error}'
-            raise CredentialError(text) from None
-
-
-@dataclass(frozen=True)
-class SameForAll:
-    """``ctr --user`` or ``--refresh``: any host that sends a challenge gets it."""
-
-    login: Login
-
-    def login_for(self, host: str) -> Login:
-        """The login."""
-        del host
-        return self.login
+    With ``registry.mirrors`` of 1.x the entry of *endpoint* answers every challenge.
+    """
+    key = host if endpoint is None else endpoint
+    entry = configs.get(key)
+    return entry.login_for(host, f"registry.configs.{key}.auth") if entry else ANONYMOUS
 
 
 @dataclass(frozen=True)
@@ -168,7 +114,7 @@ class Cri:
     """PullImage of the CRI, as kubelet and crictl call it."""
 
     auth: AuthConfig | None = None
-    """The request's AuthConfig. None and an empty one differ: see ``RequestCredentials``."""
+    """The request's AuthConfig. Even an empty one, unlike None, excludes the node's credentials."""
 
 
 class UnknownArgument(ValueError):
@@ -214,29 +160,31 @@ class Ctr:
         rest = list(arguments)
         while rest:
             name, equals, value = rest.pop(0).lstrip("-").partition("=")
+            name = {"u": "user", "k": "skip-verify"}.get(name, name)
             if name in _SWITCHES:
                 values[name] = value or "true"
             elif name in _OPTIONS and (equals or rest):
                 values[name] = value if equals else rest.pop(0)
             else:
                 raise UnknownArgument(f"ctr option {name!r} is not modelled")
-        user, _, secret = (values.get("user") or values.get("u") or "").partition(":")
+        user, _, secret = values.get("user", "").partition(":")
         if not user:
             secret = values.get("refresh", "")
+        plain, skip, local = (values.get(name) == "true" for name in _SWITCHES)
         return cls(
             command=command,
             hosts_dir=values.get("hosts-dir", hosts_dir),
             login=Login(user, secret, "ctr's command line") if user or secret else ANONYMOUS,
-            plain_http=values.get("plain-http") == "true",
-            skip_verify="true" in {values.get("skip-verify"), values.get("k")},
+            plain_http=plain,
+            skip_verify=skip,
             ca=values.get("tlscacert"),
             certificate=values.get("tlscert"),
             key=values.get("tlskey"),
-            local=values.get("local") == "true",
+            local=local,
         )
 
 
-_SWITCHES = frozenset({"plain-http", "skip-verify", "k", "local"})
-_OPTIONS = frozenset({"user", "u", "refresh", "hosts-dir", "tlscacert", "tlscert", "tlskey"})
+_SWITCHES = ("plain-http", "skip-verify", "local")
+_OPTIONS = ("user", "refresh", "hosts-dir", "tlscacert", "tlscert", "tlskey")
 
 Puller = Cri | Ctr

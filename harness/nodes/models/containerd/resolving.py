@@ -9,15 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.content import DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_MANIFEST
-from harness.nodes.models.containerd.conversation import (
-    Conversation,
+from harness.nodes.models.containerd.failures import (
     Exchange,
     RequestFailed,
-    next_host,
     unexpected_status,
 )
-from harness.nodes.models.containerd.plan import Plan, PlannedHost
-from harness.nodes.models.containerd.requester import Requester
+from harness.nodes.models.containerd.session import Session, Target
 from harness.nodes.models.reference import digest_problem
 from harness.nodes.models.registry_api import ContentDescriptor, kind_of, status_line
 from reference_registry.digest import digest_of
@@ -25,6 +22,7 @@ from reference_registry.digest import digest_of
 __all__ = ["Resolving"]
 
 _ACCEPT = ", ".join([DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_MANIFEST, OCI_INDEX, "*/*"])
+_HEADERS = {"Accept": (_ACCEPT,)}
 _LARGEST_MANIFEST = 4 * 1024 * 1024
 
 # Ranks of failures, for releases that report the highest.
@@ -34,34 +32,32 @@ _TRANSPORT, _NOT_FOUND, _STATUS, _TOO_LARGE = 1, 2, 3, 4
 class Resolving:
     """Finds out which digest, type and size a reference has."""
 
-    def __init__(self, plan: Plan, conversation: Conversation) -> None:
-        self._plan = plan
-        self._release = plan.release
-        self._requester = Requester(plan, conversation, "resolve")
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._release = session.release
+        self._reference = session.plan.reference
         self._failures: list[tuple[int, RequestFailed]] = []
-        self._digest = plan.reference.digest
+        self._digest = self._reference.digest
 
     def run(self) -> ContentDescriptor:
         """The descriptor behind the plan's reference. Raises :class:`RequestFailed`."""
-        hosts = self._plan.resolve
+        hosts = self._session.plan.resolve
         if not hosts:
             raise RequestFailed("no resolve hosts: not found", not_found=True)
-        for resource in self._resources():
+        digest = self._reference.digest
+        resources = [("manifests", digest or self._reference.tag or "")]
+        if digest is not None:
+            resources.append(("blobs", digest))
+        for resource in resources:
             if self._release.blob_round == "after 404" and self._worst >= _STATUS:
                 break
             because = f"first host for {'/'.join(resource)[:40]}"
             for number, host in enumerate(hosts, 1):
-                found = self._ask(host, resource, because, number == len(hosts))
+                found = self._ask(Target(host, resource, number == len(hosts)), because)
                 if found is not None:
                     return found
-                because = next_host(host, self._failures[-1][1])
+                because = self._failures[-1][1].next_host(host.name)
         raise self._reported()
-
-    def _resources(self) -> list[tuple[str, str]]:
-        reference = self._plan.reference
-        if reference.digest is not None:
-            return [("manifests", reference.digest), ("blobs", reference.digest)]
-        return [("manifests", reference.tag or "")]
 
     @property
     def _worst(self) -> int:
@@ -74,12 +70,11 @@ class Resolving:
         others = (failed for rank, failed in self._failures if rank != _NOT_FOUND)
         return next(others, None) or self._failures[0][1]
 
-    def _ask(
-        self, host: PlannedHost, resource: tuple[str, str], because: str, last_host: bool
-    ) -> ContentDescriptor | None:
-        """The descriptor from *host*, or None if the next host must be tried."""
+    def _ask(self, target: Target, because: str) -> ContentDescriptor | None:
+        """The descriptor from *target*, or None if the next host must be tried."""
+        name = target.host.name
         try:
-            exchange = self._send(host, "HEAD", resource, because, last_host)
+            exchange = self._session.send(target, "HEAD", because, _HEADERS)
         except RequestFailed as failed:
             if failed.denied:
                 failed = failed.within(
@@ -89,7 +84,7 @@ class Resolving:
             return None
         response = exchange.response
         if response.status > 299:
-            self._refused(host, resource, exchange)
+            self._failures.append(self._refused(target, exchange))
             return None
         size, media_type = response.content_length, response.media_type
         if self._digest is None:
@@ -98,90 +93,57 @@ class Resolving:
                 problem = digest_problem(named)
                 if problem is not None:
                     text = f'"{named}" in header not a valid digest: {problem}'
-                    raise RequestFailed(text, host=host.name)
+                    raise RequestFailed(text, host=name)
                 self._digest = named
         if self._digest is None or size is None:
-            size, media_type = self._read(host, resource)
+            size, media_type = self._read(target)
         if size > _LARGEST_MANIFEST:
-            text = f"rejecting {size} byte manifest for {self._plan.reference}: not found"
-            self._failures.append((_TOO_LARGE, RequestFailed(text, host.name, not_found=True)))
+            text = f"rejecting {size} byte manifest for {self._reference}: not found"
+            self._failures.append((_TOO_LARGE, RequestFailed(text, name, not_found=True)))
             return None
         assert self._digest is not None
         return ContentDescriptor(media_type, self._digest, size, kind_of(media_type))
 
-    def _refused(self, host: PlannedHost, resource: tuple[str, str], exchange: Exchange) -> None:
-        """Record the status; one that is neither success nor failure fails the pull."""
-        status = exchange.response.status
+    def _refused(self, target: Target, exchange: Exchange) -> tuple[int, RequestFailed]:
+        """Rank and failure of a status; one that is neither success nor failure fails the pull."""
+        name, status = target.host.name, exchange.response.status
         if status == 404:
-            text = f"{self._plan.reference}: not found"
-            failed = RequestFailed(text, host.name, 404, not_found=True)
-            self._failures.append((_NOT_FOUND, failed))
-            return
-        failed = RequestFailed(self._status_text(host, resource, exchange), host.name, status)
+            text = f"{self._reference}: not found"
+            return _NOT_FOUND, RequestFailed(text, name, 404, not_found=True)
+        text = self._status_text(target, exchange)
         if status < 400:
-            raise failed
-        if status == 403 and exchange.request.method == "HEAD" and self._release.explains_forbidden:
-            failed = self._explained(host, resource, exchange, failed)
-        self._failures.append((_STATUS, failed))
+            raise RequestFailed(text, name, status)
+        text = self._session.explained(target, exchange, _HEADERS) or text
+        return _STATUS, RequestFailed(text, name, status)
 
-    def _explained(
-        self,
-        host: PlannedHost,
-        resource: tuple[str, str],
-        exchange: Exchange,
-        failed: RequestFailed,
-    ) -> RequestFailed:
-        """The failure with the message from a GET, since HEAD has no body."""
-        try:
-            reply = self._send(host, "GET", resource, "to get the reason of the 403", False)
-        except RequestFailed:
-            return failed
-        if reply.response.status != 403:
-            return failed
-        text = unexpected_status(exchange.request, reply.response, self._release)
-        return RequestFailed(text, host.name, 403)
-
-    def _status_text(self, host: PlannedHost, resource: tuple[str, str], exchange: Exchange) -> str:
+    def _status_text(self, target: Target, exchange: Exchange) -> str:
         status = exchange.response.status
         if self._release.status_wording == "pulling from host":
             unexpected = "unexpected " if status < 400 else ""
             return (
-                f"pulling from host {host.name} failed with {unexpected}status code "
-                f"[{' '.join(resource)}]: {status_line(status)}"
+                f"pulling from host {target.host.name} failed with {unexpected}status code "
+                f"[{' '.join(target.resource)}]: {status_line(status)}"
             )
         # containerd closes the body before it reads it and loses the registry's message, even of an
         # answer to GET (after 405).
-        return unexpected_status(
-            exchange.request, replace(exchange.response, body=b""), self._release
-        )
+        without_body = replace(exchange.response, body=b"")
+        return unexpected_status(exchange.request, without_body, self._release)
 
-    def _read(self, host: PlannedHost, resource: tuple[str, str]) -> tuple[int, str]:
+    def _read(self, target: Target) -> tuple[int, str]:
         """Size and type from the body of a GET, if HEAD lacks them.
 
         A failure here fails the pull. Before 2.3 the status is not checked, so that an error
         document becomes "the manifest".
         """
-        because = f"HEAD from {host.name} had no digest or no length"
-        exchange = self._send(host, "GET", resource, because, True)
+        name = target.host.name
+        because = f"HEAD from {name} had no digest or no length"
+        exchange = self._session.send(replace(target, last_host=True), "GET", because, _HEADERS)
         response = exchange.response
         if self._release.checks_tag_get and response.status >= 400:
             text = unexpected_status(exchange.request, response, self._release)
-            raise RequestFailed(text, host.name, response.status)
+            raise RequestFailed(text, name, response.status)
         if response.cut:
-            raise RequestFailed("unexpected EOF", host.name)
+            raise RequestFailed("unexpected EOF", name)
         if self._digest is None:
             self._digest = digest_of(response.body)
         return len(response.body), response.media_type
-
-    def _send(
-        self,
-        host: PlannedHost,
-        method: str,
-        resource: tuple[str, str],
-        because: str,
-        last_host: bool,
-    ) -> Exchange:
-        accept = {"Accept": (_ACCEPT,)}
-        return self._requester.send(
-            host, method, resource, because, last_host=last_host, headers=accept
-        )

@@ -5,8 +5,4 @@
     config = read_registries_conf(text)
     [str(source) for source in pull_sources("reg.example/team/app:v1", config)]
     simulate("reg.example/team/app:v1", config, behaviours).attempts
-
-containers/image chooses a source once, when it fetches the manifest: all blobs come from that
-source (containerd chooses for each object). Measured on skopeo 1.9.3. Format:
-https://github.com/containers/image/blob/main/docs/containers-registries.conf.5.md
 """

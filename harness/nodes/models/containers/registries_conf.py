@@ -6,88 +6,24 @@ https://github.com/containers/image/blob/main/docs/containers-registries.conf.5.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from harness.nodes.models.toml_statements import InvalidTOML, Statement, read_toml, statements
+from harness.nodes.models.files import InvalidFile
+from harness.nodes.models.toml_statements import InvalidTOML, read_toml, statements
 
 __all__ = [
     "InvalidRegistriesConf",
     "Mirror",
-    "NotVersion2",
     "RegistriesConf",
     "RegistryEntry",
-    "as_version_2",
     "read_registries_conf",
 ]
 
 
-_LISTS = ("search", "insecure", "block")
-_VERSION_2 = (
-    *("registry", "unqualified-search-registries", "credential-helpers"),
-    *("short-name-mode", "aliases"),
-)
-
-
-class NotVersion2(ValueError):
-    """The file is valid in neither version; ``path`` is the key at fault."""
-
-    def __init__(self, reason: str, *path: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.path = path
-
-
-def as_version_2(document: Mapping[str, Any], *, is_drop_in: bool) -> Mapping[str, Any]:
-    """*document* converted to version 2; unchanged if it has nothing of version 1.
-
-    Raises :class:`NotVersion2`.
-    """
-    lists = {name: _names(document, name) for name in _LISTS}
-    if not any(lists.values()):
-        return document
-    if is_drop_in:
-        raise NotVersion2("registry must be in v2 format but is in v1", "registries")
-    if any(document.get(key) for key in _VERSION_2):
-        raise NotVersion2("mixing sysregistry v1/v2 is not supported", "registries")
-    blocked, insecure = ({one.rstrip("/") for one in lists[n]} for n in ("block", "insecure"))
-    locations = dict.fromkeys(one.rstrip("/") for one in (*lists["block"], *lists["insecure"]))
-    return {
-        "unqualified-search-registries": list(lists["search"]),
-        "registry": [
-            {"location": one, "blocked": one in blocked, "insecure": one in insecure}
-            for one in locations
-        ],
-    }
-
-
-def _names(document: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    table = document.get("registries", {})
-    for part in (name, "registries"):
-        if not isinstance(table, dict):
-            raise NotVersion2(f"`registries.{name}` must be a table", "registries")
-        table = table.get(part, {} if part == name else [])
-    if not isinstance(table, list) or not all(isinstance(item, str) for item in table):
-        reason = f"`registries.{name}.registries` must be a list of strings"
-        raise NotVersion2(reason, "registries", name)
-    return tuple(table)
-
-
-T = TypeVar("T")
-Usage = Literal["all", "digest-only", "tag-only"]
-_USAGES: tuple[Usage, ...] = ("all", "digest-only", "tag-only")
-
-
-class InvalidRegistriesConf(ValueError):
-    """An error that fails all pulls, with ``file`` and ``line`` (from 1) if known."""
-
-    def __init__(self, reason: str, file: str | None = None, line: int | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.file = file
-        self.line = line
+class InvalidRegistriesConf(InvalidFile):
+    """An error that fails all pulls."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +32,7 @@ class Mirror:
 
     location: str
     insecure: bool = False
-    usage: Usage = "all"
+    usage: Literal["all", "digest-only", "tag-only"] = "all"
     """``pull-from-mirror``."""
     line: int | None = None
 
@@ -173,164 +109,179 @@ def _updated(config: RegistriesConf, later: RegistriesConf) -> RegistriesConf:
     )
 
 
+# -- one file -----------------------------------------------------------------------------------
+_REGISTRY_KEYS = {
+    "prefix": str,
+    "location": str,
+    "insecure": bool,
+    "blocked": bool,
+    "mirror-by-digest-only": bool,
+}
+_MIRROR_KEYS = {"location": str, "insecure": bool, "pull-from-mirror": str}
+_VERSION_1 = ("search", "insecure", "block")
+_VERSION_2 = (
+    *("registry", "unqualified-search-registries", "credential-helpers"),
+    *("short-name-mode", "aliases"),
+)
+
+
 def _read(text: str, file: str) -> RegistriesConf:
     try:
         document = read_toml(text)
     except InvalidTOML as error:
-        raise InvalidRegistriesConf(f"invalid TOML: {error.reason}", file, error.line) from None
-    reader = _Reader(file, text)
-    try:
-        document = dict(as_version_2(document, is_drop_in=file != "registries.conf"))
-    except NotVersion2 as error:
-        raise reader.invalid(error.reason, *error.path) from None
-    lines = itertools.chain(reader.headers("registry"), itertools.repeat(reader.line("registries")))
-    registries = tuple(
-        _registry(reader, values, line)
-        for values, line in zip(reader.tables(document, "registry"), lines, strict=False)
-    )
-    _reject_conflicts(registries)
-    aliases = document.get("aliases", {})
-    if not isinstance(aliases, dict) or not all(isinstance(v, str) for v in aliases.values()):
-        raise reader.invalid("`aliases` must be a table of strings", "aliases")
-    return RegistriesConf(
-        registries=registries,
-        unqualified_search=reader.strings(document, "unqualified-search-registries"),
-        short_name_mode=reader.typed(document, "short-name-mode", str, ""),
-        aliases=aliases,
-    )
+        raise InvalidRegistriesConf(f"invalid TOML: {error.reason}", error.line, file) from None
+    return _File(file, text).read(document)
 
 
-def _reject_conflicts(registries: Iterable[RegistryEntry]) -> None:
-    seen: dict[str, RegistryEntry] = {}
-    for registry in registries:
-        first = seen.setdefault(registry.prefix, registry)
-        for name in ("insecure", "blocked"):
-            if getattr(first, name) != getattr(registry, name):
-                raise InvalidRegistriesConf(
-                    f"registry '{registry.location}' is defined multiple times with conflicting "
-                    f"'{name}' setting",
-                    registry.file,
-                    registry.line,
-                )
+class _File:
+    """One file. Every error has its name and a line."""
 
+    def __init__(self, name: str, text: str) -> None:
+        self._name = name
+        self._statements = tuple(statements(text))
 
-def _registry(reader: _Reader, values: Mapping[str, Any], line: int | None) -> RegistryEntry:
-    location = reader.location(values, "location", line)
-    prefix = reader.location(values, "prefix", line)
-    if not prefix:
+    def read(self, document: Mapping[str, Any]) -> RegistriesConf:
+        """The settings in *document*."""
+        document = self._as_version_2(document)
+        searched = document.get("unqualified-search-registries", [])
+        if not _is_strings(searched):
+            key = "unqualified-search-registries"
+            raise self._invalid(f"`{key}` must be a list of strings", self._line(key))
+        aliases = document.get("aliases", {})
+        if not isinstance(aliases, dict) or not _is_strings([*aliases.values()]):
+            raise self._invalid("`aliases` must be a table of strings", self._line("aliases"))
+        fallback = self._line("registries")
+        registries = tuple(
+            self._registry(values, line)
+            for values, line in self._tables(document, "registry", fallback, "registry")
+        )
+        self._reject_conflicts(registries)
+        mode = self._typed(document, {"short-name-mode": str}, None)["short-name-mode"]
+        return RegistriesConf(registries, tuple(searched), mode, aliases)
+
+    def _as_version_2(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
+        """*document* converted to version 2; unchanged if it has nothing of version 1."""
+        lists = {name: self._version_1_list(document, name) for name in _VERSION_1}
+        if not any(lists.values()):
+            return document
+        line = self._line("registries")
+        if self._name != "registries.conf":
+            raise self._invalid("registry must be in v2 format but is in v1", line)
+        if any(document.get(key) for key in _VERSION_2):
+            raise self._invalid("mixing sysregistry v1/v2 is not supported", line)
+        blocked, insecure = ({one.rstrip("/") for one in lists[n]} for n in ("block", "insecure"))
+        locations = dict.fromkeys(one.rstrip("/") for one in (*lists["block"], *lists["insecure"]))
+        return {
+            "unqualified-search-registries": lists["search"],
+            "registry": [
+                {"location": one, "blocked": one in blocked, "insecure": one in insecure}
+                for one in locations
+            ],
+        }
+
+    def _version_1_list(self, document: Mapping[str, Any], name: str) -> list[str]:
+        """``registries.NAME.registries``."""
+        table = document.get("registries", {})
+        for part in (name, "registries"):
+            if not isinstance(table, dict):
+                line = self._line("registries")
+                raise self._invalid(f"`registries.{name}` must be a table", line)
+            table = table.get(part, {} if part == name else [])
+        if not _is_strings(table):
+            reason = f"`registries.{name}.registries` must be a list of strings"
+            raise self._invalid(reason, self._line("registries", name))
+        return list(table)
+
+    def _registry(self, values: Mapping[str, Any], line: int | None) -> RegistryEntry:
+        found = self._typed(values, _REGISTRY_KEYS, line)
+        location, prefix = found["location"], found["prefix"] or found["location"]
+        by_digest_only = found["mirror-by-digest-only"]
+        problem = ""
+        if not prefix:
+            problem = "invalid condition: both location and prefix are unset"
+        elif not location and not prefix.startswith("*."):
+            wanted = "prefix is not in the format: *.example.com"
+            problem = f"invalid condition: location is unset and {wanted}"
+        elif "pull-from-mirror" in values:
+            problem = f'pull-from-mirror must not be set for a non-mirror registry "{prefix}"'
+        if problem:
+            raise self._invalid(problem, line)
+        mirrors = tuple(
+            self._mirror(mirror, prefix, by_digest_only, at)
+            for mirror, at in self._tables(values, "mirror", line, "registry", "mirror")
+        )
+        flags = (found["insecure"], found["blocked"], by_digest_only)
+        return RegistryEntry(prefix, location, *flags, mirrors, self._name, line)
+
+    def _mirror(
+        self, values: Mapping[str, Any], prefix: str, by_digest_only: bool, line: int | None
+    ) -> Mirror:
+        found = self._typed(values, _MIRROR_KEYS, line)
+        location, usage = found["location"], found["pull-from-mirror"]
+        problem = ""
         if not location:
-            raise reader.at(line, "invalid condition: both location and prefix are unset")
-        prefix = location
-    elif not location and not prefix.startswith("*."):
-        raise reader.at(
-            line,
-            "invalid condition: location is unset and prefix is not in the format: *.example.com",
-        )
-    if "pull-from-mirror" in values:
-        raise reader.at(
-            line, f'pull-from-mirror must not be set for a non-mirror registry "{prefix}"'
-        )
-    by_digest_only = reader.typed(values, "mirror-by-digest-only", bool, False, line)
-    lines = itertools.chain(
-        reader.headers("registry", "mirror", after=line), itertools.repeat(line)
-    )
-    mirrors = tuple(
-        _mirror(reader, mirror, prefix, by_digest_only, at)
-        for mirror, at in zip(reader.tables(values, "mirror", line), lines, strict=False)
-    )
-    return RegistryEntry(
-        prefix=prefix,
-        location=location,
-        insecure=reader.typed(values, "insecure", bool, False, line),
-        blocked=reader.typed(values, "blocked", bool, False, line),
-        mirror_by_digest_only=by_digest_only,
-        mirrors=mirrors,
-        file=reader.file,
-        line=line,
-    )
+            problem = "invalid condition: mirror location is unset"
+        elif by_digest_only and usage:
+            problem = (
+                f'cannot set mirror usage mirror-by-digest-only for the registry ("{prefix}") and '
+                f'pull-from-mirror for per-mirror ("{location}") at the same time'
+            )
+        elif usage not in {"", "all", "digest-only", "tag-only"}:
+            problem = f'unsupported pull-from-mirror value "{usage}" for mirror "{location}"'
+        if problem:
+            raise self._invalid(problem, line)
+        return Mirror(location, found["insecure"], usage or "all", line)
 
+    def _reject_conflicts(self, registries: Iterable[RegistryEntry]) -> None:
+        seen: dict[str, RegistryEntry] = {}
+        for one in registries:
+            first = seen.setdefault(one.prefix, one)
+            for name in ("insecure", "blocked"):
+                if getattr(first, name) != getattr(one, name):
+                    raise self._invalid(
+                        f"registry '{one.location}' is defined multiple times with conflicting "
+                        f"'{name}' setting",
+                        one.line,
+                    )
 
-def _mirror(
-    reader: _Reader, values: Mapping[str, Any], prefix: str, by_digest_only: bool, line: int | None
-) -> Mirror:
-    location = reader.location(values, "location", line)
-    if not location:
-        raise reader.at(line, "invalid condition: mirror location is unset")
-    usage = reader.typed(values, "pull-from-mirror", str, "", line)
-    if by_digest_only and usage:
-        raise reader.at(
-            line,
-            f'cannot set mirror usage mirror-by-digest-only for the registry ("{prefix}") and '
-            f'pull-from-mirror for per-mirror ("{location}") at the same time',
-        )
-    for known in _USAGES:
-        if (usage or "all") == known:
-            insecure = reader.typed(values, "insecure", bool, False, line)
-            return Mirror(location, insecure, known, line)
-    raise reader.at(line, f'unsupported pull-from-mirror value "{usage}" for mirror "{location}"')
-
-
-class _Reader:
-    """Typed look-ups in one file; every error has the file and a line."""
-
-    def __init__(self, file: str, text: str) -> None:
-        self.file = file
-        self._statements: tuple[Statement, ...] = tuple(statements(text))
-
-    def headers(self, *path: str, after: int | None = None) -> list[int | None]:
-        """The lines of the ``[[path]]`` headers, from line *after* on."""
-        return [
+    # -- values and lines -----------------------------------------------------------------------
+    def _tables(
+        self, values: Mapping[str, Any], key: str, line: int | None, *header: str
+    ) -> list[tuple[Mapping[str, Any], int | None]]:
+        """The tables of *key* with the lines of their ``[[header]]`` after *line*; *line* for those
+        without one."""
+        tables = values.get(key, [])
+        if not isinstance(tables, list) or not all(isinstance(item, dict) for item in tables):
+            raise self._invalid(f"`{key}` must be an array of tables, [[{key}]]", line)
+        lines = [
             s.line
             for s in self._statements
-            if s.kind == "array" and s.path == path and s.line >= (after or 0)
+            if s.kind == "array" and s.path == header and s.line >= (line or 0)
         ]
+        return [(t, lines[n] if n < len(lines) else line) for n, t in enumerate(tables)]
 
-    def tables(
-        self, values: Mapping[str, Any], key: str, line: int | None = None
-    ) -> list[Mapping[str, Any]]:
-        """An array of tables, empty if absent."""
-        found = values.get(key, [])
-        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-            raise self.at(line, f"`{key}` must be an array of tables, [[{key}]]")
+    def _typed(
+        self, values: Mapping[str, Any], kinds: Mapping[str, type], line: int | None
+    ) -> dict[str, Any]:
+        """The value of each key, empty if absent. Locations have no scheme and no final slash."""
+        found = {key: values.get(key, kind()) for key, kind in kinds.items()}
+        for key, kind in kinds.items():
+            if not isinstance(found[key], kind):
+                raise self._invalid(f"`{key}` must be a {kind.__name__}", line)
+            if key in {"prefix", "location"}:
+                found[key] = location = found[key].rstrip("/")
+                if location.startswith(("http://", "https://")):
+                    reason = f"invalid location {location!r}: URI schemes are not supported"
+                    raise self._invalid(reason, line)
         return found
 
-    def strings(self, values: Mapping[str, Any], key: str) -> tuple[str, ...]:
-        """A list of strings, empty if absent."""
-        found = values.get(key, [])
-        if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
-            raise self.invalid(f"`{key}` must be a list of strings", key)
-        return tuple(found)
+    def _invalid(self, reason: str, line: int | None) -> InvalidRegistriesConf:
+        return InvalidRegistriesConf(reason, line, self._name)
 
-    def typed(
-        self,
-        values: Mapping[str, Any],
-        key: str,
-        kind: type[T],
-        default: T,
-        line: int | None = None,
-    ) -> T:
-        """A value of *kind*, or *default* if absent."""
-        found = values.get(key, default)
-        if not isinstance(found, kind):
-            raise self.at(line, f"`{key}` must be a {kind.__name__}")
-        return found
-
-    def location(self, values: Mapping[str, Any], key: str, line: int | None) -> str:
-        """A host with an optional path, without a scheme and without a final slash."""
-        location = self.typed(values, key, str, "", line).rstrip("/")
-        if location.startswith(("http://", "https://")):
-            raise self.at(line, f"invalid location {location!r}: URI schemes are not supported")
-        return location
-
-    def at(self, line: int | None, reason: str) -> InvalidRegistriesConf:
-        """The error for *line*."""
-        return InvalidRegistriesConf(reason, self.file, line)
-
-    def invalid(self, reason: str, *path: str) -> InvalidRegistriesConf:
-        """The error for the value at *path*."""
-        return InvalidRegistriesConf(reason, self.file, self.line(*path))
-
-    def line(self, *path: str) -> int | None:
-        """The line of *path*."""
+    def _line(self, *path: str) -> int | None:
         depth = len(path)
         return next((s.line for s in self._statements if s.path[:depth] == path), None)
+
+
+def _is_strings(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from harness.nodes.models.attempts import ANONYMOUS, Login
 from harness.nodes.models.containers.registries_conf import Mirror, RegistriesConf, RegistryEntry
-from harness.nodes.models.kubelet import InvalidSecret, read_docker_config
+from harness.nodes.models.kubelet import read_docker_config
+from harness.nodes.models.network import ANONYMOUS, Login
 from harness.nodes.models.reference import InvalidReference, Reference, normalised_reference
 
 __all__ = [
     "AuthFile",
-    "InvalidAuthFile",
     "PullSource",
     "long_names",
     "pull_sources",
@@ -48,8 +48,7 @@ def pull_sources(image: str, config: RegistriesConf) -> tuple[PullSource, ...]:
     makes the name invalid.
     """
     reference = normalised_reference(image)
-    name = f"{reference.namespace}/{reference.repository}"
-    registry = config.registry_for(name)
+    registry = config.registry_for(reference.name)
     if registry is None:
         return (PullSource(reference, False, "no [[registry]] matches", is_primary=True),)
     sources = [
@@ -105,41 +104,29 @@ def long_names(name: str, config: RegistriesConf) -> tuple[str, ...]:
     return tuple(f"{registry}/{name}" for registry in config.unqualified_search)
 
 
-class InvalidAuthFile(ValueError):
-    """The file is invalid; all pulls fail."""
-
-
 @dataclass(frozen=True)
 class AuthFile:
-    """The logins of one file, by key."""
+    """The logins of one file, by key without scheme and API version."""
 
-    logins: tuple[tuple[str, Login], ...] = ()
+    logins: Mapping[str, Login] = field(default_factory=dict)
 
     def login_for(self, source: PullSource) -> Login:
         """The login with the longest key that is a prefix of the source's name, by path parts.
 
         Credentials for the image's registry are never sent to a mirror.
         """
-        logins = {_normalised(key): login for key, login in reversed(self.logins)}
-        parts = f"{source.reference.namespace}/{source.reference.repository}".split("/")
-        for count in range(len(parts), 0, -1):
-            login = logins.get("/".join(parts[:count]))
-            if login is not None:
-                return login
-        return ANONYMOUS
+        parts = source.reference.name.split("/")
+        keys = ("/".join(parts[:count]) for count in range(len(parts), 0, -1))
+        return next((self.logins[key] for key in keys if key in self.logins), ANONYMOUS)
 
 
 def read_auth_file(text: str) -> AuthFile:
-    """The logins in *text*. Raises :class:`InvalidAuthFile`."""
-    try:
-        entries = read_docker_config(text)
-    except InvalidSecret as error:
-        raise InvalidAuthFile(str(error)) from None
+    """The logins in *text*; of equal keys the first counts. Raises ``InvalidSecret``."""
     return AuthFile(
-        tuple(
-            (entry.key, Login(entry.username, entry.password, f"auth.json, {entry.key}"))
-            for entry in entries
-        )
+        {
+            _normalised(one.key): Login(one.username, one.password, f"auth.json, {one.key}")
+            for one in reversed(read_docker_config(text))
+        }
     )
 
 
