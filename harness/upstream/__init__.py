@@ -9,7 +9,7 @@
     []
 
 The way of a request: ``connection`` accepts and reads it, ``calls`` parses it, ``service`` decides
-(``ledger``, ``auth``, ``registry``, ``faults``), ``wire`` sends the answer. ``mock`` is the
+(``ledger``, ``auth``, ``registry``, ``faults``), ``replies`` sends the answer. ``mock`` is the
 interface to all of it.
 """
 

@@ -48,14 +48,14 @@ class Credential:
         )
 
 
-NO_CREDENTIAL = Credential("none")
-
-
-def parse_credential(header: str | None) -> Credential:
-    """The credential in an ``Authorization`` header; a malformed Basic one has no user name."""
-    if header is None:
-        return NO_CREDENTIAL
-    scheme, _, value = header.partition(" ")
+def credential_of(call: Call) -> Credential:
+    """The credential that *call* carries, in its header or, asking for a token, in its body. A
+    malformed Basic one has no user name."""
+    if call.kind == "token" and call.method == "POST":
+        form = parse_qs(call.body.decode("utf-8", "replace"))
+        if names := form.get("username"):
+            return Credential("form", names[0], form.get("password", [""])[0])
+    scheme, _, value = (call.header("authorization") or "none").partition(" ")
     scheme = scheme.lower()
     if scheme != "basic":
         return Credential(scheme, None, value.strip())
@@ -66,25 +66,11 @@ def parse_credential(header: str | None) -> Credential:
     return Credential(scheme, username, password) if colon else Credential(scheme)
 
 
-def credential_of(call: Call) -> Credential:
-    """The credential that *call* carries, in its header or, asking for a token, in its body."""
-    if call.kind == "token" and call.method == "POST":
-        form = parse_qs(call.body.decode("utf-8", "replace"))
-        if username := form.get("username"):
-            return Credential("form", username[0], form.get("password", [""])[0])
-    return parse_credential(call.header("authorization"))
-
-
 _RESPONSE_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
-@dataclass(frozen=True)
-class Grant:
-    """What one issued token allows, and until when."""
-
-    scopes: frozenset[tuple[str, str, str]]
-    """(type, name, action) triples such as ``("repository", "team/app", "pull")``."""
-    expires: datetime
+Scope = tuple[str, str, str]
+"""Type, name and action, such as ``("repository", "team/app", "pull")``."""
 
 
 class TokenServer:
@@ -94,7 +80,7 @@ class TokenServer:
         self._policy = policy
         self._clock = clock
         self._lock = threading.Lock()
-        self._grants: dict[str, Grant] = {}
+        self._grants: dict[str, tuple[frozenset[Scope], datetime]] = {}
         self._refusal: int | None = None
 
     # -- for tests ------------------------------------------------------------------------------
@@ -108,7 +94,7 @@ class TokenServer:
         """Make every token issued so far invalid, as if its time had come."""
         with self._lock:
             now = self._clock.now()
-            self._grants = {t: Grant(g.scopes, now) for t, g in self._grants.items()}
+            self._grants = {t: (scopes, now) for t, (scopes, _) in self._grants.items()}
 
     def refuse(self, status: int | None = 401) -> None:
         """Answer every request for a token with *status* from now on; None ends that."""
@@ -120,11 +106,11 @@ class TokenServer:
         with self._lock:
             return token in self._grants
 
-    def grant(self, token: str) -> Grant | None:
+    def grant(self, token: str) -> frozenset[Scope] | None:
         """What *token* allows now; None for one that is expired or not ours."""
         with self._lock:
-            found = self._grants.get(token)
-        return found if found is not None and self._clock.now() < found.expires else None
+            scopes, expires = self._grants.get(token, (None, self._clock.now()))
+        return scopes if self._clock.now() < expires else None
 
     def answer(self, call: Call) -> Reply:
         """The answer to a request for a token."""
@@ -153,23 +139,17 @@ class TokenServer:
             fnmatchcase(name, glob) for glob in globs
         )
 
-    def _issue(self, scopes: frozenset[tuple[str, str, str]]) -> Reply:
+    def _issue(self, scopes: frozenset[Scope]) -> Reply:
         token = secrets.token_urlsafe(24)
         now = self._clock.now()
         with self._lock:
-            self._grants[token] = Grant(scopes, now + self._policy.lifetime)
-        answer = {
-            "token": token,
-            "access_token": token,
-            "issued_at": now.strftime(_RESPONSE_TIME),
-        }
-        if self._policy.announces_lifetime:
-            lifetime = {"expires_in": int(self._policy.lifetime.total_seconds())}
-            return json_reply(200, answer | lifetime)
-        return json_reply(200, answer)
+            self._grants[token] = (scopes, now + self._policy.lifetime)
+        answer = {"token": token, "access_token": token, "issued_at": now.strftime(_RESPONSE_TIME)}
+        lifetime = {"expires_in": int(self._policy.lifetime.total_seconds())}
+        return json_reply(200, answer | (lifetime if self._policy.announces_lifetime else {}))
 
 
-def _triples(scopes: list[str]) -> Iterator[tuple[str, str, str]]:
+def _triples(scopes: list[str]) -> Iterator[Scope]:
     """``repository:team/app:pull,push`` is two triples; several scopes may share a parameter."""
     for scope in " ".join(scopes).split():
         resource, _, rest = scope.partition(":")
@@ -181,25 +161,21 @@ def _triples(scopes: list[str]) -> Iterator[tuple[str, str, str]]:
 class Auth(Protocol):
     """A way to ask for credentials."""
 
-    def challenge(self, call: Call, who: Credential, service: TokenService) -> str | None:
-        """The ``WWW-Authenticate`` value for a 401, or None if *who* may do *call*."""
+    def challenge(
+        self, call: Call, who: Credential, realm: str, tokens: TokenServer | None
+    ) -> str | None:
+        """The ``WWW-Authenticate`` value for a 401, or None if *who* may do *call*. *realm* is the
+        URL of the token server."""
         ...
-
-
-@dataclass(frozen=True)
-class TokenService:
-    """The parts of the running upstream that a policy uses."""
-
-    realm: str
-    """The token server's URL."""
-    tokens: TokenServer | None
 
 
 @dataclass(frozen=True)
 class Anonymous:
     """Everyone may read everything without credentials."""
 
-    def challenge(self, call: Call, who: Credential, service: TokenService) -> str | None:
+    def challenge(
+        self, call: Call, who: Credential, realm: str, tokens: TokenServer | None
+    ) -> str | None:
         return None
 
 
@@ -211,7 +187,9 @@ class Basic:
     password: str = field(repr=False)
     realm: str = "mock upstream"
 
-    def challenge(self, call: Call, who: Credential, service: TokenService) -> str | None:
+    def challenge(
+        self, call: Call, who: Credential, realm: str, tokens: TokenServer | None
+    ) -> str | None:
         right = who.scheme == "basic" and who.proves(self.username, self.password)
         return None if right else f'Basic realm="{self.realm}"'
 
@@ -236,22 +214,24 @@ class Bearer:
     realm: str | None = None
     """Another realm in challenges, such as a hostile host."""
 
-    def challenge(self, call: Call, who: Credential, service: TokenService) -> str | None:
+    def challenge(
+        self, call: Call, who: Credential, realm: str, tokens: TokenServer | None
+    ) -> str | None:
         scope = _scope(call)
-        base = f'Bearer realm="{self.realm or service.realm}",service="{self.service}"'
+        base = f'Bearer realm="{self.realm or realm}",service="{self.service}"'
         if scope is not None:
             base += f',scope="{":".join(scope)}"'
-        if who.scheme != "bearer" or service.tokens is None:
+        if who.scheme != "bearer" or tokens is None:
             return base
-        grant = service.tokens.grant(who.secret)
-        if grant is None:
+        granted = tokens.grant(who.secret)
+        if granted is None:
             return base + ',error="invalid_token"'
-        if scope is not None and scope not in grant.scopes:
+        if scope is not None and scope not in granted:
             return base + ',error="insufficient_scope"'
         return None
 
 
-def _scope(call: Call) -> tuple[str, str, str] | None:
+def _scope(call: Call) -> Scope | None:
     """What *call* needs, as distribution's token specification spells it."""
     if call.kind == "catalog":
         return "registry", "catalog", "*"

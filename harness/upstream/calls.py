@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal, Protocol
+from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
 from harness.content import Content
 from reference_registry.digest import Digest, parse_digest
 
-__all__ = ["TOKEN_PATH", "Asked", "Call", "Headers", "Kind", "Match", "What", "route"]
+__all__ = ["TOKEN_PATH", "Call", "Headers", "Kind", "Match", "What", "route"]
 
 Kind = Literal[
     "base", "manifest", "blob", "tags", "referrers", "catalog", "token", "upload", "other"
@@ -92,39 +92,13 @@ def route(method: str, target: str, headers: Headers = (), body: bytes = b"") ->
     path, _, query = target.partition("?")
     for pattern, kind in _ROUTES:
         if match := pattern.fullmatch(unquote(path)):
-            groups = match.groupdict()
-            return Call(
-                method,
-                path,
-                query,
-                headers,
-                body,
-                kind,
-                groups.get("repository"),
-                groups.get("reference") or None,
-            )
+            named = {name: value or None for name, value in match.groupdict().items()}
+            return Call(method, path, query, headers, body, kind, **named)
     return Call(method, path, query, headers, body)
 
 
 What = str | Content | None
 """A path, a glob, a digest, or content (which stands for its digest)."""
-
-
-class Asked(Protocol):
-    """What a match looks at: a call that comes in, or its entry in a ledger."""
-
-    @property
-    def method(self) -> str: ...
-    @property
-    def path(self) -> str: ...
-    @property
-    def target(self) -> str: ...
-    @property
-    def kind(self) -> Kind: ...
-    @property
-    def repository(self) -> str | None: ...
-    @property
-    def digest(self) -> Digest | None: ...
 
 
 @dataclass(frozen=True)
@@ -160,7 +134,7 @@ class Match:
         method, _, what = line.rpartition(" ")
         return cls.of(method or None, what)
 
-    def __call__(self, call: Asked) -> bool:
+    def __call__(self, call: Call) -> bool:
         return (
             self.method in {None, call.method}
             and self.kind in {None, call.kind}
@@ -173,7 +147,7 @@ class Match:
         return " ".join(part for part in parts if part)
 
 
-def _names(what: str, call: Asked) -> bool:
+def _names(what: str, call: Call) -> bool:
     if parse_digest(what) is not None:
         return call.digest == what
     glob = what if what.startswith(("/", "*")) else f"*/{what}"

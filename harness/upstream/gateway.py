@@ -13,11 +13,9 @@ from dataclasses import replace
 from harness.content import Blob, Manifest
 from harness.http.namespace import Namespace
 from harness.system.loop import lab_loop
-from harness.upstream.auth import Anonymous
 from harness.upstream.calls import Call, route
 from harness.upstream.connection import Connection, Listener
 from harness.upstream.ledger import Entry
-from harness.upstream.registry import RegistryOptions
 from harness.upstream.replies import Body, Reply
 from harness.upstream.service import Choice, Service
 
@@ -29,7 +27,7 @@ class Gateway:
     attached."""
 
     def __init__(self, host: str, port: int) -> None:
-        self._own = Service(Anonymous(), RegistryOptions())
+        self._own = Service()
         self._attached: tuple[Service, Namespace] | None = None
         self.listener = Listener(self._serve, host, port)
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import takewhile
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 import httpx
 
 from harness.http.conversation import next_order
 from harness.http.redaction import redact_headers
-from harness.upstream.calls import Asked, Call, Headers, Kind, Match, What
-from reference_registry.digest import Digest
+from harness.upstream.calls import Call, Kind, Match, What
 
-__all__ = ["Entry", "Expectations", "Ledger", "Record", "nearest"]
+__all__ = ["Entry", "Ledger", "Record", "nearest"]
 
 
 def nearest(line: str, expected: Sequence[str]) -> str:
@@ -29,62 +28,21 @@ def nearest(line: str, expected: Sequence[str]) -> str:
     return f"nearest is {found[0]!r}: {found[0][common:]!r} instead of {line[common:]!r}"
 
 
-def miscounted(
-    wanted: str, found: int, times: int | None, lines: Sequence[str], ledger: str
-) -> str:
-    """The message that *wanted* was asked *found* times instead of *times* (None: at least once).
-    *lines* are all requests, *ledger* the same with answers."""
-    if found:
-        message = [f"asked {_times(found)}, not {_times(times or 0)}: {wanted}"]
-    elif close := get_close_matches(wanted, lines, n=1, cutoff=0.0):
-        message = [f"never asked: {wanted}", f"nearest is: {close[0]}"]
-    else:
-        message = [f"never asked: {wanted}"]
-    return "\n".join([*message, "all requests:", *(f"  {line}" for line in ledger.splitlines())])
-
-
 def _times(number: int) -> str:
     return {0: "never", 1: "once", 2: "twice"}.get(number, f"{number} times")
-
-
-@dataclass(frozen=True)
-class Expectations:
-    """The requests that a test expects; all others are unexpected."""
-
-    expected: tuple[Match, ...]
-
-    def __contains__(self, call: Call) -> bool:
-        return any(match(call) for match in self.expected)
-
-    def lines(self) -> list[str]:
-        """The expectations in words."""
-        return [str(match) for match in self.expected]
-
-    def unmet_by(self, asked: Iterable[Asked]) -> list[Match]:
-        """The expectations that none of *asked* meets."""
-        asked = tuple(asked)
-        return [match for match in self.expected if not any(map(match, asked))]
 
 
 Outcome = Literal["pending", "complete", "cut", "client left"]
 """How an answer ended: not yet, as planned, cut off by us, or by the client."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One request and its answer. Never contains a password or a token."""
+@dataclass(frozen=True, kw_only=True)
+class Entry(Call):
+    """One request and its answer. Never contains a password or a token: secrets in header lines are
+    replaced, and the body is left out."""
 
     order: int
     """Grows with time over all upstreams and clients of the process."""
-    method: str
-    path: str
-    query: str
-    kind: Kind
-    repository: str | None
-    tag: str | None
-    digest: Digest | None
-    headers: Headers
-    """The request's header lines, names in lower case, secrets replaced."""
     credential: str
     """``none``, ``basic:<user>``, ``bearer``, ``form:<user>`` for a token asked for by POST."""
     token_known: bool | None
@@ -98,20 +56,6 @@ class Entry:
     """The fault that this request met, in words."""
     unexpected: bool = False
     """Whether the request was not expected (``MockUpstream.strict``)."""
-
-    @property
-    def target(self) -> str:
-        """The path with the query, if there is one."""
-        return f"{self.path}?{self.query}" if self.query else self.path
-
-    @property
-    def line(self) -> str:
-        """Such as ``GET /v2/team/app/tags/list?n=10``."""
-        return f"{self.method} {self.target}"
-
-    def header(self, name: str) -> str | None:
-        """The first request header line called *name* (lower case), or None."""
-        return next((value for key, value in self.headers if key == name), None)
 
     def notes(self) -> list[str]:
         """Its credential, an answer that was cut off, a fault: in words."""
@@ -164,6 +108,16 @@ class Record:
         )
 
 
+class Wanted(TypedDict, total=False):
+    """Values of entries to look for; None: any."""
+
+    kind: Kind | None
+    digest: str | None
+    tag: str | None
+    repository: str | None
+    status: int | None
+
+
 class Ledger:
     """The requests so far, in the order of their arrival."""
 
@@ -183,43 +137,18 @@ class Ledger:
         """``["HEAD /v2/team/app/manifests/v1", ...]``, with the query where there is one."""
         return [entry.line for entry in self.entries]
 
-    def select(
-        self,
-        method: str | None = None,
-        *,
-        kind: Kind | None = None,
-        digest: str | None = None,
-        tag: str | None = None,
-        repository: str | None = None,
-        status: int | None = None,
-    ) -> list[Entry]:
+    def select(self, method: str | None = None, **wanted: Unpack[Wanted]) -> list[Entry]:
         """The entries that match all given values."""
+        given = {"method": method, **wanted}
         return [
             entry
             for entry in self.entries
-            if method in {None, entry.method}
-            and kind in {None, entry.kind}
-            and digest in {None, entry.digest}
-            and tag in {None, entry.tag}
-            and repository in {None, entry.repository}
-            and status in {None, entry.status}
+            if all(value in {None, getattr(entry, name)} for name, value in given.items())
         ]
 
-    def count(
-        self,
-        method: str | None = None,
-        *,
-        kind: Kind | None = None,
-        digest: str | None = None,
-        tag: str | None = None,
-        repository: str | None = None,
-        status: int | None = None,
-    ) -> int:
-        """How many entries :meth:`select` finds."""
-        found = self.select(
-            method, kind=kind, digest=digest, tag=tag, repository=repository, status=status
-        )
-        return len(found)
+    def count(self, method: str | None = None, **wanted: Unpack[Wanted]) -> int:
+        """How many entries match all given values."""
+        return len(self.select(method, **wanted))
 
     def describe(self) -> str:
         """All entries, one line each, for the message of a failed assertion."""
@@ -240,10 +169,16 @@ class Ledger:
         match = Match.of(method, what, kind=kind, repository=repository)
         entries = self.entries
         found = [entry for entry in entries if match(entry)]
-        if len(found) != times and not (times is None and found):
-            lines = [entry.line for entry in entries]
-            raise AssertionError(miscounted(str(match), len(found), times, lines, self.describe()))
-        return found
+        if len(found) == times or (times is None and found):
+            return found
+        if found:
+            message = [f"asked {_times(len(found))}, not {_times(times or 0)}: {match}"]
+        else:
+            message = [f"never asked: {match}"]
+            close = get_close_matches(str(match), self.lines(), n=1, cutoff=0.0)
+            message += [f"nearest is: {line}" for line in close]
+        message += ["all requests:", *(f"  {line}" for line in self.describe().splitlines())]
+        raise AssertionError("\n".join(message))
 
     # -- waiting --------------------------------------------------------------------------------
     def wait_for(
@@ -287,19 +222,9 @@ class Ledger:
 
     def open(self, call: Call, credential: str, token_known: bool | None) -> Record:
         """Add an entry for *call*, which has just arrived."""
-        entry = Entry(
-            order=next_order(),
-            method=call.method,
-            path=call.path,
-            query=call.query,
-            kind=call.kind,
-            repository=call.repository,
-            tag=call.tag,
-            digest=call.digest,
-            headers=redact_headers(httpx.Headers(call.headers)),
-            credential=credential,
-            token_known=token_known,
-        )
+        kept = {**vars(call), "body": b"", "headers": redact_headers(httpx.Headers(call.headers))}
+        order = next_order()
+        entry = Entry(**kept, order=order, credential=credential, token_known=token_known)
         with self._changed:
             self._entries[entry.order] = entry
             self._changed.notify_all()

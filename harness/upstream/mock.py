@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -18,8 +19,8 @@ from harness.upstream.auth import Anonymous, Auth, Bearer, TokenServer
 from harness.upstream.calls import TOKEN_PATH, Call, Kind, Match, What
 from harness.upstream.connection import Listener
 from harness.upstream.faults import Fault, FaultScript
-from harness.upstream.ledger import Entry, Expectations, Ledger, nearest
-from harness.upstream.registry import RegistryOptions
+from harness.upstream.ledger import Entry, Ledger, nearest
+from harness.upstream.registry import Store
 from harness.upstream.service import RateLimit, RateLimiter, Service
 from reference_registry.clock import Clock, SystemClock
 
@@ -59,7 +60,7 @@ class MockUpstream:
         self._loop = loop or lab_loop()
         self._clock = clock or SystemClock()
         self._strict = False
-        self._service = Service(auth or Anonymous(), RegistryOptions(page_size, referrers))
+        self._service = Service(Store(page_size, has_referrers=referrers), auth or Anonymous())
         self._listener = Listener(self._service.serve, host, port, ssl_context)
         self._listeners = [self._listener]
         self._token_listener = self._listener
@@ -69,7 +70,8 @@ class MockUpstream:
             self._service.tokens = TokenServer(auth, self._clock)
             if auth.own_port:
                 self._service.token_port_is_own = True
-                self._token_listener = Listener(self._service.serve_tokens, host, 0, ssl_context)
+                serve = partial(self._service.serve, tokens_only=True)
+                self._token_listener = Listener(serve, host, 0, ssl_context)
                 self._listeners.append(self._token_listener)
 
     # -- life -----------------------------------------------------------------------------------
@@ -189,13 +191,11 @@ class MockUpstream:
         fault that is not used up applies, even to requests that would get a 401.
         """
         match = Match.of(method, what, kind=kind, repository=repository)
-        return FaultScript(
-            self._service.faults, Fault(match, times=times, state=state, where=where)
-        )
+        return self.add_fault(Fault(match, times=times, state=state, where=where))
 
     def add_fault(self, fault: Fault) -> FaultScript:
         """Add a fault that exists as data."""
-        return FaultScript(self._service.faults, fault)
+        return self._service.faults.add(fault)
 
     def limit(self, rule: RateLimit) -> RateLimiter:
         """Limit the rate of requests from now on, as Docker Hub does. Returns the quota."""
@@ -210,7 +210,7 @@ class MockUpstream:
     @property
     def faults(self) -> tuple[Fault, ...]:
         """All faults, in order."""
-        return self._service.faults.faults
+        return tuple(script.fault for script in self._service.faults.scripts)
 
     @property
     def state(self) -> str:
@@ -238,7 +238,7 @@ class MockUpstream:
         self._service.expectations = None
         if expected is not None:
             rules = (Match.parse(one) if isinstance(one, str) else one for one in expected)
-            self._service.expectations = Expectations(tuple(rules))
+            self._service.expectations = tuple(rules)
 
     @property
     def is_strict(self) -> bool:
@@ -264,10 +264,10 @@ class MockUpstream:
     def uncalled(self) -> tuple[str, ...]:
         """The faults of :meth:`on` and expectations of :meth:`strict` that no request has met, in
         words."""
-        scripted = (f"{fault.match} ({fault})" for fault in self._service.faults.unmet)
-        announced = self._service.expectations
-        never = () if announced is None else announced.unmet_by(self.ledger.entries)
-        return (*scripted, *map(str, never))
+        faults = [script.fault for script in self._service.faults.scripts if not script.hits]
+        asked = self.ledger.entries
+        never = [one for one in self._service.expectations or () if not any(map(one, asked))]
+        return (*(f"{fault.match} ({fault})" for fault in faults), *map(str, never))
 
     def assert_all_called(self) -> None:
         """``AssertionError`` if a fault or an expectation was never met."""

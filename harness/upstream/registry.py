@@ -18,7 +18,7 @@ from harness.upstream.calls import Call, Headers
 from harness.upstream.replies import Body, Reply, error_reply, json_reply
 from reference_registry.digest import Digest, parse_digest
 
-__all__ = ["NOT_FOUND", "RegistryOptions", "Store", "answer", "parse_range"]
+__all__ = ["NOT_FOUND", "Store", "answer", "parse_range"]
 
 
 @dataclass
@@ -29,9 +29,13 @@ class _Repository:
 
 
 class Store:
-    """Content by repository name."""
+    """Content by repository name, and what registries differ in: *page_size* limits the entries in
+    one page of tags, catalog or referrers, as Quay and ECR do; *has_referrers* says whether the
+    referrers API of OCI 1.1 exists, without which it returns 404 as distribution does."""
 
-    def __init__(self) -> None:
+    def __init__(self, page_size: int | None = None, *, has_referrers: bool = True) -> None:
+        self.page_size = page_size
+        self.has_referrers = has_referrers
         self._lock = threading.Lock()
         self._repositories: dict[str, _Repository] = {}
 
@@ -169,35 +173,25 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
 _OCTET_STREAM = "application/octet-stream"
 
 
-@dataclass(frozen=True)
-class RegistryOptions:
-    """What registries differ in."""
-
-    page_size: int | None = None
-    """The most entries in one page of tags, catalog or referrers, as Quay and ECR limit them."""
-    referrers: bool = True
-    """Whether the referrers API of OCI 1.1 exists; without it, a 404 as from distribution."""
-
-
 NOT_FOUND = Reply(404, (("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "0")))
 """A path that names nothing of a registry."""
 
 
-def answer(call: Call, store: Store, options: RegistryOptions) -> Reply:
+def answer(call: Call, store: Store) -> Reply:
     """The answer to *call* from what *store* holds."""
     handler = _HANDLERS.get(call.kind)
-    if handler is None or (call.kind == "referrers" and not options.referrers):
+    if handler is None or (call.kind == "referrers" and not store.has_referrers):
         return NOT_FOUND
     if call.method not in {"GET", "HEAD"}:
         return error_reply(405, "UNSUPPORTED", "The operation is unsupported.")
-    return handler(call, store, options)
+    return handler(call, store)
 
 
-def _base(call: Call, store: Store, options: RegistryOptions) -> Reply:
+def _base(call: Call, store: Store) -> Reply:
     return json_reply(200, {})
 
 
-def _manifest(call: Call, store: Store, options: RegistryOptions) -> Reply:
+def _manifest(call: Call, store: Store) -> Reply:
     manifest = store.manifest(call.repository or "", call.reference or "")
     if manifest is None:
         detail = {"name": call.repository, "reference": call.reference}
@@ -205,13 +199,15 @@ def _manifest(call: Call, store: Store, options: RegistryOptions) -> Reply:
     return _content(call, manifest, manifest.media_type)
 
 
-def _blob(call: Call, store: Store, options: RegistryOptions) -> Reply:
+def _blob(call: Call, store: Store) -> Reply:
     blob = None if call.digest is None else store.blob(call.repository or "", call.digest)
     if blob is None:
         detail = {"digest": call.reference}
         return error_reply(404, "BLOB_UNKNOWN", "blob unknown to registry", detail)
     whole = _content(call, blob, _OCTET_STREAM, ("Accept-Ranges", "bytes"))
-    if whole.status == 304 or call.method == "HEAD" or not _range_applies(call, blob):
+    # RFC 9110, 13.1.5: with If-Range of another version, Range is ignored.
+    applies = call.header("if-range") in {None, f'"{blob.digest}"'}
+    if whole.status == 304 or call.method == "HEAD" or not applies:
         return whole
     try:
         part = parse_range(call.header("range"), blob.size)
@@ -221,18 +217,9 @@ def _blob(call: Call, store: Store, options: RegistryOptions) -> Reply:
     if part is None:
         return whole
     start, stop = part
-    headers = whole.with_headers(
-        {
-            "Content-Length": str(stop - start),
-            "Content-Range": f"bytes {start}-{stop - 1}/{blob.size}",
-        }
-    ).headers
-    return Reply(206, headers, Body(blob, start, stop))
-
-
-def _range_applies(call: Call, blob: Blob) -> bool:
-    """RFC 9110, 13.1.5: with If-Range of another version, Range is ignored."""
-    return call.header("if-range") in {None, f'"{blob.digest}"'}
+    span = f"bytes {start}-{stop - 1}/{blob.size}"
+    part_of = {"Content-Length": str(stop - start), "Content-Range": span}
+    return Reply(206, whole.with_headers(part_of).headers, Body(blob, start, stop))
 
 
 def _content(call: Call, blob: Blob, media_type: str, *more: tuple[str, str]) -> Reply:
@@ -246,44 +233,40 @@ def _content(call: Call, blob: Blob, media_type: str, *more: tuple[str, str]) ->
     return Reply(200, head, Body(blob))
 
 
-def _tags(call: Call, store: Store, options: RegistryOptions) -> Reply:
+def _tags(call: Call, store: Store) -> Reply:
     name = call.repository or ""
     tags = store.tags(name)
     if tags is None:
         detail = {"name": name}
         return error_reply(404, "NAME_UNKNOWN", "repository name not known to registry", detail)
-    return _page(call, tags, options, lambda page: {"name": name, "tags": page})
+    return _names(call, store, tags, lambda page: {"name": name, "tags": page})
 
 
-def _catalog(call: Call, store: Store, options: RegistryOptions) -> Reply:
-    return _page(call, store.repositories(), options, lambda page: {"repositories": page})
+def _catalog(call: Call, store: Store) -> Reply:
+    return _names(call, store, store.repositories(), lambda page: {"repositories": page})
 
 
-def _page(
-    call: Call,
-    names: list[str],
-    options: RegistryOptions,
-    document: Callable[[list[str]], dict[str, Any]],
+def _names(
+    call: Call, store: Store, names: list[str], document: Callable[[list[str]], dict[str, Any]]
 ) -> Reply:
     """OCI distribution-spec, section "Listing Tags": ``n``, ``last``, and the Link header."""
-    asked = call.parameter("n")
+    asked, last = call.parameter("n"), call.parameter("last")
     if asked is not None and not (asked.isascii() and asked.isdigit()):
         detail = {"n": asked}
         message = "invalid number of results requested"
         return error_reply(400, "PAGINATION_NUMBER_INVALID", message, detail)
-    limits = [int(asked)] if asked is not None else []
-    limits += [options.page_size] if options.page_size is not None else []
-    last = call.parameter("last")
+    limits = [limit for limit in (asked and int(asked), store.page_size) if isinstance(limit, int)]
     rest = names if last is None else [name for name in names if name > last]
-    page = rest[: min(limits)] if limits else rest
-    headers: Headers = ()
-    if page and len(page) < len(rest):
-        following = urlencode({"last": page[-1], "n": len(page)})
-        headers = (("Link", f'<{call.path}?{following}>; rel="next"'),)
-    return json_reply(200, document(page), headers)
+    page = rest[: min(limits, default=None)]
+    more = {"last": page[-1], "n": len(page)} if 0 < len(page) < len(rest) else None
+    return json_reply(200, document(page), _next_page(call, more))
 
 
-def _referrers(call: Call, store: Store, options: RegistryOptions) -> Reply:
+def _next_page(call: Call, query: dict[str, Any] | None) -> Headers:
+    return (("Link", f'<{call.path}?{urlencode(query)}>; rel="next"'),) if query else ()
+
+
+def _referrers(call: Call, store: Store) -> Reply:
     if call.digest is None:
         return error_reply(400, "DIGEST_INVALID", "provided digest is not one")
     listed = store.referrers(call.repository or "", call.digest)
@@ -294,20 +277,20 @@ def _referrers(call: Call, store: Store, options: RegistryOptions) -> Reply:
     digests = [entry["digest"] for entry in listed]
     last = call.parameter("last")
     rest = listed[digests.index(last) + 1 :] if last in digests else listed
-    page = rest[: options.page_size]
-    if page and len(page) < len(rest):
-        following = {"last": page[-1]["digest"]} | ({"artifactType": wanted} if wanted else {})
-        headers += (("Link", f'<{call.path}?{urlencode(following)}>; rel="next"'),)
+    page = rest[: store.page_size]
+    if 0 < len(page) < len(rest):
+        kept = {"artifactType": wanted} if wanted else {}
+        headers += _next_page(call, {"last": page[-1]["digest"]} | kept)
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": page}
     return json_reply(200, index, headers, media_type=OCI_INDEX)
 
 
-_HANDLERS: dict[str, Callable[[Call, Store, RegistryOptions], Reply]] = {
+_HANDLERS: dict[str, Callable[[Call, Store], Reply]] = {
     "base": _base,
     "manifest": _manifest,
     "blob": _blob,
     "tags": _tags,
     "catalog": _catalog,
     "referrers": _referrers,
-    "upload": lambda call, store, options: error_reply(404, "NAME_UNKNOWN", "no uploads here"),
+    "upload": lambda call, store: error_reply(404, "NAME_UNKNOWN", "no uploads here"),
 }

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from harness.upstream.auth import Auth, Credential, TokenServer, TokenService, credential_of
-from harness.upstream.calls import Call
+from harness.upstream.auth import Anonymous, Auth, Credential, TokenServer, credential_of
+from harness.upstream.calls import Call, Match
 from harness.upstream.connection import BadRequest, Connection, TlsAttempted
-from harness.upstream.faults import Delivery, FaultList
-from harness.upstream.ledger import Expectations, Ledger, Record
-from harness.upstream.registry import NOT_FOUND, RegistryOptions, Store, answer
-from harness.upstream.replies import Reply, error_reply
-from harness.upstream.wire import send
+from harness.upstream.faults import FaultList
+from harness.upstream.ledger import Ledger, Record
+from harness.upstream.registry import NOT_FOUND, Store, answer
+from harness.upstream.replies import Reply, error_reply, send
 from reference_registry.clock import Clock
 
 __all__ = ["Choice", "RateLimit", "RateLimiter", "Service"]
@@ -97,40 +96,27 @@ _VERSION_HEADER = {"Docker-Distribution-Api-Version": "registry/2.0"}
 class Service:
     """The parts of one upstream, and the order in which they handle a request."""
 
-    auth: Auth
-    options: RegistryOptions
+    store: Store = field(default_factory=Store)
+    auth: Auth = Anonymous()  # noqa: RUF009 - immutable
     tokens: TokenServer | None = None
     token_port_is_own: bool = False
     realm: str = ""
     """The token server's URL, known once the listeners have their ports."""
-    store: Store = field(default_factory=Store)
     faults: FaultList = field(default_factory=FaultList)
     ledger: Ledger = field(default_factory=Ledger)
     limiter: RateLimiter | None = None
-    expectations: Expectations | None = None
+    expectations: tuple[Match, ...] | None = None
     """None: expected is what the store can answer, and what meets a fault."""
 
     async def serve(
-        self, connection: Connection, choose: Callable[[Call], Choice] | None = None
-    ) -> None:
-        """Answer the requests of *connection* on the registry's port until it ends; *choose*, if
-        given, selects the service for each."""
-        await self._serve(connection, choose=choose or self._itself)
-
-    async def serve_tokens(self, connection: Connection) -> None:
-        """The same on the token server's own port."""
-        await self._serve(connection, choose=self._itself, tokens_only=True)
-
-    def _itself(self, call: Call) -> Choice:
-        return self, call, lambda reply: reply
-
-    async def _serve(
         self,
         connection: Connection,
+        choose: Callable[[Call], Choice] | None = None,
         *,
-        choose: Callable[[Call], Choice],
         tokens_only: bool = False,
     ) -> None:
+        """Answer the requests of *connection* until it ends. *choose*, if given, selects the
+        service for each; *tokens_only* at the token server's own port."""
         keep = True
         while keep:
             try:
@@ -144,41 +130,27 @@ class Service:
             if request is None:
                 return
             call, keep = request
-            service, call, adapt = choose(call)
-            again = await service._answer(connection, call, adapt, tokens_only=tokens_only)
-            keep = again and keep
+            service, call, adapt = choose(call) if choose else (self, call, lambda reply: reply)
+            who = credential_of(call)
+            record = service.ledger.open(call, who.label, service._knows(who))
+            try:
+                reply = adapt(service._decide(call, who, record, tokens_only=tokens_only))
+            except Exception:
+                record.note(outcome="cut")
+                raise
+            keep = await send(connection, call, reply, record) and keep
 
-    async def _answer(
-        self,
-        connection: Connection,
-        call: Call,
-        adapt: Callable[[Reply], Reply],
-        *,
-        tokens_only: bool,
-    ) -> bool:
-        who = credential_of(call)
-        record = self.ledger.open(call, who.label, self._knows(who))
-        try:
-            reply, delivery = self._decide(call, who, record, tokens_only=tokens_only)
-        except Exception:
-            record.note(outcome="cut")
-            raise
-        return await send(connection, call, adapt(reply), delivery, record)
-
-    def _decide(
-        self, call: Call, who: Credential, record: Record, *, tokens_only: bool
-    ) -> tuple[Reply, Delivery]:
+    def _decide(self, call: Call, who: Credential, record: Record, *, tokens_only: bool) -> Reply:
         misplaced = self.token_port_is_own and tokens_only != (call.kind == "token")
         reply = NOT_FOUND if misplaced else self._reply(call, who)
-        delivery = Delivery()
         fault = self.faults.take(call)
-        record.note(
-            fault=None if fault is None else str(fault),
-            unexpected=fault is None and self._surprises(call, reply),
-        )
-        for action in () if fault is None else fault.actions:
-            reply, delivery = action.alter(reply, call), action.deliver(delivery)
-        return reply, delivery
+        if fault is None:
+            record.note(unexpected=self._surprises(call, reply))
+            return reply
+        record.note(fault=str(fault))
+        for action in fault.actions:
+            reply = action.alter(reply, call)
+        return reply
 
     def _knows(self, who: Credential) -> bool | None:
         if who.scheme != "bearer":
@@ -188,22 +160,22 @@ class Service:
     def _reply(self, call: Call, who: Credential) -> Reply:
         if call.kind == "token" and self.tokens is not None:
             return self.tokens.answer(call)
-        challenge = self.auth.challenge(call, who, TokenService(self.realm, self.tokens))
+        challenge = self.auth.challenge(call, who, self.realm, self.tokens)
         if challenge is not None:
             reply = error_reply(401, "UNAUTHORIZED", "authentication required")
             return reply.with_headers({**_VERSION_HEADER, "WWW-Authenticate": challenge})
-        reply = answer(call, self.store, self.options).with_headers(_VERSION_HEADER)
+        reply = answer(call, self.store).with_headers(_VERSION_HEADER)
         return reply if self.limiter is None else self.limiter.apply(call, reply)
 
     def _surprises(self, call: Call, reply: Reply) -> bool:
         if self.expectations is not None:
-            return call not in self.expectations
+            return not any(match(call) for match in self.expectations)
         return reply.status in {400, 404, 405}
 
     def expected_lines(self) -> list[str]:
         """The requests that are expected now, in words."""
         if self.expectations is not None:
-            return self.expectations.lines()
+            return [str(match) for match in self.expectations]
         return [f"GET {path}" for path in self.store.paths()]
 
     async def _refuse(self, connection: Connection, reason: str) -> None:
@@ -211,4 +183,4 @@ class Service:
         record = self.ledger.open(call, "none", None)
         record.note(unexpected=True)
         reply = error_reply(400, "UNSUPPORTED", "this is not HTTP/1.1")
-        await send(connection, call, reply, Delivery(), record)
+        await send(connection, call, reply, record)
