@@ -13,7 +13,7 @@ from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.kubernetes import Pod
 from harness.nodes.lint.project import Project
 
-__all__ = ["Container", "Mount", "Port", "Variable", "compose_containers", "of_pod"]
+__all__ = ["Container", "Mount", "Port", "TakenPorts", "Variable", "compose_containers", "of_pod"]
 
 _PORT = re.compile(
     r"(?:(?P<address>\[[^\]]*\]|[^:]*[^:\d-][^:]*):)?(?:(?P<published>\d*(?:-\d+)?):)?"
@@ -23,6 +23,7 @@ _PORT = re.compile(
 _MOST_OF_A_RANGE = 1000
 _MOST_PORTS = 5000  # of one service, its ranges written out
 _LONGEST_PORT = 100
+_ANY = {"", "0.0.0.0", "::"}
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ class Container:
     mounts: tuple[Mount, ...] = ()
     ports: tuple[Port, ...] = ()
 
+    @property
+    def on_host_network(self) -> bool:
+        """Whether it is a service of compose with ``network_mode: host``."""
+        return self.node.string("network_mode") == "host"
+
     def variable(self, name: str) -> Variable | None:
         """The variable of this name; the last one wins."""
         return next((v for v in reversed(self.variables) if v.name == name), None)
@@ -83,6 +89,26 @@ class Container:
         """The mount at *path* or at the nearest directory above it."""
         over = [m for m in self.mounts if m.target and f"{path}/".startswith(f"{m.target}/")]
         return max(over, key=lambda mount: len(mount.target), default=None)
+
+
+class TakenPorts:
+    """The owners of published ports."""
+
+    def __init__(self) -> None:
+        self._owners: dict[tuple[int, str], dict[str, str]] = {}
+        """By port and protocol, then by address."""
+
+    def holder(self, port: Port) -> str | None:
+        """The owner of the published port on the same address; None if it is free."""
+        owners = self._owners.get((port.published, port.protocol), {})
+        same = (o for a, o in owners.items() if a == port.address or {a, port.address} & _ANY)
+        return next(same, None)
+
+    def take(self, port: Port, owner: str) -> str | None:
+        """Like :meth:`holder`, and add *owner* to the owners."""
+        first = self.holder(port)
+        self._owners.setdefault((port.published, port.protocol), {}).setdefault(port.address, owner)
+        return first
 
 
 def _clean(path: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from harness.nodes.lint.finding import Edit, Path, Spot
+from harness.nodes.lint.finding import Edit, Hit, Path, Spot
 from harness.nodes.lint.kinds import Kind
 
 if TYPE_CHECKING:
@@ -23,8 +23,10 @@ __all__ = [
     "Node",
     "TextFile",
     "TomlFile",
+    "TomlTable",
     "TreeFile",
     "Unread",
+    "is_strings",
     "numbered",
     "spot_of",
 ]
@@ -75,11 +77,12 @@ class Node:
         node = self.get(*keys)
         return "" if node is None else node.text
 
-    def items(self) -> Iterator[tuple[str, Node]]:
-        """Keys and values of a mapping."""
-        if self.kind == "mapping":
-            for key, entry in self.entry.value.entries.items():  # type: ignore[union-attr]
-                yield key, Node(entry, (*self.path, key))
+    def items(self, *keys: str) -> Iterator[tuple[str, Node]]:
+        """Keys and values of the mapping at *keys*."""
+        node = self.get(*keys) if keys else self
+        if node is not None and node.kind == "mapping":
+            for key, entry in node.entry.value.entries.items():  # type: ignore[union-attr]
+                yield key, Node(entry, (*node.path, key))
 
     def list(self, *keys: str) -> Iterator[Node]:
         """The items of the list at *keys*."""
@@ -87,6 +90,15 @@ class Node:
         if node is not None and node.kind == "sequence":
             for number, entry in enumerate(node.entry.value.items):  # type: ignore[union-attr]
                 yield Node(entry, (*node.path, number))
+
+    def repeated_keys(self) -> Iterator[tuple[str, Spot]]:
+        """Keys of a mapping that are there before, and where they are again."""
+        for repeat in getattr(self.entry.value, "repeats", ()):
+            yield repeat.key, spot_of(repeat.place)
+
+    def hit(self, what: str, *edits: Edit, fix: str = "") -> Hit:
+        """A hit at this value."""
+        return Hit(self.spot, what, fix, edits)
 
 
 @dataclass
@@ -148,6 +160,11 @@ def numbered(statements: Iterable[Statement]) -> Iterator[tuple[Statement, Path]
         yield statement, path
 
 
+def is_strings(value: object) -> bool:
+    """Whether *value* is a list of strings."""
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
 @dataclass
 class TomlFile(Document):
     """TOML: plain values, and the statements that define them."""
@@ -194,6 +211,52 @@ class TomlFile(Document):
         """The table at *path*, empty if there is none."""
         value = self.get(*path)
         return value if isinstance(value, dict) else {}
+
+    def list(self, *path: str | int) -> list[Any]:
+        """The list at *path*, empty if there is none."""
+        value = self.get(*path)
+        return value if isinstance(value, list) else []
+
+    def string(self, *path: str | int) -> str:
+        """The string at *path*, empty if there is none."""
+        value = self.get(*path)
+        return value if isinstance(value, str) else ""
+
+    def tables(self, *path: str | int) -> Iterator[TomlTable]:
+        """The tables in the array at *path*."""
+        for number, table in enumerate(self.list(*path)):
+            if isinstance(table, dict):
+                yield TomlTable(self, (*path, number))
+
+    def hit(self, path: Path | str, what: str, *edits: Edit, fix: str = "") -> Hit:
+        """A hit at *path*, or at a key of the top level."""
+        at = self.at(path) if isinstance(path, str) else self.at(*path)
+        return Hit(at, what, fix, edits)
+
+
+@dataclass(frozen=True)
+class TomlTable:
+    """A table of a TOML file."""
+
+    file: TomlFile
+    path: Path = ()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return self.file.table(*self.path)
+
+    def get(self, *path: str | int) -> Any:
+        """The value at *path* in this table; None if there is none."""
+        return self.file.get(*self.path, *path)
+
+    def string(self, *path: str | int) -> str:
+        """The string at *path* in this table, empty if there is none."""
+        return self.file.string(*self.path, *path)
+
+    def hit(self, key: str, what: str, *edits: Edit, fix: str = "") -> Hit:
+        """A hit at *key*, or at the table if *key* is empty."""
+        path = (*self.path, key) if key else self.path
+        return Hit(self.file.at(*path), what, fix, edits)
 
 
 @dataclass

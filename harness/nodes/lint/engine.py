@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.nodes.lint.documents import Document
-from harness.nodes.lint.finding import LintFinding, Spot, printable
+from harness.nodes.lint.finding import Hit, LintFinding, Spot, printable
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.project import Project
-from harness.nodes.lint.rule import Hit, LintRule, RuleContext
-from harness.nodes.lint.rules import loaded_rules
+from harness.nodes.lint.rule import Check, LintRule, RuleContext
+from harness.nodes.lint.rules import loaded_checks, loaded_rules
 
 if TYPE_CHECKING:
     from harness.nodes.models.containerd.releases import Release
@@ -85,15 +85,17 @@ def run_rules(
     if not kinds:
         return Outcome()
     runs = _Runs(project, options, kinds)
-    rules = [rule for rule in loaded_rules(*kinds) if selects(options, rule.id)]
+    rules = {rule.id: rule for rule in loaded_rules(*kinds) if selects(options, rule.id)}
+    checks = [check for check in loaded_checks(*kinds) if rules.keys() & set(check.ids)]
     said: list[LintFinding] = []
     suppressed: list[tuple[LintFinding, Suppression]] = []
     for document in documents:
         found = [
-            _finding(rule, document, hit, releases)
-            for rule in rules
-            if document.kind in rule.kinds
-            for hit, releases in runs.hits(rule, document)
+            _finding(rules[rule_id], document, hit, releases)
+            for check in checks
+            if document.kind in check.kinds
+            for rule_id, hit, releases in runs.hits(check, document)
+            if rule_id in rules
         ]
         comments = list(suppressions(document))
         unused = {(comment, rule_id) for comment in comments for rule_id in comment.ids}
@@ -176,19 +178,15 @@ class _Runs:
             },
         }
 
-    def hits(self, rule: LintRule, document: Document) -> Iterator[tuple[Hit, tuple[str, ...]]]:
-        """The hits of *rule*, and their releases, if they are not hits for all of them."""
-        if not rule.differs_by:
-            for hit in rule.check(document, self.context):
-                yield hit, ()
-            return
-        found: dict[Hit, list[str]] = {}
-        contexts = self.contexts[rule.differs_by]
+    def hits(self, check: Check, document: Document) -> Iterator[tuple[str, Hit, tuple[str, ...]]]:
+        """The hits, each with its rule, and its releases if it is not a hit for all of them."""
+        contexts = self.contexts[check.by] if check.by else {"": self.context}
+        found: dict[tuple[str, Hit], list[str]] = {}
         for name, context in contexts.items():
-            for hit in dict.fromkeys(rule.check(document, context)):
-                found.setdefault(hit, []).append(name)
-        for hit, names in found.items():
-            yield hit, () if len(names) == len(contexts) else tuple(names)
+            for pair in dict.fromkeys(check.run(document, context)):
+                found.setdefault(pair, []).append(name)
+        for (rule_id, hit), names in found.items():
+            yield rule_id, hit, () if len(names) == len(contexts) else tuple(names)
 
 
 def _finding(

@@ -10,6 +10,7 @@ __all__ = [
     "AddKey",
     "AsHeaders",
     "Edit",
+    "Hit",
     "LintFinding",
     "Path",
     "RemoveKey",
@@ -101,6 +102,17 @@ class ReplaceText:
 
 Edit = SetValue | AddKey | AsHeaders | RemoveKey | RenameKey | ReplaceText
 """Lists among the values are tuples, so that edits can be compared."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A place where a rule applies. ``fix`` is what to do here, if it is more specific than the
+    rule's own advice; ``edits`` do it."""
+
+    spot: Spot
+    what: str
+    fix: str = ""
+    edits: tuple[Edit, ...] = ()
 
 
 @dataclass(frozen=True)

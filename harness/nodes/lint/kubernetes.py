@@ -46,6 +46,10 @@ class Object:
         """``imagePullSecrets`` of a service account."""
         return _names(self.node)
 
+    def holds(self, key: str) -> bool:
+        """Whether a Secret has this key."""
+        return any(self.node.get(section, key) for section in ("data", "stringData"))
+
     def may_share_namespace(self, other: Object) -> bool:
         """Whether both can be in one namespace."""
         return not (self.namespace and other.namespace) or self.namespace == other.namespace

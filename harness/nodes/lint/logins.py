@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from harness.nodes.lint.documents import Node, TreeFile
-from harness.nodes.lint.finding import Edit, Spot
+from harness.nodes.lint.finding import Edit, Hit, Spot
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.kubernetes import Object, cluster_of
 from harness.nodes.lint.parsing import InvalidJSON, parse_json
@@ -112,8 +112,12 @@ class LoginEntry:
     logins: Logins
 
     @property
-    def spot(self) -> Spot:
-        return self.logins.spot(self.node)
+    def auth(self) -> str:
+        return self.node.string("auth")
+
+    @property
+    def host(self) -> str:
+        return host_in(self.key)
 
     @cached_property
     def pair(self) -> tuple[str, str] | None:
@@ -121,13 +125,13 @@ class LoginEntry:
 
         A password is never printed.
         """
-        text = decoded_auth(self.node.string("auth"))
+        text = decoded_auth(self.auth)
         user, colon, password = (text or "").partition(":")
         return (user, password) if colon else None
 
-    def edits(self, *edits: Edit) -> tuple[Edit, ...]:
-        """*edits*; none for an entry in a Secret, whose text is not a file."""
-        return edits if self.logins.secret is None else ()
+    def hit(self, node: Node, what: str, *edits: Edit, fix: str = "") -> Hit:
+        """A hit at *node*, without edits for an entry in a Secret, whose text is not a file."""
+        return Hit(self.logins.spot(node), what, fix, edits if self.logins.secret is None else ())
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,10 @@ class Logins:
         auths = self.auths
         entries = auths.items() if auths is not None else ()
         return tuple(LoginEntry(key, node, self) for key, node in entries if node.kind == "mapping")
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        return frozenset(entry.key for entry in self.all)
 
     def spot(self, node: Node) -> Spot:
         """The position of *node*; inside a Secret, the position of the Secret's value."""
@@ -243,7 +251,7 @@ class CheckedLogins:
         """Whether kubelet tries the entry for one of the images."""
         from harness.nodes.models.kubelet import Keyring, KeyringEntry
 
-        host = hostname(host_in(entry.key))
+        host = hostname(entry.host)
         candidates: Iterable[NamedImage] = self.near(host)
         if host == "index.docker.io":
             candidates = self.near("docker.io")
@@ -269,17 +277,17 @@ class CheckedLogins:
 
     def mirror_of(self, entry: LoginEntry) -> str:
         """The registry of the images that the entry's host mirrors; empty if there is none."""
-        fronted = self.project.mirrored.get(host_in(entry.key), frozenset())
+        fronted = self.project.mirrored.get(entry.host, frozenset())
         if not self.images:
-            only = self.logins.is_for_kubelet and host_in(entry.key) not in fronted
+            only = self.logins.is_for_kubelet and entry.host not in fronted
             return min(fronted - {"_default"}, default="") if only else ""
         if "_default" in fronted:
             fronted = fronted | self.registries
-        return min((fronted & self.registries) - {host_in(entry.key)}, default="")
+        return min((fronted & self.registries) - {entry.host}, default="")
 
     def port_differs(self, entry: LoginEntry) -> str:
         """The registry of the images that differs from the entry's host only in the port."""
-        host = host_in(entry.key)
+        host = entry.host
         near = {image.registry for image in self.near(hostname(host))}
         return min(near - {host}, default="") if host not in near else ""
 

@@ -14,12 +14,13 @@ from harness.nodes.lint.documents import Node, TextFile, TreeFile
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.kubernetes import cluster_of
 from harness.nodes.lint.project import Project
+from harness.nodes.lint.rule import RuleContext
 from harness.nodes.models.reference import InvalidReference, normalised_reference
 
 if TYPE_CHECKING:
     from reference_registry.config.file import ReadConfig
 
-__all__ = ["PATHS", "RegistryContainer", "each", "port_of", "registries"]
+__all__ = ["PATHS", "RegistryContainer", "each_group", "each_registry", "port_of"]
 
 PATHS = {"2": "/etc/docker/registry/config.yml", "3": "/etc/distribution/config.yml"}
 """What the image of each major version reads, unless its command names another
@@ -157,23 +158,18 @@ def _text_of(mount: Mount, registry: RegistryContainer) -> str | None:
     return file.text if file is not None and file.kind is Kind.REGISTRY else None
 
 
-def _groups(file: TreeFile, project: Project) -> Iterator[tuple[Container, ...]]:
-    """The containers of *file*, grouped by network: those of a pod, or a single service."""
+def each_group(file: TreeFile, context: RuleContext) -> tuple[tuple[RegistryContainer, ...], ...]:
+    """The containers of *file* that serve a registry, grouped by network: those of a pod, or a
+    single service."""
+    project = context.project
+    return project.once(("registries", id(file)), lambda: tuple(_grouped(file, project)))
+
+
+def _grouped(file: TreeFile, project: Project) -> Iterator[tuple[RegistryContainer, ...]]:
+    groups = [of_pod(pod, project) for pod in cluster_of(project).pods_in(file)]
     if file.kind is Kind.COMPOSE:
-        for container in compose_containers(file, project):
-            yield (container,)
-        return
-    for pod in cluster_of(project).pods_in(file):
-        yield of_pod(pod, project)
-
-
-def registries(file: TreeFile, project: Project) -> tuple[tuple[RegistryContainer, ...], ...]:
-    """The containers that serve a registry, grouped by network."""
-    return project.once(("registries", id(file)), lambda: tuple(_registries(file, project)))
-
-
-def _registries(file: TreeFile, project: Project) -> Iterator[tuple[RegistryContainer, ...]]:
-    for group in _groups(file, project):
+        groups += [(container,) for container in compose_containers(file, project)]
+    for group in groups:
         found = []
         for container in group:
             release = release_of(container.image.text) if container.image else None
@@ -183,7 +179,7 @@ def _registries(file: TreeFile, project: Project) -> Iterator[tuple[RegistryCont
             yield tuple(found)
 
 
-def each(file: TreeFile, project: Project) -> Iterator[RegistryContainer]:
+def each_registry(file: TreeFile, context: RuleContext) -> Iterator[RegistryContainer]:
     """All containers of *file* that serve a registry."""
-    for group in registries(file, project):
+    for group in each_group(file, context):
         yield from group

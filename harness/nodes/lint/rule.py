@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path as FilePath
 from typing import Any, Literal
 
+from harness.nodes.lint.documents import Document
 from harness.nodes.lint.finding import (
     Edit,
+    Hit,
     Path,
     RenameKey,
     SetValue,
@@ -30,21 +32,10 @@ from harness.nodes.lint.project import Project
 from harness.nodes.models.containerd.releases import Release
 from reference_registry.profiles import Profile
 
-__all__ = ["Check", "Hit", "LintRule", "RuleContext", "Rules", "Varies", "misspelt", "rule_texts"]
+__all__ = ["Check", "LintRule", "RuleContext", "Rules", "Varies", "misspelt", "rule_texts"]
 
 Varies = Literal["", "containerd", "registry"]
 """The program whose release decides whether a rule hits, if any."""
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A place where a rule applies. ``fix`` is what to do here, if it is more specific than the
-    rule's own advice; ``edits`` do it."""
-
-    spot: Spot
-    what: str
-    fix: str = ""
-    edits: tuple[Edit, ...] = ()
 
 
 def misspelt(
@@ -90,12 +81,32 @@ class RuleContext:
         return cluster_of(self.project)
 
 
-Check = Callable[[Any, RuleContext], Iterator[Hit]]
+Each = Callable[[Any, RuleContext], Iterable[Any]]
+Function = Callable[[Any, RuleContext], Iterable[Hit | tuple[str, Hit]]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A function, and the rules that it checks. It gets each part of a document that *each* finds,
+    and yields hits: with the rule's id if it checks several."""
+
+    function: Function
+    each: Each
+    ids: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+    by: Varies
+    """The program for whose releases it runs one by one."""
+
+    def run(self, document: Document, context: RuleContext) -> Iterator[tuple[str, Hit]]:
+        """The hits in *document*, each with the id of its rule."""
+        for part in self.each(document, context):
+            for hit in self.function(part, context):
+                yield hit if isinstance(hit, tuple) else (self.ids[0], hit)
 
 
 @dataclass(frozen=True)
 class LintRule:
-    """A check, and the text that lint prints where it hits."""
+    """A rule: what lint prints where it hits, and the files that it is for."""
 
     id: str
     severity: Severity
@@ -103,11 +114,10 @@ class LintRule:
     why: str
     fix: str
     source: str
-    kinds: tuple[Kind, ...]
-    check: Check = field(repr=False)
-    differs_by: Varies = ""
-    fixable: bool = False
+    fixable: bool
     """Whether some of its hits have edits for ``--fix``."""
+    kinds: tuple[Kind, ...]
+    differs_by: Varies
 
 
 _TEXTS = FilePath(__file__).with_name("rules") / "texts.txt"
@@ -117,51 +127,45 @@ _FIELD = re.compile(r"\n    (?=\w+:\s)")
 @cache
 def rule_texts() -> Mapping[str, Mapping[str, str]]:
     """The fields of each entry of ``rules/texts.txt`` by the rule's id. An entry is a line
-    ``ID SEVERITY: TITLE``, and for each field indented lines ``NAME: TEXT``."""
+    ``ID SEVERITY: TITLE`` or ``ID SEVERITY fixable: TITLE``, and for each field indented lines
+    ``NAME: TEXT``."""
     found = {}
     for entry in re.split(r"\n(?=PP)", _TEXTS.read_text(encoding="utf-8")):
-        rule_id, title, *fields = _FIELD.split(entry.replace(" ", "\n    ", 1))
-        pairs = (field.partition(":")[::2] for field in [title, *fields])
-        text = {name: " ".join(value.split()) for name, value in pairs}
-        severity = next(iter(text))
-        found[rule_id] = {"severity": severity, "title": text[severity], **text}
+        head, *fields = _FIELD.split(entry)
+        words, _, title = head.partition(":")
+        rule_id, severity, *fixable = words.split()
+        text = {"severity": severity, "title": title, "fixable": " ".join(fixable)}
+        text |= dict(field.partition(":")[::2] for field in fields)
+        found[rule_id] = {name: " ".join(value.split()) for name, value in text.items()}
     return found
 
 
+def _whole(file: Document, context: RuleContext) -> tuple[Document]:
+    return (file,)
+
+
 class Rules:
-    """The rules of one module. *kinds* are the files that they are for, unless a rule names
-    others."""
+    """The rules of one module, which are for files of *kinds*."""
 
     def __init__(self, *kinds: Kind) -> None:
         self.kinds = kinds
-        self.all: list[LintRule] = []
+        self.all: dict[str, LintRule] = {}
+        self.checks: list[Check] = []
 
     def __call__(
-        self,
-        rule_id: str,
-        *,
-        by: Varies = "",
-        fixable: bool = False,
-        kinds: tuple[Kind, ...] = (),
-    ) -> Callable[[Check], Check]:
-        """Register the function below as the check of *rule_id*."""
-        text = rule_texts()[rule_id]
+        self, *ids: str, each: Each = _whole, by: Varies = "", kinds: tuple[Kind, ...] = ()
+    ) -> Callable[[Function], Function]:
+        """Register the function below as a check of the rules *ids*. It gets the file, or what
+        *each* finds in it, and a context; see :class:`Check`."""
+        kinds = kinds or self.kinds
+        for rule_id in ids:
+            text = rule_texts()[rule_id]
+            severity, fixable = Severity(text["severity"]), bool(text["fixable"])
+            says = text["title"], text["why"], text["fix"], text["source"]
+            self.all[rule_id] = LintRule(rule_id, severity, *says, fixable, kinds, by)
 
-        def register(check: Check) -> Check:
-            self.all.append(
-                LintRule(
-                    rule_id,
-                    Severity(text["severity"]),
-                    text["title"],
-                    text["why"],
-                    text["fix"],
-                    text["source"],
-                    kinds or self.kinds,
-                    check,
-                    by,
-                    fixable,
-                )
-            )
-            return check
+        def register(function: Function) -> Function:
+            self.checks.append(Check(function, each, ids, kinds, by))
+            return function
 
         return register

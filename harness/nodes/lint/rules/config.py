@@ -3,19 +3,27 @@ configurations with a surprising effect, which it reviews.
 
 A rule whose text has ``says`` hits where the problem's message matches that pattern, and its key
 matches ``key`` (default: any key). ``review`` names a warning of
-``reference_registry.config.rules``; ``when`` is how its advice begins, if that rule has several.
+``reference_registry.config.rules``; ``when`` is how its advice begins, if that warning has several.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from harness.nodes.lint.documents import TextFile, spot_of
-from harness.nodes.lint.finding import AddKey, Edit, RemoveKey, RenameKey, ReplaceText, SetValue
+from harness.nodes.lint.finding import (
+    AddKey,
+    Edit,
+    Hit,
+    RemoveKey,
+    RenameKey,
+    ReplaceText,
+    SetValue,
+    Spot,
+)
 from harness.nodes.lint.kinds import Kind
-from harness.nodes.lint.rule import Hit, RuleContext, Rules, rule_texts
+from harness.nodes.lint.rule import RuleContext, Rules, rule_texts
 from reference_registry.config.problem import Problem
 
 __all__ = ["rules"]
@@ -23,103 +31,113 @@ __all__ = ["rules"]
 rules = Rules(Kind.REGISTRY)
 
 
-def _line(file: TextFile, problem: Problem) -> str:
-    return file.text.splitlines()[(problem.place.line or 1) - 1]
-
-
-def _with_space(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
+def _with_space(problem: Problem, file: TextFile) -> Iterator[Edit]:
     """The line with a space after its first colon."""
     from reference_registry.config.tree import unspaced_key
 
-    old = _line(file, problem)
+    number = problem.place.line or 1
+    old = file.text.splitlines()[number - 1]
     code, mark, comment = old.partition(" #")
-    found = unspaced_key(code)
-    if found is None:
-        return ()
-    gap = " " * (len(code) - len(code.rstrip()))
-    return (ReplaceText(problem.place.line or 1, old, f"{found[1]}{gap}{mark}{comment}"),)
+    if found := unspaced_key(code):
+        gap = " " * (len(code) - len(code.rstrip()))
+        yield ReplaceText(number, old, f"{found[1]}{gap}{mark}{comment}")
 
 
-def _with_colon(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
-    """``80`` becomes ``:80``."""
-    match = re.search(r"'(\d+)' is not an address", problem.what)
-    return (SetValue(tuple(problem.key.split(".")), f":{match[1]}"),) if match else ()
-
-
-def _unquoted(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
-    """``'true'`` becomes ``true``."""
-    match = re.match(r"write (true|yes|on|false|no|off) ", problem.fix)
-    if match is None:
-        return ()
-    return (SetValue(tuple(problem.key.split(".")), match[1] in {"true", "yes", "on"}),)
-
-
-def _as_duration(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
-    """``1d`` becomes ``24h``."""
-    match = re.fullmatch(r"write (\d+[a-z]+)", problem.fix)
-    return (SetValue(tuple(problem.key.split(".")), match[1]),) if match else ()
-
-
-def _with_unit(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
+def _with_unit(problem: Problem, file: TextFile) -> Iterator[Edit]:
     """A number below a second was probably meant as seconds, as the reader suggests; a larger one
     may be meant as nanoseconds, and only its notation changes."""
     from reference_registry.config.units import from_nanoseconds, short_duration
 
-    match = re.fullmatch(r"write (\d+)s", problem.fix)
-    if match is None:
-        return ()
-    number = int(match[1])
-    meant = f"{number}s" if number < 10**9 else short_duration(from_nanoseconds(number))
-    return (SetValue(tuple(problem.key.split(".")), meant),)
+    if match := re.fullmatch(r"write (\d+)s", problem.fix):
+        number = int(match[1])
+        meant = f"{number}s" if number < 10**9 else short_duration(from_nanoseconds(number))
+        yield SetValue(_path(problem), meant)
 
 
-def _with_slash(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
+def _with_slash(problem: Problem, file: TextFile) -> Iterator[Edit]:
     """``registry/`` becomes ``/registry/``."""
-    path = tuple(problem.key.split("."))
-    value = file.root.string(*path) if file.root else ""
-    return (SetValue(path, f"/{value}"),) if value else ()
+    if value := file.root.string(*_path(problem)) if file.root else "":
+        yield SetValue(_path(problem), f"/{value}")
 
 
-def _redis_address(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
+def _redis_address(problem: Problem, file: TextFile) -> Iterator[Edit]:
     """``addr`` becomes ``addrs`` or the reverse; a list of several is left alone."""
     redis = file.root.get("redis") if file.root else None
     single, several = (redis.get("addr"), redis.get("addrs")) if redis else (None, None)
-    if single is not None and several is None and single.text:
+    items = [item.text for item in several.list()] if several else []
+    if single and not several and single.text:
         path = ("redis", "addr")
-        return (SetValue(path, (single.text,)), RenameKey(path, "addrs"))
-    items = [item.text for item in several.list()] if several is not None else []
-    if single is None and len(items) == 1:
+        yield from (SetValue(path, (single.text,)), RenameKey(path, "addrs"))
+    elif not single and len(items) == 1:
         path = ("redis", "addrs")
-        return (SetValue(path, items[0]), RenameKey(path, "addr"))
-    return ()
+        yield from (SetValue(path, items[0]), RenameKey(path, "addr"))
 
 
-def _below_log(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
+def _below_log(problem: Problem, file: TextFile) -> Iterator[Edit]:
     """``loglevel`` becomes ``log.level``."""
     level = file.root.string("loglevel") if file.root else ""
-    if not level or (file.root and file.root.get("log", "level")):
-        return ()
-    return (RemoveKey(("loglevel",)), AddKey(("log", "level"), level))
+    if level and file.root and not file.root.get("log", "level"):
+        yield from (RemoveKey(("loglevel",)), AddKey(("log", "level"), level))
 
 
-def _renamed(problem: Problem, file: TextFile) -> tuple[Edit, ...]:
-    """The key that the reader suggests."""
-    match = re.fullmatch(r"did you mean ([\w-]+)\?", problem.fix)
-    return (RenameKey(tuple(problem.key.split(".")), match[1]),) if match else ()
+def _path(problem: Problem) -> tuple[str, ...]:
+    return tuple(problem.key.split("."))
 
 
-_PROBLEM_EDITS: Mapping[str, Callable[[Problem, TextFile], tuple[Edit, ...]]] = {
+def _matching(
+    field: str, pattern: str, edit: Callable[[tuple[str, ...], str], Edit]
+) -> Callable[[Problem, TextFile], Iterator[Edit]]:
+    """The edits if *field* of the problem matches *pattern*: *edit* gets the path of the problem's
+    key and the first group."""
+
+    def found(problem: Problem, file: TextFile) -> Iterator[Edit]:
+        if match := re.search(pattern, getattr(problem, field)):
+            yield edit(_path(problem), match[1])
+
+    return found
+
+
+_TRUE = {"true", "yes", "on"}
+_RENAMED = _matching("fix", r"^did you mean ([\w-]+)\?$", RenameKey)
+_PROBLEM_EDITS: Mapping[str, Callable[[Problem, TextFile], Iterable[Edit]]] = {
     "PPC001": _with_space,
-    "PPC002": _with_colon,
+    "PPC002": _matching("what", r"'(\d+)' is not an address", lambda p, n: SetValue(p, f":{n}")),
     "PPC004": _with_unit,
-    "PPC005": _as_duration,
-    "PPC006": _renamed,
-    "PPC008": _renamed,
+    "PPC005": _matching("fix", r"^write (\d+[a-z]+)$", SetValue),
+    "PPC006": _RENAMED,
+    "PPC008": _RENAMED,
     "PPC009": _redis_address,
-    "PPC010": _unquoted,
+    "PPC010": _matching(
+        "fix", r"^write (true|yes|on|false|no|off) ", lambda p, word: SetValue(p, word in _TRUE)
+    ),
     "PPC021": _with_slash,
     "PPC027": _below_log,
 }
+_REVIEW_EDITS: Mapping[str, Edit] = {
+    "PPC101": AddKey(("storage", "delete", "enabled"), True),
+    "PPC102": RemoveKey(("storage", "cache")),
+    "PPC103": AddKey(("http", "draintimeout"), "30s"),
+    "PPC113": RemoveKey(("redis",)),
+    "PPC114": RemoveKey(("storage", "maintenance", "readonly")),
+    "PPC116": RemoveKey(("http", "relativeurls")),
+}
+_PROBLEMS = {rule_id: text for rule_id, text in rule_texts().items() if "says" in text}
+_REVIEWS = {rule_id: text for rule_id, text in rule_texts().items() if "review" in text}
+
+
+@rules(*_PROBLEMS, by="registry")
+def problems(file: TextFile, context: RuleContext) -> Iterator[tuple[str, Hit]]:
+    found = file.reading(context.profile)
+    for problem in (*found.problems, *found.overlooked):
+        for rule_id, text in _PROBLEMS.items():
+            of_key = re.fullmatch(text.get("key", ".*"), problem.key)
+            if not of_key or not re.search(text["says"], problem.what):
+                continue
+            if not _has_rule_of_its_own(rule_id, problem, file):
+                find = _PROBLEM_EDITS.get(rule_id)
+                edits = tuple(find(problem, file)) if find else ()
+                what = f"{problem.key}: {problem.what}"
+                yield rule_id, Hit(spot_of(problem.place), what, problem.fix, edits)
 
 
 def _has_rule_of_its_own(rule_id: str, problem: Problem, file: TextFile) -> bool:
@@ -131,58 +149,30 @@ def _has_rule_of_its_own(rule_id: str, problem: Problem, file: TextFile) -> bool
     return rule_id == "PPC009" and bool(address) and problem.what == "missing"
 
 
-def _check_problem(
-    rule_id: str, text: Mapping[str, str], file: TextFile, context: RuleContext
-) -> Iterator[Hit]:
-    found = file.reading(context.profile)
-    for problem in (*found.problems, *found.overlooked):
-        key, says = text.get("key", ".*"), text["says"]
-        if not re.fullmatch(key, problem.key) or not re.search(says, problem.what):
-            continue
-        if not _has_rule_of_its_own(rule_id, problem, file):
-            edits = _PROBLEM_EDITS[rule_id](problem, file) if rule_id in _PROBLEM_EDITS else ()
-            what = f"{problem.key}: {problem.what}"
-            yield Hit(spot_of(problem.place), what, problem.fix, edits)
-
-
-for _id, _text in rule_texts().items():
-    if "says" in _text:
-        rules(_id, by="registry", fixable=_id in _PROBLEM_EDITS)(
-            partial(_check_problem, _id, _text)
-        )
-
-
-_REVIEW_EDITS: Mapping[str, Edit] = {
-    "PPC101": AddKey(("storage", "delete", "enabled"), True),
-    "PPC102": RemoveKey(("storage", "cache")),
-    "PPC103": AddKey(("http", "draintimeout"), "30s"),
-    "PPC113": RemoveKey(("redis",)),
-    "PPC114": RemoveKey(("storage", "maintenance", "readonly")),
-    "PPC116": RemoveKey(("http", "relativeurls")),
-}
-
-
-def _check_review(
-    rule_id: str, text: Mapping[str, str], file: TextFile, context: RuleContext
-) -> Iterator[Hit]:
+@rules(*_REVIEWS, by="registry")
+def reviews(file: TextFile, context: RuleContext) -> Iterator[tuple[str, Hit]]:
     from reference_registry.config.rules import Reviewed, review
 
     found = file.reading(context.profile)
     if found.attempted is None:
         return
     given = Reviewed(found.attempted, context.profile, file.path, found.places)
-    remark = next((r for r in review(given) if r.rule == text["review"]), None)
-    if remark is None or not remark.fix.startswith(text.get("when", "")):
-        return
     # A wrong value was replaced by its default: what follows from that is not worth a finding.
-    for problem in (*found.problems, *found.overlooked):
-        if problem.key == remark.key and problem.rule not in {"no-effect", "half-a-credential"}:
-            return
-    edits = (_REVIEW_EDITS[rule_id],) if rule_id in _REVIEW_EDITS else ()
-    what = f"{remark.key}: {remark.what}"
-    yield Hit(spot_of(remark.place), what, remark.fix, edits)
+    minor = {"no-effect", "half-a-credential"}
+    wrong = {p.key for p in (*found.problems, *found.overlooked) if p.rule not in minor}
+    first = {remark.rule: remark for remark in reversed(list(review(given)))}
+    for rule_id, text in _REVIEWS.items():
+        remark = first.get(text["review"])
+        if remark and remark.key not in wrong and remark.fix.startswith(text.get("when", "")):
+            edits = (_REVIEW_EDITS[rule_id],) if rule_id in _REVIEW_EDITS else ()
+            what = f"{remark.key}: {remark.what}"
+            yield rule_id, Hit(spot_of(remark.place), what, remark.fix, edits)
 
 
-for _id, _text in rule_texts().items():
-    if "review" in _text:
-        rules(_id, by="registry", fixable=_id in _REVIEW_EDITS)(partial(_check_review, _id, _text))
+@rules("PPC201", by="registry")
+def htpasswd_is_a_directory(file: TextFile, context: RuleContext) -> Iterator[Hit]:
+    found = file.reading(context.profile)
+    auth = found.attempted.auth.htpasswd if found.attempted else None
+    if auth is not None and context.project.kind_at(str(auth.path)) == "directory":
+        place = found.places.get("auth.htpasswd.path")
+        yield Hit(spot_of(place) if place else Spot(), f"{str(auth.path)!r} is a directory")

@@ -7,14 +7,15 @@ Keys: https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 
+from harness.nodes.lint.containers import compose_containers
 from harness.nodes.lint.documents import Node, TreeFile
-from harness.nodes.lint.finding import Edit, RenameKey, SetValue, quoted
+from harness.nodes.lint.finding import Edit, Hit, RenameKey, SetValue, quoted
 from harness.nodes.lint.kinds import Kind
-from harness.nodes.lint.project import host_of
-from harness.nodes.lint.rule import Hit, RuleContext, Rules, misspelt
+from harness.nodes.lint.project import host_of, image_at
+from harness.nodes.lint.rule import RuleContext, Rules, misspelt
 
 __all__ = ["rules"]
 
@@ -57,78 +58,71 @@ _HUB = {"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.do
 
 
 def _texts(file: TreeFile, key: str) -> list[Node]:
-    node = file.roots[0].get(key) if file.roots else None
-    return [item for item in node.list() if item.kind == "str"] if node is not None else []
+    return [item for item in file.roots[0].list(key) if item.kind == "str"] if file.roots else []
 
 
-def _rewritten(nodes: list[Node], key: str, item: Node, text: str | None) -> tuple[Edit, ...]:
+def _rewritten(nodes: list[Node], key: str, item: Node, text: str | None) -> list[Edit]:
     """The edit that replaces *item* with *text*, or removes it; none if *text* is already in the
     list."""
     texts = [text if node.path == item.path else node.text for node in nodes[: _MOST_ITEMS + 1]]
     if len(texts) > _MOST_ITEMS or (text is not None and texts.count(text) > 1):
-        return ()
-    return (SetValue((key,), tuple(each for each in texts if each is not None)),)
+        return []
+    return [SetValue((key,), tuple(each for each in texts if each is not None))]
 
 
-def _bad_url(item: Node) -> str:
-    scheme, mark, rest = item.text.partition("://")
-    if not mark:
-        return f"{quoted(item.text)} has no scheme"
-    if scheme not in {"http", "https"}:
-        return f"unsupported scheme {quoted(scheme)}"
-    return f"{quoted(item.text)} has a query or a fragment" if re.search("[?#]", rest) else ""
+@rules("PPD001", "PPD002", "PPD003", "PPD004", "PPD006", "PPD007")
+def mirrors(file: TreeFile, context: RuleContext) -> Iterator[tuple[str, Hit]]:
+    from harness.nodes.models.dockerd import DaemonConfig
 
-
-def _with_path(item: Node) -> str:
-    path = item.text.partition("://")[2].partition("/")[2]
-    has_path = path.strip("/") and not re.search("[?#]", item.text)
-    return f"{quoted(item.text)} has the path {quoted('/' + path)}" if has_path else ""
-
-
-def _with_user(item: Node) -> str:
-    authority = item.text.partition("://")[2].partition("/")[0]
-    return f"the URL of {quoted(host_of(item.text))} has a username" if "@" in authority else ""
-
-
-def _check_mirrors(
-    find: Callable[[Node], str], file: TreeFile, context: RuleContext
-) -> Iterator[Hit]:
+    insecure = {item.text: item for item in _texts(file, _INSECURE)}
+    networks = sorted(text for text in insecure if "/" in text)[:_MOST_ITEMS]
+    config = DaemonConfig(insecure=tuple(networks))
     for item in _texts(file, _MIRRORS):
-        if what := find(item):
-            yield Hit(item.spot, what)
-
-
-for _id, _find in (("PPD001", _bad_url), ("PPD002", _with_path), ("PPD003", _with_user)):
-    rules(_id)(partial(_check_mirrors, _find))
-
-
-@rules("PPD004")
-def no_mirror_of_hub(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    used = _used(context)
-    for item in _texts(file, _MIRRORS):
-        host = host_of(item.text)
+        host, text = host_of(item.text), quoted(item.text)
+        scheme, mark, rest = item.text.partition("://")
+        authority, _, path = rest.partition("/")
+        odd = re.search("[?#]", rest)
+        if not mark:
+            yield "PPD001", item.hit(f"{text} has no scheme")
+        elif scheme not in {"http", "https"}:
+            yield "PPD001", item.hit(f"unsupported scheme {quoted(scheme)}")
+        elif odd:
+            yield "PPD001", item.hit(f"{text} has a query or a fragment")
+        if path.strip("/") and not odd:
+            yield "PPD002", item.hit(f"{text} has the path {quoted('/' + path)}")
+        if "@" in authority:
+            yield "PPD003", item.hit(f"the URL of {quoted(host)} has a username")
         fronted = context.project.mirrored.get(host, frozenset()) - {host, "_default"}
         if host in _HUB:
-            yield Hit(item.spot, f"{quoted(host)} is Docker Hub itself", "leave it out")
+            yield "PPD004", item.hit(f"{quoted(host)} is Docker Hub itself", fix="leave it out")
         elif fronted and "docker.io" not in fronted:
-            yield Hit(item.spot, f"{quoted(host)} is a mirror of {quoted(min(fronted))}")
-        elif host in used:
-            yield Hit(item.spot, f"{quoted(host)} is the registry of images in these files")
+            what = f"{quoted(host)} is a mirror of {quoted(min(fronted))}"
+            yield "PPD004", item.hit(what)
+        elif host in _used(context):
+            what = f"{quoted(host)} is the registry of images in these files"
+            yield "PPD004", item.hit(what)
+        if scheme == "https" and mark and host in insecure:
+            what = f"certificates of {quoted(host)} are not checked"
+            yield "PPD006", insecure[host].hit(what)
+        plain = scheme == "http" and mark and host not in insecure
+        if plain and host and not config.is_insecure(host):
+            yield "PPD007", item.hit(f"{quoted(host)} is not in {_INSECURE}", fix=f"add {host}")
 
 
 def _used(context: RuleContext) -> frozenset[str]:
-    from harness.nodes.lint.containers import compose_containers
-    from harness.nodes.lint.project import image_at
+    """The registries of the images in Kubernetes manifests and compose files."""
+    project = context.project
 
-    files = context.project.of_kind(Kind.COMPOSE, TreeFile)
-    found = (
-        image_at(file, c.image) for file in files for c in compose_containers(file, context.project)
-    )
-    return context.cluster.image_registries | {image.registry for image in found if image}
+    def found() -> frozenset[str]:
+        files = project.of_kind(Kind.COMPOSE, TreeFile)
+        images = (image_at(f, c.image) for f in files for c in compose_containers(f, project))
+        return context.cluster.image_registries | {image.registry for image in images if image}
+
+    return project.once("used registries", found)
 
 
-@rules("PPD005", fixable=True)
-def duplicates(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+@rules("PPD005", "PPD008")
+def lists(file: TreeFile, context: RuleContext) -> Iterator[tuple[str, Hit]]:
     for key in (_MIRRORS, _INSECURE):
         seen: set[str] = set()
         texts = _texts(file, key)
@@ -136,46 +130,15 @@ def duplicates(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
             text = item.text.rstrip("/")
             if text in seen:
                 what = f"duplicate {quoted(text)} in {key}"
-                yield Hit(item.spot, what, edits=_rewritten(texts, key, item, None))
+                yield "PPD005", item.hit(what, *_rewritten(texts, key, item, None))
             seen.add(text)
-
-
-@rules("PPD006")
-def insecure_mirror(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    insecure = {item.text: item for item in _texts(file, _INSECURE)}
-    for item in _texts(file, _MIRRORS):
-        host = host_of(item.text)
-        if item.text.startswith("https://") and host in insecure:
-            yield Hit(insecure[host].spot, f"certificates of {quoted(host)} are not checked")
-
-
-@rules("PPD007")
-def not_insecure(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    from harness.nodes.models.dockerd import DaemonConfig
-
-    insecure = {item.text for item in _texts(file, _INSECURE)}
-    networks = sorted(text for text in insecure if "/" in text)[:_MOST_ITEMS]
-    config = DaemonConfig(insecure=tuple(networks))
-    for item in _texts(file, _MIRRORS):
-        host = host_of(item.text)
-        plain = item.text.startswith("http://") and host not in insecure
-        if plain and host and not config.is_insecure(host):
-            yield Hit(item.spot, f"{quoted(host)} is not in {_INSECURE}", f"add {host}")
-
-
-@rules("PPD008", fixable=True)
-def insecure_url(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    texts = _texts(file, _INSECURE)
-    for item in texts:
-        if "/" in item.text and not _is_network(item.text):
-            host = host_of(item.text)
-            edits = _rewritten(texts, _INSECURE, item, host)
-            yield Hit(item.spot, f"{quoted(item.text)} is not a host", f"write {host}", edits)
+            if key == _INSECURE and "/" in item.text and not _is_network(item.text):
+                host, what = host_of(item.text), f"{quoted(item.text)} is not a host"
+                edits = _rewritten(texts, key, item, host)
+                yield "PPD008", item.hit(what, *edits, fix=f"write {host}")
 
 
 def _is_network(text: str) -> bool:
-    from ipaddress import ip_network
-
     try:
         ip_network(text, strict=False)
     except ValueError:
@@ -183,53 +146,32 @@ def _is_network(text: str) -> bool:
     return True
 
 
-@rules("PPD009", fixable=True)
-def unknown_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    for root in file.roots:
-        present = {key for key, _ in root.items()}
-        for key, node in root.items():
-            if key not in _KEYS and key not in _FLAGS:
-                yield misspelt(
-                    node.spot, "unknown key", key, _KEYS, rename=node.path, present=present
-                )
-
-
-@rules("PPD012", fixable=True)
-def flag_for_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    for root in file.roots:
-        for key, node in root.items():
-            meant = _FLAGS.get(key)
-            if meant is None:
-                continue
-            edits: tuple[Edit, ...] = ()
-            if root.get(meant) is None and meant in _LISTS:
-                edits = (RenameKey(node.path, meant),)
-                if node.kind == "str":
-                    edits = (SetValue(node.path, (node.text,)), *edits)
-            yield Hit(node.spot, f"{key} is the name of a flag", f"write {meant}", edits)
-
-
-@rules("PPD010", fixable=True)
-def wrong_type(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+@rules("PPD009", "PPD010", "PPD011", "PPD012")
+def keys(file: TreeFile, context: RuleContext) -> Iterator[tuple[str, Hit]]:
     for root in file.roots:
         if root.kind != "mapping":
-            yield Hit(root.spot, "the file must contain one object")
-        for key in (_MIRRORS, _INSECURE):
-            node = root.get(key)
-            if node is None:
-                continue
-            if node.kind != "sequence":
-                edits = (SetValue(node.path, (node.text,)),) if node.kind == "str" else ()
-                yield Hit(node.spot, f"{key} is not a list", edits=edits)
-            for item in node.list():
-                if item.kind != "str":
-                    yield Hit(item.spot, f"an item of {key} is not a string", "quote it")
-
-
-@rules("PPD011")
-def repeated_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    from harness.nodes.lint.documents import spot_of
-
-    for root in file.roots:
-        for repeat in getattr(root.entry.value, "repeats", ()):
-            yield Hit(spot_of(repeat.place), f"duplicate key {quoted(repeat.key)}")
+            yield "PPD010", root.hit("the file must contain one object")
+        for key, spot in root.repeated_keys():
+            yield "PPD011", Hit(spot, f"duplicate key {quoted(key)}")
+        present = {key for key, _ in root.items()}
+        for key, node in root.items():
+            meant = _FLAGS.get(key)
+            if meant is not None:
+                edits: list[Edit] = []
+                if root.get(meant) is None and meant in _LISTS:
+                    edits = [SetValue(node.path, (node.text,))] if node.kind == "str" else []
+                    edits += [RenameKey(node.path, meant)]
+                what = f"{key} is the name of a flag"
+                yield "PPD012", node.hit(what, *edits, fix=f"write {meant}")
+            elif key not in _KEYS:
+                where, what = node.path, "unknown key"
+                hit = misspelt(node.spot, what, key, _KEYS, rename=where, present=present)
+                yield "PPD009", hit
+            elif key in (_MIRRORS, _INSECURE) and node.kind != "null":
+                if node.kind != "sequence":
+                    edits = [SetValue(node.path, (node.text,))] if node.kind == "str" else []
+                    yield "PPD010", node.hit(f"{key} is not a list", *edits)
+                for item in node.list():
+                    if item.kind != "str":
+                        what = f"an item of {key} is not a string"
+                        yield "PPD010", item.hit(what, fix="quote it")

@@ -1,15 +1,17 @@
-"""Kubernetes manifests: pull secrets, pull policies, and the form of pods."""
+"""Kubernetes manifests: pull secrets, pull policies, the form of pods, and their ports."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.nodes.lint.containers import Container, Port, TakenPorts, of_pod
 from harness.nodes.lint.documents import Node, TreeFile
-from harness.nodes.lint.finding import Edit, RenameKey, SetValue, nearest, quoted
+from harness.nodes.lint.finding import Edit, Hit, RenameKey, SetValue, nearest, quoted
 from harness.nodes.lint.kinds import Kind
-from harness.nodes.lint.kubernetes import Object, containers
+from harness.nodes.lint.kubernetes import Object, Pod, cluster_of, containers
 from harness.nodes.lint.logins import TYPES
-from harness.nodes.lint.rule import Hit, RuleContext, Rules
+from harness.nodes.lint.project import Project
+from harness.nodes.lint.rule import RuleContext, Rules
 
 __all__ = ["rules"]
 
@@ -17,114 +19,102 @@ rules = Rules(Kind.KUBERNETES)
 
 _MOST_NAMES = 200  # that are compared with a misspelled one
 _POLICIES = ("Always", "IfNotPresent", "Never")
+_SECRETS = "imagePullSecrets"
 
 
-def _named(file: TreeFile, context: RuleContext) -> Iterator[tuple[Object, str, Node]]:
+def _pods(file: TreeFile, context: RuleContext) -> list[Pod]:
+    return context.cluster.pods_in(file)
+
+
+def _containers(file: TreeFile, context: RuleContext) -> Iterator[Node]:
+    for pod in _pods(file, context):
+        yield from containers(pod.spec)
+
+
+def _users(file: TreeFile, context: RuleContext) -> Iterator[tuple[Object, str, Node]]:
     """Each pod or account with a pull secret: its object, the secret's name and node."""
-    cluster = context.cluster
-    for pod in cluster.pods_in(file):
+    for pod in _pods(file, context):
         yield from ((pod.owner, name, node) for name, node in pod.pull_secrets)
-    for object_ in cluster.objects_in(file):
+    for object_ in context.cluster.objects_in(file):
         if object_.kind == "ServiceAccount":
             yield from ((object_, name, node) for name, node in object_.pull_secrets)
 
 
-@rules("PPK001")
-def absent_secret(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    cluster = context.cluster
+@rules("PPK001", "PPK002", "PPK004", each=_users)
+def named_secret(use: tuple[Object, str, Node], context: RuleContext) -> Iterator[tuple[str, Hit]]:
+    (owner, name, node), cluster = use, context.cluster
+    named = cluster.named("Secret", name)
+    found = [secret for secret in named if secret.may_share_namespace(owner)]
     here = context.project.once(
         "names of pull secrets", lambda: [o.name for o in cluster.secrets if _is_pull_secret(o)]
     )
-    for owner, name, node in _named(file, context):
-        if here and not cluster.named("Secret", name):
-            near = nearest(name, here[:_MOST_NAMES])
-            fix = f"did you mean {near}?" if near else ""
-            yield Hit(node.spot, f"{quoted(owner.name)} names {quoted(name)}", fix)
+    if here and not named:
+        near = nearest(name, here[:_MOST_NAMES])
+        fix = f"did you mean {near}?" if near else ""
+        yield "PPK001", node.hit(f"{quoted(owner.name)} names {quoted(name)}", fix=fix)
+    if named and not found:
+        what = f"{quoted(name)} is in {quoted(named[0].namespace)}, "
+        yield "PPK002", node.hit(f"{what}the pod in {quoted(owner.namespace)}")
+    if found and not any(_is_pull_secret(secret) for secret in found):
+        type_ = found[0].node.string("type") or "Opaque"
+        yield "PPK004", node.hit(f"{quoted(name)} is of type {quoted(type_)}")
 
 
 def _is_pull_secret(secret: Object) -> bool:
-    if secret.node.string("type") in TYPES:
-        return True
-    sections = (secret.node.get(section, key) for section in ("data", "stringData")
-                for key in TYPES.values())  # fmt: skip
-    return any(node is not None for node in sections)
+    return secret.node.string("type") in TYPES or any(map(secret.holds, TYPES.values()))
 
 
-@rules("PPK002")
-def other_namespace(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    for owner, name, node in _named(file, context):
-        found = context.cluster.named("Secret", name)
-        if found and not any(secret.may_share_namespace(owner) for secret in found):
-            what = f"{quoted(name)} is in {quoted(found[0].namespace)}, "
-            yield Hit(node.spot, f"{what}the pod in {quoted(owner.namespace)}")
-
-
-@rules("PPK003", fixable=True)
+@rules("PPK003")
 def misplaced_pull_secrets(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    cluster = context.cluster
-    for object_ in cluster.objects_in(file):
+    for object_ in context.cluster.objects_in(file):
         spec = object_.node.get("spec")
-        if spec is not None and spec.get("template") and spec.get("imagePullSecrets"):
-            yield Hit(
-                (spec.get("imagePullSecrets") or spec).spot,
-                "imagePullSecrets is outside the template",
-            )
+        outside = spec.get(_SECRETS) if spec and spec.get("template") else None
+        if outside:
+            yield outside.hit(f"{_SECRETS} is outside the template")
         if object_.kind == "ServiceAccount":
             yield from _misshapen(object_.node)
-    for pod in cluster.pods_in(file):
+    for pod in _pods(file, context):
         yield from _misshapen(pod.spec)
-        for container in containers(pod.spec):
-            node = container.get("imagePullSecrets")
-            if node is not None:
-                yield Hit(node.spot, "imagePullSecrets is inside a container")
+    for container in _containers(file, context):
+        if node := container.get(_SECRETS):
+            yield node.hit(f"{_SECRETS} is inside a container")
 
 
 def _misshapen(holder: Node) -> Iterator[Hit]:
+    secrets = holder.get(_SECRETS)
     for key, node in holder.items():
         if key in {"imagePullSecret", "imagePullsecrets", "imagepullsecrets", "pullSecrets"}:
-            edits: tuple[Edit, ...] = ()
-            if node.kind == "sequence" and holder.get("imagePullSecrets") is None:
-                edits = (RenameKey(node.path, "imagePullSecrets"),)
-            yield Hit(node.spot, f"unknown key {quoted(key)}", "write imagePullSecrets", edits)
-    secrets = holder.get("imagePullSecrets")
-    if secrets is not None and secrets.kind != "sequence":
-        yield Hit(secrets.spot, "imagePullSecrets is not a list")
-    for item in secrets.list() if secrets is not None else ():
+            possible = node.kind == "sequence" and secrets is None
+            edits = [RenameKey(node.path, _SECRETS)] if possible else []
+            yield node.hit(f"unknown key {quoted(key)}", *edits, fix=f"write {_SECRETS}")
+    if secrets and secrets.kind != "sequence":
+        yield secrets.hit(f"{_SECRETS} is not a list")
+    for item in holder.list(_SECRETS):
         if item.kind != "mapping":
-            yield Hit(item.spot, f"{quoted(item.text)} is not written as {{name: ...}}")
+            yield item.hit(f"{quoted(item.text)} is not written as {{name: ...}}")
         elif not item.string("name"):
-            yield Hit(item.spot, "an item has no name")
+            yield item.hit("an item has no name")
 
 
-@rules("PPK004")
-def no_pull_secret(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    for owner, name, node in _named(file, context):
-        found = [s for s in context.cluster.named("Secret", name) if s.may_share_namespace(owner)]
-        if found and not any(_is_pull_secret(secret) for secret in found):
-            type_ = found[0].node.string("type") or "Opaque"
-            yield Hit(node.spot, f"{quoted(name)} is of type {quoted(type_)}")
-
-
-@rules("PPK005", fixable=True)
-def unknown_policy(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    for pod in context.cluster.pods_in(file):
-        for container in containers(pod.spec):
-            node = container.get("imagePullPolicy")
-            if node is not None and node.text not in _POLICIES:
-                same = [p for p in _POLICIES if p.lower() == node.text.lower()]
-                near = same[0] if same else nearest(node.text, _POLICIES)
-                edits = (SetValue(node.path, near),) if near else ()
-                fix = f"write {near}" if near else ""
-                yield Hit(node.spot, f"unknown policy {quoted(node.text)}", fix, edits)
-
-
-@rules("PPK006")
-def stale_latest(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    for pod in context.cluster.pods_in(file):
-        for container in containers(pod.spec):
-            node, image = container.get("imagePullPolicy"), container.string("image")
-            if node is not None and node.text == "IfNotPresent" and _is_latest(image):
-                yield Hit(node.spot, f"{quoted(image)} has the tag latest, and is not pulled again")
+@rules("PPK005", "PPK006", "PPK008", each=_containers)
+def container(container: Node, context: RuleContext) -> Iterator[tuple[str, Hit]]:
+    policy, image = container.get("imagePullPolicy"), container.string("image")
+    if policy and policy.text not in _POLICIES:
+        same = [p for p in _POLICIES if p.lower() == policy.text.lower()]
+        near = same[0] if same else nearest(policy.text, _POLICIES)
+        edits: list[Edit] = [SetValue(policy.path, near)] if near else []
+        fix = f"write {near}" if near else ""
+        yield "PPK005", policy.hit(f"unknown policy {quoted(policy.text)}", *edits, fix=fix)
+    if policy and policy.text == "IfNotPresent" and _is_latest(image):
+        what = f"{quoted(image)} has the tag latest, and is not pulled again"
+        yield "PPK006", policy.hit(what)
+    for variable in container.list("env"):
+        value = variable.get("value")
+        if value and value.kind not in {"str", "timestamp"}:
+            plain = value.kind in {"int", "float", "bool"}
+            edits = [SetValue(value.path, value.text)] if plain else []
+            what = f"{quoted(variable.string('name'))} is a {value.kind}"
+            yield "PPK008", value.hit(what, *edits)
 
 
 def _is_latest(image: str) -> bool:
@@ -132,27 +122,58 @@ def _is_latest(image: str) -> bool:
     return bool(image) and "@" not in image and tag in {"", "latest"}
 
 
-@rules("PPK007")
-def never_pulled(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    for pod in context.cluster.pods_in(file):
-        if not pod.pull_secrets:
-            continue
-        policies = [c.get("imagePullPolicy") for c in containers(pod.spec)]
-        if policies and all(node is not None and node.text == "Never" for node in policies):
-            for node in policies:
-                if node is not None:
-                    yield Hit(node.spot, "never pulled, although the pod has pull secrets")
+@rules("PPK007", each=_pods)
+def never_pulled(pod: Pod, context: RuleContext) -> Iterator[Hit]:
+    policies = [container.get("imagePullPolicy") for container in containers(pod.spec)]
+    never = [policy for policy in policies if policy and policy.text == "Never"]
+    for policy in never if pod.pull_secrets and len(never) == len(policies) else ():
+        yield policy.hit("never pulled, although the pod has pull secrets")
 
 
-@rules("PPK008", fixable=True)
-def value_without_quotes(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    for pod in context.cluster.pods_in(file):
-        for container in containers(pod.spec):
-            for variable in container.list("env"):
-                value = variable.get("value")
-                if value is not None and value.kind not in {"str", "timestamp"}:
-                    name = variable.string("name")
-                    edits: tuple[Edit, ...] = (SetValue(value.path, value.text),)
-                    plain = value.kind in {"int", "float", "bool"}
-                    what = f"{quoted(name)} is a {value.kind}"
-                    yield Hit(value.spot, what, edits=edits if plain else ())
+@rules("PPK020", "PPK022", "PPK023", each=_pods)
+def ports_of_a_pod(pod: Pod, context: RuleContext) -> Iterator[tuple[str, Hit]]:
+    taken: dict[tuple[int, str], Container] = {}
+    published = []
+    for container in of_pod(pod, context.project):
+        for port in container.ports:
+            first = taken.setdefault((port.target, port.protocol), container)
+            if first is not container:
+                what = f"{quoted(first.name)} uses port {port.target} too"
+                yield "PPK020", port.node.hit(what)
+            if _conflicts(pod, port):
+                what = f"hostPort {port.published} for {port.target}, with hostNetwork"
+                yield "PPK022", port.node.hit(what)
+            if port.published:
+                published.append(port)
+    replicas = pod.owner.node.string("spec", "replicas")
+    several = replicas.isdecimal() and len(replicas) < 9 and int(replicas) > 1
+    scaled = pod.owner.kind in {"Deployment", "StatefulSet", "ReplicaSet"}
+    if published and several and scaled:
+        what = f"{replicas} replicas need port {published[0].published}"
+        yield "PPK023", published[0].node.hit(what)
+
+
+def _conflicts(pod: Pod, port: Port) -> bool:
+    return pod.on_host_network and port.published != port.target
+
+
+@rules("PPK021")
+def one_port_of_the_node(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
+    found = context.project.once("ports of nodes", lambda: _node_ports(context.project))
+    yield from found.get(id(file), ())
+
+
+def _node_ports(project: Project) -> dict[int, list[Hit]]:
+    """The hits, by the ``id`` of the file."""
+    found: dict[int, list[Hit]] = {}
+    taken = TakenPorts()
+    for pod in cluster_of(project).pods:
+        ports = (port for container in of_pod(pod, project) for port in container.ports)
+        for port in ports:
+            if port.published and not _conflicts(pod, port):
+                owner = f"{pod.owner.kind} {pod.owner.name}"
+                first = taken.take(port, owner)
+                if first not in {None, owner}:
+                    what = f"{quoted(first)} already uses port {port.published} of the node"
+                    found.setdefault(id(pod.owner.file), []).append(port.node.hit(what))
+    return found

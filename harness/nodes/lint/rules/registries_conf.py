@@ -4,272 +4,178 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from typing import Any
 
-from harness.nodes.lint.documents import TomlFile
-from harness.nodes.lint.finding import (
-    Path,
-    RemoveKey,
-    SetValue,
-    Spot,
-    quoted,
-)
+from harness.nodes.lint.documents import TomlFile, TomlTable, is_strings
+from harness.nodes.lint.finding import Hit, Path, RemoveKey, SetValue, Spot, quoted
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.project import Project
-from harness.nodes.lint.rule import Hit, RuleContext, Rules, misspelt
+from harness.nodes.lint.rule import RuleContext, Rules, misspelt
 
-__all__ = ["mirrors", "registries", "rules"]
+__all__ = ["rules"]
 
 rules = Rules(Kind.REGISTRIES)
 
-_TOP = (
+_SEARCH, _MODE = "unqualified-search-registries", "short-name-mode"
+_USAGE, _DIGESTS = "pull-from-mirror", "mirror-by-digest-only"
+_TOP_KEYS = (
     "registry",
-    "unqualified-search-registries",
-    "short-name-mode",
+    _SEARCH,
+    _MODE,
     "credential-helpers",
     "additional-layer-store-auth-helper",
     "aliases",
 )
-_REGISTRY = ("prefix", "location", "insecure", "blocked", "mirror", "mirror-by-digest-only")
-_MIRROR = ("location", "insecure", "pull-from-mirror")
-
-
-def registries(file: TomlFile) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Each ``[[registry]]`` with its path."""
-    yield from _tables(file.get("registry"), ("registry",))
-
-
-def mirrors(file: TomlFile) -> Iterator[tuple[Path, dict[str, Any], dict[str, Any]]]:
-    """Each ``[[registry.mirror]]`` with its path, and its registry."""
-    for path, registry in registries(file):
-        for below, mirror in _tables(registry.get("mirror"), (*path, "mirror")):
-            yield below, mirror, registry
-
-
-def _tables(value: object, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for number, table in enumerate(value if isinstance(value, list) else ()):
-        if isinstance(table, dict):
-            yield (*path, number), table
-
-
-def _locations(file: TomlFile) -> Iterator[tuple[Path, str]]:
-    """Every location and prefix that is a string."""
-    for path, table in registries(file):
-        for key in ("prefix", "location"):
-            if isinstance(table.get(key), str):
-                yield (*path, key), table[key]
-    for path, table, _ in mirrors(file):
-        if isinstance(table.get("location"), str):
-            yield (*path, "location"), table["location"]
-
-
-@rules("PPR001")
-def version_1(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    if "registries" in file.values:
-        yield Hit(file.at("registries"), "registries is a key of version 1")
-
-
-@rules("PPR002", fixable=True)
-def with_scheme(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    for path, text in _locations(file):
-        scheme, mark, rest = text.partition("://")
-        if mark and scheme in {"http", "https"}:
-            edits = (SetValue(path, rest.rstrip("/")),)
-            yield Hit(file.at(*path), f"{quoted(text)} has a scheme", edits=edits)
-    search = file.get("unqualified-search-registries")
-    for name in search if isinstance(search, list) else ():
-        if isinstance(name, str) and name.startswith(("http://", "https://")):
-            what = f"{quoted(name)} has a scheme"
-            yield Hit(file.at("unqualified-search-registries"), what)
-
-
-@rules("PPR003")
-def no_location(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    for path, table in registries(file):
-        prefix = table.get("prefix")
-        wild = isinstance(prefix, str) and prefix.startswith("*.")
-        if not table.get("location") and not wild:
-            yield Hit(file.at(*path), "registry without a location")
-    for path, table, _ in mirrors(file):
-        if not table.get("location"):
-            yield Hit(file.at(*path), "mirror without a location")
-
-
-@rules("PPR004")
-def misplaced_star(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    for path, text in _locations(file):
-        in_prefix = path[-1] == "prefix"
-        rest = text[2:] if in_prefix and text.startswith("*.") else text
-        if "*" in rest or (in_prefix and text.startswith("*.") and any(c in rest for c in "/:@")):
-            yield Hit(file.at(*path), f"{quoted(text)} matches no image")
-
-
-@rules("PPR005", fixable=True)
-def both_usages(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    for path, table, registry in mirrors(file):
-        if registry.get("mirror-by-digest-only") is True and table.get("pull-from-mirror"):
-            same = table["pull-from-mirror"] == "digest-only"
-            edits = (RemoveKey((*path, "pull-from-mirror")),) if same else ()
-            spot = file.at(*path, "pull-from-mirror")
-            yield Hit(spot, "the registry has mirror-by-digest-only", edits=edits)
-
-
-@rules("PPR006", fixable=True)
-def unknown_value(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    asked: list[tuple[Path, object, tuple[str, ...]]] = [
-        (("short-name-mode",), file.get("short-name-mode"), ("enforcing", "permissive", "disabled"))
-    ]
-    usages = ("all", "digest-only", "tag-only")
-    for path, table, _ in mirrors(file):
-        asked.append(((*path, "pull-from-mirror"), table.get("pull-from-mirror"), usages))
-    for path, value, known in asked:
-        if isinstance(value, str) and value and value not in known:
-            yield misspelt(file.at(*path), "unknown value", value, known, write=path)
-
-
-@rules("PPR007", fixable=True)
-def wrong_type(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    flags = ("insecure", "blocked", "mirror-by-digest-only")
-    tables = [*registries(file), *((path, table) for path, table, _ in mirrors(file))]
-    for path, table in tables:
-        for key in flags:
-            value = table.get(key)
-            if value is not None and not isinstance(value, bool):
-                where = (*path, key)
-                plain = isinstance(value, str) and value in {"true", "false"}
-                edits = (SetValue(where, value == "true"),) if plain else ()
-                yield Hit(file.at(*where), f"{key} is not true or false", edits=edits)
-    search = file.get("unqualified-search-registries")
-    if search is not None and not _is_list_of_texts(search):
-        where = ("unqualified-search-registries",)
-        edits = (SetValue(where, (search,)),) if isinstance(search, str) else ()
-        yield Hit(file.at(*where), "not a list of strings", edits=edits)
-    for key in ("registry", "aliases"):
-        value = file.get(key)
-        if value is not None and not isinstance(value, dict if key == "aliases" else list):
-            form = "[aliases]" if key == "aliases" else "[[registry]]"
-            yield Hit(file.at(key), f"{key} is not {form}", f"write {form}")
-
-
-def _is_list_of_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-@rules("PPR008", fixable=True)
-def unknown_key(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    tables: list[tuple[Path, dict[str, Any], tuple[str, ...]]] = [((), file.values, _TOP)]
-    tables += [(path, table, _REGISTRY) for path, table in registries(file)]
-    tables += [(path, table, _MIRROR) for path, table, _ in mirrors(file)]
-    for path, table, known in tables:
-        for key in table:
-            if key in known or key in {"registries", "pull-from-mirror"}:
-                continue  # they have rules of their own
-            where = (*path, key)
-            plain = where if not isinstance(table[key], dict | list) else ()
-            yield misspelt(file.at(*where), "unknown key", key, known, rename=plain, present=table)
-
-
-@rules("PPR009")
-def no_drop_in(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    directory = posixpath.basename(posixpath.dirname(file.absolute))
-    if directory == "registries.conf.d" and not file.absolute.endswith(".conf"):
-        yield Hit(Spot(), f"{quoted(posixpath.basename(file.absolute))} does not end in .conf")
-
-
-@rules("PPR010")
-def usage_of_a_registry(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    for path, table in registries(file):
-        if "pull-from-mirror" in table:
-            yield Hit(file.at(*path, "pull-from-mirror"), "pull-from-mirror outside a mirror")
-
-
-_SEARCH = "unqualified-search-registries"
+_REGISTRY_KEYS = ("prefix", "location", "insecure", "blocked", "mirror", _DIGESTS)
+_MIRROR_KEYS = ("location", "insecure", _USAGE)
 _HUB_HOSTS = {"registry-1.docker.io", "index.docker.io", "registry.hub.docker.com"}
 
 
-def _prefix(table: dict[str, Any]) -> str:
-    for key in ("prefix", "location"):
-        if isinstance(table.get(key), str) and table[key]:
-            return str(table[key]).rstrip("/")
-    return ""
+def _registries(file: TomlFile, context: object = None) -> Iterator[TomlTable]:
+    """Each ``[[registry]]``."""
+    return file.tables("registry")
 
 
-def _location(table: dict[str, Any]) -> str:
-    location = table.get("location")
-    return location.rstrip("/") if isinstance(location, str) else ""
+def _mirrors(file: TomlFile, context: object = None) -> Iterator[TomlTable]:
+    """Each ``[[registry.mirror]]``."""
+    for registry in _registries(file):
+        yield from file.tables(*registry.path, "mirror")
 
 
-@rules("PPR020")
-def blocked_with_mirrors(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    for path, table in registries(file):
-        if table.get("blocked") is True and table.get("mirror"):
-            what = f"{quoted(_prefix(table))} is blocked, but its mirrors are not"
-            yield Hit(file.at(*path, "blocked"), what)
+def _both(file: TomlFile, context: object = None) -> list[TomlTable]:
+    return [*_registries(file), *_mirrors(file)]
 
 
-@rules("PPR021")
-def mirror_of_itself(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    for path, table, registry in mirrors(file):
-        own = _location(registry) or _prefix(registry)
-        if own and _location(table) == own:
-            yield Hit(file.at(*path, "location"), f"{quoted(own)} is the registry itself")
+def _is_mirror(table: TomlTable) -> bool:
+    return "mirror" in table.path
 
 
-@rules("PPR022")
-def insecure(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    tables: list[tuple[Path, dict[str, Any]]] = list(registries(file))
-    tables += [(path, table) for path, table, _ in mirrors(file)]
-    for path, table in tables:
-        host = (_location(table) or _prefix(table)).partition("/")[0]
-        local = host.startswith(("127.", "localhost", "[::1]"))
-        if table.get("insecure") is True and not local:
-            yield Hit(
-                file.at(*path, "insecure"), f"the certificate of {quoted(host)} is not checked"
-            )
+def _prefix(table: TomlTable) -> str:
+    return (table.string("prefix") or table.string("location")).rstrip("/")
 
 
-@rules("PPR023")
-def ambiguous_names(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+def _location(table: TomlTable) -> str:
+    return table.string("location").rstrip("/")
+
+
+@rules("PPR001", "PPR002", "PPR006", "PPR007", "PPR009", "PPR023", "PPR024")
+def top_level(file: TomlFile, context: RuleContext) -> Iterator[tuple[str, Hit]]:
+    if "registries" in file.values:
+        yield "PPR001", file.hit("registries", "registries is a key of version 1")
+    parent, name = posixpath.split(file.absolute)
+    if posixpath.basename(parent) == "registries.conf.d" and not name.endswith(".conf"):
+        yield "PPR009", Hit(Spot(), f"{quoted(name)} does not end in .conf")
+    for key, form, type_ in (("registry", "[[registry]]", list), ("aliases", "[aliases]", dict)):
+        value = file.get(key)
+        if value is not None and not isinstance(value, type_):
+            yield "PPR007", file.hit(key, f"{key} is not {form}", fix=f"write {form}")
     search = file.get(_SEARCH)
-    if isinstance(search, list) and len(search) > 1:
-        names = ", ".join(str(name) for name in search[:4])
-        yield Hit(file.at(_SEARCH), f"{len(search)} are tried: {names}")
+    if search is not None and not is_strings(search):
+        edits = [SetValue((_SEARCH,), (search,))] if isinstance(search, str) else []
+        yield "PPR007", file.hit(_SEARCH, "not a list of strings", *edits)
+    names, mode = file.list(_SEARCH), file.string(_MODE)
+    for name in names:
+        if isinstance(name, str) and name.startswith(("http://", "https://")):
+            yield "PPR002", file.hit(_SEARCH, f"{quoted(name)} has a scheme")
+    if len(names) > 1:
+        first = ", ".join(str(name) for name in names[:4])
+        yield "PPR023", file.hit(_SEARCH, f"{len(names)} are tried: {first}")
+        if mode in {"permissive", "disabled"}:
+            what = f"{mode}, with {len(names)} registries"
+            yield "PPR024", file.hit(_MODE, what, SetValue((_MODE,), "enforcing"))
+    if unknown := _unknown_value(file, (_MODE,), "enforcing", "permissive", "disabled"):
+        yield "PPR006", unknown
 
 
-@rules("PPR024", fixable=True)
-def short_names(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    search = file.get(_SEARCH)
-    mode = file.get("short-name-mode")
-    if isinstance(search, list) and len(search) > 1 and mode in ("permissive", "disabled"):
-        edits = (SetValue(("short-name-mode",), "enforcing"),)
-        yield Hit(file.at("short-name-mode"), f"{mode}, with {len(search)} registries", edits=edits)
+def _unknown_value(file: TomlFile, path: Path, *known: str) -> Hit | None:
+    value = file.string(*path)
+    if not value or value in known:
+        return None
+    return misspelt(file.at(*path), "unknown value", value, known, write=path)
 
 
-@rules("PPR025")
-def duplicates(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    seen: set[str] = set()
-    for path, table in registries(file):
-        prefix = _prefix(table)
-        if prefix and prefix in seen:
-            yield Hit(file.at(*path), f"duplicate registry {quoted(prefix)}")
-        seen.add(prefix)
+@rules("PPR008")
+def unknown_key(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    for table in (TomlTable(file), *_both(file)):
+        known = _MIRROR_KEYS if _is_mirror(table) else _REGISTRY_KEYS if table.path else _TOP_KEYS
+        for key, value in table.values.items():
+            if key in known or key in {"registries", _USAGE}:
+                continue  # the last two have rules of their own
+            path, values = (*table.path, key), table.values
+            rename = path if not isinstance(value, dict | list) else ()
+            at = file.at(*path)
+            yield misspelt(at, "unknown key", key, known, rename=rename, present=values)
 
 
-@rules("PPR026")
-def replaced_by_drop_in(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+@rules("PPR002", "PPR003", "PPR004", "PPR007", "PPR022", each=_both)
+def registry_or_mirror(table: TomlTable, context: RuleContext) -> Iterator[tuple[str, Hit]]:
+    kind = "mirror" if _is_mirror(table) else "registry"
+    wild = kind == "registry" and table.string("prefix").startswith("*.")
+    if not table.get("location") and not wild:
+        yield "PPR003", table.hit("", f"{kind} without a location")
+    for key in ("location", "prefix") if kind == "registry" else ("location",):
+        text, path = table.string(key), (*table.path, key)
+        scheme, mark, rest = text.partition("://")
+        if mark and scheme in {"http", "https"}:
+            edit = SetValue(path, rest.rstrip("/"))
+            yield "PPR002", table.hit(key, f"{quoted(text)} has a scheme", edit)
+        in_front = key == "prefix" and text.startswith("*.")
+        rest = text[2:] if in_front else text
+        if "*" in rest or (in_front and any(c in rest for c in "/:@")):
+            yield "PPR004", table.hit(key, f"{quoted(text)} matches no image")
+    for key in ("insecure", "blocked", _DIGESTS):
+        value = table.get(key)
+        if value is not None and not isinstance(value, bool):
+            plain = isinstance(value, str) and value in {"true", "false"}
+            edits = [SetValue((*table.path, key), value == "true")] if plain else []
+            yield "PPR007", table.hit(key, f"{key} is not true or false", *edits)
+    host = (_location(table) or _prefix(table)).partition("/")[0]
+    local = host.startswith(("127.", "localhost", "[::1]"))
+    if table.get("insecure") is True and not local:
+        yield "PPR022", table.hit("insecure", f"the certificate of {quoted(host)} is not checked")
+
+
+@rules("PPR005", "PPR006", "PPR021", each=_mirrors)
+def mirror(mirror: TomlTable, context: RuleContext) -> Iterator[tuple[str, Hit]]:
+    registry, usage = TomlTable(mirror.file, mirror.path[:2]), mirror.get(_USAGE)
+    if registry.get(_DIGESTS) is True and usage:
+        edits = [RemoveKey((*mirror.path, _USAGE))] if usage == "digest-only" else []
+        yield "PPR005", mirror.hit(_USAGE, f"the registry has {_DIGESTS}", *edits)
+    path = (*mirror.path, _USAGE)
+    if unknown := _unknown_value(mirror.file, path, "all", "digest-only", "tag-only"):
+        yield "PPR006", unknown
+    own = _location(registry) or _prefix(registry)
+    if own and _location(mirror) == own:
+        yield "PPR021", mirror.hit("location", f"{quoted(own)} is the registry itself")
+
+
+@rules("PPR010", "PPR020", "PPR026", "PPR028", "PPR029", each=_registries)
+def registry(registry: TomlTable, context: RuleContext) -> Iterator[tuple[str, Hit]]:
+    file, prefix = registry.file, _prefix(registry)
+    if _USAGE in registry.values:
+        yield "PPR010", registry.hit(_USAGE, f"{_USAGE} outside a mirror")
+    if registry.get("blocked") is True and registry.get("mirror"):
+        what = f"{quoted(prefix)} is blocked, but its mirrors are not"
+        yield "PPR020", registry.hit("blocked", what)
+    if registry.get(_DIGESTS) is True and registry.get("mirror"):
+        what = f"mirrors of {quoted(prefix)} are used for digests only"
+        yield "PPR029", registry.hit(_DIGESTS, what)
+    host = prefix.partition("/")[0]
+    if host in _HUB_HOSTS:
+        key = "prefix" if registry.string("prefix") else "location"
+        edit = SetValue((*registry.path, key), registry.string(key).replace(host, "docker.io", 1))
+        yield "PPR028", registry.hit(key, f"no image name contains {quoted(host)}", edit)
     last = context.project.once("last registries", lambda: _last(context.project))
-    for path, table in registries(file):
-        by = last.get((_place(file), _prefix(table)))
-        if by is not None and by is not file and _order(file) is not None:
-            name = posixpath.basename(by.absolute)
-            yield Hit(file.at(*path), f"{quoted(_prefix(table))} is replaced by {name}")
+    by = last.get((_place(file), prefix), file)
+    if by is not file and _order(file) is not None:
+        name = posixpath.basename(by.absolute)
+        yield "PPR026", registry.hit("", f"{quoted(prefix)} is replaced by {name}")
 
 
 def _last(project: Project) -> dict[tuple[str, str], TomlFile]:
     """For each directory and prefix, the file that is read last."""
     files = [f for f in project.of_kind(Kind.REGISTRIES, TomlFile) if _order(f) is not None]
     ordered = sorted(files, key=lambda file: _order(file) or (False, ""))
-    return {(_place(f), _prefix(table)): f for f in ordered for _, table in registries(f)}
+    return {(_place(file), _prefix(table)): file for file in ordered for table in _registries(file)}
 
 
 def _order(file: TomlFile) -> tuple[bool, str] | None:
@@ -281,40 +187,29 @@ def _order(file: TomlFile) -> tuple[bool, str] | None:
 
 
 def _place(file: TomlFile) -> str:
-    directory = posixpath.dirname(file.absolute)
-    inside = posixpath.basename(directory) == "registries.conf.d"
-    return posixpath.dirname(directory) if inside else directory
+    return posixpath.dirname(file.absolute).removesuffix("/registries.conf.d")
+
+
+@rules("PPR025")
+def duplicates(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
+    seen: set[str] = set()
+    for registry in _registries(file):
+        prefix = _prefix(registry)
+        if prefix and prefix in seen:
+            yield registry.hit("", f"duplicate registry {quoted(prefix)}")
+        seen.add(prefix)
 
 
 @rules("PPR027")
 def bad_alias(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
     for name, value in file.table("aliases").items():
+        at = ("aliases", name)
         if not isinstance(value, str):
-            yield Hit(file.at("aliases", name), f"the value of {quoted(name)} is not a string")
+            yield file.hit(at, f"the value of {quoted(name)} is not a string")
             continue
         first, slash, rest = value.partition("/")
         registry = slash and ("." in first or ":" in first or first == "localhost")
         if value and (not registry or ":" in rest or "@" in rest):
-            what = f"{quoted(name)} stands for {quoted(value)}"
-            yield Hit(file.at("aliases", name), what)
+            yield file.hit(at, f"{quoted(name)} stands for {quoted(value)}")
         elif any(mark in name for mark in ":@") or "." in name.partition("/")[0]:
-            yield Hit(file.at("aliases", name), f"{quoted(name)} is not a short name")
-
-
-@rules("PPR028", fixable=True)
-def hub_under_another_name(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    for path, table in registries(file):
-        host = _prefix(table).partition("/")[0]
-        if host in _HUB_HOSTS:
-            key = "prefix" if table.get("prefix") else "location"
-            value = str(table[key]).replace(host, "docker.io", 1)
-            edits = (SetValue((*path, key), value),)
-            yield Hit(file.at(*path, key), f"no image name contains {quoted(host)}", edits=edits)
-
-
-@rules("PPR029")
-def digests_only(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
-    for path, table in registries(file):
-        if table.get("mirror-by-digest-only") is True and table.get("mirror"):
-            what = f"mirrors of {quoted(_prefix(table))} are used for digests only"
-            yield Hit(file.at(*path, "mirror-by-digest-only"), what)
+            yield file.hit(at, f"{quoted(name)} is not a short name")

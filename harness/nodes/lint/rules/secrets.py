@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.nodes.lint.documents import Node, TreeFile
-from harness.nodes.lint.finding import AddKey, Edit, RemoveKey, RenameKey, SetValue, nearest, quoted
+from harness.nodes.lint.finding import AddKey, Hit, RemoveKey, RenameKey, SetValue, nearest, quoted
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.kubernetes import Object
-from harness.nodes.lint.logins import CONFIG_JSON_TYPE, TYPES, logins_in, values_of
+from harness.nodes.lint.logins import CONFIG_JSON_TYPE, TYPES, Logins, logins_in, values_of
 from harness.nodes.lint.parsing import InvalidJSON, parse_json
-from harness.nodes.lint.rule import Hit, RuleContext, Rules
+from harness.nodes.lint.rule import RuleContext, Rules
 
 __all__ = ["rules"]
 
@@ -28,100 +28,65 @@ _LIKELY_KEYS = (
 
 
 def _secrets(file: TreeFile, context: RuleContext) -> Iterator[Object]:
-    for object_ in context.cluster.objects_in(file):
-        if object_.kind == "Secret":
-            yield object_
+    return (o for o in context.cluster.objects_in(file) if o.kind == "Secret")
 
 
-def _spot_node(secret: Object) -> Node:
-    return secret.node.get("type") or secret.node
-
-
-@rules("PPS101", fixable=True)
-def wrong_type(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    for secret in _secrets(file, context):
-        given = secret.node.string("type")
-        wanted = [type_ for type_, key in TYPES.items() if _holds(secret, key)]
-        if not wanted and nearest(given, TYPES) and given not in TYPES:
-            wanted = [nearest(given, TYPES) or ""]
-        if not wanted or given in TYPES:
-            continue
-        path = (*secret.node.path, "type")
-        edit: Edit = SetValue(path, wanted[0])
-        if secret.node.get("type") is None:
-            edit = AddKey(path, wanted[0])
+@rules("PPS101", "PPS102", "PPS106", "PPS108", each=_secrets)
+def form(secret: Object, context: RuleContext) -> Iterator[tuple[str, Hit]]:
+    given, key = secret.node.string("type"), TYPES.get(secret.node.string("type"))
+    named, cluster = secret.node.get("type"), context.cluster
+    wanted = next((type_ for type_, key in TYPES.items() if secret.holds(key)), None)
+    wanted = wanted or nearest(given, TYPES)
+    if wanted and key is None:
+        edit = (SetValue if named else AddKey)((*secret.node.path, "type"), wanted)
         said = quoted(given) if given else "no type, which means Opaque"
-        yield Hit(_spot_node(secret).spot, f"{said}: kubelet does not log in with it",
-                  f"write type: {wanted[0]}, and recreate the secret", (edit,))  # fmt: skip
+        what = f"{said}: kubelet does not log in with it"
+        fix = f"write type: {wanted}, and recreate the secret"
+        yield "PPS101", (named or secret.node).hit(what, edit, fix=fix)
+    if key is not None and not secret.holds(key):
+        yield "PPS102", _without_key(secret, key)
+    for name, node in secret.node.items("data"):
+        if name in TYPES.values() and secret.node.get("stringData", name):
+            yield "PPS106", node.hit(f"stringData overrides {name}", RemoveKey(node.path))
+    if given == CONFIG_JSON_TYPE and secret.name not in cluster.account_secrets:
+        near = any(pod.owner.may_share_namespace(secret) for pod in cluster.pods)
+        if near and not cluster.users(secret):
+            what = f"no pod in these files uses {quoted(secret.name)}"
+            yield "PPS108", (named or secret.node).hit(what)
 
 
-def _holds(secret: Object, key: str) -> bool:
-    return any(secret.node.get(section, key) is not None for section in ("data", "stringData"))
+def _without_key(secret: Object, wanted: str) -> Hit:
+    sections = [secret.node.items(section) for section in ("data", "stringData")]
+    likely = [(key, node) for items in sections for key, node in items if key in _LIKELY_KEYS]
+    if len(likely) != 1:
+        at, fix = secret.node.get("type") or secret.node, f"store the logins under {wanted}"
+        return at.hit(f"no key {wanted}", fix=fix)
+    key, node = likely[0]
+    what, rename = f"no key {wanted}, only {quoted(key)}", RenameKey(node.path, wanted)
+    return node.hit(what, rename, fix=f"rename it to {wanted}")
 
 
-@rules("PPS102", fixable=True)
-def wrong_key(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    for secret in _secrets(file, context):
-        wanted = TYPES.get(secret.node.string("type"))
-        if wanted is None or _holds(secret, wanted):
+@rules("PPS103", "PPS104", "PPS105", each=_secrets)
+def value(secret: Object, context: RuleContext) -> Iterator[tuple[str, Hit]]:
+    for content in values_of(secret):
+        node, key = content.node, content.key
+        if content.text is None or content.json is None:
+            # Moving one of several keys needs both sections: only a single key is fixed.
+            alone = len(list(secret.node.items("data"))) == 1 and not secret.node.get("stringData")
+            plain = node.text.lstrip().startswith("{")
+            edits = [RenameKey(node.path[:-1], "stringData")] if alone and plain else []
+            yield "PPS103", node.hit(f"{key} is not base64", *edits)
             continue
-        likely = [
-            (section, key, node)
-            for section in ("data", "stringData")
-            for key, node in _items(secret, section)
-            if key in _LIKELY_KEYS
-        ]
-        what = f"no key {wanted}"
-        if len(likely) == 1:
-            section, key, node = likely[0]
-            edits = (RenameKey((*secret.node.path, section, key), wanted),)
-            yield Hit(node.spot, f"{what}, only {quoted(key)}", f"rename it to {wanted}", edits)
-        else:
-            yield Hit(_spot_node(secret).spot, what, f"store the logins under {wanted}")
+        if content.is_encoded_twice:
+            once = content.text.strip() if content.section == "data" else content.json
+            times = "twice" if content.section == "data" else "below stringData"
+            what = f"{key} is encoded {times}"
+            yield "PPS104", node.hit(what, SetValue(node.path, once))
+        if what := _why_no_logins(content.json, key, secret.file):
+            yield "PPS105", node.hit(f"{key}: {what}")
 
 
-def _items(secret: Object, section: str) -> Iterator[tuple[str, Node]]:
-    found = secret.node.get(section)
-    if found is not None:
-        yield from found.items()
-
-
-@rules("PPS103", fixable=True)
-def not_base64(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    for secret in _secrets(file, context):
-        for content in values_of(secret):
-            if content.text is None:
-                # Moving one of several keys needs both sections: only a single key is fixed.
-                data, path = secret.node.get("data"), (*secret.node.path, "data")
-                alone = data is not None and len(list(data.items())) == 1
-                alone = alone and secret.node.get("stringData") is None
-                plain = content.node.text.lstrip().startswith("{")
-                edits = (RenameKey(path, "stringData"),) if alone and plain else ()
-                yield Hit(content.node.spot, f"{content.key} is not base64", edits=edits)
-
-
-@rules("PPS104", fixable=True)
-def encoded_twice(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    for secret in _secrets(file, context):
-        for content in values_of(secret):
-            if content.is_encoded_twice and content.text is not None:
-                path = (*secret.node.path, content.section, content.key)
-                once = content.text.strip() if content.section == "data" else content.json
-                times = "twice" if content.section == "data" else "below stringData"
-                edits = (SetValue(path, once),)
-                yield Hit(content.node.spot, f"{content.key} is encoded {times}", edits=edits)
-
-
-@rules("PPS105")
-def no_logins(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    for secret in _secrets(file, context):
-        for content in values_of(secret):
-            what = "" if content.json is None else _why_none(content.json, content.key, file)
-            if what:
-                yield Hit(content.node.spot, f"{content.key}: {what}")
-
-
-def _why_none(text: str, key: str, file: TreeFile) -> str:
+def _why_no_logins(text: str, key: str, file: TreeFile) -> str:
     if not text.strip():
         return "it is empty"
     try:
@@ -139,31 +104,8 @@ def _why_none(text: str, key: str, file: TreeFile) -> str:
     return ""
 
 
-@rules("PPS106", fixable=True)
-def in_both(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    for secret in _secrets(file, context):
-        for key, node in _items(secret, "data"):
-            if key in TYPES.values() and secret.node.get("stringData", key) is not None:
-                path = (*secret.node.path, "data", key)
-                yield Hit(node.spot, f"stringData overrides {key}", edits=(RemoveKey(path),))
-
-
-@rules("PPS107", kinds=(Kind.KUBERNETES, Kind.LOGINS))
-def credential_helper(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    for logins in logins_in(file, context):
-        for key in ("credsStore", "credHelpers"):
-            node = logins.root.get(key)
-            if node is not None and logins.is_for_kubelet:
-                yield Hit(logins.spot(node), f"{key} has no effect in a cluster")
-
-
-@rules("PPS108")
-def unused_secret(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
-    cluster = context.cluster
-    for secret in _secrets(file, context):
-        if secret.node.string("type") != CONFIG_JSON_TYPE or secret.name in cluster.account_secrets:
-            continue
-        if any(pod.owner.may_share_namespace(secret) for pod in cluster.pods) and not cluster.users(
-            secret
-        ):
-            yield Hit(_spot_node(secret).spot, f"no pod in these files uses {quoted(secret.name)}")
+@rules("PPS107", each=logins_in, kinds=(Kind.KUBERNETES, Kind.LOGINS))
+def credential_helper(logins: Logins, context: RuleContext) -> Iterator[Hit]:
+    for key in ("credsStore", "credHelpers") if logins.is_for_kubelet else ():
+        if node := logins.root.get(key):
+            yield Hit(logins.spot(node), f"{key} has no effect in a cluster")
