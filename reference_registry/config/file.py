@@ -1,4 +1,4 @@
-"""Reading distribution's ``config.yml``.
+"""Reading distribution's ``config.yml``, and ``REGISTRY_*`` variables over it.
 
 :func:`load` returns a :class:`Config` or raises; :func:`read` returns every error and warning of a
 file. Each message is one line that names file, line, key and fix; none shows a password.
@@ -11,53 +11,61 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reference_registry.config.environment import overrides_in, with_override
 from reference_registry.config.http import read_auth, read_http
 from reference_registry.config.model import LOG_FORMATTERS, LOG_LEVELS, Config, LogConfig
 from reference_registry.config.problem import ConfigError, Place, Problem
 from reference_registry.config.proxy import read_proxy
 from reference_registry.config.section import Reading, Section, nearest
 from reference_registry.config.storage import read_health, read_redis, read_storage
-from reference_registry.config.tree import Entry, SyntaxMistake, Tree, parse_tree, repaired
+from reference_registry.config.tree import (
+    NOTHING,
+    Entry,
+    Scalar,
+    Sequence,
+    SyntaxMistake,
+    Tree,
+    parse_tree,
+    repaired,
+)
 from reference_registry.config.tree import Mapping as MappingTree
 from reference_registry.profiles import IDEAL, Profile
 
 __all__ = ["LARGEST_FILE", "ReadConfig", "load", "read", "read_text"]
 
 LARGEST_FILE = 64 * 1024
-"""Bytes. No configuration comes near it, and nothing slower than a second fits in."""
+"""Bytes. No configuration comes near it, and a file of this size is read within a second."""
 
 _MOST_REPAIRS = 20
-_SECTIONS = ("auth", "catalog", "health", "http", "log", "loglevel", "proxy", "redis", "storage")
-_NOT_ACTED_UPON = (
-    "middleware",
-    "notifications",
-    "policy",
-    "validation",
-    "compatibility",
-    "reporting",
+_NOT_ACTED_UPON = frozenset(
+    {"middleware", "notifications", "policy", "validation", "compatibility", "reporting"}
 )
-_TOP_LEVEL = frozenset((*_SECTIONS, *_NOT_ACTED_UPON, "tags", "version"))
+_TOP_LEVEL = _NOT_ACTED_UPON | {
+    *("auth", "catalog", "health", "http", "log", "loglevel", "proxy", "redis", "storage"),
+    *("tags", "version"),
+}
+_NOT_KEYS = frozenset({"REGISTRY_CONFIGURATION_PATH", "REGISTRY_VERSION"})
 
 
 @dataclass(frozen=True)
 class ReadConfig:
-    """What a file says, and what there is to say about it.
+    """A configuration that was read, with what is wrong in it."""
 
-    ``config`` is None where the file cannot be used: ``errors`` then says why.
-    """
-
-    config: Config | None
-    problems: tuple[Problem, ...]
-    source: str = ""
+    source: str
     """The file, as it was named."""
+    attempted: Config | None
+    """The configuration with defaults where something is wrong, for those who look for mistakes;
+    None if the text is not YAML."""
+    problems: tuple[Problem, ...]
+    """Errors first, in the order of the file."""
     overlooked: tuple[Problem, ...] = ()
-    """What ``ideal`` refuses in this file, and the profile takes in silence, as warnings."""
+    """What ``ideal`` refuses in this file and the profile accepts silently, as warnings."""
     places: Mapping[str, Place] = field(default_factory=dict)
     """The place of each key that was read, by its full name."""
-    attempted: Config | None = None
-    """The configuration with defaults where something is wrong; None where there was no reading it.
-    For those who look for mistakes, not for those who serve."""
+
+    @property
+    def config(self) -> Config | None:
+        """The configuration; None if there are errors."""
+        return None if self.errors else self.attempted
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -72,7 +80,7 @@ def load(
     path: Path | str, environ: Mapping[str, str] | None = None, profile: Profile = IDEAL
 ) -> Config:
     """The configuration in the file at *path*, with the ``REGISTRY_*`` variables of *environ*
-    (default: those of the process) laid over it. :class:`ConfigError` where it cannot be used."""
+    (default: those of the process) laid over it. :class:`ConfigError` if it cannot be used."""
     found = read(path, environ, profile)
     if found.config is None:
         raise ConfigError(found.errors)
@@ -82,50 +90,15 @@ def load(
 def read(
     path: Path | str, environ: Mapping[str, str] | None = None, profile: Profile = IDEAL
 ) -> ReadConfig:
-    """As :func:`load`, but errors and warnings come back as values."""
+    """As :func:`load`, but errors and warnings are returned as values."""
     source = str(path)
-    reading = Reading(profile)
-    text = _text_of(Path(path), source, reading)
-    return _read(text, source, os.environ if environ is None else environ, reading)
-
-
-def read_text(
-    text: str, source: str, profile: Profile = IDEAL, environ: Mapping[str, str] | None = None
-) -> ReadConfig:
-    """As :func:`read`, for *text* that was read from *source*, without this process's environment:
-    only the variables of *environ* are laid over it."""
-    return _read(text, source, environ or {}, Reading(profile))
-
-
-def _read(
-    text: str | None, source: str, environ: Mapping[str, str], reading: Reading
-) -> ReadConfig:
-    tree = None if text is None else _parsed(text, source, reading)
-    if tree is None:
-        return ReadConfig(None, tuple(reading.problems), source, tuple(reading.overlooked))
-    tree = _overridden(tree, environ, reading)
-    config = _config(tree, source, reading)
-    problems = tuple(sorted(reading.problems, key=_order))
-    usable = all(problem.exit_code is None for problem in problems)
-    overlooked = tuple(sorted(reading.overlooked, key=_order))
-    usable_config = config if usable else None
-    return ReadConfig(usable_config, problems, source, overlooked, reading.places, config)
-
-
-def _order(problem: Problem) -> tuple[bool, int]:
-    """Errors first, in the order of the file."""
-    return problem.exit_code is None, problem.place.line or 0
-
-
-# -- from bytes to a tree -----------------------------------------------------------------------
-def _text_of(path: Path, source: str, reading: Reading) -> str | None:
     try:
-        with path.open("rb") as file:
+        with Path(path).open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
-        if len(content) > LARGEST_FILE:
-            what, fix = f"larger than {LARGEST_FILE} bytes", "is it the right file?"
-        else:
-            return content.decode("utf-8-sig")
+        if len(content) <= LARGEST_FILE:
+            text = content.decode("utf-8-sig")
+            return read_text(text, source, profile, os.environ if environ is None else environ)
+        what, fix = f"larger than {LARGEST_FILE} bytes", "is it the right file?"
     except FileNotFoundError:
         what, fix = "no such file", "give the path of a config.yml"
     except IsADirectoryError:
@@ -134,35 +107,64 @@ def _text_of(path: Path, source: str, reading: Reading) -> str | None:
         what, fix = "not UTF-8 text", "save it as UTF-8"
     except OSError as error:
         what, fix = f"cannot be read: {error.strerror}", "check its permissions"
+    reading = Reading(profile)
     reading.refuse(Place(source), "configuration", what, fix)
-    return None
+    return ReadConfig(source, None, tuple(reading.problems))
+
+
+def read_text(
+    text: str, source: str, profile: Profile = IDEAL, environ: Mapping[str, str] | None = None
+) -> ReadConfig:
+    """As :func:`read`, for *text* that was read from *source*, without this process's environment:
+    only the variables of *environ* are laid over it."""
+    reading = Reading(profile)
+    tree, config = _parsed(text, source, reading), None
+    if tree is not None:
+        config = _config(_overridden(tree, environ or {}, reading), source, reading)
+    problems = tuple(sorted(reading.problems, key=_order))
+    overlooked = tuple(sorted(reading.overlooked, key=_order))
+    return ReadConfig(source, config, problems, overlooked, reading.places)
+
+
+def _order(problem: Problem) -> tuple[bool, int]:
+    return problem.exit_code is None, problem.place.line or 0
 
 
 def _parsed(text: str, source: str, reading: Reading) -> Tree | None:
-    """The tree of *text*. Where a mistake can be put right, reading goes on behind it, so that the
-    mistakes below it are found in the same run."""
-    mistakes: list[SyntaxMistake] = []
-    current: str | None = text
-    tree: Tree | None = None
-    while current is not None and len(mistakes) < _MOST_REPAIRS:
+    """The tree of *text*. If a mistake can be repaired, reading goes on behind it, so that one run
+    finds the mistakes below it too."""
+    for _ in range(_MOST_REPAIRS):
         try:
-            tree, second_document = parse_tree(current, source)
+            tree, second_document = parse_tree(text, source)
         except SyntaxMistake as mistake:
-            mistakes.append(mistake)
-            current = repaired(current, mistake)
+            place = Place(source, mistake.line)
+            reading.refuse(place, mistake.key, mistake.what, mistake.fix)
+            if mistake.repair is None:
+                break
+            text = repaired(text, mistake)
             continue
         if second_document is not None:
             what, fix = "a second document begins", "only the first is read, remove the rest"
             reading.refuse(second_document, "---", what, fix, released=None)
-        break
-    for found in mistakes:
-        reading.refuse(Place(source, found.line), found.key, found.what, found.fix)
-    return tree
+        return tree
+    return None
 
 
+# -- REGISTRY_* variables -----------------------------------------------------------------------
 def _overridden(tree: Tree, environ: Mapping[str, str], reading: Reading) -> Tree:
-    for name, value in overrides_in(environ):
-        first = name.split("_")[1].lower()
+    """*tree* with the variables of *environ* laid over it.
+
+    ``REGISTRY_HTTP_DEBUG_ADDR=:5001`` sets ``http.debug.addr``: each underscore goes one level
+    down, names are upper case, values are YAML. Variables are applied in the order of their names,
+    so that ``REGISTRY_STORAGE`` comes before ``REGISTRY_STORAGE_DELETE_ENABLED``.
+    ``REGISTRY_VERSION`` has no effect, as in distribution.
+    """
+    for name, value in sorted(environ.items()):
+        prefix, _, rest = name.partition("_")
+        if prefix != "REGISTRY" or not rest or name in _NOT_KEYS:
+            continue
+        path = rest.split("_")
+        first = path[0].lower()
         if first not in _TOP_LEVEL:
             near = nearest(first, _TOP_LEVEL)
             fix = f"did you mean REGISTRY_{near.upper()}?" if near else ""
@@ -170,10 +172,43 @@ def _overridden(tree: Tree, environ: Mapping[str, str], reading: Reading) -> Tre
             reading.warn(Place(name), first, what, fix, rule="unknown-variable")
             continue
         try:
-            tree = with_override(tree, name, value)
+            tree = _replaced(tree, path, Entry(Place(name), parse_tree(value, name)[0]))
         except SyntaxMistake as mistake:
             reading.refuse(Place(name), mistake.key, mistake.what, mistake.fix)
     return tree
+
+
+def _replaced(tree: Tree, path: list[str], new: Entry) -> Tree:
+    """*tree* with *new* at *path*. A missing level is created, and a level that is not a mapping
+    replaced."""
+    if not path:
+        return new.value
+    if isinstance(tree, Sequence):
+        return _replaced_item(tree, path, new)
+    if isinstance(tree, Scalar) and tree.kind != "null":
+        # ``storage: filesystem`` is short for ``storage: {filesystem: {}}``.
+        tree = MappingTree({tree.text: Entry(new.place, MappingTree())})
+    entries = tree.entries if isinstance(tree, MappingTree) else {}
+    key = next((known for known in entries if known.upper() == path[0]), path[0].lower())
+    entry = _below(entries.get(key), path[1:], new)
+    return MappingTree(
+        {**entries, key: entry}, tree.repeats if isinstance(tree, MappingTree) else ()
+    )
+
+
+def _replaced_item(tree: Sequence, path: list[str], new: Entry) -> Sequence:
+    count = len(tree.items)
+    if not path[0].isdecimal() or len(path[0]) > 4 or int(path[0]) > count:
+        what = f"{path[0]} is not a position in a list of {count}"
+        raise SyntaxMistake(1, new.place.source, what, "count from 0")
+    index = int(path[0])
+    entry = _below(tree.items[index] if index < count else None, path[1:], new)
+    return Sequence((*tree.items[:index], entry, *tree.items[index + 1 :]))
+
+
+def _below(old: Entry | None, path: list[str], new: Entry) -> Entry:
+    place = new.place if old is None or not path else old.place
+    return Entry(place, _replaced(NOTHING if old is None else old.value, path, new))
 
 
 # -- from a tree to a configuration -------------------------------------------------------------
@@ -183,8 +218,15 @@ def _config(tree: Tree, source: str, reading: Reading) -> Config:
         reading.refuse(top, "configuration", "no keys at all", 'begin with "version: 0.1"')
         return Config()
     root = Section(reading, "", Entry(top, tree))
-    _check_version(root)
-    root.unused(*_NOT_ACTED_UPON)
+    profile = reading.profile
+    version = root.text("version")
+    if not version:
+        root.refuse("version", "missing", 'write "version: 0.1"')
+    elif version != "0.1":
+        panics = version.isdecimal() and profile.config_version_without_dot_panics
+        what = f"{version!r} is not supported"
+        root.refuse("version", what, 'write "version: 0.1"', released=2 if panics else 1)
+    root.unused(*sorted(_NOT_ACTED_UPON))
     config = Config(
         log=_log(root),
         storage=read_storage(root),
@@ -193,10 +235,14 @@ def _config(tree: Tree, source: str, reading: Reading) -> Config:
         http=read_http(root),
         auth=read_auth(root),
         health=read_health(root),
-        catalog_maxentries=_positive(root.section("catalog").integer("maxentries")),
-        tags_maxtags=_maxtags(root),
+        catalog_maxentries=_limit(root.section("catalog").integer("maxentries")),
+        tags_maxtags=_limit(_maxtags(root.section("tags"))),
     )
-    _check_together(root, config)
+    if config.storage.cache.blobdescriptor == "redis" and config.redis is None:
+        cache = root.section("storage").section("cache")
+        key = "blobdescriptor" if "blobdescriptor" in cache else "layerinfo"
+        address = "addrs" if profile.redis_addresses == "addrs" else "addr"
+        cache.refuse(key, "no redis section", f"add redis.{address}", released=2)
     reading.finish()
     return config
 
@@ -218,41 +264,16 @@ def _log(root: Section) -> LogConfig:
     )
 
 
-def _check_version(root: Section) -> None:
-    version = root.text("version")
-    if version == "0.1":
-        return
-    fix = 'write "version: 0.1"'
-    panics = root.reading.profile.config_version_without_dot_panics
-    if not version:
-        root.refuse("version", "missing", fix)
-    else:
-        released = 2 if version.isdecimal() and panics else 1
-        root.refuse("version", f"{version!r} is not supported", fix, released=released)
-
-
-def _maxtags(root: Section) -> int:
-    tags = root.section("tags")
+def _maxtags(tags: Section) -> int:
     tags.known("maxtags")
-    if not root.reading.profile.has_maxtags:
+    if not tags.reading.profile.has_maxtags:
         tags.unused("maxtags", why="this release has no such limit")
-        return _positive(0)
+        return 0
     limit = tags.integer("maxtags")
     if limit < 0:
         tags.refuse("maxtags", "negative", "write a positive number")
-    return _positive(limit)
+    return limit
 
 
-def _positive(limit: int) -> int:
-    return limit if limit > 0 else Config().catalog_maxentries
-
-
-def _check_together(root: Section, config: Config) -> None:
-    """What is right by itself and wrong beside something else."""
-    storage = root.section("storage")
-    cache = storage.section("cache")
-    if config.storage.cache.blobdescriptor == "redis" and config.redis is None:
-        key = "blobdescriptor" if "blobdescriptor" in cache else "layerinfo"
-        address = "addrs" if root.reading.profile.redis_addresses == "addrs" else "addr"
-        fix = f"add redis.{address}"
-        cache.refuse(key, "no redis section", fix, released=2)
+def _limit(number: int) -> int:
+    return number if number > 0 else Config().catalog_maxentries

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import yaml
@@ -80,20 +81,15 @@ NOTHING = Scalar("", "null")
 
 
 def parse_tree(text: str, source: str) -> tuple[Tree, Place | None]:
-    """The first YAML document of *text*, and where a second one begins, if any does.
+    """The first YAML document of *text*, and where a second one begins, if any.
 
     Raises :class:`SyntaxMistake` for text that is not YAML, or nested too deeply.
     """
-    try:
+    with _explained(text):
         loader = yaml.SafeLoader(text)
         node = loader.get_node() if loader.check_node() else None
-        more = loader.get_mark().line + 1 if loader.check_node() else None
-        tree = _Converter(source).tree(node, 0) if node is not None else NOTHING
-    except yaml.YAMLError as error:
-        raise mistake_of(error, text) from None
-    except RecursionError:
-        raise SyntaxMistake(1, "YAML", "nested too deeply", "flatten it") from None
-    return tree, None if more is None else Place(source, more)
+        more = Place(source, loader.get_mark().line + 1) if loader.check_node() else None
+        return _Converter(source).tree(node, 0) if node is not None else NOTHING, more
 
 
 def parse_trees(text: str, source: str) -> list[Entry]:
@@ -101,52 +97,53 @@ def parse_trees(text: str, source: str) -> list[Entry]:
 
     Raises :class:`SyntaxMistake` as :func:`parse_tree` does.
     """
+    with _explained(text):
+        nodes = yaml.compose_all(text, yaml.SafeLoader)
+        entries = [_Converter(source).entry(node) for node in nodes]
+        return [entry for entry in entries if entry.value != NOTHING]
+
+
+@contextmanager
+def _explained(text: str) -> Iterator[None]:
+    """Raises :class:`SyntaxMistake` for what PyYAML raises for *text*."""
     try:
-        loader, found = yaml.SafeLoader(text), []
-        while loader.check_node():
-            node = loader.get_node()
-            assert node is not None
-            mark = node.start_mark
-            tree = _Converter(source).tree(node, 0)
-            if tree != NOTHING:
-                found.append(Entry(Place(source, mark.line + 1, mark.column + 1), tree))
+        yield
     except yaml.YAMLError as error:
         raise mistake_of(error, text) from None
     except RecursionError:
         raise SyntaxMistake(1, "YAML", "nested too deeply", "flatten it") from None
-    return found
 
 
 class _Converter:
+    """Makes the tree of one document, whose nodes it knows by their ``id``."""
+
     def __init__(self, source: str) -> None:
         self.source = source
         self.done: dict[int, Tree] = {}
         self.open: set[int] = set()
 
+    def entry(self, node: yaml.Node, depth: int = 0) -> Entry:
+        return Entry(self._place(node), self.tree(node, depth))
+
     def tree(self, node: yaml.Node, depth: int) -> Tree:
         known = self.done.get(id(node))
         if known is not None:
             return known
-        line = node.start_mark.line + 1
         if id(node) in self.open:
-            raise SyntaxMistake(line, "YAML", "an alias refers to itself", "write it out")
+            raise self._mistake(node, "an alias refers to itself", "write it out")
         if depth > _DEEPEST:
-            raise SyntaxMistake(line, "YAML", "nested too deeply", "flatten it")
+            raise self._mistake(node, "nested too deeply", "flatten it")
         self.open.add(id(node))
-        made = self._made(node, depth)
+        if isinstance(node, yaml.MappingNode):
+            made: Tree = self._mapping(node, depth)
+        elif isinstance(node, yaml.SequenceNode):
+            made = Sequence(tuple(self.entry(item, depth + 1) for item in node.value))
+        else:
+            kind = node.tag.removeprefix(_YAML) if node.tag.startswith(_YAML) else "str"
+            made = Scalar(str(node.value), kind)
         self.open.remove(id(node))
         self.done[id(node)] = made
         return made
-
-    def _made(self, node: yaml.Node, depth: int) -> Tree:
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, depth)
-        if isinstance(node, yaml.SequenceNode):
-            return Sequence(
-                tuple(Entry(self._place(n), self.tree(n, depth + 1)) for n in node.value)
-            )
-        kind = node.tag.removeprefix(_YAML) if node.tag.startswith(_YAML) else "str"
-        return Scalar(str(node.value), kind)
 
     def _mapping(self, node: yaml.MappingNode, depth: int) -> Mapping:
         merged: dict[str, Entry] = {}
@@ -155,29 +152,23 @@ class _Converter:
         for key, value in node.value:
             place = self._place(key)
             if key.tag == _MERGE_TAG:
-                for mapping in self._merged(value, depth):
+                tree = self.tree(value, depth + 1)
+                items = [e.value for e in tree.items] if isinstance(tree, Sequence) else [tree]
+                for mapping in items:
+                    if not isinstance(mapping, Mapping):
+                        what = "what is merged is not a mapping"
+                        raise self._mistake(value, what, "write it out", key="<<")
                     merged = {**mapping.entries, **merged}
                 continue
             if not isinstance(key, yaml.ScalarNode):
-                raise SyntaxMistake(
-                    place.line or 1, "YAML", "a key is not a word", "write KEY: VALUE"
-                )
+                raise self._mistake(key, "a key is not a word", "write KEY: VALUE")
             if key.value in own:
                 repeats.append(Repeat(key.value, place, own[key.value].place))
             own[key.value] = Entry(place, self.tree(value, depth + 1))
         return Mapping(merged | own, tuple(repeats))
 
-    def _merged(self, node: yaml.Node, depth: int) -> Iterator[Mapping]:
-        tree = self.tree(node, depth + 1)
-        for candidate in [e.value for e in tree.items] if isinstance(tree, Sequence) else [tree]:
-            if not isinstance(candidate, Mapping):
-                raise SyntaxMistake(
-                    node.start_mark.line + 1,
-                    "<<",
-                    "what is merged is not a mapping",
-                    "write it out",
-                )
-            yield candidate
+    def _mistake(self, node: yaml.Node, what: str, fix: str, key: str = "YAML") -> SyntaxMistake:
+        return SyntaxMistake(node.start_mark.line + 1, key, what, fix)
 
     def _place(self, node: yaml.Node) -> Place:
         return Place(self.source, node.start_mark.line + 1, node.start_mark.column + 1)
@@ -188,18 +179,17 @@ _QUOTED_CONTENT = re.compile(r"'(?!<)[^']{2,}'")
 _LOOK_BACK = 3  # lines above the one that the parser names
 
 
+@dataclass(eq=False)
 class SyntaxMistake(Exception):
-    """Not YAML. ``line`` counts from 1; ``repair`` is what the line should read, where known."""
+    """Text that is not YAML."""
 
-    def __init__(
-        self, line: int, key: str, what: str, fix: str = "", *, repair: str | None = None
-    ) -> None:
-        super().__init__(what)
-        self.line = line
-        self.key = key
-        self.what = what
-        self.fix = fix
-        self.repair = repair
+    line: int
+    """From 1."""
+    key: str
+    what: str
+    fix: str = ""
+    repair: str | None = None
+    """What the line should read, where known."""
 
 
 def unspaced_key(line: str) -> tuple[str, str] | None:
@@ -223,13 +213,9 @@ def mistake_of(error: yaml.YAMLError, text: str) -> SyntaxMistake:
         found = unspaced_key(lines[number])
         if found:
             key, repair = found
-            return SyntaxMistake(
-                number + 1,
-                key,
-                "no space after the colon",
-                'write "version: 0.1"' if key == "version" else f'write "{key}: ..."',
-                repair=repair,
-            )
+            value = "0.1" if key == "version" else "..."
+            what, fix = "no space after the colon", f'write "{key}: {value}"'
+            return SyntaxMistake(number + 1, key, what, fix, repair)
     at = marks[0] if marks else None
     line, column = (at.line + 1, at.column + 1) if at else (1, 1)
     here = lines[line - 1] if line <= len(lines) else ""
@@ -237,9 +223,8 @@ def mistake_of(error: yaml.YAMLError, text: str) -> SyntaxMistake:
         return SyntaxMistake(line, "YAML", "a tab in the indentation", "indent with spaces")
     what = error.problem or error.context or "not YAML"
     if what.startswith("found undefined alias"):
-        return SyntaxMistake(
-            line, "YAML", "an alias (*) of nothing", "quote a value that has a star"
-        )
+        what, fix = "an alias (*) of nothing", "quote a value that has a star"
+        return SyntaxMistake(line, "YAML", what, fix)
     # The parser quotes what it stumbled over, which may be a part of a password.
     what = _QUOTED_CONTENT.sub("...", what)
     return SyntaxMistake(line, "YAML", what, f"look at column {column} and at the line above")
@@ -255,10 +240,8 @@ def _suspects(marked: list[int], count: int) -> Iterator[int]:
                 yield number
 
 
-def repaired(text: str, mistake: SyntaxMistake) -> str | None:
-    """*text* with *mistake* put right, so that reading can go on; None where that is unknown."""
-    if mistake.repair is None:
-        return None
+def repaired(text: str, mistake: SyntaxMistake) -> str:
+    """*text* with the line of *mistake* replaced by its ``repair``, so that reading can go on."""
     lines = text.splitlines()
-    lines[mistake.line - 1] = mistake.repair
+    lines[mistake.line - 1] = mistake.repair or ""
     return "\n".join(lines) + "\n"
