@@ -16,8 +16,8 @@ from typing import Any
 from bench.client import CannotMeasure, get
 from harness.system.ports import free_port
 from harness.system.process import Process, clean_environment
-from harness.targets.binary import BinaryTarget
 from harness.targets.errors import gist
+from harness.targets.process import BinaryTarget
 from harness.targets.settings import HTPASSWD, Settings, config_text, render
 
 __all__ = ["REAL", "Registry", "Running", "compiled_modules", "find_registries"]

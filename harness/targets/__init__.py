@@ -7,10 +7,10 @@ import shutil
 from difflib import get_close_matches
 
 from harness.targets.access import Access
-from harness.targets.binary import BinaryTarget
 from harness.targets.container import ContainerTarget
 from harness.targets.drayage import DrayageTarget
 from harness.targets.errors import DidNotStart, NotOffered, TargetError
+from harness.targets.process import BinaryTarget
 from harness.targets.readings import GcRun, Metrics, StateEntry
 from harness.targets.reference import ReferenceTarget
 from harness.targets.registry import RunningRegistry

@@ -1,38 +1,105 @@
 """``container:IMAGE``: a registry in a container: ``registry:2``, ``registry:3``, or any image with
 the same commands (``IMAGE serve CONFIG``, ``IMAGE garbage-collect CONFIG``, ``IMAGE --version``).
 
-Its files lie at the same paths inside and outside. Images are never pulled: the user chooses
-what is tested, and a run without internet access fails at once.
+Its files have the same paths inside and outside. Images are never pulled: the user chooses what is
+tested, and a run without internet access fails at once. The Docker SDK is imported on first use.
 """
 
 from __future__ import annotations
 
+import os
+import socket
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from harness.http.redaction import redact_text
 from harness.system.needs import Need
 from harness.system.ports import free_port, opens
-from harness.targets.docker_daemon import Daemon, docker_errors
 from harness.targets.errors import DidNotStart, NotOffered, TargetError
 from harness.targets.identity import Identity, identify
-from harness.targets.process import LISTENING, STARTS, TAKEN
+from harness.targets.process import LISTENING, STARTS, STOP_GRACE, OutsideServer
 from harness.targets.readings import GcRun
 from harness.targets.registry import RunningRegistry
-from harness.targets.server import Addresses, Files, Server
+from harness.targets.server import Addresses, Files
 from harness.targets.settings import Settings
 from harness.targets.target import Target
 
-__all__ = ["ContainerTarget", "Image"]
+__all__ = ["ContainerTarget", "Image", "reach_daemon", "remove_orphans"]
 
-_STOP_GRACE = 30
 _POLL = 0.01
-_ATTEMPTS = 3
-"""How often to try another port if another process took the free one."""
 _DEBIAN = "+ds"
+_OWNER = "pullproof.owner"
+"""The label with the process that started a container, by which later runs find orphans."""
+_TIMEOUT = 120
+_DEFAULT_HOST = "unix:///var/run/docker.sock"
+
+
+def reach_daemon(where: str) -> Any:
+    """A ``docker.DockerClient`` for ``DOCKER_HOST`` or the default socket. ``TargetError``,
+    beginning with *where*, if the SDK is not installed or no daemon answers."""
+    try:
+        return _reach(os.environ.get("DOCKER_HOST"))
+    except ImportError as error:
+        raise TargetError(
+            f"{where}: needs the Docker SDK: pip install 'pullproof[container]'"
+        ) from error
+    except Exception as error:
+        # The SDK also raises errors of requests, urllib3 and paramiko.
+        host = os.environ.get("DOCKER_HOST", "the default socket")
+        reason = str(error).partition("\n")[0]
+        raise TargetError(
+            f"{where}: no Docker daemon answers at {host}: {reason}; start it, or set DOCKER_HOST"
+        ) from error
+
+
+@cache
+def _reach(host: str | None) -> Any:
+    """*host* is the key of the cache: the SDK reads the variable itself."""
+    import docker
+
+    scheme, _, path = (host or _DEFAULT_HOST).partition("://")
+    if scheme in {"unix", "http+unix"}:
+        # The SDK would leak the socket if nothing listens.
+        with socket.socket(socket.AF_UNIX) as tried:
+            tried.settimeout(_TIMEOUT)
+            tried.connect(path)
+    client = docker.from_env(timeout=_TIMEOUT)
+    client.ping()
+    return client
+
+
+@contextmanager
+def _docker_errors(where: str) -> Iterator[None]:
+    """Raises the daemon's errors as ``TargetError`` with one line."""
+    import docker.errors
+
+    try:
+        yield
+    except docker.errors.DockerException as error:
+        reason = str(getattr(error, "explanation", None) or error).partition("\n")[0]
+        raise TargetError(f"{where}: Docker says: {reason}") from error
+
+
+def remove_orphans(client: Any) -> None:
+    """Remove the containers of runs on this machine that were killed."""
+    for container in client.containers.list(all=True, filters={"label": _OWNER}):
+        pid, _, started = container.labels[_OWNER].partition("@")
+        if not pid.isdigit() or _started(int(pid)) != started:
+            with suppress(Exception):  # Another run may be removing it.
+                container.remove(force=True, v=True)
+
+
+def _started(pid: int) -> str:
+    """When process *pid* started, in ticks since boot (proc(5)); empty if there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
 
 
 @dataclass(frozen=True)
@@ -40,12 +107,79 @@ class Image:
     """An image of the daemon."""
 
     name: str
+    client: Any
+    """The ``docker.DockerClient``."""
     has_entry_point: bool
+    user: str
 
-    def words(self, *words: str | Path) -> list[str]:
-        """The command of a container in which the registry gets *words*."""
+    @classmethod
+    def find(cls, name: str) -> Image:
+        """The image *name*. ``TargetError`` if no daemon answers or it has no such image."""
+        where = f"container:{name}"
+        client = reach_daemon(where)
+        with _docker_errors(where):
+            import docker.errors
+
+            try:
+                config = client.images.get(name).attrs.get("Config") or {}
+            except docker.errors.ImageNotFound:
+                raise TargetError(
+                    f"{where}: the daemon has no such image; docker pull {name}"
+                ) from None
+            rootless = "name=rootless" in (client.info().get("SecurityOptions") or ())
+        # With our user id, so that we can read and remove what it writes.
+        user = "0:0" if rootless else f"{os.getuid()}:{os.getgid()}"
+        return cls(name, client, bool(config.get("Entrypoint")), user)
+
+    def start(
+        self,
+        *words: str | Path,
+        network: str,
+        files: Files | None = None,
+    ) -> Any:
+        """Start a container in which the registry gets *words*, with the environment and the paths
+        of *files*. Returns a ``docker.models.containers.Container``, labelled as ours."""
         program = () if self.has_entry_point else ("registry",)
-        return [str(word) for word in (*program, *words)]
+        environment = {} if files is None else files.settings.environment
+        with _docker_errors(f"container:{self.name}"):
+            container = self.client.containers.create(
+                self.name,
+                [str(word) for word in (*program, *words)],
+                network_mode=network,
+                user=self.user,
+                volumes=[f"{path}:{path}" for path in _mounts(files)],
+                working_dir=str(files.workdir) if files else None,
+                environment={"OTEL_TRACES_EXPORTER": "none", **environment},
+                labels={_OWNER: f"{os.getpid()}@{_started(os.getpid())}"},
+            )
+            try:
+                container.start()
+            except Exception:
+                container.remove(force=True, v=True)
+                raise
+        return container
+
+    def run(
+        self, *words: str | Path, network: str, files: Files | None = None
+    ) -> tuple[int, str, str]:
+        """:meth:`start` a container and wait for its end. Returns exit code, output and errors."""
+        container = self.start(*words, network=network, files=files)
+        with _docker_errors(f"container:{self.name}"):
+            try:
+                code = int(container.wait(timeout=_TIMEOUT)["StatusCode"])
+                out = container.logs(stdout=True, stderr=False).decode(errors="replace")
+                err = container.logs(stdout=False, stderr=True).decode(errors="replace")
+            finally:
+                container.remove(force=True, v=True)
+        return code, out, err
+
+
+def _mounts(files: Files | None) -> list[Path]:
+    """Includes what a scenario has put beside the working directory."""
+    if files is None:
+        return []
+    beside = files.workdir.parent
+    return [beside] if files.root.is_relative_to(beside) else [beside, files.root]
 
 
 @dataclass(frozen=True)
@@ -57,14 +191,15 @@ class ContainerTarget(Target):
     build: str
     """Its name in ``differences.toml``."""
 
+    must_start = "the image must start with `serve` and a plain configuration"
+
     @classmethod
     def find(cls, image: str) -> ContainerTarget:
         """The target of ``container:``*image*, identified by its ``--version``. ``TargetError`` if
         no daemon answers, it has no such image, or the image is not a registry."""
         where = f"container:{image}"
-        daemon = Daemon.reach(where)
-        found = Image(image, daemon.has_entry_point(where, image))
-        code, out, err = daemon.run_once(where, image, found.words("--version"), network="none")
+        found = Image.find(image)
+        code, out, err = found.run("--version", network="none")
         said = (out + err).strip().partition("\n")[0]
         if code != 0:
             raise TargetError(f"{where}: --version exits with {code}: {said!r}; is it a registry?")
@@ -84,81 +219,42 @@ class ContainerTarget(Target):
     @property
     def capabilities(self) -> frozenset[Need]:
         """All but being attacked as a process; the ``x-`` keys only if it is our registry."""
-        lacks = {Need.PROCESS}
-        if self.implementation != "pullproof":
-            lacks.add(Need.X_KEYS)
-        return frozenset(Need) - lacks
-
-    must_start = "the image must start with `serve` and a plain configuration"
+        x_keys = set() if self.implementation == "pullproof" else {Need.X_KEYS}
+        return frozenset(Need) - {Need.PROCESS} - x_keys
 
     def check(self) -> None:
         """Remove containers left by killed runs, and launch it once. ``TargetError`` if it does
         not start."""
-        Daemon.reach(f"container:{self.name}").remove_orphans()
+        remove_orphans(self.image.client)
         super().check()
 
     def registry(self, settings: Settings, workdir: Path) -> RunningRegistry:
         return RunningRegistry(settings, workdir, ServerContainer(self.image, self.identity))
 
 
-class ServerContainer(Server):
+class ServerContainer(OutsideServer):
     """Each start is a new container on the same files, in the network of the host."""
 
     def __init__(self, image: Image, identity: Identity) -> None:
+        super().__init__(f"container:{image.name}")
         self._image = image
         self._identity = identity
-        self._where = f"container:{image.name}"
-        self._daemon = Daemon.reach(self._where)
-        self._started: Any = None
-        """A ``testcontainers.core.container.DockerContainer``; None if nothing runs."""
-        self._earlier_output = ""
+        self._container: Any = None
+        """A ``docker.models.containers.Container``; None if nothing runs."""
 
-    def start(self, files: Files) -> Addresses:
+    def launch(self, files: Files) -> Addresses | None:
         if Path("/proc") in files.root.parents:
-            raise NotOffered(f"{self._where} cannot be given a file system of another namespace")
-        for attempt in range(1, _ATTEMPTS + 1):
-            # Only the log says which port it got for port 0, and only from level info on.
-            logged = files.settings.log_level in {"info", "debug"}
-            port, debug_port = 0 if logged else free_port(), free_port()
-            self._create(files, f"127.0.0.1:{port}", f"127.0.0.1:{debug_port}")
-            if logged:
-                port = self._logged_port(debug_port)
-            elif not opens(port, self._is_running, STARTS):
-                port = 0
-            if port:
-                return Addresses(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{debug_port}")
-            failure = self._give_up(files)
-            if TAKEN not in failure.message or attempt == _ATTEMPTS:
-                break
-        raise failure
-
-    def _create(self, files: Files, addr: str, debug_addr: str) -> None:
-        from testcontainers.core.config import testcontainers_config
-        from testcontainers.core.container import DockerContainer
-
-        # The reaper is an image that would have to be pulled; remove_orphans does its work.
-        testcontainers_config.ryuk_disabled = True
-        files.write_config(addr, debug_addr, self._identity.redis_key)
+            raise NotOffered(f"{self.label} cannot be given a file system of another namespace")
+        port, debug_port = self.port_for(files.settings), free_port()
+        addresses = f"127.0.0.1:{port}", f"127.0.0.1:{debug_port}"
+        files.write_config(*addresses, self._identity.redis_key)
         files.root.mkdir(parents=True, exist_ok=True)
-        options = self._daemon.options("host", (), files.settings.environment)
-        del options["volumes"]
-        container = DockerContainer(self._image.name, env=options.pop("environment"))
-        container.with_kwargs(working_dir=str(files.workdir), **options)
-        container.with_command(self._image.words("serve", files.config))
-        for path in _mounts(files):
-            container.with_volume_mapping(path, str(path), "rw")
-        with docker_errors(self._where):
-            try:
-                container.start()
-            except Exception:
-                container.stop()  # It may have been created.
-                raise
-        self._started = container
-
-    @property
-    def _container(self) -> Any:
-        """A ``docker.models.containers.Container``."""
-        return self._started.get_wrapped_container()
+        self._container = self._image.start("serve", files.config, network="host", files=files)
+        if port == 0:
+            port = self._logged_port(debug_port)
+        elif not opens(port, self._is_running, STARTS):
+            port = 0
+        return Addresses(f"http://127.0.0.1:{port}", f"http://{addresses[1]}") if port else None
 
     def _logged_port(self, debug_port: int) -> int:
         """The port of the API by the log, or 0. A registry that got *debug_port* is about to end,
@@ -166,7 +262,7 @@ class ServerContainer(Server):
         deadline = time.monotonic() + STARTS
         while time.monotonic() < deadline:
             running = self._is_running()
-            match = LISTENING.search(self._said())
+            match = LISTENING.search(self.said())
             if match and int(match[2]) != debug_port:
                 return int(match[2])
             if not running:
@@ -178,55 +274,38 @@ class ServerContainer(Server):
         self._container.reload()
         return bool(self._container.status == "running")
 
-    def _give_up(self, files: Files) -> DidNotStart:
-        said = redact_text(self._said(), files.settings.secrets())
+    def give_up(self, files: Files) -> DidNotStart:
+        said = redact_text(self.said(), files.settings.secrets())
         ended = not self._is_running()
         self.kill()
-        return DidNotStart(self._where, self.exit_code if ended else None, said)
+        return DidNotStart(self.label, self.exit_code if ended else None, said)
 
     def stop(self) -> None:
-        if self._started is not None:
-            self._container.stop(timeout=_STOP_GRACE)
+        if self._container is not None:
+            self._container.stop(timeout=int(STOP_GRACE))
             self._remove()
 
     def kill(self) -> None:
-        if self._started is not None:
+        if self._container is not None:
             with suppress(Exception):  # The daemon refuses to kill what has ended.
                 self._container.kill()
             self._remove()
 
     def _remove(self) -> None:
         code = int(self._container.wait()["StatusCode"])
+        self.earlier_output = self.output()
+        container, self._container = self._container, None
+        container.remove(force=True, v=True)
         self.exit_code = 128 - code if code > 128 else code  # as a shell reports a signal
-        self._earlier_output = self.output()
-        container, self._started = self._started, None
-        container.stop()  # This removes it.
 
-    def _said(self) -> str:
+    def said(self) -> str:
+        if self._container is None:
+            return ""
         said: bytes = self._container.logs()
         return said.decode(errors="replace")
 
-    def output(self) -> str:
-        return self._earlier_output + (self._said() if self._started is not None else "")
-
     def collect(self, files: Files, *, dry_run: bool, delete_untagged: bool, online: bool) -> GcRun:
         """In a container of its own, whether or not the registry runs."""
-        flags = ["--dry-run"] * dry_run + ["--delete-untagged"] * delete_untagged
-        flags += self._identity.online_collection if online else ()
-        words = self._image.words("garbage-collect", *flags, files.config)
-        return GcRun(
-            *self._daemon.run_once(
-                self._where,
-                self._image.name,
-                words,
-                network="host",
-                mounts=_mounts(files),
-                environment=files.settings.environment,
-            )
-        )
-
-
-def _mounts(files: Files) -> list[Path]:
-    """Includes what a scenario has put beside the working directory."""
-    beside = files.workdir.parent
-    return [beside] if files.root.is_relative_to(beside) else [beside, files.root]
+        flags = self._identity.collection_flags(dry_run, delete_untagged, online)
+        command: list[str | Path] = ["garbage-collect", *flags, files.config]
+        return GcRun(*self._image.run(*command, network="host", files=files))

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,9 +22,9 @@ from harness.http.client import Answer, RegistryClient
 from harness.system.needs import Need
 from harness.system.ports import free_port
 from harness.system.process import Process, clean_environment
-from harness.targets.errors import DidNotStart, NotOffered, TargetError
-from harness.targets.identity import Identity, exact_release, release_series
-from harness.targets.process import STARTS, OwnProcess
+from harness.targets.errors import NotOffered, TargetError
+from harness.targets.identity import Identity, exact_release, release_series, version_line
+from harness.targets.process import LISTENING, STARTS, OwnProcess
 from harness.targets.registry import ForeignRegistry
 from harness.targets.server import NOWHERE, Addresses, Files
 from harness.targets.settings import Settings
@@ -41,8 +39,6 @@ _KNOWN = {"upstream_url", "upstream_login", "log_level", "log_formatter", "offli
 _UPSTREAM_TIMEOUT = 3
 """Seconds. The default of 30 is also the timeout of clients here: which of them gave up first would
 be chance."""
-_ATTEMPTS = 3
-_LISTENING = re.compile(r"listening on \S+:(\d+)")
 
 
 class _Client(RegistryClient):
@@ -60,28 +56,23 @@ class DrayageServer(OwnProcess):
     """Runs *program* on a port that was free a moment before."""
 
     def __init__(self, program: Path) -> None:
-        super().__init__()
+        super().__init__("drayage")
         self._program = program
 
-    def start(self, files: Files) -> Addresses:
+    def launch(self, files: Files) -> Addresses | None:
         if files.settings.upstream_url is None:
             raise NotOffered("drayage is only a cache: nothing can be pushed to it")
         as_json = ["--log-json"] if files.settings.log_formatter == "json" else []
         level = files.settings.log_level if files.settings.log_level == "debug" else "info"
-        for attempt in range(1, _ATTEMPTS + 1):
-            config = files.workdir / "config.toml"
-            config.write_text(_config(files, files.settings.upstream_url, port := free_port()))
-            self.process = Process(
-                [self._program, "serve", "--config", config, *as_json],
-                environment=clean_environment({"RUST_LOG": level, "NO_COLOR": "1"}),
-                directory=files.workdir,
-            )
-            if self.process.await_output(_LISTENING, timeout=STARTS) is not None:
-                return Addresses(f"http://127.0.0.1:{port}")
-            exit_code, said = self.give_up(files)
-            if "in use" not in said or attempt == _ATTEMPTS:
-                break
-        raise DidNotStart("drayage", exit_code, said)
+        config = files.workdir / "config.toml"
+        config.write_text(_config(files, files.settings.upstream_url, port := free_port()))
+        self.process = Process(
+            [self._program, "serve", "--config", config, *as_json],
+            environment=clean_environment({"RUST_LOG": level, "NO_COLOR": "1"}),
+            directory=files.workdir,
+        )
+        listens = self.process.await_output(LISTENING, timeout=STARTS)
+        return Addresses(f"http://127.0.0.1:{port}") if listens else None
 
 
 class DrayageRegistry(ForeignRegistry):
@@ -157,20 +148,8 @@ class DrayageTarget(Target):
         found = shutil.which("drayage", path=places)
         if found is None:
             raise TargetError("drayage: not installed; pip install drayage")
-        try:
-            run = subprocess.run(
-                [found, "--version"],
-                env=clean_environment(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=60,
-                check=True,
-            )
-        except (OSError, subprocess.SubprocessError) as failure:
-            raise TargetError(f"drayage: --version failed: {failure}") from failure
-        series, release = release_series(run.stdout), exact_release(run.stdout)
-        return cls(Path(found), Identity("drayage", series, release))
+        said = version_line("drayage", found)
+        return cls(Path(found), Identity("drayage", release_series(said), exact_release(said)))
 
     def registry(self, settings: Settings, workdir: Path) -> DrayageRegistry:
         return DrayageRegistry(settings, workdir, DrayageServer(self.path), _Client(NOWHERE))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.system.process import clean_environment
 from harness.targets.errors import TargetError
 
-__all__ = ["Identity", "exact_release", "identify", "release_series"]
+__all__ = ["Identity", "exact_release", "identify", "release_series", "version_line"]
 
 _VERSION = re.compile(r"\bv?(\d+\.\d+)\.\d+(?:(-[0-9A-Za-z.]+))?")
 
@@ -30,10 +32,37 @@ class Identity:
         """How its ``redis`` section spells the address."""
         return "addr" if self.version.startswith(("2.", "3.0.0-alpha")) else "addrs"
 
-    @property
-    def online_collection(self) -> tuple[str, ...]:
-        """The flags of a collection beside a registry that serves, if it has any."""
-        return ("--grace=1h",) if self.implementation == "pullproof" else ()
+    def collection_flags(self, dry_run: bool, delete_untagged: bool, online: bool) -> list[str]:
+        """The flags of ``garbage-collect``; *online* while the registry serves."""
+        flags = ["--dry-run"] * dry_run + ["--delete-untagged"] * delete_untagged
+        return flags + ["--grace=1h"] * (online and self.implementation == "pullproof")
+
+
+def version_line(where: str, program: str) -> str:
+    """The first line that *program* prints for ``--version``. ``TargetError``, beginning with
+    *where*, if it fails."""
+    try:
+        run = subprocess.run(
+            [program, "--version"],
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=60,
+            check=False,
+        )
+    except OSError as failure:
+        raise TargetError(
+            f"{where}: cannot be executed: {failure.strerror}; give a binary built for this machine"
+        ) from failure
+    except subprocess.TimeoutExpired as failure:
+        raise TargetError(f"{where}: --version does not end; is it a registry?") from failure
+    said = (run.stdout + run.stderr).strip().partition("\n")[0]
+    if run.returncode != 0:
+        raise TargetError(
+            f"{where}: --version exits with {run.returncode}: {said!r}; is it a registry?"
+        )
+    return said
 
 
 def identify(where: str, said: str) -> Identity:
@@ -53,10 +82,8 @@ def release_series(said: str) -> str:
     """The series in *said*, the line that ``--version`` prints: ``2.8`` for 2.8.2+ds1,
     ``3.0.0-alpha.1`` for that pre-release, ``unknown`` without a number."""
     versions = list(_VERSION.finditer(said))
-    if not versions:
-        return "unknown"
-    last = versions[-1]
-    return last[0].removeprefix("v") if last[2] else last[1]
+    pre_release = versions and versions[-1][2]
+    return versions[-1][1] if versions and not pre_release else exact_release(said)
 
 
 def exact_release(said: str) -> str:

@@ -1,63 +1,99 @@
-"""A registry that is a process of its own: distribution's, or the reference registry's program."""
+"""Registries that run outside this process, and ``binary:PATH``, a registry as a program:
+distribution's ``registry``, Debian's ``docker-registry``, or ours."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import re
+import shutil
 import socket
 import struct
 import subprocess
 import termios
 import time
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from harness.http.redaction import redact_text
+from harness.system.needs import Need
 from harness.system.ports import free_port, hold_port, opens, scaled
 from harness.system.process import Process, clean_environment
-from harness.targets.errors import DidNotStart
+from harness.targets.errors import DidNotStart, TargetError
+from harness.targets.identity import Identity, identify, version_line
 from harness.targets.readings import GcRun
+from harness.targets.registry import RunningRegistry
 from harness.targets.server import Addresses, During, Files, Server
+from harness.targets.settings import Settings
+from harness.targets.target import Target
 
-__all__ = ["LISTENING", "STARTS", "TAKEN", "OwnProcess", "Program", "ServerProcess"]
+__all__ = [
+    "LISTENING",
+    "STARTS",
+    "STOP_GRACE",
+    "BinaryTarget",
+    "OutsideServer",
+    "OwnProcess",
+    "ServerProcess",
+]
 
 STARTS = 60.0
-"""Seconds within which a program listens or ends. Failing takes that long, starting does not."""
-_STOP_GRACE = 30.0
+"""Seconds until a program listens or ends. Only a failure takes that long."""
+STOP_GRACE = 30.0
 """Seconds between SIGTERM and SIGKILL."""
 _ENDS = 30.0
 """Seconds between the end of a program's output and its exit code."""
 _COLLECTS = 300.0
 _ATTEMPTS = 3
-"""How often to try another port if another process took the free one."""
 LISTENING = re.compile(r"listening on ([^\s\",]+):(\d+)")
-TAKEN = "address already in use"
 _SMALLEST_PIPE = 4096
 _LONGEST_LINE = 1024
 
 
-@dataclass(frozen=True)
-class Program:
-    """What ``serve CONFIG`` and ``garbage-collect CONFIG`` are appended to."""
+class OutsideServer(Server):
+    """A server outside this process, called *label* in errors. It is launched with other ports if
+    another process takes the free ones, and its output outlives a restart."""
 
-    command: Sequence[str | Path]
-    label: str
-    """Its name in errors, such as ``binary:/usr/bin/docker-registry``."""
-    redis_key: Literal["addr", "addrs"]
-    """How its ``redis`` section spells the address."""
-    online_collection: Sequence[str] = ()
-    """The flags of a collection beside a registry that serves, if it has any."""
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.earlier_output = ""
+
+    def start(self, files: Files) -> Addresses:
+        for _ in range(_ATTEMPTS):
+            if addresses := self.launch(files):
+                return addresses
+            failure = self.give_up(files)
+            if "in use" not in failure.message:
+                break
+        raise failure
+
+    @abstractmethod
+    def launch(self, files: Files) -> Addresses | None:
+        """Start it and return once it listens; None if it does not."""
+
+    @abstractmethod
+    def give_up(self, files: Files) -> DidNotStart:
+        """Kill it because it does not listen; its exit code is None if it still ran."""
+
+    @abstractmethod
+    def said(self) -> str:
+        """The output of what runs now."""
+
+    def output(self) -> str:
+        return self.earlier_output + self.said()
+
+    @staticmethod
+    def port_for(settings: Settings) -> int:
+        """The port to configure: 0 if the log says which one it got (from level info on)."""
+        return 0 if settings.log_level in {"info", "debug"} else free_port()
 
 
-class OwnProcess(Server):
-    """Stops and kills ``process``, and keeps the output of earlier ones."""
+class OwnProcess(OutsideServer):
+    """A server that is the process ``process``."""
 
-    def __init__(self) -> None:
-        self.process: Process | None = None
-        self._earlier_output = ""
+    process: Process | None = None
 
     @property
     def pid(self) -> int | None:
@@ -65,86 +101,70 @@ class OwnProcess(Server):
 
     def stop(self) -> None:
         if self.process is not None:
-            self.exit_code = self.process.stop(grace=_STOP_GRACE)
-            self._earlier_output, self.process = self.output(), None
+            self.ended(self.process.stop(grace=STOP_GRACE))
 
     def kill(self) -> None:
         if self.process is not None:
-            self.exit_code = self.process.kill()
-            self._earlier_output, self.process = self.output(), None
+            self.ended(self.process.kill())
 
-    def output(self) -> str:
-        return self._earlier_output + (self.process.output() if self.process else "")
+    def ended(self, exit_code: int) -> None:
+        """Keep the output of the process that has ended."""
+        self.exit_code = exit_code
+        self.earlier_output, self.process = self.output(), None
 
-    def give_up(self, files: Files) -> tuple[int | None, str]:
-        """The exit code (None if it still ran) and the redacted output of a process that does not
-        listen, after killing it."""
+    def said(self) -> str:
+        return self.process.output() if self.process else ""
+
+    def give_up(self, files: Files) -> DidNotStart:
         assert self.process is not None
         # A program that closed its output is ending, however slowly on a busy machine.
         ended = self.process.is_silent
         exit_code = self.process.wait(_ENDS) if ended else self.process.exit_code
         said = redact_text(self.process.output(), files.settings.secrets())
         self.kill()
-        return exit_code, said
+        return DidNotStart(self.label, exit_code, said)
 
 
 class ServerProcess(OwnProcess):
-    """Runs a :class:`Program`."""
+    """Runs ``serve CONFIG`` and ``garbage-collect CONFIG``, appended to *command*."""
 
-    def __init__(self, program: Program) -> None:
-        super().__init__()
-        self._program = program
+    def __init__(self, command: Sequence[str | Path], label: str, identity: Identity) -> None:
+        super().__init__(label)
+        self._command = command
+        self._identity = identity
         self._held: socket.socket | None = None
 
-    def stop(self) -> None:
-        super().stop()
-        self._release()
-
-    def kill(self) -> None:
-        super().kill()
-        self._release()
-
-    def _release(self) -> None:
+    def ended(self, exit_code: int) -> None:
+        super().ended(exit_code)
         if self._held is not None:
             self._held.close()
 
-    def start(self, files: Files) -> Addresses:
-        for _ in range(_ATTEMPTS):
-            # 3.x opens its debug port after it says that it listens, and ends if it is taken.
-            self._held, debug_port = hold_port()
-            if url := self._launch(files, debug_port):
-                return Addresses(url, f"http://127.0.0.1:{debug_port}")
-            exit_code, said = self.give_up(files)
-            if TAKEN not in said or str(debug_port) not in said:
-                break
-        raise DidNotStart(self._program.label, exit_code, said)
-
-    def _launch(self, files: Files, debug_port: int) -> str | None:
-        """The URL of the API once it listens; None if it does not."""
-        # Only the log says which port it got for port 0, and only from level info on.
-        logged = files.settings.log_level in {"info", "debug"}
-        port = 0 if logged else free_port()
-        files.write_config(f"127.0.0.1:{port}", f"127.0.0.1:{debug_port}", self._program.redis_key)
+    def launch(self, files: Files) -> Addresses | None:
+        # 3.x opens its debug port after it says that it listens, and ends if it is taken.
+        self._held, debug_port = hold_port()
+        debug_address = f"127.0.0.1:{debug_port}"
+        port = self.port_for(files.settings)
+        files.write_config(f"127.0.0.1:{port}", debug_address, self._identity.redis_key)
         self.process = process = self._run(files, "serve", files.config)
-        if not logged:
-            is_open = opens(port, lambda: process.exit_code is None, STARTS)
-            return f"http://127.0.0.1:{port}" if is_open else None
-        listening = process.await_output(LISTENING, timeout=STARTS)
-        return f"http://127.0.0.1:{listening[2]}" if listening else None
+        if port == 0:
+            match = process.await_output(LISTENING, timeout=STARTS)
+            port = int(match[2]) if match else 0
+        elif not opens(port, lambda: process.exit_code is None, STARTS):
+            port = 0
+        return Addresses(f"http://127.0.0.1:{port}", f"http://{debug_address}") if port else None
 
     def _run(self, files: Files, *words: str | Path, **streams: int) -> Process:
         return Process(
-            [*self._program.command, *words],
+            [*self._command, *words],
             environment=clean_environment(files.settings.environment),
             directory=files.workdir,
             **streams,
         )
 
     def collect(self, files: Files, *, dry_run: bool, delete_untagged: bool, online: bool) -> GcRun:
-        flags = ["--dry-run"] * dry_run + ["--delete-untagged"] * delete_untagged
-        flags += self._program.online_collection if online else ()
+        flags = self._identity.collection_flags(dry_run, delete_untagged, online)
         run = subprocess.run(
-            [*self._program.command, "garbage-collect", *flags, files.config],
+            [*self._command, "garbage-collect", *flags, files.config],
             env=clean_environment(files.settings.environment),
             cwd=files.workdir,
             capture_output=True,
@@ -156,18 +176,12 @@ class ServerProcess(OwnProcess):
 
     def kill_collection(self, files: Files, during: During, *, gently: bool) -> None:
         """It prints what it marks on standard output and what it deletes on standard error. That
-        stream goes to a small pipe without a reader: once the pipe is full, the collection stands
-        still in the middle of its work, and is killed there."""
+        stream goes to a small pipe without a reader: once the pipe is full, the collection blocks
+        in the middle of its work, and is killed there."""
         (pipe, writer), unused = os.pipe2(os.O_CLOEXEC), subprocess.DEVNULL
         capacity = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _SMALLEST_PIPE)
-        marking = during == "marking"
-        run = self._run(
-            files,
-            "garbage-collect",
-            files.config,
-            stdout=writer if marking else unused,
-            stderr=unused if marking else writer,
-        )
+        out, err = (writer, unused) if during == "marking" else (unused, writer)
+        run = self._run(files, "garbage-collect", files.config, stdout=out, stderr=err)
         os.close(writer)
         try:
             deadline = time.monotonic() + scaled(10.0)
@@ -175,7 +189,7 @@ class ServerProcess(OwnProcess):
                 if time.monotonic() > deadline:
                     break
                 time.sleep(0.005)
-            exit_code = run.stop(grace=_STOP_GRACE) if gently else run.kill()
+            exit_code = run.stop(grace=STOP_GRACE) if gently else run.kill()
             if exit_code >= 0:
                 raise RuntimeError(f"garbage collection ended before it could be killed {during}")
         finally:
@@ -186,3 +200,51 @@ def _waiting(pipe: int) -> int:
     """How many bytes are in *pipe*."""
     (count,) = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))
     return int(count)
+
+
+@dataclass(frozen=True)
+class BinaryTarget(Target):
+    """``binary:PATH``. PATH is a file, or the name of a program on the search path."""
+
+    path: Path
+    identity: Identity
+
+    @classmethod
+    def find(cls, path: str) -> BinaryTarget:
+        """The target of ``binary:``*path*, identified by its ``--version``. ``TargetError`` if it
+        is missing, cannot be executed or is not a registry."""
+        where = f"binary:{path}"
+        found = shutil.which(Path(path).expanduser())
+        if found is None:
+            raise TargetError(f"{where}: {_why_missing(path)}")
+        return cls(Path(found), identify(where, version_line(where, found)))
+
+    @property
+    def name(self) -> str:
+        """The program's own name."""
+        return self.path.name
+
+    @property
+    def capabilities(self) -> frozenset[Need]:
+        """All of them, since the harness owns its process, storage and configuration; the ``x-``
+        keys only if it is our registry."""
+        return frozenset(Need) - (set() if self.implementation == "pullproof" else {Need.X_KEYS})
+
+    @property
+    def must_start(self) -> str:  # type: ignore[override]
+        return f"`{self.path} serve CONFIG` must start with a plain configuration"
+
+    def registry(self, settings: Settings, workdir: Path) -> RunningRegistry:
+        server = ServerProcess([self.path], f"binary:{self.path}", self.identity)
+        return RunningRegistry(settings, workdir, server)
+
+
+def _why_missing(path: str) -> str:
+    file = Path(path).expanduser()
+    if file.is_dir():
+        return "is a directory; give the path of the program inside"
+    if file.is_file():
+        return f"is not executable; chmod +x {file}"
+    if "/" in path:
+        return "no such file; give the path of a registry binary"
+    return "no such program on PATH; install it (apt-get install docker-registry) or give its path"

@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 from harness.system.loop import lab_loop
 from harness.system.needs import Need
 from harness.targets.errors import DidNotStart, TargetError
 from harness.targets.identity import Identity
 from harness.targets.in_process import JumpingClock, Log, TurnableClock
-from harness.targets.process import Program, ServerProcess
+from harness.targets.process import ServerProcess
 from harness.targets.readings import SAVE_INTERVAL, GcRun, StateEntry
 from harness.targets.registry import RunningRegistry
 from harness.targets.server import NOWHERE, Addresses, Files, Server
@@ -81,18 +80,10 @@ class ReferenceTarget(Target):
 
     def registry(self, settings: Settings, workdir: Path) -> RunningRegistry:
         if settings.own_process:
-            return RunningRegistry(settings, workdir, ServerProcess(self._program()))
+            python = [sys.executable, "-m", PACKAGE, "--profile", self.profile.name]
+            server = ServerProcess(python, self.name, self.identity)
+            return RunningRegistry(settings, workdir, server)
         return ReferenceRegistry(self, settings, workdir)
-
-    def _program(self) -> Program:
-        python = [sys.executable, "-m", PACKAGE, "--profile", self.profile.name]
-        online = ("--grace=1h",) if self.profile.gc_reports else ()
-        return Program(python, self.name, self.redis_key, online)
-
-    @property
-    def redis_key(self) -> Literal["addr", "addrs"]:
-        """How the ``redis`` section of the profile spells the address."""
-        return "addr" if self.profile.redis_addresses == "addr" else "addrs"
 
 
 class ReferenceServer(Server):
@@ -117,7 +108,7 @@ class ReferenceServer(Server):
 
     def start(self, files: Files) -> Addresses:
         self._state = files.state
-        files.write_config("127.0.0.1:0", "127.0.0.1:0", self._target.redis_key)
+        files.write_config("127.0.0.1:0", "127.0.0.1:0", self._target.identity.redis_key)
         config = self._load(files)
         self._log = log = Log(config)
         log.open()

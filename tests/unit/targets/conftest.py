@@ -12,7 +12,7 @@ import pytest
 
 from harness.system.real_parts import real_part
 from harness.targets import RunningRegistry, Settings, Target, parse_target
-from harness.targets.binary import BinaryTarget
+from harness.targets.process import BinaryTarget
 from harness.upstream import MockUpstream
 
 Launch = Callable[..., RunningRegistry]

@@ -15,8 +15,7 @@ from harness.clients.containerd_pull import ACCEPT
 from harness.content import an_image
 from harness.system.real_parts import missing_part
 from harness.targets import DidNotStart, TargetError, parse_target
-from harness.targets.container import ContainerTarget
-from harness.targets.docker_daemon import Daemon
+from harness.targets.container import ContainerTarget, Image, reach_daemon, remove_orphans
 from harness.upstream import MockUpstream
 from scenarios.steps import push
 from tests.unit.targets.conftest import Launch
@@ -26,7 +25,7 @@ IMAGE = "registry:2"
 
 @pytest.fixture
 def container() -> ContainerTarget:
-    """The image that ``.ci/dockerd`` makes; or one of the same name that somebody pulled."""
+    """The image that ``.ci/dockerd`` makes; or one of the same name."""
     try:
         return ContainerTarget.find(IMAGE)
     except TargetError as problem:
@@ -42,11 +41,10 @@ def containers(container: ContainerTarget) -> Iterator[set[str]]:
 
 
 def _ours() -> set[str]:
-    daemon = Daemon.reach("test")
     owner = f"{os.getpid()}@"
     return {
         one.id
-        for one in daemon.client.containers.list(all=True)
+        for one in reach_daemon("test").containers.list(all=True)
         if one.labels.get("pullproof.owner", "").startswith(owner)
     }
 
@@ -124,12 +122,12 @@ def test_a_registry_that_refuses_to_start(
 
 def test_orphans_are_removed(container: ContainerTarget, containers: set[str]) -> None:
     """The label of a killed run's container names a process that does not exist."""
-    daemon = Daemon.reach("test")
-    ours = daemon.client.containers.create(IMAGE, **daemon.options("none", (), None))
-    orphan = daemon.client.containers.create(IMAGE, labels={"pullproof.owner": "1@0"})
+    client = reach_daemon("test")
+    ours = Image.find(IMAGE).start("--version", network="none")
+    orphan = client.containers.create(IMAGE, labels={"pullproof.owner": "1@0"})
     try:
-        daemon.remove_orphans()
-        left = {one.id for one in daemon.client.containers.list(all=True)}
+        remove_orphans(client)
+        left = {one.id for one in client.containers.list(all=True)}
         assert orphan.id not in left
         assert ours.id in left
     finally:
