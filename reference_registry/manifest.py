@@ -88,6 +88,11 @@ class ParsedManifest:
         """Config and layers."""
         return self.layers if self.config is None else (self.config, *self.layers)
 
+    @property
+    def references(self) -> tuple[Digest, ...]:
+        """The digests of the blobs and child manifests that must stay with this manifest."""
+        return tuple(reference.digest for reference in (*self.blobs, *self.children))
+
 
 def parse_manifest(content: bytes, media_type: str | None = None) -> ParsedManifest:
     """*content* as a manifest of *media_type*, or of the type that it states or has the shape of.

@@ -1,14 +1,13 @@
 """Garbage collection next to a running registry.
 
 The process that serves a root directory holds its lock (``storage.root_lock``) and listens on a
-unix socket beside it. ``garbage-collect`` takes the lock and collects, or, where the lock is taken,
+unix socket beside it. ``garbage-collect`` takes the lock and collects, or, if the lock is taken,
 asks that process to collect and passes on its output.
 
-Both ends speak lines of JSON: one request, the :class:`Options`; then ``{"line": TEXT}`` for each
+Both ends send lines of JSON: one request, the :class:`Options`; then ``{"line": TEXT}`` for each
 line of output, ``{"log": [LEVEL, TEXT]}`` for the log, ``{"step": [DOING, DONE, TOTAL]}`` for a
-progress bar, and at last ``{"report": {...}}`` as in ``garbage.output``. The collector waits for a
-command that does not read, and stops when the command ends. A profile that imitates a release takes
-no lock.
+progress bar, and at the end ``{"report": {...}}``. The collector waits for a command that does not
+read, and stops when the command ends. A profile that imitates a release takes no lock.
 """
 
 from __future__ import annotations
@@ -33,20 +32,18 @@ from reference_registry.profiles import Profile
 from reference_registry.storage import layout
 from reference_registry.storage.root_lock import DIRECTORY, RootInUse, RootLock
 
-if TYPE_CHECKING:  # Serving needs none of it and has to start quickly.
+if TYPE_CHECKING:  # Serving does not need it and has to start quickly.
     from reference_registry.garbage.collect import Options
 
 __all__ = ["StorageGuard", "collect"]
 
 _SOCKET = "collect.sock"
+_REQUEST_TIMEOUT = 10.0
+"""Seconds for a command to send its request."""
 _STEP_INTERVAL = 0.1
 """Seconds between two steps that are sent."""
 _MOST_UNREAD = 4096
-"""Bytes of output that may be on their way: the collector is never far ahead of the command."""
-
-Emit = Callable[[str], None]
-Watch = Callable[[str, int, int], None]
-Report = dict[str, object]
+"""Bytes that the socket buffers, so that the collector is never far ahead of the command."""
 
 _log = logging.getLogger(__name__)
 
@@ -56,20 +53,27 @@ def collect(
     config: StorageConfig,
     profile: Profile,
     options: Options,
-    emit: Emit,
-    watch: Watch = lambda *_: None,
-) -> Report:
+    emit: Callable[[str], None],
+    watch: Callable[[str, int, int], None] = lambda *_: None,
+) -> dict[str, object]:
     """Collect the garbage of the storage that *config* describes, here or in the process that
     serves it. Lines of output go to *emit*, progress to *watch*.
 
-    Returns the report (``garbage.output``), whose ``error`` says why it failed, if it did.
-    ``BrokenPipeError`` where the reader of the output has gone.
+    Returns the report, whose ``error`` says why the collection failed. ``BrokenPipeError`` if the
+    reader of the output has gone.
     """
+    from reference_registry.garbage.collect import run
+    from reference_registry.storage.store import open_storage
+
     try:
         # A dry run writes nothing, and there may be nothing to collect.
         blobs = config.rootdirectory / layout.BLOBS[1:]
-        with _locked(config, profile, create=not options.dry_run and blobs.exists()):
-            return _collect(config, profile, SystemClock(), options, emit, watch, _log)
+        lock = _take_lock(config, profile, create=not options.dry_run and blobs.exists())
+        try:
+            return run(open_storage(config, profile, SystemClock()), options, emit, watch)
+        finally:
+            if lock is not None:
+                lock.release()
     except RootInUse as in_use:
         try:
             return _ask(in_use.root, options, emit, watch)
@@ -80,18 +84,8 @@ def collect(
             return {"error": error}
 
 
-@contextlib.contextmanager
-def _locked(config: StorageConfig, profile: Profile, *, create: bool) -> Iterator[None]:
-    lock = _take_lock(config, profile, create=create)
-    try:
-        yield
-    finally:
-        if lock is not None:
-            lock.release()
-
-
 def _take_lock(config: StorageConfig, profile: Profile, *, create: bool) -> RootLock | None:
-    """The lock on the root directory; None where *profile* takes none, or there can be none.
+    """The lock on the root directory; None if *profile* takes none, or there can be none.
     :class:`RootInUse`."""
     if not profile.locks_storage or config.driver != "filesystem":
         return None
@@ -104,27 +98,13 @@ def _take_lock(config: StorageConfig, profile: Profile, *, create: bool) -> Root
         return None
 
 
-def _collect(
-    config: StorageConfig,
-    profile: Profile,
-    clock: Clock,
+def _ask(
+    root: Path,
     options: Options,
-    emit: Emit,
-    watch: Watch,
-    log: logging.Logger,
-) -> Report:
-    from reference_registry.garbage.collect import Collection, run
-    from reference_registry.garbage.output import report
-    from reference_registry.storage.store import open_storage
-
-    began = time.monotonic()
-    collection = Collection(open_storage(config, profile, clock), options, emit, log)
-    error = run(collection, watch)
-    return report(collection, seconds=time.monotonic() - began, error=error)
-
-
-def _ask(root: Path, options: Options, emit: Emit, watch: Watch) -> Report:
-    """Let the process that holds *root* collect. ``OSError`` and ``ValueError`` where it does not
+    emit: Callable[[str], None],
+    watch: Callable[[str, int, int], None],
+) -> dict[str, object]:
+    """Let the process that holds *root* collect. ``OSError`` and ``ValueError`` if it does not
     answer as it should."""
     with socket.socket(socket.AF_UNIX) as connection:
         with _address(root) as address:
@@ -162,145 +142,141 @@ def _address(root: Path) -> Iterator[str]:
         os.close(descriptor)
 
 
-def _bind(listener: socket.socket, root: Path) -> None:
-    with _address(root) as address:
-        path = Path(address)
-        path.unlink(missing_ok=True)  # An earlier process left it.
-        listener.bind(address)
-        path.chmod(0o600)
-
-
-def _unbind(root: Path) -> None:
-    """Remove the socket: copying a tree fails on one."""
-    with contextlib.suppress(OSError), _address(root) as address:
-        Path(address).unlink(missing_ok=True)
-
-
 # -- the registry -------------------------------------------------------------------------------
 class StorageGuard:
-    """Holds the root directory for a registry that serves it, and collects garbage on request."""
+    """Holds the root directory for a registry that serves it, and collects garbage on request, in
+    a thread of its own."""
 
     def __init__(self, config: StorageConfig, profile: Profile, clock: Clock) -> None:
         self._config = config
         self._profile = profile
         self._clock = clock
         self._lock: RootLock | None = None
-        self._server: asyncio.Server | None = None
-        self._one_at_a_time = asyncio.Lock()
-        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._thread: threading.Thread | None = None
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._connection: socket.socket | None = None
+        """With the command that is served."""
+        self._stopping = False
 
     async def start(self) -> None:
-        """Raises :class:`CannotStart` where another process holds the directory."""
+        """Raises :class:`CannotStart` if another process holds the directory."""
         try:
             self._lock = _take_lock(self._config, self._profile, create=True)
         except RootInUse as in_use:
-            raise CannotStart(
-                "storage.filesystem.rootdirectory",
-                str(in_use),
-                "give each registry a directory of its own",
-            ) from None
-        if self._lock is not None:
-            try:
-                await self._listen()
-            except OSError as error:
-                _log.warning("garbage-collect cannot reach this process: %s", error)
-
-    async def _listen(self) -> None:
-        listener = socket.socket(socket.AF_UNIX)
+            fix = "give each registry a directory of its own"
+            raise CannotStart("storage.filesystem.rootdirectory", str(in_use), fix) from None
+        if self._lock is None:
+            return
         try:
-            _bind(listener, self._config.rootdirectory)
-            # No client can connect before this.
-            self._server = await asyncio.start_unix_server(self._accept, sock=listener)
-        except OSError:
-            listener.close()
-            raise
+            self._listen()
+        except OSError as error:
+            _log.warning("garbage-collect cannot reach this process: %s", error)
+        else:
+            self._thread = threading.Thread(target=self._serve, daemon=True, name="garbage")
+            self._thread.start()
 
     async def stop(self) -> None:
-        """End collections that are running, and let another process have the directory."""
-        for task, writer in self._connections.items():
-            writer.transport.abort()  # A collector may be waiting for it.
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-        if self._server is not None:
-            self._server.close()
-            _unbind(self._config.rootdirectory)
+        """End a collection that is running, and let another process have the directory."""
+        self._stopping = True
+        if self._thread is not None:
+            for blocking in (self._listener, self._connection):
+                with contextlib.suppress(OSError):
+                    if blocking is not None:
+                        blocking.shutdown(socket.SHUT_RDWR)
+            await asyncio.to_thread(self._thread.join)
+        self._listener.close()
         if self._lock is not None:
             self._lock.release()
-        self._server = self._lock = None
+        self._lock = self._thread = None
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections[task] = writer
+    def _listen(self) -> None:
+        with _address(self._config.rootdirectory) as address:
+            path = Path(address)
+            path.unlink(missing_ok=True)  # An earlier process left it.
+            self._listener.bind(address)
+            path.chmod(0o600)
+        self._listener.listen()
+
+    def _serve(self) -> None:
+        """Serve one command after the other."""
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                if self._stopping:
+                    break
+                time.sleep(1)  # No file descriptors are left.
+                continue
+            with connection:
+                self._connection = connection
+                try:
+                    self._answer(connection)
+                except OSError as error:
+                    _log.info("garbage collection on request ended early: %s", error)
+                self._connection = None
+        # Copying a tree fails on a socket.
+        with contextlib.suppress(OSError), _address(self._config.rootdirectory) as address:
+            Path(address).unlink()
+
+    def _answer(self, connection: socket.socket) -> None:
+        from reference_registry.garbage.collect import Options, run
+        from reference_registry.storage.store import open_storage
+
+        connection.settimeout(_REQUEST_TIMEOUT)
+        with connection.makefile("rb") as request:
+            line = request.readline()
+        connection.settimeout(None)
         try:
-            await self._answer(await reader.readline(), writer)
-        finally:
-            del self._connections[task]
-            writer.close()
-
-    async def _answer(self, request: bytes, writer: asyncio.StreamWriter) -> None:
-        from reference_registry.garbage.collect import Options
-        from reference_registry.garbage.periodic import in_thread
-
-        try:
-            wanted = json.loads(request)
+            wanted = json.loads(line)
             options = Options(**{**wanted, "grace": timedelta(seconds=wanted["grace"])})
         except (ValueError, TypeError, KeyError, OverflowError):
             return
-        command = _Command(writer)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST_UNREAD)
+        command = _Command(connection)
 
-        def work(stopping: threading.Event) -> None:
-            def watch(doing: str, done: int, total: int) -> None:
-                if stopping.is_set():
-                    raise BrokenPipeError("the registry stops")
-                command.watch(doing, done, total)
+        def watch(doing: str, done: int, total: int) -> None:
+            if self._stopping:
+                raise BrokenPipeError("the registry stops")
+            command.watch(doing, done, total)
 
-            log = logging.Logger(__name__)
-            log.addHandler(command)
-            config, profile, clock = self._config, self._profile, self._clock
-            command.send(report=_collect(config, profile, clock, options, command.line, watch, log))
-
-        try:
-            async with self._one_at_a_time:
-                await in_thread(work)
-            await writer.drain()
-        except ConnectionError as error:
-            _log.info("garbage collection on request ended early: %s", error)
+        log = logging.Logger(__name__)
+        log.addHandler(command)
+        storage = open_storage(self._config, self._profile, self._clock)
+        command.send(report=run(storage, options, command.line, watch, log))
+        command.write()
 
 
 class _Command(logging.Handler):
-    """The command that asked for a collection; called in the collector's thread."""
+    """The command that asked for a collection."""
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, connection: socket.socket) -> None:
         super().__init__(logging.INFO)
-        self._writer = writer
-        self._loop = asyncio.get_running_loop()
-        writer.transport.set_write_buffer_limits(0)
-        connection = writer.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST_UNREAD)
+        self._connection = connection
+        self._unwritten: list[bytes] = []
         self._shown = 0.0
 
     def send(self, **message: object) -> None:
-        """Send *message* without waiting, since the collector may hold a lock."""
-        line = json.dumps(message).encode() + b"\n"
-        self._loop.call_soon_threadsafe(self._writer.write, line)
+        """Send *message* with the next :meth:`write`: the collector may hold a lock now."""
+        self._unwritten.append(json.dumps(message).encode() + b"\n")
 
     def line(self, text: str) -> None:
+        """Send a line of output."""
         self.send(line=text)
 
     def emit(self, record: logging.LogRecord) -> None:
         self.send(log=[record.levelno, record.getMessage()])
 
     def watch(self, doing: str, done: int, total: int) -> None:
-        """Between two steps: wait until the command has read enough. ``ConnectionError`` when it
+        """Between two steps: wait until the command has read enough. ``BrokenPipeError`` when it
         has gone."""
         if (now := time.monotonic()) - self._shown >= _STEP_INTERVAL:
             self._shown = now
             self.send(step=[doing, done, total])
-        if self._writer.is_closing():
-            raise BrokenPipeError("the command has gone")
-        if self._writer.transport.get_write_buffer_size():
-            try:
-                asyncio.run_coroutine_threadsafe(self._writer.drain(), self._loop).result()
-            except ConnectionError as gone:
-                raise BrokenPipeError(str(gone)) from None
+        self.write()
+
+    def write(self) -> None:
+        unwritten, self._unwritten = self._unwritten, []
+        try:
+            self._connection.sendall(b"".join(unwritten))
+        except ConnectionError as gone:
+            raise BrokenPipeError(str(gone)) from None

@@ -1,4 +1,4 @@
-"""The output of ``garbage-collect``: lines, a progress bar on a terminal, and a report as JSON."""
+"""The output of ``garbage-collect``: lines, and a progress bar on a terminal."""
 
 from __future__ import annotations
 
@@ -7,50 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from reference_registry.garbage.collect import Collection
-
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["Display", "display", "report"]
+__all__ = ["Display", "display"]
 
-VERSION = 2
-"""1 called ``skipped`` ``spared``."""
 _INTERVAL = 0.1
 """Seconds between two updates of a terminal."""
 
 
-def report(collection: Collection, *, seconds: float, error: str | None) -> dict[str, object]:
-    """What *collection* did in *seconds*, up to its end or *error*: the object that ``--json``
-    prints (docs/garbage-collection.md). ``version`` goes up when a key is renamed, removed or
-    changes its meaning."""
-    options, swept = collection.options, collection.swept
-    return {
-        "version": VERSION,
-        "dry_run": options.dry_run,
-        "delete_untagged": options.delete_untagged,
-        "grace_seconds": options.grace.total_seconds(),
-        "error": error,
-        "warnings": collection.warnings,
-        "duration_seconds": round(seconds, 3),
-        "repositories": collection.repositories,
-        "marked": sorted(collection.marking.marked),
-        "skipped": sorted(set(swept.skipped)),
-        "manifests": [{"repository": m.repository, "digest": m.digest} for m in swept.manifests],
-        "tag_links": [
-            {"repository": repository, "tag": tag, "digest": digest}
-            for repository, tag, digest in swept.tag_links
-        ],
-        "blobs": [{"digest": blob.digest, "size": blob.size} for blob in swept.blobs],
-        "layer_links": [
-            {"repository": link.repository, "digest": link.digest} for link in swept.layer_links
-        ],
-        "bytes": sum(blob.size for blob in swept.blobs),
-    }
-
-
 class Display:
-    """Prints lines to *lines*, if that is not None, and draws *progress*, if that is not None.
+    """Prints lines to *lines*, unless that is None, and draws *progress*, unless that is None.
 
     Lines on the terminal of the bar are shown above it, in batches: drawing once for each line
     takes most of the time.
@@ -95,8 +62,8 @@ class Display:
 
 @contextmanager
 def display(lines: TextIO | None, terminal: TextIO, *, bar: bool = True) -> Iterator[Display]:
-    """Print lines to *lines*, if that is not None, and draw a *bar* where *lines*, or else
-    *terminal*, is a terminal. A file or a pipe gets the lines only."""
+    """Print lines to *lines*, unless that is None, and draw a *bar* if *lines*, or else *terminal*,
+    is a terminal. A file or a pipe gets the lines only."""
     shown_on = lines if lines is not None and lines.isatty() else terminal
     if not (bar and shown_on.isatty()):
         yield Display(lines)

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import random
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 
 from reference_registry.clock import Clock
@@ -17,7 +16,7 @@ from reference_registry.garbage.collect import Collection, CollectionFailed, Opt
 from reference_registry.profiles import Profile
 from reference_registry.storage.store import open_storage
 
-__all__ = ["collect_periodically", "in_thread"]
+__all__ = ["collect_periodically"]
 
 _log = logging.getLogger(__name__)
 
@@ -25,26 +24,36 @@ _log = logging.getLogger(__name__)
 async def collect_periodically(
     storage: StorageConfig, config: GarbageCollectionConfig, profile: Profile, clock: Clock
 ) -> None:
-    """Collect at the intervals that *config* sets, until cancelled. The first run comes at a random
+    """Collect at the intervals that *config* sets, until cancelled. The first run is at a random
     moment within an hour, or within an interval if that is shorter."""
     first = min(config.interval, timedelta(hours=1))
     wait = first * random.random()  # noqa: S311 - spreads load, hides nothing
+    options = Options(delete_untagged=config.deleteuntagged, grace=config.grace)
     while True:
         await clock.sleep_until(clock.now() + wait)
-        await _collect(storage, config, profile, clock)
+        # Its own storage object, so that what it reads does not fill the caches of the serving one.
+        collection = Collection(open_storage(storage, profile, clock), options, lambda _: None)
+        await _collect(collection, clock)
         wait = config.interval
 
 
-async def _collect(
-    storage: StorageConfig, config: GarbageCollectionConfig, profile: Profile, clock: Clock
-) -> None:
-    # Its own storage object, so that what it reads does not fill the caches of the serving one.
-    opened = open_storage(storage, profile, clock)
-    options = Options(delete_untagged=config.deleteuntagged, grace=config.grace)
-    collection = Collection(opened, options, lambda _: None)
+async def _collect(collection: Collection, clock: Clock) -> None:
+    """Run *collection* in a thread; a cancellation waits until the thread has ended."""
+    stopping = threading.Event()
+
+    def work() -> None:
+        for _ in collection.steps():
+            if stopping.is_set():
+                break
+
     began = clock.now()
+    working = asyncio.create_task(asyncio.to_thread(work))
     try:
-        await in_thread(lambda stopping: _work(collection, stopping))
+        await asyncio.shield(working)
+    except asyncio.CancelledError:
+        stopping.set()
+        await asyncio.wait([working])
+        raise
     except CollectionFailed as failure:
         _log.info("garbage collection skipped: %s", failure)
     except OSError as error:
@@ -56,25 +65,6 @@ async def _collect(
             format_duration(clock.now() - began),
             len(swept.manifests),
             len(swept.blobs),
-            sum(blob.size for blob in swept.blobs),
+            sum(swept.blobs.values()),
             len(set(swept.skipped)),
         )
-
-
-async def in_thread(work: Callable[[threading.Event], None]) -> None:
-    """Call *work* in a thread. Where this is cancelled, set the event that *work* got, and wait
-    until it returns."""
-    stopping = threading.Event()
-    working = asyncio.create_task(asyncio.to_thread(work, stopping))
-    try:
-        await asyncio.shield(working)
-    except asyncio.CancelledError:
-        stopping.set()
-        await asyncio.wait([working])
-        raise
-
-
-def _work(collection: Collection, stopping: threading.Event) -> None:
-    for _ in collection.steps():
-        if stopping.is_set():
-            break

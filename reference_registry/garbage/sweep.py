@@ -12,39 +12,32 @@ import contextlib
 import logging
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 
 from reference_registry.digest import Digest
-from reference_registry.garbage.mark import LayerLink, Marking, UntaggedManifest, references
+from reference_registry.garbage.mark import LayerLink, Marker, UntaggedManifest
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.local_content import RepositoryLinks
 from reference_registry.storage.store import Storage
 
-__all__ = ["TRASH", "Garbage", "Sweep", "SweepResult"]
+__all__ = ["TRASH", "Sweep", "SweepResult"]
 
 TRASH = "/.pullproof/trash"
 """Storage path of the directory from which blobs are deleted. A collector that is killed leaves
-some there for the next one."""
-
-
-@dataclass(frozen=True)
-class Garbage:
-    """A blob to delete. ``size`` is in bytes."""
-
-    digest: Digest
-    size: int
+some there; the next one deletes them."""
 
 
 @dataclass
 class SweepResult:
-    """What has gone or, in a dry run, would go."""
+    """What was deleted or, in a dry run, would be."""
 
     manifests: list[UntaggedManifest] = field(default_factory=list)
     tag_links: list[tuple[str, str, Digest]] = field(default_factory=list)
-    """Repository, tag, and the digest of a manifest that the tag no longer remembers."""
-    blobs: list[Garbage] = field(default_factory=list)
+    """Repository, tag, and the digest that was removed from the history of the tag."""
+    blobs: dict[Digest, int] = field(default_factory=dict)
+    """With their sizes in bytes."""
     layer_links: list[LayerLink] = field(default_factory=list)
     skipped: list[Digest] = field(default_factory=list)
     """Nothing refers to them, but they are leased."""
@@ -57,7 +50,7 @@ class Sweep:
     def __init__(
         self,
         storage: Storage,
-        marking: Marking,
+        marking: Marker,
         *,
         since: int,
         dry_run: bool,
@@ -81,7 +74,7 @@ class Sweep:
         self._untagged = {_key(manifest): manifest for manifest in marking.untagged}
         self._referrers: dict[tuple[str, Digest], list[UntaggedManifest]] = defaultdict(list)
         for manifest in marking.untagged:
-            if manifest.parsed is not None and manifest.parsed.subject is not None:
+            if manifest.parsed.subject is not None:
                 self._referrers[manifest.repository, manifest.parsed.subject].append(manifest)
         self._kept: set[tuple[str, Digest]] = set()
 
@@ -93,17 +86,18 @@ class Sweep:
         found = [digest for digest in self._directories() if digest not in marked]
         yield 0, len(found)
         with_bytes = [digest for digest in found if self._storage.blobs.has(digest)]
-        garbage = [one for digest in with_bytes if (one := self._as_garbage(digest)) is not None]
+        sizes = ((digest, self._unleased_size(digest)) for digest in with_bytes)
+        garbage = {digest: size for digest, size in sizes if size is not None}
         self._emit(
             f"\n{len(marked)} blobs marked, {len(garbage)} blobs and "
             f"{len(self.swept.manifests)} manifests eligible for deletion"
         )
-        for done, one in enumerate(garbage):
+        for done, (digest, size) in enumerate(garbage.items()):
             yield done, len(garbage)
-            self._emit(f"blob eligible for deletion: {one.digest}")
-            self._blob(one)
+            self._emit(f"blob eligible for deletion: {digest}")
+            self._blob(digest, size)
         yield len(garbage), len(garbage)
-        self._layer_links({one.digest for one in garbage})
+        self._layer_links(garbage.keys())
         for digest in found if len(found) > len(with_bytes) else ():
             self._remains(digest)
 
@@ -140,8 +134,8 @@ class Sweep:
         name, digest = manifest.repository, manifest.digest
         if self._leases.is_leased(digest, self._since):
             return True
-        subject = None if manifest.parsed is None else manifest.parsed.subject
-        # Its subject did not exist when this was marked, and has been pushed since.
+        subject = manifest.parsed.subject
+        # If its subject was not there when this was marked, it may have been pushed since.
         return (
             self._leases.are_kept
             and subject is not None
@@ -158,9 +152,8 @@ class Sweep:
                 continue
             self._kept.add(_key(one))
             self.swept.skipped.append(one.digest)
-            self._marking.marked.update((one.digest, *references(one.parsed)))
-            children = one.parsed.children if one.parsed is not None else ()
-            keys = [(one.repository, child.digest) for child in children]
+            self._marking.marked.update((one.digest, *one.parsed.references))
+            keys = [(one.repository, child.digest) for child in one.parsed.children]
             pending += [self._untagged[key] for key in keys if key in self._untagged]
             pending += self._referrers[_key(one)]
 
@@ -184,8 +177,8 @@ class Sweep:
         self._delete("deleting manifest: %s", path)
 
     # -- blobs ------------------------------------------------------------------------------------
-    def _as_garbage(self, digest: Digest) -> Garbage | None:
-        """None where it is leased or already gone."""
+    def _unleased_size(self, digest: Digest) -> int | None:
+        """In bytes; None if it is leased or already gone."""
         try:
             size = self._storage.blobs.size(digest)
         except PathNotFound:
@@ -193,22 +186,22 @@ class Sweep:
         if self._leases.is_leased(digest, self._since):
             self.swept.skipped.append(digest)
             return None
-        return Garbage(digest, size)
+        return size
 
-    def _blob(self, garbage: Garbage) -> None:
+    def _blob(self, digest: Digest, size: int) -> None:
         if not self._moves_away:
-            self._delete("Deleting blob: %s", layout.blob_directory(garbage.digest))
-        elif not self._move_away_unless_leased(garbage.digest):
-            self.swept.skipped.append(garbage.digest)
+            self._delete("Deleting blob: %s", layout.blob_directory(digest))
+        elif not self._move_away_unless_leased(digest):
+            self.swept.skipped.append(digest)
             return
-        self.swept.blobs.append(garbage)
+        self.swept.blobs[digest] = size
 
     def _move_away_unless_leased(self, digest: Digest) -> bool:
         trash = f"{TRASH}/{uuid.uuid4().hex}"
         with self._leases.alone():
             if self._leases.is_leased(digest, self._since):
                 return False
-            # Links first: if this is cut short, no link is left without bytes.
+            # Links first: if the process is killed here, no link is left without bytes.
             for link in self._links[digest]:
                 self._layer_link(link)
             path = layout.blob_directory(digest)
@@ -228,7 +221,7 @@ class Sweep:
                 self._delete("Deleting remains: %s", layout.blob_directory(digest))
 
     # -- layer links ------------------------------------------------------------------------------
-    def _layer_links(self, garbage: set[Digest]) -> None:
+    def _layer_links(self, garbage: Set[Digest]) -> None:
         """The remaining links. Releases remove those of all blobs here; ``ideal`` removes those
         without bytes."""
         if self._profile.gc_lists_layer_links:
@@ -241,7 +234,7 @@ class Sweep:
             return
         for stored_as, links in self._links.items():
             if self._moves_away and stored_as in garbage:
-                continue  # They went, or stayed, with the blob.
+                continue  # They were deleted, or kept, with the blob.
             with self._leases.alone():
                 if stored_as in garbage or not self._storage.blobs.has(stored_as):
                     for link in links:
