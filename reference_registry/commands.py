@@ -63,8 +63,7 @@ def serve(options: Namespace, profile: Profile) -> int:
     from reference_registry.observability.logs import configure_logging
     from reference_registry.observability.redaction import Redactor, secrets_of
     from reference_registry.observability.request_log import RequestLog
-    from reference_registry.server.run import run_until_signalled
-    from reference_registry.server.server import Server
+    from reference_registry.server.server import Server, run_until_signalled
 
     found = read(options.config, profile=profile)
     if found.config is None:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from email.utils import formatdate
-from typing import cast
 
 import h2.config
 import h2.connection
@@ -21,15 +19,14 @@ import h2.exceptions
 import h2.settings
 from hyperframe.frame import GoAwayFrame
 
-from reference_registry.server.http1.connection import Connection, request_scope
-from reference_registry.server.http1.exchange import (
-    NO_CONTENT,
+from reference_registry.server.base import (
+    HttpConnection,
+    HttpExchange,
     Message,
-    OpenConnection,
     Serve,
-    expects_continue,
+    request_scope,
 )
-from reference_registry.server.http1.heads import BadMessage
+from reference_registry.server.http1.connection import Http1Connection
 
 __all__ = ["Http2Connection", "Negotiating"]
 
@@ -50,7 +47,7 @@ _CONNECTION_HEADERS = frozenset(
 """Not allowed in HTTP/2 (RFC 9113, 8.2.2)."""
 
 
-class Negotiating(Connection):
+class Negotiating(Http1Connection):
     """An HTTP/1.1 connection that becomes an :class:`Http2Connection` if the client asks for it."""
 
     _first: bytes | None = b""
@@ -85,41 +82,21 @@ class Negotiating(Connection):
             successor.data_received(received)
 
 
-class Http2Connection(asyncio.Protocol):
-    """Gives each request to *serve* as a :class:`_Stream`. *connections* contains every open
-    connection."""
+class Http2Connection(HttpConnection):
+    """Gives each request to *serve* as an :class:`Http2Stream`."""
 
-    transport: asyncio.Transport
-
-    def __init__(self, serve: Serve, connections: set[OpenConnection]) -> None:
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done once the connection is closed."""
-        self.gone = False
-        """Nothing more can be sent."""
+    def __init__(self, serve: Serve, connections: set[HttpConnection]) -> None:
+        super().__init__(serve, connections, _IDLE_TIMEOUT)
         config = h2.config.H2Configuration(client_side=False, header_encoding=None)
         self.h2 = h2.connection.H2Connection(config)
-        self.room = asyncio.Event()
-        """Set while the write buffer is below its limit."""
-        self.room.set()
-        self._serve = serve
-        self._connections = connections
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, Http2Stream] = {}
         """Requests whose handlers have not returned."""
         self._retired = False
         self._unparsed = 0
         """Bytes received since the last event."""
-        self._deadline: float | None = time.monotonic() + _IDLE_TIMEOUT
-        self._client: tuple[str, int] | None = None
-        self._scheme = "http"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-        peer = transport.get_extra_info("peername")
-        if isinstance(peer, tuple):
-            self._client = (peer[0], peer[1])
-        if transport.get_extra_info("sslcontext") is not None:
-            self._scheme = "https"
-        self._connections.add(self)
+        super().connection_made(transport)
         self.h2.local_settings = h2.settings.Settings(
             client=False,
             initial_values={
@@ -132,18 +109,13 @@ class Http2Connection(asyncio.Protocol):
         self.h2.increment_flow_control_window(_CONNECTION_WINDOW - 65_535)
         self.flush()
 
-    def connection_lost(self, error: Exception | None) -> None:
-        self._connections.discard(self)
-        self.closed.set_result(None)
-        self._leave()
-
     def pause_writing(self) -> None:
-        self.room.clear()
+        super().pause_writing()
         # A client that does not read must not fill the buffer with answers to PING and SETTINGS.
         self.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        self.room.set()
+        super().resume_writing()
         self.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
@@ -184,7 +156,7 @@ class Http2Connection(asyncio.Protocol):
                 self._streams[event.stream_id].leave()
             case h2.events.WindowUpdated() | h2.events.RemoteSettingsChanged():
                 for stream in self._streams.values():
-                    stream.changed.set()
+                    stream.wake()
             case h2.events.ConnectionTerminated():
                 self._close()
 
@@ -207,16 +179,16 @@ class Http2Connection(asyncio.Protocol):
             plain = [(b"host", pseudo[b":authority"]), *(x for x in plain if x[0] != b"host")]
         method = pseudo[b":method"].decode("latin-1")
         scope = request_scope(method, target, "2.0", plain, self._client, self._scheme)
-        stream = _Stream(self, event.stream_id, scope)
+        stream = Http2Stream(self, event.stream_id, scope)
         self._streams[event.stream_id] = stream
         self._deadline = None
         self._serve(stream)
 
-    def finished(self, stream: _Stream) -> None:
-        """The handler of *stream* has returned."""
-        self._streams.pop(stream.id, None)
+    def finished(self, exchange: Http2Stream) -> None:
+        """The handler of *exchange* has returned."""
+        self._streams.pop(exchange.id, None)
         if not self._streams:
-            self._deadline = time.monotonic() + _IDLE_TIMEOUT
+            self._deadline = time.monotonic() + self._timeout
 
     def retire(self) -> None:
         """Accept no further requests. An idle connection closes; otherwise it is left to the client
@@ -229,118 +201,73 @@ class Http2Connection(asyncio.Protocol):
         if not self._streams:
             self._close()
 
-    def check_deadline(self, now: float) -> None:
-        """Close an idle connection whose deadline is before *now* (``time.monotonic``)."""
-        if self._deadline is not None and now > self._deadline:
-            self.transport.abort()
-
     def _close(self) -> None:
         self.flush()
         self._leave()
         self.transport.close()
 
     def _leave(self) -> None:
-        self.gone = True
-        self.room.set()
+        super()._leave()
         for stream in self._streams.values():
             stream.leave()
 
 
-class _Stream:
-    """One request and its response, as ASGI's ``receive`` and ``send``."""
+class Http2Stream(HttpExchange):
+    """One request and its response."""
+
+    _connection: Http2Connection
 
     def __init__(self, connection: Http2Connection, stream_id: int, scope: Message) -> None:
-        self.scope = scope
+        super().__init__(connection, scope)
         self.id = stream_id
-        self.changed = asyncio.Event()
-        """Set when a waiting :meth:`receive` or :meth:`send` should check the state again."""
-        self._connection = connection
-        self._chunks: deque[tuple[bytes, int]] = deque()
-        """Pieces of the body, each with its size for flow control (data and padding)."""
-        self._complete = False
-        self._reported_complete = False
-        self._over = False
-        """The response is complete, or the client has left."""
-        self._bodiless = scope["method"] == "HEAD"
-        self._start: Message | None = None
-        self._begun = False
-        self._left: int | None = None
-        """Bytes that Content-Length announces and that are still to be sent."""
 
     def received(self, chunk: bytes, size: int) -> None:
         """A piece of the body has arrived. The client may send more once it has been read."""
         self._chunks.append((chunk, size))
-        self.changed.set()
-
-    def complete(self) -> None:
-        """The whole body has arrived."""
-        self._complete = True
-        self.changed.set()
+        self._changed.set()
 
     def leave(self) -> None:
         """The client has reset the stream or disconnected."""
         self._over = True
-        self.changed.set()
+        self._changed.set()
 
-    async def receive(self) -> Message:
-        """``http.request`` for each piece of the body; ``http.disconnect`` once the client has
-        disconnected or its response is complete."""
-        if not (self._complete or self._begun or self._chunks) and expects_continue(self.scope):
-            self._connection.h2.send_headers(self.id, [(b":status", b"100")])
-            self._connection.flush()
-        while not self._over:
-            if self._chunks or (self._complete and not self._reported_complete):
-                chunk, size = self._chunks.popleft() if self._chunks else (b"", 0)
-                self._acknowledge(size)
-                self._reported_complete = self._complete and not self._chunks
-                more = not self._reported_complete
-                return {"type": "http.request", "body": chunk, "more_body": more}
-            self.changed.clear()
-            await self.changed.wait()
-        return {"type": "http.disconnect"}
+    def _continue(self) -> None:
+        self._connection.h2.send_headers(self.id, [(b":status", b"100")])
+        self._connection.flush()
 
-    def _acknowledge(self, size: int) -> None:
+    def _consumed(self, size: int) -> None:
         if size and not self._connection.gone:
             self._connection.h2.acknowledge_received_data(size, self.id)
             self._connection.flush()
 
     async def send(self, message: Message) -> None:
-        """Discards what is sent after the client has left. Raises :class:`BadMessage`."""
         if message["type"] == "http.response.start":
             self._start = message
             return
         body, more = message.get("body", b""), message.get("more_body", False)
         if not self._begun:
-            self._begin(size=None if more else len(body))
+            self._begin(None if more else len(body))
+        self._count(len(body))
+        if not more:
+            self._check_length()
         if not self._bodiless:
-            if self._left is not None:
-                self._left -= len(body)
-                if self._left < 0 or (self._left and not more):
-                    raise BadMessage("the body does not have the length in Content-Length")
             await self._send_data(body, last=not more)
         if not more and not self._over:
             self._over = True
             if not self._complete:  # the client may stop sending (RFC 9113, 8.1)
                 self._reset(h2.errors.ErrorCodes.NO_ERROR)
-        self.changed.set()
+        self._changed.set()
 
-    def _begin(self, *, size: int | None) -> None:
+    def _begin(self, size: int | None) -> None:
         """Send the head; *size* is the length of the whole body if that is known."""
-        if self._start is None:
-            raise BadMessage("a body before its head")
-        status: int = self._start["status"]
-        headers = [(b":status", b"%d" % status)]
-        for name, value in self._start["headers"]:
-            if name.lower() == b"content-length":
-                self._left = int(value)
-            if name.lower() not in _CONNECTION_HEADERS:
-                headers.append((name.lower(), value))
-        self._bodiless = self._bodiless or status in NO_CONTENT
-        if self._left is None and not self._bodiless and size is not None:
-            self._left = size
-            headers.append((b"content-length", b"%d" % size))
-        headers.append((b"date", formatdate(usegmt=True).encode()))
+        status, given = self._head(size)
         self._begun = True
+        lowered = ((name.lower(), value) for name, value in given)
+        headers = [
+            (b":status", b"%d" % status),
+            *(header for header in lowered if header[0] not in _CONNECTION_HEADERS),
+            (b"date", formatdate(usegmt=True).encode()),
+        ]
         if not self._over:
             self._connection.h2.send_headers(self.id, headers, end_stream=self._bodiless)
             self._connection.flush()
@@ -352,8 +279,8 @@ class _Stream:
             window = engine.local_flow_control_window(self.id) if rest else 1
             piece = rest[: max(0, min(window, engine.max_outbound_frame_size))]
             if window <= 0:
-                self.changed.clear()
-                await self.changed.wait()
+                self._changed.clear()
+                await self._changed.wait()
                 continue
             rest = rest[len(piece) :]
             ends = last and not rest
@@ -376,7 +303,7 @@ class _Stream:
         elif not self._over:
             self._reset(h2.errors.ErrorCodes.INTERNAL_ERROR)
         while self._chunks:
-            self._acknowledge(self._chunks.popleft()[1])
+            self._consumed(self._chunks.popleft()[1])
         self._over = True
         self._connection.finished(self)
 

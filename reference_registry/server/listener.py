@@ -1,4 +1,4 @@
-"""A listening socket, its connections, and the ASGI application that answers their requests."""
+"""A listening socket, its TLS, its connections, and the ASGI application that answers them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 
 from reference_registry.config import TlsConfig
 from reference_registry.config.addresses import ListenAddress
+from reference_registry.config.problem import CannotStart
 from reference_registry.http.asgi import ASGIApp
 from reference_registry.http.hooks import Panic
-from reference_registry.server.http1.connection import Connection
-from reference_registry.server.http1.exchange import OpenConnection, Request
-from reference_registry.server.http1.kept_answers import KeptAnswers
-from reference_registry.server.sockets import BACKLOG, listen_on, listen_on_path
+from reference_registry.server.base import HttpConnection, HttpExchange
+from reference_registry.server.http1.connection import Http1Connection, KeptAnswers
 
 __all__ = ["Listener"]
 
 _log = logging.getLogger(__name__)
 
+_BACKLOG = 1024
 _TICK = 1.0
 """Seconds between checks of the connections' deadlines."""
 _LAST_WORDS = 0.25
@@ -52,14 +52,14 @@ class Listener:
         self._unix = unix
         self._tls = tls
         self._http2 = http2
-        self._protocol = Connection
+        self._protocol = Http1Connection
         self._context: ssl.SSLContext | None = None
         self._bound: socket.socket | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._kept = KeptAnswers()
         self._opening: set[asyncio.Task[None]] = set()
         """Accepted connections that are not in ``_connections`` yet."""
-        self._connections: set[OpenConnection] = set()
+        self._connections: set[HttpConnection] = set()
         self._in_flight: set[asyncio.Task[None]] = set()
 
     @property
@@ -73,21 +73,60 @@ class Listener:
         Raises :class:`reference_registry.config.problem.CannotStart`.
         """
         if self._tls is not None:
-            from reference_registry.server.tls import ssl_context
-
-            self._context = ssl_context(self._tls, http2=self._http2)
+            self._context = _ssl_context(self._tls, http2=self._http2)
         if self._http2:  # slow to import
             from reference_registry.server.http2 import Negotiating
 
             self._protocol = Negotiating
-        if self._unix is not None:
-            self._bound = listen_on_path(self._unix, key=self._key)
-        else:
-            self._bound = listen_on(self.address, key=self._key)
-            self.address = ListenAddress(*self._bound.getsockname()[:2])
+        self._bound = self._listen()
         loop = asyncio.get_running_loop()
         loop.add_reader(self._bound, self._accept)
         self._timer = loop.call_later(_TICK, self._tick)
+
+    def _listen(self) -> socket.socket:
+        """The listening socket, without SO_REUSEPORT, so that an address in use is an error."""
+        name: str | tuple[str, int]
+        if self._unix is not None:
+            self._remove_stale(self._unix)
+            bound, name = socket.socket(socket.AF_UNIX), str(self._unix)
+        else:
+            family, host = _resolved(self.address.host, self._key)
+            bound, name = socket.socket(family), (host, self.address.port)
+            # Bind even if connections of an earlier process are still in TIME_WAIT.
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Inherited by accepted connections: send the first bytes of a stream without delay.
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if family is socket.AF_INET6:
+                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        try:
+            bound.bind(name)
+            bound.listen(_BACKLOG)
+        except OSError as error:
+            bound.close()
+            raise self._refused(error) from None
+        bound.setblocking(False)
+        if self._unix is None:
+            self.address = ListenAddress(*bound.getsockname()[:2])
+        return bound
+
+    def _remove_stale(self, path: Path) -> None:
+        """Remove a socket file that a dead process left at *path*."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(path))
+            except FileNotFoundError:
+                return
+            except ConnectionRefusedError:
+                path.unlink(missing_ok=True)
+                return
+            except OSError as error:
+                raise self._refused(error) from None
+        raise CannotStart(self._key, f"{path} is in use", "stop the other process")
+
+    def _refused(self, error: OSError) -> CannotStart:
+        reason = (error.strerror or str(error)).lower()
+        fix = "stop the other process or choose another address"
+        return CannotStart(self._key, f"cannot listen on {self.where}: {reason}", fix)
 
     async def stop(self, drain: float = 0.0) -> bool:
         """Stop listening, give requests in flight *drain* seconds to finish, then cut them off.
@@ -118,7 +157,7 @@ class Listener:
     def _accept(self) -> None:
         # Not asyncio.Server: when closed, it loses connections that it has accepted but not set up.
         loop = asyncio.get_running_loop()
-        for _ in range(BACKLOG):
+        for _ in range(_BACKLOG):
             if self._bound is None:
                 return
             try:
@@ -157,10 +196,10 @@ class Listener:
             connection.check_deadline(now)
         self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
 
-    def _serve(self, request: Request) -> None:
+    def _serve(self, request: HttpExchange) -> None:
         self._in_flight.add(asyncio.get_running_loop().create_task(self._answer(request)))
 
-    async def _answer(self, request: Request) -> None:
+    async def _answer(self, request: HttpExchange) -> None:
         task = asyncio.current_task()
         assert task is not None
         try:
@@ -184,3 +223,45 @@ async def _finish_or_cancel(running: set[asyncio.Task[None]], seconds: float) ->
     if late:
         await asyncio.wait(late)
     return not late
+
+
+def _resolved(host: str, key: str) -> tuple[socket.AddressFamily, str]:
+    """The numeric address of *host*, IPv4 first as in Go; all IPv4 and IPv6 interfaces for ""."""
+    if not host:
+        both = socket.has_dualstack_ipv6()
+        return (socket.AF_INET6, "::") if both else (socket.AF_INET, "0.0.0.0")
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise CannotStart(key, f"unknown host {host!r}", "write :PORT") from None
+    family, _, _, _, name = min(found, key=lambda entry: entry[0] is not socket.AF_INET)
+    return family, str(name[0])
+
+
+def _ssl_context(tls: TlsConfig, *, http2: bool) -> ssl.SSLContext:
+    """A server's context. With ``clientcas``, clients must present a certificate.
+
+    Raises :class:`CannotStart` for missing files, files that are not certificates, and a key that
+    does not belong to its certificate.
+    """
+    for key, path in (("certificate", tls.certificate), ("key", tls.key)):
+        if not path.is_file():
+            raise CannotStart(f"http.tls.{key}", f"no such file: {path}", "correct the path")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = (
+        ssl.TLSVersion.TLSv1_3 if tls.minimumtls == "tls1.3" else ssl.TLSVersion.TLSv1_2
+    )
+    context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
+    try:
+        context.load_cert_chain(tls.certificate, tls.key)
+    except OSError as error:  # includes ssl.SSLError
+        what = f"{tls.certificate} and {tls.key} are not a certificate and its key: {error}"
+        raise CannotStart("http.tls.certificate", what, "give two matching PEM files") from None
+    for path in tls.clientcas:
+        try:
+            context.load_verify_locations(path)
+        except OSError as error:
+            what = f"cannot read {path}: {error}"
+            raise CannotStart("http.tls.clientcas", what, "give PEM files") from None
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context

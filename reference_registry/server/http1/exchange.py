@@ -1,175 +1,63 @@
-"""One request and its response, as ASGI's ``receive`` and ``send``.
-
-https://asgi.readthedocs.io/en/latest/specs/www.html, with the extension ``http.response.pathsend``.
-"""
+"""One request of HTTP/1.1 and its response, with the extension ``http.response.pathsend``."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import Callable, MutableMapping
-from typing import Any, Protocol
+import time
+from collections.abc import Callable, Iterable
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
 
-from reference_registry.server.http1.heads import BadMessage, head, head_end, undated_head
-from reference_registry.server.http1.kept_answers import StillValid
+from reference_registry.server.base import BadMessage, HttpConnection, HttpExchange, Message
 from reference_registry.server.http1.sending import send_file
 
-__all__ = ["NO_CONTENT", "Exchange", "Message", "OpenConnection", "Serve", "expects_continue"]
+__all__ = ["Http1Exchange", "StillValid", "head", "head_end"]
 
 _READ_AHEAD = 256 * 1024
 """Bytes of a request body that are buffered, or discarded if the application does not read them."""
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-NO_CONTENT = frozenset({204, 304})
-"""Statuses of responses without a body, as RFC 9110 defines them."""
 
-Message = MutableMapping[str, Any]
-
-
-class Request(Protocol):
-    """One request and its response, of either version of HTTP."""
-
-    scope: Message
-
-    async def receive(self) -> Message: ...
-    async def send(self, message: Message) -> None: ...
-    def abort(self) -> None:
-        """Give the client no response."""
-        ...
-
-    def ended(self) -> None:
-        """The application has returned. If it sent nothing, the client gets 500."""
-        ...
+StillValid = Callable[[tuple[str, int] | None], bool]
+"""Whether the client with that address and port would get the same response now. If true, the
+request has also been counted and logged; if false, nothing has happened."""
 
 
-Serve = Callable[[Request], object]
-
-
-class OpenConnection(Protocol):
-    """A connection of either version of HTTP."""
-
-    transport: asyncio.Transport
-    closed: asyncio.Future[None]
-
-    def retire(self) -> None:
-        """Close now, or after the responses that are being sent."""
-        ...
-
-    def check_deadline(self, now: float) -> None:
-        """Abort the connection if its deadline is before *now* (``time.monotonic``)."""
-        ...
-
-
-class _Connection(Protocol):
-    """What an exchange uses of its connection."""
-
-    transport: asyncio.Transport
-    gone: bool
-    """The client has disconnected."""
-    full: bool
-    """The write buffer is above its limit."""
-
-    async def room(self) -> None:
-        """Wait until the write buffer is below its limit, or the client has disconnected."""
-        ...
-
-    def keep_answer(
-        self, exchange: Exchange, head: bytes, body: bytes, still_valid: StillValid
-    ) -> None:
-        """The response to *exchange*, *head* without its end and *body*, may be repeated."""
-        ...
-
-    def finished(self, exchange: Exchange) -> None:
-        """*exchange* is over; the next one may begin."""
-        ...
-
-    def linger(self) -> None:
-        """Take no further request and close, leaving the client time to read the response."""
-        ...
-
-
-def expects_continue(scope: Message) -> bool:
-    """``Expect: 100-continue`` (RFC 9110, 10.1.1)."""
-    return scope["http_version"] != "1.0" and any(
-        name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"]
-    )
-
-
-class Exchange:
+class Http1Exchange(HttpExchange):
     """*keeps*: the connection may be reused afterwards."""
 
-    def __init__(self, connection: _Connection, scope: Message, *, keeps: bool) -> None:
-        self.scope = scope
+    def __init__(self, connection: HttpConnection, scope: Message, *, keeps: bool) -> None:
+        super().__init__(connection, scope)
         self.keeps = keeps
         self.is_whole = False
         """The response has been sent completely."""
         self.raw_request: bytes | None = None
         """The bytes of the request, if they came in one piece and alone."""
-        self._connection = connection
-        self._bodiless = scope["method"] == "HEAD"
-        self._chunks: deque[bytes] = deque()
+        self.repeatable: tuple[bytes, bytes, StillValid] | None = None
+        """Head without its end, and body, of a response that may be sent again."""
         self._size = 0
-        self._complete = False
-        self._reported_complete = False
-        self._over = False
-        self._changed: asyncio.Event | None = None
-        self._start: Message | None = None
-        self._begun = False
         self._chunked = False
-        self._left: int | None = None
-        """Bytes that Content-Length announces and that are still to be sent."""
 
     # -- the request body --------------------------------------------------------------------------
-    def received(self, chunk: bytes) -> None:
-        """A piece of the body has arrived."""
+    def received(self, chunk: bytes) -> bool:
+        """A piece of the body has arrived. False if too much of it has been discarded."""
         self._size += len(chunk)
-        if not self._over:
-            self._chunks.append(chunk)
-            if self._size > _READ_AHEAD:
-                self._connection.transport.pause_reading()
-            self.wake()
-        elif self._size > _READ_AHEAD:
-            self._connection.linger()
+        if self._over:
+            return self._size <= _READ_AHEAD
+        self._chunks.append((chunk, len(chunk)))
+        if self._size > _READ_AHEAD:
+            self._connection.transport.pause_reading()
+        self._changed.set()
+        return True
 
-    def complete(self) -> None:
-        """The whole body has arrived."""
-        self._complete = True
-        self.wake()
+    def _continue(self) -> None:
+        self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def wake(self) -> None:
-        """Make a waiting :meth:`receive` check the state again."""
-        if self._changed is not None:
-            self._changed.set()
-
-    async def receive(self) -> Message:
-        """``http.request`` for each piece of the body; ``http.disconnect`` once the client has
-        disconnected or its response is complete."""
-        if self._changed is None:
-            self._changed = asyncio.Event()
-            if not (self._complete or self._begun or self._chunks) and expects_continue(self.scope):
-                self._connection.transport.write(_CONTINUE)
-        while not (self._over or self._connection.gone):
-            if self._chunks:
-                chunk = self._chunks.popleft()
-                self._size -= len(chunk)
-                if self._size <= _READ_AHEAD:
-                    self._connection.transport.resume_reading()
-                return self._request(chunk)
-            if self._complete and not self._reported_complete:
-                return self._request(b"")
-            self._changed.clear()
-            await self._changed.wait()
-        return {"type": "http.disconnect"}
-
-    def _request(self, chunk: bytes) -> Message:
-        self._reported_complete = self._complete and not self._chunks
-        return {"type": "http.request", "body": chunk, "more_body": not self._reported_complete}
+    def _consumed(self, size: int) -> None:
+        self._size -= size
+        if size and self._size <= _READ_AHEAD:
+            self._connection.transport.resume_reading()
 
     # -- the response ------------------------------------------------------------------------------
     async def send(self, message: Message) -> None:
-        """Discards what is sent after the client has disconnected.
-
-        Raises :class:`BadMessage`, and ``OSError`` or ``EOFError`` for a file that cannot be sent.
-        """
         match message["type"]:
             case "http.response.start":
                 self._start = message
@@ -178,8 +66,7 @@ class Exchange:
                 self._write(message.get("body", b""), more=more)
                 if not more:
                     self._finish()
-                if self._connection.full:
-                    await self._connection.room()
+                await self._connection.room.wait()
             case "http.response.pathsend":
                 self._write(b"", more=True)
                 if self._left and not self._bodiless:
@@ -190,7 +77,7 @@ class Exchange:
         transport = self._connection.transport
         transport.set_write_buffer_limits(high=0)
         try:
-            await self._connection.room()
+            await self._connection.room.wait()
             await send_file(transport, path, length)
         except OSError:
             if not self._connection.gone and not transport.is_closing():
@@ -202,48 +89,32 @@ class Exchange:
     def _write(self, body: bytes, *, more: bool) -> None:
         begins = b"" if self._begun else self._begin(body, more=more)
         self._begun = True
+        self._count(len(body))
         if self._bodiless:
             body = b""
         elif self._chunked:
             body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             if not more:
                 body += b"0\r\n\r\n"
-        elif self._left is not None:
-            if len(body) > self._left:
-                raise BadMessage("the body is longer than Content-Length")
-            self._left -= len(body)
         if (begins or body) and not self._connection.gone:
             self._connection.transport.write(begins + body)
 
     def _begin(self, body: bytes, *, more: bool) -> bytes:
         """The head; *body* is the first piece of the body."""
-        if self._start is None:
-            raise BadMessage("a body before its head")
-        status: int = self._start["status"]
-        headers: list[tuple[bytes, bytes]] = list(self._start["headers"])
-        self._bodiless = self._bodiless or status in NO_CONTENT
-        for name, value in headers:
-            if len(name) == 14 and name.lower() == b"content-length":
-                self._left = int(value)
-        if self._left is None and not self._bodiless:
-            if not more:
-                self._left = len(body)
-                headers.append((b"Content-Length", b"%d" % len(body)))
-            elif self.keeps:
-                self._chunked = True
-                headers.append((b"Transfer-Encoding", b"chunked"))
-        begins = undated_head(status, headers)
-        still_valid = self._start.get("still_valid")
+        status, headers = self._head(None if more else len(body))
+        if self._left is None and not self._bodiless and self.keeps:
+            self._chunked = True
+            headers.append((b"Transfer-Encoding", b"chunked"))
+        begins = _undated_head(status, headers)
+        still_valid = None if self._start is None else self._start.get("still_valid")
         if still_valid is not None and self.keeps and not more:
-            content = b"" if self._bodiless else body
-            self._connection.keep_answer(self, begins, content, still_valid)
+            self.repeatable = (begins, b"" if self._bodiless else body, still_valid)
         return begins + head_end(last=not self.keeps)
 
     def _finish(self) -> None:
-        if self._left and not self._bodiless:
-            raise BadMessage("the body is shorter than Content-Length")
+        self._check_length()
         self.is_whole = self._over = True
-        self.wake()
+        self._changed.set()
 
     def abort(self) -> None:
         """Cut the connection, so that the client gets no response."""
@@ -251,10 +122,47 @@ class Exchange:
         self._connection.transport.abort()
 
     def ended(self) -> None:
-        """The application has returned. If it sent nothing, the client gets 500."""
         self._over = True
         self._chunks.clear()
         self._size = 0
         if not self._begun and not self._connection.gone:
             self._connection.transport.write(head(500, [(b"Content-Length", b"0")], last=True))
         self._connection.finished(self)
+
+
+# -- heads as bytes -------------------------------------------------------------------------------
+def head(status: int, headers: Iterable[tuple[bytes, bytes]], *, last: bool) -> bytes:
+    """Status line, headers, date and the empty line. With *last*, the connection closes after the
+    response (RFC 9112, 9.6).
+
+    Raises :class:`BadMessage` for a header that contains a line break or NUL (RFC 9110, 5.5).
+    """
+    return _undated_head(status, headers) + head_end(last=last)
+
+
+def _undated_head(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    return b"".join((_status_line(status), *map(_line, headers)))
+
+
+def head_end(*, last: bool = False) -> bytes:
+    """The ``Date`` header of this second, ``Connection: close`` if *last*, and the empty line."""
+    return _date(int(time.time())) + (b"Connection: close\r\n\r\n" if last else b"\r\n")
+
+
+@lru_cache(maxsize=256)
+def _line(header: tuple[bytes, bytes]) -> bytes:
+    line = b"%b: %b" % header
+    if b"\n" in line or b"\r" in line or b"\0" in line:
+        raise BadMessage("a header contains a line break or NUL")
+    return line + b"\r\n"
+
+
+@lru_cache(maxsize=64)
+def _status_line(status: int) -> bytes:
+    reasons = {each.value: each.phrase for each in HTTPStatus}
+    return f"HTTP/1.1 {status} {reasons.get(status, '')}\r\n".encode("ascii")
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> bytes:
+    return f"Date: {formatdate(second, usegmt=True)}\r\n".encode("ascii")

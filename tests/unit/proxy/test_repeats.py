@@ -13,8 +13,7 @@ from harness.http.client import Answer
 from harness.plugin.fixtures.content import OciContent
 from harness.plugin.fixtures.doubles import MakeProxyRegistry, ProxyDouble
 from harness.upstream import MockUpstream
-from reference_registry.server.http1.connection import Connection
-from reference_registry.server.http1.kept_answers import KeptAnswers
+from reference_registry.server.http1.connection import Http1Connection, KeptAnswers
 
 
 @pytest.fixture
@@ -161,6 +160,6 @@ def test_a_connection_that_is_closed_is_not_kept_for_what_was_asked_on_it(
 
     def are_left() -> bool:
         gc.collect()
-        return not any(isinstance(each, Connection) and each.gone for each in gc.get_objects())
+        return not any(isinstance(each, Http1Connection) and each.gone for each in gc.get_objects())
 
     assert proxy.eventually(are_left)

@@ -12,8 +12,9 @@ import pytest
 
 from reference_registry.config.addresses import ListenAddress
 from reference_registry.http.asgi import Receive, Scope, Send
+from reference_registry.server.base import BadMessage
 from reference_registry.server.http1 import connection as connections
-from reference_registry.server.http1.heads import BadMessage, head
+from reference_registry.server.http1.exchange import head
 from reference_registry.server.listener import Listener
 from tests.unit.server.talking import Client, answer, echo, talk
 
