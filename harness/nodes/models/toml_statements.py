@@ -21,6 +21,7 @@ __all__ = [
     "InvalidTOML",
     "Statement",
     "decoded_key_part",
+    "is_a",
     "read_toml",
     "statements",
 ]
@@ -72,6 +73,15 @@ def read_toml(text: str) -> dict[str, Any]:
         raise InvalidTOML(_POSITION.sub("", reason).strip(), line) from None
     except RecursionError:
         raise InvalidTOML("arrays or inline tables are nested too deeply") from None
+
+
+def is_a(value: object, kind: str) -> bool:
+    """Whether *value* is of *kind*, in the words of messages: ``a table``, ``a list of strings``,
+    ``a string``, ``a number``, or ``true or false``."""
+    if kind == "a list of strings":
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    types = {"a table": dict, "a string": str, "a number": int, "true or false": bool}
+    return type(value) is types[kind]
 
 
 _KEY_PART = r"""(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\\n])*"|'[^'\n]*')"""

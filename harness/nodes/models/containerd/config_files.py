@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.nodes.models.containerd.releases import Release
-from harness.nodes.models.files import FileTree, InvalidPattern, glob, has_meta
+from harness.nodes.models.files import FileTree, InvalidFile, InvalidPattern, glob, has_meta
 from harness.nodes.models.go_url import clean_path
-from harness.nodes.models.toml_statements import InvalidTOML, read_toml, statements
+from harness.nodes.models.toml_statements import InvalidTOML, is_a, read_toml, statements
 
 __all__ = [
     "CONFIG_FILE",
@@ -41,13 +41,12 @@ MOST_FILES = 200
 """Limit of imported files."""
 _WORKING_DIRECTORY = "/"
 """The working directory under systemd; patterns of older releases start there."""
-_DISABLED = ("disabled plugin", ("disabled_plugins",))
 _MIGRATED = ("registry", "max_concurrent_downloads", "image_pull_with_sync_fs")
 _MIGRATED_FROM_CONTAINERD = ("disable_snapshot_annotations", "discard_unpacked_layers")
 
 
-class InvalidConfig(ValueError):
-    """containerd, or only its CRI plugin, does not start; ``line`` of ``file`` counts from 1."""
+class InvalidConfig(InvalidFile):
+    """containerd, or only its CRI plugin, does not start."""
 
     def __init__(
         self,
@@ -57,10 +56,7 @@ class InvalidConfig(ValueError):
         *,
         stops_containerd: bool = True,
     ) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.line = line
-        self.file = file
+        super().__init__(reason, line, file)
         self.stops_containerd = stops_containerd
 
 
@@ -104,26 +100,27 @@ def read_configuration(tree: FileTree, release: Release, path: str = CONFIG_FILE
             continue
         if len(files) >= MOST_FILES:
             raise InvalidConfig(f"more than {MOST_FILES} files are imported", line, parent)
-        files[current] = text = _text(tree, current, parent or path, line)
-        document = _document(text, current)
-        named = version_of(document, text, current)
-        plugins = document.get("plugins", {})
-        names = _names(document, "disabled_plugins", text, current)
-        if not isinstance(plugins, dict):
-            raise _wrong("plugins", "must be a table", text, current)
+        file = _File(current, _text(tree, current, parent or path, line))
+        files[current] = file.text
+        named = max(file.get("version", "a number", 0), 0)
+        plugins = file.get("plugins", "a table", {})
+        names = file.get("disabled_plugins", "a list of strings", [])
         if release.migrates_config == "each file":
             of_main = of_main or named
             if named > of_main:
                 reason = f"drop-in config version {named} higher than root config version {of_main}"
-                raise InvalidConfig(reason, _line(text, "version"), current)
+                raise file.invalid(reason, "version")
             plugins, names = _carried_over(plugins, names, named, own_version, release)
             named = max(named, own_version)
         elif release.migrates_config == "at the end" and named < 2:
             plugins, names, named = _renamed(plugins), [*map(_uri, names)], version
-        _merge(merged, plugins, release)
+        if release.merges_sections:
+            _merge_deeply(merged, plugins)
+        else:
+            merged |= plugins
         disabled += [name for name in names if name not in disabled]
         version = named or version
-        pending += _imports(document, text, current, tree, release)
+        pending += file.imports(tree, release)
     merged_files = tuple(files.items())
     _validate(version, merged, disabled, merged_files, release)
     if release.migrates_config == "at the end":
@@ -135,61 +132,56 @@ def read_configuration(tree: FileTree, release: Release, path: str = CONFIG_FILE
 def _text(tree: FileTree, path: str, parent: str, line: int | None) -> str:
     try:
         return tree.read(path)
-    except IsADirectoryError:
-        raise InvalidConfig(f"read {path}: is a directory", line, parent) from None
+    except IsADirectoryError as error:
+        raise InvalidConfig(str(error), line, parent) from None
     except OSError:
         raise InvalidConfig(f"open {path}: no such file or directory", line, parent) from None
 
 
-def _document(text: str, path: str) -> dict[str, Any]:
-    try:
-        return read_toml(text)
-    except InvalidTOML as error:
-        raise InvalidConfig(f"invalid TOML: {error.reason}", error.line, path) from None
+class _File:
+    """One file: typed look-ups, whose errors have the key's line."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self.path = path
+        self.text = text
+        try:
+            self._document = read_toml(text)
+        except InvalidTOML as error:
+            raise InvalidConfig(f"invalid TOML: {error.reason}", error.line, path) from None
+
+    def get(self, key: str, kind: str, default: Any) -> Any:
+        """The value of *key*, which must be of *kind* (see ``is_a``), or *default* if absent."""
+        value = self._document.get(key, default)
+        if not is_a(value, kind):
+            raise self.invalid(f"`{key}` must be {kind}", key)
+        return value
+
+    def invalid(self, reason: str, key: str) -> InvalidConfig:
+        """The error for the value of *key*."""
+        return InvalidConfig(reason, self._line(key), self.path)
+
+    def imports(self, tree: FileTree, release: Release) -> Iterator[tuple[str, str, int | None]]:
+        """Path, importing file and line of each import, in order."""
+        line, names = self._line("imports"), self.get("imports", "a list of strings", [])
+        for pattern in imported_paths(names, self.path, release):
+            try:
+                found = glob(pattern, tree.names) if "*" in pattern else [pattern]
+            except InvalidPattern:
+                reason = f"syntax error in pattern {pattern!r} of `imports`"
+                raise self.invalid(reason, "imports") from None
+            yield from ((path, self.path, line) for path in found)
+
+    def _line(self, key: str) -> int | None:
+        return next((one.line for one in statements(self.text) if one.path[:1] == (key,)), None)
 
 
-def version_of(document: Mapping[str, Any], text: str = "", path: str = CONFIG_FILE) -> int:
-    """The ``version`` of a file, 0 for none. Raises :class:`InvalidConfig`."""
-    version = document.get("version", 0)
-    if not isinstance(version, int) or isinstance(version, bool):
-        raise _wrong("version", "must be a number", text, path)
+def version_of(document: Mapping[str, Any]) -> int:
+    """The ``version`` of a valid file, 0 for none."""
+    version: int = document.get("version", 0)
     return max(version, 0)
 
 
-def _names(document: Mapping[str, Any], key: str, text: str, path: str) -> list[str]:
-    value = document.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise _wrong(key, "must be a list of strings", text, path)
-    return value
-
-
-def _wrong(key: str, problem: str, text: str, path: str) -> InvalidConfig:
-    return InvalidConfig(f"`{key}` {problem}", _line(text, key), path)
-
-
-def _line(text: str, key: str) -> int | None:
-    return next((one.line for one in statements(text) if one.path[:1] == (key,)), None)
-
-
 # -- imports ------------------------------------------------------------------------------------
-def _imports(
-    document: Mapping[str, Any], text: str, path: str, tree: FileTree, release: Release
-) -> Iterator[tuple[str, str, int | None]]:
-    """Path, importing file and line of each import of the file, in its order."""
-    line = _line(text, "imports")
-    for pattern in imported_paths(_names(document, "imports", text, path), path, release):
-        if "*" not in pattern:
-            yield pattern, path, line
-            continue
-        try:
-            matches = glob(pattern, tree.names)
-        except InvalidPattern:
-            reason = f"syntax error in pattern {pattern!r} of `imports`"
-            raise InvalidConfig(reason, line, path) from None
-        for match in matches:
-            yield match, path, line
-
-
 def imported_paths(imports: Sequence[str], parent: str, release: Release) -> Iterator[str]:
     """The ``imports`` of the file *parent* as absolute paths, or patterns if they have a ``*``.
 
@@ -205,13 +197,6 @@ def imported_paths(imports: Sequence[str], parent: str, release: Release) -> Ite
 
 
 # -- merging ------------------------------------------------------------------------------------
-def _merge(to: dict[str, Any], plugins: Mapping[str, Any], release: Release) -> None:
-    if release.merges_sections:
-        _merge_deeply(to, plugins)
-    else:
-        to |= plugins
-
-
 def _merge_deeply(to: dict[str, Any], changes: Mapping[str, Any]) -> None:
     """Like mergo with override: tables key by key, everything else replaced."""
     for key, value in changes.items():
@@ -238,18 +223,17 @@ def _validate(
 
     if version > release.config_version and release.refuses_newer_config:
         known = f"which reads {release.config_version} or less"
-        refuse(
-            f"version {version} is not known to containerd {release.version}, {known}", "version"
-        )
+        text = f"version {version} is not known to containerd {release.version}, {known}"
+        refuse(text, "version")
     if release.migrates_config == "never" and version < 2:
         return
-    for key, names in (("disabled_plugins", disabled), ("plugins", plugins)):
-        if key == "plugins" and release.migrates_config != "never":
-            continue
-        for name in names:
-            if not _is_uri(name, release):
-                what, path = ("plugin key", (key, name)) if key == "plugins" else _DISABLED
-                refuse(f'invalid {what} URI "{name}" expect io.containerd.x.vx', *path)
+    checked: list[tuple[str, str, tuple[str, ...]]]
+    checked = [("disabled plugin", name, ("disabled_plugins",)) for name in disabled]
+    if release.migrates_config == "never":
+        checked += [("plugin key", name, ("plugins", name)) for name in plugins]
+    for what, name, path in checked:
+        if not _is_uri(name, release):
+            refuse(f'invalid {what} URI "{name}" expect io.containerd.x.vx', *path)
 
 
 def _is_uri(name: str, release: Release) -> bool:

@@ -7,7 +7,7 @@ https://github.com/containerd/containerd/blob/main/docs/cri/registry.md
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from harness.nodes.models.containerd.pullers import AuthConfig
 from harness.nodes.models.containerd.releases import Release
 from harness.nodes.models.files import FileTree
 from harness.nodes.models.go_url import InvalidURL, parse_url
-from harness.nodes.models.toml_statements import read_toml, statements
+from harness.nodes.models.toml_statements import is_a, read_toml, statements
 
 __all__ = [
     "WELL_KNOWN_DIRECTORIES",
@@ -95,17 +95,27 @@ def parse_config_toml(
 
 def registry_config(configuration: Configuration, release: Release) -> RegistryConfig:
     """The registry settings of *configuration*. Raises :class:`InvalidConfig`."""
-    section = section_of(configuration.version, release)
-    reader = _Reader(configuration)
-    base = ("plugins", section)
-    images = reader.table(*base)
-    registry = reader.table(*base, "registry")
+    reader = _Reader(configuration, section_of(configuration.version, release))
+    images = reader.table()
+    registry = reader.table("registry")
+    path = reader.get("a string", "registry", "config_path")
+    default = release.default_config_path
+    if (default == "until set" and path is None) or (
+        default == "without mirrors" and not path and not registry.get("mirrors")
+    ):
+        path = WELL_KNOWN_DIRECTORIES
     config = RegistryConfig(
-        config_path=_config_path(reader, (*base, "registry"), release),
-        mirrors=dict(reader.mirrors(*base, "registry", "mirrors")),
-        auths=dict(reader.auths(*base, "registry")),
-        tls=dict(reader.tls(*base, "registry", "configs")),
-        headers=dict(reader.headers(*base, "registry", "headers")),
+        config_path=path or "",
+        mirrors={
+            name: reader.strings("registry", "mirrors", name, "endpoint")
+            for name in reader.table("registry", "mirrors")
+        },
+        auths=reader.auths(),
+        tls=reader.tls(),
+        headers={
+            name: reader.strings("registry", "headers", name)
+            for name in reader.table("registry", "headers")
+        },
         configuration=configuration,
     )
     _reject_contradictions(config, release, configuration)
@@ -117,17 +127,6 @@ def section_of(version: int, release: Release) -> str:
     if release.migrates_config != "never":
         return IMAGES
     return "cri" if version < 2 else GRPC_CRI
-
-
-def _config_path(reader: _Reader, registry: tuple[str, ...], release: Release) -> str:
-    written = reader.get(*registry, "config_path")
-    path = "" if written is None else reader.string(*registry, "config_path")
-    match release.default_config_path:
-        case "until set" if written is None:
-            return WELL_KNOWN_DIRECTORIES
-        case "without mirrors" if not path and not reader.get(*registry, "mirrors"):
-            return WELL_KNOWN_DIRECTORIES
-    return path
 
 
 def _reject_contradictions(
@@ -174,100 +173,75 @@ def local_puller(
 
 
 class _Reader:
-    """Typed look-ups; every error has the key and its line."""
+    """Typed look-ups in the plugin's *section*; every error has the key and its line."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, section: str) -> None:
         self._configuration = configuration
-        self._document = {"plugins": configuration.plugins}
+        self._section = section
 
-    def get(self, *path: str) -> Any:
-        """The value at *path*, None if absent."""
-        value: Any = self._document
-        for part in path:
+    def get(self, kind: str, *path: str) -> Any:
+        """The value at *path*, None if absent; any other must be of *kind* (see ``is_a``)."""
+        value: Any = self._configuration.plugins
+        for part in (self._section, *path):
             if not isinstance(value, dict) or part not in value:
                 return None
             value = value[part]
+        if not is_a(value, kind):
+            raise self._invalid(f"must be {kind}", *path)
         return value
 
     def table(self, *path: str) -> Mapping[str, Any]:
         """The table at *path*, empty if absent."""
-        value = self.get(*path)
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            raise self.invalid("must be a table", *path)
-        return value
-
-    def string(self, *path: str) -> str:
-        """The string at *path*, empty if absent."""
-        value = self.get(*path)
-        if value is None:
-            return ""
-        if not isinstance(value, str):
-            raise self.invalid("must be a string", *path)
-        return value
+        return self.get("a table", *path) or {}
 
     def strings(self, *path: str) -> tuple[str, ...]:
         """The list of strings at *path*, empty if absent."""
-        value = self.get(*path)
-        if value is None:
-            return ()
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self.invalid("must be a list of strings", *path)
-        return tuple(value)
+        return tuple(self.get("a list of strings", *path) or ())
 
-    def mirrors(self, *path: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Endpoints by registry."""
-        for registry in self.table(*path):
-            yield registry, self.strings(*path, registry, "endpoint")
-
-    def headers(self, *path: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Values by header name."""
-        for name in self.table(*path):
-            yield name, self.strings(*path, name)
-
-    def tls(self, *path: str) -> Iterator[tuple[str, EndpointTLS]]:
+    def tls(self) -> dict[str, EndpointTLS]:
         """TLS settings by host."""
-        for host in self.table(*path):
-            if self.get(*path, host, "tls") is not None:
-                base = (*path, host, "tls")
-                yield (
-                    host,
-                    EndpointTLS(
-                        self.get(*base, "insecure_skip_verify") is True,
-                        self.string(*base, "ca_file"),
-                        self.string(*base, "cert_file"),
-                        self.string(*base, "key_file"),
-                    ),
-                )
+        found = {}
+        for host, config in self.table("registry", "configs").items():
+            base = ("registry", "configs", host, "tls")
+            if isinstance(config, dict) and "tls" in config:
+                skip = isinstance(config["tls"], dict) and config["tls"].get("insecure_skip_verify")
+                files = (self._text(*base, key) for key in ("ca_file", "cert_file", "key_file"))
+                found[host] = EndpointTLS(skip is True, *files)
+        return found
 
-    def auths(self, *registry: str) -> Iterator[tuple[str, AuthConfig]]:
+    def auths(self) -> dict[str, AuthConfig]:
         """``configs.HOST.auth``, then ``auths."URL"``, which overrides it."""
-        for host in self.table(*registry, "configs"):
-            if self.get(*registry, "configs", host, "auth") is not None:
-                yield host, self._auth(*registry, "configs", host, "auth")
-        for endpoint in self.table(*registry, "auths"):
+        found = {}
+        for host, config in self.table("registry", "configs").items():
+            if isinstance(config, dict) and "auth" in config:
+                found[host] = self._auth("registry", "configs", host, "auth")
+        for endpoint in self.table("registry", "auths"):
             try:
                 url = parse_url(endpoint)
             except InvalidURL as error:
                 reason = f"failed to parse registry url: {error}"
                 raise _unloaded(reason, self._configuration, "auths", endpoint) from None
-            yield url.host if url.scheme else endpoint, self._auth(*registry, "auths", endpoint)
+            auth = self._auth("registry", "auths", endpoint)
+            found[url.host if url.scheme else endpoint] = auth
+        return found
 
     def _auth(self, *path: str) -> AuthConfig:
         self.table(*path)
         return AuthConfig(
-            username=self.string(*path, "username"),
-            password=self.string(*path, "password"),
-            auth=self.string(*path, "auth"),
-            identity_token=self.string(*path, "identitytoken"),
+            username=self._text(*path, "username"),
+            password=self._text(*path, "password"),
+            auth=self._text(*path, "auth"),
+            identity_token=self._text(*path, "identitytoken"),
         )
 
-    def invalid(self, problem: str, *path: str) -> InvalidConfig:
-        """The error for the value at *path*."""
-        found = self._configuration.place(*path[2:]) or self._configuration.place(*path[:2])
-        file, line = found or (self._configuration.files[0][0], None)
-        return InvalidConfig(f"`{'.'.join(path[-3:])}` {problem}", line, file)
+    def _text(self, *path: str) -> str:
+        return self.get("a string", *path) or ""
+
+    def _invalid(self, problem: str, *path: str) -> InvalidConfig:
+        configuration, whole = self._configuration, ("plugins", self._section, *path)
+        found = configuration.place(*path) or configuration.place(*whole[:2])
+        file, line = found or (configuration.files[0][0], None)
+        return InvalidConfig(f"`{'.'.join(whole[-3:])}` {problem}", line, file)
 
 
 _NAMES = ("cri", GRPC_CRI, IMAGES)

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 
 from harness.content import Manifest, an_image
 from harness.nodes.models.containerd.failures import Hangs, RequestFailed
-from harness.nodes.models.containerd.fetching import Fetching
 from harness.nodes.models.containerd.plan import ContainerdPull, Plan, PullError, PullRefused
 from harness.nodes.models.containerd.pullers import Ctr
+from harness.nodes.models.containerd.pulling import Fetching, Resolving
 from harness.nodes.models.containerd.pushing import Pushing
-from harness.nodes.models.containerd.resolving import Resolving
 from harness.nodes.models.containerd.session import Session
 from harness.nodes.models.network import Attempt, Network
 from harness.nodes.models.simulated_network import HostBehaviour, SimulatedNetwork

@@ -10,13 +10,14 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from harness.nodes.models.containerd.releases import Release
+from harness.nodes.models.files import InvalidFile
 from harness.nodes.models.go_url import InvalidURL, clean_path, join_path, parse_url
-from harness.nodes.models.toml_statements import InvalidTOML, read_toml, statements
+from harness.nodes.models.toml_statements import InvalidTOML, is_a, read_toml, statements
 
 __all__ = [
     "ALL_CAPABILITIES",
@@ -41,13 +42,8 @@ class Capability(StrEnum):
 ALL_CAPABILITIES = frozenset(Capability)
 
 
-class InvalidHostsFile(ValueError):
-    """Why the whole file is ignored, and the line (from 1) if it is known."""
-
-    def __init__(self, reason: str, line: int | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.line = line
+class InvalidHostsFile(InvalidFile):
+    """Why the whole file is ignored."""
 
 
 class DaemonPanics(InvalidHostsFile):
@@ -103,18 +99,23 @@ def parse_hosts_toml(text: str, directory: str, release: Release) -> HostsFile:
     except InvalidTOML as error:
         raise InvalidHostsFile(f"invalid TOML: {error.reason}", error.line) from None
     root = _Table(document, _Lines(text), (), directory, release)
-    hosts = document.get("host")
-    if hosts is None and not release.server_alone_suffices:
+    if "host" not in document and not release.server_alone_suffices:
         raise InvalidHostsFile("invalid `host` tree: the file has no [host] table")
-    if not isinstance(hosts, dict | None):
+    hosts = document.get("host", {})
+    if not isinstance(hosts, dict):
         raise root.invalid("host", "must be a table")
-    hosts = hosts or {}
     order, unordered = _order(hosts, root.lines, release)
-    tables = {url: _host_table(root, url, values) for url, values in hosts.items()}
+    for url, values in hosts.items():
+        if not isinstance(values, dict):
+            line = root.lines.of("host", url)
+            raise InvalidHostsFile(f"[host] {url[:200]!r} must be a table", line)
+    tables = {url: replace(root, values=hosts[url], path=("host", url)) for url in hosts}
     for table in (root, *tables.values()):
-        _check_types(table)
+        # A wrong type makes the whole file invalid, even in a host that is not used.
+        for key in _ALWAYS_CHECKED:
+            table.get(key)
     entries = [_entry(url, tables[url]) for url in order]
-    server = _entry(root.string("server"), root)
+    server = _entry(root.get("server") or "", root)
     unseen = tuple(url for url in hosts if url not in order)
     return HostsFile((*entries, server), unordered, unseen)
 
@@ -159,6 +160,17 @@ def _order(hosts: Mapping[str, Any], lines: _Lines, release: Release) -> tuple[l
 
 
 # -- values -------------------------------------------------------------------------------------
+_KINDS = {
+    "capabilities": "a list of strings",
+    "skip_verify": "true or false",
+    "override_path": "true or false",
+    "header": "a table",
+    "dial_timeout": "a string",
+    "server": "a string",
+}
+_ALWAYS_CHECKED = ("capabilities", "skip_verify", "override_path", "header", "dial_timeout")
+
+
 @dataclass(frozen=True)
 class _Table:
     """A table of the file and how its keys are looked up and checked."""
@@ -175,66 +187,34 @@ class _Table:
         return self.lines.of(*self.path or ("server",))
 
     def get(self, key: str) -> Any:
-        """The value of *key* in whichever case the release accepts; None if absent."""
-        if key in self.values:
-            return self.values[key]
-        if self.release.key_case == "any":
-            return next((v for k, v in self.values.items() if k.lower() == key), None)
-        return self.values.get(key.upper())
-
-    def string(self, key: str) -> str:
-        """A string, empty if absent."""
-        value = self.get(key)
-        return "" if value is None else self._typed(key, value, str, "a string")
-
-    def boolean(self, key: str) -> bool | None:
-        """A boolean, None if absent."""
-        value = self.get(key)
-        return None if value is None else self._typed(key, value, bool, "true or false")
-
-    def table(self, key: str) -> Mapping[str, Any] | None:
-        """A table, None if absent."""
-        value = self.get(key)
-        return None if value is None else self._typed(key, value, dict, "a table")
-
-    def strings(self, key: str) -> list[str]:
-        """A list of strings, empty if absent."""
-        value = self.get(key)
-        if value is None:
-            return []
-        if not _is_strings(value):
-            raise self.invalid(key, "must be a list of strings")
-        return list(value)
-
-    def _typed(self, key: str, value: Any, wanted: type, called: str) -> Any:
-        if not isinstance(value, wanted):
-            raise self.invalid(key, f"must be {called}")
+        """The value of *key* in a letter case that the release accepts; None if it is absent or
+        unknown to the release. Raises :class:`InvalidHostsFile` for a wrong type."""
+        if key == "dial_timeout" and not self.release.reads_dial_timeout:
+            return None
+        any_case = self.release.key_case == "any"
+        same = [k for k in self.values if k == key.upper() or (any_case and k.lower() == key)]
+        value = self.values.get(key, self.values[same[0]] if same else None)
+        kind = _KINDS.get(key)
+        if value is not None and kind is not None and not is_a(value, kind):
+            raise self.invalid(key, f"must be {kind}")
         return value
+
+    def listed(self, key: str) -> list[Any] | None:
+        """A list, or a string as a list of one; None if absent."""
+        value = self.get(key)
+        value = [value] if isinstance(value, str) else value
+        if not isinstance(value, list | None):
+            raise self.invalid(key, "must be a file name or a list")
+        return value
+
+    def file(self, name: str) -> str:
+        """The path of a file, which is relative to the directory of hosts.toml."""
+        return name if name.startswith("/") else join_path(self.directory, name)
 
     def invalid(self, key: str, problem: str) -> InvalidHostsFile:
         """The error for a bad value of *key*."""
         line = self.lines.of(*self.path, key) or self.lines.of(*self.path)
         return InvalidHostsFile(f"`{key}` {problem}", line)
-
-
-def _is_strings(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-def _host_table(root: _Table, url: str, values: object) -> _Table:
-    if not isinstance(values, dict):
-        raise InvalidHostsFile(f"[host] {url[:200]!r} must be a table", root.lines.of("host", url))
-    return _Table(values, root.lines, ("host", url), root.directory, root.release)
-
-
-def _check_types(table: _Table) -> None:
-    """A wrong type makes the whole file invalid, even in a host that is not used."""
-    table.strings("capabilities")
-    table.boolean("skip_verify")
-    table.boolean("override_path")
-    table.table("header")
-    if table.release.reads_dial_timeout:
-        table.string("dial_timeout")
 
 
 def _entry(url: str, table: _Table) -> HostEntry:
@@ -244,7 +224,7 @@ def _entry(url: str, table: _Table) -> HostEntry:
         host=host,
         path=path,
         capabilities=_capabilities(table),
-        skip_verify=table.boolean("skip_verify"),
+        skip_verify=table.get("skip_verify"),
         ca=_ca(table),
         client=_client(table),
         header=_header(table),
@@ -263,14 +243,14 @@ def _location(url: str, table: _Table) -> tuple[str, str, str]:
         reason = f"unable to parse server {url[:200]!r}: {error}"
         raise InvalidHostsFile(reason, table.first_line) from None
     path = clean_path(parsed.path) if parsed.path else ""
-    if not table.boolean("override_path") and not path.endswith("/v2"):
+    if not table.get("override_path") and not path.endswith("/v2"):
         # Not cleaned again: "/" becomes "//v2", which is cleaned when the repository is joined.
         path += "/v2"
     return parsed.scheme, parsed.host, path
 
 
 def _capabilities(table: _Table) -> frozenset[Capability]:
-    names = table.strings("capabilities")
+    names = table.get("capabilities") or []
     for name in names:
         if name.lower() not in table.release.capabilities:
             raise table.invalid("capabilities", f"has an unknown capability {name[:40]!r}")
@@ -278,50 +258,32 @@ def _capabilities(table: _Table) -> frozenset[Capability]:
 
 
 def _ca(table: _Table) -> tuple[str, ...] | None:
-    value = table.get("ca")
-    if value is None:
-        return None
-    if isinstance(value, str):
-        value = [value]
-    if not _is_strings(value):
+    names = table.listed("ca")
+    if names is not None and not is_a(names, "a list of strings"):
         raise table.invalid("ca", "must be a file name or a list of file names")
-    return tuple(_absolute(name, table.directory) for name in value)
+    return None if names is None else tuple(map(table.file, names))
 
 
 def _client(table: _Table) -> tuple[tuple[str, str | None], ...]:
-    value = table.get("client")
-    if value is None:
-        return ()
-    if isinstance(value, str):
-        value = [value]
-    if not isinstance(value, list):
-        raise table.invalid("client", "must be a file name or a list")
     pairs: list[tuple[str, str | None]] = []
-    for item in value:
+    for item in table.listed("client") or ():
         if isinstance(item, str):
-            pairs.append((_absolute(item, table.directory), None))
-        elif _is_strings(item) and len(item) == 2:
-            pairs.append((_absolute(item[0], table.directory), _absolute(item[1], table.directory)))
+            pairs.append((table.file(item), None))
+        elif is_a(item, "a list of strings") and len(item) == 2:
+            pairs.append((table.file(item[0]), table.file(item[1])))
         else:
             raise table.invalid("client", "must hold file names or pairs [certificate, key]")
     return tuple(pairs)
 
 
-def _absolute(name: str, directory: str) -> str:
-    return name if name.startswith("/") else join_path(directory, name)
-
-
 def _header(table: _Table) -> Mapping[str, tuple[str, ...]] | None:
-    header = table.table("header")
+    header = table.get("header")
+    for name, value in (header or {}).items():
+        if not isinstance(value, str) and not is_a(value, "a list of strings"):
+            raise table.invalid("header", f"{name!r} must be a string or a list of strings")
     if header is None:
         return None
-    result = {}
-    for name, value in header.items():
-        values = [value] if isinstance(value, str) else value
-        if not _is_strings(values):
-            raise table.invalid("header", f"{name!r} must be a string or a list of strings")
-        result[name] = tuple(values)
-    return result
+    return {n: (v,) if isinstance(v, str) else tuple(v) for n, v in header.items()}
 
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
@@ -331,9 +293,7 @@ _DURATION = re.compile(rf"[-+]?(?:0|(?:{_QUANTITY.pattern})+)", re.ASCII)
 
 def _dial_timeout(table: _Table) -> float | None:
     """Go's time.ParseDuration; None if absent, empty, or unknown to the release."""
-    if not table.release.reads_dial_timeout:
-        return None
-    text = table.string("dial_timeout")
+    text = table.get("dial_timeout")
     if not text:
         return None
     if len(text) > 64 or not _DURATION.fullmatch(text):
