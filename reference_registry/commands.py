@@ -59,10 +59,13 @@ def serve(options: Namespace, profile: Profile) -> int:
 
     from reference_registry.config.rules import Reviewed, exposures
     from reference_registry.http.hooks import Observer
-    from reference_registry.observability.access_log import AccessLog
-    from reference_registry.observability.logs import configure_logging
-    from reference_registry.observability.redaction import Redactor, secrets_of
-    from reference_registry.observability.request_log import RequestLog
+    from reference_registry.observability.logs import (
+        AccessLog,
+        Redactor,
+        RequestLog,
+        configure_logging,
+        secrets_of,
+    )
     from reference_registry.server.server import Server, run_until_signalled
 
     found = read(options.config, profile=profile)
@@ -103,8 +106,7 @@ def garbage_collect(options: Namespace, profile: Profile) -> int:
     from reference_registry.garbage.collect import Options
     from reference_registry.garbage.online import collect
     from reference_registry.garbage.output import display
-    from reference_registry.observability.logs import configure_logging
-    from reference_registry.observability.redaction import Redactor, secrets_of
+    from reference_registry.observability.logs import Redactor, configure_logging, secrets_of
 
     config = load(options.config, profile=profile)
     wanted = Options(

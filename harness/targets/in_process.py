@@ -17,9 +17,7 @@ from reference_registry.clock import Clock
 from reference_registry.config import Config
 from reference_registry.http.hooks import Exchange
 from reference_registry.http.messages import Request
-from reference_registry.observability.access_log import AccessLog
-from reference_registry.observability.logs import LogFormatter
-from reference_registry.observability.redaction import Redactor, secrets_of
+from reference_registry.observability.logs import AccessLog, LogFormatter, Redactor, secrets_of
 
 __all__ = ["JumpingClock", "Log", "TurnableClock"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,9 @@ from typing import Any
 from reference_registry.config import Config
 from reference_registry.config.units import format_duration
 from reference_registry.counters import Counters, Metrics, TrafficCounters
+from reference_registry.http.asgi import Receive, Scope, Send
 from reference_registry.http.hooks import HealthGate
-from reference_registry.observability.redaction import (
-    REDACTED,
-    SECRET_HEADERS,
-    Redactor,
-)
+from reference_registry.observability.logs import REDACTED, SECRET_HEADERS, Redactor
 from reference_registry.profiles import Profile
 
 __all__ = ["DebugApplication", "variables"]
@@ -29,9 +26,6 @@ __all__ = ["DebugApplication", "variables"]
 _SECRET_FIELDS = frozenset({"password", "secret"})
 
 _redact = Redactor()
-
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Answer = tuple[int, str, bytes]
 
 
 class DebugApplication:
@@ -53,7 +47,7 @@ class DebugApplication:
         self._metrics = metrics
         self._metrics_path = config.http.debug.prometheus_path if config.http.debug else None
 
-    async def __call__(self, scope: Mapping[str, Any], receive: object, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         status, content_type, body = self._answer(scope["method"], scope["path"])
@@ -64,33 +58,29 @@ class DebugApplication:
         if status == 404:
             headers.append((b"x-content-type-options", b"nosniff"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send(
-            {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body}
-        )
+        body = b"" if scope["method"] == "HEAD" else body
+        await send({"type": "http.response.body", "body": body})
 
-    def _answer(self, method: str, path: str) -> Answer:
+    def _answer(self, method: str, path: str) -> tuple[int, str, bytes]:
         if path == "/debug/health" and method == "GET":
             failing = self._health.failing()
             document = json.dumps(dict(failing), separators=(",", ":"), ensure_ascii=False)
             kind = self._profile.json_content_type
             return 503 if failing else 200, kind, document.encode()
         if path == "/debug/vars":
-            return 200, "application/json; charset=utf-8", self._variables()
+            shown = variables(self._config, self._counters, self._profile)
+            text = json.dumps(shown, ensure_ascii=False)
+            if self._profile.debug_vars_break_with_redis and "redis" in shown["registry"]:
+                text = text.replace(json.dumps(shown["registry"]["redis"]), "", 1)
+            return 200, "application/json; charset=utf-8", text.encode()
         if path == self._metrics_path and self._metrics is not None:
             return 200, "text/plain; version=0.0.4; charset=utf-8", self._metrics.render()
         return 404, "text/plain; charset=utf-8", b"404 page not found\n"
 
-    def _variables(self) -> bytes:
-        document = variables(self._config, self._counters, self._profile)
-        text = json.dumps(document, ensure_ascii=False)
-        if self._profile.debug_vars_break_with_redis and "redis" in document["registry"]:
-            text = text.replace(json.dumps(document["registry"]["redis"]), "", 1)
-        return text.encode()
-
 
 def variables(config: Config, counters: Counters, profile: Profile) -> dict[str, Any]:
-    """The document of ``/debug/vars``. Where distribution shows its passwords (3.x, once redis is
-    configured), ``[redacted]`` stands here."""
+    """The document of ``/debug/vars``. Passwords, which distribution 3.x shows once redis is
+    configured, are ``[redacted]``."""
     blob, manifest = _traffic(counters.blob), _traffic(counters.manifest)
     if profile.counts_proxy_blobs_wrongly:
         blob |= {"Hits": blob["Requests"], "Misses": 0, "BytesPulled": 0}
@@ -119,7 +109,7 @@ def _traffic(traffic: TrafficCounters) -> dict[str, int]:
 
 
 def _plain(value: Any) -> Any:
-    """*value* as JSON knows it, secrets replaced."""
+    """*value* as JSON, with secrets replaced."""
     if dataclasses.is_dataclass(value):
         return {
             field.name: REDACTED

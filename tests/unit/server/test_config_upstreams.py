@@ -11,7 +11,7 @@ from reference_registry.config import Config, ExecConfig, ProxyConfig, UpstreamC
 from reference_registry.config.file import ReadConfig, read
 from reference_registry.config.proxy import DOCKER_HUB, namespaces_of
 from reference_registry.config.rules import Reviewed, review
-from reference_registry.observability.redaction import secrets_of
+from reference_registry.observability.logs import secrets_of
 from reference_registry.profiles import IDEAL, PROFILES
 from tests.unit.server.config_cases import GOOD
 

@@ -22,29 +22,12 @@ from reference_registry.config import (
 )
 from reference_registry.config.addresses import ListenAddress
 from reference_registry.http.asgi import Receive, Scope, Send
-from reference_registry.observability.health import Health, Probes, ThresholdStatus
+from reference_registry.observability.health import Health, probe
 from reference_registry.profiles import PROFILES
 from reference_registry.server.listener import Listener
 from reference_registry.server.server import Server
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.memory import MemoryDriver
-
-
-@pytest.mark.parametrize(
-    ("threshold", "results", "failing"),
-    [
-        (0, "x", [True]),
-        (1, "x.", [True, False]),
-        (3, "xx.xxxx.", [False, False, False, False, False, True, True, False]),
-    ],
-)
-def test_thresholds(threshold: int, results: str, failing: list[bool]) -> None:
-    status = ThresholdStatus(threshold)
-    seen = []
-    for result in results:
-        status.update("broken" if result == "x" else None)
-        seen.append(status.error is not None)
-    assert seen == failing
 
 
 class _Driver(MemoryDriver):
@@ -59,7 +42,7 @@ class _Driver(MemoryDriver):
 
 
 class _Clock(ManualClock):
-    """Tells when everyone sleeps again, which is when a round of checks is over."""
+    """Notices when all sleep again, which is when a round of checks is over."""
 
     def __init__(self, sleepers: int) -> None:
         super().__init__()
@@ -103,6 +86,32 @@ def test_rounds_go_by_the_clock() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("threshold", "results", "failing"),
+    [
+        (0, "x", [True]),
+        (1, "x.", [True, False]),
+        (3, "xx.xxxx.", [False, False, False, False, False, True, True, False]),
+    ],
+)
+def test_thresholds(threshold: int, results: str, failing: list[bool]) -> None:
+    check = PeriodicCheck(kind="storagedriver", threshold=threshold)
+
+    async def run() -> None:
+        driver, clock = _Driver(), _Clock(1)
+        health = Health([check], driver=driver, profile=PROFILES["ideal"], clock=clock)
+        await health.start()
+        seen = []
+        for result in results:
+            driver.error = OSError("broken") if result == "x" else None
+            await clock.turn(10)
+            seen.append(bool(health.failing()))
+        await health.stop()
+        assert seen == failing
+
+    asyncio.run(run())
+
+
 def test_failures_are_sorted_by_name(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("b", "a")]
     for path in paths:
@@ -125,7 +134,7 @@ def test_failures_are_sorted_by_name(tmp_path: Path) -> None:
 
 # -- single probes ------------------------------------------------------------------------------
 def _probed(check: PeriodicCheck, profile: str = "ideal") -> str | None:
-    return asyncio.run(Probes(_Driver(), PROFILES[profile]).probe(check))
+    return asyncio.run(probe(check, _Driver(), PROFILES[profile]))
 
 
 def test_a_file_that_is_there_is_a_failure(tmp_path: Path) -> None:
@@ -179,12 +188,12 @@ def test_http(closed_port: int) -> None:
         good = PeriodicCheck(kind="http", target=f"{url}/200", headers={"X-A": ("1",)})
         bad = PeriodicCheck(kind="http", target=f"{url}/500")
         other = PeriodicCheck(kind="http", target=f"{url}/500", statuscode=500)
-        new, old = (Probes(_Driver(), PROFILES[name]) for name in ("3.1", "2.8"))
-        assert await new.probe(good) is None
-        assert await new.probe(other) is None
+        driver, new, old = _Driver(), PROFILES["3.1"], PROFILES["2.8"]
+        assert await probe(good, driver, new) is None
+        assert await probe(other, driver, new) is None
         unexpected = "downstream service returned unexpected status: 500"
-        assert await old.probe(bad) == unexpected
-        assert await new.probe(bad) == f"{url}/500: {unexpected}"
+        assert await probe(bad, driver, old) == unexpected
+        assert await probe(bad, driver, new) == f"{url}/500: {unexpected}"
         await listener.stop()
 
     asyncio.run(run())

@@ -24,9 +24,7 @@ from reference_registry.config import (
 )
 from reference_registry.http.hooks import Exchange
 from reference_registry.http.messages import Request
-from reference_registry.observability.access_log import AccessLog
-from reference_registry.observability.logs import configure_logging
-from reference_registry.observability.redaction import Redactor, secrets_of
+from reference_registry.observability.logs import AccessLog, Redactor, configure_logging, secrets_of
 
 _log = logging.getLogger("reference_registry.tests")
 
