@@ -235,7 +235,6 @@ def test_what_a_standard_registry_need_not_import() -> None:
     code = f"""
 import sys
 import reference_registry.__main__
-import reference_registry.server.run
 import reference_registry.server.server
 print([name for name in {slow} if name in sys.modules])
 """
