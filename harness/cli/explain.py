@@ -10,8 +10,8 @@ import click
 from rich.console import Console
 
 from harness.cli.common import Choice, file_option, format_option, output_option, write_output
-from harness.nodes.explain.explanation import BadInput, printable
-from harness.nodes.explain.questions import ExplainOptions, answer
+from harness.nodes.explain.explanation import BadInput, ExplainOptions, printable
+from harness.nodes.explain.questions import answer
 from harness.nodes.explain.render import RENDERERS
 from harness.nodes.explain.tree import print_tree
 

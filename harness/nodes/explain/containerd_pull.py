@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from harness.nodes.explain.diagnostics import diagnostics, not_contacted
 from harness.nodes.explain.effects import (
@@ -18,9 +20,9 @@ from harness.nodes.explain.explanation import (
     Explanation,
     HostExplained,
     Round,
+    SecretExplained,
 )
 from harness.nodes.explain.files import ContainerdQuestion
-from harness.nodes.explain.secrets import chosen, explained
 from harness.nodes.explain.when import behaviours
 from harness.nodes.models.containerd.execution import simulate
 from harness.nodes.models.containerd.hosts_toml import Capability
@@ -31,13 +33,12 @@ from harness.nodes.models.containerd.pullers import (
     CredentialError,
     Cri,
     Ctr,
-    Puller,
 )
 from harness.nodes.models.files import FileLine
 from harness.nodes.models.go_url import port_of
-from harness.nodes.models.kubelet import KeyringEntry
+from harness.nodes.models.kubelet import Keyring, KeyringEntry
 from harness.nodes.models.network import ANONYMOUS, Attempt, Login
-from harness.nodes.models.reference import InvalidReference, normalised_reference
+from harness.nodes.models.reference import InvalidReference, Reference, normalised_reference
 from harness.nodes.models.simulated_network import HostBehaviour
 
 __all__ = ["EffectFinder", "explain_containerd", "first_plan", "login_of"]
@@ -60,31 +61,26 @@ def login_of(host: PlannedHost) -> Login:
         return ANONYMOUS
 
 
-def _puller(question: ContainerdQuestion, login: KeyringEntry | None) -> Puller:
-    if question.ctr is not None:
-        return question.ctr
-    if login is None:
-        return Cri()
-    return Cri(AuthConfig(username=login.username, password=login.password))
-
-
 def _logins(question: ContainerdQuestion) -> tuple[KeyringEntry, ...]:
+    """The logins in the order kubelet tries them: the pod's, then the node's."""
     if question.ctr is not None:
         return ()
     try:
-        reference = normalised_reference(question.image)
+        repository = _named(normalised_reference(question.image))
     except InvalidReference as error:
         raise BadInput.image(question.image, error) from None
-    return chosen(reference, question.of_pod, question.of_node)
+    entries = Keyring(question.of_pod).lookup(repository)
+    return (*entries, *Keyring(question.of_node).lookup(repository))
 
 
 def _plan(question: ContainerdQuestion, login: KeyringEntry | None) -> Plan:
+    auth = None if login is None else AuthConfig(username=login.username, password=login.password)
     return resolve_plan(
         question.image,
         release=question.release,
         config_toml=question.files.config_toml,
         config_file=question.files.config_file,
-        puller=_puller(question, login),
+        puller=question.ctr or Cri(auth),
         files=question.files.files,
     )
 
@@ -132,7 +128,7 @@ def explain_containerd(
         hosts=tuple(
             _host(question, plan, position, finder, logins) for position in range(len(plan.hosts))
         ),
-        secrets=explained(plan.reference, (*question.of_pod, *question.of_node), logins, contacted)
+        secrets=_secrets(plan.reference, (*question.of_pod, *question.of_node), logins, contacted)
         if question.ctr is None
         else (),
         rounds=_rounds(question, plan, logins, {**(seen or {}), **assumed}),
@@ -150,6 +146,59 @@ def _client(plan: Plan) -> str:
     return f"kubelet or crictl, containerd {plan.release.version}{after_2_1}"
 
 
+# -- pull secrets ------------------------------------------------------------------------------
+def _named(reference: Reference) -> str:
+    return f"{reference.namespace}/{reference.repository}"
+
+
+def _secrets(
+    reference: Reference,
+    entries: Sequence[KeyringEntry],
+    logins: Sequence[KeyringEntry],
+    contacted: Collection[str],
+) -> tuple[SecretExplained, ...]:
+    """Each of *entries* with the reason why kubelet uses it or not; *contacted* are the hosts."""
+    used = list(logins)
+    return tuple(
+        SecretExplained(
+            secret=entry.secret or "",
+            key=entry.key,
+            user=entry.username,
+            used=entry in used,
+            why=_why_used(reference, used.index(entry), len(used))
+            if entry in used
+            else _why_not(reference, entry.key, contacted),
+        )
+        for entry in entries
+    )
+
+
+def _why_used(reference: Reference, position: int, count: int) -> str:
+    order = f", tried {position + 1} of {count}" if count > 1 else ""
+    return (
+        f"its key matches the image name {_named(reference)}{order}; "
+        "kubelet sends it without an address, so any host that sends a challenge gets it"
+    )
+
+
+def _why_not(reference: Reference, key: str, contacted: Collection[str]) -> str:
+    host = re.sub("^https?://", "", key).partition("/")[0]
+    own = _named(reference)
+    if host in contacted and host != reference.namespace:
+        return (
+            f"its key names {host}, which is contacted, but kubelet compares keys with the image "
+            f"name {own}: change the key to {reference.namespace}"
+        )
+    name, _, port = reference.namespace.partition(":")
+    if port and host == name:
+        return f"its key lacks the port: change it to {reference.namespace}"
+    if reference.namespace == "docker.io" and host == "registry-1.docker.io":
+        return "the key for Docker Hub is docker.io or https://index.docker.io/v1/"
+    if host == reference.namespace:
+        return f"its path is not a prefix of the image name {own}, or another key is preferred"
+    return f"its key names another registry than the image name {own}"
+
+
 # -- rounds -------------------------------------------------------------------------------------
 def _rounds(
     question: ContainerdQuestion,
@@ -162,29 +211,23 @@ def _rounds(
     found: list[Round] = []
     for number, login in enumerate(logins or (None,), 1):
         one = plan if login is None else _plan(question, login)
-        hosts = {host.name: host for host in reversed(one.hosts)}
-
-        def place(attempt: Attempt, hosts: dict[str, PlannedHost] = hosts) -> FileLine | None:
-            host = hosts.get(attempt.host)
-            return None if host is None else _place(question, host)
-
-        def origin(
-            attempt: Attempt,
-            hosts: dict[str, PlannedHost] = hosts,
-            login: KeyringEntry | None = login,
-        ) -> str:
-            if login is not None:
-                return login.origin
-            if attempt.host in hosts:
-                return login_of(hosts[attempt.host]).origin
-            return "the login of the host that named this realm" if attempt.step == "token" else ""
-
+        origin = partial(_origin, login, {host.name: host for host in reversed(one.hosts)})
+        places = {host.name: _place(question, host) for host in reversed(one.hosts)}
         title = _title(plan, login, number, len(logins))
         run = simulate(one, assumed, image=image)
-        found.append(explained_round(title, run, image, place, origin))
+        found.append(explained_round(title, run, image, places, origin))
         if run.error is None:
             break
     return tuple(found)
+
+
+def _origin(login: KeyringEntry | None, hosts: Mapping[str, PlannedHost], attempt: Attempt) -> str:
+    """Where the credential of *attempt* comes from."""
+    if login is not None:
+        return login.origin
+    if attempt.host in hosts:
+        return login_of(hosts[attempt.host]).origin
+    return "the login of the host that named this realm" if attempt.step == "token" else ""
 
 
 def _title(plan: Plan, login: KeyringEntry | None, number: int, count: int) -> str:

@@ -21,7 +21,6 @@ __all__ = [
     "Simulate",
     "effects",
     "errors_if_all_fail",
-    "explained_requests",
     "explained_round",
     "sample_image",
 ]
@@ -96,25 +95,6 @@ def errors_if_all_fail(
     )
 
 
-def explained_round(
-    title: str,
-    run: ClientRun,
-    image: Manifest,
-    place_of: Callable[[Attempt], FileLine | None],
-    origin_of: Callable[[Attempt], str],
-) -> Round:
-    """*run* in words. *place_of* gives the line that names a request's host, *origin_of* says where
-    its credential comes from."""
-    seconds = run.seconds_lost
-    return Round(
-        title=title,
-        requests=explained_requests(run.attempts, image, place_of, origin_of),
-        error=run.message,
-        code=getattr(run.error, "code", None),
-        seconds=None if seconds == float("inf") else seconds,
-    )
-
-
 _FAILURES = {
     Failure.UNRESOLVED: "no such host",
     Failure.REFUSED: "connection refused",
@@ -132,36 +112,44 @@ _FAILURES = {
 }
 
 
-def explained_requests(
-    attempts: Iterable[Attempt],
+def explained_round(
+    title: str,
+    run: ClientRun,
     image: Manifest,
-    place_of: Callable[[Attempt], FileLine | None],
+    places: Mapping[str, FileLine | None],
     origin_of: Callable[[Attempt], str],
-) -> tuple[RequestExplained, ...]:
-    """*attempts* of a pull of *image*.
-
-    *place_of* gives the line that names the host, *origin_of* says where a credential comes from.
-    Digests of the sample image are shown as ``DIGEST``.
-    """
+) -> Round:
+    """*run*, a pull of *image*, in words. *places* are the lines that name hosts; *origin_of* says
+    where a credential comes from. Digests of the image are shown as ``DIGEST``."""
     content = RegistryContent(image)
-    return tuple(
-        RequestExplained(
-            number=number,
-            step=_step(attempt, content),
-            method=attempt.method,
-            url=_url(attempt, content),
-            host=attempt.host,
-            namespace=attempt.ns,
-            credential=_credential(attempt, origin_of),
-            because=_without_digests(attempt.because, content),
-            result=_result(attempt),
-            answered=attempt.failure is None,
-            seconds=None if attempt.seconds == float("inf") else attempt.seconds,
-            place=place_of(attempt),
-            at_once=attempt.lane != "",
-        )
-        for number, attempt in enumerate(attempts, 1)
+    return Round(
+        title=title,
+        requests=tuple(
+            RequestExplained(
+                number=number,
+                step=_step(attempt, content),
+                method=attempt.method,
+                url=_url(attempt, content),
+                host=attempt.host,
+                namespace=attempt.ns,
+                credential=_credential(attempt, origin_of),
+                because=_without_digests(attempt.because, content),
+                result=_result(attempt),
+                answered=attempt.failure is None,
+                seconds=_finite(attempt.seconds),
+                place=places.get(attempt.host),
+                at_once=attempt.lane != "",
+            )
+            for number, attempt in enumerate(run.attempts, 1)
+        ),
+        error=run.message,
+        code=getattr(run.error, "code", None),
+        seconds=_finite(run.seconds_lost),
     )
+
+
+def _finite(seconds: float) -> float | None:
+    return None if seconds == float("inf") else seconds
 
 
 def _step(attempt: Attempt, content: RegistryContent) -> str:

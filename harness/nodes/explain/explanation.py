@@ -1,13 +1,14 @@
-"""The result of ``pullproof explain`` as a value; renderers turn it into text.
+"""The question and the result of ``pullproof explain`` as values; renderers write the result.
 
-It holds words and numbers only, and never a password, token or header value, so that no renderer
-can leak one.
+The result holds words and numbers only, and never a password, token or header value, so that no
+renderer can leak one.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
 from harness.nodes.models.files import FileLine
 
@@ -15,6 +16,7 @@ __all__ = [
     "BadInput",
     "Diagnostic",
     "Effect",
+    "ExplainOptions",
     "Explanation",
     "HostExplained",
     "IfAllFail",
@@ -60,6 +62,26 @@ def printable(text: str, *, lines: bool = False) -> str:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExplainOptions:
+    """The options of ``pullproof explain``."""
+
+    image: str
+    puller: str = "cri"
+    certs_d: Path | None = None
+    config: Path | None = None
+    release: str | None = None
+    ctr_options: str | None = None
+    pull_secrets: tuple[Path, ...] = ()
+    node_secret: Path | None = None
+    auth_file: Path | None = None
+    registries_conf: Path | None = None
+    daemon_json: Path | None = None
+    when: tuple[str, ...] = ()
+    probe: bool = False
+    probe_with_credentials: bool = False
+
+
 @dataclass(frozen=True)
 class Effect:
     """What the client does if one host fails this way and all later hosts are healthy."""
@@ -90,18 +112,19 @@ class Probed:
     sent_credentials: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HostExplained:
     """One host that the files name, in the order hosts are tried."""
 
-    number: int
+    number: int = 0
+    """From 1, in the order of attempts."""
     name: str
     url: str
     because: str
     place: FileLine | None
-    namespace: str | None
+    namespace: str | None = None
     """The ``ns=`` of its requests; None for none."""
-    resolves: bool
+    resolves: bool = True
     """Whether the client resolves tags or digests there."""
     why: str
     """What it is used for, and why."""
@@ -206,7 +229,7 @@ class Explanation:
     hosts: tuple[HostExplained, ...] = ()
     secrets: tuple[SecretExplained, ...] = ()
     rounds: tuple[Round, ...] = ()
-    if_all_fail: tuple[IfAllFail, ...] = field(default=())
+    if_all_fail: tuple[IfAllFail, ...] = ()
 
     @property
     def error(self) -> str | None:

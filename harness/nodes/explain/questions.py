@@ -6,44 +6,20 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from harness.nodes.explain.disk import (
-    LARGEST_SECRET,
-    is_directory,
-    listed,
-    read_required,
-    read_text,
-    stays_below,
-)
-from harness.nodes.explain.explanation import BadInput, Diagnostic, Explanation
+from harness.nodes.explain.containerd_pull import explain_containerd
+from harness.nodes.explain.disk import LARGEST_SECRET, read_required
+from harness.nodes.explain.explanation import BadInput, Diagnostic, ExplainOptions, Explanation
+from harness.nodes.explain.files import ContainerdQuestion, read_containerd_files
+from harness.nodes.explain.other_clients import explain_containers, explain_docker
+from harness.nodes.models.containerd.pullers import Ctr, UnknownArgument
+from harness.nodes.models.containerd.releases import RELEASES, UnknownRelease, release_named
 from harness.nodes.models.kubelet import InvalidSecret, KeyringEntry, read_docker_config
-from harness.nodes.models.network import ANONYMOUS, Login
 from harness.nodes.models.reference import InvalidReference, ctr_reference, normalised_reference
 
-__all__ = ["ExplainOptions", "answer"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExplainOptions:
-    """The options of ``pullproof explain``."""
-
-    image: str
-    puller: str = "cri"
-    certs_d: Path | None = None
-    config: Path | None = None
-    release: str | None = None
-    ctr_options: str | None = None
-    pull_secrets: tuple[Path, ...] = ()
-    node_secret: Path | None = None
-    auth_file: Path | None = None
-    registries_conf: Path | None = None
-    daemon_json: Path | None = None
-    when: tuple[str, ...] = ()
-    probe: bool = False
-    probe_with_credentials: bool = False
-
+__all__ = ["answer"]
 
 _VALID_FOR = {
     "certs_d": ("cri", "ctr"),
@@ -71,20 +47,14 @@ def answer(options: ExplainOptions) -> Explanation:
             )
     if options.puller in {"cri", "ctr"}:
         return _containerd(options)
-    return _docker(options) if options.puller == "docker" else _containers(options)
+    return (explain_docker if options.puller == "docker" else explain_containers)(options)
 
 
 def _note(text: str) -> Diagnostic:
     return Diagnostic(text, is_warning=False)
 
 
-# -- containerd ---------------------------------------------------------------------------------
 def _containerd(options: ExplainOptions) -> Explanation:
-    from harness.nodes.explain.containerd_pull import explain_containerd
-    from harness.nodes.explain.files import ContainerdQuestion, read_containerd_files
-    from harness.nodes.models.containerd.pullers import Ctr, UnknownArgument
-    from harness.nodes.models.containerd.releases import UnknownRelease, release_named
-
     version, notes = _release(options.release)
     try:
         release = release_named(version)
@@ -132,7 +102,7 @@ def _containerd(options: ExplainOptions) -> Explanation:
     )
     if not options.probe:
         return explain_containerd(question)
-    from harness.nodes.explain.probe import probed_containerd
+    from harness.nodes.explain.probe import probed_containerd  # imports httpx
 
     return probed_containerd(question, with_credentials=options.probe_with_credentials)
 
@@ -156,8 +126,6 @@ def _release(wanted: str | None) -> tuple[str, tuple[Diagnostic, ...]]:
             f"using the installed containerd {match[1]}; --containerd VERSION overrides it"
         )
         return match[1].partition("~")[0].partition("+")[0], (note,)
-    from harness.nodes.models.containerd.releases import RELEASES
-
     newest = RELEASES[-1].version
     text = f"no containerd installed here; using {newest}; --containerd VERSION overrides it"
     return newest, (_note(text),)
@@ -175,110 +143,3 @@ def _secrets(paths: Iterable[Path], read: list[str]) -> tuple[KeyringEntry, ...]
         read.append(str(path))
         entries += [replace(entry, secret=path.name) for entry in found]
     return tuple(entries)
-
-
-# -- dockerd ------------------------------------------------------------------------------------
-_HUB_KEY = "https://index.docker.io/v1/"
-"""The key under which `docker login` stores the login of Docker Hub."""
-
-
-def _docker(options: ExplainOptions) -> Explanation:
-    from harness.nodes.explain.docker_pull import DockerQuestion, explain_docker
-    from harness.nodes.models.dockerd import InvalidDaemonJson, read_daemon_json
-
-    path = options.daemon_json or Path("/etc/docker/daemon.json")
-    text = read_text(path) if options.daemon_json is None else read_required(path)
-    read = [] if text is None else [str(path)]
-    try:
-        config = read_daemon_json(text or "")
-    except InvalidDaemonJson as error:
-        fix = "dockerd does not start with such a file"
-        raise BadInput(error.reason, str(path), error.line, fix) from None
-    lines: dict[str, int] = {}
-    for mirror in config.mirrors:
-        url = f"{mirror.scheme}://{mirror.host}"
-        position = (text or "").find(f'"{url}')
-        if position >= 0:
-            lines.setdefault(url, (text or "").count("\n", 0, position) + 1)
-    return explain_docker(
-        DockerQuestion(
-            image=options.image,
-            config=config,
-            login=_docker_login(options, read),
-            file=str(path),
-            lines=lines,
-            read=tuple(read),
-            when=options.when,
-            notes=() if text is not None else (_note(f"no {path} here"),),
-        )
-    )
-
-
-def _docker_login(options: ExplainOptions, read: list[str]) -> Login:
-    """The login that `docker login` stores for the image's registry."""
-    path = options.auth_file
-    if path is None:
-        return ANONYMOUS
-    text = read_required(path, largest=LARGEST_SECRET)
-    read.append(str(path))
-    try:
-        entries = read_docker_config(text)
-        namespace = normalised_reference(options.image).namespace
-    except InvalidSecret as error:
-        raise BadInput(str(error), str(path)) from None
-    except InvalidReference as error:
-        raise BadInput.image(options.image, error) from None
-    wanted = _HUB_KEY if namespace == "docker.io" else namespace
-    for entry in entries:
-        if entry.key == wanted:
-            return Login(entry.username, entry.password, f"{path.name}, key {entry.key!r}")
-    return ANONYMOUS
-
-
-# -- skopeo and podman --------------------------------------------------------------------------
-def _containers(options: ExplainOptions) -> Explanation:
-    from harness.nodes.explain.containers_pull import ContainersQuestion, explain_containers
-    from harness.nodes.models.containers.registries_conf import (
-        InvalidRegistriesConf,
-        read_registries_conf,
-    )
-    from harness.nodes.models.containers.sources import AuthFile, read_auth_file
-
-    path = options.registries_conf or Path("/etc/containers/registries.conf")
-    text = read_text(path) if options.registries_conf is None else read_required(path)
-    read = [] if text is None else [str(path)]
-    directory = path.with_name(f"{path.name}.d")
-    drop_ins: dict[str, str] = {}
-    for entry in listed(directory) if is_directory(directory) else ():
-        if entry.name.endswith(".conf"):
-            stays_below(directory / entry.name, directory)
-            drop_ins[entry.name] = read_text(directory / entry.name) or ""
-            read.append(str(directory / entry.name))
-    try:
-        config = read_registries_conf(text or "", drop_ins)
-    except InvalidRegistriesConf as error:
-        name = str(path)
-        if error.file is not None and "/" in error.file:
-            name = str(directory / error.file.partition("/")[2])
-        raise BadInput(error.reason, name, error.line, "all pulls fail with such a file") from None
-    notes = () if read else (_note(f"no {path} here"),)
-    auth_file = AuthFile()
-    if options.auth_file is not None:
-        secrets = read_required(options.auth_file, largest=LARGEST_SECRET)
-        read.append(str(options.auth_file))
-        try:
-            auth_file = read_auth_file(secrets)
-        except InvalidSecret as error:
-            raise BadInput(str(error), str(options.auth_file)) from None
-    return explain_containers(
-        ContainersQuestion(
-            image=options.image,
-            tool=options.puller,
-            config=config,
-            auth_file=auth_file,
-            file=str(path),
-            read=tuple(read),
-            when=options.when,
-            notes=notes,
-        )
-    )

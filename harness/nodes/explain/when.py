@@ -22,89 +22,83 @@ __all__ = ["BEHAVIOURS", "REDIRECTED_TO", "behaviour", "behaviours"]
 REDIRECTED_TO = "storage.invalid"
 """The target host of ``redirect``; healthy unless another ``--when`` names it."""
 
-BEHAVIOURS: Mapping[str, str] = {
-    "down": "the connection is refused (also: refused)",
-    "unreachable": "connection attempts are never answered",
-    "unresolved": "its name does not resolve",
-    "tls": "an unknown authority signed its certificate",
-    "tls-hang": "it accepts connections and sends nothing",
-    "plain": "it speaks plain HTTP only",
-    "tls-only": "it speaks TLS only",
-    "client-cert": "it requires a client certificate",
-    "empty": "it is healthy but does not have the image",
-    "reset": "it closes the connection after reading a request",
-    "hang": "it reads requests and never answers",
-    "html": "it answers 200 with a web page, like a captive portal",
-    "truncate": "it truncates a layer once",
-    "no-range": "it truncates a layer once and ignores Range requests",
-    "wrong": "it sends wrong bytes of the right length",
-    "redirect": f"it redirects to {REDIRECTED_TO}, which has the same content",
-    "no-digest": "its answers have no Docker-Content-Digest",
-    "bad-digest": "its Docker-Content-Digest is malformed",
-    "wrong-digest": "its Docker-Content-Digest is another digest",
-    "no-length": "its answers have no Content-Length",
-    "basic": "it requires Basic credentials and accepts any",
-    "bearer": "it requires a token; its token service gives one to everyone",
-    "bearer-denied": "it requires a token; its token service refuses everyone (401)",
-    "bearer-down": "it requires a token; its token service answers 503",
-    "bearer-refused": "it requires a token and rejects every token of its service",
-    "401": "it requires Basic credentials and accepts none",
-    "NNN": "it answers everything with this status (204, 304, 400 to 599)",
-}
-"""The values after ``HOST=`` with their meaning. A suffix ``@resolve``, ``@index``, ``@manifest``,
-``@config`` or ``@layer`` limits a behaviour of answers to these requests."""
-
 _OBJECTS = ("resolve", "index", "manifest", "config", "layer")
 _PORTAL = HostAction(html=True)
-_FAULTS = {
-    "reset": HostAction(reset=True),
-    "hang": HostAction(hang=True),
-    "html": _PORTAL,
-    "wrong": HostAction(wrong_body=True),
-    "redirect": HostAction(redirect=f"https://{REDIRECTED_TO}{{path}}"),
-    "no-digest": HostAction(no_digest_header=True),
-    "bad-digest": HostAction(bad_digest_header=True),
-    "wrong-digest": HostAction(wrong_digest_header=True),
-    "no-length": HostAction(drop_size=True),
-}
-_HOSTS = {
-    "down": HostBehaviour(down=True),
-    "refused": HostBehaviour(down=True),
-    "unreachable": HostBehaviour(unreachable=True),
-    "unresolved": HostBehaviour(resolvable=False),
-    "tls": HostBehaviour(authority=b"an unknown authority"),
-    "tls-hang": HostBehaviour(silent=True),
-    "plain": HostBehaviour(speaks="plain"),
-    "tls-only": HostBehaviour(speaks="tls"),
-    "client-cert": HostBehaviour(wants_client_certificate=True),
-    "empty": HostBehaviour(store=False),
-    "html": HostBehaviour(
-        rules=(
-            HostRule(_PORTAL, method="HEAD"),
-            *(
-                HostRule(_PORTAL, obj=obj)
-                for obj in ("tag", "index", "manifest", "config", "layer")
-            ),
-            # Resolving the page gives a digest; the blob with that digest does not exist.
-            HostRule(HostAction(status=404)),
-        )
+_CUT = HostRule(HostAction(truncate=1000), method="GET", obj="layer", times=1)
+_Kind = HostAction | HostBehaviour | HostTokenService | None
+
+BEHAVIOURS: Mapping[str, tuple[str, _Kind]] = {
+    "down": ("the connection is refused (also: refused)", HostBehaviour(down=True)),
+    "unreachable": ("connection attempts are never answered", HostBehaviour(unreachable=True)),
+    "unresolved": ("its name does not resolve", HostBehaviour(resolvable=False)),
+    "tls": (
+        "an unknown authority signed its certificate",
+        HostBehaviour(authority=b"an unknown authority"),
     ),
-    "truncate": HostBehaviour(
-        rules=(HostRule(HostAction(truncate=1000), method="GET", obj="layer", times=1),)
+    "tls-hang": ("it accepts connections and sends nothing", HostBehaviour(silent=True)),
+    "plain": ("it speaks plain HTTP only", HostBehaviour(speaks="plain")),
+    "tls-only": ("it speaks TLS only", HostBehaviour(speaks="tls")),
+    "client-cert": (
+        "it requires a client certificate",
+        HostBehaviour(wants_client_certificate=True),
     ),
-    "no-range": HostBehaviour(
-        rules=(
-            HostRule(HostAction(truncate=1000), method="GET", obj="layer", times=1),
-            HostRule(HostAction(ignore_range=True), method="GET", obj="layer"),
-        )
+    "empty": ("it is healthy but does not have the image", HostBehaviour(store=False)),
+    "reset": ("it closes the connection after reading a request", HostAction(reset=True)),
+    "hang": ("it reads requests and never answers", HostAction(hang=True)),
+    "html": ("it answers 200 with a web page, like a captive portal", _PORTAL),
+    "truncate": ("it truncates a layer once", HostBehaviour(rules=(_CUT,))),
+    "no-range": (
+        "it truncates a layer once and ignores Range requests",
+        HostBehaviour(
+            rules=(_CUT, HostRule(HostAction(ignore_range=True), method="GET", obj="layer"))
+        ),
     ),
+    "wrong": ("it sends wrong bytes of the right length", HostAction(wrong_body=True)),
+    "redirect": (
+        f"it redirects to {REDIRECTED_TO}, which has the same content",
+        HostAction(redirect=f"https://{REDIRECTED_TO}{{path}}"),
+    ),
+    "no-digest": (
+        "its answers have no Docker-Content-Digest",
+        HostAction(no_digest_header=True),
+    ),
+    "bad-digest": ("its Docker-Content-Digest is malformed", HostAction(bad_digest_header=True)),
+    "wrong-digest": (
+        "its Docker-Content-Digest is another digest",
+        HostAction(wrong_digest_header=True),
+    ),
+    "no-length": ("its answers have no Content-Length", HostAction(drop_size=True)),
+    "basic": ("it requires Basic credentials and accepts any", None),
+    "bearer": (
+        "it requires a token; its token service gives one to everyone",
+        HostTokenService(),
+    ),
+    "bearer-denied": (
+        "it requires a token; its token service refuses everyone (401)",
+        HostTokenService(status=401),
+    ),
+    "bearer-down": (
+        "it requires a token; its token service answers 503",
+        HostTokenService(status=503),
+    ),
+    "bearer-refused": (
+        "it requires a token and rejects every token of its service",
+        HostTokenService(),
+    ),
+    "401": ("it requires Basic credentials and accepts none", None),
+    "NNN": ("it answers everything with this status (204, 304, 400 to 599)", None),
 }
-_TOKENS = {
-    "bearer": HostTokenService(),
-    "bearer-denied": HostTokenService(status=401),
-    "bearer-down": HostTokenService(status=503),
-    "bearer-refused": HostTokenService(),
-}
+"""The values after ``HOST=`` with their meaning. A suffix ``@resolve``, ``@index``, ``@manifest``,
+``@config`` or ``@layer`` limits a behaviour of answers (a ``HostAction``) to these requests."""
+
+_PORTAL_EVERYWHERE = HostBehaviour(
+    rules=(
+        HostRule(_PORTAL, method="HEAD"),
+        *(HostRule(_PORTAL, obj=obj) for obj in ("tag", "index", "manifest", "config", "layer")),
+        # Resolving the page gives a digest; the blob with that digest does not exist.
+        HostRule(HostAction(status=404)),
+    )
+)
 _STATUS = re.compile(r"[45]\d\d|204|304")
 
 
@@ -116,22 +110,23 @@ def behaviour(name: str, host: str, login: Login) -> HostBehaviour:
     word, at, obj = name.partition("@")
     if at and obj not in _OBJECTS:
         raise BadInput(f"unknown request {obj[:40]!r} after @", fix=_expected(obj, _OBJECTS))
-    if not at and word in _HOSTS:
-        return _HOSTS[word]
-    if not at and word in {"basic", "401"}:
-        accepted = f"{login.user}:{login.secret}" if word == "basic" else "none:accepted"
-        return HostBehaviour(challenge=HostChallenge("basic", credential=accepted))
-    if not at and word in _TOKENS:
-        token = "another" if word == "bearer-refused" else "T-registry"
-        realm = f"https://{host}/token"
-        return HostBehaviour(
-            challenge=HostChallenge("bearer", realm=realm, service="registry", token=token),
-            tokens=_TOKENS[word],
-        )
-    action = _FAULTS.get(word) or (
-        HostAction(status=int(word)) if _STATUS.fullmatch(word) else None
-    )
-    if action is None:
+    word = "down" if word == "refused" else word
+    _, kind = BEHAVIOURS.get(word, ("", None))
+    if not at:
+        if word == "html":
+            return _PORTAL_EVERYWHERE
+        if isinstance(kind, HostBehaviour):
+            return kind
+        if word in {"basic", "401"}:
+            accepted = f"{login.user}:{login.secret}" if word == "basic" else "none:accepted"
+            return HostBehaviour(challenge=HostChallenge("basic", credential=accepted))
+        if isinstance(kind, HostTokenService):
+            token = "another" if word == "bearer-refused" else "T-registry"
+            realm = f"https://{host}/token"
+            challenge = HostChallenge("bearer", realm=realm, service="registry", token=token)
+            return HostBehaviour(challenge=challenge, tokens=kind)
+    action = HostAction(status=int(word)) if _STATUS.fullmatch(word) else kind
+    if not isinstance(action, HostAction):
         if word in BEHAVIOURS:
             raise BadInput(f"{word} applies to all requests", fix="leave out the @")
         raise BadInput(f"unknown behaviour {word[:40]!r}", fix=_expected(word, BEHAVIOURS))
@@ -179,7 +174,8 @@ def behaviours(
             new = replace(before, rules=before.rules + new.rules)
         found[host] = new
         word = name.partition("@")[0]
-        meaning = BEHAVIOURS.get("down" if word == "refused" else word, f"it answers {word}")
+        known = "down" if word == "refused" else word
+        meaning, _ = BEHAVIOURS.get(known, (f"it answers {word}", None))
         scope = f" (only {name.partition('@')[2]} requests)" if "@" in name else ""
         words.append(f"{host}={word}: {meaning}{scope}")
     return found, tuple(words)

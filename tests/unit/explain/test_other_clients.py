@@ -8,13 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from harness.nodes.explain.containers_pull import ContainersQuestion, explain_containers
-from harness.nodes.explain.docker_pull import DockerQuestion, explain_docker
-from harness.nodes.explain.explanation import BadInput, Explanation
-from harness.nodes.models.containers.registries_conf import read_registries_conf
-from harness.nodes.models.containers.sources import AuthFile, read_auth_file
-from harness.nodes.models.dockerd import read_daemon_json
-from harness.nodes.models.network import ANONYMOUS, Login
+from harness.nodes.explain.explanation import BadInput, ExplainOptions, Explanation
+from harness.nodes.explain.other_clients import explain_containers, explain_docker
 
 CONF = """\
 unqualified-search-registries = ["up.example", "other.example"]
@@ -28,17 +23,26 @@ pull-from-mirror = "digest-only"
 """
 
 
+@pytest.fixture(autouse=True)
+def _directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def written(name: str, text: str) -> Path:
+    Path(name).write_text(text)
+    return Path(name)
+
+
 def copied(
     image: str, tool: str = "skopeo", when: Sequence[str] = (), auth: str | None = None
 ) -> Explanation:
     return explain_containers(
-        ContainersQuestion(
+        ExplainOptions(
             image=image,
-            tool=tool,
-            config=read_registries_conf(CONF),
-            auth_file=AuthFile() if auth is None else read_auth_file(auth),
-            file="registries.conf",
-            when=when,
+            puller=tool,
+            registries_conf=written("registries.conf", CONF),
+            auth_file=None if auth is None else written("auth.json", auth),
+            when=tuple(when),
         )
     )
 
@@ -91,14 +95,16 @@ def test_no_image() -> None:
 DAEMON = '{\n "registry-mirrors": [\n  "https://m1:5000"\n ]\n}\n'
 
 
-def pulled(image: str, *when: str, login: Login = ANONYMOUS) -> Explanation:
+LOGIN = '{"auths": {"https://index.docker.io/v1/": {"username": "me", "password": "hush"}}}'
+
+
+def pulled(image: str, *when: str, auth: str | None = None) -> Explanation:
     return explain_docker(
-        DockerQuestion(
+        ExplainOptions(
             image=image,
-            config=read_daemon_json(DAEMON),
-            login=login,
-            file="daemon.json",
-            lines={"https://m1:5000": 3},
+            puller="docker",
+            daemon_json=written("daemon.json", DAEMON),
+            auth_file=None if auth is None else written("config.json", auth),
             when=when,
         )
     )
@@ -121,10 +127,9 @@ def test_one_endpoint_serves_a_whole_pull() -> None:
 
 
 def test_a_mirror_that_sends_a_challenge_gets_the_login_of_docker_hub() -> None:
-    login = Login("me", "hush", "config.json")
-    found = pulled("nginx", "m1:5000=basic", login=login)
+    found = pulled("nginx", "m1:5000=basic", auth=LOGIN)
     sent = {r.credential for r in found.rounds[0].requests if r.host == "m1:5000"}
-    assert "Basic as me, from config.json" in sent
+    assert "Basic as me, from config.json, key 'https://index.docker.io/v1/'" in sent
     assert "hush" not in repr(found)
 
 
@@ -133,9 +138,7 @@ def test_the_command_reads_daemon_json_and_the_login(
 ) -> None:
     daemon, config = tmp_path / "daemon.json", tmp_path / "config.json"
     daemon.write_text(DAEMON)
-    config.write_text(
-        '{"auths": {"https://index.docker.io/v1/": {"username": "me", "password": "hush"}}}'
-    )
+    config.write_text(LOGIN)
     command = ["explain", "nginx", "--puller", "docker", "--daemon-json", str(daemon)]
     assert main([*command, "--auth-file", str(config), "--when", "m1:5000=basic"]) == 0
     said = capsys.readouterr().out
