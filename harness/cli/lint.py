@@ -16,9 +16,8 @@ from harness.nodes.lint.engine import LintOptions, run_rules
 from harness.nodes.lint.finding import nearest, printable
 from harness.nodes.lint.fix.repair import repaired
 from harness.nodes.lint.output.machine_readable import as_annotations, as_json, unified_diff
-from harness.nodes.lint.output.report import LintReport
+from harness.nodes.lint.output.report import LintReport, as_text, one_liners, remarks_on_diff
 from harness.nodes.lint.output.sarif import as_sarif
-from harness.nodes.lint.output.text import as_text, one_liners, remarks_on_diff
 from harness.nodes.lint.project import Project
 from harness.nodes.lint.reading import read_all
 from harness.nodes.lint.replacing import replace_all

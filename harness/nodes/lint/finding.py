@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Literal
 
 __all__ = [
-    "AddKey",
-    "AsHeaders",
     "Edit",
     "Hit",
+    "KeyEdit",
     "LintFinding",
     "Path",
-    "RemoveKey",
-    "RenameKey",
     "ReplaceText",
-    "SetValue",
     "Severity",
     "Spot",
     "nearest",
@@ -54,41 +51,15 @@ Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
-class SetValue:
-    """Set the value of the key at ``path``."""
+class KeyEdit:
+    """A change of the key at ``path``: ``set`` its value; ``add`` it, with the tables above it (a
+    value of None is an empty ``[table]`` of TOML); ``remove`` it; ``rename`` it to ``value``;
+    ``headers`` gives the inline or dotted tables below it headers. Lists among the values are
+    tuples, so that edits can be compared."""
 
+    verb: Literal["set", "add", "remove", "rename", "headers"]
     path: Path
-    value: object
-
-
-@dataclass(frozen=True)
-class AddKey:
-    """Add a missing key, with the tables above it. None is an empty ``[table]`` of TOML."""
-
-    path: Path
-    value: object
-
-
-@dataclass(frozen=True)
-class AsHeaders:
-    """Convert the inline or dotted tables below ``path`` to tables with headers."""
-
-    path: Path
-
-
-@dataclass(frozen=True)
-class RemoveKey:
-    """Remove the key at ``path``."""
-
-    path: Path
-
-
-@dataclass(frozen=True)
-class RenameKey:
-    """Rename the key at ``path`` to ``name``, in place."""
-
-    path: Path
-    name: str
+    value: Any = None
 
 
 @dataclass(frozen=True)
@@ -100,8 +71,7 @@ class ReplaceText:
     new: str
 
 
-Edit = SetValue | AddKey | AsHeaders | RemoveKey | RenameKey | ReplaceText
-"""Lists among the values are tuples, so that edits can be compared."""
+Edit = KeyEdit | ReplaceText
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,7 @@ from pathlib import Path as FilePath
 from typing import Any, Literal
 
 from harness.nodes.lint.documents import Document
-from harness.nodes.lint.finding import (
-    Edit,
-    Hit,
-    Path,
-    RenameKey,
-    SetValue,
-    Severity,
-    Spot,
-    nearest,
-    quoted,
-)
+from harness.nodes.lint.finding import Edit, Hit, KeyEdit, Path, Severity, Spot, nearest, quoted
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.kubernetes import Cluster, cluster_of
 from harness.nodes.lint.project import Project
@@ -54,9 +44,9 @@ def misspelt(
     near = nearest(word, known)
     edits: tuple[Edit, ...] = ()
     if near and rename and near not in present:
-        edits = (RenameKey(rename, near),)
+        edits = (KeyEdit("rename", rename, near),)
     elif near and write:
-        edits = (SetValue(write, near),)
+        edits = (KeyEdit("set", write, near),)
     return Hit(spot, f"{what} {quoted(word)}", f"did you mean {near}?" if near else "", edits)
 
 

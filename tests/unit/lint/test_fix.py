@@ -9,14 +9,7 @@ import pytest
 
 from harness.nodes.lint.documents import Document
 from harness.nodes.lint.engine import LintOptions
-from harness.nodes.lint.finding import (
-    AddKey,
-    AsHeaders,
-    Edit,
-    RemoveKey,
-    RenameKey,
-    SetValue,
-)
+from harness.nodes.lint.finding import Edit, KeyEdit
 from harness.nodes.lint.fix.editing import replacements
 from harness.nodes.lint.fix.repair import Repaired, repaired
 from harness.nodes.lint.fix.tree_edits import NotApplicable, applied
@@ -111,34 +104,38 @@ def test_only_the_mistake_changes(name: str, before: str, after: str) -> None:
 
 EDITS: list[tuple[str, str, Edit, str]] = [
     ("pod.json", '{"apiVersion": "v1", "registry-mirror": ["x"], "a": 1}',
-     RenameKey(("registry-mirror",), "b"),
+     KeyEdit("rename", ("registry-mirror",), "b"),
      '{"apiVersion": "v1", "b": ["x"], "a": 1}'),
-    ("pod.json", '{"apiVersion": "v1",\n\t"a": [1, 2 ],\n\t"b": {}\n}', AddKey(("c", "d"), True),
+    ("pod.json", '{"apiVersion": "v1",\n\t"a": [1, 2 ],\n\t"b": {}\n}',
+     KeyEdit("add", ("c", "d"), True),
      '{"apiVersion": "v1",\n\t"a": [1, 2 ],\n\t"b": {},\n\t"c": {"d": true}\n}'),
-    ("pod.json", '{"apiVersion": "v1",\n  "a": 1,\n  "b": 2\n}\n', RemoveKey(("b",)),
+    ("pod.json", '{"apiVersion": "v1",\n  "a": 1,\n  "b": 2\n}\n', KeyEdit("remove", ("b",)),
      '{"apiVersion": "v1",\n  "a": 1\n}\n'),
-    ("pod.json", '{"apiVersion": "v1",\n  "a": 1,\n  "b": 2\n}\n', RemoveKey(("a",)),
+    ("pod.json", '{"apiVersion": "v1",\n  "a": 1,\n  "b": 2\n}\n', KeyEdit("remove", ("a",)),
      '{"apiVersion": "v1",\n  "b": 2\n}\n'),
-    ("pod.json", '{"apiVersion": "v1", "a": {"b": "\\u00e9"}}', SetValue(("a", "b"), "ü"),
+    ("pod.json", '{"apiVersion": "v1", "a": {"b": "\\u00e9"}}', KeyEdit("set", ("a", "b"), "ü"),
      '{"apiVersion": "v1", "a": {"b": "ü"}}'),
-    ("pod.json", '{"apiVersion": "v1", "a": {}}', AddKey(("a", "b"), ("x",)),
+    ("pod.json", '{"apiVersion": "v1", "a": {}}', KeyEdit("add", ("a", "b"), ("x",)),
      '{"apiVersion": "v1", "a": {"b": ["x"]}}'),
     ("pod.yaml", "apiVersion: v1\n---\napiVersion: v1\nspec:\n- name: a # c\n  b: 1\n",
-     SetValue((1, "spec", 0, "b"), "x"),
+     KeyEdit("set", (1, "spec", 0, "b"), "x"),
      "apiVersion: v1\n---\napiVersion: v1\nspec:\n- name: a # c\n  b: x\n"),
-    ("pod.yaml", "apiVersion: v1\nspec:\n- name: a\n  b: 1\n", RemoveKey((0, "spec", 0, "name")),
+    ("pod.yaml", "apiVersion: v1\nspec:\n- name: a\n  b: 1\n",
+     KeyEdit("remove", (0, "spec", 0, "name")),
      "apiVersion: v1\nspec:\n- b: 1\n"),
     ("pod.yaml", "apiVersion: v1\nspec:\n- name: a\n  b: |\n    x\n    y\n\n# end\n",
-     AddKey((0, "spec", 0, "c"), "d e"),
+     KeyEdit("add", (0, "spec", 0, "c"), "d e"),
      'apiVersion: v1\nspec:\n- name: a\n  b: |\n    x\n    y\n  c: "d e"\n\n# end\n'),
-    ("pod.yaml", "apiVersion: v1\na:\n  b:\n    c: 1 # c\nd: 1", RemoveKey((0, "a", "b", "c")),
+    ("pod.yaml", "apiVersion: v1\na:\n  b:\n    c: 1 # c\nd: 1",
+     KeyEdit("remove", (0, "a", "b", "c")),
      "apiVersion: v1\n    # c\nd: 1"),
-    ("pod.yaml", "apiVersion: v1\na: 1\nd:\n  e: 1", RemoveKey((0, "d")), "apiVersion: v1\na: 1"),
-    ("config.toml", "version = 2", AddKey(("a", "b.c"), None), 'version = 2\n\n[a."b.c"]'),
-    ("config.toml", "[a]\n  b = {c.d = 1}\n", RenameKey(("a", "b", "c"), "x y"),
+    ("pod.yaml", "apiVersion: v1\na: 1\nd:\n  e: 1",
+     KeyEdit("remove", (0, "d")), "apiVersion: v1\na: 1"),
+    ("config.toml", "version = 2", KeyEdit("add", ("a", "b.c"), None), 'version = 2\n\n[a."b.c"]'),
+    ("config.toml", "[a]\n  b = {c.d = 1}\n", KeyEdit("rename", ("a", "b", "c"), "x y"),
      '[a]\n  b = {"x y".d = 1}\n'),
-    ("config.toml", "[a]\nb = { }\n", AddKey(("a", "b", "c"), 1), "[a]\nb = {c = 1 }\n"),
-    ("config.toml", "[[a]]\n[b]\n", AddKey(("version",), 2), "version = 2\n\n[[a]]\n[b]\n"),
+    ("config.toml", "[a]\nb = { }\n", KeyEdit("add", ("a", "b", "c"), 1), "[a]\nb = {c = 1 }\n"),
+    ("config.toml", "[[a]]\n[b]\n", KeyEdit("add", ("version",), 2), "version = 2\n\n[[a]]\n[b]\n"),
 ]  # fmt: skip
 
 
@@ -150,17 +147,20 @@ def test_an_edit_of_each_format(name: str, before: str, edit: Edit, after: str) 
 @pytest.mark.parametrize(
     ("name", "text", "edit", "reason"),
     [
-        ("pod.yaml", "apiVersion: v1\na: &x {b: 1}\nc: *x\n", SetValue((0, "a", "b"), "2"), "else"),
-        ("pod.yaml", "apiVersion: v1\na: &x 1\nc: *x\n", SetValue((0, "c"), "2"), "alias"),
-        ("pod.yaml", "apiVersion: v1\na: &x 1\nc: *x\n", SetValue((0, "a"), "2"), "be read"),
-        ("pod.yaml", "apiVersion: v1\nb: &x {d: 1}\nc:\n  <<: *x\n", SetValue((0, "c", "d"), 2),
+        ("pod.yaml", "apiVersion: v1\na: &x {b: 1}\nc: *x\n",
+         KeyEdit("set", (0, "a", "b"), "2"), "else"),
+        ("pod.yaml", "apiVersion: v1\na: &x 1\nc: *x\n", KeyEdit("set", (0, "c"), "2"), "alias"),
+        ("pod.yaml", "apiVersion: v1\na: &x 1\nc: *x\n", KeyEdit("set", (0, "a"), "2"), "be read"),
+        ("pod.yaml", "apiVersion: v1\nb: &x {d: 1}\nc:\n  <<: *x\n",
+         KeyEdit("set", (0, "c", "d"), 2),
          "not written"),
-        ("pod.yaml", "apiVersion: v1\na: 1\n", AddKey((0, "a"), 2), "already"),
-        ("pod.yaml", "apiVersion: v1\na: 1\n", AddKey((0, "a", "b"), 2), "not a mapping"),
-        ("config.toml", "[a]\nb = 1\nc = 2\n", RenameKey(("a", "b"), "c"), "already"),
-        ("config.toml", "[a.b]\nc = 2\n", AsHeaders(("a",)), "nothing below"),
-        ("hosts.toml", 'host."m".ca = "x"\nserver = "y"\n', AsHeaders(("host",)), "its meaning"),
-        ("htpasswd", "u:p\n", SetValue(("u",), "x"), "not written"),
+        ("pod.yaml", "apiVersion: v1\na: 1\n", KeyEdit("add", (0, "a"), 2), "already"),
+        ("pod.yaml", "apiVersion: v1\na: 1\n", KeyEdit("add", (0, "a", "b"), 2), "not a mapping"),
+        ("config.toml", "[a]\nb = 1\nc = 2\n", KeyEdit("rename", ("a", "b"), "c"), "already"),
+        ("config.toml", "[a.b]\nc = 2\n", KeyEdit("headers", ("a",)), "nothing below"),
+        ("hosts.toml", 'host."m".ca = "x"\nserver = "y"\n',
+         KeyEdit("headers", ("host",)), "its meaning"),
+        ("htpasswd", "u:p\n", KeyEdit("set", ("u",), "x"), "not written"),
     ],
 )  # fmt: skip
 def test_edits_with_side_effects_are_rejected(

@@ -8,23 +8,13 @@ from functools import cached_property
 from typing import Any
 
 from harness.nodes.lint.documents import Document, TextFile, TomlFile, TreeFile
-from harness.nodes.lint.finding import (
-    AddKey,
-    AsHeaders,
-    Edit,
-    Path,
-    RemoveKey,
-    RenameKey,
-    ReplaceText,
-    SetValue,
-)
+from harness.nodes.lint.finding import Edit, KeyEdit, Path, ReplaceText
 from harness.nodes.lint.fix.toml_edits import TomlText
 from harness.nodes.lint.fix.tree_edits import NotApplicable, Replacement, TreeText, applied, overlap
 from harness.nodes.lint.positions import JSON, piece_at, yaml_pieces
 
 __all__ = ["Editing", "replacements"]
 
-_ValueEdit = SetValue | AddKey | RemoveKey | RenameKey
 _BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")  # YAML's; TOML and JSON have the first two
 _MARK = "\ufeff"
 _MOST_VALUES = 200_000  # config.yml has no such limit while it is read
@@ -86,36 +76,36 @@ class Editing:
     def expect(self, edits: Iterable[Edit]) -> None:
         """Make *edits* in :attr:`expected`."""
         for edit in edits:
-            if not isinstance(edit, ReplaceText | AsHeaders):
+            if isinstance(edit, KeyEdit) and edit.verb != "headers":
                 try:
                     self._change(edit)
                 except (LookupError, TypeError):
                     raise NotApplicable("there is nothing to edit at that place") from None
 
-    def _change(self, edit: _ValueEdit) -> None:
+    def _change(self, edit: KeyEdit) -> None:
         number, path = self._split(edit.path)
         *above, key = path if number is None else (number, *path)
         value, holders = self.expected, []
         for part in above:
-            if isinstance(edit, AddKey) and isinstance(value, dict):
+            if edit.verb == "add" and isinstance(value, dict):
                 value.setdefault(part, {})
             if value[part] == ("null", ""):
                 value[part] = {}
             holders.append((value, part))
             value = value[part]
-        new = edit.name if isinstance(edit, RenameKey) else key
-        if isinstance(edit, RenameKey | AddKey) and new in value:
+        new = edit.value if edit.verb == "rename" else key
+        if edit.verb in {"rename", "add"} and new in value:
             raise NotApplicable(f"{new} is already there")
-        match edit:
-            case RenameKey():
+        match edit.verb:
+            case "rename":
                 value[new] = value.pop(key)
-            case RemoveKey():
+            case "remove":
                 del value[key]
                 while holders and not value and not (self.is_toml or self.is_json):
                     value, key = holders.pop()
                     del value[key]
-            case SetValue() | AddKey():
-                _ = isinstance(edit, AddKey) or value[key]  # which must be there
+            case _:
+                _ = edit.verb == "add" or value[key]  # which must be there
                 value[key] = self._converted(edit.value)
 
     def _converted(self, value: Any) -> Any:
@@ -171,17 +161,17 @@ class Editing:
             return 0, path
         return int(path[0]), path[1:]
 
-    def _of_path(self, edit: _ValueEdit | AsHeaders) -> list[Replacement]:
+    def _of_path(self, edit: KeyEdit) -> list[Replacement]:
         number, path = self._split(edit.path)
         text = self._texts[number or 0]
-        match edit:
-            case SetValue():
+        match edit.verb:
+            case "set":
                 return text.set_value(path, edit.value)
-            case AddKey():
+            case "add":
                 return text.add(path, edit.value)
-            case RenameKey():
-                return text.rename(path, edit.name)
-            case RemoveKey():
+            case "rename":
+                return text.rename(path, edit.value)
+            case "remove":
                 return text.remove(path)
         if not isinstance(text, TomlText):
             raise NotApplicable("this format has no such edit")

@@ -1,5 +1,5 @@
-"""What lint found: ``text`` for people, ``as_json`` and ``sarif`` for programs, ``github`` for CI.
+"""What lint found: ``report`` for people, ``machine_readable`` and ``sarif`` for programs and CI.
 
-Pure: each takes an ``LintReport`` and gives text. Nothing of a file is printed with its control
-characters, and no line of a file with what may be a password.
+Pure: each takes a ``LintReport`` and returns text. Control characters from a file are escaped, and
+lines that may contain a password are not printed.
 """

@@ -30,7 +30,7 @@ def as_json(report: LintReport) -> str:
     document = {
         "version": FORMAT_VERSION,
         "findings": [
-            {**_fields(finding), "not_repaired": report.refused(finding) or None}
+            {**_fields(finding), "not_repaired": report.refusals.get(finding)}
             for finding in report.outcome.findings
         ],
         "suppressed": [

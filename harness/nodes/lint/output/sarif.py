@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ from urllib.parse import quote
 
 from harness.nodes.lint.documents import Document
 from harness.nodes.lint.engine import Suppression
-from harness.nodes.lint.finding import AddKey, Edit, LintFinding, SetValue, Severity
+from harness.nodes.lint.finding import Edit, KeyEdit, LintFinding, Severity
 from harness.nodes.lint.fix.editing import replacements
-from harness.nodes.lint.fix.tree_edits import NotApplicable, Replacement
+from harness.nodes.lint.fix.tree_edits import NotApplicable
 from harness.nodes.lint.output.report import LintReport
 from harness.nodes.lint.rule import LintRule
 from harness.nodes.lint.rules import loaded_rules
@@ -29,61 +28,42 @@ __all__ = ["as_sarif"]
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _ROOT = "%SRCROOT%"
-_MARK = "\ufeff"
 _LOGIN_KEYS = frozenset({"auth", "username", "password", ".dockerconfigjson", ".dockercfg"})
 _MOST_FIXES = 100  # of a file: for each the file is read once more
 
 
 def as_sarif(report: LintReport, base: Path) -> str:
     """The log's text. Files below *base* are named relative to it."""
-    every: list[_Reported] = [(finding, None) for finding in report.outcome.findings]
+    every: list[tuple[LintFinding, Suppression | None]] = [
+        (finding, None) for finding in report.outcome.findings
+    ]
     every += report.outcome.suppressed
-    wanted = sorted({finding.rule for finding, _ in every})
+    wanted = {finding.rule for finding, _ in every}
     rules = [rule for rule in loaded_rules() if rule.id in wanted]
     numbers = {rule.id: number for number, rule in enumerate(rules)}
     documents = {document.path: document for document in report.documents}
-    log = {
-        "$schema": _SCHEMA,
-        "version": "2.1.0",
-        "runs": [
-            {
-                "tool": {
-                    "driver": {
-                        "name": "pullproof lint",
-                        "version": version("pullproof"),
-                        "rules": [_rule(rule) for rule in rules],
-                    }
-                },
-                "columnKind": "unicodeCodePoints",
-                "invocations": [
-                    {"executionSuccessful": not any(f.unreadable for f, _ in every)}  # 3.20.14
-                ],
-                "results": [
-                    _result(
-                        finding,
-                        comment,
-                        numbers,
-                        documents,
-                        base,
-                        fixes=number < _MOST_FIXES,
-                    )
-                    for number, (finding, comment) in _numbered(every)
-                ],
-            }
-        ],
-    }
-    return json.dumps(log, indent=1)
-
-
-_Reported = tuple[LintFinding, Suppression | None]
-
-
-def _numbered(every: Iterable[_Reported]) -> Iterator[tuple[int, _Reported]]:
-    """Each finding with its number in its file."""
-    counted: Counter[str] = Counter()
+    results, counted = [], Counter[str]()
     for finding, comment in every:
-        yield counted[finding.file], (finding, comment)
+        result = _result(finding, comment, numbers[finding.rule], base)
+        document = documents.get(finding.file)
+        if document and counted[finding.file] < _MOST_FIXES:
+            result |= _fixes(finding, document, base)
         counted[finding.file] += 1
+        results.append(result)
+    driver = {
+        "name": "pullproof lint",
+        "version": version("pullproof"),
+        "rules": [_rule(rule) for rule in rules],
+    }
+    run = {
+        "tool": {"driver": driver},
+        "columnKind": "unicodeCodePoints",
+        "invocations": [
+            {"executionSuccessful": not any(f.unreadable for f, _ in every)}  # 3.20.14
+        ],
+        "results": results,
+    }
+    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1)
 
 
 def _rule(rule: LintRule) -> dict[str, Any]:
@@ -99,13 +79,7 @@ def _rule(rule: LintRule) -> dict[str, Any]:
 
 
 def _result(
-    finding: LintFinding,
-    comment: Suppression | None,
-    numbers: Mapping[str, int],
-    documents: Mapping[str, Document],
-    base: Path,
-    *,
-    fixes: bool,
+    finding: LintFinding, comment: Suppression | None, number: int, base: Path
 ) -> dict[str, Any]:
     of = f" (for {', '.join(finding.releases)})" if finding.releases else ""
     location = _location(finding.file, base)
@@ -113,7 +87,7 @@ def _result(
     identity = "\0".join([finding.rule, location["uri"], finding.what])
     result: dict[str, Any] = {
         "ruleId": finding.rule,
-        "ruleIndex": numbers[finding.rule],
+        "ruleIndex": number,
         "level": _LEVELS[finding.severity],
         "message": {"text": f"{finding.what}{of}. {finding.why}. Fix: {finding.fix}"},
         "locations": [{"physicalLocation": {"artifactLocation": location, "region": region}}],
@@ -122,11 +96,45 @@ def _result(
     if comment is not None:  # 3.35
         justification = {"justification": comment.reason} if comment.reason else {}
         result["suppressions"] = [{"kind": "inSource", **justification}]
-    changes = _changes(finding, documents.get(finding.file)) if fixes else []
-    if changes:  # 3.55
-        change = {"artifactLocation": location, "replacements": changes}
-        result["fixes"] = [{"description": {"text": finding.fix}, "artifactChanges": [change]}]
     return result
+
+
+def _fixes(finding: LintFinding, document: Document, base: Path) -> dict[str, Any]:
+    """3.55; empty if there are no edits, or if they cannot be shown."""
+    if not finding.edits or any(map(_writes_a_login, finding.edits)):
+        return {}  # reports are passed on to others
+    try:
+        changes = sorted(replacements(document, finding.edits))
+    except NotApplicable:
+        return {}
+    body = document.text.removeprefix("\ufeff")
+    skipped = len(document.text) - len(body)
+    if any(change.start < skipped for change in changes):
+        return {}  # 3.30.3: a region does not know of a byte order mark
+    written = [
+        {
+            "deletedRegion": {
+                **_position(body, change.start - skipped, "start"),
+                **_position(body, change.end - skipped, "end"),
+            },
+            "insertedContent": {"text": change.text},
+        }
+        for change in changes
+    ]
+    change = {"artifactLocation": _location(finding.file, base), "replacements": written}
+    return {"fixes": [{"description": {"text": finding.fix}, "artifactChanges": [change]}]}
+
+
+def _writes_a_login(edit: Edit) -> bool:
+    """Whether the edit writes a password, or a value that contains one."""
+    return (
+        isinstance(edit, KeyEdit) and edit.verb in {"set", "add"} and edit.path[-1] in _LOGIN_KEYS
+    )
+
+
+def _position(text: str, at: int, word: str) -> dict[str, int]:
+    line = text.count("\n", 0, at) + 1
+    return {f"{word}Line": line, f"{word}Column": at - text.rfind("\n", 0, at)}
 
 
 def _location(path: str, base: Path) -> dict[str, str]:
@@ -140,39 +148,3 @@ def _location(path: str, base: Path) -> dict[str, str]:
 def _bytes(text: str) -> bytes:
     """A file name may contain bytes that are not text."""
     return text.encode(errors="surrogateescape")
-
-
-def _writes_a_login(edit: Edit) -> bool:
-    """Whether the edit writes a password, or a value that contains one."""
-    return isinstance(edit, SetValue | AddKey) and edit.path[-1] in _LOGIN_KEYS
-
-
-def _changes(finding: LintFinding, document: Document | None) -> list[dict[str, Any]]:
-    if document is None or not finding.edits or any(map(_writes_a_login, finding.edits)):
-        return []  # reports are passed on to others
-    try:
-        changes = replacements(document, finding.edits)
-    except NotApplicable:
-        return []
-    skipped = len(document.text) - len(document.text.removeprefix(_MARK))
-    if any(change.start < skipped for change in changes):
-        return []  # 3.30.3: a region does not know of a byte order mark
-    body = document.text[skipped:]
-    moved: Sequence[Replacement] = sorted(
-        Replacement(c.start - skipped, c.end - skipped, c.text) for c in changes
-    )
-    return [
-        {
-            "deletedRegion": {
-                **_position(body, change.start, "start"),
-                **_position(body, change.end, "end"),
-            },
-            "insertedContent": {"text": change.text},
-        }
-        for change in moved
-    ]
-
-
-def _position(text: str, at: int, word: str) -> dict[str, int]:
-    line = text.count("\n", 0, at) + 1
-    return {f"{word}Line": line, f"{word}Column": at - text.rfind("\n", 0, at)}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from harness.nodes.lint.containers import Container, TakenPorts, compose_containers
 from harness.nodes.lint.documents import Node, TreeFile
-from harness.nodes.lint.finding import Hit, RemoveKey, Spot, nearest, quoted
+from harness.nodes.lint.finding import Hit, KeyEdit, Spot, nearest, quoted
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.rule import RuleContext, Rules
 
@@ -46,7 +46,7 @@ def service(container: Container, context: RuleContext) -> Iterator[tuple[str, H
     project, file = context.project, container.file
     ports = container.node.get("ports")
     if container.on_host_network and ports:
-        yield "PPM003", ports.hit("ports beside network_mode: host", RemoveKey(ports.path))
+        yield "PPM003", ports.hit("ports beside network_mode: host", KeyEdit("remove", ports.path))
     for item in container.node.list("environment"):
         if item.kind == "mapping":
             names = ", ".join(name for name, _ in item.items())

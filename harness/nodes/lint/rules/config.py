@@ -10,18 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Literal
 
 from harness.nodes.lint.documents import TextFile, spot_of
-from harness.nodes.lint.finding import (
-    AddKey,
-    Edit,
-    Hit,
-    RemoveKey,
-    RenameKey,
-    ReplaceText,
-    SetValue,
-    Spot,
-)
+from harness.nodes.lint.finding import Edit, Hit, KeyEdit, ReplaceText, Spot
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.rule import RuleContext, Rules, rule_texts
 from reference_registry.config.problem import Problem
@@ -51,13 +43,13 @@ def _with_unit(problem: Problem, file: TextFile) -> Iterator[Edit]:
     if match := re.fullmatch(r"write (\d+)s", problem.fix):
         number = int(match[1])
         meant = f"{number}s" if number < 10**9 else short_duration(from_nanoseconds(number))
-        yield SetValue(_path(problem), meant)
+        yield KeyEdit("set", _path(problem), meant)
 
 
 def _with_slash(problem: Problem, file: TextFile) -> Iterator[Edit]:
     """``registry/`` becomes ``/registry/``."""
     if value := file.root.string(*_path(problem)) if file.root else "":
-        yield SetValue(_path(problem), f"/{value}")
+        yield KeyEdit("set", _path(problem), f"/{value}")
 
 
 def _redis_address(problem: Problem, file: TextFile) -> Iterator[Edit]:
@@ -67,17 +59,17 @@ def _redis_address(problem: Problem, file: TextFile) -> Iterator[Edit]:
     items = [item.text for item in several.list()] if several else []
     if single and not several and single.text:
         path = ("redis", "addr")
-        yield from (SetValue(path, (single.text,)), RenameKey(path, "addrs"))
+        yield from (KeyEdit("set", path, (single.text,)), KeyEdit("rename", path, "addrs"))
     elif not single and len(items) == 1:
         path = ("redis", "addrs")
-        yield from (SetValue(path, items[0]), RenameKey(path, "addr"))
+        yield from (KeyEdit("set", path, items[0]), KeyEdit("rename", path, "addr"))
 
 
 def _below_log(problem: Problem, file: TextFile) -> Iterator[Edit]:
     """``loglevel`` becomes ``log.level``."""
     level = file.root.string("loglevel") if file.root else ""
     if level and file.root and not file.root.get("log", "level"):
-        yield from (RemoveKey(("loglevel",)), AddKey(("log", "level"), level))
+        yield from (KeyEdit("remove", ("loglevel",)), KeyEdit("add", ("log", "level"), level))
 
 
 def _path(problem: Problem) -> tuple[str, ...]:
@@ -85,41 +77,40 @@ def _path(problem: Problem) -> tuple[str, ...]:
 
 
 def _matching(
-    field: str, pattern: str, edit: Callable[[tuple[str, ...], str], Edit]
+    field: str, pattern: str, verb: Literal["set", "rename"], meant: Callable[[str], Any] = str
 ) -> Callable[[Problem, TextFile], Iterator[Edit]]:
-    """The edits if *field* of the problem matches *pattern*: *edit* gets the path of the problem's
-    key and the first group."""
+    """The edit of the problem's key if *field* of the problem matches *pattern*; *meant* makes the
+    value of the first group."""
 
     def found(problem: Problem, file: TextFile) -> Iterator[Edit]:
         if match := re.search(pattern, getattr(problem, field)):
-            yield edit(_path(problem), match[1])
+            yield KeyEdit(verb, _path(problem), meant(match[1]))
 
     return found
 
 
-_TRUE = {"true", "yes", "on"}
-_RENAMED = _matching("fix", r"^did you mean ([\w-]+)\?$", RenameKey)
+_RENAMED = _matching("fix", r"^did you mean ([\w-]+)\?$", "rename")
+_ON = {"true", "yes", "on"}
+_FLAG = r"^write (true|yes|on|false|no|off) "
 _PROBLEM_EDITS: Mapping[str, Callable[[Problem, TextFile], Iterable[Edit]]] = {
     "PPC001": _with_space,
-    "PPC002": _matching("what", r"'(\d+)' is not an address", lambda p, n: SetValue(p, f":{n}")),
+    "PPC002": _matching("what", r"'(\d+)' is not an address", "set", ":{}".format),
     "PPC004": _with_unit,
-    "PPC005": _matching("fix", r"^write (\d+[a-z]+)$", SetValue),
+    "PPC005": _matching("fix", r"^write (\d+[a-z]+)$", "set"),
     "PPC006": _RENAMED,
     "PPC008": _RENAMED,
     "PPC009": _redis_address,
-    "PPC010": _matching(
-        "fix", r"^write (true|yes|on|false|no|off) ", lambda p, word: SetValue(p, word in _TRUE)
-    ),
+    "PPC010": _matching("fix", _FLAG, "set", _ON.__contains__),
     "PPC021": _with_slash,
     "PPC027": _below_log,
 }
 _REVIEW_EDITS: Mapping[str, Edit] = {
-    "PPC101": AddKey(("storage", "delete", "enabled"), True),
-    "PPC102": RemoveKey(("storage", "cache")),
-    "PPC103": AddKey(("http", "draintimeout"), "30s"),
-    "PPC113": RemoveKey(("redis",)),
-    "PPC114": RemoveKey(("storage", "maintenance", "readonly")),
-    "PPC116": RemoveKey(("http", "relativeurls")),
+    "PPC101": KeyEdit("add", ("storage", "delete", "enabled"), True),
+    "PPC102": KeyEdit("remove", ("storage", "cache")),
+    "PPC103": KeyEdit("add", ("http", "draintimeout"), "30s"),
+    "PPC113": KeyEdit("remove", ("redis",)),
+    "PPC114": KeyEdit("remove", ("storage", "maintenance", "readonly")),
+    "PPC116": KeyEdit("remove", ("http", "relativeurls")),
 }
 _PROBLEMS = {rule_id: text for rule_id, text in rule_texts().items() if "says" in text}
 _REVIEWS = {rule_id: text for rule_id, text in rule_texts().items() if "review" in text}

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from harness.nodes.lint.documents import TomlFile, TomlTable
-from harness.nodes.lint.finding import AddKey, Edit, Hit, RenameKey, SetValue, quoted
+from harness.nodes.lint.finding import Edit, Hit, KeyEdit, quoted
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.rule import RuleContext, Rules, misspelt
 from harness.nodes.models.containerd.releases import Release
@@ -92,7 +92,7 @@ def config_path(file: TomlFile, context: RuleContext) -> Iterator[tuple[str, Hit
         if ":" in path and as_one:
             # dockerd's directory is part of containerd's default; any other may be needed.
             first, _, others = path.partition(":")
-            edits: list[Edit] = [SetValue(where, first)] * (others == "/etc/docker/certs.d")
+            edits: list[Edit] = [KeyEdit("set", where, first)] * (others == "/etc/docker/certs.d")
             what = f"{quoted(path)} is taken as one directory"
             yield "PPT003", section.hit("config_path", what, *edits)
         if path or section.mirrors or not (release.default_config_path == "none" or as_one):
@@ -101,7 +101,7 @@ def config_path(file: TomlFile, context: RuleContext) -> Iterator[tuple[str, Hit
         conflict = any(isinstance(values, dict) and "tls" in values for values in logins)
         possible = not conflict and section.get("config_path") is None
         possible = possible and (section.plugin == "cri") == (_version(file) in (None, 1))
-        edits = [AddKey(where, "/etc/containerd/certs.d")] * possible
+        edits = [KeyEdit("add", where, "/etc/containerd/certs.d")] * possible
         yield "PPT008", section.hit("", "config_path is not set: certs.d is not read", *edits)
 
 
@@ -141,7 +141,9 @@ def _as_version_2(section: _Section) -> tuple[Edit, ...]:
     uniform = all(name.startswith("io.containerd.") for name in file.table("plugins"))
     if section.plugin != "io.containerd.grpc.v1.cri" or not uniform or version == 3:
         return ()
-    return (AddKey(("version",), 2) if version is None else SetValue(("version",), 2),)
+    return (
+        KeyEdit("add", ("version",), 2) if version is None else KeyEdit("set", ("version",), 2),
+    )
 
 
 @rules("PPT010", "PPT016", by="containerd")
@@ -183,7 +185,7 @@ def section(section: _Section, context: RuleContext) -> Iterator[tuple[str, Hit]
         parent, name = posixpath.split(path.rstrip("/"))
         if name == "hosts.toml" or posixpath.basename(parent) == "certs.d":
             top = parent if name != "hosts.toml" else posixpath.dirname(parent)
-            edits = [SetValue((*section.path, "config_path"), top)] * (given == path)
+            edits = [KeyEdit("set", (*section.path, "config_path"), top)] * (given == path)
             what = f"{quoted(path)} is the directory of one registry"
             yield "PPT013", section.hit("config_path", what, *edits)
     for name in section.mirrors:
@@ -207,17 +209,17 @@ def login(section: _Section, context: RuleContext) -> Iterator[tuple[str, Hit]]:
         ports = sorted(c for c in contacted if c.startswith(f"{host}:"))
         impossible = "." not in host and ":" not in host and host != "localhost"
         if ports and host not in contacted:
-            edits = [RenameKey(where, ports[0])] if len(ports) == 1 else []
+            edits = [KeyEdit("rename", where, ports[0])] if len(ports) == 1 else []
             what = f"containerd contacts {said} as {ports[0]}"
             yield "PPT005", file.hit(where, what, *edits, fix=f"write {ports[0]}")
         if "://" in host:
             plain = host.partition("://")[2].partition("/")[0]
-            edit = RenameKey(where, plain)
+            edit = KeyEdit("rename", where, plain)
             yield "PPT007", file.hit(where, f"{said} is a URL", edit, fix=f"write {plain}")
         elif host in contacted:
             continue
         elif host in {"docker.io", "index.docker.io"}:
-            edit = RenameKey(where, "registry-1.docker.io")
+            edit = KeyEdit("rename", where, "registry-1.docker.io")
             yield "PPT006", file.hit(where, f"containerd never contacts {said}", edit)
         elif not ports and (host in context.project.named or impossible):
             yield "PPT004", file.hit(where, f"containerd never contacts {said}")

@@ -12,7 +12,7 @@ from ipaddress import ip_network
 
 from harness.nodes.lint.containers import compose_containers
 from harness.nodes.lint.documents import Node, TreeFile
-from harness.nodes.lint.finding import Edit, Hit, RenameKey, SetValue, quoted
+from harness.nodes.lint.finding import Edit, Hit, KeyEdit, quoted
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.project import host_of, image_at
 from harness.nodes.lint.rule import RuleContext, Rules, misspelt
@@ -67,7 +67,7 @@ def _rewritten(nodes: list[Node], key: str, item: Node, text: str | None) -> lis
     texts = [text if node.path == item.path else node.text for node in nodes[: _MOST_ITEMS + 1]]
     if len(texts) > _MOST_ITEMS or (text is not None and texts.count(text) > 1):
         return []
-    return [SetValue((key,), tuple(each for each in texts if each is not None))]
+    return [KeyEdit("set", (key,), tuple(each for each in texts if each is not None))]
 
 
 @rules("PPD001", "PPD002", "PPD003", "PPD004", "PPD006", "PPD007")
@@ -159,8 +159,8 @@ def keys(file: TreeFile, context: RuleContext) -> Iterator[tuple[str, Hit]]:
             if meant is not None:
                 edits: list[Edit] = []
                 if root.get(meant) is None and meant in _LISTS:
-                    edits = [SetValue(node.path, (node.text,))] if node.kind == "str" else []
-                    edits += [RenameKey(node.path, meant)]
+                    edits = [KeyEdit("set", node.path, (node.text,))] if node.kind == "str" else []
+                    edits += [KeyEdit("rename", node.path, meant)]
                 what = f"{key} is the name of a flag"
                 yield "PPD012", node.hit(what, *edits, fix=f"write {meant}")
             elif key not in _KEYS:
@@ -169,7 +169,7 @@ def keys(file: TreeFile, context: RuleContext) -> Iterator[tuple[str, Hit]]:
                 yield "PPD009", hit
             elif key in (_MIRRORS, _INSECURE) and node.kind != "null":
                 if node.kind != "sequence":
-                    edits = [SetValue(node.path, (node.text,))] if node.kind == "str" else []
+                    edits = [KeyEdit("set", node.path, (node.text,))] if node.kind == "str" else []
                     yield "PPD010", node.hit(f"{key} is not a list", *edits)
                 for item in node.list():
                     if item.kind != "str":

@@ -10,17 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.nodes.lint.documents import TomlFile, TomlTable, is_strings
-from harness.nodes.lint.finding import (
-    AddKey,
-    AsHeaders,
-    Hit,
-    RemoveKey,
-    RenameKey,
-    ReplaceText,
-    SetValue,
-    nearest,
-    quoted,
-)
+from harness.nodes.lint.finding import Hit, KeyEdit, ReplaceText, nearest, quoted
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.project import host_of, namespace_of
 from harness.nodes.lint.rule import RuleContext, Rules, misspelt
@@ -83,7 +73,7 @@ def unseen(file: TomlFile, context: RuleContext) -> Iterator[tuple[str, Hit]]:
     release = context.containerd
     if file.values and "host" not in file.values and not release.server_alone_suffices:
         what = "no [host] table: the whole file is ignored"
-        yield "PPH001", file.hit("server", what, AddKey(("host",), None))
+        yield "PPH001", file.hit("server", what, KeyEdit("add", ("host",), None))
     if file.text.startswith("\ufeff") and not release.accepts_byte_order_mark:
         what = "the file begins with a byte order mark"
         yield "PPH010", file.hit((), what, ReplaceText(1, "\ufeff", ""))
@@ -93,7 +83,7 @@ def unseen(file: TomlFile, context: RuleContext) -> Iterator[tuple[str, Hit]]:
     if release.host_tables == "headers":
         for url in without:
             what = f"containerd does not see {quoted(url)}"
-            yield "PPH002", file.hit(("host", url), what, AsHeaders(("host",)))
+            yield "PPH002", file.hit(("host", url), what, KeyEdit("headers", ("host",)))
         known: set[str] = set()
         hosts = (s for s in headers if s.kind == "table" and s.path[0] == "host")
         for url, group in itertools.groupby(hosts, lambda s: s.path[1]):
@@ -105,7 +95,7 @@ def unseen(file: TomlFile, context: RuleContext) -> Iterator[tuple[str, Hit]]:
     inline = [url for url in without if pairs & {("host",), ("host", url)}]
     if len(inline) > 1:
         what = f"{len(inline)} inline tables are tried in random order"
-        yield "PPH002", file.hit(("host", inline[0]), what, AsHeaders(("host",)))
+        yield "PPH002", file.hit(("host", inline[0]), what, KeyEdit("headers", ("host",)))
 
 
 @rules("PPH003", "PPH004", "PPH006", "PPH007", "PPH008", "PPH020", each=_tables, by="containerd")
@@ -117,13 +107,13 @@ def by_release(table: _Table, context: RuleContext) -> Iterator[tuple[str, Hit]]
         if isinstance(name, str) and name.lower() not in {*release.capabilities, "referrers"}:
             near = nearest(name, release.capabilities)
             meant = tuple(near if item == name else item for item in given)
-            edits = [SetValue(where, meant)] if near else []
+            edits = [KeyEdit("set", where, meant)] if near else []
             fix = f"did you mean {near}?" if near else ""
             what = f"unknown capability {quoted(name)}"
             yield "PPH003", table.hit("capabilities", what, *edits, fix=fix)
     if names and "referrers" in names and "referrers" not in release.capabilities:
         kept = tuple(name for name in given if str(name).lower() != "referrers")
-        edit = SetValue(where, kept)
+        edit = KeyEdit("set", where, kept)
         yield "PPH004", table.hit("capabilities", "referrers is not supported", edit)
     keys = _TABLE_KEYS if path else ("server", "host", *_TABLE_KEYS)
     for key in table.values:
@@ -141,7 +131,7 @@ def by_release(table: _Table, context: RuleContext) -> Iterator[tuple[str, Hit]]
             first = not empty and _is_tried_over_https_first(table.url, release)
             effect = "makes containerd try https first" if first else "is ignored"
             what = f"{key} for {quoted(table.url)} {effect}"
-            yield "PPH020", table.hit(key, what, RemoveKey((*path, key)))
+            yield "PPH020", table.hit(key, what, KeyEdit("remove", (*path, key)))
 
 
 def _bad_timeout(table: _Table) -> Iterator[tuple[str, Hit]]:
@@ -152,7 +142,7 @@ def _bad_timeout(table: _Table) -> Iterator[tuple[str, Hit]]:
         return
     plain = isinstance(value, str | int) and not isinstance(value, bool)
     meant = suggested_duration(str(value)[:64]) if plain else None
-    edits = [SetValue((*table.path, "dial_timeout"), meant)] if meant else []
+    edits = [KeyEdit("set", (*table.path, "dial_timeout"), meant)] if meant else []
     fix = f"write {meant}" if meant else ""
     what = f"invalid duration {quoted(value)}"
     yield "PPH008", table.hit("dial_timeout", what, *edits, fix=fix)
@@ -179,7 +169,7 @@ def wrong_type(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
         yield file.hit("server", "server must be a string")
     for table in _tables(file):
         for key, problem, meant in _wrong_values(table.values):
-            edits = [] if meant is None else [SetValue((*table.path, key), meant)]
+            edits = [] if meant is None else [KeyEdit("set", (*table.path, key), meant)]
             yield table.hit(key, f"{key} must be {problem}", *edits)
 
 
@@ -225,16 +215,16 @@ def urls(file: TomlFile, context: RuleContext) -> Iterator[tuple[str, Hit]]:
         if "://" not in url:
             like = url.startswith("http")  # containerd's default scheme is https
             what = f"{said} has no scheme" if like else f"{said} means https://{url}"
-            rename = RenameKey(at, f"https://{url}")
+            rename = KeyEdit("rename", at, f"https://{url}")
             yield "PPH022" if like else "PPH023", file.hit(at, what, rename)
         if server and url.rstrip("/") == server.rstrip("/"):
-            edits = [RemoveKey(at)] if values == {} else []
+            edits = [KeyEdit("remove", at)] if values == {} else []
             yield "PPH032", file.hit(at, f"{said} is tried, and again as server", *edits)
     if not server:
         return  # the registry itself is asked last, with all capabilities
     host = host_of(server)
     if host == "docker.io":
-        hub = SetValue(("server",), "https://registry-1.docker.io")
+        hub = KeyEdit("set", ("server",), "https://registry-1.docker.io")
         yield "PPH021", file.hit("server", f"{quoted(server)} is not a registry", hub)
     in_tree = posixpath.basename(posixpath.dirname(posixpath.dirname(file.absolute))) == "certs.d"
     if namespace == "_default":
@@ -269,7 +259,7 @@ def surprising(table: _Table, context: RuleContext) -> Iterator[tuple[str, Hit]]
     own = _is_registry(host, namespace) or host == host_of(file.string("server")) != ""
     if path and not own and (table.get(at[-1]) is None or names == () or "push" in (names or ())):
         kept = tuple(name for name in names or () if name != "push") or ("pull", "resolve")
-        edit = AddKey(at, kept) if table.get(at[-1]) is None else SetValue(at, kept)
+        edit = KeyEdit("add", at, kept) if table.get(at[-1]) is None else KeyEdit("set", at, kept)
         yield "PPH024", table.hit("capabilities", "this mirror gets pushes", edit)
     if path and names and "pull" in names and "resolve" not in names:
         yield "PPH025", table.hit("capabilities", "pull without resolve")
@@ -284,11 +274,11 @@ def surprising(table: _Table, context: RuleContext) -> Iterator[tuple[str, Hit]]
     if below and not overridden and below != "v2" and not below.endswith("/v2"):
         yield "PPH028", file.hit(path or "server", f"/{below} becomes /{below}/v2")
     if overridden and url and not below:
-        remove = RemoveKey((*path, "override_path"))
+        remove = KeyEdit("remove", (*path, "override_path"))
         yield "PPH029", table.hit("override_path", "no path to override /v2 with", remove)
     client = table.get("client")
     if is_strings(client) and len(client) == 2 and client[1].endswith((".key", "-key.pem")):
-        pair = SetValue((*path, "client"), (tuple(client),))
+        pair = KeyEdit("set", (*path, "client"), (tuple(client),))
         yield "PPH030", table.hit("client", "two files instead of a pair", pair)
     directory = posixpath.dirname(file.absolute)
     for key in ("ca", "client"):

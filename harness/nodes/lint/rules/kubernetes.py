@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.nodes.lint.containers import Container, Port, TakenPorts, of_pod
 from harness.nodes.lint.documents import Node, TreeFile
-from harness.nodes.lint.finding import Edit, Hit, RenameKey, SetValue, nearest, quoted
+from harness.nodes.lint.finding import Edit, Hit, KeyEdit, nearest, quoted
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.kubernetes import Object, Pod, cluster_of, containers
 from harness.nodes.lint.logins import TYPES
@@ -85,7 +85,7 @@ def _misshapen(holder: Node) -> Iterator[Hit]:
     for key, node in holder.items():
         if key in {"imagePullSecret", "imagePullsecrets", "imagepullsecrets", "pullSecrets"}:
             possible = node.kind == "sequence" and secrets is None
-            edits = [RenameKey(node.path, _SECRETS)] if possible else []
+            edits = [KeyEdit("rename", node.path, _SECRETS)] if possible else []
             yield node.hit(f"unknown key {quoted(key)}", *edits, fix=f"write {_SECRETS}")
     if secrets and secrets.kind != "sequence":
         yield secrets.hit(f"{_SECRETS} is not a list")
@@ -102,7 +102,7 @@ def container(container: Node, context: RuleContext) -> Iterator[tuple[str, Hit]
     if policy and policy.text not in _POLICIES:
         same = [p for p in _POLICIES if p.lower() == policy.text.lower()]
         near = same[0] if same else nearest(policy.text, _POLICIES)
-        edits: list[Edit] = [SetValue(policy.path, near)] if near else []
+        edits: list[Edit] = [KeyEdit("set", policy.path, near)] if near else []
         fix = f"write {near}" if near else ""
         yield "PPK005", policy.hit(f"unknown policy {quoted(policy.text)}", *edits, fix=fix)
     if policy and policy.text == "IfNotPresent" and _is_latest(image):
@@ -112,7 +112,7 @@ def container(container: Node, context: RuleContext) -> Iterator[tuple[str, Hit]
         value = variable.get("value")
         if value and value.kind not in {"str", "timestamp"}:
             plain = value.kind in {"int", "float", "bool"}
-            edits = [SetValue(value.path, value.text)] if plain else []
+            edits = [KeyEdit("set", value.path, value.text)] if plain else []
             what = f"{quoted(variable.string('name'))} is a {value.kind}"
             yield "PPK008", value.hit(what, *edits)
 

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator
 
 from harness.nodes.lint.documents import TreeFile
-from harness.nodes.lint.finding import Hit, RenameKey, SetValue, quoted
+from harness.nodes.lint.finding import Hit, KeyEdit, quoted
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.kubernetes import Pod
 from harness.nodes.lint.logins import (
@@ -56,19 +56,19 @@ def auth(entry: LoginEntry, context: RuleContext) -> Iterator[tuple[str, Hit]]:
     if entry.auth and text is not None and entry.pair is None:
         inside = decoded_auth(text)
         if inside is not None and ":" in inside and inside.rstrip("\r\n").isprintable():
-            what, edit = f"auth of {key} is encoded twice", SetValue(path, text.strip())
+            what, edit = f"auth of {key} is encoded twice", KeyEdit("set", path, text.strip())
             yield "PPS202", entry.hit(node, what, edit, fix="encode it once")
         else:
             yield "PPS202", entry.hit(node, f"auth of {key} has no colon")
     if entry.auth and password.endswith(("\n", "\r")):
-        edit = SetValue(path, encoded_auth(user, password.rstrip("\r\n")))
+        edit = KeyEdit("set", path, encoded_auth(user, password.rstrip("\r\n")))
         yield "PPS203", entry.hit(node, f"the password of {key} ends with a line break", edit)
     for name, meant in (("username", user), ("password", password)):
         value = entry.node.get(name)
         if value is None:
             continue
         if value.text.endswith(("\n", "\r")):
-            edit = SetValue(value.path, value.text.rstrip("\r\n"))
+            edit = KeyEdit("set", value.path, value.text.rstrip("\r\n"))
             yield "PPS203", entry.hit(value, f"{name} of {key} ends with a line break", edit)
         if entry.pair and value.text != meant and not meant.endswith("\n"):
             yield "PPS204", entry.hit(value, f"{name} of {key} differs from auth")
@@ -108,7 +108,7 @@ def form(logins: Logins, context: RuleContext) -> Iterator[tuple[str, Hit]]:
             value = node.get(name)
             if value is not None and value.kind != "str":
                 plain = value.kind in {"int", "float", "bool"}
-                edits = [SetValue(value.path, value.text)] if plain else []
+                edits = [KeyEdit("set", value.path, value.text)] if plain else []
                 what = f"{name} of {quoted(key)} is not a string"
                 yield "PPS208", entry.hit(value, what, *edits)
 
@@ -118,12 +118,12 @@ def form(logins: Logins, context: RuleContext) -> Iterator[tuple[str, Hit]]:
 def never_matches(entry: LoginEntry, context: RuleContext) -> Iterator[tuple[str, Hit]]:
     node, key = entry.node, quoted(entry.key)
     if entry.host.lower() in _NEVER_HUB:
-        rename = RenameKey(node.path, _HUB_KEY)
+        rename = KeyEdit("rename", node.path, _HUB_KEY)
         yield "PPS003", entry.hit(node, f"{key} is never looked up", rename)
     if why := _why_impossible(entry.key):
         host = host_in(entry.key.strip())
         clean = host and " " not in host and host not in entry.logins.keys
-        edits = [RenameKey(node.path, host)] if clean else []
+        edits = [KeyEdit("rename", node.path, host)] if clean else []
         yield "PPS004", entry.hit(node, f"{key}: {why}", *edits)
 
 
@@ -158,7 +158,7 @@ def unmatched(checked: CheckedLogins, context: RuleContext) -> Iterator[tuple[st
             yield "PPS001", entry.hit(entry.node, what, fix=f"name the entry {fronted}")
         elif other:
             what = f"{key} does not match images of {quoted(other)}"
-            rename = RenameKey(entry.node.path, other)
+            rename = KeyEdit("rename", entry.node.path, other)
             yield "PPS002", entry.hit(entry.node, what, rename, fix=f"write {other}")
         if "*" in host and (checked.images or host == "*"):
             yield "PPS005", entry.hit(entry.node, f"{key} matches no image in these files")
@@ -179,7 +179,7 @@ def unknown_to_docker(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
         for entry in _entries(file, context):
             known = _HUB_KEY in entry.logins.keys
             if entry.host in {"docker.io", "index.docker.io"} and not known:
-                rename = RenameKey(entry.node.path, _HUB_KEY)
+                rename = KeyEdit("rename", entry.node.path, _HUB_KEY)
                 what = f"docker does not look up {quoted(entry.key)}"
                 yield entry.hit(entry.node, what, rename)
 

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator
 
 from harness.nodes.lint.documents import TomlFile, TomlTable, is_strings
-from harness.nodes.lint.finding import Hit, Path, RemoveKey, SetValue, Spot, quoted
+from harness.nodes.lint.finding import Hit, KeyEdit, Path, Spot, quoted
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.project import Project
 from harness.nodes.lint.rule import RuleContext, Rules, misspelt
@@ -70,7 +70,7 @@ def top_level(file: TomlFile, context: RuleContext) -> Iterator[tuple[str, Hit]]
             yield "PPR007", file.hit(key, f"{key} is not {form}", fix=f"write {form}")
     search = file.get(_SEARCH)
     if search is not None and not is_strings(search):
-        edits = [SetValue((_SEARCH,), (search,))] if isinstance(search, str) else []
+        edits = [KeyEdit("set", (_SEARCH,), (search,))] if isinstance(search, str) else []
         yield "PPR007", file.hit(_SEARCH, "not a list of strings", *edits)
     names, mode = file.list(_SEARCH), file.string(_MODE)
     for name in names:
@@ -81,7 +81,7 @@ def top_level(file: TomlFile, context: RuleContext) -> Iterator[tuple[str, Hit]]
         yield "PPR023", file.hit(_SEARCH, f"{len(names)} are tried: {first}")
         if mode in {"permissive", "disabled"}:
             what = f"{mode}, with {len(names)} registries"
-            yield "PPR024", file.hit(_MODE, what, SetValue((_MODE,), "enforcing"))
+            yield "PPR024", file.hit(_MODE, what, KeyEdit("set", (_MODE,), "enforcing"))
     if unknown := _unknown_value(file, (_MODE,), "enforcing", "permissive", "disabled"):
         yield "PPR006", unknown
 
@@ -116,7 +116,7 @@ def registry_or_mirror(table: TomlTable, context: RuleContext) -> Iterator[tuple
         text, path = table.string(key), (*table.path, key)
         scheme, mark, rest = text.partition("://")
         if mark and scheme in {"http", "https"}:
-            edit = SetValue(path, rest.rstrip("/"))
+            edit = KeyEdit("set", path, rest.rstrip("/"))
             yield "PPR002", table.hit(key, f"{quoted(text)} has a scheme", edit)
         in_front = key == "prefix" and text.startswith("*.")
         rest = text[2:] if in_front else text
@@ -126,7 +126,7 @@ def registry_or_mirror(table: TomlTable, context: RuleContext) -> Iterator[tuple
         value = table.get(key)
         if value is not None and not isinstance(value, bool):
             plain = isinstance(value, str) and value in {"true", "false"}
-            edits = [SetValue((*table.path, key), value == "true")] if plain else []
+            edits = [KeyEdit("set", (*table.path, key), value == "true")] if plain else []
             yield "PPR007", table.hit(key, f"{key} is not true or false", *edits)
     host = (_location(table) or _prefix(table)).partition("/")[0]
     local = host.startswith(("127.", "localhost", "[::1]"))
@@ -138,7 +138,7 @@ def registry_or_mirror(table: TomlTable, context: RuleContext) -> Iterator[tuple
 def mirror(mirror: TomlTable, context: RuleContext) -> Iterator[tuple[str, Hit]]:
     registry, usage = TomlTable(mirror.file, mirror.path[:2]), mirror.get(_USAGE)
     if registry.get(_DIGESTS) is True and usage:
-        edits = [RemoveKey((*mirror.path, _USAGE))] if usage == "digest-only" else []
+        edits = [KeyEdit("remove", (*mirror.path, _USAGE))] if usage == "digest-only" else []
         yield "PPR005", mirror.hit(_USAGE, f"the registry has {_DIGESTS}", *edits)
     path = (*mirror.path, _USAGE)
     if unknown := _unknown_value(mirror.file, path, "all", "digest-only", "tag-only"):
@@ -162,7 +162,9 @@ def registry(registry: TomlTable, context: RuleContext) -> Iterator[tuple[str, H
     host = prefix.partition("/")[0]
     if host in _HUB_HOSTS:
         key = "prefix" if registry.string("prefix") else "location"
-        edit = SetValue((*registry.path, key), registry.string(key).replace(host, "docker.io", 1))
+        edit = KeyEdit(
+            "set", (*registry.path, key), registry.string(key).replace(host, "docker.io", 1)
+        )
         yield "PPR028", registry.hit(key, f"no image name contains {quoted(host)}", edit)
     last = context.project.once("last registries", lambda: _last(context.project))
     by = last.get((_place(file), prefix), file)

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator
 
 from harness.nodes.lint.documents import Node
-from harness.nodes.lint.finding import Hit, SetValue, quoted
+from harness.nodes.lint.finding import Hit, KeyEdit, quoted
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.registry_containers import (
     PATHS,
@@ -34,7 +34,7 @@ def mounts(registry: RegistryContainer, context: RuleContext) -> Iterator[tuple[
             if other and other.target in {path, posixpath.dirname(path)}:
                 target = wanted if other.target == path else posixpath.dirname(wanted)
                 text = other.edited.text.replace(other.target, target, 1)
-                edit = SetValue(other.edited.path, text)
+                edit = KeyEdit("set", other.edited.path, text)
                 what = f"{registry.series} does not read {path}"
                 yield "PPW001", other.edited.hit(what, edit, fix=f"mount it at {target}")
         return

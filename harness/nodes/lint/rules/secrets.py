@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.nodes.lint.documents import Node, TreeFile
-from harness.nodes.lint.finding import AddKey, Hit, RemoveKey, RenameKey, SetValue, nearest, quoted
+from harness.nodes.lint.finding import Hit, KeyEdit, nearest, quoted
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.kubernetes import Object
 from harness.nodes.lint.logins import CONFIG_JSON_TYPE, TYPES, Logins, logins_in, values_of
@@ -38,7 +38,7 @@ def form(secret: Object, context: RuleContext) -> Iterator[tuple[str, Hit]]:
     wanted = next((type_ for type_, key in TYPES.items() if secret.holds(key)), None)
     wanted = wanted or nearest(given, TYPES)
     if wanted and key is None:
-        edit = (SetValue if named else AddKey)((*secret.node.path, "type"), wanted)
+        edit = KeyEdit("set" if named else "add", (*secret.node.path, "type"), wanted)
         said = quoted(given) if given else "no type, which means Opaque"
         what = f"{said}: kubelet does not log in with it"
         fix = f"write type: {wanted}, and recreate the secret"
@@ -47,7 +47,7 @@ def form(secret: Object, context: RuleContext) -> Iterator[tuple[str, Hit]]:
         yield "PPS102", _without_key(secret, key)
     for name, node in secret.node.items("data"):
         if name in TYPES.values() and secret.node.get("stringData", name):
-            yield "PPS106", node.hit(f"stringData overrides {name}", RemoveKey(node.path))
+            yield "PPS106", node.hit(f"stringData overrides {name}", KeyEdit("remove", node.path))
     if given == CONFIG_JSON_TYPE and secret.name not in cluster.account_secrets:
         near = any(pod.owner.may_share_namespace(secret) for pod in cluster.pods)
         if near and not cluster.users(secret):
@@ -62,7 +62,7 @@ def _without_key(secret: Object, wanted: str) -> Hit:
         at, fix = secret.node.get("type") or secret.node, f"store the logins under {wanted}"
         return at.hit(f"no key {wanted}", fix=fix)
     key, node = likely[0]
-    what, rename = f"no key {wanted}, only {quoted(key)}", RenameKey(node.path, wanted)
+    what, rename = f"no key {wanted}, only {quoted(key)}", KeyEdit("rename", node.path, wanted)
     return node.hit(what, rename, fix=f"rename it to {wanted}")
 
 
@@ -74,14 +74,14 @@ def value(secret: Object, context: RuleContext) -> Iterator[tuple[str, Hit]]:
             # Moving one of several keys needs both sections: only a single key is fixed.
             alone = len(list(secret.node.items("data"))) == 1 and not secret.node.get("stringData")
             plain = node.text.lstrip().startswith("{")
-            edits = [RenameKey(node.path[:-1], "stringData")] if alone and plain else []
+            edits = [KeyEdit("rename", node.path[:-1], "stringData")] if alone and plain else []
             yield "PPS103", node.hit(f"{key} is not base64", *edits)
             continue
         if content.is_encoded_twice:
             once = content.text.strip() if content.section == "data" else content.json
             times = "twice" if content.section == "data" else "below stringData"
             what = f"{key} is encoded {times}"
-            yield "PPS104", node.hit(what, SetValue(node.path, once))
+            yield "PPS104", node.hit(what, KeyEdit("set", node.path, once))
         if what := _why_no_logins(content.json, key, secret.file):
             yield "PPS105", node.hit(f"{key}: {what}")
 
