@@ -8,23 +8,17 @@ applies to the whole file. JSON has no comments, and a file that cannot be read 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from harness.nodes.lint.documents import Document
+from harness.nodes.lint.documents import Directory, Document, TreeFile, Unread
 from harness.nodes.lint.finding import Hit, LintFinding, Spot, printable
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.project import Project
 from harness.nodes.lint.rule import Check, LintRule, RuleContext
 from harness.nodes.lint.rules import loaded_checks, loaded_rules
-
-if TYPE_CHECKING:
-    from harness.nodes.models.containerd.releases import Release
-    from reference_registry.profiles import Profile
-import re
-
-from harness.nodes.lint.documents import Directory, TreeFile, Unread
+from harness.nodes.models.containerd.releases import release_named
 
 __all__ = [
     "CONTAINERD_RELEASES",
@@ -84,48 +78,71 @@ def run_rules(
     kinds = {document.kind for document in documents}
     if not kinds:
         return Outcome()
-    runs = _Runs(project, options, kinds)
+    contexts = _contexts(project, options, kinds)
     rules = {rule.id: rule for rule in loaded_rules(*kinds) if selects(options, rule.id)}
     checks = [check for check in loaded_checks(*kinds) if rules.keys() & set(check.ids)]
     said: list[LintFinding] = []
     suppressed: list[tuple[LintFinding, Suppression]] = []
     for document in documents:
-        found = [
-            _finding(rules[rule_id], document, hit, releases)
-            for check in checks
-            if document.kind in check.kinds
-            for rule_id, hit, releases in runs.hits(check, document)
-            if rule_id in rules
-        ]
         comments = list(suppressions(document))
         unused = {(comment, rule_id) for comment in comments for rule_id in comment.ids}
-        for finding in found:
-            comment = next((c for c in comments if _applies_to(c, finding)), None)
-            if comment is None:
-                said.append(finding)
-            else:
-                suppressed.append((finding, comment))
-                unused.discard((comment, finding.rule))
+        hits = (
+            hit
+            for check in checks
+            if document.kind in check.kinds
+            for hit in _hits(check, document, contexts[check.by])
+        )
+        for rule_id, hit, releases in hits:
+            if rule_id in rules:
+                finding = _finding(rules[rule_id], document, hit, releases)
+                comment = next((c for c in comments if c.covers(finding)), None)
+                if comment is None:
+                    said.append(finding)
+                else:
+                    suppressed.append((finding, comment))
+                    unused.discard((comment, finding.rule))
         said += _unused_comments(document, options, comments, unused)
-    return Outcome(tuple(sorted(said, key=_order)), tuple(sorted(suppressed, key=_first)))
+    return Outcome(
+        tuple(sorted(said, key=_order)), tuple(sorted(suppressed, key=lambda one: _order(one[0])))
+    )
+
+
+def _contexts(
+    project: Project, options: LintOptions, kinds: Collection[Kind]
+) -> dict[str, dict[str, RuleContext]]:
+    """For each program, a context for each of its releases; for ``""``, one for all."""
+    releases = {name: release_named(name) for name in options.containerd or CONTAINERD_RELEASES}
+    every = RuleContext(project, next(reversed(releases.values())))
+    containerd = {f"containerd {n}": replace(every, containerd=r) for n, r in releases.items()}
+    registry = {}
+    if Kind.REGISTRY in kinds or options.registry:
+        from reference_registry.profiles import profile_named
+
+        for name in options.registry or REGISTRY_RELEASES:
+            registry[f"registry {name}"] = replace(every, registry=profile_named(name))
+    return {"": {"": every}, "containerd": containerd, "registry": registry}
+
+
+def _hits(
+    check: Check, document: Document, contexts: dict[str, RuleContext]
+) -> Iterator[tuple[str, Hit, tuple[str, ...]]]:
+    """The hits, each with its rule, and its releases if it is not a hit for all of them."""
+    found: dict[tuple[str, Hit], list[str]] = {}
+    for name, context in contexts.items():
+        for pair in dict.fromkeys(check.run(document, context)):
+            found.setdefault(pair, []).append(name)
+    for (rule_id, hit), names in found.items():
+        yield rule_id, hit, () if len(names) == len(contexts) else tuple(names)
 
 
 def _order(finding: LintFinding) -> tuple[str, Spot, int, str]:
     return finding.file, finding.spot, finding.severity.rank, finding.rule
 
 
-def _first(pair: tuple[LintFinding, Suppression]) -> tuple[str, Spot, int, str]:
-    return _order(pair[0])
-
-
-def _applies_to(comment: Suppression, finding: LintFinding) -> bool:
-    return finding.rule in comment.ids and comment.line in {None, finding.spot.line}
-
-
 def _unused_comments(
     document: Document,
     options: LintOptions,
-    comments: Iterable[Suppression],
+    comments: Collection[Suppression],
     unused: Collection[tuple[Suppression, str]],
 ) -> Iterator[LintFinding]:
     """Comments that suppress nothing. A rule is left out if it was not selected, or not checked for
@@ -133,60 +150,19 @@ def _unused_comments(
     if not comments or not selects(options, UNUSED_SUPPRESSION):
         return
     rules = {rule.id: rule for rule in loaded_rules()}
-    about = rules[UNUSED_SUPPRESSION]
     for comment in comments:
+        hits = []
         if not comment.ids:
-            said = Hit(comment.spot, "no rule is named", "write ignore[ID] and a reason")
-            yield _finding(about, document, said, ())
+            hits.append(Hit(comment.spot, "no rule is named", "write ignore[ID] and a reason"))
         for rule_id in comment.ids:
             rule = rules.get(rule_id)
             if rule is None:
-                said = Hit(comment.spot, f"unknown rule {rule_id}")
-                yield _finding(about, document, said, ())
-            elif (comment, rule_id) in unused and _is_checked_in_full(options, rule):
-                said = Hit(comment.spot, f"{rule_id} finds nothing on that line")
-                yield _finding(about, document, said, ())
-
-
-def _is_checked_in_full(options: LintOptions, rule: LintRule) -> bool:
-    releases = rule.differs_by and getattr(options, rule.differs_by)
-    return selects(options, rule.id) and not releases
-
-
-class _Runs:
-    def __init__(self, project: Project, options: LintOptions, kinds: Iterable[Kind]) -> None:
-        from harness.nodes.models.containerd.releases import release_named
-
-        names = options.containerd or CONTAINERD_RELEASES
-        self.containerd: dict[str, Release] = {name: release_named(name) for name in names}
-        self.registry: dict[str, Profile] = {}
-        if Kind.REGISTRY in kinds or options.registry:
-            from reference_registry.profiles import profile_named
-
-            chosen = options.registry or REGISTRY_RELEASES
-            self.registry = {name: profile_named(name) for name in chosen}
-        newest = next(reversed(self.containerd.values()))
-        self.context = RuleContext(project, newest)
-        self.contexts = {
-            "containerd": {
-                f"containerd {name}": replace(self.context, containerd=release)
-                for name, release in self.containerd.items()
-            },
-            "registry": {
-                f"registry {name}": replace(self.context, registry=profile)
-                for name, profile in self.registry.items()
-            },
-        }
-
-    def hits(self, check: Check, document: Document) -> Iterator[tuple[str, Hit, tuple[str, ...]]]:
-        """The hits, each with its rule, and its releases if it is not a hit for all of them."""
-        contexts = self.contexts[check.by] if check.by else {"": self.context}
-        found: dict[tuple[str, Hit], list[str]] = {}
-        for name, context in contexts.items():
-            for pair in dict.fromkeys(check.run(document, context)):
-                found.setdefault(pair, []).append(name)
-        for (rule_id, hit), names in found.items():
-            yield rule_id, hit, () if len(names) == len(contexts) else tuple(names)
+                hits.append(Hit(comment.spot, f"unknown rule {rule_id}"))
+            elif (comment, rule_id) in unused and selects(options, rule_id):
+                in_part = rule.differs_by and getattr(options, rule.differs_by)
+                if not in_part:
+                    hits.append(Hit(comment.spot, f"{rule_id} finds nothing on that line"))
+        yield from (_finding(rules[UNUSED_SUPPRESSION], document, hit, ()) for hit in hits)
 
 
 def _finding(
@@ -230,6 +206,10 @@ class Suppression:
     line: int | None
     ids: tuple[str, ...]
     reason: str
+
+    def covers(self, finding: LintFinding) -> bool:
+        """Whether *finding* is what it is about."""
+        return finding.rule in self.ids and self.line in {None, finding.spot.line}
 
 
 def suppressions(document: Document) -> Iterator[Suppression]:
