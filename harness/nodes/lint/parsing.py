@@ -7,171 +7,153 @@ JSON becomes the same tree as YAML: the standard library decides whether the tex
 from __future__ import annotations
 
 import codecs
+import json
 import re
-from typing import TYPE_CHECKING
+from bisect import bisect_right
+from typing import Any
 
 from harness.nodes.lint.documents import Document, Node, TextFile, TomlFile, TreeFile, Unread
 from harness.nodes.lint.finding import ReplaceText, Spot, printable
 from harness.nodes.lint.kinds import Kind, kind_of
-
-if TYPE_CHECKING:
-    from reference_registry.config.tree import Entry, Tree
-import json
-from bisect import bisect_right
-
 from harness.nodes.lint.positions import JSON, Piece, piece_at
+from harness.nodes.models.toml_statements import InvalidTOML, read_toml
 from reference_registry.config.problem import Place
-from reference_registry.config.tree import Entry, Mapping, Repeat, Scalar, Sequence, Tree
+from reference_registry.config.tree import (
+    Entry,
+    Mapping,
+    Repeat,
+    Scalar,
+    Sequence,
+    SyntaxMistake,
+    Tree,
+    parse_trees,
+)
 
-__all__ = ["LARGEST_FILE", "InvalidJSON", "expanded", "parse_json", "parsed"]
+__all__ = ["LARGEST_FILE", "MOST_VALUES", "InvalidJSON", "expanded", "parse_json", "parsed"]
 
 
 LARGEST_FILE = 1 << 20
 """In bytes; larger files are not read. It is also the limit of a Secret in Kubernetes."""
 
-_LARGEST = {"toml": 512 << 10, "yaml": 256 << 10, "registry": 64 << 10}
-_MOST_VALUES = 200_000  # with all aliases expanded
+_LARGEST = {
+    **dict.fromkeys((Kind.HOSTS, Kind.CONTAINERD, Kind.REGISTRIES), 512 << 10),
+    Kind.REGISTRY: 64 << 10,
+}
+_LARGEST_YAML = 256 << 10
+"""In characters; JSON has no such limit."""
+MOST_VALUES = 200_000
+"""With all aliases expanded."""
+_YAML = (".yml", ".yaml")
+_START = Spot()
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_TOML_KINDS = (Kind.HOSTS, Kind.CONTAINERD, Kind.REGISTRIES)
+
+
+class _Unreadable(Exception):
+    """Why a file was not parsed: the id of the rule, what is wrong, and where."""
+
+    def __init__(self, cause: str, what: str, spot: Spot = _START, *edits: ReplaceText) -> None:
+        super().__init__(what)
+        self.cause = cause
+        self.spot = spot
+        self.edits = edits
 
 
 def parsed(path: str, absolute: str, content: bytes, *, named: bool) -> Document | None:
     """The document in *content*. None for a file of an unknown kind that was found in a directory:
     if the user *named* it, it is an :class:`Unread`."""
-    found = _Parser(path, absolute)
     text = content.decode(errors="replace")
     kind = kind_of(absolute, text)
     if kind is None and not named:
         return None
+    shown = ""  # the text, once it is known to be harmless
+    try:
+        _check_bytes(content)
+        if kind is None:
+            raise _Unreadable("PPX009", "unknown kind of file")
+        _check_characters(text)
+        shown = text
+        limit = _LARGEST.get(kind, _LARGEST_YAML if path.endswith(_YAML) else LARGEST_FILE)
+        if len(text) > limit:
+            raise _Unreadable("PPX004", f"{len(text)} characters; the limit is {limit}")
+        if kind in {Kind.HOSTS, Kind.CONTAINERD, Kind.REGISTRIES}:
+            return TomlFile(path, absolute, kind, text, _toml(text))
+        if kind in {Kind.HTPASSWD, Kind.SCHEDULE, Kind.REGISTRY}:
+            return TextFile(path, absolute, kind, text)
+        if path.endswith(_YAML):
+            roots = tuple(Node(tree, (n,)) for n, tree in enumerate(_yaml(text, path)))
+            as_json = False
+        else:
+            roots, as_json = (Node(_json(text, path)),), True
+        if sum(expanded(root.entry.value, {}) for root in roots) > MOST_VALUES:
+            raise _Unreadable("PPX005", f"aliases expand to more than {MOST_VALUES} values")
+    except _Unreadable as why:
+        known = (why.cause, str(why), why.spot, why.edits)
+        return Unread(path, absolute, Kind.INPUT, shown, *known)
+    return TreeFile(path, absolute, kind, text, roots, as_json)
+
+
+def _check_bytes(content: bytes) -> None:
+    """Raises for a file that is too large, or not UTF-8."""
     if len(content) > LARGEST_FILE:
-        return found.unread("PPX004", f"larger than {LARGEST_FILE} bytes")
+        raise _Unreadable("PPX004", f"larger than {LARGEST_FILE} bytes")
     try:
         content.decode()
     except UnicodeDecodeError as error:
-        return found.not_utf8(content, error)
-    if kind is None:
-        return found.unread("PPX009", "unknown kind of file")
-    control = _CONTROL.search(text)
-    if control is not None:
-        line = text.count("\n", 0, control.start()) + 1
-        column = control.start() - text.rfind("\n", 0, control.start())
-        code = f"U+{ord(control[0]):04X}"
-        return found.unread("PPX002", f"the control character {code}", Spot(line, column))
-    found.text = text
-    if kind in _TOML_KINDS:
-        return found.toml(kind, text)
-    if kind in {Kind.HTPASSWD, Kind.SCHEDULE}:
-        return TextFile(path, absolute, kind, text)
-    if kind is Kind.REGISTRY:
-        return found.registry(text)
-    if path.endswith((".yml", ".yaml")):
-        return found.yaml(kind, text)
-    return found.json(kind, text)
-
-
-class _Parser:
-    def __init__(self, path: str, absolute: str) -> None:
-        self.path = path
-        self.absolute = absolute
-        self.text = ""
-        """The decoded text, once it is known to be harmless."""
-
-    def unread(
-        self, cause: str, what: str, spot: Spot | None = None, *edits: ReplaceText
-    ) -> Unread:
-        """A document with the reason why the file was not parsed."""
-        where, text = spot or Spot(), self.text
-        return Unread(self.path, self.absolute, Kind.INPUT, text, cause, what, where, edits)
-
-    def not_utf8(self, content: bytes, error: UnicodeDecodeError) -> Unread:
-        """The position of the first invalid byte, and what is wrong there."""
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return self.unread("PPX001", "UTF-16 with a byte order mark, not UTF-8")
+            raise _Unreadable("PPX001", "UTF-16 with a byte order mark, not UTF-8") from None
         line = content.count(b"\n", 0, error.start) + 1
         begin = content.rfind(b"\n", 0, error.start) + 1
-        column = len(content[begin : error.start].decode()) + 1
+        spot = Spot(line, len(content[begin : error.start].decode()) + 1)
         half = error.end == len(content) and error.reason == "unexpected end of data"
         what = "ends in the middle of a character" if half else "a byte that is not UTF-8"
-        return self.unread("PPX001", what, Spot(line, column))
+        raise _Unreadable("PPX001", what, spot) from None
 
-    def too_large(self, text: str, limit: str) -> Unread | None:
-        most = _LARGEST[limit]
-        too_large = len(text) > most
-        return (
-            self.unread("PPX004", f"{len(text)} characters; the limit is {most}")
-            if too_large
-            else None
-        )
 
-    def toml(self, kind: Kind, text: str) -> Document:
-        """A document of TOML."""
-        from harness.nodes.models.toml_statements import InvalidTOML, read_toml
+def _check_characters(text: str) -> None:
+    if control := _CONTROL.search(text):
+        at = control.start()
+        spot = Spot(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
+        raise _Unreadable("PPX002", f"the control character U+{ord(control[0]):04X}", spot)
 
-        if large := self.too_large(text, "toml"):
-            return large
-        try:
-            values = read_toml(text.removeprefix("\ufeff"))
-        except InvalidTOML as error:
-            cause = "PPX005" if "nested" in error.reason else "PPX003"
-            spot = Spot(error.line or 1)
-            return self.unread(cause, f"not TOML: {printable(error.reason)}", spot)
-        return TomlFile(self.path, self.absolute, kind, text, values)
 
-    def registry(self, text: str) -> Document:
-        """A config.yml, which is read once for each release."""
-        large = self.too_large(text, "registry")
-        return large or TextFile(self.path, self.absolute, Kind.REGISTRY, text)
+def _toml(text: str) -> dict[str, Any]:
+    try:
+        return read_toml(text.removeprefix("\ufeff"))
+    except InvalidTOML as error:
+        raise _syntax("TOML", error.reason, Spot(error.line or 1)) from None
 
-    def yaml(self, kind: Kind, text: str) -> Document:
-        """A document of YAML."""
-        from reference_registry.config.tree import SyntaxMistake, parse_trees
 
-        if large := self.too_large(text, "yaml"):
-            return large
-        try:
-            trees = parse_trees(text.removeprefix("\ufeff"), self.path)
-        except SyntaxMistake as mistake:
-            return self._not_yaml(mistake, text)
-        return self._tree(kind, text, trees)
+def _syntax(form: str, reason: str, spot: Spot) -> _Unreadable:
+    cause = "PPX005" if "nested" in reason else "PPX003"
+    return _Unreadable(cause, f"not {form}: {printable(reason)}", spot)
 
-    def _not_yaml(self, mistake: object, text: str) -> Unread:
-        from reference_registry.config.tree import SyntaxMistake
 
-        assert isinstance(mistake, SyntaxMistake)
+def _yaml(text: str, path: str) -> list[Entry]:
+    try:
+        return parse_trees(text.removeprefix("\ufeff"), path)
+    except SyntaxMistake as mistake:
         spot = Spot(mistake.line)
         if "nested" in mistake.what or "alias refers to itself" in mistake.what:
-            return self.unread("PPX005", mistake.what, spot)
+            raise _Unreadable("PPX005", mistake.what, spot) from None
+        edits = []
+        if mistake.repair is not None:
+            old = text.splitlines()[mistake.line - 1]
+            edits = [ReplaceText(mistake.line, old, mistake.repair)]
         what = printable(f"not YAML: {mistake.key}: {mistake.what}")
-        if mistake.repair is None:
-            return self.unread("PPX003", what, spot)
-        old = text.splitlines()[mistake.line - 1]
-        edit = ReplaceText(mistake.line, old, mistake.repair)
-        return self.unread("PPX003", what, spot, edit)
+        raise _Unreadable("PPX003", what, spot, *edits) from None
 
-    def json(self, kind: Kind, text: str) -> Document:
-        """A document of JSON."""
 
-        try:
-            tree = parse_json(text, self.path)
-        except InvalidJSON as error:
-            spot = Spot(error.line, error.column)
-            if error.trailing_comma:
-                old = text.split("\n")[error.line - 1]
-                new = old[: error.column - 1] + old[error.column :]
-                edit = ReplaceText(error.line, old, new)
-                return self.unread("PPX010", error.reason, spot, edit)
-            cause = "PPX005" if "nested" in error.reason else "PPX003"
-            return self.unread(cause, f"not JSON: {printable(error.reason)}", spot)
-        return self._tree(kind, text, [tree], as_json=True)
-
-    def _tree(
-        self, kind: Kind, text: str, trees: list[Entry], *, as_json: bool = False
-    ) -> Document:
-        values = sum(expanded(tree.value, {}) for tree in trees)
-        if values > _MOST_VALUES:
-            return self.unread("PPX005", f"aliases expand to more than {_MOST_VALUES} values")
-        roots = tuple(Node(tree, () if as_json else (number,)) for number, tree in enumerate(trees))
-        return TreeFile(self.path, self.absolute, kind, text, roots, as_json)
+def _json(text: str, path: str) -> Entry:
+    try:
+        return parse_json(text, path)
+    except InvalidJSON as error:
+        spot = Spot(error.line, error.column)
+        if not error.trailing_comma:
+            raise _syntax("JSON", error.reason, spot) from None
+        old = text.split("\n")[error.line - 1]
+        new = old[: error.column - 1] + old[error.column :]
+        edit = ReplaceText(error.line, old, new)
+        raise _Unreadable("PPX010", error.reason, spot, edit) from None
 
 
 def expanded(tree: Tree, known: dict[int, int]) -> int:

@@ -17,7 +17,6 @@ __all__ = ["Editing", "replacements"]
 
 _BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")  # YAML's; TOML and JSON have the first two
 _MARK = "\ufeff"
-_MOST_VALUES = 200_000  # config.yml has no such limit while it is read
 
 
 def replacements(document: Document, edits: Sequence[Edit]) -> list[Replacement]:
@@ -63,13 +62,13 @@ class Editing:
             from harness.nodes.models.toml_statements import read_toml
 
             return read_toml(text)
-        from harness.nodes.lint.parsing import expanded, parse_json
+        from harness.nodes.lint.parsing import MOST_VALUES, expanded, parse_json
         from reference_registry.config.tree import parse_trees
 
         if self.is_json:
             return _plain(parse_json(text, "").value)
         trees = parse_trees(text, "")
-        if sum(expanded(tree.value, {}) for tree in trees) > _MOST_VALUES:
+        if sum(expanded(tree.value, {}) for tree in trees) > MOST_VALUES:
             raise NotApplicable("aliases expand to too many values")
         return [_plain(tree.value) for tree in trees]
 
