@@ -29,7 +29,7 @@ from reference_registry.http.asgi import (
 )
 from reference_registry.http.hooks import (
     Authenticator,
-    Background,
+    BackgroundWork,
     Exchange,
     HealthGate,
     Observer,
@@ -67,7 +67,7 @@ class Application:
         health: HealthGate | None = None,
         observers: Sequence[Observer] = (),
         debug: ASGIApp | None = None,
-        background: Sequence[Background] = (),
+        background: Sequence[BackgroundWork] = (),
     ) -> None:
         self.config = config
         self.profile = profile

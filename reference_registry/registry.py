@@ -84,8 +84,7 @@ class StandardRegistry:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self.storage.descriptors is not None:
-            self.storage.descriptors.close()
+        self.storage.descriptors.close()
 
 
 async def _purge_uploads(uploads: Uploads, config: UploadPurgingConfig, clock: Clock) -> None:

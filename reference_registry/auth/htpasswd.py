@@ -15,15 +15,15 @@ import hmac
 import logging
 import os
 import secrets
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reference_registry.config import HtpasswdConfig
 from reference_registry.config.problem import CannotStart
-from reference_registry.http.hooks import Access, AuthenticationBroken, unauthorized
+from reference_registry.http.hooks import Access, AuthenticationBroken, Authenticator, unauthorized
 from reference_registry.http.messages import Request
 from reference_registry.profiles import Profile
+from reference_registry.storage.filesystem import LruCache
 
 __all__ = ["HtpasswdAuthenticator", "basic_credentials", "hash_password", "parse_htpasswd"]
 
@@ -34,29 +34,31 @@ _MOST_AT_ONCE = 2  # bcrypt takes a whole core; clients must not take them all
 _BCRYPT_LENGTH = 72  # bytes; bcrypt ignores what follows, and so does distribution
 
 
-class HtpasswdAuthenticator:
-    """Implements :class:`reference_registry.http.hooks.Authenticator`.
+class HtpasswdAuthenticator(Authenticator):
+    """``auth.htpasswd`` as an :class:`Authenticator`.
 
-    A password that was verified is remembered, as a keyed hash of user, password and the file's
-    entry, so that of a hundred pulls one pays for bcrypt.
+    A verified password is remembered, as a keyed hash of user, password and the file's entry, so
+    that only the first of a hundred pulls pays for bcrypt.
     """
 
     def __init__(self, config: HtpasswdConfig, profile: Profile) -> None:
-        self._file = _HtpasswdFile(config.path)
+        self._path = config.path
+        self._entries: Mapping[bytes, bytes] = {}
+        self._stamp: tuple[int, int, int] | None = None
+        """Of the file that ``_entries`` were read from: it may change at any time."""
         self._hides_unknown_users = profile.hides_unknown_users
         quoted = config.realm.replace("\\", "\\\\").replace('"', '\\"')
         self._challenge = f'Basic realm="{quoted}"'
         self._key = secrets.token_bytes(32)
-        self._verified: OrderedDict[bytes, None] = OrderedDict()
-        self._seen: Mapping[bytes, bytes] = {}
+        self._verified = _proofs()
         self._turn = asyncio.Semaphore(_MOST_AT_ONCE)
         self._provisions = profile.provisions_htpasswd
         self._checks_at_start = profile.strict_config
 
     async def start(self) -> None:
-        """Make the file where the profile does, or else look whether it can be used: a release
-        finds out with the first request."""
-        path = self._file.path
+        """Create the file if the profile does, or check that it can be used: a release notices with
+        the first request."""
+        path = self._path
         fix = f"make one with: pullproof-registry htpasswd -Bbn USER PASSWORD > {path}"
         try:
             if self._provisions and (password := _provision(path)):
@@ -64,7 +66,7 @@ class HtpasswdAuthenticator:
                 message = "htpasswd is missing, provisioning with default user"
                 _log.warning(message, extra={"fields": fields})
             if self._checks_at_start:
-                self._file.entries()
+                self._read()
             return
         except FileNotFoundError:
             what = f"no such file: {path}"
@@ -77,7 +79,7 @@ class HtpasswdAuthenticator:
         raise CannotStart("auth.htpasswd.path", what, fix, released_exit_code=2)
 
     async def stop(self) -> None:
-        self._verified.clear()
+        self._verified = _proofs()
 
     async def authenticate(self, request: Request, access: Sequence[Access]) -> str | None:
         credentials = basic_credentials(request.header("authorization"))
@@ -90,41 +92,51 @@ class HtpasswdAuthenticator:
         return _shown(user)
 
     async def _verify(self, user: bytes, password: bytes) -> bool:
-        entries = self._entries()
+        entries = self._current_entries()
         entry = entries.get(user)
         if entry is None:
             if self._hides_unknown_users and entries:
                 await self._matches(password, _unmatchable(max(entries.values(), key=_cost)))
             return False
         proof = hmac.digest(self._key, b"\0".join((user, entry, password)), hashlib.sha256)
-        if proof in self._verified:
-            self._verified.move_to_end(proof)
-            return True
-        if not await self._matches(password, entry):
-            return False
-        self._verified[proof] = None
-        if len(self._verified) > _MOST_REMEMBERED:
-            self._verified.popitem(last=False)
+        if not self._verified.get(proof):
+            if not await self._matches(password, entry):
+                return False
+            self._verified.keep(proof, True)
         return True
 
-    def _entries(self) -> Mapping[bytes, bytes]:
+    def _current_entries(self) -> Mapping[bytes, bytes]:
         try:
-            entries = self._file.entries()
+            return self._read()
         except (OSError, HtpasswdSyntax) as error:
             _log.error("error checking authorization: %s", error)
             raise AuthenticationBroken from error
-        if entries is not self._seen:
-            self._verified.clear()
-            self._seen = entries
-        return entries
+
+    def _read(self) -> Mapping[bytes, bytes]:
+        """The entries of the file, which is read if it has changed. Raises ``OSError`` and
+        :class:`HtpasswdSyntax`."""
+        found = self._path.stat()
+        stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+        if stamp != self._stamp:
+            with self._path.open("rb") as file:
+                content = file.read(_LARGEST + 1)
+            if len(content) > _LARGEST:
+                raise HtpasswdSyntax(f"larger than {_LARGEST} bytes")
+            self._entries, self._stamp = parse_htpasswd(content), stamp
+            self._verified = _proofs()
+        return self._entries
 
     async def _matches(self, password: bytes, entry: bytes) -> bool:
         async with self._turn:
             return await asyncio.to_thread(_matches_bcrypt, password, entry)
 
 
+def _proofs() -> LruCache[bytes, bool]:
+    return LruCache(_MOST_REMEMBERED, entry=1, largest=_MOST_REMEMBERED)
+
+
 def basic_credentials(authorization: str | None) -> tuple[bytes, bytes] | None:
-    """User and password of an ``Authorization`` header, or None where it holds none."""
+    """User and password in an ``Authorization`` header, or None if it has none."""
     if authorization is None or authorization[:6].lower() != "basic ":
         return None
     try:
@@ -152,7 +164,7 @@ def _cost(entry: bytes) -> int:
 
 
 def _unmatchable(entry: bytes) -> bytes:
-    """A hash that costs as much to check as *entry* and fits no known password."""
+    """A hash that costs as much to check as *entry* and that no known password matches."""
     return b"$2b$%02d$" % max(_cost(entry), 4) + b"." * 53
 
 
@@ -170,7 +182,7 @@ class HtpasswdSyntax(Exception):
 
 def parse_htpasswd(content: bytes) -> dict[bytes, bytes]:
     """Hashes by user. Blank lines and ``#`` comments are skipped; the last of two lines for one
-    user counts. :class:`HtpasswdSyntax` names the line, not what it holds."""
+    user counts. :class:`HtpasswdSyntax` gives the number of the line, not its content."""
     entries: dict[bytes, bytes] = {}
     for number, raw in enumerate(content.splitlines(), 1):
         line = raw.strip()
@@ -181,31 +193,6 @@ def parse_htpasswd(content: bytes) -> dict[bytes, bytes]:
             raise HtpasswdSyntax(f"line {number} is not user:hash")
         entries[user] = password_hash
     return entries
-
-
-class _HtpasswdFile:
-    """The entries of a file that may change at any time."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._entries: Mapping[bytes, bytes] = {}
-        self._stamp: tuple[int, int, int] | None = None
-
-    def entries(self) -> Mapping[bytes, bytes]:
-        """What the file holds now; the same object as long as it has not changed.
-
-        Raises ``OSError`` and :class:`HtpasswdSyntax`.
-        """
-        found = self.path.stat()
-        stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
-        if stamp != self._stamp:
-            with self.path.open("rb") as file:
-                content = file.read(_LARGEST + 1)
-            if len(content) > _LARGEST:
-                raise HtpasswdSyntax(f"larger than {_LARGEST} bytes")
-            self._entries = parse_htpasswd(content)
-            self._stamp = stamp
-        return self._entries
 
 
 def hash_password(password: str, *, cost: int = 10) -> str:
@@ -225,7 +212,7 @@ def hash_password(password: str, *, cost: int = 10) -> str:
 
 def _provision(path: Path) -> str | None:
     """Create *path*, and its parents, with one user ``docker``; returns the random password, or
-    None where there is something at *path* already. Raises ``OSError``."""
+    None if *path* exists. Raises ``OSError``."""
     if path.exists():
         return None
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

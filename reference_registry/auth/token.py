@@ -1,4 +1,4 @@
-"""``auth.token``: Bearer tokens (RFC 6750) that a server elsewhere has signed.
+"""``auth.token``: Bearer tokens (RFC 6750) that a token server has signed.
 
 Challenge, token and claims are those of distribution's "Token Authentication Specification",
 https://distribution.github.io/distribution/spec/auth/token/ and spec/auth/jwt/.
@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +27,7 @@ from reference_registry.auth.token_keys import (
 from reference_registry.clock import Clock
 from reference_registry.config import TokenConfig
 from reference_registry.config.problem import CannotStart
-from reference_registry.http.hooks import Access, unauthorized
+from reference_registry.http.hooks import Access, Authenticator, unauthorized
 from reference_registry.http.messages import Request
 from reference_registry.profiles import Profile
 
@@ -39,8 +39,8 @@ _LARGEST_FILE = 1024 * 1024  # bytes
 T = TypeVar("T")
 
 
-class TokenAuthenticator:
-    """Implements :class:`reference_registry.http.hooks.Authenticator`."""
+class TokenAuthenticator(Authenticator):
+    """``auth.token`` as an :class:`Authenticator`."""
 
     def __init__(self, config: TokenConfig, profile: Profile, clock: Clock) -> None:
         self._config = config
@@ -49,7 +49,7 @@ class TokenAuthenticator:
         self._trusted = TrustedKeys({}, {}, ())
 
     async def start(self) -> None:
-        """Read the keys; :class:`CannotStart` where there are none."""
+        """Read the keys; :class:`CannotStart` if there are none."""
         config = self._config
         roots = _read("rootcertbundle", config.rootcertbundle, certificates_in) or []
         jwks = _read("jwks", config.jwks, keys_in) or {}
@@ -58,9 +58,6 @@ class TokenAuthenticator:
             key = "rootcertbundle" if config.jwks is None else "jwks"
             what, fix = "no key in the file", "put the token server's certificate or key in it"
             raise CannotStart(f"auth.token.{key}", what, fix, released_exit_code=2)
-
-    async def stop(self) -> None:
-        pass
 
     async def authenticate(self, request: Request, access: Sequence[Access]) -> str | None:
         token = self._token_in(request.header("authorization") or "")
@@ -73,7 +70,7 @@ class TokenAuthenticator:
         except _Refused as refused:
             _log.info("token refused: %s", refused)
             raise unauthorized(self._challenge(request, access, refused.error), access) from None
-        return claims.subject
+        return str(claims.values["sub"])
 
     def _token_in(self, authorization: str) -> str | None:
         scheme, _, token = authorization.partition(" ")
@@ -126,7 +123,7 @@ class TokenAuthenticator:
 
 
 class _Refused(Exception):
-    """Why, for the log; ``error`` goes into the challenge (RFC 6750, 3.1) unless it is None."""
+    """The reason, for the log; ``error`` goes into the challenge (RFC 6750, 3.1) unless None."""
 
     def __init__(self, reason: str, error: str | None = "invalid_token") -> None:
         super().__init__(reason)
@@ -157,10 +154,10 @@ def _read(name: str, path: Path | None, parse: Callable[[bytes], T]) -> T | None
 
 
 # -- claims -------------------------------------------------------------------------------------
-_LEEWAY = timedelta(seconds=60)
-"""For clocks that differ, as distribution grants it."""
+_LEEWAY = 60
+"""Seconds, for clocks that differ, as in distribution."""
 
-_EVERYTHING = "*"
+_CLAIMS = {"iss": str, "sub": str, "exp": int, "nbf": int, "access": list}
 
 
 class _UnreadableClaims(Exception):
@@ -169,37 +166,32 @@ class _UnreadableClaims(Exception):
 
 @dataclass(frozen=True)
 class _Claims:
-    """``expires`` and ``not_before`` are seconds since 1970, 0 where the token has none."""
+    """``values`` has the claims of ``_CLAIMS``: "", 0 or [] for one that is missing."""
 
-    issuer: str
-    subject: str
-    audiences: tuple[str, ...]
-    expires: int
-    not_before: int
-    access: Mapping[tuple[str, str], frozenset[str]]
+    values: Mapping[str, Any]
+    audiences: Sequence[str]
+    access: Mapping[tuple[str, str], set[str]]
     """Actions by type and name of the resource."""
 
     def check(self, *, issuer: str, audience: str, now: datetime) -> None:
         """:class:`_Refused` unless the token comes from *issuer*, is meant for *audience* and is
-        good at *now*. One without an expiry has expired."""
-        if self.issuer != issuer:
-            raise _Refused(f"it comes from {self.issuer!r}")
+        valid at *now*. One without an expiry has expired."""
+        if self.values["iss"] != issuer:
+            raise _Refused(f"it comes from {self.values['iss']!r}")
         if audience not in self.audiences:
             raise _Refused(f"it is meant for {', '.join(self.audiences) or 'no service'}")
-        moment, leeway = now.timestamp(), _LEEWAY.total_seconds()
-        if moment > self.expires + leeway:
+        if now.timestamp() > self.values["exp"] + _LEEWAY:
             raise _Refused("it has expired")
-        if moment < self.not_before - leeway:
-            raise _Refused("it is not good yet")
+        if now.timestamp() < self.values["nbf"] - _LEEWAY:
+            raise _Refused("it is not valid yet")
 
     def grants(self, access: Access) -> bool:
-        """Whether *access* is among what the token is good for."""
-        actions = self.access.get((access.type, access.name), frozenset())
-        return access.action in actions or _EVERYTHING in actions
+        """Whether the token allows *access*."""
+        return not {access.action, "*"}.isdisjoint(self.access.get((access.type, access.name), ()))
 
 
 def _parse_claims(payload: bytes, *, audience_list: bool) -> _Claims:
-    """The claims in a token's *payload*; ``aud`` may be a list where *audience_list* says so.
+    """The claims in a token's *payload*; ``aud`` may be a list if *audience_list*.
     Raises :class:`_UnreadableClaims`."""
     try:
         document = json.loads(payload)
@@ -207,14 +199,34 @@ def _parse_claims(payload: bytes, *, audience_list: bool) -> _Claims:
         raise _UnreadableClaims("its claims are not JSON") from None
     if not isinstance(document, dict):
         raise _UnreadableClaims("its claims are not an object")
-    return _Claims(
-        issuer=_typed(document, "iss", str, ""),
-        subject=_typed(document, "sub", str, ""),
-        audiences=_audiences(document.get("aud"), audience_list),
-        expires=_typed(document, "exp", int, 0),
-        not_before=_typed(document, "nbf", int, 0),
-        access=_access(document.get("access")),
-    )
+    values = {name: _typed(document, name, kind) for name, kind in _CLAIMS.items()}
+    audience = document.get("aud")
+    audiences = [] if audience is None else [audience] if isinstance(audience, str) else audience
+    if not _are_texts(audiences) or (audiences is audience and not audience_list):
+        raise _UnreadableClaims("its claim aud is not text")
+    granted: dict[tuple[str, str], set[str]] = {}
+    for item in values["access"]:
+        if not isinstance(item, dict):
+            raise _UnreadableClaims("its claim access is not a list of objects")
+        actions = _typed(item, "actions", list)
+        if not _are_texts(actions):
+            raise _UnreadableClaims("its claim access has actions that are not text")
+        resource = (_typed(item, "type", str), _typed(item, "name", str))
+        granted.setdefault(resource, set()).update(actions)
+    return _Claims(values, audiences, granted)
+
+
+def _typed(document: Mapping[str, Any], name: str, kind: type) -> Any:
+    value = document.get(name)
+    if value is None:
+        return kind()
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise _UnreadableClaims(f"its claim {name} is not {kind.__name__}")
+    return value
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _scope_of(access: Iterable[Access]) -> str:
@@ -224,37 +236,3 @@ def _scope_of(access: Iterable[Access]) -> str:
     for record in access:
         actions.setdefault((record.type, record.name), []).append(record.action)
     return " ".join(f"{kind}:{name}:{','.join(a)}" for (kind, name), a in actions.items())
-
-
-def _typed(document: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:
-    value = document.get(name)
-    if value is None:
-        return default
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise _UnreadableClaims(f"its claim {name} is not {kind.__name__}")
-    return value
-
-
-def _audiences(value: Any, audience_list: bool) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return (value,)
-    if value is None:
-        return ()
-    if audience_list and isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return tuple(value)
-    raise _UnreadableClaims("its claim aud is not text")
-
-
-def _access(value: Any) -> Mapping[tuple[str, str], frozenset[str]]:
-    if value is None:
-        return {}
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise _UnreadableClaims("its claim access is not a list of objects")
-    granted: dict[tuple[str, str], frozenset[str]] = {}
-    for item in value:
-        resource = (_typed(item, "type", str, ""), _typed(item, "name", str, ""))
-        actions = _typed(item, "actions", list, [])
-        if not all(isinstance(action, str) for action in actions):
-            raise _UnreadableClaims("its claim access has actions that are not text")
-        granted[resource] = granted.get(resource, frozenset()) | set(actions)
-    return granted

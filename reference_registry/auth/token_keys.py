@@ -1,4 +1,4 @@
-"""Which key must have signed a token: one of ``rootcertbundle`` and ``jwks``, as its header says.
+"""Which key must have signed a token: its header selects one of ``rootcertbundle`` and ``jwks``.
 
 Header parameters are those of RFC 7515, 4.1: a certificate chain (``x5c``), a key (``jwk``), or a
 key's name (``kid``). A header is not verified when it is read, so no key is ever built from it: it
@@ -109,8 +109,8 @@ def algorithms_for(key: PublicKey, profile: Profile) -> list[str]:
 # -- trust --------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class TrustedKeys:
-    """``keys`` by the names that the profile knows them by; ``by_thumbprint`` those that a header
-    may bring along without a name; root certificates."""
+    """``keys`` by the names that the profile accepts; ``by_thumbprint`` those that a header may
+    contain without a name; root certificates."""
 
     keys: Mapping[str, PublicKey]
     by_thumbprint: Mapping[str, PublicKey]
@@ -121,20 +121,16 @@ class TrustedKeys:
         cls, roots: list[x509.Certificate], jwks: Mapping[str, PublicKey], profile: Profile
     ) -> TrustedKeys:
         """*roots* and the keys of *jwks*, under the names that *profile* accepts."""
+        keys = [key for root in roots if isinstance(key := root.public_key(), PublicKey)]
         named: dict[str, PublicKey] = {}
-        for key in (root.public_key() for root in roots):
-            if not isinstance(key, PublicKey):
-                continue
-            if "libtrust" in profile.token_key_ids:
-                named[libtrust_id(key)] = key
-            if "thumbprint" in profile.token_key_ids:
-                named[thumbprint(key)] = key
-        if "jwks" in profile.token_key_ids:
-            named.update(jwks)
-        by_thumbprint = {}
         if "libtrust" in profile.token_key_ids:
-            by_thumbprint = {thumbprint(key): key for key in named.values()}
-        return cls(named, by_thumbprint, tuple(roots))
+            named |= {libtrust_id(key): key for key in keys}
+        if "thumbprint" in profile.token_key_ids:
+            named |= {thumbprint(key): key for key in keys}
+        if "jwks" in profile.token_key_ids:
+            named |= jwks
+        unnamed = named.values() if "libtrust" in profile.token_key_ids else ()
+        return cls(named, {thumbprint(key): key for key in unnamed}, tuple(roots))
 
     def signer(self, header: Mapping[str, Any], now: datetime) -> PublicKey:
         """The key that must have signed a token with *header*; :class:`Untrusted`. No extension in

@@ -94,7 +94,7 @@ class RepositoryReader:
             elif self._storage.driver.is_file(layout.tag_current_link(name, tag)):
                 self._warn(f"{name}: the link of the tag {tag} is damaged")
                 broken.add(tag)
-                tags[tag] = tuple(links.remembered_by(tag))
+                tags[tag] = tuple(links.history(tag))
         return tags
 
     def _layers(self, name: str) -> list[Digest] | None:

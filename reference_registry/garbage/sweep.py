@@ -162,7 +162,7 @@ class Sweep:
         links = RepositoryLinks(self._driver, manifest.repository)
         found: dict[Digest, list[str]] = defaultdict(list)
         for tag in manifest.tags:
-            for digest in links.remembered_by(tag):
+            for digest in links.history(tag):
                 found[digest].append(tag)
         return found
 

@@ -1,4 +1,4 @@
-"""What the app asks of client authentication, health checks, metrics and the access log."""
+"""The interfaces of client authentication, health checks, metrics and the access log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = [
     "Access",
     "AuthenticationBroken",
     "Authenticator",
-    "Background",
+    "BackgroundWork",
     "Exchange",
     "HealthGate",
     "Observer",
@@ -25,7 +25,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Access:
-    """One thing that a request wants to do, in the words of a token's ``access`` claim."""
+    """A permission that a request needs, in the terms of a token's ``access`` claim."""
 
     type: str
     """``repository`` or ``registry``."""
@@ -33,23 +33,19 @@ class Access:
     action: str
     """``pull``, ``push``, ``delete`` or ``*``."""
 
-    def detail(self) -> dict[str, str]:
-        """How distribution lists it in the ``detail`` of a 401."""
-        return {"Type": self.type, "Class": "", "Name": self.name, "Action": self.action}
-
 
 class AuthenticationBroken(Exception):
-    """The authenticator itself does not work, as with an unreadable htpasswd file. The client gets
-    503, or 400 with an empty body as from distribution."""
+    """The authenticator itself fails, for example if the htpasswd file cannot be read. The client
+    gets 503, or 400 with an empty body as from distribution."""
 
 
 class Panic(Exception):
-    """A fault of a release that Go ends by a panic of the handler: the connection is cut, without
-    an answer where none has begun (``net/http``)."""
+    """A handler of a release panics: Go cuts the connection (``net/http``), and the client gets
+    nothing more."""
 
 
-class Background(Protocol):
-    """A part that must be started before the first request, and stopped after the last."""
+class BackgroundWork(Protocol):
+    """A part that starts before the first request and stops after the last."""
 
     async def start(self) -> None:
         """Raises :class:`reference_registry.config.problem.CannotStart`."""
@@ -60,18 +56,27 @@ class Background(Protocol):
         ...
 
 
-class Authenticator(Protocol):
+class Authenticator:
     """Client authentication."""
 
+    async def start(self) -> None:
+        """Raises :class:`reference_registry.config.problem.CannotStart`."""
+
+    async def stop(self) -> None:
+        """Also called without :meth:`start`."""
+
     async def authenticate(self, request: Request, access: Sequence[Access]) -> str | None:
-        """The user who makes *request*. Raises :func:`unauthorized` where there is none who may,
-        or :class:`AuthenticationBroken`."""
-        ...
+        """The user who makes *request*. Raises :func:`unauthorized` if the user is missing or may
+        not do that, or :class:`AuthenticationBroken`."""
+        raise NotImplementedError
 
 
 def unauthorized(challenge: str, access: Sequence[Access]) -> RegistryError:
-    """401 with *challenge* as ``WWW-Authenticate``."""
-    detail = [record.detail() for record in access] or None
+    """401 with *challenge* as ``WWW-Authenticate`` and *access* in the detail, as in distribution."""
+    detail = [
+        {"Type": each.type, "Class": "", "Name": each.name, "Action": each.action}
+        for each in access
+    ] or None
     return UNAUTHORIZED(detail).with_headers(("Www-Authenticate", challenge))
 
 
@@ -79,19 +84,19 @@ class HealthGate(Protocol):
     """Asked before every request."""
 
     def failing(self) -> Mapping[str, str]:
-        """The checks that fail, with their errors. While there is one, every request is 503."""
+        """The failing checks, with their errors. While there is one, every request gets 503."""
         ...
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request that has been answered, or whose client has left."""
+    """A request that is over: its response was sent, or its client left."""
 
     request: Request
     handler: str | None
     """distribution's name of the resource (``manifest``, ``blob``, ...); None for other paths."""
     status: int
-    """As sent; 499 where the client left before there was an answer."""
+    """As sent; 499 if the client left before that."""
     sent: int
     """Body bytes handed to the server."""
     received: int
@@ -100,7 +105,7 @@ class Exchange:
     seconds: float
     """From the request's arrival to the last byte handed over."""
     complete: bool
-    """False where the body broke off or the client left."""
+    """False if the body broke off or the client left."""
 
 
 class Observer(Protocol):

@@ -18,12 +18,12 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
 
-from reference_registry.storage.driver import PathNotFound
+from reference_registry.storage.driver import StorageDriver
 
 __all__ = ["MOST_BYTES", "DirectoryMemory", "FileMemory", "FilesystemDriver", "LruCache"]
 
@@ -31,13 +31,13 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 MOST_BYTES = 16 << 20
-"""Bytes that a memory of content takes."""
+"""Bytes of content that one cache holds."""
 _ENTRY = 512
-"""Bytes that a key and the bookkeeping of a value take, roughly."""
+"""Bytes of a key and the bookkeeping of a value, roughly."""
 _MOST_NAMES = 400_000
 """Names of directory entries that are remembered, about 30 MB."""
 _SMALLEST_DIRECTORY = 500
-"""Names; smaller directories are listed as fast as they are looked up."""
+"""Names; a smaller directory is listed as fast as it is found in the cache."""
 
 _SECOND = 1_000_000_000
 _TICK = 100_000_000
@@ -47,19 +47,19 @@ _COARSE_TICK = 2_100_000_000
 """The same for file systems that keep whole seconds, or even ones only."""
 
 
-class FilesystemDriver:
-    """Keeps ``/a/b`` in ``<root>/a/b``. The root itself is made by the first write.
+class FilesystemDriver(StorageDriver):
+    """Keeps ``/a/b`` in ``<root>/a/b``. The first write creates the root.
 
-    A file is replaced by renaming a complete one over it, so that neither a reader nor a process
-    killed in between leaves a part of it. Nothing is synced to disk: a cache can fetch again what
-    a power cut took. Small files that have not changed are read once (:class:`FileMemory`).
+    A file is replaced by renaming a complete one over it, so that no reader sees a part of it, and
+    a process that is killed leaves none. Nothing is synced to disk: a cache can fetch again what a
+    power cut took. Small files that have not changed are read once (:class:`FileMemory`).
     """
 
     name = "filesystem"
 
     def __init__(self, root: Path, *, synced: bool = False, in_place: bool = False) -> None:
         """*synced*: what :meth:`write` writes is on the disk before it has its name. *in_place*:
-        files are emptied and written where they are, as releases before 3.1 do it."""
+        files are emptied and then written, as in releases before 3.1."""
         self._root = str(root)
         self._synced = synced
         self._in_place = in_place
@@ -68,9 +68,6 @@ class FilesystemDriver:
 
     def _full(self, path: str) -> str:
         return self._root + path
-
-    def _missing(self, path: str) -> PathNotFound:
-        return PathNotFound(self.name, path)
 
     def read(self, path: str) -> bytes:
         try:
@@ -100,7 +97,7 @@ class FilesystemDriver:
     def _write_out(self, full: str, content: bytes, *, synced: object = False) -> None:
         with self._creating_parents(full, "wb") as file:
             left = memoryview(content)
-            while left:  # A disk that is nearly full takes a part without a word.
+            while left:  # A disk that is nearly full takes a part without an error.
                 left = left[file.write(left) :]
             if synced:
                 os.fsync(file.fileno())
@@ -143,27 +140,6 @@ class FilesystemDriver:
         except (FileNotFoundError, NotADirectoryError):
             raise self._missing(path) from None
 
-    def children(self, path: str) -> list[str]:
-        base = path.rstrip("/")
-        return [f"{base}/{name}" for name in sorted(self.names(path))]
-
-    def walk_files(self, path: str) -> Iterator[str]:
-        if not self.exists(path):
-            raise self._missing(path)
-        return iter([path]) if self.is_file(path) else self._walk(path.rstrip("/"))
-
-    def _walk(self, path: str) -> Iterator[str]:
-        try:
-            with os.scandir(self._full(path)) as entries:
-                found = sorted((entry.name, entry.is_dir()) for entry in entries)
-        except (FileNotFoundError, NotADirectoryError):  # deleted while we walked
-            return
-        for name, is_directory in found:
-            if is_directory:
-                yield from self._walk(f"{path}/{name}")
-            else:
-                yield f"{path}/{name}"
-
     def move(self, source: str, target: str) -> None:
         if not self.exists(source):
             raise self._missing(source)
@@ -185,7 +161,7 @@ class FilesystemDriver:
         return Path(self._full(path))
 
     def _creating_parents(self, full: str, mode: str) -> BinaryIO:
-        """Open *full*; its parents are there nearly always, so they are made only on failure."""
+        """Open *full*. Its parents nearly always exist, so they are created only on failure."""
         try:
             return open(full, mode, buffering=0)  # type: ignore[return-value]
         except FileNotFoundError:
@@ -195,9 +171,9 @@ class FilesystemDriver:
 
 # -- memory ---------------------------------------------------------------------------------------
 class LruCache(Generic[K, V]):
-    """Values by key, of at most *bound* together; the least recently used go first. A value counts
-    as its size, in whatever unit, plus *entry*; one above *largest* (by default a sixteenth of
-    *bound*) is not kept, so that it does not evict all small ones. Thread-safe."""
+    """Values by key, of at most *bound* together; the least recently used is evicted first. A value
+    counts as its size, in any unit, plus *entry*. A value larger than *largest*, by default a
+    sixteenth of *bound*, is not kept, so that it does not evict all small ones. Thread-safe."""
 
     def __init__(self, bound: int, *, entry: int = _ENTRY, largest: int | None = None) -> None:
         self._bound = bound

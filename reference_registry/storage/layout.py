@@ -1,4 +1,4 @@
-"""Where everything lies, as distribution 2 and 3 lay it out, so that either can open the other's.
+"""The paths in a storage. Distribution 2 and 3 use the same, so that each can open the other's.
 
 ::
 
@@ -10,8 +10,7 @@
       repositories/<name>/_manifests/tags/<tag>/index/<algorithm>/<hex>/link
       repositories/<name>/_uploads/<uuid>/{data,startedat}
 
-A link file holds a digest and no newline. Names, tags and uuids must have been validated before
-they come here.
+A link file holds a digest and no newline. Callers must have validated names, tags and uuids.
 """
 
 from __future__ import annotations
@@ -35,9 +34,7 @@ __all__ = [
     "tag_directory",
     "tag_index_link",
     "tags",
-    "upload_data",
     "upload_directory",
-    "upload_startedat",
     "uploads",
 ]
 
@@ -108,11 +105,3 @@ def uploads(name: str) -> str:
 
 def upload_directory(name: str, uuid: str) -> str:
     return f"{uploads(name)}/{uuid}"
-
-
-def upload_data(name: str, uuid: str) -> str:
-    return f"{uploads(name)}/{uuid}/data"
-
-
-def upload_startedat(name: str, uuid: str) -> str:
-    return f"{uploads(name)}/{uuid}/startedat"

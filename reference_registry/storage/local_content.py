@@ -1,4 +1,4 @@
-"""What one repository holds: manifests, tags and blobs, by links into the shared blob store.
+"""The content of one repository: manifests, tags and blobs, by links into the shared blob store.
 
 :class:`RepositoryLinks` reads and writes the link files, :class:`LocalContent` links and bytes
 together. Neither checks what a client may do: see ``storage.repository``.
@@ -7,6 +7,7 @@ together. Neither checks what a client may do: see ``storage.repository``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from reference_registry.digest import Digest, parse_digest
 from reference_registry.manifest import ManifestInvalid, parse_manifest
@@ -24,10 +25,10 @@ _BLOB_TYPE = "application/octet-stream"
 
 
 class RepositoryLinks:
-    """Reads and writes links; whether the bytes they name are there is not looked at.
+    """Reads and writes links, and does not check that the bytes exist.
 
-    A link is read for the digest in it, which releases let differ from the one in its path: they
-    keep a blob pushed as sha512 under sha256.
+    In releases the digest in a link may differ from the one in its path: they store a blob that is
+    pushed as sha512 under sha256.
     """
 
     def __init__(self, driver: StorageDriver, name: str) -> None:
@@ -53,11 +54,11 @@ class RepositoryLinks:
         """Whether the layer *digest* is linked, whatever the link says."""
         return self._driver.is_file(layout.layer_link(self._name, digest))
 
-    def link_layer(self, digest: Digest, stored_as: Digest | None = None) -> None:
-        self._write(layout.layer_link(self._name, digest), stored_as or digest)
+    def link_layer(self, digest: Digest, stored_as: Digest) -> None:
+        self._write(layout.layer_link(self._name, digest), stored_as)
 
     def unlink_layer(self, digest: Digest) -> bool:
-        """False where there was no link. The directory stays, as in distribution."""
+        """False if there was no link. The directory stays, as in distribution."""
         return self._delete(layout.layer_link(self._name, digest))
 
     def layers(self) -> Iterator[Digest]:
@@ -72,7 +73,7 @@ class RepositoryLinks:
         self._write(layout.revision_link(self._name, digest), digest)
 
     def unlink_revision(self, digest: Digest) -> bool:
-        """False where there was no link."""
+        """False if there was no link."""
         return self._delete(layout.revision_link(self._name, digest))
 
     def revisions(self) -> Iterator[Digest]:
@@ -88,11 +89,11 @@ class RepositoryLinks:
         self._write(layout.tag_current_link(self._name, tag), digest)
 
     def unlink_tag(self, tag: str) -> bool:
-        """Remove the tag with its history; False where there was none."""
+        """Remove the tag with its history; False if there was none."""
         return self._delete(layout.tag_directory(self._name, tag))
 
     def tag_names(self, *, in_order: bool = True) -> Sequence[str] | None:
-        """In bytewise order, or as the file system has them; None where there never was a tag."""
+        """In bytewise order, or in that of the file system; None if there never was a tag."""
         path = layout.tags(self._name)
         try:
             return self._driver.sorted_names(path) if in_order else self._driver.names(path)
@@ -102,7 +103,7 @@ class RepositoryLinks:
     def tags_pointing_at(self, digest: Digest) -> list[str]:
         return [tag for tag in self.tag_names() or () if self.tag(tag) == digest]
 
-    def tags_that_knew(self, digest: Digest) -> list[str]:
+    def tags_with_history(self, digest: Digest) -> list[str]:
         """The tags that point at *digest* or once did, in bytewise order."""
         return [
             tag
@@ -111,18 +112,13 @@ class RepositoryLinks:
             or self.tag(tag) == digest
         ]
 
-    def remembered_by(self, tag: str) -> Iterator[Digest]:
+    def history(self, tag: str) -> Iterator[Digest]:
         """What *tag* points at or once did."""
         return self._linked(f"{layout.tag_directory(self._name, tag)}/index")
 
-    def unlink_former(self, tag: str, digest: Digest) -> bool:
-        """Let *tag* forget that it once pointed at *digest*; False where it does not know."""
-        link = layout.tag_index_link(self._name, tag, digest)
-        return self._delete(link.removesuffix("/link"))
-
     # -- files ----------------------------------------------------------------------------------
     def _read(self, path: str, likely: Digest | None = None) -> Digest | None:
-        """The digest in the link at *path*, which is nearly always the *likely* one."""
+        """The digest in the link at *path*, which is nearly always the *likely* digest."""
         try:
             text = self._driver.read(path).decode("ascii", "replace")
         except PathNotFound:
@@ -130,7 +126,7 @@ class RepositoryLinks:
         return likely if text == likely else parse_digest(text)
 
     def _write(self, path: str, digest: Digest) -> None:
-        """A directory in the link's place, which can only have been made by mistake, is deleted."""
+        """A directory in the link's place, which can only be there by mistake, is deleted."""
         content = digest.encode("ascii")
         try:
             self._driver.write(path, content)
@@ -157,7 +153,7 @@ class RepositoryLinks:
 
 
 class LocalContent:
-    """The content of repository *name* in *storage*; making one neither reads nor writes."""
+    """The content of repository *name* in *storage*. Creating one neither reads nor writes."""
 
     def __init__(self, name: str, storage: Storage) -> None:
         self.name = name
@@ -172,33 +168,34 @@ class LocalContent:
         return stored_as is not None and self._storage.blobs.has(stored_as)
 
     def manifest_or_none(self, digest: Digest) -> Manifest | None:
-        """The manifest, or None where the link or the bytes are missing."""
+        """The manifest, or None if the link or the bytes are missing."""
         stored_as = self.links.revision(digest)
         if stored_as is None:
             return None
         try:
-            content = self._storage.blobs.read(stored_as)
+            manifest = self._storage.blobs.manifest(stored_as)
         except PathNotFound:
             return None
-        self._remember_manifest(stored_as, len(content), was_read=True)
-        return self._storage.manifests.manifest(stored_as, content)
+        self._remember_manifest(stored_as, len(manifest.content), was_read=True)
+        return manifest
 
     def put_cached_manifest(self, digest: Digest, content: bytes) -> None:
-        """Store and link *content*, which must have *digest*. Its media type is not kept: readers
+        """Store and link *content*, which must have *digest*. Its media type is not stored: readers
         find it in the content, as in distribution. Stored content that it refers to is leased."""
         leases = self._storage.leases
         with leases.held():
             self._storage.blobs.put(digest, content)
             self.links.link_revision(digest)
             if leases.are_kept:
-                leases.renew((digest, *_references_in(content)))
+                with suppress(ManifestInvalid):
+                    leases.renew(parse_manifest(content).references)
+                leases.renew([digest])
         self._remember_manifest(digest, len(content), was_read=False)
 
     def unlink_manifest(self, digest: Digest) -> bool:
-        """Remove the link; bytes and tags stay. False where there was no link."""
-        descriptors = self._storage.descriptors
-        if descriptors is not None and self._profile.remembers_manifests == "as-blobs":
-            descriptors.forget(self.name, digest)
+        """Remove the link; bytes and tags stay. False if there was no link."""
+        if self._profile.remembers_manifests == "as-blobs":
+            self._storage.descriptors.forget(self.name, digest)
         return self.links.unlink_revision(digest)
 
     def link_tag(self, tag: str, digest: Digest) -> None:
@@ -208,16 +205,18 @@ class LocalContent:
             self.links.link_tag(tag, digest)
 
     def forget_in_tag(self, tag: str, digest: Digest) -> None:
-        """Remove *tag* where it points at *digest*, else what it remembers of that."""
+        """Remove *tag* if it points at *digest*, otherwise *digest* from its history."""
         if self.links.tag(tag) == digest:
             self.links.unlink_tag(tag)
         else:
-            self.links.unlink_former(tag, digest)
+            link = layout.tag_index_link(self.name, tag, digest)
+            with suppress(PathNotFound):
+                self._storage.driver.delete(link.removesuffix("/link"))
 
     def referrers_of(self, digest: Digest) -> Iterator[Manifest]:
         """The stored manifests whose ``subject`` is *digest*."""
         for revision in self.links.revisions():
-            if self._storage.subjects.subject_of(revision) == digest:
+            if self._storage.blobs.subject(revision) == digest:
                 manifest = self.manifest_or_none(revision)
                 if manifest is not None:
                     yield manifest
@@ -226,24 +225,22 @@ class LocalContent:
     def stat_blob(self, digest: Digest) -> Descriptor | None:
         """The blob *digest* if it is linked here and its bytes are there.
 
-        With a descriptor cache, releases take its word for both (profile
-        ``trusts_descriptor_cache``); otherwise it only saves reading the link, since the blob may
-        have been removed since.
+        Releases trust a descriptor cache in both (profile ``trusts_descriptor_cache``). Otherwise
+        it only saves reading the link, since the blob may have been removed.
         """
         descriptors = self._storage.descriptors
-        remembered = descriptors.find(self.name, digest) if descriptors is not None else None
+        remembered = descriptors.find(self.name, digest)
         if remembered is not None and self._profile.trusts_descriptor_cache:
             return remembered
         descriptor = self._stat_stored(digest, remembered)
-        if descriptors is not None and descriptor != remembered:
-            if descriptor is None:
-                descriptors.forget(self.name, digest)
-            else:
-                descriptors.remember(self.name, digest, descriptor)
+        if descriptor is None and remembered is not None:
+            descriptors.forget(self.name, digest)
+        elif descriptor is not None and descriptor != remembered:
+            descriptors.remember(self.name, digest, descriptor)
         return descriptor
 
     def _stat_stored(self, digest: Digest, remembered: Descriptor | None) -> Descriptor | None:
-        """What the storage says of the blob; the link is not read where it is *remembered*."""
+        """The blob in the storage; the link is not read if the blob is *remembered*."""
         known = remembered is not None and remembered.digest == digest
         stored_as = digest if known and self.links.has_layer(digest) else self.links.layer(digest)
         if stored_as is None:
@@ -254,17 +251,16 @@ class LocalContent:
             return None
 
     def has_blob(self, digest: Digest) -> bool:
-        """Whether :meth:`stat_blob` finds it."""
+        """Whether :meth:`stat_blob` finds the blob."""
         return self.stat_blob(digest) is not None
 
     def link_blob(self, digest: Digest) -> Descriptor:
-        """Link bytes that are in the blob store already. ``PathNotFound`` where they are not."""
+        """Link bytes that are in the blob store. ``PathNotFound`` if they are not."""
         return self._link_blob(digest, digest)
 
     def unlink_blob(self, digest: Digest) -> bool:
-        """Remove the link; the bytes stay. False where there was no link."""
-        if self._storage.descriptors is not None:
-            self._storage.descriptors.forget(self.name, digest)
+        """Remove the link; the bytes stay. False if there was no link."""
+        self._storage.descriptors.forget(self.name, digest)
         return self.links.unlink_layer(digest)
 
     def put_cached_blob(self, digest: Digest, content: bytes) -> Descriptor:
@@ -275,8 +271,8 @@ class LocalContent:
 
     def blob_writer(self, upload: str | None = None) -> BlobWriter:
         """A writer of a new blob, under ``_uploads/<uuid>`` until :meth:`commit_blob`. Closing it
-        leaves the upload on disk; :meth:`BlobWriter.discard` removes it. *upload* is the id, where
-        that has been chosen (:meth:`Uploads.new_id`)."""
+        leaves the upload on disk; :meth:`BlobWriter.discard` removes it. *upload* is its id, by
+        default a new one (:meth:`Uploads.new_id`)."""
         uploads = self._storage.uploads
         return uploads.resume(self.name, uploads.start(self.name, upload))
 
@@ -295,7 +291,7 @@ class LocalContent:
 
     def links_elsewhere(self, digest: Digest) -> list[str]:
         """The other repositories that link *digest*, as a layer or as a manifest. Walks the
-        storage: for rare occasions, in a worker thread where the storage is large."""
+        storage: call it rarely, and in a worker thread."""
         return [
             name
             for name in repository_names(self._storage.driver)
@@ -311,31 +307,17 @@ class LocalContent:
         return self._storage.blobs.delete(digest)
 
     def _remember_manifest(self, digest: Digest, size: int, *, was_read: bool) -> None:
-        """As releases do, to whom a manifest is a blob like any other."""
-        descriptors = self._storage.descriptors
-        if descriptors is None or self._profile.remembers_manifests == "never":
-            return
-        descriptor = Descriptor(digest, size, _BLOB_TYPE)
-        if self._profile.remembers_manifests == "as-blobs":
-            descriptors.remember(self.name, digest, descriptor)
-        elif was_read:
-            descriptors.remember_bytes(descriptor)
+        """As in releases, for which a manifest is a blob like any other."""
+        how, descriptors = self._profile.remembers_manifests, self._storage.descriptors
+        if how == "as-blobs":
+            descriptors.remember(self.name, digest, Descriptor(digest, size, _BLOB_TYPE))
+        elif how == "bytes" and was_read:
+            descriptors.remember_bytes(Descriptor(digest, size, _BLOB_TYPE))
 
     def _link_blob(self, digest: Digest, stored_as: Digest) -> Descriptor:
         with self._storage.leases.held():
             descriptor = Descriptor(stored_as, self._storage.blobs.size(stored_as), _BLOB_TYPE)
             self._storage.leases.renew([stored_as])
             self.links.link_layer(digest, stored_as)
-        if self._storage.descriptors is not None:
-            self._storage.descriptors.remember(self.name, digest, descriptor)
+        self._storage.descriptors.remember(self.name, digest, descriptor)
         return descriptor
-
-
-def _references_in(content: bytes) -> Iterator[Digest]:
-    """The blobs and manifests that a manifest refers to; none where it is none."""
-    try:
-        parsed = parse_manifest(content)
-    except ManifestInvalid:
-        return
-    for reference in (*parsed.blobs, *parsed.children):
-        yield reference.digest

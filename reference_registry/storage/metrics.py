@@ -7,7 +7,7 @@ there, the opening of a stream is not timed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +51,6 @@ class TimedDriver:
             found = self._timed(_ACTIONS[name], found)
         setattr(self, name, found)  # for the next call
         return found
-
-    def walk_files(self, path: str) -> Iterator[str]:
-        """Timed until the last file. Raises for a missing *path* at once."""
-        began, files = time.perf_counter(), self._driver.walk_files(path)
-
-        def walk() -> Iterator[str]:
-            yield from files
-            self._observe("Walk", began)
-
-        return walk()
 
     def local_path(self, path: str) -> Path | None:
         if not path.startswith(layout.BLOBS):

@@ -5,8 +5,8 @@
 - ``repository::<name>::blobs::<digest>``: hash of ``mediatype``
 
 None of them expires, and any registry that shares the redis may have written them. Each operation
-is one exchange with the server, made on the thread that asks: redis is meant to stand nearby, and
-when it does not answer it is left alone for a while.
+is one exchange with the server, on the calling thread: redis should be nearby. When it does not
+answer, it is not asked for a while.
 """
 
 from __future__ import annotations
@@ -29,24 +29,22 @@ from reference_registry.counters import CacheCounters
 from reference_registry.digest import Digest, algorithm_of, parse_digest
 from reference_registry.profiles import Profile
 from reference_registry.repository import Descriptor
+from reference_registry.storage.descriptor_cache import DescriptorCache
 
 __all__ = ["RedisDescriptorCache"]
 
 _log = logging.getLogger(__name__)
 
-_PATIENCE = timedelta(milliseconds=500)
-"""For a connection, and for an answer, where the configuration says nothing."""
+_TIMEOUT = timedelta(milliseconds=500)
+"""For a connection, and for an answer, unless configured."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
-_BETWEEN_COMPLAINTS = 60.0  # seconds
+_LOG_INTERVAL = 60.0  # seconds
 
 
-class RedisDescriptorCache:
-    """Implements :class:`reference_registry.storage.descriptor_cache.DescriptorCache`.
-
-    While redis fails nothing is known and nothing is kept, and the registry serves without it.
-    *monotonic* gives seconds. Raises :class:`CannotStart` where a file of ``redis.tls`` cannot be
-    used.
-    """
+class RedisDescriptorCache(DescriptorCache):
+    """``blobdescriptor: redis``. While redis fails, nothing is found and nothing is kept, and the
+    registry serves without it. *monotonic* gives seconds. Raises :class:`CannotStart` if a file of
+    ``redis.tls`` cannot be used."""
 
     def __init__(
         self,
@@ -64,8 +62,8 @@ class RedisDescriptorCache:
             username=config.username,
             password=config.password,
             protocol=2,
-            socket_connect_timeout=(config.dialtimeout or _PATIENCE).total_seconds(),
-            socket_timeout=(config.readtimeout or _PATIENCE).total_seconds(),
+            socket_connect_timeout=(config.dialtimeout or _TIMEOUT).total_seconds(),
+            socket_timeout=(config.readtimeout or _TIMEOUT).total_seconds(),
             max_connections=config.pool_maxactive,
             **(_tls_options(config.tls) if config.tls is not None else {}),
             # A stale connection is replaced; a request that times out is not repeated.
@@ -75,7 +73,7 @@ class RedisDescriptorCache:
         self._forgets_all = profile.descriptor_cache_forgets == "all"
         self._counters = counters or CacheCounters()
         self._monotonic = monotonic
-        self._left_alone_until = 0.0
+        self._paused_until = 0.0
         self._pause = _FIRST_PAUSE
         self._silent_until = 0.0
 
@@ -123,19 +121,19 @@ class RedisDescriptorCache:
 
     # -- exchanges ------------------------------------------------------------------------------
     def _ask(self, queue: Callable[[Any], None]) -> list[Any] | None:
-        """The answers to what *queue* puts into one pipeline; None where there are none."""
-        if self._monotonic() < self._left_alone_until:
+        """The answers to what *queue* puts into one pipeline; None if redis does not answer."""
+        if self._monotonic() < self._paused_until:
             self._counters.errors += 1
             return None
         try:
             with self._client.pipeline(transaction=False) as pipeline:
                 queue(pipeline)
                 answers = pipeline.execute()
-        except redis.ResponseError as error:  # it is there, and refuses
+        except redis.ResponseError as error:  # it answers, and refuses
             self._failed(error)
             return None
         except (redis.RedisError, OSError) as error:
-            self._left_alone_until = self._monotonic() + self._pause
+            self._paused_until = self._monotonic() + self._pause
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)
             self._failed(error)
             return None
@@ -145,7 +143,7 @@ class RedisDescriptorCache:
     def _failed(self, error: Exception) -> None:
         self._counters.errors += 1
         if self._monotonic() >= self._silent_until:
-            self._silent_until = self._monotonic() + _BETWEEN_COMPLAINTS
+            self._silent_until = self._monotonic() + _LOG_INTERVAL
             _log.error("redis at %s is not used: %s", self._address, error)
 
 
@@ -182,7 +180,7 @@ def _queue_blob(ask: Any, digest: Digest, descriptor: Descriptor) -> None:
 
 
 def _descriptor(digest: bytes | None, size: bytes | None, media_type: bytes) -> Descriptor | None:
-    """What the fields say; None where they make no sense."""
+    """The descriptor in the fields; None if they are not valid."""
     parsed = parse_digest((digest or b"").decode("ascii", "replace"))
     if parsed is None or size is None or not size.isdigit() or len(size) > 18:
         return None

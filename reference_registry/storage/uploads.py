@@ -1,8 +1,8 @@
 """Upload sessions on disk: ``_uploads/<uuid>/{data,startedat}``, as distribution keeps them.
 
-Distribution also saves the state of its hash; without it, it reads the data again. Python's hash
-objects cannot be saved, so they are kept in memory and rebuilt after a restart. Either registry
-continues what the other began.
+Distribution also saves the state of its hash; if that is missing, it reads the data again. Python
+cannot save a hash object, so it stays in memory and is computed again after a restart. Each
+registry can continue what the other began.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import secrets
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -38,11 +38,12 @@ _GO_SHA256_STATE = bytes.fromhex(
 ) + bytes(72)
 """Go's ``sha256.New().MarshalBinary()``: a magic word, the eight words of FIPS 180-4, 5.3.3, and
 the block and length, which are empty."""
+_CHUNK = 1 << 20
 _UUID = re.compile(r"[A-Za-z0-9_=-]+(?:[.][A-Za-z0-9_=-]+)*")
 
 
 def is_upload_id(text: str) -> bool:
-    """Whether *text* may stand in a path as an upload's name."""
+    """Whether *text* may be the name of an upload in a path."""
     return _UUID.fullmatch(text) is not None
 
 
@@ -62,31 +63,24 @@ class Uploads:
         self._lock = threading.Lock()
 
     def new_id(self) -> str:
-        """The id of a session that has not been started."""
+        """An id for a new session."""
         return str(_uuid7(self._clock.now()) if self._uuid_version == 7 else uuid.uuid4())
 
     def start(self, repository: str, upload: str | None = None) -> str:
-        """A new, empty session's id; *upload* where that has been chosen."""
+        """Start an empty session, called *upload* if that is given; its id."""
         upload = upload or self.new_id()
         started = self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._driver.write(layout.upload_startedat(repository, upload), started.encode("ascii"))
-        self._driver.write(layout.upload_data(repository, upload), b"")
+        directory = layout.upload_directory(repository, upload)
+        self._driver.write(f"{directory}/startedat", started.encode("ascii"))
+        self._driver.write(f"{directory}/data", b"")
         return upload
 
     def size(self, repository: str, upload: str) -> int:
         """Bytes stored so far; ``PathNotFound`` for an unknown session."""
-        return self._driver.size(layout.upload_data(repository, upload))
-
-    def started_at(self, repository: str, upload: str) -> datetime | None:
-        """When the session began, or None where that cannot be read."""
-        try:
-            text = self._driver.read(layout.upload_startedat(repository, upload)).decode("ascii")
-            return datetime.fromisoformat(text).astimezone(UTC)
-        except (PathNotFound, ValueError):
-            return None
+        return self._driver.size(f"{layout.upload_directory(repository, upload)}/data")
 
     def resume(self, repository: str, upload: str) -> BlobWriter:
-        """A writer at the end of the session, which is free again when the writer is closed."""
+        """A writer at the end of the session. No other is possible until it is closed."""
         self.size(repository, upload)
         with self._lock:
             if upload in self._open:
@@ -113,7 +107,7 @@ class Uploads:
             self._hashers.popitem(last=False)
 
     def forget(self, repository: str, upload: str) -> bool:
-        """Remove the session with all it holds; False where there was none."""
+        """Remove the session and its data; False if there was none."""
         self._hashers.pop(upload, None)
         try:
             self._driver.delete(layout.upload_directory(repository, upload))
@@ -122,43 +116,38 @@ class Uploads:
         return True
 
     def leave_hash_state(self, repository: str, upload: str) -> None:
-        """Write the file in which distribution saves its hash before the first byte, from where it
-        reads the data again. Python's hashes do not reveal a later state."""
+        """Write the file in which distribution saves its hash before the first byte. It reads the
+        data again from there. Python does not reveal a later state of its hash."""
         path = f"{layout.upload_directory(repository, upload)}/hashstates/sha256/0"
         self._driver.write(path, _GO_SHA256_STATE)
 
     def purge(self, started_before: datetime, *, dry_run: bool = False) -> list[str]:
-        """Remove the sessions that began before a moment; the storage paths of their directories.
-
-        A session without a readable start time is kept.
-        """
+        """Remove the sessions that began before *started_before*, except those without a readable
+        start time; the storage paths of their directories."""
         purged = []
-        for repository in self._repositories():
-            for path in self._children(layout.uploads(repository)):
-                upload = path.rpartition("/")[2]
-                started = self.started_at(repository, upload)
-                if started is None or started >= started_before or upload in self._open:
-                    continue
+        for repository, path in self._sessions():
+            upload = path.rpartition("/")[2]
+            try:
+                started = datetime.fromisoformat(self._driver.read(f"{path}/startedat").decode())
+            except (PathNotFound, ValueError):
+                continue
+            if started.astimezone(UTC) < started_before and upload not in self._open:
                 purged.append(path)
                 if not dry_run:
                     self.forget(repository, upload)
         return purged
 
-    def _repositories(self) -> list[str]:
-        try:
-            return list(repository_names(self._driver, "_uploads"))
-        except PathNotFound:
-            return []
-
-    def _children(self, path: str) -> list[str]:
-        try:
-            return self._driver.children(path)
-        except PathNotFound:
-            return []
+    def _sessions(self) -> Iterator[tuple[str, str]]:
+        """The repository and directory of each session."""
+        with contextlib.suppress(PathNotFound):
+            for repository in list(repository_names(self._driver, "_uploads")):
+                with contextlib.suppress(PathNotFound):
+                    for path in self._driver.children(layout.uploads(repository)):
+                        yield repository, path
 
 
 def _uuid7(now: datetime) -> uuid.UUID:
-    """RFC 9562, 5.7: a UUID that sorts by the time of its making."""
+    """RFC 9562, 5.7: a UUID that sorts by the time of its creation."""
     milliseconds = int(now.timestamp() * 1000) & ((1 << 48) - 1)
     value = milliseconds << 80 | secrets.randbits(80)
     value = value & ~(0xF << 76) | 0x7 << 76
@@ -166,24 +155,20 @@ def _uuid7(now: datetime) -> uuid.UUID:
     return uuid.UUID(int=value)
 
 
-_CHUNK = 1 << 20
-
-
 class DigestMismatch(Exception):
-    """The bytes written have the digest ``actual`` and not ``expected``."""
+    """The bytes do not have the digest ``expected``."""
 
     def __init__(self, expected: Digest, actual: Digest) -> None:
         super().__init__(f"content has digest {actual}, not {expected}")
         self.expected = expected
-        self.actual = actual
 
 
 class BlobWriter:
-    """Appends to ``<directory>/data`` and at last moves it into the blob store.
+    """Appends to ``<directory>/data`` and finally moves it into the blob store.
 
-    Every chunk is on its way to the file system when :meth:`append` returns, so another reader may
-    follow behind through :attr:`data_path`. A writer that is closed without :meth:`commit` or
-    :meth:`discard` leaves its upload on disk, for another writer to resume.
+    The file has every chunk when :meth:`append` returns, so that :attr:`data_path` can be read
+    meanwhile. A writer that is closed without :meth:`commit` or :meth:`discard` leaves its upload
+    on disk, for another writer to resume.
     """
 
     def __init__(
@@ -195,8 +180,8 @@ class BlobWriter:
         hashed: int = 0,
         on_close: Callable[[BlobWriter], None] | None = None,
     ) -> None:
-        """Continue the data where it ends. Unless *hasher* has seen all of it, which is *hashed*
-        bytes, what is stored is read and hashed with sha256. *on_close* is called once."""
+        """Continue at the end of the data. Unless *hasher* has seen all of it, that is *hashed*
+        bytes, the data is read and hashed with sha256. *on_close* is called once."""
         self.data_path = f"{directory}/data"
         self._driver = driver
         self._directory = directory
@@ -216,8 +201,8 @@ class BlobWriter:
         self.hash((chunk,))
 
     def write(self, chunks: Sequence[bytes]) -> None:
-        """:meth:`append` but for :meth:`hash`, which may be called in another thread meanwhile, for
-        the same chunks in the same order."""
+        """The first half of :meth:`append`. Meanwhile another thread may call the second half,
+        :meth:`hash`, with the same chunks in the same order."""
         for chunk in chunks:
             view = memoryview(chunk)
             while view:
@@ -225,7 +210,7 @@ class BlobWriter:
             self.offset += len(chunk)
 
     def hash(self, chunks: Iterable[bytes]) -> None:
-        """Take *chunks* into the digest."""
+        """Add *chunks* to the digest."""
         for chunk in chunks:
             self.hasher.update(chunk)
 
@@ -237,7 +222,7 @@ class BlobWriter:
             on_close(self)
 
     def digest(self, algorithm: str = "sha256") -> Digest:
-        """The digest of what was written; it is read again if *algorithm* is another one."""
+        """The digest of what was written; the data is read again for another *algorithm*."""
         hasher = self.hasher if self.hasher.name == algorithm else self._rehash(algorithm)
         return Digest(f"{algorithm}:{hasher.hexdigest()}")
 
@@ -250,16 +235,13 @@ class BlobWriter:
     def commit(self, blobs: BlobStore, digest: Digest, *, synced: bool = True) -> None:
         """Verify, move the bytes to *digest* in *blobs* and remove the upload directory. On
         :class:`DigestMismatch` the upload stays as it is. *synced*: the bytes are on the disk
-        before they have their name, which may be all that a power cut leaves otherwise."""
+        before they have their name, or a power cut might leave the name only."""
         self.verify(digest)
         if synced:
-            self._sync()
+            with contextlib.suppress(io.UnsupportedOperation):  # It is in memory.
+                os.fsync(self._file.fileno())
         blobs.adopt(self.data_path, digest)
         self.discard()
-
-    def _sync(self) -> None:
-        with contextlib.suppress(io.UnsupportedOperation):  # It is in memory.
-            os.fsync(self._file.fileno())
 
     def discard(self) -> None:
         """Remove the upload directory and all in it; may be called twice."""

@@ -75,7 +75,7 @@ class Eviction:
         if not was_linked and self.profile.expiry_needs_delete_enabled:
             return False
         if self.profile.expiry_removes_tag_links:
-            for tag in await asyncio.to_thread(repository.links.tags_that_knew, digest):
+            for tag in await asyncio.to_thread(repository.links.tags_with_history, digest):
                 # The tag may have moved, or the manifest may have been pulled again meanwhile.
                 if not repository.has_manifest(digest):
                     repository.forget_in_tag(tag, digest)
@@ -126,7 +126,7 @@ def find(local: StandardRegistry, digests: Iterable[Digest]) -> dict[Digest, lis
         for digest in links.keys() & known:
             is_manifest = repository.links.revision(digest) is not None
             if is_manifest or repository.links.has_layer(digest):
-                tags = repository.links.tags_that_knew(digest) if is_manifest else []
+                tags = repository.links.tags_with_history(digest) if is_manifest else []
                 links[digest].append(Linked(name, tuple(tags)))
     return links
 

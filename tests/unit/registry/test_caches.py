@@ -10,7 +10,8 @@ import pytest
 
 from reference_registry.digest import digest_of
 from reference_registry.manifest import OCI_INDEX
-from reference_registry.storage.blobs import ManifestMemory
+from reference_registry.storage.blobs import BlobStore
+from reference_registry.storage.driver import StorageDriver
 from reference_registry.storage.filesystem import DirectoryMemory, FileMemory, LruCache
 
 SECOND = 1_000_000_000
@@ -188,12 +189,22 @@ def test_a_large_value_does_not_evict_small_ones() -> None:
 
 
 def test_a_manifest_is_parsed_once_for_each_object_that_was_read() -> None:
-    content = b'{"schemaVersion": 2, "manifests": []}'
+    content, other = (b'{"schemaVersion": 2, "manifests": %s}' % each for each in (b"[]", b"{}"))
     digest = digest_of(content)
-    memory = ManifestMemory()
-    manifest = memory.manifest(digest, content)
+    driver = _Contents(content, content, other)
+    blobs = BlobStore(driver)
+    manifest = blobs.manifest(digest)
     assert (manifest.media_type, manifest.is_intact) == (OCI_INDEX, True)
-    assert memory.manifest(digest, content) is manifest
-    other = b'{"schemaVersion": 2, "manifests": {}}'
-    replaced = memory.manifest(digest, other)
+    assert blobs.manifest(digest) is manifest
+    replaced = blobs.manifest(digest)
     assert (replaced.content, replaced.is_intact) == (other, False)
+
+
+class _Contents(StorageDriver):
+    """Every file has these contents, one after the other."""
+
+    def __init__(self, *contents: bytes) -> None:
+        self._contents = iter(contents)
+
+    def read(self, path: str) -> bytes:
+        return next(self._contents)

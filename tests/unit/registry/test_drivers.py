@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.system.crashes import SmallDisk
-from reference_registry.storage.driver import PathNotFound, StorageDriver
+from reference_registry.storage.driver import MemoryDriver, PathNotFound, StorageDriver
 from reference_registry.storage.filesystem import FilesystemDriver
-from reference_registry.storage.memory import MemoryDriver
 
 
 @pytest.fixture(params=["filesystem", "inmemory"])
@@ -37,8 +36,6 @@ def test_what_is_missing_says_its_path(driver: StorageDriver) -> None:
             assert str(error.value) == f"{driver.name}: Path not found: {path}"
         with pytest.raises(PathNotFound):
             driver.move(path, "/elsewhere")
-        with pytest.raises(PathNotFound):
-            list(driver.walk_files(path))
         assert not driver.exists(path)
         assert not driver.is_file(path)
 
@@ -90,14 +87,6 @@ def test_children_are_sorted_and_whole_paths(driver: StorageDriver) -> None:
     assert driver.children("/dir") == ["/dir/a", "/dir/a-b", "/dir/a.b", "/dir/b"]
     assert driver.children("/dir/") == driver.children("/dir")
     assert sorted(driver.names("/dir")) == ["a", "a-b", "a.b", "b"]
-
-
-def test_walk_finds_files_at_every_depth(driver: StorageDriver) -> None:
-    for path in ("/w/b", "/w/a/2/x", "/w/a/1", "/other"):
-        driver.write(path, b"")
-
-    assert list(driver.walk_files("/w")) == ["/w/a/1", "/w/a/2/x", "/w/b"]
-    assert list(driver.walk_files("/w/b")) == ["/w/b"]
 
 
 def test_move_a_file_over_another(driver: StorageDriver) -> None:

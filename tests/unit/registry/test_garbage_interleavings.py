@@ -311,7 +311,7 @@ def test_unused_content_is_deleted(tmp_path: Path) -> None:
 
     gone = collection.swept.blobs.keys()
     in_use = an_image("in use", layers=1)
-    stored = set(_open(tmp_path).blobs.all())
+    stored = set(_open(tmp_path).blobs.directories())
     assert {_SHARED.digest, _UNTAGGED.digest, _SIGNATURE.digest} <= gone
     assert stored == {in_use.digest, *(blob.digest for blob in in_use.blobs)}
     assert collection.swept.skipped == []

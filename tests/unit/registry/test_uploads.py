@@ -63,7 +63,7 @@ def test_data_written_by_another_process_is_hashed(driver: StorageDriver, upload
     writer = uploads.resume("a", upload)
     writer.append(b"hel")
     writer.close()
-    with driver.open_append(layout.upload_data("a", upload)) as file:
+    with driver.open_append(f"{layout.upload_directory('a', upload)}/data") as file:
         file.write(b"lo")
 
     writer = uploads.resume("a", upload)
@@ -126,7 +126,7 @@ def abandoned(driver: StorageDriver) -> tuple[Uploads, dict[str, str]]:
     clock.advance(timedelta(hours=1))
     names["new"] = uploads.start("a")
     names["undated"] = uploads.start("c")
-    driver.write(layout.upload_startedat("c", names["undated"]), b"yesterday")
+    driver.write(f"{layout.upload_directory('c', names['undated'])}/startedat", b"yesterday")
     return uploads, names
 
 

@@ -26,8 +26,7 @@ from reference_registry.observability.health import Health, probe
 from reference_registry.profiles import PROFILES
 from reference_registry.server.listener import Listener
 from reference_registry.server.server import Server
-from reference_registry.storage.driver import PathNotFound
-from reference_registry.storage.memory import MemoryDriver
+from reference_registry.storage.driver import MemoryDriver, PathNotFound
 
 
 class _Driver(MemoryDriver):
