@@ -72,7 +72,7 @@ class Authenticator:
 
 
 def unauthorized(challenge: str, access: Sequence[Access]) -> RegistryError:
-    """401 with *challenge* as ``WWW-Authenticate`` and *access* in the detail, as in distribution."""
+    """401 with *challenge* as ``WWW-Authenticate``; its detail is *access*, as in distribution."""
     detail = [
         {"Type": each.type, "Class": "", "Name": each.name, "Action": each.action}
         for each in access
