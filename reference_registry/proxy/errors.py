@@ -15,16 +15,12 @@ from reference_registry.digest import Digest
 from reference_registry.http.errors import (
     BLOB_UNKNOWN,
     DENIED,
-    MANIFEST_UNKNOWN,
-    NAME_UNKNOWN,
     TOOMANYREQUESTS,
     UNAVAILABLE,
     UNKNOWN,
     UNSUPPORTED,
     RegistryError,
     detail,
-    unknown_revision,
-    unknown_tag,
 )
 from reference_registry.profiles import Profile
 from reference_registry.proxy.upstream.errors import (
@@ -37,11 +33,9 @@ from reference_registry.proxy.upstream.go_errors import go_error
 
 __all__ = [
     "blob_error",
-    "manifest_error",
-    "referrers_error",
+    "client_error",
+    "honest_error",
     "stale_mark",
-    "tag_error",
-    "tags_error",
     "unknown_error",
     "upload_error",
 ]
@@ -57,46 +51,25 @@ def stale_mark(failure: UpstreamFailure) -> tuple[tuple[str, str], ...]:
     return _DISCONNECTED if isinstance(failure, UpstreamOffline) else _STALE
 
 
-def tag_error(failure: UpstreamFailure, tag: str, profile: Profile) -> RegistryError:
-    """For a tag that is not cached."""
-    if not profile.honest_upstream_errors:
-        return unknown_tag(profile, tag)
-    return _honest(failure) or unknown_tag(profile, tag)
-
-
-def manifest_error(
-    failure: UpstreamFailure, name: str, digest: Digest, profile: Profile
+def client_error(
+    failure: UpstreamFailure,
+    profile: Profile,
+    absent: RegistryError,
+    *,
+    released: RegistryError | None = None,
 ) -> RegistryError:
-    """For a manifest by digest that is not cached."""
-    if not profile.honest_upstream_errors:
-        return unknown_error(failure, profile)
-    return _honest(failure) or unknown_revision(profile, name, digest)
+    """What the client gets: what happened, or *absent* if upstream does not have the content.
+    Releases answer *released*, or else 500 with upstream's error."""
+    if profile.honest_upstream_errors:
+        return honest_error(failure, absent)
+    return released or unknown_error(failure, profile)
 
 
 def blob_error(failure: UpstreamFailure, digest: Digest, profile: Profile) -> RegistryError:
     """For a blob that is not cached."""
-    if profile.honest_upstream_errors:
-        return _honest(failure) or BLOB_UNKNOWN(digest)
-    if _is_absence(failure):
-        return BLOB_UNKNOWN(digest)
-    return unknown_error(failure, profile)
-
-
-def _is_absence(failure: UpstreamFailure) -> bool:
-    """Whether upstream does not have it, as releases see it."""
-    return isinstance(failure, UpstreamRefused) and failure.status == 404
-
-
-def tags_error(failure: UpstreamFailure, name: str, profile: Profile) -> RegistryError:
-    """For the tags of a repository without cached tags."""
-    if not profile.honest_upstream_errors:
-        return NAME_UNKNOWN({"name": name})
-    return _honest(failure) or NAME_UNKNOWN({"name": name})
-
-
-def referrers_error(failure: UpstreamFailure) -> RegistryError:
-    """For the referrers of a manifest without cached referrers; only ``ideal`` lists them."""
-    return _honest(failure) or MANIFEST_UNKNOWN()
+    absent = BLOB_UNKNOWN(digest)
+    is_absent = isinstance(failure, UpstreamRefused) and failure.status == 404
+    return client_error(failure, profile, absent, released=absent if is_absent else None)
 
 
 def upload_error(profile: Profile) -> RegistryError:
@@ -111,8 +84,8 @@ def unknown_error(failure: UpstreamFailure, profile: Profile) -> RegistryError:
     return UNKNOWN(detail(profile, *go_error(failure, profile)))
 
 
-def _honest(failure: UpstreamFailure) -> RegistryError | None:
-    """What happened; None if upstream does not have the content."""
+def honest_error(failure: UpstreamFailure, absent: RegistryError) -> RegistryError:
+    """What happened; *absent* if upstream does not have the content."""
     if isinstance(failure, UpstreamOffline):
         # RFC 9111, 5.2.1.7, for a request that only the cache may answer. Not 404: the content may
         # exist. containerd tries its next host either way.
@@ -125,7 +98,7 @@ def _honest(failure: UpstreamFailure) -> RegistryError | None:
     said = f"upstream answered {refusal.status} {refusal.reason}".rstrip()
     match refusal.status:
         case 404 | 410:
-            return None
+            return absent
         case 401 | 403:
             return DENIED(said)
         case 429:

@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterable
 
 from reference_registry.digest import Digest, algorithm_of, encoded_of
-from reference_registry.http.errors import RegistryError
+from reference_registry.http.errors import MANIFEST_UNKNOWN, RegistryError
 from reference_registry.manifest import descriptors_of
-from reference_registry.proxy.errors import referrers_error, stale_mark
+from reference_registry.proxy.errors import honest_error, stale_mark
 from reference_registry.proxy.upstream.client import UpstreamRepository
 from reference_registry.proxy.upstream.errors import UpstreamFailure, UpstreamRefused
 from reference_registry.repository import Referrers, Repository
@@ -44,12 +44,13 @@ async def list_referrers(
     try:
         return Referrers(await upstream.referrers(digest))
     except UpstreamFailure as failure:
-        if _has_no_api(failure):
+        # With the API, upstream sends 200 and an empty list if nothing refers.
+        if isinstance(failure, UpstreamRefused) and failure.status in _WITHOUT_API:
             return await _tagged(digest, repository)
         linked = (await local.referrers(digest)).descriptors
         found = _merged(linked, await _cached_under_tag(digest, repository, local))
         if not found:
-            raise referrers_error(failure) from failure
+            raise honest_error(failure, MANIFEST_UNKNOWN()) from failure
         _log.warning("%s: serving cached referrers: %s", repository.name, failure)
         return Referrers(found, stale_mark(failure))
 
@@ -77,12 +78,6 @@ async def _cached_under_tag(
         return _descriptors_in((await repository.manifest(tagged)).content)
     except (RegistryError, ValueError):
         return []
-
-
-def _has_no_api(failure: UpstreamFailure) -> bool:
-    """Whether upstream's refusal means that it has no referrers API. With the API it sends 200 and
-    an empty list if nothing refers."""
-    return isinstance(failure, UpstreamRefused) and failure.status in _WITHOUT_API
 
 
 def referrers_tag(digest: Digest) -> str:

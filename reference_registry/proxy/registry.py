@@ -10,17 +10,15 @@ from contextlib import suppress
 import httpx
 
 from reference_registry.clock import Clock
-from reference_registry.config import Config, UpstreamConfig
+from reference_registry.config import Config
 from reference_registry.counters import Counters
 from reference_registry.http.errors import NAME_UNKNOWN
 from reference_registry.profiles import Profile
 from reference_registry.proxy.expiry.scheduler import Expiry
-from reference_registry.proxy.repository import ProxyRepository
-from reference_registry.proxy.services import Services, Upstreams
-from reference_registry.proxy.upstream.http import MARKER, Offline
+from reference_registry.proxy.repository import ProxyRepository, TagFreshness
+from reference_registry.proxy.services import Services
 from reference_registry.proxy.upstream.origins import note_origins
 from reference_registry.proxy.upstream.routing import NotServed
-from reference_registry.proxy.upstream.upstream import Upstream
 from reference_registry.registry import StandardRegistry
 from reference_registry.repository import RepositoryAddress
 from reference_registry.storage import layout
@@ -49,41 +47,16 @@ class ProxyRegistry:
         *,
         counters: Counters | None = None,
     ) -> None:
-        if config.proxy is None:
-            raise ValueError("the configuration has no proxy.remoteurl")
         self.local = local
         self.counters = counters if counters is not None else Counters()
-        self._config = config.proxy
         self._profile = profile
-        marker = local.storage.driver.local_path(MARKER) if profile.has_x_keys else None
-        self._offline = offline = Offline(config.proxy.offline, marker)
-        timeout = config.proxy.upstream_timeout.total_seconds()
-
-        def connect(upstream: UpstreamConfig, key: str) -> Upstream:
-            return Upstream(
-                upstream,
-                profile,
-                clock,
-                key=key,
-                transport=transport,
-                answered=self.counters.upstream_answered,
-                offline=offline if profile.has_x_keys else None,
-                timeout=timeout,
-            )
-
-        graceful = profile.saves_state == "at-once" or config.http.draintimeout is not None
-        self._upstreams = Upstreams(config.proxy, connect)
-        self._is_plain = self._upstreams.routing.is_plain
-        self._services = Services(
-            config.proxy,
-            local,
-            self._upstreams,
-            profile=profile,
-            clock=clock,
-            counters=self.counters,
-            offline=offline,
-            saves_on_stop=profile.saves_state_on_drain and graceful,
-        )
+        self._services = Services(config, profile, clock, local, transport, self.counters)
+        assert config.proxy is not None
+        self._config = config.proxy
+        interval = self._config.policy.tag_freshness
+        self._freshness = TagFreshness(interval, clock) if interval else None
+        self._routing = self._services.routing
+        self._is_plain = self._routing.is_plain
 
     @property
     def expiry(self) -> Expiry | None:
@@ -91,32 +64,29 @@ class ProxyRegistry:
         return self._services.expiry
 
     def repository(self, name: str) -> ProxyRepository:
-        return ProxyRepository(name, self._services)
+        return ProxyRepository(name, self._services, self._freshness)
 
     def locate(self, name: str, namespace: str | None) -> RepositoryAddress:
-        routing = self._upstreams.routing
         if self._is_plain:
             return RepositoryAddress(name)
-        honoured = namespace if namespace and routing.honours_namespaces else None
+        honoured = namespace if namespace and self._routing.honours_namespaces else None
         try:
-            return RepositoryAddress(routing.find(name, honoured), honoured)
+            return RepositoryAddress(self._routing.find(name, honoured), honoured)
         except NotServed as why:
             raise NAME_UNKNOWN(str(why)) from None
 
     def catalog(self, namespace: str | None = None) -> Sequence[str]:
         names = self.local.catalog()
-        if namespace is None:
-            return names
-        return self._upstreams.routing.of_namespace(list(names), namespace)
+        return names if namespace is None else self._routing.of_namespace(list(names), namespace)
 
     async def settled(self) -> None:
         """Wait until nothing is being fetched in the background."""
-        await self._services.settled()
+        await self._services.background.settled()
 
     async def start(self) -> None:
         """Load the schedule and, if the profile does so, ping upstream. Raises
         :class:`reference_registry.config.problem.CannotStart`."""
-        bool(self._offline)  # Logs the state.
+        bool(self._services.offline)  # Logs the state.
         if self._profile.has_x_keys:
             note_origins(self.local.storage.driver, self._config)
         await self.local.start()
@@ -128,7 +98,7 @@ class ProxyRegistry:
         await self._services.start()
         # Releases ping at start to learn where their credentials may be sent.
         if self._profile.pings_upstream_at_start and self._config.exec is None:
-            await self._upstreams.main.ping_at_start()
+            await self._services.main_upstream.ping_at_start()
 
     async def stop(self) -> None:
         await self._services.stop()
@@ -136,7 +106,7 @@ class ProxyRegistry:
 
 
 def _remove_uploads(driver: StorageDriver) -> None:
-    """Remove all uploads. A mirror takes no push: each is that of a download that was killed."""
+    """Remove all uploads. A mirror accepts no push: each is that of a download that was killed."""
     with suppress(PathNotFound):
         for name in list(repository_names(driver, "_uploads")):
             with suppress(PathNotFound):

@@ -7,29 +7,30 @@ If upstream fails, cached content is served (``ideal`` marks it as stale); witho
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from functools import cached_property
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from reference_registry.clock import Clock
 from reference_registry.digest import Digest, algorithm_of, digest_of
-from reference_registry.http.errors import UNSUPPORTED, RegistryError
+from reference_registry.http.errors import (
+    NAME_UNKNOWN,
+    UNSUPPORTED,
+    RegistryError,
+    unknown_revision,
+    unknown_tag,
+)
 from reference_registry.http.go_json import unreadable
 from reference_registry.http.hooks import Panic
 from reference_registry.http.messages import Request, Response
 from reference_registry.http.pagination import TagPage, tag_page
 from reference_registry.manifest import ManifestInvalid, media_type_of, parse_manifest
 from reference_registry.proxy.blobs.coalesced_fetch import CoalescedFetch
-from reference_registry.proxy.blobs.stream_through import StreamThrough
-from reference_registry.proxy.blobs.two_fetches import TwoFetches
-from reference_registry.proxy.errors import (
-    blob_error,
-    manifest_error,
-    stale_mark,
-    tag_error,
-    tags_error,
-    upload_error,
-)
+from reference_registry.proxy.blobs.release_fetch import StreamThrough, TwoFetches
+from reference_registry.proxy.errors import blob_error, client_error, stale_mark, upload_error
+from reference_registry.proxy.expiry.schedule import BLOB, MANIFEST
 from reference_registry.proxy.referrers import list_referrers
 from reference_registry.proxy.services import Services
 from reference_registry.proxy.upstream.client import UpstreamManifest, UpstreamRepository
@@ -38,12 +39,15 @@ from reference_registry.proxy.upstream.errors import (
     UpstreamFailure,
     UpstreamOffline,
 )
-from reference_registry.repository import Descriptor, Manifest, Referrers, UploadSession
+from reference_registry.repository import Manifest, Referrers
 from reference_registry.storage.repository import LocalRepository
 
-__all__ = ["ProxyRepository"]
+__all__ = ["ProxyRepository", "TagFreshness"]
 
 _log = logging.getLogger(__name__)
+
+_MOST = 100_000
+"""Fresh tags, some 30 MB; beyond that the one that was confirmed the longest time ago goes."""
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -54,6 +58,46 @@ _FETCHES: dict[str, type[TwoFetches] | type[StreamThrough] | type[CoalescedFetch
 }
 
 
+class TagFreshness:
+    """The tags that upstream confirmed less than *interval* ago: a cached tag is served that long
+    without revalidating it (``proxy.x-tag-freshness``).
+
+    Releases ask upstream at each pull by tag, and Docker Hub counts these requests (d#3407).
+    Nothing survives the process: after a start each tag is revalidated once.
+    """
+
+    def __init__(self, interval: timedelta, clock: Clock, most: int = _MOST) -> None:
+        self._interval = interval
+        self._clock = clock
+        self._most = most
+        self._confirmed: dict[tuple[str, str], tuple[float, Digest]] = {}
+
+    def fresh(self, repository: str, tag: str) -> Digest | None:
+        """The digest of *tag* if it is fresh; None if upstream has to be asked."""
+        known = self._confirmed.get((repository, tag))
+        if known is None:
+            return None
+        confirmed, digest = known
+        # A clock that was set back must not extend anything.
+        if 0 <= self._now() - confirmed < self._interval.total_seconds():
+            return digest
+        return None
+
+    def confirm(self, repository: str, tag: str, digest: Digest) -> None:
+        """Upstream has just said that *tag* points at *digest*."""
+        self._confirmed.pop((repository, tag), None)
+        self._confirmed[repository, tag] = self._now(), digest
+        if len(self._confirmed) > self._most:
+            del self._confirmed[next(iter(self._confirmed))]
+
+    def forget(self, repository: str, tag: str) -> None:
+        """The manifest of *tag* is unavailable: ask upstream the next time."""
+        self._confirmed.pop((repository, tag), None)
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
+
+
 class ProxyRepository:
     """The repository *name* for one client request.
 
@@ -61,9 +105,10 @@ class ProxyRepository:
     resolved without upstream, so that its manifest is marked as stale.
     """
 
-    def __init__(self, name: str, services: Services) -> None:
+    def __init__(self, name: str, services: Services, freshness: TagFreshness | None) -> None:
         self.name = name
         self._services = services
+        self._freshness = freshness
         self._profile = services.profile
         self._local = LocalRepository(name, services.local.storage)
         self._cached_tags: dict[str, Digest | None] = {}
@@ -72,18 +117,17 @@ class ProxyRepository:
     @cached_property
     def _upstream(self) -> UpstreamRepository:
         # Most requests do not need it.
-        return self._services.upstreams.repository(self.name)
+        return self._services.upstream_of(self.name)
 
     # -- tags and manifests -----------------------------------------------------------------------
     async def resolve(self, tag: str, *, revalidate: bool = False) -> Digest:
-        services = self._services
-        if services.freshness is not None and not revalidate:
-            fresh = services.freshness.fresh(self.name, tag)
+        if self._freshness is not None and not revalidate:
+            fresh = self._freshness.fresh(self.name, tag)
             if fresh is not None:
                 return fresh
         cached = self._cached_tags[tag] = self._local.links.tag(tag)
         try:
-            with services.asking(self.name, tag, revalidate=revalidate):
+            with self._services.asking(self.name, tag, revalidate=revalidate):
                 digest, manifest = await self._ask_for_tag(tag, is_cached=cached is not None)
         except UpstreamFailure as failure:
             return self._resolve_without_upstream(tag, cached, failure)
@@ -91,8 +135,8 @@ class ProxyRepository:
             self._store(digest, manifest)
         if self._profile.not_modified_skips_caching:
             self._point(tag, digest)  # Although the manifest may never come (#4477).
-        if services.freshness is not None:
-            services.freshness.confirm(self.name, tag, digest)
+        if self._freshness is not None:
+            self._freshness.confirm(self.name, tag, digest)
         return digest
 
     async def _ask_for_tag(
@@ -109,11 +153,11 @@ class ProxyRepository:
     def _resolve_without_upstream(
         self, tag: str, digest: Digest | None, failure: UpstreamFailure
     ) -> Digest:
-        if digest is None:
-            raise tag_error(failure, tag, self._profile) from failure
-        if self._profile.marks_stale:
-            if not self._local.has_manifest(digest):
-                raise tag_error(failure, tag, self._profile) from failure
+        marks_stale = self._profile.marks_stale
+        if digest is None or (marks_stale and not self._local.has_manifest(digest)):
+            absent = unknown_tag(self._profile, tag)
+            raise client_error(failure, self._profile, absent, released=absent) from failure
+        if marks_stale:
             self._stale_tags[tag] = self._stale(f"{self.name}:{tag}", failure)
         return digest
 
@@ -151,7 +195,7 @@ class ProxyRepository:
         return manifest if stale is None else replace(manifest, headers=manifest.headers + stale)
 
     def still_valid(self, manifest: Manifest, tag: str | None) -> Callable[[], bool] | None:
-        freshness = self._services.freshness
+        freshness = self._freshness
         if tag is not None and (freshness is None or tag in self._stale_tags):
             return None  # Upstream has to be asked.
         digest, content = manifest.digest, manifest.content
@@ -203,9 +247,10 @@ class ProxyRepository:
                     return await pull()
                 return await self._services.joined_manifests.run((self.name, digest), pull)
         except UpstreamFailure as failure:
-            if tag is not None and self._services.freshness is not None:
-                self._services.freshness.forget(self.name, tag)
-            raise manifest_error(failure, self.name, digest, self._profile) from failure
+            if tag is not None and self._freshness is not None:
+                self._freshness.forget(self.name, tag)
+            absent = unknown_revision(self._profile, self.name, digest)
+            raise client_error(failure, self._profile, absent) from failure
 
     def _store(self, digest: Digest, pulled: UpstreamManifest) -> Manifest:
         """Cache what upstream sent for *digest*; :class:`UpstreamBroken` if it is wrong.
@@ -232,7 +277,7 @@ class ProxyRepository:
             return manifest
         if self._profile.notices_damage:
             self._services.integrity.sizes.learn_manifest(true_digest, content)
-        self._services.cached_manifest(self.name, digest)
+        self._services.cached(self.name, digest, MANIFEST)
         return manifest
 
     async def tags(self, *, n: int | None, last: str | None) -> TagPage:
@@ -242,7 +287,8 @@ class ProxyRepository:
             try:
                 page = await self._local.tags(n=n, last=last)
             except RegistryError:
-                raise tags_error(failure, self.name, self._profile) from failure
+                absent = NAME_UNKNOWN({"name": self.name})
+                raise client_error(failure, self._profile, absent, released=absent) from failure
             if not self._profile.marks_stale:
                 return page
             return replace(page, headers=self._stale(f"tags of {self.name}", failure))
@@ -281,7 +327,7 @@ class ProxyRepository:
             if services.uses is not None:
                 services.uses.note(self.name, digest)
             return await self._local.serve_blob(digest, request)
-        fetch = _FETCHES[self._profile.blob_miss](self._local, self._upstream, services.blobs)
+        fetch = _FETCHES[self._profile.blob_miss](self._local, self._upstream, services)
         return await fetch.serve(digest, request)
 
     async def read_blob(self, digest: Digest, limit: int) -> bytes:
@@ -297,43 +343,19 @@ class ProxyRepository:
             self._not_stored(digest, error)
             return content
         if not self._profile.fills_config_unscheduled:
-            self._services.cached_blob(self.name, digest)
+            self._services.cached(self.name, digest, BLOB)
         return content
 
     # -- push and delete: a mirror shows what upstream has ----------------------------------------
-    async def put_manifest(
-        self, digest: Digest, media_type: str, content: bytes, tags: Sequence[str]
-    ) -> NoReturn:
+    async def _refuse(self, *_: Any) -> NoReturn:
         raise UNSUPPORTED()
 
-    async def delete_manifest(self, digest: Digest) -> NoReturn:
-        raise UNSUPPORTED()
-
-    async def delete_tag(self, tag: str) -> NoReturn:
-        raise UNSUPPORTED()
-
-    async def delete_blob(self, digest: Digest) -> NoReturn:
-        raise UNSUPPORTED()
-
-    async def mount_blob(self, digest: Digest, source: str | None) -> NoReturn:
-        raise UNSUPPORTED()
-
-    async def start_upload(self) -> NoReturn:
-        raise UNSUPPORTED()
-
-    async def upload(self, uuid: str) -> NoReturn:
+    async def _refuse_upload(self, *_: Any) -> NoReturn:
         raise upload_error(self._profile)
 
-    async def append_upload(
-        self, session: UploadSession, chunks: AsyncIterator[bytes]
-    ) -> UploadSession:
-        raise upload_error(self._profile)
-
-    async def commit_upload(self, session: UploadSession, digest: Digest) -> Descriptor:
-        raise upload_error(self._profile)
-
-    async def cancel_upload(self, session: UploadSession) -> None:
-        raise upload_error(self._profile)
+    put_manifest = delete_manifest = delete_tag = delete_blob = _refuse
+    mount_blob = start_upload = _refuse
+    upload = append_upload = commit_upload = cancel_upload = _refuse_upload
 
 
 def _is_manifest(content: bytes) -> bool:

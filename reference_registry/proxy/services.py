@@ -3,174 +3,151 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 
+import httpx
+
 from reference_registry.clock import Clock
-from reference_registry.config import DEFAULT_TTL, ProxyConfig, UpstreamConfig
+from reference_registry.config import DEFAULT_TTL, Config
 from reference_registry.config.proxy import upstreams_of
 from reference_registry.counters import Counters
 from reference_registry.digest import Digest
 from reference_registry.profiles import Profile
-from reference_registry.proxy.blobs.coalesced import Download
-from reference_registry.proxy.blobs.services import BlobServices
+from reference_registry.proxy.blobs.download import Download
 from reference_registry.proxy.expiry.scheduler import Expiry
 from reference_registry.proxy.integrity import Integrity
-from reference_registry.proxy.policy.negative_cache import NegativeCache
+from reference_registry.proxy.policy.memory import NegativeCache, Uses
 from reference_registry.proxy.policy.size_limit import SizeLimit
-from reference_registry.proxy.policy.tag_freshness import TagFreshness
-from reference_registry.proxy.policy.usage import Uses
 from reference_registry.proxy.tasks import Background, SingleFlight
-from reference_registry.proxy.upstream.client import UpstreamManifest, UpstreamRepository
-from reference_registry.proxy.upstream.http import Offline
+from reference_registry.proxy.upstream.client import BlobInfo, UpstreamManifest, UpstreamRepository
+from reference_registry.proxy.upstream.http import MARKER, Offline
 from reference_registry.proxy.upstream.routing import MAIN, UpstreamRouting
 from reference_registry.proxy.upstream.upstream import Upstream
 from reference_registry.registry import StandardRegistry
 from reference_registry.repository import Manifest
 from reference_registry.storage import layout
 
-__all__ = ["Services", "Upstreams"]
-
-
-class Upstreams:
-    """All upstreams of one cache, each with its own credentials, connections and tokens. *connect*
-    makes one from its section and its key, ``proxy`` or ``proxy.x-upstreams.PREFIX``."""
-
-    def __init__(
-        self,
-        config: ProxyConfig,
-        connect: Callable[[UpstreamConfig, str], Upstream],
-    ) -> None:
-        self.routing = UpstreamRouting(config)
-        self._configs = {MAIN: config, **config.upstreams}
-        self._upstreams = {
-            prefix: connect(upstream, key) for prefix, key, upstream in upstreams_of(config)
-        }
-
-    @property
-    def main(self) -> Upstream:
-        """The upstream ``proxy.remoteurl``; the only one that releases have."""
-        return self._upstreams[MAIN]
-
-    def repository(self, kept: str) -> UpstreamRepository:
-        """The upstream repository of what is cached as *kept*, for one client request."""
-        prefix, name = self._belonging(kept)
-        return UpstreamRepository(self._upstreams[prefix], name)
-
-    def ttl(self, kept: str) -> timedelta | None:
-        """How long content of the repository *kept* is cached; None: until it is removed."""
-        return self._configs[self._belonging(kept)[0]].ttl
-
-    def _belonging(self, kept: str) -> tuple[str, str]:
-        """The prefix of the upstream of the repository *kept*, and the repository's name there."""
-        if len(self._upstreams) == 1:
-            return MAIN, kept
-        belonging = self.routing.belonging(kept)
-        return belonging.prefix, belonging.name
-
-    @property
-    def anything_expires(self) -> bool:
-        """Whether any content expires."""
-        return any(config.ttl is not None for config in self._configs.values())
-
-    async def aclose(self) -> None:
-        """Close all connections."""
-        for upstream in self._upstreams.values():
-            await upstream.aclose()
+__all__ = ["Services"]
 
 
 class Services:
-    """The parts of the proxy that *config* describes, over the cache *local*.
+    """The parts of the proxy that *config* describes, over the cache *local*. Parts that the
+    configuration does not ask for are None. *transport* replaces the network in tests.
 
-    Parts that the configuration does not ask for are None.
+    ``ValueError`` if *config* has no proxy section.
     """
 
     def __init__(
         self,
-        config: ProxyConfig,
-        local: StandardRegistry,
-        upstreams: Upstreams,
-        *,
+        config: Config,
         profile: Profile,
         clock: Clock,
+        local: StandardRegistry,
+        transport: httpx.AsyncBaseTransport | None,
         counters: Counters,
-        offline: Offline,
-        saves_on_stop: bool,
     ) -> None:
+        proxy = config.proxy
+        if proxy is None:
+            raise ValueError("the configuration has no proxy.remoteurl")
+        policy = proxy.policy
         self.local = local
-        self.upstreams = upstreams
         self.profile = profile
         self.counters = counters
-        policy = config.policy
-        self.freshness = TagFreshness(policy.tag_freshness, clock) if policy.tag_freshness else None
-        self.negative_cache = (
+        driver = local.storage.driver
+        self.offline = Offline(
+            proxy.offline, driver.local_path(MARKER) if profile.has_x_keys else None
+        )
+        self.routing = UpstreamRouting(proxy)
+        self._ttls = {prefix: upstream.ttl for prefix, _, upstream in upstreams_of(proxy)}
+        self._upstreams = {
+            prefix: Upstream(
+                upstream,
+                profile,
+                clock,
+                key=key,
+                transport=transport,
+                answered=counters.upstream_answered,
+                offline=self.offline,
+                timeout=proxy.upstream_timeout.total_seconds(),
+            )
+            for prefix, key, upstream in upstreams_of(proxy)
+        }
+        self._negative_cache = (
             NegativeCache(policy.negative_ttl, clock) if policy.negative_ttl else None
         )
         self.uses = Uses(clock) if policy.refresh_on_hit or policy.max_size else None
         self.background = Background()
-        verify = config.verify if profile.notices_damage else "never"
+        verify = proxy.verify if profile.notices_damage else "never"
         self.integrity = Integrity(local.storage.blobs, verify, self.background)
         self.joined_tags: SingleFlight[tuple[str, str], tuple[Digest, UpstreamManifest | None]] = (
             SingleFlight()
         )
         self.joined_manifests: SingleFlight[tuple[str, Digest], Manifest] = SingleFlight()
+        self.joined_stats: SingleFlight[tuple[str, Digest], BlobInfo] = SingleFlight()
+        self.downloads: dict[Digest, Download] = {}
+        """The downloads that ``ideal`` has running, for all upstreams and repositories."""
+        self.storing: set[Digest] = set()
+        """The blobs that a release is caching, for all repositories."""
         self._reporting: asyncio.Task[None] | None = None
 
-        downloads: dict[Digest, Download] = {}
         self.expiry: Expiry | None = None
-        if upstreams.anything_expires or not profile.honours_ttl:
+        if not profile.honours_ttl or any(ttl is not None for ttl in self._ttls.values()):
+            graceful = profile.saves_state == "at-once" or config.http.draintimeout is not None
             self.expiry = Expiry(
                 local,
-                upstreams.ttl if profile.honours_ttl else _default_ttl,
-                offline=offline,
+                self._ttl,
+                offline=self.offline,
                 profile=profile,
                 clock=clock,
-                downloading=downloads,
-                saves_on_stop=saves_on_stop,
+                downloading=self.downloads,
+                saves_on_stop=profile.saves_state_on_drain and graceful,
             )
             if policy.refresh_on_hit and self.uses is not None:
                 self.uses.subscribe(self.expiry.used)
                 self.expiry.before_due = self.uses.settle
         self.size_limit: SizeLimit | None = None
-        blobs = local.storage.driver.local_path(layout.BLOBS)
+        blobs = driver.local_path(layout.BLOBS)
         if policy.max_size and blobs is not None and self.uses is not None:
             self.size_limit = SizeLimit(
                 local,
                 blobs,
                 policy.max_size,
                 clock=clock,
-                downloading=downloads,
+                downloading=self.downloads,
                 uses=self.uses,
-                removed=self._removed,
-                offline=offline,
+                expiry=self.expiry,
+                offline=self.offline,
             )
-        self.blobs = BlobServices(
-            local.storage,
-            profile,
-            counters.blob,
-            self.background,
-            self.integrity,
-            self.asking,
-            self.cached_blob,
-            downloads,
-        )
 
-    def cached_blob(self, repository: str, digest: Digest) -> None:
-        """*repository* has just cached the blob *digest*."""
+    @property
+    def main_upstream(self) -> Upstream:
+        """The upstream ``proxy.remoteurl``; the only one that releases have."""
+        return self._upstreams[MAIN]
+
+    def upstream_of(self, repository: str) -> UpstreamRepository:
+        """The upstream repository of what is cached as *repository*, for one client request."""
+        prefix, name = self._belonging(repository)
+        return UpstreamRepository(self._upstreams[prefix], name)
+
+    def _ttl(self, repository: str) -> timedelta | None:
+        """How long content of *repository* is cached; None: until it is removed."""
+        if not self.profile.honours_ttl:
+            return DEFAULT_TTL
+        return self._ttls[self._belonging(repository)[0]]
+
+    def _belonging(self, repository: str) -> tuple[str, str]:
+        """The prefix of the upstream of *repository*, and the repository's name there."""
+        if len(self._upstreams) == 1:
+            return MAIN, repository
+        return self.routing.belonging(repository)
+
+    def cached(self, repository: str, digest: Digest, kind: int) -> None:
+        """*repository* has just cached *digest*, of *kind* ``BLOB`` or ``MANIFEST``."""
         if self.expiry is not None:
-            self.expiry.cached_blob(repository, digest)
-        self._cached(repository, digest)
-
-    def cached_manifest(self, repository: str, digest: Digest) -> None:
-        """*repository* has just cached the manifest *digest*."""
-        if self.expiry is not None:
-            self.expiry.cached_manifest(repository, digest)
-        self._cached(repository, digest)
-
-    def _cached(self, repository: str, digest: Digest) -> None:
-        if self.negative_cache is not None:
-            self.negative_cache.seen(repository)
+            self.expiry.cached(repository, digest, kind)
+        if self._negative_cache is not None:
+            self._negative_cache.seen(repository)
         if self.uses is not None:
             self.uses.note(repository, digest)
         if self.size_limit is not None:
@@ -180,13 +157,9 @@ class Services:
         self, repository: str, reference: str, *, revalidate: bool = False
     ) -> AbstractContextManager[None]:
         """See :meth:`NegativeCache.asking`."""
-        if self.negative_cache is None:
+        if self._negative_cache is None:
             return nullcontext()
-        return self.negative_cache.asking(repository, reference, revalidate=revalidate)
-
-    def _removed(self, digest: Digest) -> None:
-        if self.expiry is not None:
-            self.expiry.forget(digest)
+        return self._negative_cache.asking(repository, reference, revalidate=revalidate)
 
     async def start(self) -> None:
         """Load the schedule and start what runs in the background. Raises
@@ -198,17 +171,14 @@ class Services:
         if self.size_limit is not None:
             await self.size_limit.start()
 
-    async def settled(self) -> None:
-        """Wait until nothing is being cached in the background."""
-        await self.background.settled()
-
     async def stop(self) -> None:
         """Cancel what is running, close connections to upstream, and save what has to survive."""
         await self.background.stop()
         await self.integrity.stop()
-        for joined in (self.joined_tags, self.joined_manifests, self.blobs.joined_stats):
+        for joined in (self.joined_tags, self.joined_manifests, self.joined_stats):
             await joined.stop()
-        await self.upstreams.aclose()
+        for upstream in self._upstreams.values():
+            await upstream.aclose()
         if self._reporting is not None:
             self._reporting.cancel()
             await asyncio.gather(self._reporting, return_exceptions=True)
@@ -218,8 +188,3 @@ class Services:
             await self.size_limit.stop()
         if self.expiry is not None:
             await self.expiry.stop()
-
-
-def _default_ttl(_: str) -> timedelta:
-    """The ttl of releases that ignore ``proxy.ttl``."""
-    return DEFAULT_TTL

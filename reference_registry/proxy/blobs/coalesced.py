@@ -1,7 +1,7 @@
-"""Coalescing: one download of a blob serves everybody who asks for the blob meanwhile.
+"""Coalescing: one download of a blob serves all clients that ask for the blob meanwhile.
 
-A download is a task of its own, so that no client can end it by leaving. Its state decides what
-readers get; an event moves it on and wakes readers. All of it is in this table::
+A download is a task, so no client can end it by leaving. Its state decides what readers get; an
+event changes the state and wakes readers::
 
     state      event      next state   wakes    what happened
     ---------  ---------  -----------  -------  ---------------------------------------------------
@@ -33,29 +33,20 @@ readers get; an event moves it on and wakes readers. All of it is in this table:
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncGenerator, Callable
-from contextlib import suppress
+from bisect import bisect_right
+from collections import deque
+from collections.abc import AsyncGenerator
 from enum import Enum, auto
+from operator import itemgetter
+from typing import BinaryIO
 
 from reference_registry.digest import Digest
-from reference_registry.proxy.blobs.partial import (
-    DiskFailed,
-    DownloadFailed,
-    PartialBlob,
-    PartialReader,
-)
-from reference_registry.proxy.blobs.transfer import Transfer
-from reference_registry.proxy.upstream.client import BlobInfo, UpstreamRepository
-from reference_registry.proxy.upstream.errors import UpstreamBroken, UpstreamFailure
+from reference_registry.proxy.upstream.client import BlobInfo
+from reference_registry.proxy.upstream.errors import UpstreamFailure
 from reference_registry.storage.driver import PathNotFound
-from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.store import Storage
-from reference_registry.storage.uploads import DigestMismatch
 
-__all__ = ["TRANSITIONS", "Download", "DownloadProgress", "Event", "State"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["TRANSITIONS", "DiskFailed", "DownloadFailed", "DownloadProgress", "Event", "State"]
 
 _CHUNK = 256 * 1024
 
@@ -98,6 +89,92 @@ TRANSITIONS: dict[tuple[State, Event], tuple[State, bool]] = {
 """The next state, and whom the event wakes. Any other pair is a ``KeyError``, a bug."""
 
 
+# -- the bytes so far: the latest ones in memory, the others in a file -----------------------------
+class DownloadFailed(UpstreamFailure):
+    """The download that a client was reading from failed."""
+
+
+class DiskFailed(DownloadFailed):
+    """The download failed because it could not be written. Upstream still has the blob."""
+
+
+class PartialBlob:
+    """The blob *digest*, written to the upload at the storage path :attr:`path` and moved into the
+    blob store at the end. Reading never waits; :class:`DownloadProgress` waits."""
+
+    def __init__(self, digest: Digest, storage: Storage) -> None:
+        self.digest = digest
+        self.path = ""
+        self.arrived = 0
+        """Bytes received so far."""
+        self.written = 0
+        """Bytes of these that are in the file."""
+        self._storage = storage
+        self._unwritten: deque[tuple[int, bytes]] = deque()  # offset and bytes
+
+    def arrive(self, chunk: bytes) -> None:
+        """*chunk* follows what arrived before. It stays in memory until it is written."""
+        self._unwritten.append((self.arrived, chunk))
+        self.arrived += len(chunk)
+
+    def advance(self, count: int) -> None:
+        """*count* more bytes are in the file."""
+        self.written += count
+        while self._unwritten:
+            offset, chunk = self._unwritten[0]
+            if offset + len(chunk) > self.written:
+                break
+            self._unwritten.popleft()
+
+    def in_memory(self, position: int, wanted: int) -> bytes:
+        """At most *wanted* bytes from *position* on; empty if they have been written already."""
+        if not self._unwritten or position < self._unwritten[0][0]:
+            return b""
+        at = bisect_right(self._unwritten, position, key=itemgetter(0)) - 1
+        offset, chunk = self._unwritten[at]
+        return chunk[position - offset : position - offset + wanted]
+
+    def open(self, position: int) -> BinaryIO | None:
+        """The file at *position*: the upload, or the blob that it became. None if both are gone."""
+        try:
+            return self._storage.driver.open_read(self.path, position)
+        except PathNotFound:
+            pass  # It has been moved into the blob store.
+        try:
+            return self._storage.blobs.open(self.digest, position)
+        except PathNotFound:
+            return None
+
+
+class PartialReader:
+    """Reads *blob* front to back through one open file. Close it."""
+
+    def __init__(self, blob: PartialBlob) -> None:
+        self._blob = blob
+        self._file: BinaryIO | None = None
+        self._position = 0
+
+    def read(self, position: int, wanted: int) -> bytes:
+        """At most *wanted* written bytes from *position* on; empty if the file is gone or short."""
+        if self._file is not None and position == self._position:
+            chunk = self._file.read(wanted)
+        else:
+            chunk = b""
+        if not chunk:  # Not open yet, open elsewhere, or read to what was its end.
+            self.close()
+            self._file = self._blob.open(position)
+            chunk = b"" if self._file is None else self._file.read(wanted)
+        self._position = position + len(chunk)
+        return chunk
+
+    def close(self) -> None:
+        """Close the file. May be called twice."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+
+# -- the state machine ---------------------------------------------------------------------------
 class DownloadProgress:
     """The state machine: where the download of *digest* is, and how to read along."""
 
@@ -221,84 +298,3 @@ class DownloadProgress:
                 raise DownloadFailed(str(self._failure)) from self._failure
             await (self._arrival if is_fastest else self._any).wait()
         return content.written
-
-
-class Download(DownloadProgress):
-    """The download of *digest* from *source* into *local*, and into the other repositories that
-    join. *cached* is called with each repository that has the blob in the end.
-
-    Joining takes upstream's word that the repository has the blob (:meth:`also_for`). If it belongs
-    to another upstream, that one is asked for the rest when the first one fails.
-    """
-
-    def __init__(
-        self,
-        digest: Digest,
-        local: LocalRepository,
-        source: UpstreamRepository,
-        storage: Storage,
-        cached: Callable[[LocalRepository], None],
-    ) -> None:
-        super().__init__(digest, storage)
-        self.repository = local.name
-        """The repository that upstream is asked for."""
-        self.upstream_key = source.upstream_key
-        self._repositories = {local.name: local}
-        self._storage = storage
-        self._cached = cached
-        self._transfer = Transfer(digest, local, source, storage, self)
-
-    @property
-    def pulled(self) -> int:
-        """Bytes that came from upstream so far."""
-        return self._transfer.pulled
-
-    def is_for(self, repository: str) -> bool:
-        """Whether the blob will be linked in *repository*."""
-        return repository in self._repositories
-
-    def also_for(self, local: LocalRepository, source: UpstreamRepository) -> None:
-        """Link the blob in *local* too, whose upstream repository *source* is known to have it."""
-        self._repositories[local.name] = local
-        self._transfer.also_from(source)
-        if self.state is State.STORED:
-            self._link(local)
-
-    async def run(self) -> None:
-        """Download. Failures are reported to the readers and logged."""
-        try:
-            await self._transfer.run()
-            for repository in self._repositories.values():
-                self._link(repository)
-            self.stored()
-            # No client waits for this: see docs/durability.md.
-            asyncio.get_running_loop().run_in_executor(None, self._sync)
-        except BaseException as error:
-            self.failed(_as_failure(error))
-            if not isinstance(error, UpstreamFailure | DigestMismatch | OSError):
-                raise
-            if self.info is not None:
-                _log.warning("%s@%s was not cached: %s", self.repository, self.digest, error)
-
-    def _sync(self) -> None:
-        with suppress(OSError):
-            self._storage.blobs.sync(self.digest)
-
-    def _link(self, repository: LocalRepository) -> None:
-        try:
-            if not repository.has_blob(self.digest):
-                repository.link_blob(self.digest)
-        except (OSError, PathNotFound) as error:
-            _log.error("%s@%s could not be linked: %s", repository.name, self.digest, error)
-        else:
-            self._cached(repository)
-
-
-def _as_failure(error: BaseException) -> UpstreamFailure:
-    if isinstance(error, UpstreamFailure):
-        return error
-    if isinstance(error, DigestMismatch):
-        return UpstreamBroken(f"upstream sent other bytes: {error}")
-    if isinstance(error, OSError):
-        return DiskFailed(str(error))
-    return DownloadFailed(str(error) or type(error).__name__)

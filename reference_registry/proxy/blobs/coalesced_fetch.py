@@ -1,7 +1,7 @@
-"""``ideal`` serves a blob that is not cached: from one download for all clients that ask meanwhile.
+"""``ideal`` serves a blob that is not cached, from one download for all clients that ask meanwhile.
 
-Which states a download has, and what readers get in each, is in ``coalesced``. Here is who joins
-which download, and how a response is made of it.
+``coalesced`` has the states of a download and what readers get in each. This module decides who
+joins which download, and makes the response.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from dataclasses import replace
 from reference_registry.digest import Digest
 from reference_registry.http.messages import Request, Response, StreamBody
 from reference_registry.http.ranges import precondition_status
-from reference_registry.proxy.blobs.coalesced import Download, State
-from reference_registry.proxy.blobs.partial import DiskFailed
-from reference_registry.proxy.blobs.services import BlobServices
+from reference_registry.proxy.blobs.coalesced import DiskFailed, State
+from reference_registry.proxy.blobs.download import Download
 from reference_registry.proxy.errors import blob_error
+from reference_registry.proxy.expiry.schedule import BLOB
+from reference_registry.proxy.services import Services
 from reference_registry.proxy.upstream.client import BlobInfo, UpstreamRepository
 from reference_registry.proxy.upstream.errors import UpstreamFailure
 from reference_registry.repository import Descriptor
@@ -40,7 +41,7 @@ class CoalescedFetch:
     """Serves blobs of the repository *local*, whose upstream is *upstream*."""
 
     def __init__(
-        self, local: LocalRepository, upstream: UpstreamRepository, services: BlobServices
+        self, local: LocalRepository, upstream: UpstreamRepository, services: Services
     ) -> None:
         self._local = local
         self._upstream = upstream
@@ -53,12 +54,15 @@ class CoalescedFetch:
         if request.method == "HEAD" or precondition_status(request, f'"{digest}"') is not None:
             info = await self._stat(digest)
             answer = self._answer(digest, request, info, Content(info.size or 0))
-            return answer if info.size is not None else _without_length(answer)
+            if info.size is not None:
+                return answer
+            kept = tuple(header for header in answer.headers if header[0] != "Content-Length")
+            return replace(answer, headers=kept)
         if self._is_stored(digest):
             return await self._adopt(digest, request)
         download, info = await self._begun(digest)
         if info.size is None:
-            self._services.counters.pushed(0, hit=False)
+            self._services.counters.blob.pushed(0, hit=False)
             descriptor = Descriptor(digest, 0, _BLOB_TYPE)
             return Response(200, blob_headers(descriptor), StreamBody(download.chunks()))
         content = _DownloadContent(download, info.size, self._upstream)
@@ -67,7 +71,7 @@ class CoalescedFetch:
     def _answer(
         self, digest: Digest, request: Request, info: BlobInfo, content: Content
     ) -> Response:
-        self._services.counters.pushed(info.size or 0, hit=False)
+        self._services.counters.blob.pushed(info.size or 0, hit=False)
         descriptor = Descriptor(digest, info.size or 0, _BLOB_TYPE)
         return serve_content(request, descriptor, content, self._profile)
 
@@ -96,7 +100,7 @@ class CoalescedFetch:
         return (
             not self._profile.refetches_blob_cached_elsewhere
             and digest not in self._services.downloads
-            and self._services.storage.blobs.has(digest)
+            and self._services.local.storage.blobs.has(digest)
         )
 
     async def _adopt(self, digest: Digest, request: Request) -> Response:
@@ -112,8 +116,8 @@ class CoalescedFetch:
         except PathNotFound:  # Deleted, or expired while upstream was asked.
             return await self.serve(digest, request)
         integrity.sizes.learn(digest, descriptor.size)
-        self._services.cached(self._local.name, digest)
-        self._services.counters.pushed(descriptor.size, hit=True)
+        self._services.cached(self._local.name, digest, BLOB)
+        self._services.counters.blob.pushed(descriptor.size, hit=True)
         return await self._local.serve_blob(digest, request)
 
     # -- joining a download -----------------------------------------------------------------------
@@ -163,12 +167,12 @@ class CoalescedFetch:
         services = self._services
 
         def cached(local: LocalRepository) -> None:
-            services.cached(local.name, digest)
+            services.cached(local.name, digest, BLOB)
             services.integrity.learn(digest, download.size)
             if local is self._local and download.pulled:
-                services.counters.pulled(download.pulled)
+                services.counters.blob.pulled(download.pulled)
 
-        download = Download(digest, self._local, self._upstream, services.storage, cached)
+        download = Download(digest, self._local, self._upstream, services.local.storage, cached)
         services.downloads[digest] = download
         services.background.start(self._run(download))
         return download
@@ -179,11 +183,6 @@ class CoalescedFetch:
         finally:
             if self._services.downloads.get(download.digest) is download:
                 del self._services.downloads[download.digest]
-
-
-def _without_length(answer: Response) -> Response:
-    kept = tuple(header for header in answer.headers if header[0] != "Content-Length")
-    return replace(answer, headers=kept)
 
 
 class _DownloadContent(Content):
@@ -199,26 +198,26 @@ class _DownloadContent(Content):
         serve a range long before the download reaches it; if that fails, from the download after
         all. If the disk fails, from upstream."""
         end = start + length
+        sources = [self._download.chunks, self._from_upstream]
         if not self._download.has_arrived(start):
-            async with aclosing(self._from_upstream(start, end)) as chunks:
-                async for chunk in chunks:
-                    start += len(chunk)
-                    yield chunk
-        try:
-            async with aclosing(self._download.chunks(start, end - start)) as chunks:
-                async for chunk in chunks:
-                    start += len(chunk)
-                    yield chunk
-        except DiskFailed:
-            async with aclosing(self._from_upstream(start, end)) as chunks:
-                async for chunk in chunks:
-                    start += len(chunk)
-                    yield chunk
-            if start < end:
-                raise
+            sources.insert(0, self._from_upstream)
+        failure: DiskFailed | None = None
+        for source in sources:
+            try:
+                async with aclosing(source(start, end - start)) as chunks:
+                    async for chunk in chunks:
+                        start += len(chunk)
+                        yield chunk
+            except DiskFailed as error:
+                failure = error
+            if start == end:
+                return
+        assert failure is not None
+        raise failure
 
-    async def _from_upstream(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
-        """As many bytes from *start* towards *end* as upstream gives."""
+    async def _from_upstream(self, start: int, length: int) -> AsyncGenerator[bytes, None]:
+        """As many of *length* bytes from *start* as upstream gives."""
+        end = start + length
         try:
             body = await self._upstream.open_blob(self._download.digest, start, end - 1)
             if body.start != start or body.info.size != self.size:

@@ -83,13 +83,13 @@ class Expiry:
         """What is scheduled now."""
         return list(self._schedule or ())
 
-    def cached_blob(self, repository: str, digest: Digest) -> None:
-        """*repository* has just cached the blob *digest*."""
-        self._add(repository, digest, BLOB)
-
-    def cached_manifest(self, repository: str, digest: Digest) -> None:
-        """*repository* has just cached the manifest *digest*."""
-        self._add(repository, digest, MANIFEST)
+    def cached(self, repository: str, digest: Digest, kind: int) -> None:
+        """*repository* has just cached *digest*, of *kind* ``BLOB`` or ``MANIFEST``."""
+        if self._schedule is None:
+            raise ScheduleLost("assignment to entry in nil map")
+        end = self._end(repository)
+        if end is not None:
+            self._put(self._schedule, Entry.of(repository, digest, kind, end))
 
     def forget(self, digest: Digest) -> None:
         """*digest* has been removed from all repositories."""
@@ -111,13 +111,6 @@ class Expiry:
                 continue
             if GoTime.of(moment + ttl - min(ttl / 100, _LEAST_RENEWAL)) > entry.moment:
                 self._put(schedule, replace(entry, moment=GoTime.of(moment + ttl)))
-
-    def _add(self, repository: str, digest: Digest, kind: int) -> None:
-        if self._schedule is None:
-            raise ScheduleLost("assignment to entry in nil map")
-        end = self._end(repository)
-        if end is not None:
-            self._put(self._schedule, Entry.of(repository, digest, kind, end))
 
     def _put(self, schedule: Schedule, entry: Entry) -> None:
         schedule.add(entry)

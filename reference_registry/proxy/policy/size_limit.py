@@ -1,28 +1,34 @@
 """Keeping a cache below ``proxy.x-max-size`` (d#3539): the least recently used content is evicted.
 
 Content counts once per digest, however many repositories have it, since the disk holds it once; and
-it is evicted from all of them at the same time.
+it is evicted from all of them at the same time. The store itself is counted, not what this process
+put there: expiry, garbage collection and operators remove blobs too.
+
+The time of last use of a blob is the modification time of its directory,
+``blobs/sha256/ab/<hex>/``, beside its ``data``. Distribution ignores it. So it survives a restart,
+and goes with the blob.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reference_registry.clock import Clock
 from reference_registry.config.units import short_size
-from reference_registry.digest import Digest
+from reference_registry.digest import Digest, parse_digest
 from reference_registry.proxy.expiry.eviction import Linked, find, remove
-from reference_registry.proxy.policy.disk_usage import Holding, held_in, note_use
-from reference_registry.proxy.policy.usage import Uses, UseTimes
+from reference_registry.proxy.expiry.scheduler import Expiry
+from reference_registry.proxy.policy.memory import Uses, UseTimes
 from reference_registry.proxy.upstream.http import Offline
 from reference_registry.registry import StandardRegistry
 
-__all__ = ["SizeLimit", "victims"]
+__all__ = ["Holding", "SizeLimit", "held_in", "note_use", "victims"]
 
 _LOW_WATER = 0.9
 """The part of the limit that eviction goes down to, so that it does not run at every pull."""
@@ -38,6 +44,56 @@ _IN_USE = 2.0
 _log = logging.getLogger(__name__)
 
 
+# -- the blob store -------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A stored layer, config or manifest. ``used`` is when it was last served or else stored, in
+    seconds since 1970; ``size`` is in bytes."""
+
+    digest: Digest
+    size: int
+    used: float
+
+
+def held_in(blobs: Path) -> list[Holding]:
+    """Everything in the blob store *blobs*. Call this in a worker thread: it costs two ``stat`` per
+    blob. Raises ``OSError`` if the disk cannot be read."""
+    found = []
+    for algorithm in _directories(str(blobs)):
+        for shard in _directories(algorithm):
+            for blob in _directories(shard):
+                digest = parse_digest(f"{os.path.basename(algorithm)}:{os.path.basename(blob)}")
+                if digest is None:
+                    continue
+                try:
+                    size, used = os.stat(f"{blob}/data").st_size, os.stat(blob).st_mtime
+                except (FileNotFoundError, NotADirectoryError):
+                    continue  # Being created, removed meanwhile, or left by a killed process.
+                found.append(Holding(digest, size, used))
+    return found
+
+
+def note_use(blobs: Path, moments: Mapping[Digest, float]) -> None:
+    """Save times of last use. Raises ``OSError`` if the file system refuses."""
+    for digest, moment in moments.items():
+        algorithm, _, encoded = digest.partition(":")
+        directory = blobs / algorithm / encoded[:2] / encoded
+        try:
+            if os.stat(directory).st_mtime < moment:
+                os.utime(directory, (moment, moment))
+        except FileNotFoundError:  # Deleted meanwhile.
+            continue
+
+
+def _directories(path: str) -> Iterator[str]:
+    try:
+        with os.scandir(path) as entries:
+            yield from [entry.path for entry in entries if entry.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+
+
+# -- eviction -------------------------------------------------------------------------------------
 def victims(
     holdings: Iterable[Holding], limit: int, may_go: Callable[[Holding], bool]
 ) -> list[Holding]:
@@ -63,9 +119,7 @@ def victims(
 class SizeLimit:
     """Limits the bytes that *local* has stored in the directory *blobs* to *limit*. Nothing is
     evicted while the cache is *offline*, since it could not be fetched again, nor what is
-    *downloading*.
-
-    *removed* is called with each evicted digest.
+    *downloading*. Evicted content leaves the schedule of *expiry*.
     """
 
     def __init__(
@@ -77,7 +131,7 @@ class SizeLimit:
         clock: Clock,
         downloading: Container[Digest],
         uses: Uses,
-        removed: Callable[[Digest], None],
+        expiry: Expiry | None,
         offline: Offline,
     ) -> None:
         self._local = local
@@ -85,7 +139,7 @@ class SizeLimit:
         self._clock = clock
         self._downloading = downloading
         self._uses = uses
-        self._removed = removed
+        self._expiry = expiry
         self._offline = offline
         self._blobs = blobs
         self._uses_known: dict[Digest, float] = {}
@@ -195,5 +249,6 @@ class SizeLimit:
         remove(self._local, digest, links.get(digest, ()))
         self._unwritten.discard(digest)
         self._uses_known.pop(digest, None)
-        self._removed(digest)
+        if self._expiry is not None:
+            self._expiry.forget(digest)
         return True

@@ -9,7 +9,7 @@ tags, schedule, permissions - cannot be mixed up.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from reference_registry.config import ProxyConfig
 from reference_registry.config.proxy import namespaces_of, upstreams_of
@@ -24,8 +24,7 @@ class NotServed(Exception):
     """No upstream matches; ``str()`` says why, without naming the existing ones."""
 
 
-@dataclass(frozen=True)
-class Belonging:
+class Belonging(NamedTuple):
     """The upstream with ``prefix`` calls the repository ``name``."""
 
     prefix: str

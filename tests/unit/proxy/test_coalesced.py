@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from reference_registry.digest import Digest, digest_of
-from reference_registry.proxy.blobs import write_pipeline
+from reference_registry.proxy.blobs import download
 from reference_registry.proxy.blobs.coalesced import (
     TRANSITIONS,
+    DiskFailed,
+    DownloadFailed,
     DownloadProgress,
     Event,
     State,
 )
-from reference_registry.proxy.blobs.partial import DiskFailed, DownloadFailed
 from reference_registry.proxy.upstream.client import BlobInfo
 from reference_registry.repository import Descriptor
 from reference_registry.storage.repository import LocalRepository
@@ -101,7 +102,7 @@ async def test_the_last_byte_of_a_large_blob_does_not_wait_for_the_store(
         return commit(self, writer, digest, **options)
 
     monkeypatch.setattr(LocalRepository, "commit_blob", slow)
-    monkeypatch.setattr(write_pipeline, "_LARGE", len(BLOB) + (0 if large else 1))
+    monkeypatch.setattr(download, "_LARGE", len(BLOB) + (0 if large else 1))
     async with make_proxy().running() as proxy:
         exchange = proxy.open("GET", PATH)
         await exchange.start()
@@ -133,7 +134,7 @@ async def test_the_disk_fails_after_the_last_byte(
     def fail(self: LocalRepository, *given: Any, **options: Any) -> Descriptor:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(write_pipeline, "_LARGE", 0)
+    monkeypatch.setattr(download, "_LARGE", 0)
     async with make_proxy().running() as proxy:
         with monkeypatch.context() as patch:
             patch.setattr(LocalRepository, "commit_blob", fail)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from reference_registry.proxy.blobs.write_pipeline import Room, WriteBehind
+from reference_registry.proxy.blobs.download import Room, WriteBehind
 from reference_registry.proxy.tasks import Background, SingleFlight
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reference_registry.digest import Digest, digest_of
-from reference_registry.proxy.policy.disk_usage import held_in, note_use
+from reference_registry.proxy.policy.size_limit import held_in, note_use
 
 LONG_AGO = 1_000_000_000.0
 

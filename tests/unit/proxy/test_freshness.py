@@ -8,8 +8,8 @@ import pytest
 
 from reference_registry.clock import ManualClock
 from reference_registry.digest import digest_of
-from reference_registry.proxy.policy.negative_cache import NegativeCache
-from reference_registry.proxy.policy.tag_freshness import TagFreshness
+from reference_registry.proxy.policy.memory import NegativeCache
+from reference_registry.proxy.repository import TagFreshness
 from reference_registry.proxy.upstream.errors import Refusal, UpstreamRefused, UpstreamTimedOut
 
 INTERVAL = timedelta(minutes=15)

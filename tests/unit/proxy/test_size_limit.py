@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference_registry.digest import Digest, digest_of
-from reference_registry.proxy.policy.disk_usage import Holding
-from reference_registry.proxy.policy.size_limit import victims
+from reference_registry.proxy.policy.size_limit import Holding, victims
 
 
 def named(name: object) -> Digest:
