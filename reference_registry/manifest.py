@@ -7,7 +7,7 @@ manifest version 2, schemas 1 and 2.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -52,11 +52,11 @@ MANIFEST_TYPES = INDEX_TYPES | {
 
 
 class ManifestInvalid(Exception):
-    """The document is not a manifest of the media type it is said to be."""
+    """The document is not a manifest of the given media type. The text is for the client."""
 
 
 class ContentReference(NamedTuple):
-    """A descriptor inside a manifest. ``size`` is in bytes, 0 where schema 1 does not tell it."""
+    """A descriptor inside a manifest. ``size`` is in bytes, 0 where schema 1 does not have it."""
 
     # A tuple is made several times as fast as a frozen dataclass, and garbage collection makes one
     # for every layer of every image.
@@ -65,9 +65,8 @@ class ContentReference(NamedTuple):
     media_type: str
     size: int = 0
     urls: tuple[str, ...] = ()
-    """Where the content may be had instead; such content need not be in the registry."""
+    """Other places of the content, which need not be in the registry then."""
     platform: Mapping[str, Any] | None = None
-    artifact_type: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,10 +94,8 @@ class ParsedManifest:
 
 
 def parse_manifest(content: bytes, media_type: str | None = None) -> ParsedManifest:
-    """*content* as a manifest of *media_type*, or of the type that it states or has the shape of.
-
-    Raises :class:`ManifestInvalid`, with a text for the client.
-    """
+    """*content* as a manifest of *media_type*, by default of the type that it states or has the
+    shape of. Raises :class:`ManifestInvalid`."""
     document = _load(content)
     stated = _string(document, "mediaType") or _type_by_shape(document)
     if media_type is None:
@@ -106,28 +103,38 @@ def parse_manifest(content: bytes, media_type: str | None = None) -> ParsedManif
     if media_type not in MANIFEST_TYPES:
         raise ManifestInvalid(f"unknown manifest media type {media_type!r}")
     if media_type in {SCHEMA1, SCHEMA1_SIGNED}:
-        layers = _schema1_layers(document)
-        return ParsedManifest(media_type, layers=layers)
+        return ParsedManifest(media_type, layers=_schema1_layers(document))
     if document.get("schemaVersion", 2) != 2:
         raise ManifestInvalid(f"schemaVersion is {document['schemaVersion']!r} and not 2")
     if stated != media_type:
         raise ManifestInvalid(f"mediaType should be {media_type!r} and not {stated!r}")
+    config = None
+    if media_type not in INDEX_TYPES and media_type != OCI_ARTIFACT:
+        if "manifests" in document:
+            raise ManifestInvalid("expected an image but found an index (manifests)")
+        if "config" not in document:
+            raise ManifestInvalid("config is missing")
+        config = _reference(document["config"], "config")
+    subject = document.get("subject")
+    annotations = document.get("annotations")
+    if annotations is not None and not (
+        isinstance(annotations, dict) and _are_strings(list(annotations.values()))
+    ):
+        raise ManifestInvalid("annotations is not a map of strings")
     return ParsedManifest(
         media_type,
-        config=_config(document, media_type),
+        config=config,
         layers=_references(document, "blobs" if media_type == OCI_ARTIFACT else "layers"),
         children=_references(document, "manifests") if media_type in INDEX_TYPES else (),
-        subject=_subject(document),
+        subject=None if subject is None else _reference(subject, "subject").digest,
         artifact_type=_string(document, "artifactType"),
-        annotations=_annotations(document),
+        annotations=annotations,
     )
 
 
 def media_type_of(content: bytes) -> str:
-    """The media type of a stored manifest: the one it states, else the one it has the shape of.
-
-    On disk nothing else tells it. What is no JSON object is ``application/octet-stream``.
-    """
+    """The media type of a stored manifest: the one it states, else the one it has the shape of;
+    ``application/octet-stream`` if it is not a JSON object. It is not stored elsewhere."""
     try:
         document = _load(content)
         return _string(document, "mediaType") or _type_by_shape(document)
@@ -172,16 +179,6 @@ def _type_by_shape(document: Mapping[str, Any]) -> str:
     return OCI_MANIFEST
 
 
-def _config(document: Mapping[str, Any], media_type: str) -> ContentReference | None:
-    if media_type in INDEX_TYPES or media_type == OCI_ARTIFACT:
-        return None
-    if "manifests" in document:
-        raise ManifestInvalid("expected an image but found an index (manifests)")
-    if "config" not in document:
-        raise ManifestInvalid("config is missing")
-    return _reference(document["config"], "config")
-
-
 def _references(document: Mapping[str, Any], key: str) -> tuple[ContentReference, ...]:
     entries = document.get(key)
     if entries is None:
@@ -201,47 +198,32 @@ def _reference(entry: Any, where: str) -> ContentReference:
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise ManifestInvalid(f"{where} has the size {size!r}")
     urls = entry.get("urls") or ()
-    if urls and not _is_list_of_strings(urls):
+    if urls and not _are_strings(urls):
         raise ManifestInvalid(f"urls of {where} is not a list of strings")
     platform = entry.get("platform")
+    _string(entry, "artifactType")
     return ContentReference(
         digest,
         _string(entry, "mediaType") or "",
         size,
         tuple(urls),
         platform if isinstance(platform, dict) else None,
-        _string(entry, "artifactType"),
     )
-
-
-def _subject(document: Mapping[str, Any]) -> Digest | None:
-    if document.get("subject") is None:
-        return None
-    return _reference(document["subject"], "subject").digest
 
 
 def _schema1_layers(document: Mapping[str, Any]) -> tuple[ContentReference, ...]:
     entries = document.get("fsLayers")
     if not isinstance(entries, list):
         raise ManifestInvalid("fsLayers is not a list")
-    digests: Iterable[Digest | None] = (
+    digests = [
         parse_digest(str(entry.get("blobSum"))) if isinstance(entry, dict) else None
         for entry in entries
-    )
+    ]
     # An image often repeats its empty layer.
-    unique = dict.fromkeys(digests)
-    if None in unique:
+    unique = [digest for digest in dict.fromkeys(digests) if digest is not None]
+    if None in digests:
         raise ManifestInvalid("fsLayers has an entry without a digest")
-    return tuple(ContentReference(digest, "") for digest in unique if digest is not None)
-
-
-def _annotations(document: Mapping[str, Any]) -> dict[str, str] | None:
-    annotations = document.get("annotations")
-    if annotations is None:
-        return None
-    if not isinstance(annotations, dict) or not _is_list_of_strings(list(annotations.values())):
-        raise ManifestInvalid("annotations is not a map of strings")
-    return annotations
+    return tuple(ContentReference(digest, "") for digest in unique)
 
 
 def _string(document: Mapping[str, Any], key: str) -> str | None:
@@ -251,7 +233,7 @@ def _string(document: Mapping[str, Any], key: str) -> str | None:
     return value or None
 
 
-def _is_list_of_strings(value: Any) -> bool:
+def _are_strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
@@ -268,9 +250,5 @@ def _is_descriptor(entry: Any) -> bool:
     if not isinstance(entry, dict) or not isinstance(entry.get("mediaType"), str):
         return False
     digest, size = entry.get("digest"), entry.get("size")
-    return (
-        isinstance(digest, str)
-        and parse_digest(digest) is not None
-        and isinstance(size, int)
-        and size >= 0
-    )
+    valid = isinstance(digest, str) and parse_digest(digest) is not None
+    return valid and isinstance(size, int) and size >= 0
