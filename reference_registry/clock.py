@@ -1,4 +1,4 @@
-"""Time as a value that is passed in, so that a test can turn it.
+"""Time as a value that is passed in, so that a test can control it.
 
 Everything in this package that waits or compares moments asks a :class:`Clock`; nothing calls
 ``time.time`` or ``asyncio.sleep`` for policy. :class:`SystemClock` is the wall clock;
@@ -8,7 +8,6 @@ Everything in this package that waits or compares moments asks a :class:`Clock`;
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,7 +18,7 @@ __all__ = ["Clock", "ManualClock", "SystemClock"]
 
 
 class Clock(Protocol):
-    """The time that expiry, purging and health checks go by."""
+    """The time for expiry, purging and health checks."""
 
     def now(self) -> datetime:
         """The current moment, timezone-aware, in UTC."""
@@ -45,22 +44,6 @@ class SystemClock:
             await asyncio.sleep(min(left, 3600.0))
 
 
-@dataclass(frozen=True)
-class _Sleeper:
-    moment: datetime
-    loop: asyncio.AbstractEventLoop
-    woken: asyncio.Future[None]
-
-    def wake(self) -> None:
-        def finish() -> None:
-            if not self.woken.done():
-                self.woken.set_result(None)
-
-        # The loop may have been closed between the test's last step and this turn of the clock.
-        if not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(finish)
-
-
 class ManualClock:
     """A clock that does not move until :meth:`advance` is called, from any thread.
 
@@ -69,7 +52,7 @@ class ManualClock:
 
     def __init__(self, start: datetime | None = None) -> None:
         self._now = start or datetime.now(UTC)
-        self._sleepers: list[_Sleeper] = []
+        self._sleepers: list[tuple[datetime, asyncio.Future[None]]] = []
         self._lock = threading.Lock()
 
     def now(self) -> datetime:
@@ -82,25 +65,28 @@ class ManualClock:
             raise ValueError(f"a clock only moves forward, not by {by}")
         with self._lock:
             self._now += by
-            due = sorted(
-                (s for s in self._sleepers if s.moment <= self._now), key=lambda s: s.moment
-            )
-            self._sleepers = [s for s in self._sleepers if s.moment > self._now]
-        for sleeper in due:
-            sleeper.wake()
+            due = [sleeper for sleeper in self._sleepers if sleeper[0] <= self._now]
+        for _, future in sorted(due, key=lambda sleeper: sleeper[0]):
+            loop = future.get_loop()
+            # The loop may have been closed between the test's last step and this turn of the clock.
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_wake, future)
 
     async def sleep_until(self, moment: datetime) -> None:
         import asyncio
 
-        loop = asyncio.get_running_loop()
         with self._lock:
             if moment <= self._now:
                 return
-            sleeper = _Sleeper(moment, loop, loop.create_future())
+            sleeper = (moment, asyncio.get_running_loop().create_future())
             self._sleepers.append(sleeper)
         try:
-            await sleeper.woken
+            await sleeper[1]
         finally:
             with self._lock:
-                if sleeper in self._sleepers:
-                    self._sleepers.remove(sleeper)
+                self._sleepers.remove(sleeper)
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from reference_registry.http.hooks import Exchange
@@ -96,44 +95,32 @@ class Metrics:
 
         self.counters = counters
         self._profile = profile
-        self._registry = CollectorRegistry(auto_describe=False)
-        gauge = partial(Gauge, registry=self._registry)
-        counter = partial(Counter, registry=self._registry)
-        seconds = partial(Histogram, registry=self._registry, buckets=_SECONDS)
-        size = partial(Histogram, registry=self._registry, buckets=_BYTES)
-        http = "registry_http_"
-        self._in_flight = gauge(
-            f"{http}in_flight_requests", "The in-flight HTTP requests", ["handler"]
-        )
-        for handler in _HANDLERS:
-            self._in_flight.labels(handler)
-        self._durations = seconds(
-            f"{http}request_duration_seconds",
-            "The HTTP request latencies in seconds.",
-            ["handler", "method"],
-        )
-        self._received = size(
-            f"{http}request_size_bytes", "The HTTP request sizes in bytes.", ["handler"]
-        )
-        self._requests = counter(
-            f"{http}requests",
-            "Total number of HTTP requests made.",
-            ["handler", "method", "code"],
-        )
-        self._sent = size(
-            f"{http}response_size_bytes", "The HTTP response sizes in bytes.", ["handler"]
-        )
-        self.storage_actions = seconds(
-            "registry_storage_action_seconds",
-            "The number of seconds that the storage action takes",
-            ["driver", "action"],
-        )
+        self._registry = registry = CollectorRegistry(auto_describe=False)
+        name, described = "registry_http_in_flight_requests", "The in-flight HTTP requests"
+        self._in_flight = Gauge(name, described, ["handler"], registry=registry)
+        for each in _HANDLERS:
+            self._in_flight.labels(each)
+        name, described = "registry_http_requests", "Total number of HTTP requests made."
+        labels = ("handler", "method", "code")
+        self._requests = Counter(name, described, labels, registry=registry)
+
+        def histogram(name: str, described: str, *labels: str) -> Histogram:
+            buckets = _BYTES if name.endswith("_bytes") else _SECONDS
+            name = f"registry_{name}"
+            return Histogram(name, described, labels, registry=registry, buckets=buckets)
+
+        described = "The HTTP request latencies in seconds."
+        self._durations = histogram("http_request_duration_seconds", described, "handler", "method")
+        described = "The HTTP request sizes in bytes."
+        self._received = histogram("http_request_size_bytes", described, "handler")
+        described = "The HTTP response sizes in bytes."
+        self._sent = histogram("http_response_size_bytes", described, "handler")
+        described = "The number of seconds that the storage action takes"
+        self.storage_actions = histogram("storage_action_seconds", described, "driver", "action")
         if profile.measures_upstream:
-            counters.upstream = seconds(
-                "registry_proxy_upstream_request_duration_seconds",
-                "The seconds until upstream began to answer",
-                ["method", "code"],
-            )
+            name = "proxy_upstream_request_duration_seconds"
+            described = "The seconds until upstream began to answer"
+            counters.upstream = histogram(name, described, "method", "code")
 
     # -- counting requests ----------------------------------------------------------------------
     def wants(self, status: int) -> bool:

@@ -1,11 +1,12 @@
 """A configuration in plain words: its effect, with defaults and the profile's behaviour.
 
-No I/O: whether a file exists or a port is free is found out by starting.
+No I/O: it is not checked whether a file exists or a port is free.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 from reference_registry.config.addresses import parse_address
@@ -25,38 +26,47 @@ from reference_registry.profiles import Profile
 __all__ = ["Line", "explain"]
 
 Line = tuple[str, str]
-"""A subject such as ``expiry``, and what there is to say of it."""
+"""A subject such as ``expiry``, and a sentence about it."""
 
 
 def explain(config: Config, profile: Profile) -> Iterator[Line]:
     """What a registry with *config* is and does, one aspect a line."""
-    yield (
-        "behaves like",
-        profile.name
-        if profile.implementation == "pullproof"
-        else (f"{profile.implementation} {profile.name}"),
-    )
-    if config.proxy is None:
+    proxy, storage, http = config.proxy, config.storage, config.http
+    release = "" if profile.implementation == "pullproof" else f"{profile.implementation} "
+    yield "behaves like", f"{release}{profile.name}"
+    if proxy is None:
         yield "registry", "stores what is pushed to it, and fetches nothing from elsewhere"
     else:
-        yield "registry", f"a cache of {_without_user(config.proxy.remoteurl)}; takes no push"
-        yield "upstream", _upstream(config.proxy, profile)
-        yield from _names(config.proxy)
-        if config.proxy.offline:
+        yield "registry", f"a cache of {_without_user(proxy.remoteurl)}; takes no push"
+        pings = profile.pings_upstream_at_start and proxy.exec is None
+        start = "must answer at the start" if pings else "need not be there at the start"
+        yield "upstream", f"{_user(proxy)}; {start}"
+        yield from _names(proxy)
+        if proxy.offline:
             yield "upstream", "offline: not asked; what is cached is served and does not expire"
-    yield "storage", _storage(config)
-    if config.storage.cache.blobdescriptor is not None:
-        yield "storage", _descriptors(config)
+    if storage.driver == "inmemory":
+        yield "storage", "in memory; all is lost at the end"
+    else:
+        yield "storage", f"files below {storage.rootdirectory}"
+    if storage.cache.blobdescriptor is not None:
+        yield "storage", f"sizes of blobs are remembered in {_descriptors(config)}"
     yield "expiry", _expiry(config, profile)
-    if config.proxy is not None:
-        yield from _policy(config.proxy.policy)
+    if proxy is not None:
+        yield from _policy(proxy.policy)
     yield "uploads", _uploads(config)
-    if config.storage.garbage_collection is not None:
-        yield "garbage", _garbage(config.storage.garbage_collection)
+    if storage.garbage_collection is not None:
+        yield "garbage", _garbage(storage.garbage_collection)
     yield from _clients(config)
-    yield "listens", f"{_api_url(config.http)}, {_encryption(config.http)}"
-    if config.http.debug is not None:
-        yield "listens", _debug(config)
+    encryption = "without TLS"
+    if http.tls is not None:
+        oldest = http.tls.minimumtls.removeprefix("tls")
+        encryption = f"TLS {oldest} or newer, HTTP/{2 if http.http2 else 1.1}"
+    yield "listens", f"{_api_url(http)}, {encryption}"
+    if http.debug is not None:
+        paths = ["/debug/health", "/debug/vars"]
+        paths += [http.debug.prometheus_path] if http.debug.prometheus_enabled else []
+        url = _url("http", http.debug.addr)
+        yield "listens", f"{url} for {', '.join(paths)}, open to everyone"
     for check in config.health.checks:
         subject = f"{check.kind} {check.target}".rstrip()
         often = short_duration(check.interval)
@@ -67,25 +77,23 @@ def explain(config: Config, profile: Profile) -> Iterator[Line]:
 
 
 # -- aspects ------------------------------------------------------------------------------------
-def _upstream(proxy: ProxyConfig, profile: Profile) -> str:
-    who = _user(proxy)
-    if profile.pings_upstream_at_start and proxy.exec is None:
-        return f"{who}; must answer at the start"
-    return f"{who}; need not be there at the start"
+def _kept(ttl: timedelta | None) -> str:
+    return "forever" if ttl is None else short_duration(ttl)
 
 
 def _user(upstream: UpstreamConfig) -> str:
     helper = upstream.exec
     if helper is None:
         return f"asked as {upstream.username}" if upstream.username else "asked without credentials"
-    kept = "forever" if helper.lifetime is None else short_duration(helper.lifetime)
-    return f"asked as the user that {helper.command} names, remembered {kept}"
+    return f"asked as the user that {helper.command} names, remembered {_kept(helper.lifetime)}"
 
 
 def _names(proxy: ProxyConfig) -> Iterator[Line]:
     """Which upstream serves what, where there is a choice."""
     hosts = namespaces_of(proxy)
     for prefix, _, upstream in upstreams_of(proxy):
+        if not hosts and not upstream.library:
+            continue
         called = [f"{prefix}/NAME" if prefix else "NAME"]
         called += [f"NAME?ns={host}" for host in sorted(hosts) if hosts[host] == prefix]
         served = f"{_without_user(upstream.remoteurl)} serves {', '.join(called)}"
@@ -94,24 +102,16 @@ def _names(proxy: ProxyConfig) -> Iterator[Line]:
         if prefix:
             served += f"; {_user(upstream)}"
             if upstream.ttl != proxy.ttl:
-                kept = "forever" if upstream.ttl is None else short_duration(upstream.ttl)
-                served += f"; kept {kept}"
-        if hosts or upstream.library:
-            yield "upstream", served
-
-
-def _storage(config: Config) -> str:
-    if config.storage.driver == "inmemory":
-        return "in memory; all is lost at the end"
-    return f"files below {config.storage.rootdirectory}"
+                served += f"; kept {_kept(upstream.ttl)}"
+        yield "upstream", served
 
 
 def _descriptors(config: Config) -> str:
     cache = config.storage.cache
     if cache.blobdescriptor == "redis" and config.redis is not None:
-        return f"sizes of blobs are remembered in redis at {config.redis.addr}"
+        return f"redis at {config.redis.addr}"
     bound = f"{cache.blobdescriptorsize} at most" if cache.blobdescriptorsize else "without bound"
-    return f"sizes of blobs are remembered in memory, {bound}"
+    return f"memory, {bound}"
 
 
 def _expiry(config: Config, profile: Profile) -> str:
@@ -119,10 +119,9 @@ def _expiry(config: Config, profile: Profile) -> str:
         return "never; what is pushed stays until it is deleted"
     if config.proxy.ttl is None:
         return "never; what was cached stays"
-    ttl = short_duration(config.proxy.ttl)
-    after = f"{ttl} after it was cached, however often it is pulled"
-    if config.proxy.policy.refresh_on_hit:
-        after = f"{ttl} after it was last used"
+    refreshes = config.proxy.policy.refresh_on_hit
+    since = "last used" if refreshes else "cached, however often it is pulled"
+    after = f"{short_duration(config.proxy.ttl)} after it was {since}"
     if profile.expiry_needs_delete_enabled and not config.storage.delete_enabled:
         return f"{after}, content is forgotten, and its bytes stay"
     if config.storage.driver == "inmemory":
@@ -186,22 +185,6 @@ def _url(scheme: str, address: str) -> str:
     parsed = parse_address(address)
     port = str(parsed.port) if parsed.port else "any free port"
     return f"{scheme}://{str(parsed).rpartition(':')[0] if parsed.host else '*'}:{port}"
-
-
-def _encryption(http: HttpConfig) -> str:
-    if http.tls is None:
-        return "without TLS"
-    oldest = http.tls.minimumtls.removeprefix("tls")
-    return f"TLS {oldest} or newer, HTTP/{2 if http.http2 else 1.1}"
-
-
-def _debug(config: Config) -> str:
-    debug = config.http.debug
-    assert debug is not None
-    paths = ["/debug/health", "/debug/vars"]
-    if debug.prometheus_enabled:
-        paths.append(debug.prometheus_path)
-    return f"{_url('http', debug.addr)} for {', '.join(paths)}, open to everyone"
 
 
 def _end(config: Config, profile: Profile) -> str:

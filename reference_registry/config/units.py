@@ -39,20 +39,12 @@ _LONGEST = 64  # characters; longer ones are not durations but attempts at somet
 _LARGEST = 2**63 - 1  # nanoseconds: Go's int64, about 292 years
 
 _FOREIGN_UNITS = {
-    "d": ("h", 24),
-    "day": ("h", 24),
-    "w": ("h", 168),
-    "week": ("h", 168),
-    "hr": ("h", 1),
-    "hour": ("h", 1),
-    "min": ("m", 1),
-    "minute": ("m", 1),
-    "sec": ("s", 1),
-    "second": ("s", 1),
-    "h": ("h", 1),
-    "m": ("m", 1),
-    "s": ("s", 1),
-    "ms": ("ms", 1),
+    **{unit: (unit, 1) for unit in ("h", "m", "s", "ms")},
+    **dict.fromkeys(("d", "day"), ("h", 24)),
+    **dict.fromkeys(("w", "week"), ("h", 168)),
+    **dict.fromkeys(("hr", "hour"), ("h", 1)),
+    **dict.fromkeys(("min", "minute"), ("m", 1)),
+    **dict.fromkeys(("sec", "second"), ("s", 1)),
 }
 _MEANT = re.compile(r"(\d{1,9}) *([a-z]*)", re.ASCII)
 
@@ -64,9 +56,7 @@ def from_nanoseconds(nanoseconds: int) -> timedelta:
     """
     if abs(nanoseconds) > _LARGEST:
         raise ValueError("longer than 292 years")
-    microseconds = abs(nanoseconds) // 1000
-    if microseconds == 0 and nanoseconds != 0:
-        microseconds = 1
+    microseconds = max(abs(nanoseconds) // 1000, min(abs(nanoseconds), 1))
     return timedelta(microseconds=microseconds if nanoseconds > 0 else -microseconds)
 
 
@@ -86,8 +76,8 @@ def parse_duration(text: str) -> timedelta:
 
 
 def suggested_duration(text: str) -> str | None:
-    """What the writer of *text*, which is not a duration, may have meant: ``24h`` for ``1d``,
-    ``10s`` for ``10``; None where nothing comes to mind."""
+    """A duration that *text*, which is not one, may stand for: ``24h`` for ``1d``, ``10s`` for
+    ``10``; None if unknown."""
     match = _MEANT.fullmatch(text.strip().lower())
     if match is None:
         return None
@@ -116,7 +106,7 @@ def format_duration(duration: timedelta) -> str:
 
 
 def short_duration(duration: timedelta) -> str:
-    """As one writes it: ``168h``, ``1h30m``, ``10s``."""
+    """As people write it: ``168h``, ``1h30m``, ``10s``."""
     return re.sub(r"(?<=[hm])0[ms]", "", format_duration(duration))
 
 
