@@ -40,9 +40,8 @@ _DEBUG_LISTENS = 2.0
 class RunningRegistry(Verbs):
     """One registry with its client, storage, configuration and log. *server* runs it.
 
-    Its files are below *workdir*: ``config.yml``, ``htpasswd`` and ``storage``. Files that exist
-    already are served, so a storage tree can be prepared before the launch. The port may change
-    with a restart; ``client`` follows.
+    Its files are below *workdir*: ``config.yml``, ``htpasswd`` and ``storage``, which may have
+    content before the launch. The port may change with a restart; ``client`` follows.
     """
 
     def __init__(
@@ -54,52 +53,33 @@ class RunningRegistry(Verbs):
     ) -> None:
         self.files = Files(settings, workdir)
         self.server = server
-        self.disk = Disk(self.files.root)
+        self.workdir, self.root = workdir, self.files.root
+        self.config_path, self.state_path = self.files.config, self.files.state
+        self.disk = Disk(self.root)
         self.reaches_loopback = True
         """Whether ``127.0.0.1`` is this machine where the registry runs."""
         self.client = client or RegistryClient(NOWHERE)
         self.exchanges: list[Exchange] = self.client.exchanges
-        """Every request of ``client`` with its answer, in the order in which they ended."""
+        """Every request of ``client`` with its response, in the order in which they ended."""
         self.polled: list[Exchange] = []
-        """The exchanges of :meth:`eventually` that came before its condition was true."""
+        """The exchanges of :meth:`eventually` before its condition was true."""
         self._debug_client = RegistryClient(NOWHERE)
         self.request = self.client.request
         self._started_at = 0.0
 
-    # -- where it is ----------------------------------------------------------------------------
     @property
     def settings(self) -> Settings:
         """What it was launched or restarted with."""
         return self.files.settings
 
     @property
-    def workdir(self) -> Path:
-        """The directory of its files."""
-        return self.files.workdir
-
-    @property
-    def root(self) -> Path:
-        """Its storage directory."""
-        return self.files.root
-
-    @property
-    def config_path(self) -> Path:
-        """Its configuration file."""
-        return self.files.config
-
-    @property
-    def state_path(self) -> Path:
-        """Its ``scheduler-state.json``."""
-        return self.files.state
-
-    @property
     def url(self) -> str:
-        """``http://127.0.0.1:PORT`` of the API, without a path."""
+        """``http://127.0.0.1:PORT`` of the API."""
         return self.client.url
 
     @property
     def debug_url(self) -> str:
-        """``http://127.0.0.1:PORT`` of the debug listener, without a path."""
+        """``http://127.0.0.1:PORT`` of the debug listener."""
         return self._debug_client.url
 
     @property
@@ -109,7 +89,7 @@ class RunningRegistry(Verbs):
 
     @property
     def exit_code(self) -> int | None:
-        """Of the process that was stopped or killed last; negative: the signal that ended it."""
+        """Of the process that ended last; negative: the signal that ended it."""
         return self.server.exit_code
 
     # -- life -----------------------------------------------------------------------------------
@@ -171,8 +151,8 @@ class RunningRegistry(Verbs):
         return Metrics.parse(answer.body.decode())
 
     def state(self) -> dict[str, StateEntry] | None:
-        """The entries of ``scheduler-state.json`` now; None if there is no file, ``ValueError`` if
-        it is damaged. :meth:`pass_time` has moved their dates."""
+        """The entries of ``scheduler-state.json``; None if there is no file, ``ValueError`` if it
+        is damaged. :meth:`pass_time` moves their dates."""
         return read_state(self.state_path)
 
     def caches_now(self) -> bool | None:
@@ -263,9 +243,8 @@ class RunningRegistry(Verbs):
     ) -> GcRun:
         """Run ``garbage-collect`` on the same configuration, whether or not it serves. *online*
         adds the flags for a registry that serves meanwhile, if the program has any."""
-        return self.server.collect(
-            self.files, dry_run=dry_run, delete_untagged=delete_untagged, online=online
-        )
+        flags = {"dry_run": dry_run, "delete_untagged": delete_untagged, "online": online}
+        return self.server.collect(self.files, **flags)
 
     def kill_garbage_collection(self, during: During, *, gently: bool = False) -> None:
         """Start a collection and kill it in the middle of *during*, for which there have to be
@@ -298,12 +277,7 @@ class ForeignRegistry(RunningRegistry):
         return predicate()
 
     def await_served(self) -> None:
-        """Not waited for: the request could count against a limit."""
-
-    def garbage_collect(
-        self, *, dry_run: bool = False, delete_untagged: bool = False, online: bool = False
-    ) -> GcRun:
-        self._lacks("no garbage-collect command that could be run")
+        """Does not wait: the request could count against a limit."""
 
     def pass_time(self, delta: timedelta) -> None:
         self._lacks("no clock that could be turned")

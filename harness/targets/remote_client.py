@@ -9,7 +9,6 @@ https://distribution.github.io/distribution/spec/auth/token/
 from __future__ import annotations
 
 import re
-import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,16 +38,14 @@ _LASTS = 45.0
 
 
 class RemoteLogin:
-    """The ``Authorization`` of each request to the registry at *url*."""
+    """The access to the registry at *url*, and the ``Authorization`` of each request; *where* is
+    its name in errors. ``TargetError`` for certificates that cannot be read."""
 
-    def __init__(
-        self, where: str, url: str, tls: ssl.SSLContext, login: tuple[str, str] | None
-    ) -> None:
-        """*where* is the registry's name in errors; *tls* has the trusted certificates."""
-        self._where = where
-        self._url = httpx.URL(url)
-        self._tls = tls
-        self._login = login
+    def __init__(self, where: str, url: str, access: Access) -> None:
+        self.where = where
+        self.url = url
+        self.access = access
+        self.tls = access.tls()
         self._challenge: Challenge | None = None
         self._tokens: dict[str, tuple[float, str]] = {}
 
@@ -56,7 +53,7 @@ class RemoteLogin:
         """Use the challenges of a 401. False if none of them can be answered."""
         found = parse_challenges(answer.get_list("WWW-Authenticate"))
         for challenge in sorted(found, key=lambda one: one.scheme != "bearer"):
-            if challenge.scheme == "bearer" or (challenge.scheme == "basic" and self._login):
+            if challenge.scheme == "bearer" or (challenge.scheme == "basic" and self.access.login):
                 self._challenge = challenge
                 return True
         return False
@@ -67,8 +64,8 @@ class RemoteLogin:
         return self._challenge.scheme if self._challenge else None
 
     def authorization(self, method: str, path: str) -> str | None:
-        """The header for a request of *path* (as on the wire), or None. ``TargetError`` if no token
-        can be got."""
+        """The header for a request of *path* (as on the wire), or None. ``TargetError`` if the
+        token server gives no token."""
         if self._challenge is None:
             return None
         if self._challenge.scheme == "basic":
@@ -82,49 +79,47 @@ class RemoteLogin:
         return f"Bearer {token}"
 
     def _basic(self) -> str | None:
-        return None if self._login is None else f"Basic {basic_credentials(self._login)}"
+        login = self.access.login
+        return None if login is None else f"Basic {basic_credentials(login)}"
 
     def _fetch(self, challenge: Challenge, scopes: Sequence[str]) -> str:
-        realm = challenge.get("realm")
         try:
-            url = httpx.URL(realm)
+            url = httpx.URL(challenge.get("realm"))
         except httpx.InvalidURL:
             url = httpx.URL("")
         if url.scheme not in {"http", "https"} or url.userinfo:
-            raise TargetError(f"{self._where}: its challenge has no usable realm")
-        headers = {}
-        if self._login is not None:
-            if not self._is_trusted(url):
-                raise TargetError(
-                    f"{self._where}: its token server {url.scheme}://{url.netloc.decode()} is "
-                    "another host, so the password is not sent there; get a token and give it with "
-                    "--header 'Authorization: Bearer TOKEN'"
-                )
-            headers["Authorization"] = self._basic() or ""
+            raise TargetError(f"{self.where}: its challenge has no usable realm")
+        basic = self._basic()
+        if basic is not None and not self._is_trusted(url):
+            raise TargetError(
+                f"{self.where}: its token server {url.scheme}://{url.netloc.decode()} is "
+                "another host, so the password is not sent there; get a token and give it with "
+                "--header 'Authorization: Bearer TOKEN'"
+            )
         asked: dict[str, str | list[str]] = {"scope": list(scopes)}
         if service := challenge.get("service"):
             asked["service"] = service
+        headers = {} if basic is None else {"Authorization": basic}
         # A redirect is not followed: it would send the password to another host.
-        http = httpx.Client(verify=self._tls, trust_env=False, follow_redirects=False)
         try:
-            with http:
+            with httpx.Client(verify=self.tls, trust_env=False, follow_redirects=False) as http:
                 answer = http.get(url.copy_merge_params(asked), headers=headers)
         except httpx.TransportError as failure:
-            raise TargetError(f"{self._where}: its token server does not answer") from failure
+            raise TargetError(f"{self.where}: its token server does not answer") from failure
         try:
             if answer.status_code != 200:
                 raise TokenUnusable
             return parse_token(answer.content, datetime.now(UTC)).value
         except TokenUnusable as problem:
             raise TargetError(
-                f"{self._where}: its token server gives no token ({answer.status_code}); "
+                f"{self.where}: its token server gives no token ({answer.status_code}); "
                 "--login USER:PASSWORD"
             ) from problem
 
     def _is_trusted(self, url: httpx.URL) -> bool:
         """Whether *url* is on the registry's own host, with at least the registry's security."""
-        same_host = url.host == self._url.host
-        return origin(url) == origin(self._url) or (same_host and url.scheme == "https")
+        own = httpx.URL(self.url)
+        return origin(url) == origin(own) or (url.host == own.host and url.scheme == "https")
 
 
 def scopes_of(method: str, path: str) -> list[str]:
@@ -143,26 +138,14 @@ def scopes_of(method: str, path: str) -> list[str]:
 
 class RemoteClient(RegistryClient):
     """Translates between the test's name ``team/app`` and the same name below *names* in the
-    registry. Headers and logins of *access* go to the registry only, and are not recorded."""
+    registry of *login*. Its headers and logins go to the registry only, and are not recorded."""
 
-    def __init__(
-        self,
-        url: str,
-        access: Access,
-        names: Namespace,
-        *,
-        where: str,
-        tls: ssl.SSLContext,
-        login: RemoteLogin,
-    ) -> None:
-        """*where* is the registry's name in errors; *login* may be shared with other clients."""
-        super().__init__(url, secrets=access.secrets(), tls=tls)
+    def __init__(self, login: RemoteLogin, names: Namespace) -> None:
+        super().__init__(login.url, secrets=login.access.secrets(), tls=login.tls)
+        self.login = login
         self.names = names
-        self._access = access
         self.refuse: Callable[[str, str], str | None] = lambda method, path: None
         """Given a method and a path: why the test cannot send that request, or None."""
-        self._where = where
-        self.login = login
 
     @contextmanager
     def asking_as(self, names: Namespace) -> Iterator[None]:
@@ -175,10 +158,10 @@ class RemoteClient(RegistryClient):
 
     def _build(self, call: Call, timeout: float) -> httpx.Request:
         method, path = call.method, call.path
-        if method not in _READING and not self._access.allow_writes:
-            raise NotOffered(f"{self._where} is read-only: {method} needs --allow-writes")
+        if method not in _READING and not self.login.access.allow_writes:
+            raise NotOffered(f"{self.login.where} is read-only: {method} needs --allow-writes")
         if reason := self.refuse(method, path):
-            raise NotOffered(f"{self._where} {reason}")
+            raise NotOffered(f"{self.login.where} {reason}")
         wire = path
         if path.startswith("/"):
             wire = self.names.outward(path)
@@ -188,7 +171,7 @@ class RemoteClient(RegistryClient):
         request.extensions["test"] = httpx.Headers(request.headers)
         if self._owns(request.url):
             asked = {name.lower() for name in call.headers or ()}
-            for name, value in self._access.headers:
+            for name, value in self.login.access.headers:
                 if name.lower() not in asked:
                     request.headers[name] = value
             if "Authorization" not in request.headers and (

@@ -34,12 +34,10 @@ class Files:
 
     @property
     def config(self) -> Path:
-        """The configuration file."""
         return self.workdir / "config.yml"
 
     @property
     def state(self) -> Path:
-        """``scheduler-state.json``."""
         return self.root / FILE_NAME
 
     def write_htpasswd(self) -> None:
@@ -50,13 +48,9 @@ class Files:
 
     def write_config(self, addr: str, debug_addr: str, redis_key: Literal["addr", "addrs"]) -> None:
         """Write the configuration of a registry that listens on *addr* and *debug_addr*."""
+        places = {"root": self.root, "htpasswd": self.workdir / HTPASSWD}
         document = render(
-            self.settings,
-            root=self.root,
-            htpasswd=self.workdir / HTPASSWD,
-            addr=addr,
-            debug_addr=debug_addr,
-            redis_key=redis_key,
+            self.settings, **places, addr=addr, debug_addr=debug_addr, redis_key=redis_key
         )
         self.config.write_text(config_text(document))
 

@@ -61,7 +61,6 @@ class Settings:
     """``http.draintimeout``: how long SIGTERM lets requests finish, such as ``5s``."""
     prometheus: bool = True
     """Metrics on the debug address."""
-    health_storagedriver: bool = False
     secret: str | None = field(default="signs-upload-tokens", repr=False)
     """``http.secret``, which signs upload tokens; the same after a restart."""
     headers: Mapping[str, Sequence[str]] | None = None
@@ -84,17 +83,14 @@ class Settings:
 
     def secrets(self) -> tuple[str, ...]:
         """The texts that must never be shown."""
-        logins = list((self.htpasswd or {}).items())
-        if self.upstream_login is not None:
-            logins.append(self.upstream_login)
-        logins += [
-            (one["username"], one["password"])
-            for one in self.upstreams.values()
-            if "password" in one
+        others = self.upstreams.values()
+        logins = [
+            *(self.htpasswd or {}).items(),
+            *([self.upstream_login] if self.upstream_login else []),
+            *((one["username"], one["password"]) for one in others if "password" in one),
         ]
-        basic = [b64encode(f"{user}:{password}".encode()).decode() for user, password in logins]
-        passwords = [password for _, password in logins]
-        return (*basic, *passwords, *([self.secret] if self.secret else []))
+        basic = [b64encode(":".join(login).encode()).decode() for login in logins]
+        return (*basic, *(password for _, password in logins), *filter(None, [self.secret]))
 
 
 def render(
@@ -127,10 +123,8 @@ def render(
     put("http.debug.addr", debug_addr)
     if settings.prometheus:
         put("http.debug.prometheus", {"enabled": True, "path": "/metrics"})
-    if settings.upstream_url is not None:
-        put("proxy.remoteurl", settings.upstream_url)
     if settings.upstream_login is not None and settings.upstream_url is not None:
-        document["proxy"]["username"], document["proxy"]["password"] = settings.upstream_login
+        put("proxy", dict(zip(("username", "password"), settings.upstream_login, strict=True)))
     for key, name in _KEYS.items():
         value = getattr(settings, name)
         skipped = key.startswith("proxy.") and settings.upstream_url is None
@@ -138,15 +132,14 @@ def render(
             put(key, _plain(value))
     if settings.redis_addr is not None:
         many = redis_key == "addrs"
-        document["redis"] = {redis_key: [settings.redis_addr] if many else settings.redis_addr}
+        put(f"redis.{redis_key}", [settings.redis_addr] if many else settings.redis_addr)
     if settings.htpasswd is not None:
-        document["auth"] = {"htpasswd": {"realm": REALM, "path": str(htpasswd)}}
-    if settings.health_storagedriver:
-        document["health"] = {"storagedriver": {"enabled": True, "interval": "10s", "threshold": 3}}
+        put("auth.htpasswd", {"realm": REALM, "path": str(htpasswd)})
     return merged(document, settings.extra)
 
 
 _KEYS = {
+    "proxy.remoteurl": "upstream_url",
     "proxy.ttl": "ttl",
     "proxy.x-tag-freshness": "tag_freshness",
     "proxy.x-negative-ttl": "negative_ttl",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -88,7 +87,7 @@ class UrlTarget(Target):
         gateway = self.open_gateway()
         client = self.client(self.names())
         try:
-            return probe(client, self.where, gateway, writes=self.access.allow_writes)
+            return probe(client, gateway)
         finally:
             client.close()
             if gateway is not None:
@@ -100,7 +99,7 @@ class UrlTarget(Target):
         return f"url:{self.origin}" + (f"/{self.place}" if self.place else "")
 
     def check(self) -> None:
-        """Probing it has checked it."""
+        """The probe has checked it."""
 
     def names(self) -> Namespace:
         """Repository names that were never used before."""
@@ -108,23 +107,12 @@ class UrlTarget(Target):
 
     def client(self, names: Namespace) -> RemoteClient:
         """A client of it. ``TargetError`` for certificates that cannot be read."""
-        return RemoteClient(
-            self.origin,
-            self.access,
-            names,
-            where=self.where,
-            tls=self._tls,
-            login=self.login,
-        )
+        return RemoteClient(self.login, names)
 
     @cached_property
     def login(self) -> RemoteLogin:
         """How all clients log in, as learned by the probe."""
-        return RemoteLogin(self.where, self.origin, self._tls, self.access.login)
-
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        return self.access.tls()
+        return RemoteLogin(self.where, self.origin, self.access)
 
     def open_gateway(self) -> Gateway | None:
         """The gateway at the address of its upstream, or None without ``--upstream-at``.
@@ -181,29 +169,30 @@ class UrlRegistry(ForeignRegistry):
 
     def __init__(self, target: UrlTarget, settings: Settings, workdir: Path) -> None:
         self._target = target
+        self.where = target.where
         self.remote = target.client(target.names())
         super().__init__(settings, workdir, UrlServer(target, self.remote.names), self.remote)
-        self.where = target.where
+        self.remote.refuse = self._why_not
         self._gateway: Gateway | None = None
         self._awaits_upstream = settings.upstream_url is not None
-        self.remote.refuse = self._why_not
         self._stored_at = 0
 
     def start(self) -> None:
         offers, access = self._target.offers, self._target.access
         self.refuse_settings({"upstream_url"} | ({"delete_enabled"} if offers.deletes else set()))
-        if self._awaits_upstream and not offers.upstream:
-            raise NotOffered(
-                f"{self.where} has its operator's upstream; a scenario with an upstream of its own "
-                "needs --upstream-at HOST:PORT"
-            )
-        if not self._awaits_upstream and not access.allow_writes:
+        if self._awaits_upstream:
+            if not offers.upstream:
+                raise NotOffered(
+                    f"{self.where} has its operator's upstream; a scenario with an upstream of its "
+                    "own needs --upstream-at HOST:PORT"
+                )
+            self.request = self._wrong_upstream
+        elif not access.allow_writes:
             raise NotOffered(f"pushing to {self.where} needs --allow-writes")
-        if not self._awaits_upstream and offers.why_no_pushes:
+        elif offers.why_no_pushes:
             raise NotOffered(f"{self.where} takes no pushes: {offers.why_no_pushes}")
         self._target.take(self)
         self.reaches_loopback = offers.reaches_loopback
-        self.request = self._wrong_upstream if self._awaits_upstream else self.client.request
 
     def attach(self, upstream: MockUpstream) -> None:
         """Make *upstream* its upstream. Raises ``NotOffered`` if that is impossible."""
@@ -213,12 +202,11 @@ class UrlRegistry(ForeignRegistry):
             answer = await_upstream(self.remote, gateway)
         self.exchanges.clear()
         if answer.status != 200:
-            raise NotOffered(f"{self.where} does not ask its upstream again after it had failed")
+            raise NotOffered(f"{self.where} does not ask its upstream again after a failure")
         try:
             upstream.attach(gateway, self.remote.names)
         except ValueError as problem:
             raise NotOffered(f"{self.where} outlives the scenario: {problem}") from problem
-        self._awaits_upstream = False
         self.request = self.client.request
 
     def _why_not(self, method: str, path: str) -> str | None:
@@ -243,8 +231,7 @@ class UrlRegistry(ForeignRegistry):
         self._lacks("an operator of its own, and only they can restart it")
 
     def await_stored(self, predicate: Callable[[], T], timeout: float = 10.0) -> T:
-        """The value of *predicate*, after a pause in which the registry stores what it has passed
-        on since the last call."""
+        """The value of *predicate*, after a pause if there were requests since the last call."""
         if len(self.exchanges) != self._stored_at:
             self.let_pass(timedelta(seconds=scaled(_STORES)))
             self._stored_at = len(self.exchanges)

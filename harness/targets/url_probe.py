@@ -16,12 +16,12 @@ from harness.upstream.gateway import Gateway
 __all__ = ["CANARY", "Offers", "await_upstream", "probe"]
 
 CANARY = an_image("canary", layers=1)
-"""Content of the gateway itself, to see whether the registry fetches from there."""
+"""Content of the gateway, to see whether the registry fetches from there."""
 _REPOSITORY, _TAG = "canary/app", "v1"
 _MANIFEST = f"/v2/{_REPOSITORY}/manifests/{_TAG}"
 _NO_DIGEST = "sha256:" + "0" * 64
 _WAITS = 10.0
-"""Seconds within which a cache asks an upstream again that had failed."""
+"""Seconds within which a cache tries an upstream again that has failed."""
 _PAUSE = 0.1
 _ACCEPT = {"Accept": f"{OCI_MANIFEST}, {DOCKER_MANIFEST}, */*"}
 _LOOPBACK = ("127.", "localhost", "[::1]")
@@ -42,10 +42,11 @@ class Offers:
     """Why it takes no pushes; empty if it does."""
 
 
-def probe(client: RemoteClient, where: str, gateway: Gateway | None, *, writes: bool) -> Offers:
-    """Probe the registry. *gateway* is open. *writes* allows to start
-    and cancel an upload. ``TargetError`` if it is not a registry, refuses the login, or does not
-    fetch from the gateway."""
+def probe(client: RemoteClient, gateway: Gateway | None) -> Offers:
+    """Probe the registry of *client*; *gateway* is open. With --allow-writes it also starts and
+    cancels an upload. ``TargetError`` if it is not a registry, refuses the login, or does not fetch
+    from the gateway."""
+    where, writes = client.login.where, client.login.access.allow_writes
     _check_registry(client, where)
     reaches = True
     if gateway is not None:
@@ -59,8 +60,8 @@ def probe(client: RemoteClient, where: str, gateway: Gateway | None, *, writes: 
         reaches = gateway.known_as.startswith(_LOOPBACK)
     return Offers(
         _lists(client),
-        gateway is not None,
-        reaches,
+        upstream=gateway is not None,
+        reaches_loopback=reaches,
         deletes=writes and _deletes(client),
         why_no_pushes=_push(client) if writes else "it was not tried",
     )
@@ -68,22 +69,19 @@ def probe(client: RemoteClient, where: str, gateway: Gateway | None, *, writes: 
 
 def await_upstream(client: RemoteClient, gateway: Gateway, *, timeout: float = _WAITS) -> Answer:
     """The answer for content of *gateway* once the registry has fetched it, or the last answer
-    after *timeout* seconds: some caches avoid an upstream for a while after it failed."""
+    after *timeout* seconds: some caches avoid a failed upstream for a while."""
     repository = client.names.behind_name(_REPOSITORY)
     gateway.add(repository, CANARY, _TAG)
     deadline = time.monotonic() + scaled(timeout)
     while True:
         answer = client.get(_MANIFEST, headers=_ACCEPT)
-        right = answer.status == 200 and answer.body == CANARY.content
-        asked = any(entry.repository == repository for entry in gateway.asked)
-        if right and asked:
-            return answer
+        if answer.status == 200:
+            asked = any(entry.repository == repository for entry in gateway.asked)
+            if answer.body == CANARY.content and asked:
+                return answer
+            answer = Answer(None, error="the content is not from there")
         if time.monotonic() >= deadline:
-            return (
-                answer
-                if answer.status != 200
-                else Answer(None, error="the content is not from there")
-            )
+            return answer
         time.sleep(_PAUSE)
 
 

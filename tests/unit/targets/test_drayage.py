@@ -53,7 +53,7 @@ def test_what_is_not_set_is_left_to_drayage(drayage: Launch) -> None:
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"ttl": "1h", "maxentries": 5}, "cannot be set up with maxentries and ttl"),
+        ({"ttl": "1h", "prefix": "/p/"}, "cannot be set up with prefix and ttl"),
         ({"tag_freshness": "300ms"}, "takes whole seconds, so 300ms cannot be set"),
         ({"upstream_url": None}, "nothing can be pushed to it"),
     ],

@@ -62,13 +62,8 @@ def test_the_default_is_a_plain_registry() -> None:
             },
         ),
         ({"redis_addr": "h:1"}, "redis", {"addr": "h:1"}),
-        ({"htpasswd": {}}, "auth", {"htpasswd": {"realm": "pullproof", "path": "/h"}}),
         ({"maxentries": 5}, "catalog", {"maxentries": 5}),
-        (
-            {"health_storagedriver": True},
-            "health",
-            {"storagedriver": {"enabled": True, "interval": "10s", "threshold": 3}},
-        ),
+        ({"htpasswd": {}}, "auth", {"htpasswd": {"realm": "pullproof", "path": "/h"}}),
         (
             {"delete_enabled": True, "cache": "inmemory", "readonly": True},
             "storage",
