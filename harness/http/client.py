@@ -1,7 +1,7 @@
 """The client of a registry under test, which records every exchange.
 
-It follows no redirects, uses no proxy and decodes nothing. It never raises for an answer, however
-broken: the :class:`Answer` has what arrived and what went wrong.
+It follows no redirects, uses no proxy and decodes nothing. It does not raise for a broken response:
+the :class:`Answer` has what arrived and what failed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -29,27 +29,27 @@ __all__ = ["Answer", "Call", "Exchange", "OpenAnswer", "RegistryClient", "Verbs"
 Headers = Mapping[str, str | None]
 """Header names to values; None leaves out a header that is sent by default."""
 Content = bytes | Iterable[bytes]
-"""A request body: bytes go with Content-Length, chunks without."""
+"""A request body: bytes are sent with Content-Length, an iterable is sent chunked."""
 Login = tuple[str, str]
 """User and password, for Basic authentication."""
 
 CLIENT_LEFT = "the client left"
-"""How the ``error`` of an exchange begins whose answer was not read to its end on purpose."""
+"""The beginning of ``error`` if the test did not read the whole response."""
 
 TIMEOUT = 30.0
-"""Seconds without progress after which a request is given up."""
+"""Seconds without progress until a request fails."""
 
 _SHOWN_BODY = 2048
 _CHANCE = re.compile(rb'(127\.0\.0\.1):\d{1,5}|("Port":)\d{1,5}|(--)[0-9a-f]{60}')
 _AS_WRITTEN = re.compile(r"/[!-~]*")
-"""A path that can stand in a request line without further encoding."""
+"""A path that needs no further encoding."""
 _DEFAULT_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "pullproof"}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. A transport failure leaves ``error`` set and, in ``body``, the part that had
-    arrived; ``status`` is None where not even a status line did."""
+    """A response. After a transport failure ``error`` is set and ``body`` is the part that arrived;
+    ``status`` is None without a status line."""
 
     status: int | None
     headers: httpx.Headers = field(default_factory=httpx.Headers)
@@ -57,7 +57,7 @@ class Answer:
     error: str | None = None
 
     def json(self) -> Any:
-        """The body as JSON; ``ValueError`` where it is something else."""
+        """The body as JSON; ``ValueError`` if it is something else."""
         return json.loads(self.body)
 
     @property
@@ -78,8 +78,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request with its answer as kept for reports: credentials redacted, the body's beginning
-    only. ``order`` and ``ended`` are numbers of :func:`harness.http.conversation.next_order`."""
+    """A request with its response, as kept for reports: credentials redacted, only the beginning of
+    the body. ``order`` and ``ended`` are numbers of :func:`next_order`."""
 
     order: int
     ended: int
@@ -91,13 +91,12 @@ class Exchange:
     body_size: int
     body_start: bytes
     body_sha256: str
-    """In hex, of the body as far as it was read, but for boundaries and the ports that an
-    error text in it may name."""
+    """In hex, of the body as far as it was read, without boundaries and ports."""
     error: str | None
     seconds: float
 
     def describe(self) -> str:
-        """One line for people."""
+        """One line of text."""
         status = "no answer" if self.status is None else self.status
         failure = f" [{self.error}]" if self.error else ""
         return f"{self.method} {self.path} -> {status}, {self.body_size} bytes{failure}"
@@ -105,7 +104,8 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Call:
-    """A request to make, for :meth:`RegistryClient.parallel`."""
+    """A request to make. *path* may be an absolute URL, such as a ``Location``; it is sent as
+    written, including dot segments."""
 
     method: str
     path: str
@@ -115,21 +115,21 @@ class Call:
 
 
 class OpenAnswer:
-    """An answer whose body the test reads step by step; see :meth:`RegistryClient.open`."""
+    """A response whose body the test reads step by step; see :meth:`RegistryClient.open`."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.status = response.status_code
         self.headers = response.headers
         self.received = bytearray()
-        """Everything that was read from the connection so far."""
+        """The part of the body that was read from the connection."""
         self.error: str | None = None
         self.complete = False
         self._chunks = response.iter_raw()
         self._handed_out = 0
 
     def read(self, size: int | None = None) -> bytes:
-        """At least *size* further bytes, or all that is left; fewer where the body ended or broke,
-        which ``complete`` and ``error`` tell apart."""
+        """At least *size* further bytes, or the rest; fewer if the body ended (``complete``) or
+        broke (``error``)."""
         wanted = None if size is None else self._handed_out + size
         while self.error is None and (wanted is None or len(self.received) < wanted):
             try:
@@ -153,11 +153,9 @@ def _verb(method: str) -> Callable[..., Answer]:
 
 
 class Verbs:
-    """The methods of HTTP as methods; options are those of :attr:`request`."""
+    """The methods of HTTP as methods; options are those of :meth:`RegistryClient.request`."""
 
     request: Callable[..., Answer]
-    """Takes a method, a path and keyword options."""
-
     get = _verb("GET")
     head = _verb("HEAD")
     post = _verb("POST")
@@ -167,7 +165,7 @@ class Verbs:
 
 
 class RegistryClient(Verbs):
-    """Asks one registry. Safe to use from several threads at once."""
+    """Sends requests to one registry. Safe from several threads at once."""
 
     def __init__(
         self,
@@ -177,8 +175,8 @@ class RegistryClient(Verbs):
         secrets: Iterable[str] = (),
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """*exchanges* is the list to record into, where no *secrets* are shown; *tls* says which
-        certificates are trusted: none by default."""
+        """Records in *exchanges*, without *secrets*; *tls* has the trusted certificates (default:
+        none)."""
         self.exchanges = [] if exchanges is None else exchanges
         self.secrets = tuple(secrets)
         self.on_exchange: Callable[[], None] | None = None
@@ -188,7 +186,7 @@ class RegistryClient(Verbs):
 
     @property
     def url(self) -> str:
-        """Where the registry listens, without a path; may be changed when it has moved."""
+        """Where the registry listens, without a path; can be changed if it has moved."""
         return str(self._http.base_url).rstrip("/")
 
     @url.setter
@@ -197,40 +195,26 @@ class RegistryClient(Verbs):
         self._http = _http_client(url, self._tls)
 
     def close(self) -> None:
-        """Close the connections that are kept open. Asking again opens new ones."""
+        """Close idle connections. The next request opens new ones."""
         self.url = self.url
 
     def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        headers: Headers | None = None,
-        content: Content | None = None,
-        auth: Login | None = None,
-        timeout: float = TIMEOUT,
+        self, method: str, path: str, *, timeout: float = TIMEOUT, **options: Any
     ) -> Answer:
-        """Ask for *path* (or an absolute URL, such as a ``Location``) and read the whole answer.
+        """Send a request and read the whole response; *options* are fields of :class:`Call`.
 
-        *timeout* is in seconds without progress. ``ValueError`` where *auth* or an Authorization
-        header is given for a URL of another host than this registry's. A path is sent as written,
-        dot segments and all.
+        *timeout* is in seconds without progress. ``ValueError`` if *auth* or an Authorization
+        header is given for a URL of another host.
         """
-        return self._whole(Call(method, path, headers, content, auth), timeout)
+        return self._whole(Call(method, path, **options), timeout)
 
     @contextmanager
     def open(
-        self,
-        path: str,
-        *,
-        method: str = "GET",
-        headers: Headers | None = None,
-        auth: Login | None = None,
-        timeout: float = TIMEOUT,
+        self, path: str, *, method: str = "GET", timeout: float = TIMEOUT, **options: Any
     ) -> Iterator[OpenAnswer]:
-        """Ask and read as much of the body as wanted; leaving the block closes the connection, with
-        the rest of the body unread. ``ConnectionError`` where no answer came at all."""
-        with self._exchange(Call(method, path, headers, None, auth), timeout) as answer:
+        """Like :meth:`request`, but the caller reads the body. The end of the block closes the
+        connection. ``ConnectionError`` without a response."""
+        with self._exchange(Call(method, path, **options), timeout) as answer:
             if isinstance(answer, Answer):
                 raise ConnectionError(answer.error)
             yield answer
@@ -243,9 +227,7 @@ class RegistryClient(Verbs):
             return Answer(answer.status, *self._seen(answer), answer.error)
 
     def parallel(self, calls: Sequence[Call], *, timeout: float = TIMEOUT) -> list[Answer]:
-        """Make all *calls* at the same moment; the answers come in the order of the calls."""
-        if not calls:
-            return []
+        """Make all *calls* at the same moment; the responses have the order of the calls."""
         gate = threading.Barrier(len(calls))
 
         def make(call: Call) -> Answer:
@@ -256,33 +238,30 @@ class RegistryClient(Verbs):
             return list(pool.map(make, calls))
 
     def await_served(self) -> None:
-        """Wait until the server has finished with the requests of the last used connection.
+        """Wait until the server has finished the requests of the last used connection.
 
-        A server can have work left after the last byte of its answer, such as a notification that
-        asks upstream once more. It serves a connection in order, so it answers one more request
-        only afterwards. That request is not recorded.
+        A server may have work left after the last byte of a response, such as a notification that
+        sends another request upstream. It serves a connection in order, so it responds to one more
+        request only afterwards. That request is not recorded.
         """
         with suppress(httpx.TransportError):
             self._http.get("/v2/")
 
     @contextmanager
     def _exchange(self, call: Call, timeout: float) -> Iterator[OpenAnswer | Answer]:
-        """One recorded exchange: an :class:`Answer` if there is nothing (more) to read."""
+        """One recorded exchange: an :class:`Answer` if there is nothing to read."""
         request = self._build(call, timeout)
         order, begun = next_order(), time.monotonic()
         answer: OpenAnswer | Answer = Answer(None)
-        response: httpx.Response | None = None
-        try:
+        with ExitStack() as cleanup:
+            cleanup.callback(lambda: self._record(request, answer, order, time.monotonic() - begun))
             try:
                 response = self._http.send(request, stream=True)
+                cleanup.callback(response.close)
                 answer = OpenAnswer(response)
             except httpx.TransportError as failure:
                 answer = Answer(None, error=describe(failure))
             yield answer
-        finally:
-            if response is not None:
-                response.close()
-            self._record(request, answer, order, time.monotonic() - begun)
 
     def _build(self, call: Call, timeout: float) -> httpx.Request:
         given = call.headers or {}
@@ -306,13 +285,13 @@ class RegistryClient(Verbs):
     def _owns(self, url: httpx.URL) -> bool:
         return origin(url) == origin(self._http.base_url)
 
-    # -- for a client that speaks otherwise on the wire ------------------------------------------
+    # -- overridden by a client that sends something else than the test asks for ------------------
     def _sent(self, request: httpx.Request) -> tuple[str, httpx.Headers]:
-        """The path and the headers that the test asked with."""
+        """The path and the headers of the test's request."""
         return request.extensions.get("target", request.url.raw_path).decode(), request.headers
 
     def _seen(self, answer: OpenAnswer) -> tuple[httpx.Headers, bytes]:
-        """The headers and the body, as far as it was read, as the test sees them."""
+        """The headers and the received body, as the test sees them."""
         return answer.headers, bytes(answer.received)
 
     def _record(
@@ -362,13 +341,13 @@ def _http_client(url: str, tls: ssl.SSLContext | None) -> httpx.Client:
 
 @cache
 def _no_authorities() -> ssl.SSLContext:
-    # What is asked listens on loopback without TLS; loading the machine's certificates for every
-    # client would cost more than launching a registry.
+    # Registries under test listen on loopback without TLS, and to load the machine's certificates
+    # takes longer than to launch a registry.
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    """Scheme, host and port: what decides whether two URLs are the same server."""
+    """Scheme, host and port, which identify a server."""
     return url.scheme, url.host, url.port
 
 

@@ -1,4 +1,4 @@
-"""The order of everything observed, and the conversation that a failing scenario prints."""
+"""The order of observed requests, and the conversation that a failing scenario prints."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DIGEST = re.compile(r"(sha\d{3}:[0-9a-f]{12})[0-9a-f]{52,}")
 
 @dataclass(frozen=True)
 class Line:
-    """One request with its answer. ``order`` is shared by clients and upstreams of a process."""
+    """One request with its response. ``order`` counts the requests of clients and upstreams."""
 
     order: int
     speaker: str
@@ -33,8 +33,8 @@ class Line:
 
 
 def render_conversation(lines: Iterable[Line], logs: Iterable[tuple[str, str]] = ()) -> str:
-    """*lines* by their order, what the registry asked upstream indented below the client's request;
-    then the last lines of each log, given as (name, text). Digests are shortened in the former."""
+    """*lines* in their order, requests to upstream indented below the client's, with short digests;
+    then the last lines of each of *logs*, which are (name, text)."""
     out = []
     for line in sorted(lines, key=lambda entry: entry.order):
         indent = "" if line.speaker == "client" else "    "

@@ -1,4 +1,4 @@
-"""Keep credentials out of everything that is shown or written."""
+"""Removes credentials from everything that is shown or written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HIDDEN = "[redacted]"
 
 _LOGINS = frozenset({"authorization", "proxy-authorization"})
 _COOKIES = frozenset({"cookie", "set-cookie"})
-# Long enough not to hit prose, and no challenge's first parameter (realm="...").
+# Long enough not to match prose; not a parameter of a challenge (realm="...").
 _CREDENTIALS = re.compile(r"\b(Basic|Bearer)(\s+)(?!\w+=\")[\w+/=.~-]{16,}", re.IGNORECASE)
 _USERINFO = re.compile(r"(://)[^\s/@\"']+@")
 
@@ -21,8 +21,7 @@ _USERINFO = re.compile(r"(://)[^\s/@\"']+@")
 def redact_headers(
     headers: httpx.Headers, secrets: Iterable[str] = ()
 ) -> tuple[tuple[str, str], ...]:
-    """*headers* in order, with the values that carry credentials replaced; the scheme of an
-    ``Authorization`` stays, since which kind was sent is what a reader wants to know."""
+    """*headers* in order, without credentials; the scheme of an ``Authorization`` is kept."""
     return tuple((name, _redacted(name, value, secrets)) for name, value in headers.multi_items())
 
 
@@ -34,8 +33,8 @@ def _redacted(name: str, value: str, secrets: Iterable[str]) -> str:
 
 
 def redact_text(text: str, secrets: Iterable[str] = ()) -> str:
-    """*text* without Basic or Bearer credentials, user information in URLs, and any of *secrets*
-    that has four characters or more (hiding every "p" would hide the text and not the password)."""
+    """*text* without Basic or Bearer credentials, user information in URLs, and *secrets* of four
+    characters or more (hiding every "p" would hide the text, not the password)."""
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= 4:
             text = text.replace(secret, HIDDEN)

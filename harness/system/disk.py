@@ -1,8 +1,8 @@
 """A read-only view of a registry's storage.
 
-The layout is distribution's (its ``registry/storage/paths.go``): see
-:mod:`reference_registry.storage.layout`, whose paths are used here. A registry may be writing while
-we read, so a file that vanishes between listing and opening counts as missing.
+The layout is distribution's (``registry/storage/paths.go``), as
+:mod:`reference_registry.storage.layout` has it. A registry may write at the same time, so a file
+that disappears between listing and opening counts as missing.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from reference_registry.digest import Digest, parse_digest
+from reference_registry.digest import parse_digest
 from reference_registry.names import is_repository_name
 from reference_registry.storage import layout
 
 __all__ = ["Changes", "Disk", "Snapshot"]
 
-# What makes a directory a repository. Names may nest: a/b can be one beside a.
+# The directories of a repository. Names may nest: a and a/b can both be repositories.
 _MARKS = frozenset({"_layers", "_manifests", "_uploads"})
-# How a running registry is found, and not what it stores (reference_registry.garbage.online).
+# Used to find a running registry (reference_registry.garbage.online).
 _NOT_CONTENT = {Path(".pullproof/lock"), Path(".pullproof/collect.sock")}
 
 
@@ -41,43 +42,33 @@ class Snapshot(dict[str, str]):
     """The SHA-256 (hex) of every file, by path relative to the storage root."""
 
     def diff(self, later: Mapping[str, str]) -> Changes:
-        """What happened between this snapshot and a *later* one."""
+        """The changes from this snapshot to a *later* one."""
+        both = self.keys() & later.keys()
         return Changes(
-            added=frozenset(later.keys() - self.keys()),
-            removed=frozenset(self.keys() - later.keys()),
-            changed=frozenset(
-                path for path in self.keys() & later.keys() if self[path] != later[path]
-            ),
+            added=frozenset(later.keys() - both),
+            removed=frozenset(self.keys() - both),
+            changed=frozenset(path for path in both if self[path] != later[path]),
         )
 
 
 class Disk:
-    """A read-only view of one storage root. Sets are returned where order means nothing.
-
-    Names of repositories are checked before they become paths: ``ValueError`` for a wrong one.
-    """
+    """A read-only view of one storage root. ``ValueError`` for a wrong repository name."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    # -- files ----------------------------------------------------------------------------------
     def files(self) -> list[str]:
         """The paths of all files, relative to the root, sorted."""
         return sorted(str(path.relative_to(self.root)) for path in self._walk())
 
     def snapshot(self) -> Snapshot:
-        """Every file's content by its hash, to be compared with a later snapshot."""
         snapshot = Snapshot()
         for path in self._walk():
-            try:
-                with path.open("rb") as file:
-                    hashed = hashlib.file_digest(file, "sha256").hexdigest()
-            except FileNotFoundError:
-                continue
-            snapshot[str(path.relative_to(self.root))] = hashed
+            with suppress(FileNotFoundError), path.open("rb") as file:
+                hashed = hashlib.file_digest(file, "sha256").hexdigest()
+                snapshot[str(path.relative_to(self.root))] = hashed
         return snapshot
 
-    # -- blobs ----------------------------------------------------------------------------------
     def blobs(self) -> set[str]:
         """The digests whose bytes are stored: layers, configs and manifests."""
         return {
@@ -90,16 +81,18 @@ class Disk:
         return self.blob_path(digest).is_file()
 
     def blob_bytes(self, digest: str) -> bytes:
-        """The stored bytes of *digest*; ``FileNotFoundError`` where there are none."""
+        """The stored bytes of *digest*; ``FileNotFoundError`` if there are none."""
         return self.blob_path(digest).read_bytes()
 
     def blob_path(self, digest: str) -> Path:
-        """The file that holds, or would hold, the bytes of *digest*."""
-        return self._at(layout.blob_data(_digest(digest)))
+        """The file for the bytes of *digest*. ``ValueError`` if that is not a digest."""
+        parsed = parse_digest(digest)
+        if parsed is None:
+            raise ValueError(f"{digest!r} is not a digest")
+        return self._at(layout.blob_data(parsed))
 
-    # -- repositories ---------------------------------------------------------------------------
     def repositories(self) -> list[str]:
-        """The repositories of which anything is stored, even an empty directory, sorted."""
+        """The repositories that have at least a directory, sorted."""
         top = self._at(layout.REPOSITORIES)
         return sorted(
             str(Path(directory).relative_to(top))
@@ -116,7 +109,7 @@ class Disk:
         return found
 
     def tag_history(self, repository: str, tag: str) -> set[str]:
-        """The digests that *tag* ever pointed to: the links of its ``index`` directory."""
+        """All digests that *tag* has pointed to: the links of its ``index`` directory."""
         return {
             _linked(link)
             for link in self._below(layout.tags, repository, "*/index/*/*/link")
@@ -142,15 +135,11 @@ class Disk:
         for name in self.repositories():
             for section in (layout.layers, layout.revisions):
                 for link in self._below(section, name, "*/*/link"):
-                    try:
-                        written = link.stat().st_mtime
-                    except FileNotFoundError:
-                        continue
-                    key = f"{name}@{_linked(link)}"
-                    found[key] = max(written, found.get(key, 0.0))
+                    with suppress(FileNotFoundError):
+                        key = f"{name}@{_linked(link)}"
+                        found[key] = max(link.stat().st_mtime, found.get(key, 0.0))
         return found
 
-    # -- how to get there -----------------------------------------------------------------------
     def _at(self, path: str) -> Path:
         return self.root / path.lstrip("/")
 
@@ -162,8 +151,8 @@ class Disk:
         return self._at(section(repository)).glob(pattern)
 
     def _linked_digests(self, section: Callable[[str], str], repository: str) -> set[str]:
-        """What the links below *section* contain. 2.8 creates a link and then writes it, and fails
-        where somebody asks in between: one that is still empty does not count."""
+        """The digests of the links below *section*. 2.8 creates a link before it writes it, and
+        cannot read it in between, so an empty one does not count."""
         links = self._below(section, repository, "*/*/link")
         return {_linked(link) for link in links if _read(link)}
 
@@ -173,20 +162,12 @@ class Disk:
             yield from (path for path in paths if path.relative_to(self.root) not in _NOT_CONTENT)
 
 
-def _digest(text: str) -> Digest:
-    digest = parse_digest(text)
-    if digest is None:
-        raise ValueError(f"{text!r} is not a digest")
-    return digest
-
-
 def _linked(link: Path) -> str:
     """The digest in the path of *link* (``.../<algorithm>/<hex>/link``)."""
     return f"{link.parent.parent.name}:{link.parent.name}"
 
 
 def _read(path: Path) -> str | None:
-    try:
+    with suppress(FileNotFoundError):
         return path.read_text()
-    except FileNotFoundError:
-        return None
+    return None

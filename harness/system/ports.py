@@ -11,20 +11,19 @@ from contextlib import suppress
 __all__ = ["free_port", "hold_port", "opens", "scaled"]
 
 _POLL = 0.005
+_MOST = 8.0
 
 
 def free_port() -> int:
     """A port of 127.0.0.1 that is free at this moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    holder, port = hold_port()
+    holder.close()
+    return port
 
 
 def hold_port() -> tuple[socket.socket, int]:
     """A bound socket and its port of 127.0.0.1. Until the socket is closed, the kernel gives the
-    port to no one who asks for any port; a server that asks for this one and listens with
-    SO_REUSEADDR, as Go does, gets it."""
+    port only to a server that asks for it and listens with SO_REUSEADDR, as Go does."""
     holder = socket.socket()
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     holder.bind(("127.0.0.1", 0))
@@ -32,8 +31,8 @@ def hold_port() -> tuple[socket.socket, int]:
 
 
 def opens(port: int, is_running: Callable[[], bool], timeout: float) -> bool:
-    """Whether something listens on *port* of 127.0.0.1 within *timeout* seconds; False at once
-    when *is_running* turns false."""
+    """Whether a server listens on *port* of 127.0.0.1 within *timeout* seconds; False as soon as
+    *is_running* is false."""
     deadline = time.monotonic() + timeout
     while is_running() and time.monotonic() < deadline:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
@@ -42,14 +41,7 @@ def opens(port: int, is_running: Callable[[], bool], timeout: float) -> bool:
     return False
 
 
-_MOST = 8.0
-
-
 def scaled(seconds: float) -> float:
-    """*seconds* times the number of runnable processes per core, between 1 and 8: how long a wait
-    may take that needs *seconds* on an idle machine."""
-    try:
-        running = float(os.getloadavg()[0])
-    except OSError:
-        return seconds
-    return seconds * min(_MOST, max(1.0, running / (os.cpu_count() or 1)))
+    """*seconds*, which suffice on an idle machine, times the number of runnable processes per core
+    (1 to 8)."""
+    return seconds * min(_MOST, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))

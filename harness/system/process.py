@@ -1,10 +1,9 @@
 """Child processes that never outlive the tests that started them.
 
 Every :class:`Process` leads a process group of its own, so that a Ctrl-C in the terminal reaches
-pytest alone and fixtures stop things in order. What fixtures miss is stopped by ``atexit``; what a
-killed or crashed test process leaves is killed by :mod:`harness.system.process_guard`.
-(``PR_SET_PDEATHSIG`` would be shorter, but it follows the *thread* that forked, needs code between
-fork and exec, and exists on Linux only.)
+only pytest and fixtures stop things in order. ``atexit`` stops the others, and after the death of
+the test process :mod:`harness.system.process_guard` kills them. (``PR_SET_PDEATHSIG`` follows the
+*thread* that forked, and needs code between fork and exec.)
 """
 
 from __future__ import annotations
@@ -20,24 +19,25 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from harness.system import process_guard
 
 __all__ = ["Process", "clean_environment"]
 
+T = TypeVar("T")
+
 _KEPT_LINES = 50_000
 _LAST_WORDS = 10.0
-"""Seconds to read the rest of a program's output after its end."""
+"""Seconds to read the rest of a program's output after it ends."""
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without what would change a registry's behaviour, plus *extra*.
-
-    ``REGISTRY_*`` overrides distribution's configuration, ``PULLPROOF_*`` ours, ``*_PROXY`` would
-    send loopback requests elsewhere, and 3.x exports traces unless that is switched off.
+    """The environment of this process without variables that change a registry's behaviour, plus
+    *extra*: ``REGISTRY_*`` and ``PULLPROOF_*`` override configurations, ``*_PROXY`` would redirect
+    loopback requests, and 3.x exports traces unless that is switched off.
     """
     kept = {
         name: value
@@ -49,10 +49,8 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 class Process:
-    """A running program whose output is kept, the last 50,000 lines of it.
-
-    Raises ``OSError`` where the program cannot be executed.
-    """
+    """A running program and the last 50,000 lines of its output. ``OSError`` if it cannot be
+    executed."""
 
     def __init__(
         self,
@@ -63,7 +61,7 @@ class Process:
         stdout: int = subprocess.PIPE,
         stderr: int = subprocess.PIPE,
     ) -> None:
-        """*stdout* and *stderr* are descriptors for what is not to be kept."""
+        """*stdout* and *stderr* are descriptors for output that is not kept."""
         self._popen = subprocess.Popen(
             [str(word) for word in command],
             env=clean_environment() if environment is None else dict(environment),
@@ -83,59 +81,57 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The process id, which is the process group id too."""
+        """The id of the process and of its group."""
         return self._popen.pid
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; negative where a signal ended it, as in :mod:`subprocess`."""
+        """None while it runs; negative: the signal that ended it."""
         return self._popen.poll()
 
     @property
     def is_silent(self) -> bool:
-        """Whether it has closed its output, as a program that ends does."""
+        """Whether it has closed its output, as an ending program does."""
         with self._changed:
             return self._silent
 
     def output(self) -> str:
-        """What it wrote so far on standard output and standard error, in order of arrival."""
+        """Standard output and standard error so far, in order of arrival."""
         with self._changed:
             return "".join(f"{line}\n" for line in self._lines)
 
     def await_output(self, pattern: re.Pattern[str], *, timeout: float) -> re.Match[str] | None:
-        """The first match of *pattern* in a line of output; None where the program ended without
-        one, or *timeout* seconds passed."""
+        """The first match of *pattern* in a line of output; None if the program ends without one,
+        or after *timeout* seconds."""
+        return self._await(
+            lambda: next(filter(None, map(pattern.search, self._lines)), None), timeout
+        )
+
+    def await_count(self, text: str, count: int, *, timeout: float) -> None:
+        """Return once *count* lines of output contain *text*. ``TimeoutError`` with the output if
+        the program ends before, or after *timeout* seconds."""
+        if not self._await(lambda: sum(text in line for line in self._lines) >= count, timeout):
+            raise TimeoutError(f"no {text!r} in the output:\n{self.output()}")
+
+    def _await(self, condition: Callable[[], T], timeout: float) -> T:
+        """The first true value of *condition*, or its last one when the output ends."""
         deadline = time.monotonic() + timeout
         with self._changed:
             while True:
-                for line in self._lines:
-                    if match := pattern.search(line):
-                        return match
-                left = deadline - time.monotonic()
-                if self._silent or left <= 0:
-                    return None
-                self._changed.wait(left)
-
-    def await_count(self, text: str, count: int, *, timeout: float) -> None:
-        """Return once *count* lines of output have *text* in them. ``TimeoutError`` with what was
-        said where the program ended before, or *timeout* seconds passed."""
-        deadline = time.monotonic() + timeout
-        with self._changed:
-            while sum(text in line for line in self._lines) < count:
-                left = deadline - time.monotonic()
-                if self._silent or left <= 0:
-                    raise TimeoutError(f"{text!r} did not come; there was:\n{self.output()}")
+                value, left = condition(), deadline - time.monotonic()
+                if value or self._silent or left <= 0:
+                    return value
                 self._changed.wait(left)
 
     def wait(self, timeout: float) -> int | None:
-        """The exit code, or None where it still runs after *timeout* seconds."""
+        """The exit code, or None if it still runs after *timeout* seconds."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             return self._popen.wait(timeout)
         return None
 
     def stop(self, *, grace: float = 10.0) -> int:
-        """SIGTERM; SIGKILL to the whole group where it still runs *grace* seconds later. Returns
-        the exit code. Stopping twice does nothing more."""
+        """Send SIGTERM, and SIGKILL to the whole group *grace* seconds later. Returns the exit
+        code. Can be called again."""
         if self.exit_code is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGTERM)
@@ -143,8 +139,8 @@ class Process:
         return self.kill()
 
     def kill(self) -> int:
-        """SIGKILL to the whole group, children of the program included. Returns the exit code."""
-        # The leader may be gone while its children live on; its id stays theirs until they go.
+        """Send SIGKILL to the whole group. Returns the exit code."""
+        # The leader may have ended while its children run: the group keeps its id.
         if self in _children.running:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
@@ -181,7 +177,7 @@ class Process:
 
 
 class _Children:
-    """The processes that run now, and the guard that knows them too."""
+    """The running processes, and the guard that has the same list."""
 
     def __init__(self) -> None:
         self.running: set[Process] = set()
@@ -192,15 +188,15 @@ class _Children:
     def add(self, process: Process) -> None:
         with self._lock:
             self.running.add(process)
-            self._tell(f"+{process.pid}\n")
+            self._report(f"+{process.pid}\n")
 
     def remove(self, process: Process) -> None:
         with self._lock:
             if process in self.running:
                 self.running.remove(process)
-                self._tell(f"-{process.pid}\n")
+                self._report(f"-{process.pid}\n")
 
-    def _tell(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         if self._guard is None:
             self._guard = subprocess.Popen(
                 [sys.executable, "-I", "-S", process_guard.__file__],

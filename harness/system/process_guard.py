@@ -1,8 +1,8 @@
-"""The last line of defence against orphans: run as a script by :mod:`harness.system.process`.
+"""Kills orphans; run as a script by :mod:`harness.system.process`.
 
-It reads ``+PGID`` and ``-PGID`` lines from its standard input. That pipe ends when the test process
-ends, however it ends (``kill -9`` too), and then every process group still on the list is killed.
-It uses nothing but the standard library and no file of this project, to start in milliseconds.
+It reads ``+PGID`` and ``-PGID`` lines from its standard input. When the test process ends, even by
+``kill -9``, the pipe ends, and it kills the process groups that are left. It imports nothing of
+this project, to start in milliseconds.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import contextlib
 import os
 import signal
 import sys
-
-__all__: list[str] = []
 
 
 def main() -> None:
