@@ -24,7 +24,6 @@ from harness.content import (
     DOCKER_MANIFEST_LIST,
     OCI_INDEX,
     OCI_MANIFEST,
-    Blob,
     Image,
     Index,
     a_layer,
@@ -37,6 +36,7 @@ from harness.targets import DidNotStart, Target
 from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
 from harness.upstream import MockUpstream
+from harness.upstream.faults import FaultScript
 
 __all__ = ["Content", "Driver"]
 
@@ -51,22 +51,25 @@ _POLL = 0.004
 _BLOB = re.compile(r"/v2/(.+)/blobs/sha256:([0-9a-f]{64})$")
 
 
-_ANY_MANIFEST = f"Accept: {_ACCEPT}"
 _REQUESTS = {
-    "head-tag": ("HEAD", "manifests/{tag}", _ANY_MANIFEST),
-    "get-digest": ("GET", "manifests/{digest}", _ANY_MANIFEST),
-    "head-digest": ("HEAD", "manifests/{digest}", _ANY_MANIFEST),
-    "if-none-match": ("GET", "manifests/{tag}", _ANY_MANIFEST, 'If-None-Match: "{digest}"'),
+    "get-tag": ("GET", "manifests/{tag}", "Accept: {accept}"),
+    "head-tag": ("HEAD", "manifests/{tag}", "Accept: {accept}"),
+    "get-digest": ("GET", "manifests/{digest}", "Accept: {accept}"),
+    "head-digest": ("HEAD", "manifests/{digest}", "Accept: {accept}"),
+    "if-none-match": ("GET", "manifests/{tag}", "Accept: {accept}", 'If-None-Match: "{digest}"'),
     "get-blob": ("GET", "blobs/{blob}"),
     "head-blob": ("HEAD", "blobs/{blob}"),
     "range": ("GET", "blobs/{blob}", "Range: {detail}"),
     "unless-blob": ("GET", "blobs/{blob}", 'If-None-Match: "{blob}"'),
     "tags": ("GET", "tags/list{detail}"),
+    "catalog": ("GET", "/v2/_catalog?n=2&last={before}"),
+    "mount": ("POST", "blobs/uploads/?mount={blob}&from={other}"),
     "delete-tag": ("DELETE", "manifests/{tag}"),
     "delete-digest": ("DELETE", "manifests/{digest}"),
     "delete-blob": ("DELETE", "blobs/{blob}"),
 }
-"""Operations that are one request below a repository: method, path, headers."""
+"""Operations that are one request, below a repository unless the path is absolute: method, path,
+headers."""
 
 
 class Content:
@@ -154,13 +157,13 @@ class Driver:
         if one.do in _REQUESTS:
             self._request(one, *_REQUESTS[one.do])
         else:
-            outcome = getattr(self, f"_{one.do.replace('-', '_')}")(one)
+            outcome = self._apply(one)
         if self._is_cache:
             self._settle(self.registry.exchanges[asked:])
         return Observation(
             steps=observed_steps(self.registry.exchanges[asked:], self._names),
             upstream=observed_upstream(self.upstream.ledger.entries[reached:], 1, self._names),
-            disk={"operator": outcome} if isinstance(outcome, str) else {},
+            disk={} if outcome is None else {"operator": outcome},
         )
 
     def end(self) -> Observation:
@@ -185,29 +188,49 @@ class Driver:
             }
         return Observation(disk=dict(sorted(files.items())), state=state)
 
-    # -- upstream ---------------------------------------------------------------------------------
-    def _tag(self, one: Operation) -> None:
-        image = self._content.images[one.image]
-        self.upstream.add(self._repository(one), image, [TAGS[one.tag]])
+    def _apply(self, one: Operation) -> str | None:
+        """Do what is more than one request; returns what the operator sees."""
+        repository, image = self._repository(one), self._content.images[one.image]
+        match one.do:
+            case "tag":
+                self.upstream.add(repository, image, [TAGS[one.tag]])
+            case "untag":
+                with suppress(KeyError):
+                    self.upstream.untag(repository, TAGS[one.tag])
+            case "remove":
+                with suppress(KeyError):
+                    self.upstream.remove(repository, image.digest)
+            case "down":
+                self._is_down = True
+                self.upstream.down()
+            case "up":
+                if self._is_down:
+                    self.upstream.up()
+                self._is_down = False
+            case "fault":
+                self.upstream.clear_faults()
+                self._fault(self.upstream.on(repository=repository), one.detail)
+            case "heal":
+                self.upstream.clear_faults()
+            case "pull":
+                self._pull(one)
+            case "push" | "put-manifest" | "push-blob":
+                with suppress(Refused):
+                    self._push(one)
+            case "restart":
+                return self._restart()
+            case "collect":
+                run = self.registry.garbage_collect(delete_untagged=bool(one.detail))
+                blobs = sorted(self._names.text(digest) for digest in run.eligible_blobs)
+                manifests = sorted(self._names.text(digest) for digest in run.eligible_manifests)
+                return f"exit {run.exit_code}, blobs {blobs}, manifests {manifests}"
+            case "later":
+                self._later()
+        return None
 
-    def _untag(self, one: Operation) -> None:
-        self.upstream.untag(self._repository(one), TAGS[one.tag])
-
-    def _remove(self, one: Operation) -> None:
-        self.upstream.remove(self._repository(one), self._content.images[one.image].digest)
-
-    def _down(self, one: Operation) -> None:
-        self._is_down = True
-        self.upstream.down()
-
-    def _up(self, one: Operation) -> None:
-        self._is_down = False
-        self.upstream.up()
-
-    def _fault(self, one: Operation) -> None:
-        self.upstream.clear_faults()
-        script = self.upstream.on(repository=self._repository(one))
-        match one.detail:
+    @staticmethod
+    def _fault(script: FaultScript, detail: str) -> None:
+        match detail:
             case "reset":
                 script.reset()
             case "truncation":
@@ -217,70 +240,7 @@ class Driver:
             case status:
                 script.status(int(status), _JSON, _REFUSAL % _CODES[status])
 
-    def _heal(self, one: Operation) -> None:
-        self.upstream.clear_faults()
-
-    # -- clients ----------------------------------------------------------------------------------
-    def _request(self, one: Operation, method: str, path: str, *headers: str) -> None:
-        image = self._content.image(one.image)
-        blob = image.config if one.detail == "config" else image.layers[0]
-        values = {
-            "tag": TAGS[one.tag],
-            "digest": self._content.images[one.image].digest,
-            "blob": blob.digest,
-            "detail": one.detail,
-        }
-        lines = [line.format(**values).partition(": ") for line in headers]
-        path = f"/v2/{self._repository(one)}/{path.format(**values)}"
-        self.registry.request(method, path, headers={name: value for name, _, value in lines})
-
-    def _pull(self, one: Operation) -> None:
-        answer = self._get_tag(one)
-        for _ in range(2):
-            document = _json(answer)
-            if not (children := document.get("manifests")):
-                break
-            answer = self._manifest("GET", one, children[0]["digest"])
-        for part in (document.get("config"), *document.get("layers", ())):
-            if part is not None:
-                self.registry.get(f"/v2/{self._repository(one)}/blobs/{part['digest']}")
-                # One at a time: the order in which two copies end is random.
-                self._settle(self.registry.exchanges[-1:])
-
-    def _get_tag(self, one: Operation) -> Answer:
-        return self._manifest("GET", one, TAGS[one.tag], _ACCEPT if one.detail != "*/*" else "*/*")
-
-    def _catalog(self, one: Operation) -> None:
-        # List from this sequence's repositories on, without those of earlier ones.
-        before = self._content.repositories[0].rpartition("/")[0]
-        self.registry.get(f"/v2/_catalog?n=2&last={before}")
-
-    def _push(self, one: Operation) -> None:
-        found = self._content.images[one.image]
-        image = self._content.image(one.image)
-        with suppress(Refused):
-            for blob in (image.config, *image.layers):
-                upload_blob(self.registry.client, self._repository(one), blob)
-            if found is not image:
-                put_manifest(self.registry.client, self._repository(one), image.digest, image)
-            put_manifest(self.registry.client, self._repository(one), TAGS[one.tag], found)
-
-    def _put_manifest(self, one: Operation) -> None:
-        image = self._content.images[one.image]
-        with suppress(Refused):
-            put_manifest(self.registry.client, self._repository(one), TAGS[one.tag], image)
-
-    def _push_blob(self, one: Operation) -> None:
-        with suppress(Refused):
-            upload_blob(self.registry.client, self._repository(one), self._layer(one))
-
-    def _mount(self, one: Operation) -> None:
-        other = self._content.repositories[1 - one.repository]
-        query = f"mount={self._layer(one).digest}&from={other}"
-        self.registry.post(f"/v2/{self._repository(one)}/blobs/uploads/?{query}", content=b"")
-
-    # -- operator and time ------------------------------------------------------------------------
-    def _restart(self, one: Operation) -> str:
+    def _restart(self) -> str:
         try:
             self.registry.restart()
         except DidNotStart:
@@ -291,13 +251,7 @@ class Driver:
             return "does not start without upstream"
         return "started"
 
-    def _collect(self, one: Operation) -> str:
-        run = self.registry.garbage_collect(delete_untagged=bool(one.detail))
-        blobs = sorted(self._names.text(digest) for digest in run.eligible_blobs)
-        manifests = sorted(self._names.text(digest) for digest in run.eligible_manifests)
-        return f"exit {run.exit_code}, blobs {blobs}, manifests {manifests}"
-
-    def _later(self, one: Operation) -> None:
+    def _later(self) -> None:
         # Time passes for a process while it is stopped; other targets restart too, since they keep
         # state in memory. Upstream is up during the restart, which some targets need.
         if self._is_down:
@@ -308,18 +262,61 @@ class Driver:
         if self._is_down:
             self.upstream.down()
 
+    # -- clients ----------------------------------------------------------------------------------
+    def _request(self, one: Operation, method: str, path: str, *headers: str) -> Answer:
+        image = self._content.image(one.image)
+        blob = image.config if one.detail == "config" else image.layers[0]
+        values = {
+            "tag": TAGS[one.tag],
+            "digest": self._content.images[one.image].digest,
+            "blob": blob.digest,
+            "detail": one.detail,
+            "accept": "*/*" if one.detail == "*/*" else _ACCEPT,
+            "other": self._content.repositories[1 - one.repository],
+            # List from this sequence's repositories on, without those of earlier ones.
+            "before": self._content.repositories[0].rpartition("/")[0],
+        }
+        if not path.startswith("/"):
+            path = f"/v2/{self._repository(one)}/{path}"
+        return self.registry.request(
+            method,
+            path.format(**values),
+            headers=dict(line.format(**values).split(": ") for line in headers),
+            content=b"" if method == "POST" else None,
+        )
+
+    def _pull(self, one: Operation) -> None:
+        base = f"/v2/{self._repository(one)}"
+        answer = self._request(one, *_REQUESTS["get-tag"])
+        for _ in range(2):
+            document = _json(answer)
+            if not (children := document.get("manifests")):
+                break
+            path = f"{base}/manifests/{children[0]['digest']}"
+            answer = self.registry.get(path, headers={"Accept": _ACCEPT})
+        for part in (document.get("config"), *document.get("layers", ())):
+            if part is not None:
+                self.registry.get(f"{base}/blobs/{part['digest']}")
+                # One at a time: the order in which two copies end is random.
+                self._settle(self.registry.exchanges[-1:])
+
+    def _push(self, one: Operation) -> None:
+        client, repository = self.registry.client, self._repository(one)
+        found, image = self._content.images[one.image], self._content.image(one.image)
+        if one.do == "push-blob":
+            upload_blob(client, repository, image.layers[0])
+        elif one.do == "put-manifest":
+            put_manifest(client, repository, TAGS[one.tag], found)
+        else:
+            for blob in (image.config, *image.layers):
+                upload_blob(client, repository, blob)
+            if found is not image:
+                put_manifest(client, repository, image.digest, image)
+            put_manifest(client, repository, TAGS[one.tag], found)
+
     # -- helpers -------------------------------------------------------------------------
     def _repository(self, one: Operation) -> str:
         return self._content.repositories[one.repository]
-
-    def _layer(self, one: Operation) -> Blob:
-        return self._content.image(one.image).layers[0]
-
-    def _manifest(
-        self, method: str, one: Operation, reference: str, accept: str = _ACCEPT
-    ) -> Answer:
-        path = f"/v2/{self._repository(one)}/manifests/{reference}"
-        return self.registry.request(method, path, headers={"Accept": accept})
 
     def _settle(self, exchanges: Iterable[Exchange]) -> None:
         """Wait until copies into the cache that these *exchanges* started in the background are

@@ -90,7 +90,7 @@ class Pair:
     def run(self, sequence: StepSequence) -> Execution:
         """Run *sequence* on both, up to the first unexplained difference."""
         key = sequence.kind, sequence.cache, sequence.delete_enabled
-        operations = sequence.effective
+        operations = sequence.operations
         alone = any(one.do in _NEEDS_OWN_REGISTRY for one in operations)
         if alone:
             self._close(key)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from hypothesis import strategies as st
+
+from harness.compare.data import to_data
 
 __all__ = [
     "IMAGES",
@@ -17,7 +19,6 @@ __all__ = [
     "REPOSITORIES",
     "TAGS",
     "Kind",
-    "Model",
     "Operation",
     "SequenceError",
     "Sort",
@@ -43,8 +44,7 @@ class Sort:
 
 
 KINDS: tuple[Kind, ...] = ("proxy", "standard")
-_CACHE: tuple[Kind, ...] = ("proxy",)
-_OWN: tuple[Kind, ...] = ("standard",)
+_CACHE, _OWN = KINDS[:1], KINDS[1:]
 
 OPERATIONS: Mapping[str, Sort] = {
     # Upstream
@@ -108,6 +108,7 @@ OPERATIONS: Mapping[str, Sort] = {
 class Operation:
     """One operation. Numbers count from 0; those that its kind does not use are 0."""
 
+    SPARSE: ClassVar[bool] = True  # JSON has no defaults
     do: str
     repository: int = 0
     tag: int = 0
@@ -123,13 +124,9 @@ class Operation:
             detail=self.detail,
         )
 
-    def as_data(self) -> dict[str, Any]:
-        """As JSON values, without defaults."""
-        return {name: value for name, value in asdict(self).items() if value or name == "do"}
-
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Operation:
-        """The reverse of :meth:`as_data`. ``ValueError`` for an unknown operation."""
+        """From JSON values. ``ValueError`` for an unknown operation."""
         try:
             one = cls(**data)
             known = OPERATIONS[one.do]
@@ -139,48 +136,6 @@ class Operation:
         if one.detail not in known.details:
             raise ValueError(f"{data!r}: detail must be one of {', '.join(known.details)}")
         return one
-
-
-@dataclass
-class Model:
-    """Upstream's content and health after the operations so far."""
-
-    tags: dict[tuple[int, int], int] = field(default_factory=dict)
-    """Repository and tag to image."""
-    held: set[tuple[int, int]] = field(default_factory=set)
-    """Repository and image."""
-    is_down: bool = False
-    is_faulty: bool = False
-
-    def take(self, one: Operation) -> bool:
-        """Apply *one*; False where it changes nothing or is impossible."""
-        place = one.repository, one.tag
-        held = one.repository, one.image
-        match one.do:
-            case "tag":
-                self.tags[place] = one.image
-                self.held.add(held)
-            case "untag":
-                return self.tags.pop(place, None) is not None
-            case "remove":
-                if held not in self.held:
-                    return False
-                self.held.discard(held)
-                self.tags = {
-                    (repository, tag): image
-                    for (repository, tag), image in self.tags.items()
-                    if (repository, image) != held
-                }
-            case "down" | "up":
-                if self.is_down == (one.do == "down"):
-                    return False
-                self.is_down = one.do == "down"
-            case "fault":
-                self.is_faulty = True
-            case "heal":
-                was, self.is_faulty = self.is_faulty, False
-                return was
-        return True
 
 
 _LONGEST = 14
@@ -199,12 +154,6 @@ class StepSequence:
     delete_enabled: bool
     operations: tuple[Operation, ...]
 
-    @property
-    def effective(self) -> tuple[Operation, ...]:
-        """The operations without those that cannot change anything."""
-        model = Model()
-        return tuple(one for one in self.operations if model.take(one))
-
     def settings_in_words(self) -> str:
         """One line for people."""
         kind = "a pull-through cache" if self.kind == "proxy" else "a standard registry"
@@ -213,13 +162,7 @@ class StepSequence:
 
     def render(self) -> str:
         """The text of a file that :meth:`read` reads."""
-        document = {
-            "kind": self.kind,
-            "cache": self.cache,
-            "delete_enabled": self.delete_enabled,
-            "operations": [one.as_data() for one in self.effective],
-        }
-        return json.dumps(document, indent=1) + "\n"
+        return json.dumps(to_data(self), indent=1) + "\n"
 
     @classmethod
     def read(cls, path: Path) -> StepSequence:
@@ -242,10 +185,9 @@ class StepSequence:
         if data["kind"] not in KINDS or data["cache"] not in {None, "inmemory"}:
             raise ValueError("kind must be proxy or standard, cache inmemory or null")
         operations = tuple(Operation.from_data(one) for one in data["operations"])
-        if strange := [
-            one.do for one in operations if data["kind"] not in OPERATIONS[one.do].kinds
-        ]:
-            raise ValueError(f"{strange[0]} is not for a {data['kind']} registry")
+        for one in operations:
+            if data["kind"] not in OPERATIONS[one.do].kinds:
+                raise ValueError(f"{one.do} is not for a {data['kind']} registry")
         return cls(data["kind"], data["cache"], bool(data["delete_enabled"]), operations)
 
 

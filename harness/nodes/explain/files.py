@@ -7,8 +7,9 @@ The model reads a node's /etc/containerd; files named on the command line take t
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from harness.nodes.explain.disk import (
@@ -38,7 +39,7 @@ from harness.nodes.models.go_url import clean_path
 from harness.nodes.models.kubelet import KeyringEntry
 from harness.nodes.models.toml_statements import InvalidTOML, read_toml
 
-__all__ = ["ContainerdFiles", "ContainerdQuestion", "client_keys", "read_containerd_files"]
+__all__ = ["ContainerdFiles", "ContainerdQuestion", "read_containerd_files"]
 
 MOST_DIRECTORIES = 100
 """Directories searched for one pattern of ``imports``."""
@@ -60,6 +61,8 @@ class ContainerdFiles:
     unread_directory: str | None = None
     """A --certs-d that config.toml does not name."""
     read: list[str] = field(default_factory=list)
+    keys: dict[str, str | None] = field(default_factory=dict)
+    """The key file of each client certificate of hosts.toml, by the paths that the model sees."""
     _names: dict[str, str] = field(default_factory=dict)
 
     def map(self, known: str, real: Path) -> None:
@@ -252,27 +255,13 @@ def _read_directory(found: ContainerdFiles, known: str, root: Path, release: Rel
                 text = found.take(path, largest=LARGEST_FILE, root=root)
         elif entry.name.endswith((".crt", ".cert", ".key")):
             _take_certificates(found, (path,))
+            if entry.name.endswith(".cert"):
+                found.keys[path] = path.removesuffix(".cert") + ".key"
     if text:
         try:
             entries = parse_hosts_toml(text, known, release).entries
         except InvalidHostsFile:
             return  # The plan says that the file is ignored.
         for one in entries:
-            _take_certificates(found, one.ca or ())
-            for pair in one.client:
-                _take_certificates(found, pair)
-
-
-def client_keys(found: ContainerdFiles, release: Release) -> Mapping[str, str | None]:
-    """The key file of every client certificate, both by the paths that the model sees."""
-    keys: dict[str, str | None] = {}
-    for path, text in found.files.items():
-        if path.endswith("/hosts.toml"):
-            try:
-                entries = parse_hosts_toml(text, path.rpartition("/")[0], release).entries
-            except InvalidHostsFile:
-                continue
-            keys |= {certificate: key for one in entries for certificate, key in one.client}
-        elif path.endswith(".cert"):
-            keys.setdefault(path, path.removesuffix(".cert") + ".key")
-    return keys
+            _take_certificates(found, (*(one.ca or ()), *chain.from_iterable(one.client)))
+            found.keys |= dict(one.client)

@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import httpx
 
 from harness.nodes.explain.containerd_pull import explain_containerd, first_plan, login_of
 from harness.nodes.explain.explanation import BadInput, Diagnostic, Explanation, Probed, printable
-from harness.nodes.explain.files import ContainerdFiles, ContainerdQuestion, client_keys
+from harness.nodes.explain.files import ContainerdFiles, ContainerdQuestion
 from harness.nodes.explain.when import behaviour
 from harness.nodes.models.containerd.plan import Plan, PlannedHost
 from harness.nodes.models.go_url import GoURL, InvalidURL, parse_url
 from harness.nodes.models.network import Login
-from harness.nodes.models.registry_api import parse_challenges
+from harness.nodes.models.registry_api import ParsedChallenge, parse_challenges
 from harness.nodes.models.simulated_network import (
     HostAction,
     HostBehaviour,
@@ -56,20 +55,21 @@ def probed_containerd(question: ContainerdQuestion, *, with_credentials: bool) -
     files = question.files
     plan = first_plan(question)
     hosts = list({host.name: host for host in plan.hosts}.values())[:MOST_HOSTS]
-    keys = client_keys(files, question.release)
-    contexts = [_context(files, host, keys) for host in hosts]
-    found = asyncio.run(_ask_all(plan, hosts, contexts, with_credentials))
-    seen = {host.name: one for host, one in zip(hosts, found, strict=True)}
-    notes = [
-        Diagnostic(
-            "the probe checks neither blobs nor tokens and uses no HTTP proxy; the rest is assumed "
-            "to be healthy",
-            is_warning=False,
-        )
+    contexts = [_context(files, host) for host in hosts]
+
+    async def ask_all() -> list[_Seen]:
+        logins = [login_of(host) if with_credentials else None for host in hosts]
+        asked = zip(hosts, contexts, logins, strict=True)
+        return await asyncio.gather(*(_ask(plan, *one) for one in asked))
+
+    seen = dict(zip((host.name for host in hosts), asyncio.run(ask_all()), strict=True))
+    texts = [
+        "the probe checks neither blobs nor tokens and uses no HTTP proxy; the rest is assumed to "
+        "be healthy"
     ]
     if len(plan.hosts) > MOST_HOSTS:
-        text = f"only the first {MOST_HOSTS} hosts were probed"
-        notes.append(Diagnostic(text, is_warning=False))
+        texts.append(f"only the first {MOST_HOSTS} hosts were probed")
+    notes = [Diagnostic(text, is_warning=False) for text in texts]
     question = replace(question, notes=(*question.notes, *notes))
     explanation = explain_containerd(question, {name: one.behaviour for name, one in seen.items()})
     return replace(
@@ -81,43 +81,28 @@ def probed_containerd(question: ContainerdQuestion, *, with_credentials: bool) -
     )
 
 
-def _context(
-    files: ContainerdFiles, host: PlannedHost, keys: Mapping[str, str | None]
-) -> ssl.SSLContext:
+def _context(files: ContainerdFiles, host: PlannedHost) -> ssl.SSLContext:
     """The TLS settings of *host*."""
     trust = host.client.trust
-    context = ssl.create_default_context() if trust.system_roots else _no_roots()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if trust.system_roots:
+        context = ssl.create_default_context()
     for authority in trust.authorities:
         context.load_verify_locations(cadata=authority)
     if not trust.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    shown = trust.client_certificate
-    if shown is not None:
-        key = keys.get(shown)
+    certificate = trust.client_certificate
+    if certificate is not None:
+        key = files.keys.get(certificate)
         try:
-            context.load_cert_chain(files.real(shown), None if key is None else files.real(key))
+            context.load_cert_chain(
+                files.real(certificate), None if key is None else files.real(key)
+            )
         except (OSError, ssl.SSLError) as error:
             reason = error.strerror or "not a certificate with its key"
-            raise BadInput(f"cannot load: {reason}", str(Path(files.shown(shown)))) from None
+            raise BadInput(f"cannot load: {reason}", files.shown(certificate)) from None
     return context
-
-
-def _no_roots() -> ssl.SSLContext:
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-async def _ask_all(
-    plan: Plan,
-    hosts: Sequence[PlannedHost],
-    contexts: Sequence[ssl.SSLContext],
-    with_credentials: bool,
-) -> list[_Seen]:
-    asked = (
-        _ask(plan, host, context, login_of(host) if with_credentials else None)
-        for host, context in zip(hosts, contexts, strict=True)
-    )
-    return list(await asyncio.gather(*asked))
 
 
 async def _ask(
@@ -145,22 +130,19 @@ async def _converse(
     plan: Plan, host: PlannedHost, scheme: str, context: ssl.SSLContext, login: Login | None
 ) -> _Seen:
     reference = plan.reference
-    root = f"{scheme}://{host.name}"
-    path = host.path.rstrip("/")
-    wanted = reference.digest or reference.tag or ""
+    root = f"{scheme}://{host.name}{host.path.rstrip('/')}"
+    url = f"{root}/{reference.repository}/manifests/{reference.digest or reference.tag or ''}"
     ns = host.namespace_for(reference.namespace)
-    url = f"{root}{path}/{reference.repository}/manifests/{wanted}"
     # trust_env=False: no proxy and no .netrc from this machine.
     async with httpx.AsyncClient(
         verify=context, trust_env=False, follow_redirects=False, timeout=SECONDS_PER_HOST
     ) as client:
         parameters = {} if ns is None else {"ns": ns}
-        base = await _headers_of(client, f"{root}{path}/", {})
+        base = await _headers_of(client, f"{root}/", {})
         manifest = await _headers_of(client, url, parameters)
-        challenge = _challenge(manifest if manifest.status_code == 401 else base)
-        sent = False
-        if manifest.status_code == 401 and challenge == "basic" and login and login.secret:
-            sent = True
+        wanted = [one.scheme for one in _challenges(manifest)][:1]
+        sent = bool(manifest.status_code == 401 and wanted == ["basic"] and login and login.secret)
+        if sent and login:
             auth = httpx.BasicAuth(login.user, login.secret)
             manifest = await _headers_of(client, url, parameters, auth)
     return _seen(host, base, manifest, sent)
@@ -197,17 +179,14 @@ def _failure(error: Exception) -> _Seen:
     return _Seen(seen, Probed(reached=False, said=said))
 
 
-def _challenge(response: httpx.Response) -> str:
-    """The scheme that the answer asks for, empty for none."""
+def _challenges(response: httpx.Response) -> Sequence[ParsedChallenge]:
     lines = response.headers.get_list("WWW-Authenticate")[:5]
-    found = parse_challenges(line[:2000] for line in lines)
-    return found[0].scheme if found else ""
+    return parse_challenges(line[:2000] for line in lines)
 
 
 def _seen(host: PlannedHost, base: httpx.Response, manifest: httpx.Response, sent: bool) -> _Seen:
     status = manifest.status_code
-    lines = [line[:2000] for line in manifest.headers.get_list("WWW-Authenticate")[:5]]
-    challenges = parse_challenges(lines)
+    challenges = _challenges(manifest)
     words = "; ".join(
         f"{one.scheme}"
         + "".join(

@@ -127,7 +127,7 @@ def test_a_sequence_is_found_saved_and_run_again(
     assert main([*command, "--sequences", "40", "--save", str(file)]) == 1
     said = capsys.readouterr().out
     assert f"--replay {file}" in said
-    assert len(StepSequence.read(file).effective) <= 3
+    assert len(StepSequence.read(file).operations) <= 3
     assert main([*command, "--replay", str(file)]) == 1
     assert "They differ in " in capsys.readouterr().out
     assert main(["stateful", "reference@2.8", "reference@2.8", "--replay", str(file)]) == 0

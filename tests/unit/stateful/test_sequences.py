@@ -8,7 +8,6 @@ from hypothesis import given, settings
 
 from harness.stateful.sequences import (
     OPERATIONS,
-    Model,
     Operation,
     SequenceError,
     StepSequence,
@@ -20,27 +19,9 @@ from harness.stateful.sequences import (
 @given(sequences())
 def test_a_file_holds_the_whole_sequence(sequence: StepSequence) -> None:
     read = StepSequence.from_data(json.loads(sequence.render()))
-    assert read.effective == sequence.effective
+    assert read == sequence
     assert read.render() == sequence.render()
     assert all(sequence.kind in OPERATIONS[one.do].kinds for one in sequence.operations)
-
-
-def test_operations_without_effect_are_left_out() -> None:
-    tag, untag = Operation("tag"), Operation("untag")
-    down, up, heal = Operation("down"), Operation("up"), Operation("heal")
-    operations = (untag, tag, up, untag, untag, heal, down, down, up)
-    sequence = StepSequence("proxy", None, False, operations)
-    assert sequence.effective == (tag, untag, down, up)
-
-
-def test_removing_an_image_takes_its_tags_along() -> None:
-    model = Model()
-    assert not model.take(Operation("remove", image=1))
-    model.take(Operation("tag", image=1))
-    model.take(Operation("tag", image=2, tag=1))
-    assert model.take(Operation("remove", image=1))
-    assert not model.take(Operation("untag"))
-    assert model.take(Operation("untag", tag=1))
 
 
 @pytest.mark.parametrize(
