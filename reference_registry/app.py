@@ -13,8 +13,7 @@ from contextvars import copy_context
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reference_registry.api.answering import Api
-from reference_registry.api.routing import Route
+from reference_registry.api.answering import Api, Route
 from reference_registry.auth import authenticator_for
 from reference_registry.clock import Clock, SystemClock
 from reference_registry.config import Config

@@ -15,7 +15,7 @@ from reference_registry.counters import Metrics
 from reference_registry.profiles import Profile
 from reference_registry.repository import RepositoryAddress
 from reference_registry.storage.driver import PathNotFound
-from reference_registry.storage.enumeration import repository_names
+from reference_registry.storage.layout import repository_names
 from reference_registry.storage.local_content import RepositoryLinks
 from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.store import Storage, open_storage
@@ -72,7 +72,7 @@ class StandardRegistry:
             work.append(_purge_uploads(self.storage.uploads, config.uploadpurging, self._clock))
         if config.garbage_collection is not None:
             # Few want it, and the others are to start quickly.
-            from reference_registry.garbage.periodic import collect_periodically
+            from reference_registry.garbage.collect import collect_periodically
 
             work.append(
                 collect_periodically(config, config.garbage_collection, self._profile, self._clock)

@@ -11,7 +11,7 @@ from reference_registry.http.errors import PAGINATION_NUMBER_INVALID, RegistryEr
 from reference_registry.http.messages import BytesBody, Response, json_bytes
 from reference_registry.http.pagination import first_fitting, next_link, page
 from reference_registry.manifest import OCI_INDEX
-from reference_registry.storage.enumeration import path_order
+from reference_registry.storage.layout import path_order
 
 __all__ = ["RESOURCES"]
 

@@ -1,8 +1,8 @@
-"""Converting a Docker schema 2 image to a schema 1 manifest, as distribution 2.8 does.
+"""Converts a Docker schema 2 image to a schema 1 manifest, as distribution 2.8 does.
 
 2.8 converts an image that a client asks for by tag without accepting schema 2 (its
 ``manifest/schema1/config_builder.go``). Only clients older than Docker 1.10 need that, so this
-reproduces what 2.8 sends byte for byte except for the signature, which has the right form and
+reproduces what 2.8 sends byte for byte, except for the signature, which has the right form and
 length and is not valid. The digest of a schema 1 manifest covers its payload without signatures.
 """
 
@@ -18,6 +18,7 @@ from typing import Any
 from reference_registry.api.context import Context
 from reference_registry.digest import Digest, digest_of, encoded_of
 from reference_registry.http.errors import MANIFEST_INVALID, UNKNOWN, RegistryError, detail
+from reference_registry.http.messages import json_bytes
 from reference_registry.manifest import SCHEMA1_SIGNED, parse_manifest
 from reference_registry.repository import Manifest
 
@@ -26,7 +27,6 @@ __all__ = ["image_as_schema1", "to_schema1"]
 _MAX_CONFIG_SIZE = 8 << 20
 _EMPTY_LAYER = Digest("sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4")
 """The gzipped empty tar that stands for history entries without a layer."""
-_GO_ZERO_TIME = "0001-01-01T00:00:00Z"
 
 
 async def image_as_schema1(context: Context, manifest: Manifest, tag: str) -> Manifest:
@@ -55,56 +55,44 @@ def to_schema1(
     configuration for these layers.
     """
     image = json.loads(config)
-    steps = _steps(image, layers)
-    compatibilities: list[str] = []
+    history, rest = image.get("history") or [], iter(layers)
+    empty = [bool(entry.get("empty_layer")) for entry in history]
+    diff_ids = (image.get("rootfs") or {}).get("diff_ids") or []
+    if not history or len(diff_ids) != len(layers) or empty.count(False) > len(layers):
+        raise ValueError("history, rootfs and layers do not match")
+    blobs = [_EMPTY_LAYER if is_empty else next(rest) for is_empty in empty]
+    entries: list[str] = []
     parent = ""
-    for entry, blob in steps[:-1]:
+    for entry, blob in zip(history[:-1], blobs, strict=False):
         identity = hashlib.sha256(f"{encoded_of(blob)} {parent}".encode()).hexdigest()
-        compatibilities.append(_go_json(_compatibility(entry, identity, parent)))
+        entries.append(_go_json(_placeholder(entry, identity, parent)))
         parent = identity
-    entry, blob = steps[-1]
-    identity = hashlib.sha256(f"{encoded_of(blob)} {parent} ".encode() + config).hexdigest()
+    identity = hashlib.sha256(f"{encoded_of(blobs[-1])} {parent} ".encode() + config).hexdigest()
     top = {key: value for key, value in image.items() if key not in {"rootfs", "history"}}
     top |= {"id": identity} | ({"parent": parent} if parent else {})
-    top |= {"throwaway": True} if entry.get("empty_layer") else {}
-    compatibilities.append(_go_json(dict(sorted(top.items()))))  # Go sorts the keys of a map
+    top |= {"throwaway": True} if empty[-1] else {}
+    entries.append(_go_json(dict(sorted(top.items()))))  # Go sorts the keys of a map
     payload = _go_json(
         {
             "schemaVersion": 1,
             "name": name,
             "tag": tag,
             "architecture": image.get("architecture", ""),
-            "fsLayers": [{"blobSum": blob} for _, blob in reversed(steps)],
-            "history": [{"v1Compatibility": text} for text in reversed(compatibilities)],
+            "fsLayers": [{"blobSum": blob} for blob in reversed(blobs)],
+            "history": [{"v1Compatibility": text} for text in reversed(entries)],
         },
         indent=3,
     ).encode()
     return Manifest(digest_of(payload), SCHEMA1_SIGNED, _signed(payload, now))
 
 
-def _steps(
-    image: Mapping[str, Any], layers: Sequence[Digest]
-) -> list[tuple[Mapping[str, Any], Digest]]:
-    """Each entry of the image's history with the blob that it produced."""
-    history = image.get("history") or []
-    if not history:
-        raise ValueError("empty history when trying to create schema1 manifest")
-    diff_ids = (image.get("rootfs") or {}).get("diff_ids") or []
-    if len(diff_ids) != len(layers):
-        raise ValueError("number of descriptors and number of layers in rootfs must match")
-    if sum(not entry.get("empty_layer") for entry in history) > len(layers):
-        raise ValueError("too many non-empty layers in History section")
-    rest = iter(layers)
-    return [(entry, _EMPTY_LAYER if entry.get("empty_layer") else next(rest)) for entry in history]
-
-
-def _compatibility(history: Mapping[str, Any], identity: str, parent: str) -> dict[str, Any]:
-    """The placeholder image of a layer below the top."""
+def _placeholder(history: Mapping[str, Any], identity: str, parent: str) -> dict[str, Any]:
+    """The image of a layer below the top."""
     entry = {
         "id": identity,
         "parent": parent,
         "comment": history.get("comment"),
-        "created": history.get("created") or _GO_ZERO_TIME,
+        "created": history.get("created") or "0001-01-01T00:00:00Z",
         "container_config": {"Cmd": [history.get("created_by", "")]},
         "author": history.get("author"),
         "throwaway": history.get("empty_layer"),
@@ -115,20 +103,17 @@ def _compatibility(history: Mapping[str, Any], identity: str, parent: str) -> di
 def _signed(payload: bytes, now: datetime) -> bytes:
     """*payload* with a ``signatures`` member in the form of Docker's libtrust."""
     head = payload.rstrip().removesuffix(b"}").rstrip()
-    protected = json.dumps(
-        {
-            "formatLength": len(head),
-            "formatTail": _base64url(payload[len(head) :]),
-            "time": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        },
-        separators=(",", ":"),
-    )
+    protected = {
+        "formatLength": len(head),
+        "formatTail": _base64url(payload[len(head) :]),
+        "time": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
     coordinate = _base64url(bytes(32))
     key = {"crv": "P-256", "kid": ":".join(["AAAA"] * 12), "kty": "EC"}
     signature = {
         "header": {"jwk": {**key, "x": coordinate, "y": coordinate}, "alg": "ES256"},
         "signature": _base64url(bytes(64)),
-        "protected": _base64url(protected.encode()),
+        "protected": _base64url(_go_json(protected).encode()),
     }
     signatures = json.dumps([signature], indent=3).replace("\n", "\n   ")
     return head + f',\n   "signatures": {signatures}\n}}'.encode("ascii")
@@ -139,7 +124,4 @@ def _base64url(data: bytes) -> str:
 
 
 def _go_json(document: Any, indent: int | None = None) -> str:
-    """*document* as Go's ``json.Marshal`` writes it, with ``<``, ``>`` and ``&`` escaped."""
-    separators = (",", ": ") if indent else (",", ":")
-    text = json.dumps(document, indent=indent, separators=separators, ensure_ascii=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return json_bytes(document, indent).decode().removesuffix("\n")

@@ -1,6 +1,6 @@
-"""Garbage collection next to a running registry.
+"""One process per root directory, and garbage collection next to a running registry.
 
-The process that serves a root directory holds its lock (``storage.root_lock``) and listens on a
+The process that serves a root directory holds its lock and listens on a
 unix socket beside it. ``garbage-collect`` takes the lock and collects, or, if the lock is taken,
 asks that process to collect and passes on its output.
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import logging
 import os
@@ -30,13 +31,14 @@ from reference_registry.config import StorageConfig
 from reference_registry.config.problem import CannotStart
 from reference_registry.profiles import Profile
 from reference_registry.storage import layout
-from reference_registry.storage.root_lock import DIRECTORY, RootInUse, RootLock
 
 if TYPE_CHECKING:  # Serving does not need it and has to start quickly.
     from reference_registry.garbage.collect import Options
 
-__all__ = ["StorageGuard", "collect"]
+__all__ = ["RootInUse", "RootLock", "StorageGuard", "collect"]
 
+_DIRECTORY = "/.pullproof"
+"""Storage path for files of ours. Distribution ignores everything outside ``/docker``."""
 _SOCKET = "collect.sock"
 _REQUEST_TIMEOUT = 10.0
 """Seconds for a command to send its request."""
@@ -46,6 +48,48 @@ _MOST_UNREAD = 4096
 """Bytes that the socket buffers, so that the collector is never far ahead of the command."""
 
 _log = logging.getLogger(__name__)
+
+
+# -- the lock ------------------------------------------------------------------------------------
+class RootInUse(Exception):
+    """Another process, ``pid`` if known, holds the root directory."""
+
+    def __init__(self, root: Path, pid: int | None) -> None:
+        holder = "another process" if pid is None else f"process {pid}"
+        super().__init__(f"{root} is in use by {holder}")
+        self.root = root
+        self.pid = pid
+
+
+class RootLock:
+    """``flock(2)`` on ``<root>/.pullproof/lock`` until :meth:`release`, or the end of the process.
+    Two holders within one process exclude each other too."""
+
+    def __init__(self, root: Path, *, create: bool = True) -> None:
+        """Raises :class:`RootInUse`, or ``OSError`` where *root* is read-only or its file system
+        has no locks. Without *create*, a missing file is ``FileNotFoundError``."""
+        path = root / _DIRECTORY[1:] / "lock"
+        flags = os.O_RDWR | os.O_CLOEXEC
+        if create:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            flags |= os.O_CREAT
+        self._descriptor = os.open(path, flags, 0o644)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+        except BlockingIOError:
+            pid = os.pread(self._descriptor, 20, 0)
+            os.close(self._descriptor)
+            raise RootInUse(root, int(pid) if pid.isdigit() else None) from None
+        except OSError:
+            os.close(self._descriptor)
+            raise
+
+    def release(self) -> None:
+        """Let another process have the directory. The file stays: removing it would let two
+        processes lock two files of one name."""
+        os.close(self._descriptor)
 
 
 # -- the command --------------------------------------------------------------------------------
@@ -130,7 +174,7 @@ def _ask(
 @contextlib.contextmanager
 def _address(root: Path) -> Iterator[str]:
     """The address of the socket below *root*. Linux allows 107 bytes, so it is made short."""
-    directory = root / DIRECTORY[1:]
+    directory = root / _DIRECTORY[1:]
     address = str(directory / _SOCKET)
     if len(os.fsencode(address)) < 100:
         yield address

@@ -135,10 +135,12 @@ class Response:
         return Response(self.status, (*before, *self.headers, *after), self.body, self.still_valid)
 
 
-def json_bytes(document: Any) -> bytes:
-    """*document* as Go's ``json.Encoder`` writes it: no spaces, characters that are special in HTML
-    and line separators of JavaScript escaped, one newline at the end."""
-    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+def json_bytes(document: Any, indent: int | None = None) -> bytes:
+    """*document* as Go's ``json.Encoder`` writes it: no spaces unless there is an *indent*,
+    characters that are special in HTML and line separators of JavaScript escaped, one newline at
+    the end."""
+    separators = (",", ": " if indent else ":")
+    text = json.dumps(document, indent=indent, separators=separators, ensure_ascii=False)
     return text.translate(_ESCAPES).encode() + b"\n"
 
 

@@ -23,7 +23,7 @@ from reference_registry.registry import StandardRegistry
 from reference_registry.repository import RepositoryAddress
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound, StorageDriver
-from reference_registry.storage.enumeration import repository_names
+from reference_registry.storage.layout import repository_names
 
 __all__ = ["ProxyRegistry"]
 

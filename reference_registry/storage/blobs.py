@@ -15,8 +15,8 @@ from reference_registry.manifest import ManifestInvalid, media_type_of, parse_ma
 from reference_registry.repository import Manifest
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound, StorageDriver
-from reference_registry.storage.enumeration import digests_named_in
 from reference_registry.storage.filesystem import MOST_BYTES, LruCache
+from reference_registry.storage.layout import digests_named_in
 
 __all__ = ["BlobStore"]
 

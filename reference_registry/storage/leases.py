@@ -9,7 +9,7 @@ a restart; distribution ignores it.
 Finding the bytes, renewing their lease and writing what refers to them happen while the leases are
 :meth:`~Leases.held`. The collector checks the lease and removes the bytes while it is
 :meth:`~Leases.alone`. So either the collector sees the lease, or the other side finds no bytes.
-The process that holds the root directory (``storage.root_lock``) does both: the lock is in memory.
+The process that holds the root directory (``garbage.online``) does both: the lock is in memory.
 
 The term is containerd's (its docs/garbage-collection.md); keeping what was touched recently is
 git's idea (``gc.pruneExpire``).

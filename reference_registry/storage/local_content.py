@@ -14,7 +14,7 @@ from reference_registry.manifest import ManifestInvalid, parse_manifest
 from reference_registry.repository import Descriptor, Manifest
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound, StorageDriver
-from reference_registry.storage.enumeration import digests_named_in, repository_names
+from reference_registry.storage.layout import digests_named_in, repository_names
 from reference_registry.storage.store import Storage
 from reference_registry.storage.uploads import BlobWriter
 
@@ -254,9 +254,16 @@ class LocalContent:
         """Whether :meth:`stat_blob` finds the blob."""
         return self.stat_blob(digest) is not None
 
-    def link_blob(self, digest: Digest) -> Descriptor:
-        """Link bytes that are in the blob store. ``PathNotFound`` if they are not."""
-        return self._link_blob(digest, digest)
+    def link_blob(self, digest: Digest, stored_as: Digest | None = None) -> Descriptor:
+        """Link bytes that are in the blob store under *stored_as*, by default *digest*.
+        ``PathNotFound`` if they are not."""
+        stored_as = stored_as or digest
+        with self._storage.leases.held():
+            descriptor = Descriptor(stored_as, self._storage.blobs.size(stored_as), _BLOB_TYPE)
+            self._storage.leases.renew([stored_as])
+            self.links.link_layer(digest, stored_as)
+        self._storage.descriptors.remember(self.name, digest, descriptor)
+        return descriptor
 
     def unlink_blob(self, digest: Digest) -> bool:
         """Remove the link; the bytes stay. False if there was no link."""
@@ -267,7 +274,7 @@ class LocalContent:
         """Store and link a small blob, whose *digest* the caller has verified."""
         with self._storage.leases.held():
             self._storage.blobs.put(digest, content)
-            return self._link_blob(digest, digest)
+            return self.link_blob(digest)
 
     def blob_writer(self, upload: str | None = None) -> BlobWriter:
         """A writer of a new blob, under ``_uploads/<uuid>`` until :meth:`commit_blob`. Closing it
@@ -287,7 +294,7 @@ class LocalContent:
             writer.commit(self._storage.blobs, stored_as, synced=synced)
             if digest != stored_as:
                 self.links.link_layer(digest, stored_as)
-            return self._link_blob(stored_as, stored_as)
+            return self.link_blob(stored_as)
 
     def links_elsewhere(self, digest: Digest) -> list[str]:
         """The other repositories that link *digest*, as a layer or as a manifest. Walks the
@@ -313,11 +320,3 @@ class LocalContent:
             descriptors.remember(self.name, digest, Descriptor(digest, size, _BLOB_TYPE))
         elif how == "bytes" and was_read:
             descriptors.remember_bytes(Descriptor(digest, size, _BLOB_TYPE))
-
-    def _link_blob(self, digest: Digest, stored_as: Digest) -> Descriptor:
-        with self._storage.leases.held():
-            descriptor = Descriptor(stored_as, self._storage.blobs.size(stored_as), _BLOB_TYPE)
-            self._storage.leases.renew([stored_as])
-            self.links.link_layer(digest, stored_as)
-        self._storage.descriptors.remember(self.name, digest, descriptor)
-        return descriptor

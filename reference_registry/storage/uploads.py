@@ -15,7 +15,6 @@ import re
 import secrets
 import threading
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -25,14 +24,15 @@ from reference_registry.digest import Digest, algorithm_of
 from reference_registry.storage import layout
 from reference_registry.storage.blobs import BlobStore
 from reference_registry.storage.driver import PathNotFound, StorageDriver
-from reference_registry.storage.enumeration import repository_names
+from reference_registry.storage.filesystem import LruCache
+from reference_registry.storage.layout import repository_names
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
 __all__ = ["BlobWriter", "DigestMismatch", "Uploads", "is_upload_id"]
 
-_REMEMBERED = 1000
+_HASHERS = 1000
 _GO_SHA256_STATE = bytes.fromhex(
     "736861036a09e667bb67ae853c6ef372a54ff53a510e527f9b05688c1f83d9ab5be0cd19"
 ) + bytes(72)
@@ -58,7 +58,7 @@ class Uploads:
         self._driver = driver
         self._clock = clock
         self._uuid_version = uuid_version
-        self._hashers: OrderedDict[str, tuple[int, _Hash]] = OrderedDict()
+        self._hashers: LruCache[str, tuple[int, _Hash]] = LruCache(_HASHERS, entry=1, largest=1)
         self._open: set[str] = set()
         self._lock = threading.Lock()
 
@@ -86,7 +86,8 @@ class Uploads:
             if upload in self._open:
                 raise BlockingIOError(f"upload {upload} is being written")
             self._open.add(upload)
-        hashed, hasher = self._hashers.pop(upload, (0, None))
+        hashed, hasher = self._hashers.get(upload) or (0, None)
+        self._hashers.forget(upload)
         try:
             return BlobWriter(
                 self._driver,
@@ -102,13 +103,11 @@ class Uploads:
     def _closed(self, upload: str, writer: BlobWriter) -> None:
         self._open.discard(upload)
         if self._driver.exists(writer.data_path):
-            self._hashers[upload] = (writer.offset, writer.hasher)
-        while len(self._hashers) > _REMEMBERED:
-            self._hashers.popitem(last=False)
+            self._hashers.keep(upload, (writer.offset, writer.hasher))
 
     def forget(self, repository: str, upload: str) -> bool:
         """Remove the session and its data; False if there was none."""
-        self._hashers.pop(upload, None)
+        self._hashers.forget(upload)
         try:
             self._driver.delete(layout.upload_directory(repository, upload))
         except PathNotFound:

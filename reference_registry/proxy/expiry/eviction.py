@@ -19,7 +19,7 @@ from reference_registry.proxy.expiry.schedule import BLOB, MANIFEST, Entry, Sche
 from reference_registry.registry import StandardRegistry
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound, StorageDriver
-from reference_registry.storage.enumeration import repository_names
+from reference_registry.storage.layout import repository_names
 from reference_registry.storage.repository import LocalRepository
 
 __all__ = ["Eviction", "Linked", "find", "remove"]

@@ -23,7 +23,7 @@ from reference_registry.proxy.expiry.state_file import StateFile
 from reference_registry.proxy.upstream.http import Offline
 from reference_registry.registry import StandardRegistry
 from reference_registry.storage.driver import PathNotFound
-from reference_registry.storage.enumeration import repository_names
+from reference_registry.storage.layout import repository_names
 
 __all__ = ["Expiry", "ScheduleLost"]
 

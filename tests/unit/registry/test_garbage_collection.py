@@ -17,7 +17,7 @@ from reference_registry.garbage.online import collect
 from reference_registry.manifest import parse_manifest
 from reference_registry.profiles import profile_named
 from reference_registry.storage.driver import PathNotFound
-from reference_registry.storage.enumeration import repository_names
+from reference_registry.storage.layout import repository_names
 from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.store import Storage, open_storage
 from tests.unit.registry.trees import TREES, put

@@ -18,9 +18,9 @@ from harness.system.process import clean_environment
 from reference_registry.clock import SystemClock
 from reference_registry.config import StorageConfig
 from reference_registry.digest import Digest, digest_of
+from reference_registry.garbage.online import RootLock
 from reference_registry.profiles import profile_named
 from reference_registry.storage import layout
-from reference_registry.storage.root_lock import RootLock
 from reference_registry.storage.store import Storage, open_storage
 from tests.unit.registry.trees import TREES, put, put_blob
 

@@ -31,7 +31,7 @@ from reference_registry.manifest import parse_manifest
 from reference_registry.profiles import IDEAL, Profile
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound
-from reference_registry.storage.enumeration import repository_names
+from reference_registry.storage.layout import repository_names
 from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.store import Storage, open_storage
 from reference_registry.storage.uploads import BlobWriter

@@ -21,10 +21,9 @@ from reference_registry.config import Config, HttpConfig, StorageConfig
 from reference_registry.config.problem import CannotStart
 from reference_registry.digest import digest_of
 from reference_registry.garbage.collect import Options
-from reference_registry.garbage.online import collect
+from reference_registry.garbage.online import RootInUse, RootLock, collect
 from reference_registry.profiles import profile_named
 from reference_registry.server.server import Server
-from reference_registry.storage.root_lock import RootInUse, RootLock
 from reference_registry.storage.store import open_storage
 from tests.unit.registry.trees import put, put_blob
 
@@ -82,7 +81,7 @@ async def test_releases_share_a_directory(tmp_path: Path) -> None:
 def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
     program = (
         "import sys, time\nfrom pathlib import Path\n"
-        "from reference_registry.storage.root_lock import RootLock\n"
+        "from reference_registry.garbage.online import RootLock\n"
         "lock = RootLock(Path(sys.argv[1]))\nprint(flush=True)\ntime.sleep(60)\n"
     )
     holder = subprocess.Popen(

@@ -16,7 +16,7 @@ from reference_registry.clock import ManualClock
 from reference_registry.config import Config, GarbageCollectionConfig, StorageConfig
 from reference_registry.config.file import read
 from reference_registry.digest import digest_of
-from reference_registry.garbage import periodic as garbage_periodic
+from reference_registry.garbage import collect as garbage_periodic
 from reference_registry.garbage.collect import Collection
 from reference_registry.profiles import profile_named
 from reference_registry.registry import StandardRegistry

@@ -15,7 +15,7 @@ from reference_registry.repository import Descriptor
 from reference_registry.storage import layout
 from reference_registry.storage.descriptor_cache import MemoryDescriptorCache
 from reference_registry.storage.driver import PathNotFound
-from reference_registry.storage.enumeration import repository_names
+from reference_registry.storage.layout import repository_names
 from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.store import Storage, open_storage
 from reference_registry.storage.uploads import DigestMismatch

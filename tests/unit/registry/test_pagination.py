@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from reference_registry.http.pagination import TagPage, first_fitting, next_link, page, tag_page
 from reference_registry.profiles import profile_named
-from reference_registry.storage.enumeration import path_order
+from reference_registry.storage.layout import path_order
 
 _TAGS = ["a", "b", "c", "d"]
 

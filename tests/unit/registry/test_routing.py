@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reference_registry.api.answering import access_needed
-from reference_registry.api.routing import Moved, Route, Router
+from reference_registry.api.answering import Moved, Route, Router, access_needed
 from reference_registry.http.hooks import Access
 from reference_registry.profiles import profile_named
 from tests.support.requests import a_request

@@ -35,7 +35,7 @@ from reference_registry.storage.descriptor_cache import DescriptorCache, MemoryD
 from reference_registry.storage.driver import PathNotFound, StorageDriver
 from reference_registry.storage.filesystem import FilesystemDriver
 from reference_registry.storage.layout import BLOBS
-from reference_registry.storage.metrics import CountedCache, TimedDriver
+from reference_registry.storage.store import CountedCache, TimedDriver
 
 
 def _metrics(profile: str = "ideal") -> Metrics:
