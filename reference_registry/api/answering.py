@@ -1,7 +1,7 @@
 """From a request to its response: health, route, authentication, repository, handler, errors.
 
-The table of routes is distribution's, with ``referrers`` of OCI 1.1. Resources have the names in the
-label ``handler`` of its metrics.
+The table of routes is distribution's, with ``referrers`` of OCI 1.1. Resources have the names of
+the label ``handler`` in its metrics.
 """
 
 from __future__ import annotations
