@@ -20,7 +20,8 @@ from harness.clients.authority import Authority
 from harness.clients.dockerd import HUB_LOGIN, DockerDaemon
 from harness.clients.source_network import SourceNetwork
 from harness.content import Manifest
-from harness.nodes.models.dockerd import DOCKER_HUB, DaemonConfig, MirrorURL, run
+from harness.nodes.models.dockerd import DOCKER_HUB, DaemonConfig, run
+from harness.nodes.models.go_url import GoURL
 from harness.nodes.models.network import ANONYMOUS, Login, SentCredential, credential_of
 from harness.nodes.models.simulated_network import HostBehaviour, SimulatedNetwork
 from tests.real.labs import HostLab, check_generated
@@ -59,7 +60,7 @@ class DockerLab(HostLab):
                 documents[host] = {**document, "auth": {**document["auth"], "realm": realm}}
         behaviours = self.behaviours(documents)
         name = "app:v1" if case["by"] == "tag" else f"app@{image.digest}"
-        mirrors = [MirrorURL(scheme, self.hosts[host]) for scheme, host in case["mirrors"]]
+        mirrors = [GoURL(scheme, self.hosts[host]) for scheme, host in case["mirrors"]]
         login = Login("u", "p", "docker login") if case["login"] else ANONYMOUS
         network = self._network(behaviours, image)
         pull = run(name, DaemonConfig(tuple(mirrors)), network, login)

@@ -36,7 +36,7 @@ from harness.nodes.models.containerd.pullers import (
 )
 from harness.nodes.models.files import FileLine
 from harness.nodes.models.go_url import port_of
-from harness.nodes.models.kubelet import Keyring, KeyringEntry
+from harness.nodes.models.kubelet import KeyringEntry, matching_entries
 from harness.nodes.models.network import ANONYMOUS, Attempt, Login
 from harness.nodes.models.reference import InvalidReference, Reference, normalised_reference
 from harness.nodes.models.simulated_network import HostBehaviour
@@ -69,8 +69,8 @@ def _logins(question: ContainerdQuestion) -> tuple[KeyringEntry, ...]:
         repository = _named(normalised_reference(question.image))
     except InvalidReference as error:
         raise BadInput.image(question.image, error) from None
-    entries = Keyring(question.of_pod).lookup(repository)
-    return (*entries, *Keyring(question.of_node).lookup(repository))
+    entries = matching_entries(question.of_pod, repository)
+    return (*entries, *matching_entries(question.of_node, repository))
 
 
 def _plan(question: ContainerdQuestion, login: KeyringEntry | None) -> Plan:

@@ -77,7 +77,7 @@ def _containerd(options: ExplainOptions) -> Explanation:
     files = read_containerd_files(
         namespace, release, options.certs_d, options.config, ctr.hosts_dir if ctr else None
     )
-    for path in (ctr.ca, ctr.certificate, ctr.key) if ctr else ():
+    for path in map(ctr.flags.get, ("tlscacert", "tlscert", "tlskey")) if ctr else ():
         if path:
             files.take(path, largest=LARGEST_SECRET)
     node_secrets = (options.node_secret,) if options.node_secret else ()

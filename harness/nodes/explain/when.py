@@ -60,12 +60,15 @@ BEHAVIOURS: Mapping[str, tuple[str, _Kind]] = {
     ),
     "no-digest": (
         "its answers have no Docker-Content-Digest",
-        HostAction(no_digest_header=True),
+        HostAction(headers={"Docker-Content-Digest": None}),
     ),
-    "bad-digest": ("its Docker-Content-Digest is malformed", HostAction(bad_digest_header=True)),
+    "bad-digest": (
+        "its Docker-Content-Digest is malformed",
+        HostAction(headers={"Docker-Content-Digest": "sha256:not-a-digest"}),
+    ),
     "wrong-digest": (
         "its Docker-Content-Digest is another digest",
-        HostAction(wrong_digest_header=True),
+        HostAction(headers={"Docker-Content-Digest": f"sha256:{0:064}"}),
     ),
     "no-length": ("its answers have no Content-Length", HostAction(drop_size=True)),
     "basic": ("it requires Basic credentials and accepts any", None),

@@ -249,7 +249,7 @@ class CheckedLogins:
 
     def matched(self, entry: LoginEntry) -> bool:
         """Whether kubelet tries the entry for one of the images."""
-        from harness.nodes.models.kubelet import Keyring, KeyringEntry
+        from harness.nodes.models.kubelet import KeyringEntry, matching_entries
 
         host = hostname(entry.host)
         candidates: Iterable[NamedImage] = self.near(host)
@@ -257,8 +257,8 @@ class CheckedLogins:
             candidates = self.near("docker.io")
         if "*" in entry.key:
             candidates = (image for images in self._repositories.values() for image in images)
-        keyring = Keyring([KeyringEntry(entry.key)])
-        return any(keyring.lookup(image.repository) for image in candidates)
+        entries = [KeyringEntry(entry.key)]
+        return any(matching_entries(entries, image.repository) for image in candidates)
 
     @cached_property
     def unmatched(self) -> tuple[LoginEntry, ...]:

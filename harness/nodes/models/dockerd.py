@@ -24,7 +24,7 @@ from typing import Any
 
 from harness.content import Manifest, an_image
 from harness.nodes.models.files import InvalidFile
-from harness.nodes.models.go_url import InvalidURL, parse_url, split_host_port
+from harness.nodes.models.go_url import GoURL, InvalidURL, parse_url, split_host_port
 from harness.nodes.models.network import (
     ANONYMOUS,
     Attempt,
@@ -48,13 +48,13 @@ from harness.nodes.models.registry_api import (
 )
 from harness.nodes.models.registry_client import PullFailed, RegistryClient
 from harness.nodes.models.simulated_network import HostBehaviour, SimulatedNetwork
+from harness.nodes.models.toml_statements import is_a
 
 __all__ = [
     "DOCKER_HUB",
     "DaemonConfig",
     "Endpoint",
     "InvalidDaemonJson",
-    "MirrorURL",
     "endpoints",
     "read_daemon_json",
     "run",
@@ -63,7 +63,6 @@ __all__ = [
 
 
 DOCKER_HUB = "registry-1.docker.io"
-_MIRRORS = "registry-mirrors"
 _LOOPBACK = "127.0.0.0/8"
 """Insecure by default (moby, registry/config.go)."""
 
@@ -73,19 +72,10 @@ class InvalidDaemonJson(InvalidFile):
 
 
 @dataclass(frozen=True)
-class MirrorURL:
-    """One of ``registry-mirrors``."""
-
-    scheme: str
-    host: str
-    """With its port if the URL names one."""
-
-
-@dataclass(frozen=True)
 class DaemonConfig:
     """Mirrors in order, and hosts whose certificates are not checked."""
 
-    mirrors: tuple[MirrorURL, ...] = ()
+    mirrors: tuple[GoURL, ...] = ()
     insecure: tuple[str, ...] = ()
     """``insecure-registries``: hosts with their port, or networks in CIDR form."""
 
@@ -111,20 +101,15 @@ def read_daemon_json(text: str) -> DaemonConfig:
         raise InvalidDaemonJson("invalid JSON: nested too deeply") from None
     if not isinstance(document, dict):
         raise InvalidDaemonJson("must hold one JSON object")
-    return DaemonConfig(
-        tuple(_mirror(url) for url in _strings(document, _MIRRORS)),
-        tuple(_strings(document, "insecure-registries")),
-    )
+    lists = {key: document.get(key) or [] for key in ("registry-mirrors", "insecure-registries")}
+    for key, value in lists.items():
+        if not is_a(value, "a list of strings"):
+            raise InvalidDaemonJson(f"`{key}` must be a list of strings")
+    mirrors, insecure = lists.values()
+    return DaemonConfig(tuple(map(_mirror, mirrors)), tuple(insecure))
 
 
-def _strings(document: Mapping[str, Any], key: str) -> list[str]:
-    value = document.get(key) or []
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise InvalidDaemonJson(f"`{key}` must be a list of strings")
-    return value
-
-
-def _mirror(text: str) -> MirrorURL:
+def _mirror(text: str) -> GoURL:
     problem = ""
     try:
         url = parse_url(text)
@@ -140,7 +125,7 @@ def _mirror(text: str) -> MirrorURL:
         problem = "username/password not allowed in URI"
     if problem:
         raise InvalidDaemonJson(f"invalid mirror: {problem}")
-    return MirrorURL(url.scheme, url.host)
+    return GoURL(url.scheme, url.host)
 
 
 def _network(text: str) -> Any:
@@ -166,23 +151,17 @@ def endpoints(reference: Reference, config: DaemonConfig) -> tuple[Endpoint, ...
     """The endpoints of *reference*; an insecure registry has one over plain HTTP too."""
     host = reference.namespace
     if host == "docker.io":
-        mirrors = [
-            Endpoint(
-                one.scheme,
-                one.host,
-                True,
-                not config.is_insecure(one.host),
-                f"registry-mirrors, number {n}",
-            )
-            for n, one in enumerate(config.mirrors, 1)
+        urls = [
+            (one.scheme, one.host, f"registry-mirrors, number {number}")
+            for number, one in enumerate(config.mirrors, 1)
         ]
+        mirrors = [Endpoint(s, h, True, not config.is_insecure(h), why) for s, h, why in urls]
         return (*mirrors, Endpoint("https", DOCKER_HUB, False, True, "Docker Hub, tried last"))
     because = f"{host} itself, as mirrors are for Docker Hub only"
     insecure = config.is_insecure(host)
     secure = Endpoint("https", host, False, not insecure, because)
-    if not insecure:
-        return (secure,)
-    return (secure, Endpoint("http", host, False, True, f"{because}; it is insecure"))
+    plain = Endpoint("http", host, False, True, f"{because}; it is insecure")
+    return (secure, plain) if insecure else (secure,)
 
 
 # -- pulling ------------------------------------------------------------------------------------

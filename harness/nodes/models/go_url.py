@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import string
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
@@ -34,24 +33,24 @@ class GoURL:
 
     scheme: str
     host: str
-    path: str
+    path: str = ""
     query: str = ""
 
     @property
     def hostname(self) -> str:
         """The host without port and without the brackets of an IPv6 address."""
         name, colon, port = self.host.rpartition(":")
-        host = name if colon and _is_optional_port(colon + port) else self.host
+        host = name if colon and _PORT.fullmatch(colon + port) else self.host
         return host.removeprefix("[").removesuffix("]")
 
 
-_SCHEME_START = frozenset(string.ascii_letters)
-_SCHEME_LATER = frozenset(string.ascii_letters + string.digits + "+-.")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)?:")
+_PORT = re.compile(r"(:[0-9]*)?")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # url.shouldEscape in host mode: allowed in a host although not unreserved.
 # Brackets are for IPv6 addresses only, as in Go since 1.24.8 and 1.25.2.
-_HOST_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-_.~!$&'()*+,;=:<>\"")
+_BAD_IN_HOST = re.compile(r"[^A-Za-z0-9_.~!$&'()*+,;=:<>\"%\x80-\U0010ffff-]")
 
 
 def parse_url(text: str) -> GoURL:
@@ -59,7 +58,11 @@ def parse_url(text: str) -> GoURL:
     if _CONTROL.search(text):
         raise InvalidURL("net/url: invalid control character in URL")
     rest, _, _fragment = text.partition("#")
-    scheme, rest = _split_scheme(rest)
+    scheme = ""
+    if found := _SCHEME.match(rest):
+        scheme, rest = (found[1] or "").lower(), rest[found.end() :]
+        if not scheme:
+            raise InvalidURL("missing protocol scheme")
     rest, _, query = rest.partition("?")
     if not rest.startswith("/"):
         if scheme:
@@ -73,41 +76,23 @@ def parse_url(text: str) -> GoURL:
     return GoURL(scheme, host, _unescape(rest), query)
 
 
-def _split_scheme(text: str) -> tuple[str, str]:
-    for index, character in enumerate(text):
-        if character in _SCHEME_START:
-            continue
-        if character == ":":
-            if index == 0:
-                raise InvalidURL("missing protocol scheme")
-            return text[:index].lower(), text[index + 1 :]
-        if index == 0 or character not in _SCHEME_LATER:
-            break
-    return "", text
-
-
 def _host(authority: str) -> str:
     _userinfo, _, host = authority.rpartition("@")
     if host.startswith("["):
         address, bracket, port = host.rpartition("]")
         if not bracket:
             raise InvalidURL("missing ']' in host")
-        if not _is_optional_port(port):
+        if not _PORT.fullmatch(port):
             raise InvalidURL(f"invalid port {port!r} after host")
         return f"{address}]{port}"
     _name, colon, port = host.rpartition(":")
-    if colon and not _is_optional_port(colon + port):
+    if colon and not _PORT.fullmatch(colon + port):
         raise InvalidURL(f"invalid port {colon + port!r} after host")
     if _BAD_ESCAPE.search(host):
         raise InvalidURL("invalid URL escape")
-    for character in host:
-        if character.isascii() and character not in _HOST_CHARACTERS and character != "%":
-            raise InvalidURL(f"invalid character {character!r} in host name")
+    if bad := _BAD_IN_HOST.search(host):
+        raise InvalidURL(f"invalid character {bad[0]!r} in host name")
     return _unescape(host)
-
-
-def _is_optional_port(text: str) -> bool:
-    return text == "" or (text.startswith(":") and (text[1:].isdecimal() or text == ":"))
 
 
 def _unescape(text: str) -> str:

@@ -21,8 +21,8 @@ from harness.nodes.models.reference import normalised_reference
 
 __all__ = [
     "InvalidSecret",
-    "Keyring",
     "KeyringEntry",
+    "matching_entries",
     "pull_requests",
     "read_docker_config",
 ]
@@ -100,29 +100,18 @@ def _decoded(key: str, auth: str) -> tuple[str, str]:
 
 
 # -- matching -----------------------------------------------------------------------------------
-class Keyring:
-    """All entries that may be used for a pod's images."""
+def matching_entries(entries: Iterable[KeyringEntry], repository: str) -> tuple[KeyringEntry, ...]:
+    """The *entries* for *repository* (normalised, without tag), in the order they are tried.
 
-    def __init__(self, entries: Iterable[KeyringEntry] = ()) -> None:
-        self._entries: dict[str, list[KeyringEntry]] = {}
-        for entry in entries:
-            location = _location(entry.key)
-            if location is not None:
-                self._entries.setdefault(location, []).append(entry)
-
-    def lookup(self, repository: str) -> tuple[KeyringEntry, ...]:
-        """The entries for *repository* (normalised, without tag), in the order they are tried.
-
-        The order is reverse alphabetical by key, so that a longer path comes first. Docker Hub's
-        key, index.docker.io, is used only if no other key matches.
-        """
-        found: list[KeyringEntry] = []
-        for location in sorted(self._entries, reverse=True):
-            if _matches(location, repository):
-                found += self._entries[location]
-        if not found and _is_on_hub(repository):
-            found = self._entries.get(_HUB, [])
-        return tuple(found)
+    The order is reverse alphabetical by key, so that a longer path comes first. Docker Hub's key,
+    index.docker.io, is used only if no other key matches.
+    """
+    located = [(location, one) for one in entries if (location := _location(one.key)) is not None]
+    located.sort(key=lambda pair: pair[0], reverse=True)
+    found = [entry for location, entry in located if _matches(location, repository)]
+    if not found and _is_on_hub(repository):
+        found = [entry for location, entry in located if location == _HUB]
+    return tuple(found)
 
 
 def _location(key: str) -> str | None:
@@ -182,7 +171,7 @@ def pull_requests(
     reference = normalised_reference(image)
     of_pod = [entry for name, text in secrets.items() for entry in read_docker_config(text, name)]
     of_node = read_docker_config(node) if node is not None else []
-    found = (*Keyring(of_pod).lookup(reference.name), *Keyring(of_node).lookup(reference.name))
+    found = [one for part in (of_pod, of_node) for one in matching_entries(part, reference.name)]
     # kubelet leaves server_address empty, which makes the runtime send the login to any host.
     return tuple(
         Cri(AuthConfig(username=entry.username, password=entry.password)) for entry in found

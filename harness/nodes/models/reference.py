@@ -110,7 +110,7 @@ def ctr_reference(text: str) -> Reference:
         raise InvalidReference(f'parse "dummy://{text}": {error}') from None
     if not parsed.host:
         raise InvalidReference("hostname required")
-    path, mark, rest = _split_object(parsed.path)
+    path, mark, rest = re.findall("^([^:@]*)([:@]?)(.*)$", parsed.path, re.DOTALL)[0]
     tag, _, digest = (rest if mark == ":" else mark + rest).partition("@")
     if not mark or not (tag or digest):
         raise InvalidReference("object required")
@@ -120,13 +120,6 @@ def ctr_reference(text: str) -> Reference:
     locator = join_path(parsed.host, path)
     namespace, _, repository = locator.partition("/")
     return Reference(namespace, repository, tag or None, digest or None)
-
-
-def _split_object(path: str) -> tuple[str, str, str]:
-    match = re.search("[:@]", path)
-    return (
-        (path, "", "") if match is None else (path[: match.start()], match[0], path[match.end() :])
-    )
 
 
 _ENCODED_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from harness.content import Content, Manifest
@@ -82,7 +82,7 @@ class HostTokenService:
     status: int | None = None
     """The status of every answer."""
     post_status: int | None = None
-    get_status: int | None = None
+    """The status of every answer to POST."""
     token: str | None = None
     """Issued instead of the valid one."""
 
@@ -93,7 +93,8 @@ class HostAction:
 
     status: int | None = None
     body: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str | None] = field(default_factory=dict)
+    """Set, or removed if None."""
     html: bool = False
     """200 with a web page, like a captive portal."""
     redirect: str | None = None
@@ -104,9 +105,6 @@ class HostAction:
     truncate: int | None = None
     """The connection ends after this many bytes of the body."""
     ignore_range: bool = False
-    no_digest_header: bool = False
-    wrong_digest_header: bool = False
-    bad_digest_header: bool = False
     drop_size: bool = False
     hang: bool = False
 
@@ -181,7 +179,7 @@ def _objects(manifest: Manifest) -> Iterator[tuple[str, tuple[str, Content]]]:
 _RESOURCE = re.compile(r".*/(?P<type>manifests|blobs)/(?P<reference>[^/]+)")
 _UPLOAD = re.compile(r".*/blobs/uploads/[^/]*")
 CAPTIVE_PORTAL = b"<html><body>captive portal</body></html>"
-_ZERO = "sha256:" + "0" * 64
+_JSON = {"Content-Type": ("application/json",)}
 
 
 class SimulatedNetwork:
@@ -226,27 +224,21 @@ class SimulatedNetwork:
         self._connect(host, request.scheme, trust)
         kind, obj, reference = self._target(request)
         action = self._action(host, request, kind, obj)
-        if action.reset:
-            raise ConnectionFailed(Failure.RESET)
-        if action.hang:
-            raise ConnectionFailed(Failure.NO_ANSWER)
-        answer = self._scripted(action, request) or self._serve(host, request, kind, reference)
-        shown = trust.client_certificate if host.wants_client_certificate else None
-        return _shaped(answer, request, action, shown if request.scheme == "https" else None)
-
-    def _scripted(self, action: HostAction, request: ClientRequest) -> ClientResponse | None:
-        """The answer of a rule that replaces the registry's answer."""
+        if action.reset or action.hang:
+            raise ConnectionFailed(Failure.RESET if action.reset else Failure.NO_ANSWER)
         if action.html:
-            return ClientResponse(200, {"Content-Type": ("text/html",)}, self._page)
-        if action.redirect is not None:
-            return ClientResponse(
-                307, {"Location": (action.redirect.replace("{path}", request.path),)}
-            )
-        if action.status is None:
-            return None
-        if action.body is None:
-            return _error(action.status, f"scripted {action.status}{self._note}")
-        return ClientResponse(action.status, {}, action.body.encode())
+            answer = ClientResponse(200, {"Content-Type": ("text/html",)}, self._page)
+        elif action.redirect is not None:
+            location = action.redirect.replace("{path}", request.path)
+            answer = ClientResponse(307, {"Location": (location,)})
+        elif action.status is not None:
+            answer = _error(action.status, f"scripted {action.status}{self._note}")
+            if action.body is not None:
+                answer = ClientResponse(action.status, {}, action.body.encode())
+        else:
+            answer = self._serve(host, request, kind, reference)
+        asks = host.wants_client_certificate and request.scheme == "https"
+        return _shaped(answer, request, action, trust.client_certificate if asks else None)
 
     def _connect(self, host: HostBehaviour, scheme: str, trust: Trust) -> None:
         """Raises :class:`ConnectionFailed` if the server does not get to read the request."""
@@ -310,15 +302,14 @@ class SimulatedNetwork:
     def _serve(
         self, host: HostBehaviour, request: ClientRequest, kind: str, reference: str
     ) -> ClientResponse:
+        """The answer of a healthy registry or token server."""
         if kind == "token":
             return _issue(host.tokens, request)
-        authorization = request.header("Authorization")
-        if host.challenge is not None and not host.challenge.accepts(authorization):
-            refusal = _error(401)
-            challenge = {"WWW-Authenticate": host.challenge.header()}
-            return ClientResponse(401, {**refusal.headers, **challenge}, refusal.body)
+        if host.challenge and not host.challenge.accepts(request.header("Authorization")):
+            headers = {**_JSON, "WWW-Authenticate": host.challenge.header()}
+            return replace(_error(401, "status 401"), headers=headers)
         if kind == "base":
-            return ClientResponse(200, {"Content-Type": ("application/json",)}, b"{}")
+            return ClientResponse(200, _JSON, b"{}")
         if request.method == "POST":
             return ClientResponse(202, {"Location": (f"{request.path.rstrip('/')}/u1",)})
         if request.method == "PUT":
@@ -327,32 +318,25 @@ class SimulatedNetwork:
         found = self._content.find(reference) if host.store and reference else None
         if found is None:
             return _error(404, f"status 404{self._note}")
-        headers = {"Content-Type": found.media_type, "Docker-Content-Digest": found.digest}
-        return ClientResponse(200, {n: (v,) for n, v in headers.items()}, found.content)
+        headers = {"Content-Type": (found.media_type,), "Docker-Content-Digest": (found.digest,)}
+        return ClientResponse(200, headers, found.content)
 
 
 def _shaped(
     answer: ClientResponse, request: ClientRequest, action: HostAction, shown: str | None
 ) -> ClientResponse:
     """*answer* with range, method and the faults of the rule applied."""
-    headers = dict(answer.headers) | {name: (value,) for name, value in action.headers.items()}
-    body, status = answer.body, answer.status
+    changed = {name: None if value is None else (value,) for name, value in action.headers.items()}
+    headers = {n: v for n, v in {**answer.headers, **changed}.items() if v is not None}
+    body, status, cut = answer.body, answer.status, False
     if action.wrong_body:
         body = bytes(byte ^ 1 for byte in body)
-    if action.no_digest_header:
-        headers.pop("Docker-Content-Digest", None)
-    if action.wrong_digest_header:
-        headers["Docker-Content-Digest"] = (_ZERO,)
-    if action.bad_digest_header:
-        headers["Docker-Content-Digest"] = ("sha256:not-a-digest",)
     # Registries serve ranges of blobs only.
-    ranged = "/blobs/" in request.path and not action.ignore_range
-    if status == 200 and request.offset and ranged:
+    if request.offset and status == 200 and "/blobs/" in request.path and not action.ignore_range:
         status = 206
         headers["Content-Range"] = (f"bytes {request.offset}-{len(body) - 1}/{len(body)}",)
         body = body[request.offset :]
     length: int | None = None if action.drop_size else len(body)
-    cut = False
     if status in {204, 304}:
         body, length = b"", None
     elif request.method == "HEAD":
@@ -362,28 +346,28 @@ def _shaped(
     return ClientResponse(status, headers, body, length, cut, shown)
 
 
-def _error(status: int, message: str | None = None) -> ClientResponse:
-    message = message or f"status {status}"
+def _error(status: int, message: str) -> ClientResponse:
     body = f'{{"errors":[{{"code":"X","message":"{message}"}}]}}'
-    return ClientResponse(status, {"Content-Type": ("application/json",)}, body.encode())
+    return ClientResponse(status, _JSON, body.encode())
 
 
 def _issue(service: HostTokenService, request: ClientRequest) -> ClientResponse:
-    parameters = dict(request.form if request.method == "POST" else request.query)
-    of_method = service.post_status if request.method == "POST" else service.get_status
-    scripted = of_method if service.status is None else service.status
-    if scripted is not None:
-        return _error(scripted)
-    if service.credential is not None and not _is_known(service.credential, request, parameters):
-        return _error(401)
+    is_post = request.method == "POST"
+    parameters = dict(request.form if is_post else request.query)
+    status = service.status or (service.post_status if is_post else None)
+    if status is None and not _is_accepted(service.credential, request, parameters):
+        status = 401
+    if status is not None:
+        return _error(status, f"status {status}")
     token = service.token or f"T-{parameters.get('service', '')}"
-    body = f'{{"token":"{token}","access_token":"{token}"}}'
-    return ClientResponse(200, {"Content-Type": ("application/json",)}, body.encode())
+    return ClientResponse(200, _JSON, f'{{"token":"{token}","access_token":"{token}"}}'.encode())
 
 
-def _is_known(credential: str, request: ClientRequest, parameters: Mapping[str, str]) -> bool:
+def _is_accepted(
+    credential: str | None, request: ClientRequest, parameters: Mapping[str, str]
+) -> bool:
+    if credential is None or parameters.get("grant_type") == "refresh_token":
+        return True
     if request.method == "POST":
-        if parameters.get("grant_type") == "refresh_token":
-            return True
         return credential == f"{parameters.get('username')}:{parameters.get('password')}"
     return request.header("Authorization") in {None, basic_authorization(credential)}

@@ -89,6 +89,7 @@ _KEY = re.compile(rf"{_KEY_PART}(?:[ \t]*\.[ \t]*{_KEY_PART})*")
 KEY_PART = re.compile(_KEY_PART)
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")
+_KINDS: tuple[Literal["pair", "table", "array"], ...] = ("pair", "table", "array")
 _VALUE_PIECE = re.compile(
     r"""
       \"{3}(?:\\.|[^\\])*?\"{3}\"{0,2}
@@ -119,30 +120,20 @@ def statements(text: str) -> Iterator[Statement]:
         line += text.count("\n", counted, position)
         counted = position
         column = position - text.rfind("\n", 0, position)
-        if text.startswith("[", position):
-            array = text.startswith("[[", position)
-            key = _KEY.match(text, _end(_SPACE, text, position + 1 + array))
-            if key is None:
-                return
-            header = _path(key[0])
-            start, position = position, _end_of_value(text, key.end(), depth=1 + array)
-            kind: Literal["table", "array"] = "array" if array else "table"
-            yield Statement(kind, header, line, column, start, position)
-        else:
-            key = _KEY.match(text, position)
-            if key is None:
-                return
-            start, position = position, _end_of_value(text, key.end())
-            yield Statement("pair", header + _path(key[0]), line, column, start, position)
+        brackets = 2 if text.startswith("[[", position) else int(text[position] == "[")
+        key = _KEY.match(text, _end(_SPACE, text, position + brackets))
+        if key is None:
+            return
+        path = tuple(map(decoded_key_part, KEY_PART.findall(key[0])))
+        header = path if brackets else header
+        start, position = position, _end_of_value(text, key.end(), depth=brackets)
+        whole = path if brackets else header + path
+        yield Statement(_KINDS[brackets], whole, line, column, start, position)
 
 
 def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
     match = pattern.match(text, position)
     return match.end() if match else position
-
-
-def _path(key: str) -> tuple[str, ...]:
-    return tuple(decoded_key_part(part) for part in KEY_PART.findall(key))
 
 
 def decoded_key_part(part: str) -> str:

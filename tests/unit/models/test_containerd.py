@@ -267,7 +267,8 @@ class TestDialTimeout:
 class TestArguments:
     def test_options_of_ctr(self) -> None:
         ctr = Ctr.from_arguments("pull", ["--user=u:p", "--plain-http", "--tlscacert", "/ca"])
-        assert (ctr.login.user, ctr.login.secret, ctr.plain_http, ctr.ca) == ("u", "p", True, "/ca")
+        assert (ctr.login.user, ctr.login.secret) == ("u", "p")
+        assert ctr.flags == {"plain-http": "true", "tlscacert": "/ca"}
 
     def test_a_refresh_token_has_no_user(self) -> None:
         ctr = Ctr.from_arguments("fetch", ["--refresh", "token"])

@@ -7,11 +7,11 @@ import pytest
 from harness.nodes.models.dockerd import (
     DaemonConfig,
     InvalidDaemonJson,
-    MirrorURL,
     endpoints,
     read_daemon_json,
     simulate,
 )
+from harness.nodes.models.go_url import GoURL
 from harness.nodes.models.network import ClientRun
 from harness.nodes.models.reference import normalised_reference
 from harness.nodes.models.simulated_network import (
@@ -22,7 +22,7 @@ from harness.nodes.models.simulated_network import (
 )
 
 MIRROR, HUB = "mirror.example", "registry-1.docker.io"
-CONFIG = DaemonConfig((MirrorURL("https", MIRROR),))
+CONFIG = DaemonConfig((GoURL("https", MIRROR),))
 
 
 def asked(pull: ClientRun) -> list[str]:

@@ -14,8 +14,8 @@ import pytest
 
 from harness.nodes.models.kubelet import (
     InvalidSecret,
-    Keyring,
     KeyringEntry,
+    matching_entries,
     read_docker_config,
 )
 
@@ -31,8 +31,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def test_keys_are_tried_in_the_order_of_kubelet(keyring_case: dict[str, Any]) -> None:
-    keyring = Keyring(KeyringEntry(key) for key in keyring_case["secret_keys"])
-    found = keyring.lookup(keyring_case["repository_after_normalisation"])
+    entries = [KeyringEntry(key) for key in keyring_case["secret_keys"]]
+    found = matching_entries(entries, keyring_case["repository_after_normalisation"])
     assert [entry.key for entry in found] == keyring_case["tried_in_this_order"]
 
 

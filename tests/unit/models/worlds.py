@@ -204,7 +204,13 @@ _ALIASES = {
     "cred": "credential",
     "challenge": "lines",
     "post": "post_status",
-    "get": "get_status",
+}
+
+
+_DIGESTS = {
+    "no_digest_header": None,
+    "wrong_digest_header": "sha256:" + "0" * 64,
+    "bad_digest_header": "sha256:not-a-digest",
 }
 
 
@@ -239,10 +245,15 @@ def _challenge(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rule(document: Mapping[str, Any]) -> HostRule:
-    values = dict(document)
-    action = HostAction(**_known(HostAction, values.pop("do", {})))
+    values, action = dict(document), dict(document.get("do", {}))
+    values.pop("do", None)
+    for name in _DIGESTS.keys() & action:
+        del action[name]
+        action["headers"] = {"Docker-Content-Digest": _DIGESTS[name]}
     conditions = _known(HostRule, values.pop("on", {}))
-    return HostRule(action, **conditions, **_known(HostRule, values))
+    return HostRule(
+        HostAction(**_known(HostAction, action)), **conditions, **_known(HostRule, values)
+    )
 
 
 def _known(kind: type, document: Mapping[str, Any]) -> dict[str, Any]:

@@ -190,29 +190,24 @@ class TrustReader:
 
     def of_flags(self, ctr: Ctr) -> Trust:
         """The TLS settings of ``ctr`` options."""
-        shown = None
-        if ctr.certificate or ctr.key:
-            if not (ctr.certificate and ctr.key):
-                raise PullRefused("flags --tlscert and --tlskey must be set together")
-            shown = self._client_pair(ctr.certificate, ctr.key)
+        ca, certificate, key = map(ctr.flags.get, ("tlscacert", "tlscert", "tlskey"))
+        if bool(certificate) != bool(key):
+            raise PullRefused("flags --tlscert and --tlskey must be set together")
         authorities = frozenset[bytes]()
-        if ctr.ca:
-            authorities = _certificates(self._read(ctr.ca, f'failed to read "{ctr.ca}"'))
+        shown = self._client_pair(certificate, key) if certificate else None
+        if ca:
+            authorities = _certificates(self._read(ca, f'failed to read "{ca}"'))
             if not authorities:
-                raise PullRefused(f'failed to load TLS CAs from "{ctr.ca}": invalid data')
-        return Trust(not ctr.skip_verify, not ctr.ca, authorities, shown)
+                raise PullRefused(f'failed to load TLS CAs from "{ca}": invalid data')
+        return Trust("skip-verify" not in ctr.flags, not ca, authorities, shown)
 
     def of_endpoint(self, tls: EndpointTLS) -> Trust:
         """The TLS settings of ``registry.configs.HOST.tls``."""
-        shown = None
         if bool(tls.cert_file) != bool(tls.key_file):
             given, missing = ("cert", "key") if tls.cert_file else ("key", "cert")
-            raise PullRefused(
-                f'{given} file "{tls.cert_file or tls.key_file}" was specified, but no '
-                f"corresponding {missing} file was specified"
-            )
-        if tls.cert_file:
-            shown = self._client_pair(tls.cert_file, tls.key_file)
+            named = f'{given} file "{tls.cert_file or tls.key_file}" was specified'
+            raise PullRefused(f"{named}, but no corresponding {missing} file was specified")
+        shown = self._client_pair(tls.cert_file, tls.key_file) if tls.cert_file else None
         authorities = frozenset[bytes]()
         if tls.ca_file:
             # A file without certificates is accepted here, unlike in hosts.toml.

@@ -7,15 +7,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 
-from harness.content import Manifest, an_image
-from harness.nodes.models.containerd.failures import Hangs, RequestFailed
-from harness.nodes.models.containerd.plan import ContainerdPull, Plan, PullError, PullRefused
+from harness.content import Content, Manifest, an_image
+from harness.nodes.models.containerd.failures import (
+    Exchange,
+    Hangs,
+    RequestFailed,
+    unexpected_status,
+)
+from harness.nodes.models.containerd.plan import (
+    ContainerdPull,
+    Plan,
+    PlannedHost,
+    PullError,
+    PullRefused,
+)
 from harness.nodes.models.containerd.pullers import Ctr
 from harness.nodes.models.containerd.pulling import Fetching, Resolving
-from harness.nodes.models.containerd.pushing import Pushing
-from harness.nodes.models.containerd.session import Session
-from harness.nodes.models.network import Attempt, Network
+from harness.nodes.models.containerd.session import Session, Target
+from harness.nodes.models.go_url import InvalidURL, parse_url
+from harness.nodes.models.network import Attempt, ClientRequest, Network
 from harness.nodes.models.simulated_network import HostBehaviour, SimulatedNetwork
 
 __all__ = ["run", "simulate"]
@@ -65,7 +78,7 @@ def _run(plan: Plan, network: Network, image: Manifest | None, record: list[Atte
     if command == "push":
         if image is None:
             raise ValueError("a push needs an image")
-        Pushing(Session(plan, network, record, "push")).run(image)
+        _Pushing(Session(plan, network, record, "push")).run(image)
         return
     try:
         root = Resolving(Session(plan, network, record, "resolve")).run()
@@ -117,3 +130,79 @@ def _error(plan: Plan, failed: RequestFailed) -> PullError:
     if code != "UNKNOWN" and plan.release.mangles_percent:
         message = message.replace("%3A", "%!A(MISSING)")
     return PullError(message, code, failed.host, failed.status)
+
+
+# -- pushing ------------------------------------------------------------------------------------
+class _Pushing:
+    """Uploads one image to the first host with that capability: its blobs concurrently, then the
+    manifest (OCI distribution-spec, "Pushing Blobs" and "Pushing Manifests")."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def run(self, image: Manifest) -> None:
+        """Push *image*, children first. Raises :class:`RequestFailed`."""
+        plan = self._session.plan
+        if plan.push is None:
+            raise RequestFailed("no push hosts: not found", not_found=True)
+        for child in image.children:
+            self._manifest(plan.push, child, child.digest)
+        self._manifest(plan.push, image, plan.reference.tag or image.digest)
+
+    def _manifest(self, host: PlannedHost, image: Manifest, reference: str) -> None:
+        lanes = [(blob.digest, partial(self._blob, host, blob)) for blob in image.blobs]
+        self._session.concurrently(lanes)
+        target = Target(host, ("manifests", reference))
+        if not self._exists(target, image):
+            because = f"{host.name} does not have the manifest"
+            self._expect(self._session.send(target, "PUT", because), {200, 201, 204})
+
+    def _blob(self, host: PlannedHost, blob: Content) -> None:
+        if self._exists(Target(host, ("blobs", blob.digest)), blob):
+            return
+        uploads = Target(host, ("blobs", "uploads/"))
+        begun = self._session.send(uploads, "POST", f"{host.name} does not have the blob")
+        if begun.response.status == 201:
+            return
+        self._expect(begun, {200, 202, 204})
+        request = self._upload(uploads, begun.response.header("Location") or "", blob)
+        because = f"the upload that {host.name} began"
+        self._expect(self._session.repeat(request, uploads, because), {200, 201, 204})
+
+    def _upload(self, uploads: Target, location: str, blob: Content) -> ClientRequest:
+        host = uploads.host
+        base = self._session.request(uploads, "PUT")
+        try:
+            url = parse_url(
+                location if "://" in location else f"{host.scheme}://{host.name}{location}"
+            )
+        except InvalidURL as error:
+            text = f"unable to parse location {location}: {error}"
+            raise RequestFailed(text, host.name) from None
+        query = (("digest", str(blob.digest)), *base.query)
+        return replace(base, scheme=url.scheme, host=url.host, path=url.path, query=query)
+
+    def _exists(self, target: Target, content: Content) -> bool:
+        """Whether the host has the object already."""
+        kind, reference = target.resource
+        because = f"first host for pushes: does it have the {kind[:-1]}?"
+        try:
+            exchange = self._session.send(target, "HEAD", because)
+        except RequestFailed as failed:
+            if failed.denied:
+                return False
+            raise
+        response = exchange.response
+        if response.status == 404:
+            return False
+        if response.status != 200:
+            text = self._session.explained(target, exchange)
+            self._expect(exchange, {200}, text)
+        return ":" in reference or response.header("Docker-Content-Digest") == content.digest
+
+    def _expect(self, exchange: Exchange, statuses: set[int], text: str | None = None) -> None:
+        """Raises :class:`RequestFailed`, with *text* if it is given, for any other status."""
+        request, status = exchange.request, exchange.response.status
+        if status not in statuses:
+            general = unexpected_status(request, exchange.response, self._session.release)
+            raise RequestFailed(text or general, request.host, status)

@@ -73,7 +73,7 @@ def request_url(request: ClientRequest) -> str:
 
 def unexpected_status(request: ClientRequest, response: ClientResponse, release: Release) -> str:
     """The general text for a status that fails a request."""
-    if release.status_wording == "pulling from host":
+    if release.wording == "pulling from host":
         return f"unexpected status: {status_line(response.status)}"
     text = (
         f"unexpected status from {request.method} request to {request_url(request)}: "
@@ -93,12 +93,13 @@ def transport_failure(request: ClientRequest, failure: Failure, release: Release
         address=with_port(request.host, request.scheme),
         name=request.host.partition(":")[0],
         scheme=request.scheme,
-        prefix=release.verification_prefix,
+        prefix="" if release.wording == "pulling from host" else _VERIFICATION,
     )
     text = f'failed to do request: {request.method.title()} "{url}": {reason}'
     return RequestFailed(text, host=request.host, failure=failure)
 
 
+_VERIFICATION = "tls: failed to verify certificate: "
 _REASONS = {
     Failure.UNRESOLVED: "dial tcp: lookup {name}: no such host",
     Failure.REFUSED: "dial tcp {address}: connect: connection refused",

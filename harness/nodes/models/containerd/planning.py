@@ -139,7 +139,7 @@ class _Planner:
         login_for: Callable[[str], Login] = partial(node_login, config.auths, None)
         if puller.auth is not None:
             login_for = partial(puller.auth.login_for, origin="the pull request (imagePullSecret)")
-        own = self._release.node_headers_on_token_requests and not transfer
+        own = self._release.headers_on_token_requests and not transfer
         shared = HttpClient(0, Trust(), login_for, token_headers=config.headers if own else {})
         if transfer:
             # The transfer service treats "A:B" as one directory name.
@@ -152,7 +152,7 @@ class _Planner:
 
     def for_ctr(self, puller: Ctr) -> None:
         """The plan of a ``ctr`` command."""
-        moves = puller.command in {"pull", "push"} and not puller.local
+        moves = puller.command in {"pull", "push"} and "local" not in puller.flags
         transfer = self._release.ctr_transfer_service and moves
         self.plan = replace(self.plan, transfer=transfer)
         if transfer and puller.tls_flags:
@@ -163,7 +163,7 @@ class _Planner:
         self._add_hosts(
             (puller.hosts_dir,) if puller.hosts_dir else (),
             HttpClient(0, trust, lambda _host: puller.login),
-            default_scheme="http" if puller.plain_http else "",
+            default_scheme="http" if "plain-http" in puller.flags else "",
             has_tls=has_tls,
         )
 
@@ -256,7 +256,7 @@ class _Planner:
 
     def _client(self, entry: HostEntry, number: int, shared: HttpClient) -> HttpClient:
         """The client for *entry*: the shared one or its own."""
-        has_headers = self._release.host_headers_on_token_requests and bool(entry.header)
+        has_headers = self._release.headers_on_token_requests and bool(entry.header)
         own_transport = entry.has_tls_settings or entry.dial_timeout is not None
         if not own_transport and not has_headers:
             return shared

@@ -128,25 +128,17 @@ class Ctr:
     command: Literal["pull", "fetch", "fetch-object", "push"] = "pull"
     """``images pull``, ``content fetch``, ``content fetch-object``, ``images push``."""
     hosts_dir: str | None = None
-    login: Login = field(default=ANONYMOUS)
-    plain_http: bool = False
-    skip_verify: bool = False
-    ca: str | None = None
-    """The file given with ``--tlscacert``, trusted instead of the system's authorities."""
-    certificate: str | None = None
-    key: str | None = None
-    local: bool = False
+    login: Login = ANONYMOUS
+    flags: Mapping[str, str] = field(default_factory=dict)
+    """Other options that are set, with their values; ``true`` for a switch. The authorities of
+    ``tlscacert`` are trusted instead of the system's."""
 
     @property
     def tls_flags(self) -> tuple[str, ...]:
-        """The TLS options that are set, by name."""
-        flags = {
-            "skip-verify": self.skip_verify,
-            "tlscacert": self.ca,
-            "tlscert": self.certificate,
-            "tlskey": self.key,
-        }
-        return tuple(name for name, value in flags.items() if value)
+        """The TLS options that are set."""
+        return tuple(
+            n for n in ("skip-verify", "tlscacert", "tlscert", "tlskey") if n in self.flags
+        )
 
     @classmethod
     def from_arguments(
@@ -167,23 +159,19 @@ class Ctr:
                 values[name] = value if equals else rest.pop(0)
             else:
                 raise UnknownArgument(f"ctr option {name!r} is not modelled")
-        user, _, secret = values.get("user", "").partition(":")
-        if not user:
-            secret = values.get("refresh", "")
-        plain, skip, local = (values.get(name) == "true" for name in _SWITCHES)
+        user, _, secret = values.pop("user", "").partition(":")
+        refresh, hosts_dir = values.pop("refresh", ""), values.pop("hosts-dir", hosts_dir)
+        login = Login(user, secret if user else refresh, "ctr's command line")
+        flags = {n: v for n, v in values.items() if v and (n in _OPTIONS or v == "true")}
         return cls(
             command=command,
-            hosts_dir=values.get("hosts-dir", hosts_dir),
-            login=Login(user, secret, "ctr's command line") if user or secret else ANONYMOUS,
-            plain_http=plain,
-            skip_verify=skip,
-            ca=values.get("tlscacert"),
-            certificate=values.get("tlscert"),
-            key=values.get("tlskey"),
-            local=local,
+            hosts_dir=hosts_dir,
+            login=login if login.user or login.secret else ANONYMOUS,
+            flags=flags,
         )
 
 
+_TLS_OPTIONS = ("skip-verify", "tlscacert", "tlscert", "tlskey")
 _SWITCHES = ("plain-http", "skip-verify", "local")
 _OPTIONS = ("user", "refresh", "hosts-dir", "tlscacert", "tlscert", "tlskey")
 

@@ -136,7 +136,7 @@ class Resolving:
 
     def _status_text(self, target: Target, exchange: Exchange) -> str:
         status = exchange.response.status
-        if self._release.status_wording == "pulling from host":
+        if self._release.wording == "pulling from host":
             unexpected = "unexpected " if status < 400 else ""
             return (
                 f"pulling from host {target.host.name} failed with {unexpected}status code "
@@ -226,11 +226,14 @@ class Fetching:
                 code="INVALID_ARGUMENT",
             )
         body = self._body(descriptor, "failed to copy: httpReadSeeker: failed open: ")
-        if len(body) < descriptor.size:
-            raise RequestFailed(self._too_short(descriptor.size, len(body)))
+        ref = f"{descriptor.kind}-{descriptor.digest}"
         problem = None
-        if len(body) != descriptor.size:
-            ref = f"{descriptor.kind}-{descriptor.digest}"
+        if len(body) < descriptor.size:
+            text = f"short read: expected {descriptor.size} bytes but got {len(body)}"
+            if self._release.manifest_too_short == "expected number":
+                text = "failed to read expected number of bytes"
+            raise RequestFailed(f"{text}: unexpected EOF")
+        if len(body) > descriptor.size:
             problem = f'"{ref}" failed size validation: {len(body)} != {descriptor.size}'
         elif not is_content_of(descriptor.digest, body):
             problem = f"unexpected commit digest {digest_of(body)}, expected {descriptor.digest}"
@@ -238,16 +241,11 @@ class Fetching:
             # ctr writes to the daemon's store through an API, which adds a prefix.
             is_remote = isinstance(self._plan.puller, Ctr) and not self._plan.transfer
             raise RequestFailed(
-                f'failed commit on ref "{descriptor.kind}-{descriptor.digest}": '
+                f'failed commit on ref "{ref}": '
                 f"{'commit failed: ' if is_remote else ''}{problem}: failed precondition",
                 code="FAILED_PRECONDITION",
             )
         return body
-
-    def _too_short(self, expected: int, got: int) -> str:
-        if self._release.manifest_too_short == "expected number":
-            return "failed to read expected number of bytes: unexpected EOF"
-        return f"short read: expected {expected} bytes but got {got}: unexpected EOF"
 
     def _body(self, descriptor: ContentDescriptor, prefix: str) -> bytes:
         """The bytes received. A truncated body is continued at its end, starting with the first

@@ -116,13 +116,14 @@ class Release:
     401 itself is the answer."""
     renews_refused_token: bool = False
     """A 401 with ``error=`` discards the host's token before a new one is requested."""
-    host_headers_on_token_requests: bool = False
-    """``header`` of hosts.toml is sent to the token server too."""
-    node_headers_on_token_requests: bool = False
-    """``registry.headers`` too, unless the transfer service pulls."""
+    headers_on_token_requests: bool = False
+    """``header`` of hosts.toml is sent to the token server too; so is ``registry.headers``, unless
+    the transfer service pulls."""
 
     # -- error messages -------------------------------------------------------------------------
-    status_wording: Literal["pulling from host", "unexpected status"] = "pulling from host"
+    wording: Literal["pulling from host", "unexpected status"] = "pulling from host"
+    """How a status is reported. With ``unexpected status``, errors of Go about certificates have a
+    prefix."""
     ctr_shows_grpc_codes: bool = False
     """``ctr`` shows the transfer service's error with its gRPC prefix."""
     joins_registry_errors: bool = False
@@ -132,8 +133,6 @@ class Release:
     """"not found" errors pass through a format string once too often: ``%3A`` is mutilated."""
     redacts_queries: bool = False
     """Queries of URLs in transport errors are shown as ``%5BREDACTED%5D``."""
-    verification_prefix: str = ""
-    """The prefix of Go's certificate errors."""
 
     def then(self, version: str, **changes: Any) -> Release:
         """The release *version*: this release with *changes*."""
@@ -152,8 +151,7 @@ _1_6_25 = _1_6_0.then(
     loopback_scheme="by port",
     ctr_always_has_tls=True,
     basic_needs_credentials=True,
-    status_wording="unexpected status",
-    verification_prefix="tls: failed to verify certificate: ",
+    wording="unexpected status",
 )
 _1_6_29 = _1_6_25.then("1.6.29", import_patterns_from="file")
 _1_6_32 = _1_6_29.then(
@@ -168,8 +166,7 @@ _1_6_32 = _1_6_29.then(
 _1_7_0 = _1_6_0.then(
     "1.7.0",
     plugin_prefix=True,
-    status_wording="unexpected status",
-    verification_prefix="tls: failed to verify certificate: ",
+    wording="unexpected status",
 )
 _1_7_7 = _1_7_0.then(
     "1.7.7",
@@ -217,8 +214,7 @@ _2_1_0 = _2_0_7.then(
     dial_timeout_counts_as_tls=False,
     transfer_service=True,
     repeats_server_errors=True,
-    host_headers_on_token_requests=True,
-    node_headers_on_token_requests=True,
+    headers_on_token_requests=True,
     joins_registry_errors=True,
 )
 _2_1_3 = _2_1_0.then("2.1.3", manifest_too_short="short read", ctr_shows_grpc_codes=False)

@@ -181,27 +181,25 @@ class _Client(RegistryClient):
         schemes = ("https", "http") if insecure else ("https",)
         problem = ""
         for scheme in schemes:
-            response = self._pinged(scheme, "/v2/", f"ping: {self.because}")
-            if isinstance(response, ClientResponse):
-                if response.status in {200, 401}:
-                    self.scheme = scheme
-                    self.learn(response)
-                    return
-                problem = _unexpected(response)
-            else:
-                problem = str(response)
+            status, problem = self._ping(scheme, "/v2/", f"ping: {self.because}")
+            if status in {200, 401}:
+                self.scheme = scheme
+                return
         for scheme in schemes:
-            response = self._pinged(scheme, "/v1/_ping", "checks for a registry of version 1")
-            if isinstance(response, ClientResponse) and response.status in {200, 401}:
+            status, _ = self._ping(scheme, "/v1/_ping", "checks for a registry of version 1")
+            if status in {200, 401}:
                 problem = "can't talk to a V1 container registry"
                 break
         raise PullFailed(f"pinging container registry {self.host}: {problem}")
 
-    def _pinged(self, scheme: str, path: str, because: str) -> ClientResponse | PullFailed:
+    def _ping(self, scheme: str, path: str, because: str) -> tuple[int | None, str]:
+        """The status, and the error in words if it is not a good one."""
         try:
-            return self.send("ping", ClientRequest("GET", scheme, self.host, path), because)
+            response = self.send("ping", ClientRequest("GET", scheme, self.host, path), because)
         except PullFailed as failed:
-            return failed
+            return None, str(failed)
+        self.learn(response)
+        return response.status, _unexpected(response)
 
     def manifest(self, reference: str) -> ClientResponse:
         """The manifest with this tag or digest. Raises :class:`PullFailed`."""

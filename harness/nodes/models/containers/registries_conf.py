@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from harness.nodes.models.files import InvalidFile
-from harness.nodes.models.toml_statements import InvalidTOML, read_toml, statements
+from harness.nodes.models.toml_statements import InvalidTOML, is_a, read_toml, statements
 
 __all__ = [
     "InvalidRegistriesConf",
@@ -144,11 +144,11 @@ class _File:
         """The settings in *document*."""
         document = self._as_version_2(document)
         searched = document.get("unqualified-search-registries", [])
-        if not _is_strings(searched):
+        if not is_a(searched, "a list of strings"):
             key = "unqualified-search-registries"
             raise self._invalid(f"`{key}` must be a list of strings", self._line(key))
         aliases = document.get("aliases", {})
-        if not isinstance(aliases, dict) or not _is_strings([*aliases.values()]):
+        if not isinstance(aliases, dict) or not is_a([*aliases.values()], "a list of strings"):
             raise self._invalid("`aliases` must be a table of strings", self._line("aliases"))
         fallback = self._line("registries")
         registries = tuple(
@@ -187,7 +187,7 @@ class _File:
                 line = self._line("registries")
                 raise self._invalid(f"`registries.{name}` must be a table", line)
             table = table.get(part, {} if part == name else [])
-        if not _is_strings(table):
+        if not is_a(table, "a list of strings"):
             reason = f"`registries.{name}.registries` must be a list of strings"
             raise self._invalid(reason, self._line("registries", name))
         return list(table)
@@ -281,7 +281,3 @@ class _File:
     def _line(self, *path: str) -> int | None:
         depth = len(path)
         return next((s.line for s in self._statements if s.path[:depth] == path), None)
-
-
-def _is_strings(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
