@@ -201,8 +201,7 @@ def schedule(options: Namespace, profile: Profile) -> int:
     """
     import json
 
-    from reference_registry.proxy.expiry.schedule import StateUnreadable, parse_state
-    from reference_registry.proxy.expiry.state_file import STATE_FILE
+    from reference_registry.proxy.expiry.schedule import STATE_FILE, StateUnreadable, parse_state
 
     config = load(options.config, profile=profile)
     state = config.storage.rootdirectory / STATE_FILE[1:]

@@ -21,9 +21,8 @@ from reference_registry.proxy.policy.memory import NegativeCache, Uses
 from reference_registry.proxy.policy.size_limit import SizeLimit
 from reference_registry.proxy.tasks import Background, SingleFlight
 from reference_registry.proxy.upstream.client import BlobInfo, UpstreamManifest, UpstreamRepository
-from reference_registry.proxy.upstream.http import MARKER, Offline
 from reference_registry.proxy.upstream.routing import MAIN, UpstreamRouting
-from reference_registry.proxy.upstream.upstream import Upstream
+from reference_registry.proxy.upstream.upstream import MARKER, Offline, Upstream
 from reference_registry.registry import StandardRegistry
 from reference_registry.repository import Manifest
 from reference_registry.storage import layout

@@ -24,6 +24,7 @@ from reference_registry.names import is_repository_name
 __all__ = [
     "BLOB",
     "MANIFEST",
+    "STATE_FILE",
     "ZERO",
     "Entry",
     "GoTime",
@@ -32,6 +33,9 @@ __all__ = [
     "parse_state",
     "render_state",
 ]
+
+STATE_FILE = "/scheduler-state.json"
+"""Storage path; beside ``/docker``."""
 
 _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII
@@ -236,7 +240,7 @@ def render_state(entries: Mapping[str, Entry]) -> bytes:
 
 
 class StateUnreadable(ValueError):
-    """The state file is damaged; ``str()`` is worded as Go's panic is."""
+    """The state file is damaged."""
 
 
 def parse_state(content: bytes) -> Schedule | None:
@@ -245,57 +249,26 @@ def parse_state(content: bytes) -> Schedule | None:
     Names of fields may have any case, missing ones are zero, unknown ones are ignored. Raises
     :class:`StateUnreadable`.
     """
-    document = _load(content)
+    try:
+        document = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise StateUnreadable("not JSON") from None
     if document is None:
         return None
     if not isinstance(document, dict):
-        raise _mismatch(document, "value of type map[string]*scheduler.schedulerEntry")
-    return Schedule({key: _parse_entry(value) for key, value in document.items()})
+        raise StateUnreadable("not a JSON object")
+    return Schedule({key: _parse_entry(key, value) for key, value in document.items()})
 
 
-def _load(content: bytes) -> Any:
-    try:
-        text = content.decode("utf-8")
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        rest = text[error.pos :].lstrip()
-        if not rest:
-            raise StateUnreadable("unexpected end of JSON input") from None
-        place = "after top-level value" if error.msg == "Extra data" else "looking for value"
-        if error.pos == 0:
-            place = "looking for beginning of value"
-        raise StateUnreadable(f"invalid character {rest[0]!r} {place}") from None
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise StateUnreadable(f"not JSON: {error}") from None
-
-
-def _parse_entry(value: Any) -> Entry:
-    if value is None:
-        raise StateUnreadable("runtime error: invalid memory address or nil pointer dereference")
+def _parse_entry(name: str, value: Any) -> Entry:
     if not isinstance(value, dict):
-        raise _mismatch(value, "value of type scheduler.schedulerEntry")
-    fields = {name.lower(): field for name, field in value.items() if field is not None}
-    key = fields.get("key", "")
-    if not isinstance(key, str):
-        raise _mismatch(key, "struct field schedulerEntry.Key of type string")
-    kind = fields.get("entrytype", 0)
-    if not isinstance(kind, int) or isinstance(kind, bool):
-        raise _mismatch(kind, "struct field schedulerEntry.EntryType of type int")
-    return Entry(key, _parse_moment(fields.get("expirydata")), kind)
-
-
-def _parse_moment(value: Any) -> GoTime:
-    if value is None:
-        return ZERO
+        raise StateUnreadable(f"{name!r}: not a JSON object")
+    fields = {field.lower(): each for field, each in value.items() if each is not None}
+    key, kind = fields.get("key", ""), fields.get("entrytype", 0)
+    if not isinstance(key, str) or not isinstance(kind, int) or isinstance(kind, bool):
+        raise StateUnreadable(f"{name!r}: Key is not a string, or EntryType is not an integer")
+    moment = fields.get("expirydata")
     try:
-        return GoTime.parse(value if isinstance(value, str) else json.dumps(value))
-    except ValueError:
-        quoted = json.dumps(json.dumps(value, ensure_ascii=False), ensure_ascii=False)
-        layout = '"\\"2006-01-02T15:04:05Z07:00\\""'
-        raise StateUnreadable(f"parsing time {quoted} as {layout}") from None
-
-
-def _mismatch(value: Any, wanted: str) -> StateUnreadable:
-    kinds = {list: "array", dict: "object", str: "string", bool: "bool"}
-    kind = kinds.get(type(value), "number")
-    return StateUnreadable(f"json: cannot unmarshal {kind} into Go {wanted}")
+        return Entry(key, ZERO if moment is None else GoTime.parse(str(moment)), kind)
+    except ValueError as error:
+        raise StateUnreadable(f"{name!r}: ExpiryData: {error}") from None

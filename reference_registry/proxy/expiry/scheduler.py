@@ -1,7 +1,8 @@
-"""Runs the schedule: deletes what has expired, and saves changes in time.
+"""Runs the schedule: loads it, deletes what has expired, and saves changes in time.
 
 All waiting uses the clock, except that ``ideal`` saves the file right after a change, and again
-after a quarter of a second of real time if more has changed by then.
+after a quarter of a second of real time if more has changed by then. ``scheduler-state.json`` is
+always complete, since each version replaces the one before.
 """
 
 from __future__ import annotations
@@ -9,18 +10,30 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Container, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from reference_registry.clock import Clock
+from reference_registry.config.problem import CannotStart
 from reference_registry.digest import Digest
 from reference_registry.http.hooks import Panic
 from reference_registry.profiles import Profile
 from reference_registry.proxy.expiry.eviction import Eviction
-from reference_registry.proxy.expiry.schedule import BLOB, MANIFEST, Entry, GoTime, Schedule
-from reference_registry.proxy.expiry.state_file import StateFile
-from reference_registry.proxy.upstream.http import Offline
+from reference_registry.proxy.expiry.schedule import (
+    BLOB,
+    MANIFEST,
+    STATE_FILE,
+    Entry,
+    GoTime,
+    Schedule,
+    StateUnreadable,
+    parse_state,
+    render_state,
+)
+from reference_registry.proxy.upstream.upstream import Offline
 from reference_registry.registry import StandardRegistry
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.layout import repository_names
@@ -70,7 +83,7 @@ class Expiry:
         self.before_due: Callable[[], None] = lambda: None
         """Called before entries expire; reports pending uses to :meth:`used`."""
         self._tasks: list[asyncio.Task[None]] = []
-        self._file = StateFile(self._driver, profile, self._schedule_of_tree)
+        self._saving = asyncio.Lock()
         self._schedule: Schedule | None = Schedule()
         """None if the state file held ``null`` and the profile cannot recover from that."""
         self._rescheduled = asyncio.Event()
@@ -147,13 +160,58 @@ class Expiry:
         return schedule
 
     # -- life -------------------------------------------------------------------------------------
+    def _remove_parts(self) -> None:
+        path = self._driver.local_path(STATE_FILE)
+        if path is not None:
+            with suppress(FileNotFoundError):
+                for part in path.parent.glob(f"{path.name}.*part"):
+                    part.unlink()
+
+    async def _load(self) -> Schedule | None:
+        """The schedule in the file. If it is damaged, ``ideal`` rebuilds it from the storage."""
+        rebuilds = self._profile.rebuilds_damaged_state
+        try:
+            schedule = parse_state(self._driver.read(STATE_FILE))
+        except PathNotFound:
+            return Schedule()
+        except StateUnreadable as damage:
+            if not rebuilds:
+                raise CannotStart(
+                    "proxy", f"{STATE_FILE[1:]}: {damage}", "remove it", released_exit_code=2
+                ) from damage
+            problem = str(damage)
+        else:
+            if not rebuilds:
+                return schedule
+            if schedule is not None:
+                schedule, problems = schedule.tidied()
+                for each in problems:
+                    _log.warning("%s: dropped the entry %s", STATE_FILE[1:], each)
+                    self._unsaved.set()
+                return schedule
+            problem = "null"
+        schedule = await asyncio.to_thread(self._schedule_of_tree)
+        _log.warning(
+            "%s is damaged (%s): rebuilt from the storage, %d entries, the next of which expires "
+            "at %s",
+            STATE_FILE[1:],
+            problem,
+            len(schedule),
+            schedule.next_moment(),
+        )
+        self._unsaved.set()
+        return schedule
+
     async def start(self) -> None:
         """Load the schedule and start. Raises
         :class:`reference_registry.config.problem.CannotStart` if the file is damaged and the
         profile cannot recover from that."""
-        self._schedule = await self._file.load()
-        if self._file.is_outdated:
-            self._unsaved.set()
+        if self._profile.removes_leftovers:
+            try:
+                await asyncio.to_thread(self._remove_parts)
+            except OSError as error:
+                _log.warning("parts of %s that a killed process left stay: %s", STATE_FILE, error)
+        self._schedule = await self._load()
         at_once = self._profile.saves_state == "at-once"
         work = (self._expire(), self._save_soon() if at_once else self._save_by_ticker())
         self._tasks = [asyncio.create_task(coroutine) for coroutine in work]
@@ -225,11 +283,29 @@ class Expiry:
         self._unsaved.clear()
         saved = False
         try:
-            saved = await self._file.save(self._schedule.snapshot())
+            async with self._saving:
+                entries = self._schedule.snapshot()
+                writing = asyncio.create_task(asyncio.to_thread(self._write, entries))
+                try:
+                    saved = await asyncio.shield(writing)
+                finally:
+                    # The caller may be cancelled and save again, which must not overtake this.
+                    await asyncio.wait([writing])
         finally:
             if not saved:
                 self._unsaved.set()
         return saved
+
+    def _write(self, entries: dict[str, Entry]) -> bool:
+        """False, and a line in the log, if the file cannot be written."""
+        try:
+            # ``ideal`` overwrites a part that a killed process left; releases use a new name.
+            mark = "" if self._profile.removes_leftovers else f"{uuid4().hex}."
+            self._driver.replace(STATE_FILE, render_state(entries), f"{STATE_FILE}.{mark}part")
+        except OSError as error:
+            _log.error("Error writing %s: %s", STATE_FILE[1:], error)
+            return False
+        return True
 
     async def _save_soon(self) -> None:
         while True:

@@ -25,7 +25,7 @@ from reference_registry.digest import Digest, parse_digest
 from reference_registry.proxy.expiry.eviction import Linked, find, remove
 from reference_registry.proxy.expiry.scheduler import Expiry
 from reference_registry.proxy.policy.memory import Uses, UseTimes
-from reference_registry.proxy.upstream.http import Offline
+from reference_registry.proxy.upstream.upstream import Offline
 from reference_registry.registry import StandardRegistry
 
 __all__ = ["Holding", "SizeLimit", "held_in", "note_use", "victims"]

@@ -97,7 +97,7 @@ class UpstreamRepository:
         """Distinguishes the upstreams of one cache."""
         self._upstream = upstream
         self._profile = upstream.profile
-        self._session = upstream.auth.session(name)
+        self._session = upstream.session(name)
         self._path = f"/v2/{name}"
 
     async def establish_challenge(self) -> None:
@@ -263,9 +263,7 @@ class UpstreamRepository:
         self, url: httpx.URL, headers: dict[str, str], limit: int
     ) -> tuple[Any, list[str]]:
         """The JSON document at *url*, of at most *limit* bytes, and its ``Link`` headers."""
-        response = await self._upstream.http.send(
-            "GET", url, headers=headers, session=self._session
-        )
+        response = await self._upstream.send("GET", url, headers=headers, session=self._session)
         body = await read_body(response, limit)
         try:
             return json.loads(body), response.headers.get_list("link")
@@ -279,7 +277,7 @@ class UpstreamRepository:
         self, method: str, path: str, headers: dict[str, str] | None = None
     ) -> httpx.Response:
         url = self._upstream.url(f"{self._path}{path}")
-        return await self._upstream.http.send(method, url, headers=headers, session=self._session)
+        return await self._upstream.send(method, url, headers=headers, session=self._session)
 
 
 def _blob_info(response: httpx.Response) -> BlobInfo:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -40,20 +40,22 @@ _NoAnswer = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 _NoConnection = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
+@cache
+def trusted_authorities() -> ssl.SSLContext:
+    """The system's, or those of ``SSL_CERT_FILE``; read once, since that takes a while."""
+    trusted = httpx.create_ssl_context()
+    trusted.set_alpn_protocols(["http/1.1"])
+    return trusted
+
+
 class NetworkTransport(httpx.AsyncBaseTransport):
     """Connections to any host, kept for the next request. Raises what httpx's own transport raises
-    for the same failures. *trusted* gives the certificate authorities, when they are first needed;
-    *addresses* says what may be connected to.
+    for the same failures. *addresses* says what may be connected to.
 
     Used in one event loop.
     """
 
-    def __init__(
-        self,
-        trusted: Callable[[], ssl.SSLContext],
-        addresses: TargetAddresses | None = None,
-    ) -> None:
-        self._trusted = trusted
+    def __init__(self, addresses: TargetAddresses | None = None) -> None:
         resolver = aiohttp.ThreadedResolver() if addresses is None else _Resolver(addresses)
         tracing = aiohttp.TraceConfig()
         tracing.on_connection_reuseconn.append(_note_reuse)
@@ -86,9 +88,9 @@ class NetworkTransport(httpx.AsyncBaseTransport):
                 yarl.URL(str(url.copy_with(userinfo=b"") if url.userinfo else url), encoded=True),
                 headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
                 allow_redirects=False,
-                timeout=_timeout(**_of_interest(request.extensions["timeout"])),
+                timeout=_timeout(*map(request.extensions["timeout"].get, ("connect", "read"))),
                 proxy=proxy,
-                ssl=self._trusted() if secure else True,
+                ssl=trusted_authorities() if secure else True,
                 trace_request_ctx=attempt,
                 middlewares=(attempt.send,),
             )
@@ -227,10 +229,6 @@ class _Ends:
 @cache
 def _timeout(connect: float | None, read: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=read)
-
-
-def _of_interest(timeout: Mapping[str, float | None]) -> dict[str, float | None]:
-    return {name: timeout.get(name) for name in ("connect", "read")}
 
 
 def _as_httpx(error: Exception) -> httpx.TransportError:

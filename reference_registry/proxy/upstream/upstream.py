@@ -1,16 +1,22 @@
-"""One upstream registry: its URL, its connections, and how its challenges are answered - Basic and
-Bearer, with or without credentials.
+"""One upstream registry: its URL, and sending one request to it: credentials, redirects, a retry,
+and failures as values.
 
-Releases of distribution ask ``GET /v2/`` for the challenge before an operation and fetch a token
-per client request. ``ideal`` sends the request, is refused once, and from then on knows the
-challenge and keeps the tokens.
+Credentials go to the origin they were meant for and nowhere else; redirects are followed hop by hop
+by this module, so that each target is checked first (the SSRF policy, ``ssrf``).
+
+Releases of distribution ask ``GET /v2/`` for the challenge before an operation. ``ideal`` sends the
+request, is refused once, and from then on knows the challenge.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+import random
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
 
 import httpx
 
@@ -18,42 +24,96 @@ from reference_registry.clock import Clock
 from reference_registry.config import UpstreamConfig
 from reference_registry.config.problem import CannotStart
 from reference_registry.profiles import Profile
-from reference_registry.proxy.tasks import SingleFlight
-from reference_registry.proxy.upstream.challenge import (
-    Challenge,
-    Token,
-    TokenUnusable,
-    parse_challenges,
-    parse_token,
-    token_query,
-)
+from reference_registry.proxy.upstream.auth import AuthSession, UpstreamAuth
+from reference_registry.proxy.upstream.challenge import Challenge, parse_challenges
 from reference_registry.proxy.upstream.credentials import CredentialHelper, Credentials
 from reference_registry.proxy.upstream.errors import (
+    NoToken,
     UpstreamBroken,
     UpstreamFailure,
-    UpstreamRefused,
+    UpstreamOffline,
+    UpstreamTimedOut,
+    UpstreamUnreachable,
 )
-from reference_registry.proxy.upstream.http import Answered, Offline, UpstreamHttp
-from reference_registry.proxy.upstream.ssrf import Resolve, is_web_url, parse_target, trusts_realm
+from reference_registry.proxy.upstream.responses import (
+    cause_of,
+    discard,
+    location_in_words,
+    read_body,
+    refused,
+    request_name,
+    without_query,
+)
+from reference_registry.proxy.upstream.ssrf import (
+    Resolve,
+    TargetAddresses,
+    addresses_of,
+    host_in,
+    is_web_url,
+    parse_target,
+    same_origin,
+    target_problem,
+)
 
-__all__ = ["Upstream"]
+__all__ = ["MARKER", "Offline", "Upstream"]
 
+MARKER = "/.pullproof/offline"
+"""Storage path of the file that turns offline mode on. Its content does not matter; distribution
+ignores it."""
+_LOOK = 1.0  # seconds of real time between two looks at the file
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_CONNECT = 10.0
+"""Seconds; the limit for a connection."""
+_TIMEOUTS_OF_GO = httpx.Timeout(None, connect=30.0).as_dict()
 _RESOLVE_TIMEOUT = 10.0
 """Seconds. Clients of a cached tag are better served soon with a stale manifest than late with a
 current one (#3705), and a healthy registry answers HEAD in less than a second."""
-_MAX_TOKEN = 1024 * 1024
+_MAX_TOKEN = 1024 * 1024  # bytes of a token server's answer
 
 _log = logging.getLogger(__name__)
 
-_ABSENT = frozenset({404, 410})
 
-Fetch = Callable[[httpx.URL, str | None], Awaitable[bytes]]
-"""GET a URL with this ``Authorization`` header or none, and return the body of the answer."""
+class Offline:
+    """Offline mode: the cache does not ask upstream. On if *always* (``proxy.x-offline``), or while
+    the file *marker* exists, without a restart. No marker: the storage is in memory."""
+
+    def __init__(self, always: bool = False, marker: Path | None = None) -> None:
+        self._always = always
+        self._marker = marker
+        self._was = False
+
+    def __bool__(self) -> bool:
+        """Whether upstream must not be asked now. Logs a change."""
+        now = self._always or (self._marker is not None and self._marker.exists())
+        if now != self._was:
+            self._was = now
+            _log.warning(
+                "offline: cached content is served, upstream is not asked, nothing expires"
+                if now
+                else "online again"
+            )
+        return now
+
+    async def is_over(self) -> None:
+        """Wait until upstream may be asked."""
+        while self:  # noqa: ASYNC110 - a file sets no event
+            await asyncio.sleep(_LOOK)
+
+    def check(self) -> None:
+        """Call this before anything is sent. Raises :class:`UpstreamOffline`."""
+        if self:
+            raise UpstreamOffline("upstream is not asked: this cache is offline")
 
 
 class Upstream:
-    """One upstream registry. *key* is its key in the configuration. The other parameters are those
-    of :class:`UpstreamHttp`."""
+    """One upstream registry, and the hosts that it refers us to. *key* is its key in the
+    configuration.
+
+    Tests replace *transport* and *resolve*. *answered* is called with method, status (None: no
+    answer) and the seconds until the answer began. Nothing is sent while *offline* is on. Upstream
+    may be silent for *timeout* seconds, before its answer and within.
+    """
 
     def __init__(
         self,
@@ -63,39 +123,47 @@ class Upstream:
         *,
         key: str = "proxy",
         transport: httpx.AsyncBaseTransport | None = None,
-        resolve: Resolve | None = None,
-        answered: Answered | None = None,
+        resolve: Resolve = addresses_of,
+        answered: Callable[[str, int | None, float], None] = lambda method, status, seconds: None,
         offline: Offline | None = None,
         timeout: float = 60.0,
     ) -> None:
         url = _parse_remote(config.remoteurl, f"{key}.remoteurl")
         self.key = key
-        origin = url.copy_with(userinfo=b"", path="/", query=None, fragment=None)
+        self._base = origin = url.copy_with(userinfo=b"", path="/", query=None, fragment=None)
         self._remoteurl = str(url.copy_with(userinfo=b""))
         self._api = origin.copy_with(path=url.path) if profile.honours_remote_path else origin
         self.profile = profile
         self.resolve_timeout = min(timeout, _RESOLVE_TIMEOUT) if profile.upstream_timeouts else None
         """Seconds to wait for the digest of a tag that is cached; None: no limit."""
+        bounded = httpx.Timeout(timeout, connect=min(timeout, _CONNECT)).as_dict()
+        self._timeouts = bounded if profile.upstream_timeouts else _TIMEOUTS_OF_GO
+        self._transport = transport
+        self._local_hosts = config.local_hosts
+        self._addresses: TargetAddresses | None = None
+        if profile.restricts_targets and (transport is None or resolve is not addresses_of):
+            self._addresses = TargetAddresses(host_in(origin), config.local_hosts, resolve)
+        self._answered = answered
+        self._offline = offline if offline is not None else Offline()
         self._ping_lock = asyncio.Lock()
         self._pings: set[asyncio.Task[None]] = set()
-        self.http = UpstreamHttp(
-            origin,
-            profile,
-            transport=transport,
-            resolve=resolve,
-            answered=answered,
-            offline=offline,
-            timeout=timeout,
-            local_hosts=config.local_hosts,
-        )
         self._helper = CredentialHelper(config.exec, clock) if config.exec is not None else None
         self.auth = UpstreamAuth(
             origin,
             self._helper or _credentials(config, url),
             profile=profile,
             clock=clock,
-            fetch=self._fetch_token,
+            fetch=self.fetch,
         )
+
+    @cached_property
+    def _connections(self) -> httpx.AsyncBaseTransport:
+        if self._transport is not None:
+            return self._transport
+        # Created on first use: the import takes longer than the rest of the start.
+        from reference_registry.proxy.upstream.transport import NetworkTransport
+
+        return NetworkTransport(self._addresses)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -103,16 +171,85 @@ class Upstream:
             ping.cancel()
         if self._helper is not None:
             await self._helper.stop()
-        await self.http.aclose()
+        if "_connections" in self.__dict__:
+            await self._connections.aclose()
 
     def url(self, path: str) -> httpx.URL:
         """The URL of *path*, such as ``/v2/``, which may have a query."""
         return httpx.URL(str(self._api).rstrip("/") + path)
 
+    def session(self, repository: str) -> AuthSession:
+        """Authorization to pull *repository*, for one client request. If the profile keeps no
+        tokens, the session keeps its own."""
+        tokens = self.auth.tokens if self.profile.caches_upstream_tokens else {}
+        return AuthSession(self.auth, f"repository:{repository}:pull", tokens)
+
+    async def send(
+        self,
+        method: str,
+        url: httpx.URL,
+        *,
+        headers: Mapping[str, str] | None = None,
+        session: AuthSession | None = None,
+    ) -> httpx.Response:
+        """The open successful response, which the caller has to close.
+
+        Raises :class:`UpstreamFailure`. If upstream challenges the request, it is sent once more
+        with the credentials that the challenge asks for, where the profile does so.
+        """
+        self._offline.check()
+        authorization = await self._authorization(method, url, session)
+        response = await self._follow(method, url, headers or {}, authorization)
+        if response.status_code == 401 and session is not None and self._answers(response):
+            try:
+                better = await session.refused(authorization, _challenges_of(response))
+            except BaseException:
+                await response.aclose()
+                raise
+            if better is not None:
+                await discard(response)
+                response = await self._follow(method, url, headers or {}, better)
+        if not self._succeeded(response):
+            raise await refused(method, response)
+        return response
+
+    async def _authorization(
+        self, method: str, url: httpx.URL, session: AuthSession | None
+    ) -> str | None:
+        if session is None or not self.auth.challenges:
+            return None
+        try:
+            return await session.authorization()
+        except UpstreamFailure as failure:
+            if self.profile.honest_upstream_errors:
+                raise
+            raise NoToken(method, without_query(url), failure) from failure
+
+    def _succeeded(self, response: httpx.Response) -> bool:
+        return response.is_success or (
+            self.profile.takes_redirects_for_success and 300 <= response.status_code < 400
+        )
+
+    def _answers(self, refusal: httpx.Response) -> bool:
+        """Whether the challenge of *refusal* may be answered."""
+        return not self.profile.pings_anonymous_upstream_every_time and same_origin(
+            refusal.url, self._base
+        )
+
+    async def fetch(self, url: httpx.URL, authorization: str | None) -> bytes:
+        """The body, at most 1 MiB, of a GET of *url*, which upstream named."""
+        self._offline.check()
+        await self._check_target("GET", url)
+        response = await self._follow("GET", url, {}, authorization)
+        if not self._succeeded(response):
+            raise await refused("GET", response)
+        return await read_body(response, _MAX_TOKEN)
+
+    # -- pings ------------------------------------------------------------------------------------
     async def ping_at_start(self) -> None:
         """``GET <remoteurl>/v2/``; :class:`CannotStart` if no answer comes."""
         try:
-            response = await self.http.ping(httpx.URL(f"{self._remoteurl}/v2/"))
+            response = await self._ping(httpx.URL(f"{self._remoteurl}/v2/"))
         except UpstreamFailure as failure:
             raise CannotStart(
                 "proxy.remoteurl",
@@ -127,171 +264,114 @@ class Upstream:
         for credentials. One ping at a time; it continues if its client leaves."""
         if self.auth.challenges or not self.profile.pings_anonymous_upstream_every_time:
             return
-        ping = asyncio.ensure_future(self._ping())
+        ping = asyncio.ensure_future(self._learn_challenge())
         self._pings.add(ping)
         ping.add_done_callback(self._pings.discard)
         await asyncio.shield(ping)
 
-    async def _ping(self) -> None:
+    async def _learn_challenge(self) -> None:
         async with self._ping_lock:
             if self.auth.challenges:
                 return
-            response = await self.http.ping(self.url("/v2/"))
+            response = await self._ping(self.url("/v2/"))
             if response.status_code == 401:
                 self.auth.learn(_challenges_of(response))
 
-    async def _fetch_token(self, url: httpx.URL, authorization: str | None) -> bytes:
-        return await self.http.fetch(url, authorization, limit=_MAX_TOKEN)
+    async def _ping(self, url: httpx.URL) -> httpx.Response:
+        """The response to an unauthenticated GET, with any status, read and closed."""
+        last = not self.profile.keeps_connection_of_ping
+        response = await self._follow("GET", url, {}, None, last=last)
+        await discard(response)
+        return response
 
-
-# -- answering challenges ------------------------------------------------------------------------
-class UpstreamAuth:
-    """Challenges, credentials and tokens of one upstream, shared by all repositories."""
-
-    def __init__(
+    # -- redirects and retries --------------------------------------------------------------------
+    async def _follow(
         self,
-        base: httpx.URL,
-        credentials: Credentials | CredentialHelper | None,
+        method: str,
+        url: httpx.URL,
+        headers: Mapping[str, str],
+        authorization: str | None,
         *,
-        profile: Profile,
-        clock: Clock,
-        fetch: Fetch,
-    ) -> None:
-        self.challenges: tuple[Challenge, ...] = ()
-        self._base = base
-        self._credentials = credentials
-        self._profile = profile
-        self._clock = clock
-        self._fetch = fetch
-        self._tokens: dict[str, Token] = {}
-        self._joined: SingleFlight[str, Token] = SingleFlight()
-        self._distrusted: set[str] = set()
-        self._realms_of_start: frozenset[str] | None = None
+        last: bool = False,
+    ) -> httpx.Response:
+        """The first response that is not a redirect. *authorization* is sent to the origin of *url*
+        only. *last*: the connection is not reused."""
+        first, redirects = url, 0
+        while True:
+            sent = {"User-Agent": self.profile.upstream_user_agent, **headers}
+            if authorization is not None and same_origin(first, url):
+                sent["Authorization"] = authorization
+            elif url.userinfo and not self.profile.restricts_targets:
+                # Go sends the credentials that a redirect names.
+                sent["Authorization"] = Credentials(url.username, url.password).basic
+            response = await self._exchange(method, url, sent, last=last)
+            location = response.headers.get("location", "")
+            if response.status_code not in _REDIRECTS or not location:
+                return response
+            await discard(response)
+            target = _redirected(method, url, location)
+            redirects += 1
+            if redirects > self.profile.upstream_redirects:
+                cause = f"stopped after {redirects} redirects"
+                raise UpstreamUnreachable(method, location_in_words(location), cause)
+            await self._check_target(method, target)
+            url = target
 
-    def session(self, repository: str) -> AuthSession:
-        """Authorization to pull *repository*, for one client request. If the profile keeps no
-        tokens, the session keeps its own."""
-        tokens = self._tokens if self._profile.caches_upstream_tokens else {}
-        return AuthSession(self, f"repository:{repository}:pull", tokens)
-
-    def learn(self, challenges: Iterable[Challenge]) -> None:
-        """Remember *challenges* of a known scheme."""
-        usable = tuple(c for c in challenges if c.scheme in {"basic", "bearer"})
-        if usable:
-            self.challenges = usable
-
-    def learn_at_start(self, challenges: Iterable[Challenge]) -> None:
-        """If the profile does so, send credentials only to the token servers of *challenges*, and
-        not to others that upstream names later."""
-        if self._profile.credentials_only_for_realms_of_start:
-            self._realms_of_start = frozenset(c.get("realm") for c in challenges)
-
-    async def authorization(self, scope: str, tokens: dict[str, Token]) -> str | None:
-        """The ``Authorization`` for *scope* by the known challenges, or None. Raises
-        :class:`UpstreamFailure`."""
-        for challenge in self.challenges:
-            if challenge.scheme == "bearer":
-                realm = self._realm(challenge)
-                if realm is not None:
-                    token = await self._token(realm, challenge.get("service"), scope, tokens)
-                    return f"Bearer {token.value}"
-            elif self._profile.upstream_basic_auth:
-                credentials = await self._credentials_for(self._base)
-                if credentials is not None:
-                    return credentials.basic
-                if not self._profile.honest_upstream_errors:
-                    raise UpstreamBroken("no basic auth credentials")
-        return None
-
-    def _realm(self, challenge: Challenge) -> httpx.URL | None:
-        realm = parse_target(challenge.get("realm"), self._base)
-        if realm is None or not challenge.get("realm"):
-            return None
-        if self._credentials is None and self._profile.restricts_targets:
-            return realm  # No credentials are sent; the target is checked when it is fetched.
-        if trusts_realm(self._base, realm, self._profile):
-            return realm
-        if realm.host not in self._distrusted and len(self._distrusted) < 100:
-            self._distrusted.add(realm.host)
-            _log.warning("upstream names a token server on another site, %s: not used", realm.host)
-        return None
-
-    async def _token(
-        self, realm: httpx.URL, service: str, scope: str, tokens: dict[str, Token]
-    ) -> Token:
-        token = tokens.get(scope)
-        if token is not None and self._clock.now() < token.expires:
-            return token
-
-        async def fetch() -> Token:
-            return await self._fetch_token(realm, service, scope)
-
-        shared = self._profile.caches_upstream_tokens
-        token = await (self._joined.run(scope, fetch) if shared else fetch())
-        if shared:
-            self._drop_expired()
-        tokens[scope] = token
-        return token
-
-    async def _fetch_token(self, realm: httpx.URL, service: str, scope: str) -> Token:
-        known = self._realms_of_start is None or str(realm) in self._realms_of_start
-        credentials = await self._credentials_for(realm) if known else None
-        query = token_query(
-            realm.query.decode("ascii"),
-            scope=scope,
-            service=service,
-            account=credentials.username if credentials is not None else None,
-        )
-        authorization = credentials.basic if credentials is not None else None
-        url = realm.copy_with(query=query.encode("ascii"))
+    async def _exchange(
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], *, last: bool
+    ) -> httpx.Response:
         try:
-            body = await self._fetch(url, authorization)
-        except UpstreamRefused as refused:
-            if refused.status not in _ABSENT or not self._profile.honest_upstream_errors:
+            return await self._exchange_once(method, url, headers, last=last)
+        except UpstreamTimedOut:
+            raise
+        except UpstreamUnreachable:
+            if not self.profile.retries_upstream:
                 raise
-            # The token server is absent, not the content.
-            raise UpstreamBroken(str(refused)) from refused
+        # Random, so that requests that failed together are not retried together.
+        await asyncio.sleep(random.uniform(0.05, 0.25))  # noqa: S311 - not a secret
+        return await self._exchange_once(method, url, headers, last=last)
+
+    async def _exchange_once(
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], *, last: bool
+    ) -> httpx.Response:
+        # Without httpx's client, which keeps cookies and takes as much time as the exchange.
+        extensions = {"timeout": self._timeouts, "last": last}
+        request = httpx.Request(method, url, headers=headers, extensions=extensions)
+        began, status = time.perf_counter(), None
         try:
-            return parse_token(body, self._clock.now())
-        except TokenUnusable as error:
-            raise UpstreamBroken(f"GET {realm.host}: token server: {error}") from None
+            response = await self._connections.handle_async_request(request)
+            response.request = request
+            status = response.status_code
+            return response
+        except httpx.TimeoutException as error:
+            raise UpstreamTimedOut(method, without_query(url), cause_of(error, url)) from error
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            cause = cause_of(error, url, request.extensions.get("ends", (None, None)))
+            raise UpstreamUnreachable(method, without_query(url), cause) from error
+        finally:
+            self._answered(method, status, time.perf_counter() - began)
 
-    async def _credentials_for(self, url: httpx.URL) -> Credentials | None:
-        """The credentials for *url*, the realm's or upstream's own."""
-        if not isinstance(self._credentials, CredentialHelper):
-            return self._credentials
-        asked = url if self._profile.helper_is_asked_for_realm else self._base
-        return await self._credentials.get(asked.netloc.decode("ascii"))
-
-    def _drop_expired(self) -> None:
-        now = self._clock.now()
-        for scope in [s for s, token in self._tokens.items() if token.expires <= now]:
-            del self._tokens[scope]
+    async def _check_target(self, method: str, target: httpx.URL) -> None:
+        if not self.profile.restricts_targets:
+            return
+        problem = target_problem(self._base, target, self._local_hosts)
+        if problem is None and self._addresses is not None and not same_origin(target, self._base):
+            problem = await self._addresses.problem(host_in(target))
+        if problem is not None:
+            raise UpstreamBroken(f"{request_name(method, target)}: refused to go there: {problem}")
 
 
-class AuthSession:
-    """Authorization of requests for one repository."""
-
-    def __init__(self, auth: UpstreamAuth, scope: str, tokens: dict[str, Token]) -> None:
-        self._auth = auth
-        self._scope = scope
-        self._tokens = tokens
-
-    async def authorization(self) -> str | None:
-        """The ``Authorization`` of the next request, or None."""
-        return await self._auth.authorization(self._scope, self._tokens)
-
-    async def refused(self, sent: str | None, challenges: tuple[Challenge, ...]) -> str | None:
-        """After a 401 to a request that carried *sent*: another ``Authorization`` to try, or None.
-
-        Several requests refused for one expired token fetch one new token among them.
-        """
-        self._auth.learn(challenges)
-        token = self._tokens.get(self._scope)
-        if token is not None and sent == f"Bearer {token.value}":
-            del self._tokens[self._scope]
-        fresh = await self.authorization()
-        return fresh if fresh != sent else None
+def _redirected(method: str, url: httpx.URL, location: str) -> httpx.URL:
+    """The target of *location*, relative to *url*; :class:`UpstreamUnreachable` if invalid."""
+    target = parse_target(location, url)
+    if target is not None:
+        return target
+    scheme, colon, _ = location.partition(":")
+    if colon and scheme.isalpha() and scheme not in {"http", "https"}:
+        cause = f'unsupported protocol scheme "{scheme[:20]}"'
+        raise UpstreamUnreachable(method, location_in_words(location), cause)
+    cause = f'failed to parse Location header "{location_in_words(location)}"'
+    raise UpstreamUnreachable(method, without_query(url), cause)
 
 
 def _challenges_of(response: httpx.Response) -> tuple[Challenge, ...]:

@@ -13,7 +13,7 @@ import pytest
 
 from harness.content import Image, an_image
 from reference_registry.digest import Digest
-from reference_registry.proxy.expiry.state_file import STATE_FILE
+from reference_registry.proxy.expiry.schedule import STATE_FILE
 from reference_registry.storage.filesystem import FilesystemDriver
 from tests.support.in_process import Proxy
 from tests.support.upstream_double import UpstreamDouble

@@ -11,10 +11,12 @@ import httpx
 import pytest
 
 from harness.upstream import MockUpstream
+from reference_registry.clock import ManualClock
+from reference_registry.config import ProxyConfig
 from reference_registry.profiles import IDEAL
 from reference_registry.proxy.upstream.errors import UpstreamFailure, UpstreamUnreachable
-from reference_registry.proxy.upstream.http import UpstreamHttp
 from reference_registry.proxy.upstream.ssrf import TargetAddresses, addresses_of
+from reference_registry.proxy.upstream.upstream import Upstream
 
 pytestmark = pytest.mark.anyio
 
@@ -78,13 +80,15 @@ async def test_the_system_resolves() -> None:
 
 # -- the connection itself -------------------------------------------------------------------------
 @pytest.fixture
-async def client() -> AsyncIterator[UpstreamHttp]:
+async def client() -> AsyncIterator[Upstream]:
     """Of an upstream with a public address, on a network without a web proxy."""
 
     async def public(host: str) -> list[str]:
         return ["140.82.121.4"]
 
-    client = UpstreamHttp(httpx.URL("http://registry.example"), IDEAL, resolve=public)
+    client = Upstream(
+        ProxyConfig(remoteurl="http://registry.example"), IDEAL, ManualClock(), resolve=public
+    )
     yield client
     await client.aclose()
 
@@ -96,7 +100,7 @@ def upstream() -> Iterator[MockUpstream]:
 
 
 async def test_a_name_that_changes_its_mind_is_not_connected_to(
-    client: UpstreamHttp, upstream: MockUpstream, monkeypatch: pytest.MonkeyPatch
+    client: Upstream, upstream: MockUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DNS rebinding: public when it was looked at, and this machine when it is connected to."""
     port = int(upstream.url.rpartition(":")[2])
@@ -111,13 +115,13 @@ async def test_a_name_that_changes_its_mind_is_not_connected_to(
 
     monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", rebound)
     with pytest.raises(UpstreamUnreachable, match=r"rebinder\.example is local"):
-        await client.fetch(httpx.URL(f"http://rebinder.example:{port}/"), None, limit=100)
+        await client.fetch(httpx.URL(f"http://rebinder.example:{port}/"), None)
     assert set(asked) == {"rebinder.example"}
     assert list(upstream.ledger.entries) == []
 
     # Upstream's own name may be this machine, by /etc/hosts for one.
     with pytest.raises(UpstreamFailure) as refusal:
-        await client.fetch(httpx.URL(f"http://registry.example:{port}/x"), None, limit=100)
+        await client.fetch(httpx.URL(f"http://registry.example:{port}/x"), None)
     assert "local" not in str(refusal.value)
     await asyncio.to_thread(upstream.ledger.wait_idle)
     assert len(upstream.ledger.entries) == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import socket
-import ssl
 import struct
 from asyncio import StreamReader as Reader
 from asyncio import StreamWriter as Writer
@@ -24,13 +23,9 @@ pytestmark = pytest.mark.anyio
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-def _no_authorities() -> ssl.SSLContext:
-    raise AssertionError("no TLS here")
-
-
 @pytest.fixture
 async def network() -> AsyncIterator[NetworkTransport]:
-    network = NetworkTransport(_no_authorities)
+    network = NetworkTransport()
     yield network
     await network.aclose()
 
@@ -371,7 +366,7 @@ async def test_through_a_web_proxy(
 
 
 async def test_a_tunnel_through_a_web_proxy(environment: pytest.MonkeyPatch) -> None:
-    network = NetworkTransport(ssl.create_default_context)
+    network = NetworkTransport()
     answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
     async with raw(always(answer)) as double:
         environment.setenv("HTTPS_PROXY", double.url.replace("//", "//joe:s3cret@"))

@@ -148,9 +148,9 @@ def test_no_file(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "damaged: unexpected end of JSON input"),
+        (b"", "damaged: not JSON"),
         (b"null", "damaged: null"),
-        (b"[]", "damaged: json: cannot unmarshal array into Go value of type map[string]"),
+        (b"[]", "damaged: not a JSON object"),
         (b"\xff", "damaged: not JSON"),
     ],
 )
