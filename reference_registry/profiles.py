@@ -42,29 +42,24 @@ class Profile:
     error_detail: Literal["text", "struct"] = _by("text", "struct", "text")
     """``detail`` of a wrapped error: its text, or the marshalled Go struct (2.8: often ``{}``)."""
     range_rules: Literal["rfc9110", "go"] = _by("rfc9110", "go")
-    """How ``Range`` of a stored blob is read: ``go`` is its ``http.ServeContent``: 416 for bad
-    syntax too, in plain text, and ranges on HEAD."""
+    """``Range`` of a stored blob; ``go``: bad syntax is a 416 in plain text, HEAD has ranges."""
     multi_range: Literal["whole", "multipart"] = _by("whole", "multipart")
     """Several ranges in one request: the whole content, or ``multipart/byteranges`` (releases)."""
     keeps_caching_headers_on_416: bool = _by(False, True, True, False)
     """A 416 still has the blob's Etag and Cache-Control."""
     trusts_descriptor_cache: bool = _by(False, True)
-    """With a descriptor cache, a blob whose bytes are gone is a 200 with its full length and no
-    body."""
+    """A blob in the descriptor cache whose bytes are gone is a 200 without a body."""
     remembers_manifests: Literal["never", "bytes", "as-blobs"] = _by(
         "never", "bytes", "bytes", "as-blobs"
     )
     """What the descriptor cache holds of manifests: nothing; the size of each that was read; the
     same as of blobs, so that HEAD of a manifest's digest as a blob is 200."""
     descriptor_cache_forgets: Literal["bytes", "all"] = _by("all", "bytes", "bytes", "bytes", "all")
-    """What is deleted from a descriptor cache in redis with a blob of a repository: only its size
-    or its link to the repository too."""
+    """What redis forgets with a blob: its size only, or its link to the repository too."""
     names_what_is_invalid: bool = _by(True, False)
-    """A malformed repository name, tag or digest in a path is reported as such; releases answer 404
-    in plain text, or 500 for what only their storage driver refuses."""
+    """A malformed name, tag or digest is reported; otherwise a 404 in plain text or a 500."""
     name_limit_skips_host: bool = _by(False, False, False, True)
-    """The 255 characters of a repository's name are counted without its first component, since that
-    could be a host."""
+    """The 255 characters of a name are counted without a first component that may be a host."""
 
     # -- proxy: what a miss costs ---------------------------------------------------------------
     blob_miss: Literal["shared", "tee", "double"] = _by("shared", "double", "tee")
@@ -84,22 +79,18 @@ class Profile:
     verifies_manifests: bool = _by(True, False)
     """Manifest bytes are checked against the requested digest."""
     notices_damage: bool = _by(True, False)
-    """A cached file that is empty, or not of the size in its manifest, is checked and, if it is
-    damaged, fetched again, as one that is gone."""
+    """A cached file of the wrong size is hashed and, if it is damaged, fetched again."""
     pings_anonymous_upstream_every_time: bool = _by(False, True)
-    """An upstream that sends no challenge is asked ``GET /v2/`` before every operation, because the
-    empty list of challenges is never remembered."""
+    """An upstream without a challenge is asked ``GET /v2/`` before every operation."""
     keeps_connection_of_ping: bool = _by(True, False)
     """The connection of ``GET /v2/`` to upstream is used again. Releases do not read the body
     (``registry/proxy/proxyauth.go``, ``ping``), so that Go closes it."""
     pings_upstream_at_start: bool = _by(False, True)
     """One ``GET /v2/`` at start; the process dies if upstream cannot be reached."""
     refetches_blob_cached_elsewhere: bool = _by(False, True)
-    """A blob that another repository has cached is fetched again. ``ideal`` asks upstream with HEAD
-    whether this repository has it, and links it."""
+    """A blob that another repository has is fetched again, instead of a HEAD and a link."""
     fetches_tagged_manifest_by: Literal["digest", "tag"] = _by("digest", "tag")
-    """What follows the HEAD of a tag: GET of the digest in its answer, or GET of the tag again,
-    which may have moved meanwhile."""
+    """What follows the HEAD of a tag: GET of its digest, or of the tag, which may have moved."""
     fills_config_unscheduled: bool = _by(False, True)
     """An image configuration fetched for a schema 1 conversion never expires."""
     joins_upstream_requests: bool = _by(True, False)
@@ -113,8 +104,7 @@ class Profile:
     upstream_timeouts: bool = _by(True, False)
     """10 s to connect and 60 s between bytes; releases wait forever (#3705)."""
     honours_remote_path: bool = _by(True, False)
-    """A path in ``proxy.remoteurl`` precedes the path of every request; releases use it for the
-    start-up ping only."""
+    """The path of ``proxy.remoteurl`` precedes every request, not only the start-up ping."""
     blob_accept_encoding: str = _by("identity", "gzip", "zstd, gzip, deflate")
     """``Accept-Encoding`` of blob requests. Releases let a blob be compressed on the way."""
     upstream_user_agent: str = _by("pullproof", "Go-http-client/1.1")
@@ -129,15 +119,13 @@ class Profile:
     """401, 403, 404, 429 and 5xx reach the client as such, Retry-After kept. Every release answers
     404 by tag, 500 by digest, and 404 or 500 for a blob (#3842, #4477)."""
     parses_empty_refusals: bool = _by(True, True, True, False)
-    """A 4xx without a body that calls itself JSON, as to HEAD, is reported as JSON that ends too
-    early, and not by its status."""
+    """A 4xx without a body that is called JSON, as to HEAD, is reported as truncated JSON."""
     marks_stale: bool = _by(True, False)
     """Content served because upstream failed carries ``Warning: 110`` (RFC 9111, 5.5)."""
     not_modified_skips_caching: bool = _by(False, True)
     """304 to a conditional GET by tag writes the tag link but not the manifest."""
     not_modified_before_existence: bool = _by(False, True)
-    """``If-None-Match`` equal to the digest in the URL is answered 304 without looking for the
-    manifest."""
+    """``If-None-Match`` with the digest of the URL is a 304 even if there is no manifest."""
 
     # -- proxy: credentials ---------------------------------------------------------------------
     upstream_basic_auth: bool = _by(True, False, False, True)
@@ -145,8 +133,7 @@ class Profile:
     caches_upstream_tokens: bool = _by(True, False)
     """Bearer tokens are kept until they expire; every release asks again per client request."""
     helper_is_asked_for_realm: bool = _by(False, True)
-    """``proxy.exec`` is asked for the credentials of the token server's host, and not of upstream's
-    (3.0.0 and later; there is none before)."""
+    """``proxy.exec`` is asked for the token server's host, not upstream's (since 3.0.0)."""
     realm_rule: Literal["any", "same-site"] = _by("same-site", "any", "any", "any", "same-site")
     """Which token realms get the credentials. 3.1.1 and ideal: the upstream's own host and port or
     registrable domain (CVE-2026-33540); ``any`` before."""
@@ -154,10 +141,9 @@ class Profile:
     """A token server on another port of the same IP literal is trusted, and ``localhost``
     is any loopback address."""
     credentials_only_for_realms_of_start: bool = _by(False, True)
-    """A token server that upstream did not name when it was asked at start gets no credentials."""
+    """A token server that upstream did not name at start gets no credentials."""
     broken_htpasswd_is_unavailable: bool = _by(True, False)
-    """While the htpasswd file cannot be read, clients get 503; releases answer 400 with an empty
-    body."""
+    """While the htpasswd file cannot be read, clients get 503, not an empty 400."""
     restricts_targets: bool = _by(True, False)
     """Redirects and realms that lead to another host must not lead to this machine or its link, nor
     from https to http. Releases follow everything."""
@@ -166,29 +152,23 @@ class Profile:
     honours_ttl: bool = _by(True, False, True)
     """``proxy.ttl`` is read; 2.8 does not know the key and keeps everything 168 h (#3880)."""
     expiry_needs_delete_enabled: bool = _by(False, True)
-    """Without ``storage.delete.enabled: true`` expiry deletes nothing and forgets the entry, so
-    that the content stays forever (#4249)."""
+    """Without ``storage.delete.enabled``, expiry drops the entry and keeps content (#4249)."""
     expiry_counts_shared_blobs: bool = _by(True, False)
-    """A blob's bytes go only when no other repository links it; every release deletes them under
-    the others (#2367, #4191)."""
+    """A blob's bytes go only when no other repository links it (#2367, #4191)."""
     expiry_removes_manifest_bytes: bool = _by(True, False)
     """Manifest bytes are freed at expiry; releases leave them to garbage-collect."""
     expiry_takes_both_kinds: bool = _by(True, False)
-    """Content pulled as a manifest and as a blob has one entry, and expires as both. In a release
-    only the kind that was pulled last expires."""
+    """Content pulled as manifest and as blob expires as both, not only as the last kind."""
     expiry_removes_tag_links: bool = _by(True, False)
     """Tags that point at an expired manifest go with it; releases keep them forever."""
     rebuilds_damaged_state: bool = _by(True, False)
-    """An empty or damaged ``scheduler-state.json`` is rebuilt from the tree with a warning; every
-    release panics at start."""
+    """A damaged ``scheduler-state.json`` is rebuilt with a warning, not a panic at start."""
     schedules_what_it_finds: bool = _by(True, False)
-    """Cached content that is in no schedule, after a crash or a time without ttl, expires one ttl
-    after the start. In a release it never expires."""
+    """Cached content without a schedule expires one ttl after the start, instead of never."""
     saves_state: Literal["at-once", "ticker"] = _by("at-once", "ticker")
     """``ticker``: every 5 s if something changed, and what happened since is lost at exit."""
     removes_leftovers: bool = _by(True, False)
-    """A cache removes the uploads and parts of files that a killed process left, when it starts.
-    Releases keep uploads until the purge."""
+    """A cache removes the uploads and partial files of a killed process when it starts."""
     saves_state_on_drain: bool = _by(True, False, False, True)
     """State is written on a graceful stop (with ``http.draintimeout``)."""
 
@@ -206,8 +186,7 @@ class Profile:
     list in upstream's order, or by forwarding them (3.1.1, where ``last`` without ``n`` is
     ignored)."""
     checks_page_size_last: bool = _by(False, False, True, True, False)
-    """A bad ``n`` of tags/list is noticed when the tags are there, so that it costs an upstream
-    request, and is 404 for an unknown repository."""
+    """A bad ``n`` of tags/list costs an upstream request, and is 404 in an unknown repository."""
     tags_after_last_need_no_repository: bool = _by(False, False, False, False, True)
     """``last=`` in an unknown repository leads to ``"tags":null`` and not to 404."""
     page_size_detail: Literal["text", "number"] = _by("text", "text", "text", "text", "number")
@@ -229,15 +208,13 @@ class Profile:
     delete_tag: Literal["supported", "digest-invalid", "even-if-disabled"] = _by(
         "supported", "digest-invalid", "even-if-disabled", "even-if-disabled", "supported"
     )
-    """DELETE by tag: 202 where deletion is enabled; 400 DIGEST_INVALID; or 202 even where it is
-    disabled."""
+    """DELETE by tag: 202 if deletion is enabled; 400 DIGEST_INVALID; 202 even if disabled."""
     referrers_api: bool = _by(True, False)
     """``/v2/<name>/referrers/<digest>`` exists (OCI 1.1)."""
     converts_to_schema1: bool = _by(False, True, False)
     """schema2 by tag without an Accept for it is converted to schema1."""
     picks_platform_for_old_clients: bool = _by(False, True)
-    """A manifest list by tag for a client that cannot read lists is answered with its linux/amd64
-    child."""
+    """A list by tag is answered with its linux/amd64 child if the client reads no lists."""
     oci_manifest_needs_accept: bool = _by(False, True)
     """An OCI manifest without a matching Accept is 404."""
     oci_index_needs_accept: bool = _by(False, True, False)
@@ -280,8 +257,7 @@ class Profile:
     """An upload session has ``hashstates`` from its start. Only the state before the first
     byte is written, see tests/contract/profiles/not_imitated.toml."""
     cancel_leaves_hash_state: bool = _by(False, True)
-    """A cancelled upload leaves ``_uploads/<uuid>/hashstates``, since it is closed after it was
-    removed."""
+    """A cancelled upload leaves ``_uploads/<uuid>/hashstates``, closed after its removal."""
     checks_chunk_type: bool = _by(False, True)
     """A PATCH whose Content-Type is not ``application/octet-stream`` is 500."""
     content_range_rules: Literal["rfc9110", "go"] = _by("rfc9110", "go")
@@ -302,8 +278,7 @@ class Profile:
     gc_enumerates: Literal["_layers", "_manifests", "either"] = _by(
         "either", "_layers", "_manifests"
     )
-    """Which directory makes GC look at a repository. 2.8 misses a cache's manifest-only ones and
-    deletes their bytes."""
+    """The directory that makes GC see a repository; 2.8 misses a cache's manifest-only ones."""
     gc_fails_without_layers: bool = _by(False, False, False, True)
     """A repository without ``_layers`` makes the whole run fail."""
     gc_keeps_children_of_tagged_index: bool = _by(True, False, False, True)
@@ -318,13 +293,11 @@ class Profile:
     gc_fails_on_unreadable_manifest: bool = _by(False, True)
     """Content that is not a manifest, linked as one, makes the whole run fail."""
     gc_fails_on_broken_links: bool = _by(False, True)
-    """A link without a digest in it, to a manifest or, with ``--delete-untagged``, of a tag, makes
-    the whole run fail. ``ideal`` keeps what the link once had."""
+    """A link without a digest, to a manifest or (``-m``) of a tag, makes the whole run fail."""
     gc_reports_damage: bool = _by(True, False)
     """Links without bytes and links that cannot be read are reported."""
     gc_reads_link_targets: bool = _by(True, False)
-    """A layer kept under another digest than it is referred to by stays. Releases sweep
-    what was pushed as sha512."""
+    """A layer stays that is stored under another digest than it is referred to by (sha512)."""
     gc_removes_layer_links: bool = _by(True, False, False, True)
     """Layer links of swept blobs go too."""
     gc_lists_layer_links: bool = _by(False, False, False, True)
@@ -334,9 +307,8 @@ class Profile:
     gc_fails_on_empty_storage: bool = _by(False, True)
     """A storage without repositories is an error, exit 1."""
     gc_keeps_what_is_leased: bool = _by(True, False)
-    """Garbage may be collected while the registry serves: content that a client pushed, mounted,
-    pulled or asked for is leased (``storage.leases``). A release deletes blobs of a push whose
-    manifest has not arrived (documented: "ensure that the registry is in read-only mode")."""
+    """Content that a client pushed, mounted, pulled or asked for is leased (``storage.leases``), so
+    that garbage may be collected while the registry serves. A release needs read-only mode."""
     locks_storage: bool = _by(True, False)
     """A second process on a root directory does not start. Releases do not check."""
     gc_reports: bool = _by(True, False)
@@ -352,8 +324,7 @@ class Profile:
     has_x_keys: bool = _by(True, False)
     """The ``x-`` keys of docs/configuration.md are known. Releases skip keys that begin so."""
     warns_of_exposure: bool = _by(True, False)
-    """At start the log warns of access without a password and of passwords sent without TLS
-    (``check-config`` reports them under every profile)."""
+    """The log at start warns of open access and of passwords that are sent without TLS."""
     config_version_without_dot_panics: bool = _by(False, True, False)
     """``version: 1`` is a panic, exit 2, and not an error, exit 1."""
     has_tag_sections: bool = _by(True, False, False, True)
@@ -377,8 +348,7 @@ class Profile:
     redis_tls: Literal["none", "by-certificate", "by-any"] = _by(
         "by-any", "none", "none", "by-certificate", "by-any"
     )
-    """What makes TLS of the connection to redis: nothing, ``redis.tls.certificate``, or any key of
-    ``redis.tls``."""
+    """What turns on TLS to redis: nothing, ``tls.certificate``, or any key of ``redis.tls``."""
     old_tls: bool = _by(False, True, False)
     """``http.tls.minimumtls`` takes tls1.0 and tls1.1."""
     body_timeout: float | None = _by(60.0, None)
@@ -400,15 +370,13 @@ class Profile:
     """``in-place``: a file is emptied and written, so that a process which is killed in between, or
     a full disk, leaves nothing or half of it (``PutContent`` of the releases before 3.1)."""
     serves_what_it_cannot_store: bool = _by(True, False)
-    """A cache whose disk is full serves what it pulls from upstream; in a release a manifest or tag
-    that cannot be stored is a 500."""
+    """A cache with a full disk serves what it pulls; otherwise a manifest or tag is a 500."""
     reports_full_disk: bool = _by(True, False)
     """507 UNAVAILABLE (RFC 4918, 11.5) instead of 500 UNKNOWN."""
 
     # -- clients' credentials -------------------------------------------------------------------
     provisions_htpasswd: bool = _by(False, True)
-    """A missing htpasswd file is created, with one user ``docker`` and a password that is logged.
-    ``ideal`` does not start."""
+    """A missing htpasswd file is created with one user ``docker`` and a logged password."""
     hides_unknown_users: bool = _by(True, False, False, False, True)
     """An unknown user takes as long to refuse as a wrong password."""
     token_parser: Literal["jose", "libtrust"] = _by("jose", "libtrust", "jose")
@@ -420,11 +388,9 @@ class Profile:
     """By which ``kid`` a token may name a key: libtrust's name of a root certificate's key, that
     key's RFC 7638 thumbprint, or the name in ``auth.token.jwks``."""
     has_token_options: bool = _by(True, False, False, True)
-    """``auth.token.autoredirectpath`` and ``signingalgorithms`` are known, and an automatic realm
-    honours ``X-Forwarded-Proto``."""
+    """``auth.token``: ``autoredirectpath``, ``signingalgorithms``, ``X-Forwarded-Proto``."""
     names_bad_signature: bool = _by(True, True, False)
-    """The challenge that follows a token with a wrong signature says ``invalid_token``; in 3.x it
-    says nothing."""
+    """The challenge after a token with a wrong signature says ``invalid_token``."""
 
     # -- health and metrics ---------------------------------------------------------------------
     health_errors_name_cause: bool = _by(True, False, True)
@@ -434,16 +400,13 @@ class Profile:
     cache_metrics: Literal["by-type", "by-name"] = _by("by-name", "by-type", "by-name")
     """``registry_storage_cache_total{type}`` or ``registry_storage_cache_hits_total`` etc."""
     measures_upstream: bool = _by(True, False)
-    """Metrics show how long upstream takes to answer, and which part of the requests is served from
-    the cache."""
+    """Metrics show how long upstream takes to answer, and the hit ratio."""
     proxy_metrics: Literal["absent", "after-use", "always"] = _by(
         "always", "absent", "after-use", "always"
     )
-    """Whether ``registry_proxy_*`` exists: not in 2.8; from the first proxied request on in
-    3.0.0-alpha.1; from the start, also without a proxy, since 3.0.0."""
+    """Whether ``registry_proxy_*`` exists: never, from the first proxied request on, or always."""
     counts_proxy_blobs_wrongly: bool = _by(False, True, False)
-    """``/debug/vars``: hits equal requests, for manifests too, and blob misses and pulled bytes
-    stay 0."""
+    """``/debug/vars``: hits equal requests; blob misses and pulled bytes stay 0."""
     debug_listens_first: bool = _by(True, True, False)
     """The debug listener is up before the registry is built, and so while it pings upstream."""
     debug_vars_break_with_redis: bool = _by(False, False, False, True, False)
