@@ -51,8 +51,7 @@ _log = logging.getLogger(__name__)
 class Application:
     """The ASGI application of the API listener.
 
-    ``start`` and ``stop`` control the registry's background work. A server that supports ASGI
-    lifespan calls them itself.
+    The server calls ``start`` and ``stop``, which control the registry's background work.
     """
 
     def __init__(
@@ -95,9 +94,6 @@ class Application:
             await part.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-            return
         if scope["type"] != "http":
             raise ValueError(f"unsupported ASGI scope {scope['type']}")
         started, began = self._clock.now(), time.perf_counter()
@@ -166,15 +162,6 @@ class Application:
             return True
 
         return is_valid
-
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        """https://asgi.readthedocs.io/en/latest/specs/lifespan.html"""
-        await receive()
-        await self.start()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await self.stop()
-        await send({"type": "lifespan.shutdown.complete"})
 
 
 def _observe(observers: Sequence[Observer], exchange: Exchange) -> None:

@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from reference_registry.config.addresses import parse_address
-from reference_registry.config.http import drain_time
-from reference_registry.config.model import (
+from reference_registry.config import (
     CachePolicy,
     Config,
     GarbageCollectionConfig,
@@ -19,8 +17,9 @@ from reference_registry.config.model import (
     ProxyConfig,
     UpstreamConfig,
 )
+from reference_registry.config.http import drain_time
 from reference_registry.config.proxy import namespaces_of, upstreams_of
-from reference_registry.config.units import short_duration, short_size
+from reference_registry.config.units import parse_address, short_duration, short_size
 from reference_registry.profiles import Profile
 
 __all__ = ["Line", "explain"]

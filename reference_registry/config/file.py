@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from reference_registry.config import LOG_FORMATTERS, LOG_LEVELS, Config, LogConfig
 from reference_registry.config.http import read_auth, read_http
-from reference_registry.config.model import LOG_FORMATTERS, LOG_LEVELS, Config, LogConfig
 from reference_registry.config.problem import ConfigError, Place, Problem
 from reference_registry.config.proxy import read_proxy
 from reference_registry.config.section import Reading, Section, nearest

@@ -9,8 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from reference_registry.config.addresses import parse_address
-from reference_registry.config.model import (
+from reference_registry.config import (
     NETWORKS,
     SIGNING_ALGORITHMS,
     AuthConfig,
@@ -22,6 +21,7 @@ from reference_registry.config.model import (
     TokenConfig,
 )
 from reference_registry.config.section import Section
+from reference_registry.config.units import parse_address
 from reference_registry.profiles import Profile
 
 __all__ = ["drain_time", "read_auth", "read_http", "split_url"]

@@ -18,8 +18,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from reference_registry.config.http import split_url
-from reference_registry.config.model import (
+from reference_registry.config import (
     DEFAULT_TTL,
     VERIFY,
     CachePolicy,
@@ -27,6 +26,7 @@ from reference_registry.config.model import (
     ProxyConfig,
     UpstreamConfig,
 )
+from reference_registry.config.http import split_url
 from reference_registry.config.section import Section, nearest
 from reference_registry.config.units import parse_size, suggested_size
 from reference_registry.names import is_repository_name

@@ -12,10 +12,10 @@ from datetime import timedelta
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from reference_registry.config.addresses import parse_address
-from reference_registry.config.model import Config, ProxyConfig, UpstreamConfig
+from reference_registry.config import Config, ProxyConfig, UpstreamConfig
 from reference_registry.config.problem import Place, Problem
 from reference_registry.config.proxy import upstreams_of
+from reference_registry.config.units import parse_address
 from reference_registry.profiles import Profile
 
 __all__ = ["Reviewed", "exposures", "review"]

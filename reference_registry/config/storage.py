@@ -11,8 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from reference_registry.config.addresses import parse_address
-from reference_registry.config.model import (
+from reference_registry.config import (
     CacheConfig,
     CheckKind,
     GarbageCollectionConfig,
@@ -24,7 +23,7 @@ from reference_registry.config.model import (
     UploadPurgingConfig,
 )
 from reference_registry.config.section import Section
-from reference_registry.config.units import parse_duration, suggested_duration
+from reference_registry.config.units import parse_address, parse_duration, suggested_duration
 
 __all__ = ["read_health", "read_redis", "read_storage"]
 

@@ -1,4 +1,5 @@
-"""Durations as Go writes them (``48h``, ``1h30m``, ``-5s``), and sizes (``50GB``, ``512MiB``).
+"""Values as text: durations (``48h``, ``1h30m``, ``-5s``), sizes (``50GB``, ``512MiB``), and
+addresses to listen on, as Go's ``net.Listen`` reads them (``:5000``, ``127.0.0.1:0``).
 
 The grammar of durations is that of Go's ``time.ParseDuration``. Go counts nanoseconds and Python
 microseconds: a value other than zero is never rounded to zero, because zero often means "never" in
@@ -9,13 +10,18 @@ a configuration. Decimal units of size are powers of 1000 and binary ones powers
 from __future__ import annotations
 
 import re
+import socket
+from dataclasses import dataclass
 from datetime import timedelta
 
 __all__ = [
+    "ListenAddress",
     "format_duration",
     "from_nanoseconds",
+    "parse_address",
     "parse_duration",
     "parse_size",
+    "reachable_host",
     "short_duration",
     "short_size",
     "suggested_duration",
@@ -166,3 +172,52 @@ def short_size(size: int) -> str:
         if size >= 1000**power:
             return f"{size / 1000**power:.1f}{_PREFIXES[power - 1]}B"
     return f"{size}B"
+
+
+# -- addresses ----------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class ListenAddress:
+    """``host`` is empty for "every interface"; ``port`` 0 for "any free one"."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """``127.0.0.1:5000``, ``[::1]:5000``, ``[::]:5000`` for every interface."""
+        host = self.host or "::"
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+
+def parse_address(text: str) -> ListenAddress:
+    """``[HOST]:PORT``; the port may be a service's name. The empty text is any port of every
+    interface. ``ValueError`` says what is wrong."""
+    if not text:
+        return ListenAddress("", 0)
+    if "://" in text:
+        raise ValueError("it is a URL, not HOST:PORT")
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        raise ValueError("the port is missing" if not text.isdecimal() else "the colon is missing")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError("an IPv6 address needs brackets, as in [::1]:5000")
+    return ListenAddress(host, _port_number(port))
+
+
+def _port_number(text: str) -> int:
+    if text.isdecimal() and text.isascii() and len(text) <= 5 and int(text) <= 65535:
+        return int(text)
+    if text.isdecimal():
+        raise ValueError(f"port {text} does not exist, the highest is 65535")
+    if not text:
+        return 0
+    try:
+        return socket.getservbyname(text, "tcp")
+    except (OSError, ValueError):
+        raise ValueError(f"{text!r} is not a port") from None
+
+
+def reachable_host(host: str) -> str:
+    """Where to connect to reach a listener on *host*, which may mean every interface."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(host, host)

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from reference_registry.config import TlsConfig
-from reference_registry.config.addresses import ListenAddress
 from reference_registry.config.problem import CannotStart
+from reference_registry.config.units import ListenAddress
 from reference_registry.http.asgi import ASGIApp
 from reference_registry.http.hooks import Panic
 from reference_registry.server.base import HttpConnection, HttpExchange

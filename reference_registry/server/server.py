@@ -16,9 +16,13 @@ from typing import Any
 from reference_registry.app import create_app
 from reference_registry.clock import Clock, SystemClock
 from reference_registry.config import Config
-from reference_registry.config.addresses import ListenAddress, parse_address, reachable_host
 from reference_registry.config.http import drain_time
-from reference_registry.config.units import format_duration
+from reference_registry.config.units import (
+    ListenAddress,
+    format_duration,
+    parse_address,
+    reachable_host,
+)
 from reference_registry.garbage.online import StorageGuard
 from reference_registry.http.hooks import Observer
 from reference_registry.profiles import IDEAL, Profile

@@ -23,8 +23,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from reference_registry.config import RedisConfig, RedisTlsConfig
-from reference_registry.config.addresses import parse_address
 from reference_registry.config.problem import CannotStart
+from reference_registry.config.units import parse_address
 from reference_registry.counters import CacheCounters
 from reference_registry.digest import Digest, algorithm_of, parse_digest
 from reference_registry.profiles import Profile

@@ -325,34 +325,6 @@ def test_lack_of_a_secret_is_warned_of(run: Any, tmp_path: Path, caplog: Any) ->
     assert "http.secret" in caplog.text
 
 
-def test_lifespan(run: Any, tmp_path: Path) -> None:
-    """Any ASGI server can run it."""
-    parts: list[str] = []
-
-    class Part:
-        async def start(self) -> None:
-            parts.append("started")
-
-        async def stop(self) -> None:
-            parts.append("stopped")
-
-    incoming = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
-    sent: list[Any] = []
-
-    async def receive() -> Any:
-        return incoming.pop(0)
-
-    async def send(message: Any) -> None:
-        sent.append((message["type"], list(parts)))
-
-    run(_app(tmp_path, background=(Part(),))({"type": "lifespan"}, receive, send))
-
-    assert sent == [
-        ("lifespan.startup.complete", ["started"]),
-        ("lifespan.shutdown.complete", ["started", "stopped"]),
-    ]
-
-
 def test_client_leaves_in_mid_upload(registry: InProcess) -> None:
     """What arrived is kept, and the client may come back for the rest."""
     location = httpx.URL(registry.start_upload("a"))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from reference_registry.config.addresses import ListenAddress
+from reference_registry.config.units import ListenAddress
 from reference_registry.http.asgi import Receive, Scope, Send
 from reference_registry.server.listener import Listener
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reference_registry.config.addresses import ListenAddress, parse_address
+from reference_registry.config.units import ListenAddress, parse_address
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ import yaml
 
 from reference_registry.__main__ import main
 from reference_registry.config import Config
-from reference_registry.config.addresses import parse_address
 from reference_registry.config.file import load
+from reference_registry.config.units import parse_address
 from reference_registry.profiles import PROFILES
 
 _TOP = Path(__file__).parents[3]

@@ -20,7 +20,7 @@ from reference_registry.config import (
     PeriodicCheck,
     StorageConfig,
 )
-from reference_registry.config.addresses import ListenAddress
+from reference_registry.config.units import ListenAddress
 from reference_registry.http.asgi import Receive, Scope, Send
 from reference_registry.observability.health import Health, probe
 from reference_registry.profiles import PROFILES

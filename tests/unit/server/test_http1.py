@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reference_registry.config.addresses import ListenAddress
+from reference_registry.config.units import ListenAddress
 from reference_registry.http.asgi import Receive, Scope, Send
 from reference_registry.server.base import BadMessage
 from reference_registry.server.http1 import connection as connections

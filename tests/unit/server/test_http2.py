@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from reference_registry.config import Config, HttpConfig, StorageConfig, TlsConfig
-from reference_registry.config.addresses import ListenAddress
+from reference_registry.config.units import ListenAddress
 from reference_registry.http.asgi import Receive, Scope, Send
 from reference_registry.http.hooks import Panic
 from reference_registry.server.listener import Listener

@@ -22,8 +22,8 @@ from reference_registry.config import (
     HttpConfig,
     StorageConfig,
 )
-from reference_registry.config.addresses import ListenAddress
 from reference_registry.config.problem import CannotStart
+from reference_registry.config.units import ListenAddress
 from reference_registry.http.asgi import ASGIApp, Receive, Scope, Send
 from reference_registry.http.hooks import Panic
 from reference_registry.profiles import PROFILES
