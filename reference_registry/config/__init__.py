@@ -147,7 +147,7 @@ class UpstreamConfig:
     """``namespaces`` (``x-namespaces`` of ``proxy``): its names in ``ns=``; None: its prefix and
     the host of its URL."""
     library: bool = False
-    """``library`` (``x-library``): whether ``NAME`` means ``library/NAME``, by default at Docker Hub."""
+    """``library`` (``x-library``): whether ``NAME`` means ``library/NAME``, as at Docker Hub."""
     local_hosts: tuple[str, ...] = ()
     """``local-hosts`` (``x-local-hosts``): the hosts of our own network that an outside upstream
     may name in a redirect or as its token server."""
