@@ -12,17 +12,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NoReturn
 
-from reference_registry import __version__
-from reference_registry.commands import (
-    MISUSE,
-    PROGRAM,
-    Misuse,
-    check_config,
-    garbage_collect,
-    htpasswd,
-    schedule,
-    serve,
-)
+from reference_registry import __version__, commands
+from reference_registry.commands import MISUSE, PROGRAM, Misuse
 from reference_registry.config.problem import ConfigError
 from reference_registry.profiles import DEFAULT_PROFILE, PROFILES, Profile, profile_named
 
@@ -111,18 +102,18 @@ def _parser(profile: Profile) -> argparse.ArgumentParser:
         prog=PROGRAM, parents=[shared], profile=profile, description="A container registry."
     )
     parser.add_argument("-v", "--version", action="version", version=f"{PROGRAM} {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    group = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, run: Command, purpose: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(
+        added = group.add_parser(
             name, help=purpose, description=purpose, parents=[shared], profile=profile
         )
         added.set_defaults(run=run)
         return added
 
-    _add_config(command("serve", serve, "Serve the registry that CONFIG describes."))
+    _add_config(command("serve", commands.serve, "Serve the registry that CONFIG describes."))
     collect = command(
-        "garbage-collect", garbage_collect, "Delete blobs that no manifest references."
+        "garbage-collect", commands.garbage_collect, "Delete blobs that no manifest references."
     )
     collect.add_argument(
         "-d", "--dry-run", action="store_true", help="only report what would be deleted"
@@ -144,12 +135,14 @@ def _parser(profile: Profile) -> argparse.ArgumentParser:
         collect.add_argument("-q", "--quiet", action="store_true", help="no output")
     _add_config(collect)
     purpose = "Explain CONFIG, and warn about settings that have no effect."
-    _add_config(command("check-config", check_config, purpose))
+    _add_config(command("check-config", commands.check_config, purpose))
     purpose = "List when the content of the cache in CONFIG expires."
-    listing = command("schedule", schedule, purpose)
+    listing = command("schedule", commands.schedule, purpose)
     listing.add_argument("--json", action="store_true", help="a list of objects")
     _add_config(listing)
-    hashing = command("htpasswd", htpasswd, "Print USER and the bcrypt hash of a password.")
+    hashing = command(
+        "htpasswd", commands.htpasswd, "Print USER and the bcrypt hash of a password."
+    )
     for flag, ignored in (("-B", "bcrypt, as always"), ("-n", "print, as always")):
         hashing.add_argument(flag, action="store_true", help=ignored)
     hashing.add_argument("-b", action="store_true", help="take PASSWORD from the command line")

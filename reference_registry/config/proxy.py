@@ -241,22 +241,21 @@ def _claims(config: ProxyConfig) -> tuple[dict[str, str], dict[tuple[str, str], 
     A host in a list takes precedence over one that is a prefix, and that over the host of a URL. An
     upstream with a list, even an empty one, has only the hosts in it.
     """
-    taken: dict[str, str] = {}
+    taken: dict[str, tuple[int, str]] = {}
     conflicts: dict[tuple[str, str], set[str]] = {}
     if not config.upstreams and config.namespaces is None:
-        return taken, conflicts
-    named = [
-        (prefix, _names_by_precedence(prefix, upstream))
+        return {}, conflicts
+    claims = [
+        (level, host, prefix)
         for prefix, _, upstream in upstreams_of(config)
+        for level, hosts in enumerate(_names_by_precedence(prefix, upstream))
+        for host in hosts
     ]
-    for level in range(3):
-        claims: dict[str, str] = {}
-        for prefix, names in named:
-            for host in names[level] - taken.keys():
-                if claims.setdefault(host, prefix) != prefix:
-                    conflicts.setdefault((claims[host], prefix), set()).add(host)
-        taken |= claims
-    return taken, conflicts
+    for level, host, prefix in sorted(claims, key=lambda claim: claim[0]):
+        first_level, first = taken.setdefault(host, (level, prefix))
+        if first_level == level and first != prefix:
+            conflicts.setdefault((first, prefix), set()).add(host)
+    return {host: prefix for host, (_, prefix) in taken.items()}, conflicts
 
 
 def _names_by_precedence(prefix: str, upstream: UpstreamConfig) -> list[set[str]]:

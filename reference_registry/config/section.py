@@ -65,7 +65,7 @@ class Section:
         return f"{self.name}.{key}" if self.name else key
 
     def __contains__(self, key: str) -> bool:
-        """Whether *key* is there and not null."""
+        """Whether *key*, which is known then, is there and not null."""
         return self._entry(key) is not None
 
     def names(self) -> list[str]:
@@ -223,7 +223,6 @@ class Section:
     # -- sections -------------------------------------------------------------------------------
     def section(self, key: str, *, released: int | None = _INHERITED) -> Section:
         """The mapping below *key*. *released* is for the values in it."""
-        self._known.add(key)
         if key not in self._sections:
             entry = self._entry(key) or Entry(self.place_of(key), Mapping())
             if not isinstance(entry.value, Mapping):
@@ -252,6 +251,7 @@ class Section:
 
     # -- helpers --------------------------------------------------------------------------------
     def _entry(self, key: str) -> Entry | None:
+        self._known.add(key)
         entry = self.entries.get(key)
         if entry is None or (isinstance(entry.value, Scalar) and entry.value.kind == "null"):
             return None
@@ -259,7 +259,6 @@ class Section:
         return entry
 
     def _scalar(self, key: str, wanted: str) -> Scalar | None:
-        self._known.add(key)
         entry = self._entry(key)
         if entry is None:
             return None
@@ -270,7 +269,6 @@ class Section:
         return None
 
     def _items(self, key: str, wanted: str) -> tuple[Entry, ...]:
-        self._known.add(key)
         entry = self._entry(key)
         if entry is None:
             return ()

@@ -43,10 +43,8 @@ def read_storage(root: Section) -> StorageConfig:
     filesystem = storage.section("filesystem")
     filesystem.unused("maxthreads", why="there is no limit on threads here")
     collecting = None
-    if root.reading.profile.has_x_keys:
-        maintenance.known("x-garbage-collection")
-        if "x-garbage-collection" in maintenance:
-            collecting = _garbage_collection(maintenance, driver)
+    if root.reading.profile.has_x_keys and "x-garbage-collection" in maintenance:
+        collecting = _garbage_collection(maintenance, driver)
     return StorageConfig(
         driver=driver,
         rootdirectory=filesystem.path("rootdirectory") or StorageConfig().rootdirectory,
