@@ -257,7 +257,13 @@ class Api:
     def _failure(self, request: Request, error: Exception) -> Response:
         """The response to a request whose handler raised *error*."""
         if isinstance(error, RegistryError):
-            self._log_failure(request, error)
+            cause = error.__cause__
+            from_upstream = self._profile.honest_upstream_errors and cause is not None
+            # An error that the client did not cause, with the cause that is hidden from it.
+            if error.status >= 500 or (from_upstream and error.status != 404):
+                level = logging.ERROR if error.status >= 500 else logging.WARNING
+                text = "%s %s is answered %d: %s"
+                _log.log(level, text, request.method, request.path, error.status, cause or error)
             return self._error(error)
         if isinstance(error, AuthenticationBroken):
             _log.error("client authentication is broken: %s", error)
@@ -270,15 +276,6 @@ class Api:
             return self._error(STORAGE_FULL())
         _log.error("error in %s %s", request.method, request.path, exc_info=error)
         return self._error(UNKNOWN(detail(self._profile, str(error))))
-
-    def _log_failure(self, request: Request, error: RegistryError) -> None:
-        """Log an error that the client did not cause, with the cause that is hidden from it."""
-        cause = error.__cause__
-        from_upstream = self._profile.honest_upstream_errors and cause is not None
-        if error.status >= 500 or (from_upstream and error.status != 404):
-            level = logging.ERROR if error.status >= 500 else logging.WARNING
-            text = "%s %s is answered %d: %s"
-            _log.log(level, text, request.method, request.path, error.status, cause or error)
 
     def _error(self, error: RegistryError) -> Response:
         return json_response(error.body(), self._profile, error.status, *error.headers)

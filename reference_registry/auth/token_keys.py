@@ -8,7 +8,6 @@ only selects a trusted key, or a certificate that leads to a trusted root.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 from collections.abc import Mapping
@@ -141,13 +140,10 @@ class TrustedKeys:
             return self._end_of_chain(header["x5c"], now)
         if "jwk" in header:
             return self._embedded(header["jwk"], now)
-        return self._named(header.get("kid"))
-
-    def _named(self, kid: Any) -> PublicKey:
-        key = self.keys.get(kid) if isinstance(kid, str) else None
-        if key is None:
+        kid = header.get("kid")
+        if not isinstance(kid, str) or kid not in self.keys:
             raise Untrusted("its header names no trusted key")
-        return key
+        return self.keys[kid]
 
     def _embedded(self, jwk: Any, now: datetime) -> PublicKey:
         """The trusted key that *jwk* names or equals. The key in *jwk* is never built or used:
@@ -169,7 +165,8 @@ class TrustedKeys:
 
     def _end_of_chain(self, x5c: Any, now: datetime) -> PublicKey:
         try:
-            leaf, *others = [_certificate(item) for item in x5c[:_LONGEST_CHAIN]]
+            der = [base64.b64decode(item, validate=True) for item in x5c[:_LONGEST_CHAIN]]
+            leaf, *others = map(x509.load_der_x509_certificate, der)
             self._verify_chain(leaf, others, now)
             key = leaf.public_key()
         except (TypeError, ValueError, UnsupportedAlgorithm, VerificationError) as error:
@@ -220,15 +217,6 @@ _ISSUERS = (
 
 
 # -- forms --------------------------------------------------------------------------------------
-def _certificate(item: Any) -> x509.Certificate:
-    if not isinstance(item, str):
-        raise TypeError("not text")
-    try:
-        return x509.load_der_x509_certificate(base64.b64decode(item, validate=True))
-    except binascii.Error as error:
-        raise ValueError(str(error)) from None
-
-
 def _thumbprint_of(jwk: Mapping[str, Any]) -> str:
     """The RFC 7638 thumbprint of *jwk*; :class:`Untrusted` if it lacks a member or one is too
     long."""

@@ -6,7 +6,6 @@ The output is distribution's. ``garbage.mark`` has the rules, ``garbage.sweep`` 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 import threading
@@ -89,8 +88,7 @@ class Collection:
         try:
             with leases.collecting():
                 if leases.are_kept:
-                    with contextlib.suppress(PathNotFound):
-                        self._storage.driver.delete(TRASH)  # From a collector that was killed.
+                    self._storage.driver.delete(TRASH)  # From a collector that was killed.
                 yield from self._steps()
         except BlockingIOError as busy:
             raise CollectionFailed(str(busy)) from None

@@ -208,8 +208,7 @@ class Sweep:
             self._log.info("Deleting blob: %s", path)
             with contextlib.suppress(PathNotFound):
                 self._driver.move(path, trash)
-        with contextlib.suppress(PathNotFound):
-            self._driver.delete(trash)
+        self._driver.delete(trash)
         return True
 
     def _remains(self, digest: Digest) -> None:
@@ -253,9 +252,7 @@ class Sweep:
         if self._dry_run:
             return
         self._log.info(message, path)
-        try:
-            self._driver.delete(path)
-        except PathNotFound:
+        if not self._driver.delete(path):
             self._log.warning("%s is already gone", path)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from reference_registry.config import TlsConfig
 from reference_registry.config.problem import CannotStart
-from reference_registry.config.units import ListenAddress
+from reference_registry.config.units import ListenAddress, reachable_host
 from reference_registry.http.asgi import ASGIApp
 from reference_registry.http.hooks import Panic
 from reference_registry.server.base import HttpConnection, HttpExchange
@@ -61,6 +61,11 @@ class Listener:
         """Accepted connections that are not in ``_connections`` yet."""
         self._connections: set[HttpConnection] = set()
         self._in_flight: set[asyncio.Task[None]] = set()
+
+    @property
+    def reachable(self) -> ListenAddress:
+        """An address that this machine can reach."""
+        return ListenAddress(reachable_host(self.address.host), self.address.port)
 
     @property
     def where(self) -> str:

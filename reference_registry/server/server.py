@@ -21,7 +21,6 @@ from reference_registry.config.units import (
     ListenAddress,
     format_duration,
     parse_address,
-    reachable_host,
 )
 from reference_registry.garbage.online import StorageGuard
 from reference_registry.http.hooks import Observer
@@ -67,12 +66,12 @@ class Server:
     def url(self) -> str:
         """``http://127.0.0.1:PORT``, reachable from this machine; valid once started."""
         scheme = "http" if self.config.http.tls is None else "https"
-        return f"{scheme}://{_reachable(self._api.address)}"
+        return f"{scheme}://{self._api.reachable}"
 
     @property
     def debug_url(self) -> str | None:
         """The URL of the debug listener, or None without one."""
-        return None if self._debug is None else f"http://{_reachable(self._debug.address)}"
+        return None if self._debug is None else f"http://{self._debug.reachable}"
 
     async def start(self) -> None:
         """Start everything; returns once requests are answered.
@@ -111,10 +110,6 @@ class Server:
         await self.app.stop()
         await self._guard.stop()
         return in_time
-
-
-def _reachable(address: ListenAddress) -> ListenAddress:
-    return ListenAddress(reachable_host(address.host), address.port)
 
 
 async def run_until_signalled(server: Server) -> int:

@@ -118,11 +118,7 @@ class BlobStore:
 
     def delete(self, digest: Digest) -> bool:
         """Free the bytes; False if there were none."""
-        try:
-            self._driver.delete(layout.blob_directory(digest))
-        except PathNotFound:
-            return False
-        return True
+        return self._driver.delete(layout.blob_directory(digest))
 
     def directories(self) -> list[Digest]:
         """Every digest that has a directory, even without bytes, in bytewise order.

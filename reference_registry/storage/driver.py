@@ -1,101 +1,23 @@
-"""The contract of storage drivers, and the driver that keeps everything in memory.
-
-Paths are absolute and slash-separated, as in distribution's storage drivers
-(``/docker/registry/v2/...``). Calls are synchronous: on a local file system they cost microseconds,
-and callers make long walks in a worker thread.
-"""
+"""The storage drivers: :class:`FilesystemDriver`, whose methods describe the contract, and one in
+memory."""
 
 from __future__ import annotations
 
 import io
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from reference_registry.storage.filesystem import FilesystemDriver, PathNotFound
+
 __all__ = ["MemoryDriver", "PathNotFound", "StorageDriver"]
-
-
-@dataclass(eq=False)
-class PathNotFound(Exception):
-    """There is nothing at ``path``."""
-
-    driver: str
-    path: str
-
-    def __str__(self) -> str:
-        return f"{self.driver}: Path not found: {self.path}"
-
-
-class StorageDriver:
-    """Methods raise :class:`PathNotFound` if *path* does not exist, ``OSError`` for the rest."""
-
-    name: str
-    """``filesystem`` or ``inmemory``."""
-
-    def read(self, path: str) -> bytes:
-        raise NotImplementedError
-
-    def write(self, path: str, content: bytes) -> None:
-        """Create or replace the file, and its parents; a reader never sees a part of it."""
-        raise NotImplementedError
-
-    def replace(self, path: str, content: bytes, aside: str) -> None:
-        """As :meth:`write`, but even after a crash of the machine the file has its old content or
-        the new one. It is written to *aside* first, a path that has no other writer."""
-        raise NotImplementedError
-
-    def size(self, path: str) -> int:
-        """Of a file, in bytes."""
-        raise NotImplementedError
-
-    def is_file(self, path: str) -> bool:
-        raise NotImplementedError
-
-    def exists(self, path: str) -> bool:
-        raise NotImplementedError
-
-    def open_read(self, path: str, start: int = 0) -> BinaryIO:
-        raise NotImplementedError
-
-    def open_append(self, path: str) -> BinaryIO:
-        """For writing at the end; a missing file is created, with its parents."""
-        raise NotImplementedError
-
-    def names(self, path: str) -> list[str]:
-        """The names of the entries of a directory, in any order."""
-        raise NotImplementedError
-
-    def sorted_names(self, path: str) -> Sequence[str]:
-        """The same in bytewise order; fast if a large directory has not changed since."""
-        return sorted(self.names(path))
-
-    def children(self, path: str) -> list[str]:
-        """Full paths of the entries of a directory, sorted by name."""
-        base = path.rstrip("/")
-        return [f"{base}/{name}" for name in sorted(self.names(path))]
-
-    def move(self, source: str, target: str) -> None:
-        """Atomically; parents of *target* are created."""
-        raise NotImplementedError
-
-    def delete(self, path: str) -> None:
-        """The file, or the directory with everything below it."""
-        raise NotImplementedError
-
-    def local_path(self, path: str) -> Path | None:
-        """The file of the operating system behind *path*, or None if the driver has none."""
-        return None
-
-    def _missing(self, path: str) -> PathNotFound:
-        return PathNotFound(self.name, path)
 
 
 _Directory = dict[str, "_Directory | bytearray"]
 
 
-class MemoryDriver(StorageDriver):
+class MemoryDriver:
     """distribution's ``inmemory``: a tree of dictionaries, with ``bytearray`` for files. May be
     used from several threads."""
 
@@ -148,6 +70,15 @@ class MemoryDriver(StorageDriver):
                 raise self._missing(path)
             return list(node)
 
+    def sorted_names(self, path: str) -> Sequence[str]:
+        return sorted(self.names(path))
+
+    def children(self, path: str) -> list[str]:
+        return [f"{path.rstrip('/')}/{name}" for name in sorted(self.names(path))]
+
+    def local_path(self, path: str) -> Path | None:
+        return None
+
     def move(self, source: str, target: str) -> None:
         with self._lock:
             node = self._existing(source)
@@ -155,11 +86,16 @@ class MemoryDriver(StorageDriver):
             directory[name] = node
             self.delete(source)
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str) -> bool:
         with self._lock:
-            self._existing(path)
+            if self._find(path) is None:
+                return False
             directory, name = self._parent(path)
             del directory[name]
+            return True
+
+    def _missing(self, path: str) -> PathNotFound:
+        return PathNotFound(self.name, path)
 
     def _find(self, path: str) -> _Directory | bytearray | None:
         node: _Directory | bytearray = self._root
@@ -205,3 +141,6 @@ class _Appender(io.RawIOBase):
         with self._lock:
             self._content += data
         return len(data)
+
+
+StorageDriver = FilesystemDriver | MemoryDriver

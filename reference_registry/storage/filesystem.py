@@ -20,12 +20,18 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
 
-from reference_registry.storage.driver import StorageDriver
-
-__all__ = ["MOST_BYTES", "DirectoryMemory", "FileMemory", "FilesystemDriver", "LruCache"]
+__all__ = [
+    "MOST_BYTES",
+    "DirectoryMemory",
+    "FileMemory",
+    "FilesystemDriver",
+    "LruCache",
+    "PathNotFound",
+]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -47,8 +53,24 @@ _COARSE_TICK = 2_100_000_000
 """The same for file systems that keep whole seconds, or even ones only."""
 
 
-class FilesystemDriver(StorageDriver):
+@dataclass(eq=False)
+class PathNotFound(Exception):
+    """There is nothing at ``path``."""
+
+    driver: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.driver}: Path not found: {self.path}"
+
+
+class FilesystemDriver:
     """Keeps ``/a/b`` in ``<root>/a/b``. The first write creates the root.
+
+    Paths are absolute and slash-separated, as in distribution's storage drivers
+    (``/docker/registry/v2/...``). Calls are synchronous: they cost microseconds, and callers make
+    long walks in a worker thread. Most raise :class:`PathNotFound` if *path* is missing, and
+    ``OSError`` for the rest.
 
     A file is replaced by renaming a complete one over it, so that no reader sees a part of it, and
     a process that is killed leaves none. Nothing is synced to disk: a cache can fetch again what a
@@ -69,6 +91,9 @@ class FilesystemDriver(StorageDriver):
     def _full(self, path: str) -> str:
         return self._root + path
 
+    def _missing(self, path: str) -> PathNotFound:
+        return PathNotFound(self.name, path)
+
     def read(self, path: str) -> bytes:
         try:
             return self._memory.read(self._full(path))
@@ -76,10 +101,13 @@ class FilesystemDriver(StorageDriver):
             raise self._missing(path) from None
 
     def write(self, path: str, content: bytes) -> None:
+        """Create or replace the file, and its parents; a reader never sees a part of it."""
         full = self._full(path)
         self._put(full, content, f"{full}.{uuid.uuid4().hex}.part", synced=self._synced and content)
 
     def replace(self, path: str, content: bytes, aside: str) -> None:
+        """As :meth:`write`, but even after a crash of the machine the file has its old content or
+        the new one. It is written to *aside* first, a path that has no other writer."""
         self._put(self._full(path), content, self._full(aside), synced=True)
 
     def _put(self, full: str, content: bytes, part: str, *, synced: object) -> None:
@@ -103,6 +131,7 @@ class FilesystemDriver(StorageDriver):
                 os.fsync(file.fileno())
 
     def size(self, path: str) -> int:
+        """Of a file, in bytes."""
         try:
             found = os.stat(self._full(path))
         except (FileNotFoundError, NotADirectoryError):
@@ -126,28 +155,37 @@ class FilesystemDriver(StorageDriver):
         return file
 
     def open_append(self, path: str) -> BinaryIO:
+        """For writing at the end; a missing file is created, with its parents."""
         return self._creating_parents(self._full(path), "ab")
 
     def names(self, path: str) -> list[str]:
+        """The names of the entries of a directory, in any order."""
         try:
             return os.listdir(self._full(path))
         except (FileNotFoundError, NotADirectoryError):
             raise self._missing(path) from None
 
     def sorted_names(self, path: str) -> Sequence[str]:
+        """The same in bytewise order; fast if a large directory has not changed since."""
         try:
             return self._directories.names(self._full(path))
         except (FileNotFoundError, NotADirectoryError):
             raise self._missing(path) from None
 
+    def children(self, path: str) -> list[str]:
+        """Full paths of the entries of a directory, sorted by name."""
+        return [f"{path.rstrip('/')}/{name}" for name in sorted(self.names(path))]
+
     def move(self, source: str, target: str) -> None:
+        """Atomically; parents of *target* are created."""
         if not self.exists(source):
             raise self._missing(source)
         full = self._full(target)
         os.makedirs(os.path.dirname(full), exist_ok=True)
         os.replace(self._full(source), full)
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str) -> bool:
+        """The file, or the directory with everything below it; False if there is none."""
         full = self._full(path)
         try:
             if os.path.isdir(full):
@@ -155,9 +193,11 @@ class FilesystemDriver(StorageDriver):
             else:
                 os.unlink(full)
         except (FileNotFoundError, NotADirectoryError):
-            raise self._missing(path) from None
+            return False
+        return True
 
     def local_path(self, path: str) -> Path | None:
+        """The file of the operating system behind *path*, or None if the driver has none."""
         return Path(self._full(path))
 
     def _creating_parents(self, full: str, mode: str) -> BinaryIO:

@@ -59,7 +59,7 @@ class RepositoryLinks:
 
     def unlink_layer(self, digest: Digest) -> bool:
         """False if there was no link. The directory stays, as in distribution."""
-        return self._delete(layout.layer_link(self._name, digest))
+        return self._driver.delete(layout.layer_link(self._name, digest))
 
     def layers(self) -> Iterator[Digest]:
         return self._linked(layout.layers(self._name))
@@ -74,7 +74,7 @@ class RepositoryLinks:
 
     def unlink_revision(self, digest: Digest) -> bool:
         """False if there was no link."""
-        return self._delete(layout.revision_link(self._name, digest))
+        return self._driver.delete(layout.revision_link(self._name, digest))
 
     def revisions(self) -> Iterator[Digest]:
         return self._linked(layout.revisions(self._name))
@@ -90,7 +90,7 @@ class RepositoryLinks:
 
     def unlink_tag(self, tag: str) -> bool:
         """Remove the tag with its history; False if there was none."""
-        return self._delete(layout.tag_directory(self._name, tag))
+        return self._driver.delete(layout.tag_directory(self._name, tag))
 
     def tag_names(self, *, in_order: bool = True) -> Sequence[str] | None:
         """In bytewise order, or in that of the file system; None if there never was a tag."""
@@ -133,13 +133,6 @@ class RepositoryLinks:
         except IsADirectoryError:
             self._driver.delete(path)
             self._driver.write(path, content)
-
-    def _delete(self, path: str) -> bool:
-        try:
-            self._driver.delete(path)
-        except PathNotFound:
-            return False
-        return True
 
     def _linked(self, directory: str) -> Iterator[Digest]:
         """The digests in the paths of the link files below *directory*."""
@@ -210,8 +203,7 @@ class LocalContent:
             self.links.unlink_tag(tag)
         else:
             link = layout.tag_index_link(self.name, tag, digest)
-            with suppress(PathNotFound):
-                self._storage.driver.delete(link.removesuffix("/link"))
+            self._storage.driver.delete(link.removesuffix("/link"))
 
     def referrers_of(self, digest: Digest) -> Iterator[Manifest]:
         """The stored manifests whose ``subject`` is *digest*."""

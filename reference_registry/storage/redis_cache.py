@@ -14,8 +14,9 @@ from __future__ import annotations
 import logging
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -155,22 +156,20 @@ def _tls_options(tls: RedisTlsConfig) -> dict[str, Any]:
         try:
             context.load_cert_chain(tls.certificate, tls.key)
         except OSError as error:  # ssl.SSLError too
-            raise _unusable("certificate", f"{tls.certificate}, {tls.key}", error) from None
+            raise _unusable("certificate", (tls.certificate, tls.key), error) from None
     if tls.rootcas:
         try:
             pem = "\n".join(path.read_text("ascii") for path in tls.rootcas)
             context.load_verify_locations(cadata=pem)
         except (OSError, ValueError) as error:
-            named = ", ".join(map(str, tls.rootcas))
-            raise _unusable("rootcas", named, error) from None
+            raise _unusable("rootcas", tls.rootcas, error) from None
         options["ssl_ca_data"] = pem
     return options
 
 
-def _unusable(key: str, named: str, error: Exception) -> CannotStart:
-    why = getattr(error, "strerror", None) or str(error)
-    fix = "name files in PEM"
-    return CannotStart(f"redis.tls.{key}", f"{named}: {why}", fix, released_exit_code=2)
+def _unusable(key: str, paths: Iterable[Path], error: Exception) -> CannotStart:
+    what = f"{', '.join(map(str, paths))}: {getattr(error, 'strerror', None) or error}"
+    return CannotStart(f"redis.tls.{key}", what, "name files in PEM", released_exit_code=2)
 
 
 def _queue_blob(ask: Any, digest: Digest, descriptor: Descriptor) -> None:

@@ -108,11 +108,7 @@ class Uploads:
     def forget(self, repository: str, upload: str) -> bool:
         """Remove the session and its data; False if there was none."""
         self._hashers.forget(upload)
-        try:
-            self._driver.delete(layout.upload_directory(repository, upload))
-        except PathNotFound:
-            return False
-        return True
+        return self._driver.delete(layout.upload_directory(repository, upload))
 
     def leave_hash_state(self, repository: str, upload: str) -> None:
         """Write the file in which distribution saves its hash before the first byte. It reads the
@@ -245,8 +241,7 @@ class BlobWriter:
     def discard(self) -> None:
         """Remove the upload directory and all in it; may be called twice."""
         try:
-            with contextlib.suppress(PathNotFound):
-                self._driver.delete(self._directory)
+            self._driver.delete(self._directory)
         finally:
             self.close()
 

@@ -11,8 +11,12 @@ import pytest
 from reference_registry.digest import digest_of
 from reference_registry.manifest import OCI_INDEX
 from reference_registry.storage.blobs import BlobStore
-from reference_registry.storage.driver import StorageDriver
-from reference_registry.storage.filesystem import DirectoryMemory, FileMemory, LruCache
+from reference_registry.storage.filesystem import (
+    DirectoryMemory,
+    FileMemory,
+    FilesystemDriver,
+    LruCache,
+)
 
 SECOND = 1_000_000_000
 
@@ -200,7 +204,7 @@ def test_a_manifest_is_parsed_once_for_each_object_that_was_read() -> None:
     assert (replaced.content, replaced.is_intact) == (other, False)
 
 
-class _Contents(StorageDriver):
+class _Contents(FilesystemDriver):
     """Every file has these contents, one after the other."""
 
     def __init__(self, *contents: bytes) -> None:
