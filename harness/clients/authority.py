@@ -31,16 +31,12 @@ class Authority:
         self, directory: Path, names: Collection[str], called: str = "pullproof test run"
     ) -> None:
         self._directory = directory
+        self._name = _common_name(called)
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _subject(called)
         alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
-        certificate = (
-            _builder(self._name, self._name, self._key)
-            .add_extension(alternatives, critical=False)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(self._key, hashes.SHA256())
+        self.certificate, self.key_path = self._issue(
+            "authority", self._name, self._key, alternatives, ca=True
         )
-        self.certificate, self.key_path = self._write("authority", certificate, self._key)
         """The certificate that a client must trust, as PEM, and the private key."""
         self.server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         """For a server that answers under one of the names."""
@@ -48,19 +44,33 @@ class Authority:
 
     def issue(self, name: str) -> tuple[Path, Path]:
         """Sign a certificate for a client called *name*; returns the files of it and its key."""
+        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
         key = ec.generate_private_key(ec.SECP256R1())
+        return self._issue(name, _common_name(name), key, usage, ca=False)
+
+    def _issue(
+        self,
+        file: str,
+        subject: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        extension: x509.ExtensionType,
+        *,
+        ca: bool,
+    ) -> tuple[Path, Path]:
+        now = datetime.now(UTC)
         certificate = (
-            _builder(_subject(name), self._name, key)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + _LIFETIME)
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .add_extension(extension, critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        return self._write(name, certificate, key)
-
-    def _write(
-        self, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
-    ) -> tuple[Path, Path]:
-        path, key_path = self._directory / f"{name}.pem", self._directory / f"{name}.key"
+        path, key_path = self._directory / f"{file}.pem", self._directory / f"{file}.key"
         path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         key_path.touch(mode=0o600)
         key_path.write_bytes(
@@ -73,23 +83,8 @@ class Authority:
         return path, key_path
 
 
-def _subject(name: str) -> x509.Name:
+def _common_name(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
-) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + _LIFETIME)
-    )
 
 
 def _general_name(name: str) -> x509.GeneralName:
@@ -100,8 +95,8 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 class Certificates:
-    """Certificates for servers called *names* (host names and IP addresses), written as files into
-    *directory*."""
+    """A trusted and an untrusted authority for servers called *names* (host names and IP
+    addresses), with all certificates as files in *directory*."""
 
     def __init__(self, directory: Path, names: Collection[str]) -> None:
         authorities: dict[bool, Authority] = {}
@@ -110,10 +105,8 @@ class Certificates:
             authorities[trusted] = Authority(own, names, f"pullproof {name} authority")
         certificate, key = (path.read_text() for path in authorities[True].issue("client"))
         texts = {trusted: one.certificate.read_text() for trusted, one in authorities.items()}
-        self.trusted, self.untrusted = (
-            ssl.PEM_cert_to_DER_cert(texts[trusted]) for trusted in (True, False)
-        )
-        """The authorities, as DER."""
+        self.trusted = ssl.PEM_cert_to_DER_cert(texts[True])
+        self.untrusted = ssl.PEM_cert_to_DER_cert(texts[False])
         self.files: Mapping[str, str] = {
             "trustedca.crt": texts[True],
             "untrustedca.crt": texts[False],

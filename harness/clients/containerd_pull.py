@@ -62,14 +62,12 @@ def containerd_pull(
         for entry in (document["config"], *document["layers"]):
             _fetch(client, repository, "blobs", entry["digest"], pull)
     except _Failed as failed:
-        pull.failure = failed.answer
+        (pull.failure,) = failed.args
     return pull
 
 
 class _Failed(Exception):
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.status)
-        self.answer = answer
+    """The argument is the response that fails the pull."""
 
 
 def _resolve(client: RegistryClient, repository: str, reference: str) -> str:
@@ -79,17 +77,19 @@ def _resolve(client: RegistryClient, repository: str, reference: str) -> str:
         return answer.digest
     if answer.status not in {200, 405}:
         raise _Failed(answer)
-    answer = client.get(path, headers=ACCEPT)
-    if answer.status != 200 or answer.error:
-        raise _Failed(answer)
-    return reference if parse_digest(reference) else digest_of(answer.body)
+    body = _get(client, path)
+    return reference if parse_digest(reference) else digest_of(body)
 
 
 def _fetch(client: RegistryClient, repository: str, kind: str, digest: str, pull: Pull) -> bytes:
-    answer = client.get(f"/v2/{repository}/{kind}/{digest}", headers=ACCEPT)
+    pull.contents[digest] = body = _get(client, f"/v2/{repository}/{kind}/{digest}")
+    return body
+
+
+def _get(client: RegistryClient, path: str) -> bytes:
+    answer = client.get(path, headers=ACCEPT)
     if answer.status != 200 or answer.error:
         raise _Failed(answer)
-    pull.contents[digest] = answer.body
     return answer.body
 
 

@@ -13,7 +13,7 @@ import asyncio
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from harness.clients.authority import Authority
 from harness.system.loop import lab_loop
@@ -29,7 +29,7 @@ class SourceNetwork:
     def __init__(self, authority: Authority) -> None:
         self.authority = authority
         self._lock = threading.Lock()
-        self._hosts: dict[str, tuple[str, int]] = {}
+        self._hosts: dict[str, SplitResult] = {}
         self._asked: list[str] = []
         self._server: asyncio.Server | None = None
         self._tunnels: set[asyncio.StreamWriter] = set()
@@ -58,11 +58,8 @@ class SourceNetwork:
     def lead(self, hosts: Mapping[str, str]) -> None:
         """From now on the names of *hosts* lead to these URLs (``http://127.0.0.1:PORT``); all
         other names fail. Clears :attr:`asked`."""
-        parts = {name: urlsplit(url) for name, url in hosts.items()}
         with self._lock:
-            self._hosts = {
-                name: (str(url.hostname), int(url.port or 80)) for name, url in parts.items()
-            }
+            self._hosts = {name: urlsplit(url) for name, url in hosts.items()}
             self._asked.clear()
 
     @property
@@ -100,7 +97,7 @@ class SourceNetwork:
             writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
             await writer.drain()
             return
-        there = await asyncio.open_connection(*place)
+        there = await asyncio.open_connection(place.hostname, place.port)
         try:
             writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
             await writer.drain()

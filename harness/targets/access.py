@@ -1,5 +1,5 @@
-"""How to access a registry that runs already: options and environment as values. Raises
-``TargetError`` with one line for wrong ones."""
+"""How to access a registry that runs already: options and environment as values. Wrong ones raise
+``TargetError`` with one line, which never repeats a value: it may be a password."""
 
 from __future__ import annotations
 
@@ -60,12 +60,13 @@ class Access:
         environment: Mapping[str, str],
     ) -> Access:
         """From options; *login* is ``USER:PASSWORD`` or ``@FILE``. Raises ``TargetError``."""
-        build, identity = (None, None) if known_as is None else _known_as(known_as)
+        given = login or environment.get(LOGIN_VARIABLE)
+        build, identity = _known_as(known_as) if known_as else (None, None)
         return cls(
-            _login(login or environment.get(LOGIN_VARIABLE)),
+            _login(given) if given else None,
             tuple(map(_header, headers)),
             ca,
-            None if upstream_at is None else _address(upstream_at),
+            _address(upstream_at) if upstream_at else None,
             allow_writes,
             identity,
             build,
@@ -73,10 +74,8 @@ class Access:
 
     def secrets(self) -> tuple[str, ...]:
         """The texts that must never be shown."""
-        values = [value for _, value in self.headers]
-        if self.login is not None:
-            values += [basic_credentials(self.login), self.login[1]]
-        return tuple(values)
+        own = () if self.login is None else (basic_credentials(self.login), self.login[1])
+        return (*(value for _, value in self.headers), *own)
 
     def tls(self) -> ssl.SSLContext:
         """The context that checks certificates. ``TargetError`` if the CA file cannot be used."""
@@ -93,10 +92,7 @@ def basic_credentials(login: tuple[str, str]) -> str:
     return b64encode(":".join(login).encode()).decode()
 
 
-# Messages never repeat a value, which may be a password.
-def _login(text: str | None) -> tuple[str, str] | None:
-    if text is None:
-        return None
+def _login(text: str) -> tuple[str, str]:
     if text.startswith("@"):
         file = Path(text[1:]).expanduser()
         try:

@@ -209,7 +209,6 @@ class ContainerTarget(Target):
 
     @property
     def name(self) -> str:
-        """The image's name."""
         return self.image.name
 
     @property
@@ -218,9 +217,7 @@ class ContainerTarget(Target):
 
     @property
     def capabilities(self) -> frozenset[Need]:
-        """All but being attacked as a process; the ``x-`` keys only if it is our registry."""
-        x_keys = set() if self.implementation == "pullproof" else {Need.X_KEYS}
-        return frozenset(Need) - {Need.PROCESS} - x_keys
+        return super().capabilities - {Need.PROCESS}
 
     def check(self) -> None:
         """Remove containers left by killed runs, and launch it once. ``TargetError`` if it does

@@ -1,10 +1,9 @@
 """``drayage``: https://github.com/rvben/drayage, an independent pull-through cache, if its wheel is
 installed (``pip install drayage``).
 
-It has a configuration and a storage of its own. What is known here comes from the file that
-``drayage init`` writes, its only documentation, and from measurements of 0.2.9. Settings that a
-scenario leaves out stay at drayage's defaults, as an operator would find them: it asks about a tag
-again after 900 seconds, and about missing content after 60. Only its upstream timeout is shorter.
+It has a configuration and a storage of its own. The source is the file that ``drayage init``
+writes, its only documentation, and measurements of 0.2.9. Settings that a scenario leaves out have
+drayage's defaults: a tag is revalidated after 900 seconds, missing content after 60.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -36,14 +36,14 @@ __all__ = ["DrayageTarget"]
 _SECONDS = {"tag_freshness": "manifest_ttl_seconds", "negative_ttl": "negative_ttl_seconds"}
 """Durations in :class:`Settings` and drayage's keys for them, in whole seconds."""
 _KNOWN = {"upstream_url", "upstream_login", "log_level", "log_formatter", "offline", *_SECONDS}
+_CACHE = "cache"
 _UPSTREAM_TIMEOUT = 3
-"""Seconds. The default of 30 is also the timeout of clients here: which of them gave up first would
-be chance."""
+"""Seconds. The default, 30, is also the timeout of clients here, so either could be first."""
 
 
 class _Client(RegistryClient):
-    """drayage refuses a push before it has read it, and closes the connection without saying so.
-    The next request gets a new connection, as with Go's client, so that chance plays no part."""
+    """drayage refuses a push before it has read it, and closes the connection without announcing
+    it. The next request gets a new connection, as with Go's client."""
 
     def request(self, method: str, path: str, **options: Any) -> Answer:
         answer = super().request(method, path, **options)
@@ -85,26 +85,22 @@ class DrayageRegistry(ForeignRegistry):
         super().start()
 
     def pass_time(self, delta: timedelta) -> None:
-        """Stop it, move the times at which it asked about tags into the past, start it again. Its
-        memory - tokens, missing content - is lost."""
+        """Stop it, move the times at which it fetched tags into the past, and start it again. Its
+        memory (tokens, missing content) is lost."""
         self.stop()
-        for file in (_cache(self.files) / "manifests" / "by-tag").rglob("*.json"):
+        for file in (self.workdir / _CACHE / "manifests" / "by-tag").rglob("*.json"):
             tag = json.loads(file.read_text())
             asked = datetime.fromisoformat(tag["fetched_at"]) - delta
             file.write_text(json.dumps(tag | {"fetched_at": asked.isoformat()}))
         self.start()
 
 
-def _cache(files: Files) -> Path:
-    return files.workdir / "cache"
-
-
 def _config(files: Files, upstream: str, port: int) -> str:
-    _cache(files).mkdir(exist_ok=True)
-    settings = files.settings
+    settings, cache = files.settings, files.workdir / _CACHE
+    cache.mkdir(exist_ok=True)
     values: dict[str, object] = {
         "listen": f"127.0.0.1:{port}",
-        "cache_dir": str(_cache(files)),
+        "cache_dir": str(cache),
         "read_timeout_secs": _UPSTREAM_TIMEOUT,
     }
     for field, key in _SECONDS.items():
@@ -116,10 +112,11 @@ def _config(files: Files, upstream: str, port: int) -> str:
     source = {"registry": upstream}
     if settings.upstream_login is not None:
         source["username"], source["password"] = settings.upstream_login
-    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-    lines += ["[upstreams.docker_io]"]
-    lines += [f"{key} = {json.dumps(value)}" for key, value in source.items()]
-    return "\n".join(lines) + "\n"
+    return f"{_toml(values)}[upstreams.docker_io]\n{_toml(source)}"
+
+
+def _toml(values: Mapping[str, object]) -> str:
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
 
 
 def _whole_seconds(text: str) -> int:

@@ -6,7 +6,7 @@ import asyncio
 import io
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
@@ -27,10 +27,8 @@ _current: ContextVar[Log | None] = ContextVar("log of the current registry", def
 
 
 class Log:
-    """Application and access log of one registry, written as its command line would.
-
-    It is also a :class:`reference_registry.http.hooks.Observer`, called in each request's task.
-    """
+    """The application and access log of one registry, as its command line writes it. It is also a
+    :class:`reference_registry.http.hooks.Observer`, called in each request's task."""
 
     def __init__(self, config: Config) -> None:
         redact = Redactor(secrets_of(config))
@@ -40,7 +38,7 @@ class Log:
         self._access = None if config.log.accesslog_disabled else AccessLog(redact, self._written)
 
     def text(self) -> str:
-        """All that was written so far."""
+        """Everything written so far."""
         return self._written.getvalue()
 
     def write(self, record: logging.LogRecord) -> None:
@@ -59,13 +57,12 @@ class Log:
 
     def open(self) -> None:
         """Start to receive records."""
-        _router.add(self)
+        _router.change(_router.logs.add, self)
 
     def close(self) -> None:
         """Stop receiving records."""
-        _router.remove(self)
+        _router.change(_router.logs.discard, self)
 
-    # -- Observer -------------------------------------------------------------------------------
     def wants(self, status: int) -> bool:
         return True
 
@@ -85,34 +82,23 @@ class _Router(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._open: list[Log] = []
+        self.logs: set[Log] = set()
         self._changing = threading.Lock()
 
     def emit(self, record: logging.LogRecord) -> None:
         if (log := _current.get()) is not None:
             log.write(record)
 
-    def add(self, log: Log) -> None:
+    def change(self, edit: Callable[[Log], None], log: Log) -> None:
+        """Edit :attr:`logs`, and handle records while there are any."""
         with self._changing:
-            self._open.append(log)
-            self._attach()
-
-    def remove(self, log: Log) -> None:
-        with self._changing:
-            if log in self._open:
-                self._open.remove(log)
-                self._attach()
-
-    def _attach(self) -> None:
-        _PACKAGE.addHandler(self) if self._open else _PACKAGE.removeHandler(self)
-        _PACKAGE.setLevel(min((log.level for log in self._open), default=logging.NOTSET))
-        _PACKAGE.propagate = not self._open
+            edit(log)
+            _PACKAGE.addHandler(self) if self.logs else _PACKAGE.removeHandler(self)
+            _PACKAGE.setLevel(min((one.level for one in self.logs), default=logging.NOTSET))
+            _PACKAGE.propagate = not self.logs
 
 
 _router = _Router()
-
-
-_LONGEST_NAP = 3600.0
 
 
 class TurnableClock(Clock, Protocol):
@@ -124,8 +110,8 @@ class TurnableClock(Clock, Protocol):
 
 
 class JumpingClock:
-    """A :class:`reference_registry.clock.Clock`. Between two turns it runs as it does for a
-    registry in another process, so a scenario sees the same on both."""
+    """A :class:`reference_registry.clock.Clock` that runs between two turns, as the clock of a
+    registry in another process does."""
 
     def __init__(self) -> None:
         self._ahead = timedelta(0)
@@ -143,7 +129,6 @@ class JumpingClock:
             self._ahead += by
             sleepers = list(self._sleepers)
         for loop, turned in sleepers:
-            # A loop that has been closed since has no sleepers.
             if not loop.is_closed():
                 loop.call_soon_threadsafe(turned.set)
 
@@ -154,7 +139,7 @@ class JumpingClock:
         try:
             while (left := (moment - self.now()).total_seconds()) > 0:
                 try:
-                    await asyncio.wait_for(sleeper[1].wait(), min(left, _LONGEST_NAP))
+                    await asyncio.wait_for(sleeper[1].wait(), min(left, 3600.0))
                 except TimeoutError:
                     continue
                 sleeper[1].clear()

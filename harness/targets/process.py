@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.http.redaction import redact_text
-from harness.system.needs import Need
 from harness.system.ports import free_port, hold_port, opens, scaled
 from harness.system.process import Process, clean_environment
 from harness.targets.errors import DidNotStart, TargetError
@@ -221,14 +220,7 @@ class BinaryTarget(Target):
 
     @property
     def name(self) -> str:
-        """The program's own name."""
         return self.path.name
-
-    @property
-    def capabilities(self) -> frozenset[Need]:
-        """All of them, since the harness owns its process, storage and configuration; the ``x-``
-        keys only if it is our registry."""
-        return frozenset(Need) - (set() if self.implementation == "pullproof" else {Need.X_KEYS})
 
     @property
     def must_start(self) -> str:  # type: ignore[override]

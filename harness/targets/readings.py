@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,13 +30,6 @@ __all__ = [
     "shift_expiry",
 ]
 
-_MARKED = re.compile(r"\S+: marking (?:manifest|blob) (\S+) ?")
-_BLOB = re.compile(r"blob eligible for deletion: (\S+)")
-# 2.8 prints the digest; 3.x prints a Go struct: {<repository> <digest> [<tags>]}.
-_MANIFEST = re.compile(r"manifest eligible for deletion: (?:\{\S* )?(\w+:\w+).*")
-_SUMMARY = re.compile(r"\d+ blobs marked, \d+ blobs and \d+ manifests eligible for deletion")
-_REPOSITORY = re.compile(r"[^\s:]+")
-
 
 @dataclass(frozen=True)
 class GcRun:
@@ -54,45 +46,46 @@ class GcRun:
     @cached_property
     def repositories(self) -> set[str]:
         """The repositories it looked at."""
-        return self._found(_REPOSITORY, 0)
+        return self._found(r"([^\s:]+)")
 
     @cached_property
     def marked(self) -> set[str]:
         """The digests of the manifests and blobs that stay."""
-        return self._found(_MARKED)
+        return self._found(r"\S+: marking (?:manifest|blob) (\S+) ?")
 
     @cached_property
     def eligible_blobs(self) -> set[str]:
         """The digests of the blobs it deletes."""
-        return self._found(_BLOB)
+        return self._found(r"blob eligible for deletion: (\S+)")
 
     @cached_property
     def eligible_manifests(self) -> set[str]:
         """The digests of the untagged manifests it deletes (``--delete-untagged`` only)."""
-        return self._found(_MANIFEST)
+        # 2.8 prints the digest; 3.x prints a Go struct: {<repository> <digest> [<tags>]}.
+        return self._found(r"manifest eligible for deletion: (?:\{\S* )?(\w+:\w+).*")
 
     @cached_property
     def summary(self) -> str | None:
         """The line with the counts, or None if the run failed before it."""
-        return next(iter(self._found(_SUMMARY, 0)), None)
+        counts = r"(\d+ blobs marked, \d+ blobs and \d+ manifests eligible for deletion)"
+        return next(iter(self._found(counts)), None)
 
-    def _found(self, pattern: re.Pattern[str], group: int = 1) -> set[str]:
-        matches = map(pattern.fullmatch, self.stdout.split("\n"))
-        return {match[group] for match in matches if match}
+    def _found(self, pattern: str) -> set[str]:
+        matches = (re.fullmatch(pattern, line) for line in self.stdout.split("\n"))
+        return {match[1] for match in matches if match}
 
 
-class Metrics(dict[str, float]):
-    """Values by sample as the text format writes it, labels sorted: ``name{a="x",b="y"}``."""
+@dataclass(frozen=True)
+class Metrics:
+    """A scrape in the text exposition format."""
 
-    def __init__(self, samples: Iterable[Sample]) -> None:
-        self.samples = tuple(samples)
-        super().__init__((_written(sample), sample.value) for sample in self.samples)
+    samples: tuple[Sample, ...]
 
     @classmethod
     def parse(cls, text: str) -> Metrics:
-        """Read the text exposition format. ``ValueError`` if *text* is something else."""
+        """Read *text*. ``ValueError`` if it has another format."""
         families = text_string_to_metric_families(text)
-        return cls(sample for family in families for sample in family.samples)
+        return cls(tuple(sample for family in families for sample in family.samples))
 
     def total(self, name: str, **labels: str) -> float:
         """The sum of the samples called *name* that have all of *labels*; 0 if there are none."""
@@ -101,11 +94,6 @@ class Metrics(dict[str, float]):
             for sample in self.samples
             if sample.name == name and labels.items() <= sample.labels.items()
         )
-
-
-def _written(sample: Sample) -> str:
-    labels = ",".join(f'{key}="{value}"' for key, value in sorted(sample.labels.items()))
-    return f"{sample.name}{{{labels}}}" if labels else sample.name
 
 
 FILE_NAME = "scheduler-state.json"
@@ -134,12 +122,13 @@ class StateEntry:
 
 def read_state(path: Path) -> dict[str, StateEntry] | None:
     """The entries by member name; None if there is no file. ``ValueError`` if the file stays
-    unreadable: a running registry rewrites it in place, so a reader may see half of it.
-    """
+    unreadable: a running registry rewrites it in place, so a reader may see half of it."""
     deadline = monotonic() + _TIMEOUT
     while True:
         try:
-            return _parse(path.read_text())
+            document = json.loads(path.read_text())
+            entries = {} if document is None else document.items()
+            return {name: _entry(value) for name, value in entries}
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, AttributeError) as problem:
@@ -148,23 +137,13 @@ def read_state(path: Path) -> dict[str, StateEntry] | None:
         sleep(0.01)
 
 
-def _parse(content: str) -> dict[str, StateEntry]:
-    document = json.loads(content)
-    return {} if document is None else {name: _entry(e) for name, e in document.items()}
-
-
 def _entry(value: dict[str, Any]) -> StateEntry:
     key = str(value.get("Key", ""))
     repository, _, digest = key.rpartition("@")
     kind = value.get("EntryType", 0)
     expires = value.get("ExpiryData")
-    return StateEntry(
-        key=key,
-        repository=repository,
-        digest=digest,
-        kind=_KINDS.get(kind, str(kind)),
-        expires=_NEVER_SET if expires is None else datetime.fromisoformat(expires),
-    )
+    when = _NEVER_SET if expires is None else datetime.fromisoformat(expires)
+    return StateEntry(key, repository, digest, _KINDS.get(kind, str(kind)), when)
 
 
 def shift_expiry(content: str, by: timedelta) -> str:
@@ -174,11 +153,7 @@ def shift_expiry(content: str, by: timedelta) -> str:
     for entry in (document or {}).values():
         with suppress(ValueError, OverflowError, KeyError, TypeError):
             moved = datetime.fromisoformat(entry["ExpiryData"]) + by
-            entry["ExpiryData"] = _rfc3339(moved)
+            text = moved.astimezone(UTC).replace(tzinfo=None).isoformat()
+            # Go's time.RFC3339Nano: without trailing zeros in the fraction.
+            entry["ExpiryData"] = (text.rstrip("0") if "." in text else text) + "Z"
     return json.dumps(document, separators=(",", ":"))
-
-
-def _rfc3339(moment: datetime) -> str:
-    """As Go's ``time.RFC3339Nano`` writes UTC: no trailing zeros in the fraction."""
-    text = moment.astimezone(UTC).replace(tzinfo=None).isoformat()
-    return (text.rstrip("0") if "." in text else text) + "Z"

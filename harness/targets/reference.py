@@ -9,11 +9,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import cached_property
 from pathlib import Path
 
 from harness.system.loop import lab_loop
-from harness.system.needs import Need
 from harness.targets.errors import DidNotStart, TargetError
 from harness.targets.identity import Identity
 from harness.targets.in_process import JumpingClock, Log, TurnableClock
@@ -44,7 +42,7 @@ _GRACE = timedelta(hours=1)
 _LOOK = 0.02
 """Seconds to find out whether something is being cached."""
 _SAVED_SOON = 0.25
-"""Seconds of real time within which a registry whose clock was turned writes its state."""
+"""Seconds until a registry whose clock was turned writes its state."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +63,9 @@ class ReferenceTarget(Target):
     def name(self) -> str:
         return f"reference@{self.profile.name}"
 
-    @cached_property
-    def identity(self) -> Identity:  # type: ignore[override]
-        name = self.profile.name
-        return Identity(self.profile.implementation, name, name)
-
     @property
-    def capabilities(self) -> frozenset[Need]:
-        """All of them; the ``x-`` keys only if the profile has them."""
-        return frozenset(Need) - (set() if self.profile.has_x_keys else {Need.X_KEYS})
+    def identity(self) -> Identity:  # type: ignore[override]
+        return Identity(self.profile.implementation, self.profile.name, self.profile.name)
 
     def check(self) -> None:
         """It is part of this project, so there is nothing to check."""
@@ -103,7 +95,7 @@ class ReferenceServer(Server):
 
     @property
     def served(self) -> Registry | None:
-        """The repositories it serves, for use on the lab loop; None if it does not run."""
+        """The repositories it serves; None if it does not run."""
         return None if self._server is None else self._server.app.registry
 
     def start(self, files: Files) -> Addresses:
@@ -122,12 +114,12 @@ class ReferenceServer(Server):
 
         try:
             lab_loop().run(start(), _TIMEOUT)
+        except CannotStart as failure:
+            self._forget()
+            code = 2 if self._profile.strict_config else failure.released_exit_code
+            raise self._refused(code, failure) from failure
         except BaseException as failure:
             self._forget()
-            if isinstance(failure, CannotStart):
-                strict = self._profile.strict_config
-                code = 2 if strict else failure.released_exit_code
-                raise self._refused(code, failure) from failure
             if isinstance(failure, TimeoutError):
                 raise DidNotStart(self._target.name, None, self.output()) from failure
             raise
@@ -142,8 +134,8 @@ class ReferenceServer(Server):
                 self._forget()
 
     def kill(self) -> None:
-        """Cuts the requests in flight. Unlike a killed process the code still cleans up, but the
-        state file stays as it was."""
+        """Cut the requests in flight. The code still cleans up, unlike in a killed process, but the
+        state file keeps its content."""
         if self._server is None or self._state is None:
             return
         saved = self._state.read_bytes() if self._state.is_file() else None
@@ -235,7 +227,7 @@ class ReferenceRegistry(RunningRegistry):
         return False
 
     def pass_time(self, delta: timedelta) -> None:
-        """Turn the clock, after what is being fetched has been cached."""
+        """Turn the clock, once everything that is being fetched is cached."""
         if isinstance(served := self._reference.served, ProxyRegistry):
             lab_loop().run(served.settled())
         self.let_pass(delta)
@@ -246,29 +238,27 @@ class ReferenceRegistry(RunningRegistry):
         self._passed += delta
 
     def state(self) -> dict[str, StateEntry] | None:
-        """The saved entries. Their dates are by the machine's clock: turning the registry's clock
-        brings them nearer here too."""
+        """The saved entries, with dates by the machine's clock: a turn of the registry's clock
+        brings them nearer."""
         entries = super().state()
-        return entries and {name: self._nearer(entry) for name, entry in entries.items()}
-
-    def _nearer(self, entry: StateEntry) -> StateEntry:
-        with suppress(OverflowError):
-            return replace(entry, expires=entry.expires - self._passed)
-        return entry
+        if entries is None:
+            return None
+        for name, entry in entries.items():
+            with suppress(OverflowError):
+                entries[name] = replace(entry, expires=entry.expires - self._passed)
+        return entries
 
     def await_state(
         self, predicate: Callable[[dict[str, StateEntry]], object], timeout: float = 10.0
     ) -> dict[str, StateEntry]:
-        """The saved entries once *predicate* is true of them. A profile that saves every five
-        seconds is not waited for: its clock is turned to the next save."""
+        """The saved entries once *predicate* is true of them. If the profile saves every five
+        seconds, the clock is turned to the next save."""
         if self._profile.saves_state == "at-once":
             return super().await_state(predicate, timeout)
+        state = super().await_state(predicate, 0)
         for _ in range(max(1, int(timeout / _SAVED_SOON))):
-            state = super().await_state(predicate, 0)
             if predicate(state):
-                return state
+                break
             self._clock.advance(SAVE_INTERVAL)
             state = super().await_state(predicate, _SAVED_SOON)
-            if predicate(state):
-                return state
         return state

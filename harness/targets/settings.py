@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,68 +22,59 @@ REALM = "pullproof"
 """The realm of the challenge where ``htpasswd`` is set."""
 
 
+def _key(path: str, default: Any = None, *, secret: bool = False) -> Any:
+    """A setting that is the value of the key *path*, which is left out for None and False."""
+    return field(default=default, repr=not secret, metadata={"key": path})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that scenarios vary. The default is a plain standard registry."""
+    """Everything that scenarios vary, with its key. The default is a plain standard registry."""
 
-    upstream_url: str | None = None
-    """``proxy.remoteurl``: makes it a pull-through cache."""
+    log_level: Literal["error", "warn", "info", "debug"] = _key("log.level", "info")
+    log_formatter: Literal["text", "json"] = _key("log.formatter", "text")
+    upstream_url: str | None = _key("proxy.remoteurl")
+    """Makes it a pull-through cache; without it no other key below ``proxy`` is written."""
     upstream_login: tuple[str, str] | None = field(default=None, repr=False)
     """``proxy.username`` and ``proxy.password``."""
-    ttl: str | int | None = None
-    """``proxy.ttl``, as written in the file (``48h``, ``0``); None leaves the key out."""
-    tag_freshness: str | None = None
-    """``proxy.x-tag-freshness``, such as ``15m`` (see docs/configuration.md)."""
-    negative_ttl: str | None = None
-    """``proxy.x-negative-ttl``, such as ``30s``."""
-    max_size: str | None = None
-    """``proxy.x-max-size``, such as ``50GB``."""
-    refresh_on_hit: bool = False
-    """``proxy.x-refresh-on-hit``."""
-    upstreams: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
-    """``proxy.x-upstreams``: further upstreams by prefix, with the keys of the file."""
-    namespaces: Sequence[str] | None = None
-    """``proxy.x-namespaces``: the values of ``ns=`` for the upstream of ``upstream_url``."""
-    library: bool = False
-    """``proxy.x-library``."""
-    offline: bool = False
-    """``proxy.x-offline``."""
-    delete_enabled: bool = False
-    cache: Literal["inmemory", "redis"] | None = None
-    """``storage.cache.blobdescriptor``."""
+    ttl: str | int | None = _key("proxy.ttl")
+    tag_freshness: str | None = _key("proxy.x-tag-freshness")
+    negative_ttl: str | None = _key("proxy.x-negative-ttl")
+    max_size: str | None = _key("proxy.x-max-size")
+    refresh_on_hit: bool = _key("proxy.x-refresh-on-hit", False)
+    upstreams: Mapping[str, Mapping[str, Any]] | None = _key("proxy.x-upstreams", secret=True)
+    """Further upstreams by prefix, with the keys of the file."""
+    namespaces: Sequence[str] | None = _key("proxy.x-namespaces")
+    library: bool = _key("proxy.x-library", False)
+    offline: bool = _key("proxy.x-offline", False)
+    delete_enabled: bool = _key("storage.delete.enabled", False)
+    cache: Literal["inmemory", "redis"] | None = _key("storage.cache.blobdescriptor")
+    readonly: bool = _key("storage.maintenance.readonly.enabled", False)
+    secret: str | None = _key("http.secret", "signs-upload-tokens", secret=True)
+    prefix: str | None = _key("http.prefix")
+    draintimeout: str | None = _key("http.draintimeout")
+    headers: Mapping[str, Sequence[str]] | None = _key("http.headers")
+    maxentries: int | None = _key("catalog.maxentries")
     redis_addr: str | None = None
     """``host:port``, for ``cache="redis"``."""
     htpasswd: Mapping[str, str] | None = field(default=None, repr=False)
     """Users and passwords that clients need."""
-    readonly: bool = False
-    """``storage.maintenance.readonly.enabled``."""
-    draintimeout: str | None = None
-    """``http.draintimeout``: how long SIGTERM lets requests finish, such as ``5s``."""
     prometheus: bool = True
     """Metrics on the debug address."""
-    secret: str | None = field(default="signs-upload-tokens", repr=False)
-    """``http.secret``, which signs upload tokens; the same after a restart."""
-    headers: Mapping[str, Sequence[str]] | None = None
-    """``http.headers``: added to every API answer."""
-    prefix: str | None = None
-    log_level: Literal["error", "warn", "info", "debug"] = "info"
-    log_formatter: Literal["text", "json"] = "text"
-    maxentries: int | None = None
-    """``catalog.maxentries``."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Merged over all of the above, deeply; a None removes the key."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """``REGISTRY_*`` variables, which override the file. Those of the test process are removed."""
 
     own_process: bool = False
-    """Run it as a process of its own; the reference registry runs in the test process otherwise.
+    """Whether the reference registry runs as a process of its own instead of in the test process.
     Set for scenarios with ``Need.PROCESS``."""
     root: Path | None = None
     """Its storage directory; None: in its working directory."""
 
     def secrets(self) -> tuple[str, ...]:
         """The texts that must never be shown."""
-        others = self.upstreams.values()
+        others = (self.upstreams or {}).values()
         logins = [
             *(self.htpasswd or {}).items(),
             *([self.upstream_login] if self.upstream_login else []),
@@ -116,49 +107,24 @@ def render(
             section = section.setdefault(name, {})
         section[last] = value
 
-    put("log.level", settings.log_level)
-    put("log.formatter", settings.log_formatter)
+    for setting in fields(settings):
+        key, value = setting.metadata.get("key", ""), getattr(settings, setting.name)
+        left_out = not key or (key.startswith("proxy.") and settings.upstream_url is None)
+        if not left_out and value is not None and value is not False:
+            put(key, _plain(value))
     put("storage.filesystem.rootdirectory", str(root))
     put("http.addr", addr)
     put("http.debug.addr", debug_addr)
     if settings.prometheus:
         put("http.debug.prometheus", {"enabled": True, "path": "/metrics"})
     if settings.upstream_login is not None and settings.upstream_url is not None:
-        put("proxy", dict(zip(("username", "password"), settings.upstream_login, strict=True)))
-    for key, name in _KEYS.items():
-        value = getattr(settings, name)
-        skipped = key.startswith("proxy.") and settings.upstream_url is None
-        if not skipped and value is not None and value is not False and value != {}:
-            put(key, _plain(value))
+        document["proxy"]["username"], document["proxy"]["password"] = settings.upstream_login
     if settings.redis_addr is not None:
         many = redis_key == "addrs"
         put(f"redis.{redis_key}", [settings.redis_addr] if many else settings.redis_addr)
     if settings.htpasswd is not None:
         put("auth.htpasswd", {"realm": REALM, "path": str(htpasswd)})
     return merged(document, settings.extra)
-
-
-_KEYS = {
-    "proxy.remoteurl": "upstream_url",
-    "proxy.ttl": "ttl",
-    "proxy.x-tag-freshness": "tag_freshness",
-    "proxy.x-negative-ttl": "negative_ttl",
-    "proxy.x-max-size": "max_size",
-    "proxy.x-refresh-on-hit": "refresh_on_hit",
-    "proxy.x-upstreams": "upstreams",
-    "proxy.x-namespaces": "namespaces",
-    "proxy.x-library": "library",
-    "proxy.x-offline": "offline",
-    "storage.delete.enabled": "delete_enabled",
-    "storage.cache.blobdescriptor": "cache",
-    "storage.maintenance.readonly.enabled": "readonly",
-    "http.secret": "secret",
-    "http.prefix": "prefix",
-    "http.draintimeout": "draintimeout",
-    "http.headers": "headers",
-    "catalog.maxentries": "maxentries",
-}
-"""Keys of the file that have the value of a setting, if it is set."""
 
 
 def _plain(value: Any) -> Any:

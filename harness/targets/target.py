@@ -16,7 +16,7 @@ __all__ = ["Target"]
 
 
 class Target(ABC):
-    """A registry implementation that can be launched as often as wanted."""
+    """A registry implementation, which can be launched any number of times."""
 
     identity: Identity
     """Its implementation and version, which decide which deviations count."""
@@ -34,7 +34,7 @@ class Target(ABC):
 
     @property
     def implementation(self) -> str:
-        """``pullproof`` or ``distribution``: whose deviations count."""
+        """Whose deviations count: ``pullproof`` or ``distribution``."""
         return self.identity.implementation
 
     @property
@@ -48,17 +48,16 @@ class Target(ABC):
         return self.identity.release
 
     @property
-    @abstractmethod
     def capabilities(self) -> frozenset[Need]:
-        """What scenarios may ask of it beyond HTTP."""
+        """What scenarios may need beyond HTTP: everything, the ``x-`` keys only of our registry."""
+        return frozenset(Need) - (set() if self.implementation == "pullproof" else {Need.X_KEYS})
 
     @abstractmethod
     def registry(self, settings: Settings, workdir: Path) -> RunningRegistry:
         """A registry with *settings* and files below *workdir*, not started."""
 
     def launch(self, settings: Settings, workdir: Path) -> RunningRegistry:
-        """A registry that listens, its files below *workdir*. Raises ``DidNotStart``, or
-        ``NotOffered`` for *settings*."""
+        """:meth:`registry`, started. Raises ``DidNotStart``, or ``NotOffered`` for *settings*."""
         registry = self.registry(settings, workdir)
         registry.start()
         return registry
