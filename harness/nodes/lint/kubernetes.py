@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.kinds import Kind
@@ -101,25 +102,21 @@ class Cluster:
     project: Project
 
     @cached_property
-    def objects(self) -> tuple[Object, ...]:
+    def objects(self) -> list[Object]:
         """Every object of every manifest, in the order of files."""
-        return tuple(
-            Object(file, node)
-            for file in self.project.of_kind(Kind.KUBERNETES, TreeFile)
-            for root in file.roots
-            for node in _flat(root)
-        )
+        files = self.project.of_kind(Kind.KUBERNETES, TreeFile)
+        return [Object(f, node) for f in files for root in f.roots for node in _flat(root)]
 
     @cached_property
-    def pods(self) -> tuple[Pod, ...]:
+    def pods(self) -> list[Pod]:
         """Every pod and every template of pods."""
         found = ((object_, pod_spec(object_.node)) for object_ in self.objects)
-        return tuple(Pod(object_, spec) for object_, spec in found if spec is not None)
+        return [Pod(object_, spec) for object_, spec in found if spec is not None]
 
     @cached_property
-    def images(self) -> tuple[NamedImage, ...]:
+    def images(self) -> list[NamedImage]:
         """The images of all pods; invalid names are left out."""
-        return tuple(image for pod in self.pods for image in pod.images)
+        return [image for pod in self.pods for image in pod.images]
 
     @cached_property
     def image_registries(self) -> frozenset[str]:
@@ -127,21 +124,28 @@ class Cluster:
         return frozenset(image.registry for image in self.images)
 
     @cached_property
-    def _of_files(self) -> Mapping[int, tuple[list[Object], list[Pod]]]:
-        found: dict[int, tuple[list[Object], list[Pod]]] = {}
-        for object_ in self.objects:
-            found.setdefault(id(object_.file), ([], []))[0].append(object_)
-        for pod in self.pods:
-            found[id(pod.owner.file)][1].append(pod)
-        return found
+    def _objects_of_files(self) -> Mapping[int, list[Object]]:
+        return _grouped((id(object_.file), object_) for object_ in self.objects)
 
     def objects_in(self, file: TreeFile) -> list[Object]:
-        """The ones in *file*."""
-        return self._of_files.get(id(file), ([], []))[0]
+        """The objects in *file*."""
+        return self._objects_of_files.get(id(file), [])
+
+    @cached_property
+    def _pods_of_files(self) -> Mapping[int, list[Pod]]:
+        return _grouped((id(pod.owner.file), pod) for pod in self.pods)
 
     def pods_in(self, file: TreeFile) -> list[Pod]:
-        """The ones in *file*."""
-        return self._of_files.get(id(file), ([], []))[1]
+        """The pods in *file*."""
+        return self._pods_of_files.get(id(file), [])
+
+    @cached_property
+    def _by_name(self) -> Mapping[tuple[str, str], list[Object]]:
+        return _grouped(((object_.kind, object_.name), object_) for object_ in self.objects)
+
+    def named(self, kind: str, name: str) -> list[Object]:
+        """The objects of this kind and name, in any namespace."""
+        return self._by_name.get((kind, name), [])
 
     @cached_property
     def account_secrets(self) -> frozenset[str]:
@@ -149,50 +153,34 @@ class Cluster:
         accounts = (object_ for object_ in self.objects if object_.kind == "ServiceAccount")
         return frozenset(name for account in accounts for name, _ in account.pull_secrets)
 
-    @cached_property
-    def secrets(self) -> tuple[Object, ...]:
-        """All Secrets."""
-        return tuple(object_ for object_ in self.objects if object_.kind == "Secret")
-
-    @cached_property
-    def _by_name(self) -> Mapping[tuple[str, str], tuple[Object, ...]]:
-        found: dict[tuple[str, str], list[Object]] = {}
-        for object_ in self.objects:
-            found.setdefault((object_.kind, object_.name), []).append(object_)
-        return {key: tuple(objects) for key, objects in found.items()}
-
-    def named(self, kind: str, name: str) -> tuple[Object, ...]:
-        """The objects of this kind and name, in any namespace."""
-        return self._by_name.get((kind, name), ())
-
-    def secret_names(self, pod: Pod) -> tuple[str, ...]:
+    def secret_names(self, pod: Pod) -> list[str]:
         """The pull secrets that *pod* gets: its own, or else those of its service account
         (Kubernetes' ServiceAccount admission gives them only to a pod that names none)."""
-        own = tuple(name for name, _ in pod.pull_secrets)
-        if own:
-            return own
         account = pod.spec.string("serviceAccountName") or "default"
         accounts = self.named("ServiceAccount", account)
-        return tuple(
-            name
-            for found in accounts
-            if found.may_share_namespace(pod.owner)
-            for name, _ in found.pull_secrets
-        )
+        near = (found for found in accounts if found.may_share_namespace(pod.owner))
+        theirs = [name for found in near for name, _ in found.pull_secrets]
+        return [name for name, _ in pod.pull_secrets] or theirs
 
     @cached_property
-    def _users(self) -> Mapping[str, tuple[Pod, ...]]:
-        found: dict[str, list[Pod]] = {}
-        for pod in self.pods:
-            for name in dict.fromkeys(self.secret_names(pod)):
-                found.setdefault(name, []).append(pod)
-        return {name: tuple(pods) for name, pods in found.items()}
+    def _users(self) -> Mapping[str, list[Pod]]:
+        return _grouped((name, pod) for pod in self.pods for name in set(self.secret_names(pod)))
 
-    def users(self, secret: Object) -> tuple[Pod, ...]:
+    def users(self, secret: Object) -> list[Pod]:
         """The pods that get *secret*."""
-        return tuple(
-            pod for pod in self._users.get(secret.name, ()) if pod.owner.may_share_namespace(secret)
-        )
+        named = self._users.get(secret.name, [])
+        return [pod for pod in named if pod.owner.may_share_namespace(secret)]
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def _grouped(pairs: Iterable[tuple[K, V]]) -> Mapping[K, list[V]]:
+    found: dict[K, list[V]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found
 
 
 def cluster_of(project: Project) -> Cluster:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.finding import Edit, Hit, Spot
@@ -17,17 +17,12 @@ from harness.nodes.lint.parsing import InvalidJSON, parse_json
 from harness.nodes.lint.project import NamedImage, Project
 from harness.nodes.lint.rule import RuleContext
 
-if TYPE_CHECKING:
-    from harness.nodes.lint.project import Project
-
 __all__ = [
     "CONFIG_JSON_TYPE",
     "TYPES",
-    "CheckedLogins",
     "LoginEntry",
     "Logins",
     "SecretValue",
-    "checked_logins",
     "decoded",
     "decoded_auth",
     "encoded_auth",
@@ -38,6 +33,7 @@ __all__ = [
 ]
 
 _ESCAPED = "surrogateescape"
+_MOST_GLOBS = 100  # of one place; each is compared with every image
 _BREAKS = str.maketrans("", "", "\r\n")
 CONFIG_JSON_TYPE = "kubernetes.io/dockerconfigjson"
 TYPES = {CONFIG_JSON_TYPE: ".dockerconfigjson", "kubernetes.io/dockercfg": ".dockercfg"}
@@ -136,8 +132,9 @@ class LoginEntry:
 
 @dataclass(frozen=True)
 class Logins:
-    """All entries of a file or of a Secret."""
+    """All entries of a file or of a Secret, and the images that they may apply to."""
 
+    project: Project
     file: TreeFile
     root: Node
     content: SecretValue | None = None
@@ -151,26 +148,21 @@ class Logins:
     def is_for_kubelet(self) -> bool:
         """Whether kubelet reads them, rather than docker or podman."""
         path = self.file.absolute
-        return (
-            self.secret is not None
-            or path.endswith((".dockerconfigjson", ".dockercfg"))
-            or "/kubelet/" in path
-        )
+        named = path.endswith((".dockerconfigjson", ".dockercfg")) or "/kubelet/" in path
+        return named or self.secret is not None
 
     @property
     def auths(self) -> Node | None:
         """The mapping of all entries: ``auths``, or the whole document in the older form."""
-        older = self.root.get("auths") is None and (
-            self.content.key == ".dockercfg"
-            if self.content
-            else self.file.path.endswith((".dockercfg", ".dockerconfigjson"))
-        )
-        return self.root if older else self.root.get("auths")
+        if self.content:
+            older = self.content.key == ".dockercfg"
+        else:
+            older = self.file.path.endswith((".dockercfg", ".dockerconfigjson"))
+        return self.root.get("auths") or (self.root if older else None)
 
     @cached_property
     def all(self) -> tuple[LoginEntry, ...]:
-        auths = self.auths
-        entries = auths.items() if auths is not None else ()
+        entries = self.auths.items() if self.auths else ()
         return tuple(LoginEntry(key, node, self) for key, node in entries if node.kind == "mapping")
 
     @cached_property
@@ -180,6 +172,62 @@ class Logins:
     def spot(self, node: Node) -> Spot:
         """The position of *node*; inside a Secret, the position of the Secret's value."""
         return self.content.node.spot if self.content else node.spot
+
+    @cached_property
+    def images(self) -> list[NamedImage]:
+        """For a Secret, the images of the pods that use it, or all if no pod does; for a file, all,
+        but none for docker's own file."""
+        secret, cluster = self.secret, cluster_of(self.project)
+        if secret is None:
+            return [] if "/.docker/" in self.file.absolute else cluster.images
+        near = (pod for pod in cluster.pods if pod.owner.may_share_namespace(secret))
+        return [image for pod in cluster.users(secret) or near for image in pod.images]
+
+    @cached_property
+    def registries(self) -> frozenset[str]:
+        """The registries of :attr:`images`."""
+        return frozenset(image.registry for image in self.images)
+
+    @cached_property
+    def _near(self) -> dict[str, list[NamedImage]]:
+        """The images by host, without the port."""
+        found: dict[str, list[NamedImage]] = {}
+        for image in {image.repository: image for image in self.images}.values():
+            found.setdefault(hostname(image.registry), []).append(image)
+        return found
+
+    def _is_matched(self, entry: LoginEntry) -> bool:
+        """Whether kubelet tries the entry for one of the images."""
+        from harness.nodes.models.kubelet import KeyringEntry, matching_entries
+
+        host = hostname(entry.host)
+        candidates = self._near.get("docker.io" if host == "index.docker.io" else host, [])
+        if "*" in entry.key:
+            candidates = [image for images in self._near.values() for image in images]
+        entries = [KeyringEntry(entry.key)]
+        return any(matching_entries(entries, image.repository) for image in candidates)
+
+    @cached_property
+    def unmatched(self) -> list[LoginEntry]:
+        """The entries that kubelet tries for none of the images."""
+        globs = [entry for entry in self.all if "*" in entry.key][:_MOST_GLOBS]
+        plain = [entry for entry in self.all if "*" not in entry.key]
+        return [entry for entry in (*globs, *plain) if not self._is_matched(entry)]
+
+    def mirror_of(self, entry: LoginEntry) -> str:
+        """The registry of the images that the entry's host mirrors; empty if there is none."""
+        fronted = self.project.mirrored.get(entry.host, frozenset())
+        if not self.images:
+            only = self.is_for_kubelet and entry.host not in fronted
+            return min(fronted - {"_default"}, default="") if only else ""
+        if "_default" in fronted:
+            fronted = fronted | self.registries
+        return min((fronted & self.registries) - {entry.host}, default="")
+
+    def port_differs(self, entry: LoginEntry) -> str:
+        """The registry of the images that differs from the entry's host only in the port."""
+        near = {image.registry for image in self._near.get(hostname(entry.host), [])}
+        return min(near, default="") if entry.host not in near else ""
 
 
 def logins_in(file: TreeFile, context: RuleContext) -> tuple[Logins, ...]:
@@ -191,105 +239,13 @@ def logins_in(file: TreeFile, context: RuleContext) -> tuple[Logins, ...]:
 
 def _found(file: TreeFile, project: Project) -> Iterator[Logins]:
     if file.kind is Kind.LOGINS:
-        for root in file.roots:
-            yield Logins(file, root)
+        yield from (Logins(project, file, root) for root in file.roots)
         return
     for object_ in cluster_of(project).objects_in(file):
-        if object_.kind == "Secret":
-            for content in values_of(object_):
-                inside = _parsed(content.json, file)
-                if inside is not None:
-                    yield Logins(file, inside, content)
-
-
-def _parsed(text: str | None, file: TreeFile) -> Node | None:
-    if text is None or not text.lstrip().startswith("{"):
-        return None
-    try:
-        return Node(parse_json(text, file.path))
-    except InvalidJSON:
-        return None
-
-
-_MOST_GLOBS = 100  # of one place; each is compared with every image
-
-
-@dataclass
-class CheckedLogins:
-    """The entries of a file or of a Secret, and the images that they may apply to."""
-
-    logins: Logins
-    project: Project
-
-    @cached_property
-    def images(self) -> tuple[NamedImage, ...]:
-        """For a Secret, the images of the pods that use it, or all if no pod does; for a file, all,
-        but none for docker's own file."""
-        secret, cluster = self.logins.secret, cluster_of(self.project)
-        users = cluster.users(secret) if secret is not None else ()
-        if users:
-            return tuple(image for pod in users for image in pod.images)
-        if secret is None:
-            by_docker = "/.docker/" in self.logins.file.absolute
-            return () if by_docker else cluster.images
-        pods = (pod for pod in cluster.pods if pod.owner.may_share_namespace(secret))
-        return tuple(image for pod in pods for image in pod.images)
-
-    @cached_property
-    def _repositories(self) -> dict[str, list[NamedImage]]:
-        """The images by host, without the port."""
-        found: dict[str, list[NamedImage]] = {}
-        for image in {image.repository: image for image in self.images}.values():
-            found.setdefault(hostname(image.registry), []).append(image)
-        return found
-
-    def near(self, host: str) -> list[NamedImage]:
-        """The images of a host, with any port."""
-        return self._repositories.get(host, [])
-
-    def matched(self, entry: LoginEntry) -> bool:
-        """Whether kubelet tries the entry for one of the images."""
-        from harness.nodes.models.kubelet import KeyringEntry, matching_entries
-
-        host = hostname(entry.host)
-        candidates: Iterable[NamedImage] = self.near(host)
-        if host == "index.docker.io":
-            candidates = self.near("docker.io")
-        if "*" in entry.key:
-            candidates = (image for images in self._repositories.values() for image in images)
-        entries = [KeyringEntry(entry.key)]
-        return any(matching_entries(entries, image.repository) for image in candidates)
-
-    @cached_property
-    def unmatched(self) -> tuple[LoginEntry, ...]:
-        """The entries that kubelet tries for none of the images."""
-        globs = 0
-        found = []
-        for entry in self.logins.all:
-            globs += "*" in entry.key
-            if globs <= _MOST_GLOBS and not self.matched(entry):
-                found.append(entry)
-        return tuple(found)
-
-    @cached_property
-    def registries(self) -> frozenset[str]:
-        return frozenset(image.registry for image in self.images)
-
-    def mirror_of(self, entry: LoginEntry) -> str:
-        """The registry of the images that the entry's host mirrors; empty if there is none."""
-        fronted = self.project.mirrored.get(entry.host, frozenset())
-        if not self.images:
-            only = self.logins.is_for_kubelet and entry.host not in fronted
-            return min(fronted - {"_default"}, default="") if only else ""
-        if "_default" in fronted:
-            fronted = fronted | self.registries
-        return min((fronted & self.registries) - {entry.host}, default="")
-
-    def port_differs(self, entry: LoginEntry) -> str:
-        """The registry of the images that differs from the entry's host only in the port."""
-        host = entry.host
-        near = {image.registry for image in self.near(hostname(host))}
-        return min(near - {host}, default="") if host not in near else ""
+        for content in values_of(object_) if object_.kind == "Secret" else ():
+            if content.json is not None and content.json.lstrip().startswith("{"):
+                with contextlib.suppress(InvalidJSON):
+                    yield Logins(project, file, Node(parse_json(content.json, file.path)), content)
 
 
 def hostname(host: str) -> str:
@@ -300,15 +256,4 @@ def hostname(host: str) -> str:
 
 def host_in(key: str) -> str:
     """The host and port of an entry's name, which may be a URL."""
-    for scheme in ("https://", "http://"):
-        key = key.removeprefix(scheme)
-    return key.partition("/")[0]
-
-
-def checked_logins(file: TreeFile, context: RuleContext) -> tuple[CheckedLogins, ...]:
-    """The logins of *file*, with the images that they may apply to."""
-    project = context.project
-    return project.once(
-        ("checked logins", id(file)),
-        lambda: tuple(CheckedLogins(logins, project) for logins in logins_in(file, context)),
-    )
+    return key.removeprefix("https://").removeprefix("http://").partition("/")[0]

@@ -18,7 +18,7 @@ from harness.cli import main
 from harness.nodes.lint.documents import TreeFile
 from harness.nodes.lint.engine import LintOptions, findings
 from harness.nodes.lint.kinds import Kind
-from harness.nodes.lint.logins import checked_logins
+from harness.nodes.lint.logins import logins_in
 from harness.nodes.lint.rule import RuleContext
 from harness.nodes.lint.rules import loaded_rules
 from harness.nodes.models.containerd.releases import release_named
@@ -57,10 +57,10 @@ def test_the_entries_that_match_nothing_are_those_that_kubelet_does_not_try(
     project = project_of(tmp_path)
     context = RuleContext(project, release_named("2.3"))
     (file,) = project.of_kind(Kind.LOGINS, TreeFile)
-    (checked,) = checked_logins(file, context)
+    (logins,) = logins_in(file, context)
     tried = set(case["tried_in_this_order"])
     # Docker Hub's other key counts only where no key matches better; it is no mistake beside one.
-    assert {entry.key for entry in checked.unmatched} - _hub(keys) == set(keys) - tried - _hub(keys)
+    assert {entry.key for entry in logins.unmatched} - _hub(keys) == set(keys) - tried - _hub(keys)
 
 
 def _hub(keys: list[str]) -> set[str]:

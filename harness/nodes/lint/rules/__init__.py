@@ -23,7 +23,6 @@ _MODULES: Mapping[str, tuple[Kind, ...]] = {
     "other_files": (Kind.INPUT, Kind.HTPASSWD, Kind.SCHEDULE),
     "registries_conf": (Kind.REGISTRIES,),
     "registry_containers": (Kind.KUBERNETES, Kind.COMPOSE),
-    "secrets": (Kind.KUBERNETES, Kind.LOGINS),
 }
 """Each module, and the kinds of files that it has rules for."""
 

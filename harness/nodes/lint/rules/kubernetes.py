@@ -46,7 +46,8 @@ def named_secret(use: tuple[Object, str, Node], context: RuleContext) -> Iterato
     named = cluster.named("Secret", name)
     found = [secret for secret in named if secret.may_share_namespace(owner)]
     here = context.project.once(
-        "names of pull secrets", lambda: [o.name for o in cluster.secrets if _is_pull_secret(o)]
+        "names of pull secrets",
+        lambda: [o.name for o in cluster.objects if o.kind == "Secret" and _is_pull_secret(o)],
     )
     if here and not named:
         near = nearest(name, here[:_MOST_NAMES])
