@@ -94,8 +94,7 @@ def lint(
     chosen = (_known_ids(select, "--select"), _known_ids(ignore, "--ignore"))
     options = LintOptions(registry, containerd, *chosen)
     try:
-        tree = read_all(paths)
-        project = Project(tuple(tree.documents), tuple(tree.roots), tree.names)
+        project = read_all(paths)
         report = _report(project, options, repair=fix or diff, write=fix)
     except FileNotFoundError as error:
         raise click.UsageError(f"{printable(error)}: no such file or directory") from None

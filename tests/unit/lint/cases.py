@@ -71,5 +71,4 @@ def copied(rule_id: str, into: Path) -> Path:
 
 def project_of(root: Path, paths: tuple[str, ...] = (".",)) -> Project:
     """What lint reads of *paths* below *root*."""
-    tree = read_all([os.path.normpath(root / path) for path in paths])
-    return Project(tuple(tree.documents), tuple(tree.roots), tree.names)
+    return read_all([os.path.normpath(root / path) for path in paths])

@@ -226,5 +226,5 @@ def test_the_mission_s_files() -> None:
 def test_a_file_that_is_given_twice_is_fixed_once(tmp_path: Path) -> None:
     file = tmp_path / "hosts.toml"
     file.write_text('server = "https://docker.io"\n')
-    tree = read_all([str(tmp_path), str(file)])
-    assert len([d for d in tree.documents if d.path == str(file)]) == 1
+    project = read_all([str(tmp_path), str(file)])
+    assert len([d for d in project.documents if d.path == str(file)]) == 1

@@ -163,18 +163,14 @@ class Editing:
     def _of_path(self, edit: KeyEdit) -> list[Replacement]:
         number, path = self._split(edit.path)
         text = self._texts[number or 0]
-        match edit.verb:
-            case "set":
-                return text.set_value(path, edit.value)
-            case "add":
-                return text.add(path, edit.value)
-            case "rename":
-                return text.rename(path, edit.value)
-            case "remove":
-                return text.remove(path)
-        if not isinstance(text, TomlText):
+        if edit.verb == "headers":
+            if isinstance(text, TomlText):
+                return text.as_headers(path)
             raise NotApplicable("this format has no such edit")
-        return text.as_headers(path)
+        if edit.verb == "remove":
+            return text.remove(path)
+        method = {"set": text.set_value, "add": text.add, "rename": text.rename}[edit.verb]
+        return method(path, edit.value)
 
 
 def _plain(tree: Any) -> Any:

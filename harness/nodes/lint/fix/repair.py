@@ -44,10 +44,15 @@ class Repaired:
 
 
 def repaired(project: Project, options: LintOptions) -> Repaired:
-    """*project* with the edits of all findings that *question* asks for."""
+    """*project* with the edits of all findings that *options* select."""
     work = _Work(project, options)
     for _ in range(_MOST_PASSES):
-        if not work.one_pass():
+        before = work.findings()
+        wanted = {
+            path: [f for f in some if f.edits and _key(f) not in work.refused]
+            for path, some in before.items()
+        }
+        if not work.make(wanted, before):
             break
     first = {document.absolute: document for document in project.documents}
     repairs = tuple(
@@ -55,11 +60,8 @@ def repaired(project: Project, options: LintOptions) -> Repaired:
         for document in work.project.documents
         if document.path in work.done and document.text != first[document.absolute].text
     )
-    refusals = {}
-    for finding in run_rules(work.project, options).findings:
-        reason = work.refused.get(_key(finding))
-        if reason:
-            refusals[finding] = reason
+    left = run_rules(work.project, options).findings
+    refusals = {f: work.refused[_key(f)] for f in left if _key(f) in work.refused}
     return Repaired(work.project, repairs, refusals)
 
 
@@ -81,19 +83,11 @@ class _Work:
     def findings(
         self, documents: Collection[Document] | None = None
     ) -> dict[str, list[LintFinding]]:
+        """The findings in all documents, or in some of them, by path."""
         found: dict[str, list[LintFinding]] = {}
         for finding in run_rules(self.project, self.options, documents).findings:
             found.setdefault(finding.file, []).append(finding)
         return found
-
-    def one_pass(self) -> bool:
-        """Make the edits that are possible. Returns whether anything changed."""
-        before = self.findings()
-        wanted = {
-            path: [f for f in some if f.edits and _key(f) not in self.refused]
-            for path, some in before.items()
-        }
-        return self.make(wanted, before)
 
     def make(
         self,
