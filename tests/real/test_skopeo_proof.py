@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from harness.clients.running import run_client
 from harness.content import Manifest
-from harness.nodes.models.containers.execution import simulate
+from harness.nodes.models.containers.execution import run
 from harness.nodes.models.containers.registries_conf import (
     InvalidRegistriesConf,
     read_registries_conf,
@@ -66,7 +66,7 @@ class SkopeoLab(HostLab):
         found = self.behaviours(case.get("hosts", {}))
         hosts = {self.hosts[host]: behaviour for host, behaviour in found.items()}
         auth_file = read_auth_file(auth_json(case.get("auths", {})))
-        return simulate(case["image"], config, hosts, auth_file=auth_file, content=image)
+        return run(case["image"], config, SimulatedNetwork(hosts, image), auth_file)
 
     def _measured(self, case: Mapping[str, Any], image: Manifest) -> tuple[str, list[Any]]:
         behaviours = self.behaviours(case.get("hosts", {}))

@@ -40,7 +40,7 @@ def diagnostics(
     refused = None if plan.refusal is None else plan.refusal.finding
     return (
         *(
-            Diagnostic(one.message, question.files.place_of(one.file, one.line))
+            Diagnostic(one.reason, question.files.place_of(one.file, one.line))
             for one in (refused, *plan.findings)
             if one is not None
         ),
@@ -83,8 +83,7 @@ def _config_diagnostics(
         return
     if config is None:
         return
-    if config.configuration is not None:
-        yield from _unread_sections(question, config.configuration)
+    yield from _unread_sections(question, config.configuration)
     if files.unread_directory is not None:
         yield Diagnostic(
             f"{files.unread_directory} is not read: config.toml sets no config_path",
@@ -172,7 +171,7 @@ def _login_diagnostics(
 
 
 def _line(question: ContainerdQuestion, config: RegistryConfig, *last: str) -> FileLine | None:
-    found = config.place(*last)
+    found = config.configuration.place(*last)
     return None if found is None else question.files.place_of(*found)
 
 

@@ -53,7 +53,7 @@ from harness.nodes.models.files import FileLine
 from harness.nodes.models.kubelet import InvalidSecret, read_docker_config
 from harness.nodes.models.network import ANONYMOUS, Attempt, ClientRun, Login
 from harness.nodes.models.reference import InvalidReference, normalised_reference
-from harness.nodes.models.simulated_network import HostBehaviour
+from harness.nodes.models.simulated_network import HostBehaviour, SimulatedNetwork
 
 __all__ = ["explain_containers", "explain_docker"]
 
@@ -165,7 +165,7 @@ def explain_docker(options: ExplainOptions) -> Explanation:
         )
 
     def simulate(hosts: Mapping[str, HostBehaviour]) -> ClientRun:
-        return dockerd.simulate(options.image, config, hosts, login=login, content=_IMAGE)
+        return dockerd.run(options.image, config, SimulatedNetwork(hosts, _IMAGE), login)
 
     hosts = []
     for endpoint in found:
@@ -246,7 +246,7 @@ def explain_containers(options: ExplainOptions) -> Explanation:
         raise BadInput.image(options.image, error) from None
 
     def simulate(name: str, hosts: Mapping[str, HostBehaviour]) -> ClientRun:
-        return image_copy.simulate(name, config, hosts, auth_file=auth_file, content=_IMAGE)
+        return image_copy.run(name, config, SimulatedNetwork(hosts, _IMAGE), auth_file)
 
     hosts = []
     for name, source in sources:

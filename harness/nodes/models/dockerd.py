@@ -3,7 +3,8 @@
 ``daemon.json`` gives the endpoints; the behaviour of hosts gives the pull::
 
     config = read_daemon_json('{"registry-mirrors": ["https://mirror.example"]}')
-    simulate("nginx", config, {"mirror.example": HostBehaviour(store=False)}).attempts
+    network = SimulatedNetwork({"mirror.example": HostBehaviour(store=False)}, an_image())
+    run("nginx", config, network).attempts
 
 Mirrors are for images of Docker Hub only. One endpoint serves the whole pull, from the ping to the
 last layer. If anything fails there, the next endpoint starts from the beginning, but content that
@@ -17,13 +18,11 @@ docker 20.10.24.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from harness.content import Manifest, an_image
-from harness.nodes.models.files import InvalidFile
+from harness.nodes.models.files import FileProblem
 from harness.nodes.models.go_url import GoURL, InvalidURL, parse_url, split_host_port
 from harness.nodes.models.network import (
     ANONYMOUS,
@@ -47,7 +46,6 @@ from harness.nodes.models.registry_api import (
     status_line,
 )
 from harness.nodes.models.registry_client import PullFailed, RegistryClient
-from harness.nodes.models.simulated_network import HostBehaviour, SimulatedNetwork
 from harness.nodes.models.toml_statements import is_a
 
 __all__ = [
@@ -58,7 +56,6 @@ __all__ = [
     "endpoints",
     "read_daemon_json",
     "run",
-    "simulate",
 ]
 
 
@@ -67,7 +64,7 @@ _LOOPBACK = "127.0.0.0/8"
 """Insecure by default (moby, registry/config.go)."""
 
 
-class InvalidDaemonJson(InvalidFile):
+class InvalidDaemonJson(FileProblem):
     """Why the daemon does not start."""
 
 
@@ -175,24 +172,11 @@ _PING_TIMEOUT = 15.0
 """Timeout of a ping in seconds (moby, registry/auth.go)."""
 
 
-def simulate(
-    image: str,
-    config: DaemonConfig,
-    behaviours: Mapping[str, HostBehaviour] | None = None,
-    *,
-    login: Login = ANONYMOUS,
-    content: Manifest | None = None,
-) -> ClientRun:
-    """``docker pull IMAGE`` with these *behaviours*; see containerd's ``simulate``.
+def run(image: str, config: DaemonConfig, network: Network, login: Login = ANONYMOUS) -> ClientRun:
+    """``docker pull IMAGE`` over *network*; errors are not always in docker's words.
 
     *login* is the account that ``docker login`` stores for the image's registry.
     """
-    network = SimulatedNetwork(behaviours or {}, content or an_image(layers=1))
-    return run(image, config, network, login)
-
-
-def run(image: str, config: DaemonConfig, network: Network, login: Login = ANONYMOUS) -> ClientRun:
-    """The pull of *image* over *network*; errors are not always in docker's words."""
     try:
         reference = normalised_reference(image)
     except InvalidReference as error:
@@ -239,28 +223,17 @@ class _Client(RegistryClient):
     def ping(self) -> None:
         """Get the challenge. Raises :class:`PullFailed` only without an answer."""
         request = ClientRequest("GET", self.scheme, self.host, "/v2/")
-        response = self.exchange("ping", request, f"ping: {self.because}")
+        response = self.send("ping", request, f"ping: {self.because}")
         if response.status == 401:
             self.learn(response)
 
-    def manifest(self, method: str, reference: str, because: str) -> ClientResponse:
-        """The answer, with any status. Raises :class:`PullFailed` if there is none."""
-        return self.exchange("fetch", self.request(method, "manifests", reference), because)
-
     def good_manifest(self, reference: str, because: str) -> ClientResponse:
         """The manifest. Raises :class:`PullFailed`."""
-        response = self.manifest("GET", reference, because)
+        response = self.fetch(because, "GET", "manifests", reference)
         problem = self.refusal(response)
         if problem is not None:
             raise PullFailed(problem)
         return response
-
-    def blob(self, digest: str, because: str, paused: float) -> ClientResponse | None:
-        """The answer, or None without one."""
-        try:
-            return self.exchange("fetch", self.request("GET", "blobs", digest), because, paused)
-        except PullFailed:
-            return None
 
 
 @dataclass
@@ -296,7 +269,7 @@ class _Pull:
     def _resolved(self, client: _Client) -> str:
         """The digest of the tag, from HEAD, or from GET if HEAD has none."""
         tag = self.reference.tag or "latest"
-        response = client.manifest("HEAD", tag, "resolves the tag")
+        response = client.fetch("resolves the tag", "HEAD", "manifests", tag)
         named = response.header("Docker-Content-Digest")
         if response.status != 200 or not named:
             response = client.good_manifest(tag, "HEAD had no digest")
@@ -320,12 +293,16 @@ def _pull_blob(client: _Client, descriptor: ContentDescriptor) -> None:
     problem = ""
     for number in range(1, _BLOB_ATTEMPTS + 1):
         paused = _LAYER_PAUSE * (number - 1) if is_layer else 0.0
-        response = client.blob(digest, because, paused)
-        if response is not None and response.status == 200 and not response.cut:
-            if not is_content_of(digest, response.body):
+        try:
+            response = client.fetch(because, "GET", "blobs", digest, paused)
+        except PullFailed:
+            problem = "no answer"
+        else:
+            problem = str(response.status)
+            if problem == "200" and not response.cut:
+                if is_content_of(digest, response.body):
+                    return
                 raise PullFailed(f"filesystem layer verification failed: {digest}")
-            return
-        problem = "no answer" if response is None else str(response.status)
         # A missing layer is requested twice, a missing configuration once.
         if problem == "404" and number >= 1 + is_layer:
             raise PullFailed(f"{digest} not found")

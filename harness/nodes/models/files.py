@@ -14,7 +14,7 @@ from typing import Literal
 
 from harness.nodes.models.go_url import clean_path
 
-__all__ = ["FileLine", "FileTree", "InvalidFile", "InvalidPattern", "glob", "has_meta", "matches"]
+__all__ = ["FileLine", "FileProblem", "FileTree", "InvalidPattern", "glob", "has_meta", "matches"]
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class FileLine:
         return self.file if self.line is None else f"{self.file}:{self.line}"
 
 
-class InvalidFile(ValueError):
-    """A configuration file that its program rejects; ``line`` counts from 1, None if unknown."""
+class FileProblem(ValueError):
+    """A problem in a configuration file; ``line`` counts from 1, None if unknown."""
 
     def __init__(self, reason: str, line: int | None = None, file: str | None = None) -> None:
         super().__init__(reason)

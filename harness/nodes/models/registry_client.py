@@ -56,24 +56,21 @@ class RegistryClient:
 
     # -- what the clients do differently --------------------------------------------------------
     def waited(self, failure: Failure, step: PullStep) -> float:
-        """Seconds until the client gives up after *failure*."""
-        raise NotImplementedError
+        """Seconds until the client gives up after *failure*; 0 where that is not modelled."""
+        del failure, step
+        return 0.0
 
     def refusal(self, response: ClientResponse) -> str | None:
         """The error for an answer that is not a success."""
         raise NotImplementedError
 
-    def send(self, step: PullStep, request: ClientRequest, because: str) -> ClientResponse:
-        """The final answer to *request*. Raises :class:`PullFailed` if there is none."""
-        return self.exchange(step, request, because)
-
     # -- requests -------------------------------------------------------------------------------
-    def exchange(
+    def send(
         self, step: PullStep, request: ClientRequest, because: str, paused: float = 0.0
     ) -> ClientResponse:
-        """One answer; *paused* is the time before the request in seconds.
+        """The answer; *paused* is the time before the request in seconds.
 
-        Raises :class:`PullFailed`.
+        Raises :class:`PullFailed` if there is none.
         """
         result: ClientResponse | Failure
         try:
@@ -93,13 +90,16 @@ class RegistryClient:
         """Keep the challenge in the answer to a ping."""
         self._challenges = parse_challenges(ping.header_lines("WWW-Authenticate"))
 
-    def request(self, method: str, *resource: str) -> ClientRequest:
-        """The authorized request for *resource*, such as ``manifests``, ``v1``.
+    def fetch(
+        self, because: str, method: str, kind: str, reference: str, paused: float = 0.0
+    ) -> ClientResponse:
+        """The answer for a reference of *kind* ``manifests`` or ``blobs``, with any status.
 
-        Raises :class:`PullFailed` if no credentials are available.
+        Raises :class:`PullFailed` if there is none, or no credentials are available.
         """
-        path = join_path("/v2", self.repository, *resource)
-        return ClientRequest(method, self.scheme, self.host, path, headers=self._authorization())
+        path = join_path("/v2", self.repository, kind, reference)
+        request = ClientRequest(method, self.scheme, self.host, path, (), self._authorization())
+        return self.send("fetch", request, because, paused)
 
     # -- authorization --------------------------------------------------------------------------
     def _authorization(self) -> Mapping[str, tuple[str, ...]]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from harness.nodes.models.files import InvalidFile
+from harness.nodes.models.files import FileProblem
 
 __all__ = [
     "KEY_PART",
@@ -32,7 +32,7 @@ LONGEST_LINE = 8 * 1024
 key's length."""
 
 
-class InvalidTOML(InvalidFile):
+class InvalidTOML(FileProblem):
     """Text that is not TOML."""
 
 

@@ -54,7 +54,7 @@ class TestOrder:
         new = resolve_plan(IMAGE, in_directory(text), release="2.0.0")
         assert old.unordered == 2
         assert urls(new.fetch) == ["https://reg.example:5000/v2"]
-        assert [finding.message for finding in new.findings] == [
+        assert [finding.reason for finding in new.findings] == [
             "host https://a.example is ignored: write it as a table header "
             "[host.'https://a.example']",
             "host https://b.example is ignored: write it as a table header "
@@ -83,7 +83,7 @@ class TestFiles:
         (finding,) = plan.findings
         assert urls(plan.fetch) == ["https://reg.example:5000/v2"]
         assert finding.line == line
-        assert reason in finding.message
+        assert reason in finding.reason
 
     def test_a_missing_certificate_fails_the_pull(self) -> None:
         text = '[host."https://m.example"]\nca = "nope.crt"\n'
@@ -113,7 +113,7 @@ class TestConfigToml:
         assert plan.refusal is not None
         assert plan.refusal.message == "unknown service runtime.v1.ImageService"
         assert plan.refusal.finding is not None
-        assert reason in plan.refusal.finding.message
+        assert reason in plan.refusal.finding.reason
 
     @pytest.mark.parametrize(
         ("text", "reason"),
@@ -132,7 +132,7 @@ class TestConfigToml:
         assert plan.refusal is not None
         assert "/run/containerd/containerd.sock" in plan.refusal.message
         assert plan.refusal.finding is not None
-        assert f"containerd does not start: {reason}" in plan.refusal.finding.message
+        assert f"containerd does not start: {reason}" in plan.refusal.finding.reason
 
     def test_both_well_known_directories_are_the_default_since_2_2(self) -> None:
         files = {"/etc/docker/certs.d/reg.example:5000/hosts.toml": '[host."https://m.example"]'}

@@ -51,7 +51,10 @@ def test_imports_are_merged_after_the_file_and_the_last_wins(release: str) -> No
     main = path_in(2, "/main", "conf.d/b.toml", "conf.d/a.toml")
     config = read(release, main, a=path_in(2, "/a"), b=path_in(2, "/b"))
     assert config.config_path == "/a"
-    assert config.place("registry", "config_path") == ("/etc/containerd/conf.d/a.toml", 4)
+    assert config.configuration.place("registry", "config_path") == (
+        "/etc/containerd/conf.d/a.toml",
+        4,
+    )
 
 
 @pytest.mark.parametrize("release", ALL)

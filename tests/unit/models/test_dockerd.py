@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from harness.content import an_image
 from harness.nodes.models.dockerd import (
     DaemonConfig,
     InvalidDaemonJson,
     endpoints,
     read_daemon_json,
-    simulate,
+    run,
 )
 from harness.nodes.models.go_url import GoURL
 from harness.nodes.models.network import ClientRun
@@ -19,10 +20,15 @@ from harness.nodes.models.simulated_network import (
     HostBehaviour,
     HostChallenge,
     HostRule,
+    SimulatedNetwork,
 )
 
 MIRROR, HUB = "mirror.example", "registry-1.docker.io"
 CONFIG = DaemonConfig((GoURL("https", MIRROR),))
+
+
+def pulled(hosts: dict[str, HostBehaviour]) -> ClientRun:
+    return run("nginx", CONFIG, SimulatedNetwork(hosts, an_image(layers=1)))
 
 
 def asked(pull: ClientRun) -> list[str]:
@@ -76,7 +82,7 @@ def test_a_file_that_stops_the_daemon(text: str, reason: str) -> None:
     ],
 )
 def test_after_any_failure_docker_hub_serves_the_whole_image(mirror: HostBehaviour) -> None:
-    pull = simulate("nginx", CONFIG, {MIRROR: mirror})
+    pull = pulled({MIRROR: mirror})
     assert pull.outcome == "ok"
     hub = [line for line in asked(pull) if line.startswith("registry-1")]
     assert hub[:2] == ["registry-1 GET 200", "registry-1 HEAD 200"]
@@ -84,14 +90,12 @@ def test_after_any_failure_docker_hub_serves_the_whole_image(mirror: HostBehavio
 
 
 def test_the_last_error_is_reported() -> None:
-    pull = simulate(
-        "nginx", CONFIG, {MIRROR: HostBehaviour(down=True), HUB: HostBehaviour(store=False)}
-    )
+    pull = pulled({MIRROR: HostBehaviour(down=True), HUB: HostBehaviour(store=False)})
     assert pull.error == f"{HUB}: 404 Not Found"
 
 
 def test_a_layer_that_keeps_failing_costs_a_minute() -> None:
     failing = HostBehaviour(rules=(HostRule(HostAction(status=500), obj="layer"),))
-    pull = simulate("nginx", CONFIG, {MIRROR: failing})
+    pull = pulled({MIRROR: failing})
     assert pull.outcome == "ok"
     assert sum(attempt.seconds for attempt in pull.attempts) == 5 + 10 + 15 + 20

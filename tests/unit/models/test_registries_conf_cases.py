@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 
 from harness.content import an_image
-from harness.nodes.models.containers.execution import simulate
+from harness.nodes.models.containers.execution import run
 from harness.nodes.models.containers.registries_conf import (
     InvalidRegistriesConf,
     read_registries_conf,
 )
 from harness.nodes.models.containers.sources import read_auth_file
 from harness.nodes.models.network import Attempt, ClientRun, Failure
+from harness.nodes.models.simulated_network import SimulatedNetwork
 from tests.unit.models.worlds import UNTRUSTED_AUTHORITY, auth_json, behaviour_from, filled
 
 HOSTS = {
@@ -68,13 +69,8 @@ def copied(case: Mapping[str, Any]) -> ClientRun:
         HOSTS[name]: behaviour_from(document, authorities)
         for name, document in case.get("hosts", {}).items()
     }
-    return simulate(
-        case["image"],
-        config,
-        hosts,
-        auth_file=read_auth_file(auth_json(case.get("auths", {}))),
-        content=IMAGE,
-    )
+    auth_file = read_auth_file(auth_json(case.get("auths", {})))
+    return run(case["image"], config, SimulatedNetwork(hosts, IMAGE), auth_file)
 
 
 def name_of(address: str) -> str:

@@ -94,7 +94,7 @@ class Authorizer:
                     return True
                 if self._release.basic_needs_credentials:
                     text = "authorization failed: no basic auth credentials"
-                    raise RequestFailed(text, host=host, status=401, denied=True)
+                    raise RequestFailed(text, 401, denied=True)
         return False
 
     def _reject_refused_token(
@@ -109,24 +109,24 @@ class Authorizer:
             self._hosts.pop(last.host, None)
         if error and is_repeated:
             text = f"server message: {error}: authorization failed"
-            raise RequestFailed(text, host=last.host, status=401, denied=True)
+            raise RequestFailed(text, 401, denied=True)
 
     def _login(self, host: str) -> Login:
         try:
             return self._client.login_for(host)
         except CredentialError as error:
-            raise RequestFailed(str(error), host=host) from None
+            raise RequestFailed(str(error)) from None
 
     def _bearer(self, challenge: ParsedChallenge, host: str) -> _Answer:
         login = self._login(host)
         realm, scope = (challenge.parameters.get(name) for name in ("realm", "scope"))
         if realm is None:
-            raise RequestFailed("no realm specified for token auth challenge", host=host)
+            raise RequestFailed("no realm specified for token auth challenge")
         try:
             url = parse_url(realm)
         except InvalidURL as error:
             text = f'invalid token auth challenge realm: parse "{realm}": {error}'
-            raise RequestFailed(text, host=host) from None
+            raise RequestFailed(text) from None
         scopes = () if scope is None else tuple(scope.split(" "))
         return _Answer(login, url, challenge.parameters.get("service", ""), scopes)
 
@@ -158,7 +158,7 @@ class Authorizer:
             status = exchange.response.status
             knows_no_post = status in _POST_IS_UNKNOWN or (status == 405 and login.user)
             if not knows_no_post:
-                return self._issued(exchange, ("access_token",), host)
+                return self._issued(exchange, ("access_token",))
             credentials = basic_authorization(f"{login.user}:{login.secret}")
             headers = {**headers, "Authorization": (credentials,)}
             whose = "a token with Basic"
@@ -168,23 +168,23 @@ class Authorizer:
         query.sort(key=lambda pair: pair[0])
         get = replace(post, method="GET", query=tuple(query), headers=headers, form=())
         exchange = self._ask(get, f"{whose} for {host}, whose challenge names this realm")
-        return self._issued(exchange, ("access_token", "token"), host)
+        return self._issued(exchange, ("access_token", "token"))
 
-    def _issued(self, exchange: Exchange, names: tuple[str, ...], host: str) -> str:
+    def _issued(self, exchange: Exchange, names: tuple[str, ...]) -> str:
         response = exchange.response
         if not 200 <= response.status < 400:
             text = unexpected_status(exchange.request, replace(response, body=b""), self._release)
-            raise RequestFailed(text, host=host, status=response.status)
+            raise RequestFailed(text, response.status)
         try:
             document = json.loads(response.body)
             tokens = [document.get(key) for key in names]
         except (ValueError, AttributeError, RecursionError):
-            raise RequestFailed("unable to decode token response", host=host) from None
+            raise RequestFailed("unable to decode token response") from None
         for token in tokens:
             if isinstance(token, str) and token:
                 return token
         text = "authorization server did not include a token in the response"
-        raise RequestFailed(text, host=host)
+        raise RequestFailed(text)
 
 
 def _form(known: _Answer, scopes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

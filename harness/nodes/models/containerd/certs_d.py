@@ -20,10 +20,10 @@ from harness.nodes.models.containerd.hosts_toml import (
     InvalidHostsFile,
     parse_hosts_toml,
 )
-from harness.nodes.models.containerd.plan import FileProblem, PullRefused
+from harness.nodes.models.containerd.plan import PullRefused
 from harness.nodes.models.containerd.pullers import Ctr
 from harness.nodes.models.containerd.releases import Release
-from harness.nodes.models.files import FileTree
+from harness.nodes.models.files import FileProblem, FileTree
 from harness.nodes.models.go_url import join_path
 from harness.nodes.models.network import Trust
 
@@ -87,17 +87,17 @@ def _read(
     except DaemonPanics as error:
         raise PullRefused(f"containerd panics on {file}: {error.reason}") from None
     except InvalidHostsFile as error:
-        findings = (FileProblem(f"the whole file is ignored: {error.reason}", file, error.line),)
+        findings = (FileProblem(f"the whole file is ignored: {error.reason}", error.line, file),)
     return HostDirectory(directory, _lone_certificates(files, directory), None, tried, findings)
 
 
 def _remarks(hosts: HostsFile, file: str) -> Iterator[FileProblem]:
     for url in hosts.unseen:
         text = f"host {url} is ignored: write it as a table header [host.{url!r}]"
-        yield FileProblem(text, file)
+        yield FileProblem(text, None, file)
     if hosts.unordered:
         text = f"{hosts.unordered} hosts are inline tables: their order is random at every lookup"
-        yield FileProblem(text, file)
+        yield FileProblem(text, None, file)
 
 
 def _lone_certificates(files: FileTree, directory: str) -> HostsFile | None:

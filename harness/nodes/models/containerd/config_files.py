@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.nodes.models.containerd.releases import Release
-from harness.nodes.models.files import FileTree, InvalidFile, InvalidPattern, glob, has_meta
+from harness.nodes.models.files import FileProblem, FileTree, InvalidPattern, glob, has_meta
 from harness.nodes.models.go_url import clean_path
 from harness.nodes.models.toml_statements import InvalidTOML, is_a, read_toml, statements
 
@@ -27,6 +27,7 @@ __all__ = [
     "GRPC_CRI",
     "IMAGES",
     "MOST_FILES",
+    "NO_FILES",
     "Configuration",
     "InvalidConfig",
     "imported_paths",
@@ -45,7 +46,7 @@ _MIGRATED = ("registry", "max_concurrent_downloads", "image_pull_with_sync_fs")
 _MIGRATED_FROM_CONTAINERD = ("disable_snapshot_annotations", "discard_unpacked_layers")
 
 
-class InvalidConfig(InvalidFile):
+class InvalidConfig(FileProblem):
     """containerd, or only its CRI plugin, does not start."""
 
     def __init__(
@@ -75,6 +76,9 @@ class Configuration:
     def place(self, *path: str) -> tuple[str, int] | None:
         """File and line of the key that contains the parts *path*, in the file merged last."""
         return _place(self.files, path)
+
+
+NO_FILES = Configuration(0, {}, (), ())
 
 
 def _place(files: Sequence[tuple[str, str]], path: tuple[str, ...]) -> tuple[str, int] | None:

@@ -15,6 +15,7 @@ from harness.nodes.models.containerd.config_files import (
     CONFIG_FILE,
     GRPC_CRI,
     IMAGES,
+    NO_FILES,
     Configuration,
     InvalidConfig,
     read_configuration,
@@ -69,17 +70,13 @@ class RegistryConfig:
     """Sent to every registry."""
     local_puller: str | None = None
     """The setting that disables the transfer service; None if it is used."""
-    configuration: Configuration | None = field(default=None, repr=False, compare=False)
-    """The source of these settings; None without any file."""
+    configuration: Configuration = field(default=NO_FILES, repr=False, compare=False)
+    """The source of these settings."""
 
     @property
     def directories(self) -> tuple[str, ...]:
         """The directories in ``config_path``, split like filepath.SplitList."""
         return tuple(self.config_path.split(":")) if self.config_path else ()
-
-    def place(self, *path: str) -> tuple[str, int] | None:
-        """File and line of the key that contains the parts *path*, in the file merged last."""
-        return None if self.configuration is None else self.configuration.place(*path)
 
 
 def parse_config_toml(

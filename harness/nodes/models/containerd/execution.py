@@ -59,10 +59,10 @@ def run(plan: Plan, network: Network, image: Manifest | None = None) -> Containe
         errors = (_refused(plan, refused),)
     except RequestFailed as failed:
         errors = tuple(_error(plan, each) for each in (failed, *failed.others))
-    except Hangs as hangs:
+    except Hangs:
         code = None if isinstance(plan.puller, Ctr) else "DEADLINE_EXCEEDED"
         text = f"{_pulling(plan)}context deadline exceeded"
-        errors = (PullError(text, code, hangs.failed.host),)
+        errors = (PullError(text, code),)
     return ContainerdPull(
         plan=plan,
         attempts=tuple(record),
@@ -126,10 +126,10 @@ def _error(plan: Plan, failed: RequestFailed) -> PullError:
     doing = "" if failed.stands_alone else _pulling(plan) + _as_grpc(plan, code)
     message = doing + failed.text
     if isinstance(plan.puller, Ctr):
-        return PullError(message, None, failed.host, failed.status)
+        return PullError(message, None)
     if code != "UNKNOWN" and plan.release.mangles_percent:
         message = message.replace("%3A", "%!A(MISSING)")
-    return PullError(message, code, failed.host, failed.status)
+    return PullError(message, code)
 
 
 # -- pushing ------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ class _Pushing:
             )
         except InvalidURL as error:
             text = f"unable to parse location {location}: {error}"
-            raise RequestFailed(text, host.name) from None
+            raise RequestFailed(text) from None
         query = (("digest", str(blob.digest)), *base.query)
         return replace(base, scheme=url.scheme, host=url.host, path=url.path, query=query)
 
@@ -205,4 +205,4 @@ class _Pushing:
         request, status = exchange.request, exchange.response.status
         if status not in statuses:
             general = unexpected_status(request, exchange.response, self._session.release)
-            raise RequestFailed(text or general, request.host, status)
+            raise RequestFailed(text or general, status)

@@ -32,7 +32,6 @@ class RequestFailed(Exception):
     """A request, download or authorization failed at one host, with no retry left."""
 
     text: str
-    host: str | None = None
     status: int | None = None
     failure: Failure | None = None
     not_found: bool = False
@@ -59,10 +58,6 @@ class RequestFailed(Exception):
 
 class Hangs(Exception):
     """A request that only the caller's deadline ends."""
-
-    def __init__(self, failed: RequestFailed) -> None:
-        super().__init__(failed.text)
-        self.failed = failed
 
 
 def request_url(request: ClientRequest) -> str:
@@ -96,7 +91,7 @@ def transport_failure(request: ClientRequest, failure: Failure, release: Release
         prefix="" if release.wording == "pulling from host" else _VERIFICATION,
     )
     text = f'failed to do request: {request.method.title()} "{url}": {reason}'
-    return RequestFailed(text, host=request.host, failure=failure)
+    return RequestFailed(text, failure=failure)
 
 
 _VERIFICATION = "tls: failed to verify certificate: "

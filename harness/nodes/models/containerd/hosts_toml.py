@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from harness.nodes.models.containerd.releases import Release
-from harness.nodes.models.files import InvalidFile
+from harness.nodes.models.files import FileProblem
 from harness.nodes.models.go_url import InvalidURL, clean_path, join_path, parse_url
 from harness.nodes.models.toml_statements import InvalidTOML, is_a, read_toml, statements
 
@@ -42,7 +42,7 @@ class Capability(StrEnum):
 ALL_CAPABILITIES = frozenset(Capability)
 
 
-class InvalidHostsFile(InvalidFile):
+class InvalidHostsFile(FileProblem):
     """Why the whole file is ignored."""
 
 

@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from harness.nodes.models.containerd.hosts_toml import ALL_CAPABILITIES, Capability
 from harness.nodes.models.containerd.pullers import Puller
 from harness.nodes.models.containerd.releases import Release
-from harness.nodes.models.files import FileLine
+from harness.nodes.models.files import FileLine, FileProblem
 from harness.nodes.models.network import ClientRun, Login, Trust
 from harness.nodes.models.reference import Reference
 
 __all__ = [
     "DIAL_TIMEOUT",
     "ContainerdPull",
-    "FileProblem",
     "HttpClient",
     "Plan",
     "PlannedHost",
@@ -80,19 +79,6 @@ class PlannedHost:
     def url(self) -> str:
         """The API's root as a URL."""
         return f"{self.scheme}://{self.name}{self.path}"
-
-
-@dataclass(frozen=True)
-class FileProblem:
-    """A problem in the files; ``line`` counts from 1."""
-
-    message: str
-    file: str | None = None
-    line: int | None = None
-
-    def __str__(self) -> str:
-        place = "" if self.file is None else f"{self.file}:{self.line or 1}: "
-        return place + self.message
 
 
 @dataclass(eq=False)
@@ -160,10 +146,6 @@ class PullError:
     message: str
     code: str | None = "UNKNOWN"
     """The gRPC status; None for ``ctr``, which has none."""
-    host: str | None = None
-    """The host whose failure is reported."""
-    status: int | None = None
-    """The HTTP status that is reported, if it is one."""
 
     def __str__(self) -> str:
         return self.message

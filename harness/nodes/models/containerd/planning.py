@@ -20,7 +20,6 @@ from harness.nodes.models.containerd.config_toml import RegistryConfig, parse_co
 from harness.nodes.models.containerd.hosts_toml import ALL_CAPABILITIES, Capability, HostEntry
 from harness.nodes.models.containerd.plan import (
     DIAL_TIMEOUT,
-    FileProblem,
     HttpClient,
     Plan,
     PlannedHost,
@@ -34,7 +33,7 @@ from harness.nodes.models.containerd.pullers import (
     node_login,
 )
 from harness.nodes.models.containerd.releases import DEFAULT_RELEASE, Release, release_named
-from harness.nodes.models.files import FileLine, FileTree
+from harness.nodes.models.files import FileLine, FileProblem, FileTree
 from harness.nodes.models.go_url import GoURL, InvalidURL, is_loopback, parse_url, port_of
 from harness.nodes.models.network import Login, Trust
 from harness.nodes.models.reference import (
@@ -110,7 +109,7 @@ def _registry_config(
 def _not_started(error: InvalidConfig, puller: Puller) -> PullRefused:
     """The error for *puller* if config.toml stops the CRI plugin or containerd from starting."""
     what = "containerd does not start" if error.stops_containerd else "the CRI plugin does not load"
-    finding = FileProblem(f"{what}: {error.reason}", error.file, error.line)
+    finding = FileProblem(f"{what}: {error.reason}", error.line, error.file)
     if not error.stops_containerd:
         text = "unknown service runtime.v1.ImageService"
         return PullRefused(text, False, "UNIMPLEMENTED", finding)
@@ -218,32 +217,21 @@ class _Planner:
         self, entry: HostEntry, found: HostDirectory, default_scheme: str
     ) -> tuple[HostEntry, str]:
         """The entry of the server: the registry itself, unless ``server`` is set."""
+        host, scheme, skip_verify = self._namespace, default_scheme or "https", entry.skip_verify
         if entry.host:
-            return entry, f"`server` of {self._namespace}, tried last"
+            return entry, f"`server` of {host}, tried last"
+        because = "the registry itself, tried last as no `server` is set"
         if found.path is None:
-            why = ", which has no hosts directory"
+            because = "the registry itself, which has no hosts directory"
         elif found.source is None:
-            why = f", as {found.path} lists no hosts"
-        else:
-            why = ", tried last as no `server` is set"
-        return self._registry_itself(entry, default_scheme), f"the registry itself{why}"
-
-    def _registry_itself(self, entry: HostEntry, default_scheme: str) -> HostEntry:
-        host, skip_verify = self._namespace, entry.skip_verify
-        scheme = default_scheme or "https"
+            because = f"the registry itself, as {found.path} lists no hosts"
         if host == "docker.io":
             scheme, host = "https", "registry-1.docker.io"
         elif is_loopback(host):
             scheme, unchecked = self._loopback(default_scheme)
             skip_verify = True if unchecked else skip_verify
-        return replace(
-            entry,
-            scheme=scheme,
-            host=host,
-            path="/v2",
-            capabilities=ALL_CAPABILITIES,
-            skip_verify=skip_verify,
-        )
+        entry = replace(entry, scheme=scheme, host=host, path="/v2", skip_verify=skip_verify)
+        return replace(entry, capabilities=ALL_CAPABILITIES), because
 
     def _loopback(self, wanted: str) -> tuple[str, bool]:
         """The scheme of a loopback registry, and whether its certificate is not checked."""
@@ -291,7 +279,7 @@ class _Planner:
         Every endpoint has its own client. A path is used unchanged, without ``/v2``.
         """
         listed = self._namespace if self._namespace in config.mirrors else "*"
-        place = config.place("mirrors", listed)
+        place = config.configuration.place("mirrors", listed)
         source = None if place is None else FileLine(*place)
         urls = [_endpoint(text) for text in config.mirrors.get(listed, ())]
         found = [(url, f'registry.mirrors."{listed}"', source) for url in urls]

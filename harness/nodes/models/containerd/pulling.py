@@ -90,7 +90,6 @@ class Resolving:
 
     def _ask(self, target: Target, because: str) -> ContentDescriptor | None:
         """The descriptor from *target*, or None if the next host must be tried."""
-        name = target.host.name
         try:
             exchange = self._session.send(target, "HEAD", because, _HEADERS)
         except RequestFailed as failed:
@@ -111,28 +110,28 @@ class Resolving:
                 problem = digest_problem(named)
                 if problem is not None:
                     text = f'"{named}" in header not a valid digest: {problem}'
-                    raise RequestFailed(text, host=name)
+                    raise RequestFailed(text)
                 self._digest = named
         if self._digest is None or size is None:
             size, media_type = self._read(target)
         if size > _LARGEST_MANIFEST:
             text = f"rejecting {size} byte manifest for {self._reference}: not found"
-            self._failures.append((_TOO_LARGE, RequestFailed(text, name, not_found=True)))
+            self._failures.append((_TOO_LARGE, RequestFailed(text, not_found=True)))
             return None
         assert self._digest is not None
         return ContentDescriptor(media_type, self._digest, size, kind_of(media_type))
 
     def _refused(self, target: Target, exchange: Exchange) -> tuple[int, RequestFailed]:
         """Rank and failure of a status; one that is neither success nor failure fails the pull."""
-        name, status = target.host.name, exchange.response.status
+        status = exchange.response.status
         if status == 404:
             text = f"{self._reference}: not found"
-            return _NOT_FOUND, RequestFailed(text, name, 404, not_found=True)
+            return _NOT_FOUND, RequestFailed(text, 404, not_found=True)
         text = self._status_text(target, exchange)
         if status < 400:
-            raise RequestFailed(text, name, status)
+            raise RequestFailed(text, status)
         text = self._session.explained(target, exchange, _HEADERS) or text
-        return _STATUS, RequestFailed(text, name, status)
+        return _STATUS, RequestFailed(text, status)
 
     def _status_text(self, target: Target, exchange: Exchange) -> str:
         status = exchange.response.status
@@ -153,15 +152,14 @@ class Resolving:
         A failure here fails the pull. Before 2.3 the status is not checked, so that an error
         document becomes "the manifest".
         """
-        name = target.host.name
-        because = f"HEAD from {name} had no digest or no length"
+        because = f"HEAD from {target.host.name} had no digest or no length"
         exchange = self._session.send(replace(target, last_host=True), "GET", because, _HEADERS)
         response = exchange.response
         if self._release.checks_tag_get and response.status >= 400:
             text = unexpected_status(exchange.request, response, self._release)
-            raise RequestFailed(text, name, response.status)
+            raise RequestFailed(text, response.status)
         if response.cut:
-            raise RequestFailed("unexpected EOF", name)
+            raise RequestFailed("unexpected EOF")
         if self._digest is None:
             self._digest = digest_of(response.body)
         return len(response.body), response.media_type
@@ -220,10 +218,9 @@ class Fetching:
     def _download(self, descriptor: ContentDescriptor) -> bytes:
         """The verified content of *descriptor*."""
         if descriptor.size == 0:
+            what = f"descriptor ({descriptor.digest}) which reports content size of zero"
             raise RequestFailed(
-                f"unable to fetch descriptor ({descriptor.digest}) which reports content size of "
-                "zero: invalid argument",
-                code="INVALID_ARGUMENT",
+                f"unable to fetch {what}: invalid argument", code="INVALID_ARGUMENT"
             )
         body = self._body(descriptor, "failed to copy: httpReadSeeker: failed open: ")
         ref = f"{descriptor.kind}-{descriptor.digest}"
@@ -240,11 +237,9 @@ class Fetching:
         if problem is not None:
             # ctr writes to the daemon's store through an API, which adds a prefix.
             is_remote = isinstance(self._plan.puller, Ctr) and not self._plan.transfer
-            raise RequestFailed(
-                f'failed commit on ref "{ref}": '
-                f"{'commit failed: ' if is_remote else ''}{problem}: failed precondition",
-                code="FAILED_PRECONDITION",
-            )
+            where = f'failed commit on ref "{ref}": {"commit failed: " if is_remote else ""}'
+            text = f"{where}{problem}: failed precondition"
+            raise RequestFailed(text, code="FAILED_PRECONDITION")
         return body
 
     def _body(self, descriptor: ContentDescriptor, prefix: str) -> bytes:
@@ -283,27 +278,23 @@ class Fetching:
                 exchange = self._session.send(target, "GET", because, headers)
                 if exchange.response.status > 299:
                     raise self._unusable(target, exchange)
-                return _rest(exchange.response, offset, host.name)
+                return _rest(exchange.response, offset)
             except RequestFailed as failed:
                 because = failed.next_host(host.name)
                 failures.append(failed)
         if failures[0].not_found and not descriptor.is_manifest:
-            raise RequestFailed(
-                f"could not fetch content descriptor {descriptor.digest} "
-                f"({descriptor.media_type}) from remote: not found",
-                failures[0].host,
-                404,
-                not_found=True,
-            )
+            what = f"content descriptor {descriptor.digest} ({descriptor.media_type})"
+            text = f"could not fetch {what} from remote: not found"
+            raise RequestFailed(text, 404, not_found=True)
         raise failures[0]
 
     def _unusable(self, target: Target, exchange: Exchange) -> RequestFailed:
-        response, name = exchange.response, target.host.name
+        response = exchange.response
         # The original host is shown, even after a redirect.
         asked = request_url(self._session.request(target, "GET"))
         if response.status == 404:
             text = f"content at {asked} not found: not found"
-            return RequestFailed(text, name, 404, not_found=True)
+            return RequestFailed(text, 404, not_found=True)
         if self._release.joins_registry_errors:
             text = unexpected_status(exchange.request, response, self._release)
         else:
@@ -311,19 +302,19 @@ class Fetching:
             errors = registry_errors(response.body)
             if errors is not None:
                 text += f" - Server message: {errors}"
-        return RequestFailed(text, name, response.status)
+        return RequestFailed(text, response.status)
 
 
-def _rest(response: ClientResponse, offset: int, host: str) -> ClientResponse:
+def _rest(response: ClientResponse, offset: int) -> ClientResponse:
     """*response* without the bytes received before, if the server ignored the Range."""
     stated = response.header("Content-Range")
     if not offset:
         return response
     if stated is not None:
         if not stated.startswith(f"bytes {offset}-"):
-            raise RequestFailed(f"unhandled content range in response: {stated}", host)
+            raise RequestFailed(f"unhandled content range in response: {stated}")
         return response
     if len(response.body) < offset:
         what = "failed to discard to offset: unexpected EOF"
-        raise RequestFailed(what if response.cut else "unable to discard to offset", host)
+        raise RequestFailed(what if response.cut else "unable to discard to offset")
     return replace(response, body=response.body[offset:])

@@ -240,7 +240,7 @@ class Session:
                 return Exchange(request, self._send(request, client, step, because))
             except RequestFailed as failed:
                 may_fall_back = client.falls_back and request.scheme == "https"
-                if not (may_fall_back and self._allows_plain_http(failed)):
+                if not (may_fall_back and self._allows_plain_http(request.host, failed.failure)):
                     raise
             because = f"{because}; plain HTTP because https failed"
             if self.release.remembers_fallback:
@@ -253,15 +253,14 @@ class Session:
             failed.text = failed.text.replace('"http://', f'"{request.scheme}://', 1)
             raise
 
-    def _allows_plain_http(self, failed: RequestFailed) -> bool:
-        match failed.failure:
+    def _allows_plain_http(self, host: str, failure: Failure | None) -> bool:
+        match failure:
             case Failure.NOT_TLS:
                 return True
             case Failure.HANDSHAKE_TIMEOUT if self.release.remembers_fallback:
                 return True
             case Failure.REFUSED | Failure.UNREACHABLE | Failure.HANDSHAKE_TIMEOUT:
-                no_port = port_of(failed.host or "") == ""
-                return self.release.falls_back_when_refused and no_port
+                return self.release.falls_back_when_refused and port_of(host) == ""
         return False
 
     def _send(
@@ -278,8 +277,9 @@ class Session:
         self._record.append(attempt)
         if isinstance(result, ClientResponse):
             return result
-        failed = transport_failure(request, result, self.release)
-        raise Hangs(failed) if seconds == float("inf") else failed
+        if seconds == float("inf"):
+            raise Hangs(request.host)
+        raise transport_failure(request, result, self.release)
 
     def _seconds(self, failure: Failure, client: HttpClient) -> float:
         """How long the client waits."""
@@ -300,7 +300,7 @@ def _redirected(
         target = _resolved(request, location)
     except InvalidURL as error:
         text = f'failed to do request: failed to parse Location header "{location}": {error}'
-        raise RequestFailed(text, host=request.host) from None
+        raise RequestFailed(text) from None
     method, form = first.method, first.form
     if status < 307 and method not in {"GET", "HEAD"}:
         method, form = "GET", ()

@@ -8,11 +8,9 @@ Measured on skopeo 1.9.3.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from harness.content import Manifest, an_image
 from harness.nodes.models.containers.registries_conf import RegistriesConf
 from harness.nodes.models.containers.sources import AuthFile, PullSource, pull_sources
 from harness.nodes.models.go_url import InvalidURL, parse_url
@@ -21,7 +19,6 @@ from harness.nodes.models.network import (
     ClientRequest,
     ClientResponse,
     ClientRun,
-    Failure,
     Network,
     PullStep,
     Trust,
@@ -36,27 +33,13 @@ from harness.nodes.models.registry_api import (
     status_line,
 )
 from harness.nodes.models.registry_client import PullFailed, RegistryClient
-from harness.nodes.models.simulated_network import HostBehaviour, SimulatedNetwork
 from reference_registry.digest import digest_of
 
-__all__ = ["run", "simulate"]
-
-
-def simulate(
-    image: str,
-    config: RegistriesConf,
-    behaviours: Mapping[str, HostBehaviour] | None = None,
-    *,
-    auth_file: AuthFile | None = None,
-    content: Manifest | None = None,
-) -> ClientRun:
-    """``skopeo copy docker://IMAGE`` with these *behaviours*; see containerd's ``simulate``."""
-    network = SimulatedNetwork(behaviours or {}, content or an_image(layers=1))
-    return run(image, config, network, auth_file or AuthFile())
+__all__ = ["run"]
 
 
 def run(image: str, config: RegistriesConf, network: Network, auth_file: AuthFile) -> ClientRun:
-    """The copy of *image* over *network*; the error is in skopeo's words."""
+    """``skopeo copy docker://IMAGE`` over *network*; the error is in skopeo's words."""
     try:
         sources = pull_sources(image, config)
     except InvalidReference as error:
@@ -162,11 +145,6 @@ class _Client(RegistryClient):
 
     BASIC_NEEDS_LOGIN = False
 
-    def waited(self, failure: Failure, step: PullStep) -> float:
-        """Not modelled."""
-        del failure, step
-        return 0.0
-
     def refusal(self, response: ClientResponse) -> str | None:
         """Any status except 200 is a failure."""
         return (
@@ -204,7 +182,7 @@ class _Client(RegistryClient):
     def manifest(self, reference: str) -> ClientResponse:
         """The manifest with this tag or digest. Raises :class:`PullFailed`."""
         because = f"manifest: {self.because}"
-        response = self.send("fetch", self.request("GET", "manifests", reference), because)
+        response = self.fetch(because, "GET", "manifests", reference)
         if response.status != 200:
             doing = f"reading manifest {reference} in {self.name}"
             raise PullFailed(f"{doing}: {_unexpected(response)}")
@@ -213,7 +191,7 @@ class _Client(RegistryClient):
     def check_blob(self, digest: str) -> None:
         """Fetch and verify a blob. Raises :class:`PullFailed`."""
         because = f"{self.host} served the manifest, so it must serve the blobs"
-        response = self.send("fetch", self.request("GET", "blobs", digest), because)
+        response = self.fetch(because, "GET", "blobs", digest)
         if response.status != 200:
             code, _, phrase = status_line(response.status).partition(" ")
             reason = f"invalid status code from registry {code} ({phrase})"
@@ -224,9 +202,11 @@ class _Client(RegistryClient):
             got = digest_of(response.body)
             raise PullFailed(f"writing blob: Digest did not match, expected {digest}, got {got}")
 
-    def send(self, step: PullStep, request: ClientRequest, because: str) -> ClientResponse:
+    def send(
+        self, step: PullStep, request: ClientRequest, because: str, paused: float = 0.0
+    ) -> ClientResponse:
         """The answer after redirects; except for tokens, 429 is retried after a pause."""
-        response = self._followed(step, request, because)
+        response = self._followed(step, request, because, paused)
         delay = _FIRST_DELAY
         for attempt in range(2, _MOST_ATTEMPTS + 1):
             if response.status != 429 or step == "token":
@@ -238,11 +218,11 @@ class _Client(RegistryClient):
         return response
 
     def _followed(
-        self, step: PullStep, request: ClientRequest, because: str, paused: float = 0.0
+        self, step: PullStep, request: ClientRequest, because: str, paused: float
     ) -> ClientResponse:
         first, location = request, ""
         for _ in range(_MOST_REQUESTS):
-            response = self.exchange(step, request, because, paused)
+            response = super().send(step, request, because, paused)
             location = response.header("Location") or ""
             if response.status not in _REDIRECTS or not location:
                 return response

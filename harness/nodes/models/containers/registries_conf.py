@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from harness.nodes.models.files import InvalidFile
+from harness.nodes.models.files import FileProblem
 from harness.nodes.models.toml_statements import InvalidTOML, is_a, read_toml, statements
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-class InvalidRegistriesConf(InvalidFile):
+class InvalidRegistriesConf(FileProblem):
     """An error that fails all pulls."""
 
 
@@ -74,7 +74,6 @@ class RegistriesConf:
 
     registries: tuple[RegistryEntry, ...] = ()
     unqualified_search: tuple[str, ...] = ()
-    short_name_mode: str = ""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Full names by short name."""
 
@@ -104,7 +103,6 @@ def _updated(config: RegistriesConf, later: RegistriesConf) -> RegistriesConf:
     return RegistriesConf(
         registries=kept + later.registries,
         unqualified_search=later.unqualified_search or config.unqualified_search,
-        short_name_mode=later.short_name_mode or config.short_name_mode,
         aliases={**config.aliases, **later.aliases},
     )
 
@@ -156,8 +154,8 @@ class _File:
             for values, line in self._tables(document, "registry", fallback, "registry")
         )
         self._reject_conflicts(registries)
-        mode = self._typed(document, {"short-name-mode": str}, None)["short-name-mode"]
-        return RegistriesConf(registries, tuple(searched), mode, aliases)
+        self._typed(document, {"short-name-mode": str}, None)
+        return RegistriesConf(registries, tuple(searched), aliases)
 
     def _as_version_2(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
         """*document* converted to version 2; unchanged if it has nothing of version 1."""
