@@ -15,7 +15,7 @@ if not (_HERE / "reference_registry").is_dir():
     __path__.append(str(_HERE.parent))
 
 if TYPE_CHECKING:
-    from pullproof.public import *  # noqa: F403 - its __all__ says which
+    from pullproof.public import *  # noqa: F403
 else:
     # Nothing of ours may be imported here: pullproof.plugin has yet to look whose harness it is.
 
@@ -25,7 +25,9 @@ else:
         from importlib import import_module
 
         if name == "__all__" or not name.startswith("_"):
-            public = import_module(f"{__name__}.public")
-            if name == "__all__" or name in public.__all__:
-                return getattr(public, name)
+            public = vars(import_module(f"{__name__}.public"))
+            if name == "__all__":
+                return [known for known in public if not known.startswith("_")]
+            if name in public:
+                return public[name]
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

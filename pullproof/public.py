@@ -1,84 +1,40 @@
-"""The names that :mod:`pullproof` gives."""
+"""The names that :mod:`pullproof` gives, each with ``as`` as type checkers require it."""
 
-from harness.clients.containerd_pull import Pull
-from harness.content import (
-    Artifact,
-    Blob,
-    Content,
-    Image,
-    Index,
-    Manifest,
-    Platform,
-    a_layer,
-    an_artifact,
-    an_image,
-    an_index,
-)
-from harness.http.client import Answer
-from harness.plugin.fixtures.content import OciContent
-from harness.plugin.fixtures.doubles import (
-    MakeMockUpstream,
-    MakeProxyRegistry,
-    MakeRegistry,
-    ProxyDouble,
-    RegistryDouble,
-)
-from harness.plugin.fixtures.options import ProxyOptions, RegistryOptions
-from harness.targets.errors import DidNotStart
-from harness.targets.in_process import JumpingClock, TurnableClock
-from harness.upstream import (
-    Anonymous,
-    Auth,
-    Basic,
-    Bearer,
-    Entry,
-    Fault,
-    Ledger,
-    Match,
-    MockUpstream,
-    RateLimit,
-    RateLimiter,
-    TokenServer,
-)
-from reference_registry.clock import Clock, ManualClock
-
-__all__ = [
-    "Anonymous",
-    "Answer",
-    "Artifact",
-    "Auth",
-    "Basic",
-    "Bearer",
-    "Blob",
-    "Clock",
-    "Content",
-    "DidNotStart",
-    "Entry",
-    "Fault",
-    "Image",
-    "Index",
-    "JumpingClock",
-    "Ledger",
-    "MakeMockUpstream",
-    "MakeProxyRegistry",
-    "MakeRegistry",
-    "Manifest",
-    "ManualClock",
-    "Match",
-    "MockUpstream",
-    "OciContent",
-    "Platform",
-    "ProxyDouble",
-    "ProxyOptions",
-    "Pull",
-    "RateLimit",
-    "RateLimiter",
-    "RegistryDouble",
-    "RegistryOptions",
-    "TokenServer",
-    "TurnableClock",
-    "a_layer",
-    "an_artifact",
-    "an_image",
-    "an_index",
-]
+from harness.clients.containerd_pull import Pull as Pull
+from harness.content import Artifact as Artifact
+from harness.content import Blob as Blob
+from harness.content import Content as Content
+from harness.content import Image as Image
+from harness.content import Index as Index
+from harness.content import Manifest as Manifest
+from harness.content import Platform as Platform
+from harness.content import a_layer as a_layer
+from harness.content import an_artifact as an_artifact
+from harness.content import an_image as an_image
+from harness.content import an_index as an_index
+from harness.http.client import Answer as Answer
+from harness.plugin.fixtures.content import OciContent as OciContent
+from harness.plugin.fixtures.doubles import MakeMockUpstream as MakeMockUpstream
+from harness.plugin.fixtures.doubles import MakeProxyRegistry as MakeProxyRegistry
+from harness.plugin.fixtures.doubles import MakeRegistry as MakeRegistry
+from harness.plugin.fixtures.doubles import ProxyDouble as ProxyDouble
+from harness.plugin.fixtures.doubles import RegistryDouble as RegistryDouble
+from harness.plugin.fixtures.options import ProxyOptions as ProxyOptions
+from harness.plugin.fixtures.options import RegistryOptions as RegistryOptions
+from harness.targets.errors import DidNotStart as DidNotStart
+from harness.targets.in_process import JumpingClock as JumpingClock
+from harness.targets.in_process import TurnableClock as TurnableClock
+from harness.upstream import Anonymous as Anonymous
+from harness.upstream import Auth as Auth
+from harness.upstream import Basic as Basic
+from harness.upstream import Bearer as Bearer
+from harness.upstream import Entry as Entry
+from harness.upstream import Fault as Fault
+from harness.upstream import Ledger as Ledger
+from harness.upstream import Match as Match
+from harness.upstream import MockUpstream as MockUpstream
+from harness.upstream import RateLimit as RateLimit
+from harness.upstream import RateLimiter as RateLimiter
+from harness.upstream import TokenServer as TokenServer
+from reference_registry.clock import Clock as Clock
+from reference_registry.clock import ManualClock as ManualClock

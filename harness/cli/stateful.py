@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -91,16 +90,13 @@ def stateful(
         left.check()
         right.check()
         known = read_known(directory or suite_directory())
-        with (
-            TemporaryDirectory(prefix="pullproof-") as scratch,
-            Pair(left, right, known, Path(scratch) / "registries") as pair,
-        ):
-            names = left.name, right.name
-            if replay is not None:
-                execution = pair.run(StepSequence.read(replay))
-                click.echo(render_execution(execution, *names), nl=False)
-                return 0 if execution.difference is None else 1
-            result = search(pair.run, sequences, seed, shrinking)
+        names = left.name, right.name
+        pair = Pair(left, right, known)
+        if replay is not None:
+            execution = pair.run(StepSequence.read(replay))
+            click.echo(render_execution(execution, *names), nl=False)
+            return 0 if execution.difference is None else 1
+        result = search(pair.run, sequences, seed, shrinking)
         click.echo(render_search(result, *names), nl=False)
         if result.found is None:
             return 0

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from harness.clients.push import Refused, put_manifest, upload_blob
-from harness.compare.normalisation import Names, file_content
+from harness.compare.normalisation import Names
 from harness.compare.observation import (
     Observation,
+    observed_disk,
     observed_state,
     observed_steps,
     observed_upstream,
@@ -38,7 +38,7 @@ from harness.targets.settings import Settings
 from harness.upstream import MockUpstream
 from harness.upstream.faults import FaultScript
 
-__all__ = ["Content", "Driver"]
+__all__ = ["Driver"]
 
 _JSON = {"Content-Type": "application/json"}
 _REFUSAL = '{"errors":[{"code":"%s","message":"refused"}]}'
@@ -62,7 +62,7 @@ _REQUESTS = {
     "range": ("GET", "blobs/{blob}", "Range: {detail}"),
     "unless-blob": ("GET", "blobs/{blob}", 'If-None-Match: "{blob}"'),
     "tags": ("GET", "tags/list{detail}"),
-    "catalog": ("GET", "/v2/_catalog?n=2&last={before}"),
+    "catalog": ("GET", "/v2/_catalog"),
     "mount": ("POST", "blobs/uploads/?mount={blob}&from={other}"),
     "delete-tag": ("DELETE", "manifests/{tag}"),
     "delete-digest": ("DELETE", "manifests/{digest}"),
@@ -72,55 +72,52 @@ _REQUESTS = {
 headers."""
 
 
-class Content:
-    """The images and repositories of one execution. A registry runs many sequences, so each has
-    digests and names of its own; ``known`` maps them to the names that are reported."""
+def _images() -> tuple[Image | Index, ...]:
+    shared = a_layer("shared", 2300)
+    first = an_image("0", layers=[shared, a_layer("0", 2100)])
+    second = an_image("1", layers=[shared])
+    return first, second, an_image("2", layers=1, layer_size=2200, oci=False), an_index(first)
 
-    def __init__(self, number: int) -> None:
-        seed = f"sequence-{number}"
-        shared = a_layer(f"{seed}/shared", 2300)
-        first = an_image(f"{seed}/0", layers=[shared, a_layer(f"{seed}/0", 2100)])
-        self.images: tuple[Image | Index, ...] = (
-            first,
-            an_image(f"{seed}/1", layers=[shared]),
-            an_image(f"{seed}/2", layers=1, layer_size=2200, oci=False),
-            an_index(first),
-        )
-        self.repositories = tuple(f"sequence-{number}/{name}" for name in REPOSITORIES)
-        self.known = dict(zip(self.repositories, REPOSITORIES, strict=True))
-        for place, image in enumerate(self.images):
-            self._call(image.digest, f"image {place}")
-            if isinstance(image, Image):
-                self._call(image.config.digest, f"config {place}")
-                for which, layer in enumerate(image.layers):
-                    self._call(layer.digest, f"layer {place}.{which}")
 
-    def _call(self, digest: str, name: str) -> None:
-        self.known.setdefault(digest.partition(":")[2], f"<{name}>")
+_IMAGES = _images()
 
-    @property
-    def hashes(self) -> set[str]:
-        """The hex parts of all digests."""
-        return self.known.keys() - set(self.repositories)
 
-    def image(self, number: int) -> Image:
-        """The image *number*; the first child of an index."""
-        found = self.images[number]
-        return found if isinstance(found, Image) else self.image(0)
+def _named() -> dict[str, str]:
+    """The names in reports of what has a digest, by the hex digits."""
+    found: dict[str, str] = {}
+    for place, image in enumerate(_IMAGES):
+        parts = {f"image {place}": image.digest}
+        if isinstance(image, Image):
+            layers = enumerate(image.layers)
+            parts |= {f"config {place}": image.config.digest}
+            parts |= {f"layer {place}.{which}": layer.digest for which, layer in layers}
+        for name, digest in parts.items():
+            found.setdefault(digest.partition(":")[2], f"<{name}>")
+    return found
+
+
+_NAMES = _named()
+
+
+def _image(number: int) -> Image:
+    """The image *number*; the first child of an index."""
+    found = _IMAGES[number]
+    return found if isinstance(found, Image) else _image(0)
 
 
 class Driver:
-    """A registry of *target* with the settings of *sequence*, in *workdir*, until :meth:`close`."""
+    """A registry of *target* with the settings of *sequence*, in *workdir*. A context manager."""
 
     def __init__(self, target: Target, sequence: StepSequence, workdir: Path) -> None:
-        self.target = target
         self.upstream = MockUpstream()
         self.upstream.start()
-        self._workdir = workdir
-        workdir.mkdir(parents=True)
-        is_cache = sequence.kind == "proxy"
+        workdir.mkdir()
+        self._is_cache = sequence.kind == "proxy"
+        self._is_down = False
+        known = {**_NAMES, str(workdir): "<workdir>", self.upstream.url: "http://<upstream>"}
+        self._names = Names(known)
         settings = Settings(
-            upstream_url=self.upstream.url if is_cache else None,
+            upstream_url=self.upstream.url if self._is_cache else None,
             delete_enabled=sequence.delete_enabled,
             cache=sequence.cache,
         )
@@ -129,25 +126,14 @@ class Driver:
         except BaseException:
             self.upstream.stop()
             raise
-        self._is_cache = is_cache
-        self._is_down = False
-        self._content = Content(0)
-        self._names = Names({})
 
-    def close(self) -> None:
-        """Stop both."""
-        self.registry.stop()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self.registry.stop()
         self.upstream.stop()
-
-    def begin(self, content: Content) -> None:
-        """Start a sequence with *content*; upstream is up and without faults."""
-        self._content = content
-        known = {**content.known, str(self._workdir): "<workdir>"}
-        self._names = Names({**known, self.upstream.url: "http://<upstream>"})
-        self.upstream.clear_faults()
-        if self._is_down:
-            self.upstream.up()
-            self._is_down = False
 
     # -- running -----------------------------------------------------------------------------
     def do(self, one: Operation) -> Observation:
@@ -168,29 +154,20 @@ class Driver:
 
     def end(self) -> Observation:
         """The final storage and schedule of the sequence."""
-        files = {}
-        for path, place in self._files():
-            text = self._names.text(place)
-            try:
-                hashed = _sha256(path)
-            except FileNotFoundError:
-                continue
-            files[text] = file_content(place, hashed)
-        state = {}
+        registry, state = self.registry, {}
         if self._is_cache:
-            state = observed_state(self.registry.state, self.registry.disk, datetime.now(UTC))
-            mine = f"{self._content.repositories[0].partition('/')[0]}/"
+            found = observed_state(registry.state, registry.disk, datetime.now(UTC))
             state = {
                 self._names.text(key): entry
-                for key, entry in state.items()
+                for key, entry in found.items()
                 # Entries that are due leave the file whenever it is saved next.
-                if (key.startswith(mine) and not _DUE.search(entry)) or "@" not in key
+                if "@" not in key or not _DUE.search(entry)
             }
-        return Observation(disk=dict(sorted(files.items())), state=state)
+        return Observation(disk=observed_disk(registry.disk, self._names), state=state)
 
     def _apply(self, one: Operation) -> str | None:
         """Do what is more than one request; returns what the operator sees."""
-        repository, image = self._repository(one), self._content.images[one.image]
+        repository, image = REPOSITORIES[one.repository], _IMAGES[one.image]
         match one.do:
             case "tag":
                 self.upstream.add(repository, image, [TAGS[one.tag]])
@@ -264,20 +241,18 @@ class Driver:
 
     # -- clients ----------------------------------------------------------------------------------
     def _request(self, one: Operation, method: str, path: str, *headers: str) -> Answer:
-        image = self._content.image(one.image)
+        image = _image(one.image)
         blob = image.config if one.detail == "config" else image.layers[0]
         values = {
             "tag": TAGS[one.tag],
-            "digest": self._content.images[one.image].digest,
+            "digest": _IMAGES[one.image].digest,
             "blob": blob.digest,
             "detail": one.detail,
             "accept": "*/*" if one.detail == "*/*" else _ACCEPT,
-            "other": self._content.repositories[1 - one.repository],
-            # List from this sequence's repositories on, without those of earlier ones.
-            "before": self._content.repositories[0].rpartition("/")[0],
+            "other": REPOSITORIES[1 - one.repository],
         }
         if not path.startswith("/"):
-            path = f"/v2/{self._repository(one)}/{path}"
+            path = f"/v2/{REPOSITORIES[one.repository]}/{path}"
         return self.registry.request(
             method,
             path.format(**values),
@@ -286,7 +261,7 @@ class Driver:
         )
 
     def _pull(self, one: Operation) -> None:
-        base = f"/v2/{self._repository(one)}"
+        base = f"/v2/{REPOSITORIES[one.repository]}"
         answer = self._request(one, *_REQUESTS["get-tag"])
         for _ in range(2):
             document = _json(answer)
@@ -301,8 +276,8 @@ class Driver:
                 self._settle(self.registry.exchanges[-1:])
 
     def _push(self, one: Operation) -> None:
-        client, repository = self.registry.client, self._repository(one)
-        found, image = self._content.images[one.image], self._content.image(one.image)
+        client, repository = self.registry.client, REPOSITORIES[one.repository]
+        found, image = _IMAGES[one.image], _image(one.image)
         if one.do == "push-blob":
             upload_blob(client, repository, image.layers[0])
         elif one.do == "put-manifest":
@@ -315,9 +290,6 @@ class Driver:
             put_manifest(client, repository, TAGS[one.tag], found)
 
     # -- helpers -------------------------------------------------------------------------
-    def _repository(self, one: Operation) -> str:
-        return self._content.repositories[one.repository]
-
     def _settle(self, exchanges: Iterable[Exchange]) -> None:
         """Wait until copies into the cache that these *exchanges* started in the background are
         complete, since they decide how the next request is answered."""
@@ -327,11 +299,11 @@ class Driver:
         while (now := time.monotonic()) < began + _LONGEST:
             entries = self.upstream.ledger.entries
             pending = any(entry.outcome == "pending" for entry in entries[-8:])
-            uploads = [path for place in self._places() for path in place.glob("_uploads/*")]
+            uploads = [self.registry.disk.uploads(name) for name in REPOSITORIES]
             missing = [path for path in awaited if not path.exists()]
             if pending or seen != (seen := (len(entries), uploads, missing)):
                 quiet_since = now
-            if now - quiet_since > (_QUIET_WITH_UPLOADS if uploads or missing else _QUIET):
+            if now - quiet_since > (_QUIET_WITH_UPLOADS if any(uploads) or missing else _QUIET):
                 return
             time.sleep(_POLL)
 
@@ -342,25 +314,6 @@ class Driver:
             return None
         place = self.registry.root / "docker/registry/v2/repositories" / match[1]
         return place / "_layers/sha256" / match[2] / "link"
-
-    def _places(self) -> list[Path]:
-        top = self.registry.root / "docker/registry/v2/repositories"
-        return [top / name for name in self._content.repositories]
-
-    def _files(self) -> Iterator[tuple[Path, str]]:
-        """The sequence's files with their paths relative to the root."""
-        root = self.registry.root
-        blobs = root / "docker/registry/v2/blobs/sha256"
-        tops = [*self._places(), *(blobs / one[:2] / one for one in self._content.hashes)]
-        for top in tops:
-            for path in top.rglob("*"):
-                if path.is_file():
-                    yield path, str(path.relative_to(root))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _json(answer: Answer) -> dict[str, Any]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
-from typing import Any, Self
+from tempfile import TemporaryDirectory
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Flaky
@@ -18,7 +17,7 @@ from hypothesis.errors import Flaky
 from harness.compare.divergences import Divergence, Known, compared, divergences
 from harness.compare.observation import Observation
 from harness.compare.observation import Step as Exchange
-from harness.stateful.driver import Content, Driver
+from harness.stateful.driver import Driver
 from harness.stateful.sequences import Operation, StepSequence, sequences
 from harness.targets import Target
 
@@ -37,9 +36,6 @@ SCENARIO = "stateful"
 """The name in ``scenarios`` of ``divergences.toml``."""
 SHRINKING = 60.0
 """Seconds to look for a smaller sequence, by default."""
-
-_NEEDS_OWN_REGISTRY = frozenset({"collect", "later"})
-"""Operations that change what other sequences left in a registry."""
 
 
 @dataclass(frozen=True)
@@ -66,75 +62,38 @@ class Execution:
         return next((step.unexplained[0] for step in self.steps if step.unexplained), None)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Pair:
-    """*left* and *right*, with registries in *workdir* that stay up between sequences. *known*
-    explains differences. Use as a context manager."""
+    """Two targets that run the same sequences; *known* explains differences."""
 
     left: Target
     right: Target
     known: Sequence[Known]
-    workdir: Path
-    _drivers: dict[Any, tuple[Driver, Driver]] = field(default_factory=dict)
-    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2))
-    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for opened in list(self._drivers):
-            self._close(opened)
-        self._pool.shutdown()
 
     def run(self, sequence: StepSequence) -> Execution:
-        """Run *sequence* on both, up to the first unexplained difference."""
-        key = sequence.kind, sequence.cache, sequence.delete_enabled
-        operations = sequence.operations
-        alone = any(one.do in _NEEDS_OWN_REGISTRY for one in operations)
-        if alone:
-            self._close(key)
-        drivers = self._drivers.get(key) or self._open(key, sequence)
-        content = Content(next(self._numbers))
+        """Run *sequence* on a new registry of each, up to the first unexplained difference."""
         steps: list[Step] = []
-        try:
-            for driver in drivers:
-                driver.begin(content)
-            for one in (*operations, None):
-                steps.append(self._step(drivers, one))
+        with (
+            TemporaryDirectory(prefix="pullproof-") as scratch,
+            Driver(self.left, sequence, Path(scratch, "left")) as left,
+            Driver(self.right, sequence, Path(scratch, "right")) as right,
+            ThreadPoolExecutor(2) as pool,
+        ):
+            for one in (*sequence.operations, None):
+                seen = pool.map(
+                    lambda driver, one: driver.end() if one is None else driver.do(one),
+                    (left, right),
+                    (one, one),
+                )
+                steps.append(self._compared(one, *seen))
                 if steps[-1].unexplained:
                     break
-        except BaseException:
-            self._close(key)
-            raise
-        if alone or steps[-1].unexplained:
-            self._close(key)  # The two registries no longer have the same state.
         return Execution(sequence, tuple(steps))
 
-    def _step(self, drivers: tuple[Driver, Driver], one: Operation | None) -> Step:
-        def observe(driver: Driver) -> Observation:
-            return driver.end() if one is None else driver.do(one)
-
-        left, right = self._pool.map(observe, drivers)
+    def _compared(self, one: Operation | None, left: Observation, right: Observation) -> Step:
         found = divergences(SCENARIO, left, right)
         judged = compared(SCENARIO, self.left.known_as, self.right.known_as, found, self.known)
         return Step(one, left, right, judged.unexplained, judged.explained)
-
-    def _open(self, key: Any, sequence: StepSequence) -> tuple[Driver, Driver]:
-        number = next(self._numbers)
-        left = Driver(self.left, sequence, self.workdir / f"left-{number}")
-        try:
-            right = Driver(self.right, sequence, self.workdir / f"right-{number}")
-        except BaseException:
-            left.close()
-            raise
-        self._drivers[key] = (left, right)
-        return left, right
-
-    def _close(self, key: Any) -> None:
-        for driver in self._drivers.pop(key, ()):
-            with suppress(OSError):
-                driver.close()
 
 
 # -- searching -----------------------------------------------------------------------------------

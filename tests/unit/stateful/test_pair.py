@@ -1,6 +1,5 @@
 """Two targets run the same sequences; where they differ, the smallest sequence is reported."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -18,25 +17,13 @@ from harness.targets import TargetError, parse_target
 SEED = 0
 IN_CI = 200
 
-Make = Callable[[str, str], Pair]
 
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Make]:
-    made: list[Pair] = []
-
-    def make(left: str, right: str) -> Pair:
-        targets = parse_target(left), parse_target(right)
-        made.append(Pair(*targets, read_known(suite_directory()), tmp_path / f"pair-{len(made)}"))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.__exit__()
+def pair(left: str, right: str) -> Pair:
+    return Pair(parse_target(left), parse_target(right), read_known(suite_directory()))
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_ours_matches_the_real_one(part: int, pair: Make) -> None:
+def test_ours_matches_the_real_one(part: int) -> None:
     """200 sequences, the same in every run; ``make stateful`` runs 2,000."""
     try:
         both = pair("reference@2.8", "binary:docker-registry")
@@ -51,7 +38,7 @@ def test_ours_matches_the_real_one(part: int, pair: Make) -> None:
     assert result.ran == IN_CI // 4
 
 
-def test_the_final_storage_is_compared(pair: Make) -> None:
+def test_the_final_storage_is_compared() -> None:
     both = pair("reference@2.8", "reference@2.8")
     operations = (
         Operation("tag"),
@@ -72,7 +59,7 @@ def test_the_final_storage_is_compared(pair: Make) -> None:
     assert last.left == last.right
 
 
-def test_requests_to_upstream_are_compared(pair: Make) -> None:
+def test_requests_to_upstream_are_compared() -> None:
     operations = (Operation("tag"), Operation("get-blob", detail="layer"))
     both = pair("reference@ideal", "reference@2.8")
     execution = both.run(StepSequence("proxy", None, False, operations))
