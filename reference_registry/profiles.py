@@ -195,10 +195,11 @@ class Profile:
     """A larger ``n`` of tags/list than ``tags.maxtags`` is cut down to it."""
     empty_tags: Literal["list", "null"] = _by("list", "null", "list", "list", "null")
     """``"tags":[]`` or ``"tags":null`` once all tags are gone."""
-    catalog_lists: Literal["_layers", "_manifests", "either"] = _by(
+    repository_evidence: Literal["_layers", "_manifests", "either"] = _by(
         "either", "_layers", "_manifests"
     )
-    """The directory that makes a repository appear in the catalog: ``_layers``, ``_manifests``."""
+    """The directory that makes a repository exist for the catalog and for GC. 2.8 misses those of a
+    cache that have manifests only, and GC deletes their bytes."""
     catalog_lists_empty: bool = _by(False, True)
     """Repositories stay in the catalog after all of their content has gone."""
     catalog_bad_n_is_default: bool = _by(False, True, False)
@@ -275,10 +276,6 @@ class Profile:
     """Uploads are named by random, or by time-ordered UUIDs."""
 
     # -- garbage collection ---------------------------------------------------------------------
-    gc_enumerates: Literal["_layers", "_manifests", "either"] = _by(
-        "either", "_layers", "_manifests"
-    )
-    """The directory that makes GC see a repository; 2.8 misses a cache's manifest-only ones."""
     gc_fails_without_layers: bool = _by(False, False, False, True)
     """A repository without ``_layers`` makes the whole run fail."""
     gc_keeps_children_of_tagged_index: bool = _by(True, False, False, True)
@@ -327,24 +324,14 @@ class Profile:
     """The log at start warns of open access and of passwords that are sent without TLS."""
     config_version_without_dot_panics: bool = _by(False, True, False)
     """``version: 1`` is a panic, exit 2, and not an error, exit 1."""
-    has_tag_sections: bool = _by(True, False, False, True)
-    """``storage.tag`` is a section and not a second driver."""
-    has_maxtags: bool = _by(True, False, False, False, True)
-    """``tags.maxtags`` is known."""
-    has_h2c: bool = _by(True, False, False, True)
-    """``http.h2c``, HTTP/2 without TLS, is known."""
-    has_clientauth: bool = _by(True, False, False, True)
-    """``http.tls.clientauth`` is known."""
-    has_proxy_exec: bool = _by(True, False, False, True)
-    """``proxy.exec`` is known."""
-    has_cache_write_timeout: bool = _by(True, False, False, False, True)
-    """``proxy.cachewritetimeout`` is known."""
-    has_blobdescriptorsize: bool = _by(True, False, True)
-    """``storage.cache.blobdescriptorsize`` is known."""
+    has_keys_of_3_alpha: bool = _by(True, False, True)
+    """``storage.cache.blobdescriptorsize`` and ``redis.username`` are known."""
+    has_keys_of_3_0: bool = _by(True, False, False, True)
+    """``storage.tag``, ``http.h2c``, ``http.tls.clientauth`` and ``proxy.exec`` are known."""
+    has_keys_of_3_1: bool = _by(True, False, False, False, True)
+    """``tags.maxtags`` and ``proxy.cachewritetimeout`` are known."""
     redis_addresses: Literal["addr", "addrs", "either"] = _by("either", "addr", "addr", "addrs")
     """The key that names the redis server: ``addr``, ``addrs``."""
-    redis_has_users: bool = _by(True, False, True)
-    """``redis.username`` is known."""
     redis_tls: Literal["none", "by-certificate", "by-any"] = _by(
         "by-any", "none", "none", "by-certificate", "by-any"
     )

@@ -56,7 +56,7 @@ class StandardRegistry:
 
     def catalog(self, namespace: str | None = None) -> Sequence[str]:
         try:
-            names = list(repository_names(self.storage.driver, self._profile.catalog_lists))
+            names = list(repository_names(self.storage.driver, self._profile.repository_evidence))
         except PathNotFound:
             return []
         if self._profile.catalog_lists_empty:

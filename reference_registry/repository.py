@@ -170,8 +170,8 @@ class Registry(Protocol):
         ...
 
     def catalog(self, namespace: str | None = None) -> Sequence[str]:
-        """The names of the repositories stored locally, sorted (profile ``catalog_lists``); or
-        those of the honoured *namespace*, as its registry calls them."""
+        """The names of the repositories stored locally, sorted; or those of the honoured
+        *namespace*, as its registry calls them."""
         ...
 
     async def start(self) -> None:

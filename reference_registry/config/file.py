@@ -266,7 +266,7 @@ def _log(root: Section) -> LogConfig:
 
 def _maxtags(tags: Section) -> int:
     tags.known("maxtags")
-    if not tags.reading.profile.has_maxtags:
+    if not tags.reading.profile.has_keys_of_3_1:
         tags.unused("maxtags", why="this release has no such limit")
         return 0
     limit = tags.integer("maxtags")

@@ -43,7 +43,7 @@ def read_http(root: Section) -> HttpConfig:
             http.warn("addr", what, "set addr", rule="random-port")
     drain_timeout = http.duration("draintimeout")
     h2c = http.section("h2c")
-    if not profile.has_h2c:
+    if not profile.has_keys_of_3_0:
         h2c.unused("enabled", why="this release does not know this key")
     return HttpConfig(
         addr=_address(http) if net == "tcp" else http.text("addr"),
@@ -57,7 +57,7 @@ def read_http(root: Section) -> HttpConfig:
         headers=_headers(http.section("headers")),
         tls=_tls(http.section("tls")),
         http2=not http.section("http2").flag("disabled"),
-        h2c=profile.has_h2c and h2c.flag("enabled"),
+        h2c=profile.has_keys_of_3_0 and h2c.flag("enabled"),
         debug=_debug(http.section("debug")),
     )
 
@@ -115,7 +115,7 @@ def _tls(tls: Section) -> TlsConfig | None:
     if key is None:
         tls.refuse("certificate", "no key to go with it", "set key")
         return None
-    if clientcas and tls.reading.profile.has_clientauth:
+    if clientcas and tls.reading.profile.has_keys_of_3_0:
         required = "require-and-verify-client-cert"
         modes = ("request-client-cert", "require-any-client-cert", "verify-client-cert-if-given")
         chosen = tls.choice("clientauth", (*modes, required), required)

@@ -47,7 +47,7 @@ def read_proxy(root: Section) -> ProxyConfig | None:
     """``proxy``; None where ``remoteurl`` is empty, which makes a standard registry."""
     profile = root.reading.profile
     proxy = root.section("proxy")
-    if profile.has_cache_write_timeout:
+    if profile.has_keys_of_3_1:
         proxy.unused("cachewritetimeout", why="writing to the cache has no timeout here")
     verify = proxy.choice("x-verify", VERIFY, "on-change") if profile.notices_damage else "never"
     config = ProxyConfig(**_common(proxy, DEFAULT_TTL), verify=verify)
@@ -83,7 +83,7 @@ def _common(upstream: Section, ttl: timedelta | None) -> dict[str, Any]:
         "remoteurl": upstream.text("remoteurl"),
         "username": upstream.text("username") or None,
         "password": upstream.text("password", secret=True) or None,
-        "exec": _exec(upstream) if profile.has_proxy_exec else None,
+        "exec": _exec(upstream) if profile.has_keys_of_3_0 else None,
         "ttl": ttl,
     }
 

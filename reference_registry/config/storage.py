@@ -58,7 +58,7 @@ def read_storage(root: Section) -> StorageConfig:
 
 def _driver(root: Section, storage: Section) -> Literal["filesystem", "inmemory"]:
     options = ["cache", "delete", "maintenance", "redirect"]
-    if root.reading.profile.has_tag_sections:
+    if root.reading.profile.has_keys_of_3_0:
         options.append("tag")
         tag = storage.section("tag", released=2)
         if tag.integer("concurrencylimit") < 0:
@@ -98,7 +98,7 @@ def _cache(cache: Section) -> CacheConfig:
     kind = cache.choice("blobdescriptor", kinds, older)
     if not kind and not cache.reading.strict and (word := cache.text("blobdescriptor")):
         cache.warn("blobdescriptor", f"{word!r} is not a cache, so there is none", rule="no-cache")
-    bounded = cache.reading.profile.has_blobdescriptorsize
+    bounded = cache.reading.profile.has_keys_of_3_alpha
     size = CacheConfig().blobdescriptorsize if bounded else 0
     if bounded and kind == "inmemory":
         cache.released = 2
@@ -211,7 +211,7 @@ def read_redis(root: Section) -> RedisConfig | None:
     address = _address(redis, older=older, newer=newer)
     config = RedisConfig(
         addr=address,
-        username=(redis.text("username") or None) if profile.redis_has_users else None,
+        username=(redis.text("username") or None) if profile.has_keys_of_3_alpha else None,
         password=redis.text("password", secret=True) or None,
         db=redis.integer("db"),
         tls=_tls(redis.section("tls")) if profile.redis_tls != "none" else None,

@@ -116,7 +116,7 @@ class Collection:
         reader = _Reader(storage, with_tags=self._options.delete_untagged)
         self._warnings = reader.warnings
         try:
-            names = list(repository_names(storage.driver, profile.gc_enumerates))
+            names = list(repository_names(storage.driver, profile.repository_evidence))
             self._repositories = len(names)
             for done, name in enumerate(names):
                 yield "marking", done, len(names)
