@@ -118,7 +118,7 @@ def garbage_collect(options: Namespace, profile: Profile) -> int:
     with display(None if options.quiet else lines, sys.stderr, bar=profile.gc_reports) as shown:
         # Inside, so that log lines are printed above the bar.
         configure_logging(config.log, version=__version__, redact=Redactor(secrets_of(config)))
-        report = collect(config.storage, profile, wanted, shown.emit, shown.watch)
+        report = collect(config.storage, profile, wanted, *shown)
     if options.json:
         print(json.dumps(report, indent=2))
     if report["error"] is not None:

@@ -96,14 +96,8 @@ class Collection:
     def _steps(self) -> Iterator[tuple[str, int, int]]:
         since = time.time_ns() - round(self._options.grace.total_seconds() * 1e9)
         yield from self._mark()
-        sweep = Sweep(
-            self._storage,
-            self._marker,
-            since=since,
-            dry_run=self._options.dry_run,
-            emit=self._emit,
-            log=self._log,
-        )
+        dry_run = self._options.dry_run
+        sweep = Sweep(self._storage, self._marker, since, dry_run, self._emit, self._log)
         self.swept = sweep.swept
         try:
             for done, total in sweep.steps():

@@ -35,7 +35,7 @@ from reference_registry.storage import layout
 if TYPE_CHECKING:  # Serving does not need it and has to start quickly.
     from reference_registry.garbage.collect import Options
 
-__all__ = ["RootInUse", "RootLock", "StorageGuard", "collect"]
+__all__ = ["RootInUse", "StorageGuard", "collect", "lock_root"]
 
 _DIRECTORY = "/.pullproof"
 """Storage path for files of ours. Distribution ignores everything outside ``/docker``."""
@@ -61,35 +61,31 @@ class RootInUse(Exception):
         self.pid = pid
 
 
-class RootLock:
-    """``flock(2)`` on ``<root>/.pullproof/lock`` until :meth:`release`, or the end of the process.
-    Two holders within one process exclude each other too."""
+def lock_root(root: Path, *, create: bool = True) -> int:
+    """Hold ``flock(2)`` on ``<root>/.pullproof/lock`` until the returned file descriptor is closed,
+    or the process ends. Two holders within one process exclude each other too. The file stays:
+    removing it would let two processes lock two files of one name.
 
-    def __init__(self, root: Path, *, create: bool = True) -> None:
-        """Raises :class:`RootInUse`, or ``OSError`` where *root* is read-only or its file system
-        has no locks. Without *create*, a missing file is ``FileNotFoundError``."""
-        path = root / _DIRECTORY[1:] / "lock"
-        flags = os.O_RDWR | os.O_CLOEXEC
-        if create:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            flags |= os.O_CREAT
-        self._descriptor = os.open(path, flags, 0o644)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
-        except BlockingIOError:
-            pid = os.pread(self._descriptor, 20, 0)
-            os.close(self._descriptor)
+    Raises :class:`RootInUse`, or ``OSError`` if *root* is read-only or its file system does not
+    lock. Without *create*, a missing file is ``FileNotFoundError``.
+    """
+    path = root / _DIRECTORY[1:] / "lock"
+    flags = os.O_RDWR | os.O_CLOEXEC
+    if create:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        flags |= os.O_CREAT
+    lock = os.open(path, flags, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+    except OSError as error:
+        pid = os.pread(lock, 20, 0)
+        os.close(lock)
+        if isinstance(error, BlockingIOError):
             raise RootInUse(root, int(pid) if pid.isdigit() else None) from None
-        except OSError:
-            os.close(self._descriptor)
-            raise
-
-    def release(self) -> None:
-        """Let another process have the directory. The file stays: removing it would let two
-        processes lock two files of one name."""
-        os.close(self._descriptor)
+        raise
+    return lock
 
 
 # -- the command --------------------------------------------------------------------------------
@@ -117,7 +113,7 @@ def collect(
             return run(open_storage(config, profile, SystemClock()), options, emit, watch)
         finally:
             if lock is not None:
-                lock.release()
+                os.close(lock)
     except RootInUse as in_use:
         try:
             return _ask(in_use.root, options, emit, watch)
@@ -128,13 +124,13 @@ def collect(
             return {"error": error}
 
 
-def _take_lock(config: StorageConfig, profile: Profile, *, create: bool) -> RootLock | None:
+def _take_lock(config: StorageConfig, profile: Profile, *, create: bool) -> int | None:
     """The lock on the root directory; None if *profile* takes none, or there can be none.
     :class:`RootInUse`."""
     if not profile.locks_storage or config.driver != "filesystem":
         return None
     try:
-        return RootLock(config.rootdirectory, create=create)
+        return lock_root(config.rootdirectory, create=create)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -195,7 +191,7 @@ class StorageGuard:
         self._config = config
         self._profile = profile
         self._clock = clock
-        self._lock: RootLock | None = None
+        self._lock: int | None = None
         self._thread: threading.Thread | None = None
         self._listener = socket.socket(socket.AF_UNIX)
         self._connection: socket.socket | None = None
@@ -230,7 +226,7 @@ class StorageGuard:
             await asyncio.to_thread(self._thread.join)
         self._listener.close()
         if self._lock is not None:
-            self._lock.release()
+            os.close(self._lock)
         self._lock = self._thread = None
 
     def _listen(self) -> None:

@@ -51,7 +51,6 @@ class Sweep:
         self,
         storage: Storage,
         marking: Marker,
-        *,
         since: int,
         dry_run: bool,
         emit: Callable[[str], None],

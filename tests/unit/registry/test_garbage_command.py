@@ -18,7 +18,7 @@ from harness.system.process import clean_environment
 from reference_registry.clock import SystemClock
 from reference_registry.config import StorageConfig
 from reference_registry.digest import Digest, digest_of
-from reference_registry.garbage.online import RootLock
+from reference_registry.garbage.online import lock_root
 from reference_registry.profiles import profile_named
 from reference_registry.storage import layout
 from reference_registry.storage.store import Storage, open_storage
@@ -116,10 +116,10 @@ def test_json_warns_of_damage(root: Path, storage: Storage) -> None:
 def test_json_has_the_error(root: Path, storage: Storage) -> None:
     """A process holds the storage and does not answer."""
     TREES["tagged"](storage)
-    lock = RootLock(root)
+    lock = lock_root(root)
 
     run = _run(root, "--json", "-q")
-    lock.release()
+    os.close(lock)
 
     said = (
         f"{root} is in use by process {os.getpid()}, which does not collect garbage on request; "

@@ -21,7 +21,7 @@ from reference_registry.config import Config, HttpConfig, StorageConfig
 from reference_registry.config.problem import CannotStart
 from reference_registry.digest import digest_of
 from reference_registry.garbage.collect import Options
-from reference_registry.garbage.online import RootInUse, RootLock, collect
+from reference_registry.garbage.online import RootInUse, collect, lock_root
 from reference_registry.profiles import profile_named
 from reference_registry.server.server import Server
 from reference_registry.storage.store import open_storage
@@ -81,8 +81,8 @@ async def test_releases_share_a_directory(tmp_path: Path) -> None:
 def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
     program = (
         "import sys, time\nfrom pathlib import Path\n"
-        "from reference_registry.garbage.online import RootLock\n"
-        "lock = RootLock(Path(sys.argv[1]))\nprint(flush=True)\ntime.sleep(60)\n"
+        "from reference_registry.garbage.online import lock_root\n"
+        "lock = lock_root(Path(sys.argv[1]))\nprint(flush=True)\ntime.sleep(60)\n"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, text=True
@@ -91,11 +91,11 @@ def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
         assert holder.stdout is not None
         holder.stdout.readline()
         with pytest.raises(RootInUse, match=f"is in use by process {holder.pid}"):
-            RootLock(tmp_path)
+            lock_root(tmp_path)
     finally:
         holder.send_signal(signal.SIGKILL)
         holder.communicate()
-    RootLock(tmp_path).release()
+    os.close(lock_root(tmp_path))
 
 
 # -- collection on request --------------------------------------------------------------------
