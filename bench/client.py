@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 from harness.clients.containerd_pull import MANIFEST_TYPES
+from harness.system.process import run_program
 
 __all__ = ["CannotMeasure", "get", "pull", "pull_together", "requests_per_second"]
 
@@ -60,9 +61,7 @@ def requests_per_second(url: str, seconds: int) -> float:
         raise CannotMeasure("wrk is not installed")
     words = ["-t1", "-c16", f"-d{seconds}s", "--timeout", "10s", "-H", f"Accept: {_ACCEPT}", url]
     try:
-        run = subprocess.run(
-            [wrk, *words], capture_output=True, text=True, timeout=seconds + 20, check=False
-        )
+        run = run_program([wrk, *words], timeout=seconds + 20)
     except subprocess.TimeoutExpired as error:
         raise CannotMeasure("wrk did not end") from error
     if failed := _FAILED.search(run.stdout):

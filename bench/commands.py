@@ -7,13 +7,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-
-from rich.console import Console
-from rich.table import Table
 
 from bench.registries import compiled_modules
 
@@ -21,7 +17,7 @@ _HOSTS = [
     f'[host."https://mirror{number}.example"]\n  capabilities = ["pull", "resolve"]\n'
     for number in range(200)
 ]
-_REPETITIONS = 11
+_TREES = {"certs.d with 200 directories": _HOSTS, "200 hosts in a file": ["\n".join(_HOSTS)]}
 _CONFIG = """version = 2
 
 [plugins."io.containerd.grpc.v1.cri".registry]
@@ -30,47 +26,35 @@ _CONFIG = """version = 2
 
 
 def _main() -> None:
-    caption = f"{_REPETITIONS} runs each; {os.cpu_count()} cores, load {os.getloadavg()[0]:.2f}"
-    table = Table("", "median, s", "slowest, s", caption=f"{caption} before")
+    print(f"load {os.getloadavg()[0]:.2f}; 11 runs each: median and slowest, s")
     with TemporaryDirectory(prefix="pullproof-bench-") as made:
         environment = {**os.environ, **compiled_modules(Path(made) / "bytecode")}
-        for name, hosts in (
-            ("certs.d with 200 directories", _HOSTS),
-            ("one hosts.toml with 200 hosts", ["\n".join(_HOSTS)]),
-        ):
+        for name, hosts in _TREES.items():
             etc = Path(made) / name
-            _write(etc, hosts)
+            for number, text in enumerate(hosts):
+                directory = etc / "certs.d" / f"r{number}.example"
+                directory.mkdir(parents=True)
+                server = f'server = "https://r{number}.example"\n\n'
+                (directory / "hosts.toml").write_text(server + text)
+            (etc / "config.toml").write_text(_CONFIG)
             files = ["--certs-d", f"{etc}/certs.d", "--config", f"{etc}/config.toml"]
-            image = ["explain", "r0.example/team/app:v1", "--containerd", "1.7.24", *files]
-            for what, arguments in (
-                ("lint", ["lint", str(etc)]),
-                ("explain, tree", image),
-                ("explain, JSON", [*image, "--format", "json"]),
-            ):
+            explain = ["explain", "r0.example/team/app:v1", "--containerd", "1.7.24", *files]
+            for words in (["lint", str(etc)], explain, [*explain, "--format", "json"]):
                 # The first run compiles modules.
-                runs = [_seconds(arguments, environment) for _ in range(_REPETITIONS + 1)][1:]
-                table.add_row(f"{what}: {name}", f"{median(runs):.2f}", f"{max(runs):.2f}")
-    Console(width=100).print(table)
+                runs = [_seconds(words, environment) for _ in range(12)][1:]
+                what = "explain, JSON" if "json" in words else words[0]
+                print(f"{name:30} {what:14} {median(runs):.2f} {max(runs):.2f}", flush=True)
 
 
-def _seconds(arguments: list[str], environment: Mapping[str, str]) -> float:
+def _seconds(words: list[str], environment: dict[str, str]) -> float:
     program = Path(sys.executable).with_name("pullproof")
     begin = time.perf_counter()
     done = subprocess.run(
-        [program, *arguments], env=environment, stdout=subprocess.DEVNULL, check=False
+        [program, *words], env=environment, stdout=subprocess.DEVNULL, check=False
     )
     if done.returncode == 2:
-        raise RuntimeError(f"pullproof {arguments[0]} ended with 2")
+        raise RuntimeError(f"pullproof {words[0]} ended with 2")
     return time.perf_counter() - begin
-
-
-def _write(etc: Path, hosts: list[str]) -> None:
-    for number, text in enumerate(hosts):
-        directory = etc / "certs.d" / f"r{number}.example"
-        directory.mkdir(parents=True)
-        server = f'server = "https://r{number}.example"\n\n'
-        (directory / "hosts.toml").write_text(server + text)
-    (etc / "config.toml").write_text(_CONFIG)
 
 
 if __name__ == "__main__":

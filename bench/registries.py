@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.client import CannotMeasure, get
 from harness.system.ports import free_port
-from harness.system.process import Process, clean_environment
+from harness.system.process import Process, clean_environment, run_program
 from harness.targets.errors import gist
 from harness.targets.process import BinaryTarget
 from harness.targets.settings import HTPASSWD, Settings, config_text, render
@@ -78,13 +78,10 @@ class Registry:
         config = _config(Settings(), root, workdir, port=0)
         began = time.monotonic()
         try:
-            run = subprocess.run(
+            run = run_program(
                 [*self.command, "garbage-collect", "--dry-run", config],
-                env=clean_environment(self.environment),
-                capture_output=True,
-                text=True,
+                clean_environment(self.environment),
                 timeout=_TIMEOUT,
-                check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise CannotMeasure(f"not done in {_TIMEOUT:g} s") from error

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from harness.system.process import run_program
 
 __all__ = ["Ran", "run_client", "write_login"]
 
@@ -35,15 +36,7 @@ def run_client(
 ) -> Ran:
     """Run *command* with exactly *environment* and with *given* as standard input. Raises
     ``subprocess.TimeoutExpired`` after *timeout* seconds."""
-    done = subprocess.run(
-        command,
-        env=environment,
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    done = run_program(command, environment, given=given, timeout=timeout)
     return Ran(done.returncode, done.stdout + done.stderr)
 
 

@@ -121,13 +121,9 @@ class _ActiveCase:
     def __init__(self, network: SimulatedNetwork, behaviours: Mapping[str, HostBehaviour]) -> None:
         self.over = threading.Event()
         self._network = network
-        self._behaviours = behaviours
+        self.behaviours = behaviours
         self._lock = threading.Lock()
         self._seen: list[Seen] = []
-
-    def behaviour(self, host: str) -> HostBehaviour:
-        """How the logical host *host* behaves."""
-        return self._behaviours.get(host, HEALTHY)
 
     def receive(self, request: ClientRequest, certificate: str | None) -> Seen:
         """Record *request*."""
@@ -153,7 +149,7 @@ def _serve(sock: socket.socket, host: str, case: _ActiveCase, certificates: Cert
     """Serve *sock* as *host* until either side closes it."""
     sock.settimeout(_STALL_TIMEOUT)
     with suppress(OSError, h11.ProtocolError):
-        channel = _accepted(sock, case.behaviour(host), case, certificates)
+        channel = _accepted(sock, case.behaviours.get(host, HEALTHY), case, certificates)
         if channel is not None:
             _HTTPConnection(channel, case).run()
     with suppress(OSError):
@@ -301,18 +297,12 @@ class _HTTPConnection:
         return next((v for part in subject for k, v in part if k == "commonName"), None)
 
     def _reset(self) -> None:
-        at_once = struct.pack("ii", 1, 0)
-        self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
-        raw = self._channel
-        if isinstance(raw, ssl.SSLSocket):
-            # Without TLS close_notify.
-            with socket.socket(fileno=raw.detach()) as bare:
-                bare.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+        # The socket below TLS, so that no close_notify is sent.
+        with socket.socket(fileno=self._channel.detach()) as bare:
+            bare.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def _send(self, event: h11.Event) -> None:
-        data = self._wire.send(event)
-        if data:
-            self._channel.sendall(data)
+        self._channel.sendall(self._wire.send(event) or b"")
 
 
 def _headers(response: ClientResponse) -> list[tuple[str, str]]:

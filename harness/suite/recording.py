@@ -27,7 +27,7 @@ from harness.suite.results import Result
 from harness.system.needs import Need
 from harness.targets import Access, Settings, Target, TargetError
 from harness.targets import parse_target as parse_launchable
-from harness.targets.identity import Identity
+from harness.targets.target import Identity
 
 __all__ = [
     "SCHEMA_VERSION",

@@ -25,7 +25,7 @@ from typing import IO, TypeVar
 
 from harness.system import process_guard
 
-__all__ = ["Process", "clean_environment"]
+__all__ = ["Process", "clean_environment", "run_program"]
 
 T = TypeVar("T")
 
@@ -46,6 +46,29 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         and not name.upper().endswith("_PROXY")
     }
     return kept | {"OTEL_TRACES_EXPORTER": "none"} | dict(extra or {})
+
+
+def run_program(
+    command: Sequence[str | Path],
+    environment: Mapping[str, str] | None = None,
+    *,
+    timeout: float = 60.0,
+    directory: Path | None = None,
+    given: str = "",
+) -> subprocess.CompletedProcess[str]:
+    """Run *command* to its end, with *given* as standard input. Raises ``OSError`` if it cannot be
+    executed, and ``subprocess.TimeoutExpired`` after *timeout* seconds."""
+    return subprocess.run(
+        command,
+        env=clean_environment() if environment is None else environment,
+        cwd=directory,
+        input=given,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout,
+        check=False,
+    )
 
 
 class Process:

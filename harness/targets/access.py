@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.targets.errors import TargetError
-from harness.targets.identity import Identity, release_series
+from harness.targets.target import Identity, release_series
 from harness.upstream.specs import parse_address, parse_login
 
 __all__ = ["LOGIN_VARIABLE", "Access", "basic_credentials"]

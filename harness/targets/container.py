@@ -21,13 +21,11 @@ from harness.http.redaction import redact_text
 from harness.system.needs import Need
 from harness.system.ports import free_port, opens
 from harness.targets.errors import DidNotStart, NotOffered, TargetError
-from harness.targets.identity import Identity, identify
 from harness.targets.process import LISTENING, STARTS, STOP_GRACE, OutsideServer
 from harness.targets.readings import GcRun
-from harness.targets.registry import RunningRegistry
-from harness.targets.server import Addresses, Files
-from harness.targets.settings import Settings
-from harness.targets.target import Target
+from harness.targets.registry import Addresses, RunningRegistry
+from harness.targets.settings import Files, Settings
+from harness.targets.target import Identity, Target, identify
 
 __all__ = ["ContainerTarget", "Image", "reach_daemon", "remove_orphans"]
 

@@ -23,12 +23,10 @@ from harness.system.needs import Need
 from harness.system.ports import free_port
 from harness.system.process import Process, clean_environment
 from harness.targets.errors import NotOffered, TargetError
-from harness.targets.identity import Identity, exact_release, release_series, version_line
 from harness.targets.process import LISTENING, STARTS, OwnProcess
-from harness.targets.registry import ForeignRegistry
-from harness.targets.server import NOWHERE, Addresses, Files
-from harness.targets.settings import Settings
-from harness.targets.target import Target
+from harness.targets.registry import NOWHERE, Addresses, ForeignRegistry
+from harness.targets.settings import Files, Settings
+from harness.targets.target import Identity, Target, exact_release, release_series, version_line
 from reference_registry.config.units import parse_duration
 
 __all__ = ["DrayageTarget"]

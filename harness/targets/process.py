@@ -19,14 +19,12 @@ from pathlib import Path
 
 from harness.http.redaction import redact_text
 from harness.system.ports import free_port, hold_port, opens, scaled
-from harness.system.process import Process, clean_environment
+from harness.system.process import Process, clean_environment, run_program
 from harness.targets.errors import DidNotStart, TargetError
-from harness.targets.identity import Identity, identify, version_line
 from harness.targets.readings import GcRun
-from harness.targets.registry import RunningRegistry
-from harness.targets.server import Addresses, During, Files, Server
-from harness.targets.settings import Settings
-from harness.targets.target import Target
+from harness.targets.registry import Addresses, During, RunningRegistry, Server
+from harness.targets.settings import Files, Settings
+from harness.targets.target import Identity, Target, identify, version_line
 
 __all__ = [
     "LISTENING",
@@ -162,14 +160,11 @@ class ServerProcess(OwnProcess):
 
     def collect(self, files: Files, *, dry_run: bool, delete_untagged: bool, online: bool) -> GcRun:
         flags = self._identity.collection_flags(dry_run, delete_untagged, online)
-        run = subprocess.run(
+        run = run_program(
             [*self._command, "garbage-collect", *flags, files.config],
-            env=clean_environment(files.settings.environment),
-            cwd=files.workdir,
-            capture_output=True,
-            text=True,
+            clean_environment(files.settings.environment),
+            directory=files.workdir,
             timeout=_COLLECTS,
-            check=False,
         )
         return GcRun(run.returncode, run.stdout, run.stderr)
 

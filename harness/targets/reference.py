@@ -13,14 +13,12 @@ from pathlib import Path
 
 from harness.system.loop import lab_loop
 from harness.targets.errors import DidNotStart, TargetError
-from harness.targets.identity import Identity
 from harness.targets.in_process import JumpingClock, Log, TurnableClock
 from harness.targets.process import ServerProcess
 from harness.targets.readings import SAVE_INTERVAL, GcRun, StateEntry
-from harness.targets.registry import RunningRegistry
-from harness.targets.server import NOWHERE, Addresses, Files, Server
-from harness.targets.settings import Settings
-from harness.targets.target import Target
+from harness.targets.registry import NOWHERE, Addresses, RunningRegistry, Server
+from harness.targets.settings import Files, Settings
+from harness.targets.target import Identity, Target
 from reference_registry import PACKAGE
 from reference_registry.config import Config
 from reference_registry.config.file import load

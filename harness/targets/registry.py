@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
 
 from harness.http.client import Answer, Exchange, RegistryClient, Verbs
 from harness.http.redaction import redact_text
@@ -24,17 +25,66 @@ from harness.targets.readings import (
     read_state,
     shift_expiry,
 )
-from harness.targets.server import NOWHERE, During, Files, Server
-from harness.targets.settings import Settings
+from harness.targets.settings import Files, Settings
 from harness.upstream import MockUpstream
 
-__all__ = ["ForeignRegistry", "RunningRegistry"]
+__all__ = ["NOWHERE", "Addresses", "During", "ForeignRegistry", "RunningRegistry", "Server"]
 
 T = TypeVar("T")
 
 _POLL = 0.005
 """Seconds between two looks at a condition that sends no signal."""
 _DEBUG_LISTENS = 2.0
+
+
+NOWHERE = "http://127.0.0.1:0"
+"""The URL of a listener that does not exist (yet)."""
+
+During = Literal["marking", "deleting"]
+"""A phase of garbage collection."""
+
+
+class Addresses(NamedTuple):
+    """``http://127.0.0.1:PORT`` of the API and of the debug listener."""
+
+    url: str
+    debug_url: str = NOWHERE
+
+
+class Server(ABC):
+    """Starts, ends and describes what serves. It never calls the registry that owns it."""
+
+    exit_code: int | None = None
+    """Of the process that ended last (negative: the signal that ended it), or None."""
+
+    @property
+    def pid(self) -> int | None:
+        """The process that serves; None if nothing runs or it has no process of its own."""
+        return None
+
+    @abstractmethod
+    def start(self, files: Files) -> Addresses:
+        """Write the configuration, start, and return once it listens. Raises ``DidNotStart``."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it in order (SIGTERM). Does nothing if it does not run."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End it as a crash does (SIGKILL). Does nothing if it does not run."""
+
+    @abstractmethod
+    def output(self) -> str:
+        """Everything it has written, earlier runs included."""
+
+    def collect(self, files: Files, *, dry_run: bool, delete_untagged: bool, online: bool) -> GcRun:
+        """Run ``garbage-collect``; *online* with the flags for a registry that serves."""
+        raise NotOffered("this target has no garbage-collect command that could be run")
+
+    def kill_collection(self, files: Files, during: During, *, gently: bool) -> None:
+        """Start a collection and kill it in the middle of *during*."""
+        raise NotOffered("only a garbage collection in a process of its own can be killed")
 
 
 class RunningRegistry(Verbs):
@@ -92,7 +142,6 @@ class RunningRegistry(Verbs):
         """Of the process that ended last; negative: the signal that ended it."""
         return self.server.exit_code
 
-    # -- life -----------------------------------------------------------------------------------
     def start(self) -> None:
         """Write the configuration, start, and return once it listens. Raises ``DidNotStart``."""
         self.files.write_htpasswd()
@@ -123,7 +172,6 @@ class RunningRegistry(Verbs):
     def attach(self, upstream: MockUpstream) -> None:
         """Make *upstream* its upstream. Does nothing here, because the settings have its URL."""
 
-    # -- what can be seen of it -----------------------------------------------------------------
     def logs(self, *, redacted: bool = True) -> str:
         """Its output since the launch, restarts included. Credentials are replaced unless
         *redacted* is false: some scenarios test that the registry itself leaves them out."""
@@ -159,7 +207,6 @@ class RunningRegistry(Verbs):
         """Whether it is caching something in the background; None if that is unknown."""
         return None
 
-    # -- waiting --------------------------------------------------------------------------------
     def eventually(self, predicate: Callable[[], T], timeout: float = 10.0) -> T:
         """The first true value of *predicate*, or its last one after *timeout* seconds (more on a
         busy machine): the scenario's expectation of it says more than an exception here would."""
@@ -198,7 +245,6 @@ class RunningRegistry(Verbs):
         self.eventually(holds, timeout)
         return state
 
-    # -- time -----------------------------------------------------------------------------------
     def pass_time(self, delta: timedelta) -> None:
         """Bring every expiry nearer by *delta*; what is due then happens in the background.
 
@@ -237,7 +283,6 @@ class RunningRegistry(Verbs):
             entry.expires > now for entry in saved.values()
         )
 
-    # -- garbage collection ---------------------------------------------------------------------
     def garbage_collect(
         self, *, dry_run: bool = False, delete_untagged: bool = False, online: bool = False
     ) -> GcRun:

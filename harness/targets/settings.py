@@ -14,7 +14,9 @@ from typing import Any, Literal
 import bcrypt
 import yaml
 
-__all__ = ["HTPASSWD", "Settings", "config_text", "htpasswd_text", "render"]
+from harness.targets.readings import FILE_NAME
+
+__all__ = ["HTPASSWD", "Files", "Settings", "config_text", "htpasswd_text", "render"]
 
 HTPASSWD = "htpasswd"
 """The name of the password file, in the directory of the configuration file."""
@@ -160,3 +162,38 @@ def htpasswd_text(users: Mapping[str, str]) -> str:
         f"{user}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds=4)).decode()}\n"
         for user, password in users.items()
     )
+
+
+@dataclass(frozen=True)
+class Files:
+    """The settings of one registry and the files made from them, below its working directory."""
+
+    settings: Settings
+    workdir: Path
+
+    @property
+    def root(self) -> Path:
+        """The storage directory."""
+        return self.settings.root or self.workdir / "storage"
+
+    @property
+    def config(self) -> Path:
+        return self.workdir / "config.yml"
+
+    @property
+    def state(self) -> Path:
+        return self.root / FILE_NAME
+
+    def write_htpasswd(self) -> None:
+        """Create the working directory, and the password file if the settings name users."""
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        if self.settings.htpasswd is not None:
+            (self.workdir / HTPASSWD).write_text(htpasswd_text(self.settings.htpasswd))
+
+    def write_config(self, addr: str, debug_addr: str, redis_key: Literal["addr", "addrs"]) -> None:
+        """Write the configuration of a registry that listens on *addr* and *debug_addr*."""
+        places = {"root": self.root, "htpasswd": self.workdir / HTPASSWD}
+        document = render(
+            self.settings, **places, addr=addr, debug_addr=debug_addr, redis_key=redis_key
+        )
+        self.config.write_text(config_text(document))

@@ -22,12 +22,10 @@ from harness.system.needs import Need
 from harness.system.ports import scaled
 from harness.targets.access import Access
 from harness.targets.errors import NotOffered, TargetError
-from harness.targets.identity import Identity
-from harness.targets.registry import ForeignRegistry
+from harness.targets.registry import Addresses, ForeignRegistry, Server
 from harness.targets.remote_client import RemoteClient, RemoteLogin
-from harness.targets.server import Addresses, Files, Server
-from harness.targets.settings import Settings
-from harness.targets.target import Target
+from harness.targets.settings import Files, Settings
+from harness.targets.target import Identity, Target
 from harness.targets.url_probe import Offers, await_upstream, probe
 from harness.upstream import MockUpstream
 from harness.upstream.gateway import Gateway

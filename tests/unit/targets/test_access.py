@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from harness.targets import Access, TargetError
-from harness.targets.identity import Identity
 from harness.targets.remote_client import scopes_of
+from harness.targets.target import Identity
 
 
 def test_a_login_comes_from_the_option_a_file_or_the_environment(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from harness.system.ports import hold_port
 from harness.targets import DidNotStart, Settings, TargetError, parse_target
 from harness.targets import process as process_module
-from harness.targets.identity import release_series
+from harness.targets.target import release_series
 
 Script = Callable[..., Path]
 

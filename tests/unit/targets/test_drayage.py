@@ -11,7 +11,7 @@ from harness.content import an_image
 from harness.http.client import Answer
 from harness.targets import NotOffered, RunningRegistry
 from harness.targets.drayage import DrayageTarget
-from harness.targets.server import NOWHERE
+from harness.targets.registry import NOWHERE
 from harness.upstream import MockUpstream
 from tests.unit.targets.conftest import Launch
 
