@@ -17,8 +17,7 @@ from reference_registry.profiles import Profile
 from reference_registry.proxy.expiry.scheduler import Expiry
 from reference_registry.proxy.repository import ProxyRepository, TagFreshness
 from reference_registry.proxy.services import Services
-from reference_registry.proxy.upstream.origins import note_origins
-from reference_registry.proxy.upstream.routing import NotServed
+from reference_registry.proxy.upstream.routing import NotServed, note_origins
 from reference_registry.registry import StandardRegistry
 from reference_registry.repository import RepositoryAddress
 from reference_registry.storage import layout

@@ -5,11 +5,9 @@ errors and logs, without credentials and signatures, in Go's words where users k
 from __future__ import annotations
 
 import errno
-import ipaddress
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 
 import httpx
 
@@ -24,8 +22,6 @@ from reference_registry.proxy.upstream.errors import (
 
 __all__ = [
     "body_chunks",
-    "both_ends",
-    "broken_off",
     "cause_of",
     "discard",
     "location_in_words",
@@ -47,8 +43,8 @@ async def body_chunks(
     Raises :class:`UpstreamBroken` where it ends early or cannot be decoded, and
     :class:`UpstreamTimedOut` where it stands still.
     """
-    method, url = response.request.method, response.request.url
-    ends = both_ends(response)
+    request = response.request
+    method, url = request.method, request.url
     # A transport without a network may have read the body already.
     raw = not decoded and not response.is_stream_consumed
     chunks = response.aiter_raw() if raw else response.aiter_bytes()
@@ -56,9 +52,9 @@ async def body_chunks(
         async for chunk in chunks:
             yield chunk
     except httpx.TimeoutException as error:
-        raise UpstreamTimedOut(method, without_query(url), cause_of(error, url)) from error
+        raise UpstreamTimedOut(method, without_query(url), cause_of(error, request)) from error
     except httpx.HTTPError as error:
-        cause = broken_off(error, ends)
+        cause = cause_of(error, request)
         raise UpstreamBroken(f"{request_name(method, url)}: {cause}", cause) from error
     finally:
         await response.aclose()
@@ -128,61 +124,36 @@ def location_in_words(location: str) -> str:
     return _USER.sub("//", location).partition("?")[0][:200]
 
 
-def cause_of(error: Exception, url: httpx.URL, ends: tuple[Any, Any] = (None, None)) -> str:
-    """Why no answer came; *ends* are the addresses of the connection, if there was one."""
-    address = _in_words(url.host, _port_of(url))
+def cause_of(error: Exception, request: httpx.Request) -> str:
+    """Why no answer to *request* came, or why its body was cut short."""
     if isinstance(error, httpx.ConnectTimeout):
-        return f"dial tcp {address}: i/o timeout"
+        return f"dial tcp {_address_of(request.url)}: i/o timeout"
     if isinstance(error, httpx.TimeoutException):
         return "timeout awaiting response"
     if _errno(error) == errno.ECONNREFUSED:
-        return f"dial tcp {address}: connect: connection refused"
+        return f"dial tcp {_address_of(request.url)}: connect: connection refused"
     if _errno(error) == errno.ECONNRESET:
-        ours = _in_words(*ends[0][:2]) if ends[0] else ""
-        return f"read tcp {ours}->{address}: read: connection reset by peer"
-    if isinstance(error, httpx.RemoteProtocolError) and "disconnected" in str(error):
-        return "EOF"
+        ours, theirs = request.extensions.get("ends", (None, None))
+        source = _in_words(*ours[:2]) if ours else ""
+        # The system forgets the peer of a connection that was reset.
+        address = _in_words(*theirs[:2]) if theirs else _address_of(request.url)
+        return f"read tcp {source}->{address}: read: connection reset by peer"
+    if isinstance(error, httpx.RemoteProtocolError):
+        if "without sending complete" in str(error):
+            return "unexpected EOF"
+        if "disconnected" in str(error):
+            return "EOF"
     if isinstance(error, httpx.ConnectError) and not str(error).strip("."):
-        return f"dial tcp {address}"
+        return f"dial tcp {_address_of(request.url)}"
     return str(error) or type(error).__name__
-
-
-def broken_off(error: Exception, ends: str) -> str:
-    """Why a body was cut short; *ends* are the addresses of its connection."""
-    if isinstance(error, httpx.RemoteProtocolError) and "without sending complete" in str(error):
-        return "unexpected EOF"
-    if _errno(error) == errno.ECONNRESET:
-        return f"read tcp {ends}: read: connection reset by peer"
-    return str(error) or type(error).__name__
-
-
-def both_ends(response: httpx.Response) -> str:
-    """``<our address>-><upstream's>`` of the open connection of *response*."""
-    stream = response.extensions.get("network_stream")
-    if stream is None:
-        return "->"
-    ends = [stream.get_extra_info(name) for name in ("client_addr", "server_addr")]
-    texts = [_in_words(address[0], address[1]) if address else "" for address in ends]
-    if not texts[1]:  # The system forgets the peer of a connection that was reset.
-        texts[1] = _address_of(response.request.url)
-    return "->".join(texts)
 
 
 def _address_of(url: httpx.URL) -> str:
-    """Host and port of *url* if the host is an address, else an empty text."""
-    try:
-        ipaddress.ip_address(url.host)
-    except ValueError:
-        return ""
-    return _in_words(url.host, _port_of(url))
+    return _in_words(url.host, url.port or (443 if url.scheme == "https" else 80))
 
 
 def _in_words(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _port_of(url: httpx.URL) -> int:
-    return url.port or (443 if url.scheme == "https" else 80)
 
 
 def _errno(error: Exception) -> int | None:

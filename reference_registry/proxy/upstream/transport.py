@@ -14,7 +14,6 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from functools import cache
 from types import SimpleNamespace
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -100,10 +99,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             answer.status,
             headers=answer.raw_headers,
             stream=_Body(answer, attempt.ending),
-            extensions={
-                "reason_phrase": (answer.reason or "").encode("ascii", "ignore"),
-                "network_stream": _Ends(answer.connection),
-            },
+            extensions={"reason_phrase": (answer.reason or "").encode("ascii", "ignore")},
         )
 
     async def aclose(self) -> None:
@@ -151,8 +147,11 @@ class _Attempt:
         self._extensions = request.extensions
 
     def goes_over(self, connection: aiohttp.connector.Connection) -> None:
-        """Note both ends of *connection*, for ``cause_of``."""
-        self._extensions["ends"] = _Ends(connection).both()
+        """Note our address and the peer's of *connection*, for ``cause_of``."""
+        transport = connection.transport
+        if transport is not None:
+            ends = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+            self._extensions["ends"] = ends
         if self._extensions.get("last"):
             self.ending = connection.protocol
 
@@ -207,23 +206,6 @@ class _Body(httpx.AsyncByteStream):
         self._answer.close()
         if self._ending is not None:
             self._ending.close()
-
-
-class _Ends:
-    """The used part of httpcore's network streams: ``client_addr`` and ``server_addr``."""
-
-    def __init__(self, connection: Any) -> None:
-        self._transport = connection and connection.transport
-
-    def get_extra_info(self, name: str) -> Any:
-        if self._transport is None:
-            return None
-        known = {"client_addr": "sockname", "server_addr": "peername"}
-        return self._transport.get_extra_info(known[name])
-
-    def both(self) -> tuple[Any, Any]:
-        """Our address and the peer's, as in ``socket``."""
-        return self.get_extra_info("client_addr"), self.get_extra_info("server_addr")
 
 
 @cache

@@ -190,7 +190,7 @@ class Upstream:
         url: httpx.URL,
         *,
         headers: Mapping[str, str] | None = None,
-        session: AuthSession | None = None,
+        session: AuthSession,
     ) -> httpx.Response:
         """The open successful response, which the caller has to close.
 
@@ -200,7 +200,7 @@ class Upstream:
         self._offline.check()
         authorization = await self._authorization(method, url, session)
         response = await self._follow(method, url, headers or {}, authorization)
-        if response.status_code == 401 and session is not None and self._answers(response):
+        if response.status_code == 401 and self._answers(response):
             try:
                 better = await session.refused(authorization, _challenges_of(response))
             except BaseException:
@@ -213,10 +213,8 @@ class Upstream:
             raise await refused(method, response)
         return response
 
-    async def _authorization(
-        self, method: str, url: httpx.URL, session: AuthSession | None
-    ) -> str | None:
-        if session is None or not self.auth.challenges:
+    async def _authorization(self, method: str, url: httpx.URL, session: AuthSession) -> str | None:
+        if not self.auth.challenges:
             return None
         try:
             return await session.authorization()
@@ -344,10 +342,11 @@ class Upstream:
             status = response.status_code
             return response
         except httpx.TimeoutException as error:
-            raise UpstreamTimedOut(method, without_query(url), cause_of(error, url)) from error
+            raise UpstreamTimedOut(method, without_query(url), cause_of(error, request)) from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            cause = cause_of(error, url, request.extensions.get("ends", (None, None)))
-            raise UpstreamUnreachable(method, without_query(url), cause) from error
+            raise UpstreamUnreachable(
+                method, without_query(url), cause_of(error, request)
+            ) from error
         finally:
             self._answered(method, status, time.perf_counter() - began)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reference_registry.config import ProxyConfig, UpstreamConfig
-from reference_registry.proxy.upstream.origins import ORIGINS, note_origins, origins_kept
+from reference_registry.proxy.upstream.routing import ORIGINS, note_origins, origins_kept
 from reference_registry.storage import layout
 from reference_registry.storage.filesystem import FilesystemDriver
 

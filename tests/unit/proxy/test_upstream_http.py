@@ -330,7 +330,9 @@ async def test_a_body_that_is_too_large(double: UpstreamDouble) -> None:
     body = Pieces(*[b"x" * 1000] * 100)
     double.on("GET /big", httpx.Response(200, stream=body))
     upstream = connect(double)
-    response = await upstream.send("GET", httpx.URL("https://registry.example/big"))
+    response = await upstream.send(
+        "GET", httpx.URL("https://registry.example/big"), session=upstream.session("team/app")
+    )
     with pytest.raises(UpstreamBroken, match="larger than 2500 bytes"):
         await read_body(response, 2500)
     assert body.taken < 5

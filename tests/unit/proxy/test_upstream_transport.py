@@ -247,9 +247,9 @@ async def test_both_ends_are_told(network: NetworkTransport) -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no"
     async with raw(always(answer)) as double:
         response = await ask(network, double.url)
-        ends = response.extensions["network_stream"]
-        assert "http://{}:{}".format(*ends.get_extra_info("server_addr")) == double.url
-        assert ends.get_extra_info("client_addr")[0] == "127.0.0.1"
+        ours, theirs = response.request.extensions["ends"]
+        assert "http://{}:{}".format(*theirs) == double.url
+        assert ours[0] == "127.0.0.1"
         await response.aclose()
 
 
