@@ -110,7 +110,7 @@ class Integrity:
         if stamp is None:  # Not a file, or not to be verified.
             return True
         if self._verify == "on-change" and right is None and stamp[0] > _AT_ONCE:
-            self._background.start(self._verify_later(digest))
+            self._background.start(self.verify(digest))
             return True
         return await self.verify(digest)
 
@@ -128,9 +128,6 @@ class Integrity:
     async def stop(self) -> None:
         """Cancel what is being hashed."""
         await self._joined.stop()
-
-    async def _verify_later(self, digest: Digest) -> None:
-        await self.verify(digest)
 
     async def _is_right(self, digest: Digest) -> bool:
         """Hash the blob, and keep its stamp or remove it. False if it is gone."""

@@ -26,8 +26,9 @@ from reference_registry.proxy.upstream.upstream import MARKER, Offline, Upstream
 from reference_registry.registry import StandardRegistry
 from reference_registry.repository import Manifest
 from reference_registry.storage import layout
+from reference_registry.storage.repository import LocalRepository
 
-__all__ = ["Services"]
+__all__ = ["BlobFetch", "Services"]
 
 
 class Services:
@@ -187,3 +188,15 @@ class Services:
             await self.size_limit.stop()
         if self.expiry is not None:
             await self.expiry.stop()
+
+
+class BlobFetch:
+    """Serves blobs that the repository *local*, whose upstream is *upstream*, has not cached."""
+
+    def __init__(
+        self, local: LocalRepository, upstream: UpstreamRepository, services: Services
+    ) -> None:
+        self._local = local
+        self._upstream = upstream
+        self._services = services
+        self._profile = services.profile

@@ -27,7 +27,7 @@ class Background:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Coroutine[Any, Any, object]) -> None:
         """Run *work*. It handles the failures that it expects; others are logged."""
         task = asyncio.create_task(work)
         self._tasks.add(task)

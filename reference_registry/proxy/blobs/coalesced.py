@@ -27,7 +27,7 @@ event changes the state and wakes readers::
 - A known size makes the last byte special: without it no client takes the blob for complete, so
   no client receives all of something wrong. Without a known size the end of the body does that.
 - A slow reader delays no other, since it reads from the file. :meth:`DownloadProgress.chunks` is
-  the only place that waits for bytes, :meth:`DownloadProgress._happen` the only one that wakes.
+  the only place that waits for bytes, :meth:`DownloadProgress.happen` the only one that wakes.
 """
 
 from __future__ import annotations
@@ -189,7 +189,8 @@ class DownloadProgress:
         self._arrival = asyncio.Event()
         self._has_fastest = False
 
-    def _happen(self, event: Event) -> None:
+    def happen(self, event: Event) -> None:
+        """Change the state and wake readers."""
         self.state, wakes_all = TRANSITIONS[self.state, event]
         if wakes_all:
             self._any.set()
@@ -201,30 +202,22 @@ class DownloadProgress:
     def answered(self, info: BlobInfo, path: str) -> None:
         """Upstream has the blob; its bytes will be written to the storage path *path*."""
         self.info, self._content.path = info, path
-        self._happen(Event.ANSWERED)
+        self.happen(Event.ANSWERED)
 
     def arrived(self, chunk: bytes) -> None:
         """*chunk* has arrived and is going to be written."""
         self._content.arrive(chunk)
-        self._happen(Event.ARRIVED)
+        self.happen(Event.ARRIVED)
 
     def written(self, count: int) -> None:
         """*count* more bytes are in the file."""
         self._content.advance(count)
-        self._happen(Event.WRITTEN)
-
-    def verified(self) -> None:
-        """All bytes have arrived and have the digest."""
-        self._happen(Event.VERIFIED)
-
-    def stored(self) -> None:
-        """The blob is in the blob store."""
-        self._happen(Event.STORED)
+        self.happen(Event.WRITTEN)
 
     def failed(self, failure: UpstreamFailure) -> None:
         """The missing bytes will not come."""
         self._failure = failure
-        self._happen(Event.FAILED)
+        self.happen(Event.FAILED)
 
     # -- readers ----------------------------------------------------------------------------------
     @property

@@ -19,7 +19,7 @@ from reference_registry.proxy.blobs.coalesced import DiskFailed, State
 from reference_registry.proxy.blobs.download import Download
 from reference_registry.proxy.errors import blob_error
 from reference_registry.proxy.expiry.schedule import BLOB
-from reference_registry.proxy.services import Services
+from reference_registry.proxy.services import BlobFetch
 from reference_registry.proxy.upstream.client import BlobInfo, UpstreamRepository
 from reference_registry.proxy.upstream.errors import UpstreamFailure
 from reference_registry.repository import Descriptor
@@ -37,16 +37,8 @@ _OTHER_UPSTREAM = 10.0
 """Seconds to wait until another upstream answers before this one is asked."""
 
 
-class CoalescedFetch:
+class CoalescedFetch(BlobFetch):
     """Serves blobs of the repository *local*, whose upstream is *upstream*."""
-
-    def __init__(
-        self, local: LocalRepository, upstream: UpstreamRepository, services: Services
-    ) -> None:
-        self._local = local
-        self._upstream = upstream
-        self._services = services
-        self._profile = services.profile
 
     async def serve(self, digest: Digest, request: Request) -> Response:
         """The response to GET or HEAD. Failures become those of ``proxy.errors``."""

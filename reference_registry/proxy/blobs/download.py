@@ -13,6 +13,7 @@ from reference_registry.proxy.blobs.coalesced import (
     DiskFailed,
     DownloadFailed,
     DownloadProgress,
+    Event,
     State,
 )
 from reference_registry.proxy.upstream.client import BlobBody, UpstreamRepository
@@ -193,7 +194,7 @@ class Download(DownloadProgress):
             await self._transfer()
             for repository in self._repositories.values():
                 self._link(repository)
-            self.stored()
+            self.happen(Event.STORED)
             # No client waits for this: see docs/durability.md.
             asyncio.get_running_loop().run_in_executor(None, self._sync)
         except BaseException as error:
@@ -266,7 +267,7 @@ class Download(DownloadProgress):
             if writer.hasher.name == algorithm_of(self.digest):  # The commit checks the others.
                 writer.verify(self.digest)
                 if self._content.arrived >= _LARGE:
-                    self.verified()
+                    self.happen(Event.VERIFIED)
             await disk.flush()
         finally:
             await hashing.abandon()

@@ -15,14 +15,13 @@ from reference_registry.digest import Digest
 from reference_registry.http.messages import BytesBody, Request, Response, StreamBody, json_bytes
 from reference_registry.proxy.errors import blob_error, unknown_error
 from reference_registry.proxy.expiry.schedule import BLOB
-from reference_registry.proxy.services import Services
-from reference_registry.proxy.upstream.client import BlobInfo, UpstreamRepository
+from reference_registry.proxy.services import BlobFetch
+from reference_registry.proxy.upstream.client import BlobInfo
 from reference_registry.proxy.upstream.errors import (
     UpstreamBroken,
     UpstreamFailure,
     UpstreamRefused,
 )
-from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.uploads import DigestMismatch
 
 __all__ = ["StreamThrough", "TwoFetches"]
@@ -36,16 +35,8 @@ Headers = tuple[tuple[str, str], ...]
 Chunks = AsyncGenerator[bytes, None]
 
 
-class _ReleaseFetch:
-    """Serves blobs of the repository *local*, whose upstream is *upstream*."""
-
-    def __init__(
-        self, local: LocalRepository, upstream: UpstreamRepository, services: Services
-    ) -> None:
-        self._local = local
-        self._upstream = upstream
-        self._services = services
-        self._profile = services.profile
+class _ReleaseFetch(BlobFetch):
+    """What 2.8 and 3.x have in common."""
 
     async def _stat(self, digest: Digest) -> BlobInfo:
         """Size and type from upstream, and a ping before the next request."""

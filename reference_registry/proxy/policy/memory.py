@@ -39,7 +39,6 @@ class NegativeCache:
         self._clock = clock
         self._most = most
         self._until: dict[tuple[str, str], datetime] = {}  # the first to expire is the first
-        self._of_repository: dict[str, set[str]] = {}
 
     def __len__(self) -> int:
         return len(self._until)
@@ -62,39 +61,30 @@ class NegativeCache:
             if refused.status == 404:
                 self.remember(repository, reference)
             raise
-        self._forget(repository, reference)
+        self._until.pop((repository, reference), None)
 
     def holds(self, repository: str, reference: str) -> bool:
         """Whether *reference* is known to be absent."""
         until = self._until.get((repository, reference))
         if until is None:
             return False
-        now = self._clock.now()
         # A clock that was set back must not extend anything.
-        if until - self._ttl <= now < until:
+        if until - self._ttl <= self._clock.now() < until:
             return True
-        self._forget(repository, reference)
+        del self._until[repository, reference]
         return False
 
     def remember(self, repository: str, reference: str) -> None:
         """Upstream has just said that it does not have *reference*."""
-        self._forget(repository, reference)
+        self._until.pop((repository, reference), None)
         self._until[repository, reference] = self._clock.now() + self._ttl
-        self._of_repository.setdefault(repository, set()).add(reference)
         if len(self._until) > self._most:
-            self._forget(*next(iter(self._until)))
+            del self._until[next(iter(self._until))]
 
     def seen(self, repository: str) -> None:
         """Something new was cached from *repository*: what was absent may exist now too."""
-        for reference in self._of_repository.pop(repository, ()):
-            del self._until[repository, reference]
-
-    def _forget(self, repository: str, reference: str) -> None:
-        if self._until.pop((repository, reference), None) is not None:
-            references = self._of_repository[repository]
-            references.discard(reference)
-            if not references:
-                del self._of_repository[repository]
+        for known in [known for known in self._until if known[0] == repository]:
+            del self._until[known]
 
 
 class Uses:

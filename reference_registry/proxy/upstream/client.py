@@ -67,25 +67,23 @@ class BlobInfo:
     media_type: str
 
 
+@dataclass(frozen=True)
 class BlobBody:
     """The body of a blob response, from byte ``start`` on. Close it, or read it all."""
 
-    def __init__(
-        self, response: httpx.Response, info: BlobInfo, start: int, *, decoded: bool
-    ) -> None:
-        self.info = info
-        self.start = start
-        """The offset of the first byte of :meth:`chunks`; 0 if upstream ignored the range."""
-        self._response = response
-        self._decoded = decoded
+    response: httpx.Response
+    info: BlobInfo
+    start: int
+    """The offset of the first byte of :meth:`chunks`; 0 if upstream ignored the range."""
+    decoded: bool
 
     def chunks(self) -> AsyncGenerator[bytes, None]:
         """The bytes as they arrive; raises :class:`UpstreamFailure` if they end early."""
-        return body_chunks(self._response, decoded=self._decoded)
+        return body_chunks(self.response, decoded=self.decoded)
 
     async def aclose(self) -> None:
         """Drop what has not been read."""
-        await self._response.aclose()
+        await self.response.aclose()
 
 
 class UpstreamRepository:
@@ -95,14 +93,11 @@ class UpstreamRepository:
         self.name = name
         self.upstream_key = upstream.key
         """Distinguishes the upstreams of one cache."""
+        self.establish_challenge = upstream.establish_challenge
         self._upstream = upstream
         self._profile = upstream.profile
         self._session = upstream.session(name)
         self._path = f"/v2/{name}"
-
-    async def establish_challenge(self) -> None:
-        """See :meth:`Upstream.establish_challenge`."""
-        await self._upstream.establish_challenge()
 
     async def resolve(
         self, tag: str, *, is_cached: bool = False
@@ -118,7 +113,7 @@ class UpstreamRepository:
             raise UpstreamTimedOut("HEAD", url, "timeout awaiting response") from None
 
     async def _resolve(self, tag: str) -> tuple[Digest, UpstreamManifest | None]:
-        await self._upstream.establish_challenge()
+        await self.establish_challenge()
         try:
             response = await self._send("HEAD", f"/manifests/{tag}", self._accept())
             await response.aclose()
@@ -134,7 +129,7 @@ class UpstreamRepository:
 
     async def manifest(self, reference: str) -> UpstreamManifest:
         """The manifest of a tag or digest."""
-        await self._upstream.establish_challenge()
+        await self.establish_challenge()
         return await self._get_manifest(reference)
 
     async def _get_manifest(self, reference: str) -> UpstreamManifest:
@@ -152,7 +147,7 @@ class UpstreamRepository:
     async def stat_blob(self, digest: Digest) -> BlobInfo:
         """Size and type by HEAD; by a GET of one byte if upstream refuses HEAD or sends no size.
         Releases raise :class:`UpstreamBroken` without a size."""
-        await self._upstream.establish_challenge()
+        await self.establish_challenge()
         by_get = self._profile.honest_upstream_errors
         try:
             response = await self._send("HEAD", f"/blobs/{digest}")
@@ -192,18 +187,18 @@ class UpstreamRepository:
         # Releases never ask for a part, and take any answer for the whole.
         as_whole = not in_part and self._profile.blob_miss != "shared"
         if response.status_code != 206 or as_whole:
-            return BlobBody(response, _blob_info(response), 0, decoded=decoded)
+            return BlobBody(response, _blob_info(response), 0, decoded)
         match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
         if match is None or int(match[1]) != start:
             await response.aclose()
             raise UpstreamBroken(f"GET {response.request.url}: not the range that was asked for")
         media_type = _blob_info(response).media_type
-        return BlobBody(response, BlobInfo(int(match[3]), media_type), start, decoded=decoded)
+        return BlobBody(response, BlobInfo(int(match[3]), media_type), start, decoded)
 
     async def read_blob(self, digest: Digest, limit: int) -> bytes:
         """The whole blob; :class:`UpstreamBroken` if it is larger than *limit* bytes or has another
         digest."""
-        await self._upstream.establish_challenge()
+        await self.establish_challenge()
         response = await self._send("GET", f"/blobs/{digest}")
         content = await read_body(response, limit)
         if digest_of(content, algorithm_of(digest)) != digest:
@@ -212,7 +207,7 @@ class UpstreamRepository:
 
     async def tags(self) -> list[str]:
         """All tags in upstream's order."""
-        await self._upstream.establish_challenge()
+        await self.establish_challenge()
         tags: list[str] = []
         async for url, page in self._pages("/tags/list", {}, _MAX_TAGS_PAGE):
             tags += _tags_of(page, url)
@@ -220,7 +215,7 @@ class UpstreamRepository:
 
     async def page_of_tags(self, n: int, last: str | None) -> tuple[list[str], bool]:
         """At most *n* tags after *last*, and whether upstream links to more."""
-        await self._upstream.establish_challenge()
+        await self.establish_challenge()
         query = urlencode(({"last": last} if last else {}) | {"n": n})
         url = self._upstream.url(f"{self._path}/tags/list?{query}")
         page, links = await self._page(url, {}, _MAX_TAGS_PAGE)
@@ -229,7 +224,7 @@ class UpstreamRepository:
     async def referrers(self, digest: Digest) -> list[dict[str, object]]:
         """The descriptors of the manifests that refer to *digest* (OCI distribution-spec, "Listing
         Referrers")."""
-        await self._upstream.establish_challenge()
+        await self.establish_challenge()
         found: list[dict[str, object]] = []
         path, accept = f"/referrers/{digest}", {"Accept": OCI_INDEX}
         async for url, page in self._pages(path, accept, _MAX_MANIFEST):

@@ -195,7 +195,7 @@ async def test_what_readers_get_in_each_state(
         progress.written(100)
         progress.arrived(BLOB[100:])
         if state is State.VERIFIED:
-            progress.verified()
+            progress.happen(Event.VERIFIED)
         if state is State.FAILED:
             progress.failed(DiskFailed("full"))
         got = await readable(progress)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from reference_registry.profiles import profile_named
+from reference_registry.proxy.errors import GoError, go_error
 from reference_registry.proxy.upstream.challenge import parse_challenges
 from reference_registry.proxy.upstream.errors import (
     Refusal,
@@ -16,7 +17,6 @@ from reference_registry.proxy.upstream.errors import (
     UpstreamRefused,
     UpstreamUnreachable,
 )
-from reference_registry.proxy.upstream.go_errors import GoError, go_error
 
 _JSON = "application/json"
 
