@@ -191,8 +191,8 @@ def _judged(step: Step, left: str, right: str) -> Iterable[str]:
     width = max(len(left), len(right))
     for one in step.unexplained:
         yield f"       They differ in {one.place}:"
-        yield f"         {left:{width}}  {one.left}"
-        yield f"         {right:{width}}  {one.right}"
+        yield f"         {left:{width}}  {one.left}".rstrip()
+        yield f"         {right:{width}}  {one.right}".rstrip()
 
 
 def _shown(seen: Observation, indent: str) -> list[str]:

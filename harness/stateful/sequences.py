@@ -173,10 +173,9 @@ class StepSequence:
             raise SequenceError(f"{path}: {error.strerror}") from error
         except json.JSONDecodeError as error:
             raise SequenceError(f"{path}: not valid JSON") from error
-        except KeyError as error:
-            raise SequenceError(f"{path}: not a sequence: key {error} is missing") from error
-        except (ValueError, TypeError) as error:
-            reason = error if isinstance(error, ValueError) else "not a JSON object"
+        except (ValueError, TypeError, KeyError) as error:
+            missing = f"key {error} is missing" if isinstance(error, KeyError) else error
+            reason = "not a JSON object" if isinstance(error, TypeError) else missing
             raise SequenceError(f"{path}: not a sequence: {reason}") from error
 
     @classmethod

@@ -26,7 +26,7 @@ from harness.nodes.explain.files import ContainerdQuestion
 from harness.nodes.explain.when import behaviours
 from harness.nodes.models.containerd.execution import simulate
 from harness.nodes.models.containerd.hosts_toml import Capability
-from harness.nodes.models.containerd.plan import ContainerdPull, Plan, PlannedHost
+from harness.nodes.models.containerd.plan import Plan, PlannedHost
 from harness.nodes.models.containerd.planning import resolve_plan
 from harness.nodes.models.containerd.pullers import (
     AuthConfig,
@@ -41,7 +41,7 @@ from harness.nodes.models.network import ANONYMOUS, Attempt, Login
 from harness.nodes.models.reference import InvalidReference, Reference, normalised_reference
 from harness.nodes.models.simulated_network import HostBehaviour
 
-__all__ = ["EffectFinder", "explain_containerd", "first_plan", "login_of"]
+__all__ = ["explain_containerd", "first_plan", "host_effects", "login_of"]
 
 _FAILURES = (
     *("down", "unreachable", "tls", "tls-hang", "hang"),
@@ -51,6 +51,7 @@ _FAILURES = (
 _ALL_FAIL = ("down", "unreachable", "404", "401", "429")
 _MOST_EXPLAINED = 300
 """Hosts whose failures are simulated."""
+_IMAGE, _WITH_ANOTHER_LAYER = sample_image(1), sample_image(2)
 
 
 def login_of(host: PlannedHost) -> Login:
@@ -105,12 +106,8 @@ def explain_containerd(
     when = [one for one in question.when if one.rpartition("=")[0] not in without_effect]
     host_logins = {host.name: login_of(host) for host in plan.hosts}
     assumed, words = behaviours(when, host_logins)
-    image = sample_image()
-    finder = EffectFinder(plan)
+    known: dict[object, tuple[Effect, ...]] = {}
     contacted = {host.name for host in plan.hosts}
-
-    def all_fail(hosts: Mapping[str, HostBehaviour]) -> ContainerdPull:
-        return simulate(plan, hosts, image=image)
 
     return Explanation(
         image=str(plan.reference),
@@ -126,7 +123,7 @@ def explain_containerd(
             *without_effect.values(),
         ),
         hosts=tuple(
-            _host(question, plan, position, finder, logins) for position in range(len(plan.hosts))
+            _host(question, plan, position, known, logins) for position in range(len(plan.hosts))
         ),
         secrets=_secrets(plan.reference, (*question.of_pod, *question.of_node), logins, contacted)
         if question.ctr is None
@@ -134,7 +131,7 @@ def explain_containerd(
         rounds=_rounds(question, plan, logins, {**(seen or {}), **assumed}),
         if_all_fail=()
         if plan.refusal is not None
-        else errors_if_all_fail(_ALL_FAIL, host_logins, all_fail),
+        else errors_if_all_fail(_ALL_FAIL, host_logins, partial(simulate, plan, image=_IMAGE)),
     )
 
 
@@ -207,15 +204,19 @@ def _rounds(
     assumed: Mapping[str, HostBehaviour],
 ) -> tuple[Round, ...]:
     """The pulls until one succeeds: one for each login, or one without credentials."""
-    image = sample_image()
     found: list[Round] = []
     for number, login in enumerate(logins or (None,), 1):
         one = plan if login is None else _plan(question, login)
         origin = partial(_origin, login, {host.name: host for host in reversed(one.hosts)})
         places = {host.name: _place(question, host) for host in reversed(one.hosts)}
-        title = _title(plan, login, number, len(logins))
-        run = simulate(one, assumed, image=image)
-        found.append(explained_round(title, run, image, places, origin))
+        of = f" {number} of {len(logins)}" if len(logins) > 1 else ""
+        title = "PullImage without credentials"
+        if login is not None:
+            title = f"PullImage{of} with the login of {login.origin}"
+        elif question.ctr is not None:
+            title = "ctr images pull"
+        run = simulate(one, assumed, image=_IMAGE)
+        found.append(explained_round(title, run, _IMAGE, places, origin))
         if run.error is None:
             break
     return tuple(found)
@@ -230,15 +231,6 @@ def _origin(login: KeyringEntry | None, hosts: Mapping[str, PlannedHost], attemp
     return "the login of the host that named this realm" if attempt.step == "token" else ""
 
 
-def _title(plan: Plan, login: KeyringEntry | None, number: int, count: int) -> str:
-    if isinstance(plan.puller, Ctr):
-        return "ctr images pull"
-    if login is None:
-        return "PullImage without credentials"
-    of = f" {number} of {count}" if count > 1 else ""
-    return f"PullImage{of} with the login of {login.origin}"
-
-
 def _place(question: ContainerdQuestion, host: PlannedHost) -> FileLine | None:
     source = host.source
     return None if source is None else question.files.place_of(source.file, source.line)
@@ -249,7 +241,7 @@ def _host(
     question: ContainerdQuestion,
     plan: Plan,
     position: int,
-    finder: EffectFinder,
+    known: dict[object, tuple[Effect, ...]],
     logins: Sequence[KeyringEntry],
 ) -> HostExplained:
     host = plan.hosts[position]
@@ -266,7 +258,7 @@ def _host(
         tls=_tls(question, host),
         credential=_credential(host, logins),
         headers=tuple({**plan.headers, **host.headers}),
-        effects=finder.effects(position) if position < _MOST_EXPLAINED else (),
+        effects=host_effects(plan, position, known) if position < _MOST_EXPLAINED else (),
     )
 
 
@@ -323,37 +315,30 @@ def _credential(host: PlannedHost, logins: Sequence[KeyringEntry]) -> str:
 
 
 # -- failures -----------------------------------------------------------------------------------
-class EffectFinder:
-    """Finds the effects of failures for each host of *plan*.
+def host_effects(
+    plan: Plan, position: int, known: dict[object, tuple[Effect, ...]]
+) -> tuple[Effect, ...]:
+    """The effects of failures of the host at *position*, counted from 0.
 
     Each failure is simulated with the host first and then the first later host that may resolve,
-    which is healthy. Hosts that differ only in their names share the result, so that hundreds of
-    similar hosts cost little.
+    which is healthy. Hosts that differ only in their names share the result, which *known* keeps,
+    so that hundreds of similar hosts cost little.
     """
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._images = (sample_image(1), sample_image(2))
-        self._known: dict[object, tuple[Effect, ...]] = {}
-
-    def effects(self, position: int) -> tuple[Effect, ...]:
-        """The effects of failures of the host at *position*, counted from 0."""
-        hosts = self._plan.hosts
-        host, later = hosts[position], hosts[position + 1 :]
-        rest = later[:1]
-        if rest and not rest[0].may(*self._plan.wanted):
-            rest += tuple(h for h in later[1:] if h.may(*self._plan.wanted))[:1]
-        kind = (_kind(host), *((_kind(one), one.name == host.name) for one in rest))
-        if kind not in self._known:
-            plan = replace(self._plan, hosts=(host, *rest), unordered=0, fetch_order=None)
-            self._known[kind] = effects(
-                _FAILURES,
-                host.name,
-                login_of(host),
-                lambda hosts: simulate(plan, hosts, image=self._images[0]),
-                with_another_layer=lambda hosts: simulate(plan, hosts, image=self._images[1]),
-            )
-        return self._known[kind]
+    host, later = plan.hosts[position], plan.hosts[position + 1 :]
+    rest = later[:1]
+    if rest and not rest[0].may(*plan.wanted):
+        rest += tuple(h for h in later[1:] if h.may(*plan.wanted))[:1]
+    kind = (_kind(host), *((_kind(one), one.name == host.name) for one in rest))
+    if kind not in known:
+        short = replace(plan, hosts=(host, *rest), unordered=0, fetch_order=None)
+        known[kind] = effects(
+            _FAILURES,
+            host.name,
+            login_of(host),
+            partial(simulate, short, image=_IMAGE),
+            with_another_layer=partial(simulate, short, image=_WITH_ANOTHER_LAYER),
+        )
+    return known[kind]
 
 
 def _kind(host: PlannedHost) -> object:

@@ -60,9 +60,8 @@ def not_contacted(question: ContainerdQuestion, plan: Plan) -> dict[str, Diagnos
     found: dict[str, Diagnostic] = {}
     for host in {one.rpartition("=")[0] for one in question.when} - contacted:
         for file, text in shown.items() if host else ():
-            lines = (n for n, line in enumerate(text.split("\n"), 1) if host in line)
-            line = next(lines, None)
-            if line is not None:
+            if host in text:
+                line = text[: text.index(host)].count("\n") + 1
                 said = f"this pull never contacts {host}, so --when {host} has no effect"
                 found.setdefault(host, Diagnostic(said, FileLine(file, line)))
     return found

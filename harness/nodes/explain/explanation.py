@@ -34,10 +34,6 @@ class BadInput(ValueError):
     def __init__(
         self, problem: str, file: str | None = None, line: int | None = None, fix: str = ""
     ) -> None:
-        self.problem = problem
-        self.file = file
-        self.line = line
-        self.fix = fix
         place = "" if file is None else f"{file}: " if line is None else f"{file}:{line}: "
         super().__init__(f"{place}{problem}{f' ({fix})' if fix else ''}")
 

@@ -170,10 +170,8 @@ def _take_imports(found: ContainerdFiles, release: Release) -> None:
                     continue
                 if is_directory(found.real(path)):
                     found.files[f"{path}/"] = ""
-                    continue
-                text_of_it = found.take(path, largest=LARGEST_FILE)
-                if text_of_it is not None:
-                    pending[path] = text_of_it
+                elif (imported := found.take(path, largest=LARGEST_FILE)) is not None:
+                    pending[path] = imported
 
 
 def _named(found: ContainerdFiles, pattern: str, parent: str) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""What the doctor says of caches whose behaviour is known."""
+"""What the doctor says about caches whose behaviour is known."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def finding(key: str, observed: object) -> Finding:
     return Finding(cast("Side", side), what, "as claimed", observed, holds=False)
 
 
-def test_a_release_is_told_by_its_listed_deviations() -> None:
+def test_listed_deviations_identify_a_release() -> None:
     known = DeviationFile.beside(suite_directory())
     entries = [d for d in known.deviations if d.concerns(d.scenario, "distribution", "2.8")]
     results = {
@@ -44,7 +44,7 @@ def test_a_release_is_told_by_its_listed_deviations() -> None:
     assert found.ranks[0] == ("distribution 2.8", len(entries))
 
 
-def test_what_nobody_does_is_like_nobody() -> None:
+def test_unknown_behaviour_matches_no_release() -> None:
     known = DeviationFile.beside(suite_directory())
     odd = [Finding("client", "status", "405", 299, holds=False)]
     assert fingerprint_of({"push.upload-refused[new]": odd}, known).best is None
@@ -87,28 +87,26 @@ def line_of(lines: list[Line], name: str) -> Line:
         ),
     ],
 )
-def test_what_was_seen_is_read_as_an_answer(
-    key: str, looks: dict[str, object], answer: str
-) -> None:
+def test_findings_give_an_answer(key: str, looks: dict[str, object], answer: str) -> None:
     question = next(question for question in QUESTIONS if question.scenario == key)
     line = line_of(answers([cell(key, looks)]), question.id)
     assert line.answer == answer
     assert line.evidence[0] == f"scenario {key}"
 
 
-def test_what_was_not_seen_is_no_answer() -> None:
+def test_a_scenario_without_findings_gives_no_answer() -> None:
     lines = answers([cell("tags.moved", {}, reason="it needs more")])
     assert line_of(lines, "moved-tag").answer is None
     assert line_of(lines, "moved-tag").meaning == "it needs more"
     assert line_of(lines, "ns").meaning == "the scenario was not run"
 
 
-def test_a_scenario_that_looks_elsewhere_by_now_is_no_answer_either() -> None:
+def test_a_scenario_without_the_finding_gives_no_answer() -> None:
     lines = answers([cell("tags.moved", {"client: something": 1})])
     assert line_of(lines, "moved-tag").answer is None
 
 
-def test_text_and_json_say_the_same() -> None:
+def test_text_and_json_match() -> None:
     lines = [
         Line("a", "Is it?", "yes", "good", ("GET /v2/ -> 200",)),
         Line("b", "Was it?", None, "unknown"),
@@ -125,7 +123,7 @@ def test_text_and_json_say_the_same() -> None:
 # -- asked -------------------------------------------------------------------------------------
 @pytest.fixture
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegistry]:
-    """A cache that runs already, with an upstream of its operator's."""
+    """A running cache with an upstream that is not a mock of a scenario."""
     with MockUpstream() as upstream:
         upstream.add("library/app", an_image(), tags=("v1",))
         place = tmp_path_factory.mktemp("cache")
@@ -134,16 +132,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegistry]
         registry.stop()
 
 
-def consulted(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, dict[str, str]]:
+def doctor_lines(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, dict[str, str]]:
     assert main(["doctor", "--json", *arguments]) == 0
     document = json.loads(capsys.readouterr().out)
     return {line["id"]: line for line in document["lines"]}
 
 
-def test_an_image_is_enough_for_what_shows_in_answers(
+def test_an_image_answers_some_questions(
     cache: RunningRegistry, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = consulted(capsys, "-t", f"url:{cache.url}", "--image", "library/app:v1")
+    lines = doctor_lines(capsys, "-t", f"url:{cache.url}", "--image", "library/app:v1")
     shown = {name: line["answer"] for name, line in lines.items() if line["answer"]}
     assert shown == {
         "login": "no",
@@ -159,20 +157,20 @@ def test_an_image_is_enough_for_what_shows_in_answers(
     assert lines["range-cold"]["evidence"][0].startswith("GET /v2/library/app/blobs/sha256:")
 
 
-def test_writes_are_tried_where_they_are_allowed(
+def test_writes_need_allow_writes(
     cache: RunningRegistry, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = consulted(capsys, "-t", f"url:{cache.url}", "--allow-writes")
+    lines = doctor_lines(capsys, "-t", f"url:{cache.url}", "--allow-writes")
     assert (lines["push"]["answer"], lines["delete"]["answer"]) == ("no, 405", "no, 405")
     assert "--image" in lines["ns"]["meaning"]
 
 
-def test_a_login_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_required_login_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     with MockUpstream(Basic("robot", "hunter2")) as registry:
         url = f"url:{registry.url}"
         assert main(["doctor", "-t", url]) == 2
         assert "requires a login (401); --login USER:PASSWORD" in capsys.readouterr().err
-        lines = consulted(capsys, "-t", url, "--login", "robot:hunter2")
+        lines = doctor_lines(capsys, "-t", url, "--login", "robot:hunter2")
     assert lines["login"]["answer"] == "yes, basic"
     assert "hunter2" not in json.dumps(lines)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.content import an_image, an_index
-from harness.nodes.explain.containerd_pull import EffectFinder, explain_containerd, first_plan
+from harness.nodes.explain.containerd_pull import explain_containerd, first_plan, host_effects
 from harness.nodes.explain.explanation import BadInput, Explanation
 from harness.nodes.explain.when import BEHAVIOURS, behaviour
 from harness.nodes.models.containerd.execution import simulate
@@ -126,10 +128,9 @@ def test_requests_and_error_match_the_model(tree: dict[str, str], release: str, 
 @given(TREES, RELEASE)
 def test_hosts_of_one_kind_share_their_effects(tree: dict[str, str], release: str) -> None:
     plan = first_plan(question(IMAGE, tree, release=release))
-    shared = EffectFinder(plan)
+    known: dict[object, Any] = {}
     for position in range(len(plan.hosts)):
-        alone = EffectFinder(plan)
-        assert shared.effects(position) == alone.effects(position)
+        assert host_effects(plan, position, known) == host_effects(plan, position, {})
 
 
 @pytest.mark.parametrize(

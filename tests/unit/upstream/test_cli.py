@@ -38,7 +38,7 @@ def run() -> Iterator[Callable[..., tuple[Process, str]]]:
 Run = Callable[..., tuple[Process, str]]
 
 
-def test_it_serves_and_tells(run: Run, http: httpx.Client) -> None:
+def test_requests_are_served_and_printed(run: Run, http: httpx.Client) -> None:
     process, url = run("--image", "team/app:v1,layers=3", "--fault", "GET blob 429 times=1")
     manifest = http.get(f"{url}/v2/team/app/manifests/v1")
     layer = manifest.json()["layers"][2]
