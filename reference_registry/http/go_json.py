@@ -1,5 +1,5 @@
-"""What Go's ``encoding/json`` says of a text that it cannot read: the words, and the struct that
-releases of distribution marshal into the ``detail`` of an error. No I/O.
+"""The errors of Go's ``encoding/json``: the message, and the struct that releases of distribution
+marshal into the ``detail`` of an error. No I/O.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ __all__ = ["syntax_error", "type_error", "unreadable"]
 
 
 def unreadable(content: bytes) -> dict[str, Any]:
-    """The error struct for *content* where a JSON object is expected; empty where it is one."""
+    """The error struct for *content* where a JSON object is expected; empty if it is one."""
     text = content.decode("utf-8", "replace")
     try:
         document = json.loads(text)
@@ -38,7 +38,7 @@ def syntax_error(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def type_error(text: str, wanted: str) -> tuple[str, dict[str, Any]]:
-    """Of *text* that is JSON, but no object such as the Go type *wanted*."""
+    """Of *text* that is JSON, but not an object of the Go type *wanted*."""
     kind, offset = {'"': ("string", len(text)), "[": ("array", 1)}.get(
         text[0], ("bool" if text[0] in "tf" else "number", len(text))
     )

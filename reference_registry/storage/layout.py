@@ -159,7 +159,7 @@ def digests_named_in(driver: StorageDriver, directory: str, *, deep: bool = Fals
     *deep*: ``<algorithm>/<first two digits>/<hex>``. Their content is not checked, and other
     names are skipped: one call to the system for each directory that holds such names.
 
-    Raises ``PathNotFound`` where *directory* does not exist.
+    Raises ``PathNotFound`` if *directory* does not exist.
     """
     found: list[Digest] = []
     for algorithm in sorted(driver.names(directory)):

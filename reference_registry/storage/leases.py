@@ -35,8 +35,8 @@ _YOUNG = 60 * 10**9
 
 
 class Leases:
-    """The leases of the storage at the directory *root*; without one (a release, or a storage in
-    memory) there are none, and every method does nothing."""
+    """The leases of the storage at the directory *root*. Without one (a release, or a storage in
+    memory) there are no leases."""
 
     def __init__(self, root: str | None) -> None:
         self._root = root
@@ -54,9 +54,6 @@ class Leases:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Nothing is collected inside this block. Keep it short: a collector waits. Nests."""
-        if self._root is None:
-            yield
-            return
         with self._lock:
             self._holders += 1
         try:
@@ -79,7 +76,7 @@ class Leases:
                 os.utime(self._root + layout.blob_directory(digest))
 
     def use(self, digest: Digest) -> None:
-        """Renew the lease of *digest*, if it is stored, before a client hears about it or gets it.
+        """Renew the lease of *digest*, if it is stored, before a client learns that it exists.
         Call this first: bytes found afterwards are safe.
 
         A lease younger than a minute is left alone unless a collection is running, so that serving

@@ -302,7 +302,7 @@ class LocalContent:
         ]
 
     def delete_bytes(self, digest: Digest) -> bool:
-        """Free the bytes for all repositories; False where there were none."""
+        """Free the bytes for all repositories; False if there were none."""
         return self._storage.blobs.delete(digest)
 
     def _remember_manifest(self, digest: Digest, size: int, *, was_read: bool) -> None:

@@ -1,7 +1,7 @@
 """A repository whose content is stored here: the standard registry's, and a proxy's cache.
 
-It answers clients, as :class:`reference_registry.repository.Repository` has it; what is stored, and
-how, is said by :class:`reference_registry.storage.local_content.LocalContent` below it.
+It answers clients (:class:`reference_registry.repository.Repository`).
+:class:`reference_registry.storage.local_content.LocalContent` says what is stored, and how.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class LocalRepository(LocalContent):
         return serve_content(request, descriptor, StoredContent(blobs, descriptor), self._profile)
 
     def _stat_for_use(self, digest: Digest) -> Descriptor | None:
-        """As :meth:`stat_blob`; what is found is leased, since a client hears about it."""
+        """As :meth:`stat_blob`, for a client: what is found is leased."""
         leases = self._storage.leases
         leases.use(digest)
         found = self.stat_blob(digest)
@@ -272,7 +272,7 @@ def check_references(
 
     A ``subject`` may be pushed later (OCI distribution-spec, "Pushing Manifests with Subject").
     For ``ideal`` so may layers and the children of an index (profile ``sparse_manifests``), but
-    not the config: without it nothing can be made of an image.
+    not the config: an image is useless without it.
     """
     entries: list[dict[str, Any]] = []
     missing = [blob for blob in parsed.blobs if not has_blob(blob.digest)]

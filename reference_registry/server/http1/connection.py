@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass
 
 import httptools
 
@@ -37,14 +36,6 @@ _MAX_KEPT = 8 << 20
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
-@dataclass(frozen=True)
-class _KeptAnswer:
-    head: bytes
-    """Status line and headers, without the date."""
-    body: bytes
-    still_valid: StillValid
-
-
 class KeptAnswers:
     """Responses that are sent again to a client that sends the same bytes.
 
@@ -54,22 +45,23 @@ class KeptAnswers:
     """
 
     def __init__(self) -> None:
-        self._kept: LruCache[bytes, _KeptAnswer] = LruCache(_MAX_KEPT)
+        self._kept: LruCache[bytes, tuple[bytes, bytes, StillValid]] = LruCache(_MAX_KEPT)
 
     def keep(self, request: bytes, head: bytes, body: bytes, still_valid: StillValid) -> None:
         """Keep the response to the whole *request*: *head* without its end, and *body*."""
         size = len(request) + len(head) + len(body)
-        self._kept.keep(request, _KeptAnswer(head, body, still_valid), size)
+        self._kept.keep(request, (head, body, still_valid), size)
 
     def answer(self, request: bytes, client: tuple[str, int] | None) -> bytes | None:
         """The complete response to *request*, or None if a handler has to make it."""
         kept = self._kept.get(request)
         if kept is None:
             return None
-        if not kept.still_valid(client):
+        head, body, still_valid = kept
+        if not still_valid(client):
             self._kept.forget(request)
             return None
-        return b"".join((kept.head, head_end(), kept.body))
+        return b"".join((head, head_end(), body))
 
 
 class Http1Connection(HttpConnection):

@@ -242,14 +242,9 @@ def _send_in_thread(out: int, file: int, offset: int, length: int) -> int:
 
 
 async def _writable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
-    ready: asyncio.Future[None] = loop.create_future()
-    loop.add_writer(descriptor, _resolve, ready)
+    ready = asyncio.Event()
+    loop.add_writer(descriptor, ready.set)
     try:
-        await ready
+        await ready.wait()
     finally:
         loop.remove_writer(descriptor)
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
