@@ -79,7 +79,6 @@ class Place:
         return blob, _blob_url(self.proxy(), blob)
 
     def directory(self, name: str) -> Path:
-        """A directory of this registry, which may not exist yet."""
         return self.bench.directory / self.registry.name / name
 
     def stop(self) -> None:
@@ -103,20 +102,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure. ``take`` returns a figure for each row, or raises ``CannotMeasure`` or
-    ``OSError``."""
+    """A measure; *name* is for ``--only``. ``take`` returns a figure for each row, or raises
+    ``CannotMeasure`` or ``OSError``. The figures of the warm-ups are dropped."""
 
     name: str
-    """What ``--only`` takes."""
     take: Take
     rows: tuple[Row, ...]
     repetitions: int = 3
     warm_ups: int = 0
-    """Runs whose figures are dropped; after them files are in memory and modules compiled."""
 
 
 MEASURES: list[Measure] = []
-"""All measures, in the order of the table."""
 
 
 def _measure(
@@ -232,8 +228,7 @@ def _deadline() -> float:
 
 
 def _write_images(root: Path, manifests: int) -> None:
-    """Write *manifests* images of 12 layers and a configuration each, every other one untagged, in
-    repositories of 100, as distribution lays them out: pushing them would take long."""
+    """Write *manifests* images of 12 layers, every other one untagged, in repositories of 100."""
     for number in range(manifests):
         image = an_image(f"gc-{number}", layers=12, layer_size=2048)
         name, tag = f"gc/app-{number // 100}", f"v{number}"

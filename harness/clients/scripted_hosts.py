@@ -127,15 +127,16 @@ class _ActiveCase:
 
     def receive(self, request: ClientRequest, certificate: str | None) -> Seen:
         """Record *request*."""
-        seen = Seen(request, None, certificate)
+        seen = Seen(request, client_certificate=certificate)
         with self._lock:
             if not self.over.is_set():
                 self._seen.append(seen)
         return seen
 
-    def answer(self, request: ClientRequest, trust: Trust) -> ClientResponse:
-        """The answer. Raises :class:`ConnectionFailed`."""
+    def answer(self, request: ClientRequest, certificate: str | None) -> ClientResponse:
+        """The response. Raises :class:`ConnectionFailed`."""
         with self._lock:
+            trust = Trust(verify=False, client_certificate=certificate)
             return self._network.exchange(request, trust)
 
     def end(self) -> list[Seen]:
@@ -266,7 +267,7 @@ class _HTTPConnection:
         name = self._client_name()
         seen = self._case.receive(request, name)
         try:
-            response = self._case.answer(request, Trust(verify=False, client_certificate=name))
+            response = self._case.answer(request, name)
         except ConnectionFailed as failed:
             if failed.failure is Failure.RESET:
                 self._reset()

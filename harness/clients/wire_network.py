@@ -22,11 +22,8 @@ __all__ = ["WireNetwork"]
 
 
 class WireNetwork:
-    """Sends requests for the hosts of *clients*; any other name does not resolve.
-
-    Everything goes over plain HTTP, whatever the scheme: the model handles TLS, and
-    registries on loopback have none. Implements :class:`harness.nodes.models.network.Network`.
-    """
+    """Sends requests for the hosts of *clients* over plain HTTP, since the model handles TLS; any
+    other name does not resolve. Implements :class:`harness.nodes.models.network.Network`."""
 
     def __init__(self, clients: Mapping[str, RegistryClient]) -> None:
         self._clients = clients

@@ -55,14 +55,12 @@ def parse_target(text: str, access: Access = _OPEN) -> Target:
     """The target that *text* names; *access* is for ``url:``. Raises ``TargetError`` with one line
     that suggests the right spelling."""
     kind, colon, rest = text.partition(":")
-    if colon and not rest and kind in _PREFIXES:
-        raise TargetError(f"{kind}: needs {_PREFIXES[kind]}")
-    if colon and kind == "binary":
-        return BinaryTarget.find(rest)
-    if colon and kind == "container":
-        return ContainerTarget.find(rest)
-    if colon and kind == "url":
-        return UrlTarget.find(rest, access)
+    if colon and kind in _PREFIXES:
+        if not rest:
+            raise TargetError(f"{kind}: needs {_PREFIXES[kind]}")
+        if kind == "url":
+            return UrlTarget.find(rest, access)
+        return BinaryTarget.find(rest) if kind == "binary" else ContainerTarget.find(rest)
     if text == "drayage":
         return DrayageTarget.find()
     if text == "reference":

@@ -147,10 +147,10 @@ def _deletes(client: RemoteClient) -> bool:
 
 def _lists(client: RemoteClient) -> frozenset[Need]:
     """What it lists, by the answers for a repository that may not exist."""
-    found = set()
     tags = client.get(f"/v2/{_REPOSITORY}/tags/list")
-    if tags.status == 200 or tags.error_code == "NAME_UNKNOWN":
-        found.add(Need.TAG_LISTS)
-    if client.get(f"/v2/{_REPOSITORY}/referrers/{_NO_DIGEST}").status == 200:
-        found.add(Need.REFERRERS)
-    return frozenset(found)
+    referrers = client.get(f"/v2/{_REPOSITORY}/referrers/{_NO_DIGEST}")
+    found = {
+        Need.TAG_LISTS: tags.status == 200 or tags.error_code == "NAME_UNKNOWN",
+        Need.REFERRERS: referrers.status == 200,
+    }
+    return frozenset(need for need, has in found.items() if has)

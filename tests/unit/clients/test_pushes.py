@@ -26,9 +26,7 @@ def upload(digest: str) -> list[str]:
     return [f"POST {UPLOADS}", f"PATCH {SESSION}", f"PUT {SESSION}&digest={digest}"]
 
 
-def test_an_answer_that_is_neither_yes_nor_no_ends_the_push(
-    registry: MockUpstream, client: RegistryClient
-) -> None:
+def test_unexpected_status_ends_the_push(registry: MockUpstream, client: RegistryClient) -> None:
     registry.on("HEAD", kind="blob").status(401)
 
     pushed = skopeo_push(client, "team/app", "v1", an_image())

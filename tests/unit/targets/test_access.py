@@ -13,7 +13,7 @@ from harness.targets.remote_client import scopes_of
 from harness.targets.target import Identity
 
 
-def test_a_login_comes_from_the_option_a_file_or_the_environment(tmp_path: Path) -> None:
+def test_login_from_option_file_or_environment(tmp_path: Path) -> None:
     file = tmp_path / "login"
     file.write_text("robot:of:a file\n")
     environment = {"PULLPROOF_LOGIN": "robot:environment"}
@@ -30,7 +30,7 @@ def test_secrets_are_not_in_its_repr() -> None:
     assert {"hunter2", "abcdef", "cm9ib3Q6aHVudGVyMg=="} <= set(access.secrets())
 
 
-def test_a_release_may_be_named_in_full_and_a_build_by_its_name() -> None:
+def test_known_as_takes_a_release_or_a_build() -> None:
     access = Access.read(known_as="docker-registry@2.8.2", environment={})
     assert access.known_as == Identity("distribution", "2.8", "2.8.2")
     assert access.build == "docker-registry"
@@ -53,7 +53,7 @@ def test_a_release_may_be_named_in_full_and_a_build_by_its_name() -> None:
         ({"known_as": "dstribution@2.8"}, r"^--known-as: .*deviations are listed for"),
     ],
 )
-def test_a_mistake_is_one_line(options: dict[str, Any], message: str) -> None:
+def test_wrong_options_are_one_line(options: dict[str, Any], message: str) -> None:
     with pytest.raises(TargetError, match=message) as problem:
         Access.read(**options, environment={})
     assert "\n" not in str(problem.value)
@@ -61,7 +61,7 @@ def test_a_mistake_is_one_line(options: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-def test_certificates_that_cannot_be_read(tmp_path: Path, content: str | None) -> None:
+def test_unreadable_ca_file(tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "ca.pem"
     if content is not None:
         file.write_text(content)
@@ -85,7 +85,5 @@ def test_certificates_that_cannot_be_read(tmp_path: Path, content: str | None) -
         ),
     ],
 )
-def test_tokens_are_asked_for_what_a_request_needs(
-    method: str, path: str, scopes: list[str]
-) -> None:
+def test_token_scopes(method: str, path: str, scopes: list[str]) -> None:
     assert scopes_of(method, path) == scopes

@@ -62,14 +62,14 @@ def test_no_target(text: str, message: str) -> None:
     assert "\n" not in str(failure.value)
 
 
-def test_a_file_that_may_not_be_executed(tmp_path: Path) -> None:
+def test_file_is_not_executable(tmp_path: Path) -> None:
     path = tmp_path / "registry"
     path.write_text("")
     with pytest.raises(TargetError, match=re.escape(f"binary:{path}: is not executable; chmod +x")):
         parse_target(f"binary:{path}")
 
 
-def test_a_file_that_is_no_program(tmp_path: Path) -> None:
+def test_file_is_not_a_program(tmp_path: Path) -> None:
     path = tmp_path / "registry"
     path.write_bytes(b"\x7fELF for another machine")
     path.chmod(0o755)
@@ -77,14 +77,14 @@ def test_a_file_that_is_no_program(tmp_path: Path) -> None:
         parse_target(f"binary:{path}")
 
 
-def test_a_program_that_is_no_registry() -> None:
+def test_program_is_not_a_registry() -> None:
     with pytest.raises(TargetError, match="is not a registry; give the path of"):
         parse_target("binary:ls")
     with pytest.raises(TargetError, match="--version exits with 1"):
         parse_target("binary:false")
 
 
-def test_a_registry_that_does_not_start(script: Script) -> None:
+def test_registry_does_not_start(script: Script) -> None:
     path = script('echo "libfoo.so: cannot open shared object" >&2; exit 127')
     target = parse_target(f"binary:{path}")
     with pytest.raises(TargetError) as failure:
@@ -95,17 +95,17 @@ def test_a_registry_that_does_not_start(script: Script) -> None:
     )
 
 
-def test_a_registry_that_never_listens(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registry_never_listens(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_module, "STARTS", 0.1)
     target = parse_target(f"binary:{script('echo thinking; exec sleep 300')}")
     with pytest.raises(TargetError, match="did not listen in time: thinking"):
         target.check()
 
 
-def test_a_taken_debug_port_is_tried_elsewhere(
+def test_debug_port_in_use_is_retried(
     script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The port was free when we looked, but somebody else was faster."""
+    """The port was free when we looked, but another process was faster."""
     ports = iter([1111, 2222])
 
     def hold() -> tuple[SimpleNamespace, int]:
@@ -121,7 +121,7 @@ def test_a_taken_debug_port_is_tried_elsewhere(
     assert (registry.url, registry.debug_url) == ("http://127.0.0.1:3333", "http://127.0.0.1:2222")
 
 
-def test_a_debug_port_is_kept_free_until_the_registry_listens_there() -> None:
+def test_debug_port_is_reserved() -> None:
     """3.x does that a moment after it has said that it listens."""
     holder, port = hold_port()
     with holder, socket.socket() as registry:

@@ -26,26 +26,26 @@ def request_line(request: bytes) -> bytes:
 @pytest.mark.parametrize(
     "body", [b"", b"null", b"[]", b'{"errors":[]}', b'{"errors":[{"code":1}]}']
 )
-def test_a_body_without_a_code_has_none(client: RegistryClient, wire: Wire, body: bytes) -> None:
+def test_body_without_error_code(client: RegistryClient, wire: Wire, body: bytes) -> None:
     wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
     assert client.get("/").error_code is None
 
 
-def test_a_path_goes_out_as_written(client: RegistryClient, wire: Wire) -> None:
+def test_path_is_sent_as_written(client: RegistryClient, wire: Wire) -> None:
     wire.answer(OK)
     client.get("/v2/../%2e%2E/a?n=1&last=%20b")
     assert request_line(wire.requests[0]) == b"GET /v2/../%2e%2E/a?n=1&last=%20b HTTP/1.1"
     assert client.exchanges[0].path == "/v2/../%2e%2E/a?n=1&last=%20b"
 
 
-def test_a_location_of_the_same_registry_may_be_given(client: RegistryClient, wire: Wire) -> None:
+def test_absolute_url_of_the_same_registry(client: RegistryClient, wire: Wire) -> None:
     wire.answer(OK)
     client.put(f"{wire.url}/v2/a/blobs/uploads/1?_state=x", content=b"b", auth=("u", "s3cret"))
     assert request_line(wire.requests[0]) == b"PUT /v2/a/blobs/uploads/1?_state=x HTTP/1.1"
     assert client.exchanges[0].path == "/v2/a/blobs/uploads/1?_state=x"
 
 
-def test_a_default_header_can_be_left_out(client: RegistryClient, wire: Wire) -> None:
+def test_default_header_can_be_removed(client: RegistryClient, wire: Wire) -> None:
     wire.answer(OK, OK)
     client.get("/")
     client.get("/", headers={"Accept": None, "User-Agent": "docker/24"})
@@ -74,14 +74,14 @@ def test_credentials_are_sent_but_not_shown(client: RegistryClient, wire: Wire) 
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/v2/", "https://127.0.0.1/v2/"])
-def test_credentials_go_to_no_other_host(client: RegistryClient, url: str) -> None:
+def test_credentials_are_refused_for_another_host(client: RegistryClient, url: str) -> None:
     with pytest.raises(ValueError, match="are not for"):
         client.get(url, auth=("user", "s3cret"))
     with pytest.raises(ValueError, match="are not for"):
         client.get(url, headers={"Authorization": "Bearer s3cret"})
 
 
-def test_an_open_answer_is_read_in_part_and_left(client: RegistryClient, wire: Wire) -> None:
+def test_open_response_is_read_partially(client: RegistryClient, wire: Wire) -> None:
     wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 5000)
     with client.open("/v2/a/blobs/x") as answer:
         assert answer.status == 200
@@ -92,13 +92,13 @@ def test_an_open_answer_is_read_in_part_and_left(client: RegistryClient, wire: W
     assert error.startswith("the client left after")
 
 
-def test_a_call_that_cannot_be_made_does_not_hang_the_others(client: RegistryClient) -> None:
+def test_invalid_call_does_not_block_parallel_calls(client: RegistryClient) -> None:
     calls = [Call("GET", "http://other.test/", auth=("u", "p")), Call("GET", "/")]
     with pytest.raises(ValueError, match="are not for"):
         client.parallel(calls)
 
 
-def test_it_follows_a_registry_that_moved(wire: Wire) -> None:
+def test_url_can_change(wire: Wire) -> None:
     client = RegistryClient("http://127.0.0.1:1")
     assert client.get("/").status is None
     client.url = wire.url

@@ -26,7 +26,7 @@ Path("survived").touch()
 # -- a small disk ----------------------------------------------------------------------------------
 
 
-def test_a_frozen_disk_can_only_be_read(small_disk: SmallDisk) -> None:
+def test_frozen_disk_is_read_only(small_disk: SmallDisk) -> None:
     file = small_disk.root / "file"
     file.write_text("before")
     small_disk.freeze()

@@ -37,7 +37,7 @@ def disk(tmp_path: Path) -> Disk:
     return Disk(tmp_path)
 
 
-def test_snapshots_tell_what_happened(disk: Disk) -> None:
+def test_snapshot_diff(disk: Disk) -> None:
     before = disk.snapshot()
     assert before[BLOB] == HEX
     assert not before.diff(disk.snapshot())
@@ -51,12 +51,12 @@ def test_snapshots_tell_what_happened(disk: Disk) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../..", "/etc", "a//b", "A", ""])
-def test_a_wrong_name_is_no_path(disk: Disk, name: str) -> None:
+def test_wrong_name_is_refused(disk: Disk, name: str) -> None:
     with pytest.raises(ValueError, match="not a repository name"):
         disk.tags(name)
 
 
 @pytest.mark.parametrize("digest", ["sha256:../../etc", "sha256:ab", "md5:00", ""])
-def test_a_wrong_digest_is_no_path(disk: Disk, digest: str) -> None:
+def test_wrong_digest_is_refused(disk: Disk, digest: str) -> None:
     with pytest.raises(ValueError, match="not a digest"):
         disk.has_blob(digest)

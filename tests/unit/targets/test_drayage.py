@@ -41,7 +41,7 @@ def test_a_setting_becomes_its_key(
     assert tomllib.loads((registry.workdir / "config.toml").read_text())[key] == value
 
 
-def test_what_is_not_set_is_left_to_drayage(drayage: Launch) -> None:
+def test_unset_settings_are_not_written(drayage: Launch) -> None:
     registry = drayage(upstream_login=("robot", 'a"b\\'))
     written = tomllib.loads((registry.workdir / "config.toml").read_text())
     assert set(written) == {"listen", "cache_dir", "read_timeout_secs", "upstreams"}
@@ -58,16 +58,14 @@ def test_what_is_not_set_is_left_to_drayage(drayage: Launch) -> None:
         ({"upstream_url": None}, "nothing can be pushed to it"),
     ],
 )
-def test_what_it_cannot_be_told_is_not_offered(
+def test_unsupported_settings_are_not_offered(
     drayage: Launch, settings: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(NotOffered, match=reason):
         drayage(**settings)
 
 
-def test_time_passes_for_tags_and_storing_is_not_awaited(
-    drayage: Launch, source: MockUpstream
-) -> None:
+def test_time_passes_for_tags(drayage: Launch, source: MockUpstream) -> None:
     source.add("team/app", an_image(), tags=("v1",))
     cache = drayage(upstream_url=source.url)
 

@@ -29,5 +29,5 @@ from harness.targets.errors import gist
     ],
     ids=["panic", "fatal", "fatal as JSON", "configuration", "anything", "nothing"],
 )
-def test_the_line_with_the_cause_is_found(output: str, expected: str) -> None:
+def test_gist_finds_the_cause(output: str, expected: str) -> None:
     assert gist(output) == expected

@@ -1,4 +1,4 @@
-"""Time flows by itself and can be made to leap, from any thread."""
+"""The clock runs, and any thread can turn it."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def test_paths_on_the_wire(path: str, wire: str) -> None:
     assert NAMES.outward(path) == wire
 
 
-def test_what_belongs_to_somebody_else_is_not_ours() -> None:
+def test_paths_of_other_users() -> None:
     assert NAMES.behind("/v2/pullproof-1-21/team/app/tags/list") is None
     assert NAMES.behind("/v2/team/app/tags/list") is None
 

@@ -38,7 +38,7 @@ def test_waiting_ends_with_the_program_and_not_with_the_timeout(start: Start) ->
     assert time.monotonic() - begun < 30
 
 
-def test_stop_is_polite_first(start: Start) -> None:
+def test_stop_sends_sigterm(start: Start) -> None:
     process = start("trap 'echo goodbye; exit 3' TERM; echo ready; while :; do sleep 0.01; done")
     process.await_output(re.compile("ready"), timeout=10)
     assert process.stop() == 3
@@ -46,7 +46,7 @@ def test_stop_is_polite_first(start: Start) -> None:
     assert process.stop() == 3
 
 
-def test_stop_is_firm_then(start: Start) -> None:
+def test_stop_kills_after_the_grace_time(start: Start) -> None:
     process = start("trap '' TERM; echo ready; while :; do sleep 0.01; done")
     process.await_output(re.compile("ready"), timeout=10)
     assert process.stop(grace=0.1) == -signal.SIGKILL
@@ -60,7 +60,7 @@ def test_children_of_the_program_go_with_it(start: Start) -> None:
     assert gone(int(match[1]))
 
 
-def test_children_go_although_the_program_ended_by_itself(start: Start) -> None:
+def test_children_are_killed_after_the_program_ended(start: Start) -> None:
     process = start("sleep 300 >/dev/null 2>&1 & echo child $!")
     match = process.await_output(re.compile(r"child (\d+)"), timeout=10)
     assert match is not None

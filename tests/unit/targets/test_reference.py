@@ -38,7 +38,7 @@ def test_its_log_has_the_level_and_form_that_are_configured(launch: Launch) -> N
     assert '"msg": "listening on' in loud.logs()
 
 
-def test_the_logging_of_the_process_is_left_as_it_was(launch: Launch) -> None:
+def test_logging_configuration_is_restored(launch: Launch) -> None:
     logger = logging.getLogger("reference_registry")
     before = (logger.level, logger.propagate, list(logger.handlers))
     registry = launch(parse_target("reference"))
@@ -47,7 +47,7 @@ def test_the_logging_of_the_process_is_left_as_it_was(launch: Launch) -> None:
     assert (logger.level, logger.propagate, list(logger.handlers)) == before
 
 
-def test_a_mistake_in_the_configuration_ends_it_as_the_command_line(tmp_path: Path) -> None:
+def test_wrong_configuration_has_the_exit_code_of_the_command(tmp_path: Path) -> None:
     with pytest.raises(DidNotStart) as failure:
         parse_target("reference").launch(Settings(extra={"proxy": {"remoteURL": "x"}}), tmp_path)
     assert failure.value.exit_code == 2
@@ -55,7 +55,7 @@ def test_a_mistake_in_the_configuration_ends_it_as_the_command_line(tmp_path: Pa
     assert "remoteURL" in str(failure.value)
 
 
-def test_an_upstream_that_never_answers_is_given_up(
+def test_start_times_out(
     launch: Launch, source: MockUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.targets.reference._TIMEOUT", 0.2)

@@ -31,14 +31,14 @@ def push(registry: RunningRegistry, image: Image = IMAGE, *, tag: str | None = "
 
 @pytest.mark.parametrize("log_level", ["error", "debug"])
 @pytest.mark.parametrize("log_formatter", ["text", "json"])
-def test_it_starts_whatever_it_logs(
+def test_start_with_each_log_setting(
     any_target: Target, launch: Launch, log_level: str, log_formatter: str
 ) -> None:
     registry = launch(any_target, log_level=log_level, log_formatter=log_formatter)
     assert registry.get("/v2/").status == 200
 
 
-def test_a_bad_configuration_is_told(any_target: Target, tmp_path: Path) -> None:
+def test_wrong_configuration_is_reported(any_target: Target, tmp_path: Path) -> None:
     with pytest.raises(DidNotStart) as failure:
         any_target.launch(Settings(extra={"http": {"addr": 80}}), tmp_path)
     assert failure.value.exit_code not in {0, None}
@@ -46,7 +46,7 @@ def test_a_bad_configuration_is_told(any_target: Target, tmp_path: Path) -> None
     assert "\n" not in str(failure.value)
 
 
-def test_launches_at_the_same_time_do_not_meet(any_target: Target, tmp_path: Path) -> None:
+def test_parallel_launches(any_target: Target, tmp_path: Path) -> None:
     def launch(number: int) -> RunningRegistry:
         return any_target.launch(Settings(), tmp_path / str(number))
 
@@ -67,5 +67,5 @@ def test_time_does_not_run_backwards(any_target: Target, launch: Launch) -> None
         registry.pass_time(timedelta(seconds=-1))
 
 
-def test_it_works_at_all(any_target: Target) -> None:
+def test_check(any_target: Target) -> None:
     any_target.check()

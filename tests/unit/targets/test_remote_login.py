@@ -54,7 +54,7 @@ def said(exchanges: list[Exchange]) -> str:
 
 
 @pytest.mark.parametrize("auth", [Basic(*LOGIN), Bearer(*LOGIN)], ids=["basic", "bearer"])
-def test_a_login_opens_what_wants_one_and_is_not_recorded(make: Make, auth: Auth) -> None:
+def test_login_is_sent_and_not_recorded(make: Make, auth: Auth) -> None:
     registry = make(auth)
     target = UrlTarget.find(registry.url, Access(login=LOGIN))
     client = plain(target)
@@ -67,9 +67,7 @@ def test_a_login_opens_what_wants_one_and_is_not_recorded(make: Make, auth: Auth
 
 @pytest.mark.parametrize("auth", [Basic(*LOGIN), Bearer(*LOGIN)], ids=["basic", "bearer"])
 @pytest.mark.parametrize("login", [None, ("robot", "wrong-one")], ids=["none", "wrong"])
-def test_without_the_right_login_it_is_no_target(
-    make: Make, auth: Auth, login: tuple[str, str] | None
-) -> None:
+def test_missing_or_wrong_login(make: Make, auth: Auth, login: tuple[str, str] | None) -> None:
     registry = make(auth)
     with pytest.raises(TargetError, match="--login USER:PASSWORD") as problem:
         UrlTarget.find(registry.url, Access(login=login))
@@ -77,7 +75,7 @@ def test_without_the_right_login_it_is_no_target(
     assert "wrong-one" not in str(problem.value)
 
 
-def test_tokens_for_everybody_need_no_login(make: Make) -> None:
+def test_anonymous_token(make: Make) -> None:
     registry = make(Bearer())
     client = plain(UrlTarget.find(registry.url, Access()))
     assert client.get(V1, headers=ACCEPT).status == 200
@@ -87,7 +85,7 @@ def test_tokens_for_everybody_need_no_login(make: Make) -> None:
     }
 
 
-def test_a_token_server_elsewhere_gets_no_password(make: Make) -> None:
+def test_no_password_for_a_token_server_on_another_host(make: Make) -> None:
     elsewhere = make(host="127.0.0.2")
     registry = make(Bearer(*LOGIN, realm=f"{elsewhere.url}/token"))
     with pytest.raises(TargetError, match=r"another host, so the password is not sent.*--header"):
@@ -95,7 +93,7 @@ def test_a_token_server_elsewhere_gets_no_password(make: Make) -> None:
     assert not elsewhere.ledger.entries
 
 
-def test_a_token_server_of_the_same_host_gets_none_over_another_plain_port(make: Make) -> None:
+def test_no_password_for_a_token_server_on_another_plain_port(make: Make) -> None:
     other_port = make()
     registry = make(Bearer(*LOGIN, realm=f"{other_port.url}/token"))
     with pytest.raises(TargetError, match="another host, so the password is not sent"):
@@ -104,13 +102,13 @@ def test_a_token_server_of_the_same_host_gets_none_over_another_plain_port(make:
 
 
 @pytest.mark.parametrize("realm", ["file:///etc/passwd", "nonsense", "http://a:b@127.0.0.1/"])
-def test_a_realm_that_is_no_token_server(make: Make, realm: str) -> None:
+def test_unusable_realm(make: Make, realm: str) -> None:
     registry = make(Bearer(realm=realm))
     with pytest.raises(TargetError, match="has no usable realm"):
         UrlTarget.find(registry.url, Access())
 
 
-def test_no_redirect_is_followed_with_what_belongs_to_the_registry(make: Make) -> None:
+def test_redirect_is_not_followed_with_credentials(make: Make) -> None:
     elsewhere = make()
     registry = make(Basic(*LOGIN))
     target = UrlTarget.find(registry.url, Access(login=LOGIN, headers=(("X-Api-Key", "abcdefgh"),)))
@@ -119,7 +117,7 @@ def test_no_redirect_is_followed_with_what_belongs_to_the_registry(make: Make) -
     answer = client.get(V1)
     assert answer.status == 307
     assert not elsewhere.ledger.entries
-    # A scenario may go there by itself, as a client would, and takes nothing along.
+    # A scenario may follow it, as a client does, without credentials.
     assert client.get(answer.headers["Location"], headers=ACCEPT).status == 200
     client.close()
     (asked,) = elsewhere.ledger.entries
@@ -131,7 +129,7 @@ def test_no_redirect_is_followed_with_what_belongs_to_the_registry(make: Make) -
     assert "abcdefgh" not in said(client.exchanges)
 
 
-def test_a_certificate_has_to_be_trusted(make: Make, authority: Authority) -> None:
+def test_untrusted_certificate(make: Make, authority: Authority) -> None:
     registry = make(ssl_context=authority.server_context)
     url = f"https://localhost:{registry.address.rpartition(':')[2]}"
     with pytest.raises(TargetError, match=r"not trusted \(.+\); give its CA with --ca FILE") as no:
@@ -146,6 +144,6 @@ def test_a_certificate_has_to_be_trusted(make: Make, authority: Authority) -> No
         UrlTarget.find(url.replace("https", "http"), Access())
 
 
-def test_tls_where_none_is_spoken(make: Make) -> None:
+def test_https_url_of_a_plain_registry(make: Make) -> None:
     with pytest.raises(TargetError, match=r"did you mean url:http://"):
         UrlTarget.find(make().url.replace("http", "https"), Access())

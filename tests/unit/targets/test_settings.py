@@ -105,7 +105,7 @@ def test_each_setting_has_its_key(
     assert rendered(**settings) == PLAIN | {section: expected}
 
 
-def test_redis_is_spelt_as_the_release_wants_it() -> None:
+def test_redis_key_of_newer_releases() -> None:
     document = render(Settings(redis_addr="h:1"), root=ROOT, htpasswd=Path("/h"), redis_key="addrs")
     assert document["redis"] == {"addrs": ["h:1"]}
 

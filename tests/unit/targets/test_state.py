@@ -32,7 +32,7 @@ def test_a_missing_moment_is_gos_zero_time_and_an_odd_type_stays(tmp_path: Path)
 
 
 @pytest.mark.parametrize("content", ["", "garbage", "[]", '{"a":1}', '{"a":{"ExpiryData":"soon"}}'])
-def test_a_damaged_file_is_told(tmp_path: Path, content: str) -> None:
+def test_damaged_file_is_reported(tmp_path: Path, content: str) -> None:
     file = tmp_path / "state"
     file.write_text(content)
     with pytest.raises(ValueError, match="state is damaged"):

@@ -35,7 +35,7 @@ def port() -> Iterator[int]:
         yield port
 
 
-def meet(target: UrlTarget, upstream: MockUpstream, workdir: Path) -> RunningRegistry:
+def attached(target: UrlTarget, upstream: MockUpstream, workdir: Path) -> RunningRegistry:
     """*target* as a cache of *upstream*, as a scenario gets it."""
     cache = target.launch(Settings(upstream_url=upstream.url), workdir)
     cache.attach(upstream)
@@ -43,7 +43,7 @@ def meet(target: UrlTarget, upstream: MockUpstream, workdir: Path) -> RunningReg
 
 
 def ask(url: str, path: str) -> Answer:
-    """What anybody is answered."""
+    """The response to another client."""
     client = RegistryClient(url)
     try:
         return client.get(path, headers=ACCEPT)
@@ -52,14 +52,14 @@ def ask(url: str, path: str) -> Answer:
 
 
 # -- with a mock upstream behind it ------------------------------------------------------------
-def test_a_cache_asks_the_upstream_of_each_test_by_the_tests_own_names(
+def test_each_test_has_its_own_names_and_upstream(
     any_target: Target, launch: Launch, source: MockUpstream, port: int, tmp_path: Path
 ) -> None:
     running = cache_behind(launch, any_target, port)
     target = url_target(running, upstream_at=("127.0.0.1", port))
     image = source.add("team/app", an_image(), tags=("v1",))
 
-    cache = meet(target, source, tmp_path)
+    cache = attached(target, source, tmp_path)
     assert not source.ledger.entries
     assert cache.exchanges == []
     answer = cache.get(V1, headers=ACCEPT)
@@ -75,38 +75,38 @@ def test_a_cache_asks_the_upstream_of_each_test_by_the_tests_own_names(
     # The next test meets an empty cache, and another image under the same name.
     with MockUpstream() as other:
         newer = other.add("team/app", an_image("newer"), tags=("v1",))
-        again = meet(target, other, tmp_path)
+        again = attached(target, other, tmp_path)
         assert again.get(V1, headers=ACCEPT).body == newer.content
         assert again.get(f"/v2/team/app/manifests/{image.digest}").status != 200
         again.stop()
     assert ask(running.url, "/v2/").status == 200  # It runs on.
 
 
-def test_what_others_ask_of_the_cache_does_not_reach_the_upstream_of_a_test(
+def test_requests_of_other_users_do_not_reach_the_upstream_of_a_test(
     launch: Launch, source: MockUpstream, port: int, tmp_path: Path
 ) -> None:
     running = cache_behind(launch, parse_target(IDEAL), port)
     target = url_target(running, upstream_at=("127.0.0.1", port))
     source.add("team/app", an_image(), tags=("v1",))
-    cache = meet(target, source, tmp_path)
+    cache = attached(target, source, tmp_path)
     assert ask(running.url, V1).status == 404
     assert ask(running.url, "/v2/pullproof-0-0/team/app/manifests/v1").status == 404
     assert source.ledger.count(kind="manifest") == 0
     cache.stop()
 
 
-def test_an_upstream_that_is_down_when_the_test_begins_stays_down(
+def test_upstream_stays_down(
     launch: Launch, source: MockUpstream, port: int, tmp_path: Path
 ) -> None:
     running = cache_behind(launch, parse_target(IDEAL), port)
     target = url_target(running, upstream_at=("127.0.0.1", port))
     source.down()
-    cache = meet(target, source, tmp_path)
+    cache = attached(target, source, tmp_path)
     assert (cache.get(V1, headers=ACCEPT).status or 0) >= 500
     cache.stop()
 
 
-def test_what_it_is_not_set_up_for_is_not_offered(
+def test_unsupported_needs_are_not_offered(
     launch: Launch, source: MockUpstream, port: int, tmp_path: Path
 ) -> None:
     running = cache_behind(launch, parse_target(IDEAL), port)
@@ -123,7 +123,7 @@ def test_what_it_is_not_set_up_for_is_not_offered(
     with pytest.raises(NotOffered, match="second one"):
         target.launch(Settings(upstream_url=source.url), tmp_path)
     cache.stop()
-    cache = meet(target, source, tmp_path)
+    cache = attached(target, source, tmp_path)
     with pytest.raises(NotOffered, match="POST needs --allow-writes"):
         cache.post("/v2/team/app/blobs/uploads/")
     with pytest.raises(NotOffered, match="repositories of other users"):
@@ -133,7 +133,7 @@ def test_what_it_is_not_set_up_for_is_not_offered(
     cache.stop()
 
 
-def test_an_upstream_with_authentication_would_be_remembered(
+def test_upstream_with_authentication_is_not_offered(
     launch: Launch, port: int, tmp_path: Path
 ) -> None:
     running = cache_behind(launch, parse_target(IDEAL), port)
@@ -145,15 +145,13 @@ def test_an_upstream_with_authentication_would_be_remembered(
         cache.stop()
 
 
-def test_a_cache_of_somebody_else_is_told_to_be_pointed_here(
-    launch: Launch, source: MockUpstream, port: int
-) -> None:
+def test_cache_of_another_upstream(launch: Launch, source: MockUpstream, port: int) -> None:
     running = launch(parse_target(IDEAL), upstream_url=source.url)
     with pytest.raises(TargetError, match=rf"mock upstream at 127\.0\.0\.1:{port}: .*proxy"):
         url_target(running, upstream_at=("127.0.0.1", port))
 
 
-def test_an_address_where_somebody_else_listens(launch: Launch, source: MockUpstream) -> None:
+def test_upstream_address_in_use(launch: Launch, source: MockUpstream) -> None:
     running = launch(parse_target(IDEAL), upstream_url=source.url)
     taken = int(source.address.rpartition(":")[2])
     with pytest.raises(TargetError, match=r"^--upstream-at: cannot listen .*in use"):
@@ -167,9 +165,7 @@ def push(registry: RunningRegistry, image: Image) -> None:
     put_manifest(registry.client, "team/app", "v1", image)
 
 
-def test_a_registry_is_pushed_to_where_that_is_allowed(
-    any_target: Target, launch: Launch, tmp_path: Path
-) -> None:
+def test_push_with_allow_writes(any_target: Target, launch: Launch, tmp_path: Path) -> None:
     running = launch(any_target, delete_enabled=True)
     target = url_target(running, allow_writes=True)
     registry = target.launch(Settings(delete_enabled=True), tmp_path)
@@ -188,9 +184,7 @@ def test_a_registry_is_pushed_to_where_that_is_allowed(
     undeleting.stop()
 
 
-def test_a_cache_that_takes_no_push_says_so(
-    launch: Launch, source: MockUpstream, tmp_path: Path
-) -> None:
+def test_push_to_a_cache(launch: Launch, source: MockUpstream, tmp_path: Path) -> None:
     running = launch(parse_target("reference@2.8"), upstream_url=source.url)
     with pytest.raises(NotOffered, match=r"takes no pushes: POST of an upload returned 405"):
         url_target(running, allow_writes=True).launch(Settings(), tmp_path)
@@ -210,13 +204,13 @@ def test_a_cache_that_takes_no_push_says_so(
         ("http://127.0.0.1?x", "not the URL of a registry"),
     ],
 )
-def test_no_url_of_a_registry(url: str, message: str) -> None:
+def test_wrong_url(url: str, message: str) -> None:
     with pytest.raises(TargetError, match=message) as problem:
         parse_target(f"url:{url}")
     assert "hunter2" not in str(problem.value)
 
 
-def test_nobody_listens(port: int) -> None:
+def test_nothing_listens(port: int) -> None:
     with pytest.raises(TargetError, match=r"^url:http://127\.0\.0\.1:\d+: cannot be reached"):
         parse_target(f"url:http://127.0.0.1:{port}")
 
@@ -243,7 +237,7 @@ def test_nobody_listens(port: int) -> None:
         ),
     ],
 )
-def test_something_else_answers(wire: Wire, answer: bytes, message: str) -> None:
+def test_not_a_registry(wire: Wire, answer: bytes, message: str) -> None:
     wire.answer(answer)
     with pytest.raises(TargetError, match=message) as problem:
         parse_target(f"url:{wire.url}")

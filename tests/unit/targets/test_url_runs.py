@@ -33,7 +33,7 @@ def cache(launch: Launch, port: int) -> list[str]:
     return ["--target", f"url:{running.url}", "--pullproof-upstream-at", at]
 
 
-def test_a_run_on_a_cache_that_runs_already(pytester: pytest.Pytester, cache: list[str]) -> None:
+def test_run_on_a_url_target(pytester: pytest.Pytester, cache: list[str]) -> None:
     out = pytester.path / "out.json"
     ended = run(pytester, HOLDS + PULLS + PUSHES, *cache, "--pullproof-json", str(out), "-rs")
     assert ended.ret == 0, ended.stdout.str()
@@ -47,7 +47,7 @@ def test_a_run_on_a_cache_that_runs_already(pytester: pytest.Pytester, cache: li
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_one_address_is_for_one_process(
+def test_upstream_at_refuses_xdist(
     pytester: pytest.Pytester, cache: list[str], workers: str
 ) -> None:
     ended = run(pytester, HOLDS, *cache, "-n", workers)
