@@ -23,7 +23,6 @@ from harness.content import an_image
 from harness.nodes.models.network import (
     ClientRequest,
     ClientResponse,
-    ConnectionFailed,
     Failure,
     Trust,
 )
@@ -133,8 +132,8 @@ class _ActiveCase:
                 self._seen.append(seen)
         return seen
 
-    def answer(self, request: ClientRequest, certificate: str | None) -> ClientResponse:
-        """The response. Raises :class:`ConnectionFailed`."""
+    def answer(self, request: ClientRequest, certificate: str | None) -> ClientResponse | Failure:
+        """The response, or why there is none."""
         with self._lock:
             trust = Trust(verify=False, client_certificate=certificate)
             return self._network.exchange(request, trust)
@@ -266,10 +265,9 @@ class _HTTPConnection:
         """Answer *request*; returns whether the connection can be reused."""
         name = self._client_name()
         seen = self._case.receive(request, name)
-        try:
-            response = self._case.answer(request, name)
-        except ConnectionFailed as failed:
-            if failed.failure is Failure.RESET:
+        response = self._case.answer(request, name)
+        if isinstance(response, Failure):
+            if response is Failure.RESET:
                 self._reset()
             else:
                 self._case.over.wait(_STALL_TIMEOUT)

@@ -13,7 +13,6 @@ from harness.http.client import RegistryClient
 from harness.nodes.models.network import (
     ClientRequest,
     ClientResponse,
-    ConnectionFailed,
     Failure,
     Trust,
 )
@@ -28,11 +27,11 @@ class WireNetwork:
     def __init__(self, clients: Mapping[str, RegistryClient]) -> None:
         self._clients = clients
 
-    def exchange(self, request: ClientRequest, trust: Trust) -> ClientResponse:
-        """The registry's answer; raises :class:`ConnectionFailed` if there is none."""
+    def exchange(self, request: ClientRequest, trust: Trust) -> ClientResponse | Failure:
+        """The registry's answer, or why there is none."""
         client = self._clients.get(request.host)
         if client is None:
-            raise ConnectionFailed(Failure.UNRESOLVED)
+            return Failure.UNRESOLVED
         query = f"?{urlencode(request.query)}" if request.query else ""
         answer = client.request(
             request.method,
@@ -42,7 +41,7 @@ class WireNetwork:
         )
         if answer.status is None:
             refused = answer.error is not None and "refused" in answer.error
-            raise ConnectionFailed(Failure.REFUSED if refused else Failure.RESET)
+            return Failure.REFUSED if refused else Failure.RESET
         length = answer.headers.get("Content-Length")
         return ClientResponse(
             answer.status,

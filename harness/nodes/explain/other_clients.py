@@ -43,8 +43,8 @@ from harness.nodes.models.containers.registries_conf import (
     read_registries_conf,
 )
 from harness.nodes.models.containers.sources import (
-    AuthFile,
     PullSource,
+    login_for,
     long_names,
     pull_sources,
     read_auth_file,
@@ -223,12 +223,12 @@ def explain_containers(options: ExplainOptions) -> Explanation:
     """The pull of skopeo or podman. Raises :class:`BadInput`."""
     read: list[str] = []
     path, config, remarks = _registries_conf(options, read)
-    auth_file = AuthFile()
+    stored: Mapping[str, Login] = {}
     if options.auth_file is not None:
         text = read_required(options.auth_file, largest=LARGEST_SECRET)
         read.append(str(options.auth_file))
         try:
-            auth_file = read_auth_file(text)
+            stored = read_auth_file(text)
         except InvalidSecret as error:
             raise BadInput(str(error), str(options.auth_file)) from None
     names: tuple[str, ...] = (options.image,)
@@ -246,11 +246,11 @@ def explain_containers(options: ExplainOptions) -> Explanation:
         raise BadInput.image(options.image, error) from None
 
     def simulate(name: str, hosts: Mapping[str, HostBehaviour]) -> ClientRun:
-        return image_copy.run(name, config, SimulatedNetwork(hosts, _IMAGE), auth_file)
+        return image_copy.run(name, config, SimulatedNetwork(hosts, _IMAGE), stored)
 
     hosts = []
     for name, source in sources:
-        login = auth_file.login_for(source)
+        login = login_for(stored, source)
         credential = "none; a Basic challenge is answered with an empty user and password"
         if login.user:
             credential = f"sent if the ping is challenged: {login.user}, from {login.origin}"

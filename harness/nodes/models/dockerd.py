@@ -39,13 +39,14 @@ from harness.nodes.models.network import (
 from harness.nodes.models.reference import InvalidReference, Reference, normalised_reference
 from harness.nodes.models.registry_api import (
     ContentDescriptor,
+    PullFailed,
+    RegistryClient,
     entry_for_platform,
     is_content_of,
     kind_of,
     manifest_parts,
     status_line,
 )
-from harness.nodes.models.registry_client import PullFailed, RegistryClient
 from harness.nodes.models.toml_statements import is_a
 
 __all__ = [

@@ -7,6 +7,7 @@ without a host, ``127.0.0.1:5000`` is an error, credentials and queries are pars
 from __future__ import annotations
 
 import ipaddress
+import posixpath
 import re
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
@@ -104,18 +105,8 @@ def _unescape(text: str) -> str:
 # -- path ---------------------------------------------------------------------------------------
 def clean_path(path: str) -> str:
     """path.Clean: the shortest equivalent of *path*; the empty path is ``.``."""
-    rooted = path.startswith("/")
-    kept: list[str] = []
-    for part in path.split("/"):
-        if part in {"", "."}:
-            continue
-        if part != "..":
-            kept.append(part)
-        elif kept and kept[-1] != "..":
-            kept.pop()
-        elif not rooted:
-            kept.append(part)
-    return ("/" if rooted else "") + "/".join(kept) or "."
+    # Python keeps two slashes at the beginning.
+    return posixpath.normpath(re.sub("^//+", "/", path))
 
 
 def join_path(*parts: str) -> str:

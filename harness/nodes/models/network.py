@@ -1,7 +1,7 @@
 """Requests, answers and the record of a modelled client, as values.
 
 A model passes a :class:`ClientRequest` to a :class:`Network` and gets a :class:`ClientResponse` or
-:class:`ConnectionFailed`; each becomes an :class:`Attempt`. Nothing here opens a socket.
+a :class:`Failure`; each becomes an :class:`Attempt`. Nothing here opens a socket.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Literal, Protocol
+from urllib.parse import parse_qsl
 
-from harness.nodes.models.go_url import port_of
+from harness.nodes.models.go_url import GoURL, parse_url, port_of
 
 __all__ = [
     "ANONYMOUS",
+    "MOST_REQUESTS",
     "Attempt",
     "ClientRequest",
     "ClientResponse",
     "ClientRun",
-    "ConnectionFailed",
     "Failure",
     "Login",
     "Network",
@@ -30,6 +31,7 @@ __all__ = [
     "Trust",
     "basic_authorization",
     "credential_of",
+    "redirected",
     "with_port",
 ]
 
@@ -61,11 +63,6 @@ class Failure(Enum):
     TOO_MANY_REDIRECTS = auto()
 
     @property
-    def reaches_server(self) -> bool:
-        """Whether the server received the request."""
-        return self in {Failure.RESET, Failure.NO_ANSWER}
-
-    @property
     def is_timeout(self) -> bool:
         """Whether the client gave up waiting."""
         return self.has_no_limit or self in {Failure.UNREACHABLE, Failure.HANDSHAKE_TIMEOUT}
@@ -74,14 +71,6 @@ class Failure(Enum):
     def has_no_limit(self) -> bool:
         """Whether only a timeout for the answer's headers ends the wait."""
         return self in {Failure.SILENT, Failure.NO_ANSWER}
-
-
-class ConnectionFailed(Exception):
-    """A request that got no answer."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.name)
-        self.failure = failure
 
 
 @dataclass(frozen=True)
@@ -151,11 +140,42 @@ class ClientResponse:
         return tuple(v for k, values in self.headers.items() if k.lower() == lower for v in values)
 
 
+MOST_REQUESTS = 10
+"""Go's HTTP client gives up after so many requests in a chain of redirects."""
+
+
+def redirected(
+    first: ClientRequest, request: ClientRequest, response: ClientResponse
+) -> ClientRequest | None:
+    """The request that Go's HTTP client sends after the *response* to *request*, in a chain that
+    began with *first*; None if it is not a redirect. Raises ``InvalidURL``.
+
+    Credentials are kept for the same host and its subdomains only.
+    """
+    status, location = response.status, response.header("Location")
+    if status not in {301, 302, 303, 307, 308} or location is None:
+        return None
+    target = parse_url(location)
+    scheme, host, path = target.scheme or request.scheme, target.host, target.path
+    if not host and not target.scheme:
+        host = request.host
+        path = path if path.startswith("/") else f"{request.path.rpartition('/')[0]}/{path}"
+    method, form = first.method, first.form
+    if status < 307 and method not in {"GET", "HEAD"}:
+        method, form = "GET", ()
+    headers = dict(first.headers)
+    name, origin = (GoURL("", one).hostname for one in (host, first.host))
+    if name != origin and not name.endswith(f".{origin}"):
+        headers = {k: v for k, v in headers.items() if k.lower() != "authorization"}
+    query = tuple(parse_qsl(target.query, keep_blank_values=True))
+    return ClientRequest(method, scheme, host, path, query, headers, form)
+
+
 class Network(Protocol):
     """Sends requests. An implementation may keep state between them."""
 
-    def exchange(self, request: ClientRequest, trust: Trust) -> ClientResponse:
-        """The answer to *request*. Raises :class:`ConnectionFailed`."""
+    def exchange(self, request: ClientRequest, trust: Trust) -> ClientResponse | Failure:
+        """The answer to *request*, or why there is none."""
 
 
 def with_port(host: str, scheme: str) -> str:
@@ -226,23 +246,22 @@ class Attempt(ClientRequest):
         request: ClientRequest,
         result: ClientResponse | Failure,
         because: str,
-        *,
-        lane: str = "",
-        seconds: float = 0.0,
+        lane: str,
+        seconds: float,
     ) -> Attempt:
         """The attempt for *request*, which ended in *result*."""
-        values = vars(request) | {"step": step, "because": because, "lane": lane}
+        values = vars(request) | {"step": step, "because": because}
+        values |= {"lane": lane, "seconds": seconds}
         if step != "token":
             values["ns"] = dict(request.query).get("ns")
             values["query"] = tuple(pair for pair in request.query if pair[0] != "ns")
         if isinstance(result, Failure):
-            return cls(**values, failure=result, seconds=seconds)
+            return cls(**values, failure=result)
         return cls(
             **values,
             status=None if result.cut else result.status,
             cut=result.cut,
             client_certificate=result.client_certificate,
-            seconds=seconds,
         )
 
     @property
@@ -253,7 +272,7 @@ class Attempt(ClientRequest):
     @property
     def received(self) -> bool:
         """Whether the server received the request."""
-        return self.failure is None or self.failure.reaches_server
+        return self.failure in {None, Failure.RESET, Failure.NO_ANSWER}
 
 
 @dataclass(frozen=True)

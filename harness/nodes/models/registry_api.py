@@ -1,6 +1,7 @@
-"""Reads answers of registries: error documents, challenges, tokens, manifests and indexes.
+"""Answers of registries, and the client of a registry that dockerd, skopeo and podman share.
 
-Sources: OCI distribution-spec ("Error Codes"), RFC 7235, OCI image-spec (manifest.md).
+Sources: OCI distribution-spec ("Error Codes"), RFC 7235, OCI image-spec (manifest.md), and
+https://distribution.github.io/distribution/spec/auth/token/.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl
 
 from harness.content import (
     DOCKER_MANIFEST,
@@ -19,11 +21,25 @@ from harness.content import (
     OCI_MANIFEST,
     Platform,
 )
+from harness.nodes.models.go_url import InvalidURL, join_path, parse_url
+from harness.nodes.models.network import (
+    Attempt,
+    ClientRequest,
+    ClientResponse,
+    Failure,
+    Login,
+    Network,
+    PullStep,
+    Trust,
+    basic_authorization,
+)
 from reference_registry.digest import digest_of
 
 __all__ = [
     "ContentDescriptor",
     "ParsedChallenge",
+    "PullFailed",
+    "RegistryClient",
     "entry_for_platform",
     "is_content_of",
     "issued_token",
@@ -47,7 +63,9 @@ def registry_errors(body: bytes) -> str | None:
     """The errors of an OCI error document, as containerd prints them; None if there are none."""
     try:
         errors = json.loads(body)["errors"]
-        texts = [f"{_code(str(error['code']))}: {error['message']}" for error in errors]
+        codes = [str(error["code"]) for error in errors]
+        shown = [code.lower() if code in _KNOWN_CODES else "unknown" for code in codes]
+        texts = [f"{code}: {error['message']}" for code, error in zip(shown, errors, strict=True)]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return texts[0] if len(texts) == 1 else "errors:\n" + "\n".join(texts) if texts else None
@@ -56,10 +74,6 @@ def registry_errors(body: bytes) -> str | None:
 _KNOWN_CODES = frozenset(
     {"UNSUPPORTED", "UNAUTHORIZED", "DENIED", "UNAVAILABLE", "TOOMANYREQUESTS"}
 )
-
-
-def _code(code: str) -> str:
-    return code.lower() if code in _KNOWN_CODES else "unknown"
 
 
 _PRECEDENCE = ("bearer", "digest", "basic")
@@ -186,3 +200,118 @@ def _descriptor(document: Mapping[str, Any], kind: str) -> ContentDescriptor:
         size if isinstance(size, int) else 0,
         kind,
     )
+
+
+# -- the client ---------------------------------------------------------------------------------
+class PullFailed(Exception):
+    """A registry, or the whole pull, failed; the message is the client's."""
+
+
+@dataclass(kw_only=True)
+class RegistryClient:
+    """Sends the requests of one pull to one host, and writes each into *record*."""
+
+    network: Network
+    record: list[Attempt]
+    host: str
+    repository: str
+    login: Login
+    trust: Trust
+    because: str
+    """Why the host is contacted."""
+    scheme: str = "https"
+    lane: str = ""
+    """The ``lane`` of every recorded attempt."""
+    _challenges: list[ParsedChallenge] = field(default_factory=list)
+    _token: str | None = None
+
+    BASIC_NEEDS_LOGIN: ClassVar[bool]
+    """Whether a Basic challenge without a login fails; otherwise an empty login is sent."""
+
+    # -- what the clients do differently --------------------------------------------------------
+    def waited(self, failure: Failure, step: PullStep) -> float:
+        """Seconds until the client gives up after *failure*; 0 where that is not modelled."""
+        del failure, step
+        return 0.0
+
+    def refusal(self, response: ClientResponse) -> str | None:
+        """The error for an answer that is not a success."""
+        raise NotImplementedError
+
+    # -- requests -------------------------------------------------------------------------------
+    def send(
+        self, step: PullStep, request: ClientRequest, because: str, paused: float = 0.0
+    ) -> ClientResponse:
+        """The answer; *paused* is the time before the request in seconds.
+
+        Raises :class:`PullFailed` if there is none.
+        """
+        result = self.network.exchange(request, self.trust)
+        if isinstance(result, Failure):
+            paused += self.waited(result, step)
+        self.record.append(Attempt.at(step, request, result, because, self.lane, paused))
+        if isinstance(result, Failure):
+            words = result.name.lower().replace("_", " ")
+            url = f"{request.scheme}://{request.host}{request.path}"
+            raise PullFailed(f'{request.method.title()} "{url}": {words}')
+        return result
+
+    def learn(self, ping: ClientResponse) -> None:
+        """Keep the challenge in the answer to a ping."""
+        self._challenges = parse_challenges(ping.header_lines("WWW-Authenticate"))
+
+    def fetch(
+        self, because: str, method: str, kind: str, reference: str, paused: float = 0.0
+    ) -> ClientResponse:
+        """The answer for a reference of *kind* ``manifests`` or ``blobs``, with any status.
+
+        Raises :class:`PullFailed` if there is none, or no credentials are available.
+        """
+        path = join_path("/v2", self.repository, kind, reference)
+        request = ClientRequest(method, self.scheme, self.host, path, (), self._authorization())
+        return self.send("fetch", request, because, paused)
+
+    # -- authorization --------------------------------------------------------------------------
+    def _authorization(self) -> Mapping[str, tuple[str, ...]]:
+        login = self.login
+        for challenge in self._challenges:
+            if challenge.scheme == "bearer":
+                self._token = self._token or self._fetched_token(challenge)
+                return {"Authorization": (f"Bearer {self._token}",)}
+            if challenge.scheme == "basic":
+                if self.BASIC_NEEDS_LOGIN and not (login.user and login.secret):
+                    raise PullFailed("no basic auth credentials")
+                return {"Authorization": (basic_authorization(f"{login.user}:{login.secret}"),)}
+        return {}
+
+    def _fetched_token(self, challenge: ParsedChallenge) -> str:
+        realm = challenge.parameters.get("realm")
+        if realm is None:
+            raise PullFailed("no realm specified for token auth challenge")
+        try:
+            url = parse_url(realm)
+        except InvalidURL as error:
+            raise PullFailed(f"invalid token auth challenge realm: {error}") from None
+        user, secret = self.login.user, self.login.secret
+        query = parse_qsl(url.query, keep_blank_values=True)
+        query.append(("scope", f"repository:{self.repository}:pull"))
+        for name, value in (("service", challenge.parameters.get("service")), ("account", user)):
+            query += [(name, value)] if value else []
+        headers: dict[str, tuple[str, ...]] = {}
+        whose = "an anonymous token"
+        if user and secret:
+            headers["Authorization"] = (basic_authorization(f"{user}:{secret}"),)
+            whose = f"a token as {user}"
+        path, because = (
+            url.path or "/",
+            f"{whose} for {self.host}, whose challenge names this realm",
+        )
+        query.sort()
+        request = ClientRequest("GET", url.scheme, url.host, path, tuple(query), headers)
+        response = self.send("token", request, because)
+        problem = self.refusal(response)
+        token = issued_token(response.body)
+        if problem is not None or token is None:
+            absent = "authorization server did not include a token in the response"
+            raise PullFailed(problem or absent)
+        return token

@@ -18,7 +18,6 @@ from harness.nodes.models.go_url import split_host_port
 from harness.nodes.models.network import (
     ClientRequest,
     ClientResponse,
-    ConnectionFailed,
     Failure,
     Trust,
     basic_authorization,
@@ -218,14 +217,16 @@ class SimulatedNetwork:
                 return self._behaviours[name]
         return self._elsewhere
 
-    def exchange(self, request: ClientRequest, trust: Trust) -> ClientResponse:
+    def exchange(self, request: ClientRequest, trust: Trust) -> ClientResponse | Failure:
         """See :class:`harness.nodes.models.network.Network`."""
         host = self.behaviour(request.host, request.scheme)
-        self._connect(host, request.scheme, trust)
+        failure = self._failure(host, request.scheme, trust)
+        if failure is not None:
+            return failure
         kind, obj, reference = self._target(request)
         action = self._action(host, request, kind, obj)
         if action.reset or action.hang:
-            raise ConnectionFailed(Failure.RESET if action.reset else Failure.NO_ANSWER)
+            return Failure.RESET if action.reset else Failure.NO_ANSWER
         if action.html:
             answer = ClientResponse(200, {"Content-Type": ("text/html",)}, self._page)
         elif action.redirect is not None:
@@ -240,9 +241,13 @@ class SimulatedNetwork:
         asks = host.wants_client_certificate and request.scheme == "https"
         return _shaped(answer, request, action, trust.client_certificate if asks else None)
 
-    def _connect(self, host: HostBehaviour, scheme: str, trust: Trust) -> None:
-        """Raises :class:`ConnectionFailed` if the server does not get to read the request."""
+    def _failure(self, host: HostBehaviour, scheme: str, trust: Trust) -> Failure | None:
+        """Why the server does not get to read the request."""
         secured = scheme == "https"
+        roots = self._system_roots if trust.system_roots else frozenset()
+        is_known = host.authority in roots | trust.authorities
+        if host.authority is None:
+            is_known = trust.system_roots
         failures = (
             (Failure.UNRESOLVED, not host.resolvable),
             (Failure.UNREACHABLE, host.unreachable),
@@ -252,22 +257,13 @@ class SimulatedNetwork:
             (Failure.SILENT, host.silent),
             (Failure.NOT_HTTP, not secured and host.speaks == "tls"),
             (Failure.NOT_TLS, secured and host.speaks == "plain"),
-            (Failure.UNTRUSTED, secured and trust.verify and not self._is_known(host, trust)),
+            (Failure.UNTRUSTED, secured and trust.verify and not is_known),
             (
                 Failure.CLIENT_CERTIFICATE_REQUIRED,
                 secured and host.wants_client_certificate and trust.client_certificate is None,
             ),
         )
-        for failure, happens in failures:
-            if happens:
-                raise ConnectionFailed(failure)
-
-    def _is_known(self, host: HostBehaviour, trust: Trust) -> bool:
-        """Whether the client trusts the authority of the host's certificate."""
-        if host.authority is None:
-            return trust.system_roots
-        roots = self._system_roots if trust.system_roots else frozenset()
-        return host.authority in roots | trust.authorities
+        return next((failure for failure, happens in failures if happens), None)
 
     def _target(self, request: ClientRequest) -> tuple[str, str, str]:
         """A rule's ``kind`` and ``obj`` for *request*, and the tag or digest in its path."""

@@ -9,6 +9,7 @@ from harness.nodes.models.containers.registries_conf import (
     read_registries_conf,
 )
 from harness.nodes.models.containers.sources import (
+    login_for,
     long_names,
     pull_sources,
     read_auth_file,
@@ -131,7 +132,7 @@ class TestCredentials:
     )
     def test_the_longest_path_wins(self, image: str, user: str) -> None:
         (source,) = pull_sources(image, read_registries_conf(""))
-        assert self.AUTH.login_for(source).user == user
+        assert login_for(self.AUTH, source).user == user
 
     def test_an_invalid_file_is_reported(self) -> None:
         with pytest.raises(InvalidSecret, match="not JSON"):

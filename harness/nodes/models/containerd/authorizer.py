@@ -12,8 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl
 
-from harness.nodes.models.containerd.failures import Exchange, RequestFailed, unexpected_status
-from harness.nodes.models.containerd.plan import HttpClient
+from harness.nodes.models.containerd.plan import (
+    Exchange,
+    HttpClient,
+    RequestFailed,
+    unexpected_status,
+)
 from harness.nodes.models.containerd.pullers import CredentialError
 from harness.nodes.models.containerd.releases import Release
 from harness.nodes.models.go_url import GoURL, InvalidURL, parse_url

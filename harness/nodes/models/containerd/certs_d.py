@@ -179,7 +179,10 @@ class TrustReader:
         """The TLS settings of a host in hosts.toml: *default* and those of its entry."""
         authorities = default.authorities
         for path in entry.ca or ():
-            authorities |= self._authorities(path)
+            found = _certificates(self._read(path, f'unable to read CA cert "{path}"'))
+            if not found:
+                raise PullRefused(f'unable to load CA cert "{path}"')
+            authorities |= found
         shown = [self._client_pair(certificate, key) for certificate, key in entry.client]
         return Trust(
             verify=default.verify if entry.skip_verify is None else not entry.skip_verify,
@@ -213,12 +216,6 @@ class TrustReader:
             # A file without certificates is accepted here, unlike in hosts.toml.
             authorities = _certificates(self._read(tls.ca_file, "failed to load CA file"))
         return Trust(not tls.skip_verify, True, authorities, shown)
-
-    def _authorities(self, path: str) -> frozenset[bytes]:
-        found = _certificates(self._read(path, f'unable to read CA cert "{path}"'))
-        if not found:
-            raise PullRefused(f'unable to load CA cert "{path}"')
-        return found
 
     def _client_pair(self, certificate: str, key: str | None) -> str:
         """The certificate's path, after checking both files."""

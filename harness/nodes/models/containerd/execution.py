@@ -11,18 +11,16 @@ from dataclasses import replace
 from functools import partial
 
 from harness.content import Content, Manifest, an_image
-from harness.nodes.models.containerd.failures import (
-    Exchange,
-    Hangs,
-    RequestFailed,
-    unexpected_status,
-)
 from harness.nodes.models.containerd.plan import (
     ContainerdPull,
+    Exchange,
+    Hangs,
     Plan,
     PlannedHost,
     PullError,
     PullRefused,
+    RequestFailed,
+    unexpected_status,
 )
 from harness.nodes.models.containerd.pullers import Ctr
 from harness.nodes.models.containerd.pulling import Fetching, Resolving

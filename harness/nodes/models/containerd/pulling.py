@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 
 from harness.content import DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_MANIFEST
-from harness.nodes.models.containerd.failures import (
+from harness.nodes.models.containerd.plan import (
     Exchange,
     RequestFailed,
     request_url,

@@ -9,36 +9,36 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
-from urllib.parse import parse_qsl
 
 from harness.nodes.models.containerd.authorizer import Authorizer
-from harness.nodes.models.containerd.failures import (
+from harness.nodes.models.containerd.plan import (
     Exchange,
     Hangs,
+    HttpClient,
+    Plan,
+    PlannedHost,
     RequestFailed,
     request_url,
     transport_failure,
     unexpected_status,
 )
-from harness.nodes.models.containerd.plan import HttpClient, Plan, PlannedHost
 from harness.nodes.models.containerd.pullers import Ctr
-from harness.nodes.models.go_url import GoURL, InvalidURL, join_path, parse_url, port_of
+from harness.nodes.models.go_url import InvalidURL, join_path, port_of
 from harness.nodes.models.network import (
+    MOST_REQUESTS,
     Attempt,
     ClientRequest,
     ClientResponse,
-    ConnectionFailed,
     Failure,
     Network,
     PullStep,
+    redirected,
 )
 
 __all__ = ["Session", "Target"]
 
 _HANDSHAKE_TIMEOUT = 10.0
 """In seconds."""
-_REDIRECTS = {301, 302, 303, 307, 308}
-_MOST_REQUESTS = 10
 _REPEATED_ON_LAST_HOST = {500, 503, 504}
 
 Headers = Mapping[str, tuple[str, ...]]
@@ -210,14 +210,18 @@ class Session:
         Raises :class:`RequestFailed`, and :class:`Hangs` if no time limit applies.
         """
         first = request
-        for _ in range(_MOST_REQUESTS):
+        for _ in range(MOST_REQUESTS):
             exchange = self._round_trip(request, client, step, because)
-            response = exchange.response
-            location = response.header("Location")
-            if response.status not in _REDIRECTS or location is None:
+            response, location = exchange.response, exchange.response.header("Location")
+            try:
+                following = redirected(first, request, response)
+            except InvalidURL as error:
+                text = f'failed to parse Location header "{location}": {error}'
+                raise RequestFailed(f"failed to do request: {text}") from None
+            if following is None:
                 return exchange
             because = f"{request.host} redirects here ({response.status})"
-            request = _redirected(first, request, response.status, location)
+            request = following
             if step == "token":
                 continue
             try:
@@ -266,24 +270,18 @@ class Session:
     def _send(
         self, request: ClientRequest, client: HttpClient, step: PullStep, because: str
     ) -> ClientResponse:
-        result: ClientResponse | Failure
-        seconds = 0.0
-        try:
-            result = self._network.exchange(request, client.trust)
-        except ConnectionFailed as error:
-            result = error.failure
-            seconds = self._seconds(result, client)
-        attempt = Attempt.at(step, request, result, because, lane=self._lane, seconds=seconds)
-        self._record.append(attempt)
+        result = self._network.exchange(request, client.trust)
+        seconds = self._seconds(result, client)
+        self._record.append(Attempt.at(step, request, result, because, self._lane, seconds))
         if isinstance(result, ClientResponse):
             return result
         if seconds == float("inf"):
             raise Hangs(request.host)
         raise transport_failure(request, result, self.release)
 
-    def _seconds(self, failure: Failure, client: HttpClient) -> float:
-        """How long the client waits."""
-        match failure:
+    def _seconds(self, result: ClientResponse | Failure, client: HttpClient) -> float:
+        """How long the client waits in vain."""
+        match result:
             case Failure.UNREACHABLE:
                 return client.dial_timeout
             case Failure.HANDSHAKE_TIMEOUT:
@@ -291,33 +289,3 @@ class Session:
             case Failure.SILENT | Failure.NO_ANSWER:
                 return self.release.response_header_timeout or float("inf")
         return 0.0
-
-
-def _redirected(
-    first: ClientRequest, request: ClientRequest, status: int, location: str
-) -> ClientRequest:
-    try:
-        target = _resolved(request, location)
-    except InvalidURL as error:
-        text = f'failed to do request: failed to parse Location header "{location}": {error}'
-        raise RequestFailed(text) from None
-    method, form = first.method, first.form
-    if status < 307 and method not in {"GET", "HEAD"}:
-        method, form = "GET", ()
-    headers = dict(first.headers)
-    name, origin = target.hostname, parse_url(f"//{first.host}").hostname
-    if name != origin and not name.endswith(f".{origin}"):
-        # Go forwards credentials to the same host and its subdomains only.
-        headers = {k: v for k, v in headers.items() if k.lower() != "authorization"}
-    query = tuple(parse_qsl(target.query, keep_blank_values=True))
-    return ClientRequest(method, target.scheme, target.host, target.path, query, headers, form)
-
-
-def _resolved(request: ClientRequest, location: str) -> GoURL:
-    target = parse_url(location)
-    if target.host or target.scheme:
-        return GoURL(target.scheme or request.scheme, target.host, target.path, target.query)
-    path = target.path
-    if not path.startswith("/"):
-        path = f"{request.path.rpartition('/')[0]}/{path}"
-    return GoURL(request.scheme, request.host, path, target.query)

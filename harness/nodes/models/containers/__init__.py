@@ -4,5 +4,5 @@
 
     config = read_registries_conf(text)
     [str(source) for source in pull_sources("reg.example/team/app:v1", config)]
-    run("reg.example/team/app:v1", config, network, AuthFile()).attempts
+    run("reg.example/team/app:v1", config, network, {}).attempts
 """

@@ -8,23 +8,28 @@ Measured on skopeo 1.9.3.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
 
 from harness.nodes.models.containers.registries_conf import RegistriesConf
-from harness.nodes.models.containers.sources import AuthFile, PullSource, pull_sources
-from harness.nodes.models.go_url import InvalidURL, parse_url
+from harness.nodes.models.containers.sources import PullSource, login_for, pull_sources
+from harness.nodes.models.go_url import InvalidURL
 from harness.nodes.models.network import (
+    MOST_REQUESTS,
     Attempt,
     ClientRequest,
     ClientResponse,
     ClientRun,
+    Login,
     Network,
     PullStep,
     Trust,
+    redirected,
 )
 from harness.nodes.models.reference import InvalidReference
 from harness.nodes.models.registry_api import (
+    PullFailed,
+    RegistryClient,
     entry_for_platform,
     is_content_of,
     kind_of,
@@ -32,20 +37,21 @@ from harness.nodes.models.registry_api import (
     registry_errors,
     status_line,
 )
-from harness.nodes.models.registry_client import PullFailed, RegistryClient
 from reference_registry.digest import digest_of
 
 __all__ = ["run"]
 
 
-def run(image: str, config: RegistriesConf, network: Network, auth_file: AuthFile) -> ClientRun:
+def run(
+    image: str, config: RegistriesConf, network: Network, logins: Mapping[str, Login]
+) -> ClientRun:
     """``skopeo copy docker://IMAGE`` over *network*; the error is in skopeo's words."""
     try:
         sources = pull_sources(image, config)
     except InvalidReference as error:
         return ClientRun(error=f"Invalid source name docker://{image[:200]}: {error}")
     record: list[Attempt] = []
-    copy = _Copy(f"docker://{sources[-1].reference}", sources, config, network, auth_file, record)
+    copy = _Copy(f"docker://{sources[-1].reference}", sources, config, network, logins, record)
     try:
         copy.run()
     except PullFailed as failed:
@@ -59,7 +65,7 @@ class _Copy:
     sources: tuple[PullSource, ...]
     config: RegistriesConf
     network: Network
-    auth_file: AuthFile
+    logins: Mapping[str, Login]
     record: list[Attempt]
 
     def run(self) -> None:
@@ -67,18 +73,14 @@ class _Copy:
         source, client, response = self._chosen()
         digest = source.reference.digest
         if digest is not None and not is_content_of(digest, response.body):
-            raise PullFailed(
-                f"determining manifest MIME type for {self.name}: Manifest does not match "
-                f"provided manifest digest {digest}"
-            )
+            reason = f"Manifest does not match provided manifest digest {digest}"
+            raise PullFailed(f"determining manifest MIME type for {self.name}: {reason}")
         try:
             json.loads(response.body)
         except (ValueError, RecursionError):
             first = response.body[:1].decode("latin-1")
-            raise PullFailed(
-                f"initializing image from source {self.name}: invalid character '{first}' looking "
-                "for beginning of value"
-            ) from None
+            reason = f"invalid character '{first}' looking for beginning of value"
+            raise PullFailed(f"initializing image from source {self.name}: {reason}") from None
         if kind_of(response.media_type) == "index":
             entry = entry_for_platform(response.body)
             if entry is None:
@@ -99,13 +101,17 @@ class _Copy:
                 record=self.record,
                 host=source.host,
                 repository=source.reference.repository,
-                login=self.auth_file.login_for(source),
+                login=login_for(self.logins, source),
                 trust=Trust(verify=not source.insecure),
                 because=source.because + after,
                 name=source.reference.name,
             )
+            registry = self.config.registry_for(source.reference.name)
             try:
-                self._reject_blocked(source)
+                # Mirrors of a blocked registry still serve.
+                if registry is not None and registry.blocked:
+                    where = "registries.conf or registries.conf.d"
+                    raise PullFailed(f"registry {registry.prefix} is blocked in {where}")
                 client.ping(insecure=source.insecure)
                 tag_or_digest = source.reference.digest or source.reference.tag or ""
                 return source, client, client.manifest(tag_or_digest)
@@ -119,21 +125,11 @@ class _Copy:
             reason = f"(Mirrors also failed: {listed}): {primary}: {last}"
         raise PullFailed(f"initializing source {self.name}: {reason}")
 
-    def _reject_blocked(self, source: PullSource) -> None:
-        """``blocked`` applies to the contacted name: mirrors of a blocked registry still serve."""
-        registry = self.config.registry_for(source.reference.name)
-        if registry is not None and registry.blocked:
-            raise PullFailed(
-                f"registry {registry.prefix} is blocked in registries.conf or registries.conf.d"
-            )
-
 
 # -- requests -----------------------------------------------------------------------------------
 _MOST_ATTEMPTS = 5
 _FIRST_DELAY, _LONGEST_DELAY = 2.0, 60.0
 """Seconds before a request is repeated after 429; doubled each time, unless Retry-After is set."""
-_MOST_REQUESTS = 10
-_REDIRECTS = {301, 302, 303, 307, 308}
 
 
 @dataclass(kw_only=True)
@@ -220,28 +216,20 @@ class _Client(RegistryClient):
     def _followed(
         self, step: PullStep, request: ClientRequest, because: str, paused: float
     ) -> ClientResponse:
-        first, location = request, ""
-        for _ in range(_MOST_REQUESTS):
+        first = request
+        for _ in range(MOST_REQUESTS):
             response = super().send(step, request, because, paused)
-            location = response.header("Location") or ""
-            if response.status not in _REDIRECTS or not location:
+            location = response.header("Location")
+            try:
+                following = redirected(first, request, response)
+            except InvalidURL as error:
+                reason = f'failed to parse Location header "{location}": {error}'
+                raise PullFailed(reason) from None
+            if following is None:
                 return response
             because = f"{request.host} redirects here ({response.status})"
-            request = _redirected(first, request, location)
+            request = following
         raise PullFailed(f'Get "{location}": stopped after 10 redirects')
-
-
-def _redirected(first: ClientRequest, request: ClientRequest, location: str) -> ClientRequest:
-    try:
-        target = parse_url(location)
-    except InvalidURL as error:
-        raise PullFailed(f'failed to parse Location header "{location}": {error}') from None
-    host, scheme = target.host or request.host, target.scheme or request.scheme
-    headers = dict(first.headers)
-    if host != first.host:
-        headers.pop("Authorization", None)
-    query = tuple(parse_qsl(target.query, keep_blank_values=True))
-    return ClientRequest("GET", scheme, host, target.path, query, headers)
 
 
 def _retry_after(response: ClientResponse, delay: float) -> float:

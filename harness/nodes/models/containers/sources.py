@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from harness.nodes.models.containers.registries_conf import Mirror, RegistriesConf, RegistryEntry
 from harness.nodes.models.kubelet import read_docker_config
@@ -11,8 +11,8 @@ from harness.nodes.models.network import ANONYMOUS, Login
 from harness.nodes.models.reference import InvalidReference, Reference, normalised_reference
 
 __all__ = [
-    "AuthFile",
     "PullSource",
+    "login_for",
     "long_names",
     "pull_sources",
     "read_auth_file",
@@ -104,30 +104,23 @@ def long_names(name: str, config: RegistriesConf) -> tuple[str, ...]:
     return tuple(f"{registry}/{name}" for registry in config.unqualified_search)
 
 
-@dataclass(frozen=True)
-class AuthFile:
-    """The logins of one file, by key without scheme and API version."""
-
-    logins: Mapping[str, Login] = field(default_factory=dict)
-
-    def login_for(self, source: PullSource) -> Login:
-        """The login with the longest key that is a prefix of the source's name, by path parts.
-
-        Credentials for the image's registry are never sent to a mirror.
-        """
-        parts = source.reference.name.split("/")
-        keys = ("/".join(parts[:count]) for count in range(len(parts), 0, -1))
-        return next((self.logins[key] for key in keys if key in self.logins), ANONYMOUS)
+def login_for(logins: Mapping[str, Login], source: PullSource) -> Login:
+    """The one of *logins* (by key) with the longest key that is a prefix of the source's name, by
+    path parts. Credentials for the image's registry are never sent to a mirror."""
+    parts = source.reference.name.split("/")
+    keys = ("/".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((logins[key] for key in keys if key in logins), ANONYMOUS)
 
 
-def read_auth_file(text: str) -> AuthFile:
-    """The logins in *text*; of equal keys the first counts. Raises ``InvalidSecret``."""
-    return AuthFile(
-        {
-            _normalised(one.key): Login(one.username, one.password, f"auth.json, {one.key}")
-            for one in reversed(read_docker_config(text))
-        }
-    )
+def read_auth_file(text: str) -> dict[str, Login]:
+    """The logins in *text*, by key without scheme and API version; of equal keys the first counts.
+
+    Raises ``InvalidSecret``.
+    """
+    return {
+        _normalised(one.key): Login(one.username, one.password, f"auth.json, {one.key}")
+        for one in reversed(read_docker_config(text))
+    }
 
 
 def _normalised(key: str) -> str:
