@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from harness.system.ports import free_port
 from harness.system.process import Process, clean_environment, run_program
 from harness.targets.errors import gist
 from harness.targets.process import BinaryTarget
-from harness.targets.settings import HTPASSWD, Settings, config_text, render
+from harness.targets.settings import Files, Settings
 
 __all__ = ["REAL", "Registry", "Running", "compiled_modules", "find_registries"]
 
@@ -158,14 +158,13 @@ def find_registries(binaries: list[str], bytecode: Path) -> list[Registry]:
 
 
 def _config(settings: Settings, root: Path, workdir: Path, port: int) -> Path:
-    workdir.mkdir(parents=True, exist_ok=True)
-    addr = f"127.0.0.1:{port}"
-    document = render(settings, root=root, htpasswd=workdir / HTPASSWD, addr=addr)
-    del document["http"]["debug"]
-    document["log"] = {"level": "error", "accesslog": {"disabled": True}}
-    path = workdir / "config.yml"
-    path.write_text(config_text(document))
-    return path
+    """Logs are at level error, without access logs, and there is no debug listener."""
+    log = {"level": "error", "accesslog": {"disabled": True}}
+    extra = {**settings.extra, "log": log, "http": {"debug": None}}
+    files = Files(replace(settings, root=root, extra=extra), workdir)
+    files.prepare()
+    files.write_config(f"127.0.0.1:{port}", "", "addr")
+    return files.config
 
 
 def _family(pid: int) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -172,19 +171,17 @@ class ReferenceServer(Server):
             return GcRun(refused.exit_code or 1, "", refused.message)
         grace = _GRACE if online and self._profile.gc_reports else timedelta(0)
         options = Options(dry_run=dry_run, delete_untagged=delete_untagged, grace=grace)
-        out, log = io.StringIO(), Log(config)
+        out, log = list[str](), Log(config)
         log.open()
         try:
             with log.current():
-                report = collect(
-                    config.storage, self._profile, options, lambda line: print(line, file=out)
-                )
+                error = collect(config.storage, self._profile, options, out.append)["error"]
         finally:
             log.close()
-        if report["error"] is None:
-            return GcRun(0, out.getvalue(), log.text())
-        failure = f"failed to garbage collect: {report['error']}"
-        return GcRun(1, out.getvalue(), log.text() + failure)
+        failure = "" if error is None else f"failed to garbage collect: {error}"
+        return GcRun(
+            int(error is not None), "".join(f"{line}\n" for line in out), log.text() + failure
+        )
 
 
 class ReferenceRegistry(RunningRegistry):

@@ -144,7 +144,7 @@ class RunningRegistry(Verbs):
 
     def start(self) -> None:
         """Write the configuration, start, and return once it listens. Raises ``DidNotStart``."""
-        self.files.write_htpasswd()
+        self.files.prepare()
         self.client.secrets = self.settings.secrets()
         self._started_at = time.time()
         self.client.url, self._debug_client.url = self.server.start(self.files)

@@ -184,7 +184,7 @@ class Files:
     def state(self) -> Path:
         return self.root / FILE_NAME
 
-    def write_htpasswd(self) -> None:
+    def prepare(self) -> None:
         """Create the working directory, and the password file if the settings name users."""
         self.workdir.mkdir(parents=True, exist_ok=True)
         if self.settings.htpasswd is not None:
