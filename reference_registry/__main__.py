@@ -109,9 +109,17 @@ def _parser(profile: Profile) -> argparse.ArgumentParser:
             name, help=purpose, description=purpose, parents=[shared], profile=profile
         )
         added.set_defaults(run=run)
+        if run is not commands.htpasswd:
+            added.add_argument(
+                "config",
+                metavar="CONFIG",
+                nargs="?",
+                default=os.environ.get("REGISTRY_CONFIGURATION_PATH"),
+                help="distribution's config.yml (default: $REGISTRY_CONFIGURATION_PATH)",
+            )
         return added
 
-    _add_config(command("serve", commands.serve, "Serve the registry that CONFIG describes."))
+    command("serve", commands.serve, "Serve the registry that CONFIG describes.")
     collect = command(
         "garbage-collect", commands.garbage_collect, "Delete blobs that no manifest references."
     )
@@ -133,13 +141,11 @@ def _parser(profile: Profile) -> argparse.ArgumentParser:
         )
     if profile.gc_quiet_flag:
         collect.add_argument("-q", "--quiet", action="store_true", help="no output")
-    _add_config(collect)
     purpose = "Explain CONFIG, and warn about settings that have no effect."
-    _add_config(command("check-config", commands.check_config, purpose))
+    command("check-config", commands.check_config, purpose)
     purpose = "List when the content of the cache in CONFIG expires."
     listing = command("schedule", commands.schedule, purpose)
     listing.add_argument("--json", action="store_true", help="a list of objects")
-    _add_config(listing)
     hashing = command(
         "htpasswd", commands.htpasswd, "Print USER and the bcrypt hash of a password."
     )
@@ -149,16 +155,6 @@ def _parser(profile: Profile) -> argparse.ArgumentParser:
     hashing.add_argument("user", metavar="USER")
     hashing.add_argument("password", metavar="PASSWORD", nargs="?")
     return parser
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "config",
-        metavar="CONFIG",
-        nargs="?",
-        default=os.environ.get("REGISTRY_CONFIGURATION_PATH"),
-        help="distribution's config.yml (default: $REGISTRY_CONFIGURATION_PATH)",
-    )
 
 
 if __name__ == "__main__":

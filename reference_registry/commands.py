@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from reference_registry import __version__
 from reference_registry.config import Config
 from reference_registry.config.file import load, read
 from reference_registry.config.problem import CannotStart, ConfigError, Place, Problem
@@ -40,9 +39,6 @@ PROGRAM = "pullproof-registry"
 MISUSE = 2
 """Exit code for wrong arguments, and for a configuration that ``ideal`` refuses."""
 
-_WIDTH = 100
-_SUBJECT = 14
-
 
 class Misuse(Exception):
     """Wrong arguments. A release reports them and exits with 0."""
@@ -59,21 +55,14 @@ def serve(options: Namespace, profile: Profile) -> int:
 
     from reference_registry.config.rules import Reviewed, exposures
     from reference_registry.http.hooks import Observer
-    from reference_registry.observability.logs import (
-        AccessLog,
-        Redactor,
-        RequestLog,
-        configure_logging,
-        secrets_of,
-    )
+    from reference_registry.observability.logs import AccessLog, RequestLog, configure_logging
     from reference_registry.server.server import Server, run_until_signalled
 
     found = read(options.config, profile=profile)
     if found.config is None:
         raise ConfigError(found.errors)
     config = found.config
-    redact = Redactor(secrets_of(config))
-    configure_logging(config.log, version=__version__, redact=redact)
+    redact = configure_logging(config)
     log = logging.getLogger(__name__)
     given = Reviewed(config, profile, found.source, found.places)
     exposed = exposures(given) if profile.warns_of_exposure else ()
@@ -106,7 +95,7 @@ def garbage_collect(options: Namespace, profile: Profile) -> int:
     from reference_registry.garbage.collect import Options
     from reference_registry.garbage.online import collect
     from reference_registry.garbage.output import display
-    from reference_registry.observability.logs import Redactor, configure_logging, secrets_of
+    from reference_registry.observability.logs import configure_logging
 
     config = load(options.config, profile=profile)
     wanted = Options(
@@ -117,7 +106,7 @@ def garbage_collect(options: Namespace, profile: Profile) -> int:
     lines = sys.stderr if options.json else sys.stdout
     with display(None if options.quiet else lines, sys.stderr, bar=profile.gc_reports) as shown:
         # Inside, so that log lines are printed above the bar.
-        configure_logging(config.log, version=__version__, redact=Redactor(secrets_of(config)))
+        configure_logging(config)
         report = collect(config.storage, profile, wanted, *shown)
     if options.json:
         print(json.dumps(report, indent=2))
@@ -146,12 +135,9 @@ def check_config(options: Namespace, profile: Profile) -> int:
     found = read(options.config, profile=profile)
     if found.config is None:
         raise ConfigError(found.errors)
-    margin = " " * _SUBJECT
     for subject, text in explain(found.config, profile):
-        lines = textwrap.wrap(
-            text, _WIDTH - _SUBJECT, break_long_words=False, break_on_hyphens=False
-        )
-        print(f"{subject:<{_SUBJECT}}" + f"\n{margin}".join(lines))
+        lines = textwrap.wrap(text, 86, break_long_words=False, break_on_hyphens=False)
+        print(f"{subject:<14}" + f"\n{'':14}".join(lines))
     reviewed = review(Reviewed(found.config, profile, found.source, found.places))
     warnings = [*found.warnings, *found.overlooked, *reviewed]
     print()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reference_registry.http.hooks import Exchange
+from reference_registry.http.hooks import Exchange, Observer
 from reference_registry.http.messages import Request
 from reference_registry.profiles import Profile
 
@@ -36,7 +36,7 @@ _TRAFFIC = {
 
 @dataclass
 class CacheCounters:
-    """Look-ups in the descriptor cache."""
+    """Look-ups in a cache, such as that of descriptors."""
 
     requests: int = 0
     hits: int = 0
@@ -45,12 +45,9 @@ class CacheCounters:
 
 
 @dataclass
-class TrafficCounters:
+class TrafficCounters(CacheCounters):
     """What a proxy served and fetched. Bytes are those of bodies."""
 
-    requests: int = 0
-    hits: int = 0
-    misses: int = 0
     pulled_bytes: int = 0
     """From upstream."""
     pushed_bytes: int = 0
@@ -86,9 +83,8 @@ class Counters:
             self.upstream.labels(method, code).observe(seconds)
 
 
-class Metrics:
-    """Prometheus metrics. Implements :class:`reference_registry.http.hooks.Observer`: it counts
-    what the API answers. As in distribution, paths without a handler are not counted."""
+class Metrics(Observer):
+    """Prometheus metrics. As in distribution, paths without a handler are not counted."""
 
     def __init__(self, counters: Counters, profile: Profile) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -123,9 +119,6 @@ class Metrics:
             counters.upstream = histogram(name, described, "method", "code")
 
     # -- counting requests ----------------------------------------------------------------------
-    def wants(self, status: int) -> bool:
-        return True
-
     def started(self, request: Request, handler: str | None) -> None:
         if handler is not None:
             self._in_flight.labels(handler).inc()

@@ -83,8 +83,7 @@ class Profile:
     pings_anonymous_upstream_every_time: bool = _by(False, True)
     """An upstream without a challenge is asked ``GET /v2/`` before every operation."""
     keeps_connection_of_ping: bool = _by(True, False)
-    """The connection of ``GET /v2/`` to upstream is used again. Releases do not read the body
-    (``registry/proxy/proxyauth.go``, ``ping``), so that Go closes it."""
+    """The connection of ``GET /v2/`` is reused. Go closes it, since its body is not read."""
     pings_upstream_at_start: bool = _by(False, True)
     """One ``GET /v2/`` at start; the process dies if upstream cannot be reached."""
     refetches_blob_cached_elsewhere: bool = _by(False, True)
@@ -138,8 +137,7 @@ class Profile:
     """Which token realms get the credentials. 3.1.1 and ideal: the upstream's own host and port or
     registrable domain (CVE-2026-33540); ``any`` before."""
     realm_allows_loopback: bool = _by(True, True, True, True, False)
-    """A token server on another port of the same IP literal is trusted, and ``localhost``
-    is any loopback address."""
+    """A realm on another port of the same IP literal, or of loopback, is trusted."""
     credentials_only_for_realms_of_start: bool = _by(False, True)
     """A token server that upstream did not name at start gets no credentials."""
     broken_htpasswd_is_unavailable: bool = _by(True, False)
@@ -234,13 +232,11 @@ class Profile:
     """``POST ?digest=`` with a body stores the blob."""
     sparse_manifests: bool = _by(True, False)
     """A manifest may be pushed before its layers, and an index before its children, as the OCI
-    conformance suite does. No release takes either, nor layers with ``urls``, which clients do not
-    push."""
+    conformance suite does. Releases refuse that, and layers with ``urls``."""
     mounts_from_anywhere: bool = _by(True, False)
     """``mount`` without ``from`` finds the blob in any repository."""
     accepts_schema1: bool = _by(True, False)
-    """Docker schema 1 manifests may be pushed, and are taken from upstream (not by 2.8, unless it
-    is configured so; not by 3.x)."""
+    """Docker schema 1 manifests may be pushed, and are taken from upstream."""
     accepts_untyped_manifest: bool = _by(True, False)
     """A manifest pushed without a Content-Type is accepted as what its body states."""
     oversized_manifest_status: int = _by(413, 400)
@@ -250,13 +246,11 @@ class Profile:
     finds_manifests_among_layers: bool = _by(False, True, False)
     """A manifest is also looked for among the layers, so that a layer's digest is 500 there."""
     upload_needs_state: bool = _by(False, True)
-    """Writes to an upload without its ``_state`` token are 404. ``ideal`` uses the token only to
-    notice a client that has lost count."""
+    """Writes to an upload without its ``_state`` token are 404."""
     keeps_upload_on_mismatch: bool = _by(False, True)
     """An upload that was closed with the wrong digest stays."""
     keeps_hash_states: bool = _by(False, True)
-    """An upload session has ``hashstates`` from its start. Only the state before the first
-    byte is written, see tests/contract/profiles/not_imitated.toml."""
+    """An upload session has ``hashstates``, with the state before the first byte."""
     cancel_leaves_hash_state: bool = _by(False, True)
     """A cancelled upload leaves ``_uploads/<uuid>/hashstates``, closed after its removal."""
     checks_chunk_type: bool = _by(False, True)
@@ -283,16 +277,13 @@ class Profile:
     gc_without_tags: Literal["untagged", "fails", "skips"] = _by(
         "untagged", "fails", "fails", "skips"
     )
-    """What ``--delete-untagged`` makes of a repository that never had a tag: all of it is untagged;
-    the whole run fails; its manifests are neither in use nor deleted."""
+    """A repository without tags under ``-m``: all is untagged; the run fails; all is skipped."""
     gc_keeps_referrers: bool = _by(True, False)
     """``--delete-untagged`` keeps what refers to a kept manifest by ``subject``."""
     gc_fails_on_unreadable_manifest: bool = _by(False, True)
     """Content that is not a manifest, linked as one, makes the whole run fail."""
     gc_fails_on_broken_links: bool = _by(False, True)
     """A link without a digest, to a manifest or (``-m``) of a tag, makes the whole run fail."""
-    gc_reports_damage: bool = _by(True, False)
-    """Links without bytes and links that cannot be read are reported."""
     gc_reads_link_targets: bool = _by(True, False)
     """A layer stays that is stored under another digest than it is referred to by (sha512)."""
     gc_removes_layer_links: bool = _by(True, False, False, True)
@@ -309,7 +300,7 @@ class Profile:
     locks_storage: bool = _by(True, False)
     """A second process on a root directory does not start. Releases do not check."""
     gc_reports: bool = _by(True, False)
-    """``garbage-collect`` knows ``--json`` and ``--grace``, and draws a bar."""
+    """GC has ``--json``, ``--grace`` and a bar, and reports links without or with bad content."""
     gc_quiet_flag: bool = _by(True, False, False, True)
     """``--quiet`` exists."""
 
@@ -341,8 +332,7 @@ class Profile:
     body_timeout: float | None = _by(60.0, None)
     """Seconds that the registry waits for the next bytes of a request's body; None: forever."""
     drain_timeout_default: float | None = _by(10.0, None)
-    """Seconds to finish requests in flight after SIGTERM where ``http.draintimeout`` is not given.
-    None: the process is killed by the signal and saves nothing."""
+    """Seconds to finish requests after SIGTERM by default; None: the signal kills the process."""
     drains_on_sigint: bool = _by(True, False, False, True)
     """SIGINT ends like SIGTERM; otherwise it kills the process even while draining is on."""
     drain_overrun_fails: bool = _by(False, True)
@@ -354,8 +344,7 @@ class Profile:
     writes_files: Literal["replaced", "in-place"] = _by(
         "replaced", "in-place", "in-place", "in-place", "replaced"
     )
-    """``in-place``: a file is emptied and written, so that a process which is killed in between, or
-    a full disk, leaves nothing or half of it (``PutContent`` of the releases before 3.1)."""
+    """``in-place``: emptied, then written; a crash or a full disk leaves a part of the file."""
     serves_what_it_cannot_store: bool = _by(True, False)
     """A cache with a full disk serves what it pulls; otherwise a manifest or tag is a 500."""
     reports_full_disk: bool = _by(True, False)
@@ -367,8 +356,7 @@ class Profile:
     hides_unknown_users: bool = _by(True, False, False, False, True)
     """An unknown user takes as long to refuse as a wrong password."""
     token_parser: Literal["jose", "libtrust"] = _by("jose", "libtrust", "jose")
-    """2.8 reads tokens with libtrust, which knows RSA's older padding and ECDSA, one audience, and
-    no list of them; 3.x with go-jose, which also knows PSS, EdDSA and lists."""
+    """``libtrust``: RSA PKCS #1 and ECDSA, one audience; ``jose``: PSS, EdDSA and lists too."""
     token_key_ids: tuple[Literal["libtrust", "thumbprint", "jwks"], ...] = _by(
         ("libtrust", "thumbprint", "jwks"), ("libtrust",), ("jwks",), ("thumbprint", "jwks")
     )

@@ -1,10 +1,8 @@
 """The repository protocol: what the API needs from a repository, stored here or pulled through.
 
 ``storage.repository.LocalRepository`` implements it for the standard registry and for the cache of
-a proxy, ``proxy.repository.ProxyRepository`` for a proxy. The API does not know which one it calls;
-only ``ProxyRepository`` knows that a proxy refuses writes.
-
-Every method raises :class:`reference_registry.http.errors.RegistryError` for an error response.
+a proxy, ``proxy.repository.ProxyRepository`` for a proxy, which refuses writes. Every method raises
+:class:`reference_registry.http.errors.RegistryError` for an error response.
 """
 
 from __future__ import annotations

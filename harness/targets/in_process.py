@@ -15,7 +15,7 @@ from typing import Protocol
 from reference_registry import PACKAGE
 from reference_registry.clock import Clock
 from reference_registry.config import Config
-from reference_registry.http.hooks import Exchange
+from reference_registry.http.hooks import Exchange, Observer
 from reference_registry.http.messages import Request
 from reference_registry.observability.logs import AccessLog, LogFormatter, Redactor, secrets_of
 
@@ -26,9 +26,9 @@ _PACKAGE = logging.getLogger(PACKAGE)
 _current: ContextVar[Log | None] = ContextVar("log of the current registry", default=None)
 
 
-class Log:
-    """The application and access log of one registry, as its command line writes it. It is also a
-    :class:`reference_registry.http.hooks.Observer`, called in each request's task."""
+class Log(Observer):
+    """The application and access log of one registry, as its command line writes it. Its
+    methods as an observer are called in each request's task."""
 
     def __init__(self, config: Config) -> None:
         redact = Redactor(secrets_of(config))
@@ -62,9 +62,6 @@ class Log:
     def close(self) -> None:
         """Stop receiving records."""
         _router.change(_router.logs.discard, self)
-
-    def wants(self, status: int) -> bool:
-        return True
 
     def started(self, request: Request, handler: str | None) -> None:
         _current.set(self)

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from reference_registry.config import (
     CachePolicy,
     Config,
-    GarbageCollectionConfig,
     HttpConfig,
     ProxyConfig,
     UpstreamConfig,
@@ -53,8 +52,11 @@ def explain(config: Config, profile: Profile) -> Iterator[Line]:
     if proxy is not None:
         yield from _policy(proxy.policy)
     yield "uploads", _uploads(config)
-    if storage.garbage_collection is not None:
-        yield "garbage", _garbage(storage.garbage_collection)
+    if (collecting := storage.garbage_collection) is not None:
+        every, grace = short_duration(collecting.interval), short_duration(collecting.grace)
+        what = "blobs without a manifest"
+        what += " and untagged manifests" if collecting.deleteuntagged else ""
+        yield "garbage", f"every {every} {what} go, if not used for {grace}"
     yield from _clients(config)
     encryption = "without TLS"
     if http.tls is not None:
@@ -146,12 +148,6 @@ def _uploads(config: Config) -> str:
     age, interval = short_duration(purging.age), short_duration(purging.interval)
     what = "only named in the log" if purging.dryrun else "removed"
     return f"those abandoned for {age} are {what}, looked for every {interval}"
-
-
-def _garbage(config: GarbageCollectionConfig) -> str:
-    every, grace = short_duration(config.interval), short_duration(config.grace)
-    untagged = " and untagged manifests" if config.deleteuntagged else ""
-    return f"every {every} blobs without a manifest{untagged} go, if not used for {grace}"
 
 
 def _clients(config: Config) -> Iterator[Line]:

@@ -243,7 +243,8 @@ def _config(tree: Tree, source: str, reading: Reading) -> Config:
         key = "blobdescriptor" if "blobdescriptor" in cache else "layerinfo"
         address = "addrs" if profile.redis_addresses == "addrs" else "addr"
         cache.refuse(key, "no redis section", f"add redis.{address}", released=2)
-    reading.finish()
+    for section in reading.sections:
+        section.report_unknown_keys()
     return config
 
 

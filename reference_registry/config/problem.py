@@ -57,11 +57,10 @@ class ConfigError(Exception):
 
 
 class CannotStart(Exception):
-    """A configuration that reads well but cannot be served: a port in use, a missing file.
+    """A valid configuration that cannot be served, as with a port in use or a missing file. The
+    command line adds file and line of ``key``.
 
-    Raised by the parts that use the value; the command line adds file and line of ``key``.
-    ``released_exit_code`` is how distribution ends in this case; its ``panic`` is 2, a fatal log
-    line 1.
+    ``released_exit_code`` is that of distribution: 2 for its ``panic``, 1 for a fatal log line.
     """
 
     def __init__(self, key: str, what: str, fix: str = "", *, released_exit_code: int = 1) -> None:

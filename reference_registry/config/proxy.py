@@ -1,9 +1,7 @@
 """``proxy`` of config.yml: what is cached, from which upstreams, and for how long.
 
-Keys and meaning: https://distribution.github.io/distribution/about/configuration/. What a release
-does with a mistake is given as ``released``, the exit code measured on the binary; None where it
-accepts the value. The ``x-`` keys are this program's own (docs/configuration.md); distribution
-skips keys that begin so.
+Keys and meaning: https://distribution.github.io/distribution/about/configuration/. The ``x-`` keys
+are this program's own (docs/configuration.md); distribution skips keys that begin so.
 
 Repositories of a further upstream (``x-upstreams``) are found below its name, the prefix
 (``ghcr.io/team/app``), or by their own name with ``?ns=`` (OCI distribution-spec, "Registry

@@ -294,9 +294,6 @@ def _is_variable(text: str, *, anywhere: bool) -> bool:
     return bool(_VARIABLE.fullmatch(text))
 
 
-_EXIT_CODE = 2  # of a strict profile, for every bad configuration
-
-
 @dataclass
 class Reading:
     """A configuration being read: the problems found, and the place of each key."""
@@ -317,7 +314,7 @@ class Reading:
     ) -> None:
         """Record a mistake. *released* is the exit code of distribution; None if it accepts the
         file, so that only a strict profile refuses it."""
-        code = _EXIT_CODE if self.strict else released
+        code = 2 if self.strict else released
         if code is not None:
             self.problems.append(Problem(place, key, what, fix, code))
         else:
@@ -328,11 +325,6 @@ class Reading:
     ) -> None:
         """Record a surprising effect, found by *rule*."""
         self.problems.append(Problem(place, key, what, fix, rule=rule))
-
-    def finish(self) -> None:
-        """Report the keys that no reader asked for."""
-        for section in self.sections:
-            section.report_unknown_keys()
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

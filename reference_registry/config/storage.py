@@ -1,7 +1,6 @@
 """``storage``, ``health`` and ``redis`` of config.yml.
 
-Below ``storage`` distribution keeps values as YAML gives them and looks at their type when it uses
-them, which is why a quoted ``'true'`` there means false.
+Below ``storage`` a quoted ``'true'`` means false, since distribution looks at YAML's type.
 """
 
 from __future__ import annotations

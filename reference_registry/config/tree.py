@@ -1,8 +1,7 @@
 """YAML text as a tree that knows where everything was written.
 
-The tree is what PyYAML composes, before any value is made of it: scalars keep their text, an alias
-is the very node it refers to (so that repetition does not grow the tree), merge keys are
-resolved, and repeated keys are remembered.
+The tree is what PyYAML composes: scalars keep their text, an alias is the very node it refers to (so
+that repetition does not grow the tree), merge keys are resolved, and repeated keys are kept.
 """
 
 from __future__ import annotations
@@ -232,12 +231,8 @@ def mistake_of(error: yaml.YAMLError, text: str) -> SyntaxMistake:
 
 def _suspects(marked: list[int], count: int) -> Iterator[int]:
     """Line numbers from 0: those that the parser names, then those above, nearest first."""
-    seen: set[int] = set()
     for start in marked:
-        for number in range(start, start - _LOOK_BACK - 1, -1):
-            if 0 <= number < count and number not in seen:
-                seen.add(number)
-                yield number
+        yield from (n for n in range(start, start - _LOOK_BACK - 1, -1) if 0 <= n < count)
 
 
 def repaired(text: str, mistake: SyntaxMistake) -> str:

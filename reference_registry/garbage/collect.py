@@ -317,6 +317,6 @@ class _Reader:
             return None
 
     def _warn(self, text: str) -> None:
-        if self._profile.gc_reports_damage:
+        if self._profile.gc_reports:
             _log.warning("%s", text)
             self.warnings.append(text)

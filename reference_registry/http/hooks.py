@@ -108,17 +108,15 @@ class Exchange:
     """False if the body broke off or the client left."""
 
 
-class Observer(Protocol):
+class Observer:
     """Metrics or the access log. Must be quick and must not raise."""
 
     def wants(self, status: int) -> bool:
-        """Whether it wants to be notified of a complete response with *status*."""
-        ...
+        """Whether to notify it of a complete response with *status*."""
+        return True
 
     def started(self, request: Request, handler: str | None) -> None:
         """A request has arrived."""
-        ...
 
     def finished(self, exchange: Exchange) -> None:
         """It is over; called once for each :meth:`started`."""
-        ...

@@ -1,5 +1,4 @@
-"""The application's log on standard error, the access log on standard output; both without
-credentials.
+"""The application's log on standard error, the access log on standard output, both redacted.
 
 The application's log is as distribution's logrus writes it: ``text`` is ``time="..." level=info
 msg="..." key=value``, ``json`` one object a line, ``logstash`` the same under Logstash's names.
@@ -22,11 +21,11 @@ from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO
 
-from reference_registry import PACKAGE
-from reference_registry.config import Config, LogConfig
+from reference_registry import PACKAGE, __version__
+from reference_registry.config import Config
 from reference_registry.config.proxy import upstreams_of
 from reference_registry.config.units import format_duration
-from reference_registry.http.hooks import Exchange
+from reference_registry.http.hooks import Exchange, Observer
 from reference_registry.http.messages import Request
 
 __all__ = [
@@ -112,13 +111,11 @@ _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 class LogFormatter(logging.Formatter):
     """Renders a record in one of distribution's three formats, without credentials."""
 
-    def __init__(
-        self, kind: str, fields: Mapping[str, object], redact: Redactor | None = None
-    ) -> None:
+    def __init__(self, kind: str, fields: Mapping[str, object], redact: Redactor) -> None:
         super().__init__()
         self._kind = kind
         self._fields = dict(fields)
-        self._redact = redact or Redactor()
+        self._redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
@@ -147,32 +144,26 @@ def _quoted(text: str) -> str:
     return text if _BARE.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
-def configure_logging(
-    config: LogConfig,
-    *,
-    version: str,
-    redact: Redactor | None = None,
-    stream: TextIO | None = None,
-) -> logging.Handler:
-    """Send this package's log to *stream* (default: standard error). Returns the handler, which
-    replaces that of an earlier call."""
-    fields = {"instance.id": str(uuid.uuid4()), "version": version, **config.fields}
+def configure_logging(config: Config, stream: TextIO | None = None) -> Redactor:
+    """Send this package's log to *stream* (default: standard error), which replaces that of an
+    earlier call, without the secrets of *config*."""
+    redact = Redactor(secrets_of(config))
+    fields = {"instance.id": str(uuid.uuid4()), "version": __version__, **config.log.fields}
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.set_name(PACKAGE)
-    handler.setFormatter(LogFormatter(config.formatter, fields, redact))
+    handler.setFormatter(LogFormatter(config.log.formatter, fields, redact))
     logger = logging.getLogger(PACKAGE)
     for earlier in [h for h in logger.handlers if h.get_name() == PACKAGE]:
         logger.removeHandler(earlier)
     logger.addHandler(handler)
-    logger.setLevel(_LEVELS[config.level])
+    logger.setLevel(_LEVELS[config.log.level])
     logger.propagate = False
-    return handler
+    return redact
 
 
-class RequestLog:
+class RequestLog(Observer):
     """Logs each request under distribution's field names. A successful one is logged at ``debug``,
-    because the access log has it too. Implements :class:`reference_registry.http.hooks.Observer`.
-    """
+    because the access log has it too."""
 
     def __init__(self) -> None:
         # Unique among processes without asking the system for randomness each time.
@@ -219,9 +210,8 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _UNSAFE = re.compile(r'[\x00-\x1f"\\\x7f-\x9f]')
 
 
-class AccessLog:
-    """Writes Apache's combined format, as distribution does; the field for the user is always
-    ``-``. Implements :class:`reference_registry.http.hooks.Observer`.
+class AccessLog(Observer):
+    """Writes Apache's combined format, as distribution does, always with ``-`` for the user.
 
     Lines are written at the next turn of the event loop, so that requests that end together cost
     one write. https://httpd.apache.org/docs/2.4/logs.html#combined
@@ -232,12 +222,6 @@ class AccessLog:
         self._stream = stream or sys.stdout
         self._lines: list[str] = []
         self._second = (-1, "")
-
-    def wants(self, status: int) -> bool:
-        return True
-
-    def started(self, request: Request, handler: str | None) -> None:
-        pass
 
     def finished(self, exchange: Exchange) -> None:
         request = exchange.request

@@ -13,7 +13,13 @@ from reference_registry.app import Application
 from reference_registry.clock import ManualClock
 from reference_registry.config import Config, HttpConfig, StorageConfig
 from reference_registry.digest import digest_of
-from reference_registry.http.hooks import Access, AuthenticationBroken, Exchange, unauthorized
+from reference_registry.http.hooks import (
+    Access,
+    AuthenticationBroken,
+    Exchange,
+    Observer,
+    unauthorized,
+)
 from reference_registry.http.messages import Request
 from reference_registry.profiles import PROFILES, profile_named
 from reference_registry.registry import StandardRegistry
@@ -163,13 +169,10 @@ class _Gate:
         return self.errors
 
 
-class _Watcher:
+class _Watcher(Observer):
     def __init__(self) -> None:
         self.started_with: list[str | None] = []
         self.exchanges: list[Exchange] = []
-
-    def wants(self, status: int) -> bool:
-        return True
 
     def started(self, request: Request, handler: str | None) -> None:
         self.started_with.append(handler)
