@@ -1,7 +1,7 @@
 """YAML text as a tree that knows where everything was written.
 
-The tree is what PyYAML composes: scalars keep their text, an alias is the very node it refers to (so
-that repetition does not grow the tree), merge keys are resolved, and repeated keys are kept.
+The tree is what PyYAML composes: scalars keep their text, an alias is the very node it refers to
+(so that repetition does not grow the tree), merge keys are resolved, and repeated keys are kept.
 """
 
 from __future__ import annotations
