@@ -86,14 +86,13 @@ class Uploads:
             if upload in self._open:
                 raise BlockingIOError(f"upload {upload} is being written")
             self._open.add(upload)
-        hashed, hasher = self._hashers.get(upload) or (0, None)
+        known = self._hashers.get(upload)
         self._hashers.forget(upload)
         try:
             return BlobWriter(
                 self._driver,
                 layout.upload_directory(repository, upload),
-                hasher=hasher,
-                hashed=hashed,
+                known,
                 on_close=lambda writer: self._closed(upload, writer),
             )
         except BaseException:
@@ -170,22 +169,21 @@ class BlobWriter:
         self,
         driver: StorageDriver,
         directory: str,
-        *,
-        hasher: _Hash | None = None,
-        hashed: int = 0,
-        on_close: Callable[[BlobWriter], None] | None = None,
+        known: tuple[int, _Hash] | None,
+        on_close: Callable[[BlobWriter], None],
     ) -> None:
-        """Continue at the end of the data. Unless *hasher* has seen all of it, that is *hashed*
-        bytes, the data is read and hashed with sha256. *on_close* is called once."""
+        """Continue at the end of the data. *known* is a hash and the number of bytes that it has
+        seen; unless that is all, the data is read and hashed with sha256. *on_close* is called
+        once."""
         self.data_path = f"{directory}/data"
         self._driver = driver
         self._directory = directory
-        self._on_close = on_close
+        self._on_close: Callable[[BlobWriter], None] | None = on_close
         self._file = driver.open_append(self.data_path)
         try:
             self.offset = driver.size(self.data_path)
-            is_known = hasher is not None and hashed == self.offset
-            self.hasher = hasher if hasher and is_known else self._rehash("sha256")
+            is_valid = known is not None and known[0] == self.offset
+            self.hasher = known[1] if known and is_valid else self._rehash("sha256")
         except BaseException:
             self._file.close()
             raise
