@@ -88,16 +88,15 @@ class AccessOptions:
     def arguments(self) -> list[str]:
         """The same as arguments of pytest, which runs in this process: no process list shows
         them."""
-        given = ((f"--pullproof-{name}", value) for name, value in self.values.items())
-        return [
-            argument
-            for name, value in given
-            for argument in (
-                [name]
-                if value is True
-                else [f"{name}={one}" for one in (value if isinstance(value, tuple) else [value])]
-            )
-        ]
+        arguments = []
+        for name, value in self.values.items():
+            option = f"--pullproof-{name}"
+            if value is True:
+                arguments.append(option)
+            else:
+                every = value if isinstance(value, tuple) else (value,)
+                arguments += [f"{option}={one}" for one in every]
+        return arguments
 
     def read(self) -> Access:
         """The values, parsed. Raises ``TargetError``."""

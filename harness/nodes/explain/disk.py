@@ -9,27 +9,17 @@ from pathlib import Path
 
 from harness.nodes.explain.explanation import BadInput
 
-__all__ = [
-    "LARGEST_FILE",
-    "LARGEST_SECRET",
-    "is_directory",
-    "listed",
-    "read_required",
-    "read_text",
-    "stays_below",
-]
+__all__ = ["is_directory", "listed", "read_required", "read_text", "stays_below"]
 
-LARGEST_FILE = 512 * 1024
-"""Bytes; larger files are not written by hand."""
-LARGEST_SECRET = 1 << 20
-"""Bytes of a secret or certificate; the API server accepts no larger Secret."""
+_LARGEST = 1 << 20
+"""Bytes of a file; the API server accepts no larger Secret."""
 _MOST_NAMES = 10_000
 """Entries read from one directory."""
 
 
-def read_text(path: Path, *, largest: int = LARGEST_FILE) -> str | None:
+def read_text(path: Path) -> str | None:
     """The text of a file, None if there is none. Raises :class:`BadInput` for anything but a
-    readable regular file of UTF-8 without control characters, and of at most *largest* bytes."""
+    readable regular file of UTF-8 without control characters, and of at most 1 MiB."""
     name = str(path)
     try:
         # Opening a named pipe would wait for its writer.
@@ -43,21 +33,18 @@ def read_text(path: Path, *, largest: int = LARGEST_FILE) -> str | None:
             state = os.fstat(file.fileno())
             if not stat.S_ISREG(state.st_mode):
                 raise BadInput("not a regular file", name)
-            content = file.read(largest + 1)
+            content = file.read(_LARGEST + 1)
         except OSError as error:
             raise _unreadable(name, error) from None
-    if len(content) > largest:
-        raise BadInput(
-            f"larger than {largest // 1024} KiB, the limit for one file",
-            name,
-            fix="keep the registry settings only",
-        )
+    if len(content) > _LARGEST:
+        fix = "keep the registry settings only"
+        raise BadInput("larger than 1 MiB, the limit for one file", name, fix=fix)
     return _decoded(content, name)
 
 
-def read_required(path: Path, *, largest: int = LARGEST_FILE) -> str:
+def read_required(path: Path) -> str:
     """Like :func:`read_text`, but raises :class:`BadInput` if there is no file."""
-    text = read_text(path, largest=largest)
+    text = read_text(path)
     if text is None:
         raise BadInput("no such file", str(path))
     return text

@@ -13,8 +13,6 @@ from itertools import chain
 from pathlib import Path
 
 from harness.nodes.explain.disk import (
-    LARGEST_FILE,
-    LARGEST_SECRET,
     is_directory,
     listed,
     read_required,
@@ -82,14 +80,14 @@ class ContainerdFiles:
         """The file to read for what the model sees as *known*."""
         return Path(self.shown(known))
 
-    def take(self, known: str, *, largest: int, root: Path | None = None) -> str | None:
+    def take(self, known: str, root: Path | None = None) -> str | None:
         """Read what the model sees as *known* into ``files``."""
         if known in self.files:
             return self.files[known]
         path = self.real(known)
         if root is not None:
             stays_below(path, root)
-        text = read_text(path, largest=largest)
+        text = read_text(path)
         if text is not None:
             self.files[known] = text
             self.read.append(str(path))
@@ -170,7 +168,7 @@ def _take_imports(found: ContainerdFiles, release: Release) -> None:
                     continue
                 if is_directory(found.real(path)):
                     found.files[f"{path}/"] = ""
-                elif (imported := found.take(path, largest=LARGEST_FILE)) is not None:
+                elif (imported := found.take(path)) is not None:
                     pending[path] = imported
 
 
@@ -215,7 +213,7 @@ def _configured(found: ContainerdFiles, release: Release) -> tuple[str, ...]:
 def _take_certificates(found: ContainerdFiles, paths: Iterable[str | None]) -> None:
     for path in paths:
         if path and not is_directory(found.real(path)):
-            found.take(path, largest=LARGEST_SECRET)
+            found.take(path)
 
 
 def _read_root(found: ContainerdFiles, root: str, namespace: str, release: Release) -> None:
@@ -250,7 +248,7 @@ def _read_directory(found: ContainerdFiles, known: str, root: Path, release: Rel
             if is_directory(real / entry.name):
                 found.files[f"{path}/"] = ""
             else:
-                text = found.take(path, largest=LARGEST_FILE, root=root)
+                text = found.take(path, root)
         elif entry.name.endswith((".crt", ".cert", ".key")):
             _take_certificates(found, (path,))
             if entry.name.endswith(".cert"):

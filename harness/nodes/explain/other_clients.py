@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 from harness.nodes.explain.disk import (
-    LARGEST_SECRET,
     is_directory,
     listed,
     read_required,
@@ -205,7 +204,7 @@ def _docker_login(path: Path | None, namespace: str, read: list[str]) -> Login:
     """The login that `docker login` stores for the registry *namespace*."""
     if path is None:
         return ANONYMOUS
-    text = read_required(path, largest=LARGEST_SECRET)
+    text = read_required(path)
     read.append(str(path))
     try:
         entries = read_docker_config(text)
@@ -225,7 +224,7 @@ def explain_containers(options: ExplainOptions) -> Explanation:
     path, config, remarks = _registries_conf(options, read)
     stored: Mapping[str, Login] = {}
     if options.auth_file is not None:
-        text = read_required(options.auth_file, largest=LARGEST_SECRET)
+        text = read_required(options.auth_file)
         read.append(str(options.auth_file))
         try:
             stored = read_auth_file(text)

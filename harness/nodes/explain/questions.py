@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.nodes.explain.containerd_pull import explain_containerd
-from harness.nodes.explain.disk import LARGEST_SECRET, read_required
+from harness.nodes.explain.disk import read_required
 from harness.nodes.explain.explanation import BadInput, Diagnostic, ExplainOptions, Explanation
 from harness.nodes.explain.files import ContainerdQuestion, read_containerd_files
 from harness.nodes.explain.other_clients import explain_containers, explain_docker
@@ -79,7 +79,7 @@ def _containerd(options: ExplainOptions) -> Explanation:
     )
     for path in map(ctr.flags.get, ("tlscacert", "tlscert", "tlskey")) if ctr else ():
         if path:
-            files.take(path, largest=LARGEST_SECRET)
+            files.take(path)
     node_secrets = (options.node_secret,) if options.node_secret else ()
     if options.puller == "cri" and files.config_toml is None:
         notes += (
@@ -134,7 +134,7 @@ def _release(wanted: str | None) -> tuple[str, tuple[Diagnostic, ...]]:
 def _secrets(paths: Iterable[Path], read: list[str]) -> tuple[KeyringEntry, ...]:
     entries: list[KeyringEntry] = []
     for path in paths:
-        text = read_required(path, largest=LARGEST_SECRET)
+        text = read_required(path)
         try:
             found = read_docker_config(text, path.name)
         except InvalidSecret as error:

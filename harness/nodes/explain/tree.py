@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
@@ -67,12 +69,24 @@ def print_tree(explanation: Explanation, console: Console) -> None:
     """Write *explanation* to *console*."""
     root = Tree(_text((explanation.image, "bold")), guide_style="dim")
     root.add(_text(("client: ", ""), (explanation.client, "bold")))
-    _files(root, explanation)
+    files = root.add(_text(("files read", "bold"), ("" if explanation.read else ": none", "")))
+    for name in explanation.read:
+        files.add(_text((name, "cyan")))
+    if explanation.looked_for:
+        names = ", ".join(explanation.looked_for)
+        found = explanation.directory
+        directory = "none exists" if found is None else f"{found} is used"
+        files.add(_text((f"directories checked: {names}; {directory}", "")))
     for one in sorted(explanation.remarks, key=lambda one: not one.is_warning):
         head = ("warning: ", "bold yellow") if one.is_warning else ("note: ", "bold")
         root.add(_text(head, (one.text, ""), _at(one.place)))
-    _secrets(root, explanation)
-    _hosts(root, explanation)
+    secrets = root.add(_text(("pull secrets", "bold"))) if explanation.secrets else root
+    for secret in explanation.secrets:
+        used = ("used", "green") if secret.used else ("not used", "yellow")
+        words = f"{secret.secret}, key {secret.key!r}, user {secret.user}: "
+        secrets.add(_text((words, ""), used)).add(_text((secret.why, "")))
+    if explanation.hosts:
+        _hosts(root, explanation.hosts)
     for each in explanation.rounds:
         _round(root, explanation, each)
     if explanation.if_all_fail:
@@ -96,37 +110,11 @@ def _at(place: FileLine | None) -> tuple[str, str]:
     return ("", "") if place is None else (f"  {place}", "cyan")
 
 
-def _files(root: Tree, explanation: Explanation) -> None:
-    branch = root.add(_text(("files read", "bold"), ("" if explanation.read else ": none", "")))
-    for name in explanation.read:
-        branch.add(_text((name, "cyan")))
-    if explanation.looked_for:
-        names = ", ".join(explanation.looked_for)
-        found = explanation.directory
-        used = "none exists" if found is None else f"{found} is used"
-        branch.add(_text((f"directories checked: {names}; {used}", "")))
-
-
-def _secrets(root: Tree, explanation: Explanation) -> None:
-    if not explanation.secrets:
-        return
-    branch = root.add(_text(("pull secrets", "bold")))
-    for one in explanation.secrets:
-        used = ("used", "green") if one.used else ("not used", "yellow")
-        leaf = branch.add(_text((f"{one.secret}, key {one.key!r}, user {one.user}: ", ""), used))
-        leaf.add(_text((one.why, "")))
-
-
-def _hosts(root: Tree, explanation: Explanation) -> None:
-    if not explanation.hosts:
-        return
+def _hosts(root: Tree, hosts: Sequence[HostExplained]) -> None:
     branch = root.add(_text(("hosts, in the order they are tried for each object", "bold")))
-    shown = explanation.hosts
-    if len(shown) > _MOST_HOSTS + 1:
-        shown = (*shown[: _MOST_HOSTS - 1], shown[-1])
-    for host in shown:
-        if host is shown[-1] and len(shown) < len(explanation.hosts):
-            left = len(explanation.hosts) - len(shown)
+    left = len(hosts) - _MOST_HOSTS if len(hosts) > _MOST_HOSTS + 1 else 0
+    for host in (*hosts[: -left - 1], hosts[-1]):
+        if host is hosts[-1] and left:
             branch.add(_text((f"... {left} more hosts, see --format json", "dim")))
         _host(branch, host)
 

@@ -48,7 +48,7 @@ def test_good(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         (b"a = 1\n# \x1b[2J\n", "hosts.toml:2: contains the control character '\\x1b' (remove it)"),
         (b"a = 1\n# \xff\n", "hosts.toml:2: not UTF-8"),
-        (b"# " + b"x" * 10_000_000, "hosts.toml: larger than 512 KiB"),
+        (b"# " + b"x" * 10_000_000, "hosts.toml: larger than 1 MiB"),
     ],
 )
 def test_unusable_content(
