@@ -10,8 +10,7 @@ from itertools import islice
 from typing import Literal
 
 from harness.nodes.lint.documents import Node, TreeFile
-from harness.nodes.lint.kubernetes import Pod
-from harness.nodes.lint.project import Project
+from harness.nodes.lint.project import Pod, Project
 
 __all__ = ["Container", "Mount", "Port", "TakenPorts", "Variable", "compose_containers", "of_pod"]
 
@@ -138,16 +137,15 @@ def _of_pod(pod: Pod) -> Iterator[Container]:
             node,
             node.get("image"),
             (*_words(node.get("command")), *_words(node.get("args"))),
-            tuple(
-                Variable(item.string("name"), _value_of(item), item) for item in node.list("env")
-            ),
+            tuple(_variable(item) for item in node.list("env")),
             tuple(_mount(item, volumes) for item in node.list("volumeMounts")),
             tuple(_container_ports(node, on_host=pod.on_host_network)),
         )
 
 
-def _value_of(variable: Node) -> str | None:
-    return None if variable.get("valueFrom") else variable.string("value")
+def _variable(node: Node) -> Variable:
+    value = None if node.get("valueFrom") else node.string("value")
+    return Variable(node.string("name"), value, node)
 
 
 def _mount(node: Node, volumes: Mapping[str, Node]) -> Mount:

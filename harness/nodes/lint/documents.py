@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from harness.nodes.lint.finding import Edit, Hit, Path, Spot
 from harness.nodes.lint.kinds import Kind
@@ -145,8 +145,8 @@ class TreeFile(Document):
     as_json: bool = False
 
 
-def numbered(statements: Iterable[Statement]) -> Iterator[tuple[Statement, Path]]:
-    """Each statement with its path; tables of an array are numbered."""
+def numbered(statements: Iterable[Statement]) -> Iterator[Statement]:
+    """The statements with numbers in their paths for the tables of an array."""
     counted: dict[Path, int] = {}
     for statement in statements:
         path: Path = ()
@@ -157,7 +157,7 @@ def numbered(statements: Iterable[Statement]) -> Iterator[tuple[Statement, Path]
                 counted[path] = counted.get(path, -1) + 1
             if path in counted:
                 path = (*path, counted[path])
-        yield statement, path
+        yield replace(statement, path=cast("tuple[str, ...]", path))
 
 
 def is_strings(value: object) -> bool:
@@ -182,10 +182,10 @@ class TomlFile(Document):
     def _spots(self) -> dict[Path, Spot]:
         """Where each path is first mentioned; tables of an array are numbered."""
         found: dict[Path, Spot] = {}
-        for statement, path in numbered(self.statements):
-            spot = Spot(statement.line, statement.column)
-            for end in range(1, len(path) + 1):
-                found.setdefault(path[:end], spot)
+        for statement in numbered(self.statements):
+            for end in range(1, len(statement.path) + 1):
+                spot = Spot(statement.line, statement.column)
+                found.setdefault(statement.path[:end], spot)
         return found
 
     def at(self, *path: str | int) -> Spot:
@@ -252,6 +252,10 @@ class TomlTable:
     def string(self, *path: str | int) -> str:
         """The string at *path* in this table, empty if there is none."""
         return self.file.string(*self.path, *path)
+
+    def table(self, *path: str | int) -> dict[str, Any]:
+        """The table at *path* in this table, empty if there is none."""
+        return self.file.table(*self.path, *path)
 
     def hit(self, key: str, what: str, *edits: Edit, fix: str = "") -> Hit:
         """A hit at *key*, or at the table if *key* is empty."""

@@ -26,10 +26,7 @@ __all__ = [
     "LintOptions",
     "Outcome",
     "Suppression",
-    "findings",
     "run_rules",
-    "selects",
-    "suppressions",
 ]
 
 
@@ -60,11 +57,6 @@ class Outcome:
 
     findings: tuple[LintFinding, ...] = ()
     suppressed: tuple[tuple[LintFinding, Suppression], ...] = ()
-
-
-def findings(project: Project, options: LintOptions) -> list[LintFinding]:
-    """The findings of :func:`run_rules`, as a list."""
-    return list(run_rules(project, options).findings)
 
 
 def run_rules(

@@ -104,10 +104,6 @@ class LintFinding:
     unreadable: bool = False
     """The file could not be read, so nothing else was checked."""
 
-    @property
-    def fixable(self) -> bool:
-        return bool(self.edits)
-
 
 def printable(text: object, *, longest: int | None = _LONGEST) -> str:
     """*text*, from a file that may be hostile, in one line without control characters."""

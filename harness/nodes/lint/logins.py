@@ -12,9 +12,8 @@ from functools import cached_property
 from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.finding import Edit, Hit, Spot
 from harness.nodes.lint.kinds import Kind
-from harness.nodes.lint.kubernetes import Object, cluster_of
 from harness.nodes.lint.parsing import InvalidJSON, parse_json
-from harness.nodes.lint.project import NamedImage, Project
+from harness.nodes.lint.project import NamedImage, Object, Project, cluster_of
 from harness.nodes.lint.rule import RuleContext
 
 __all__ = [
@@ -81,10 +80,6 @@ class SecretValue:
             return self.text
         again = decoded(self.text)
         return again if again is not None and again.lstrip().startswith("{") else self.text
-
-    @property
-    def is_encoded_twice(self) -> bool:
-        return self.json != self.text
 
 
 def values_of(secret: Object) -> Iterator[SecretValue]:

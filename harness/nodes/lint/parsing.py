@@ -12,7 +12,15 @@ import re
 from bisect import bisect_right
 from typing import Any
 
-from harness.nodes.lint.documents import Document, Node, TextFile, TomlFile, TreeFile, Unread
+from harness.nodes.lint.documents import (
+    Document,
+    Node,
+    TextFile,
+    TomlFile,
+    TreeFile,
+    Unread,
+    spot_of,
+)
 from harness.nodes.lint.finding import ReplaceText, Spot, printable
 from harness.nodes.lint.kinds import Kind, kind_of
 from harness.nodes.lint.positions import JSON, Piece, piece_at
@@ -111,9 +119,12 @@ def _check_bytes(content: bytes) -> None:
 
 def _check_characters(text: str) -> None:
     if control := _CONTROL.search(text):
-        at = control.start()
-        spot = Spot(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
-        raise _Unreadable("PPX002", f"the control character U+{ord(control[0]):04X}", spot)
+        what = f"the control character U+{ord(control[0]):04X}"
+        raise _Unreadable("PPX002", what, _spot_of(text, control.start()))
+
+
+def _spot_of(text: str, at: int) -> Spot:
+    return Spot(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
 
 
 def _toml(text: str) -> dict[str, Any]:
@@ -147,12 +158,11 @@ def _json(text: str, path: str) -> Entry:
     try:
         return parse_json(text, path)
     except InvalidJSON as error:
-        spot = Spot(error.line, error.column)
+        spot = error.spot
         if not error.trailing_comma:
             raise _syntax("JSON", error.reason, spot) from None
-        old = text.split("\n")[error.line - 1]
-        new = old[: error.column - 1] + old[error.column :]
-        edit = ReplaceText(error.line, old, new)
+        old = text.split("\n")[spot.line - 1]
+        edit = ReplaceText(spot.line, old, old[: spot.column - 1] + old[spot.column :])
         raise _Unreadable("PPX010", error.reason, spot, edit) from None
 
 
@@ -172,13 +182,10 @@ class InvalidJSON(ValueError):
     """Text that is not JSON, and where. ``trailing_comma``: a comma in front of a closing
     bracket is the first mistake."""
 
-    def __init__(
-        self, reason: str, line: int, column: int, *, trailing_comma: bool = False
-    ) -> None:
+    def __init__(self, reason: str, spot: Spot = _START, *, trailing_comma: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.line = line
-        self.column = column
+        self.spot = spot
         self.trailing_comma = trailing_comma
 
 
@@ -186,16 +193,13 @@ def parse_json(text: str, source: str) -> Entry:
     """The document's value. Raises :class:`InvalidJSON`."""
     try:
         json.loads(text)
+        root = piece_at(text, 0, JSON)
     except json.JSONDecodeError as error:
         raise _explained(error, text) from None
     except RecursionError:
-        raise InvalidJSON("nested too deeply", 1, 1) from None
+        raise InvalidJSON("nested too deeply") from None
     except ValueError as error:  # a number of thousands of digits
-        raise InvalidJSON(str(error).partition(";")[0], 1, 1) from None
-    try:
-        root = piece_at(text, 0, JSON)
-    except RecursionError:
-        raise InvalidJSON("nested too deeply", 1, 1) from None
+        raise InvalidJSON(str(error).partition(";")[0]) from None
     tree = _Tree(text, source)
     return Entry(tree.place(root.start), tree.tree(root))
 
@@ -204,10 +208,8 @@ def _explained(error: json.JSONDecodeError, text: str) -> InvalidJSON:
     before = text[: error.pos].rstrip(" \t\r\n,")
     comma = text.find(",", len(before))
     if 0 <= comma <= error.pos and _TRAILING_COMMA.match(text, comma):
-        line = text.count("\n", 0, comma) + 1
-        column = comma - text.rfind("\n", 0, comma)
-        return InvalidJSON("trailing comma", line, column, trailing_comma=True)
-    return InvalidJSON(error.msg, error.lineno, error.colno)
+        return InvalidJSON("trailing comma", _spot_of(text, comma), trailing_comma=True)
+    return InvalidJSON(error.msg, Spot(error.lineno, error.colno))
 
 
 class _Tree:
@@ -224,8 +226,7 @@ class _Tree:
 
     def tree(self, piece: Piece, depth: int = 0) -> Tree:
         if depth > _DEEPEST:
-            place = self.place(piece.start)
-            raise InvalidJSON("nested too deeply", place.line or 1, place.column or 1)
+            raise InvalidJSON("nested too deeply", spot_of(self.place(piece.start)))
         if piece.kind == "sequence":
             items = (Entry(self.place(p.start), self.tree(p, depth + 1)) for p in piece.items)
             return Sequence(tuple(items))

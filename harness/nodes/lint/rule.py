@@ -17,8 +17,7 @@ from typing import Any, Literal
 from harness.nodes.lint.documents import Document
 from harness.nodes.lint.finding import Edit, Hit, KeyEdit, Path, Severity, Spot, nearest, quoted
 from harness.nodes.lint.kinds import Kind
-from harness.nodes.lint.kubernetes import Cluster, cluster_of
-from harness.nodes.lint.project import Project
+from harness.nodes.lint.project import Cluster, Project, cluster_of
 from harness.nodes.models.containerd.releases import Release
 from reference_registry.profiles import Profile
 

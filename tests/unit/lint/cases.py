@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.nodes.lint.engine import LintOptions
+from harness.nodes.lint.engine import LintOptions, run_rules
+from harness.nodes.lint.finding import LintFinding
 from harness.nodes.lint.project import Project
 from harness.nodes.lint.reading import read_all
 
-__all__ = ["FIXTURES", "Case", "case_of", "copied", "project_of"]
+__all__ = ["FIXTURES", "Case", "case_of", "copied", "findings", "project_of"]
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "lint"
 
@@ -72,3 +73,8 @@ def copied(rule_id: str, into: Path) -> Path:
 def project_of(root: Path, paths: tuple[str, ...] = (".",)) -> Project:
     """What lint reads of *paths* below *root*."""
     return read_all([os.path.normpath(root / path) for path in paths])
+
+
+def findings(project: Project, options: LintOptions) -> list[LintFinding]:
+    """What lint finds in *project*."""
+    return list(run_rules(project, options).findings)

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.nodes.lint.documents import Document
-from harness.nodes.lint.engine import LintOptions, findings
+from harness.nodes.lint.engine import LintOptions
 from harness.nodes.lint.fix.repair import repaired
 from harness.nodes.lint.parsing import parsed
 from harness.nodes.lint.project import Project
+from tests.unit.lint.cases import findings
 
 _QUESTION = LintOptions(registry=("3.1",), containerd=("2.3",))
 

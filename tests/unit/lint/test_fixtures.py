@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.nodes.lint.engine import CONTAINERD_RELEASES, REGISTRY_RELEASES, LintOptions, findings
+from harness.nodes.lint.engine import CONTAINERD_RELEASES, REGISTRY_RELEASES, LintOptions
 from harness.nodes.lint.finding import LintFinding
 from harness.nodes.lint.fix.repair import repaired
 from harness.nodes.lint.project import Project
 from harness.nodes.lint.rule import LintRule
 from harness.nodes.lint.rules import loaded_rules
-from tests.unit.lint.cases import FIXTURES, Case, case_of, copied, project_of
+from tests.unit.lint.cases import FIXTURES, Case, case_of, copied, findings, project_of
 from tests.unit.lint.catalogue import PAGE, rendered
 
 _RULES = {rule.id: rule for rule in loaded_rules()}

@@ -16,7 +16,7 @@ import yaml
 
 from harness.cli import main
 from harness.nodes.lint.documents import TreeFile
-from harness.nodes.lint.engine import LintOptions, findings
+from harness.nodes.lint.engine import LintOptions
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.logins import logins_in
 from harness.nodes.lint.rule import RuleContext
@@ -28,7 +28,7 @@ from harness.nodes.models.containers.registries_conf import (
 )
 from harness.nodes.models.dockerd import InvalidDaemonJson, read_daemon_json
 from harness.nodes.models.kubelet import InvalidSecret, read_docker_config
-from tests.unit.lint.cases import FIXTURES, case_of, project_of
+from tests.unit.lint.cases import FIXTURES, case_of, findings, project_of
 
 _CASES = json.loads((FIXTURES.parent / "kubelet" / "keyring-cases.json").read_text())["cases"]
 _KINDS = {

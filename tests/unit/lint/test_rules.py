@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.nodes.lint.engine import LintOptions, findings
+from harness.nodes.lint.engine import LintOptions
 from harness.nodes.lint.finding import LintFinding
 from harness.nodes.lint.parsing import parsed
 from harness.nodes.lint.project import Project
 from harness.nodes.models.containerd.hosts_toml import InvalidHostsFile, parse_hosts_toml
 from harness.nodes.models.containerd.planning import resolve_plan
 from harness.nodes.models.containerd.releases import release_named
-from tests.unit.lint.cases import FIXTURES, project_of
+from tests.unit.lint.cases import FIXTURES, findings, project_of
 
 _MISSION = FIXTURES.parent / "mission"
 _UP = "certs.d/up.example/hosts.toml"

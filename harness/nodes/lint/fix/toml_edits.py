@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
 
@@ -42,9 +42,7 @@ class TomlText:
 
     @cached_property
     def _statements(self) -> list[Statement]:
-        """With numbers in their paths for the tables of an array."""
-        found = numbered(statements(self.text))
-        return [replace(s, path=cast("tuple[str, ...]", path)) for s, path in found]
+        return list(numbered(statements(self.text)))
 
     @cached_property
     def _below(self) -> dict[Path, list[Statement]]:

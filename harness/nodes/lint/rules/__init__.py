@@ -17,10 +17,9 @@ _MODULES: Mapping[str, tuple[Kind, ...]] = {
     "containerd": (Kind.CONTAINERD,),
     "daemon": (Kind.DAEMON,),
     "hosts": (Kind.HOSTS,),
-    "hosts_directory": (Kind.DIRECTORY,),
     "kubernetes": (Kind.KUBERNETES,),
     "logins": (Kind.LOGINS, Kind.KUBERNETES),
-    "other_files": (Kind.INPUT, Kind.HTPASSWD, Kind.SCHEDULE),
+    "other_files": (Kind.INPUT, Kind.HTPASSWD, Kind.SCHEDULE, Kind.DIRECTORY),
     "registries_conf": (Kind.REGISTRIES,),
     "registry_containers": (Kind.KUBERNETES, Kind.COMPOSE),
 }

@@ -58,10 +58,10 @@ def service(container: Container, context: RuleContext) -> Iterator[tuple[str, H
     for mount in container.mounts:
         source = quoted(mount.source)
         if mount.kind == "path" and mount.target.endswith(_FILES) and "$" not in mount.source:
-            found = project.kind_beside(mount.source, file)
+            found = project.kind_at(mount.source, file)
             if found == "directory":
                 yield "PPM005", mount.node.hit(f"{source} is a directory")
-            elif found is None and project.kind_beside(posixpath.dirname(mount.source), file):
+            elif found is None and project.kind_at(posixpath.dirname(mount.source), file):
                 yield "PPM005", mount.node.hit(f"{source} does not exist")
 
 

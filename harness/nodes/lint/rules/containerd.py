@@ -5,7 +5,6 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 from harness.nodes.lint.documents import TomlFile, TomlTable
 from harness.nodes.lint.finding import Edit, Hit, KeyEdit, quoted
@@ -32,14 +31,6 @@ class _Section(TomlTable):
     def config_path(self) -> str:
         """Empty if it is missing or not a string."""
         return self.string("config_path")
-
-    @property
-    def mirrors(self) -> dict[str, Any]:
-        return self.file.table(*self.path, "mirrors")
-
-    @property
-    def configs(self) -> dict[str, Any]:
-        return self.file.table(*self.path, "configs")
 
     def pulled_by_transfer_service(self, release: Release) -> bool:
         """The transfer service takes ``config_path`` as the name of one directory."""
@@ -95,9 +86,13 @@ def config_path(file: TomlFile, context: RuleContext) -> Iterator[tuple[str, Hit
             edits: list[Edit] = [KeyEdit("set", where, first)] * (others == "/etc/docker/certs.d")
             what = f"{quoted(path)} is taken as one directory"
             yield "PPT003", section.hit("config_path", what, *edits)
-        if path or section.mirrors or not (release.default_config_path == "none" or as_one):
+        if (
+            path
+            or section.table("mirrors")
+            or not (release.default_config_path == "none" or as_one)
+        ):
             continue
-        logins = section.configs.values()
+        logins = section.table("configs").values()
         conflict = any(isinstance(values, dict) and "tls" in values for values in logins)
         possible = not conflict and section.get("config_path") is None
         possible = possible and (section.plugin == "cri") == (_version(file) in (None, 1))
@@ -161,7 +156,7 @@ def whole_file(file: TomlFile, context: RuleContext) -> Iterator[tuple[str, Hit]
 
 @rules("PPT002", each=_sections, by="containerd")
 def legacy_tls(section: _Section, context: RuleContext) -> Iterator[Hit]:
-    for host, values in section.configs.items():
+    for host, values in section.table("configs").items():
         if isinstance(values, dict) and "tls" in values:
             where, said = (*section.path, "configs", host, "tls"), f"tls of {quoted(host)}"
             if not context.containerd.legacy_tls:
@@ -173,9 +168,9 @@ def legacy_tls(section: _Section, context: RuleContext) -> Iterator[Hit]:
 @rules("PPT001", "PPT011", "PPT012", "PPT013", "PPT015", each=_sections)
 def section(section: _Section, context: RuleContext) -> Iterator[tuple[str, Hit]]:
     file, given = section.file, section.config_path
-    if section.mirrors and given:
+    if section.table("mirrors") and given:
         yield "PPT001", section.hit("mirrors", "mirrors cannot be set beside config_path")
-    elif section.mirrors:
+    elif section.table("mirrors"):
         yield "PPT011", section.hit("mirrors", "mirrors is deprecated")
     for key in section.values:
         if key not in _KEYS:
@@ -188,7 +183,7 @@ def section(section: _Section, context: RuleContext) -> Iterator[tuple[str, Hit]
             edits = [KeyEdit("set", (*section.path, "config_path"), top)] * (given == path)
             what = f"{quoted(path)} is the directory of one registry"
             yield "PPT013", section.hit("config_path", what, *edits)
-    for name in section.mirrors:
+    for name in section.table("mirrors"):
         where = (*section.path, "mirrors", name, "endpoint")
         for url in file.list(*where):
             if isinstance(url, str) and "://" not in url:
@@ -198,7 +193,7 @@ def section(section: _Section, context: RuleContext) -> Iterator[tuple[str, Hit]
 @rules("PPT004", "PPT005", "PPT006", "PPT007", "PPT014", each=_sections)
 def login(section: _Section, context: RuleContext) -> Iterator[tuple[str, Hit]]:
     contacted, file = context.project.contacted, section.file
-    for host, values in section.configs.items():
+    for host, values in section.table("configs").items():
         if not isinstance(values, dict) or "auth" not in values:
             continue
         where = (*section.path, "configs", host)

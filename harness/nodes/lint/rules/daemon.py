@@ -115,7 +115,7 @@ def _used(context: RuleContext) -> frozenset[str]:
 
     def found() -> frozenset[str]:
         files = project.of_kind(Kind.COMPOSE, TreeFile)
-        images = (image_at(f, c.image) for f in files for c in compose_containers(f, project))
+        images = (image_at(c.image) for f in files for c in compose_containers(f, project))
         return context.cluster.image_registries | {image.registry for image in images if image}
 
     return project.once("used registries", found)

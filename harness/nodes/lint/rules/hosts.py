@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from harness.nodes.lint.documents import TomlFile, TomlTable, is_strings
@@ -168,38 +168,43 @@ def wrong_type(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
     if server is not None and not isinstance(server, str):
         yield file.hit("server", "server must be a string")
     for table in _tables(file):
-        for key, problem, meant in _wrong_values(table.values):
-            edits = [] if meant is None else [KeyEdit("set", (*table.path, key), meant)]
-            yield table.hit(key, f"{key} must be {problem}", *edits)
+        for key, (is_good, form) in _FORMS.items():
+            value = table.values.get(key)
+            if value is not None and not is_good(value):
+                yield table.hit(key, f"{key} must be {form}", *_converted(table, key, value))
+        header = table.values.get("header", {})
+        if not isinstance(header, dict):
+            yield table.hit("header", "header must be a table")
+        elif not all(_is_text_or_texts(value) for value in header.values()):
+            yield table.hit("header", "header must be a table of strings or lists of strings")
 
 
-def _wrong_values(values: dict[str, Any]) -> Iterator[tuple[str, str, object]]:
-    """Key, what its value must be, and the value that was probably meant."""
-    flags = {key: values.get(key) for key in ("skip_verify", "override_path")}
-    for key, value in flags.items():
-        if value is not None and not isinstance(value, bool):
-            meant = {"true": True, "false": False}.get(str(value).lower())
-            yield key, "true or false, without quotes", meant
-    value = values.get("capabilities")
-    if value is not None and not is_strings(value):
-        yield "capabilities", "a list of strings", (value,) if isinstance(value, str) else None
-    value = values.get("ca", "")
-    if not isinstance(value, str) and not is_strings(value):
-        yield "ca", "a file name or a list of file names", None
-    value = values.get("client", "")
-    if not isinstance(value, str) and not _is_client(value):
-        yield "client", "file names or pairs [certificate, key]", None
-    value = values.get("header", {})
-    if not isinstance(value, dict):
-        yield "header", "a table", None
-    elif not all(isinstance(v, str) or is_strings(v) for v in value.values()):
-        yield "header", "a table of strings or lists of strings", None
+def _is_text_or_texts(value: object) -> bool:
+    return isinstance(value, str) or is_strings(value)
 
 
 def _is_client(value: object) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(item, str) or (is_strings(item) and len(item) == 2) for item in value
-    )
+    items: list[Any] = value if isinstance(value, list) else [value]
+    return all(isinstance(i, str) or (is_strings(i) and len(i) == 2) for i in items)
+
+
+_FLAG = (lambda value: isinstance(value, bool), "true or false, without quotes")
+_FORMS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "skip_verify": _FLAG,
+    "override_path": _FLAG,
+    "capabilities": (is_strings, "a list of strings"),
+    "ca": (_is_text_or_texts, "a file name or a list of file names"),
+    "client": (_is_client, "file names or pairs [certificate, key]"),
+}
+
+
+def _converted(table: _Table, key: str, value: object) -> Iterator[KeyEdit]:
+    """The edit to the value that was probably meant."""
+    flag = {"true": True, "false": False}.get(str(value).lower())
+    if key in {"skip_verify", "override_path"} and flag is not None:
+        yield KeyEdit("set", (*table.path, key), flag)
+    elif key == "capabilities" and isinstance(value, str):
+        yield KeyEdit("set", (*table.path, key), (value,))
 
 
 # -- Surprising effects -------------------------------------------------------------------------

@@ -8,9 +8,8 @@ from harness.nodes.lint.containers import Container, Port, TakenPorts, of_pod
 from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.finding import Edit, Hit, KeyEdit, nearest, quoted
 from harness.nodes.lint.kinds import Kind
-from harness.nodes.lint.kubernetes import Object, Pod, cluster_of, containers
 from harness.nodes.lint.logins import TYPES
-from harness.nodes.lint.project import Project
+from harness.nodes.lint.project import Object, Pod, Project, cluster_of, containers
 from harness.nodes.lint.rule import RuleContext, Rules
 
 __all__ = ["rules"]

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.finding import Hit, KeyEdit, nearest, quoted
 from harness.nodes.lint.kinds import Kind
-from harness.nodes.lint.kubernetes import Object, Pod
 from harness.nodes.lint.logins import (
     CONFIG_JSON_TYPE,
     TYPES,
@@ -23,6 +22,7 @@ from harness.nodes.lint.logins import (
     values_of,
 )
 from harness.nodes.lint.parsing import InvalidJSON, parse_json
+from harness.nodes.lint.project import Object, Pod
 from harness.nodes.lint.rule import RuleContext, Rules
 
 __all__ = ["rules"]
@@ -199,11 +199,7 @@ def unknown_to_docker(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
                 yield entry.hit(entry.node, what, rename)
 
 
-def _pods(file: TreeFile, context: RuleContext) -> list[Pod]:
-    return context.cluster.pods_in(file)
-
-
-@rules("PPS008", each=_pods)
+@rules("PPS008", each=lambda file, context: context.cluster.pods_in(file))
 def several(pod: Pod, context: RuleContext) -> Iterator[Hit]:
     seen: dict[str, str] = {}
     for name, node in pod.pull_secrets:
@@ -270,7 +266,7 @@ def secret_value(secret: Object, context: RuleContext) -> Iterator[tuple[str, Hi
             edits = [KeyEdit("rename", node.path[:-1], "stringData")] if alone and plain else []
             yield "PPS103", node.hit(f"{key} is not base64", *edits)
             continue
-        if content.is_encoded_twice:
+        if content.json != content.text:
             once = content.text.strip() if content.section == "data" else content.json
             times = "twice" if content.section == "data" else "below stringData"
             what = f"{key} is encoded {times}"
@@ -286,7 +282,7 @@ def _why_no_logins(text: str, key: str, file: TreeFile) -> str:
         root = Node(parse_json(text, file.path))
     except InvalidJSON as error:
         said = f"it is not JSON: {error.reason}"
-        return f"{said} in its line {error.line}" if "\n" in text.strip() else said
+        return f"{said} in its line {error.spot.line}" if "\n" in text.strip() else said
     if root.kind != "mapping":
         return "it is not a JSON object"
     auths = root.get("auths")

@@ -17,14 +17,8 @@ rules = Rules(Kind.REGISTRIES)
 
 _SEARCH, _MODE = "unqualified-search-registries", "short-name-mode"
 _USAGE, _DIGESTS = "pull-from-mirror", "mirror-by-digest-only"
-_TOP_KEYS = (
-    "registry",
-    _SEARCH,
-    _MODE,
-    "credential-helpers",
-    "additional-layer-store-auth-helper",
-    "aliases",
-)
+_OTHER_KEYS = ("credential-helpers", "additional-layer-store-auth-helper", "aliases")
+_TOP_KEYS = ("registry", _SEARCH, _MODE, *_OTHER_KEYS)
 _REGISTRY_KEYS = ("prefix", "location", "insecure", "blocked", "mirror", _DIGESTS)
 _MIRROR_KEYS = ("location", "insecure", _USAGE)
 _HUB_HOSTS = {"registry-1.docker.io", "index.docker.io", "registry.hub.docker.com"}

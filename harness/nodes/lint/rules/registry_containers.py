@@ -14,8 +14,7 @@ from harness.nodes.lint.containers import Container, Mount, compose_containers, 
 from harness.nodes.lint.documents import Node, TextFile, TreeFile
 from harness.nodes.lint.finding import Hit, KeyEdit, quoted
 from harness.nodes.lint.kinds import Kind
-from harness.nodes.lint.kubernetes import cluster_of
-from harness.nodes.lint.project import Project
+from harness.nodes.lint.project import Project, cluster_of
 from harness.nodes.lint.rule import RuleContext, Rules
 from harness.nodes.models.reference import InvalidReference, normalised_reference
 

@@ -1,14 +1,19 @@
-"""Findings as SARIF 2.1.0, which GitHub, GitLab and editors read.
+"""Findings for programs: JSON (docs/lint-schema.json), SARIF 2.1.0 for GitHub, GitLab and editors,
+annotations of GitHub Actions, and a unified diff of what ``--fix`` would do.
 
 https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/sarif-v2.1.0-os.html; sections in the code.
 """
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
+import posixpath
+import re
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,16 +21,100 @@ from urllib.parse import quote
 
 from harness.nodes.lint.documents import Document
 from harness.nodes.lint.engine import Suppression
-from harness.nodes.lint.finding import Edit, KeyEdit, LintFinding, Severity
+from harness.nodes.lint.finding import Edit, KeyEdit, LintFinding, Severity, printable
 from harness.nodes.lint.fix.editing import replacements
+from harness.nodes.lint.fix.repair import Repair
 from harness.nodes.lint.fix.tree_edits import NotApplicable
-from harness.nodes.lint.output.report import LintReport
+from harness.nodes.lint.report import LintReport
 from harness.nodes.lint.rule import LintRule
 from harness.nodes.lint.rules import loaded_rules
+from harness.report.github import annotation
 
-__all__ = ["as_sarif"]
+__all__ = ["as_annotations", "as_json", "as_sarif", "unified_diff"]
 
-_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+_FORMAT_VERSION = 1
+"""Increased when a key is removed or changes its meaning; keys may be added at any time."""
+
+
+def as_json(report: LintReport) -> str:
+    """The document's text. Non-ASCII characters are escaped."""
+    document = {
+        "version": _FORMAT_VERSION,
+        "findings": [
+            {**_fields(finding), "not_repaired": report.refusals.get(finding)}
+            for finding in report.outcome.findings
+        ],
+        "suppressed": [
+            {**_fields(finding), "reason": comment.reason, "comment_line": comment.spot.line}
+            for finding, comment in report.outcome.suppressed
+        ],
+        "repaired": [
+            {"file": repair.after.path, "id": finding.rule, "what": finding.what}
+            for repair in report.repairs
+            for finding in repair.findings
+        ],
+        "not_written": [{"file": f, "reason": reason} for f, reason in report.failed.items()],
+    }
+    return json.dumps(document, indent=1)
+
+
+def _fields(finding: LintFinding) -> dict[str, Any]:
+    return {
+        "id": finding.rule,
+        "severity": finding.severity.value,
+        "file": finding.file,
+        "line": finding.spot.line,
+        "column": finding.spot.column,
+        "what": finding.what,
+        "why": finding.why,
+        "fix": finding.fix,
+        "reference": finding.reference,
+        "releases": list(finding.releases),
+        "fixable": bool(finding.edits),
+    }
+
+
+_ANNOTATION_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
+
+
+def as_annotations(report: LintReport, workspace: Path) -> Iterator[str]:
+    """One line for each finding. File names are relative to *workspace*."""
+    for finding in report.outcome.findings:
+        place = Path(os.path.relpath(finding.file, workspace)).as_posix()
+        values = {
+            "file": printable(place),
+            "line": str(finding.spot.line),
+            "col": str(finding.spot.column),
+            "title": f"{finding.rule}: {finding.what}",
+        }
+        of = [f"for: {', '.join(finding.releases)}"] if finding.releases else []
+        text = [f"why: {finding.why}", f"fix: {finding.fix}", *of, f"source: {finding.reference}"]
+        yield annotation(
+            _ANNOTATION_LEVELS[finding.severity], "\n".join([finding.what, *text]), values
+        )
+
+
+def unified_diff(repairs: Iterable[Repair]) -> Iterator[str]:
+    """Its lines, each with its line break. Only a line feed ends a line, as for patch and git."""
+    for repair in repairs:
+        texts = (repair.before.text, repair.after.text)
+        old, new = (re.findall(r"[^\n]*\n|[^\n]+", text) for text in texts)
+        name = posixpath.normpath(repair.before.path).lstrip("/")  # git takes no "./" within
+        for line in difflib.unified_diff(old, new, _quoted("a/" + name), _quoted("b/" + name)):
+            yield line if line.endswith("\n") else line + "\n\\ No newline at end of file\n"
+
+
+def _quoted(path: str) -> str:
+    """*path* as git quotes it, if it is not plain."""
+    if path.isprintable() and path.isascii() and '"' not in path and "\\" not in path:
+        return path
+    raw = path.encode(errors="surrogateescape")
+    plain = (chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\{b:03o}" for b in raw)
+    return f'"{"".join(plain)}"'
+
+
+# -- SARIF --------------------------------------------------------------------------------------
+_SARIF_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _ROOT = "%SRCROOT%"
 _LOGIN_KEYS = frozenset({"auth", "username", "password", ".dockerconfigjson", ".dockercfg"})
@@ -74,7 +163,7 @@ def _rule(rule: LintRule) -> dict[str, Any]:
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": rule.why},
         "help": {"text": text, "markdown": markdown},
-        "defaultConfiguration": {"level": _LEVELS[rule.severity]},
+        "defaultConfiguration": {"level": _SARIF_LEVELS[rule.severity]},
     }
 
 
@@ -88,7 +177,7 @@ def _result(
     result: dict[str, Any] = {
         "ruleId": finding.rule,
         "ruleIndex": number,
-        "level": _LEVELS[finding.severity],
+        "level": _SARIF_LEVELS[finding.severity],
         "message": {"text": f"{finding.what}{of}. {finding.why}. Fix: {finding.fix}"},
         "locations": [{"physicalLocation": {"artifactLocation": location, "region": region}}],
         "partialFingerprints": {"pullproof/v1": hashlib.sha256(_bytes(identity)).hexdigest()},
