@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -151,8 +152,8 @@ def take(measure: Measure, places: Sequence[Place], repetitions: int) -> list[tu
                 figures = measure.take(place)
             except CannotMeasure as problem:
                 failed[name] = str(problem)
-            except OSError as problem:
-                failed[name] = problem.strerror or type(problem).__name__
+            except (OSError, subprocess.TimeoutExpired) as problem:
+                failed[name] = getattr(problem, "strerror", None) or type(problem).__name__
             else:
                 if number >= measure.warm_ups:
                     taken[name].append(figures)

@@ -17,9 +17,6 @@ from reference_registry.storage import layout
 
 __all__ = ["MEASURES", "Bench", "Measure", "Place", "Row"]
 
-_TIMEOUT = 60.0
-"""Seconds that a pull or a page may take."""
-
 
 @dataclass
 class Bench:
@@ -150,13 +147,13 @@ def _fresh_tag(place: Place) -> tuple[float, ...]:
 @_measure("hot-blob", Row("hot blob, 4 connections", "MB/s", "more"))
 def _hot_blob(place: Place) -> tuple[float, ...]:
     """Four clients at once, again and again for as long as a rate is measured."""
-    blob, deadline = blob_number(0, place.bench.blob_size), _deadline()
+    blob = blob_number(0, place.bench.blob_size)
     url = _blob_url(place.proxy(), blob)
-    pull(url, blob.size, deadline)
+    pull(url, blob.size)
     began = time.monotonic()
     pulled = 0
     while (took := time.monotonic() - began) < place.bench.seconds:
-        pull_together(4, url, blob.size, deadline)
+        pull_together(4, url, blob.size)
         pulled += 4 * blob.size
     return (pulled / took / 1_000_000,)
 
@@ -164,7 +161,7 @@ def _hot_blob(place: Place) -> tuple[float, ...]:
 @_measure("cold-blob", Row("cold blob, one client", "MB/s", "more"))
 def _cold_blob(place: Place) -> tuple[float, ...]:
     blob, url = place.cold_blob()
-    seconds = pull(url, blob.size, _deadline())
+    seconds = pull(url, blob.size)
     place.bench.upstream.bodies(blob)  # a fetch in the background must not affect the next figure
     return (blob.size / seconds / 1_000_000,)
 
@@ -177,7 +174,7 @@ def _cold_blob(place: Place) -> tuple[float, ...]:
 def _cold_clients(place: Place) -> tuple[float, ...]:
     upstream, (blob, url) = place.bench.upstream, place.cold_blob()
     before = upstream.bodies(blob)
-    slowest = max(pull_together(32, url, blob.size, _deadline()))
+    slowest = max(pull_together(32, url, blob.size))
     return (upstream.bodies(blob) - before, slowest)
 
 
@@ -185,7 +182,7 @@ def _cold_clients(place: Place) -> tuple[float, ...]:
 def _large_blob(place: Place) -> tuple[float, ...]:
     blob = blob_number(0, place.bench.large_size)
     with place.fresh_proxy() as running:
-        pull(_blob_url(running, blob), blob.size, _deadline())
+        pull(_blob_url(running, blob), blob.size)
         return (running.peak_memory(),)
 
 
@@ -201,9 +198,9 @@ def _tags_page(place: Place) -> tuple[float, ...]:
     root = place.bench.tree("tags", _write_tags, place.bench.tags)
     with place.registry.serve(root, place.directory("server")) as running:
         url = f"{running.url}/v2/many/tags/tags/list?n=1000"
-        get(url, _deadline())
+        get(url)
         began = time.monotonic()
-        get(f"{url}&last=v000999", _deadline())
+        get(f"{url}&last=v000999")
         return ((time.monotonic() - began) * 1000,)
 
 
@@ -215,16 +212,12 @@ def _peak_memory(place: Place) -> tuple[float, ...]:
 
 def _rate(place: Place, running: Running, reference: str) -> tuple[float, ...]:
     url = f"{running.url}/v2/{REPOSITORY}/manifests/{reference}"
-    get(url, _deadline())
+    get(url)
     return (requests_per_second(url, place.bench.seconds),)
 
 
 def _blob_url(running: Running, blob: Blob) -> str:
     return f"{running.url}/v2/{REPOSITORY}/blobs/{blob.digest}"
-
-
-def _deadline() -> float:
-    return time.monotonic() + _TIMEOUT
 
 
 def _write_images(root: Path, manifests: int) -> None:
