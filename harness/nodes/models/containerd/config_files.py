@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.nodes.models.containerd.releases import Release
@@ -75,19 +75,20 @@ class Configuration:
 
     def place(self, *path: str) -> tuple[str, int] | None:
         """File and line of the key that contains the parts *path*, in the file merged last."""
-        return _place(self.files, path)
+        for file, text in reversed(self.files):
+            for statement in statements(text):
+                own = statement.path
+                if any(own[i : i + len(path)] == path for i in range(len(own) - len(path) + 1)):
+                    return file, statement.line
+        return None
+
+    def invalid(self, reason: str, *path: str, stops_containerd: bool = True) -> InvalidConfig:
+        """The error for the key that contains *path*; without a line if there is none."""
+        file, line = self.place(*path) or (self.files[0][0], None)
+        return InvalidConfig(reason, line, file, stops_containerd=stops_containerd)
 
 
 NO_FILES = Configuration(0, {}, (), ())
-
-
-def _place(files: Sequence[tuple[str, str]], path: tuple[str, ...]) -> tuple[str, int] | None:
-    for file, text in reversed(files):
-        for statement in statements(text):
-            own = statement.path
-            if any(own[i : i + len(path)] == path for i in range(len(own) - len(path) + 1)):
-                return file, statement.line
-    return None
 
 
 def read_configuration(tree: FileTree, release: Release, path: str = CONFIG_FILE) -> Configuration:
@@ -125,11 +126,11 @@ def read_configuration(tree: FileTree, release: Release, path: str = CONFIG_FILE
         disabled += [name for name in names if name not in disabled]
         version = named or version
         pending += file.imports(tree, release)
-    merged_files = tuple(files.items())
-    _validate(version, merged, disabled, merged_files, release)
+    found = Configuration(version, merged, tuple(disabled), tuple(files.items()))
+    _validate(found, release)
     if release.migrates_config == "at the end":
         merged, disabled = _carried_over(merged, disabled, version, own_version, release)
-    return Configuration(version, merged, tuple(disabled), merged_files)
+    return replace(found, plugins=merged, disabled=tuple(disabled))
 
 
 # -- one file -----------------------------------------------------------------------------------
@@ -212,32 +213,23 @@ def _merge_deeply(to: dict[str, Any], changes: Mapping[str, Any]) -> None:
             to[key] = value
 
 
-def _validate(
-    version: int,
-    plugins: Mapping[str, Any],
-    disabled: Sequence[str],
-    files: Sequence[tuple[str, str]],
-    release: Release,
-) -> None:
+def _validate(found: Configuration, release: Release) -> None:
     """Raises :class:`InvalidConfig` if the daemon would not start with the merged files."""
-
-    def refuse(reason: str, *path: str) -> None:
-        file, line = _place(files, path) or (files[0][0], None)
-        raise InvalidConfig(reason, line, file)
-
+    version, is_old = found.version, release.migrates_config == "never"
     if version > release.config_version and release.refuses_newer_config:
         known = f"which reads {release.config_version} or less"
         text = f"version {version} is not known to containerd {release.version}, {known}"
-        refuse(text, "version")
-    if release.migrates_config == "never" and version < 2:
+        raise found.invalid(text, "version")
+    if is_old and version < 2:
         return
-    checked: list[tuple[str, str, tuple[str, ...]]]
-    checked = [("disabled plugin", name, ("disabled_plugins",)) for name in disabled]
-    if release.migrates_config == "never":
-        checked += [("plugin key", name, ("plugins", name)) for name in plugins]
-    for what, name, path in checked:
+    for name in found.disabled:
         if not _is_uri(name, release):
-            refuse(f'invalid {what} URI "{name}" expect io.containerd.x.vx', *path)
+            text = f'invalid disabled plugin URI "{name}" expect io.containerd.x.vx'
+            raise found.invalid(text, "disabled_plugins")
+    for name in found.plugins if is_old else ():
+        if not _is_uri(name, release):
+            text = f'invalid plugin key URI "{name}" expect io.containerd.x.vx'
+            raise found.invalid(text, "plugins", name)
 
 
 def _is_uri(name: str, release: Release) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from harness.nodes.models.containerd.config_files import (
@@ -115,7 +116,7 @@ def registry_config(configuration: Configuration, release: Release) -> RegistryC
         },
         configuration=configuration,
     )
-    _reject_contradictions(config, release, configuration)
+    _reject_contradictions(config, release)
     return replace(config, local_puller=local_puller(images, registry, release))
 
 
@@ -126,27 +127,17 @@ def section_of(version: int, release: Release) -> str:
     return "cri" if version < 2 else GRPC_CRI
 
 
-def _reject_contradictions(
-    config: RegistryConfig, release: Release, configuration: Configuration
-) -> None:
-    off = {"cri", GRPC_CRI, IMAGES}.intersection(configuration.disabled)
+def _reject_contradictions(config: RegistryConfig, release: Release) -> None:
+    """Raises :class:`InvalidConfig` if the CRI plugin would not load, although containerd does."""
+    invalid = partial(config.configuration.invalid, stops_containerd=False)
+    off = {"cri", GRPC_CRI, IMAGES}.intersection(config.configuration.disabled)
     if off:
-        reason = f"`disabled_plugins` names {min(off)!r}"
-        raise _unloaded(reason, configuration, "disabled_plugins")
-    if not config.config_path:
-        return
-    if config.mirrors:
-        reason = "`mirrors` cannot be set when `config_path` is provided"
-        raise _unloaded(reason, configuration, "registry", "mirrors")
-    if config.tls and release.legacy_tls:
-        reason = "`configs.tls` cannot be set when `config_path` is provided"
-        raise _unloaded(reason, configuration, "registry", "configs")
-
-
-def _unloaded(reason: str, configuration: Configuration, *path: str) -> InvalidConfig:
-    """The error that the CRI plugin does not load, while containerd does."""
-    file, line = configuration.place(*path) or (configuration.files[0][0], None)
-    return InvalidConfig(reason, line, file, stops_containerd=False)
+        raise invalid(f"`disabled_plugins` names {min(off)!r}", "disabled_plugins")
+    provided = "cannot be set when `config_path` is provided"
+    if config.config_path and config.mirrors:
+        raise invalid(f"`mirrors` {provided}", "registry", "mirrors")
+    if config.config_path and config.tls and release.legacy_tls:
+        raise invalid(f"`configs.tls` {provided}", "registry", "configs")
 
 
 def local_puller(
@@ -217,7 +208,9 @@ class _Reader:
                 url = parse_url(endpoint)
             except InvalidURL as error:
                 reason = f"failed to parse registry url: {error}"
-                raise _unloaded(reason, self._configuration, "auths", endpoint) from None
+                raise self._configuration.invalid(
+                    reason, "auths", endpoint, stops_containerd=False
+                ) from None
             auth = self._auth("registry", "auths", endpoint)
             found[url.host if url.scheme else endpoint] = auth
         return found
@@ -236,9 +229,8 @@ class _Reader:
 
     def _invalid(self, problem: str, *path: str) -> InvalidConfig:
         configuration, whole = self._configuration, ("plugins", self._section, *path)
-        found = configuration.place(*path) or configuration.place(*whole[:2])
-        file, line = found or (configuration.files[0][0], None)
-        return InvalidConfig(f"`{'.'.join(whole[-3:])}` {problem}", line, file)
+        known = path if path and configuration.place(*path) else whole[:2]
+        return configuration.invalid(f"`{'.'.join(whole[-3:])}` {problem}", *known)
 
 
 _NAMES = ("cri", GRPC_CRI, IMAGES)

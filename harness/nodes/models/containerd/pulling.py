@@ -67,7 +67,8 @@ class Resolving:
         if digest is not None:
             resources.append(("blobs", digest))
         for resource in resources:
-            if self._release.blob_round == "after 404" and self._worst >= _STATUS:
+            has_status = any(rank >= _STATUS for rank, _ in self._failures)
+            if has_status and self._release.blob_round == "after 404":
                 break
             because = f"first host for {'/'.join(resource)[:40]}"
             for number, host in enumerate(hosts, 1):
@@ -77,16 +78,13 @@ class Resolving:
                 because = self._failures[-1][1].next_host(host.name)
         raise self._reported()
 
-    @property
-    def _worst(self) -> int:
-        return max((rank for rank, _ in self._failures), default=0)
-
     def _reported(self) -> RequestFailed:
         """The failure that is reported."""
+        ranks = [rank for rank, _ in self._failures]
         if self._release.resolve_error == "ranked":
-            return next(failed for rank, failed in self._failures if rank == self._worst)
+            return self._failures[ranks.index(max(ranks))][1]
         others = (failed for rank, failed in self._failures if rank != _NOT_FOUND)
-        return next(others, None) or self._failures[0][1]
+        return next(others, self._failures[0][1])
 
     def _ask(self, target: Target, because: str) -> ContentDescriptor | None:
         """The descriptor from *target*, or None if the next host must be tried."""
