@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from typing import Any
@@ -175,17 +175,13 @@ class World:
 
     def fill(self, value: Any) -> Any:
         """*value* with every placeholder in it replaced, at any depth."""
-        if isinstance(value, str):
-            filled = _PLACEHOLDER.sub(lambda match: self.values.get(match[1], match[0]), value)
-            # Messages have the port of {up} literally after an encoded colon.
-            port = self.values["up"].rpartition(":")[2]
-            filled = _ENCODED_PORT.sub(rf"\g<1>{port}", filled)
-            return filled.replace("team/app", self.repository)
-        if isinstance(value, Mapping):
-            return {self.fill(key): self.fill(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self.fill(item) for item in value]
-        return value
+        # Messages have the port of {up} literally after an encoded colon.
+        port = rf"\g<1>{self.values['up'].rpartition(':')[2]}"
+
+        def finish(text: str) -> str:
+            return _ENCODED_PORT.sub(port, text).replace("team/app", self.repository)
+
+        return filled(value, self.values, finish)
 
     def host_at(self, address: str) -> str:
         """The logical host at *address* in a URL; *address* itself if there is none."""
@@ -245,12 +241,11 @@ def _challenge(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rule(document: Mapping[str, Any]) -> HostRule:
-    values, action = dict(document), dict(document.get("do", {}))
-    values.pop("do", None)
+    values = dict(document)
+    action, conditions = dict(values.pop("do", {})), _known(HostRule, values.pop("on", {}))
     for name in _DIGESTS.keys() & action:
         del action[name]
         action["headers"] = {"Docker-Content-Digest": _DIGESTS[name]}
-    conditions = _known(HostRule, values.pop("on", {}))
     return HostRule(
         HostAction(**_known(HostAction, action)), **conditions, **_known(HostRule, values)
     )
@@ -264,13 +259,13 @@ def _known(kind: type, document: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def filled(value: Any, values: Mapping[str, str]) -> Any:
+def filled(value: Any, values: Mapping[str, str], finish: Callable[[str], str] = str) -> Any:
     """*value* with every placeholder of *values* replaced, at any depth; others stay."""
     if isinstance(value, str):
-        return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), value)
+        return finish(_PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), value))
     if isinstance(value, Mapping):
-        return {filled(key, values): filled(item, values) for key, item in value.items()}
-    return [filled(item, values) for item in value] if isinstance(value, list) else value
+        return {filled(k, values, finish): filled(v, values, finish) for k, v in value.items()}
+    return [filled(v, values, finish) for v in value] if isinstance(value, list) else value
 
 
 def auth_json(logins: Mapping[str, str]) -> str:
