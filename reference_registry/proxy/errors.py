@@ -155,14 +155,12 @@ def go_error(failure: UpstreamFailure, profile: Profile) -> GoError:
     """*failure* as a release represents it."""
     if isinstance(failure, UpstreamRefused):
         return _refusal(failure.refusal, profile)
-    if isinstance(failure, UpstreamUnreachable):
+    if isinstance(failure, UpstreamUnreachable | NoToken):
         operation = failure.method.capitalize()
-        return GoError(
-            f'{operation} "{failure.url}": {failure.cause}',
-            {"Op": operation, "URL": failure.url, "Err": _network_error(failure.cause)},
-        )
-    if isinstance(failure, NoToken):
-        operation, inner = failure.method.capitalize(), go_error(failure.why, profile)
+        if isinstance(failure, NoToken):
+            inner = go_error(failure.why, profile)
+        else:
+            inner = GoError(failure.cause, _network_error(failure.cause))
         return GoError(
             f'{operation} "{failure.url}": {inner.text}',
             {"Op": operation, "URL": failure.url, "Err": inner.struct},

@@ -52,8 +52,8 @@ class SingleFlight(Generic[K, V]):
     """Runs one coroutine per key at a time. Callers that arrive meanwhile get its result or its
     exception.
 
-    The attempt is a task of its own: a caller that is cancelled, even the first one, leaves it
-    running for the others. No result is kept once the attempt is done.
+    The attempt is a separate task: it keeps running for the others if a caller, even the first one,
+    is cancelled. No result is kept once the attempt is done.
     """
 
     def __init__(self) -> None:

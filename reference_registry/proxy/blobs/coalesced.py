@@ -26,8 +26,9 @@ event changes the state and wakes readers::
   began to read and has not ended.
 - A known size makes the last byte special: without it no client takes the blob for complete, so
   no client receives all of something wrong. Without a known size the end of the body does that.
-- A slow reader delays no other, since it reads from the file. :meth:`DownloadProgress.chunks` is
-  the only place that waits for bytes, :meth:`DownloadProgress.happen` the only one that wakes.
+- A slow reader does not delay the others, since it reads from the file.
+- :meth:`DownloadProgress.chunks` is the only place that waits for bytes,
+  :meth:`DownloadProgress.happen` the only one that wakes.
 """
 
 from __future__ import annotations

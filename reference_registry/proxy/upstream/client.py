@@ -90,7 +90,6 @@ class UpstreamRepository:
     """One repository of upstream, for the requests of one client request."""
 
     def __init__(self, upstream: Upstream, name: str) -> None:
-        self.name = name
         self.upstream_key = upstream.key
         """Distinguishes the upstreams of one cache."""
         self.establish_challenge = upstream.establish_challenge
@@ -115,7 +114,7 @@ class UpstreamRepository:
     async def _resolve(self, tag: str) -> tuple[Digest, UpstreamManifest | None]:
         await self.establish_challenge()
         try:
-            response = await self._send("HEAD", f"/manifests/{tag}", self._accept())
+            response = await self._send("HEAD", f"/manifests/{tag}", _accept(self._profile))
             await response.aclose()
         except UpstreamRefused as refused:
             if self._profile.honest_upstream_errors and refused.status not in _WITHOUT_HEAD:
@@ -133,7 +132,7 @@ class UpstreamRepository:
         return await self._get_manifest(reference)
 
     async def _get_manifest(self, reference: str) -> UpstreamManifest:
-        response = await self._send("GET", f"/manifests/{reference}", self._accept())
+        response = await self._send("GET", f"/manifests/{reference}", _accept(self._profile))
         media_type = response.headers.get("content-type", "")
         content = await read_body(response, _MAX_MANIFEST)
         if not _is_known_manifest_type(media_type, self._profile):
@@ -163,9 +162,6 @@ class UpstreamRepository:
                 raise UpstreamBroken(
                     f"missing content-length header for request: {response.request.url}"
                 )
-        return await self._stat_blob_by_get(digest)
-
-    async def _stat_blob_by_get(self, digest: Digest) -> BlobInfo:
         try:
             body = await self.open_blob(digest, 0, 0)
         except UpstreamRefused as refused:
@@ -265,9 +261,6 @@ class UpstreamRepository:
         except (ValueError, RecursionError):
             raise UpstreamBroken(f"GET {url}: not JSON") from None
 
-    def _accept(self) -> dict[str, str]:
-        return {"Accept": _accept_header(self._profile)}
-
     async def _send(
         self, method: str, path: str, headers: dict[str, str] | None = None
     ) -> httpx.Response:
@@ -290,7 +283,7 @@ def _tags_of(page: Any, url: str) -> list[str]:
     return tags
 
 
-def _accept_header(profile: Profile) -> str:
+def _accept(profile: Profile) -> dict[str, str]:
     """The ``Accept`` header of manifest requests. It never depends on the client's, so that cached
     content does not depend on who asked first."""
     types = list(_ALWAYS)
@@ -298,7 +291,7 @@ def _accept_header(profile: Profile) -> str:
         types += [SCHEMA1_SIGNED, SCHEMA1, OCI_ARTIFACT, "application/json", "*/*"]
     elif profile.asks_for_schema1:
         types += [SCHEMA1_SIGNED, "application/json"]
-    return ", ".join(types)
+    return {"Accept": ", ".join(types)}
 
 
 def _is_json_object(content: bytes) -> bool:

@@ -196,7 +196,7 @@ async def test_room_is_shared() -> None:
     assert room.is_enough(10 << 20)
 
 
-async def test_a_failing_write_is_told_to_the_next_caller() -> None:
+async def test_a_failing_write_raises_for_the_next_caller() -> None:
     disk = Disk()
     disk.error = OSError(28, "No space left on device")
     behind = WriteBehind(disk.write, disk.written)

@@ -43,7 +43,7 @@ def test_a_tag_is_fresh_for_its_repository_alone() -> None:
     assert tags.fresh("app", "v2") is None
 
 
-def test_confirming_begins_the_interval_anew() -> None:
+def test_confirming_restarts_the_interval() -> None:
     clock = ManualClock()
     tags = TagFreshness(INTERVAL, clock)
     tags.confirm("app", "v1", ONE)
@@ -156,7 +156,7 @@ def test_a_refusal_leaves_what_is_remembered() -> None:
     assert absences.holds("app", "v1")
 
 
-def test_asking_anew_asks_and_learns() -> None:
+def test_revalidating_asks_and_learns() -> None:
     absences = NegativeCache(TTL, ManualClock())
     ask(absences, "app", "v1", refused(404))
     with absences.asking("app", "v1", revalidate=True):

@@ -69,7 +69,7 @@ def test_every_start_warns_until_it_is_gone(
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"p": 7}', b'{"../..": ""}', b"\xff"])
-def test_a_damaged_file_is_written_anew(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_file_is_rewritten(tmp_path: Path, content: bytes) -> None:
     driver = FilesystemDriver(tmp_path)
     driver.write(ORIGINS, content)
     note_origins(driver, _config(p="https://p.example"))

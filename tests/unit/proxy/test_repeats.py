@@ -57,7 +57,7 @@ def _settle(proxy: ProxyDouble, path: str, repeated: list[bytes]) -> None:
     assert proxy.eventually(is_repeated)
 
 
-def _is_made_anew(proxy: ProxyDouble, path: str, repeated: list[bytes], **options: Any) -> Answer:
+def _not_repeated(proxy: ProxyDouble, path: str, repeated: list[bytes], **options: Any) -> Answer:
     count = len(repeated)
     answer = proxy.get(path, **options)
     assert len(repeated) == count
@@ -88,7 +88,7 @@ def test_bytes_that_vanish_are_fetched_again(
     _settle(proxy, _path(image.digest), repeated)
     proxy.disk.blob_path(image.digest).unlink()
     mock_upstream.ledger.clear()
-    answer = _is_made_anew(proxy, _path(image.digest), repeated)
+    answer = _not_repeated(proxy, _path(image.digest), repeated)
     assert answer.body == image.content
     assert mock_upstream.ledger.count("GET", digest=image.digest) == 1
 
@@ -98,7 +98,7 @@ def test_bytes_that_rot_are_fetched_again(
 ) -> None:
     _settle(proxy, _path(image.digest), repeated)
     proxy.disk.blob_path(image.digest).write_bytes(b"x" * len(image.content))
-    assert _is_made_anew(proxy, _path(image.digest), repeated).body == image.content
+    assert _not_repeated(proxy, _path(image.digest), repeated).body == image.content
 
 
 def test_what_has_expired_is_fetched_again(
@@ -108,7 +108,7 @@ def test_what_has_expired_is_fetched_again(
     proxy.running.pass_time(timedelta(hours=1))
     proxy.eventually(lambda: not proxy.disk.has_blob(image.digest))
     mock_upstream.ledger.clear()
-    assert _is_made_anew(proxy, _path(image.digest), repeated).body == image.content
+    assert _not_repeated(proxy, _path(image.digest), repeated).body == image.content
     assert mock_upstream.ledger.count("GET", digest=image.digest) == 1
 
 
@@ -123,10 +123,10 @@ def test_a_tag_is_answered_again_while_it_is_fresh_and_no_longer(
     moved = mock_upstream.add("app", oci_content.image(), ["v1"])
     assert proxy.get(_path("v1")).body == image.content
     insisting = {"Cache-Control": "no-cache"}
-    answer = _is_made_anew(proxy, _path("v1"), repeated, headers=insisting)
+    answer = _not_repeated(proxy, _path("v1"), repeated, headers=insisting)
     assert answer.body == moved.content
-    assert _is_made_anew(proxy, _path("v1"), repeated).body == moved.content
-    assert _is_made_anew(proxy, _path("v1"), repeated, headers=insisting).body == moved.content
+    assert _not_repeated(proxy, _path("v1"), repeated).body == moved.content
+    assert _not_repeated(proxy, _path("v1"), repeated, headers=insisting).body == moved.content
 
 
 def test_a_tag_that_is_to_be_asked_about_is(
@@ -138,7 +138,7 @@ def test_a_tag_that_is_to_be_asked_about_is(
     proxy = make_proxy_registry()
     _settle(proxy, _path(image.digest), repeated)
     for _ in range(3):
-        assert _is_made_anew(proxy, _path("v1"), repeated).body == image.content
+        assert _not_repeated(proxy, _path("v1"), repeated).body == image.content
     assert mock_upstream.ledger.count("HEAD", tag="v1") == 3
 
 
@@ -147,8 +147,8 @@ def test_passwords_are_asked_for_each_time(
 ) -> None:
     proxy = make_proxy_registry(htpasswd={"ann": "secret"})
     for _ in range(5):
-        assert _is_made_anew(proxy, _path(image.digest), repeated).status == 401
-        answer = _is_made_anew(proxy, _path(image.digest), repeated, auth=("ann", "secret"))
+        assert _not_repeated(proxy, _path(image.digest), repeated).status == 401
+        answer = _not_repeated(proxy, _path(image.digest), repeated, auth=("ann", "secret"))
         assert answer.status == 200
 
 

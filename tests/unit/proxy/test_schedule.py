@@ -222,7 +222,7 @@ def test_one_key_has_one_entry() -> None:
     assert schedule.next_moment() == later(5)
 
 
-def test_what_was_scheduled_anew_is_not_removed() -> None:
+def test_what_was_rescheduled_is_not_removed() -> None:
     schedule = Schedule()
     schedule.add(entry(seconds=1))
     (old,) = schedule.due(later(1))

@@ -115,7 +115,7 @@ async def test_a_token_refused_in_its_life_is_replaced_once() -> None:
     assert len(double.token_requests) == 1
 
 
-async def test_a_refusal_of_the_new_token_too_is_told() -> None:
+async def test_a_refusal_of_the_new_token_too_is_raised() -> None:
     double = Guarded()
     double.on(
         f"HEAD {PATH}", httpx.Response(401, headers={"WWW-Authenticate": str(double.challenge)})
@@ -160,7 +160,7 @@ async def test_a_wrong_password_is_tried_once() -> None:
     assert len(double.requests) == 2
 
 
-async def test_basic_without_a_user_is_told() -> None:
+async def test_basic_without_a_user_is_refused() -> None:
     double = UpstreamDouble()
     double.on(f"HEAD {PATH}", _basic())
     with pytest.raises(UpstreamRefused):

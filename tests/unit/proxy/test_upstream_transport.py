@@ -142,7 +142,7 @@ async def test_a_header_that_cannot_be_sent(network: NetworkTransport) -> None:
 
 
 # -- what comes ------------------------------------------------------------------------------------
-async def test_redirects_are_told_and_not_followed(network: NetworkTransport) -> None:
+async def test_redirects_are_returned_and_not_followed(network: NetworkTransport) -> None:
     location = "/x?" + "s" * 20_000
     answer = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
     async with raw(always(answer)) as double:
@@ -243,7 +243,7 @@ async def test_a_slow_reader_holds_the_sender_up(network: NetworkTransport) -> N
     assert (len(got), error) == (size, None)
 
 
-async def test_both_ends_are_told(network: NetworkTransport) -> None:
+async def test_both_ends_of_the_connection_are_noted(network: NetworkTransport) -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no"
     async with raw(always(answer)) as double:
         response = await ask(network, double.url)
@@ -254,7 +254,7 @@ async def test_both_ends_are_told(network: NetworkTransport) -> None:
 
 
 # -- no answer -------------------------------------------------------------------------------------
-async def test_nobody_listens(network: NetworkTransport) -> None:
+async def test_nothing_listens(network: NetworkTransport) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(httpx.ConnectError) as failed:
