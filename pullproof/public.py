@@ -18,9 +18,9 @@ from harness.plugin.fixtures.doubles import MakeMockUpstream as MakeMockUpstream
 from harness.plugin.fixtures.doubles import MakeProxyRegistry as MakeProxyRegistry
 from harness.plugin.fixtures.doubles import MakeRegistry as MakeRegistry
 from harness.plugin.fixtures.doubles import ProxyDouble as ProxyDouble
+from harness.plugin.fixtures.doubles import ProxyOptions as ProxyOptions
 from harness.plugin.fixtures.doubles import RegistryDouble as RegistryDouble
-from harness.plugin.fixtures.options import ProxyOptions as ProxyOptions
-from harness.plugin.fixtures.options import RegistryOptions as RegistryOptions
+from harness.plugin.fixtures.doubles import RegistryOptions as RegistryOptions
 from harness.targets.errors import DidNotStart as DidNotStart
 from harness.targets.in_process import JumpingClock as JumpingClock
 from harness.targets.in_process import TurnableClock as TurnableClock

@@ -6,8 +6,7 @@ from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
-from harness.content import Manifest, an_artifact, an_image, an_index
-from harness.content.images import OCI_CONFIG, OCI_INDEX
+from harness.content import OCI_CONFIG, OCI_INDEX, Manifest, an_artifact, an_image, an_index
 from harness.http.client import Answer
 from harness.suite.expectation import Expectations
 from harness.suite.lab import TargetUnderTest

@@ -82,9 +82,8 @@ def report(results: Path, output: Path | None, form: str | None) -> int:
 
     Exit codes: 0 the report was written, whatever the results are. 2 RESULTS cannot be used.
     """
-    from harness.report.document import DocumentError, read_document
+    from harness.report.document import DocumentError, read_document, render_html
     from harness.report.markdown import render_markdown
-    from harness.report.page import render_html
 
     try:
         document = read_document(results)

@@ -10,7 +10,8 @@ import click
 
 from harness.cli.common import FILE, file_option
 from harness.cli.options import complete_target
-from harness.compare.divergences import DivergenceFileError, read_known
+from harness.compare.data import EntryFileError
+from harness.compare.divergences import read_known
 from harness.suite.catalogue import suite_directory
 from harness.targets import TargetError, parse_target
 
@@ -104,7 +105,7 @@ def stateful(
         click.echo(f"\n{render_execution(result.found, *names)}")
         click.echo(f"Run it again: pullproof stateful {target} {baseline} --replay {save}")
         return 1
-    except (TargetError, DivergenceFileError, SequenceError) as problem:
+    except (TargetError, EntryFileError, SequenceError) as problem:
         raise click.ClickException(str(problem)) from problem
     except click.ClickException:
         raise

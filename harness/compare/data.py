@@ -1,15 +1,17 @@
-"""Dataclasses as JSON values and back, by their annotations. Pure."""
+"""Dataclasses as JSON values and back, by their annotations; entries of a list in TOML."""
 
 from __future__ import annotations
 
+import json
+import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-__all__ = ["from_data", "to_data"]
+__all__ = ["EntryFileError", "entry_from", "from_data", "read_json", "tables_in", "to_data"]
 
 T = TypeVar("T")
 
@@ -79,3 +81,71 @@ def _checked(data: Any, kind: Any) -> Any:
     if not isinstance(data, kind):
         raise TypeError(f"not a {kind}: {data!r:.60}")
     return data
+
+
+def read_json(path: Path, schema: int, fix: str) -> dict[str, Any]:
+    """The JSON object in the file at *path*, whose ``schema`` is *schema*. ``ValueError`` with the
+    problem and how to *fix* it."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(error.strerror) from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not valid JSON; {fix}") from error
+    found = document.get("schema") if isinstance(document, dict) else None
+    if found != schema:
+        raise ValueError(f"schema is {found!r}, not {schema}; {fix}")
+    return dict(document)
+
+
+class EntryFileError(Exception):
+    """A file with a list of entries cannot be used; the text names the file, the entry and the
+    fix."""
+
+
+def tables_in(path: Path, name: str) -> list[Mapping[str, Any]]:
+    """The ``[[name]]`` tables of the file at *path*, which may have no others; none if there is no
+    file."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise EntryFileError(f"{path}: {error}; fix the TOML") from error
+    tables = document.pop(name, [])
+    if document:
+        raise EntryFileError(
+            f"{path}: unknown key {next(iter(document))!r}; only [[{name}]] is allowed here"
+        )
+    return list(tables)
+
+
+_TYPES = {
+    "str": "a string",
+    "bool": "true or false",
+    "tuple[str, ...]": "a list of strings",
+    "Mapping[str, Any]": "a table",
+}
+
+
+def entry_from(path: Path, table: Mapping[str, Any], kind: type[T]) -> T:
+    """The *kind* that *table* of the file at *path* says; fields with a default may be missing."""
+    given = {field.name: field for field in fields(cast("Any", kind))}
+    optional = {name for name, field in given.items() if field.default is not MISSING}
+    wanted = given.keys() - optional
+    place = f"{path}: entry for {table.get('scenario', table.get('scenarios', '?'))!r}"
+    if wrong := wanted.symmetric_difference(table.keys() - optional):
+        may = f" and may have {', '.join(sorted(optional))}" if optional else ""
+        raise EntryFileError(
+            f"{place} has missing or unknown keys: {', '.join(sorted(wrong))}; "
+            f"it takes {', '.join(sorted(wanted))}{may}"
+        )
+    values = {}
+    for name, hint in get_type_hints(kind).items():
+        if name in table:
+            try:
+                values[name] = _reader(hint)(table[name])
+            except TypeError as error:
+                fix = _TYPES[str(given[name].type)]
+                raise EntryFileError(f"{place}: {name} must be {fix}") from error
+    return kind(**values)

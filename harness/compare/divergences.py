@@ -3,7 +3,7 @@
 Client requests are aligned by what they request, so that one additional request does not shift all
 that follow. The first difference is reported first: later ones often follow from it.
 
-``divergences.toml`` lies beside the scenarios, like ``deviations.toml``. A deviation is relative to
+``divergences.toml`` is beside the scenarios, like ``deviations.toml``. A deviation is relative to
 a *claim*, a divergence to another *target*. An entry::
 
     [[divergence]]
@@ -21,14 +21,14 @@ divergence. ``by_chance = true`` marks the outcome of a race.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from harness.compare.data import EntryFileError, entry_from, tables_in
 from harness.compare.observation import NOT_SAVED, Observation, Step
 
 __all__ = [
@@ -36,7 +36,6 @@ __all__ = [
     "FILE_NAME",
     "Comparison",
     "Divergence",
-    "DivergenceFileError",
     "Known",
     "compared",
     "divergences",
@@ -94,7 +93,12 @@ def divergences(scenario: str, left: Observation, right: Observation) -> list[Di
         *_of_steps(scenario, left.steps, right.steps),
         *_of_mappings(scenario, "upstream", left.upstream, right.upstream),
         *_of_mappings(scenario, "disk", left.disk, right.disk),
-        *_of_state(scenario, left.state, right.state),
+        # A state file that is not up to date says nothing.
+        *(
+            ()
+            if NOT_SAVED in {*left.state.values(), *right.state.values()}
+            else _of_mappings(scenario, "state", left.state, right.state)
+        ),
     ]
 
 
@@ -172,15 +176,6 @@ def _aligned(
             yield begin + 1, None, other
 
 
-def _of_state(
-    scenario: str, left: Mapping[str, str], right: Mapping[str, str]
-) -> Iterable[Divergence]:
-    # A state file that is not up to date says nothing.
-    if NOT_SAVED in {*left.values(), *right.values()}:
-        return ()
-    return _of_mappings(scenario, "state", left, right)
-
-
 def _of_mappings(
     scenario: str, step: str, left: Mapping[str, Any], right: Mapping[str, Any]
 ) -> Iterable[Divergence]:
@@ -191,10 +186,6 @@ def _of_mappings(
 
 
 FILE_NAME = "divergences.toml"
-
-
-class DivergenceFileError(Exception):
-    """The file cannot be used; the text names the file, the entry and the fix."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +200,7 @@ class Known:
     reason: str
     reference: str
     by_chance: bool = False
-    """Whether it is the outcome of a race; such an entry is never stale."""
+    """Whether it is the outcome of a race; such an entry cannot be stale."""
 
     def is_about(self, scenario: str, left: str, right: str) -> bool:
         """Whether the entry applies to *scenario* on these two targets."""
@@ -221,13 +212,9 @@ class Known:
         )
         return of_scenario and {left, right} == {*self.targets}
 
-    def explains(self, divergence: Divergence, left: str, right: str) -> bool:
-        """Whether the entry explains *divergence*."""
-        return (
-            self.is_about(divergence.scenario, left, right)
-            and fnmatchcase(divergence.step, self.step)
-            and fnmatchcase(divergence.field, self.field)
-        )
+    def explains(self, divergence: Divergence) -> bool:
+        """Whether the entry, which is about the scenario and its targets, explains *divergence*."""
+        return fnmatchcase(divergence.step, self.step) and fnmatchcase(divergence.field, self.field)
 
 
 @dataclass(frozen=True)
@@ -240,11 +227,6 @@ class Comparison:
     unexplained: tuple[Divergence, ...] = ()
     explained: tuple[tuple[Divergence, Known], ...] = ()
 
-    @property
-    def reasons(self) -> frozenset[Known]:
-        """The entries that explain something here."""
-        return frozenset(reason for _, reason in self.explained)
-
 
 def compared(
     scenario: str, left: str, right: str, found: Iterable[Divergence], known: Iterable[Known]
@@ -254,7 +236,7 @@ def compared(
     about = [entry for entry in known if entry.is_about(scenario, left, right)]
     unexplained, explained = [], []
     for divergence in found:
-        reason = next((one for one in about if one.explains(divergence, left, right)), None)
+        reason = next((one for one in about if one.explains(divergence)), None)
         if reason is None:
             unexplained.append(divergence)
         else:
@@ -275,7 +257,8 @@ def stale(known: Iterable[Known], comparisons: Sequence[Comparison]) -> list[str
                 if scenario in {comparison.scenario, comparison.scenario.partition("[")[0]}
                 and {comparison.left, comparison.right} == {*entry.targets}
             ]
-            if about and not any(entry in one.reasons for one in about):
+            explained = (reason for one in about for _, reason in one.explained)
+            if about and entry not in explained:
                 lines.append(
                     f"{scenario}: {FILE_NAME} lists {entry.step}: {entry.field} for "
                     f"{' and '.join(entry.targets)}, but they match there; remove it"
@@ -284,45 +267,23 @@ def stale(known: Iterable[Known], comparisons: Sequence[Comparison]) -> list[str
 
 
 def read_known(directory: Path) -> tuple[Known, ...]:
-    """The entries of the file in *directory*; none where there is no file.
-    :class:`DivergenceFileError`."""
+    """The entries of the file in *directory*; none if there is no file.
+    :class:`EntryFileError`."""
     path = directory / FILE_NAME
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return ()
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DivergenceFileError(f"{path}: {error}; fix the TOML") from error
-    tables = document.pop("divergence", [])
-    if document:
-        raise DivergenceFileError(
-            f"{path}: unknown key {next(iter(document))!r}; only [[divergence]] is allowed here"
-        )
-    return tuple(_entry(path, table) for table in tables)
+    return tuple(_known(path, table) for table in tables_in(path, "divergence"))
 
 
-def _entry(path: Path, table: Mapping[str, Any]) -> Known:
-    wanted = {field.name for field in fields(Known)} - {"by_chance"}
-    place = f"{path}: the entry for {table.get('scenarios', '?')}"
-    if wrong := wanted.symmetric_difference(table.keys() - {"by_chance"}):
-        raise DivergenceFileError(
-            f"{place} has missing or unknown keys: {', '.join(sorted(wrong))}; "
-            f"it takes {', '.join(sorted(wanted))} and may have by_chance"
-        )
-    lists = ("scenarios", "targets")
-    for name in lists:
-        if not isinstance(table[name], list) or not all(isinstance(t, str) for t in table[name]):
-            raise DivergenceFileError(f"{place}: {name} must be a list of strings")
-    for name in wanted.difference(lists):
-        if not isinstance(table[name], str) or not table[name].strip():
-            raise DivergenceFileError(f"{place}: {name} must be a string that is not empty")
-    if not isinstance(table.get("by_chance", False), bool):
-        raise DivergenceFileError(f"{place}: by_chance must be true or false")
-    wide = next((name for name in table["scenarios"] if "*" in name), None)
-    if wide is not None and not table.get("by_chance"):
-        raise DivergenceFileError(
+def _known(path: Path, table: Mapping[str, Any]) -> Known:
+    entry = entry_from(path, table, Known)
+    place = f"{path}: entry for {table['scenarios']}"
+    for name in ("step", "field", "reason", "reference"):
+        if not table[name].strip():
+            raise EntryFileError(f"{place}: {name} must be a string that is not empty")
+    wide = next((name for name in entry.scenarios if "*" in name), None)
+    if wide is not None and not entry.by_chance:
+        raise EntryFileError(
             f"{place}: {wide} could hide anything; name the scenarios, or say by_chance = true"
         )
-    if len(set(table["targets"])) != 2:
-        raise DivergenceFileError(f"{place}: targets must name two targets")
-    return Known(**{**table, **{name: tuple(table[name]) for name in lists}})
+    if len(set(entry.targets)) != 2:
+        raise EntryFileError(f"{place}: targets must name two targets")
+    return entry

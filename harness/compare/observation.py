@@ -1,8 +1,8 @@
 """Everything that a target showed in one scenario, as plain data.
 
 An :class:`Observation` is taken after all servers of the scenario have stopped. Recordings keep
-observations and the differential compares them. Texts are normalised first
-(:mod:`~harness.compare.normalisation`), so that two runs on one target give equal observations.
+observations and the differential compares them. Texts are normalised first, so that two
+runs on one target give equal observations.
 
 An observation has four sides:
 
@@ -17,14 +17,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from typing import Any
 
-from harness.compare.normalisation import Names, file_content, file_is_compared, header_is_compared
 from harness.http.client import CLIENT_LEFT, Exchange
 from harness.system.disk import Disk
 from harness.targets.readings import FILE_NAME, StateEntry
@@ -32,8 +33,10 @@ from harness.upstream.ledger import Entry
 
 __all__ = [
     "NOT_SAVED",
+    "Names",
     "Observation",
     "Step",
+    "file_content",
     "observed_disk",
     "observed_state",
     "observed_steps",
@@ -104,6 +107,107 @@ def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return dict(sorted(total.items()))
 
 
+# -- normalisation -------------------------------------------------------------------------------
+#
+# Removes what differs between two runs of the same registry. Each rule has a reason, and is as
+# narrow as possible, since it could hide a difference between registries.
+
+
+_UUID = r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
+
+TEXTS: tuple[tuple[str, str, str], ...] = (
+    (_UUID, "<uuid>", "upload sessions have random names"),
+    (r"(_state=)[^&\s\"]+", r"\1<state>", "signs the time at which the upload began"),
+    (
+        r"(?:127\.0\.0\.1|localhost|\[::1\]):\d+",
+        "<loopback>",
+        "every server of a test has a port of its own",
+    ),
+    (r'("Port": ?)[1-9]\d*', r"\1<port>", "a port, as Go marshals an address"),
+    (
+        r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT",
+        "<date>",
+        "the time of the run",
+    ),
+    (
+        r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)",
+        "<time>",
+        "the time of the run",
+    ),
+    (r"(boundary=|^--|\n--)[0-9a-f]{32,70}", r"\1<boundary>", "parts have a random boundary"),
+    (
+        r"\(received \d+ bytes, expected \d+\)",
+        "(received less than expected)",
+        "body and Content-Length are compared on their own",
+    ),
+    (
+        r'"signatures": ?\[\s*\{.*?\}\s*\]',
+        '"signatures": <signatures>',
+        "2.8 signs schema 1 with a key that it generates at startup",
+    ),
+    (r"/proc/\d+/root", "", "the path into the mount namespace of a small disk"),
+    (r"\bsince \d+s|\bafter \d+\.\d+s", "<duration>", "how long something took"),
+)
+"""Pattern, replacement and reason, in the order in which they apply to header values, paths, bodies
+and errors."""
+
+HEADERS: Mapping[str, str] = {
+    "date": "the time of the run",
+    "connection": "belongs to one connection (RFC 9110, 7.6.1)",
+    "keep-alive": "belongs to one connection",
+    "transfer-encoding": "belongs to one connection; Content-Length is compared",
+    "host": "every server of a test has a port of its own",
+    "server": "names the program, not its behaviour",
+}
+"""Header lines that are not compared, with the reason."""
+
+FILES: Mapping[str, str] = {
+    "*/_uploads/*/startedat": "the time at which the upload began",
+    "*/_uploads/*/data": "how much of an interrupted upload reached the disk is random",
+    "*/_uploads/*/hashstates/*": "the internal state of a hash, in a format of each implementation",
+}
+"""Files whose existence is compared, but not their content, with the reason."""
+
+_OWN = ".pullproof/"
+"""The reference registry's own files, which other registries do not have and which are not
+compared."""
+
+
+def file_content(path: str, sha256: str) -> str:
+    """How the content of the file at *path* is compared: by the first digits of its hash, as
+    ``as named`` where that is what a content-addressed path says, or not at all."""
+    if any(fnmatchcase(path, pattern) for pattern in FILES):
+        return "present"
+    return "as named" if path.endswith(f"/{sha256}/data") else f"sha256 {sha256[:12]}"
+
+
+@dataclass(frozen=True)
+class Names:
+    """Normalises texts. *known* maps exact texts of one run, such as an upstream's URL or a
+    directory, to names for them; it applies before the rules."""
+
+    known: Mapping[str, str] = field(default_factory=dict)
+
+    def text(self, text: str) -> str:
+        """*text* after all rules."""
+        for exact in sorted(self.known, key=len, reverse=True):
+            text = text.replace(exact, self.known[exact])
+        for pattern, replacement, _ in TEXTS:
+            text = re.sub(pattern, replacement, text)
+        return text
+
+    def body(self, body: str) -> str:
+        """A body; keys of JSON objects in alphabetical order, since Go's maps have no order."""
+        try:
+            document = json.loads(body)
+        except ValueError:
+            return self.text(body)
+        if not isinstance(document, dict | list):
+            return self.text(body)
+        ordered = json.dumps(document, sort_keys=True, ensure_ascii=False)
+        return self.text(ordered + ("\n" if body.endswith("\n") else ""))
+
+
 # -- clients -------------------------------------------------------------------------------------
 
 
@@ -146,8 +250,8 @@ def _step(exchange: Exchange, names: Names) -> Step:
 def _lines(headers: Iterable[tuple[str, str]], names: Names) -> dict[str, str]:
     lines: dict[str, list[str]] = {}
     for name, value in headers:
-        if header_is_compared(name):
-            lines.setdefault(name.lower(), []).append(names.header(name, value))
+        if name.lower() not in HEADERS:
+            lines.setdefault(name.lower(), []).append(names.text(value))
     found = {name: _bounded(", ".join(values)) for name, values in sorted(lines.items())}
     if len(found) <= _HEADERS:
         return found
@@ -205,7 +309,7 @@ def observed_disk(disk: Disk, names: Names, place: str = "") -> dict[str, str]:
     normalisation, such as those of two upload sessions, are one entry with both contents."""
     found: dict[str, list[str]] = {}
     for path, content in disk.snapshot().items():
-        if path != FILE_NAME and file_is_compared(path):
+        if path != FILE_NAME and not path.startswith(_OWN):
             found.setdefault(place + names.text(path), []).append(file_content(path, content))
     return {path: ", ".join(sorted(contents)) for path, contents in sorted(found.items())}
 

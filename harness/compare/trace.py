@@ -12,6 +12,7 @@ import os
 import threading
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -117,16 +118,14 @@ class Trace:
             )
             for number, step in enumerate(seen.steps, 1)
         ]
-        after = len(events)
-        for line, times in seen.upstream.items():
-            after += 1
+        for after, (line, times) in enumerate(seen.upstream.items(), len(events) + 1):
             asked, _, status = line.rpartition(" -> ")
             code = int(status) if status.isdecimal() else None
             events.append(
                 Event("upstream", after, after, line=_short(asked), status=code, times=times)
             )
         if seen.disk:
-            events.append(_change(after + 1, [f"+ {path}" for path in seen.disk]))
+            events.append(_change(len(events) + 1, [f"+ {path}" for path in seen.disk]))
         return replace(cls.of(events), ordered=False)
 
 
@@ -235,9 +234,7 @@ def _sizes(root: Path) -> dict[str, tuple[int, int]]:
     for directory, _, names in os.walk(root):
         for name in names:
             path = Path(directory, name)
-            try:
+            with suppress(OSError):
                 status = path.stat()
-            except OSError:
-                continue
-            found[str(path.relative_to(root))] = (status.st_size, status.st_mtime_ns)
+                found[str(path.relative_to(root))] = (status.st_size, status.st_mtime_ns)
     return found

@@ -1,14 +1,14 @@
-"""The order of observed requests, and the conversation that a failing scenario prints."""
+"""The order of everything observed, and the conversation that a failing scenario prints."""
 
 from __future__ import annotations
 
 import itertools
 import re
 import textwrap
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
-__all__ = ["Line", "next_order", "render_conversation"]
+__all__ = ["next_order", "render_conversation"]
 
 _numbers = itertools.count(1)
 
@@ -21,28 +21,34 @@ def next_order() -> int:
 _DIGEST = re.compile(r"(sha\d{3}:[0-9a-f]{12})[0-9a-f]{52,}")
 
 
-@dataclass(frozen=True)
-class Line:
-    """One request with its response. ``order`` counts the requests of clients and upstreams."""
+class Event(Protocol):
+    """A request with its answer, as clients and upstreams keep it."""
 
-    order: int
-    speaker: str
-    """``client`` for a request to the registry under test, ``registry`` for one to an upstream."""
-    listener: str
-    text: str
+    @property
+    def order(self) -> int: ...
+    def describe(self) -> str: ...
 
 
-def render_conversation(lines: Iterable[Line], logs: Iterable[tuple[str, str]] = ()) -> str:
-    """*lines* in their order, requests to upstream indented below the client's, with short digests;
-    then the last lines of each of *logs*, which are (name, text)."""
-    out = []
-    for line in sorted(lines, key=lambda entry: entry.order):
-        indent = "" if line.speaker == "client" else "    "
-        text = _DIGEST.sub(r"\1...", line.text)
-        out.append(f"{indent}{line.speaker} -> {line.listener}: {text}")
-    for name, text in logs:
-        tail = text.strip().splitlines()[-20:]
-        if tail:
-            out.append(f"--- log of {name}, last {len(tail)} lines")
+def render_conversation(
+    registries: Sequence[tuple[Iterable[Event], str]], upstreams: Sequence[Iterable[Event]]
+) -> str:
+    """The requests that reached *registries* and *upstreams*, in order, those to upstream indented
+    below the client's; then the last lines of the log of each registry. Digests are shortened in
+    the former. Without a registry, requests to upstream come from the client."""
+    indent, asks = ("    ", "registry") if registries else ("", "client")
+    lines = [
+        (event.order, f"client -> registry {number}: {event.describe()}")
+        for number, (events, _) in enumerate(registries, 1)
+        for event in events
+    ]
+    lines += [
+        (event.order, f"{indent}{asks} -> upstream {number}: {event.describe()}")
+        for number, events in enumerate(upstreams, 1)
+        for event in events
+    ]
+    out = [_DIGEST.sub(r"\1...", text) for _, text in sorted(lines)]
+    for number, (_, log) in enumerate(registries, 1):
+        if tail := log.strip().splitlines()[-20:]:
+            out.append(f"--- log of registry {number}, last {len(tail)} lines")
             out.extend(textwrap.shorten(line, 240, placeholder=" ...") for line in tail)
     return "\n".join(out)

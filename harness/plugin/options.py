@@ -71,6 +71,26 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 
+_RUNNING: dict[str, dict[str, Any]] = {
+    "real-clients": {
+        "action": "store_true",
+        "help": "also run the scenarios with real clients, which start daemons: dockerd, "
+        "containerd, podman, skopeo (PULLPROOF_REQUIRE_REAL=1 implies it)",
+    },
+    "retry": {
+        "metavar": "N",
+        "type": int,
+        "default": 1,
+        "help": "run a scenario that fails up to N times more; one that then passes is marked "
+        "FLAKY (default: 1)",
+    },
+    "catalogue": {
+        "metavar": "FILE",
+        "type": Path,
+        "help": "write the catalogue of the collected scenarios to FILE, as Markdown",
+    },
+}
+
 ACCESS_OPTIONS: dict[str, dict[str, Any]] = {
     "login": {
         "metavar": "USER:PASSWORD",
@@ -186,9 +206,7 @@ def rerun_arguments(config: pytest.Config) -> list[str]:
 
 def add_target_options(group: pytest.OptionGroup) -> None:
     """Add them to *group* under their long names."""
-    for name, attributes in _OPTIONS.items():
-        group.addoption(f"--pullproof-{name}", **attributes)
-    for name, attributes in ACCESS_OPTIONS.items():
+    for name, attributes in {**_OPTIONS, **ACCESS_OPTIONS, **_RUNNING}.items():
         group.addoption(f"--pullproof-{name}", **attributes)
     for name, what in SELECTION_OPTIONS.items():
         group.addoption(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 from harness.plugin.options import (
     GROUP,
@@ -24,7 +25,6 @@ from harness.plugin.options import (
     rerun_arguments,
     targets_of,
 )
-from harness.plugin.retry import EARLIER, run_with_retries
 from harness.report.options import Wanted, add_report_options
 from harness.suite.catalogue import Selection
 from harness.suite.scenario import MARKER, Scenario
@@ -40,6 +40,8 @@ pytest_plugins = [f"{__package__}.fixtures.plugin"]
 """The fixtures for tests of other projects."""
 
 _RUN: pytest.StashKey[ScenarioRun] = pytest.StashKey()
+_EARLIER: pytest.StashKey[tuple[str, ...]] = pytest.StashKey()
+"""Problems of the attempts before the present one, one line each."""
 
 
 # -- options -----------------------------------------------------------------------------------
@@ -48,27 +50,7 @@ _RUN: pytest.StashKey[ScenarioRun] = pytest.StashKey()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup(GROUP, "proving registry caches")
     add_target_options(group)
-    group.addoption(
-        "--pullproof-real-clients",
-        action="store_true",
-        help="also run the scenarios with real clients, which start daemons: dockerd, containerd, "
-        "podman, skopeo (PULLPROOF_REQUIRE_REAL=1 implies it)",
-    )
-    group.addoption(
-        "--pullproof-retry",
-        metavar="N",
-        type=int,
-        default=1,
-        help="run a scenario that fails up to N times more; one that then passes is marked FLAKY "
-        "(default: 1)",
-    )
     add_report_options(group)
-    group.addoption(
-        "--pullproof-catalogue",
-        metavar="FILE",
-        type=Path,
-        help="write the catalogue of the collected scenarios to FILE, as Markdown",
-    )
 
 
 @pytest.hookimpl(wrapper=True)
@@ -157,21 +139,10 @@ def scenario_of(node: pytest.Item) -> Scenario | None:
     return marker.args[0] if marker else None
 
 
-def _observes(config: pytest.Config) -> bool:
-    """Whether the run records or compares all that targets show."""
-    return bool(config.getoption("pullproof_baseline") or config.getoption("pullproof_record"))
-
-
 def _is_recorded(run: ScenarioRun) -> bool:
     from harness.suite.recording import RecordingTarget
 
     return isinstance(run.target, RecordingTarget)
-
-
-def _fingerprint(item: pytest.Item) -> str:
-    from harness.suite.recording import fingerprint
-
-    return fingerprint(item.function) if isinstance(item, pytest.Function) else ""
 
 
 # -- fixtures ----------------------------------------------------------------------------------
@@ -182,20 +153,20 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     """Starts upstreams and registries, and stops them at the end of the test."""
     from harness.suite.lab import Lab
 
-    run = request.node.stash.get(_RUN, None)
-    traces = run is not None and Wanted.of(request.config).traces
-    bench = Lab(tmp_path, traces=traces)
-    if run is not None:
-        run.lab = bench
-    yield bench
-    observes = run is not None and _observes(request.config)
+    run, wanted = request.node.stash.get(_RUN, None), Wanted.of(request.config)
+    lab = Lab(tmp_path, traces=run is not None and wanted.traces)
+    if run is None:
+        yield lab
+        lab.close()
+        return
+    run.lab = lab
+    yield lab
+    observes = wanted.baseline or wanted.record
     if observes and request.session.exitstatus != pytest.ExitCode.INTERRUPTED:
-        bench.settle()
-    bench.close()
-    if run is not None and observes:
-        run.observation = bench.observe()
-    if run is not None and traces:
-        run.trace = bench.trace()
+        lab.settle()
+    lab.close()
+    run.observation = lab.observe() if observes else None
+    run.trace = lab.trace() if wanted.traces else None
 
 
 @pytest.fixture
@@ -243,11 +214,33 @@ def expect(request: pytest.FixtureRequest) -> Expectations:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> object | None:
+    """Run a scenario again while it fails, and report the last attempt: a flaky cell is marked."""
     retries = item.config.getoption("pullproof_retry")
     if retries < 1 or scenario_of(item) is None:
         return None
-    run_with_retries(item, nextitem, retries)
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    properties = list(item.user_properties)
+    for left in range(retries, -1, -1):
+        item.user_properties = list(properties)
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        failed = [report for report in reports if report.failed]
+        if not failed or not left:
+            break
+        problems = tuple(line for report in failed for line in _problems(report))
+        item.stash[_EARLIER] = (*item.stash.get(_EARLIER, ()), *problems)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
+
+
+def _problems(report: pytest.TestReport) -> list[str]:
+    """What failed in the attempt: the problems of its result, or the last line of the error."""
+    from harness.report.transport import result_in
+
+    if result := result_in(report):
+        return list(result.problems)
+    return [report.longreprtext.strip().rpartition("\n")[2][:300] or f"{report.when} failed"]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -258,7 +251,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         chosen = callspec.params.get("target") if callspec else None
         ids = callspec._idlist if callspec else ()
         case = "-".join(part for part in ids if not chosen or part != chosen.name)
-        earlier = item.stash.get(EARLIER, ())
+        earlier = item.stash.get(_EARLIER, ())
         item.stash[_RUN] = run = ScenarioRun(found, case, chosen, item.path.parent, earlier)
         if _is_recorded(run) and isinstance(item, pytest.Function):
             item.fixturenames = []  # Nothing runs, so nothing has to be set up.
@@ -316,10 +309,12 @@ def pytest_runtest_makereport(
     if run is None:
         return report
     from harness.report.transport import attach_result, attach_seen
+    from harness.suite.recording import fingerprint
     from harness.suite.run import ScenarioFailed
 
     if report.when == "teardown":
-        attach_seen(item, report, run, _fingerprint(item))
+        code = fingerprint(item.function) if isinstance(item, pytest.Function) else ""
+        attach_seen(item, report, run, code)
         return report
     if report.skipped and run.result is None:
         run.skipped(str(call.excinfo.value) if call.excinfo else "")

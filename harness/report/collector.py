@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.report.interrupt import InterruptGuard
 from harness.report.options import Wanted
 from harness.report.transport import (
     about_in,
     add_incomplete,
-    observed_in,
     result_in,
-    trace_in,
+    seen_in,
     write_junit,
 )
 from harness.suite.deviations import Verdict
@@ -36,6 +36,54 @@ __all__ = ["Collector"]
 
 _WORKERS_LEAVE = 0.5
 """Seconds that workers of pytest-xdist get to clean up in after Ctrl-C, before they are killed."""
+
+
+_GRACE = 1.2
+"""Seconds after Ctrl-C until the process ends, unless it has ended on its own."""
+
+
+class InterruptGuard:
+    """Ends a run soon after Ctrl-C, with its reports written, even while a scenario blocks: Python
+    raises ``KeyboardInterrupt`` at once, but a scenario may then wait for its own threads, whose
+    requests hang on purpose for up to a minute.
+
+    Handles SIGINT while installed. *report* writes all reports, from another thread.
+    :attr:`lock` is held while reports are written, :attr:`reported` is set once they are, and
+    :attr:`interrupted` after Ctrl-C.
+    """
+
+    def __init__(self, report: Callable[[], None]) -> None:
+        self.lock = threading.RLock()
+        self.reported = False
+        self.interrupted = False
+        self._report = report
+        self._previous: Callable[[int, FrameType | None], object] | int | None = None
+
+    def install(self) -> None:
+        """Take over SIGINT; does nothing outside the main thread, or the second time."""
+        if self._previous is None and threading.current_thread() is threading.main_thread():
+            self._previous = signal.getsignal(signal.SIGINT)
+            signal.signal(signal.SIGINT, self._interrupted)
+
+    def uninstall(self) -> None:
+        """Give SIGINT back."""
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+            self._previous = None
+
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+        self.interrupted, previous = True, self._previous
+        self.uninstall()  # A second Ctrl-C is handled as usual.
+        threading.Thread(target=self._end, daemon=True).start()
+        if callable(previous):
+            previous(number, frame)
+
+    def _end(self) -> None:
+        time.sleep(_GRACE)
+        with self.lock:
+            if not self.reported:
+                self._report()
+            os._exit(2)
 
 
 class Collector:
@@ -82,7 +130,7 @@ class Collector:
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         quiet = session.config.get_verbosity(pytest.Config.VERBOSITY_TEST_CASES) <= 0
         if self._wanted.progress and reporter is not None and reporter.isatty and quiet:
-            from harness.report.progress import Live
+            from harness.report.terminal import Live
 
             session.config.pluginmanager.register(Live(reporter), "pullproof-progress")
 
@@ -94,11 +142,12 @@ class Collector:
             self._guard.install()
         if about := about_in(report):
             self._abouts[about.key] = about
-        if observed := observed_in(report):
-            self._observed.append(observed)
-        if traced := trace_in(report):
-            key, target, trace = traced
-            self._traces[key, target] = trace
+        if seen := seen_in(report):
+            key, target, observed, trace = seen
+            if observed:
+                self._observed.append(observed)
+            if trace:
+                self._traces[key, target] = trace
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         if report.when == "call" and report.passed and (result := result_in(report)):
@@ -188,12 +237,11 @@ class Collector:
         """Write all files that are wanted and return their paths; ``OSError``."""
         wanted, paths = self._wanted, []
         if wanted.record is not None:
-            from harness.report.observed import recordings, write_recordings
+            from harness.report.observed import write_recordings
             from harness.suite.recording import RecordingTarget
 
             live = [one for one in self._targets() if not isinstance(one, RecordingTarget)]
-            kept = recordings(self._observed, self._results, live)
-            paths += write_recordings(kept, wanted.record)
+            paths += write_recordings(self._observed, self._results, live, wanted.record)
         return paths + wanted.write(lambda: self._document)
 
     def _annotate(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -216,10 +264,11 @@ class Collector:
 
     @cached_property
     def _document(self) -> dict[str, Any]:
-        from harness.report.document import Run, document
+        from harness.report.document import document
 
-        run = Run(
-            matrix=self._matrix,
+        return document(
+            self._matrix,
+            self._rerun,
             targets=self._targets(),
             abouts=self._abouts.values(),
             traces=self._traces,
@@ -227,13 +276,11 @@ class Collector:
             unequal=self._unequal,
             seconds=time.monotonic() - self._began,
             incomplete=self._incomplete,
-            rerun=self._rerun,
         )
-        return document(run, datetime.now(UTC))
 
     @cached_property
     def _differs(self) -> Differential | None:
-        if not self._wanted.has_baseline:
+        if self._wanted.baseline is None:
             return None
         from harness.report.observed import Differential
 

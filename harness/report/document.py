@@ -5,16 +5,20 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.compare.data import from_data, to_data
+from harness.compare.data import from_data, read_json, to_data
 from harness.compare.divergences import Comparison
 from harness.compare.trace import Trace
 from harness.suite.deviations import Verdict
@@ -27,9 +31,9 @@ if TYPE_CHECKING:
 __all__ = [
     "SCHEMA_VERSION",
     "DocumentError",
-    "Run",
     "document",
     "read_document",
+    "render_html",
     "render_json",
     "unstarted",
 ]
@@ -44,30 +48,10 @@ class DocumentError(Exception):
     """The file cannot be used; the text names it and the fix."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """All that a report shows."""
-
-    matrix: Matrix
-    targets: Sequence[Target]
-    abouts: Iterable[About]
-    traces: Mapping[tuple[str, str], Trace]
-    """By scenario key and target name."""
-    differential: Differential | None
-    unequal: Sequence[str]
-    """Cells in which two targets of one release do not match, one line each."""
-    seconds: float
-    """Duration of the run."""
-    incomplete: Incomplete | None
-    rerun: Sequence[str]
-    """Arguments of ``pullproof run`` that choose the same targets, without secrets."""
-
-
 def unstarted(targets: Sequence[str]) -> dict[str, Any]:
     """The document about a run on *targets* that was interrupted before any test."""
-    matrix, rerun = Matrix.of([], targets), [word for name in targets for word in ("-t", name)]
-    run = Run(matrix, (), (), {}, None, (), 0.0, Incomplete(0, 0), rerun)
-    return document(run, datetime.now(UTC))
+    rerun = [word for name in targets for word in ("-t", name)]
+    return document(Matrix.of([], targets), rerun, incomplete=Incomplete(0, 0))
 
 
 @dataclass(frozen=True)
@@ -112,18 +96,46 @@ class _Document:
     differential: _Compared | None
 
 
-def document(run: Run, now: datetime) -> dict[str, Any]:
-    """The document about *run*; *now* is the time of the report."""
-    matrix, found = run.matrix, run.differential
+def document(
+    matrix: Matrix,
+    rerun: Sequence[str],
+    *,
+    targets: Sequence[Target] = (),
+    abouts: Iterable[About] = (),
+    traces: Mapping[tuple[str, str], Trace] | None = None,
+    differential: Differential | None = None,
+    unequal: Sequence[str] = (),
+    seconds: float = 0.0,
+    incomplete: Incomplete | None = None,
+) -> dict[str, Any]:
+    """The document about a run that ended now.
+
+    *rerun* are arguments of ``pullproof run`` that choose the same targets, without secrets;
+    *traces* are by scenario key and target name; *unequal* are the cells in which two targets of
+    one release do not match, one line each; *seconds* is the duration.
+    """
+    baseline = differential.baseline if differential else None
+    live = {target.name: target for target in targets}
     results = [result for _, row in matrix.rows for _, result in sorted(row.items())]
     made = _Document(
         schema=SCHEMA_VERSION,
         pullproof=_own_version(),
-        generated=now.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        seconds=round(run.seconds, 1),
-        incomplete=run.incomplete,
-        rerun=tuple(run.rerun),
-        targets=tuple(_column(name, run) for name in matrix.targets),
+        generated=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        seconds=round(seconds, 1),
+        incomplete=incomplete,
+        rerun=tuple(rerun),
+        targets=tuple(
+            _Column(
+                name,
+                *(
+                    (one.implementation, one.version, one.release, one.known_as)
+                    if (one := live.get(name))
+                    else (MODEL, "", "", MODEL)
+                ),
+                baseline is not None and baseline is one,
+            )
+            for name in matrix.targets
+        ),
         totals={
             target: {verdict.value: matrix.count(target, verdict) for verdict in Verdict}
             for target in matrix.targets
@@ -132,14 +144,16 @@ def document(run: Run, now: datetime) -> dict[str, Any]:
             target: _by_level(result for result in results if result.target == target)
             for target in matrix.targets
         },
-        scenarios=tuple(sorted(run.abouts, key=lambda about: about.key)),
+        scenarios=tuple(sorted(abouts, key=lambda about: about.key)),
         results=tuple(
-            _Cell(**vars(result), trace=run.traces.get((result.key, result.target)))
+            _Cell(**vars(result), trace=(traces or {}).get((result.key, result.target)))
             for result in results
         ),
-        unequal=tuple(run.unequal),
-        differential=_Compared(found.baseline.name, tuple(found.comparisons), tuple(found.stale))
-        if found
+        unequal=tuple(unequal),
+        differential=_Compared(
+            differential.baseline.name, tuple(differential.comparisons), tuple(differential.stale)
+        )
+        if differential
         else None,
     )
     data: dict[str, Any] = to_data(made)
@@ -151,18 +165,6 @@ def _own_version() -> str:
         return version("pullproof")
     except PackageNotFoundError:  # run from a tree that is not installed
         return ""
-
-
-def _column(name: str, run: Run) -> _Column:
-    target = next((one for one in run.targets if one.name == name), None)
-    return _Column(
-        name,
-        target.implementation if target else MODEL,
-        target.version if target else "",
-        target.release if target else "",
-        target.known_as if target else MODEL,
-        run.differential is not None and target is run.differential.baseline,
-    )
 
 
 def _by_level(results: Iterable[Result]) -> dict[str, dict[str, int]]:
@@ -182,14 +184,9 @@ def read_document(path: Path) -> Document:
     """The document in the file at *path*, checked; :class:`DocumentError`."""
     fix = "write it again with --pullproof-json FILE"
     try:
-        made = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DocumentError(f"{path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise DocumentError(f"{path}: not valid JSON; {fix}") from error
-    schema = made.get("schema") if isinstance(made, dict) else None
-    if schema != SCHEMA_VERSION:
-        raise DocumentError(f"{path}: schema is {schema!r}, not {SCHEMA_VERSION}; {fix}")
+        made = read_json(path, SCHEMA_VERSION, fix)
+    except ValueError as error:
+        raise DocumentError(f"{path}: {error}") from error
     try:
         read = from_data(_Document, made)
         names = {target.name for target in read.targets}
@@ -197,4 +194,60 @@ def read_document(path: Path) -> Document:
             raise ValueError("results of an unknown target")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DocumentError(f"{path}: not the results of a run, or damaged; {fix}") from error
-    return dict(made)
+    return made
+
+
+# -- the page ---------------------------------------------------------------------------------
+_SCRIPTS = ("diagram.js", "details.js", "report.js")
+"""In the order in which they are in the page, as one script."""
+
+
+def render_html(document: Mapping[str, Any]) -> str:
+    """The page about *document*: one file, which needs no server and no network.
+
+    Everything in it comes from registries, and may be hostile. The data are in a script element
+    of a type that no browser runs, with ``<`` escaped, so that nothing in them ends it; the page's
+    own script makes text nodes of them and never markup; and a policy in the page forbids
+    everything but its own script and style (Content Security Policy Level 3, 2.3.1 hash sources).
+    """
+    style = _part("report.css")
+    script = "(async () => {\n'use strict';\n" + "\n".join(map(_part, _SCRIPTS)) + "\n})();\n"
+    policy = (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    page = _part("template.html")
+    # The data come last, so that no marker in them is replaced.
+    slim = {**document, "results": [{**one, "trace": None} for one in document["results"]]}
+    for name, text in (
+        ("POLICY", policy),
+        ("STYLE", style),
+        ("SCRIPT", script),
+        ("TRACES", _traces([one["trace"] for one in document["results"]])),
+        ("DATA", _data(slim)),
+    ):
+        before, mark, after = page.partition(f"<!--{name}-->")
+        assert mark, name
+        page = before + text + after
+    return page
+
+
+def _part(name: str) -> str:
+    return (files(__package__) / "html" / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _data(document: Mapping[str, Any]) -> str:
+    """As JSON in ASCII without ``<``, ``>`` and ``&``."""
+    text = json.dumps(document, separators=(",", ":"))
+    return text.translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&"})
+
+
+def _traces(traces: list[Any]) -> str:
+    """As gzip in Base64: they are long and repeat themselves, and are read only when opened."""
+    text = json.dumps(traces, separators=(",", ":"))
+    # Without a date, so that one document gives one page.
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()

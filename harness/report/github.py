@@ -23,45 +23,38 @@ def annotate(document: Mapping[str, Any], *, root: Path, workspace: Path) -> Ite
         incomplete = Incomplete(**document["incomplete"])
         yield annotation("error", "the run ended early", {"title": str(incomplete)})
     places = {one["key"]: _place(one, root, workspace) for one in document["scenarios"]}
+
+    def found(title: str, lines: list[str], key: str = "", level: str = "error") -> str:
+        return annotation(level, "\n".join(lines), {**places.get(key, {}), "title": title})
+
     for one in document["results"]:
+        key, target = one["key"], one["target"]
         if one["verdict"] == Verdict.FAILS.value:
-            text = "\n".join([one["claim"], *one["problems"]])
-            yield _error(f"{one['key']} fails on {one['target']}", text, places.get(one["key"]))
+            yield found(f"{key} fails on {target}", [one["claim"], *one["problems"]], key)
         elif one["earlier"]:
-            title, place = f"FLAKY: {one['key']} on {one['target']}", places.get(one["key"])
-            text = "\n".join([f"{one['verdict']} when run again", *one["earlier"]])
-            yield _annotation("warning", title, text, place)
+            lines = [f"{one['verdict']} when run again", *one["earlier"]]
+            yield found(f"FLAKY: {key} on {target}", lines, key, "warning")
     for line in document["unequal"]:
-        yield _error("MISMATCH", line, places.get(line.partition(": ")[0]))
+        yield found("MISMATCH", [line], line.partition(": ")[0])
     differential = document["differential"] or {"comparisons": (), "stale": ()}
     for comparison in differential["comparisons"]:
-        if found := comparison["unexplained"]:
-            left, right = comparison["left"], comparison["right"]
-            key = comparison["scenario"]
-            text = "\n".join(
-                f"{one['step']}: {one['field']}: {left} {one['left']}, {right} {one['right']}"
-                for one in found[:5]
-            )
-            yield _error(f"{key} differs between {left} and {right}", text, places.get(key))
+        key, left, right = (comparison[name] for name in ("scenario", "left", "right"))
+        lines = [
+            f"{one['step']}: {one['field']}: {left} {one['left']}, {right} {one['right']}"
+            for one in comparison["unexplained"][:5]
+        ]
+        if lines:
+            yield found(f"{key} differs between {left} and {right}", lines, key)
     for line in differential["stale"]:
-        yield _error("divergences.toml is stale", line, None)
+        yield found("divergences.toml is stale", [line])
 
 
-def _place(about: Mapping[str, Any], root: Path, workspace: Path) -> tuple[str, int] | None:
-    try:
-        path = (root / about["file"]).resolve().relative_to(workspace.resolve())
-    except ValueError:
-        return None
-    return (path.as_posix(), about["line"]) if about["file"] else None
-
-
-def _error(title: str, text: str, place: tuple[str, int] | None) -> str:
-    return _annotation("error", title, text, place)
-
-
-def _annotation(level: str, title: str, text: str, place: tuple[str, int] | None) -> str:
-    values = {"file": place[0], "line": str(max(1, place[1]))} if place else {}
-    return annotation(level, text, {**values, "title": title})
+def _place(about: Mapping[str, Any], root: Path, workspace: Path) -> dict[str, str]:
+    path = (root / about["file"]).resolve()
+    if not about["file"] or not path.is_relative_to(workspace.resolve()):
+        return {}
+    file = path.relative_to(workspace.resolve()).as_posix()
+    return {"file": file, "line": str(max(1, about["line"]))}
 
 
 def annotation(level: str, text: str, values: Mapping[str, str]) -> str:

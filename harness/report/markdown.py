@@ -1,6 +1,6 @@
 """The results as Markdown, for a job's summary, a pull request or an issue.
 
-Texts that come from targets may be hostile: they stand in code spans or blocks whose fences are
+Texts that come from targets may be hostile: they are in code spans or blocks whose fences are
 longer than any within.
 """
 
@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.report.differences import counted
 from harness.suite.deviations import Deviation, Verdict
 from harness.suite.results import MODEL, Incomplete
 from harness.suite.scenario import Scenario
@@ -41,7 +40,7 @@ def render_markdown(document: Mapping[str, Any]) -> str:
         _differential(document["differential"]),
         _deviations(results),
     ]
-    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+    return "\n\n".join(block for part in parts for block in part) + "\n"
 
 
 def _headline(results: Iterable[Mapping[str, Any]], document: Mapping[str, Any]) -> str:
@@ -74,40 +73,37 @@ def _flaky(results: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _totals(document: Mapping[str, Any]) -> Iterator[str]:
-    yield f"| target | {' | '.join(_SIGNS.values())} |"
-    yield f"|---|{'---:|' * len(_SIGNS)}"
+    rows = []
     for target, counts in document["totals"].items():
         kind = " (client model, no registry involved)" if target == MODEL else ""
-        cells = " | ".join(str(counts[verdict]) for verdict in _SIGNS)
-        yield f"| {code_span(target, in_table=True)}{kind} | {cells} |"
+        cells = (str(counts[verdict]) for verdict in _SIGNS)
+        rows.append((f"{code_span(target, in_table=True)}{kind}", *cells))
+    yield _table(("target", *_SIGNS.values()), rows, "---:")
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], align: str = "---") -> str:
+    lines = [heads, ["---", *[align] * (len(heads) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _failures(failed: list[Mapping[str, Any]]) -> Iterator[str]:
-    if not failed:
-        return
-    yield "### Failures"
+    if failed:
+        yield "### Failures"
     for one in failed[:MOST_FAILURES]:
-        yield ""
         yield f"#### {code_span(one['key'])} on {code_span(one['target'])}"
-        yield ""
         yield f"**{one['level']}** {_plain(one['claim'])}"
-        yield ""
-        yield from (f"- {code_span(problem)}" for problem in one["problems"])
+        yield "\n".join(f"- {code_span(problem)}" for problem in one["problems"])
         if one["conversation"]:
-            yield ""
             yield "<details><summary>Requests, answers and logs</summary>"
-            yield ""
             yield code_block(one["conversation"][:_MOST_CONVERSATION])
-            yield ""
             yield "</details>"
     if len(failed) > MOST_FAILURES:
-        yield ""
         yield f"... and {len(failed) - MOST_FAILURES} more."
 
 
 def _listed(title: str, lines: Iterable[str]) -> list[str]:
     items = [f"- {code_span(line)}" for line in lines]
-    return [f"### {title}", "", *items] if items else []
+    return [f"### {title}", "\n".join(items)] if items else []
 
 
 def _differential(differential: Mapping[str, Any] | None) -> Iterator[str]:
@@ -120,25 +116,21 @@ def _differential(differential: Mapping[str, Any] | None) -> Iterator[str]:
     ]
     explained = sum(len(one["explained"]) for one in differential["comparisons"])
     yield f"### Compared with {code_span(differential['baseline'])}"
-    yield ""
     yield (
-        f"{counted(len(differential['comparisons']), 'scenario')} compared: "
-        f"{counted(explained, 'difference')} explained, {len(found)} unexplained."
+        f"{len(differential['comparisons'])} scenarios compared: {explained} differences "
+        f"explained, {len(found)} unexplained."
     )
     if found:
-        yield ""
-        yield "| scenario | where | shows | baseline |"
-        yield "|---|---|---|---|"
-        for comparison, one in found[:_MOST_DIVERGENCES]:
-            place = f"{one['step']}: {one['field']}"
-            cells = (comparison["scenario"], place, str(one["left"]), str(one["right"]))
-            yield f"| {' | '.join(code_span(cell, in_table=True) for cell in cells)} |"
+        rows = [
+            (one["scenario"], f"{it['step']}: {it['field']}", str(it["left"]), str(it["right"]))
+            for one, it in found[:_MOST_DIVERGENCES]
+        ]
+        cells = [[code_span(cell, in_table=True) for cell in row] for row in rows]
+        yield _table(("scenario", "where", "shows", "baseline"), cells)
         if len(found) > _MOST_DIVERGENCES:
-            yield ""
             yield f"... and {len(found) - _MOST_DIVERGENCES} more."
     if differential["stale"]:
-        yield ""
-        yield from (f"- {code_span(line)}" for line in differential["stale"])
+        yield "\n".join(f"- {code_span(line)}" for line in differential["stale"])
 
 
 def _deviations(results: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -146,19 +138,18 @@ def _deviations(results: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     seen: dict[tuple[str, str, str], list[str]] = {}
     for one in results:
         if one["verdict"] == Verdict.DEVIATES.value:
-            place = (one["key"], one["does"], one["reference"])
-            seen.setdefault(place, []).append(one["target"])
+            place = (code_span(one["key"], in_table=True), one["does"], one["reference"])
+            seen.setdefault(place, []).append(code_span(one["target"], in_table=True))
     if not seen:
         return
     yield f"<details><summary>{len(seen)} known deviations</summary>"
-    yield ""
-    yield "| scenario | targets | what they do | reference |"
-    yield "|---|---|---|---|"
-    for (key, does, reference), targets in seen.items():
-        names = ", ".join(code_span(target, in_table=True) for target in targets)
-        scenario = code_span(key, in_table=True)
-        yield f"| {scenario} | {names} | {_plain(does)} | {_plain(reference)} |"
-    yield ""
+    yield _table(
+        ("scenario", "targets", "what they do", "reference"),
+        [
+            (key, ", ".join(targets), _plain(does), _plain(reference))
+            for (key, does, reference), targets in seen.items()
+        ],
+    )
     yield "</details>"
 
 

@@ -5,9 +5,9 @@ Workers of pytest-xdist send each observation to the controller, which holds an 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from harness.suite.scenario import Need
 if TYPE_CHECKING:
     from harness.targets import Target
 
-__all__ = ["Differential", "Observed", "recordings", "write_recordings"]
+__all__ = ["Differential", "Observed", "write_recordings"]
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Observed:
     target: str
     fingerprint: str
     directory: Path
-    """Where the scenario's file lies, and ``divergences.toml`` beside it."""
+    """Where the scenario's file and ``divergences.toml`` are."""
     observation: Observation
     applies: bool = True
-    """False where it turned out that the scenario asks for more than the target offers."""
+    """False if the scenario needs more than the target offers."""
 
 
 class Differential:
@@ -51,7 +51,7 @@ class Differential:
 
     @cached_property
     def known(self) -> tuple[Known, ...]:
-        """What is written down. Raises :class:`~harness.divergences.DivergenceFileError`."""
+        """The known divergences. Raises :class:`~harness.compare.data.EntryFileError`."""
         places = sorted({one.directory for one in self._observed.values()})
         return tuple(entry for place in places for entry in read_known(place))
 
@@ -84,17 +84,16 @@ class Differential:
             shown = [replace(seen, disk={}, state={}) for seen in shown]
         if Need.RESTART not in offered:
             shown = [replace(seen, upstream=_without_pings(seen.upstream)) for seen in shown]
-        left, right = shown
-        return left, right
+        return shown[0], shown[1]
 
     @cached_property
     def stale(self) -> list[str]:
-        """Entries of ``divergences.toml`` that no longer are true, one line each."""
+        """Entries of ``divergences.toml`` that are no longer true, one line each."""
         return stale(self.known, self.comparisons)
 
     @property
     def is_as_known(self) -> bool:
-        """Whether nothing differs but what is written down, and all of that does."""
+        """Whether everything that differs is listed, and everything listed differs."""
         return not self.stale and not any(one.unexplained for one in self.comparisons)
 
 
@@ -102,23 +101,25 @@ def _without_pings(upstream: Mapping[str, int]) -> dict[str, int]:
     return {line: times for line, times in upstream.items() if not line.startswith("GET /v2/ ->")}
 
 
-def recordings(
+def write_recordings(
     observed: Sequence[Observed],
     results: Sequence[Result],
     targets: Sequence[Target],
-    day: date | None = None,
-) -> list[Recording]:
-    """One for each of *targets*, of all scenarios that ended; a scenario that failed shows nothing
-    that could be relied on, and is left out. *day* is today's, in UTC, unless given."""
-    day = day or datetime.now(UTC).date()
+    directory: Path,
+) -> list[Path]:
+    """Write what each of *targets* showed to a file of *directory* that is named for it; returns
+    the paths. A scenario that failed shows nothing that can be relied on, and is left out.
+    ``OSError``."""
+    directory.mkdir(parents=True, exist_ok=True)
     seen = {(one.key, one.target): one for one in observed}
-    return [
-        Recording(
+    paths = []
+    for target in targets:
+        recording = Recording(
             target=target.known_as,
             implementation=target.implementation,
             version=target.version,
             release=target.release,
-            date=day.isoformat(),
+            date=datetime.now(UTC).date().isoformat(),
             scenarios={
                 result.key: Recorded(one.fingerprint, result, one.observation)
                 for result in results
@@ -127,18 +128,8 @@ def recordings(
                 and (one := seen.get((result.key, target.name)))
             },
         )
-        for target in targets
-    ]
-
-
-def write_recordings(kept: Iterable[Recording], directory: Path) -> list[Path]:
-    """Write each to a file of *directory* that is named for its target; returns their paths.
-    ``OSError`` where that cannot be done."""
-    directory.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for recording in kept:
         # An image's name, and a URL's place, have slashes.
-        path = directory / f"{recording.target.replace('/', '_')}.json"
+        path = directory / f"{target.known_as.replace('/', '_')}.json"
         path.write_text(recording.render(), encoding="utf-8")
         paths.append(path)
     return paths

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -54,51 +54,40 @@ class Wanted:
     no_traces: bool = False
     slowest: int = 0
     progress: bool = False
-    has_baseline: bool = False
-    """Whether the last target is the baseline."""
+    baseline: str | None = None
+    """The last target, with which the others are compared."""
 
     @classmethod
     def of(cls, config: pytest.Config) -> Wanted:
         """What the command line says."""
-        return cls(
-            json=config.getoption("pullproof_json"),
-            html=config.getoption("pullproof_html"),
-            markdown=config.getoption("pullproof_markdown"),
-            record=config.getoption("pullproof_record"),
-            no_traces=config.getoption("pullproof_no_traces"),
-            slowest=config.getoption("pullproof_slowest"),
-            progress=config.getoption("pullproof_progress"),
-            has_baseline=config.getoption("pullproof_baseline") is not None,
-        )
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: config.getoption(f"pullproof_{name}") for name in names})
 
     def problem(self) -> str | None:
         """What is wrong with the options, in one line, or None."""
-        for name, path in (("json", self.json), ("html", self.html), ("markdown", self.markdown)):
+        for name in _FILES:
+            path = getattr(self, name)
             if path is not None and path.is_dir():
                 return f"--pullproof-{name}: {path} is a directory; name a file"
             if path is not None and not path.parent.is_dir():
                 return f"--pullproof-{name}: {path.parent} is not a directory; create it first"
-        if self.slowest < 0:
-            return f"--pullproof-slowest: {self.slowest} is negative"
-        return None
+        return f"--pullproof-slowest: {self.slowest} is negative" if self.slowest < 0 else None
 
     def write(self, document: Callable[[], Mapping[str, Any]]) -> list[Path]:
         """Write the files about *document*, which is made only if one is wanted; returns their
         paths. ``OSError``."""
-        from harness.report.document import render_json
+        from harness.report.document import render_html, render_json
         from harness.report.markdown import render_markdown
-        from harness.report.page import render_html
 
-        paths = []
-        for path, render in (
+        renderers = (
             (self.json, render_json),
             (self.html, render_html),
             (self.markdown, render_markdown),
-        ):
-            if path is not None:
-                path.write_text(render(document()), encoding="utf-8")
-                paths.append(path)
-        return paths
+        )
+        written = [(path, render) for path, render in renderers if path is not None]
+        for path, render in written:
+            path.write_text(render(document()), encoding="utf-8")
+        return [path for path, _ in written]
 
     @property
     def traces(self) -> bool:

@@ -7,9 +7,8 @@ They travel as plain data in an extra attribute of a test report, which pytest-x
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -26,14 +25,14 @@ __all__ = [
     "add_incomplete",
     "attach_result",
     "attach_seen",
-    "observed_in",
     "properties",
     "result_in",
-    "trace_in",
+    "seen_in",
     "write_junit",
     "write_unstarted_junit",
 ]
 
+T = TypeVar("T")
 _ATTRIBUTE = "pullproof"
 
 
@@ -41,12 +40,18 @@ def attach_result(item: pytest.Item, report: pytest.TestReport, run: ScenarioRun
     """Put the result of *run*, and the row of its scenario, into *report*."""
     assert run.result is not None
     file, line, _ = item.location
-    about = About.of(run.scenario, run.key, file.replace("\\", "/"), (line or -1) + 1)
-    setattr(
-        report,
-        _ATTRIBUTE,
-        {"result": to_data(run.result), "about": to_data(about)},
+    scenario = run.scenario
+    about = About(
+        run.key,
+        scenario.claim,
+        scenario.level.value,
+        scenario.refs,
+        scenario.why,
+        tuple(sorted(need.value for need in scenario.needs)),
+        file.replace("\\", "/"),
+        (line or -1) + 1,
     )
+    setattr(report, _ATTRIBUTE, {"result": to_data(run.result), "about": to_data(about)})
     # pytest has copied the item's list already, and writes that of the last report.
     item.user_properties += (found := properties(run.result))
     report.user_properties += found
@@ -133,38 +138,29 @@ def write_unstarted_junit(path: Path) -> None:
     ET.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
 
 
-def _data_in(report: pytest.TestReport) -> Mapping[str, Any]:
-    data = getattr(report, _ATTRIBUTE, None)
-    return data if isinstance(data, dict) else {}
+def _part(report: pytest.TestReport, name: str, kind: type[T]) -> T | None:
+    data = getattr(report, _ATTRIBUTE, None) or {}
+    return from_data(kind, data[name]) if name in data else None
 
 
 def result_in(report: pytest.TestReport) -> Result | None:
     """The result that *report* carries, if it belongs to a scenario."""
-    data = _data_in(report).get("result")
-    return from_data(Result, data) if data else None
+    return _part(report, "result", Result)
 
 
 def about_in(report: pytest.TestReport) -> About | None:
     """The row that *report* carries."""
-    data = _data_in(report).get("about")
-    return from_data(About, data) if data else None
+    return _part(report, "about", About)
 
 
-def observed_in(report: pytest.TestReport) -> Observed | None:
-    """The observation that *report*, of a scenario's teardown, may carry."""
-    data = _data_in(report).get("observed")
-    if not data:
+def seen_in(report: pytest.TestReport) -> tuple[str, str, Observed | None, Trace | None] | None:
+    """The scenario's key, the target, and what the scenario showed, if *report* is of a teardown
+    that carries it."""
+    data = getattr(report, _ATTRIBUTE, None) or {}
+    if "key" not in data:
         return None  # As for every ordinary test: nothing is imported.
+    from harness.compare.trace import Trace
     from harness.report.observed import Observed
 
-    return from_data(Observed, data)
-
-
-def trace_in(report: pytest.TestReport) -> tuple[str, str, Trace] | None:
-    """The scenario's key, the target and the trace that *report* may carry."""
-    data = _data_in(report)
-    if "trace" not in data:
-        return None
-    from harness.compare.trace import Trace
-
-    return data["key"], data["target"], from_data(Trace, data["trace"])
+    observed, trace = _part(report, "observed", Observed), _part(report, "trace", Trace)
+    return data["key"], data["target"], observed, trace

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from harness.clients.push import Refused, put_manifest, upload_blob
-from harness.compare.normalisation import Names
 from harness.compare.observation import (
+    Names,
     Observation,
     observed_disk,
     observed_state,

@@ -1,6 +1,6 @@
 """Known deviations of implementations, and the verdict on a scenario.
 
-``deviations.toml`` lies beside the scenarios. An entry names a scenario, an implementation and its
+``deviations.toml`` is beside the scenarios. An entry names a scenario, an implementation and its
 release series, says what happens, lists **all** observations that differ from the claim, and gives
 a reference::
 
@@ -31,19 +31,18 @@ happens.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from harness.compare.data import EntryFileError, entry_from, tables_in
 from harness.suite.expectation import Finding
 
 __all__ = [
     "Deviation",
     "DeviationFile",
-    "DeviationFileError",
     "Difference",
     "Judgement",
     "Verdict",
@@ -104,10 +103,6 @@ class Judgement:
     """Keys of the findings that a ``[[difference]]`` of this target overrides."""
 
 
-class DeviationFileError(Exception):
-    """The file cannot be used; the text names the file, the entry and the fix."""
-
-
 @dataclass(frozen=True)
 class DeviationFile:
     """All entries of one directory, those of ``differences.toml`` included."""
@@ -118,14 +113,23 @@ class DeviationFile:
 
     @classmethod
     def beside(cls, directory: Path) -> DeviationFile:
-        """Those of *directory*; empty where it has none. Raises :class:`DeviationFileError`."""
+        """Those of *directory*; empty where it has none. Raises :class:`EntryFileError`."""
         path, differences = directory / "deviations.toml", directory / "differences.toml"
         deviations = list(_deviations(path))
         for own in sorted((directory / "deviations").glob("*.toml")):
-            deviations += (entry for entry in _deviations(own) if _belongs(entry, own))
+            for entry in _deviations(own):
+                if entry.implementation != own.stem:
+                    raise EntryFileError(
+                        f"{own}: entry for {entry.scenario!r} is about {entry.implementation!r}; "
+                        f"this file is for {own.stem} only"
+                    )
+                deviations.append(entry)
         return cls(
             tuple(deviations),
-            tuple(_entry(differences, t, Difference) for t in _tables(differences, "difference")),
+            tuple(
+                entry_from(differences, table, Difference)
+                for table in tables_in(differences, "difference")
+            ),
             path,
         )
 
@@ -142,24 +146,18 @@ class DeviationFile:
         """The verdict on *findings* of *scenario* on *target*. Listed observations of the disk are
         ignored unless the scenario *sees_disk*."""
         listed = self._listed(scenario, implementation, version)
-        known = dict(listed.observed) if listed else {}
+        found = listed.observed if listed else {}
+        known = {key: seen for key, seen in found.items() if sees_disk or not _is_disk(key)}
         overridden = {
-            difference.what: difference.observed
-            for difference in self.differences
-            if difference.target == target
-            and difference.scenario in {scenario, scenario.partition("[")[0]}
+            one.what: one.observed
+            for one in self.differences
+            if one.target == target
+            and one.scenario in {scenario, scenario.partition("[")[0]}
+            and (sees_disk or not _is_disk(one.what))
         }
-        if not sees_disk:
-            for entries in (known, overridden):
-                for key in [key for key in entries if key.startswith("disk: ")]:
-                    del entries[key]
         problems = _problems(findings, known, overridden)
-        if problems:
-            verdict = Verdict.FAILS
-        elif all(finding.holds for finding in findings):
-            verdict = Verdict.HOLDS
-        else:
-            verdict = Verdict.DEVIATES
+        holds = all(finding.holds for finding in findings)
+        verdict = Verdict.FAILS if problems else Verdict.HOLDS if holds else Verdict.DEVIATES
         return Judgement(verdict, listed, problems, tuple(sorted(overridden)))
 
     def _listed(self, key: str, implementation: str, version: str) -> Deviation | None:
@@ -167,13 +165,17 @@ class DeviationFile:
         for scenario in (key, key.partition("[")[0]):
             entries = [d for d in self.deviations if d.concerns(scenario, implementation, version)]
             if len(entries) > 1:
-                raise DeviationFileError(
+                raise EntryFileError(
                     f"{self.path}: {scenario} has {len(entries)} entries for {implementation} "
                     f"{version}; merge them, since one entry must list all observations"
                 )
             if entries:
                 return entries[0]
         return None
+
+
+def _is_disk(key: str) -> bool:
+    return key.startswith("disk: ")
 
 
 def _problems(
@@ -202,65 +204,25 @@ def _problems(
     return tuple(sorted(lines))
 
 
-def _tables(path: Path, name: str) -> list[Mapping[str, Any]]:
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return []
-    except tomllib.TOMLDecodeError as error:
-        raise DeviationFileError(f"{path}: {error}; fix the TOML") from error
-    tables = document.pop(name, [])
-    if document:
-        raise DeviationFileError(
-            f"{path}: unknown key {next(iter(document))!r}; only [[{name}]] is allowed here"
-        )
-    return list(tables)
-
-
 def _deviations(path: Path) -> Iterator[Deviation]:
     """The entries of the file at *path*, one for each scenario."""
-    for table in _tables(path, "deviation"):
+    for table in tables_in(path, "deviation"):
         cases = table.get("cases")
         if cases is None:
-            yield _entry(path, table, Deviation)
+            yield entry_from(path, table, Deviation)
             continue
         shared = {key: value for key, value in table.items() if key != "cases"}
         if twice := shared.keys() & {"scenario", "observed"}:
-            raise DeviationFileError(
+            raise EntryFileError(
                 f"{path}: entry with cases also has {min(twice)!r}, which belongs in each case"
             )
         if not isinstance(cases, Mapping) or not cases:
-            raise DeviationFileError(
+            raise EntryFileError(
                 f"{path}: cases {cases!r} is not a table of observations by scenario"
             )
         for scenario, observed in cases.items():
-            yield _entry(path, {**shared, "scenario": scenario, "observed": observed}, Deviation)
-
-
-def _belongs(entry: Deviation, path: Path) -> bool:
-    """True; :class:`DeviationFileError` if the file at *path* is for another implementation."""
-    if entry.implementation != path.stem:
-        raise DeviationFileError(
-            f"{path}: entry for {entry.scenario!r} is about {entry.implementation!r}; this file is "
-            f"for {path.stem} only"
-        )
-    return True
-
-
-def _entry(path: Path, table: Mapping[str, Any], kind: type[Any]) -> Any:
-    optional = {"advice"} & set(kind.__dataclass_fields__)
-    wanted = set(kind.__dataclass_fields__) - optional
-    wrong = wanted.symmetric_difference(table.keys() - optional)
-    if wrong:
-        may = f" and may have {', '.join(optional)}" if optional else ""
-        raise DeviationFileError(
-            f"{path}: entry for {table.get('scenario', '?')!r} has missing or unknown keys: "
-            f"{', '.join(sorted(wrong))}; it takes {', '.join(sorted(wanted))}{may}"
-        )
-    values = dict(table)
-    if "versions" in values:
-        values["versions"] = tuple(values["versions"])
-    return kind(**values)
+            entry = {**shared, "scenario": scenario, "observed": observed}
+            yield entry_from(path, entry, Deviation)
 
 
 def suggest_entry(
@@ -272,19 +234,12 @@ def suggest_entry(
 
     observed = tomlkit.inline_table()
     observed.update(mismatches)
-    entry = tomlkit.table()
-    entry.update(
-        {
-            "scenario": scenario,
-            "implementation": implementation,
-            "versions": [version],
-            "does": "",
-            "reference": "",
-            "observed": observed,
-        }
-    )
-    document = tomlkit.document()
-    entries = tomlkit.aot()
-    entries.append(entry)
-    document["deviation"] = entries
-    return tomlkit.dumps(document).rstrip()
+    entry = {
+        "scenario": scenario,
+        "implementation": implementation,
+        "versions": [version],
+        "does": "",
+        "reference": "",
+        "observed": observed,
+    }
+    return tomlkit.dumps({"deviation": [entry]}).rstrip()

@@ -136,7 +136,10 @@ def as_data(value: Any) -> Any:
         case bool() | int() | float() | str():
             return value
         case bytes():
-            return _text_or_length(value)
+            try:
+                return value.decode()
+            except UnicodeDecodeError:
+                return f"<{len(value)} bytes>"
         case Mapping():
             return {str(key): as_data(item) for key, item in value.items()}
         case set() | frozenset():
@@ -147,10 +150,3 @@ def as_data(value: Any) -> Any:
             return [as_data(item) for item in value]
         case _:
             return str(value)
-
-
-def _text_or_length(content: bytes) -> str:
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        return f"<{len(content)} bytes>"

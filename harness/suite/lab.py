@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.compare.normalisation import Names
 from harness.compare.observation import (
+    Names,
     Observation,
     observed_disk,
     observed_state,
@@ -22,13 +22,13 @@ from harness.compare.observation import (
     observed_upstream,
 )
 from harness.compare.trace import DiskWatch, Trace, client_event, upstream_event
-from harness.http.conversation import Line, render_conversation
+from harness.http.conversation import render_conversation
 from harness.suite.scenario import Need
 from harness.system.crashes import SmallDisk
 from harness.targets import NotOffered, Target
 from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
-from harness.upstream import MockUpstream
+from harness.upstream import Entry, MockUpstream
 
 __all__ = ["Lab", "TargetUnderTest"]
 
@@ -83,7 +83,7 @@ class Lab:
             self._watches.append(watch)
         return registry
 
-    def lead(self, registry: RunningRegistry, upstream: MockUpstream) -> None:
+    def attach(self, registry: RunningRegistry, upstream: MockUpstream) -> None:
         """Connect *registry* to *upstream*, whose URL it was launched with. ``NotOffered``."""
         if not registry.reaches_loopback and len(self._upstreams) > 1:
             raise NotOffered("a remote registry cannot reach a second server on this machine")
@@ -91,21 +91,10 @@ class Lab:
 
     def conversation(self) -> str:
         """All requests and answers so far, in order, and the ends of the registries' logs."""
-        lines = [
-            Line(exchange.order, "client", "registry", exchange.describe())
-            for registry in self._registries
-            for exchange in registry.exchanges
-        ]
-        lines += [
-            Line(entry.order, "registry", f"upstream {number}", entry.describe())
-            for number, upstream in enumerate(self._upstreams, 1)
-            for entry in upstream.ledger.entries
-        ]
-        logs = [
-            (f"registry {number}", registry.logs())
-            for number, registry in enumerate(self._registries, 1)
-        ]
-        return render_conversation(lines, logs)
+        return render_conversation(
+            [(registry.exchanges, registry.logs()) for registry in self._registries],
+            [upstream.ledger.entries for upstream in self._upstreams],
+        )
 
     def settle(self) -> None:
         """Wait until upstreams and storages stop changing, so that work after the last answer is
@@ -130,25 +119,37 @@ class Lab:
         def say(text: str) -> str:
             return text.replace(str(self.workdir), "<workdir>")
 
-        windows = self._polls()
+        polls = self._polls()
         events = [event for watch in self._watches for event in watch.changes]
         events += [
             client_event(exchange, number, say)
             for number, registry in enumerate(self._registries, 1)
             for exchange in registry.exchanges
-            if (exchange.order, exchange.ended) not in windows
+            if (exchange.order, exchange.ended) not in polls
         ]
         events += [
             upstream_event(entry, number, say)
-            for number, upstream in enumerate(self._upstreams, 1)
-            for entry in upstream.ledger.entries
-            if not any(begin < entry.order < end for begin, end in windows)
+            for number, entries in enumerate(self._asked(), 1)
+            for entry in entries
         ]
-        return Trace.of(events, len(windows))
+        return Trace.of(events, len(polls))
 
     def _polls(self) -> set[tuple[int, int]]:
         """The order of the beginning and end of each request that polled for a condition."""
         return {(one.order, one.ended) for registry in self._registries for one in registry.polled}
+
+    def _asked(self) -> list[list[Entry]]:
+        """What reached each upstream, without requests during a client's polling: how often it
+        polled is random."""
+        polls = self._polls()
+        return [
+            [
+                entry
+                for entry in upstream.ledger.entries
+                if not any(begin < entry.order < end for begin, end in polls)
+            ]
+            for upstream in self._upstreams
+        ]
 
     def observe(self) -> Observation:
         """Everything that was shown. Call it after :meth:`close`, so that it is complete."""
@@ -157,7 +158,10 @@ class Lab:
             known[upstream.url] = f"http://<upstream {number}>"
         names = Names(known)
         now = datetime.now(UTC)
-        parts = [self._observe_upstreams(names)]
+        parts = [
+            Observation(upstream=observed_upstream(entries, number, names))
+            for number, entries in enumerate(self._asked(), 1)
+        ]
         for number, registry in enumerate(self._registries, 1):
             place = "" if number == 1 else f"registry {number}: "
             polled = frozenset(exchange.order for exchange in registry.polled)
@@ -169,25 +173,6 @@ class Lab:
                 )
             )
         return Observation.join(parts)
-
-    def _observe_upstreams(self, names: Names) -> Observation:
-        """What reached upstreams, without requests during a client's polling: how often it polled
-        is random."""
-        windows = self._polls()
-        return Observation.join(
-            Observation(
-                upstream=observed_upstream(
-                    (
-                        entry
-                        for entry in upstream.ledger.entries
-                        if not any(begin < entry.order < end for begin, end in windows)
-                    ),
-                    number,
-                    names,
-                )
-            )
-            for number, upstream in enumerate(self._upstreams, 1)
-        )
 
     def close(self) -> None:
         """Stop everything; registries first, so that none of them loses its upstream."""
@@ -231,7 +216,7 @@ class TargetUnderTest:
     def proxy(self, upstream: MockUpstream, **settings: Any) -> RunningRegistry:
         """A pull-through cache of *upstream*; *settings* are fields of ``Settings``."""
         registry = self._launch(Settings(upstream_url=upstream.url, **settings))
-        self._lab.lead(registry, upstream)
+        self._lab.attach(registry, upstream)
         return registry
 
     def standard(self, **settings: Any) -> RunningRegistry:

@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
-from harness.compare.data import from_data, to_data
+from harness.compare.data import from_data, read_json, to_data
 from harness.compare.observation import Observation
 from harness.suite.results import Result
 from harness.system.needs import Need
@@ -85,16 +85,9 @@ class Recording:
         """The recording in the file at *path*; :class:`RecordingError`."""
         fix = "record it again with --record DIR"
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise RecordingError(f"recording:{path}: {error.strerror}") from error
+            document = read_json(path, SCHEMA_VERSION, fix)
         except ValueError as error:
-            raise RecordingError(f"recording:{path}: not valid JSON; {fix}") from error
-        schema = document.get("schema") if isinstance(document, dict) else None
-        if schema != SCHEMA_VERSION:
-            raise RecordingError(
-                f"recording:{path}: schema is {schema!r}, not {SCHEMA_VERSION}; {fix}"
-            )
+            raise RecordingError(f"recording:{path}: {error}") from error
         try:
             del document["schema"]
             headers = document.pop("headers")
@@ -172,7 +165,7 @@ class RecordingTarget(Target):
         """Nothing to check: reading the file has checked it."""
 
     def registry(self, settings: Settings, workdir: Path) -> NoReturn:
-        """Never: ``TargetError``."""
+        """Raises ``TargetError``: a recording cannot be launched."""
         raise TargetError(f"{self.name} cannot be launched: a recording only replays scenarios")
 
 

@@ -10,9 +10,8 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.suite.deviations import Judgement, Verdict
+from harness.suite.deviations import Verdict
 from harness.suite.expectation import Finding
-from harness.suite.scenario import Scenario
 
 __all__ = ["MODEL", "About", "Incomplete", "Matrix", "Result"]
 
@@ -36,13 +35,6 @@ class About:
     """The scenario's file, relative to the root directory of the run, with ``/``."""
     line: int = 0
     """Counted from 1; 0 where unknown."""
-
-    @classmethod
-    def of(cls, scenario: Scenario, key: str, file: str, line: int) -> About:
-        """The row of *scenario* in the case that *key* names, defined at *line* of *file*."""
-        needs = tuple(sorted(need.value for need in scenario.needs))
-        level, why = scenario.level.value, scenario.why
-        return cls(key, scenario.claim, level, scenario.refs, why, needs, file, line)
 
 
 @dataclass(frozen=True)
@@ -74,24 +66,6 @@ class Result:
     seconds: float = 0.0
     earlier: tuple[str, ...] = ()
     """Problems of earlier attempts that failed, one line each. See :attr:`is_flaky`."""
-
-    @classmethod
-    def of(cls, scenario: Scenario, case: str, target: str, judgement: Judgement) -> Result:
-        """The result of judging *scenario*'s *case* (empty where it has only one)."""
-        deviation = judgement.deviation if judgement.verdict is Verdict.DEVIATES else None
-        return cls(
-            key=f"{scenario.id}[{case}]" if case else scenario.id,
-            claim=scenario.claim,
-            level=scenario.level.value,
-            refs=scenario.refs,
-            target=target,
-            verdict=judgement.verdict,
-            problems=judgement.problems,
-            excused=judgement.excused,
-            does=deviation.does if deviation else "",
-            reference=deviation.reference if deviation else "",
-            advice=deviation.advice if deviation else "",
-        )
 
     @property
     def is_flaky(self) -> bool:
@@ -132,7 +106,7 @@ class Matrix:
 
     targets: tuple[str, ...]
     rows: tuple[tuple[str, Mapping[str, Result]], ...]
-    """Key to results by target, in the order in which scenarios stand in their files."""
+    """Key to results by target, sorted by key."""
 
     @classmethod
     def of(cls, results: Iterable[Result], targets: Sequence[str]) -> Matrix:

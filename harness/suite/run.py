@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,12 +30,6 @@ class ScenarioFailed(Exception):
     """A target showed something that neither the claim nor ``deviations.toml`` allows."""
 
 
-def _sees_disk(scenario: Scenario, target: Target | None) -> bool:
-    """Whether findings about the disk count, a side that includes logs and output of commands."""
-    offered = target.capabilities if target else frozenset(Need)
-    return Need.STORAGE in offered or not scenario.needs.isdisjoint({Need.LOGS, Need.GC})
-
-
 class ScenarioRun:
     """One scenario, in one *case* (empty where it has only one), on one *target*.
 
@@ -55,7 +48,10 @@ class ScenarioRun:
     ) -> None:
         self.scenario = scenario
         self.target = target
-        self.expectations = Expectations(sees_disk=_sees_disk(scenario, target))
+        # Findings about the disk also come from logs and the output of commands.
+        sees_disk = target is None or Need.STORAGE in target.capabilities
+        reads_output = not scenario.needs.isdisjoint({Need.LOGS, Need.GC})
+        self.expectations = Expectations(sees_disk=sees_disk or reads_output)
         self.lab: Lab | None = None
         self.observation: Observation | None = None
         """All that was shown; set after the lab has closed, if the run records or compares."""
@@ -80,7 +76,7 @@ class ScenarioRun:
 
     def conclude(self) -> None:
         """Judge the findings. Raises :class:`ScenarioFailed` with all problems, and
-        :class:`~harness.suite.deviations.DeviationFileError` for an invalid deviations file."""
+        :class:`~harness.compare.data.EntryFileError` for an invalid deviations file."""
         judgement = self._judge()
         self._settle(judgement)
         if judgement.verdict is Verdict.FAILS:
@@ -110,9 +106,7 @@ class ScenarioRun:
 
     def skipped(self, reason: str) -> None:
         """Record that the test was skipped, for *reason*."""
-        self._settle(Judgement(Verdict.NOT_APPLICABLE))
-        assert self.result is not None
-        self.result = replace(self.result, reason=reason)
+        self._settle(Judgement(Verdict.NOT_APPLICABLE), reason)
 
     def _judge(self) -> Judgement:
         findings = self.expectations.findings
@@ -128,15 +122,25 @@ class ScenarioRun:
             sees_disk=self.expectations.sees_disk,
         )
 
-    def _settle(self, judgement: Judgement) -> None:
-        failed = judgement.verdict is Verdict.FAILS
-        self.result = replace(
-            Result.of(
-                self.scenario, self._case, self.target.name if self.target else MODEL, judgement
-            ),
+    def _settle(self, judgement: Judgement, reason: str = "") -> None:
+        verdict = judgement.verdict
+        listed = judgement.deviation if verdict is Verdict.DEVIATES else None
+        self.result = Result(
+            key=self.key,
+            claim=self.scenario.claim,
+            level=self.scenario.level.value,
+            refs=self.scenario.refs,
+            target=self.target.name if self.target else MODEL,
+            verdict=verdict,
             findings=tuple(self.expectations.findings),
+            problems=judgement.problems,
+            does=listed.does if listed else "",
+            reference=listed.reference if listed else "",
+            advice=listed.advice if listed else "",
+            reason=reason,
+            conversation=self.lab.conversation() if verdict is Verdict.FAILS and self.lab else "",
+            excused=judgement.excused,
             seconds=round(time.perf_counter() - self._began, 3),
-            conversation=self.lab.conversation() if failed and self.lab else "",
             earlier=self._earlier,
         )
 

@@ -25,7 +25,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol, TypeVar
+from typing import TypedDict, TypeVar, Unpack
 
 import pytest
 
@@ -108,37 +108,26 @@ def scenario(
     return declare
 
 
-class ThemeScenario(Protocol):
-    """The decorator that :func:`theme` returns: :func:`scenario` with the defaults of a file."""
+class Defaults(TypedDict, total=False):
+    """What a scenario may say instead of its file."""
 
-    def __call__(
-        self,
-        name: str,
-        claim: str,
-        *,
-        level: Level = ...,
-        refs: Iterable[str] = ...,
-        needs: Iterable[Need] = ...,
-    ) -> Callable[[Test], Test]: ...
+    level: Level
+    refs: Iterable[str]
+    needs: Iterable[Need]
 
 
-def theme(
-    theme_name: str,
-    *,
-    level: Level = SHOULD,
-    refs: Iterable[str] = (),
-    needs: Iterable[Need] = (Need.CONFIG,),
-) -> ThemeScenario:
-    """:func:`scenario` for a file of one theme: ids without *theme_name*, and these defaults."""
+@dataclass(frozen=True)
+class Theme:
+    """:func:`scenario` for a file of one theme: ids without *name*, and these defaults."""
 
-    def declare(
-        name: str,
-        claim: str,
-        *,
-        level: Level = level,
-        refs: Iterable[str] = tuple(refs),
-        needs: Iterable[Need] = frozenset(needs),
-    ) -> Callable[[Test], Test]:
-        return scenario(f"{theme_name}.{name}", claim, level=level, refs=refs, needs=needs)
+    name: str
+    level: Level = SHOULD
+    refs: Iterable[str] = ()
+    needs: Iterable[Need] = (Need.CONFIG,)
 
-    return declare
+    def __call__(self, name: str, claim: str, **own: Unpack[Defaults]) -> Callable[[Test], Test]:
+        given: Defaults = {"level": self.level, "refs": self.refs, "needs": self.needs, **own}
+        return scenario(f"{self.name}.{name}", claim, **given)
+
+
+theme = Theme

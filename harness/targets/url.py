@@ -28,7 +28,7 @@ from harness.targets.settings import Files, Settings
 from harness.targets.target import Identity, Target
 from harness.targets.url_probe import Offers, await_upstream, probe
 from harness.upstream import MockUpstream
-from harness.upstream.gateway import Gateway
+from harness.upstream.mock import Gateway
 from reference_registry.names import is_repository_name
 
 __all__ = ["UrlRegistry", "UrlTarget"]

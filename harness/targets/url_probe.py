@@ -11,7 +11,7 @@ from harness.system.needs import Need
 from harness.system.ports import scaled
 from harness.targets.errors import TargetError
 from harness.targets.remote_client import RemoteClient
-from harness.upstream.gateway import Gateway
+from harness.upstream.mock import Gateway
 
 __all__ = ["CANARY", "Offers", "await_upstream", "probe"]
 

@@ -74,7 +74,7 @@ Scope = tuple[str, str, str]
 
 
 class TokenServer:
-    """Issues tokens and knows them again. May be asked from any thread."""
+    """Issues tokens and checks them. Thread-safe."""
 
     def __init__(self, policy: Bearer, clock: Clock) -> None:
         self._policy = policy
@@ -86,12 +86,12 @@ class TokenServer:
     # -- for tests ------------------------------------------------------------------------------
     @property
     def tokens(self) -> tuple[str, ...]:
-        """Every token issued so far, to look for where none may be found."""
+        """Every token issued so far, to search for in logs and files."""
         with self._lock:
             return tuple(self._grants)
 
     def revoke_all(self) -> None:
-        """Make every token issued so far invalid, as if its time had come."""
+        """Make every token issued so far invalid, as if it had expired."""
         with self._lock:
             now = self._clock.now()
             self._grants = {t: (scopes, now) for t, (scopes, _) in self._grants.items()}
@@ -102,12 +102,12 @@ class TokenServer:
 
     # -- for the upstream -----------------------------------------------------------------------
     def issued(self, token: str) -> bool:
-        """Whether *token* is one of ours, expired or not."""
+        """Whether *token* was issued here, expired or not."""
         with self._lock:
             return token in self._grants
 
     def grant(self, token: str) -> frozenset[Scope] | None:
-        """What *token* allows now; None for one that is expired or not ours."""
+        """What *token* allows now; None if it is expired or was not issued here."""
         with self._lock:
             scopes, expires = self._grants.get(token, (None, self._clock.now()))
         return scopes if self._clock.now() < expires else None

@@ -98,7 +98,7 @@ def route(method: str, target: str, headers: Headers = (), body: bytes = b"") ->
 
 
 What = str | Content | None
-"""A path, a glob, a digest, or content (which stands for its digest)."""
+"""A path, a glob, a digest, or content (matched by its digest)."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Match:
 
     ``what`` is a digest (matches calls whose path ends with it) or a glob: of the whole path where
     it begins with ``/`` or ``*``, else of the path's end, so that ``manifests/v1`` will do. A glob
-    with a question mark and an equals sign speaks of the query too. ``*`` crosses slashes.
+    with a question mark and an equals sign includes the query. ``*`` crosses slashes.
     """
 
     method: str | None = None

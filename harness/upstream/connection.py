@@ -254,35 +254,31 @@ class Listener:
     ) -> None:
         self._serve = serve
         self._host = host
-        self._port = port
+        self.port = port
+        """0 until started if any will do."""
         self._ssl_context = ssl_context
         self._reserved: socket.socket | None = None
         self._listening: socket.socket | None = None
         self._connections: set[Connection] = set()
 
-    @property
-    def port(self) -> int:
-        """The port, once started."""
-        return self._port
-
     async def start(self) -> None:
         """Bind and listen. ``OSError`` if the address is in use."""
         if self._reserved is None:
-            self._reserved = _bound(self._host, self._port)
-            self._port = self._reserved.getsockname()[1]
+            self._reserved = _bound(self._host, self.port)
+            self.port = self._reserved.getsockname()[1]
         await self.up()
 
     async def up(self) -> None:
         """Listen. Does nothing if it already does."""
         if self._listening is None:
-            self._listening = _bound(self._host, self._port)
+            self._listening = _bound(self._host, self.port)
             self._listening.setblocking(False)
             self._listening.listen(_BACKLOG)
             asyncio.get_running_loop().add_reader(self._listening, self._accept, self._listening)
 
     async def down(self) -> None:
-        """Refuse connections and cut the open ones. The port stays ours: a socket that is bound
-        and does not listen keeps it."""
+        """Refuse connections and cut the open ones. The port stays reserved: a socket that is
+        bound and does not listen keeps it."""
         listening, self._listening = self._listening, None
         if listening is not None:
             asyncio.get_running_loop().remove_reader(listening)
@@ -313,7 +309,7 @@ class Listener:
 
 def _bound(host: str, port: int) -> socket.socket:
     """With SO_REUSEADDR on both, Linux lets two sockets share an address while at most one of them
-    listens (socket(7)); a port that is bound is not given to anybody who asks for just any.
+    listens (socket(7)); the kernel does not give a bound port to a socket that asks for any port.
     asyncio switches Nagle's algorithm off only where the protocol is named."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

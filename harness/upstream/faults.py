@@ -22,7 +22,7 @@ from harness.content import Blob
 from harness.upstream.calls import Call, Match
 from harness.upstream.replies import NO_BODY, Body, Cut, Hang, Reply
 
-__all__ = ["Fault", "FaultList", "FaultScript"]
+__all__ = ["Action", "Fault", "FaultList", "FaultScript"]
 
 
 class Gate:

@@ -192,10 +192,8 @@ class Ledger:
         def found() -> list[Entry]:
             return [entry for entry in self._entries.values() if predicate(entry)]
 
-        with self._changed:
-            if self._changed.wait_for(lambda: len(found()) >= count, timeout):
-                return found()[count - 1]
-        raise TimeoutError(f"no such request within {timeout} s; there were:\n{self.describe()}")
+        self._wait(lambda: len(found()) >= count, timeout, "no such request")
+        return found()[count - 1]
 
     def wait_idle(self, timeout: float = 10.0) -> None:
         """Wait until no answer is pending. Raises ``TimeoutError`` as :meth:`wait_for` does."""
@@ -203,10 +201,13 @@ class Ledger:
         def idle() -> bool:
             return all(entry.outcome != "pending" for entry in self._entries.values())
 
+        self._wait(idle, timeout, "answers are pending")
+
+    def _wait(self, condition: Callable[[], bool], timeout: float, problem: str) -> None:
         with self._changed:
-            if self._changed.wait_for(idle, timeout):
-                return
-        raise TimeoutError(f"answers are pending after {timeout} s:\n{self.describe()}")
+            met = self._changed.wait_for(condition, timeout)
+        if not met:
+            raise TimeoutError(f"{problem} after {timeout} s; requests:\n{self.describe()}")
 
     def watch(self, watcher: Callable[[Entry], None]) -> None:
         """Call *watcher* with each entry whose answer has ended, on the server's thread."""

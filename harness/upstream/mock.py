@@ -1,34 +1,33 @@
 """The mock upstream: a registry double over real sockets, with a synchronous interface.
 
 Its methods are called on the test's thread; the sockets live on the lab's event loop
-(:mod:`harness.system.loop`). Between the two stand the store, the script of faults and the ledger,
-each safe from both sides.
+(:mod:`harness.system.loop`). They share the store, the script of faults and the ledger, which are
+thread-safe.
 """
 
 from __future__ import annotations
 
+import json
 import ssl
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 
 from harness.content import Blob, Manifest
+from harness.http.namespace import Namespace
 from harness.system.loop import LabLoop, lab_loop
 from harness.upstream.auth import Anonymous, Auth, Bearer, TokenServer
-from harness.upstream.calls import TOKEN_PATH, Call, Kind, Match, What
-from harness.upstream.connection import Listener
+from harness.upstream.calls import TOKEN_PATH, Call, Kind, Match, What, route
+from harness.upstream.connection import Connection, Listener
 from harness.upstream.faults import Fault, FaultScript
 from harness.upstream.ledger import Entry, Ledger, nearest
 from harness.upstream.registry import Store
-from harness.upstream.service import RateLimit, RateLimiter, Service
+from harness.upstream.replies import Body, Reply
+from harness.upstream.service import Choice, RateLimit, RateLimiter, Service
 from reference_registry.clock import Clock, SystemClock
 
-if TYPE_CHECKING:
-    from harness.http.namespace import Namespace
-    from harness.upstream.gateway import Gateway
-
-__all__ = ["MockUpstream"]
+__all__ = ["Gateway", "MockUpstream"]
 
 C = TypeVar("C", bound=Blob | Manifest)
 
@@ -77,11 +76,8 @@ class MockUpstream:
     # -- life -----------------------------------------------------------------------------------
     def start(self) -> None:
         """Listen. ``OSError`` if the address is in use."""
-        self._loop.run(self._start())
-
-    async def _start(self) -> None:
         for listener in self._listeners:
-            await listener.start()
+            self._loop.run(listener.start())
         self._service.realm = self.token_url
 
     def stop(self) -> None:
@@ -117,12 +113,7 @@ class MockUpstream:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         self.stop()
         if error is None and self.is_strict:
             self.assert_no_unexpected()
@@ -135,7 +126,7 @@ class MockUpstream:
 
     @property
     def address(self) -> str:
-        """``127.0.0.1:PORT``, as it stands before a repository's name in an image reference; at
+        """``127.0.0.1:PORT``, as written before a repository's name in an image reference; at
         a gateway, the name by which the registry reaches that."""
         return self._address(self._listener) if self._gateway is None else self._gateway.known_as
 
@@ -278,3 +269,86 @@ class MockUpstream:
             raise AssertionError(
                 "\n".join([f"the upstream {self.url} did not get:", *details, *asked])
             )
+
+
+class Gateway:
+    """One address at which mock upstreams answer one after another, for a registry that runs
+    already.
+
+    Such a registry outlives each test, and may still ask for names of an earlier test or of another
+    user. Only names of the attached test reach its upstream; the gateway answers all others itself,
+    with the content of :meth:`add`.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._own = Service()
+        self._attached: tuple[Service, Namespace] | None = None
+        self.listener = Listener(self._serve, host, port)
+        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def open(self) -> None:
+        """Listen. ``OSError`` if the address is in use."""
+        lab_loop().run(self.listener.start())
+
+    def close(self) -> None:
+        """Stop listening. Does nothing if it is not open."""
+        lab_loop().run(self.listener.stop())
+
+    def add(self, repository: str, content: Manifest, tag: str) -> None:
+        """Put *content* into the gateway itself."""
+        self._own.store.add(repository, content, (tag,))
+
+    def attach(self, service: Service, names: Namespace) -> None:
+        """Let *service* answer for the repositories of *names*, and for paths without a
+        repository."""
+        self._attached = (service, names)
+
+    @property
+    def asked(self) -> tuple[Entry, ...]:
+        """The requests that the gateway has answered itself."""
+        return self._own.ledger.entries
+
+    @property
+    def known_as(self) -> str:
+        """Host and port as the last client calls it, or else :attr:`address`."""
+        last = next(reversed(self.asked), None)
+        return (last and last.header("host")) or self.address
+
+    async def _serve(self, connection: Connection) -> None:
+        await self._own.serve(connection, self._choose)
+
+    def _choose(self, call: Call) -> Choice:
+        if self._attached is None:
+            return self._own, call, _as_it_is
+        service, names = self._attached
+        if call.repository is None:
+            return service, call, _as_it_is
+        path = names.behind(call.path)
+        if path is None:
+            return self._own, call, _as_it_is
+        target = f"{path}?{call.query}" if call.query else path
+        call_there = route(call.method, target, call.headers, call.body)
+        return service, call_there, self._named(call, names)
+
+    def _named(self, call: Call, names: Namespace) -> Callable[[Reply], Reply]:
+        """Answers to *call* have repository names as the client asked for them."""
+        here = f"//{self.known_as}/v2/"
+
+        def named(reply: Reply) -> Reply:
+            if link := reply.header("link"):
+                reply = reply.with_headers({"Link": link.replace("/v2/", f"/v2/{names.own}/", 1)})
+            if location := reply.header("location"):
+                there = location.replace(here, f"{here}{names.own}/", 1)
+                reply = reply.with_headers({"Location": there})
+            if call.kind == "tags" and reply.status == 200:
+                listed = json.loads(b"".join(reply.body.chunks(0, reply.body.size)))
+                whole = json.dumps(listed | {"name": call.repository}, separators=(",", ":"))
+                body = Body(Blob(whole.encode()))
+                reply = replace(reply, body=body).with_headers({"Content-Length": str(body.size)})
+            return reply
+
+        return named
+
+
+def _as_it_is(reply: Reply) -> Reply:
+    return reply

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from harness.content import OCI_INDEX, Blob, Manifest, descriptor
+from harness.content import OCI_INDEX, Blob, Manifest, check_tags, descriptor
 from harness.upstream.calls import Call, Headers
 from harness.upstream.replies import Body, Reply, error_reply, json_reply
 from reference_registry.digest import Digest, parse_digest
@@ -45,10 +45,7 @@ class Store:
 
         ``ValueError`` where a tag would point at a blob, ``TypeError`` where *tags* is one string.
         """
-        if isinstance(tags, str):
-            raise TypeError(f"tags are a collection: ({tags!r},)")
-        if isinstance(content, Blob) and tags:
-            raise ValueError("a tag points at a manifest, not at a blob")
+        check_tags(content, tags)
         with self._lock:
             target = self._repositories.setdefault(repository, _Repository())
             if isinstance(content, Blob):
@@ -63,12 +60,12 @@ class Store:
             target.tags.update(dict.fromkeys(tags, content.digest))
 
     def untag(self, repository: str, tag: str) -> None:
-        """Forget *tag*; what it pointed at stays. ``KeyError`` where there is no such tag."""
+        """Remove *tag* but not its manifest. ``KeyError`` if there is no such tag."""
         with self._lock:
             del self._repositories[repository].tags[tag]
 
     def remove(self, repository: str, digest: str) -> None:
-        """Forget a manifest with its tags, or a blob. ``KeyError`` where there is neither."""
+        """Remove a manifest with its tags, or a blob. ``KeyError`` if there is neither."""
         with self._lock:
             target = self._repositories[repository]
             key = Digest(digest)
@@ -79,26 +76,25 @@ class Store:
             target.tags = {tag: to for tag, to in target.tags.items() if to != key}
 
     # -- reading --------------------------------------------------------------------------------
+    def _held(self, repository: str) -> _Repository:
+        """The content of *repository*; empty if there is none. Copy before you iterate: another
+        thread may change it."""
+        return self._repositories.get(repository, _Repository())
+
     def manifest(self, repository: str, reference: str) -> Blob | None:
-        """The manifest that *reference*, a tag or a digest, stands for."""
-        with self._lock:
-            found = self._repositories.get(repository)
-            if found is None:
-                return None
-            digest = parse_digest(reference) or found.tags.get(reference)
-            return None if digest is None else found.manifests.get(digest)
+        """The manifest that *reference*, a tag or a digest, names."""
+        found = self._held(repository)
+        digest = parse_digest(reference) or found.tags.get(reference)
+        return None if digest is None else found.manifests.get(digest)
 
     def blob(self, repository: str, digest: Digest) -> Blob | None:
         """The blob *digest*. Manifests are blobs too, as in distribution's storage."""
-        with self._lock:
-            found = self._repositories.get(repository)
-            return None if found is None else found.blobs.get(digest) or found.manifests.get(digest)
+        found = self._held(repository)
+        return found.blobs.get(digest) or found.manifests.get(digest)
 
-    def tags(self, repository: str) -> list[str] | None:
-        """All tags in lexical order; None where there is no such repository."""
-        with self._lock:
-            found = self._repositories.get(repository)
-            return None if found is None else sorted(found.tags)
+    def tags(self, repository: str) -> list[str]:
+        """All tags in lexical order."""
+        return sorted(self._held(repository).tags)
 
     def repositories(self) -> list[str]:
         """All names in lexical order."""
@@ -118,11 +114,8 @@ class Store:
     def referrers(self, repository: str, subject: Digest) -> list[dict[str, Any]]:
         """Descriptors of the manifests whose subject is *subject*, as OCI distribution-spec,
         section "Listing Referrers", wants them."""
-        with self._lock:
-            found = self._repositories.get(repository, _Repository())
-            manifests = list(found.manifests.values())
         listed = []
-        for manifest in manifests:
+        for manifest in list(self._held(repository).manifests.values()):
             document = _document(manifest)
             if (document.get("subject") or {}).get("digest") == subject:
                 entry = descriptor(manifest)
@@ -146,7 +139,7 @@ _ONE_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 
 
 class Unsatisfiable(ValueError):
-    """The range lies outside of the content: 416."""
+    """The range is outside the content: 416."""
 
 
 def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
@@ -235,11 +228,10 @@ def _content(call: Call, blob: Blob, media_type: str, *more: tuple[str, str]) ->
 
 def _tags(call: Call, store: Store) -> Reply:
     name = call.repository or ""
-    tags = store.tags(name)
-    if tags is None:
+    if name not in store.repositories():
         detail = {"name": name}
         return error_reply(404, "NAME_UNKNOWN", "repository name not known to registry", detail)
-    return _names(call, store, tags, lambda page: {"name": name, "tags": page})
+    return _names(call, store, store.tags(name), lambda page: {"name": name, "tags": page})
 
 
 def _catalog(call: Call, store: Store) -> Reply:

@@ -86,7 +86,7 @@ class Reply:
     cut: Cut | None = None
 
     def header(self, name: str) -> str | None:
-        """The first header line called *name*, in whatever case, or None."""
+        """The first header line called *name*, in any case, or None."""
         return next((v for key, v in self.headers if key.lower() == name.lower()), None)
 
     def with_headers(self, changes: Mapping[str, str | None]) -> Reply:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -35,21 +34,15 @@ class RateLimit:
 
 
 class RateLimiter:
-    """A :class:`RateLimit` and how much of it is used. Thread-safe."""
+    """A :class:`RateLimit` and how much of it is used."""
 
     def __init__(self, rule: RateLimit, clock: Clock) -> None:
         self.rule = rule
+        self.used = 0
+        """How many requests counted in this window."""
         self._method, self._kind = rule.counts.split()
         self._clock = clock
-        self._lock = threading.Lock()
-        self._used = 0
         self._since: datetime | None = None
-
-    @property
-    def used(self) -> int:
-        """How many requests counted in this window."""
-        with self._lock:
-            return self._used
 
     @property
     def remaining(self) -> int:
@@ -74,14 +67,12 @@ class RateLimiter:
 
     def _count(self) -> bool:
         """Use one request of the quota. False if none is left."""
-        with self._lock:
-            now = self._clock.now()
-            if self._since is None or now >= self._since + self.rule.window:
-                self._since, self._used = now, 0
-            if self._used >= self.rule.limit:
-                return False
-            self._used += 1
-            return True
+        now = self._clock.now()
+        if self._since is None or now >= self._since + self.rule.window:
+            self._since, self.used = now, 0
+        left = self.used < self.rule.limit
+        self.used += left
+        return left
 
 
 Choice = tuple["Service", Call, Callable[[Reply], Reply]]

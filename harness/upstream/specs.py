@@ -15,6 +15,7 @@ from typing import get_args
 from harness.content import SMALLEST_LAYER, Manifest, Platform, an_image, an_index
 from harness.upstream.calls import Kind, Match
 from harness.upstream.faults import Fault
+from reference_registry.config import units
 from reference_registry.digest import parse_digest
 from reference_registry.names import is_repository_name, is_tag
 
@@ -30,24 +31,14 @@ __all__ = [
 
 _LARGEST_LAYER = 2**30
 """Layers are made in memory."""
-_SIZE = re.compile(r"(\d+)(B|kB|KiB|MB|MiB|GB|GiB)?")
-_UNITS = {
-    "B": 1,
-    "kB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-    "KiB": 2**10,
-    "MiB": 2**20,
-    "GiB": 2**30,
-}
 
 
 def parse_size(text: str) -> int:
     """Bytes from ``4096``, ``64KiB``, ``1MiB``, ``2GB``."""
-    match = _SIZE.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text!r} is not a size such as 4096, 64KiB or 1MiB")
-    return int(match[1]) * _UNITS[match[2] or "B"]
+    try:
+        return int(text) if re.fullmatch(r"[0-9]+", text) else units.parse_size(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a size such as 4096, 64KiB or 1MiB") from None
 
 
 def parse_count(text: str) -> int:

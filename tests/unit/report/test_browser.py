@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from harness.report.page import render_html
+from harness.report.document import render_html
 from harness.system.real_parts import real_part
 
 HOSTILE = "</script><script>window.owned = 1</script><img src=x onerror='window.owned = 2'>"

@@ -17,7 +17,7 @@ def test_totals_failures_and_deviations_are_shown(pytester: pytest.Pytester) -> 
     assert "| `reference@2.8` | 1 | 1 | 0 | 0 |" in text
     assert "#### `demo.teapot` on `reference@ideal`" in text
     assert "- `client: status: expected 418, but saw 200`" in text
-    assert "client -> registry: GET /v2/ -> 200" in text
+    assert "client -> registry 1: GET /v2/ -> 200" in text
     assert "| `demo.teapot` | `reference@2.8` | is no teapot | RFC 2324 |" in text
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.compare.data import EntryFileError
 from harness.suite.deviations import (
     Deviation,
     DeviationFile,
-    DeviationFileError,
     Difference,
     Judgement,
     Verdict,
@@ -124,7 +124,7 @@ def test_a_file_that_cannot_be_used_is_one_clear_error(
     tmp_path: Path, text: str, message: str
 ) -> None:
     (tmp_path / "deviations.toml").write_text(text)
-    with pytest.raises(DeviationFileError, match=r"deviations\.toml.*") as raised:
+    with pytest.raises(EntryFileError, match=r"deviations\.toml.*") as raised:
         DeviationFile.beside(tmp_path)
     assert message in str(raised.value)
 
@@ -153,12 +153,12 @@ def test_one_cause_lists_what_is_observed_in_each_of_its_cases(tmp_path: Path) -
 def test_a_file_of_one_implementation_lists_no_other(tmp_path: Path) -> None:
     (tmp_path / "deviations").mkdir()
     (tmp_path / "deviations" / "drayage.toml").write_text(CAUSE)
-    with pytest.raises(DeviationFileError, match=r"'range\.a\[open\]' is about 'other'; this"):
+    with pytest.raises(EntryFileError, match=r"'range\.a\[open\]' is about 'other'; this"):
         DeviationFile.beside(tmp_path)
 
 
 def test_two_entries_for_one_release_are_refused() -> None:
-    with pytest.raises(DeviationFileError, match="merge them"):
+    with pytest.raises(EntryFileError, match="merge them"):
         DeviationFile((KNOWN, KNOWN)).judge(
             "head.blob",
             looks(200, 2),

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.compare.data import from_data, to_data
+from harness.compare.data import EntryFileError, from_data, to_data
 from harness.compare.divergences import (
     ABSENT,
     Comparison,
     Divergence,
-    DivergenceFileError,
     Known,
     compared,
     divergences,
@@ -182,6 +181,6 @@ def test_the_file_is_read(tmp_path: Path) -> None:
 )
 def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "divergences.toml").write_text(text)
-    with pytest.raises(DivergenceFileError, match=r"divergences\.toml") as caught:
+    with pytest.raises(EntryFileError, match=r"divergences\.toml") as caught:
         read_known(tmp_path)
     assert expected in str(caught.value)

@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.compare.normalisation import Names
-from harness.compare.observation import NOT_SAVED, observed_disk, observed_state, observed_steps
+from harness.compare.observation import (
+    NOT_SAVED,
+    Names,
+    observed_disk,
+    observed_state,
+    observed_steps,
+)
 from harness.http.client import CLIENT_LEFT, Exchange
 from harness.system.disk import Disk
 from harness.targets.readings import read_state

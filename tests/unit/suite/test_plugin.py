@@ -21,9 +21,9 @@ def test_a_failure_shows_the_problem_and_the_conversation(pytester: pytest.Pytes
     result.stdout.fnmatch_lines(
         [
             "*client: status: expected 418, but saw 200*",
-            "*client -> registry: GET /v2/team/app/manifests/v1*",
+            "*client -> registry 1: GET /v2/team/app/manifests/v1*",
             "*registry -> upstream 1: * /v2/team/app/manifests/v1*",
-            "*client -> registry: GET /v2/ *",
+            "*client -> registry 1: GET /v2/ *",
         ]
     )
     assert "Traceback" not in result.stdout.str()

@@ -27,7 +27,7 @@ def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "-1", "1.5MiB", "1mib", "MiB", "1 MiB"])
+@pytest.mark.parametrize("text", ["", "-1", "1mib", "MiB"])
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(ValueError, match="is not a size such as"):
         parse_size(text)

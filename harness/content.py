@@ -1,4 +1,4 @@
-"""Images, indexes and artifacts made from a seed: a manifest and the blobs that it names.
+"""Content of registries: bytes with a digest, and images, indexes and artifacts made from a seed.
 
 Shapes: OCI image-spec (media-types.md, manifest.md, image-index.md, config.md); the Docker forms as
 in distribution's "Image Manifest Version 2, Schema 2". A layer is a gzip-compressed tar archive of
@@ -14,35 +14,12 @@ import json
 import struct
 import tarfile
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any, Protocol
 
-from harness.content.blob import Blob, Content
 from reference_registry.digest import Digest, digest_of
-
-__all__ = [
-    "DOCKER_CONFIG",
-    "DOCKER_LAYER",
-    "DOCKER_MANIFEST",
-    "DOCKER_MANIFEST_LIST",
-    "OCI_CONFIG",
-    "OCI_EMPTY",
-    "OCI_INDEX",
-    "OCI_LAYER",
-    "OCI_MANIFEST",
-    "SMALLEST_LAYER",
-    "Artifact",
-    "Image",
-    "Index",
-    "Manifest",
-    "Platform",
-    "a_layer",
-    "an_artifact",
-    "an_image",
-    "an_index",
-    "descriptor",
-]
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -53,6 +30,99 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_MANIFEST_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+
+CHUNK = 256 * 1024
+"""Bytes per piece when content is read or sent in pieces."""
+
+_OCTET_STREAM = "application/octet-stream"
+
+
+class Content(Protocol):
+    """Anything with bytes and a name for them: blobs, images, indexes, artifacts."""
+
+    @property
+    def media_type(self) -> str: ...
+    @property
+    def content(self) -> bytes: ...
+    @property
+    def digest(self) -> Digest: ...
+    @property
+    def size(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """``size`` bytes that follow from ``seed``, readable from any offset without keeping them.
+
+    Every block of :data:`CHUNK` bytes begins with its own number, so that no two blocks are equal
+    and bytes that come from a wrong offset are found out.
+    """
+
+    size: int
+    seed: str
+
+    def chunks(self, start: int, stop: int) -> Iterator[bytes]:
+        """The bytes ``[start, stop)`` in pieces that end at block boundaries."""
+        base = _noise(self.seed)
+        while start < stop:
+            number, offset = divmod(start, CHUNK)
+            block = number.to_bytes(16, "big") + base
+            piece = block[offset : min(CHUNK, offset + stop - start)]
+            yield piece
+            start += len(piece)
+
+
+@lru_cache(maxsize=64)
+def _noise(seed: str) -> bytes:
+    return hashlib.shake_256(seed.encode()).digest(CHUNK - 16)
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Bytes and their media type. The bytes are at hand, or made when they are read."""
+
+    source: bytes | Pattern = field(repr=False)
+    media_type: str = _OCTET_STREAM
+
+    @classmethod
+    def of_size(cls, size: int, seed: str = "blob", media_type: str = _OCTET_STREAM) -> Blob:
+        """A blob of *size* bytes that is never in memory as a whole; hashed once per process."""
+        return cls(Pattern(size, seed), media_type)
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.source) if isinstance(self.source, bytes) else self.source.size
+
+    @property
+    def content(self) -> bytes:
+        """All bytes at once."""
+        return self.source if isinstance(self.source, bytes) else b"".join(self.chunks())
+
+    @cached_property
+    def digest(self) -> Digest:
+        """The sha256 digest."""
+        if isinstance(self.source, bytes):
+            return digest_of(self.source)
+        return _digest_of_pattern(self.source)
+
+    def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[bytes | memoryview]:
+        """The bytes ``[start, stop)`` in pieces of at most :data:`CHUNK` bytes, not copied."""
+        stop = self.size if stop is None else min(stop, self.size)
+        if isinstance(self.source, Pattern):
+            yield from self.source.chunks(start, stop)
+            return
+        view = memoryview(self.source)
+        for offset in range(start, stop, CHUNK):
+            yield view[offset : min(offset + CHUNK, stop)]
+
+
+@lru_cache(maxsize=256)
+def _digest_of_pattern(pattern: Pattern) -> Digest:
+    sha256 = hashlib.sha256()
+    for piece in pattern.chunks(0, pattern.size):
+        sha256.update(piece)
+    return Digest(f"sha256:{sha256.hexdigest()}")
 
 
 SMALLEST_LAYER = 2048
@@ -122,7 +192,7 @@ class Platform:
         return "/".join(filter(None, (self.os, self.architecture, self.variant)))
 
     def document(self) -> dict[str, str]:
-        """As it stands in an index and in an image's configuration."""
+        """As in an index and in an image's configuration."""
         document = {"architecture": self.architecture, "os": self.os}
         return document if self.variant is None else document | {"variant": self.variant}
 
@@ -212,6 +282,14 @@ def descriptor(content: Content) -> dict[str, Any]:
     return {"mediaType": content.media_type, "digest": content.digest, "size": content.size}
 
 
+def check_tags(content: Content, tags: Collection[str]) -> None:
+    """``TypeError`` if *tags* is one string, ``ValueError`` if one would point at a blob."""
+    if isinstance(tags, str):
+        raise TypeError(f"tags are a collection: ({tags!r},)")
+    if isinstance(content, Blob) and tags:
+        raise ValueError("a tag points at a manifest, not at a blob")
+
+
 def an_image(
     seed: str = "app",
     *,
@@ -265,8 +343,8 @@ def an_index(
 ) -> Index:
     """An index of *manifests*, or, without any, of one image for each of *platforms*.
 
-    ``oci=False`` gives a Docker manifest list. Two images made for one index differ even where
-    their platform is all that tells them apart.
+    ``oci=False`` gives a Docker manifest list. Two images made for one index differ even if
+    only their platform differs.
     """
     if not manifests:
         manifests = tuple(an_image(f"{seed}/{p}", oci=oci, platform=p) for p in platforms)
