@@ -17,8 +17,7 @@ from harness.nodes.lint.finding import nearest, printable
 from harness.nodes.lint.fix.repair import repaired
 from harness.nodes.lint.machine_readable import as_annotations, as_json, as_sarif, unified_diff
 from harness.nodes.lint.project import Project
-from harness.nodes.lint.reading import read_all
-from harness.nodes.lint.replacing import replace_all
+from harness.nodes.lint.reading import read_all, replace_all
 from harness.nodes.lint.report import LintReport, as_text, one_liners, remarks_on_diff
 from harness.nodes.lint.rules import loaded_rules
 

@@ -124,10 +124,10 @@ def _words(node: Node | None) -> tuple[str, ...]:
 def of_pod(pod: Pod, project: Project) -> tuple[Container, ...]:
     """The containers that run at the same time: ``containers``, and ``initContainers`` that keep
     running (sidecars)."""
-    return project.once(("containers", id(pod)), lambda: tuple(_of_pod(pod)))
+    return project.once_each(_of_pod, pod)
 
 
-def _of_pod(pod: Pod) -> Iterator[Container]:
+def _of_pod(pod: Pod, project: Project) -> Iterator[Container]:
     volumes = {volume.string("name"): volume for volume in pod.spec.list("volumes")}
     sidecars = (c for c in pod.spec.list("initContainers") if c.string("restartPolicy") == "Always")
     for node in (*sidecars, *pod.spec.list("containers")):
@@ -185,10 +185,10 @@ def _number(text: str) -> int:
 def compose_containers(file: TreeFile, project: Project) -> tuple[Container, ...]:
     """The services of a compose file; without a ``services`` key, the services of version 1 of the
     format."""
-    return project.once(("containers", id(file)), lambda: tuple(_of_compose(file)))
+    return project.once_each(_of_compose, file)
 
 
-def _of_compose(file: TreeFile) -> Iterator[Container]:
+def _of_compose(file: TreeFile, project: Project) -> Iterator[Container]:
     for root in file.roots[:1]:
         services = root.get("services") or root
         for name, node in services.items():

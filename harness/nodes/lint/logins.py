@@ -228,8 +228,7 @@ class Logins:
 def logins_in(file: TreeFile, context: RuleContext) -> tuple[Logins, ...]:
     """The logins of *file*, or of each of its Secrets that contains JSON, also if it was encoded
     twice."""
-    project = context.project
-    return project.once(("logins", id(file)), lambda: tuple(_found(file, project)))
+    return context.project.once_each(_found, file)
 
 
 def _found(file: TreeFile, project: Project) -> Iterator[Logins]:

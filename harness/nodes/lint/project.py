@@ -27,6 +27,7 @@ __all__ = [
 
 D = TypeVar("D", bound=Document)
 K = TypeVar("K")
+S = TypeVar("S")
 T = TypeVar("T")
 V = TypeVar("V")
 
@@ -63,6 +64,10 @@ class Project:
         found: T = self._known[name]
         return found
 
+    def once_each(self, make: Callable[[S, Project], Iterable[T]], subject: S) -> tuple[T, ...]:
+        """What *make* yields for *subject* and this project, cached."""
+        return self.once((make, id(subject)), lambda: tuple(make(subject, self)))
+
     def of_kind(self, kind: Kind, form: type[D]) -> Iterator[D]:
         """The documents of one kind."""
         for document in self.documents:
@@ -93,17 +98,14 @@ class Project:
         return None
 
     @cached_property
-    def host_directories(self) -> Mapping[str, str]:
-        """The absolute path of each directory of certs.d, and its registry."""
-        return {
-            directory.absolute: namespace_of(directory.absolute)
-            for directory in self.of_kind(Kind.DIRECTORY, Directory)
-        }
+    def host_directories(self) -> frozenset[str]:
+        """The absolute paths of the directories of certs.d."""
+        return frozenset(d.absolute for d in self.of_kind(Kind.DIRECTORY, Directory))
 
     @cached_property
     def named(self) -> frozenset[str]:
         """The registries that have a directory in certs.d."""
-        return frozenset(self.host_directories.values())
+        return frozenset(map(namespace_of, self.host_directories))
 
     @cached_property
     def mirrored(self) -> Mapping[str, frozenset[str]]:

@@ -1,22 +1,28 @@
-"""Finds and opens files: the only I/O of lint besides ``replacing``.
+"""The only I/O of lint: finds and opens files, and replaces the repaired ones.
 
 No input is trusted: only regular files are opened, a limited number of bytes is read, and a link
-inside a directory is followed only if it stays below that directory.
+inside a directory is followed only if it stays below that directory. A file is replaced as a whole,
+and only if it is still the one that was read; mode, owner and extended attributes are kept.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
+import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
+from pathlib import Path
 
 from harness.nodes.lint.documents import Directory, Document, Unread
+from harness.nodes.lint.fix.repair import Repair
 from harness.nodes.lint.kinds import Kind, is_candidate
 from harness.nodes.lint.parsing import LARGEST_FILE, parsed
 from harness.nodes.lint.project import Project
 
-__all__ = ["read_all"]
+__all__ = ["read_all", "replace_all"]
 
 _MOST_NAMES = 20_000
 _DEEPEST = 40
@@ -174,3 +180,79 @@ def _content(path: str) -> bytes:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise _NotRegular
         return file.read(LARGEST_FILE + 1)
+
+
+# -- Replacing (--fix) --------------------------------------------------------------------------
+_CHANGED = "it changed in the meantime"
+
+
+class _CannotReplace(Exception):
+    """Why a file stays as it was, in a few words."""
+
+
+def replace_all(repairs: Iterable[Repair], roots: Sequence[str]) -> dict[str, str]:
+    """Write each repair to its file. Returns the files that could not be written, as the user named
+    them, with the reason. A link is followed within its own directory of *roots*, the directories
+    that were given."""
+    failed: dict[str, str] = {}
+    written: dict[str, str] = {}
+    for repair in repairs:
+        try:
+            real = _real(repair.before.absolute, roots)
+            if written.get(real) != repair.after.text:  # one file may have two names
+                _replace(Path(real), repair.before.text.encode(), repair.after.text.encode())
+                written[real] = repair.after.text
+        except _CannotReplace as why:
+            failed[repair.before.path] = str(why)
+        except OSError as error:
+            failed[repair.before.path] = f"cannot be written: {error.strerror}"
+    return failed
+
+
+def _real(path: str, roots: Sequence[str]) -> str:
+    real = os.path.realpath(path)
+    above = [root for root in roots if os.path.commonpath([root, path]) == root]
+    if not above and Path(path).is_symlink():
+        raise _CannotReplace("a link: give the file that it points to")
+    if above and not any(os.path.commonpath([root, real]) == root for root in above):
+        raise _CannotReplace("a link out of the tree")
+    return real
+
+
+def _replace(path: Path, before: bytes, after: bytes) -> None:
+    old = _unchanged(path, before)
+    new = path.with_name(f".{secrets.token_hex(8)}.pullproof")
+    try:
+        _write(new, path, old, after)
+        if _unchanged(path, before).st_ino != old.st_ino:
+            raise _CannotReplace(_CHANGED)
+        new.replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            new.unlink()
+        raise
+
+
+def _unchanged(path: Path, before: bytes) -> os.stat_result:
+    """The file, which must hold what was read from it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or file.read(len(before) + 1) != before:
+            raise _CannotReplace(_CHANGED)
+    if found.st_nlink > 1:
+        raise _CannotReplace("it has another name (a hard link), which would keep the old content")
+    return found
+
+
+def _write(new: Path, path: Path, old: os.stat_result, after: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
+        file.write(after)
+        made = os.fstat(file.fileno())
+        if (made.st_uid, made.st_gid) != (old.st_uid, old.st_gid):
+            os.fchown(file.fileno(), old.st_uid, old.st_gid)
+        shutil.copystat(path, new)
+        os.utime(file.fileno())
+        file.flush()
+        os.fsync(file.fileno())

@@ -129,10 +129,6 @@ def rule_texts() -> Mapping[str, Mapping[str, str]]:
     return found
 
 
-def _whole(file: Document, context: RuleContext) -> tuple[Document]:
-    return (file,)
-
-
 class Rules:
     """The rules of one module, which are for files of *kinds*."""
 
@@ -142,7 +138,7 @@ class Rules:
         self.checks: list[Check] = []
 
     def __call__(
-        self, *ids: str, each: Each = _whole, by: Varies = "", kinds: tuple[Kind, ...] = ()
+        self, *ids: str, each: Each | None = None, by: Varies = "", kinds: tuple[Kind, ...] = ()
     ) -> Callable[[Function], Function]:
         """Register the function below as a check of the rules *ids*. It gets the file, or what
         *each* finds in it, and a context; see :class:`Check`."""
@@ -154,7 +150,8 @@ class Rules:
             self.all[rule_id] = LintRule(rule_id, severity, *says, fixable, kinds, by)
 
         def register(function: Function) -> Function:
-            self.checks.append(Check(function, each, ids, kinds, by))
+            parts = each or (lambda file, context: (file,))
+            self.checks.append(Check(function, parts, ids, kinds, by))
             return function
 
         return register

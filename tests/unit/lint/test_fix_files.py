@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from harness.cli import main
-from harness.nodes.lint import replacing
+from harness.nodes.lint import reading
 from harness.nodes.lint.engine import LintOptions
 from harness.nodes.lint.fix.repair import Repair, repaired
-from harness.nodes.lint.replacing import replace_all
+from harness.nodes.lint.reading import replace_all
 from tests.unit.lint.cases import project_of
 
 _BAD = b'server = "https://docker.io"  # \xc3\xa9\r\n[host]\r\n# end'
@@ -81,7 +81,7 @@ def test_a_file_that_changed_in_the_meantime_is_not_overwritten(file: Path, tmp_
 def test_a_file_that_changes_while_the_new_one_is_written_is_not_overwritten(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = replacing._write
+    write = reading._write
 
     def interrupted(*arguments: Any) -> None:
         write(*arguments)
@@ -89,7 +89,7 @@ def test_a_file_that_changes_while_the_new_one_is_written_is_not_overwritten(
         other.write_bytes(_BAD)
         other.rename(file)
 
-    monkeypatch.setattr(replacing, "_write", interrupted)
+    monkeypatch.setattr(reading, "_write", interrupted)
     failed = replace_all(_repairs(tmp_path), [str(tmp_path)])
     assert failed == {str(file): "it changed in the meantime"}
     assert _names(file.parent) == ["hosts.toml"]

@@ -41,13 +41,12 @@ tlscert tlskey tlsverify userland-proxy userland-proxy-path userns-remap validat
 """
 _KEYS = frozenset(_NAMES.split())
 
+_LIST_NAMES = """
+authorization-plugins default-address-pools default-network-opts default-ulimits dns-opts exec-opts
+hosts insecure-registries labels log-opts node-generic-resources registry-mirrors storage-opts
+"""
 _FLAGS: Mapping[str, str] = {
-    key.replace("registries", "registry").removesuffix("s"): key
-    for key in (
-        *("authorization-plugins", "default-address-pools", "default-network-opts"),
-        *("default-ulimits", "dns-opts", "exec-opts", "hosts", "insecure-registries", "labels"),
-        *("log-opts", "node-generic-resources", "registry-mirrors", "storage-opts"),
-    )
+    key.replace("registries", "registry").removesuffix("s"): key for key in _LIST_NAMES.split()
 }
 """Names of flags to their keys: dockerd accepts them as keys, and reads nothing."""
 

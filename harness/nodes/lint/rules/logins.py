@@ -44,15 +44,8 @@ _NEVER_HUB = {
 """Hosts of Docker that no image name contains."""
 
 
-_LIKELY_KEYS = (
-    ".dockerconfigjson",
-    ".dockercfg",
-    "dockerconfigjson",
-    "dockercfg",
-    "config.json",
-    ".docker/config.json",
-    ".dockerconfig.json",
-)
+_DOCKER_FILES = ("config.json", ".docker/config.json", ".dockerconfig.json")
+_LIKELY_KEYS = (*TYPES.values(), "dockerconfigjson", "dockercfg", *_DOCKER_FILES)
 
 
 def _entries(file: TreeFile, context: RuleContext) -> Iterator[LoginEntry]:

@@ -149,11 +149,10 @@ def _text_of(mount: Mount, registry: _Registry) -> str | None:
     return file.text if file is not None and file.kind is Kind.REGISTRY else None
 
 
-def _groups(file: TreeFile, context: RuleContext) -> list[list[_Registry]]:
+def _groups(file: TreeFile, context: RuleContext) -> tuple[list[_Registry], ...]:
     """The containers of *file* that serve a registry, grouped by network: those of a pod, or a
     single service."""
-    project = context.project
-    return project.once(("registries", id(file)), lambda: _grouped(file, project))
+    return context.project.once_each(_grouped, file)
 
 
 def _grouped(file: TreeFile, project: Project) -> list[list[_Registry]]:
