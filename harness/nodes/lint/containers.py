@@ -12,7 +12,15 @@ from typing import Literal
 from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.project import Pod, Project
 
-__all__ = ["Container", "Mount", "Port", "TakenPorts", "Variable", "compose_containers", "of_pod"]
+__all__ = [
+    "Container",
+    "Mount",
+    "Port",
+    "TakenPorts",
+    "Variable",
+    "compose_containers",
+    "pod_containers",
+]
 
 _PORT = re.compile(
     r"(?:(?P<address>\[[^\]]*\]|[^:]*[^:\d-][^:]*):)?(?:(?P<published>\d*(?:-\d+)?):)?"
@@ -121,13 +129,9 @@ def _words(node: Node | None) -> tuple[str, ...]:
 
 
 # -- Kubernetes ---------------------------------------------------------------------------------
-def of_pod(pod: Pod, project: Project) -> tuple[Container, ...]:
+def pod_containers(pod: Pod, project: Project) -> Iterator[Container]:
     """The containers that run at the same time: ``containers``, and ``initContainers`` that keep
-    running (sidecars)."""
-    return project.once_each(_of_pod, pod)
-
-
-def _of_pod(pod: Pod, project: Project) -> Iterator[Container]:
+    running (sidecars). Call it by :meth:`Project.once_each`."""
     volumes = {volume.string("name"): volume for volume in pod.spec.list("volumes")}
     sidecars = (c for c in pod.spec.list("initContainers") if c.string("restartPolicy") == "Always")
     for node in (*sidecars, *pod.spec.list("containers")):
@@ -182,13 +186,9 @@ def _number(text: str) -> int:
 
 
 # -- compose ------------------------------------------------------------------------------------
-def compose_containers(file: TreeFile, project: Project) -> tuple[Container, ...]:
+def compose_containers(file: TreeFile, project: Project) -> Iterator[Container]:
     """The services of a compose file; without a ``services`` key, the services of version 1 of the
-    format."""
-    return project.once_each(_of_compose, file)
-
-
-def _of_compose(file: TreeFile, project: Project) -> Iterator[Container]:
+    format. Call it by :meth:`Project.once_each`."""
     for root in file.roots[:1]:
         services = root.get("services") or root
         for name, node in services.items():

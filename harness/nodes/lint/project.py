@@ -23,6 +23,7 @@ __all__ = [
     "host_of",
     "image_at",
     "namespace_of",
+    "pull_secrets",
 ]
 
 D = TypeVar("D", bound=Document)
@@ -189,11 +190,6 @@ class Object:
         """Empty if the manifest does not set it."""
         return self.node.string("metadata", "namespace")
 
-    @property
-    def pull_secrets(self) -> tuple[tuple[str, Node], ...]:
-        """``imagePullSecrets`` of a service account."""
-        return _names(self.node)
-
     def holds(self, key: str) -> bool:
         """Whether a Secret has this key."""
         return any(self.node.get(section, key) for section in ("data", "stringData"))
@@ -211,11 +207,6 @@ class Pod:
     spec: Node
 
     @property
-    def pull_secrets(self) -> tuple[tuple[str, Node], ...]:
-        """``imagePullSecrets``: each name with its node."""
-        return _names(self.spec)
-
-    @property
     def on_host_network(self) -> bool:
         return self.spec.string("hostNetwork") == "true"
 
@@ -226,7 +217,8 @@ class Pod:
         return tuple(image for image in found if image is not None)
 
 
-def _names(node: Node) -> tuple[tuple[str, Node], ...]:
+def pull_secrets(node: Node) -> tuple[tuple[str, Node], ...]:
+    """``imagePullSecrets`` of a pod spec or a service account: each name with its node."""
     items = ((item.string("name"), item) for item in node.list("imagePullSecrets"))
     return tuple((name, item) for name, item in items if name)
 
@@ -293,7 +285,7 @@ class Cluster:
     def account_secrets(self) -> frozenset[str]:
         """The pull secrets that service accounts name."""
         accounts = (object_ for object_ in self.objects if object_.kind == "ServiceAccount")
-        return frozenset(name for account in accounts for name, _ in account.pull_secrets)
+        return frozenset(name for account in accounts for name, _ in pull_secrets(account.node))
 
     def secret_names(self, pod: Pod) -> list[str]:
         """The pull secrets that *pod* gets: its own, or else those of its service account
@@ -301,8 +293,8 @@ class Cluster:
         account = pod.spec.string("serviceAccountName") or "default"
         accounts = self.named("ServiceAccount", account)
         near = (found for found in accounts if found.may_share_namespace(pod.owner))
-        theirs = [name for found in near for name, _ in found.pull_secrets]
-        return [name for name, _ in pod.pull_secrets] or theirs
+        theirs = [name for found in near for name, _ in pull_secrets(found.node)]
+        return [name for name, _ in pull_secrets(pod.spec)] or theirs
 
     @cached_property
     def _users(self) -> Mapping[str, list[Pod]]:

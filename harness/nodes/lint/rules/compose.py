@@ -21,7 +21,7 @@ _FILES = (*_SUFFIXES, "/htpasswd", "/.htpasswd")
 
 
 def _services(file: TreeFile, context: RuleContext) -> tuple[Container, ...]:
-    return compose_containers(file, context.project)
+    return context.project.once_each(compose_containers, file)
 
 
 @rules("PPM001")

@@ -114,7 +114,8 @@ def _used(context: RuleContext) -> frozenset[str]:
 
     def found() -> frozenset[str]:
         files = project.of_kind(Kind.COMPOSE, TreeFile)
-        images = (image_at(c.image) for f in files for c in compose_containers(f, project))
+        services = (c for file in files for c in project.once_each(compose_containers, file))
+        images = (image_at(service.image) for service in services)
         return context.cluster.image_registries | {image.registry for image in images if image}
 
     return project.once("used registries", found)

@@ -41,10 +41,6 @@ class _Table(TomlTable):
         return str(self.path[1]) if self.path else self.file.string("server")
 
     @property
-    def url_path(self) -> str:
-        return self.url.partition("://")[2].partition("/")[2].rstrip("/")
-
-    @property
     def capabilities(self) -> tuple[str, ...] | None:
         """The names in lower case, as containerd compares them; None if it is not a list."""
         given = self.get("capabilities")
@@ -275,7 +271,8 @@ def surprising(table: _Table, context: RuleContext) -> Iterator[tuple[str, Hit]]
         if name.lower() in {"authorization", "cookie", "proxy-authorization"}:
             what = f"{name} is sent with every request"
             yield "PPH027", file.hit((*path, "header", name), what)
-    below, overridden = table.url_path, table.get("override_path") is True
+    below = url.partition("://")[2].partition("/")[2].rstrip("/")
+    overridden = table.get("override_path") is True
     if below and not overridden and below != "v2" and not below.endswith("/v2"):
         yield "PPH028", file.hit(path or "server", f"/{below} becomes /{below}/v2")
     if overridden and url and not below:

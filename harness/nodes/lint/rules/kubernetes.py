@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.nodes.lint.containers import Container, Port, TakenPorts, of_pod
+from harness.nodes.lint.containers import Container, Port, TakenPorts, pod_containers
 from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.finding import Edit, Hit, KeyEdit, nearest, quoted
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.logins import TYPES
-from harness.nodes.lint.project import Object, Pod, Project, cluster_of, containers
+from harness.nodes.lint.project import Object, Pod, Project, cluster_of, containers, pull_secrets
 from harness.nodes.lint.rule import RuleContext, Rules
 
 __all__ = ["rules"]
@@ -33,10 +33,10 @@ def _containers(file: TreeFile, context: RuleContext) -> Iterator[Node]:
 def _users(file: TreeFile, context: RuleContext) -> Iterator[tuple[Object, str, Node]]:
     """Each pod or account with a pull secret: its object, the secret's name and node."""
     for pod in _pods(file, context):
-        yield from ((pod.owner, name, node) for name, node in pod.pull_secrets)
+        yield from ((pod.owner, name, node) for name, node in pull_secrets(pod.spec))
     for object_ in context.cluster.objects_in(file):
         if object_.kind == "ServiceAccount":
-            yield from ((object_, name, node) for name, node in object_.pull_secrets)
+            yield from ((object_, name, node) for name, node in pull_secrets(object_.node))
 
 
 @rules("PPK001", "PPK002", "PPK004", each=_users)
@@ -126,7 +126,7 @@ def _is_latest(image: str) -> bool:
 def never_pulled(pod: Pod, context: RuleContext) -> Iterator[Hit]:
     policies = [container.get("imagePullPolicy") for container in containers(pod.spec)]
     never = [policy for policy in policies if policy and policy.text == "Never"]
-    for policy in never if pod.pull_secrets and len(never) == len(policies) else ():
+    for policy in never if pull_secrets(pod.spec) and len(never) == len(policies) else ():
         yield policy.hit("never pulled, although the pod has pull secrets")
 
 
@@ -134,7 +134,7 @@ def never_pulled(pod: Pod, context: RuleContext) -> Iterator[Hit]:
 def ports_of_a_pod(pod: Pod, context: RuleContext) -> Iterator[tuple[str, Hit]]:
     taken: dict[tuple[int, str], Container] = {}
     published = []
-    for container in of_pod(pod, context.project):
+    for container in context.project.once_each(pod_containers, pod):
         for port in container.ports:
             first = taken.setdefault((port.target, port.protocol), container)
             if first is not container:
@@ -168,7 +168,8 @@ def _node_ports(project: Project) -> dict[int, list[Hit]]:
     found: dict[int, list[Hit]] = {}
     taken = TakenPorts()
     for pod in cluster_of(project).pods:
-        ports = (port for container in of_pod(pod, project) for port in container.ports)
+        found_in = project.once_each(pod_containers, pod)
+        ports = (port for container in found_in for port in container.ports)
         for port in ports:
             if port.published and not _conflicts(pod, port):
                 owner = f"{pod.owner.kind} {pod.owner.name}"

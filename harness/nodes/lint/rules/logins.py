@@ -22,7 +22,7 @@ from harness.nodes.lint.logins import (
     values_of,
 )
 from harness.nodes.lint.parsing import InvalidJSON, parse_json
-from harness.nodes.lint.project import Object, Pod
+from harness.nodes.lint.project import Object, Pod, pull_secrets
 from harness.nodes.lint.rule import RuleContext, Rules
 
 __all__ = ["rules"]
@@ -195,7 +195,7 @@ def unknown_to_docker(file: TreeFile, context: RuleContext) -> Iterator[Hit]:
 @rules("PPS008", each=lambda file, context: context.cluster.pods_in(file))
 def several(pod: Pod, context: RuleContext) -> Iterator[Hit]:
     seen: dict[str, str] = {}
-    for name, node in pod.pull_secrets:
+    for name, node in pull_secrets(pod.spec):
         first = ""
         for secret in context.cluster.named("Secret", name):
             for logins in logins_in(secret.file, context):

@@ -39,10 +39,6 @@ def _both(file: TomlFile, context: object = None) -> list[TomlTable]:
     return [*_registries(file), *_mirrors(file)]
 
 
-def _is_mirror(table: TomlTable) -> bool:
-    return "mirror" in table.path
-
-
 def _prefix(table: TomlTable) -> str:
     return (table.string("prefix") or table.string("location")).rstrip("/")
 
@@ -90,7 +86,8 @@ def _unknown_value(file: TomlFile, path: Path, *known: str) -> Hit | None:
 @rules("PPR008")
 def unknown_key(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
     for table in (TomlTable(file), *_both(file)):
-        known = _MIRROR_KEYS if _is_mirror(table) else _REGISTRY_KEYS if table.path else _TOP_KEYS
+        keys = _REGISTRY_KEYS if table.path else _TOP_KEYS
+        known = _MIRROR_KEYS if "mirror" in table.path else keys
         for key, value in table.values.items():
             if key in known or key in {"registries", _USAGE}:
                 continue  # the last two have rules of their own
@@ -102,7 +99,7 @@ def unknown_key(file: TomlFile, context: RuleContext) -> Iterator[Hit]:
 
 @rules("PPR002", "PPR003", "PPR004", "PPR007", "PPR022", each=_both)
 def registry_or_mirror(table: TomlTable, context: RuleContext) -> Iterator[tuple[str, Hit]]:
-    kind = "mirror" if _is_mirror(table) else "registry"
+    kind = "mirror" if "mirror" in table.path else "registry"
     wild = kind == "registry" and table.string("prefix").startswith("*.")
     if not table.get("location") and not wild:
         yield "PPR003", table.hit("", f"{kind} without a location")

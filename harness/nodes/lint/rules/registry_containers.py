@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from harness.nodes.lint.containers import Container, Mount, compose_containers, of_pod
+from harness.nodes.lint.containers import Container, Mount, compose_containers, pod_containers
 from harness.nodes.lint.documents import Node, TextFile, TreeFile
 from harness.nodes.lint.finding import Hit, KeyEdit, quoted
 from harness.nodes.lint.kinds import Kind
@@ -156,9 +156,9 @@ def _groups(file: TreeFile, context: RuleContext) -> tuple[list[_Registry], ...]
 
 
 def _grouped(file: TreeFile, project: Project) -> list[list[_Registry]]:
-    groups = [of_pod(pod, project) for pod in cluster_of(project).pods_in(file)]
+    groups = [project.once_each(pod_containers, pod) for pod in cluster_of(project).pods_in(file)]
     if file.kind is Kind.COMPOSE:
-        groups = [(container,) for container in compose_containers(file, project)]
+        groups = [(container,) for container in project.once_each(compose_containers, file)]
     return [
         [
             _Registry(container, *release, project)
