@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from reference_registry.clock import Clock
@@ -35,6 +36,9 @@ class StandardRegistry:
     def __init__(
         self, config: Config, profile: Profile, clock: Clock, metrics: Metrics | None = None
     ) -> None:
+        if config.auth.token is not None:
+            # A digest is no secret: without a source there is no repository to ask a right for.
+            profile = replace(profile, mounts_from_anywhere=False)
         self.storage: Storage = open_storage(
             config.storage,
             profile,
