@@ -234,8 +234,8 @@ class Profile:
     """A manifest may be pushed before its layers, and an index before its children, as the OCI
     conformance suite does. Releases refuse that, and layers with ``urls``."""
     mounts_from_anywhere: bool = _by(True, False)
-    """``mount`` without ``from`` finds the blob in any repository, unless tokens restrict clients to
-    some repositories."""
+    """``mount`` without ``from`` finds the blob in any repository, unless tokens restrict clients
+    to some."""
     accepts_schema1: bool = _by(True, False)
     """Docker schema 1 manifests may be pushed, and are taken from upstream."""
     accepts_untyped_manifest: bool = _by(True, False)
