@@ -25,8 +25,6 @@ from bench.registries import REAL, Registry, find_registries
 from bench.upstream import REPOSITORY, TAG, Upstream
 from harness.targets.errors import TargetError
 
-__all__ = ["main", "take"]
-
 _MIB = 1 << 20
 _WIDTH = 150
 """Columns of the table in a file."""

@@ -14,8 +14,6 @@ from urllib.parse import urlsplit
 from harness.clients.containerd_pull import MANIFEST_TYPES
 from harness.system.process import run_program
 
-__all__ = ["CannotMeasure", "get", "pull", "pull_together", "requests_per_second"]
-
 _ACCEPT = ", ".join(MANIFEST_TYPES)
 _BUFFER = 1 << 20
 _TIMEOUT = 60.0

@@ -15,8 +15,6 @@ from bench.upstream import REPOSITORY, TAG, Upstream, blob_number, the_image
 from harness.content import Blob, Image, an_image
 from reference_registry.storage import layout
 
-__all__ = ["MEASURES", "Bench", "Measure", "Place", "Row"]
-
 
 @dataclass
 class Bench:

@@ -19,8 +19,6 @@ from harness.targets.errors import gist
 from harness.targets.process import BinaryTarget
 from harness.targets.settings import Files, Settings
 
-__all__ = ["REAL", "Registry", "Running", "compiled_modules", "find_registries"]
-
 REAL = "docker-registry"
 """The registry that the ratios of the table refer to."""
 

@@ -17,8 +17,6 @@ from harness.system.process import Process
 from harness.upstream import MockUpstream
 from harness.upstream.ledger import Entry
 
-__all__ = ["REPOSITORY", "TAG", "Upstream", "blob_number", "the_image"]
-
 REPOSITORY = "team/app"
 TAG = "v1"
 

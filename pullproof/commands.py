@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["pullproof", "registry"]
-
 
 def pullproof() -> None:
     """``pullproof``. Ctrl-C ends it with one line during imports too."""

@@ -17,8 +17,6 @@ from reference_registry.commands import MISUSE, PROGRAM, Misuse
 from reference_registry.config.problem import ConfigError
 from reference_registry.profiles import DEFAULT_PROFILE, PROFILES, Profile, profile_named
 
-__all__ = ["main"]
-
 Command = Callable[[argparse.Namespace, Profile], int]
 
 

@@ -43,8 +43,6 @@ from reference_registry.repository import Registry
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Application", "create_app"]
-
 _log = logging.getLogger(__name__)
 
 

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:  # It is slow to import, and garbage collection only asks what time it is.
     import asyncio
 
-__all__ = ["Clock", "ManualClock", "SystemClock"]
-
 
 class Clock(Protocol):
     """The time for expiry, purging and health checks."""

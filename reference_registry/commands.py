@@ -23,18 +23,6 @@ from reference_registry.profiles import Profile
 if TYPE_CHECKING:  # slow to import
     from reference_registry.proxy.expiry.schedule import Entry
 
-__all__ = [
-    "MISUSE",
-    "PROGRAM",
-    "Misuse",
-    "check_config",
-    "garbage_collect",
-    "htpasswd",
-    "schedule",
-    "serve",
-    "table",
-]
-
 PROGRAM = "pullproof-registry"
 MISUSE = 2
 """Exit code for wrong arguments, and for a configuration that ``ideal`` refuses."""

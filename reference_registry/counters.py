@@ -19,8 +19,6 @@ if TYPE_CHECKING:  # slow to import, and used only where metrics are enabled
     from prometheus_client.core import Metric
     from prometheus_client.samples import Sample
 
-__all__ = ["CacheCounters", "Counters", "Metrics", "TrafficCounters"]
-
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
 _BYTES = tuple(float(1024 << power) for power in range(22))
 _HANDLERS = ("base", "blob", "blob_upload", "blob_upload_chunk", "catalog", "manifest", "tags")

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, NewType
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-__all__ = ["Digest", "algorithm_of", "digest_of", "encoded_of", "hasher_for", "parse_digest"]
-
 Digest = NewType("Digest", str)
 """A digest that :func:`parse_digest` accepted, such as ``sha256:`` and 64 hex digits."""
 

@@ -13,25 +13,6 @@ from typing import Any, NamedTuple
 
 from reference_registry.digest import Digest, parse_digest
 
-__all__ = [
-    "DOCKER_LIST",
-    "DOCKER_MANIFEST",
-    "INDEX_TYPES",
-    "MANIFEST_TYPES",
-    "OCI_ARTIFACT",
-    "OCI_INDEX",
-    "OCI_MANIFEST",
-    "SCHEMA1",
-    "SCHEMA1_SIGNED",
-    "ContentReference",
-    "ManifestInvalid",
-    "ParsedManifest",
-    "descriptors_of",
-    "media_type_of",
-    "parse_manifest",
-    "referrer_descriptor",
-]
-
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_ARTIFACT = "application/vnd.oci.artifact.manifest.v1+json"

@@ -10,16 +10,6 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-__all__ = [
-    "DISTRIBUTION_DIGEST",
-    "DISTRIBUTION_NAME",
-    "DISTRIBUTION_REFERENCE",
-    "MAX_NAME_LENGTH",
-    "below_host",
-    "is_repository_name",
-    "is_tag",
-]
-
 MAX_NAME_LENGTH = 255
 """The longest repository name; many clients and distribution itself stop here."""
 

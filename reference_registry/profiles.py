@@ -14,8 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
-__all__ = ["DEFAULT_PROFILE", "PROFILES", "Profile", "profile_named"]
-
 _RELEASES = ("2.8", "3.0.0-alpha.1", "3.0", "3.1")
 T = TypeVar("T")
 

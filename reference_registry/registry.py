@@ -22,8 +22,6 @@ from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.store import Storage, open_storage
 from reference_registry.storage.uploads import Uploads
 
-__all__ = ["StandardRegistry"]
-
 _log = logging.getLogger(__name__)
 
 

@@ -16,16 +16,6 @@ from reference_registry.digest import Digest, algorithm_of, digest_of
 from reference_registry.http.messages import Request, Response
 from reference_registry.http.pagination import TagPage
 
-__all__ = [
-    "Descriptor",
-    "Manifest",
-    "Referrers",
-    "Registry",
-    "Repository",
-    "RepositoryAddress",
-    "UploadSession",
-]
-
 
 @dataclass(frozen=True)
 class Descriptor:

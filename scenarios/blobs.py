@@ -10,17 +10,6 @@ from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.pulling import await_blobs
 
-__all__ = [
-    "LATE",
-    "OTHER",
-    "REPOSITORY",
-    "a_blob",
-    "bodies",
-    "cached",
-    "foreign",
-    "is_visible_failure",
-]
-
 REPOSITORY = "team/app"
 OTHER = "team/fork"
 LATE = 0.2

@@ -18,8 +18,6 @@ from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 from scenarios.steps import push
 
-__all__ = ["OVER_HTTP", "ROLES", "SPEC", "Publish", "in_role"]
-
 SPEC = "OCI distribution-spec 1.1"
 OVER_HTTP = frozenset[Need]()
 """The needs of a scenario that only sends requests."""

@@ -7,20 +7,6 @@ import json
 from harness.nodes.models.containerd.plan import ContainerdPull as Pull
 from harness.nodes.models.containerd.plan import Plan
 
-__all__ = [
-    "CERTS_D",
-    "HOSTS_DOC",
-    "IMAGE",
-    "MEASURED",
-    "MIRROR",
-    "MIRRORED",
-    "SOURCE",
-    "asked",
-    "config_toml",
-    "hosts",
-    "pull_secret",
-]
-
 SOURCE = "source.example"
 MIRROR = "mirror.example:5000"
 IMAGE = f"{SOURCE}/team/app:v1"

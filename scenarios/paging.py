@@ -9,8 +9,6 @@ from urllib.parse import urljoin
 from harness.http.client import Answer
 from harness.targets.registry import RunningRegistry
 
-__all__ = ["next_page", "pages"]
-
 _NEXT = re.compile(r'<([^>]+)>; *rel="?next"?')
 
 

@@ -7,8 +7,6 @@ from harness.content import Blob, Image, Manifest
 from harness.http.client import Answer
 from harness.targets.registry import RunningRegistry
 
-__all__ = ["await_blobs", "blob_path", "manifest_path", "pull_blob", "pull_image", "pull_manifest"]
-
 
 def manifest_path(repository: str, reference: str) -> str:
     """The path of a manifest, by tag or digest."""

@@ -18,27 +18,6 @@ from harness.suite.scenario import Need
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream, RateLimit
 
-__all__ = [
-    "CONTAINERD_1_6",
-    "HUB",
-    "IMAGE",
-    "NEEDS",
-    "NO_USE",
-    "SOURCE",
-    "TAG",
-    "Asked",
-    "a_mirror",
-    "a_new_image",
-    "a_source",
-    "asked_cache",
-    "asked_source",
-    "downloaded",
-    "hosts_toml",
-    "known_upstream",
-    "name_of",
-    "pull_of_one_layer",
-]
-
 HUB = "registry-1.docker.io"
 """Where clients find Docker Hub's images."""
 SOURCE = "source.example"

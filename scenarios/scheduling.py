@@ -14,8 +14,6 @@ from typing import Any, Literal
 from harness.content import Blob, Manifest
 from harness.targets import RunningRegistry, StateEntry
 
-__all__ = ["OVERDUE", "Due", "all_of", "hours_left", "key_of", "reopen_with"]
-
 OVERDUE = timedelta(hours=-1)
 """An expiry that passed while the cache was off."""
 

@@ -12,8 +12,6 @@ from harness.system.ports import scaled
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
 
-__all__ = ["OBSERVED", "MakeUpstream", "asked", "credentials", "push", "settle"]
-
 OBSERVED = frozenset({Need.CONFIG, Need.STORAGE})
 """The needs of a scenario that configures a registry and reads its storage."""
 

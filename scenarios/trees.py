@@ -8,8 +8,6 @@ from typing import Literal
 from harness.content import Blob, Manifest, an_image
 from reference_registry.digest import Digest
 
-__all__ = ["GARBAGE", "write_blob", "write_garbage", "write_tree"]
-
 GARBAGE = 120
 """How many blobs without a link :func:`write_garbage` leaves: deleting them can be interrupted."""
 

@@ -10,8 +10,6 @@ from harness.http.client import Answer
 from harness.targets.registry import RunningRegistry
 from reference_registry.digest import Digest
 
-__all__ = ["close_upload", "offer_manifest", "open_upload", "reported_range", "send_part"]
-
 
 def open_upload(registry: RunningRegistry, repository: str, query: str = "") -> Answer:
     """POST that begins an upload; *query* is what stands behind ``?``."""

@@ -14,8 +14,6 @@ from harness.doctor.questions import FINGERPRINT, QUESTIONS, Line
 from harness.suite.catalogue import Selection, suite_directory
 from harness.targets import TargetError, UrlTarget, parse_target
 
-__all__ = ["doctor"]
-
 
 @click.command()
 @click.option(

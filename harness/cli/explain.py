@@ -15,8 +15,6 @@ from harness.nodes.explain.questions import answer
 from harness.nodes.explain.render import RENDERERS
 from harness.nodes.explain.tree import print_tree
 
-__all__ = ["explain"]
-
 _WIDEST = 100_000
 
 

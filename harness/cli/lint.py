@@ -21,8 +21,6 @@ from harness.nodes.lint.reading import read_all, replace_all
 from harness.nodes.lint.report import LintReport, as_text, one_liners, remarks_on_diff
 from harness.nodes.lint.rules import loaded_rules
 
-__all__ = ["lint"]
-
 
 def _ids_of_rules(
     context: click.Context, parameter: click.Parameter, incomplete: str

@@ -13,8 +13,6 @@ from harness.cli.options import selection_options
 from harness.suite.catalogue import Selection
 from harness.suite.scenario import Scenario
 
-__all__ = ["completion", "list_scenarios", "report"]
-
 
 @click.command("list")
 @selection_options

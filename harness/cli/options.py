@@ -18,8 +18,6 @@ from harness.suite.scenario import Level, Need
 from harness.targets import Access
 from reference_registry.profiles import PROFILES
 
-__all__ = ["AccessOptions", "access_options", "complete_target", "selection_options"]
-
 Command = Callable[..., int]
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 _TARGETS = [

@@ -25,8 +25,6 @@ from harness.report.transport import write_unstarted_junit
 from harness.suite.catalogue import Selection, suite_directory
 from harness.suite.results import Incomplete
 
-__all__ = ["compare", "results_of", "run", "write_unstarted"]
-
 _PYTEST_NAMES = {"json_file": "--pullproof-json", "junit": "--junitxml"}
 """pytest's names of options of ``run``; of the others, ``--pullproof-`` and the name."""
 

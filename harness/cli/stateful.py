@@ -15,8 +15,6 @@ from harness.compare.divergences import read_known
 from harness.suite.catalogue import suite_directory
 from harness.targets import TargetError, parse_target
 
-__all__ = ["stateful"]
-
 
 def _number_option(
     name: str, kind: click.ParamType[Any], default: float, metavar: str, text: str

@@ -23,8 +23,6 @@ from harness.upstream.specs import (
     parse_login,
 )
 
-__all__ = ["upstream"]
-
 
 class _Parsed(click.ParamType[Any]):
     """A value that *parse* reads; the text of its ``ValueError`` is the message."""

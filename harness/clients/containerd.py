@@ -19,8 +19,6 @@ from harness.clients.running import Ran, run_client
 from harness.system.process import clean_environment
 from harness.system.real_parts import missing_part, real_part, start_part
 
-__all__ = ["Containerd", "ContainerdDaemon", "Sandbox", "version_of"]
-
 _TIMEOUT = 60.0
 _ENTER = (
     'mount --make-rprivate / && mount --bind "$1" /etc/hosts && '

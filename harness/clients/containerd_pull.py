@@ -21,8 +21,6 @@ from harness.content import (
 from harness.http.client import Answer, RegistryClient
 from reference_registry.digest import digest_of, parse_digest
 
-__all__ = ["ACCEPT", "MANIFEST_TYPES", "Pull", "containerd_pull"]
-
 MANIFEST_TYPES = (DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_MANIFEST, OCI_INDEX)
 ACCEPT = {"Accept": ", ".join((*MANIFEST_TYPES, "*/*"))}
 """What containerd accepts when it resolves a tag; docker, skopeo and podman send similar values."""

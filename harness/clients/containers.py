@@ -13,8 +13,6 @@ from harness.clients.running import Ran, run_client, write_login
 from harness.system.process import clean_environment
 from harness.system.real_parts import real_part
 
-__all__ = ["Podman", "Skopeo"]
-
 _ACCEPT_ANYTHING = '{"default": [{"type": "insecureAcceptAnything"}]}'
 """A containers-policy.json(5) that requires no signatures, like that of the packages."""
 

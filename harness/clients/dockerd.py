@@ -20,8 +20,6 @@ from harness.clients.running import Ran, run_client, write_login
 from harness.system.process import Process, clean_environment
 from harness.system.real_parts import missing_part, real_part, start_part
 
-__all__ = ["HUB_LOGIN", "DockerDaemon"]
-
 HUB_LOGIN = "https://index.docker.io/v1/"
 """The key under which ``docker login`` stores the account of Docker Hub."""
 

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import grpc
 
-__all__ = ["ImageService", "Pulled"]
-
 _AUTH_CONFIG = (
     *("username", "password", "auth", "server_address", "identity_token", "registry_token"),
 )

@@ -23,8 +23,6 @@ from harness.content import Blob, Content, Image
 from harness.http.client import Answer, RegistryClient
 from reference_registry.digest import Digest
 
-__all__ = ["Push", "Refused", "docker_push", "put_manifest", "skopeo_push", "upload_blob"]
-
 
 @dataclass
 class Push:

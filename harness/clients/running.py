@@ -10,8 +10,6 @@ from pathlib import Path
 
 from harness.system.process import run_program
 
-__all__ = ["Ran", "run_client", "write_login"]
-
 
 @dataclass(frozen=True)
 class Ran:

@@ -29,8 +29,6 @@ from harness.nodes.models.network import (
 from harness.nodes.models.registry_api import status_line
 from harness.nodes.models.simulated_network import HEALTHY, HostBehaviour, SimulatedNetwork
 
-__all__ = ["ScriptedHosts", "Seen"]
-
 _TLS_HANDSHAKE = b"\x16"
 _STALL_TIMEOUT = 30.0
 """Seconds after which an idle connection is closed."""

@@ -18,8 +18,6 @@ from urllib.parse import SplitResult, urlsplit
 from harness.clients.authority import Authority
 from harness.system.loop import lab_loop
 
-__all__ = ["SourceNetwork"]
-
 _CHUNK = 65536
 
 

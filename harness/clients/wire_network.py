@@ -17,8 +17,6 @@ from harness.nodes.models.network import (
     Trust,
 )
 
-__all__ = ["WireNetwork"]
-
 
 class WireNetwork:
     """Sends requests for the hosts of *clients* over plain HTTP, since the model handles TLS; any

@@ -11,8 +11,6 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-__all__ = ["EntryFileError", "entry_from", "from_data", "read_json", "tables_in", "to_data"]
-
 T = TypeVar("T")
 
 

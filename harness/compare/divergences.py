@@ -31,18 +31,6 @@ from typing import Any
 from harness.compare.data import EntryFileError, entry_from, tables_in
 from harness.compare.observation import NOT_SAVED, Observation, Step
 
-__all__ = [
-    "ABSENT",
-    "FILE_NAME",
-    "Comparison",
-    "Divergence",
-    "Known",
-    "compared",
-    "divergences",
-    "read_known",
-    "stale",
-]
-
 _LENGTH = "header content-length"
 """Not reported where the bodies differ, which explains it."""
 ABSENT = "absent"

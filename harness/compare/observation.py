@@ -31,18 +31,6 @@ from harness.system.disk import Disk
 from harness.targets.readings import FILE_NAME, StateEntry
 from harness.upstream.ledger import Entry
 
-__all__ = [
-    "NOT_SAVED",
-    "Names",
-    "Observation",
-    "Step",
-    "file_content",
-    "observed_disk",
-    "observed_state",
-    "observed_steps",
-    "observed_upstream",
-]
-
 NOT_SAVED = "not saved yet"
 """In place of the entries of a state file that is not up to date."""
 

@@ -22,8 +22,6 @@ from harness.http.client import Exchange
 from harness.http.conversation import next_order
 from harness.upstream.ledger import Entry
 
-__all__ = ["DiskWatch", "Event", "Trace", "client_event", "upstream_event"]
-
 MOST_EVENTS = 120
 """Of more, the first two thirds and the last third are kept."""
 MOST_TEXT = 1200

@@ -17,15 +17,6 @@ from harness.suite.deviations import DeviationFile, Verdict
 from harness.suite.expectation import Finding
 from harness.suite.results import Result
 
-__all__ = [
-    "Fingerprint",
-    "answers",
-    "as_json",
-    "as_text",
-    "fingerprint_of",
-    "guess",
-]
-
 IDEAL = ("pullproof", "ideal")
 """The profile without deviations."""
 _ENOUGH = 0.8

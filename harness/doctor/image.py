@@ -18,8 +18,6 @@ from harness.targets import UrlTarget
 from harness.targets.url_probe import describe
 from reference_registry.names import is_repository_name, is_tag
 
-__all__ = ["ImageProblem", "about_image", "parse_reference"]
-
 _ABSENT = "sha256:" + "0" * 64
 _WRITES = {"push", "delete"}
 _OF_IMAGES = {"range-cold", "range-warm", "digest-header", "ns", "referrers", "absent"}

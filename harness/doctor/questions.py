@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["FINGERPRINT", "QUESTIONS", "Line", "Question"]
-
 
 @dataclass(frozen=True)
 class Line:

@@ -24,8 +24,6 @@ import httpx
 from harness.http.conversation import next_order
 from harness.http.redaction import redact_headers, redact_text
 
-__all__ = ["Answer", "Call", "Exchange", "OpenAnswer", "RegistryClient", "Verbs"]
-
 Headers = Mapping[str, str | None]
 """Header names to values; None leaves out a header that is sent by default."""
 Content = bytes | Iterable[bytes]

@@ -8,8 +8,6 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-__all__ = ["next_order", "render_conversation"]
-
 _numbers = itertools.count(1)
 
 

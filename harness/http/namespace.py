@@ -10,8 +10,6 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
-__all__ = ["Namespace"]
-
 _NAMED = re.compile(r"(/v2/)([^_?/][^?]*)")
 """A name begins with a letter or a digit (OCI distribution-spec, "Pulling manifests"), so
 ``_catalog`` is not a repository."""

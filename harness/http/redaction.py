@@ -7,8 +7,6 @@ from collections.abc import Iterable
 
 import httpx
 
-__all__ = ["redact_headers", "redact_text"]
-
 HIDDEN = "[redacted]"
 
 _LOGINS = frozenset({"authorization", "proxy-authorization"})

@@ -20,22 +20,6 @@ from harness.suite.scenario import Scenario
 if TYPE_CHECKING:
     from harness.targets import Access, Target
 
-__all__ = [
-    "ACCESS_OPTIONS",
-    "GROUP",
-    "SELECTION",
-    "SELECTION_OPTIONS",
-    "TARGETS",
-    "access_of",
-    "add_short_names",
-    "add_target_options",
-    "check_selection",
-    "misused",
-    "read_options",
-    "rerun_arguments",
-    "targets_of",
-]
-
 GROUP = "pullproof"
 
 TARGETS: pytest.StashKey[list[Target]] = pytest.StashKey()

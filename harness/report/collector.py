@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from harness.report.observed import Differential, Observed
     from harness.targets import Target
 
-__all__ = ["Collector"]
-
 _WORKERS_LEAVE = 0.5
 """Seconds that workers of pytest-xdist get to clean up in after Ctrl-C, before they are killed."""
 

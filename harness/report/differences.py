@@ -8,8 +8,6 @@ from typing import Any
 
 from harness.compare.divergences import Comparison, Divergence
 
-__all__ = ["FORMATS", "counted", "summary"]
-
 
 def summary(comparisons: Sequence[Comparison], stale: Sequence[str]) -> str:
     """The totals in one line."""

@@ -28,16 +28,6 @@ if TYPE_CHECKING:
     from harness.report.observed import Differential
     from harness.targets import Target
 
-__all__ = [
-    "SCHEMA_VERSION",
-    "DocumentError",
-    "document",
-    "read_document",
-    "render_html",
-    "render_json",
-    "unstarted",
-]
-
 SCHEMA_VERSION = 3
 """Increased whenever a reader of the previous version would misread the file."""
 

@@ -13,8 +13,6 @@ from typing import Any
 from harness.suite.deviations import Verdict
 from harness.suite.results import Incomplete
 
-__all__ = ["annotate", "annotation"]
-
 
 def annotate(document: Mapping[str, Any], *, root: Path, workspace: Path) -> Iterator[str]:
     """One line for each failure, each flaky cell and each scenario with an unexplained difference.

@@ -14,8 +14,6 @@ from harness.suite.deviations import Deviation, Verdict
 from harness.suite.results import MODEL, Incomplete
 from harness.suite.scenario import Scenario
 
-__all__ = ["code_block", "code_span", "render_catalogue", "render_markdown"]
-
 MOST_FAILURES = 20
 """Failures shown in full; GitHub limits a summary to 1 MiB."""
 _MOST_CONVERSATION = 6000

@@ -22,8 +22,6 @@ from harness.suite.scenario import Need
 if TYPE_CHECKING:
     from harness.targets import Target
 
-__all__ = ["Differential", "Observed", "write_recordings"]
-
 
 @dataclass(frozen=True)
 class Observed:

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-__all__ = ["Wanted", "add_report_options"]
-
 _FILES = {
     "json": "the matrix with everything that was seen, as docs/results-schema.json has it",
     "html": "the matrix with everything that was seen, as one page for a browser",

@@ -19,8 +19,6 @@ from harness.report.transport import result_in
 from harness.suite.deviations import Verdict
 from harness.suite.results import MODEL, Incomplete, Matrix, Result
 
-__all__ = ["Live", "comfortable_width", "print_slowest", "print_summary"]
-
 _CELL = {
     Verdict.HOLDS: Text("holds", style="green"),
     Verdict.DEVIATES: Text("deviates", style="yellow"),

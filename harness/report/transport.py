@@ -20,18 +20,6 @@ if TYPE_CHECKING:
     from harness.report.observed import Observed
     from harness.suite.run import ScenarioRun
 
-__all__ = [
-    "about_in",
-    "add_incomplete",
-    "attach_result",
-    "attach_seen",
-    "properties",
-    "result_in",
-    "seen_in",
-    "write_junit",
-    "write_unstarted_junit",
-]
-
 T = TypeVar("T")
 _ATTRIBUTE = "pullproof"
 

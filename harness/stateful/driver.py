@@ -38,8 +38,6 @@ from harness.targets.settings import Settings
 from harness.upstream import MockUpstream
 from harness.upstream.faults import FaultScript
 
-__all__ = ["Driver"]
-
 _JSON = {"Content-Type": "application/json"}
 _REFUSAL = '{"errors":[{"code":"%s","message":"refused"}]}'
 _CODES = {"403": "DENIED", "429": "TOOMANYREQUESTS", "500": "UNKNOWN", "503": "UNAVAILABLE"}

@@ -21,17 +21,6 @@ from harness.stateful.driver import Driver
 from harness.stateful.sequences import Operation, StepSequence, sequences
 from harness.targets import Target
 
-__all__ = [
-    "SCENARIO",
-    "Execution",
-    "Pair",
-    "Search",
-    "Step",
-    "render_execution",
-    "render_search",
-    "search",
-]
-
 SCENARIO = "stateful"
 """The name in ``scenarios`` of ``divergences.toml``."""
 SHRINKING = 60.0

@@ -12,20 +12,6 @@ from hypothesis import strategies as st
 
 from harness.compare.data import to_data
 
-__all__ = [
-    "IMAGES",
-    "KINDS",
-    "OPERATIONS",
-    "REPOSITORIES",
-    "TAGS",
-    "Kind",
-    "Operation",
-    "SequenceError",
-    "Sort",
-    "StepSequence",
-    "sequences",
-]
-
 Kind = Literal["proxy", "standard"]
 REPOSITORIES = ("team/app", "team/fork")
 TAGS = ("v1", "v2")

@@ -15,8 +15,6 @@ from typing import TypeVar
 
 from harness.suite.scenario import MARKER, Level, Need, Scenario
 
-__all__ = ["Selection", "declared", "suite_directory"]
-
 T = TypeVar("T", bound=Enum)
 
 

@@ -40,15 +40,6 @@ from typing import Any
 from harness.compare.data import EntryFileError, entry_from, tables_in
 from harness.suite.expectation import Finding
 
-__all__ = [
-    "Deviation",
-    "DeviationFile",
-    "Difference",
-    "Judgement",
-    "Verdict",
-    "suggest_entry",
-]
-
 
 class Verdict(Enum):
     """The outcome of a scenario on a target."""

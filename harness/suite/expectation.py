@@ -15,19 +15,6 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Literal
 
-__all__ = [
-    "Expectations",
-    "Finding",
-    "Matcher",
-    "Side",
-    "any_of",
-    "at_least",
-    "at_most",
-    "containing",
-    "matching",
-    "present",
-]
-
 Side = Literal["client", "upstream", "disk"]
 
 

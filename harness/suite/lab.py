@@ -30,8 +30,6 @@ from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
 from harness.upstream import Entry, MockUpstream
 
-__all__ = ["Lab", "TargetUnderTest"]
-
 _CALM = 0.12
 """Seconds without a change after which no more is expected."""
 _CALM_AMID_UPLOADS = 0.6

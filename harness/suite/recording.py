@@ -29,16 +29,6 @@ from harness.targets import Access, Settings, Target, TargetError
 from harness.targets import parse_target as parse_launchable
 from harness.targets.target import Identity
 
-__all__ = [
-    "SCHEMA_VERSION",
-    "Recorded",
-    "Recording",
-    "RecordingError",
-    "RecordingTarget",
-    "fingerprint",
-    "parse_target",
-]
-
 SCHEMA_VERSION = 2
 """Raised whenever a reader of the previous version would misread the file."""
 

@@ -13,8 +13,6 @@ from typing import Any
 from harness.suite.deviations import Verdict
 from harness.suite.expectation import Finding
 
-__all__ = ["MODEL", "About", "Incomplete", "Matrix", "Result"]
-
 MODEL = "model"
 """The column of scenarios that ask a client model instead of a target."""
 

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from harness.suite.lab import Lab
     from harness.targets import Target
 
-__all__ = ["ScenarioFailed", "ScenarioRun"]
-
-
 _listed_beside = cache(DeviationFile.beside)
 """Read once: the files are long and do not change during a run."""
 

@@ -11,8 +11,6 @@ from typing import Literal
 
 from harness.system.real_parts import missing_part, real_part, start_part
 
-__all__ = ["KillPoint", "SmallDisk"]
-
 _MOUNT = 'mount -t tmpfs -o "size=$1,mode=755" tmpfs "$0" && echo mounted && exec sleep infinity'
 _PAGE = 4096
 

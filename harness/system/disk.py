@@ -18,8 +18,6 @@ from reference_registry.digest import parse_digest
 from reference_registry.names import is_repository_name
 from reference_registry.storage import layout
 
-__all__ = ["Changes", "Disk", "Snapshot"]
-
 # The directories of a repository. Names may nest: a and a/b can both be repositories.
 _MARKS = frozenset({"_layers", "_manifests", "_uploads"})
 # Used to find a running registry (reference_registry.garbage.online).

@@ -12,8 +12,6 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["LabLoop", "lab_loop"]
-
 T = TypeVar("T")
 
 

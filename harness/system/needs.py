@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["Need"]
-
 
 class Need(Enum):
     """What a scenario needs of a target beyond being asked over HTTP."""

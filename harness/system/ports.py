@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-__all__ = ["free_port", "hold_port", "opens", "scaled"]
-
 _POLL = 0.005
 _MOST = 8.0
 

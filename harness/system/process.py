@@ -25,8 +25,6 @@ from typing import IO, TypeVar
 
 from harness.system import process_guard
 
-__all__ = ["Process", "clean_environment", "run_program"]
-
 T = TypeVar("T")
 
 _KEPT_LINES = 50_000

@@ -17,8 +17,6 @@ import pytest
 
 from harness.system.process import Process
 
-__all__ = ["REQUIRED", "missing_part", "real_part", "start_part"]
-
 REQUIRED = "PULLPROOF_REQUIRE_REAL"
 """The environment variable that requires real programs if it is ``1``."""
 

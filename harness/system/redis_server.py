@@ -10,8 +10,6 @@ from harness.system.ports import free_port
 from harness.system.process import Process
 from harness.system.real_parts import real_part, start_part
 
-__all__ = ["Keys", "RedisServer"]
-
 Keys = dict[str, dict[str, str] | set[str]]
 
 

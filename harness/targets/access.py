@@ -14,8 +14,6 @@ from harness.targets.errors import TargetError
 from harness.targets.target import Identity, release_series
 from harness.upstream.specs import parse_address, parse_login
 
-__all__ = ["LOGIN_VARIABLE", "Access", "basic_credentials"]
-
 LOGIN_VARIABLE = "PULLPROOF_LOGIN"
 """The environment variable for ``--login``: all users can see command lines (ps(1))."""
 

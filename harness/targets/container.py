@@ -27,8 +27,6 @@ from harness.targets.registry import Addresses, RunningRegistry
 from harness.targets.settings import Files, Settings
 from harness.targets.target import Identity, Target, identify
 
-__all__ = ["ContainerTarget", "Image", "reach_daemon", "remove_orphans"]
-
 _POLL = 0.01
 _DEBIAN = "+ds"
 _OWNER = "pullproof.owner"

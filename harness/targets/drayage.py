@@ -29,8 +29,6 @@ from harness.targets.settings import Files, Settings
 from harness.targets.target import Identity, Target, exact_release, release_series, version_line
 from reference_registry.config.units import parse_duration
 
-__all__ = ["DrayageTarget"]
-
 _SECONDS = {"tag_freshness": "manifest_ttl_seconds", "negative_ttl": "negative_ttl_seconds"}
 """Durations in :class:`Settings` and drayage's keys for them, in whole seconds."""
 _KNOWN = {"upstream_url", "upstream_login", "log_level", "log_formatter", "offline", *_SECONDS}

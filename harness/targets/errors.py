@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["DidNotStart", "NotOffered", "TargetError"]
-
-
 _REASONS = tuple(
     re.compile(pattern)
     for pattern in (

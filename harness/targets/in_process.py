@@ -19,8 +19,6 @@ from reference_registry.http.hooks import Exchange, Observer
 from reference_registry.http.messages import Request
 from reference_registry.observability.logs import AccessLog, LogFormatter, Redactor, secrets_of
 
-__all__ = ["JumpingClock", "Log", "TurnableClock"]
-
 _PACKAGE = logging.getLogger(PACKAGE)
 
 _current: ContextVar[Log | None] = ContextVar("log of the current registry", default=None)

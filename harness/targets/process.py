@@ -26,16 +26,6 @@ from harness.targets.registry import Addresses, During, RunningRegistry, Server
 from harness.targets.settings import Files, Settings
 from harness.targets.target import Identity, Target, identify, version_line
 
-__all__ = [
-    "LISTENING",
-    "STARTS",
-    "STOP_GRACE",
-    "BinaryTarget",
-    "OutsideServer",
-    "OwnProcess",
-    "ServerProcess",
-]
-
 STARTS = 60.0
 """Seconds until a program listens or ends. Only a failure takes that long."""
 STOP_GRACE = 30.0

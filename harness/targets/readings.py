@@ -20,16 +20,6 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-__all__ = [
-    "FILE_NAME",
-    "SAVE_INTERVAL",
-    "GcRun",
-    "Metrics",
-    "StateEntry",
-    "read_state",
-    "shift_expiry",
-]
-
 
 @dataclass(frozen=True)
 class GcRun:

@@ -31,8 +31,6 @@ from reference_registry.proxy.registry import ProxyRegistry
 from reference_registry.repository import Registry
 from reference_registry.server.server import Server as ReferenceApp
 
-__all__ = ["ReferenceRegistry", "ReferenceTarget"]
-
 _TIMEOUT = 60.0
 """Seconds to start, or to stop after the drain time."""
 _GRACE = timedelta(hours=1)

@@ -28,8 +28,6 @@ from harness.targets.readings import (
 from harness.targets.settings import Files, Settings
 from harness.upstream import MockUpstream
 
-__all__ = ["NOWHERE", "Addresses", "During", "ForeignRegistry", "RunningRegistry", "Server"]
-
 T = TypeVar("T")
 
 _POLL = 0.005

@@ -29,8 +29,6 @@ from reference_registry.proxy.upstream.challenge import (
     parse_token,
 )
 
-__all__ = ["RemoteClient", "RemoteLogin"]
-
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _REPOSITORY = re.compile(r"/v2/(.+?)/(?:manifests|blobs|tags|referrers)/")
 _LASTS = 45.0

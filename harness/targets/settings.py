@@ -16,8 +16,6 @@ import yaml
 
 from harness.targets.readings import FILE_NAME
 
-__all__ = ["HTPASSWD", "Files", "Settings", "config_text", "htpasswd_text", "render"]
-
 HTPASSWD = "htpasswd"
 """The name of the password file, in the directory of the configuration file."""
 REALM = "pullproof"

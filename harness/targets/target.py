@@ -16,15 +16,6 @@ from harness.targets.errors import DidNotStart, TargetError
 from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
 
-__all__ = [
-    "Identity",
-    "Target",
-    "exact_release",
-    "identify",
-    "release_series",
-    "version_line",
-]
-
 _VERSION = re.compile(r"\bv?(\d+\.\d+)\.\d+(?:(-[0-9A-Za-z.]+))?")
 
 

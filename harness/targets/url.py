@@ -31,8 +31,6 @@ from harness.upstream import MockUpstream
 from harness.upstream.mock import Gateway
 from reference_registry.names import is_repository_name
 
-__all__ = ["UrlRegistry", "UrlTarget"]
-
 T = TypeVar("T")
 
 _STORES = 0.15

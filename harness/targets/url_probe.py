@@ -13,8 +13,6 @@ from harness.targets.errors import TargetError
 from harness.targets.remote_client import RemoteClient
 from harness.upstream.mock import Gateway
 
-__all__ = ["CANARY", "Offers", "await_upstream", "probe"]
-
 CANARY = an_image("canary", layers=1)
 """Content of the gateway, to see whether the registry fetches from there."""
 _REPOSITORY, _TAG = "canary/app", "v1"

@@ -22,8 +22,6 @@ from harness.upstream.calls import Call
 from harness.upstream.replies import Reply, error_reply, json_reply
 from reference_registry.clock import Clock
 
-__all__ = ["Anonymous", "Auth", "Basic", "Bearer", "Credential", "TokenServer", "credential_of"]
-
 
 @dataclass(frozen=True)
 class Credential:

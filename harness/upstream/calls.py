@@ -14,8 +14,6 @@ from urllib.parse import parse_qsl, unquote
 from harness.content import Content
 from reference_registry.digest import Digest, parse_digest
 
-__all__ = ["TOKEN_PATH", "Call", "Headers", "Kind", "Match", "What", "route"]
-
 Kind = Literal[
     "base", "manifest", "blob", "tags", "referrers", "catalog", "token", "upload", "other"
 ]

@@ -23,8 +23,6 @@ import h11
 from harness.content import CHUNK
 from harness.upstream.calls import Call, route
 
-__all__ = ["BadRequest", "ClientLeft", "Connection", "Listener", "TlsAttempted"]
-
 _log = logging.getLogger(__name__)
 _TLS_HANDSHAKE = b"\x16\x03"
 """RFC 8446, 5.1: content type and major version of the first record."""

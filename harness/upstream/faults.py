@@ -22,8 +22,6 @@ from harness.content import Blob
 from harness.upstream.calls import Call, Match
 from harness.upstream.replies import NO_BODY, Body, Cut, Hang, Reply
 
-__all__ = ["Action", "Fault", "FaultList", "FaultScript"]
-
 
 class Gate:
     """Closed until :meth:`open` is called, from any thread; then open for good."""

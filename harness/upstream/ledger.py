@@ -15,8 +15,6 @@ from harness.http.conversation import next_order
 from harness.http.redaction import redact_headers
 from harness.upstream.calls import Call, Kind, Match, What
 
-__all__ = ["Entry", "Ledger", "Record", "nearest"]
-
 
 def nearest(line: str, expected: Sequence[str]) -> str:
     """A sentence with the one of *expected* that is most like *line*, and where they differ."""

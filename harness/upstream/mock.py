@@ -27,8 +27,6 @@ from harness.upstream.replies import Body, Reply
 from harness.upstream.service import Choice, RateLimit, RateLimiter, Service
 from reference_registry.clock import Clock, SystemClock
 
-__all__ = ["Gateway", "MockUpstream"]
-
 C = TypeVar("C", bound=Blob | Manifest)
 
 

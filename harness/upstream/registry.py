@@ -18,8 +18,6 @@ from harness.upstream.calls import Call, Headers
 from harness.upstream.replies import Body, Reply, error_reply, json_reply
 from reference_registry.digest import Digest, parse_digest
 
-__all__ = ["NOT_FOUND", "Store", "answer", "parse_range"]
-
 
 @dataclass
 class _Repository:

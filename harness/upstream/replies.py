@@ -19,8 +19,6 @@ from harness.upstream.calls import Call, Headers
 from harness.upstream.connection import ClientLeft, Connection
 from harness.upstream.ledger import Record
 
-__all__ = ["NO_BODY", "Body", "Cut", "Hang", "Reply", "error_reply", "json_reply", "send"]
-
 
 @dataclass(frozen=True)
 class Body:

@@ -15,8 +15,6 @@ from harness.upstream.registry import NOT_FOUND, Store, answer
 from harness.upstream.replies import Reply, error_reply, send
 from reference_registry.clock import Clock
 
-__all__ = ["Choice", "RateLimit", "RateLimiter", "Service"]
-
 _MESSAGE = "You have reached your pull rate limit."
 
 

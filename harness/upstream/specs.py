@@ -19,16 +19,6 @@ from reference_registry.config import units
 from reference_registry.digest import parse_digest
 from reference_registry.names import is_repository_name, is_tag
 
-__all__ = [
-    "ImageSpec",
-    "parse_address",
-    "parse_count",
-    "parse_fault",
-    "parse_image",
-    "parse_login",
-    "parse_size",
-]
-
 _LARGEST_LAYER = 2**30
 """Layers are made in memory."""
 

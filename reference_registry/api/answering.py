@@ -48,8 +48,6 @@ from reference_registry.names import (
 from reference_registry.profiles import Profile
 from reference_registry.repository import Registry, RepositoryAddress
 
-__all__ = ["Api", "Moved", "Route", "Router", "access_needed"]
-
 _log = logging.getLogger(__name__)
 
 _CACHED = 512

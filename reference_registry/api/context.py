@@ -27,18 +27,6 @@ from reference_registry.http.messages import BytesBody, Request, Response, json_
 from reference_registry.profiles import Profile
 from reference_registry.repository import Registry, Repository, RepositoryAddress
 
-__all__ = [
-    "Context",
-    "Handler",
-    "UploadState",
-    "UploadStates",
-    "base_url",
-    "json_response",
-    "location",
-    "parsed_digest",
-    "prefixed",
-]
-
 _MAC_SIZE = hashlib.sha256().digest_size
 _TOKEN = r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)"
 _FORWARDED_PAIR = re.compile(rf'\s*{_TOKEN}\s*=\s*(?:"((?:[^"\\]|\\.)*)"|{_TOKEN})\s*')

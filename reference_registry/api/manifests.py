@@ -33,8 +33,6 @@ from reference_registry.names import is_tag
 from reference_registry.repository import Manifest
 from reference_registry.storage import layout
 
-__all__ = ["MAX_MANIFEST_SIZE", "delete", "put", "serve"]
-
 MAX_MANIFEST_SIZE = 4 << 20
 """Bytes. OCI distribution-spec, "Pushing Manifests", asks registries to accept at least as much."""
 

@@ -13,8 +13,6 @@ from reference_registry.http.pagination import first_fitting, next_link, page
 from reference_registry.manifest import OCI_INDEX
 from reference_registry.storage.layout import path_order
 
-__all__ = ["RESOURCES"]
-
 _CATALOG_PAGE = 100
 _INDEX_FRAME = 1024
 """Bytes of an index of referrers around its descriptors, generously."""

@@ -22,8 +22,6 @@ from reference_registry.http.messages import json_bytes
 from reference_registry.manifest import SCHEMA1_SIGNED, parse_manifest
 from reference_registry.repository import Manifest
 
-__all__ = ["image_as_schema1", "to_schema1"]
-
 _MAX_CONFIG_SIZE = 8 << 20
 _EMPTY_LAYER = Digest("sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4")
 """The gzipped empty tar that stands for history entries without a layer."""

@@ -25,8 +25,6 @@ from reference_registry.names import is_repository_name
 from reference_registry.repository import UploadSession
 from reference_registry.storage.uploads import is_upload_id
 
-__all__ = ["append", "cancel", "finish", "session_of", "start", "status"]
-
 _OCTETS = "application/octet-stream"
 _CONTENT_RANGE = re.compile(r"(?:bytes )?([0-9]{1,18})-([0-9]{1,18})(?:/[0-9*]+)?")
 _CONTENT_RANGE_OF_GO = re.compile(r"([+-]?[0-9]{1,18})-([+-]?[0-9]{1,18})")

@@ -25,8 +25,6 @@ from reference_registry.http.messages import Request
 from reference_registry.profiles import Profile
 from reference_registry.storage.filesystem import LruCache
 
-__all__ = ["HtpasswdAuthenticator", "basic_credentials", "hash_password", "parse_htpasswd"]
-
 _log = logging.getLogger(__name__)
 
 _MOST_REMEMBERED = 1024

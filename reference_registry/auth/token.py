@@ -31,8 +31,6 @@ from reference_registry.http.hooks import Access, Authenticator, unauthorized
 from reference_registry.http.messages import Request
 from reference_registry.profiles import Profile
 
-__all__ = ["TokenAuthenticator"]
-
 _log = logging.getLogger(__name__)
 
 _LARGEST_FILE = 1024 * 1024  # bytes

@@ -31,17 +31,6 @@ from cryptography.x509.verification import (
 
 from reference_registry.profiles import Profile
 
-__all__ = [
-    "PublicKey",
-    "TrustedKeys",
-    "Untrusted",
-    "algorithms_for",
-    "certificates_in",
-    "keys_in",
-    "libtrust_id",
-    "thumbprint",
-]
-
 PublicKey = (
     rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
 )

@@ -21,8 +21,6 @@ from reference_registry.config.proxy import namespaces_of, upstreams_of
 from reference_registry.config.units import parse_address, short_duration, short_size
 from reference_registry.profiles import Profile
 
-__all__ = ["Line", "explain"]
-
 Line = tuple[str, str]
 """A subject such as ``expiry``, and a sentence about it."""
 

@@ -30,8 +30,6 @@ from reference_registry.config.tree import (
 from reference_registry.config.tree import Mapping as MappingTree
 from reference_registry.profiles import IDEAL, Profile
 
-__all__ = ["LARGEST_FILE", "ReadConfig", "load", "read", "read_text"]
-
 LARGEST_FILE = 64 * 1024
 """Bytes. No configuration comes near it, and a file of this size is read within a second."""
 

@@ -24,8 +24,6 @@ from reference_registry.config.section import Section
 from reference_registry.config.units import parse_address
 from reference_registry.profiles import Profile
 
-__all__ = ["drain_time", "read_auth", "read_http", "split_url"]
-
 _NOT_IN_HOST = frozenset(' "<>\\^`{|}')
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 

@@ -29,8 +29,6 @@ from reference_registry.config.section import Section, nearest
 from reference_registry.config.units import parse_size, suggested_size
 from reference_registry.names import is_repository_name
 
-__all__ = ["DOCKER_HUB", "namespaces_of", "read_proxy", "upstreams_of"]
-
 DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 """The names of Docker Hub: in image references, in credentials, and of the registry itself
 (distribution/reference ``normalize.go``; containerd sends ``ns=docker.io``)."""

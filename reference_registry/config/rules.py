@@ -18,9 +18,6 @@ from reference_registry.config.proxy import upstreams_of
 from reference_registry.config.units import parse_address
 from reference_registry.profiles import Profile
 
-__all__ = ["Reviewed", "exposures", "review"]
-
-
 Finding = tuple[str, str, str, str]
 """The name of a rule, the key, what is surprising, and the fix."""
 

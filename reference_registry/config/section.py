@@ -27,8 +27,6 @@ from reference_registry.config.tree import (
 from reference_registry.config.units import from_nanoseconds, parse_duration, suggested_duration
 from reference_registry.profiles import Profile
 
-__all__ = ["Reading", "Section", "nearest"]
-
 _INHERITED = -1
 _TRUE = frozenset({"y", "yes", "on", "true"})
 _FALSE = frozenset({"n", "no", "off", "false"})

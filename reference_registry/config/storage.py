@@ -24,8 +24,6 @@ from reference_registry.config import (
 from reference_registry.config.section import Section
 from reference_registry.config.units import parse_address, parse_duration, suggested_duration
 
-__all__ = ["read_health", "read_redis", "read_storage"]
-
 _DRIVERS = ("filesystem", "inmemory")
 _ABSENT_DRIVERS = ("azure", "gcs", "oss", "s3", "s3aws", "swift")
 _SHORTEST_GRACE = timedelta(minutes=5)

@@ -15,20 +15,6 @@ import yaml
 
 from reference_registry.config.problem import Place
 
-__all__ = [
-    "Entry",
-    "Mapping",
-    "Repeat",
-    "Scalar",
-    "Sequence",
-    "SyntaxMistake",
-    "Tree",
-    "parse_tree",
-    "parse_trees",
-    "repaired",
-    "unspaced_key",
-]
-
 _DEEPEST = 64
 _YAML = "tag:yaml.org,2002:"
 _MERGE_TAG = f"{_YAML}merge"

@@ -14,20 +14,6 @@ import socket
 from dataclasses import dataclass
 from datetime import timedelta
 
-__all__ = [
-    "ListenAddress",
-    "format_duration",
-    "from_nanoseconds",
-    "parse_address",
-    "parse_duration",
-    "parse_size",
-    "reachable_host",
-    "short_duration",
-    "short_size",
-    "suggested_duration",
-    "suggested_size",
-]
-
 _NANOSECONDS = {
     "ns": 1,
     "us": 10**3,

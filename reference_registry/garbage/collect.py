@@ -35,8 +35,6 @@ from reference_registry.storage.layout import digests_named_in, repository_names
 from reference_registry.storage.local_content import RepositoryLinks
 from reference_registry.storage.store import Storage, open_storage
 
-__all__ = ["Collection", "CollectionFailed", "Options", "collect_periodically", "run"]
-
 _log = logging.getLogger(__name__)
 
 _REPORT_VERSION = 2

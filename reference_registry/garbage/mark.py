@@ -15,15 +15,6 @@ from reference_registry.manifest import ParsedManifest
 from reference_registry.profiles import Profile
 from reference_registry.storage import layout
 
-__all__ = [
-    "UNREADABLE",
-    "LayerLink",
-    "Marker",
-    "MarkingFailed",
-    "RepositoryContent",
-    "UntaggedManifest",
-]
-
 UNREADABLE = ParsedManifest("")
 """Stands for content that is not a manifest."""
 

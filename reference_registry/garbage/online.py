@@ -35,8 +35,6 @@ from reference_registry.storage import layout
 if TYPE_CHECKING:  # Serving does not need it and has to start quickly.
     from reference_registry.garbage.collect import Options
 
-__all__ = ["RootInUse", "StorageGuard", "collect", "lock_root"]
-
 _DIRECTORY = "/.pullproof"
 """Storage path for files of ours. Distribution ignores everything outside ``/docker``."""
 _SOCKET = "collect.sock"

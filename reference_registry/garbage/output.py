@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-__all__ = ["display"]
-
 _INTERVAL = 0.1
 """Seconds between two updates of a terminal."""
 

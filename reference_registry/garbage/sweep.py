@@ -22,8 +22,6 @@ from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.local_content import RepositoryLinks
 from reference_registry.storage.store import Storage
 
-__all__ = ["TRASH", "Sweep", "SweepResult"]
-
 TRASH = "/.pullproof/trash"
 """Storage path of the directory from which blobs are deleted. A collector that is killed leaves
 some there; the next one deletes them."""

@@ -22,18 +22,6 @@ from reference_registry.http.messages import (
     StreamBody,
 )
 
-__all__ = [
-    "PATHSEND",
-    "STILL_VALID",
-    "ASGIApp",
-    "Receive",
-    "RequestBody",
-    "ResponseSender",
-    "Scope",
-    "Send",
-    "read_request",
-]
-
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]

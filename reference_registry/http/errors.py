@@ -12,34 +12,6 @@ from typing import Any
 from reference_registry.digest import Digest
 from reference_registry.profiles import Profile
 
-__all__ = [
-    "BLOB_UNKNOWN",
-    "BLOB_UPLOAD_INVALID",
-    "BLOB_UPLOAD_UNKNOWN",
-    "DENIED",
-    "DIGEST_INVALID",
-    "MANIFEST_BLOB_UNKNOWN",
-    "MANIFEST_INVALID",
-    "MANIFEST_UNKNOWN",
-    "NAME_INVALID",
-    "NAME_UNKNOWN",
-    "PAGINATION_NUMBER_INVALID",
-    "RANGE_INVALID",
-    "SIZE_INVALID",
-    "STORAGE_FULL",
-    "TAG_INVALID",
-    "TOOMANYREQUESTS",
-    "UNAUTHORIZED",
-    "UNAVAILABLE",
-    "UNKNOWN",
-    "UNSUPPORTED",
-    "ErrorCode",
-    "RegistryError",
-    "detail",
-    "unknown_revision",
-    "unknown_tag",
-]
-
 _ABSENT: Any = object()
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-__all__ = ["syntax_error", "type_error", "unreadable"]
-
 
 def unreadable(content: bytes) -> dict[str, Any]:
     """The error struct for *content* where a JSON object is expected; empty if it is one."""

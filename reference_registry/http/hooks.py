@@ -10,18 +10,6 @@ from typing import Protocol
 from reference_registry.http.errors import UNAUTHORIZED, RegistryError
 from reference_registry.http.messages import Request
 
-__all__ = [
-    "Access",
-    "AuthenticationBroken",
-    "Authenticator",
-    "BackgroundWork",
-    "Exchange",
-    "HealthGate",
-    "Observer",
-    "Panic",
-    "unauthorized",
-]
-
 
 @dataclass(frozen=True)
 class Access:

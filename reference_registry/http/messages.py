@@ -13,19 +13,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import parse_qsl
 
-__all__ = [
-    "Body",
-    "BytesBody",
-    "ClientGone",
-    "FileBody",
-    "Request",
-    "Response",
-    "StreamBody",
-    "file_chunks",
-    "json_bytes",
-    "no_chunks",
-]
-
 _ESCAPES = {ord(each): f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"}
 _CHUNK = 256 * 1024
 

@@ -13,8 +13,6 @@ from urllib.parse import urlencode
 
 from reference_registry.profiles import Profile
 
-__all__ = ["TagPage", "first_fitting", "next_link", "page", "tag_page"]
-
 
 @dataclass(frozen=True)
 class TagPage:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from reference_registry.http.messages import Request
 
-__all__ = ["ByteRange", "RangeRefused", "etag_matches", "precondition_status", "wanted_ranges"]
-
 _SPEC = re.compile(r"[ \t]*([0-9]*)[ \t]*-[ \t]*([0-9]*)[ \t]*")
 _MAX_RANGES = 64
 """A header with more parts is not an honest request."""

@@ -21,8 +21,6 @@ from reference_registry.http.hooks import HealthGate
 from reference_registry.observability.logs import REDACTED, SECRET_HEADERS, Redactor
 from reference_registry.profiles import Profile
 
-__all__ = ["DebugApplication", "variables"]
-
 _SECRET_FIELDS = frozenset({"password", "secret"})
 
 _redact = Redactor()

@@ -18,8 +18,6 @@ from reference_registry.config import PeriodicCheck
 from reference_registry.profiles import Profile
 from reference_registry.storage.driver import PathNotFound, StorageDriver
 
-__all__ = ["Health", "probe"]
-
 _log = logging.getLogger(__name__)
 
 _LONGEST = 30.0  # seconds for one check where no timeout is configured

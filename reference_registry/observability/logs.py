@@ -28,17 +28,6 @@ from reference_registry.config.units import format_duration
 from reference_registry.http.hooks import Exchange, Observer
 from reference_registry.http.messages import Request
 
-__all__ = [
-    "REDACTED",
-    "SECRET_HEADERS",
-    "AccessLog",
-    "LogFormatter",
-    "Redactor",
-    "RequestLog",
-    "configure_logging",
-    "secrets_of",
-]
-
 _log = logging.getLogger(__name__)
 
 

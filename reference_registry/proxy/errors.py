@@ -43,17 +43,6 @@ from reference_registry.proxy.upstream.errors import (
     UpstreamUnreachable,
 )
 
-__all__ = [
-    "GoError",
-    "blob_error",
-    "client_error",
-    "go_error",
-    "honest_error",
-    "stale_mark",
-    "unknown_error",
-    "upload_error",
-]
-
 _STALE = (("Warning", '110 - "Response is Stale"'),)
 _DISCONNECTED = (("Warning", '112 - "Disconnected Operation"'),)
 

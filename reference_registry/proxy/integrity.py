@@ -25,8 +25,6 @@ from reference_registry.repository import Descriptor
 from reference_registry.storage.blobs import BlobStore
 from reference_registry.storage.driver import PathNotFound
 
-__all__ = ["Integrity", "KnownSizes"]
-
 _AT_ONCE = 8 * 1024 * 1024
 """Bytes up to which a blob that is seen for the first time is hashed before it is served. A larger
 one is hashed while it is served: its client verifies it too, and tries again."""

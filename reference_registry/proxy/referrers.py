@@ -21,8 +21,6 @@ from reference_registry.proxy.upstream.errors import UpstreamFailure, UpstreamRe
 from reference_registry.repository import Referrers, Repository
 from reference_registry.storage.repository import LocalRepository
 
-__all__ = ["list_referrers", "referrers_tag"]
-
 _log = logging.getLogger(__name__)
 
 _WITHOUT_API = frozenset({404, 405, 410, 501})

@@ -24,8 +24,6 @@ from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound, StorageDriver
 from reference_registry.storage.layout import repository_names
 
-__all__ = ["ProxyRegistry"]
-
 _log = logging.getLogger(__name__)
 
 

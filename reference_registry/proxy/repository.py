@@ -42,8 +42,6 @@ from reference_registry.proxy.upstream.errors import (
 from reference_registry.repository import Manifest, Referrers
 from reference_registry.storage.repository import LocalRepository
 
-__all__ = ["ProxyRepository", "TagFreshness"]
-
 _log = logging.getLogger(__name__)
 
 _MOST = 100_000

@@ -28,8 +28,6 @@ from reference_registry.repository import Manifest
 from reference_registry.storage import layout
 from reference_registry.storage.repository import LocalRepository
 
-__all__ = ["BlobFetch", "Services"]
-
 
 class Services:
     """The parts of the proxy that *config* describes, over the cache *local*. Parts that the

@@ -7,8 +7,6 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Background", "SingleFlight"]
-
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 

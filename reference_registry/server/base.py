@@ -10,8 +10,6 @@ from collections.abc import Callable, MutableMapping
 from typing import Any, cast
 from urllib.parse import unquote
 
-__all__ = ["BadMessage", "HttpConnection", "HttpExchange", "Message", "Serve", "request_scope"]
-
 _NO_CONTENT = frozenset({204, 304})
 """Statuses of responses without a body, as RFC 9110 defines them."""
 

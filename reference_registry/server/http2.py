@@ -28,8 +28,6 @@ from reference_registry.server.base import (
 )
 from reference_registry.server.http1.connection import Http1Connection
 
-__all__ = ["Http2Connection", "Negotiating"]
-
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _IDLE_TIMEOUT = 30.0
 """Seconds without a request after which a connection closes."""

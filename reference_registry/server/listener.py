@@ -17,8 +17,6 @@ from reference_registry.http.hooks import Panic
 from reference_registry.server.base import HttpConnection, HttpExchange
 from reference_registry.server.http1.connection import Http1Connection, KeptAnswers
 
-__all__ = ["Listener"]
-
 _log = logging.getLogger(__name__)
 
 _BACKLOG = 1024

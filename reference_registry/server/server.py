@@ -27,8 +27,6 @@ from reference_registry.http.hooks import Observer
 from reference_registry.profiles import IDEAL, Profile
 from reference_registry.server.listener import Listener
 
-__all__ = ["Server", "run_until_signalled"]
-
 _log = logging.getLogger(__name__)
 
 

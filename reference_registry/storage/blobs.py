@@ -18,8 +18,6 @@ from reference_registry.storage.driver import PathNotFound, StorageDriver
 from reference_registry.storage.filesystem import MOST_BYTES, LruCache
 from reference_registry.storage.layout import digests_named_in
 
-__all__ = ["BlobStore"]
-
 _CHUNK = 1 << 20
 _SUBJECTS = 200_000
 """Manifests whose subjects are remembered."""

@@ -11,8 +11,6 @@ from reference_registry.digest import Digest
 from reference_registry.repository import Descriptor
 from reference_registry.storage.filesystem import LruCache
 
-__all__ = ["DescriptorCache", "MemoryDescriptorCache"]
-
 
 class DescriptorCache:
     """The interface. This class remembers nothing: it is used without ``blobdescriptor``."""

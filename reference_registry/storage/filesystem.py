@@ -24,15 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
 
-__all__ = [
-    "MOST_BYTES",
-    "DirectoryMemory",
-    "FileMemory",
-    "FilesystemDriver",
-    "LruCache",
-    "PathNotFound",
-]
-
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 

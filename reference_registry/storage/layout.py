@@ -23,29 +23,6 @@ from typing import Literal
 from reference_registry.digest import Digest, algorithm_of, encoded_of
 from reference_registry.storage.driver import PathNotFound, StorageDriver
 
-__all__ = [
-    "BLOBS",
-    "REPOSITORIES",
-    "Evidence",
-    "blob_data",
-    "blob_directory",
-    "digests_named_in",
-    "layer_link",
-    "layers",
-    "manifests",
-    "path_order",
-    "repository",
-    "repository_names",
-    "revision_link",
-    "revisions",
-    "tag_current_link",
-    "tag_directory",
-    "tag_index_link",
-    "tags",
-    "upload_directory",
-    "uploads",
-]
-
 _ROOT = "/docker/registry/v2"
 BLOBS = f"{_ROOT}/blobs"
 REPOSITORIES = f"{_ROOT}/repositories"

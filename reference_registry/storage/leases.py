@@ -28,8 +28,6 @@ from reference_registry.digest import Digest
 from reference_registry.storage import layout
 from reference_registry.storage.driver import StorageDriver
 
-__all__ = ["Leases", "leases_of"]
-
 _YOUNG = 60 * 10**9
 """Nanoseconds during which a lease is not renewed again."""
 

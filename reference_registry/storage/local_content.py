@@ -18,8 +18,6 @@ from reference_registry.storage.layout import digests_named_in, repository_names
 from reference_registry.storage.store import Storage
 from reference_registry.storage.uploads import BlobWriter
 
-__all__ = ["LocalContent", "RepositoryLinks"]
-
 _BLOB_TYPE = "application/octet-stream"
 """The media type of a blob is known to the manifests that refer to it only."""
 

@@ -32,8 +32,6 @@ from reference_registry.profiles import Profile
 from reference_registry.repository import Descriptor
 from reference_registry.storage.descriptor_cache import DescriptorCache
 
-__all__ = ["RedisDescriptorCache"]
-
 _log = logging.getLogger(__name__)
 
 _TIMEOUT = timedelta(milliseconds=500)

@@ -41,8 +41,6 @@ from reference_registry.storage.local_content import LocalContent
 from reference_registry.storage.serving import StoredContent, blob_headers, serve_content
 from reference_registry.storage.uploads import BlobWriter, DigestMismatch
 
-__all__ = ["LocalRepository"]
-
 
 class LocalRepository(LocalContent):
     """The repository *name* in *storage*."""

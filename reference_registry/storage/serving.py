@@ -26,8 +26,6 @@ from reference_registry.profiles import Profile
 from reference_registry.repository import Descriptor
 from reference_registry.storage.blobs import BlobStore
 
-__all__ = ["Content", "StoredContent", "blob_headers", "serve_content"]
-
 
 class Content:
     """Content of *size* bytes. This class has no bytes, for responses without a body; subclasses

@@ -22,8 +22,6 @@ from reference_registry.storage.filesystem import FilesystemDriver
 from reference_registry.storage.leases import Leases, leases_of
 from reference_registry.storage.uploads import Uploads
 
-__all__ = ["CountedCache", "Storage", "TimedDriver", "open_storage"]
-
 
 @dataclass(frozen=True)
 class Storage:

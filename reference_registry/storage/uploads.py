@@ -30,8 +30,6 @@ from reference_registry.storage.layout import repository_names
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-__all__ = ["BlobWriter", "DigestMismatch", "Uploads", "is_upload_id"]
-
 _HASHERS = 1000
 _GO_SHA256_STATE = bytes.fromhex(
     "736861036a09e667bb67ae853c6ef372a54ff53a510e527f9b05688c1f83d9ab5be0cd19"

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 
 from tests.real.labs import rarely
 
-__all__ = ["cases"]
-
 _NONE = st.none()
 
 

@@ -22,8 +22,6 @@ from harness.nodes.models.simulated_network import HostBehaviour
 from harness.system.real_parts import missing_part
 from tests.unit.models.worlds import behaviour_from
 
-__all__ = ["HostLab", "check_generated", "free_network", "rarely", "run_generated"]
-
 
 def free_network(ports: Iterable[int]) -> str:
     """The first three parts of loopback addresses on which *ports* are free, different for each

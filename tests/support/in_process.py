@@ -25,8 +25,6 @@ from reference_registry.proxy.registry import ProxyRegistry
 from reference_registry.storage.repository import LocalRepository
 from tests.support.upstream_double import URL, UpstreamDouble
 
-__all__ = ["Answer", "Exchange", "Proxy"]
-
 
 @dataclass
 class Answer:

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 
 from reference_registry.http.messages import Request
 
-__all__ = ["a_request"]
-
 
 def a_request(
     path: str = "/v2/",

@@ -22,8 +22,6 @@ from reference_registry.config import CachePolicy
 from tests.support.in_process import Proxy
 from tests.support.upstream_double import UpstreamDouble
 
-__all__ = ["Trace", "manifest_by_tag"]
-
 _ROOT = Path(reference_registry.__file__).parent
 _IMAGE = an_image("rooms")
 _ON_BEHALF: ContextVar[Trace | None] = ContextVar("on behalf", default=None)

@@ -12,8 +12,6 @@ import httpx
 
 from harness.content import Manifest
 
-__all__ = ["Pieces", "UpstreamDouble", "broken"]
-
 URL = "http://registry.example"
 
 Answer = Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-__all__ = ["until"]
-
 
 async def until(condition: Callable[[], object]) -> None:
     """Let background tasks run until *condition* is true; ``TimeoutError`` after a minute."""

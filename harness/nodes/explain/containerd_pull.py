@@ -41,8 +41,6 @@ from harness.nodes.models.network import ANONYMOUS, Attempt, Login
 from harness.nodes.models.reference import InvalidReference, Reference, normalised_reference
 from harness.nodes.models.simulated_network import HostBehaviour
 
-__all__ = ["explain_containerd", "first_plan", "host_effects", "login_of"]
-
 _FAILURES = (
     *("down", "unreachable", "tls", "tls-hang", "hang"),
     *("401", "404", "429", "500", "html", "truncate"),

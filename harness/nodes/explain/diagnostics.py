@@ -30,8 +30,6 @@ from harness.nodes.models.files import FileLine
 from harness.nodes.models.kubelet import KeyringEntry
 from harness.nodes.models.toml_statements import read_toml
 
-__all__ = ["diagnostics", "not_contacted"]
-
 
 def diagnostics(
     question: ContainerdQuestion, plan: Plan, logins: Sequence[KeyringEntry]

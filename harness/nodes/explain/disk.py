@@ -9,8 +9,6 @@ from pathlib import Path
 
 from harness.nodes.explain.explanation import BadInput
 
-__all__ = ["is_directory", "listed", "read_required", "read_text", "stays_below"]
-
 _LARGEST = 1 << 20
 """Bytes of a file; the API server accepts no larger Secret."""
 _MOST_NAMES = 10_000

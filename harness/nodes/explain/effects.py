@@ -17,15 +17,6 @@ from harness.nodes.models.network import Attempt, ClientRun, Failure, Login
 from harness.nodes.models.registry_api import status_line
 from harness.nodes.models.simulated_network import HostBehaviour, RegistryContent
 
-__all__ = [
-    "Simulate",
-    "effects",
-    "errors_if_all_fail",
-    "explained_round",
-    "sample_image",
-]
-
-
 Simulate = Callable[[Mapping[str, HostBehaviour]], ClientRun]
 """The pull for these behaviours, by host; all other hosts are healthy."""
 

@@ -12,21 +12,6 @@ from pathlib import Path
 
 from harness.nodes.models.files import FileLine
 
-__all__ = [
-    "BadInput",
-    "Diagnostic",
-    "Effect",
-    "ExplainOptions",
-    "Explanation",
-    "HostExplained",
-    "IfAllFail",
-    "Probed",
-    "RequestExplained",
-    "Round",
-    "SecretExplained",
-    "printable",
-]
-
 
 class BadInput(ValueError):
     """An invalid file or option: the problem, the place and a fix."""

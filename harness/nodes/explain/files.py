@@ -37,8 +37,6 @@ from harness.nodes.models.go_url import clean_path
 from harness.nodes.models.kubelet import KeyringEntry
 from harness.nodes.models.toml_statements import InvalidTOML, read_toml
 
-__all__ = ["ContainerdFiles", "ContainerdQuestion", "read_containerd_files"]
-
 MOST_DIRECTORIES = 100
 """Directories searched for one pattern of ``imports``."""
 _ETC_CONFIG = Path(CONFIG_FILE)

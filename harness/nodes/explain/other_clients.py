@@ -54,8 +54,6 @@ from harness.nodes.models.network import ANONYMOUS, Attempt, ClientRun, Login
 from harness.nodes.models.reference import InvalidReference, normalised_reference
 from harness.nodes.models.simulated_network import HostBehaviour, SimulatedNetwork
 
-__all__ = ["explain_containers", "explain_docker"]
-
 _MOST_EXPLAINED = 20
 """Hosts whose failures are simulated."""
 _IMAGE = sample_image()

@@ -30,8 +30,6 @@ from harness.nodes.models.simulated_network import (
     HostRule,
 )
 
-__all__ = ["probed_containerd"]
-
 SECONDS_PER_HOST = 5.0
 """Limit for both requests together, with name resolution and handshakes."""
 MOST_HOSTS = 16

@@ -19,8 +19,6 @@ from harness.nodes.models.containerd.releases import RELEASES, UnknownRelease, r
 from harness.nodes.models.kubelet import InvalidSecret, KeyringEntry, read_docker_config
 from harness.nodes.models.reference import InvalidReference, ctr_reference, normalised_reference
 
-__all__ = ["answer"]
-
 _VALID_FOR = {
     "certs_d": ("cri", "ctr"),
     "config": ("cri", "ctr"),

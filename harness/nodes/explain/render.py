@@ -17,8 +17,6 @@ from harness.nodes.explain.explanation import (
 from harness.nodes.explain.tree import assumption, effect_words, outcome
 from harness.nodes.models.files import FileLine
 
-__all__ = ["RENDERERS"]
-
 _JSON_VERSION = 1
 """Increases when a key changes its meaning or is removed; new keys may appear at any time."""
 

@@ -17,8 +17,6 @@ from harness.nodes.explain.explanation import (
 )
 from harness.nodes.models.files import FileLine
 
-__all__ = ["assumption", "effect_words", "outcome", "print_tree"]
-
 _MOST_HOSTS = 20
 """Hosts shown in full; the JSON has all of them."""
 _MOST_REQUESTS = 60

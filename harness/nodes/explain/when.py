@@ -17,8 +17,6 @@ from harness.nodes.models.simulated_network import (
     HostTokenService,
 )
 
-__all__ = ["BEHAVIOURS", "REDIRECTED_TO", "behaviour", "behaviours"]
-
 REDIRECTED_TO = "storage.invalid"
 """The target host of ``redirect``; healthy unless another ``--when`` names it."""
 

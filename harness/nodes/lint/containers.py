@@ -12,16 +12,6 @@ from typing import Literal
 from harness.nodes.lint.documents import Node, TreeFile
 from harness.nodes.lint.project import Pod, Project
 
-__all__ = [
-    "Container",
-    "Mount",
-    "Port",
-    "TakenPorts",
-    "Variable",
-    "compose_containers",
-    "pod_containers",
-]
-
 _PORT = re.compile(
     r"(?:(?P<address>\[[^\]]*\]|[^:]*[^:\d-][^:]*):)?(?:(?P<published>\d*(?:-\d+)?):)?"
     r"(?P<target>\d+(?:-\d+)?)"

@@ -17,20 +17,6 @@ if TYPE_CHECKING:
     from reference_registry.config.tree import Entry
     from reference_registry.profiles import Profile
 
-__all__ = [
-    "Directory",
-    "Document",
-    "Node",
-    "TextFile",
-    "TomlFile",
-    "TomlTable",
-    "TreeFile",
-    "Unread",
-    "is_strings",
-    "numbered",
-    "spot_of",
-]
-
 
 def spot_of(place: Place) -> Spot:
     """The line and column of *place*."""

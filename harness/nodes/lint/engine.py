@@ -20,16 +20,6 @@ from harness.nodes.lint.rule import Check, LintRule, RuleContext
 from harness.nodes.lint.rules import loaded_checks, loaded_rules
 from harness.nodes.models.containerd.releases import release_named
 
-__all__ = [
-    "CONTAINERD_RELEASES",
-    "REGISTRY_RELEASES",
-    "LintOptions",
-    "Outcome",
-    "Suppression",
-    "run_rules",
-]
-
-
 REGISTRY_RELEASES = ("2.8", "3.0", "3.1")
 CONTAINERD_RELEASES = ("1.6", "1.7", "2.0", "2.1", "2.3")
 """The default: the last release of each series that differs."""

@@ -7,20 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
-__all__ = [
-    "Edit",
-    "Hit",
-    "KeyEdit",
-    "LintFinding",
-    "Path",
-    "ReplaceText",
-    "Severity",
-    "Spot",
-    "nearest",
-    "printable",
-    "quoted",
-]
-
 _LONGEST = 300
 
 

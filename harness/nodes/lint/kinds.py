@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
-__all__ = ["Kind", "is_candidate", "kind_of"]
-
 
 class Kind(StrEnum):
     """What a file is."""

@@ -16,21 +16,6 @@ from harness.nodes.lint.parsing import InvalidJSON, parse_json
 from harness.nodes.lint.project import NamedImage, Object, Project, cluster_of
 from harness.nodes.lint.rule import RuleContext
 
-__all__ = [
-    "CONFIG_JSON_TYPE",
-    "TYPES",
-    "LoginEntry",
-    "Logins",
-    "SecretValue",
-    "decoded",
-    "decoded_auth",
-    "encoded_auth",
-    "host_in",
-    "hostname",
-    "logins_in",
-    "values_of",
-]
-
 _ESCAPED = "surrogateescape"
 _MOST_GLOBS = 100  # of one place; each is compared with every image
 _BREAKS = str.maketrans("", "", "\r\n")

@@ -30,8 +30,6 @@ from harness.nodes.lint.rule import LintRule
 from harness.nodes.lint.rules import loaded_rules
 from harness.report.github import annotation
 
-__all__ = ["as_annotations", "as_json", "as_sarif", "unified_diff"]
-
 _FORMAT_VERSION = 1
 """Increased when a key is removed or changes its meaning; keys may be added at any time."""
 

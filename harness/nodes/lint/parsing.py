@@ -37,9 +37,6 @@ from reference_registry.config.tree import (
     parse_trees,
 )
 
-__all__ = ["LARGEST_FILE", "MOST_VALUES", "InvalidJSON", "expanded", "parse_json", "parsed"]
-
-
 LARGEST_FILE = 1 << 20
 """In bytes; larger files are not read. It is also the limit of a Secret in Kubernetes."""
 

@@ -14,18 +14,6 @@ from typing import Any, Literal
 
 from harness.nodes.models.toml_statements import KEY_PART, decoded_key_part
 
-__all__ = [
-    "JSON",
-    "TOML",
-    "Member",
-    "Piece",
-    "before_break",
-    "line_start",
-    "newline_of",
-    "piece_at",
-    "yaml_pieces",
-]
-
 
 @dataclass
 class Piece:

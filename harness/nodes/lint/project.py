@@ -12,20 +12,6 @@ from typing import Any, TypeVar
 from harness.nodes.lint.documents import Directory, Document, Node, TomlFile, TreeFile
 from harness.nodes.lint.kinds import Kind
 
-__all__ = [
-    "Cluster",
-    "NamedImage",
-    "Object",
-    "Pod",
-    "Project",
-    "cluster_of",
-    "containers",
-    "host_of",
-    "image_at",
-    "namespace_of",
-    "pull_secrets",
-]
-
 D = TypeVar("D", bound=Document)
 K = TypeVar("K")
 S = TypeVar("S")

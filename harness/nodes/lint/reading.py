@@ -22,8 +22,6 @@ from harness.nodes.lint.kinds import Kind, is_candidate
 from harness.nodes.lint.parsing import LARGEST_FILE, parsed
 from harness.nodes.lint.project import Project
 
-__all__ = ["read_all", "replace_all"]
-
 _MOST_NAMES = 20_000
 _DEEPEST = 40
 

@@ -18,8 +18,6 @@ from harness.nodes.lint.finding import LintFinding, Severity, printable
 from harness.nodes.lint.fix.repair import Repair
 from harness.nodes.lint.kinds import Kind
 
-__all__ = ["LintReport", "as_text", "one_liners", "remarks_on_diff"]
-
 Paint = Callable[..., str]
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _SECRET_FILES = frozenset({Kind.HTPASSWD, Kind.LOGINS, Kind.SCHEDULE})

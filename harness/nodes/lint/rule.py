@@ -21,8 +21,6 @@ from harness.nodes.lint.project import Cluster, Project, cluster_of
 from harness.nodes.models.containerd.releases import Release
 from reference_registry.profiles import Profile
 
-__all__ = ["Check", "LintRule", "RuleContext", "Rules", "Varies", "misspelt", "rule_texts"]
-
 Varies = Literal["", "containerd", "registry"]
 """The program whose release decides whether a rule hits, if any."""
 

@@ -49,17 +49,6 @@ from harness.nodes.models.registry_api import (
 )
 from harness.nodes.models.toml_statements import is_a
 
-__all__ = [
-    "DOCKER_HUB",
-    "DaemonConfig",
-    "Endpoint",
-    "InvalidDaemonJson",
-    "endpoints",
-    "read_daemon_json",
-    "run",
-]
-
-
 DOCKER_HUB = "registry-1.docker.io"
 _LOOPBACK = "127.0.0.0/8"
 """Insecure by default (moby, registry/config.go)."""

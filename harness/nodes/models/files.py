@@ -14,8 +14,6 @@ from typing import Literal
 
 from harness.nodes.models.go_url import clean_path
 
-__all__ = ["FileLine", "FileProblem", "FileTree", "InvalidPattern", "glob", "has_meta", "matches"]
-
 
 @dataclass(frozen=True)
 class FileLine:

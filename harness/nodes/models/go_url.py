@@ -12,17 +12,6 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-__all__ = [
-    "GoURL",
-    "InvalidURL",
-    "clean_path",
-    "is_loopback",
-    "join_path",
-    "parse_url",
-    "port_of",
-    "split_host_port",
-]
-
 
 class InvalidURL(ValueError):
     """Text that Go's url.Parse rejects."""

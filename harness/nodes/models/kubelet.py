@@ -19,14 +19,6 @@ from harness.nodes.models.files import matches
 from harness.nodes.models.go_url import GoURL, InvalidURL, parse_url, split_host_port
 from harness.nodes.models.reference import normalised_reference
 
-__all__ = [
-    "InvalidSecret",
-    "KeyringEntry",
-    "matching_entries",
-    "pull_requests",
-    "read_docker_config",
-]
-
 _LARGEST_SECRET = 1 << 20
 """Bytes; the API server accepts no larger Secret."""
 _HUB = "index.docker.io"

@@ -16,25 +16,6 @@ from urllib.parse import parse_qsl
 
 from harness.nodes.models.go_url import GoURL, parse_url, port_of
 
-__all__ = [
-    "ANONYMOUS",
-    "MOST_REQUESTS",
-    "Attempt",
-    "ClientRequest",
-    "ClientResponse",
-    "ClientRun",
-    "Failure",
-    "Login",
-    "Network",
-    "PullStep",
-    "SentCredential",
-    "Trust",
-    "basic_authorization",
-    "credential_of",
-    "redirected",
-    "with_port",
-]
-
 
 class Failure(Enum):
     """How a request can fail without an answer."""

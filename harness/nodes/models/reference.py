@@ -10,14 +10,6 @@ from dataclasses import dataclass
 
 from harness.nodes.models.go_url import InvalidURL, join_path, parse_url
 
-__all__ = [
-    "InvalidReference",
-    "Reference",
-    "ctr_reference",
-    "digest_problem",
-    "normalised_reference",
-]
-
 
 class InvalidReference(ValueError):
     """Text that is not an image reference, with the reason."""

@@ -35,21 +35,6 @@ from harness.nodes.models.network import (
 )
 from reference_registry.digest import digest_of
 
-__all__ = [
-    "ContentDescriptor",
-    "ParsedChallenge",
-    "PullFailed",
-    "RegistryClient",
-    "entry_for_platform",
-    "is_content_of",
-    "issued_token",
-    "kind_of",
-    "manifest_parts",
-    "parse_challenges",
-    "registry_errors",
-    "status_line",
-]
-
 
 def status_line(status: int) -> str:
     """``404 Not Found``."""

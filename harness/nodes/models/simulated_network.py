@@ -24,19 +24,6 @@ from harness.nodes.models.network import (
     with_port,
 )
 
-__all__ = [
-    "CAPTIVE_PORTAL",
-    "HEALTHY",
-    "UNRESOLVABLE",
-    "HostAction",
-    "HostBehaviour",
-    "HostChallenge",
-    "HostRule",
-    "HostTokenService",
-    "RegistryContent",
-    "SimulatedNetwork",
-]
-
 
 @dataclass(frozen=True)
 class HostChallenge:

@@ -15,17 +15,6 @@ from typing import Any, Literal
 
 from harness.nodes.models.files import FileProblem
 
-__all__ = [
-    "KEY_PART",
-    "LARGEST_FILE",
-    "InvalidTOML",
-    "Statement",
-    "decoded_key_part",
-    "is_a",
-    "read_toml",
-    "statements",
-]
-
 LARGEST_FILE = 512 * 1024
 LONGEST_LINE = 8 * 1024
 """In characters. Longer files and lines are refused: tomllib's time grows with the square of a

@@ -47,8 +47,6 @@ from reference_registry.proxy.upstream.errors import UpstreamFailure
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.store import Storage
 
-__all__ = ["TRANSITIONS", "DiskFailed", "DownloadFailed", "DownloadProgress", "Event", "State"]
-
 _CHUNK = 256 * 1024
 
 

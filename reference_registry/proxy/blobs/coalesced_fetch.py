@@ -27,8 +27,6 @@ from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.serving import Content, blob_headers, serve_content
 
-__all__ = ["CoalescedFetch"]
-
 _log = logging.getLogger(__name__)
 
 _BLOB_TYPE = "application/octet-stream"

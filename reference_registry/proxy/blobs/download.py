@@ -23,8 +23,6 @@ from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.store import Storage
 from reference_registry.storage.uploads import BlobWriter, DigestMismatch
 
-__all__ = ["Download", "Room", "WriteBehind"]
-
 _ALWAYS = 4 * 1024 * 1024
 _ENOUGH = 1024 * 1024
 _MOMENT = 0.002  # seconds

@@ -24,8 +24,6 @@ from reference_registry.proxy.upstream.errors import (
 )
 from reference_registry.storage.uploads import DigestMismatch
 
-__all__ = ["StreamThrough", "TwoFetches"]
-
 _BUFFERED_BY_GO = 2048
 """Bytes of a response that Go buffers before it sends anything."""
 

@@ -22,8 +22,6 @@ from reference_registry.storage.driver import PathNotFound, StorageDriver
 from reference_registry.storage.layout import repository_names
 from reference_registry.storage.repository import LocalRepository
 
-__all__ = ["Eviction", "Linked", "find", "remove"]
-
 _log = logging.getLogger(__name__)
 
 

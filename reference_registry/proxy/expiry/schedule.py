@@ -21,19 +21,6 @@ from typing import Any
 from reference_registry.digest import Digest, parse_digest
 from reference_registry.names import is_repository_name
 
-__all__ = [
-    "BLOB",
-    "MANIFEST",
-    "STATE_FILE",
-    "ZERO",
-    "Entry",
-    "GoTime",
-    "Schedule",
-    "StateUnreadable",
-    "parse_state",
-    "render_state",
-]
-
 STATE_FILE = "/scheduler-state.json"
 """Storage path; beside ``/docker``."""
 

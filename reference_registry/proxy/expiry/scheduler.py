@@ -38,8 +38,6 @@ from reference_registry.registry import StandardRegistry
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.layout import repository_names
 
-__all__ = ["Expiry", "ScheduleLost"]
-
 _TICK = timedelta(seconds=5)
 _SPACING = 0.25  # seconds of real time between two writes of the file
 _SPACING_AFTER_FAILURE = 1.0

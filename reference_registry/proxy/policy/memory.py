@@ -12,8 +12,6 @@ from reference_registry.clock import Clock
 from reference_registry.digest import Digest
 from reference_registry.proxy.upstream.errors import Refusal, UpstreamRefused
 
-__all__ = ["NegativeCache", "UseTimes", "Uses"]
-
 _MOST = 10_000
 """Absences that are kept, some 5 MB; beyond that the oldest goes, so that requests for random
 digests cannot fill the memory."""

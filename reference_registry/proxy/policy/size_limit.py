@@ -28,8 +28,6 @@ from reference_registry.proxy.policy.memory import Uses, UseTimes
 from reference_registry.proxy.upstream.upstream import Offline
 from reference_registry.registry import StandardRegistry
 
-__all__ = ["Holding", "SizeLimit", "held_in", "note_use", "victims"]
-
 _LOW_WATER = 0.9
 """The part of the limit that eviction goes down to, so that it does not run at every pull."""
 _LOOK = 60.0

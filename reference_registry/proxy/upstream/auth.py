@@ -25,8 +25,6 @@ from reference_registry.proxy.upstream.credentials import CredentialHelper, Cred
 from reference_registry.proxy.upstream.errors import UpstreamBroken, UpstreamRefused
 from reference_registry.proxy.upstream.ssrf import parse_target, trusts_realm
 
-__all__ = ["AuthSession", "UpstreamAuth"]
-
 _log = logging.getLogger(__name__)
 
 _ABSENT = frozenset({404, 410})

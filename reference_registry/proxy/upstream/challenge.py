@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
-__all__ = ["Challenge", "Token", "TokenUnusable", "parse_challenges", "parse_token", "token_query"]
-
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _SCHEME = re.compile(rf"({_TOKEN})(?:[ \t]+|(?=,|\Z))")
 _PARAMETER = re.compile(

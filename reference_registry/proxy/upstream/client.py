@@ -36,8 +36,6 @@ from reference_registry.proxy.upstream.responses import body_chunks, read_body
 from reference_registry.proxy.upstream.ssrf import parse_target, same_origin
 from reference_registry.proxy.upstream.upstream import Upstream
 
-__all__ = ["BlobBody", "BlobInfo", "UpstreamManifest", "UpstreamRepository", "next_link"]
-
 _MAX_MANIFEST = 4 * 1024 * 1024
 """Bytes; the minimum that the OCI distribution-spec asks registries to accept."""
 _MAX_TAGS_PAGE = 32 * 1024 * 1024

@@ -21,8 +21,6 @@ from reference_registry.clock import Clock
 from reference_registry.config import ExecConfig
 from reference_registry.proxy.tasks import SingleFlight
 
-__all__ = ["CredentialHelper", "Credentials"]
-
 _log = logging.getLogger(__name__)
 
 _TIMEOUT = 30.0  # seconds of real time

@@ -23,17 +23,6 @@ from typing import Any
 
 from reference_registry.proxy.upstream.challenge import Challenge
 
-__all__ = [
-    "NoToken",
-    "Refusal",
-    "UpstreamBroken",
-    "UpstreamFailure",
-    "UpstreamOffline",
-    "UpstreamRefused",
-    "UpstreamTimedOut",
-    "UpstreamUnreachable",
-]
-
 
 class UpstreamFailure(Exception):
     """Upstream did not deliver. ``str()`` is safe to log: it names the request without query and

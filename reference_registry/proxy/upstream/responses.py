@@ -20,17 +20,6 @@ from reference_registry.proxy.upstream.errors import (
     UpstreamTimedOut,
 )
 
-__all__ = [
-    "body_chunks",
-    "cause_of",
-    "discard",
-    "location_in_words",
-    "read_body",
-    "refused",
-    "request_name",
-    "without_query",
-]
-
 _ERROR_BODY = 64 * 1024  # bytes of a refusal that are read
 _USER = re.compile("//[^/]*@")
 

@@ -20,16 +20,6 @@ from reference_registry.names import is_repository_name
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound, StorageDriver
 
-__all__ = [
-    "MAIN",
-    "ORIGINS",
-    "Belonging",
-    "NotServed",
-    "UpstreamRouting",
-    "note_origins",
-    "origins_kept",
-]
-
 ORIGINS = "/.pullproof/upstreams.json"
 """Storage path of a JSON object: the URL of the upstream whose content is cached below each prefix.
 Distribution ignores it. A cache of one upstream does not write it."""

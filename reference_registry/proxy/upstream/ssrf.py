@@ -25,23 +25,6 @@ from reference_registry.profiles import Profile
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
 
-__all__ = [
-    "Reach",
-    "Resolve",
-    "TargetAddresses",
-    "addresses_of",
-    "host_in",
-    "host_of",
-    "is_loopback",
-    "is_web_url",
-    "parse_target",
-    "reach_of",
-    "registrable_domain",
-    "same_origin",
-    "target_problem",
-    "trusts_realm",
-]
-
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")

@@ -25,8 +25,6 @@ from aiohttp.client_proto import ResponseHandler
 
 from reference_registry.proxy.upstream.ssrf import TargetAddresses, host_of, is_loopback
 
-__all__ = ["NetworkTransport", "web_proxy_for"]
-
 _BUFFER = 512 * 1024
 """Bytes of a body that may wait for their reader; above twice as many, receiving pauses."""
 _HEAD = 64 * 1024

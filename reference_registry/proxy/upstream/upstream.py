@@ -55,8 +55,6 @@ from reference_registry.proxy.upstream.ssrf import (
     target_problem,
 )
 
-__all__ = ["MARKER", "Offline", "Upstream"]
-
 MARKER = "/.pullproof/offline"
 """Storage path of the file that turns offline mode on. Its content does not matter; distribution
 ignores it."""

@@ -23,8 +23,6 @@ from reference_registry.server.base import HttpConnection, Message, Serve, reque
 from reference_registry.server.http1.exchange import Http1Exchange, StillValid, head, head_end
 from reference_registry.storage.filesystem import LruCache
 
-__all__ = ["Http1Connection", "KeptAnswers"]
-
 _HEAD_TIMEOUT = 30.0
 """Seconds within which the next request must begin and its head must be complete."""
 _LINGER = 2.0

@@ -14,8 +14,6 @@ from http import HTTPStatus
 
 from reference_registry.server.base import BadMessage, HttpConnection, HttpExchange, Message
 
-__all__ = ["Http1Exchange", "StillValid", "head", "head_end"]
-
 _READ_AHEAD = 256 * 1024
 """Bytes of a request body that are buffered, or discarded if the application does not read them."""
 

@@ -8,8 +8,6 @@ from harness.nodes.explain.files import ContainerdFiles, ContainerdQuestion
 from harness.nodes.models.containerd.releases import release_named
 from harness.nodes.models.kubelet import read_docker_config
 
-__all__ = ["question"]
-
 ROOT = "/etc/containerd/certs.d"
 
 

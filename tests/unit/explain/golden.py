@@ -14,8 +14,6 @@ from pathlib import Path
 
 from harness.cli import main
 
-__all__ = ["CASES", "DIRECTORY", "PROJECT", "output"]
-
 PROJECT = Path(__file__).parents[3]
 DIRECTORY = Path(__file__).with_name("golden")
 PRACTICE = "fixtures/mission/practice"

@@ -15,8 +15,6 @@ from harness.nodes.lint.finding import LintFinding
 from harness.nodes.lint.project import Project
 from harness.nodes.lint.reading import read_all
 
-__all__ = ["FIXTURES", "Case", "case_of", "copied", "findings", "project_of"]
-
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "lint"
 
 

@@ -14,8 +14,6 @@ from harness.nodes.lint.rule import LintRule
 from harness.nodes.lint.rules import loaded_rules
 from tests.unit.lint.cases import Case, case_of, copied
 
-__all__ = ["PAGE", "rendered"]
-
 PAGE = Path(__file__).parents[3] / "docs" / "lint.md"
 
 _HEAD = """\

@@ -27,19 +27,6 @@ from harness.nodes.models.simulated_network import (
 )
 from tests.unit.models.worlds import Stand, World, behaviour_from
 
-__all__ = [
-    "Case",
-    "behaviours_of",
-    "config_toml_of",
-    "differences",
-    "files_of",
-    "network_of",
-    "plan_of",
-    "pulls",
-    "read_cases",
-    "shown",
-]
-
 
 @dataclass(frozen=True)
 class Case:

@@ -25,18 +25,6 @@ from harness.nodes.models.simulated_network import (
 )
 from reference_registry.digest import digest_of
 
-__all__ = [
-    "HUB_HOSTS",
-    "IMAGINED",
-    "NAMED_HOSTS",
-    "UNTRUSTED_AUTHORITY",
-    "Stand",
-    "World",
-    "auth_json",
-    "behaviour_from",
-    "filled",
-]
-
 NAMED_HOSTS = ("m1", "m2", "m3", "up", "tok")
 HUB_HOSTS = {"dh": "registry-1.docker.io", "dio": "docker.io"}
 UNTRUSTED_AUTHORITY = b"0 untrusted authority"

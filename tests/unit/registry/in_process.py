@@ -19,8 +19,6 @@ from reference_registry.profiles import profile_named
 from reference_registry.registry import StandardRegistry
 from reference_registry.storage.repository import LocalRepository
 
-__all__ = ["InProcess"]
-
 T = TypeVar("T")
 
 

@@ -10,8 +10,6 @@ from reference_registry.storage import layout
 from reference_registry.storage.repository import LocalRepository
 from reference_registry.storage.store import Storage
 
-__all__ = ["TREES", "Tree", "put"]
-
 Tree = Callable[[Storage], None]
 
 

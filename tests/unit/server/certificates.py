@@ -7,9 +7,6 @@ from pathlib import Path
 
 from harness.system.real_parts import real_part
 
-__all__ = ["make_authority", "make_certificate"]
-
-
 _NEW_KEY = ("-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "2")
 
 

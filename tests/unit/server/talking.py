@@ -10,8 +10,6 @@ from reference_registry.config.units import ListenAddress
 from reference_registry.http.asgi import Receive, Scope, Send
 from reference_registry.server.listener import Listener
 
-__all__ = ["Client", "answer", "echo", "talk"]
-
 _TIMEOUT = 10.0
 
 

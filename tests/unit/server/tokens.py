@@ -14,8 +14,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-__all__ = ["ISSUER", "SERVICE", "PrivateKey", "TokenServer", "certificate", "jwk_of", "x5c"]
-
 ISSUER, SERVICE = "the issuer", "the service"
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 

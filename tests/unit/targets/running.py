@@ -10,8 +10,6 @@ from typing import Any
 from harness.targets import Access, RunningRegistry, Target, UrlTarget
 from harness.upstream import MockUpstream
 
-__all__ = ["Launch", "a_port", "cache_behind", "url_target"]
-
 Launch = Callable[..., RunningRegistry]
 
 

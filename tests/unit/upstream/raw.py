@@ -9,8 +9,6 @@ from typing import Literal, Self
 
 from harness.upstream import MockUpstream
 
-__all__ = ["RawAnswer", "RawConnection", "ask"]
-
 
 @dataclass(frozen=True)
 class RawAnswer:

@@ -13,8 +13,6 @@ from harness.nodes.lint.fix.toml_edits import TomlText
 from harness.nodes.lint.fix.tree_edits import NotApplicable, Replacement, TreeText, applied, overlap
 from harness.nodes.lint.positions import JSON, piece_at, yaml_pieces
 
-__all__ = ["Editing", "replacements"]
-
 _BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")  # YAML's; TOML and JSON have the first two
 _MARK = "\ufeff"
 

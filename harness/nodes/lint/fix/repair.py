@@ -20,8 +20,6 @@ from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.parsing import parsed
 from harness.nodes.lint.project import Project
 
-__all__ = ["Repair", "Repaired", "repaired"]
-
 _MOST_PASSES = 30
 
 

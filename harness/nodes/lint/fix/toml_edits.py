@@ -28,8 +28,6 @@ from harness.nodes.lint.positions import (
 )
 from harness.nodes.models.toml_statements import KEY_PART, Statement, statements
 
-__all__ = ["TomlText"]
-
 _PART = re.compile(rf"[ \t]*({KEY_PART.pattern})[ \t]*(\.?)")
 
 

@@ -11,18 +11,6 @@ from typing import Any, Literal
 from harness.nodes.lint.finding import Path
 from harness.nodes.lint.positions import Member, Piece, before_break, line_start, newline_of
 
-__all__ = [
-    "NotApplicable",
-    "Replacement",
-    "TreeText",
-    "applied",
-    "overlap",
-    "shown",
-    "without_lines",
-    "written",
-    "written_key",
-]
-
 Format = Literal["json", "toml", "yaml"]
 _COMMENT = re.compile(r"(?:^|(?<=\s))#[^\r\n]*", re.MULTILINE)
 _COMMA = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*(,)")

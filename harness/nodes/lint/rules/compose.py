@@ -11,8 +11,6 @@ from harness.nodes.lint.finding import Hit, KeyEdit, Spot, nearest, quoted
 from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.rule import RuleContext, Rules
 
-__all__ = ["rules"]
-
 rules = Rules(Kind.COMPOSE)
 
 _TOP = ("name", "version", "services", "networks", "volumes", "configs", "secrets", "include")

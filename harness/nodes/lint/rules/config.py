@@ -18,8 +18,6 @@ from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.rule import RuleContext, Rules, rule_texts
 from reference_registry.config.problem import Problem
 
-__all__ = ["rules"]
-
 rules = Rules(Kind.REGISTRY)
 
 

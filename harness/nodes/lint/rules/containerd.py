@@ -12,8 +12,6 @@ from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.rule import RuleContext, Rules, misspelt
 from harness.nodes.models.containerd.releases import Release
 
-__all__ = ["rules"]
-
 rules = Rules(Kind.CONTAINERD)
 
 _PLUGINS = ("io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "cri")

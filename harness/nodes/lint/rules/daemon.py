@@ -17,8 +17,6 @@ from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.project import host_of, image_at
 from harness.nodes.lint.rule import RuleContext, Rules, misspelt
 
-__all__ = ["rules"]
-
 rules = Rules(Kind.DAEMON)
 
 _NAMES = """

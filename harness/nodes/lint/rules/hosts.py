@@ -16,8 +16,6 @@ from harness.nodes.lint.project import host_of, namespace_of
 from harness.nodes.lint.rule import RuleContext, Rules, misspelt
 from harness.nodes.models.containerd.releases import Release
 
-__all__ = ["rules"]
-
 rules = Rules(Kind.HOSTS)
 
 _TABLE_KEYS = (

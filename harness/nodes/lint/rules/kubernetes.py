@@ -12,8 +12,6 @@ from harness.nodes.lint.logins import TYPES
 from harness.nodes.lint.project import Object, Pod, Project, cluster_of, containers, pull_secrets
 from harness.nodes.lint.rule import RuleContext, Rules
 
-__all__ = ["rules"]
-
 rules = Rules(Kind.KUBERNETES)
 
 _MOST_NAMES = 200  # that are compared with a misspelled one

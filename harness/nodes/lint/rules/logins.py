@@ -25,8 +25,6 @@ from harness.nodes.lint.parsing import InvalidJSON, parse_json
 from harness.nodes.lint.project import Object, Pod, pull_secrets
 from harness.nodes.lint.rule import RuleContext, Rules
 
-__all__ = ["rules"]
-
 rules = Rules(Kind.LOGINS, Kind.KUBERNETES)
 _CLUSTER = (Kind.KUBERNETES,)
 

@@ -13,8 +13,6 @@ from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.project import host_of, namespace_of
 from harness.nodes.lint.rule import RuleContext, Rules, rule_texts
 
-__all__ = ["rules"]
-
 rules = Rules(Kind.INPUT)
 
 _HUB_ALIASES = {

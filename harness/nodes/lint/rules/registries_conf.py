@@ -11,8 +11,6 @@ from harness.nodes.lint.kinds import Kind
 from harness.nodes.lint.project import Project
 from harness.nodes.lint.rule import RuleContext, Rules, misspelt
 
-__all__ = ["rules"]
-
 rules = Rules(Kind.REGISTRIES)
 
 _SEARCH, _MODE = "unqualified-search-registries", "short-name-mode"

@@ -21,8 +21,6 @@ from harness.nodes.models.reference import InvalidReference, normalised_referenc
 if TYPE_CHECKING:
     from reference_registry.config.file import ReadConfig
 
-__all__ = ["rules"]
-
 rules = Rules(Kind.KUBERNETES, Kind.COMPOSE)
 
 _PATHS = {"2": "/etc/docker/registry/config.yml", "3": "/etc/distribution/config.yml"}

@@ -24,8 +24,6 @@ from harness.nodes.models.go_url import GoURL, InvalidURL, parse_url
 from harness.nodes.models.network import ClientRequest, Login, basic_authorization
 from harness.nodes.models.registry_api import ParsedChallenge, parse_challenges
 
-__all__ = ["Authorizer"]
-
 _POST_IS_UNKNOWN = {400, 401, 404}
 """Statuses after which the token is requested with GET: the server does not support POST."""
 

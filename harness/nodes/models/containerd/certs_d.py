@@ -27,8 +27,6 @@ from harness.nodes.models.files import FileProblem, FileTree
 from harness.nodes.models.go_url import join_path
 from harness.nodes.models.network import Trust
 
-__all__ = ["HostDirectory", "TrustReader", "directory_names", "read_host_directory"]
-
 
 @dataclass(frozen=True)
 class HostDirectory:

@@ -22,19 +22,6 @@ from harness.nodes.models.files import FileProblem, FileTree, InvalidPattern, gl
 from harness.nodes.models.go_url import clean_path
 from harness.nodes.models.toml_statements import InvalidTOML, is_a, read_toml, statements
 
-__all__ = [
-    "CONFIG_FILE",
-    "GRPC_CRI",
-    "IMAGES",
-    "MOST_FILES",
-    "NO_FILES",
-    "Configuration",
-    "InvalidConfig",
-    "imported_paths",
-    "read_configuration",
-    "version_of",
-]
-
 CONFIG_FILE = "/etc/containerd/config.toml"
 GRPC_CRI = "io.containerd.grpc.v1.cri"
 IMAGES = "io.containerd.cri.v1.images"

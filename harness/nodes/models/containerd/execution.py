@@ -29,8 +29,6 @@ from harness.nodes.models.go_url import InvalidURL, parse_url
 from harness.nodes.models.network import Attempt, ClientRequest, Network
 from harness.nodes.models.simulated_network import HostBehaviour, SimulatedNetwork
 
-__all__ = ["run", "simulate"]
-
 
 def simulate(
     plan: Plan,

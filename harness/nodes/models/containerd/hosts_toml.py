@@ -19,16 +19,6 @@ from harness.nodes.models.files import FileProblem
 from harness.nodes.models.go_url import InvalidURL, clean_path, join_path, parse_url
 from harness.nodes.models.toml_statements import InvalidTOML, is_a, read_toml, statements
 
-__all__ = [
-    "ALL_CAPABILITIES",
-    "Capability",
-    "DaemonPanics",
-    "HostEntry",
-    "HostsFile",
-    "InvalidHostsFile",
-    "parse_hosts_toml",
-]
-
 
 class Capability(StrEnum):
     """What containerd may request from a host."""

@@ -26,23 +26,6 @@ from harness.nodes.models.network import (
 from harness.nodes.models.reference import Reference
 from harness.nodes.models.registry_api import registry_errors, status_line
 
-__all__ = [
-    "DIAL_TIMEOUT",
-    "ContainerdPull",
-    "Exchange",
-    "Hangs",
-    "HttpClient",
-    "Plan",
-    "PlannedHost",
-    "PullError",
-    "PullRefused",
-    "RequestFailed",
-    "request_url",
-    "transport_failure",
-    "unexpected_status",
-]
-
-
 DIAL_TIMEOUT = 30.0
 """Seconds until an unanswered connection attempt fails, unless ``dial_timeout`` is set."""
 

@@ -43,8 +43,6 @@ from harness.nodes.models.reference import (
     normalised_reference,
 )
 
-__all__ = ["DEFAULT_CONFIG_PATH", "resolve_plan"]
-
 DEFAULT_CONFIG_PATH = "/etc/containerd/certs.d"
 AS_KUBELET = Cri()
 """A pull request without credentials."""

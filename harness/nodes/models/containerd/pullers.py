@@ -12,17 +12,6 @@ from typing import Literal
 from harness.nodes.models.go_url import InvalidURL, parse_url
 from harness.nodes.models.network import ANONYMOUS, Login
 
-__all__ = [
-    "AuthConfig",
-    "CredentialError",
-    "Cri",
-    "Ctr",
-    "Puller",
-    "UnknownArgument",
-    "node_login",
-]
-
-
 _BASE64 = frozenset(string.ascii_letters + string.digits + "+/")
 
 

@@ -36,8 +36,6 @@ from harness.nodes.models.registry_api import (
 )
 from reference_registry.digest import digest_of
 
-__all__ = ["Fetching", "Resolving"]
-
 _ACCEPT = ", ".join([DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_MANIFEST, OCI_INDEX, "*/*"])
 _MOST_STALLS = 3
 _HEADERS = {"Accept": (_ACCEPT,)}

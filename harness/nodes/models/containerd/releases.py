@@ -15,8 +15,6 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-__all__ = ["DEFAULT_RELEASE", "RELEASES", "Release", "UnknownRelease", "release_named"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Release:

@@ -35,8 +35,6 @@ from harness.nodes.models.network import (
     redirected,
 )
 
-__all__ = ["Session", "Target"]
-
 _HANDSHAKE_TIMEOUT = 10.0
 """In seconds."""
 _REPEATED_ON_LAST_HOST = {500, 503, 504}

@@ -39,8 +39,6 @@ from harness.nodes.models.registry_api import (
 )
 from reference_registry.digest import digest_of
 
-__all__ = ["run"]
-
 
 def run(
     image: str, config: RegistriesConf, network: Network, logins: Mapping[str, Login]

@@ -13,14 +13,6 @@ from typing import Any, Literal
 from harness.nodes.models.files import FileProblem
 from harness.nodes.models.toml_statements import InvalidTOML, is_a, read_toml, statements
 
-__all__ = [
-    "InvalidRegistriesConf",
-    "Mirror",
-    "RegistriesConf",
-    "RegistryEntry",
-    "read_registries_conf",
-]
-
 
 class InvalidRegistriesConf(FileProblem):
     """An error that fails all pulls."""

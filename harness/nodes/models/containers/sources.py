@@ -10,14 +10,6 @@ from harness.nodes.models.kubelet import read_docker_config
 from harness.nodes.models.network import ANONYMOUS, Login
 from harness.nodes.models.reference import InvalidReference, Reference, normalised_reference
 
-__all__ = [
-    "PullSource",
-    "login_for",
-    "long_names",
-    "pull_sources",
-    "read_auth_file",
-]
-
 
 @dataclass(frozen=True)
 class PullSource:
