@@ -2,7 +2,8 @@
 the same commands (``IMAGE serve CONFIG``, ``IMAGE garbage-collect CONFIG``, ``IMAGE --version``).
 
 Its files have the same paths inside and outside. Images are never pulled: the user chooses what is
-tested, and a run without internet access fails at once. The Docker SDK is imported on first use.
+tested, and a run without internet access fails at once. The Docker SDK and
+testcontainers are imported on first use.
 """
 
 from __future__ import annotations
@@ -135,25 +136,28 @@ class Image:
     ) -> Any:
         """Start a container in which the registry gets *words*, with the environment and the paths
         of *files*. Returns a ``docker.models.containers.Container``, labelled as ours."""
+        from testcontainers.core.config import testcontainers_config
+        from testcontainers.core.container import DockerContainer
+
+        # The reaper is an image that would have to be pulled; remove_orphans does its work.
+        testcontainers_config.ryuk_disabled = True
         program = () if self.has_entry_point else ("registry",)
         environment = {} if files is None else files.settings.environment
         with _docker_errors(f"container:{self.name}"):
-            container = self.client.containers.create(
+            container = DockerContainer(
                 self.name,
-                [str(word) for word in (*program, *words)],
+                env={"OTEL_TRACES_EXPORTER": "none", **environment},
+                volumes=[(str(path), str(path), "rw") for path in _mounts(files)],
                 network_mode=network,
                 user=self.user,
-                volumes=[f"{path}:{path}" for path in _mounts(files)],
                 working_dir=str(files.workdir) if files else None,
-                environment={"OTEL_TRACES_EXPORTER": "none", **environment},
                 labels={_OWNER: f"{os.getpid()}@{_started(os.getpid())}"},
-            )
+            ).with_command([str(word) for word in (*program, *words)])
             try:
-                container.start()
+                return container.start().get_wrapped_container()
             except Exception:
-                container.remove(force=True, v=True)
+                container.stop()  # It may have been created.
                 raise
-        return container
 
     def run(
         self, *words: str | Path, network: str, files: Files | None = None

@@ -44,12 +44,11 @@ class CrashPoints:
 
     def _preceded(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def preceded(path: Any, *arguments: Any, **options: Any) -> Any:
-            # What has a directory's descriptor instead of a path is below a removal that is known.
-            if "dir_fd" not in options and Path(os.fspath(path)).is_relative_to(self._root):
-                with self._lock:
+            with self._lock:  # A removal in another thread must not disturb a copy.
+                # What has a directory's descriptor instead of a path is below a known removal.
+                if "dir_fd" not in options and Path(os.fspath(path)).is_relative_to(self._root):
                     self._copy()
-                    return call(path, *arguments, **options)
-            return call(path, *arguments, **options)
+                return call(path, *arguments, **options)
 
         return preceded
 
