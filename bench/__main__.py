@@ -20,9 +20,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.client import CannotMeasure, requests_per_second
-from bench.measures import MEASURES, Bench, Measure, Place, Row
-from bench.registries import REAL, Registry, find_registries
-from bench.upstream import REPOSITORY, TAG, Upstream
+from bench.measures import MEASURES, Bench, Measure, Row, Workspace
+from bench.registries import REAL, MeasuredRegistry, find_registries
+from bench.upstream import REPOSITORY, TAG, BenchUpstream
 from harness.targets.errors import TargetError
 
 _MIB = 1 << 20
@@ -62,14 +62,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _chosen(found: list[Registry], names: list[str] | None) -> list[Registry]:
+def _chosen(found: list[MeasuredRegistry], names: list[str] | None) -> list[MeasuredRegistry]:
     known = [registry.name for registry in found]
     if absent := [name for name in names or () if name not in known]:
         raise TargetError(f"no registry {absent[0]!r} here; there are {', '.join(known)}")
     return [registry for registry in found if not names or registry.name in names]
 
 
-def _run(options: argparse.Namespace, registries: list[Registry], directory: Path) -> None:
+def _run(options: argparse.Namespace, registries: list[MeasuredRegistry], directory: Path) -> None:
     quick = options.quick
     measures = [m for m in MEASURES if not options.only or m.name in options.only]
     load = os.getloadavg()[0]
@@ -79,7 +79,7 @@ def _run(options: argparse.Namespace, registries: list[Registry], directory: Pat
     size = (4 if quick else 64) * _MIB
     large = 2 * size if quick else 2048 * _MIB
     bench = Bench(
-        Upstream.start(1 + 2 * max(m.repetitions for m in MEASURES), size, large),
+        BenchUpstream.start(1 + 2 * max(m.repetitions for m in MEASURES), size, large),
         directory,
         seconds=1 if quick else 3,
         blob_size=size,
@@ -87,7 +87,7 @@ def _run(options: argparse.Namespace, registries: list[Registry], directory: Pat
         gc_manifests=min(options.gc_manifests, 20) if quick else options.gc_manifests,
         tags=2_000 if quick else 100_000,
     )
-    places = [Place(bench, registry) for registry in registries]
+    places = [Workspace(bench, registry) for registry in registries]
     lines: list[tuple[Measure, Row, Cells]] = []
     bound = None
     try:
@@ -136,7 +136,9 @@ def _run(options: argparse.Namespace, registries: list[Registry], directory: Pat
         options.json.write_text(json.dumps(document, indent=2) + "\n")
 
 
-def take(measure: Measure, places: Sequence[Place], repetitions: int) -> list[tuple[Row, Cells]]:
+def take(
+    measure: Measure, places: Sequence[Workspace], repetitions: int
+) -> list[tuple[Row, Cells]]:
     """Take *measure* of all *places* in turn, *repetitions* times after the warm-ups, so that a
     noisy moment affects all of them. A registry that fails is not measured again."""
     taken: dict[str, list[tuple[float, ...]]] = {place.registry.name: [] for place in places}

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from bench.client import CannotMeasure, get, pull, pull_together, requests_per_second
-from bench.registries import Registry, Running
-from bench.upstream import REPOSITORY, TAG, Upstream, blob_number, the_image
+from bench.registries import MeasuredRegistry, Running
+from bench.upstream import REPOSITORY, TAG, BenchUpstream, blob_number, the_image
 from harness.content import Blob, Image, an_image
 from reference_registry.storage import layout
 
@@ -20,7 +20,7 @@ from reference_registry.storage import layout
 class Bench:
     """What all registries of one run share."""
 
-    upstream: Upstream
+    upstream: BenchUpstream
     directory: Path
     seconds: int
     """How long a rate is measured."""
@@ -39,11 +39,11 @@ class Bench:
 
 
 @dataclass
-class Place:
+class Workspace:
     """One registry in a run: its processes, its directories, and the blobs it has not pulled."""
 
     bench: Bench
-    registry: Registry
+    registry: MeasuredRegistry
     _proxy: Running | CannotMeasure | None = None
     _number: count[int] = field(default_factory=lambda: count(1))
     _cold: count[int] = field(default_factory=lambda: count(1))
@@ -82,7 +82,7 @@ class Place:
             self._proxy.process.stop()
 
 
-Take = Callable[[Place], tuple[float, ...]]
+Take = Callable[[Workspace], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -121,29 +121,29 @@ def _measure(
 
 
 @_measure("start-up", Row("start-up until first answer", "s", "less", 2), repetitions=5, warm_ups=1)
-def _start_up(place: Place) -> tuple[float, ...]:
+def _start_up(place: Workspace) -> tuple[float, ...]:
     with place.fresh_proxy() as running:
         return (running.seconds,)
 
 
 @_measure("by-digest", Row("hot manifest by digest, 16 connections", "requests/s", "more"))
-def _by_digest(place: Place) -> tuple[float, ...]:
+def _by_digest(place: Workspace) -> tuple[float, ...]:
     return _rate(place, place.proxy(), the_image().digest)
 
 
 @_measure("by-tag", Row("hot manifest by tag, 16 connections", "requests/s", "more"))
-def _by_tag(place: Place) -> tuple[float, ...]:
+def _by_tag(place: Workspace) -> tuple[float, ...]:
     return _rate(place, place.proxy(), TAG)
 
 
 @_measure("fresh-tag", Row("the same, asked about every 15 min", "requests/s", "more"))
-def _fresh_tag(place: Place) -> tuple[float, ...]:
+def _fresh_tag(place: Workspace) -> tuple[float, ...]:
     with place.fresh_proxy(keeps_tags=True) as running:
         return _rate(place, running, TAG)
 
 
 @_measure("hot-blob", Row("hot blob, 4 connections", "MB/s", "more"))
-def _hot_blob(place: Place) -> tuple[float, ...]:
+def _hot_blob(place: Workspace) -> tuple[float, ...]:
     """Four clients at once, again and again for as long as a rate is measured."""
     blob = blob_number(0, place.bench.blob_size)
     url = _blob_url(place.proxy(), blob)
@@ -157,7 +157,7 @@ def _hot_blob(place: Place) -> tuple[float, ...]:
 
 
 @_measure("cold-blob", Row("cold blob, one client", "MB/s", "more"))
-def _cold_blob(place: Place) -> tuple[float, ...]:
+def _cold_blob(place: Workspace) -> tuple[float, ...]:
     blob, url = place.cold_blob()
     seconds = pull(url, blob.size)
     place.bench.upstream.bodies(blob)  # a fetch in the background must not affect the next figure
@@ -169,7 +169,7 @@ def _cold_blob(place: Place) -> tuple[float, ...]:
     Row("32 cold clients, one blob: upstream bodies", "", "less"),
     Row("32 cold clients, one blob: slowest", "s", "less", 2),
 )
-def _cold_clients(place: Place) -> tuple[float, ...]:
+def _cold_clients(place: Workspace) -> tuple[float, ...]:
     upstream, (blob, url) = place.bench.upstream, place.cold_blob()
     before = upstream.bodies(blob)
     slowest = max(pull_together(32, url, blob.size))
@@ -177,7 +177,7 @@ def _cold_clients(place: Place) -> tuple[float, ...]:
 
 
 @_measure("large-blob", Row("peak memory, one cold blob of 2 GiB", "MiB", "less"), repetitions=1)
-def _large_blob(place: Place) -> tuple[float, ...]:
+def _large_blob(place: Workspace) -> tuple[float, ...]:
     blob = blob_number(0, place.bench.large_size)
     with place.fresh_proxy() as running:
         pull(_blob_url(running, blob), blob.size)
@@ -185,13 +185,13 @@ def _large_blob(place: Place) -> tuple[float, ...]:
 
 
 @_measure("gc", Row("garbage collection, dry run", "s", "less", 2), warm_ups=1)
-def _garbage_collection(place: Place) -> tuple[float, ...]:
+def _garbage_collection(place: Workspace) -> tuple[float, ...]:
     root = place.bench.tree("gc", _write_images, place.bench.gc_manifests)
     return (place.registry.garbage_collect(root, place.directory("gc")),)
 
 
 @_measure("tags", Row("tags/list, page of 1,000", "ms", "less", 1))
-def _tags_page(place: Place) -> tuple[float, ...]:
+def _tags_page(place: Workspace) -> tuple[float, ...]:
     """The second page, after the first one has warmed up."""
     root = place.bench.tree("tags", _write_tags, place.bench.tags)
     with place.registry.serve(root, place.directory("server")) as running:
@@ -204,11 +204,11 @@ def _tags_page(place: Place) -> tuple[float, ...]:
 
 # The last one, because it covers all of the above.
 @_measure("memory", Row("peak memory", "MiB", "less"), repetitions=1)
-def _peak_memory(place: Place) -> tuple[float, ...]:
+def _peak_memory(place: Workspace) -> tuple[float, ...]:
     return (place.proxy().peak_memory(),)
 
 
-def _rate(place: Place, running: Running, reference: str) -> tuple[float, ...]:
+def _rate(place: Workspace, running: Running, reference: str) -> tuple[float, ...]:
     url = f"{running.url}/v2/{REPOSITORY}/manifests/{reference}"
     get(url)
     return (requests_per_second(url, place.bench.seconds),)

@@ -46,7 +46,7 @@ class Running:
 
 
 @dataclass(frozen=True)
-class Registry:
+class MeasuredRegistry:
     """Ours or distribution's: same commands, same configuration file."""
 
     name: str
@@ -103,7 +103,7 @@ class Registry:
         raise CannotMeasure(f"did not start: {gist(process.output())}")
 
 
-class Drayage(Registry):
+class Drayage(MeasuredRegistry):
     """https://github.com/rvben/drayage with its defaults: a tag stays fresh for 900 seconds."""
 
     def proxy(self, upstream_url: str, workdir: Path, *, keeps_tags: bool = False) -> Running:
@@ -131,17 +131,19 @@ def compiled_modules(directory: Path) -> dict[str, str]:
     return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(directory)}
 
 
-def find_registries(binaries: list[str], bytecode: Path) -> list[Registry]:
+def find_registries(binaries: list[str], bytecode: Path) -> list[MeasuredRegistry]:
     """Ours, Debian's and drayage if they are installed, and *binaries*. ``TargetError`` if one of
     *binaries* is not a registry. *bytecode* is for :func:`compiled_modules`."""
     command = (sys.executable, "-m", "reference_registry")
-    ours = Registry("pullproof", command, compiled_modules(bytecode), {"x-tag-freshness": "15m"})
+    ours = MeasuredRegistry(
+        "pullproof", command, compiled_modules(bytecode), {"x-tag-freshness": "15m"}
+    )
     found = [ours]
     if real := shutil.which(REAL):
-        found.append(Registry(REAL, (real,)))
+        found.append(MeasuredRegistry(REAL, (real,)))
     for path in binaries:
         target = BinaryTarget.find(path)
-        found.append(Registry(target.name, (target.path.absolute(),)))
+        found.append(MeasuredRegistry(target.name, (target.path.absolute(),)))
     # The programs of a virtual environment need not be on PATH.
     beside = str(Path(sys.executable).parent)
     if drayage := shutil.which("drayage", path=os.pathsep.join((beside, os.environ["PATH"]))):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from harness.content import Blob, Image, an_image
 from harness.system.process import Process
 from harness.upstream import MockUpstream
-from harness.upstream.ledger import Entry
+from harness.upstream.ledger import LedgerEntry
 
 REPOSITORY = "team/app"
 TAG = "v1"
@@ -37,14 +37,14 @@ def blob_number(number: int, size: int) -> Blob:
 
 
 @dataclass(frozen=True)
-class Upstream:
+class BenchUpstream:
     """The upstream's process, as the benchmark sees it."""
 
     process: Process
     url: str
 
     @classmethod
-    def start(cls, blobs: int, size: int, large: int) -> Upstream:
+    def start(cls, blobs: int, size: int, large: int) -> BenchUpstream:
         """Start one with *blobs* blobs of *size* bytes and one of *large* bytes."""
         words = (str(number) for number in (blobs, size, large))
         process = Process([sys.executable, "-m", "bench.upstream", *words])
@@ -73,7 +73,7 @@ def _serve(blobs: int, size: int, large: int) -> None:
     for number in range(blobs):
         upstream.add(REPOSITORY, blob_number(number, size))
 
-    def watch(entry: Entry) -> None:
+    def watch(entry: LedgerEntry) -> None:
         if entry.kind == "manifest":
             upstream.ledger.clear()  # there are very many of them
         elif entry.method == "GET" and entry.kind == "blob" and entry.sent_bytes:

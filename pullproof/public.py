@@ -28,9 +28,9 @@ from harness.upstream import Anonymous as Anonymous
 from harness.upstream import Auth as Auth
 from harness.upstream import Basic as Basic
 from harness.upstream import Bearer as Bearer
-from harness.upstream import Entry as Entry
 from harness.upstream import Fault as Fault
 from harness.upstream import Ledger as Ledger
+from harness.upstream import LedgerEntry as LedgerEntry
 from harness.upstream import Match as Match
 from harness.upstream import MockUpstream as MockUpstream
 from harness.upstream import RateLimit as RateLimit

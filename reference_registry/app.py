@@ -29,8 +29,8 @@ from reference_registry.http.asgi import (
 from reference_registry.http.hooks import (
     Authenticator,
     BackgroundWork,
-    Exchange,
     HealthGate,
+    ObservedExchange,
     Observer,
 )
 from reference_registry.http.messages import BytesBody, ClientGone, Request, Response, no_chunks
@@ -110,7 +110,7 @@ class Application:
         except ClientGone:
             _log.debug("client disconnected: %s %s", request.method, request.path)
         finally:
-            exchange = Exchange(
+            exchange = ObservedExchange(
                 request=request,
                 handler=handler,
                 status=status,
@@ -145,7 +145,7 @@ class Application:
                 return False
             if observers:
                 address = f"{client[0]}:{client[1]}" if client else ""
-                exchange = Exchange(
+                exchange = ObservedExchange(
                     request=replace(request, remote_address=address),
                     handler=handler,
                     status=status,
@@ -162,7 +162,7 @@ class Application:
         return is_valid
 
 
-def _observe(observers: Sequence[Observer], exchange: Exchange) -> None:
+def _observe(observers: Sequence[Observer], exchange: ObservedExchange) -> None:
     for observer in observers:
         observer.started(exchange.request, exchange.handler)
         observer.finished(exchange)

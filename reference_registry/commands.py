@@ -21,7 +21,7 @@ from reference_registry.config.units import parse_duration
 from reference_registry.profiles import Profile
 
 if TYPE_CHECKING:  # slow to import
-    from reference_registry.proxy.expiry.schedule import Entry
+    from reference_registry.proxy.expiry.schedule import ScheduleEntry
 
 PROGRAM = "pullproof-registry"
 MISUSE = 2
@@ -214,7 +214,7 @@ def _why_nothing(config: Config) -> str | None:
     return None
 
 
-def table(entries: Iterable[Entry], now: datetime) -> Iterator[str]:
+def table(entries: Iterable[ScheduleEntry], now: datetime) -> Iterator[str]:
     """*entries* as lines with a heading, moments in local time."""
     yield f"{'EXPIRES':<25}  {'IN':>8}  {'KIND':<8}  CONTENT"
     for entry in entries:
@@ -228,13 +228,13 @@ def table(entries: Iterable[Entry], now: datetime) -> Iterator[str]:
         yield f"{local:<25}  {left:>8}  {_kind(entry):<8}  {key}"
 
 
-def _kind(entry: Entry) -> str:
+def _kind(entry: ScheduleEntry) -> str:
     from reference_registry.proxy.expiry.schedule import BLOB, MANIFEST
 
     return {BLOB: "blob", MANIFEST: "manifest"}.get(entry.kind, f"type {entry.kind}")
 
 
-def _document(entry: Entry, now: datetime) -> dict[str, object]:
+def _document(entry: ScheduleEntry, now: datetime) -> dict[str, object]:
     """*entry* for ``--json``."""
     repository, digest = entry.target() or (None, None)
     left = (entry.moment.as_datetime() - now).total_seconds()

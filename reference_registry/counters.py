@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reference_registry.http.hooks import Exchange, Observer
+from reference_registry.http.hooks import ObservedExchange, Observer
 from reference_registry.http.messages import Request
 from reference_registry.profiles import Profile
 
@@ -121,7 +121,7 @@ class Metrics(Observer):
         if handler is not None:
             self._in_flight.labels(handler).inc()
 
-    def finished(self, exchange: Exchange) -> None:
+    def finished(self, exchange: ObservedExchange) -> None:
         handler = exchange.handler
         if handler is None:
             return

@@ -27,7 +27,7 @@ class Descriptor:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class FoundManifest:
     """A manifest's exact bytes and the media type it is served under."""
 
     digest: Digest
@@ -82,12 +82,12 @@ class Repository(Protocol):
         answer from memory, however fresh."""
         ...
 
-    async def manifest(self, digest: Digest, *, tag: str | None = None) -> Manifest:
+    async def manifest(self, digest: Digest, *, tag: str | None = None) -> FoundManifest:
         """The manifest *digest*. *tag* is the tag that was just resolved to it, if any: releases
         then ask their upstream by tag (profile ``fetches_tagged_manifest_by``)."""
         ...
 
-    def still_valid(self, manifest: Manifest, tag: str | None) -> Callable[[], bool] | None:
+    def still_valid(self, manifest: FoundManifest, tag: str | None) -> Callable[[], bool] | None:
         """Says whether *manifest*, just served by its digest or by *tag*, would be served again
         (:attr:`Response.still_valid`)."""
         ...

@@ -13,7 +13,7 @@ from harness.suite.lab import TargetUnderTest
 from harness.suite.scenario import MUST, theme
 from harness.targets.registry import RunningRegistry
 from harness.upstream import MockUpstream
-from harness.upstream.calls import Call
+from harness.upstream.calls import RegistryCall
 from scenarios.blobs import (
     LATE,
     REPOSITORY,
@@ -33,12 +33,12 @@ CUT = 5000
 """Bytes of the blob after which the first body ends."""
 
 
-def resumes(call: Call) -> bool:
+def resumes(call: RegistryCall) -> bool:
     """Whether *call* asks for the rest of something."""
     return call.header("range") is not None
 
 
-def begins(call: Call) -> bool:
+def begins(call: RegistryCall) -> bool:
     """Whether *call* asks for the whole."""
     return not resumes(call)
 

@@ -14,7 +14,7 @@ from harness.suite.lab import TargetUnderTest
 from harness.suite.scenario import Need, theme
 from harness.targets.registry import RunningRegistry
 from harness.upstream import Basic, MockUpstream
-from harness.upstream.calls import Call
+from harness.upstream.calls import RegistryCall
 from scenarios.pulling import blob_path, manifest_path, pull_image
 from scenarios.steps import OBSERVED, MakeUpstream, credentials, settle
 
@@ -175,7 +175,7 @@ def test_huge_head(
     expect.client("status of the next request", served.status, 200)
 
 
-def _with_password(call: Call) -> bool:
+def _with_password(call: RegistryCall) -> bool:
     return call.header("authorization") is not None
 
 

@@ -15,7 +15,7 @@ from harness.cli.common import FILE
 from harness.plugin.options import ACCESS_OPTIONS, SELECTION_OPTIONS, access_of
 from harness.suite.catalogue import Selection, declared
 from harness.suite.scenario import Level, Need
-from harness.targets import Access
+from harness.targets import TargetAccess
 from reference_registry.profiles import PROFILES
 
 Command = Callable[..., int]
@@ -96,7 +96,7 @@ class AccessOptions:
                 arguments += [f"{option}={one}" for one in every]
         return arguments
 
-    def read(self) -> Access:
+    def read(self) -> TargetAccess:
         """The values, parsed. Raises ``TargetError``."""
         return access_of(self.values)
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from harness.upstream.auth import Anonymous, Basic, Bearer
-from harness.upstream.ledger import Entry
+from harness.upstream.ledger import LedgerEntry
 from harness.upstream.mock import MockUpstream
 from harness.upstream.service import RateLimit
 from harness.upstream.specs import (
@@ -129,7 +129,7 @@ def upstream(
     return 0
 
 
-def _print(entry: Entry, *, verbose: bool) -> None:
+def _print(entry: LedgerEntry, *, verbose: bool) -> None:
     """Print a request when its answer has ended."""
     headers = [f"  {name}: {value}" for name, value in entry.headers] if verbose else []
     print("\n".join([entry.describe(), *headers]), flush=True)

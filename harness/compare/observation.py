@@ -29,7 +29,7 @@ from typing import Any
 from harness.http.client import CLIENT_LEFT, Exchange
 from harness.system.disk import Disk
 from harness.targets.readings import FILE_NAME, StateEntry
-from harness.upstream.ledger import Entry
+from harness.upstream.ledger import LedgerEntry
 
 NOT_SAVED = "not saved yet"
 """In place of the entries of a state file that is not up to date."""
@@ -276,7 +276,7 @@ def _short(content: bytes) -> str:
 # -- upstream ------------------------------------------------------------------------------------
 
 
-def observed_upstream(entries: Iterable[Entry], number: int, names: Names) -> dict[str, int]:
+def observed_upstream(entries: Iterable[LedgerEntry], number: int, names: Names) -> dict[str, int]:
     """How often each request reached upstream *number* (counted from 1), by request line, kind of
     credential, Range and status."""
     asked: Counter[str] = Counter()

@@ -20,7 +20,7 @@ from typing import ClassVar, Literal
 from harness.compare.observation import Observation
 from harness.http.client import Exchange
 from harness.http.conversation import next_order
-from harness.upstream.ledger import Entry
+from harness.upstream.ledger import LedgerEntry
 
 MOST_EVENTS = 120
 """Of more, the first two thirds and the last third are kept."""
@@ -149,7 +149,7 @@ def client_event(exchange: Exchange, registry: int, say: Say) -> Event:
     )
 
 
-def upstream_event(entry: Entry, upstream: int, say: Say) -> Event:
+def upstream_event(entry: LedgerEntry, upstream: int, say: Say) -> Event:
     """A request that reached upstream number *upstream*."""
     return Event(
         "upstream",

@@ -18,7 +18,7 @@ from harness.suite.catalogue import Selection
 from harness.suite.scenario import Scenario
 
 if TYPE_CHECKING:
-    from harness.targets import Access, Target
+    from harness.targets import Target, TargetAccess
 
 GROUP = "pullproof"
 
@@ -109,13 +109,13 @@ ACCESS_OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def access_of(values: Mapping[str, Any]) -> Access:
+def access_of(values: Mapping[str, Any]) -> TargetAccess:
     """How ``url:`` targets are accessed, by the values of ``ACCESS_OPTIONS``. ``TargetError``."""
-    from harness.targets import Access
+    from harness.targets import TargetAccess
 
     given = {name.replace("-", "_"): value for name, value in values.items()}
     headers = given.pop("header", ())
-    return Access.read(**given, headers=headers, environment=os.environ)
+    return TargetAccess.read(**given, headers=headers, environment=os.environ)
 
 
 def read_options(config: pytest.Config) -> None:

@@ -28,7 +28,7 @@ SHRINKING = 60.0
 
 
 @dataclass(frozen=True)
-class Step:
+class PairStep:
     """One operation on both targets; the final state where ``operation`` is None."""
 
     operation: Operation | None
@@ -43,7 +43,7 @@ class Execution:
     """A sequence as far as it ran: up to the first step with an unexplained difference."""
 
     sequence: StepSequence
-    steps: tuple[Step, ...]
+    steps: tuple[PairStep, ...]
 
     @property
     def difference(self) -> Divergence | None:
@@ -61,7 +61,7 @@ class Pair:
 
     def run(self, sequence: StepSequence) -> Execution:
         """Run *sequence* on a new registry of each, up to the first unexplained difference."""
-        steps: list[Step] = []
+        steps: list[PairStep] = []
         with (
             TemporaryDirectory(prefix="pullproof-") as scratch,
             Driver(self.left, sequence, Path(scratch, "left")) as left,
@@ -79,10 +79,10 @@ class Pair:
                     break
         return Execution(sequence, tuple(steps))
 
-    def _compared(self, one: Operation | None, left: Observation, right: Observation) -> Step:
+    def _compared(self, one: Operation | None, left: Observation, right: Observation) -> PairStep:
         found = divergences(SCENARIO, left, right)
         judged = compared(SCENARIO, self.left.known_as, self.right.known_as, found, self.known)
-        return Step(one, left, right, judged.unexplained, judged.explained)
+        return PairStep(one, left, right, judged.unexplained, judged.explained)
 
 
 # -- searching -----------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def render_execution(execution: Execution, left: str, right: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _judged(step: Step, left: str, right: str) -> Iterable[str]:
+def _judged(step: PairStep, left: str, right: str) -> Iterable[str]:
     for known in {known for _, known in step.explained}:
         yield f"       (a known difference: {known.reason})"
     width = max(len(left), len(right))

@@ -28,7 +28,7 @@ from harness.system.crashes import SmallDisk
 from harness.targets import NotOffered, Target
 from harness.targets.registry import RunningRegistry
 from harness.targets.settings import Settings
-from harness.upstream import Entry, MockUpstream
+from harness.upstream import LedgerEntry, MockUpstream
 
 _CALM = 0.12
 """Seconds without a change after which no more is expected."""
@@ -136,7 +136,7 @@ class Lab:
         """The order of the beginning and end of each request that polled for a condition."""
         return {(one.order, one.ended) for registry in self._registries for one in registry.polled}
 
-    def _asked(self) -> list[list[Entry]]:
+    def _asked(self) -> list[list[LedgerEntry]]:
         """What reached each upstream, without requests during a client's polling: how often it
         polled is random."""
         polls = self._polls()

@@ -25,7 +25,7 @@ from harness.compare.data import from_data, read_json, to_data
 from harness.compare.observation import Observation
 from harness.suite.results import Result
 from harness.system.needs import Need
-from harness.targets import Access, Settings, Target, TargetError
+from harness.targets import Settings, Target, TargetAccess, TargetError
 from harness.targets import parse_target as parse_launchable
 from harness.targets.target import Identity
 
@@ -159,14 +159,14 @@ class RecordingTarget(Target):
         raise TargetError(f"{self.name} cannot be launched: a recording only replays scenarios")
 
 
-def parse_target(text: str, access: Access | None = None) -> Target:
+def parse_target(text: str, access: TargetAccess | None = None) -> Target:
     """The target that *text* names, recordings included; *access* is for ``url:`` targets.
 
     Raises :class:`TargetError`, whose text is one line.
     """
     kind, colon, path = text.partition(":")
     if kind != "recording" or not colon:
-        return parse_launchable(text, access or Access())
+        return parse_launchable(text, access or TargetAccess())
     if not path:
         raise TargetError("recording: needs a file, such as one that --record DIR wrote")
     return RecordingTarget(Recording.read(Path(path).expanduser()))

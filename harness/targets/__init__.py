@@ -6,7 +6,7 @@ import re
 import shutil
 from difflib import get_close_matches
 
-from harness.targets.access import Access
+from harness.targets.access import TargetAccess
 from harness.targets.container import ContainerTarget
 from harness.targets.drayage import DrayageTarget
 from harness.targets.errors import DidNotStart, NotOffered, TargetError
@@ -21,7 +21,6 @@ from reference_registry.profiles import DEFAULT_PROFILE, PROFILES
 
 __all__ = [
     "DEFAULT_TARGET",
-    "Access",
     "DidNotStart",
     "GcRun",
     "Metrics",
@@ -30,6 +29,7 @@ __all__ = [
     "Settings",
     "StateEntry",
     "Target",
+    "TargetAccess",
     "TargetError",
     "UrlTarget",
     "parse_target",
@@ -41,7 +41,7 @@ DEFAULT_TARGET = "reference"
 _KINDS = (
     "reference, reference@PROFILE, binary:PATH, container:IMAGE, drayage, url:URL, recording:FILE"
 )
-_OPEN = Access()
+_OPEN = TargetAccess()
 _ADDRESS = re.compile(r"(localhost|\[[\da-f:]+\]|[\w-]+(\.[\w-]+)+):\d+(/\S*)?")
 _IMAGE = re.compile(r"[a-z\d][\w./-]*:\w[\w.-]*(@sha256:[\da-f]+)?")
 _PREFIXES = {
@@ -51,7 +51,7 @@ _PREFIXES = {
 }
 
 
-def parse_target(text: str, access: Access = _OPEN) -> Target:
+def parse_target(text: str, access: TargetAccess = _OPEN) -> Target:
     """The target that *text* names; *access* is for ``url:``. Raises ``TargetError`` with one line
     that suggests the right spelling."""
     kind, colon, rest = text.partition(":")

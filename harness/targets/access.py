@@ -28,7 +28,7 @@ _IMPLEMENTATIONS = {
 
 
 @dataclass(frozen=True)
-class Access:
+class TargetAccess:
     """The defaults are for an open registry with its operator's upstream."""
 
     login: tuple[str, str] | None = field(default=None, repr=False)
@@ -56,7 +56,7 @@ class Access:
         allow_writes: bool = False,
         known_as: str | None = None,
         environment: Mapping[str, str],
-    ) -> Access:
+    ) -> TargetAccess:
         """From options; *login* is ``USER:PASSWORD`` or ``@FILE``. Raises ``TargetError``."""
         given = login or environment.get(LOGIN_VARIABLE)
         build, identity = _known_as(known_as) if known_as else (None, None)

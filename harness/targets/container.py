@@ -100,7 +100,7 @@ def _started(pid: int) -> str:
 
 
 @dataclass(frozen=True)
-class Image:
+class ContainerImage:
     """An image of the daemon."""
 
     name: str
@@ -110,7 +110,7 @@ class Image:
     user: str
 
     @classmethod
-    def find(cls, name: str) -> Image:
+    def find(cls, name: str) -> ContainerImage:
         """The image *name*. ``TargetError`` if no daemon answers or it has no such image."""
         where = f"container:{name}"
         client = reach_daemon(where)
@@ -186,7 +186,7 @@ def _mounts(files: Files | None) -> list[Path]:
 class ContainerTarget(Target):
     """``container:IMAGE``, on the daemon of ``DOCKER_HOST`` or the default socket."""
 
-    image: Image
+    image: ContainerImage
     identity: Identity
     build: str
     """Its name in ``differences.toml``."""
@@ -198,7 +198,7 @@ class ContainerTarget(Target):
         """The target of ``container:``*image*, identified by its ``--version``. ``TargetError`` if
         no daemon answers, it has no such image, or the image is not a registry."""
         where = f"container:{image}"
-        found = Image.find(image)
+        found = ContainerImage.find(image)
         code, out, err = found.run("--version", network="none")
         said = (out + err).strip().partition("\n")[0]
         if code != 0:
@@ -232,7 +232,7 @@ class ContainerTarget(Target):
 class ServerContainer(OutsideServer):
     """Each start is a new container on the same files, in the network of the host."""
 
-    def __init__(self, image: Image, identity: Identity) -> None:
+    def __init__(self, image: ContainerImage, identity: Identity) -> None:
         super().__init__(f"container:{image.name}")
         self._image = image
         self._identity = identity

@@ -15,7 +15,7 @@ from typing import Protocol
 from reference_registry import PACKAGE
 from reference_registry.clock import Clock
 from reference_registry.config import Config
-from reference_registry.http.hooks import Exchange, Observer
+from reference_registry.http.hooks import ObservedExchange, Observer
 from reference_registry.http.messages import Request
 from reference_registry.observability.logs import AccessLog, LogFormatter, Redactor, secrets_of
 
@@ -66,7 +66,7 @@ class Log(Observer):
         if self._access is not None:
             self._access.started(request, handler)
 
-    def finished(self, exchange: Exchange) -> None:
+    def finished(self, exchange: ObservedExchange) -> None:
         if self._access is not None:
             self._access.finished(exchange)
 

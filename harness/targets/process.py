@@ -22,7 +22,7 @@ from harness.system.ports import free_port, hold_port, opens, scaled
 from harness.system.process import Process, clean_environment, run_program
 from harness.targets.errors import DidNotStart, TargetError
 from harness.targets.readings import GcRun
-from harness.targets.registry import Addresses, During, RunningRegistry, Server
+from harness.targets.registry import Addresses, During, RunningRegistry, TargetServer
 from harness.targets.settings import Files, Settings
 from harness.targets.target import Identity, Target, identify, version_line
 
@@ -39,7 +39,7 @@ _SMALLEST_PIPE = 4096
 _LONGEST_LINE = 1024
 
 
-class OutsideServer(Server):
+class OutsideServer(TargetServer):
     """A server outside this process, called *label* in errors. It is launched with other ports if
     another process takes the free ones, and its output outlives a restart."""
 

@@ -15,7 +15,7 @@ from harness.targets.errors import DidNotStart, TargetError
 from harness.targets.in_process import JumpingClock, Log, TurnableClock
 from harness.targets.process import ServerProcess
 from harness.targets.readings import SAVE_INTERVAL, GcRun, StateEntry
-from harness.targets.registry import NOWHERE, Addresses, RunningRegistry, Server
+from harness.targets.registry import NOWHERE, Addresses, RunningRegistry, TargetServer
 from harness.targets.settings import Files, Settings
 from harness.targets.target import Identity, Target
 from reference_registry import PACKAGE
@@ -73,7 +73,7 @@ class ReferenceTarget(Target):
         return ReferenceRegistry(self, settings, workdir)
 
 
-class ReferenceServer(Server):
+class ReferenceServer(TargetServer):
     """Runs on the lab loop, by *clock*. *observers* see every request."""
 
     def __init__(

@@ -49,7 +49,7 @@ class Addresses(NamedTuple):
     debug_url: str = NOWHERE
 
 
-class Server(ABC):
+class TargetServer(ABC):
     """Starts, ends and describes what serves. It never calls the registry that owns it."""
 
     exit_code: int | None = None
@@ -96,7 +96,7 @@ class RunningRegistry(Verbs):
         self,
         settings: Settings,
         workdir: Path,
-        server: Server,
+        server: TargetServer,
         client: RegistryClient | None = None,
     ) -> None:
         self.files = Files(settings, workdir)

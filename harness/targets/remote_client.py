@@ -20,7 +20,7 @@ import httpx
 
 from harness.http.client import Call, OpenAnswer, RegistryClient, origin
 from harness.http.namespace import Namespace
-from harness.targets.access import Access, basic_credentials
+from harness.targets.access import TargetAccess, basic_credentials
 from harness.targets.errors import NotOffered, TargetError
 from reference_registry.proxy.upstream.challenge import (
     Challenge,
@@ -39,7 +39,7 @@ class RemoteLogin:
     """The access to the registry at *url*, and the ``Authorization`` of each request; *where* is
     its name in errors. ``TargetError`` for certificates that cannot be read."""
 
-    def __init__(self, where: str, url: str, access: Access) -> None:
+    def __init__(self, where: str, url: str, access: TargetAccess) -> None:
         self.where = where
         self.url = url
         self.access = access

@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 from harness.http.namespace import Namespace
 from harness.system.needs import Need
 from harness.system.ports import scaled
-from harness.targets.access import Access
+from harness.targets.access import TargetAccess
 from harness.targets.errors import NotOffered, TargetError
-from harness.targets.registry import Addresses, ForeignRegistry, Server
+from harness.targets.registry import Addresses, ForeignRegistry, TargetServer
 from harness.targets.remote_client import RemoteClient, RemoteLogin
 from harness.targets.settings import Files, Settings
 from harness.targets.target import Identity, Target
@@ -49,13 +49,13 @@ class UrlTarget(Target):
 
     origin: str
     place: str = ""
-    access: Access = field(default_factory=Access)
+    access: TargetAccess = field(default_factory=TargetAccess)
     identity: Identity = _UNKNOWN
     """As given by ``--known-as``; without it no deviation is excused."""
     _in_use: list[UrlRegistry] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
-    def find(cls, url: str, access: Access) -> UrlTarget:
+    def find(cls, url: str, access: TargetAccess) -> UrlTarget:
         """The registry that answers at *url*, probed. ``TargetError`` if none does."""
         found = cls(*_parsed(url), access, access.known_as or _UNKNOWN)
         _ = found.offers
@@ -140,7 +140,7 @@ class UrlTarget(Target):
             self._in_use.remove(registry)
 
 
-class UrlServer(Server):
+class UrlServer(TargetServer):
     """Stands for the registry, which the harness neither starts nor stops."""
 
     def __init__(self, target: UrlTarget, names: Namespace) -> None:

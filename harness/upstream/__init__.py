@@ -16,7 +16,7 @@ interface to all of it.
 from harness.upstream.auth import Anonymous, Auth, Basic, Bearer, TokenServer
 from harness.upstream.calls import Match
 from harness.upstream.faults import Fault
-from harness.upstream.ledger import Entry, Ledger
+from harness.upstream.ledger import Ledger, LedgerEntry
 from harness.upstream.mock import MockUpstream
 from harness.upstream.service import RateLimit, RateLimiter
 
@@ -25,9 +25,9 @@ __all__ = [
     "Auth",
     "Basic",
     "Bearer",
-    "Entry",
     "Fault",
     "Ledger",
+    "LedgerEntry",
     "Match",
     "MockUpstream",
     "RateLimit",

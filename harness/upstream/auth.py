@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 from typing import Protocol
 from urllib.parse import parse_qs
 
-from harness.upstream.calls import Call
+from harness.upstream.calls import RegistryCall
 from harness.upstream.replies import Reply, error_reply, json_reply
 from reference_registry.clock import Clock
 
@@ -46,7 +46,7 @@ class Credential:
         )
 
 
-def credential_of(call: Call) -> Credential:
+def credential_of(call: RegistryCall) -> Credential:
     """The credential that *call* carries, in its header or, asking for a token, in its body. A
     malformed Basic one has no user name."""
     if call.kind == "token" and call.method == "POST":
@@ -110,7 +110,7 @@ class TokenServer:
             scopes, expires = self._grants.get(token, (None, self._clock.now()))
         return scopes if self._clock.now() < expires else None
 
-    def answer(self, call: Call) -> Reply:
+    def answer(self, call: RegistryCall) -> Reply:
         """The answer to a request for a token."""
         if self._refusal is not None:
             return error_reply(
@@ -160,7 +160,7 @@ class Auth(Protocol):
     """A way to ask for credentials."""
 
     def challenge(
-        self, call: Call, who: Credential, realm: str, tokens: TokenServer | None
+        self, call: RegistryCall, who: Credential, realm: str, tokens: TokenServer | None
     ) -> str | None:
         """The ``WWW-Authenticate`` value for a 401, or None if *who* may do *call*. *realm* is the
         URL of the token server."""
@@ -172,7 +172,7 @@ class Anonymous:
     """Everyone may read everything without credentials."""
 
     def challenge(
-        self, call: Call, who: Credential, realm: str, tokens: TokenServer | None
+        self, call: RegistryCall, who: Credential, realm: str, tokens: TokenServer | None
     ) -> str | None:
         return None
 
@@ -186,7 +186,7 @@ class Basic:
     realm: str = "mock upstream"
 
     def challenge(
-        self, call: Call, who: Credential, realm: str, tokens: TokenServer | None
+        self, call: RegistryCall, who: Credential, realm: str, tokens: TokenServer | None
     ) -> str | None:
         right = who.scheme == "basic" and who.proves(self.username, self.password)
         return None if right else f'Basic realm="{self.realm}"'
@@ -213,7 +213,7 @@ class Bearer:
     """Another realm in challenges, such as a hostile host."""
 
     def challenge(
-        self, call: Call, who: Credential, realm: str, tokens: TokenServer | None
+        self, call: RegistryCall, who: Credential, realm: str, tokens: TokenServer | None
     ) -> str | None:
         scope = _scope(call)
         base = f'Bearer realm="{self.realm or realm}",service="{self.service}"'
@@ -229,7 +229,7 @@ class Bearer:
         return None
 
 
-def _scope(call: Call) -> Scope | None:
+def _scope(call: RegistryCall) -> Scope | None:
     """What *call* needs, as distribution's token specification spells it."""
     if call.kind == "catalog":
         return "registry", "catalog", "*"

@@ -36,7 +36,7 @@ _ROUTES: tuple[tuple[re.Pattern[str], Kind], ...] = (
 
 
 @dataclass(frozen=True)
-class Call:
+class RegistryCall:
     """One request, parsed as far as a registry cares."""
 
     method: str
@@ -85,14 +85,14 @@ class Call:
         return next(iter(self.parameters(name)), None)
 
 
-def route(method: str, target: str, headers: Headers = (), body: bytes = b"") -> Call:
+def route(method: str, target: str, headers: Headers = (), body: bytes = b"") -> RegistryCall:
     """The call that a request for *target* (path and query, as sent) is."""
     path, _, query = target.partition("?")
     for pattern, kind in _ROUTES:
         if match := pattern.fullmatch(unquote(path)):
             named = {name: value or None for name, value in match.groupdict().items()}
-            return Call(method, path, query, headers, body, kind, **named)
-    return Call(method, path, query, headers, body)
+            return RegistryCall(method, path, query, headers, body, kind, **named)
+    return RegistryCall(method, path, query, headers, body)
 
 
 What = str | Content | None
@@ -132,7 +132,7 @@ class Match:
         method, _, what = line.rpartition(" ")
         return cls.of(method or None, what)
 
-    def __call__(self, call: Call) -> bool:
+    def __call__(self, call: RegistryCall) -> bool:
         return (
             self.method in {None, call.method}
             and self.kind in {None, call.kind}
@@ -145,7 +145,7 @@ class Match:
         return " ".join(part for part in parts if part)
 
 
-def _names(what: str, call: Call) -> bool:
+def _names(what: str, call: RegistryCall) -> bool:
     if parse_digest(what) is not None:
         return call.digest == what
     glob = what if what.startswith(("/", "*")) else f"*/{what}"

@@ -21,7 +21,7 @@ from typing import Any
 import h11
 
 from harness.content import CHUNK
-from harness.upstream.calls import Call, route
+from harness.upstream.calls import RegistryCall, route
 
 _log = logging.getLogger(__name__)
 _TLS_HANDSHAKE = b"\x16\x03"
@@ -131,7 +131,7 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         return self._transport
 
-    async def next_call(self) -> tuple[Call, bool] | None:
+    async def next_call(self) -> tuple[RegistryCall, bool] | None:
         """The next request, and whether the client wants to keep the connection after it; None
         if the client closed before it was complete. Raises :class:`BadRequest`."""
         parser = h11.Connection(h11.SERVER)

@@ -19,7 +19,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from harness.content import Blob
-from harness.upstream.calls import Call, Match
+from harness.upstream.calls import Match, RegistryCall
 from harness.upstream.replies import NO_BODY, Body, Cut, Hang, Reply
 
 
@@ -44,7 +44,7 @@ class Action:
     """One thing that a fault does to an answer, described by ``text``."""
 
     text: str
-    alter: Callable[[Reply, Call], Reply] = field(repr=False, compare=False)
+    alter: Callable[[Reply, RegistryCall], Reply] = field(repr=False, compare=False)
     gate: Gate | None = field(default=None, repr=False, compare=False)
 
 
@@ -65,7 +65,7 @@ class Scripted(ABC):
         """Answer *status* with only these *headers* and this *body*."""
         content = body.encode() if isinstance(body, str) else body
 
-        def alter(reply: Reply, call: Call) -> Reply:
+        def alter(reply: Reply, call: RegistryCall) -> Reply:
             head = {"Content-Length": str(len(content))}
             if content:
                 head["Content-Type"] = "application/json"
@@ -77,7 +77,7 @@ class Scripted(ABC):
     def redirect(self, to: str, status: int = 307) -> Self:
         """Redirect to the URL *to*; if it has no path, to the same path of that host."""
 
-        def alter(reply: Reply, call: Call) -> Reply:
+        def alter(reply: Reply, call: RegistryCall) -> Reply:
             location = to if urlsplit(to).path else to + call.target
             head = (("Location", location), ("Content-Length", "0"))
             return replace(reply, status=status, headers=head, body=NO_BODY)
@@ -102,7 +102,7 @@ class Scripted(ABC):
     def corrupt(self) -> Self:
         """Send wrong bytes of the right length."""
 
-        def alter(reply: Reply, call: Call) -> Reply:
+        def alter(reply: Reply, call: RegistryCall) -> Reply:
             return replace(reply, body=replace(reply.body, corrupt=True))
 
         return self._act(Action("wrong bytes", alter))
@@ -111,7 +111,7 @@ class Scripted(ABC):
     def delay(self, seconds: float) -> Self:
         """Start the answer *seconds* late."""
 
-        def alter(reply: Reply, call: Call) -> Reply:
+        def alter(reply: Reply, call: RegistryCall) -> Reply:
             return replace(reply, delay=reply.delay + seconds)
 
         return self._act(Action(f"delay {seconds:g} s", alter))
@@ -159,7 +159,7 @@ class Fault(Scripted):
     """Only while the upstream is in this state; None: in any state."""
     next_state: str | None = None
     """The state of the upstream afterwards; None: unchanged."""
-    where: Callable[[Call], bool] | None = None
+    where: Callable[[RegistryCall], bool] | None = None
     """One more condition on the call."""
 
     def _act(self, action: Action) -> Self:
@@ -216,7 +216,7 @@ class FaultList:
             self._scripts.append(script)
         return script
 
-    def take(self, call: Call) -> Fault | None:
+    def take(self, call: RegistryCall) -> Fault | None:
         """The fault that *call* meets, which is counted; None if there is none."""
         with self._lock:
             for script in self._scripts:

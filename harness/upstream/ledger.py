@@ -13,7 +13,7 @@ import httpx
 
 from harness.http.conversation import next_order
 from harness.http.redaction import redact_headers
-from harness.upstream.calls import Call, Kind, Match, What
+from harness.upstream.calls import Kind, Match, RegistryCall, What
 
 
 def nearest(line: str, expected: Sequence[str]) -> str:
@@ -35,7 +35,7 @@ Outcome = Literal["pending", "complete", "cut", "client left"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry(Call):
+class LedgerEntry(RegistryCall):
     """One request and its answer. Never contains a password or a token: secrets in header lines are
     replaced, and the body is left out."""
 
@@ -106,7 +106,7 @@ class Record:
         )
 
 
-class Wanted(TypedDict, total=False):
+class WantedCalls(TypedDict, total=False):
     """Values of entries to look for; None: any."""
 
     kind: Kind | None
@@ -121,12 +121,12 @@ class Ledger:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._entries: dict[int, Entry] = {}
-        self._watchers: list[Callable[[Entry], None]] = []
+        self._entries: dict[int, LedgerEntry] = {}
+        self._watchers: list[Callable[[LedgerEntry], None]] = []
 
     # -- reading --------------------------------------------------------------------------------
     @property
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[LedgerEntry, ...]:
         """A snapshot."""
         with self._changed:
             return tuple(self._entries.values())
@@ -135,7 +135,7 @@ class Ledger:
         """``["HEAD /v2/team/app/manifests/v1", ...]``, with the query where there is one."""
         return [entry.line for entry in self.entries]
 
-    def select(self, method: str | None = None, **wanted: Unpack[Wanted]) -> list[Entry]:
+    def select(self, method: str | None = None, **wanted: Unpack[WantedCalls]) -> list[LedgerEntry]:
         """The entries that match all given values."""
         given = {"method": method, **wanted}
         return [
@@ -144,7 +144,7 @@ class Ledger:
             if all(value in {None, getattr(entry, name)} for name, value in given.items())
         ]
 
-    def count(self, method: str | None = None, **wanted: Unpack[Wanted]) -> int:
+    def count(self, method: str | None = None, **wanted: Unpack[WantedCalls]) -> int:
         """How many entries match all given values."""
         return len(self.select(method, **wanted))
 
@@ -160,7 +160,7 @@ class Ledger:
         times: int | None = None,
         kind: Kind | None = None,
         repository: str | None = None,
-    ) -> list[Entry]:
+    ) -> list[LedgerEntry]:
         """The requests that ``MockUpstream.on`` matches with the same arguments. ``AssertionError``
         with all requests unless there are *times* of them (None: at least one)."""
         __tracebackhide__ = True
@@ -180,14 +180,14 @@ class Ledger:
 
     # -- waiting --------------------------------------------------------------------------------
     def wait_for(
-        self, predicate: Callable[[Entry], bool], timeout: float = 10.0, *, count: int = 1
-    ) -> Entry:
+        self, predicate: Callable[[LedgerEntry], bool], timeout: float = 10.0, *, count: int = 1
+    ) -> LedgerEntry:
         """Wait until *count* entries satisfy *predicate*; return the last of them.
 
         Raises ``TimeoutError`` with the ledger's content after *timeout* seconds.
         """
 
-        def found() -> list[Entry]:
+        def found() -> list[LedgerEntry]:
             return [entry for entry in self._entries.values() if predicate(entry)]
 
         self._wait(lambda: len(found()) >= count, timeout, "no such request")
@@ -207,7 +207,7 @@ class Ledger:
         if not met:
             raise TimeoutError(f"{problem} after {timeout} s; requests:\n{self.describe()}")
 
-    def watch(self, watcher: Callable[[Entry], None]) -> None:
+    def watch(self, watcher: Callable[[LedgerEntry], None]) -> None:
         """Call *watcher* with each entry whose answer has ended, on the server's thread."""
         with self._changed:
             self._watchers.append(watcher)
@@ -219,17 +219,17 @@ class Ledger:
             self._entries.clear()
             self._changed.notify_all()
 
-    def open(self, call: Call, credential: str, token_known: bool | None) -> Record:
+    def open(self, call: RegistryCall, credential: str, token_known: bool | None) -> Record:
         """Add an entry for *call*, which has just arrived."""
         kept = {**vars(call), "body": b"", "headers": redact_headers(httpx.Headers(call.headers))}
         order = next_order()
-        entry = Entry(**kept, order=order, credential=credential, token_known=token_known)
+        entry = LedgerEntry(**kept, order=order, credential=credential, token_known=token_known)
         with self._changed:
             self._entries[entry.order] = entry
             self._changed.notify_all()
         return Record(self, entry.order)
 
-    def _update(self, order: int, change: Callable[[Entry], Entry]) -> None:
+    def _update(self, order: int, change: Callable[[LedgerEntry], LedgerEntry]) -> None:
         with self._changed:
             before = self._entries.get(order)
             if before is None:

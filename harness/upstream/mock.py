@@ -18,10 +18,10 @@ from harness.content import Blob, Manifest
 from harness.http.namespace import Namespace
 from harness.system.loop import LabLoop, lab_loop
 from harness.upstream.auth import Anonymous, Auth, Bearer, TokenServer
-from harness.upstream.calls import TOKEN_PATH, Call, Kind, Match, What, route
+from harness.upstream.calls import TOKEN_PATH, Kind, Match, RegistryCall, What, route
 from harness.upstream.connection import Connection, Listener
 from harness.upstream.faults import Fault, FaultScript
-from harness.upstream.ledger import Entry, Ledger, nearest
+from harness.upstream.ledger import Ledger, LedgerEntry, nearest
 from harness.upstream.registry import Store
 from harness.upstream.replies import Body, Reply
 from harness.upstream.service import Choice, RateLimit, RateLimiter, Service
@@ -171,7 +171,7 @@ class MockUpstream:
         kind: Kind | None = None,
         repository: str | None = None,
         state: str | None = None,
-        where: Callable[[Call], bool] | None = None,
+        where: Callable[[RegistryCall], bool] | None = None,
     ) -> FaultScript:
         """Script a fault for matching requests: ``upstream.on("GET", blob).reset(after=1000)``.
 
@@ -235,7 +235,7 @@ class MockUpstream:
         return self._strict
 
     @property
-    def unexpected(self) -> tuple[Entry, ...]:
+    def unexpected(self) -> tuple[LedgerEntry, ...]:
         """The requests that were not expected."""
         return tuple(entry for entry in self.ledger.entries if entry.unexpected)
 
@@ -302,7 +302,7 @@ class Gateway:
         self._attached = (service, names)
 
     @property
-    def asked(self) -> tuple[Entry, ...]:
+    def asked(self) -> tuple[LedgerEntry, ...]:
         """The requests that the gateway has answered itself."""
         return self._own.ledger.entries
 
@@ -315,7 +315,7 @@ class Gateway:
     async def _serve(self, connection: Connection) -> None:
         await self._own.serve(connection, self._choose)
 
-    def _choose(self, call: Call) -> Choice:
+    def _choose(self, call: RegistryCall) -> Choice:
         if self._attached is None:
             return self._own, call, _as_it_is
         service, names = self._attached
@@ -328,7 +328,7 @@ class Gateway:
         call_there = route(call.method, target, call.headers, call.body)
         return service, call_there, self._named(call, names)
 
-    def _named(self, call: Call, names: Namespace) -> Callable[[Reply], Reply]:
+    def _named(self, call: RegistryCall, names: Namespace) -> Callable[[Reply], Reply]:
         """Answers to *call* have repository names as the client asked for them."""
         here = f"//{self.known_as}/v2/"
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from harness.content import OCI_INDEX, Blob, Manifest, check_tags, descriptor
-from harness.upstream.calls import Call, Headers
+from harness.upstream.calls import Headers, RegistryCall
 from harness.upstream.replies import Body, Reply, error_reply, json_reply
 from reference_registry.digest import Digest, parse_digest
 
@@ -168,7 +168,7 @@ NOT_FOUND = Reply(404, (("Content-Type", "text/plain; charset=utf-8"), ("Content
 """A path that names nothing of a registry."""
 
 
-def answer(call: Call, store: Store) -> Reply:
+def answer(call: RegistryCall, store: Store) -> Reply:
     """The answer to *call* from what *store* holds."""
     handler = _HANDLERS.get(call.kind)
     if handler is None or (call.kind == "referrers" and not store.has_referrers):
@@ -178,11 +178,11 @@ def answer(call: Call, store: Store) -> Reply:
     return handler(call, store)
 
 
-def _base(call: Call, store: Store) -> Reply:
+def _base(call: RegistryCall, store: Store) -> Reply:
     return json_reply(200, {})
 
 
-def _manifest(call: Call, store: Store) -> Reply:
+def _manifest(call: RegistryCall, store: Store) -> Reply:
     manifest = store.manifest(call.repository or "", call.reference or "")
     if manifest is None:
         detail = {"name": call.repository, "reference": call.reference}
@@ -190,7 +190,7 @@ def _manifest(call: Call, store: Store) -> Reply:
     return _content(call, manifest, manifest.media_type)
 
 
-def _blob(call: Call, store: Store) -> Reply:
+def _blob(call: RegistryCall, store: Store) -> Reply:
     blob = None if call.digest is None else store.blob(call.repository or "", call.digest)
     if blob is None:
         detail = {"digest": call.reference}
@@ -213,7 +213,7 @@ def _blob(call: Call, store: Store) -> Reply:
     return Reply(206, whole.with_headers(part_of).headers, Body(blob, start, stop))
 
 
-def _content(call: Call, blob: Blob, media_type: str, *more: tuple[str, str]) -> Reply:
+def _content(call: RegistryCall, blob: Blob, media_type: str, *more: tuple[str, str]) -> Reply:
     etag = f'"{blob.digest}"'
     names: Headers = (("Docker-Content-Digest", blob.digest), ("Etag", etag))
     # distribution's clients send the digest with and without the quotes of an entity tag.
@@ -224,7 +224,7 @@ def _content(call: Call, blob: Blob, media_type: str, *more: tuple[str, str]) ->
     return Reply(200, head, Body(blob))
 
 
-def _tags(call: Call, store: Store) -> Reply:
+def _tags(call: RegistryCall, store: Store) -> Reply:
     name = call.repository or ""
     if name not in store.repositories():
         detail = {"name": name}
@@ -232,12 +232,15 @@ def _tags(call: Call, store: Store) -> Reply:
     return _names(call, store, store.tags(name), lambda page: {"name": name, "tags": page})
 
 
-def _catalog(call: Call, store: Store) -> Reply:
+def _catalog(call: RegistryCall, store: Store) -> Reply:
     return _names(call, store, store.repositories(), lambda page: {"repositories": page})
 
 
 def _names(
-    call: Call, store: Store, names: list[str], document: Callable[[list[str]], dict[str, Any]]
+    call: RegistryCall,
+    store: Store,
+    names: list[str],
+    document: Callable[[list[str]], dict[str, Any]],
 ) -> Reply:
     """OCI distribution-spec, section "Listing Tags": ``n``, ``last``, and the Link header."""
     asked, last = call.parameter("n"), call.parameter("last")
@@ -252,11 +255,11 @@ def _names(
     return json_reply(200, document(page), _next_page(call, more))
 
 
-def _next_page(call: Call, query: dict[str, Any] | None) -> Headers:
+def _next_page(call: RegistryCall, query: dict[str, Any] | None) -> Headers:
     return (("Link", f'<{call.path}?{urlencode(query)}>; rel="next"'),) if query else ()
 
 
-def _referrers(call: Call, store: Store) -> Reply:
+def _referrers(call: RegistryCall, store: Store) -> Reply:
     if call.digest is None:
         return error_reply(400, "DIGEST_INVALID", "provided digest is not one")
     listed = store.referrers(call.repository or "", call.digest)
@@ -275,7 +278,7 @@ def _referrers(call: Call, store: Store) -> Reply:
     return json_reply(200, index, headers, media_type=OCI_INDEX)
 
 
-_HANDLERS: dict[str, Callable[[Call, Store], Reply]] = {
+_HANDLERS: dict[str, Callable[[RegistryCall, Store], Reply]] = {
     "base": _base,
     "manifest": _manifest,
     "blob": _blob,

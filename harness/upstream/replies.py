@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 from harness.content import CHUNK, Blob
-from harness.upstream.calls import Call, Headers
+from harness.upstream.calls import Headers, RegistryCall
 from harness.upstream.connection import ClientLeft, Connection
 from harness.upstream.ledger import Record
 
@@ -118,7 +118,7 @@ _TICK = 0.05
 """Seconds between two pieces of a throttled body."""
 
 
-async def send(connection: Connection, call: Call, reply: Reply, record: Record) -> bool:
+async def send(connection: Connection, call: RegistryCall, reply: Reply, record: Record) -> bool:
     """Send *reply*; True where the connection can take another request.
 
     Everything is noted in *record* before it is sent. Raises ``ClientLeft`` if the client closes
@@ -135,7 +135,9 @@ async def send(connection: Connection, call: Call, reply: Reply, record: Record)
 
 
 class _Transmission:
-    def __init__(self, connection: Connection, call: Call, reply: Reply, record: Record) -> None:
+    def __init__(
+        self, connection: Connection, call: RegistryCall, reply: Reply, record: Record
+    ) -> None:
         self._connection = connection
         self._reply = reply
         self._record = record

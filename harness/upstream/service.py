@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from harness.upstream.auth import Anonymous, Auth, Credential, TokenServer, credential_of
-from harness.upstream.calls import Call, Match
+from harness.upstream.calls import Match, RegistryCall
 from harness.upstream.connection import BadRequest, Connection, TlsAttempted
 from harness.upstream.faults import FaultList
 from harness.upstream.ledger import Ledger, Record
@@ -47,7 +47,7 @@ class RateLimiter:
         """How many more will be answered in this window."""
         return max(0, self.rule.limit - self.used)
 
-    def apply(self, call: Call, reply: Reply) -> Reply:
+    def apply(self, call: RegistryCall, reply: Reply) -> Reply:
         """*reply* with the rate-limit headers, or a 429."""
         if call.kind != self._kind:
             return reply
@@ -73,7 +73,7 @@ class RateLimiter:
         return left
 
 
-Choice = tuple["Service", Call, Callable[[Reply], Reply]]
+Choice = tuple["Service", RegistryCall, Callable[[Reply], Reply]]
 """The service that answers, the call it gets, and a function that adapts its answer."""
 
 _NOT_TLS = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -100,7 +100,7 @@ class Service:
     async def serve(
         self,
         connection: Connection,
-        choose: Callable[[Call], Choice] | None = None,
+        choose: Callable[[RegistryCall], Choice] | None = None,
         *,
         tokens_only: bool = False,
     ) -> None:
@@ -129,7 +129,9 @@ class Service:
                 raise
             keep = await send(connection, call, reply, record) and keep
 
-    def _decide(self, call: Call, who: Credential, record: Record, *, tokens_only: bool) -> Reply:
+    def _decide(
+        self, call: RegistryCall, who: Credential, record: Record, *, tokens_only: bool
+    ) -> Reply:
         misplaced = self.token_port_is_own and tokens_only != (call.kind == "token")
         reply = NOT_FOUND if misplaced else self._reply(call, who)
         fault = self.faults.take(call)
@@ -146,7 +148,7 @@ class Service:
             return None
         return self.tokens is not None and self.tokens.issued(who.secret)
 
-    def _reply(self, call: Call, who: Credential) -> Reply:
+    def _reply(self, call: RegistryCall, who: Credential) -> Reply:
         if call.kind == "token" and self.tokens is not None:
             return self.tokens.answer(call)
         challenge = self.auth.challenge(call, who, self.realm, self.tokens)
@@ -156,7 +158,7 @@ class Service:
         reply = answer(call, self.store).with_headers(_VERSION_HEADER)
         return reply if self.limiter is None else self.limiter.apply(call, reply)
 
-    def _surprises(self, call: Call, reply: Reply) -> bool:
+    def _surprises(self, call: RegistryCall, reply: Reply) -> bool:
         if self.expectations is not None:
             return not any(match(call) for match in self.expectations)
         return reply.status in {400, 404, 405}
@@ -168,7 +170,7 @@ class Service:
         return [f"GET {path}" for path in self.store.paths()]
 
     async def _refuse(self, connection: Connection, reason: str) -> None:
-        call = Call("?", f"({reason})")
+        call = RegistryCall("?", f"({reason})")
         record = self.ledger.open(call, "none", None)
         record.note(unexpected=True)
         reply = error_reply(400, "UNSUPPORTED", "this is not HTTP/1.1")

@@ -30,7 +30,7 @@ from reference_registry.manifest import (
     parse_manifest,
 )
 from reference_registry.names import is_tag
-from reference_registry.repository import Manifest
+from reference_registry.repository import FoundManifest
 from reference_registry.storage import layout
 
 MAX_MANIFEST_SIZE = 4 << 20
@@ -72,7 +72,7 @@ async def serve(context: Context) -> Response:
     )
 
 
-async def _negotiated(context: Context, manifest: Manifest, tag: str) -> Manifest:
+async def _negotiated(context: Context, manifest: FoundManifest, tag: str) -> FoundManifest:
     """*manifest*, or what the profile gives a client that does not accept its type.
 
     ``ideal`` serves what is stored: every client of today can read it, and the digest stays right.
@@ -111,8 +111,8 @@ def _accepted_types(request: Request) -> set[str]:
 
 
 async def _platform_child(
-    context: Context, manifest: Manifest, accepted: set[str], tag: str
-) -> Manifest:
+    context: Context, manifest: FoundManifest, accepted: set[str], tag: str
+) -> FoundManifest:
     """The first child of a list for linux/amd64."""
     for child in parse_manifest(manifest.content).children:
         platform = child.platform or {}

@@ -20,14 +20,14 @@ from reference_registry.digest import Digest, digest_of, encoded_of
 from reference_registry.http.errors import MANIFEST_INVALID, UNKNOWN, RegistryError, detail
 from reference_registry.http.messages import json_bytes
 from reference_registry.manifest import SCHEMA1_SIGNED, parse_manifest
-from reference_registry.repository import Manifest
+from reference_registry.repository import FoundManifest
 
 _MAX_CONFIG_SIZE = 8 << 20
 _EMPTY_LAYER = Digest("sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4")
 """The gzipped empty tar that stands for history entries without a layer."""
 
 
-async def image_as_schema1(context: Context, manifest: Manifest, tag: str) -> Manifest:
+async def image_as_schema1(context: Context, manifest: FoundManifest, tag: str) -> FoundManifest:
     """*manifest*, a schema 2 image, as schema 1.
 
     Raises MANIFEST_INVALID if its configuration is missing or does not match its layers.
@@ -46,7 +46,7 @@ async def image_as_schema1(context: Context, manifest: Manifest, tag: str) -> Ma
 
 def to_schema1(
     name: str, tag: str, config: bytes, layers: Sequence[Digest], now: datetime
-) -> Manifest:
+) -> FoundManifest:
     """The schema 1 manifest of the image with *config* and *layers*, bottom layer first.
 
     Raises ``ValueError``, ``AttributeError`` or ``TypeError`` if *config* is not an image
@@ -81,7 +81,7 @@ def to_schema1(
         },
         indent=3,
     ).encode()
-    return Manifest(digest_of(payload), SCHEMA1_SIGNED, _signed(payload, now))
+    return FoundManifest(digest_of(payload), SCHEMA1_SIGNED, _signed(payload, now))
 
 
 def _placeholder(history: Mapping[str, Any], identity: str, parent: str) -> dict[str, Any]:

@@ -242,7 +242,7 @@ class TokenConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuthConfig:
+class ClientAuthConfig:
     """``auth``: at most one type. None of them set means everyone may do everything."""
 
     htpasswd: HtpasswdConfig | None = None
@@ -279,7 +279,7 @@ class Config:
     redis: RedisConfig | None = None
     proxy: ProxyConfig | None = None
     http: HttpConfig = HttpConfig()
-    auth: AuthConfig = AuthConfig()
+    auth: ClientAuthConfig = ClientAuthConfig()
     health: HealthConfig = HealthConfig()
     catalog_maxentries: int = 1000
     tags_maxtags: int = 1000

@@ -19,11 +19,11 @@ from reference_registry.config.section import Reading, Section, nearest
 from reference_registry.config.storage import read_health, read_redis, read_storage
 from reference_registry.config.tree import (
     NOTHING,
-    Entry,
     Scalar,
     Sequence,
     SyntaxMistake,
     Tree,
+    TreeEntry,
     parse_tree,
     repaired,
 )
@@ -170,13 +170,13 @@ def _overridden(tree: Tree, environ: Mapping[str, str], reading: Reading) -> Tre
             reading.warn(Place(name), first, what, fix, rule="unknown-variable")
             continue
         try:
-            tree = _replaced(tree, path, Entry(Place(name), parse_tree(value, name)[0]))
+            tree = _replaced(tree, path, TreeEntry(Place(name), parse_tree(value, name)[0]))
         except SyntaxMistake as mistake:
             reading.refuse(Place(name), mistake.key, mistake.what, mistake.fix)
     return tree
 
 
-def _replaced(tree: Tree, path: list[str], new: Entry) -> Tree:
+def _replaced(tree: Tree, path: list[str], new: TreeEntry) -> Tree:
     """*tree* with *new* at *path*. A missing level is created, and a level that is not a mapping
     replaced."""
     if not path:
@@ -185,7 +185,7 @@ def _replaced(tree: Tree, path: list[str], new: Entry) -> Tree:
         return _replaced_item(tree, path, new)
     if isinstance(tree, Scalar) and tree.kind != "null":
         # ``storage: filesystem`` is short for ``storage: {filesystem: {}}``.
-        tree = MappingTree({tree.text: Entry(new.place, MappingTree())})
+        tree = MappingTree({tree.text: TreeEntry(new.place, MappingTree())})
     entries = tree.entries if isinstance(tree, MappingTree) else {}
     key = next((known for known in entries if known.upper() == path[0]), path[0].lower())
     entry = _below(entries.get(key), path[1:], new)
@@ -194,7 +194,7 @@ def _replaced(tree: Tree, path: list[str], new: Entry) -> Tree:
     )
 
 
-def _replaced_item(tree: Sequence, path: list[str], new: Entry) -> Sequence:
+def _replaced_item(tree: Sequence, path: list[str], new: TreeEntry) -> Sequence:
     count = len(tree.items)
     if not path[0].isdecimal() or len(path[0]) > 4 or int(path[0]) > count:
         what = f"{path[0]} is not a position in a list of {count}"
@@ -204,9 +204,9 @@ def _replaced_item(tree: Sequence, path: list[str], new: Entry) -> Sequence:
     return Sequence((*tree.items[:index], entry, *tree.items[index + 1 :]))
 
 
-def _below(old: Entry | None, path: list[str], new: Entry) -> Entry:
+def _below(old: TreeEntry | None, path: list[str], new: TreeEntry) -> TreeEntry:
     place = new.place if old is None or not path else old.place
-    return Entry(place, _replaced(NOTHING if old is None else old.value, path, new))
+    return TreeEntry(place, _replaced(NOTHING if old is None else old.value, path, new))
 
 
 # -- from a tree to a configuration -------------------------------------------------------------
@@ -215,7 +215,7 @@ def _config(tree: Tree, source: str, reading: Reading) -> Config:
     if not isinstance(tree, MappingTree):
         reading.refuse(top, "configuration", "no keys at all", 'begin with "version: 0.1"')
         return Config()
-    root = Section(reading, "", Entry(top, tree))
+    root = Section(reading, "", TreeEntry(top, tree))
     profile = reading.profile
     version = root.text("version")
     if not version:

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 from reference_registry.config import (
     NETWORKS,
     SIGNING_ALGORITHMS,
-    AuthConfig,
+    ClientAuthConfig,
     Config,
     DebugConfig,
     HtpasswdConfig,
@@ -165,19 +165,19 @@ def split_url(text: str) -> SplitResult | None:
     return None if _NOT_IN_HOST & set(url.netloc) else url
 
 
-def read_auth(root: Section) -> AuthConfig:
+def read_auth(root: Section) -> ClientAuthConfig:
     """``auth``: a section with one type, or the name of a type alone."""
     auth = root.shorthand("auth")
     auth.known("htpasswd", "none", "silly", "token")
     match auth.names():
         case []:
-            return AuthConfig()
+            return ClientAuthConfig()
         case ["htpasswd"]:
             section = auth.section("htpasswd", released=2)
             realm, path = _required(section, "realm", "path")
-            return AuthConfig(htpasswd=HtpasswdConfig(realm=realm, path=Path(path)))
+            return ClientAuthConfig(htpasswd=HtpasswdConfig(realm=realm, path=Path(path)))
         case ["token"]:
-            return AuthConfig(token=_token(auth.section("token", released=2)))
+            return ClientAuthConfig(token=_token(auth.section("token", released=2)))
         case ["silly"]:
             auth.refuse("silly", "not available here", "use htpasswd or token", released=2)
         case [kind]:
@@ -185,7 +185,7 @@ def read_auth(root: Section) -> AuthConfig:
                 auth.refuse_unknown(kind, released=2)
         case kinds:
             root.refuse("auth", f"more than one type: {', '.join(kinds)}", "keep one of them")
-    return AuthConfig()
+    return ClientAuthConfig()
 
 
 def _token(section: Section) -> TokenConfig:

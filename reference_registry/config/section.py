@@ -17,11 +17,11 @@ from typing import TypeVar
 from reference_registry.config.problem import Place, Problem
 from reference_registry.config.tree import (
     NOTHING,
-    Entry,
     Mapping,
     Scalar,
     Sequence,
     Tree,
+    TreeEntry,
     unspaced_key,
 )
 from reference_registry.config.units import from_nanoseconds, parse_duration, suggested_duration
@@ -43,7 +43,9 @@ class Section:
     section; None if it accepts the value.
     """
 
-    def __init__(self, reading: Reading, name: str, entry: Entry, released: int | None = 1) -> None:
+    def __init__(
+        self, reading: Reading, name: str, entry: TreeEntry, released: int | None = 1
+    ) -> None:
         self.reading = reading
         self.name = name
         self.place = entry.place
@@ -222,7 +224,7 @@ class Section:
     def section(self, key: str, *, released: int | None = _INHERITED) -> Section:
         """The mapping below *key*. *released* is for the values in it."""
         if key not in self._sections:
-            entry = self._entry(key) or Entry(self.place_of(key), Mapping())
+            entry = self._entry(key) or TreeEntry(self.place_of(key), Mapping())
             if not isinstance(entry.value, Mapping):
                 self._refuse_as_section(key, entry.value)
             self._add_section(key, entry, released)
@@ -232,11 +234,11 @@ class Section:
         """The mapping below *key*, where ``key: word`` is short for ``key: {word: {}}``."""
         entry = self._entry(key)
         if entry is not None and isinstance(entry.value, Scalar):
-            mapping = Mapping({entry.value.text: Entry(entry.place, NOTHING)})
-            self._add_section(key, Entry(entry.place, mapping), _INHERITED)
+            mapping = Mapping({entry.value.text: TreeEntry(entry.place, NOTHING)})
+            self._add_section(key, TreeEntry(entry.place, mapping), _INHERITED)
         return self.section(key)
 
-    def _add_section(self, key: str, entry: Entry, released: int | None) -> None:
+    def _add_section(self, key: str, entry: TreeEntry, released: int | None) -> None:
         released = self.released if released == _INHERITED else released
         self._sections[key] = Section(self.reading, self.full_name(key), entry, released)
 
@@ -248,7 +250,7 @@ class Section:
         ]
 
     # -- helpers --------------------------------------------------------------------------------
-    def _entry(self, key: str) -> Entry | None:
+    def _entry(self, key: str) -> TreeEntry | None:
         self._known.add(key)
         entry = self.entries.get(key)
         if entry is None or (isinstance(entry.value, Scalar) and entry.value.kind == "null"):
@@ -266,7 +268,7 @@ class Section:
         self.refuse(key, f"{found}, where {wanted} is wanted", f"write {key}: VALUE")
         return None
 
-    def _items(self, key: str, wanted: str) -> tuple[Entry, ...]:
+    def _items(self, key: str, wanted: str) -> tuple[TreeEntry, ...]:
         entry = self._entry(key)
         if entry is None:
             return ()

@@ -30,7 +30,7 @@ class Scalar:
 
 
 @dataclass(frozen=True)
-class Entry:
+class TreeEntry:
     """A value and its place; within a mapping, the place of its key."""
 
     place: Place
@@ -50,7 +50,7 @@ class Repeat:
 class Mapping:
     """Values by key, in the order of the file."""
 
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: dict[str, TreeEntry] = field(default_factory=dict)
     repeats: tuple[Repeat, ...] = ()
 
 
@@ -58,7 +58,7 @@ class Mapping:
 class Sequence:
     """A list."""
 
-    items: tuple[Entry, ...] = ()
+    items: tuple[TreeEntry, ...] = ()
 
 
 Tree = Scalar | Mapping | Sequence
@@ -77,7 +77,7 @@ def parse_tree(text: str, source: str) -> tuple[Tree, Place | None]:
         return _Converter(source).tree(node, 0) if node is not None else NOTHING, more
 
 
-def parse_trees(text: str, source: str) -> list[Entry]:
+def parse_trees(text: str, source: str) -> list[TreeEntry]:
     """Every YAML document of *text* that is not empty, and where it begins.
 
     Raises :class:`SyntaxMistake` as :func:`parse_tree` does.
@@ -107,8 +107,8 @@ class _Converter:
         self.done: dict[int, Tree] = {}
         self.open: set[int] = set()
 
-    def entry(self, node: yaml.Node, depth: int = 0) -> Entry:
-        return Entry(self._place(node), self.tree(node, depth))
+    def entry(self, node: yaml.Node, depth: int = 0) -> TreeEntry:
+        return TreeEntry(self._place(node), self.tree(node, depth))
 
     def tree(self, node: yaml.Node, depth: int) -> Tree:
         known = self.done.get(id(node))
@@ -131,8 +131,8 @@ class _Converter:
         return made
 
     def _mapping(self, node: yaml.MappingNode, depth: int) -> Mapping:
-        merged: dict[str, Entry] = {}
-        own: dict[str, Entry] = {}
+        merged: dict[str, TreeEntry] = {}
+        own: dict[str, TreeEntry] = {}
         repeats: list[Repeat] = []
         for key, value in node.value:
             place = self._place(key)
@@ -149,7 +149,7 @@ class _Converter:
                 raise self._mistake(key, "a key is not a word", "write KEY: VALUE")
             if key.value in own:
                 repeats.append(Repeat(key.value, place, own[key.value].place))
-            own[key.value] = Entry(place, self.tree(value, depth + 1))
+            own[key.value] = TreeEntry(place, self.tree(value, depth + 1))
         return Mapping(merged | own, tuple(repeats))
 
     def _mistake(self, node: yaml.Node, what: str, fix: str, key: str = "YAML") -> SyntaxMistake:

@@ -77,7 +77,7 @@ class HealthGate(Protocol):
 
 
 @dataclass(frozen=True)
-class Exchange:
+class ObservedExchange:
     """A request that is over: its response was sent, or its client left."""
 
     request: Request
@@ -106,5 +106,5 @@ class Observer:
     def started(self, request: Request, handler: str | None) -> None:
         """A request has arrived."""
 
-    def finished(self, exchange: Exchange) -> None:
+    def finished(self, exchange: ObservedExchange) -> None:
         """It is over; called once for each :meth:`started`."""

@@ -25,7 +25,7 @@ from reference_registry import PACKAGE, __version__
 from reference_registry.config import Config
 from reference_registry.config.proxy import upstreams_of
 from reference_registry.config.units import format_duration
-from reference_registry.http.hooks import Exchange, Observer
+from reference_registry.http.hooks import ObservedExchange, Observer
 from reference_registry.http.messages import Request
 
 _log = logging.getLogger(__name__)
@@ -165,7 +165,7 @@ class RequestLog(Observer):
     def started(self, request: Request, handler: str | None) -> None:
         _request_id.set(f"{self._prefix}-{next(self._numbers):06x}")
 
-    def finished(self, exchange: Exchange) -> None:
+    def finished(self, exchange: ObservedExchange) -> None:
         level = _level(exchange.status, complete=exchange.complete)
         if not _log.isEnabledFor(level):
             return
@@ -212,7 +212,7 @@ class AccessLog(Observer):
         self._lines: list[str] = []
         self._second = (-1, "")
 
-    def finished(self, exchange: Exchange) -> None:
+    def finished(self, exchange: ObservedExchange) -> None:
         request = exchange.request
         target = self._redact(request.target) if "?" in request.target else request.target
         host = request.remote_address.rpartition(":")[0] or request.remote_address or "-"

@@ -39,7 +39,7 @@ from reference_registry.proxy.upstream.errors import (
     UpstreamFailure,
     UpstreamOffline,
 )
-from reference_registry.repository import Manifest, Referrers
+from reference_registry.repository import FoundManifest, Referrers
 from reference_registry.storage.repository import LocalRepository
 
 _log = logging.getLogger(__name__)
@@ -178,7 +178,7 @@ class ProxyRepository:
             raise error
         _log.error("%s: %s was not cached: %s", self.name, what, error)
 
-    async def manifest(self, digest: Digest, *, tag: str | None = None) -> Manifest:
+    async def manifest(self, digest: Digest, *, tag: str | None = None) -> FoundManifest:
         manifest = self._intact(digest)
         hit = manifest is not None
         if manifest is None:
@@ -192,7 +192,7 @@ class ProxyRepository:
         stale = self._stale_tags.get(tag)
         return manifest if stale is None else replace(manifest, headers=manifest.headers + stale)
 
-    def still_valid(self, manifest: Manifest, tag: str | None) -> Callable[[], bool] | None:
+    def still_valid(self, manifest: FoundManifest, tag: str | None) -> Callable[[], bool] | None:
         freshness = self._freshness
         if tag is not None and (freshness is None or tag in self._stale_tags):
             return None  # Upstream has to be asked.
@@ -209,12 +209,12 @@ class ProxyRepository:
 
         return is_same
 
-    def _served(self, manifest: Manifest, *, hit: bool) -> None:
+    def _served(self, manifest: FoundManifest, *, hit: bool) -> None:
         self._services.counters.manifest.pushed(len(manifest.content), hit=hit)
         if self._services.uses is not None:
             self._services.uses.note(self.name, manifest.digest)
 
-    def _intact(self, digest: Digest) -> Manifest | None:
+    def _intact(self, digest: Digest) -> FoundManifest | None:
         """The cached manifest, or None. ``ideal`` verifies a manifest whenever it was read from
         disk, since it is small, and removes a damaged one. Releases keep the bytes, and fetch them
         each time if they are not a manifest at all."""
@@ -232,11 +232,11 @@ class ProxyRepository:
             sizes.learn_manifest(digest, manifest.content)
         return manifest
 
-    async def _pull_manifest(self, digest: Digest, tag: str | None) -> Manifest:
+    async def _pull_manifest(self, digest: Digest, tag: str | None) -> FoundManifest:
         by_tag = tag is not None and self._profile.fetches_tagged_manifest_by == "tag"
         reference = tag if tag is not None and by_tag else str(digest)
 
-        async def pull() -> Manifest:
+        async def pull() -> FoundManifest:
             return self._store(digest, await self._upstream.manifest(reference))
 
         try:
@@ -250,7 +250,7 @@ class ProxyRepository:
             absent = unknown_revision(self._profile, self.name, digest)
             raise client_error(failure, self._profile, absent) from failure
 
-    def _store(self, digest: Digest, pulled: UpstreamManifest) -> Manifest:
+    def _store(self, digest: Digest, pulled: UpstreamManifest) -> FoundManifest:
         """Cache what upstream sent for *digest*; :class:`UpstreamBroken` if it is wrong.
 
         Releases do not verify: they store the bytes under their own digest, schedule the digest
@@ -267,7 +267,7 @@ class ProxyRepository:
             except ManifestInvalid as invalid:
                 raise UpstreamBroken(str(invalid), struct=unreadable(content)) from invalid
         self._services.counters.manifest.pulled(len(content))
-        manifest = Manifest(digest, media_type_of(content), content)
+        manifest = FoundManifest(digest, media_type_of(content), content)
         try:
             self._local.put_cached_manifest(true_digest, content)
         except OSError as error:

@@ -24,7 +24,7 @@ from reference_registry.proxy.upstream.client import BlobInfo, UpstreamManifest,
 from reference_registry.proxy.upstream.routing import MAIN, UpstreamRouting
 from reference_registry.proxy.upstream.upstream import MARKER, Offline, Upstream
 from reference_registry.registry import StandardRegistry
-from reference_registry.repository import Manifest
+from reference_registry.repository import FoundManifest
 from reference_registry.storage import layout
 from reference_registry.storage.repository import LocalRepository
 
@@ -81,7 +81,7 @@ class Services:
         self.joined_tags: SingleFlight[tuple[str, str], tuple[Digest, UpstreamManifest | None]] = (
             SingleFlight()
         )
-        self.joined_manifests: SingleFlight[tuple[str, Digest], Manifest] = SingleFlight()
+        self.joined_manifests: SingleFlight[tuple[str, Digest], FoundManifest] = SingleFlight()
         self.joined_stats: SingleFlight[tuple[str, Digest], BlobInfo] = SingleFlight()
         self.downloads: dict[Digest, Download] = {}
         """The downloads that ``ideal`` has running, for all upstreams and repositories."""

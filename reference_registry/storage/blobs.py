@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from reference_registry.digest import Digest, encoded_of, hasher_for
 from reference_registry.manifest import ManifestInvalid, media_type_of, parse_manifest
-from reference_registry.repository import Manifest
+from reference_registry.repository import FoundManifest
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound, StorageDriver
 from reference_registry.storage.filesystem import MOST_BYTES, LruCache
@@ -32,7 +32,7 @@ class BlobStore:
         mistake, is deleted before bytes are stored."""
         self._driver = driver
         self._frees_place = frees_place
-        self._manifests: LruCache[Digest, Manifest] = LruCache(MOST_BYTES)
+        self._manifests: LruCache[Digest, FoundManifest] = LruCache(MOST_BYTES)
         self._subjects: LruCache[Digest, tuple[Digest | None]] = LruCache(
             _SUBJECTS, entry=1, largest=_SUBJECTS
         )
@@ -51,14 +51,14 @@ class BlobStore:
     def open(self, digest: Digest, start: int = 0) -> BinaryIO:
         return self._driver.open_read(layout.blob_data(digest), start)
 
-    def manifest(self, digest: Digest) -> Manifest:
+    def manifest(self, digest: Digest) -> FoundManifest:
         """The blob as a manifest. Its media type is in its content only, so it is remembered for
         as long as the driver returns the same object, which means an unchanged file."""
         content = self.read(digest)
         known = self._manifests.get(digest)
         if known is not None and known.content is content:
             return known
-        manifest = Manifest(digest, media_type_of(content), content)
+        manifest = FoundManifest(digest, media_type_of(content), content)
         self._manifests.keep(digest, manifest, len(content))
         return manifest
 

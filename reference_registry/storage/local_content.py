@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from reference_registry.digest import Digest, parse_digest
 from reference_registry.manifest import ManifestInvalid, parse_manifest
-from reference_registry.repository import Descriptor, Manifest
+from reference_registry.repository import Descriptor, FoundManifest
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound, StorageDriver
 from reference_registry.storage.layout import digests_named_in, repository_names
@@ -158,7 +158,7 @@ class LocalContent:
         stored_as = self.links.revision(digest)
         return stored_as is not None and self._storage.blobs.has(stored_as)
 
-    def manifest_or_none(self, digest: Digest) -> Manifest | None:
+    def manifest_or_none(self, digest: Digest) -> FoundManifest | None:
         """The manifest, or None if the link or the bytes are missing."""
         stored_as = self.links.revision(digest)
         if stored_as is None:
@@ -203,7 +203,7 @@ class LocalContent:
             link = layout.tag_index_link(self.name, tag, digest)
             self._storage.driver.delete(link.removesuffix("/link"))
 
-    def referrers_of(self, digest: Digest) -> Iterator[Manifest]:
+    def referrers_of(self, digest: Digest) -> Iterator[FoundManifest]:
         """The stored manifests whose ``subject`` is *digest*."""
         for revision in self.links.revisions():
             if self._storage.blobs.subject(revision) == digest:

@@ -35,7 +35,7 @@ from reference_registry.manifest import (
     referrer_descriptor,
 )
 from reference_registry.profiles import Profile
-from reference_registry.repository import Descriptor, Manifest, Referrers, UploadSession
+from reference_registry.repository import Descriptor, FoundManifest, Referrers, UploadSession
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.local_content import LocalContent
 from reference_registry.storage.serving import StoredContent, blob_headers, serve_content
@@ -52,7 +52,7 @@ class LocalRepository(LocalContent):
             raise unknown_tag(self._profile, tag)
         return digest
 
-    async def manifest(self, digest: Digest, *, tag: str | None = None) -> Manifest:
+    async def manifest(self, digest: Digest, *, tag: str | None = None) -> FoundManifest:
         self._storage.leases.use(digest)
         manifest = self.manifest_or_none(digest)
         if manifest is not None:
@@ -61,7 +61,7 @@ class LocalRepository(LocalContent):
             raise UNKNOWN(detail(self._profile, "not a manifest"))
         raise unknown_revision(self._profile, self.name, digest)
 
-    def still_valid(self, manifest: Manifest, tag: str | None) -> Callable[[], bool]:
+    def still_valid(self, manifest: FoundManifest, tag: str | None) -> Callable[[], bool]:
         def is_same() -> bool:
             if tag is not None and self.links.tag(tag) != manifest.digest:
                 return False

@@ -27,7 +27,7 @@ from reference_registry.repository import Descriptor
 from reference_registry.storage.blobs import BlobStore
 
 
-class Content:
+class ServedContent:
     """Content of *size* bytes. This class has no bytes, for responses without a body; subclasses
     have."""
 
@@ -43,7 +43,7 @@ class Content:
         return no_chunks()
 
 
-class StoredContent(Content):
+class StoredContent(ServedContent):
     """The bytes of *descriptor* in *blobs*."""
 
     def __init__(self, blobs: BlobStore, descriptor: Descriptor) -> None:
@@ -72,7 +72,7 @@ def blob_headers(descriptor: Descriptor) -> tuple[tuple[str, str], ...]:
 
 
 def serve_content(
-    request: Request, descriptor: Descriptor, content: Content, profile: Profile
+    request: Request, descriptor: Descriptor, content: ServedContent, profile: Profile
 ) -> Response:
     """The response to *request* (GET or HEAD) for the blob *descriptor*.
 
@@ -122,7 +122,7 @@ def _refusal_of_go(
 
 
 def _multipart(
-    headers: tuple[tuple[str, str], ...], content: Content, ranges: Sequence[ByteRange]
+    headers: tuple[tuple[str, str], ...], content: ServedContent, ranges: Sequence[ByteRange]
 ) -> Response:
     """RFC 9110, 14.6."""
     boundary = secrets.token_hex(30)

@@ -11,7 +11,7 @@ import asyncio
 import subprocess
 import sys
 import tempfile
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -122,17 +122,31 @@ def _circles() -> list[str]:
 
 
 def _class_names(paths: list[Path]) -> Iterator[Fact]:
-    """Names of public classes that more than one package below the top uses."""
-    places: dict[str, set[str]] = defaultdict(set)
-    counts: Counter[str] = Counter()
+    """Names of several public classes, which is fine where each is used in its own package only."""
+    defined: dict[str, list[Path]] = defaultdict(list)
+    importers: dict[tuple[str, str], list[Path]] = defaultdict(list)
     for path in paths:
-        package = "/".join(path.relative_to(TREE).parts[:-1])
-        for node in ast.parse(path.read_bytes()).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                places[node.name].add(package)
-                counts[node.name] += 1
-    shared = sorted(name for name, number in counts.items() if number > 1)
-    yield Fact("class names used more than once", len(shared), None, " ".join(shared))
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.ClassDef) and node.col_offset == 0:
+                defined[node.name].append(path)
+            elif isinstance(node, ast.ImportFrom) and node.module is not None:
+                for name in node.names:
+                    importers[node.module, name.name].append(path)
+
+    def is_private(name: str, path: Path) -> bool:
+        module = ".".join(path.relative_to(TREE).with_suffix("").parts)
+        package = module.rpartition(".")[0]
+        users = [*importers[module, name], *importers[package, name]]
+        return all(user.is_relative_to(path.parent) for user in users)
+
+    repeated = {name: found for name, found in defined.items() if len(found) > 1}
+    shared = [
+        name
+        for name, found in sorted(repeated.items())
+        if not name.startswith("_") and not all(is_private(name, path) for path in found)
+    ]
+    yield Fact("class names used more than once", len(repeated))
+    yield Fact("of these not private to packages", len(shared), 0, " ".join(shared))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from harness.nodes.models.toml_statements import Statement
     from reference_registry.config.file import ReadConfig
     from reference_registry.config.problem import Place
-    from reference_registry.config.tree import Entry
+    from reference_registry.config.tree import TreeEntry
     from reference_registry.profiles import Profile
 
 
@@ -27,7 +27,7 @@ def spot_of(place: Place) -> Spot:
 class Node:
     """A value of a YAML or JSON document, with its path and position."""
 
-    entry: Entry
+    entry: TreeEntry
     path: Path = ()
 
     @property

@@ -27,13 +27,13 @@ from harness.nodes.lint.positions import JSON, Piece, piece_at
 from harness.nodes.models.toml_statements import InvalidTOML, read_toml
 from reference_registry.config.problem import Place
 from reference_registry.config.tree import (
-    Entry,
     Mapping,
     Repeat,
     Scalar,
     Sequence,
     SyntaxMistake,
     Tree,
+    TreeEntry,
     parse_trees,
 )
 
@@ -136,7 +136,7 @@ def _syntax(form: str, reason: str, spot: Spot) -> _Unreadable:
     return _Unreadable(cause, f"not {form}: {printable(reason)}", spot)
 
 
-def _yaml(text: str, path: str) -> list[Entry]:
+def _yaml(text: str, path: str) -> list[TreeEntry]:
     try:
         return parse_trees(text.removeprefix("\ufeff"), path)
     except SyntaxMistake as mistake:
@@ -151,7 +151,7 @@ def _yaml(text: str, path: str) -> list[Entry]:
         raise _Unreadable("PPX003", what, spot, *edits) from None
 
 
-def _json(text: str, path: str) -> Entry:
+def _json(text: str, path: str) -> TreeEntry:
     try:
         return parse_json(text, path)
     except InvalidJSON as error:
@@ -186,7 +186,7 @@ class InvalidJSON(ValueError):
         self.trailing_comma = trailing_comma
 
 
-def parse_json(text: str, source: str) -> Entry:
+def parse_json(text: str, source: str) -> TreeEntry:
     """The document's value. Raises :class:`InvalidJSON`."""
     try:
         json.loads(text)
@@ -198,7 +198,7 @@ def parse_json(text: str, source: str) -> Entry:
     except ValueError as error:  # a number of thousands of digits
         raise InvalidJSON(str(error).partition(";")[0]) from None
     tree = _Tree(text, source)
-    return Entry(tree.place(root.start), tree.tree(root))
+    return TreeEntry(tree.place(root.start), tree.tree(root))
 
 
 def _explained(error: json.JSONDecodeError, text: str) -> InvalidJSON:
@@ -225,11 +225,11 @@ class _Tree:
         if depth > _DEEPEST:
             raise InvalidJSON("nested too deeply", spot_of(self.place(piece.start)))
         if piece.kind == "sequence":
-            items = (Entry(self.place(p.start), self.tree(p, depth + 1)) for p in piece.items)
+            items = (TreeEntry(self.place(p.start), self.tree(p, depth + 1)) for p in piece.items)
             return Sequence(tuple(items))
         if piece.kind == "mapping":
             entries = {
-                key: Entry(self.place(member.start), self.tree(member.value, depth + 1))
+                key: TreeEntry(self.place(member.start), self.tree(member.value, depth + 1))
                 for key, member in piece.keys.items()
             }
             repeats = (Repeat(k, self.place(m.start), entries[k].place) for k, m in piece.repeats)

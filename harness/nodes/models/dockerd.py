@@ -39,8 +39,8 @@ from harness.nodes.models.network import (
 from harness.nodes.models.reference import InvalidReference, Reference, normalised_reference
 from harness.nodes.models.registry_api import (
     ContentDescriptor,
+    ModelClient,
     PullFailed,
-    RegistryClient,
     entry_for_platform,
     is_content_of,
     kind_of,
@@ -195,7 +195,7 @@ def run(image: str, config: DaemonConfig, network: Network, login: Login = ANONY
     return ClientRun(tuple(record), reason)
 
 
-class _Client(RegistryClient):
+class _Client(ModelClient):
     """The client for one endpoint."""
 
     BASIC_NEEDS_LOGIN = True

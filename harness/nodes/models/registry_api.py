@@ -193,7 +193,7 @@ class PullFailed(Exception):
 
 
 @dataclass(kw_only=True)
-class RegistryClient:
+class ModelClient:
     """Sends the requests of one pull to one host, and writes each into *record*."""
 
     network: Network

@@ -25,7 +25,7 @@ from reference_registry.proxy.upstream.errors import UpstreamFailure
 from reference_registry.repository import Descriptor
 from reference_registry.storage.driver import PathNotFound
 from reference_registry.storage.repository import LocalRepository
-from reference_registry.storage.serving import Content, blob_headers, serve_content
+from reference_registry.storage.serving import ServedContent, blob_headers, serve_content
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class CoalescedFetch(BlobFetch):
         # For HEAD, and GET with a 304, it is enough to know that upstream has the blob.
         if request.method == "HEAD" or precondition_status(request, f'"{digest}"') is not None:
             info = await self._stat(digest)
-            answer = self._answer(digest, request, info, Content(info.size or 0))
+            answer = self._answer(digest, request, info, ServedContent(info.size or 0))
             if info.size is not None:
                 return answer
             kept = tuple(header for header in answer.headers if header[0] != "Content-Length")
@@ -59,7 +59,7 @@ class CoalescedFetch(BlobFetch):
         return self._answer(digest, request, info, content)
 
     def _answer(
-        self, digest: Digest, request: Request, info: BlobInfo, content: Content
+        self, digest: Digest, request: Request, info: BlobInfo, content: ServedContent
     ) -> Response:
         self._services.counters.blob.pushed(info.size or 0, hit=False)
         descriptor = Descriptor(digest, info.size or 0, _BLOB_TYPE)
@@ -175,7 +175,7 @@ class CoalescedFetch(BlobFetch):
                 del self._services.downloads[download.digest]
 
 
-class _DownloadContent(Content):
+class _DownloadContent(ServedContent):
     """The content of a running download. What it cannot serve comes straight from upstream."""
 
     def __init__(self, download: Download, size: int, upstream: UpstreamRepository) -> None:

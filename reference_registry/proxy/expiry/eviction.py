@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from reference_registry.digest import Digest
 from reference_registry.profiles import Profile
-from reference_registry.proxy.expiry.schedule import BLOB, MANIFEST, Entry, Schedule
+from reference_registry.proxy.expiry.schedule import BLOB, MANIFEST, Schedule, ScheduleEntry
 from reference_registry.registry import StandardRegistry
 from reference_registry.storage import layout
 from reference_registry.storage.driver import PathNotFound, StorageDriver
@@ -33,14 +33,14 @@ class Eviction:
     profile: Profile
     downloading: Container[Digest]
 
-    async def evict(self, schedule: Schedule, entry: Entry) -> None:
+    async def evict(self, schedule: Schedule, entry: ScheduleEntry) -> None:
         """Delete the content of *entry*. A failure is logged, as by distribution, and the entry
         is over in any case."""
         problem = await self._evict(schedule, entry)
         if problem is not None:
             _log.error("Scheduler error returned from OnExpire(%s): %s", entry.key, problem)
 
-    async def _evict(self, schedule: Schedule, entry: Entry) -> str | None:
+    async def _evict(self, schedule: Schedule, entry: ScheduleEntry) -> str | None:
         profile, target = self.profile, entry.target()
         if entry.kind not in {BLOB, MANIFEST}:
             return "scheduler entry type"
@@ -80,7 +80,7 @@ class Eviction:
         return was_linked
 
     async def _free_if_unused(
-        self, repository: LocalRepository, schedule: Schedule, entry: Entry, digest: Digest
+        self, repository: LocalRepository, schedule: Schedule, entry: ScheduleEntry, digest: Digest
     ) -> None:
         """Delete the bytes, unless another repository or the other kind uses them, or a download
         is about to."""

@@ -90,7 +90,7 @@ MANIFEST = 1
 
 
 @dataclass(frozen=True)
-class Entry:
+class ScheduleEntry:
     """Content that expires at ``moment``."""
 
     key: str
@@ -100,7 +100,7 @@ class Entry:
     """:data:`BLOB` or :data:`MANIFEST`. A file from elsewhere may have any number."""
 
     @classmethod
-    def of(cls, repository: str, digest: Digest, kind: int, moment: GoTime) -> Entry:
+    def of(cls, repository: str, digest: Digest, kind: int, moment: GoTime) -> ScheduleEntry:
         """The entry for content of *repository*."""
         return cls(f"{repository}@{digest}", moment, kind)
 
@@ -116,12 +116,12 @@ class Entry:
 class Schedule:
     """All entries, by their key in the file.
 
-    In a file from elsewhere that key may differ from :attr:`Entry.key`. Distribution removes by the
-    latter, so that such an entry is never removed; it is due once per start.
+    In a file from elsewhere that key may differ from :attr:`ScheduleEntry.key`. Distribution
+    removes by the latter, so that such an entry is never removed; it is due once per start.
     """
 
-    def __init__(self, entries: Mapping[str, Entry] | None = None) -> None:
-        self._entries: dict[str, Entry] = {}
+    def __init__(self, entries: Mapping[str, ScheduleEntry] | None = None) -> None:
+        self._entries: dict[str, ScheduleEntry] = {}
         self._queue: list[tuple[int, str]] = []
         self._keys_of: dict[str, set[str]] = {}
         for key, entry in (entries or {}).items():
@@ -130,28 +130,28 @@ class Schedule:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[ScheduleEntry]:
         return iter(self._entries.values())
 
-    def snapshot(self) -> dict[str, Entry]:
+    def snapshot(self) -> dict[str, ScheduleEntry]:
         """The entries as they are now, for :func:`render_state`."""
         return dict(self._entries)
 
-    def get(self, key: str) -> Entry | None:
+    def get(self, key: str) -> ScheduleEntry | None:
         """The entry that *key* has in the file."""
         return self._entries.get(key)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: ScheduleEntry) -> None:
         """Schedule *entry*; it replaces what had its key."""
         self._delete(entry.key)
         self._insert(entry.key, entry)
 
-    def remove(self, entry: Entry) -> None:
+    def remove(self, entry: ScheduleEntry) -> None:
         """Remove *entry*, unless its key has been rescheduled meanwhile."""
         if self._entries.get(entry.key) == entry:
             self._delete(entry.key)
 
-    def due(self, now: GoTime) -> list[Entry]:
+    def due(self, now: GoTime) -> list[ScheduleEntry]:
         """The entries that have expired, earliest first. Each is returned once, and stays in the
         schedule until it is removed."""
         due = []
@@ -165,11 +165,11 @@ class Schedule:
         head = self._head()
         return None if head is None else self._entries[head[1]].moment
 
-    def of_digest(self, digest: Digest) -> list[Entry]:
+    def of_digest(self, digest: Digest) -> list[ScheduleEntry]:
         """The entries of all repositories for *digest*."""
         return [self._entries[key] for key in self._keys_of.get(digest, ())]
 
-    def holds(self, digest: Digest, *, besides: Entry) -> bool:
+    def holds(self, digest: Digest, *, besides: ScheduleEntry) -> bool:
         """Whether an entry other than *besides* is for *digest*."""
         return bool(self._keys_of.get(digest, set()) - {besides.key})
 
@@ -197,7 +197,7 @@ class Schedule:
             heapq.heappop(self._queue)
         return None
 
-    def _insert(self, key: str, entry: Entry) -> None:
+    def _insert(self, key: str, entry: ScheduleEntry) -> None:
         self._entries[key] = entry
         self._keys_of.setdefault(_digest_part(key), set()).add(key)
         heapq.heappush(self._queue, (entry.moment.nanoseconds, key))
@@ -214,7 +214,7 @@ def _digest_part(key: str) -> str:
     return key.rpartition("@")[2]
 
 
-def render_state(entries: Mapping[str, Entry]) -> bytes:
+def render_state(entries: Mapping[str, ScheduleEntry]) -> bytes:
     """The content of ``scheduler-state.json``."""
     document = {
         key: {"Key": entry.key, "ExpiryData": str(entry.moment), "EntryType": entry.kind}
@@ -247,7 +247,7 @@ def parse_state(content: bytes) -> Schedule | None:
     return Schedule({key: _parse_entry(key, value) for key, value in document.items()})
 
 
-def _parse_entry(name: str, value: Any) -> Entry:
+def _parse_entry(name: str, value: Any) -> ScheduleEntry:
     if not isinstance(value, dict):
         raise StateUnreadable(f"{name!r}: not a JSON object")
     fields = {field.lower(): each for field, each in value.items() if each is not None}
@@ -256,6 +256,6 @@ def _parse_entry(name: str, value: Any) -> Entry:
         raise StateUnreadable(f"{name!r}: Key is not a string, or EntryType is not an integer")
     moment = fields.get("expirydata")
     try:
-        return Entry(key, ZERO if moment is None else GoTime.parse(str(moment)), kind)
+        return ScheduleEntry(key, ZERO if moment is None else GoTime.parse(str(moment)), kind)
     except ValueError as error:
         raise StateUnreadable(f"{name!r}: ExpiryData: {error}") from None

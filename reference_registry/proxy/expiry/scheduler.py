@@ -26,9 +26,9 @@ from reference_registry.proxy.expiry.schedule import (
     BLOB,
     MANIFEST,
     STATE_FILE,
-    Entry,
     GoTime,
     Schedule,
+    ScheduleEntry,
     StateUnreadable,
     parse_state,
     render_state,
@@ -90,7 +90,7 @@ class Expiry:
         """Set while the file is out of date."""
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[ScheduleEntry]:
         """What is scheduled now."""
         return list(self._schedule or ())
 
@@ -100,7 +100,7 @@ class Expiry:
             raise ScheduleLost("assignment to entry in nil map")
         end = self._end(repository)
         if end is not None:
-            self._put(self._schedule, Entry.of(repository, digest, kind, end))
+            self._put(self._schedule, ScheduleEntry.of(repository, digest, kind, end))
 
     def forget(self, digest: Digest) -> None:
         """*digest* has been removed from all repositories."""
@@ -123,12 +123,12 @@ class Expiry:
             if GoTime.of(moment + ttl - min(ttl / 100, _LEAST_RENEWAL)) > entry.moment:
                 self._put(schedule, replace(entry, moment=GoTime.of(moment + ttl)))
 
-    def _put(self, schedule: Schedule, entry: Entry) -> None:
+    def _put(self, schedule: Schedule, entry: ScheduleEntry) -> None:
         schedule.add(entry)
         self._rescheduled.set()
         self._unsaved.set()
 
-    def _remove(self, schedule: Schedule, entry: Entry) -> None:
+    def _remove(self, schedule: Schedule, entry: ScheduleEntry) -> None:
         schedule.remove(entry)
         self._rescheduled.set()
         self._unsaved.set()
@@ -152,9 +152,9 @@ class Expiry:
                 continue
             repository = self._local.repository(name)
             for digest in repository.links.layers():
-                schedule.add(Entry.of(name, digest, BLOB, end))
+                schedule.add(ScheduleEntry.of(name, digest, BLOB, end))
             for digest in repository.links.revisions():
-                schedule.add(Entry.of(name, digest, MANIFEST, end))
+                schedule.add(ScheduleEntry.of(name, digest, MANIFEST, end))
         return schedule
 
     # -- life -------------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ class Expiry:
             said = (len(missing), missing[0].moment)
             _log.warning("%d cached objects were in no schedule: they expire at %s", *said)
 
-    async def _expire_entry(self, schedule: Schedule, entry: Entry) -> None:
+    async def _expire_entry(self, schedule: Schedule, entry: ScheduleEntry) -> None:
         if schedule.get(entry.key) not in {None, entry}:
             return  # Rescheduled while other entries were expiring.
         try:
@@ -294,7 +294,7 @@ class Expiry:
                 self._unsaved.set()
         return saved
 
-    def _write(self, entries: dict[str, Entry]) -> bool:
+    def _write(self, entries: dict[str, ScheduleEntry]) -> bool:
         """False, and a line in the log, if the file cannot be written."""
         try:
             # ``ideal`` overwrites a part that a killed process left; releases use a new name.

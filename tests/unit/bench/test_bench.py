@@ -13,8 +13,8 @@ import pytest
 
 from bench.__main__ import main, take
 from bench.client import CannotMeasure
-from bench.measures import Bench, Measure, Place, Row
-from bench.registries import Registry
+from bench.measures import Bench, Measure, Row, Workspace
+from bench.registries import MeasuredRegistry
 
 
 def test_it_measures(tmp_path: Path) -> None:
@@ -54,13 +54,13 @@ def _take(
     """The cells of two registries whose n-th figure is *figure*, and the order of measurement."""
     asked: list[str] = []
 
-    def measure(place: Place) -> tuple[float, ...]:
+    def measure(place: Workspace) -> tuple[float, ...]:
         name = place.registry.name
         asked.append(name)
         return (figure(name, asked.count(name)),)
 
     names = ("docker-registry", "other")
-    places = [Place(cast("Bench", None), Registry(name, ())) for name in names]
+    places = [Workspace(cast("Bench", None), MeasuredRegistry(name, ())) for name in names]
     rows = (Row("a row", "s", "less"),)
     ((_, cells),) = take(Measure("a", measure, rows, warm_ups=warm_ups), places, 3)
     return cells, asked

@@ -14,9 +14,9 @@ from reference_registry.proxy.expiry.schedule import (
     BLOB,
     MANIFEST,
     ZERO,
-    Entry,
     GoTime,
     Schedule,
+    ScheduleEntry,
     StateUnreadable,
     parse_state,
     render_state,
@@ -31,8 +31,10 @@ def later(seconds: int) -> GoTime:
     return GoTime(NOON.nanoseconds + seconds * 10**9)
 
 
-def entry(name: str = "team/app", digest: Digest = A, kind: int = BLOB, seconds: int = 0) -> Entry:
-    return Entry.of(name, digest, kind, later(seconds))
+def entry(
+    name: str = "team/app", digest: Digest = A, kind: int = BLOB, seconds: int = 0
+) -> ScheduleEntry:
+    return ScheduleEntry.of(name, digest, kind, later(seconds))
 
 
 def reread(content: str) -> str:
@@ -189,11 +191,11 @@ def test_any_file_is_a_schedule_or_damaged(content: bytes) -> None:
 
 
 moments = st.datetimes(timezones=st.just(UTC)).map(GoTime.of)
-entries = st.builds(Entry, st.text(max_size=30), moments, st.integers(-5, 5))
+entries = st.builds(ScheduleEntry, st.text(max_size=30), moments, st.integers(-5, 5))
 
 
 @given(st.dictionaries(st.text(max_size=30), entries, max_size=5))
-def test_what_is_written_is_read_back(written: dict[str, Entry]) -> None:
+def test_what_is_written_is_read_back(written: dict[str, ScheduleEntry]) -> None:
     schedule = parse_state(render_state(written))
     assert schedule is not None
     assert schedule.snapshot() == written
@@ -260,10 +262,10 @@ def test_tidying() -> None:
     schedule = Schedule(
         {
             "wrong": good,
-            "team/app:v1": Entry("team/app:v1", NOON, BLOB),
-            "../x": Entry(f"../x@{A}", NOON, BLOB),
-            "odd": Entry(f"odd@{A}", NOON, 7),
-            "none": Entry("", ZERO, BLOB),
+            "team/app:v1": ScheduleEntry("team/app:v1", NOON, BLOB),
+            "../x": ScheduleEntry(f"../x@{A}", NOON, BLOB),
+            "odd": ScheduleEntry(f"odd@{A}", NOON, 7),
+            "none": ScheduleEntry("", ZERO, BLOB),
         }
     )
     tidy, problems = schedule.tidied()
@@ -275,7 +277,7 @@ def test_tidying() -> None:
     "key", ["", "a", f"@{A}", f"A@{A}", "a@sha256:abc", f"a/../b@{A}", f"a@{A}x"]
 )
 def test_keys_that_name_nothing(key: str) -> None:
-    assert Entry(key, NOON, BLOB).target() is None
+    assert ScheduleEntry(key, NOON, BLOB).target() is None
 
 
 @given(
@@ -285,7 +287,7 @@ def test_keys_that_name_nothing(key: str) -> None:
     )
 )
 def test_the_queue_agrees_with_a_plain_search(steps: list[tuple[str, int, bool]]) -> None:
-    schedule, plain = Schedule(), dict[str, Entry]()
+    schedule, plain = Schedule(), dict[str, ScheduleEntry]()
     for name, seconds, remove in steps:
         if remove and name in plain:
             schedule.remove(plain.pop(name))

@@ -18,8 +18,8 @@ from harness.content import an_image
 from reference_registry.app import create_app
 from reference_registry.clock import ManualClock
 from reference_registry.config import (
-    AuthConfig,
     CacheConfig,
+    ClientAuthConfig,
     Config,
     ExecConfig,
     HttpConfig,
@@ -324,7 +324,7 @@ def test_a_token_permits_what_a_repository_is_kept_as(hosts: Hosts, tmp_path: Pa
     config = Config(
         storage=StorageConfig(rootdirectory=tmp_path / "storage"),
         http=HttpConfig(secret="s3cret"),
-        auth=AuthConfig(
+        auth=ClientAuthConfig(
             token=TokenConfig(
                 realm="https://auth.test/token",
                 service=SERVICE,

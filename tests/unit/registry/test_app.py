@@ -16,7 +16,7 @@ from reference_registry.digest import digest_of
 from reference_registry.http.hooks import (
     Access,
     AuthenticationBroken,
-    Exchange,
+    ObservedExchange,
     Observer,
     unauthorized,
 )
@@ -172,12 +172,12 @@ class _Gate:
 class _Watcher(Observer):
     def __init__(self) -> None:
         self.started_with: list[str | None] = []
-        self.exchanges: list[Exchange] = []
+        self.exchanges: list[ObservedExchange] = []
 
     def started(self, request: Request, handler: str | None) -> None:
         self.started_with.append(handler)
 
-    def finished(self, exchange: Exchange) -> None:
+    def finished(self, exchange: ObservedExchange) -> None:
         self.exchanges.append(exchange)
 
 

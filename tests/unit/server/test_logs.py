@@ -22,7 +22,7 @@ from reference_registry.config import (
     ProxyConfig,
     RedisConfig,
 )
-from reference_registry.http.hooks import Exchange
+from reference_registry.http.hooks import ObservedExchange
 from reference_registry.http.messages import Request
 from reference_registry.observability.logs import AccessLog, Redactor, configure_logging, secrets_of
 
@@ -143,7 +143,7 @@ async def _no_body() -> AsyncIterator[bytes]:
     yield b""
 
 
-def _exchange(**changes: Any) -> Exchange:
+def _exchange(**changes: Any) -> ObservedExchange:
     request = Request(
         method=changes.get("method", "GET"),
         path="/v2/",
@@ -154,7 +154,7 @@ def _exchange(**changes: Any) -> Exchange:
         remote_address=changes.get("remote_address", "127.0.0.1:5000"),
         target=changes.get("target", "/v2/_catalog?n=2"),
     )
-    return Exchange(
+    return ObservedExchange(
         request=request,
         handler="catalog",
         status=200,
@@ -166,7 +166,7 @@ def _exchange(**changes: Any) -> Exchange:
     )
 
 
-def _written(*exchanges: Exchange) -> str:
+def _written(*exchanges: ObservedExchange) -> str:
     stream = io.StringIO()
 
     async def run() -> None:

@@ -25,7 +25,7 @@ from reference_registry.config import (
 )
 from reference_registry.counters import CacheCounters, Counters, Metrics
 from reference_registry.digest import digest_of
-from reference_registry.http.hooks import Exchange
+from reference_registry.http.hooks import ObservedExchange
 from reference_registry.http.messages import Request, no_chunks
 from reference_registry.observability.debug import DebugApplication, variables
 from reference_registry.profiles import PROFILES
@@ -45,7 +45,9 @@ def _metrics(profile: str = "ideal") -> Metrics:
         request = Request(method, "/v2/a/manifests/b", "", {}, "http", no_chunks())
         metrics.started(request, "manifest")
         now = datetime.now(UTC)
-        exchange = Exchange(request, "manifest", status, 2000, 10, now, seconds, complete=True)
+        exchange = ObservedExchange(
+            request, "manifest", status, 2000, 10, now, seconds, complete=True
+        )
         metrics.finished(exchange)
     metrics.started(request, "blob")
     metrics.storage_actions.labels("filesystem", "GetContent").observe(0.01)

@@ -16,8 +16,8 @@ from reference_registry.proxy.expiry.schedule import (
     BLOB,
     MANIFEST,
     ZERO,
-    Entry,
     GoTime,
+    ScheduleEntry,
     render_state,
 )
 from tests.unit.server.config_cases import GOOD
@@ -27,8 +27,8 @@ _A, _B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 _CACHE = GOOD + "proxy:\n  remoteurl: https://h\n"
 
 
-def _entry(key: str, after: timedelta, kind: int = BLOB, now: datetime = _NOW) -> Entry:
-    return Entry(key, GoTime.of(now + after), kind)
+def _entry(key: str, after: timedelta, kind: int = BLOB, now: datetime = _NOW) -> ScheduleEntry:
+    return ScheduleEntry(key, GoTime.of(now + after), kind)
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,7 @@ def test_the_table_is_in_local_time() -> None:
 
 def test_entries_of_others_are_shown_as_they_are() -> None:
     last = GoTime.parse("9999-12-31T23:59:59Z")  # in no calendar two hours further east
-    entries = [Entry("\x1b[2Jno key", ZERO, 7), Entry("", last, MANIFEST)]
+    entries = [ScheduleEntry("\x1b[2Jno key", ZERO, 7), ScheduleEntry("", last, MANIFEST)]
     lines = list(table(entries, _NOW))[1:]
     assert lines == [
         "0001-01-01 02:00:00+02:00   overdue  type 7    '\\x1b[2Jno key'",
@@ -113,7 +113,7 @@ def test_a_file_is_listed(config: Path, capsys: pytest.CaptureFixture[str]) -> N
 def test_as_json(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     now = datetime.now(UTC)
     entry = _entry(f"team/app@{_A}", timedelta(hours=1), MANIFEST, now)
-    strange = Entry("what", ZERO, 7)
+    strange = ScheduleEntry("what", ZERO, 7)
     _state(config).write_bytes(render_state({e.key: e for e in (entry, strange)}))
     assert main(["schedule", "--json", str(config)]) == 0
     past, coming = json.loads(capsys.readouterr().out)

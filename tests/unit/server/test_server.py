@@ -15,7 +15,7 @@ import pytest
 
 from harness.system.loop import LabLoop
 from reference_registry.config import (
-    AuthConfig,
+    ClientAuthConfig,
     Config,
     DebugConfig,
     HtpasswdConfig,
@@ -205,7 +205,9 @@ def test_an_unknown_host() -> None:
 def test_nothing_runs_after_a_failed_start(tmp_path: Path) -> None:
     htpasswd = HtpasswdConfig(realm="r", path=tmp_path / "missing")
     config = _config(debug=DebugConfig(addr=_LOOPBACK))
-    config = Config(storage=config.storage, http=config.http, auth=AuthConfig(htpasswd=htpasswd))
+    config = Config(
+        storage=config.storage, http=config.http, auth=ClientAuthConfig(htpasswd=htpasswd)
+    )
 
     async def run() -> None:
         before = _sockets()

@@ -8,7 +8,7 @@ import pytest
 from harness.cli import main
 from harness.compare.divergences import Divergence, read_known
 from harness.compare.observation import Observation
-from harness.stateful.pair import Execution, Pair, Step, render_execution, render_search, search
+from harness.stateful.pair import Execution, Pair, PairStep, render_execution, render_search, search
 from harness.stateful.sequences import Operation, StepSequence
 from harness.suite.catalogue import suite_directory
 from harness.system.real_parts import missing_part
@@ -72,7 +72,7 @@ def test_requests_to_upstream_are_compared() -> None:
 def executed(sequence: StepSequence, *, differs: bool) -> Execution:
     found = Divergence("stateful", "GET /v2/", "status", 200, 404, 1)
     seen = Observation()
-    return Execution(sequence, (Step(None, seen, seen, (found,) if differs else ()),))
+    return Execution(sequence, (PairStep(None, seen, seen, (found,) if differs else ()),))
 
 
 def test_a_difference_is_made_smaller_until_the_time_is_up() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from harness.targets import Access, RunningRegistry, Target, UrlTarget
+from harness.targets import RunningRegistry, Target, TargetAccess, UrlTarget
 from harness.upstream import MockUpstream
 
 Launch = Callable[..., RunningRegistry]
@@ -30,5 +30,5 @@ def cache_behind(launch: Launch, target: Target, port: int, **settings: Any) -> 
 
 
 def url_target(registry: RunningRegistry, **access: Any) -> UrlTarget:
-    """``url:`` of *registry*; *access* are fields of ``Access``."""
-    return UrlTarget.find(registry.url, Access(**access))
+    """``url:`` of *registry*; *access* are fields of ``TargetAccess``."""
+    return UrlTarget.find(registry.url, TargetAccess(**access))

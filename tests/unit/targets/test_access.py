@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.targets import Access, TargetError
+from harness.targets import TargetAccess, TargetError
 from harness.targets.remote_client import scopes_of
 from harness.targets.target import Identity
 
@@ -17,24 +17,24 @@ def test_login_from_option_file_or_environment(tmp_path: Path) -> None:
     file = tmp_path / "login"
     file.write_text("robot:of:a file\n")
     environment = {"PULLPROOF_LOGIN": "robot:environment"}
-    assert Access.read(login="a:b", environment=environment).login == ("a", "b")
-    assert Access.read(login=f"@{file}", environment={}).login == ("robot", "of:a file")
-    assert Access.read(environment=environment).login == ("robot", "environment")
-    assert Access.read(environment={}).login is None
+    assert TargetAccess.read(login="a:b", environment=environment).login == ("a", "b")
+    assert TargetAccess.read(login=f"@{file}", environment={}).login == ("robot", "of:a file")
+    assert TargetAccess.read(environment=environment).login == ("robot", "environment")
+    assert TargetAccess.read(environment={}).login is None
 
 
 def test_secrets_are_not_in_its_repr() -> None:
-    access = Access.read(login="robot:hunter2", headers=["X-Key: abcdef"], environment={})
+    access = TargetAccess.read(login="robot:hunter2", headers=["X-Key: abcdef"], environment={})
     assert access.headers == (("X-Key", "abcdef"),)
     assert not any(secret in repr(access) for secret in ("hunter2", "abcdef"))
     assert {"hunter2", "abcdef", "cm9ib3Q6aHVudGVyMg=="} <= set(access.secrets())
 
 
 def test_known_as_takes_a_release_or_a_build() -> None:
-    access = Access.read(known_as="docker-registry@2.8.2", environment={})
+    access = TargetAccess.read(known_as="docker-registry@2.8.2", environment={})
     assert access.known_as == Identity("distribution", "2.8", "2.8.2")
     assert access.build == "docker-registry"
-    assert Access.read(known_as="distribution@3.1", environment={}).known_as == Identity(
+    assert TargetAccess.read(known_as="distribution@3.1", environment={}).known_as == Identity(
         "distribution", "3.1", "3.1"
     )
 
@@ -55,7 +55,7 @@ def test_known_as_takes_a_release_or_a_build() -> None:
 )
 def test_wrong_options_are_one_line(options: dict[str, Any], message: str) -> None:
     with pytest.raises(TargetError, match=message) as problem:
-        Access.read(**options, environment={})
+        TargetAccess.read(**options, environment={})
     assert "\n" not in str(problem.value)
     assert "hunter2" not in str(problem.value).lower()
 
@@ -66,7 +66,7 @@ def test_unreadable_ca_file(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         file.write_text(content)
     with pytest.raises(TargetError, match=r"^--ca: .*ca\.pem"):
-        Access(ca=file).tls()
+        TargetAccess(ca=file).tls()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from harness.clients.containerd_pull import ACCEPT
 from harness.content import an_image
 from harness.system.real_parts import missing_part
 from harness.targets import DidNotStart, TargetError, parse_target
-from harness.targets.container import ContainerTarget, Image, reach_daemon, remove_orphans
+from harness.targets.container import ContainerImage, ContainerTarget, reach_daemon, remove_orphans
 from harness.upstream import MockUpstream
 from scenarios.steps import push
 from tests.unit.targets.conftest import Launch
@@ -123,7 +123,7 @@ def test_a_registry_that_refuses_to_start(
 def test_orphans_are_removed(container: ContainerTarget, containers: set[str]) -> None:
     """The label of a killed run's container names a process that does not exist."""
     client = reach_daemon("test")
-    ours = Image.find(IMAGE).start("--version", network="none")
+    ours = ContainerImage.find(IMAGE).start("--version", network="none")
     orphan = client.containers.create(IMAGE, labels={"pullproof.owner": "1@0"})
     try:
         remove_orphans(client)

@@ -12,7 +12,7 @@ from harness.clients.containerd_pull import ACCEPT
 from harness.content import an_image
 from harness.http.client import Exchange
 from harness.http.namespace import Namespace
-from harness.targets import Access, TargetError, UrlTarget
+from harness.targets import TargetAccess, TargetError, UrlTarget
 from harness.targets.remote_client import RemoteClient
 from harness.upstream import Anonymous, Basic, Bearer, MockUpstream
 from harness.upstream.auth import Auth
@@ -56,7 +56,7 @@ def said(exchanges: list[Exchange]) -> str:
 @pytest.mark.parametrize("auth", [Basic(*LOGIN), Bearer(*LOGIN)], ids=["basic", "bearer"])
 def test_login_is_sent_and_not_recorded(make: Make, auth: Auth) -> None:
     registry = make(auth)
-    target = UrlTarget.find(registry.url, Access(login=LOGIN))
+    target = UrlTarget.find(registry.url, TargetAccess(login=LOGIN))
     client = plain(target)
     assert client.get(V1, headers=ACCEPT).status == 200
     assert client.get("/v2/team/app/tags/list").json()["tags"] == ["v1"]
@@ -70,14 +70,14 @@ def test_login_is_sent_and_not_recorded(make: Make, auth: Auth) -> None:
 def test_missing_or_wrong_login(make: Make, auth: Auth, login: tuple[str, str] | None) -> None:
     registry = make(auth)
     with pytest.raises(TargetError, match="--login USER:PASSWORD") as problem:
-        UrlTarget.find(registry.url, Access(login=login))
+        UrlTarget.find(registry.url, TargetAccess(login=login))
     assert "\n" not in str(problem.value)
     assert "wrong-one" not in str(problem.value)
 
 
 def test_anonymous_token(make: Make) -> None:
     registry = make(Bearer())
-    client = plain(UrlTarget.find(registry.url, Access()))
+    client = plain(UrlTarget.find(registry.url, TargetAccess()))
     assert client.get(V1, headers=ACCEPT).status == 200
     client.close()
     assert {entry.credential for entry in registry.ledger.entries if entry.kind == "token"} == {
@@ -89,7 +89,7 @@ def test_no_password_for_a_token_server_on_another_host(make: Make) -> None:
     elsewhere = make(host="127.0.0.2")
     registry = make(Bearer(*LOGIN, realm=f"{elsewhere.url}/token"))
     with pytest.raises(TargetError, match=r"another host, so the password is not sent.*--header"):
-        UrlTarget.find(registry.url, Access(login=LOGIN))
+        UrlTarget.find(registry.url, TargetAccess(login=LOGIN))
     assert not elsewhere.ledger.entries
 
 
@@ -97,7 +97,7 @@ def test_no_password_for_a_token_server_on_another_plain_port(make: Make) -> Non
     other_port = make()
     registry = make(Bearer(*LOGIN, realm=f"{other_port.url}/token"))
     with pytest.raises(TargetError, match="another host, so the password is not sent"):
-        UrlTarget.find(registry.url, Access(login=LOGIN))
+        UrlTarget.find(registry.url, TargetAccess(login=LOGIN))
     assert not other_port.ledger.entries
 
 
@@ -105,13 +105,15 @@ def test_no_password_for_a_token_server_on_another_plain_port(make: Make) -> Non
 def test_unusable_realm(make: Make, realm: str) -> None:
     registry = make(Bearer(realm=realm))
     with pytest.raises(TargetError, match="has no usable realm"):
-        UrlTarget.find(registry.url, Access())
+        UrlTarget.find(registry.url, TargetAccess())
 
 
 def test_redirect_is_not_followed_with_credentials(make: Make) -> None:
     elsewhere = make()
     registry = make(Basic(*LOGIN))
-    target = UrlTarget.find(registry.url, Access(login=LOGIN, headers=(("X-Api-Key", "abcdefgh"),)))
+    target = UrlTarget.find(
+        registry.url, TargetAccess(login=LOGIN, headers=(("X-Api-Key", "abcdefgh"),))
+    )
     registry.on("GET", kind="manifest").redirect(elsewhere.url)
     client = plain(target)
     answer = client.get(V1)
@@ -133,17 +135,19 @@ def test_untrusted_certificate(make: Make, authority: Authority) -> None:
     registry = make(ssl_context=authority.server_context)
     url = f"https://localhost:{registry.address.rpartition(':')[2]}"
     with pytest.raises(TargetError, match=r"not trusted \(.+\); give its CA with --ca FILE") as no:
-        UrlTarget.find(url, Access())
+        UrlTarget.find(url, TargetAccess())
     assert "\n" not in str(no.value)
-    client = plain(UrlTarget.find(url, Access(ca=authority.certificate)))
+    client = plain(UrlTarget.find(url, TargetAccess(ca=authority.certificate)))
     assert client.get(V1, headers=ACCEPT).status == 200
     client.close()
     with pytest.raises(TargetError, match="not trusted"):  # It is another host's.
-        UrlTarget.find(url.replace("localhost", "127.0.0.1"), Access(ca=authority.certificate))
+        UrlTarget.find(
+            url.replace("localhost", "127.0.0.1"), TargetAccess(ca=authority.certificate)
+        )
     with pytest.raises(TargetError, match=r"did you mean url:https://|not a registry"):
-        UrlTarget.find(url.replace("https", "http"), Access())
+        UrlTarget.find(url.replace("https", "http"), TargetAccess())
 
 
 def test_https_url_of_a_plain_registry(make: Make) -> None:
     with pytest.raises(TargetError, match=r"did you mean url:http://"):
-        UrlTarget.find(make().url.replace("http", "https"), Access())
+        UrlTarget.find(make().url.replace("http", "https"), TargetAccess())

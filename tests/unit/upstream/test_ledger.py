@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from harness.content import Blob, Image
-from harness.upstream import Entry, MockUpstream
+from harness.upstream import LedgerEntry, MockUpstream
 from tests.unit.upstream.raw import RawConnection
 
 TAG = "/v2/team/app/manifests/v1"
@@ -37,7 +37,7 @@ def test_a_client_that_leaves_in_the_middle(upstream: MockUpstream) -> None:
 def test_watchers_see_each_request_when_its_answer_has_ended(
     upstream: MockUpstream, client: httpx.Client, image: Image
 ) -> None:
-    seen: list[Entry] = []
+    seen: list[LedgerEntry] = []
     upstream.ledger.watch(seen.append)
     client.get(TAG)
     client.head(TAG)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl
 
 from harness.nodes.models.containerd.plan import (
-    Exchange,
     HttpClient,
+    ModelExchange,
     RequestFailed,
     unexpected_status,
 )
@@ -44,7 +44,10 @@ class Authorizer:
     for a reason."""
 
     def __init__(
-        self, client: HttpClient, release: Release, ask: Callable[[ClientRequest, str], Exchange]
+        self,
+        client: HttpClient,
+        release: Release,
+        ask: Callable[[ClientRequest, str], ModelExchange],
     ) -> None:
         self._client = client
         self._release = release
@@ -76,7 +79,7 @@ class Authorizer:
         return f"a token for {login.user or 'the identity token'} ({login.origin})"
 
     # -- challenges -----------------------------------------------------------------------------
-    def learn(self, exchanges: Sequence[Exchange]) -> bool:
+    def learn(self, exchanges: Sequence[ModelExchange]) -> bool:
         """Handle the last answer, a 401; returns whether to retry.
 
         Raises :class:`RequestFailed` if containerd gives up this host at once.
@@ -100,7 +103,7 @@ class Authorizer:
         return False
 
     def _reject_refused_token(
-        self, challenge: ParsedChallenge, exchanges: Sequence[Exchange]
+        self, challenge: ParsedChallenge, exchanges: Sequence[ModelExchange]
     ) -> None:
         error = challenge.parameters.get("error", "")
         last = exchanges[-1].request
@@ -172,7 +175,7 @@ class Authorizer:
         exchange = self._ask(get, f"{whose} for {host}, whose challenge names this realm")
         return self._issued(exchange, ("access_token", "token"))
 
-    def _issued(self, exchange: Exchange, names: tuple[str, ...]) -> str:
+    def _issued(self, exchange: ModelExchange, names: tuple[str, ...]) -> str:
         response = exchange.response
         if not 200 <= response.status < 400:
             text = unexpected_status(exchange.request, replace(response, body=b""), self._release)

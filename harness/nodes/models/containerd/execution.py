@@ -13,8 +13,8 @@ from functools import partial
 from harness.content import Content, Manifest, an_image
 from harness.nodes.models.containerd.plan import (
     ContainerdPull,
-    Exchange,
     Hangs,
+    ModelExchange,
     Plan,
     PlannedHost,
     PullError,
@@ -24,7 +24,7 @@ from harness.nodes.models.containerd.plan import (
 )
 from harness.nodes.models.containerd.pullers import Ctr
 from harness.nodes.models.containerd.pulling import Fetching, Resolving
-from harness.nodes.models.containerd.session import Session, Target
+from harness.nodes.models.containerd.session import RequestTarget, Session
 from harness.nodes.models.go_url import InvalidURL, parse_url
 from harness.nodes.models.network import Attempt, ClientRequest, Network
 from harness.nodes.models.simulated_network import HostBehaviour, SimulatedNetwork
@@ -148,15 +148,15 @@ class _Pushing:
     def _manifest(self, host: PlannedHost, image: Manifest, reference: str) -> None:
         lanes = [(blob.digest, partial(self._blob, host, blob)) for blob in image.blobs]
         self._session.concurrently(lanes)
-        target = Target(host, ("manifests", reference))
+        target = RequestTarget(host, ("manifests", reference))
         if not self._exists(target, image):
             because = f"{host.name} does not have the manifest"
             self._expect(self._session.send(target, "PUT", because), {200, 201, 204})
 
     def _blob(self, host: PlannedHost, blob: Content) -> None:
-        if self._exists(Target(host, ("blobs", blob.digest)), blob):
+        if self._exists(RequestTarget(host, ("blobs", blob.digest)), blob):
             return
-        uploads = Target(host, ("blobs", "uploads/"))
+        uploads = RequestTarget(host, ("blobs", "uploads/"))
         begun = self._session.send(uploads, "POST", f"{host.name} does not have the blob")
         if begun.response.status == 201:
             return
@@ -165,7 +165,7 @@ class _Pushing:
         because = f"the upload that {host.name} began"
         self._expect(self._session.repeat(request, uploads, because), {200, 201, 204})
 
-    def _upload(self, uploads: Target, location: str, blob: Content) -> ClientRequest:
+    def _upload(self, uploads: RequestTarget, location: str, blob: Content) -> ClientRequest:
         host = uploads.host
         base = self._session.request(uploads, "PUT")
         try:
@@ -178,7 +178,7 @@ class _Pushing:
         query = (("digest", str(blob.digest)), *base.query)
         return replace(base, scheme=url.scheme, host=url.host, path=url.path, query=query)
 
-    def _exists(self, target: Target, content: Content) -> bool:
+    def _exists(self, target: RequestTarget, content: Content) -> bool:
         """Whether the host has the object already."""
         kind, reference = target.resource
         because = f"first host for pushes: does it have the {kind[:-1]}?"
@@ -196,7 +196,7 @@ class _Pushing:
             self._expect(exchange, {200}, text)
         return ":" in reference or response.header("Docker-Content-Digest") == content.digest
 
-    def _expect(self, exchange: Exchange, statuses: set[int], text: str | None = None) -> None:
+    def _expect(self, exchange: ModelExchange, statuses: set[int], text: str | None = None) -> None:
         """Raises :class:`RequestFailed`, with *text* if it is given, for any other status."""
         request, status = exchange.request, exchange.response.status
         if status not in statuses:

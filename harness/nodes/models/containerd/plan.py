@@ -163,7 +163,7 @@ class ContainerdPull(ClientRun):
 
 # -- failures -----------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class Exchange:
+class ModelExchange:
     """An answer and its request, which is the last one after redirects."""
 
     request: ClientRequest

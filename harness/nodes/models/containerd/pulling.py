@@ -16,13 +16,13 @@ from functools import partial
 
 from harness.content import DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_MANIFEST
 from harness.nodes.models.containerd.plan import (
-    Exchange,
+    ModelExchange,
     RequestFailed,
     request_url,
     unexpected_status,
 )
 from harness.nodes.models.containerd.pullers import Ctr
-from harness.nodes.models.containerd.session import Session, Target
+from harness.nodes.models.containerd.session import RequestTarget, Session
 from harness.nodes.models.network import ClientResponse
 from harness.nodes.models.reference import digest_problem
 from harness.nodes.models.registry_api import (
@@ -70,7 +70,7 @@ class Resolving:
                 break
             because = f"first host for {'/'.join(resource)[:40]}"
             for number, host in enumerate(hosts, 1):
-                found = self._ask(Target(host, resource, number == len(hosts)), because)
+                found = self._ask(RequestTarget(host, resource, number == len(hosts)), because)
                 if found is not None:
                     return found
                 because = self._failures[-1][1].next_host(host.name)
@@ -84,7 +84,7 @@ class Resolving:
         others = (failed for rank, failed in self._failures if rank != _NOT_FOUND)
         return next(others, self._failures[0][1])
 
-    def _ask(self, target: Target, because: str) -> ContentDescriptor | None:
+    def _ask(self, target: RequestTarget, because: str) -> ContentDescriptor | None:
         """The descriptor from *target*, or None if the next host must be tried."""
         try:
             exchange = self._session.send(target, "HEAD", because, _HEADERS)
@@ -117,7 +117,7 @@ class Resolving:
         assert self._digest is not None
         return ContentDescriptor(media_type, self._digest, size, kind_of(media_type))
 
-    def _refused(self, target: Target, exchange: Exchange) -> tuple[int, RequestFailed]:
+    def _refused(self, target: RequestTarget, exchange: ModelExchange) -> tuple[int, RequestFailed]:
         """Rank and failure of a status; one that is neither success nor failure fails the pull."""
         status = exchange.response.status
         if status == 404:
@@ -129,7 +129,7 @@ class Resolving:
         text = self._session.explained(target, exchange, _HEADERS) or text
         return _STATUS, RequestFailed(text, status)
 
-    def _status_text(self, target: Target, exchange: Exchange) -> str:
+    def _status_text(self, target: RequestTarget, exchange: ModelExchange) -> str:
         status = exchange.response.status
         if self._release.wording == "pulling from host":
             unexpected = "unexpected " if status < 400 else ""
@@ -142,7 +142,7 @@ class Resolving:
         without_body = replace(exchange.response, body=b"")
         return unexpected_status(exchange.request, without_body, self._release)
 
-    def _read(self, target: Target) -> tuple[int, str]:
+    def _read(self, target: RequestTarget) -> tuple[int, str]:
         """Size and type from the body of a GET, if HEAD lacks them.
 
         A failure here fails the pull. Before 2.3 the status is not checked, so that an error
@@ -269,7 +269,7 @@ class Fetching:
             headers["Range"] = (f"bytes={offset}-",)
         failures: list[RequestFailed] = []
         for number, host in enumerate(hosts, 1):
-            target = Target(host, resource, number == len(hosts))
+            target = RequestTarget(host, resource, number == len(hosts))
             try:
                 exchange = self._session.send(target, "GET", because, headers)
                 if exchange.response.status > 299:
@@ -284,7 +284,7 @@ class Fetching:
             raise RequestFailed(text, 404, not_found=True)
         raise failures[0]
 
-    def _unusable(self, target: Target, exchange: Exchange) -> RequestFailed:
+    def _unusable(self, target: RequestTarget, exchange: ModelExchange) -> RequestFailed:
         response = exchange.response
         # The original host is shown, even after a redirect.
         asked = request_url(self._session.request(target, "GET"))

@@ -12,9 +12,9 @@ from typing import Literal
 
 from harness.nodes.models.containerd.authorizer import Authorizer
 from harness.nodes.models.containerd.plan import (
-    Exchange,
     Hangs,
     HttpClient,
+    ModelExchange,
     Plan,
     PlannedHost,
     RequestFailed,
@@ -43,7 +43,7 @@ Headers = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
-class Target:
+class RequestTarget:
     """An object of the plan's repository at one host, such as ``("manifests", "v1")``."""
 
     host: PlannedHost
@@ -97,13 +97,15 @@ class Session:
 
     # -- requests to registries -----------------------------------------------------------------
     def send(
-        self, target: Target, method: str, because: str, headers: Headers | None = None
-    ) -> Exchange:
+        self, target: RequestTarget, method: str, because: str, headers: Headers | None = None
+    ) -> ModelExchange:
         """The final answer to *method* on *target*. Raises :class:`RequestFailed` if there is
         none."""
         return self.repeat(self.request(target, method, headers), target, because)
 
-    def request(self, target: Target, method: str, headers: Headers | None = None) -> ClientRequest:
+    def request(
+        self, target: RequestTarget, method: str, headers: Headers | None = None
+    ) -> ClientRequest:
         """The request for *target*, without credentials."""
         host = target.host
         names_namespace = self._step != "push" or self.release.push_names_namespace
@@ -118,9 +120,9 @@ class Session:
         merged |= headers or {}
         return ClientRequest(method, host.scheme, host.name, path, query, merged)
 
-    def repeat(self, request: ClientRequest, target: Target, because: str) -> Exchange:
+    def repeat(self, request: ClientRequest, target: RequestTarget, because: str) -> ModelExchange:
         """Send *request* until its answer is final. Raises :class:`RequestFailed`."""
-        client, history = target.host.client, list[Exchange]()
+        client, history = target.host.client, list[ModelExchange]()
         for number in range(1, self.release.attempts + 1):
             is_last = number == self.release.attempts
             try:
@@ -139,7 +141,9 @@ class Session:
             request, because = following
         return history[-1]
 
-    def _authorized(self, request: ClientRequest, client: HttpClient, because: str) -> Exchange:
+    def _authorized(
+        self, request: ClientRequest, client: HttpClient, because: str
+    ) -> ModelExchange:
         try:
             request = self._authorizer(client).authorize(request, self._scope)
         except RequestFailed as failed:
@@ -147,7 +151,7 @@ class Session:
         return self._follow(request, client, self._step, because)
 
     def _next(
-        self, request: ClientRequest, target: Target, history: list[Exchange]
+        self, request: ClientRequest, target: RequestTarget, history: list[ModelExchange]
     ) -> tuple[ClientRequest, str] | None:
         """The next request and its reason; None if the last answer is final."""
         last = history[-1]
@@ -173,7 +177,7 @@ class Session:
         return None
 
     def explained(
-        self, target: Target, exchange: Exchange, headers: Headers | None = None
+        self, target: RequestTarget, exchange: ModelExchange, headers: Headers | None = None
     ) -> str | None:
         """The text for a HEAD with answer 403, with the message from a GET since HEAD has no body.
 
@@ -193,7 +197,7 @@ class Session:
     def _authorizer(self, client: HttpClient) -> Authorizer:
         if client.number not in self._authorizers:
 
-            def ask(request: ClientRequest, because: str) -> Exchange:
+            def ask(request: ClientRequest, because: str) -> ModelExchange:
                 return self._follow(request, client, "token", because)
 
             self._authorizers[client.number] = Authorizer(client, self.release, ask)
@@ -202,7 +206,7 @@ class Session:
     # -- HTTP -----------------------------------------------------------------------------------
     def _follow(
         self, request: ClientRequest, client: HttpClient, step: PullStep, because: str
-    ) -> Exchange:
+    ) -> ModelExchange:
         """The answer to *request* after redirects.
 
         Raises :class:`RequestFailed`, and :class:`Hangs` if no time limit applies.
@@ -234,12 +238,12 @@ class Session:
 
     def _round_trip(
         self, request: ClientRequest, client: HttpClient, step: PullStep, because: str
-    ) -> Exchange:
+    ) -> ModelExchange:
         """One answer; a client that falls back may get it over plain HTTP."""
         known = (client.number, request.host)
         if known not in self._plain_http:
             try:
-                return Exchange(request, self._send(request, client, step, because))
+                return ModelExchange(request, self._send(request, client, step, because))
             except RequestFailed as failed:
                 may_fall_back = client.falls_back and request.scheme == "https"
                 if not (may_fall_back and self._allows_plain_http(request.host, failed.failure)):
@@ -249,7 +253,7 @@ class Session:
                 self._plain_http.add(known)
         plain = replace(request, scheme="http")
         try:
-            return Exchange(plain, self._send(plain, client, step, because))
+            return ModelExchange(plain, self._send(plain, client, step, because))
         except RequestFailed as failed:
             # Go reports the original URL, not the one of the fallback.
             failed.text = failed.text.replace('"http://', f'"{request.scheme}://', 1)

@@ -28,8 +28,8 @@ from harness.nodes.models.network import (
 )
 from harness.nodes.models.reference import InvalidReference
 from harness.nodes.models.registry_api import (
+    ModelClient,
     PullFailed,
-    RegistryClient,
     entry_for_platform,
     is_content_of,
     kind_of,
@@ -131,7 +131,7 @@ _FIRST_DELAY, _LONGEST_DELAY = 2.0, 60.0
 
 
 @dataclass(kw_only=True)
-class _Client(RegistryClient):
+class _Client(ModelClient):
     """The client for one source."""
 
     name: str
