@@ -35,7 +35,7 @@ class StandardRegistry:
         self, config: Config, profile: Profile, clock: Clock, metrics: Metrics | None = None
     ) -> None:
         if config.auth.token is not None:
-            # A digest is no secret: without a source there is no repository to ask a right for.
+            # Digests are not secret. Without a source no right to pull can be checked.
             profile = replace(profile, mounts_from_anywhere=False)
         self.storage: Storage = open_storage(
             config.storage,

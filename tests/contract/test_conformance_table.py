@@ -20,7 +20,7 @@ _REASONS = {
 }
 
 
-def test_each_demand_has_an_id_of_its_own() -> None:
+def test_each_demand_has_a_unique_id() -> None:
     ids = [row[0] for row in _DEMANDS]
     assert len(ids) == len(set(ids)) > 80
 

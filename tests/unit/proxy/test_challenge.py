@@ -126,7 +126,7 @@ def test_token_lifetime_counts_from_the_answer(answer: object, seconds: float) -
     assert token.expires == NOW + timedelta(seconds=seconds)
 
 
-def test_not_a_number_is_no_lifetime() -> None:
+def test_a_lifetime_must_be_a_number() -> None:
     assert parse_token(b'{"token":"t","expires_in":NaN}', NOW).expires == NOW + timedelta(minutes=1)
 
 

@@ -118,7 +118,7 @@ def test_a_text_that_is_not_json_is_the_message(status: int, code: str) -> None:
         ),
     ],
 )
-def test_what_calls_itself_json_and_is_no_error(
+def test_json_that_is_not_an_error_document(
     body: bytes, problem: str, struct: dict[str, object]
 ) -> None:
     text, shown = _refused(403, body)

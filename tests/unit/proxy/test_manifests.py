@@ -73,7 +73,7 @@ async def test_by_tag(
     ]
 
 
-async def test_upstream_is_asked_for_every_type_whoever_asks(
+async def test_upstream_is_asked_for_every_type_whatever_the_client_accepts(
     make_proxy: MakeProxy, upstream: UpstreamDouble, image: Image
 ) -> None:
     for profile in ("ideal", "2.8", "3.1"):

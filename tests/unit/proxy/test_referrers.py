@@ -51,7 +51,7 @@ def listing(*entries: Any, **headers: str) -> httpx.Response:
         None,
     ],
 )
-async def test_what_is_no_descriptor(
+async def test_entries_that_are_not_descriptors(
     make_proxy: MakeProxy, upstream: UpstreamDouble, wrong: Any
 ) -> None:
     upstream.on(GET, listing(descriptor(SIGNATURE), wrong))
@@ -61,7 +61,7 @@ async def test_what_is_no_descriptor(
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"manifests":{}}', b"<html>", b"[" * 99999])
-async def test_what_is_no_list(
+async def test_documents_that_are_not_lists(
     make_proxy: MakeProxy, upstream: UpstreamDouble, body: bytes
 ) -> None:
     upstream.on(GET, httpx.Response(200, content=body))

@@ -64,7 +64,7 @@ def test_moments_keep_their_text(text: str, rendered: str | None) -> None:
 @pytest.mark.parametrize(
     "text", ["", "bad", "2026-11-24", "2026-11-24T04:06:01", "2026-13-01T00:00:00Z", "٢026-11-24T0"]
 )
-def test_what_is_no_moment(text: str) -> None:
+def test_invalid_times(text: str) -> None:
     with pytest.raises(ValueError):
         GoTime.parse(text)
 
@@ -130,7 +130,7 @@ def test_reading_as_go_reads(content: str, rendered: str) -> None:
     assert reread(content) == rendered
 
 
-def test_null_is_no_schedule() -> None:
+def test_null_is_not_a_schedule() -> None:
     assert parse_state(b"null") is None
 
 
@@ -156,7 +156,7 @@ def test_damage(content: str) -> None:
         parse_state(content.encode())
 
 
-def test_bytes_that_are_no_text() -> None:
+def test_bytes_that_are_not_text() -> None:
     with pytest.raises(StateUnreadable):
         parse_state(b"\xff\xfe{")
 

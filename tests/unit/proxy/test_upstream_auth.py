@@ -199,7 +199,7 @@ async def test_no_token_is_fetched_from_a_local_address(realm: str) -> None:
 
 
 @pytest.mark.parametrize("realm", ["", "ftp://registry.example/token", "::", "http://"])
-async def test_a_realm_that_is_no_url(realm: str) -> None:
+async def test_a_realm_that_is_not_a_url(realm: str) -> None:
     double = Guarded(realm)
     with pytest.raises((UpstreamBroken, UpstreamRefused)):
         await stat(connect(double, **LOGIN))

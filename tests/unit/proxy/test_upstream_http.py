@@ -319,7 +319,7 @@ async def test_a_body_that_ends_early(double: UpstreamDouble) -> None:
     assert body.closed
 
 
-async def test_a_body_that_stands_still(double: UpstreamDouble) -> None:
+async def test_a_stalled_body(double: UpstreamDouble) -> None:
     body = Pieces(BLOB[:40], httpx.ReadTimeout(""))
     double.on(f"GET {PATH}", httpx.Response(200, stream=body))
     with pytest.raises(UpstreamTimedOut):
@@ -405,7 +405,7 @@ async def test_pages_without_end(double: UpstreamDouble) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"nope", b"[]x", b'{"tags": "v1"}', b'{"tags": [1]}'])
-async def test_what_is_no_list_of_tags(double: UpstreamDouble, body: bytes) -> None:
+async def test_documents_that_are_not_tag_lists(double: UpstreamDouble, body: bytes) -> None:
     double.on(f"GET {TAGS}", httpx.Response(200, content=body))
     with pytest.raises(UpstreamBroken):
         await repository_of(connect(double), "team/app").tags()

@@ -301,7 +301,7 @@ async def test_no_answer_in_time(network: NetworkTransport) -> None:
         assert len(double.heads) == 1
 
 
-async def test_a_body_that_stands_still(network: NetworkTransport) -> None:
+async def test_a_stalled_body(network: NetworkTransport) -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"
     async with raw(always(answer)) as double:
         got, error = await pieces(await ask(network, double.url, read=0.05))
@@ -309,7 +309,7 @@ async def test_a_body_that_stands_still(network: NetworkTransport) -> None:
     assert isinstance(error, httpx.ReadTimeout)
 
 
-async def test_what_is_no_http(network: NetworkTransport) -> None:
+async def test_answers_that_are_not_http(network: NetworkTransport) -> None:
     async with raw(always(b"SSH-2.0-x\r\n\r\n")) as double:
         with pytest.raises(httpx.RemoteProtocolError):
             await ask(network, double.url)

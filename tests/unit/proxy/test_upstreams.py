@@ -211,7 +211,7 @@ def test_a_descriptor_cache_keeps_them_apart(hosts: Hosts, tmp_path: Path) -> No
     run(work())
 
 
-def test_a_manifest_that_lies_of_another_upstream_s_blob(hosts: Hosts, tmp_path: Path) -> None:
+def test_a_manifest_that_names_another_upstreams_blob(hosts: Hosts, tmp_path: Path) -> None:
     """It says that the blob has another size. Its cached bytes are hashed, and served although
     their upstream cannot be asked."""
     image = an_image()

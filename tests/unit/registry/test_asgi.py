@@ -103,7 +103,7 @@ def test_request_body(run: Any) -> None:
     run(test())
 
 
-def test_a_body_that_stands_still(run: Any) -> None:
+def test_a_stalled_body(run: Any) -> None:
     """RFC 9110, 15.5.9. Without patience it is waited for."""
 
     async def test() -> None:

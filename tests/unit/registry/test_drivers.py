@@ -41,7 +41,7 @@ def test_what_is_missing_says_its_path(driver: StorageDriver) -> None:
         assert not driver.is_file(path)
 
 
-def test_a_directory_is_no_file(driver: StorageDriver) -> None:
+def test_a_directory_is_not_a_file(driver: StorageDriver) -> None:
     driver.write("/a/b/c", b"x")
 
     assert driver.exists("/a/b")

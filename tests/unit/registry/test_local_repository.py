@@ -101,7 +101,7 @@ def test_links_in_other_repositories(storage: Storage, repository: LocalReposito
 # -- manifests and tags ------------------------------------------------------------------------
 
 
-def test_a_damaged_link_is_no_link(storage: Storage, repository: LocalRepository) -> None:
+def test_a_damaged_link_counts_as_missing(storage: Storage, repository: LocalRepository) -> None:
     for content in (b"", b"sha256:", b"\xff", b"../../etc"):
         storage.driver.write(layout.revision_link("team/app", _HELLO), content)
         assert repository.manifest_or_none(_HELLO) is None

@@ -72,7 +72,7 @@ def test_condition_on_a_manifest_that_is_not_there(make_registry: MakeRegistry) 
     assert make_registry("2.8").get(path, if_none_match=_ABSENT).status_code == 304
 
 
-def test_a_blob_is_no_manifest(make_registry: MakeRegistry) -> None:
+def test_a_blob_is_not_a_manifest(make_registry: MakeRegistry) -> None:
     for profile, status in (("ideal", 404), ("2.8", 500), ("3.1", 404)):
         registry = make_registry(profile)
         registry.push_blob("a", b"hello")

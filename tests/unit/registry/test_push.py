@@ -265,7 +265,7 @@ def test_tags_by_query(registry: InProcess) -> None:
     assert registry.get("/v2/a/tags/list").json()["tags"] == ["1", "1.2"]
 
 
-def test_subject_is_told(registry: InProcess) -> None:
+def test_the_subject_is_acknowledged(registry: InProcess) -> None:
     subject = an_image()
     artifact = an_artifact(subject=subject)  # the subject itself is not pushed
     for blob in artifact.blobs:

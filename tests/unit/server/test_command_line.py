@@ -185,7 +185,7 @@ def test_garbage_collect(flags: list[str], config: Path) -> None:
     assert out.strip() == ("" if quiet else summary)
 
 
-def test_a_reader_that_leaves_is_no_traceback(config: Path) -> None:
+def test_a_reader_that_leaves_causes_no_traceback(config: Path) -> None:
     command = f"{sys.executable} -m reference_registry garbage-collect {config} | true"
     finished = subprocess.run(
         ["sh", "-c", command], env=clean_environment(), capture_output=True, text=True, timeout=30,

@@ -84,7 +84,7 @@ def test_levels(level: Any, expected: str, root: logging.Logger) -> None:
     assert "".join(re.findall(r"msg=(\w)", stream.getvalue())) == expected
 
 
-def test_configured_anew_the_earlier_stream_is_let_go(root: logging.Logger) -> None:
+def test_a_second_configuration_releases_the_first_stream(root: logging.Logger) -> None:
     first = _lines(root, LogConfig())
     second = _lines(root, LogConfig())
     _log.info("once")

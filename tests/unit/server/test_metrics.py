@@ -306,7 +306,7 @@ def test_variables_show_the_configuration_without_its_secrets() -> None:
     }
 
 
-def test_variables_of_3_0_are_no_json_with_redis() -> None:
+def test_variables_of_3_0_are_not_json_with_redis() -> None:
     body = _answer("/debug/vars", config=_CONFIG, profile="3.0")[2]
     assert b'"redis": }' in body
     with pytest.raises(json.JSONDecodeError):

@@ -201,7 +201,7 @@ def test_the_access_log_can_be_turned_off(serve: Serve) -> None:
     assert "GET /v2/" not in served.process.output()
 
 
-def test_what_is_logged_for_a_request_bears_its_id(serve: Serve) -> None:
+def test_log_lines_of_a_request_have_its_id(serve: Serve) -> None:
     served = serve("log:\n  level: debug\n  formatter: json\n")
     with httpx.Client(trust_env=False) as client:
         for path in ("/v2/", "/v2/a/manifests/none"):

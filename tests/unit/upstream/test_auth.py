@@ -141,7 +141,7 @@ def test_a_token_asked_for_by_post(http: httpx.Client, make_upstream: Make) -> N
     assert http.delete(upstream.token_url).status_code == 405
 
 
-def test_a_token_server_on_a_port_of_its_own(http: httpx.Client, make_upstream: Make) -> None:
+def test_a_token_server_on_another_port(http: httpx.Client, make_upstream: Make) -> None:
     upstream, _ = with_image(make_upstream(Bearer(own_port=True)))
     assert not upstream.token_url.startswith(upstream.url)
     headers = bearer(token_for(http, http.get(upstream.url + TAG)))

@@ -219,7 +219,7 @@ def test_states(upstream: MockUpstream, client: httpx.Client, path: str) -> None
     assert upstream.state == "start"
 
 
-def test_a_condition_that_fails_is_told(
+def test_a_condition_that_fails_is_reported(
     upstream: MockUpstream, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     upstream.on("GET", path, where=lambda call: 1 / len(call.body) > 0).status(500)

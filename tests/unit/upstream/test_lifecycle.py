@@ -74,7 +74,7 @@ def test_down_cuts_what_is_under_way(upstream: MockUpstream, image: Image) -> No
     assert upstream.ledger.entries[0].outcome == "cut"
 
 
-def test_nobody_gets_the_port_of_an_upstream_that_is_down(upstream: MockUpstream) -> None:
+def test_an_upstream_that_is_down_keeps_its_port(upstream: MockUpstream) -> None:
     upstream.down()
     port = int(upstream.address.rpartition(":")[2])
     with socket.socket() as other, pytest.raises(OSError, match="in use"):
@@ -121,7 +121,7 @@ def test_a_client_that_waits_for_100_continue(upstream: MockUpstream) -> None:
         assert connection.receive_head().startswith("HTTP/1.1 405 ")
 
 
-def test_a_tls_handshake_is_no_request(upstream: MockUpstream) -> None:
+def test_a_tls_handshake_is_not_a_request(upstream: MockUpstream) -> None:
     """skopeo, docker and containerd try it first, and go on in plain HTTP."""
     with RawConnection(upstream) as connection:
         connection.socket.sendall(b"\x16\x03\x01\x00\x05hello")

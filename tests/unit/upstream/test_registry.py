@@ -115,7 +115,7 @@ def test_tags_in_pages(
 
 @pytest.mark.parametrize("n", ["-1", "x", "1.5", ""])
 @pytest.mark.usefixtures("image")
-def test_a_page_size_that_is_no_number(client: httpx.Client, n: str) -> None:
+def test_a_page_size_must_be_a_number(client: httpx.Client, n: str) -> None:
     answer = client.get("/v2/team/app/tags/list", params={"n": n})
     assert (answer.status_code, error_code(answer)) == (400, "PAGINATION_NUMBER_INVALID")
 

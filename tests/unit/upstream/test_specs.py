@@ -28,7 +28,7 @@ def test_sizes(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "-1", "1mib", "MiB"])
-def test_what_is_no_size(text: str) -> None:
+def test_invalid_sizes(text: str) -> None:
     with pytest.raises(ValueError, match="is not a size such as"):
         parse_size(text)
 
@@ -47,7 +47,7 @@ def test_addresses(text: str, address: tuple[str, int]) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "5555", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", ":70000"])
-def test_what_is_no_address(text: str) -> None:
+def test_invalid_addresses(text: str) -> None:
     with pytest.raises(ValueError, match="is not an address such as"):
         parse_address(text)
 
@@ -96,7 +96,7 @@ def test_indexes() -> None:
         ("app:v1,unknown", "'unknown' is not one of"),
     ],
 )
-def test_what_is_no_image(text: str, reason: str) -> None:
+def test_invalid_images(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_image(text)
 
@@ -149,6 +149,6 @@ def test_faults(text: str, fault: Fault) -> None:
         ("'429", "No closing quotation"),
     ],
 )
-def test_what_is_no_fault(text: str, reason: str) -> None:
+def test_invalid_faults(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_fault(text)
