@@ -65,6 +65,11 @@ class Authority:
             .not_valid_before(now - timedelta(hours=1))
             .not_valid_after(now + _LIFETIME)
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .add_extension(_key_usage(ca=ca), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), False
+            )
             .add_extension(extension, critical=False)
             .sign(self._key, hashes.SHA256())
         )
@@ -79,6 +84,21 @@ class Authority:
             )
         )
         return path, key_path
+
+
+def _key_usage(*, ca: bool) -> x509.KeyUsage:
+    """RFC 5280, 4.2.1.3: an authority has it. Python 3.13 refuses one without it."""
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def _common_name(name: str) -> x509.Name:
