@@ -13,8 +13,19 @@ _NEW_KEY = ("-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1
 def make_authority(directory: Path, name: str = "ca") -> tuple[Path, Path]:
     """A certificate that may sign others, and its key."""
     certificate, key = directory / f"{name}.pem", directory / f"{name}.key"
-    subject = ("-subj", f"/CN={name}")
-    _openssl("req", "-x509", *_NEW_KEY, *subject, "-out", certificate, "-keyout", key)
+    usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")  # Python 3.13 demands it
+    _openssl(
+        "req",
+        "-x509",
+        *_NEW_KEY,
+        "-subj",
+        f"/CN={name}",
+        *usage,
+        "-out",
+        certificate,
+        "-keyout",
+        key,
+    )
     return certificate, key
 
 
