@@ -7,6 +7,7 @@ manifest version 2, schemas 1 and 2.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -30,6 +31,10 @@ MANIFEST_TYPES = INDEX_TYPES | {
     SCHEMA1,
     SCHEMA1_SIGNED,
 }
+
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+"""An escape that may be half of a character. The other half may be missing."""
 
 
 class ManifestInvalid(Exception):
@@ -82,13 +87,13 @@ def parse_manifest(content: bytes, media_type: str | None = None) -> ParsedManif
     if media_type is None:
         media_type = stated
     if media_type not in MANIFEST_TYPES:
-        raise ManifestInvalid(f"unknown manifest media type {media_type!r}")
+        raise ManifestInvalid(f"unknown manifest media type {_shown(media_type)}")
     if media_type in {SCHEMA1, SCHEMA1_SIGNED}:
         return ParsedManifest(media_type, layers=_schema1_layers(document))
     if document.get("schemaVersion", 2) != 2:
-        raise ManifestInvalid(f"schemaVersion is {document['schemaVersion']!r} and not 2")
+        raise ManifestInvalid(f"schemaVersion is {_shown(document['schemaVersion'])} and not 2")
     if stated != media_type:
-        raise ManifestInvalid(f"mediaType should be {media_type!r} and not {stated!r}")
+        raise ManifestInvalid(f"mediaType should be {media_type!r} and not {_shown(stated)}")
     config = None
     if media_type not in INDEX_TYPES and media_type != OCI_ARTIFACT:
         if "manifests" in document:
@@ -142,7 +147,12 @@ def referrer_descriptor(parsed: ParsedManifest, digest: Digest, size: int) -> di
 
 def _load(content: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(content)
+        # Bytes would be read as UTF-16 too, and with surrogates: RFC 8259, 8.1 and 8.2.
+        document = json.loads(content.decode())
+        if _SURROGATE.search(content):
+            json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeError:
+        raise ManifestInvalid("not UTF-8, or with half a surrogate pair") from None
     except (ValueError, RecursionError) as error:
         raise ManifestInvalid(f"not JSON: {error}") from None
     if not isinstance(document, dict):
@@ -176,8 +186,8 @@ def _reference(entry: Any, where: str) -> ContentReference:
     if digest is None:
         raise ManifestInvalid(f"{where} has no digest of a supported algorithm")
     size = entry.get("size", 0)
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise ManifestInvalid(f"{where} has the size {size!r}")
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 63:
+        raise ManifestInvalid(f"{where} has the size {_shown(size)}")
     urls = entry.get("urls") or ()
     if urls and not _are_strings(urls):
         raise ManifestInvalid(f"urls of {where} is not a list of strings")
@@ -205,6 +215,12 @@ def _schema1_layers(document: Mapping[str, Any]) -> tuple[ContentReference, ...]
     if None in digests:
         raise ManifestInvalid("fsLayers has an entry without a digest")
     return tuple(ContentReference(digest, "") for digest in unique)
+
+
+def _shown(value: Any) -> str:
+    """*value* in an error message. It may be long, or too deep for ``repr``."""
+    plain = value is None or isinstance(value, (str, int, float))
+    return repr(value)[:100] if plain else f"a {type(value).__name__}"
 
 
 def _string(document: Mapping[str, Any], key: str) -> str | None:

@@ -173,7 +173,7 @@ class UploadStates:
             fields = json.loads(document)
             return UploadState(str(fields["Name"]), str(fields["UUID"]), int(fields["Offset"]))
         # A known secret, such as the empty one of some proxies, lets anyone sign anything.
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
 
     def _mac(self, document: bytes) -> bytes:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 
 from reference_registry.api import manifests, uploads
 from reference_registry.api.context import Context, Handler, json_response
 from reference_registry.http.errors import PAGINATION_NUMBER_INVALID, RegistryError
 from reference_registry.http.messages import BytesBody, Response, json_bytes
-from reference_registry.http.pagination import first_fitting, next_link, page
+from reference_registry.http.pagination import next_link, page
 from reference_registry.manifest import OCI_INDEX
 from reference_registry.storage.layout import path_order
 
 _CATALOG_PAGE = 100
 _INDEX_FRAME = 1024
+_NUMBER = re.compile("[+-]?[0-9]{1,18}")
 """Bytes of an index of referrers around its descriptors, generously."""
 
 
@@ -87,10 +89,9 @@ def _number(context: Context, default: int) -> tuple[int | None, str]:
     """The query parameter ``n`` as a number and as text; None if it is not a number, *default* if
     it is missing or empty."""
     text = context.request.query("n") or ""
-    try:
-        return int(text) if text else default, text
-    except ValueError:
-        return None, text
+    if not text:
+        return default, text
+    return int(text) if _NUMBER.fullmatch(text) else None, text
 
 
 async def _referrers(context: Context) -> Response:
@@ -110,12 +111,19 @@ async def _referrers(context: Context) -> Response:
         ),
         key=lambda each: str(each["digest"]),
     )
-    limit = manifests.MAX_MANIFEST_SIZE - _INDEX_FRAME
-    chosen = descriptors[: first_fitting([json_bytes(each) for each in descriptors], limit)]
-    if len(chosen) < len(descriptors):
-        headers.append(_next(context, artifactType=wanted, last=str(chosen[-1]["digest"])))
-    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": chosen}
-    return Response(200, tuple(headers), BytesBody(json_bytes(index)))
+    left = manifests.MAX_MANIFEST_SIZE - _INDEX_FRAME
+    chosen: list[bytes] = []
+    for each in descriptors:
+        written = json_bytes(each).rstrip()
+        left -= len(written) + 1
+        if left < 0 and chosen:  # There is always at least one, or the client gets no further.
+            headers.append(_next(context, artifactType=wanted, last=last))
+            break
+        chosen.append(written)
+        last = str(each["digest"])
+    index = b'{"schemaVersion":2,"mediaType":"%s","manifests":[%s]}\n'
+    content = index % (OCI_INDEX.encode(), b",".join(chosen))
+    return Response(200, tuple(headers), BytesBody(content))
 
 
 def _next(context: Context, **query: str | int | None) -> tuple[str, str]:

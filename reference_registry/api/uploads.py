@@ -108,10 +108,11 @@ async def session_of(context: Context) -> UploadSession:
         raise BLOB_UPLOAD_UNKNOWN(f"not an upload: {uuid}")
     profile, reading = context.profile, context.request.method in {"GET", "HEAD"}
     needs_state = profile.upload_status_needs_state if reading else profile.upload_needs_state
-    state = context.states.unpack(context.request.query("_state") or "")
+    given = context.request.query("_state")
+    state = context.states.unpack(given or "")
     if state is not None and (state.name, state.uuid) != (context.parameters["name"], uuid):
         state = None  # of another upload
-    if state is None and needs_state:
+    if state is None and (needs_state or (given is not None and not reading)):
         raise BLOB_UPLOAD_INVALID(detail(profile, "invalid secret"))
     session = await context.repository.upload(uuid)
     # A client that has lost its offset uses an old URL to ask for it (OCI: "A GET request may be

@@ -12,14 +12,18 @@ import base64
 import binascii
 import hashlib
 import hmac
+import ipaddress
 import logging
 import os
 import secrets
+from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from reference_registry.config import HtpasswdConfig
 from reference_registry.config.problem import CannotStart
+from reference_registry.http.errors import TOOMANYREQUESTS, RegistryError
 from reference_registry.http.hooks import Access, AuthenticationBroken, Authenticator, unauthorized
 from reference_registry.http.messages import Request
 from reference_registry.profiles import Profile
@@ -29,6 +33,10 @@ _log = logging.getLogger(__name__)
 
 _MOST_REMEMBERED = 1024
 _MOST_AT_ONCE = 2  # bcrypt takes a whole core; clients must not take them all
+_MOST_WAITING = 128
+_MOST_WAITING_FOR_ONE = 16
+"""Passwords that wait to be verified, in total and for one client. Requests with the same password
+wait together and count once, so that a node which starts all its pulls at once counts as one."""
 _BCRYPT_LENGTH = 72  # bytes; bcrypt ignores what follows, and so does distribution
 
 
@@ -36,7 +44,8 @@ class HtpasswdAuthenticator(Authenticator):
     """``auth.htpasswd`` as an :class:`Authenticator`.
 
     A verified password is remembered, as a keyed hash of user, password and the file's entry, so
-    that only the first of a hundred pulls pays for bcrypt.
+    that only the first of a hundred pulls pays for bcrypt and only that one may have to wait.
+    Clients get 429 beyond the bounds of :class:`_Queue` (CWE-770).
     """
 
     def __init__(self, config: HtpasswdConfig, profile: Profile) -> None:
@@ -49,7 +58,9 @@ class HtpasswdAuthenticator(Authenticator):
         self._challenge = f'Basic realm="{quoted}"'
         self._key = secrets.token_bytes(32)
         self._verified = _proofs()
-        self._turn = asyncio.Semaphore(_MOST_AT_ONCE)
+        self._queue = _Queue()
+        self._running: dict[bytes, asyncio.Task[bool]] = {}
+        """Verifications that have not ended, by what is verified."""
         self._provisions = profile.provisions_htpasswd
         self._checks_at_start = profile.strict_config
 
@@ -84,21 +95,22 @@ class HtpasswdAuthenticator(Authenticator):
         if credentials is None:
             raise unauthorized(self._challenge, access)
         user, password = credentials
-        if not await self._verify(user, password):
+        if not await self._verify(user, password, _client_of(request)):
             _log.info("user failed to authenticate", extra={"fields": {"username": _shown(user)}})
             raise unauthorized(self._challenge, access)
         return _shown(user)
 
-    async def _verify(self, user: bytes, password: bytes) -> bool:
+    async def _verify(self, user: bytes, password: bytes, client: str) -> bool:
         entries = self._current_entries()
         entry = entries.get(user)
         if entry is None:
             if self._hides_unknown_users and entries:
-                await self._matches(password, _unmatchable(max(entries.values(), key=_cost)))
+                entry = _unmatchable(max(entries.values(), key=_cost))
+                await self._matches(self._proof(user, entry, password), password, entry, client)
             return False
-        proof = hmac.digest(self._key, b"\0".join((user, entry, password)), hashlib.sha256)
+        proof = self._proof(user, entry, password)
         if not self._verified.get(proof):
-            if not await self._matches(password, entry):
+            if not await self._matches(proof, password, entry, client):
                 return False
             self._verified.keep(proof, True)
         return True
@@ -124,9 +136,90 @@ class HtpasswdAuthenticator(Authenticator):
             self._verified = _proofs()
         return self._entries
 
-    async def _matches(self, password: bytes, entry: bytes) -> bool:
-        async with self._turn:
+    def _proof(self, user: bytes, entry: bytes, password: bytes) -> bytes:
+        return hmac.digest(self._key, b"\0".join((user, entry, password)), hashlib.sha256)
+
+    async def _matches(self, proof: bytes, password: bytes, entry: bytes, client: str) -> bool:
+        """Whether *password* is that of *entry*. Requests with one *proof* share one verification,
+        which goes on when the first of them leaves."""
+        running = self._running.get(proof)
+        if running is None:
+            running = asyncio.create_task(self._in_turn(password, entry, client))
+            self._running[proof] = running
+            running.add_done_callback(partial(self._ended, proof))
+        return await asyncio.shield(running)
+
+    def _ended(self, proof: bytes, running: asyncio.Task[bool]) -> None:
+        del self._running[proof]
+        if not running.cancelled():
+            running.exception()  # All who waited may have left.
+
+    async def _in_turn(self, password: bytes, entry: bytes, client: str) -> bool:
+        await self._queue.turn(client)
+        try:
             return await asyncio.to_thread(_matches_bcrypt, password, entry)
+        finally:
+            self._queue.done()
+
+
+class _Queue:
+    """Turns at bcrypt. Clients take turns, so that a client waits for one verification of each
+    other client at most, however many those send. Where the queue is full, the client that waits
+    most gives up its last place."""
+
+    def __init__(self) -> None:
+        self._free = _MOST_AT_ONCE
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        """By client; the next turn is that of the first client."""
+
+    async def turn(self, client: str) -> None:
+        """Return when *client* may verify one password; :meth:`done` ends that. TOOMANYREQUESTS."""
+        if self._free:
+            self._free -= 1
+            return
+        own = self._waiting.get(client, ())
+        if len(own) >= _MOST_WAITING_FOR_ONE:
+            raise _too_many_logins()
+        if sum(map(len, self._waiting.values())) >= _MOST_WAITING:
+            longest = max(self._waiting, key=lambda each: len(self._waiting[each]))
+            if len(self._waiting[longest]) <= len(own) + 1:
+                raise _too_many_logins()
+            last = self._waiting[longest].pop()
+            if not last.done():
+                last.set_exception(_too_many_logins())
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(client, deque()).append(place)
+        await place
+
+    def done(self) -> None:
+        """Give the turn to who is next."""
+        while self._waiting:
+            client = next(iter(self._waiting))
+            places = self._waiting.pop(client)
+            place = places.popleft()
+            if places:
+                self._waiting[client] = places  # behind all others
+            if not place.done():
+                place.set_result(None)
+                return
+        self._free += 1
+
+
+def _too_many_logins() -> RegistryError:
+    return TOOMANYREQUESTS("too many logins are waiting").with_headers(("Retry-After", "1"))
+
+
+def _client_of(request: Request) -> str:
+    """The address that *request* comes from; of IPv6 the first 64 bits, which one client has for
+    itself (RFC 4291, 2.5.4)."""
+    host = request.remote_address.rpartition(":")[0].strip("[]")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
+        return str(int(address) >> 64)
+    return host
 
 
 def _proofs() -> LruCache[bytes, bool]:

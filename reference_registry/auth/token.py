@@ -34,6 +34,8 @@ from reference_registry.profiles import Profile
 _log = logging.getLogger(__name__)
 
 _LARGEST_FILE = 1024 * 1024  # bytes
+_LONGEST_TOKEN = 48 * 1024
+"""Characters. Servers limit a whole head to 64 KiB; a token with certificates has some thousand."""
 T = TypeVar("T")
 
 
@@ -78,12 +80,16 @@ class TokenAuthenticator(Authenticator):
 
     def _verified(self, token: str) -> _Claims:
         now, config, profile = self._clock.now(), self._config, self._profile
+        if len(token) > _LONGEST_TOKEN:
+            raise _Refused(f"it is longer than {_LONGEST_TOKEN} characters")
         try:
             header = jwt.get_unverified_header(token)
             listed = profile.has_token_options
             if listed and header.get("alg") not in config.signingalgorithms:
                 raise _Refused("its algorithm is not among auth.token.signingalgorithms")
             key = self._trusted.signer(header, now)
+        except RecursionError:
+            raise _Refused("its header is nested too deeply") from None
         except (jwt.PyJWTError, Untrusted) as error:
             raise _Refused(str(error)) from None
         try:

@@ -158,7 +158,13 @@ class TrustedKeys:
             leaf, *others = map(x509.load_der_x509_certificate, der)
             self._verify_chain(leaf, others, now)
             key = leaf.public_key()
-        except (TypeError, ValueError, UnsupportedAlgorithm, VerificationError) as error:
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+            UnsupportedAlgorithm,
+            VerificationError,
+        ) as error:
             raise Untrusted(f"its certificates do not lead to a trusted root: {error}") from None
         if not isinstance(key, PublicKey):
             raise Untrusted("its certificate has a key of an unknown kind")

@@ -128,7 +128,13 @@ def json_bytes(document: Any, indent: int | None = None) -> bytes:
     the end."""
     separators = (",", ": " if indent else ":")
     text = json.dumps(document, indent=indent, separators=separators, ensure_ascii=False)
-    return text.translate(_ESCAPES).encode() + b"\n"
+    escaped = text.translate(_ESCAPES)
+    try:
+        return escaped.encode() + b"\n"
+    except UnicodeEncodeError:  # Half a surrogate pair, which a client or upstream sent as \\ud800.
+        return (
+            escaped.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode() + b"\n"
+        )
 
 
 async def file_chunks(open_file: Callable[[], BinaryIO], length: int) -> AsyncIterator[bytes]:

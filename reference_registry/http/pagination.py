@@ -58,16 +58,6 @@ def tag_page(names: Sequence[str], n: int | None, last: str | None, profile: Pro
     return TagPage(tuple(chosen), following)
 
 
-def first_fitting(entries: Sequence[bytes], limit: int) -> int:
-    """How many of *entries*, in their order, take at most *limit* bytes together; at least one."""
-    used = 0
-    for count, entry in enumerate(entries):
-        used += len(entry)
-        if used > limit and count:
-            return count
-    return len(entries)
-
-
 def next_link(path: str, **query: str | int | None) -> tuple[str, str]:
     """The ``Link`` header to the page that *query* names; *path* is what was asked, without a
     query. Parameters that are None are left out."""

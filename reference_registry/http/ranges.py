@@ -84,20 +84,29 @@ def _parse_spec(spec: str, size: int, as_go: bool) -> ByteRange | None:
     match = _SPEC.fullmatch(spec)
     if match is None or match.groups() == ("", ""):
         raise _SyntaxInvalid
-    first, last = match.groups()
-    if not first:
-        length = min(int(last), size)
+    first, last = (_position(text, as_go) if text else None for text in match.groups())
+    if first is None:
+        length = min(last or 0, size)
         return ByteRange(size - length, length) if length else None
-    start = int(first)
-    if last and int(last) < start:
+    start = first
+    if last is not None and last < start:
         if as_go:
             raise _SyntaxInvalid
         # Invalid by RFC 9110, 14.1.1, but the OCI conformance suite expects 416.
         raise RangeRefused(overlaps=False)
     if start >= size:
         return None
-    end = min(int(last), size - 1) if last else size - 1
+    end = size - 1 if last is None else min(last, size - 1)
     return ByteRange(start, end - start + 1)
+
+
+def _position(digits: str, as_go: bool) -> int:
+    """The number that *digits* are, or a larger one than any size. Python refuses to read more than
+    4300 of them, Go what exceeds 63 bits."""
+    digits = digits.lstrip("0")
+    if as_go and (len(digits) > 19 or int(digits or "0") >= 1 << 63):
+        raise _SyntaxInvalid
+    return int(digits[:32] or "0")
 
 
 def etag_matches(header: str, etag: str, *, weak: bool = True) -> bool:

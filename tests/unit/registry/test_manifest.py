@@ -110,6 +110,18 @@ def test_type_by_content(content: bytes, media_type: str) -> None:
         (_image(artifactType=1), OCI_MANIFEST, "artifactType is not a string"),
         (_image(annotations=[]), OCI_MANIFEST, "annotations is not a map"),
         (_image(annotations={"a": 1}), OCI_MANIFEST, "annotations is not a map"),
+        (_image(annotations={"a": "\ud800"}), OCI_MANIFEST, "surrogate"),
+        (_image(artifactType="\udc00\ud800"), OCI_MANIFEST, "surrogate"),
+        (b'{"a":"\xed\xa0\x80"}', None, "not UTF-8"),
+        (_image().decode().encode("utf-16"), OCI_MANIFEST, "not UTF-8"),
+        (
+            _image(config={**_DESCRIPTOR, "size": 1 << 63}),
+            OCI_MANIFEST,
+            "the size 9223372036854775",
+        ),
+        (_image(config={**_DESCRIPTOR, "size": [[]]}), OCI_MANIFEST, "the size a list"),
+        (_image(schemaVersion={"a": []}), OCI_MANIFEST, "schemaVersion is a dict and not 2"),
+        (b'{"schemaVersion":' + b"9" * 5000 + b"}", None, "not JSON"),
         (_json(schemaVersion=2, manifests=5), None, "manifests is not a list"),
         (_json(schemaVersion=1, fsLayers={}), None, "fsLayers is not a list"),
         (_json(schemaVersion=1, fsLayers=[{}]), None, "without a digest"),
@@ -119,6 +131,11 @@ def test_type_by_content(content: bytes, media_type: str) -> None:
 def test_refused(content: bytes, media_type: str | None, reason: str) -> None:
     with pytest.raises(ManifestInvalid, match=reason):
         parse_manifest(content, media_type)
+
+
+def test_characters_beyond_the_basic_plane_are_pairs() -> None:
+    parsed = parse_manifest(_image(annotations={"a": "\U0001f600"}))
+    assert parsed.annotations == {"a": "\U0001f600"}
 
 
 def test_schema_1_names_each_layer_once() -> None:

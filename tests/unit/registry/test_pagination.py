@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference_registry.http.pagination import TagPage, first_fitting, next_link, page, tag_page
+from reference_registry.http.pagination import TagPage, next_link, page, tag_page
 from reference_registry.profiles import profile_named
 from reference_registry.storage.layout import path_order
 
@@ -77,11 +77,3 @@ def test_link() -> None:
         '</v2/a/tags/list?last=x%2Fy+z&n=2>; rel="next"',
     )
     assert next_link("/p", n=None, last="b")[1] == '</p?last=b>; rel="next"'
-
-
-@pytest.mark.parametrize(
-    ("sizes", "fitting"),
-    [([], 0), ([5], 1), ([99], 1), ([5, 5], 2), ([5, 6], 1), ([99, 1], 1), ([1] * 20, 10)],
-)
-def test_first_fitting(sizes: list[int], fitting: int) -> None:
-    assert first_fitting([b"x" * size for size in sizes], 10) == fitting

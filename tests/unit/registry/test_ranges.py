@@ -80,6 +80,15 @@ def test_not_a_range(header: str) -> None:
     assert _refused(header, 10, as_go=True)
 
 
+@pytest.mark.parametrize("digits", ["9" * 5000, str(1 << 63), "0" * 5000 + "9" * 20], ids=[1, 2, 3])
+def test_numbers_beyond_any_size(digits: str) -> None:
+    """Python refuses to read more than 4300 digits; Go reads 63 bits."""
+    assert _wanted(f"bytes=2-{digits}", 10) == (ByteRange(2, 8),)
+    assert _wanted(f"bytes=-{digits}", 10) == (ByteRange(0, 10),)
+    assert not _refused(f"bytes={digits}-", 10, as_go=False)
+    assert _refused(f"bytes=2-{digits}", 10, as_go=True)
+
+
 def test_a_range_that_ends_before_it_begins() -> None:
     assert not _refused("bytes=500-0", 1000, as_go=False)
     assert _refused("bytes=500-0", 1000, as_go=True)

@@ -61,6 +61,9 @@ def test_token_of_docker_registry_2_8_2_is_read() -> None:
         _signed(b'{"Name":"a"}'),
         _signed(b'{"Name":"a","UUID":"b","Offset":"x"}'),
         _signed(b'{"Name":"a","UUID":"b","Offset":null}'),
+        _signed(b'{"Name":"a","UUID":"b","Offset":1e999}'),
+        _signed(b'{"Name":"a","UUID":"b","Offset":%s}' % (b"9" * 5000)),
+        _signed(b"[" * 20_000),
     ],
 )
 def test_anything_else_is_refused(token: str) -> None:

@@ -7,11 +7,14 @@ import base64
 import os
 import stat
 import subprocess
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import bcrypt
 import pytest
 
+from harness.system.ports import scaled
 from harness.system.real_parts import real_part
 from reference_registry.auth import htpasswd
 from reference_registry.auth.htpasswd import (
@@ -163,6 +166,124 @@ def test_unknown_users_take_as_long(
     _refused(authenticator, _request("unknown", "secret"))
     assert len(comparisons) == compared
     assert all(entry.startswith(b"$2b$04$") for entry in comparisons)
+
+
+# -- floods -------------------------------------------------------------------------------------
+@pytest.fixture
+def bcrypt_waits(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """No password is verified before it is set."""
+    goes_on = threading.Event()
+    real = htpasswd._matches_bcrypt
+
+    def compare(password: bytes, entry: bytes) -> bool:
+        goes_on.wait(scaled(5))
+        return real(password, entry)
+
+    monkeypatch.setattr(htpasswd, "_matches_bcrypt", compare)
+    return goes_on
+
+
+async def _status(authenticator: HtpasswdAuthenticator, password: str, client: str) -> int | str:
+    request = replace(_request("a", password), remote_address=client)
+    try:
+        await authenticator.authenticate(request, [_PULL])
+    except RegistryError as error:
+        return f"429 after {dict(error.headers)['Retry-After']}" if error.status == 429 else 401
+    return 200
+
+
+def _flood(
+    authenticator: HtpasswdAuthenticator, count: int, client: str
+) -> list[asyncio.Task[int | str]]:
+    return [
+        asyncio.create_task(_status(authenticator, f"wrong{n}", client.format(n % 100)))
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("client", "waiting"), [("192.0.2.1:{}", 16), ("[2001:db8::{}]:9", 16), ("192.0.2.{}:9", 128)]
+)
+def test_a_flood_of_wrong_passwords_keeps_no_right_one_waiting(
+    client: str, waiting: int, bcrypt_waits: threading.Event, tmp_path: Path
+) -> None:
+    """2 passwords are being verified, and *waiting* wait. The right one comes after the first
+    password of each other client at most."""
+
+    async def attack() -> None:
+        authenticator = _authenticator(_file(tmp_path, ("a", "secret")))
+        done: list[str] = []
+        flood = _flood(authenticator, 300, client)
+        await asyncio.sleep(0)
+        for number, task in enumerate(flood):
+            task.add_done_callback(lambda _, n=number: done.append(f"wrong{n}"))
+        right = asyncio.create_task(_status(authenticator, "secret", "198.51.100.1:4711"))
+        right.add_done_callback(lambda _: done.append("secret"))
+        async with asyncio.timeout(scaled(5)):
+            while len(done) < 300 - 2 - waiting:  # noqa: ASYNC110 - many events
+                await asyncio.sleep(0.001)
+        refused = set(done)
+        bcrypt_waits.set()
+        statuses = await asyncio.gather(*flood)
+        assert statuses.count(401) >= waiting + 1
+        assert {*statuses} == {401, "429 after 1"}
+        assert await right == 200
+        assert "secret" not in refused
+        assert await _status(authenticator, "secret", "192.0.2.1:4711") == 200
+
+    asyncio.run(attack())
+
+
+def test_a_client_behind_a_flood_is_next(bcrypt_waits: threading.Event, tmp_path: Path) -> None:
+    async def attack() -> None:
+        authenticator = _authenticator(_file(tmp_path, ("a", "secret")))
+        order: list[int | str] = []
+
+        async def seen(password: str, client: str) -> None:
+            order.append(await _status(authenticator, password, client))
+
+        async with asyncio.TaskGroup() as group:
+            for n in range(18):
+                group.create_task(seen(f"wrong{n}", "192.0.2.1:1"))
+            await asyncio.sleep(0.01)
+            group.create_task(seen("secret", "192.0.2.2:1"))
+            await asyncio.sleep(0.01)
+            bcrypt_waits.set()
+        assert order.index(200) <= 4  # Two are being verified, and two more may overtake.
+        assert order.count(401) == 18
+
+    asyncio.run(attack())
+
+
+def test_a_remembered_password_does_not_wait(bcrypt_waits: threading.Event, tmp_path: Path) -> None:
+    async def attack() -> None:
+        authenticator = _authenticator(_file(tmp_path, ("a", "secret")))
+        bcrypt_waits.set()
+        assert await _status(authenticator, "secret", "192.0.2.1:1") == 200
+        bcrypt_waits.clear()
+        flood = _flood(authenticator, 100, "192.0.2.1:{}")
+        await asyncio.sleep(0.01)
+        assert await _status(authenticator, "secret", "192.0.2.1:1") == 200
+        bcrypt_waits.set()
+        await asyncio.gather(*flood)
+
+    asyncio.run(attack())
+
+
+def test_requests_with_one_password_wait_together(comparisons: list[bytes], tmp_path: Path) -> None:
+    """A node starts a hundred pulls at once, and the first of them leaves."""
+
+    async def pull() -> None:
+        authenticator = _authenticator(_file(tmp_path, ("a", "secret")))
+        first, *others = [
+            asyncio.create_task(_status(authenticator, "secret", "192.0.2.1:1")) for _ in range(100)
+        ]
+        await asyncio.sleep(0)
+        first.cancel()
+        assert await asyncio.gather(*others) == [200] * 99
+
+    asyncio.run(pull())
+    assert len(comparisons) == 1
 
 
 # -- the file -----------------------------------------------------------------------------------

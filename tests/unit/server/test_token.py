@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from reference_registry.auth.token import TokenAuthenticator
+from reference_registry.auth.token import TokenAuthenticator, _parse_claims, _UnreadableClaims
 from reference_registry.auth.token_keys import (
     TrustedKeys,
     Untrusted,
@@ -95,6 +95,15 @@ def _authenticate(
             await authenticator.stop()
 
     return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("value", [b"9" * 5000, b"[" * 20_000, b"1e999", b"NaN"])
+@pytest.mark.parametrize("claim", [b"exp", b"nbf", b"else"])
+def test_claims_that_cannot_be_read(claim: bytes, value: bytes) -> None:
+    if claim == b"else" and value in {b"1e999", b"NaN"}:
+        pytest.skip("an unknown claim may be any number")
+    with pytest.raises(_UnreadableClaims):
+        _parse_claims(b'{"%s":%s}' % (claim, value), audience_list=True)
 
 
 # -- tokens -------------------------------------------------------------------------------------
@@ -192,6 +201,12 @@ _TOKENS: dict[str, tuple[Callable[[TokenServer], str], str]] = {
     "good": (_with(), _GOOD),
     "garbage": (lambda _: "abc", _BAD),
     "two words": (lambda _: "a b", "plain invalid invalid invalid invalid"),
+    "a deep header": (lambda _: f"{_base64(b'[' * 20_000)}.e30.AA", _BAD),
+    "a number of 5,000 digits in the header": (
+        lambda _: _base64(b'{"alg":' + b"9" * 5000 + b"}") + ".e30.AA",
+        _BAD,
+    ),
+    "longer than any token": (lambda s: s.token(None, "RS256", {}, sub="x" * 50_000), _BAD),
     "no text": (lambda _: "\x80\xff.\xfe.\x90", _BAD),
     # Names of keys
     "kid of libtrust": (lambda s: s.token(None, "RS256", _kid(s.root, libtrust_id)), _ONLY_2_8),
@@ -220,6 +235,8 @@ _TOKENS: dict[str, tuple[Callable[[TokenServer], str], str]] = {
     "another's certificate": (_leaf("another key"), _UNREADABLE),
     "not certificates": (_as("RS256", x5c=["!!"]), _BAD),
     "no certificates": (_as("RS256", x5c=[]), _BAD),
+    "certificates by name": (_as("RS256", x5c={"a": "b"}), _BAD),
+    "certificates nested": (_as("RS256", x5c=[["a"]]), _BAD),
     # Keys that come along
     "jwk of the root": (lambda s: s.token(None, "RS256", {"jwk": jwk_of(s.root)}), _ONLY_2_8),
     "jwk by name": (
@@ -264,6 +281,7 @@ _TOKENS: dict[str, tuple[Callable[[TokenServer], str], str]] = {
     "no access": (_with(access=...), _SCOPE),
     "null access": (_with(access=None), _SCOPE),
     "access as text": (_with(access="all"), _UNREADABLE),
+    "expiry of many digits": (_with(exp=10**4000), _GOOD),
     "access of numbers": (_with(access=[5]), _UNREADABLE),
     "actions as text": (_with(access=[{**_access(), "actions": "pull"}]), _UNREADABLE),
     "actions of numbers": (_with(access=[{**_access(), "actions": [5]}]), _UNREADABLE),
