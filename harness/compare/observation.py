@@ -188,11 +188,13 @@ class Names:
         """A body; keys of JSON objects in alphabetical order, since Go's maps have no order."""
         try:
             document = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return self.text(body)
         if not isinstance(document, dict | list):
             return self.text(body)
         ordered = json.dumps(document, sort_keys=True, ensure_ascii=False)
+        # Half a surrogate pair, which JSON can escape, could not be written to a recording.
+        ordered = ordered.encode("utf-8", "backslashreplace").decode()
         return self.text(ordered + ("\n" if body.endswith("\n") else ""))
 
 

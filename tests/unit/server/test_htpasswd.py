@@ -9,6 +9,7 @@ import stat
 import subprocess
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import bcrypt
@@ -192,6 +193,10 @@ async def _status(authenticator: HtpasswdAuthenticator, password: str, client: s
     return 200
 
 
+def _note(done: list[str], password: str, _: object) -> None:
+    done.append(password)
+
+
 def _flood(
     authenticator: HtpasswdAuthenticator, count: int, client: str
 ) -> list[asyncio.Task[int | str]]:
@@ -216,9 +221,9 @@ def test_a_flood_of_wrong_passwords_keeps_no_right_one_waiting(
         flood = _flood(authenticator, 300, client)
         await asyncio.sleep(0)
         for number, task in enumerate(flood):
-            task.add_done_callback(lambda _, n=number: done.append(f"wrong{n}"))
+            task.add_done_callback(partial(_note, done, f"wrong{number}"))
         right = asyncio.create_task(_status(authenticator, "secret", "198.51.100.1:4711"))
-        right.add_done_callback(lambda _: done.append("secret"))
+        right.add_done_callback(partial(_note, done, "secret"))
         async with asyncio.timeout(scaled(5)):
             while len(done) < 300 - 2 - waiting:  # noqa: ASYNC110 - many events
                 await asyncio.sleep(0.001)

@@ -83,6 +83,12 @@ def test_a_client_that_leaves_has_read_as_far_as_it_did() -> None:
     assert observed_steps(left[:1], NAMES) == observed_steps(left[1:], NAMES)
 
 
+@pytest.mark.parametrize("body", ['{"a": "\\ud800"}', '{"\\udfff": 1}', "[" * 100_000, "9" * 5000])
+def test_any_body_can_be_recorded(body: str) -> None:
+    """A registry under test answers what it likes."""
+    assert Names({}).body(body).encode()
+
+
 def test_large_and_binary_bodies_become_size_and_hash() -> None:
     binary = exchange(1, "/x", body_size=2, body_start=b"\xff\xfe", body_sha256="ab" * 32)
     large = exchange(3, "/x", body_size=5000, body_start=b"x" * 2048, body_sha256="cd" * 32)
