@@ -83,7 +83,9 @@ def test_a_client_that_leaves_has_read_as_far_as_it_did() -> None:
     assert observed_steps(left[:1], NAMES) == observed_steps(left[1:], NAMES)
 
 
-@pytest.mark.parametrize("body", ['{"a": "\\ud800"}', '{"\\udfff": 1}', "[" * 100_000, "9" * 5000])
+@pytest.mark.parametrize(
+    "body", ['{"a": "\\ud800"}', '{"\\udfff": 1}', "[" * 100_000, "9" * 5000], ids=range(4)
+)
 def test_any_body_can_be_recorded(body: str) -> None:
     """A registry under test answers what it likes."""
     assert Names({}).body(body).encode()
