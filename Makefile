@@ -46,6 +46,8 @@ lint: $(READY)
 	$(BIN)/mypy hatch_build.py
 	$(BIN)/lint-imports
 	$(BIN)/codespell --dictionary - --dictionary docs/words.txt
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive -ll harness reference_registry pullproof
+	$(BIN)/python -m tests.support.audit
 
 docs: $(READY)
 	$(BIN)/pytest scenarios/ --collect-only -q --pullproof-catalogue docs/scenarios.md
