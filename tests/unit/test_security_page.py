@@ -1,4 +1,4 @@
-"""docs/security.md names tests and scenarios that exist; the audit of `make lint` says what it skips."""
+"""docs/security.md names tests and scenarios that exist; the audit says what it skips."""
 
 from __future__ import annotations
 
