@@ -7,7 +7,7 @@ READY  := $(VENV)/ready
 # The real registry joins the scenarios where it is installed; where it is demanded, its absence fails.
 REAL   := $(if $(or $(shell command -v docker-registry),$(PULLPROOF_REQUIRE_REAL)),--target binary:docker-registry)
 
-.PHONY: scenarios check test ci house containers peers lint docs report stateful recordings bench clean
+.PHONY: scenarios check test ci house containers peers lint docs report fuzz stateful recordings bench clean
 
 # The main job: proves the reference registry.
 scenarios: $(READY)
@@ -58,6 +58,11 @@ TARGETS ?= reference reference@2.8 $(if $(shell command -v docker-registry),bina
 report: $(READY)
 	$(BIN)/pytest scenarios/ -n auto $(addprefix --target ,$(TARGETS)) --pullproof-slowest 10 \
 		--pullproof-html report.html --pullproof-json report.json $(ARGS)
+
+# Each target of tests/fuzz for so many minutes of processor time, with random inputs.
+MINUTES ?= 1
+fuzz: $(READY)
+	PULLPROOF_FUZZ_MINUTES=$(MINUTES) $(BIN)/pytest tests/fuzz -n auto $(ARGS)
 
 # Where a real registry is installed: ours against it. REGISTRIES adds binaries of further releases.
 SEQUENCES ?= 2000
