@@ -326,6 +326,10 @@ class Profile:
         "by-any", "none", "none", "by-certificate", "by-any"
     )
     """What turns on TLS to redis: nothing, ``tls.certificate``, or any key of ``redis.tls``."""
+    believes_forwarded: bool = _by(False, True)
+    """``Forwarded`` and ``X-Forwarded-...`` headers of every client go into URLs (CWE-644)."""
+    redirects_outside: bool = _by(False, True)
+    """A path that leads out of ``/v2/`` is redirected to where it leads (CWE-601)."""
     old_tls: bool = _by(False, True, False)
     """``http.tls.minimumtls`` takes tls1.0 and tls1.1."""
     body_timeout: float | None = _by(60.0, None)

@@ -800,8 +800,9 @@ def test_catalog_membership(target: TargetUnderTest, expect: Expectations) -> No
 @pytest.mark.parametrize("how", ["x-forwarded", "forwarded"])
 def test_behind_https(how: str, target: TargetUnderTest, expect: Expectations) -> None:
     """With http:// in the Location docker push fails after a successful login: the most common
-    question about registries behind nginx or an ingress."""
-    registry = target.standard()
+    question about registries behind nginx or an ingress. A registry that believes only proxies that
+    it trusts is asked by one."""
+    registry = target.standard(extra={"http": {"x-trusted-proxies": ["0.0.0.0/0", "::/0"]}})
     headers = {
         "x-forwarded": {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "hub.example.com"},
         "forwarded": {"Forwarded": "for=192.0.2.1;proto=https;host=hub.example.com"},

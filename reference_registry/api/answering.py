@@ -15,8 +15,16 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from ipaddress import ip_address, ip_network
+from urllib.parse import quote
 
-from reference_registry.api.context import Context, UploadStates, json_response, prefixed
+from reference_registry.api.context import (
+    Context,
+    UploadStates,
+    is_sound_forwarding,
+    json_response,
+    prefixed,
+)
 from reference_registry.api.resources import RESOURCES
 from reference_registry.api.uploads import session_of
 from reference_registry.clock import Clock
@@ -103,6 +111,7 @@ class Router:
         }
         if not profile.referrers_api:
             del table["referrers"]
+        self._redirects_outside = profile.redirects_outside
         self._routes = [(resource, re.compile(pattern)) for resource, pattern in table.items()]
         self._find_cached = lru_cache(maxsize=1024)(self._find)
 
@@ -113,6 +122,9 @@ class Router:
     def _find(self, path: str) -> Route | Moved | None:
         cleaned = _clean(path)
         if cleaned != path:
+            outside = cleaned != "/v2" and not cleaned.startswith("/v2/")
+            if outside and not self._redirects_outside:
+                return None
             return Moved(cleaned, cleaned=True)
         route = self._match(path)
         if route is None:
@@ -135,6 +147,9 @@ def _clean(path: str) -> str:
         return path
     cleaned = posixpath.normpath(f"/{path.lstrip('/')}")
     return f"{cleaned}/" if path.endswith("/") and cleaned != "/" else cleaned
+
+
+_FORWARDED = frozenset({"forwarded", "x-forwarded-proto", "x-forwarded-host"})
 
 
 # -- responses ------------------------------------------------------------------------------------
@@ -162,6 +177,7 @@ class Api:
             secret = secrets.token_hex(32)
         self._states = UploadStates(secret or "")
         self._prefix = config.http.prefix.rstrip("/")
+        self._proxies = tuple(map(ip_network, config.http.trusted_proxies))
         self._extra_headers = tuple(
             (name, value) for name, values in config.http.headers.items() for value in values
         )
@@ -176,6 +192,8 @@ class Api:
         """The response to *request*, for which :meth:`route` returned *found*."""
         if self._health is not None and self._health.failing():
             return self._error(UNAVAILABLE("health check failed: please see /debug/health"))
+        if not self._profile.believes_forwarded and not _FORWARDED.isdisjoint(request.headers):
+            request = self._unforwarded(request)
         path = self._local(request.path)
         if path is not None and path != request.path:
             request = replace(request, path=path)
@@ -189,6 +207,18 @@ class Api:
             case Route():
                 response = await self._handle(request, found)
         return response.with_headers(before=_API_VERSION)
+
+    def _unforwarded(self, request: Request) -> Request:
+        """*request* without the headers that say what another host forwarded, unless it is a
+        trusted proxy and they name http or https and a valid host."""
+        address = request.remote_address.rpartition(":")[0]
+        trusted = any(ip_address(address) in each for each in self._proxies) if address else False
+        headers = {
+            name: lines
+            for name, lines in request.headers.items()
+            if name not in _FORWARDED or (trusted and is_sound_forwarding(name, lines[0]))
+        }
+        return replace(request, headers=headers)
 
     def _local(self, path: str) -> str | None:
         """*path* without ``http.prefix``; None if it does not begin with it."""
@@ -281,7 +311,9 @@ class Api:
     def _moved(self, request: Request, moved: Moved) -> Response:
         """301. Go's router sends a body only if a slash at the end was missing or superfluous."""
         query = f"?{request.query_string}" if request.query_string else ""
-        target = f"{prefixed(moved.path, self._config.http)}{query}"
+        # As Go's url.URL.String: neither a backslash, which browsers read as a slash, nor a line
+        # break (CWE-601, CWE-113).
+        target = prefixed(quote(moved.path, safe="/$&+,:;=@-_.~"), self._config.http) + query
         if moved.cleaned or request.method not in {"GET", "HEAD"}:
             return Response(301, (("Location", target),))
         content = f'<a href="{html.escape(target)}">Moved Permanently</a>.\n\n'

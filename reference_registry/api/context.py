@@ -3,7 +3,7 @@ tokens in the URLs of uploads.
 
 ``Location`` is absolute, as in distribution: ``http.host`` wins, then ``Forwarded`` (RFC 7239) or
 ``X-Forwarded-Proto`` and ``X-Forwarded-Host``, then the request's own host. ``X-Forwarded-Port`` is
-ignored.
+ignored. ``ideal`` believes these headers only from ``http.x-trusted-proxies``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ from reference_registry.clock import Clock
 from reference_registry.config import Config, HttpConfig
 from reference_registry.digest import Digest, parse_digest
 from reference_registry.http.errors import DIGEST_INVALID
-from reference_registry.http.messages import BytesBody, Request, Response, json_bytes
+from reference_registry.http.messages import (
+    VALID_HOST,
+    BytesBody,
+    Request,
+    Response,
+    json_bytes,
+)
 from reference_registry.profiles import Profile
 from reference_registry.repository import Registry, Repository, RepositoryAddress
 
@@ -115,6 +121,18 @@ def location(request: Request, http: HttpConfig, path: str, query: dict[str, str
     """The value of ``Location`` for *path* (without the prefix) and *query*."""
     url = base_url(request, http) + prefixed(quote(path, safe="/:@+,=-._~"), http)
     return f"{url}?{urlencode(query)}" if query else url
+
+
+def is_sound_forwarding(name: str, value: str) -> bool:
+    """Whether a header of a proxy, called *name*, can be part of a URL."""
+    if name == "forwarded":
+        pairs = _first_forwarded(value)
+        scheme, host = pairs.get("proto", "http"), pairs.get("host", "")
+    elif name == "x-forwarded-proto":
+        scheme, host = value, ""
+    else:
+        scheme, host = "http", value.partition(",")[0].strip()
+    return scheme in {"http", "https"} and (not host or bool(re.fullmatch(VALID_HOST, host)))
 
 
 def _first_forwarded(header: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from reference_registry.http.errors import (
     MANIFEST_INVALID,
     MANIFEST_UNKNOWN,
     TAG_INVALID,
+    UNAVAILABLE,
     UNKNOWN,
     RegistryError,
     detail,
@@ -36,8 +37,25 @@ from reference_registry.storage import layout
 MAX_MANIFEST_SIZE = 4 << 20
 """Bytes. OCI distribution-spec, "Pushing Manifests", asks registries to accept at least as much."""
 
+_MAX_HELD = 64 << 20
+"""Bytes of manifests that are being pushed and are held in memory, of all clients (CWE-770). Beyond
+it, a push of more than _SMALL bytes gets 503."""
+_SMALL = 64 << 10
+"""Bytes of a manifest that is always taken, so that half-sent large ones stop no usual push."""
 _MAX_TAGS = 100
 """Of one push by digest; the specification asks for at least 10."""
+
+
+class _Held:
+    """Counts the bytes of bodies in the memory of this process."""
+
+    bytes = 0
+
+    def count(self, size: int) -> None:
+        self.bytes += size
+
+
+_held = _Held()
 
 
 async def serve(context: Context) -> Response:
@@ -191,13 +209,21 @@ def _reference(context: Context) -> tuple[str, Digest | None]:
 
 
 async def _body(context: Context) -> bytes:
-    content = bytearray()
-    async for chunk in context.request.body:
-        content += chunk
-        if len(content) > MAX_MANIFEST_SIZE:
-            error = MANIFEST_INVALID("http: request body too large")
-            raise RegistryError(context.profile.oversized_manifest_status, error.entries)
-    return bytes(content)
+    chunks, size = [], 0
+    try:
+        async for chunk in context.request.body:
+            chunks.append(chunk)
+            size += len(chunk)
+            _held.count(len(chunk))
+            if size > MAX_MANIFEST_SIZE:
+                error = MANIFEST_INVALID("http: request body too large")
+                raise RegistryError(context.profile.oversized_manifest_status, error.entries)
+            if size > _SMALL and _held.bytes > _MAX_HELD:
+                busy = UNAVAILABLE("too many large manifests are being pushed")
+                raise busy.with_headers(("Retry-After", "5"), ("Connection", "close"))
+        return b"".join(chunks)
+    finally:
+        _held.count(-size)
 
 
 def _parsed(context: Context, content: bytes) -> ParsedManifest:

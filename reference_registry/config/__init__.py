@@ -206,6 +206,9 @@ class HttpConfig:
     h2c: bool = False
     """HTTP/2 without TLS (3.0.0 and later)."""
     debug: DebugConfig | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    """``x-trusted-proxies``: addresses and networks whose ``Forwarded`` headers are believed
+    (``ideal``)."""
 
 
 @dataclass(frozen=True, kw_only=True)

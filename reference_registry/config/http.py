@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -57,7 +58,19 @@ def read_http(root: Section) -> HttpConfig:
         http2=not http.section("http2").flag("disabled"),
         h2c=profile.has_keys_of_3_0 and h2c.flag("enabled"),
         debug=_debug(http.section("debug")),
+        trusted_proxies=_trusted_proxies(http),
     )
+
+
+def _trusted_proxies(http: Section) -> tuple[str, ...]:
+    networks = http.texts("x-trusted-proxies")
+    for text in networks:
+        try:
+            ip_network(text)
+        except ValueError as error:
+            http.refuse("x-trusted-proxies", str(error), "write addresses or networks")
+            return ()
+    return networks
 
 
 def _address(section: Section) -> str:

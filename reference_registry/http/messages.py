@@ -16,6 +16,12 @@ from urllib.parse import parse_qsl
 _ESCAPES = {ord(each): f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"}
 _CHUNK = 256 * 1024
 
+VALID_HOST = (
+    r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?\])"
+    r"(?::[0-9]{0,5})?"
+)
+"""The host and port of a URL (RFC 3986, 3.2.2), without a user."""
+
 
 @dataclass(frozen=True)
 class Request:

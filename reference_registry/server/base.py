@@ -4,14 +4,21 @@ as ASGI's ``receive`` and ``send`` (https://asgi.readthedocs.io/en/latest/specs/
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import deque
 from collections.abc import Callable, MutableMapping
+from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import unquote
 
+from reference_registry.http.messages import VALID_HOST
+
 _NO_CONTENT = frozenset({204, 304})
 """Statuses of responses without a body, as RFC 9110 defines them."""
+
+WRITE_TIMEOUT = 60.0
+"""Seconds without any progress after which a client that does not read is disconnected."""
 
 Message = MutableMapping[str, Any]
 
@@ -38,6 +45,8 @@ class HttpConnection(asyncio.Protocol):
         self._connections = connections
         self._timeout = timeout
         self._deadline: float | None = time.monotonic() + timeout
+        self._unread = (0, 0.0)
+        """Bytes that the client had not read yet, and since when it is that many."""
         self._client: tuple[str, int] | None = None
         self._scheme = "http"
 
@@ -70,9 +79,24 @@ class HttpConnection(asyncio.Protocol):
         raise NotImplementedError
 
     def check_deadline(self, now: float) -> None:
-        """Abort the connection if its deadline is before *now* (``time.monotonic``)."""
-        if self._deadline is not None and now > self._deadline:
+        """Abort the connection if its deadline is before *now* (``time.monotonic``), or if its
+        client reads nothing of what waits for it."""
+        waits = self.transport.get_write_buffer_size()
+        if waits != self._unread[0]:
+            self._unread = (waits, now)
+        stuck = waits > 0 and now > self._unread[1] + WRITE_TIMEOUT
+        if stuck or (self._deadline is not None and now > self._deadline):
             self.transport.abort()
+
+    @property
+    def client_address(self) -> str:
+        """The address of the client without its port; empty for a Unix socket."""
+        return self._client[0] if self._client else ""
+
+    @property
+    def idle_until(self) -> float | None:
+        """When the connection closes unless a request arrives; None while it answers one."""
+        return self._deadline
 
     def _leave(self) -> None:
         self.gone = True
@@ -184,6 +208,12 @@ class HttpExchange:
     def ended(self) -> None:
         """The application has returned. If it sent nothing, the client gets 500."""
         raise NotImplementedError
+
+
+@lru_cache(maxsize=256)
+def is_valid_host(host: bytes) -> bool:
+    """Whether *host* is a value of ``Host`` (RFC 9110, 7.2), which may be empty."""
+    return not host or re.fullmatch(VALID_HOST, host.decode("latin-1")) is not None
 
 
 Serve = Callable[[HttpExchange], object]

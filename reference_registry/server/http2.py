@@ -19,11 +19,13 @@ import h2.exceptions
 import h2.settings
 from hyperframe.frame import GoAwayFrame
 
+from reference_registry.server import base
 from reference_registry.server.base import (
     HttpConnection,
     HttpExchange,
     Message,
     Serve,
+    is_valid_host,
     request_scope,
 )
 from reference_registry.server.http1.connection import Http1Connection
@@ -169,7 +171,9 @@ class Http2Connection(HttpConnection):
         headers = list(event.headers)
         pseudo = {name: value for name, value in headers if name.startswith(b":")}
         target = pseudo.get(b":path", b"")
-        if not target.startswith(b"/"):  # CONNECT, or "OPTIONS *"
+        hosts = [value for name, value in headers if name in {b":authority", b"host"}]
+        # CONNECT, or "OPTIONS *"; or a host that is none
+        if not target.startswith(b"/") or not all(map(is_valid_host, hosts)):
             self.h2.reset_stream(event.stream_id, h2.errors.ErrorCodes.PROTOCOL_ERROR)
             return
         plain = [header for header in headers if not header[0].startswith(b":")]
@@ -278,7 +282,8 @@ class Http2Stream(HttpExchange):
             piece = rest[: max(0, min(window, engine.max_outbound_frame_size))]
             if window <= 0:
                 self._changed.clear()
-                await self._changed.wait()
+                async with asyncio.timeout(base.WRITE_TIMEOUT):
+                    await self._changed.wait()
                 continue
             rest = rest[len(piece) :]
             ends = last and not rest

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import heapq
 import logging
+import resource
 import socket
 import ssl
 import time
+from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from reference_registry.config import TlsConfig
@@ -24,6 +29,18 @@ _TICK = 1.0
 """Seconds between checks of the connections' deadlines."""
 _LAST_WORDS = 0.25
 """Seconds for a connection to close after its request was cancelled."""
+_MAX_CONNECTIONS = 10_000
+"""Connections of one listener, less where the process may open fewer descriptors. A further one
+takes the place of the one that has been idle longest; if none is idle, it waits to be accepted."""
+_PER_CLIENT = 2
+"""One client address gets the connections of a listener divided by this."""
+_DESCRIPTORS_KEPT = 64
+"""Descriptors for storage, upstreams and logs. Of the others, one half is for connections and one
+half for the files that they send."""
+_EVICTION = 0.001
+"""Seconds for a connection that was aborted to release its descriptor."""
+_EVICTED = 16
+"""Idle connections that are closed at once when no descriptor is left."""
 _HANDSHAKE_TIMEOUT = 10.0
 """Seconds for a TLS handshake, as in Go's ``net/http`` transport."""
 
@@ -57,7 +74,12 @@ class Listener:
         self._kept = KeptAnswers()
         self._opening: set[asyncio.Task[None]] = set()
         """Accepted connections that are not in ``_connections`` yet."""
-        self._connections: set[HttpConnection] = set()
+        self._clients: Counter[str] = Counter()
+        """Connections by client address; empty for those of a Unix socket."""
+        self._limit = _connection_limit()
+        self._paused = False
+        """No connection is accepted for now."""
+        self._connections: set[HttpConnection] = _Counted(self._clients)
         self._in_flight: set[asyncio.Task[None]] = set()
 
     @property
@@ -163,21 +185,55 @@ class Listener:
         for _ in range(_BACKLOG):
             if self._bound is None:
                 return
+            if len(self._connections) + len(self._opening) >= self._limit:
+                self._pause_accepting(self._evict(1))
+                return
             try:
-                client, _address = self._bound.accept()
+                client, peer = self._bound.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:  # for example, no file descriptors are left
                 _log.error("cannot accept connections: %s", error)
-                loop.remove_reader(self._bound)
-                loop.call_later(_TICK, self._accept_again)
+                full = error.errno in {errno.EMFILE, errno.ENFILE}
+                self._pause_accepting(full and self._evict(_EVICTED))
                 return
+            address = peer[0] if isinstance(peer, tuple) else ""
+            if address and self._clients[address] >= max(1, self._limit // _PER_CLIENT):
+                self._evict(1, address)
+                client.close()
+                continue
             client.setblocking(False)
             task = loop.create_task(self._open(client))
             self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            self._clients[address] += 1
+            task.add_done_callback(partial(self._opened, address))
+
+    def _opened(self, address: str, task: asyncio.Task[None]) -> None:
+        self._opening.discard(task)
+        _discount(self._clients, address)
+
+    def _evict(self, count: int, address: str | None = None) -> bool:
+        """Close the *count* connections (of *address*) that close soonest unless a request arrives.
+        Returns whether there was one."""
+        idle = [
+            (each.idle_until, id(each), each)
+            for each in self._connections
+            if each.idle_until is not None and address in {None, each.client_address}
+        ]
+        for _, _, connection in heapq.nsmallest(count, idle):
+            connection.transport.abort()
+        return bool(idle)
+
+    def _pause_accepting(self, evicted: bool) -> None:
+        """Accept again once the connections that were *evicted* are closed, or after a tick."""
+        loop = asyncio.get_running_loop()
+        if self._bound is not None and not self._paused:
+            self._paused = True
+            loop.remove_reader(self._bound)
+            loop.call_later(_EVICTION if evicted else _TICK / 4, self._accept_again)
 
     def _accept_again(self) -> None:
+        self._paused = False
         if self._bound is not None:
             asyncio.get_running_loop().add_reader(self._bound, self._accept)
 
@@ -214,6 +270,37 @@ class Listener:
         finally:
             self._in_flight.discard(task)
             request.ended()
+
+
+class _Counted(set[HttpConnection]):
+    """Connections, counted by client address in *clients*."""
+
+    def __init__(self, clients: Counter[str]) -> None:
+        super().__init__()
+        self._clients = clients
+
+    def add(self, connection: HttpConnection, /) -> None:
+        super().add(connection)
+        self._clients[connection.client_address] += 1
+
+    def discard(self, connection: object, /) -> None:
+        if isinstance(connection, HttpConnection) and connection in self:
+            super().discard(connection)
+            _discount(self._clients, connection.client_address)
+
+
+def _discount(clients: Counter[str], address: str) -> None:
+    clients[address] -= 1
+    if clients[address] <= 0:
+        del clients[address]
+
+
+def _connection_limit() -> int:
+    """Connections of one listener, by the descriptors that this process may open."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors == resource.RLIM_INFINITY:
+        return _MAX_CONNECTIONS
+    return min(_MAX_CONNECTIONS, max(16, (descriptors - _DESCRIPTORS_KEPT) // 2))
 
 
 async def _finish_or_cancel(running: set[asyncio.Task[None]], seconds: float) -> bool:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -116,6 +118,7 @@ async def run_until_signalled(server: Server) -> int:
     Without a drain time the signals keep their default action, which ends the process at once, as
     in every release. Raises :class:`reference_registry.config.problem.CannotStart`.
     """
+    _raise_descriptor_limit()
     drain = drain_time(server.config, server.profile)
     signalled = _signalled(server.profile, drains=drain is not None)
     starting = asyncio.create_task(server.start())
@@ -139,6 +142,14 @@ async def run_until_signalled(server: Server) -> int:
         _log.critical("context deadline exceeded")
         return 1
     return 0
+
+
+def _raise_descriptor_limit() -> None:
+    """Allow as many open files as the system lets this process have, as Go does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _signalled(profile: Profile, *, drains: bool) -> asyncio.Future[int]:

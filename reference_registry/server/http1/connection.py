@@ -5,10 +5,9 @@ without a response (a Go handler that panics does that), limit head size and idl
 within a drain time. uvicorn 0.54 with httptools qualifies, but this server serves hot blobs twice
 as fast; ``docs/performance.md`` has the comparison.
 
-Framing, compared with h11 on 19 ambiguous requests: llhttp (``httptools``), the parser of Node,
-refuses every request that h11 refuses, except a missing or repeated ``Host``, ``HTTP/2.0`` in the
-request line, and ``Transfer-Encoding: gzip, chunked``. It also refuses ``Content-Length`` together
-with ``Transfer-Encoding``, obsolete line folding and bare line feeds, which h11 accepts.
+Framing is that of h11 (``tests/fuzz/test_http1.py`` compares them and lists every difference).
+llhttp (``httptools``), the parser of Node, takes a missing or repeated ``Host``, ``HTTP/2.0`` in
+the request line and ``Transfer-Encoding: gzip, chunked``; this module refuses them.
 """
 
 from __future__ import annotations
@@ -19,7 +18,13 @@ from collections import deque
 import httptools
 
 from reference_registry.http.asgi import PATHSEND, STILL_VALID
-from reference_registry.server.base import HttpConnection, Message, Serve, request_scope
+from reference_registry.server.base import (
+    HttpConnection,
+    Message,
+    Serve,
+    is_valid_host,
+    request_scope,
+)
 from reference_registry.server.http1.exchange import Http1Exchange, StillValid, head, head_end
 from reference_registry.storage.filesystem import LruCache
 
@@ -28,7 +33,11 @@ _HEAD_TIMEOUT = 30.0
 _LINGER = 2.0
 """Seconds for a client to read its last response and disconnect."""
 _MAX_HEAD = 64 * 1024
-"""Bytes of a request line with its headers; a longer head is refused with 431."""
+"""Bytes of a request line with its headers; a longer head is refused with 431. The same bound holds
+for trailers, chunk extensions and chunk sizes beyond what small chunks need (CVE-2023-39326)."""
+_CHUNK_ALLOWANCE = 16
+"""Bytes of framing that a chunk may need, as in Go's ``net/http``, which also allows twice the
+bytes of its content."""
 _MAX_KEPT = 8 << 20
 """Bytes of kept requests and responses together."""
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
@@ -79,6 +88,9 @@ class Http1Connection(HttpConnection):
         self._discards = False
         """Bytes that still arrive are discarded."""
         self._head_size = 0
+        """Bytes of the head, or of what frames the body, that have arrived."""
+        self._status = 400
+        """The status for bytes that the parser refuses."""
         self._begun = 0
         """Requests that began in the bytes that are being parsed."""
         self._is_between = True
@@ -104,14 +116,14 @@ class Http1Connection(HttpConnection):
                 self._deadline = time.monotonic() + self._timeout
                 self.transport.write(answer)
                 return
-        if self._incoming is None:
-            self._head_size += len(data)
+        self._head_size += len(data)
         self._begun = 0
         try:
             self._parse(data)
         except httptools.HttpParserError:
-            self._refuse(400)
+            self._refuse(self._status)
         else:
+            self._head_size = max(self._head_size, 0)
             if self._head_size > _MAX_HEAD:
                 self._refuse(431)
             elif idle and self._begun == 1 and self._is_between and self._answering is not None:
@@ -154,6 +166,7 @@ class Http1Connection(HttpConnection):
         if self._last:
             self._discards = True
             return
+        self._check_head()
         if self._parser.should_upgrade():
             self._upgrade_body = [header for header in self._headers if header[0] in _FRAMING]
         scope = self._scope()
@@ -166,7 +179,31 @@ class Http1Connection(HttpConnection):
             self._waiting.append(exchange)
             self.transport.pause_reading()
 
+    def _check_head(self) -> None:
+        """Refuse a request that others may read otherwise, by an exception in a callback."""
+        hosts, encodings = [], []
+        for name, value in self._headers:
+            if name == b"host":
+                hosts.append(value)
+            elif name == b"transfer-encoding":
+                encodings.append(value)
+        version = self._parser.get_http_version()
+        if version not in {"1.1", "1.0"}:
+            self._status = 505
+        elif encodings and (len(encodings) > 1 or encodings[0].lower() != b"chunked"):
+            self._status = 501  # RFC 9112, 6.1: a coding that the server does not understand
+        elif len(hosts) > 1 or (not hosts and version == "1.1"):
+            self._status = 400  # RFC 9112, 3.2
+        elif hosts and not is_valid_host(hosts[0]):
+            self._status = 400
+        elif self._head_size > _MAX_HEAD and _size(self._headers) > _MAX_HEAD:
+            self._status = 431  # a long head that came in one piece
+        else:
+            return
+        raise ValueError(self._status)
+
     def on_body(self, chunk: bytes) -> None:
+        self._head_size -= _CHUNK_ALLOWANCE + 3 * len(chunk)
         if self._incoming is not None and not self._incoming.received(chunk):
             self.linger()
 
@@ -175,7 +212,7 @@ class Http1Connection(HttpConnection):
             return
         if self._incoming is not None:
             self._incoming.complete()
-        self._incoming, self._is_between = None, True
+        self._incoming, self._is_between, self._head_size = None, True, 0
 
     def _scope(self) -> Message:
         target = self._target
@@ -236,8 +273,14 @@ class Http1Connection(HttpConnection):
 
     def _refuse(self, status: int) -> None:
         """Refuse bytes that are not a request. What follows them cannot be parsed."""
-        if self._incoming is not None:  # a malformed body
-            self.transport.abort()
+        incoming = self._incoming
+        if incoming is not None:  # a malformed body
+            if incoming is self._answering and not incoming.has_begun:
+                self.transport.write(head(status, [(b"Content-Length", b"0")], last=True))
+                self._leave()
+                self.linger()
+            else:
+                self.transport.abort()
         elif self._answering is None:
             self.transport.write(head(status, [(b"Content-Length", b"0")], last=True))
             self.transport.close()
@@ -248,3 +291,7 @@ class Http1Connection(HttpConnection):
         for exchange in (self._answering, self._incoming):
             if exchange is not None:
                 exchange.wake()
+
+
+def _size(headers: list[tuple[bytes, bytes]]) -> int:
+    return sum(len(name) + len(value) + 4 for name, value in headers)

@@ -12,6 +12,7 @@ from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 
+from reference_registry.server import base
 from reference_registry.server.base import BadMessage, HttpConnection, HttpExchange, Message
 
 _READ_AHEAD = 256 * 1024
@@ -36,6 +37,11 @@ class Http1Exchange(HttpExchange):
         """Head without its end, and body, of a response that may be sent again."""
         self._size = 0
         self._chunked = False
+
+    @property
+    def has_begun(self) -> bool:
+        """A part of the response has been sent."""
+        return self._begun
 
     # -- the request body --------------------------------------------------------------------------
     def received(self, chunk: bytes) -> bool:
@@ -184,8 +190,8 @@ waits: threads are few, but going through the loop costs more for a fast client.
 async def _send_file(transport: asyncio.Transport, path: str, length: int) -> None:
     """Send the first *length* bytes of the file at *path*. The buffer of *transport* must be empty.
 
-    Raises ``OSError``, for example if the client has disconnected, and ``EOFError`` if the file is
-    shorter than *length*.
+    Raises ``OSError``, for example if the client has disconnected or does not read, and
+    ``EOFError`` if the file is shorter than *length*.
     """
     loop = asyncio.get_running_loop()
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -243,6 +249,7 @@ async def _writable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
     ready = asyncio.Event()
     loop.add_writer(descriptor, ready.set)
     try:
-        await ready.wait()
+        async with asyncio.timeout(base.WRITE_TIMEOUT):
+            await ready.wait()
     finally:
         loop.remove_writer(descriptor)

@@ -54,7 +54,9 @@ def test_unknown(profile: str, path: str) -> None:
 )
 @pytest.mark.parametrize("profile", ["ideal", "2.8"])
 def test_moved(profile: str, path: str, moved: Moved) -> None:
-    assert Router(profile_named(profile)).find(path) == moved
+    outside = not moved.path.startswith("/v2")
+    expected = None if outside and profile == "ideal" else moved
+    assert Router(profile_named(profile)).find(path) == expected
 
 
 @pytest.mark.parametrize(

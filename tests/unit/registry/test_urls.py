@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
+from reference_registry.api import manifests
 from reference_registry.api.context import base_url, location, prefixed
-from reference_registry.config import HttpConfig
+from reference_registry.app import Application, create_app
+from reference_registry.config import Config, HttpConfig, StorageConfig
+from reference_registry.profiles import profile_named
 from tests.support.requests import a_request
 
 
@@ -65,3 +71,89 @@ def test_location() -> None:
 @pytest.mark.parametrize(("prefix", "path"), [("/", "/v2/"), ("/p", "/p/v2/"), ("/p/", "/p/v2/")])
 def test_prefix(prefix: str, path: str) -> None:
     assert prefixed("/v2/", HttpConfig(prefix=prefix)) == path
+
+
+def _ask(
+    app: Application, method: str, path: str, *headers: tuple[bytes, bytes], body: bytes = b""
+) -> dict[str, Any]:
+    """The status and headers of the response; the client is 10.0.0.5."""
+    seen: dict[str, Any] = {}
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            seen["status"] = message["status"]
+            seen.update(
+                (name.decode().lower(), value.decode()) for name, value in message["headers"]
+            )
+
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"host", b"own"), *headers],
+        "client": ("10.0.0.5", 1),
+    }
+    asyncio.run(app(scope, receive, send))
+    return seen
+
+
+def _app(profile: str, http: HttpConfig | None = None) -> Application:
+    config = Config(storage=StorageConfig(driver="inmemory"), http=http or HttpConfig())
+    return create_app(config, profile=profile_named(profile))
+
+
+@pytest.mark.parametrize(
+    ("profile", "path", "location"),
+    [
+        ("ideal", "/v2/../\\evil.com", None),
+        ("ideal", "/v2/..//evil.com", None),
+        ("ideal", "/v2//\r\nX", "/v2/%0D%0AX"),
+        ("ideal", "/v2/x/../\\evil", "/v2/%5Cevil"),
+        ("3.1", "/v2/../\\evil.com", "/%5Cevil.com"),
+    ],
+)
+def test_a_redirect_stays_on_this_host(profile: str, path: str, location: str | None) -> None:
+    seen = _ask(_app(profile), "GET", path)
+    assert (seen["status"], seen.get("location")) == (301 if location else 404, location)
+
+
+@pytest.mark.parametrize(
+    ("profile", "trusted", "name", "value", "base"),
+    [
+        ("ideal", (), b"x-forwarded-host", b"outer", "http://own"),
+        ("ideal", (), b"forwarded", b"host=outer", "http://own"),
+        ("ideal", ("10.0.0.6",), b"x-forwarded-proto", b"https", "http://own"),
+        ("ideal", ("10.0.0.0/24",), b"x-forwarded-proto", b"https", "https://own"),
+        ("ideal", ("10.0.0.0/24",), b"x-forwarded-host", b"outer:5, x", "http://outer:5"),
+        ("ideal", ("10.0.0.0/24",), b"x-forwarded-proto", b"javascript", "http://own"),
+        ("ideal", ("10.0.0.0/24",), b"x-forwarded-host", b"a@b/c", "http://own"),
+        ("ideal", ("10.0.0.0/24",), b"forwarded", b'host="a/b"', "http://own"),
+        ("3.1", (), b"x-forwarded-host", b"outer", "http://outer"),
+    ],
+)
+def test_forwarded_headers_of_trusted_proxies(
+    profile: str, trusted: tuple[str, ...], name: bytes, value: bytes, base: str
+) -> None:
+    app = _app(profile, HttpConfig(trusted_proxies=trusted))
+    seen = _ask(app, "POST", "/v2/a/blobs/uploads/", (name, value))
+    assert seen["location"].startswith(f"{base}/v2/a/")
+
+
+@pytest.mark.parametrize(("size", "status"), [(70_000, 503), (60_000, 400)])
+def test_half_sent_manifests_have_a_budget(
+    size: int, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small manifest is taken even if the budget is used up; here it is refused as no JSON."""
+    monkeypatch.setattr(manifests, "_MAX_HELD", 1000)
+    app = _app("ideal")
+    for _ in range(2):
+        seen = _ask(app, "PUT", "/v2/a/manifests/v1", body=b"x" * size)
+        assert (seen["status"], seen.get("retry-after")) == (status, "5" if status == 503 else None)
+    assert manifests._held.bytes == 0

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
+import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from reference_registry.config.units import ListenAddress
-from reference_registry.http.asgi import Receive, Scope, Send
+from reference_registry.http.asgi import ASGIApp, Receive, Scope, Send
+from reference_registry.server import base
+from reference_registry.server import listener as listeners
 from reference_registry.server.base import BadMessage
 from reference_registry.server.http1 import connection as connections
 from reference_registry.server.http1.exchange import head
@@ -96,7 +100,9 @@ def test_a_malformed_body_disconnects_the_application() -> None:
             kinds.append((await receive())["type"])
 
     async def conversation(client: Client) -> None:
-        await client.says(b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\nzz\r\n")
+        head = b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+        await client.says(head + b"1\r\na\r\nzz\r\n")
+        assert (await client.answer())[0] == 400
         assert await client.is_left()
 
     talk(app, conversation)
@@ -144,7 +150,7 @@ def test_the_body_of_an_upgrade_is_not_a_request(
 
 
 @pytest.mark.parametrize(
-    "line", [b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"]
+    "line", [b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"]
 )
 def test_a_client_that_closes_after_one_response(line: bytes) -> None:
     async def conversation(client: Client) -> None:
@@ -377,3 +383,163 @@ def test_connections_accepted_during_the_stop_are_closed(rounds: int) -> None:
                 client.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: user@a\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
+        (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+        (b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", 431),
+    ],
+)
+def test_heads_that_parsers_read_differently(request_: bytes, status: int) -> None:
+    async def conversation(client: Client) -> None:
+        await client.says(request_ + b"GET /next HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert (await client.answer())[0] == status
+        assert await client.is_left()
+
+    talk(echo, conversation)
+
+
+@pytest.mark.parametrize("chunk", [b"zz\r\n", b"1\r\nabc\r\n0\r\n\r\n", b"-1\r\n"])
+def test_a_malformed_chunk_gets_400(chunk: bytes) -> None:
+    async def conversation(client: Client) -> None:
+        head = b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+        await client.says(head + chunk)
+        assert (await client.answer())[0] == 400
+        assert await client.is_left()
+
+    talk(echo, conversation)
+
+
+@pytest.mark.parametrize("framing", [b"0\r\n" + b"X: y\r\n" * 50_000, b"1;" + b"x" * 300_000])
+def test_what_frames_a_body_is_bounded(framing: bytes) -> None:
+    """CVE-2023-39326 is the same for chunk extensions in Go."""
+
+    async def conversation(client: Client) -> None:
+        head = b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+        await client.says(head)
+        with suppress(ConnectionError):
+            for start in range(0, len(framing), 1000):
+                await client.says(framing[start : start + 1000])
+        assert (await client.answer())[0] == 431
+
+    talk(echo, conversation)
+
+
+def test_many_small_chunks_are_a_usual_body() -> None:
+    async def conversation(client: Client) -> None:
+        head = b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+        await client.says(head, b"1\r\na\r\n" * 50_000, b"0\r\n\r\n")
+        assert (await client.answer())[2] == b"PUT /  " + b"a" * 50_000
+
+    talk(echo, conversation)
+
+
+@pytest.mark.parametrize("from_file", [True, False])
+def test_a_client_that_does_not_read_is_disconnected(
+    from_file: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(base, "WRITE_TIMEOUT", 0.2)
+    monkeypatch.setattr(listeners, "_TICK", 0.05)
+    path, ended = tmp_path / "blob", asyncio.Event()
+    path.write_bytes(bytes(30_000_000))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            headers = [(b"content-length", b"30000000")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            if from_file:
+                await send({"type": "http.response.pathsend", "path": str(path)})
+            else:
+                await send({"type": "http.response.body", "body": bytes(30_000_000)})
+        finally:
+            ended.set()
+
+    async def conversation(client: Client) -> None:
+        await client.says(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        await ended.wait()
+
+    talk(app, conversation)
+
+
+async def _asks(port: int) -> Client:
+    client = Client(*await asyncio.open_connection("127.0.0.1", port))
+    await client.says(b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert (await client.answer())[2] == b"GET /x  "
+    return client
+
+
+async def _listening(app: ASGIApp) -> Listener:
+    listener = Listener(app, ListenAddress("127.0.0.1", 0), key="http.addr")
+    await listener.start()
+    return listener
+
+
+@pytest.mark.parametrize("per_client", [1, 2])
+def test_connections_are_bounded(per_client: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new client takes the place of the one that has been idle longest."""
+    monkeypatch.setattr(listeners, "_MAX_CONNECTIONS", 8)
+    monkeypatch.setattr(listeners, "_PER_CLIENT", per_client)
+
+    async def run() -> None:
+        listener = await _listening(echo)
+        port = listener.address.port
+        async with asyncio.timeout(_TIMEOUT):
+            idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(40)]
+            asked = False
+            while not asked:  # the one that is one too many for its address is closed
+                client = Client(*await asyncio.open_connection("127.0.0.1", port))
+                with suppress(OSError, asyncio.IncompleteReadError):
+                    await client.says(b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
+                    asked = (await client.answer())[0] == 200
+                client.writer.close()
+            assert len(listener._connections) <= 8 // per_client
+        for _, writer in idle:
+            writer.close()
+        await listener.stop()
+        assert not listener._clients
+
+    asyncio.run(run())
+
+
+def test_a_process_without_descriptors_keeps_serving() -> None:
+    """EMFILE neither spins nor ends the accept loop, and connections that are open go on."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def run() -> None:
+        listener = await _listening(echo)
+        port = listener.address.port
+        async with asyncio.timeout(_TIMEOUT):
+            first = await _asks(port)
+            opened = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]
+            waiting = [socket.socket() for _ in range(3)]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (waiting[-1].fileno() + 9, hard))
+            fill = []
+            with suppress(OSError):
+                while True:
+                    fill.append(os.open("/dev/null", os.O_RDONLY))
+            for each in waiting:
+                each.connect(("127.0.0.1", port))
+            cpu, before = time.process_time(), time.monotonic()
+            await asyncio.sleep(0.5)
+            assert time.process_time() - cpu < 0.8 * (time.monotonic() - before)
+            for number in fill:
+                os.close(number)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            (await _asks(port)).writer.close()
+            first.writer.close()
+            for each in (*opened, *waiting):
+                each.close()
+        await listener.stop()
+
+    try:
+        asyncio.run(run())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
