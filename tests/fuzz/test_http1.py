@@ -104,7 +104,7 @@ async def _ours(data: bytes, size: int) -> _Seen:
             await exchange.send({"type": "http.response.start", "status": 200, "headers": []})
             await exchange.send({"type": "http.response.body", "body": b""})
             exchange.ended()
-            keeps = exchange.keeps
+            keeps = getattr(exchange, "keeps")  # noqa: B009
         if transport.closed or connection._discards:
             break
     return _Seen(requests, refused=keeps and (transport.closed or connection._discards))
