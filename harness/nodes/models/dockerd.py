@@ -86,6 +86,8 @@ def read_daemon_json(text: str) -> DaemonConfig:
         raise InvalidDaemonJson(f"invalid JSON: {error.msg}", line=error.lineno) from None
     except RecursionError:
         raise InvalidDaemonJson("invalid JSON: nested too deeply") from None
+    except ValueError:  # Python converts no integer of more than 4,300 digits.
+        raise InvalidDaemonJson("invalid JSON: a number has too many digits") from None
     if not isinstance(document, dict):
         raise InvalidDaemonJson("must hold one JSON object")
     lists = {key: document.get(key) or [] for key in ("registry-mirrors", "insecure-registries")}
