@@ -48,7 +48,8 @@ def _probed(version: object, added: str, release: Release) -> str:
     """What *release* makes of a file with this ``version`` (None: none) and the text *added*:
     ``read`` or ``ignored`` for the registry section that it may have, ``off`` if it disables the
     CRI plugin, or why containerd does not start."""
-    from harness.nodes.models.containerd.config_toml import InvalidConfig, parse_config_toml
+    from harness.nodes.models.containerd.config_files import InvalidConfig
+    from harness.nodes.models.containerd.config_toml import parse_config_toml
 
     text = "" if version is None else f"version = {version}\n"
     try:

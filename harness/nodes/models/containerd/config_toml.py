@@ -28,21 +28,6 @@ from harness.nodes.models.files import FileTree
 from harness.nodes.models.go_url import InvalidURL, parse_url
 from harness.nodes.models.toml_statements import is_a, read_toml, statements
 
-__all__ = [
-    "WELL_KNOWN_DIRECTORIES",
-    "EndpointTLS",
-    "InvalidConfig",
-    "RegistryConfig",
-    "is_read",
-    "local_puller",
-    "parse_config_toml",
-    "registry_config",
-    "registry_sections",
-    "section_line",
-    "section_of",
-]
-
-
 WELL_KNOWN_DIRECTORIES = "/etc/containerd/certs.d:/etc/docker/certs.d"
 
 
