@@ -105,7 +105,8 @@ def test_an_interrupted_run_is_incomplete_in_every_report(
     assert (place / "markdown").read_text().startswith("## pullproof: INCOMPLETE 2/3")
     assert '"incomplete":{"done":2,"planned":3}' in (place / "html").read_text()
     errors = [one.text for one in ET.parse(place / "junit").iter("error")]
-    assert errors == ["INCOMPLETE 2/3: the run ended early"]
+    # The worker is interrupted too, and may have reported how its scenario ended.
+    assert errors[-1] == "INCOMPLETE 2/3: the run ended early"
     assert "all as expected" not in (said + (place / "markdown").read_text()).lower()
 
 
