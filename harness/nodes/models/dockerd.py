@@ -45,7 +45,6 @@ from harness.nodes.models.registry_api import (
     is_content_of,
     kind_of,
     manifest_parts,
-    status_line,
 )
 from harness.nodes.models.toml_statements import is_a
 
@@ -206,11 +205,6 @@ class _Client(ModelClient):
         """Forever if no limit is known."""
         seconds = _TIMEOUTS.get(failure, float("inf") if failure.has_no_limit else 0.0)
         return min(seconds, _PING_TIMEOUT) if step == "ping" else seconds
-
-    def refusal(self, response: ClientResponse) -> str | None:
-        """Any status of 400 or more is a failure."""
-        failed = response.status >= 400
-        return f"{self.host}: {status_line(response.status)}" if failed else None
 
     def ping(self) -> None:
         """Get the challenge. Raises :class:`PullFailed` only without an answer."""

@@ -220,8 +220,9 @@ class ModelClient:
         return 0.0
 
     def refusal(self, response: ClientResponse) -> str | None:
-        """The error for an answer that is not a success."""
-        raise NotImplementedError
+        """The error for an answer that is a failure: one of 400 or more."""
+        failed = response.status >= 400
+        return f"{self.host}: {status_line(response.status)}" if failed else None
 
     # -- requests -------------------------------------------------------------------------------
     def send(
