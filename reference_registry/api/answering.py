@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from urllib.parse import quote
 
 from reference_registry.api.context import (
@@ -211,8 +211,8 @@ class Api:
     def _unforwarded(self, request: Request) -> Request:
         """*request* without the headers that say what another host forwarded, unless it is a
         trusted proxy and they name http or https and a valid host."""
-        address = request.remote_address.rpartition(":")[0]
-        trusted = any(ip_address(address) in each for each in self._proxies) if address else False
+        address = request.client_address
+        trusted = address is not None and any(address in each for each in self._proxies)
         headers = {
             name: lines
             for name, lines in request.headers.items()

@@ -24,10 +24,10 @@ from reference_registry.config import Config, HttpConfig
 from reference_registry.digest import Digest, parse_digest
 from reference_registry.http.errors import DIGEST_INVALID
 from reference_registry.http.messages import (
-    VALID_HOST,
     BytesBody,
     Request,
     Response,
+    is_valid_host,
     json_bytes,
 )
 from reference_registry.profiles import Profile
@@ -132,7 +132,7 @@ def is_sound_forwarding(name: str, value: str) -> bool:
         scheme, host = value, ""
     else:
         scheme, host = "http", value.partition(",")[0].strip()
-    return scheme in {"http", "https"} and (not host or bool(re.fullmatch(VALID_HOST, host)))
+    return scheme in {"http", "https"} and is_valid_host(host)
 
 
 def _first_forwarded(header: str) -> dict[str, str]:

@@ -16,8 +16,9 @@ from reference_registry.storage.layout import path_order
 
 _CATALOG_PAGE = 100
 _INDEX_FRAME = 1024
-_NUMBER = re.compile("[+-]?[0-9]{1,18}")
 """Bytes of an index of referrers around its descriptors, generously."""
+_NUMBER = re.compile("[+-]?[0-9]{1,18}")
+"""Digits that certainly fit into 63 bits."""
 
 
 async def _base(context: Context) -> Response:

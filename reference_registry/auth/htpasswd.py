@@ -12,13 +12,13 @@ import base64
 import binascii
 import hashlib
 import hmac
-import ipaddress
 import logging
 import os
 import secrets
 from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
+from ipaddress import IPv6Address
 from pathlib import Path
 
 from reference_registry.config import HtpasswdConfig
@@ -212,14 +212,8 @@ def _too_many_logins() -> RegistryError:
 def _client_of(request: Request) -> str:
     """The address that *request* comes from; of IPv6 the first 64 bits, which one client has for
     itself (RFC 4291, 2.5.4)."""
-    host = request.remote_address.rpartition(":")[0].strip("[]")
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
-        return str(int(address) >> 64)
-    return host
+    address = request.client_address
+    return str(int(address) >> 64 if isinstance(address, IPv6Address) else address)
 
 
 def _proofs() -> LruCache[bytes, bool]:

@@ -59,6 +59,9 @@ class TokenAuthenticator(Authenticator):
             what, fix = "no key in the file", "put the token server's certificate or key in it"
             raise CannotStart(f"auth.token.{key}", what, fix, released_exit_code=2)
 
+    async def stop(self) -> None:
+        """Nothing is running."""
+
     async def authenticate(self, request: Request, access: Sequence[Access]) -> str | None:
         token = self._token_in(request.header("authorization") or "")
         if token is None:

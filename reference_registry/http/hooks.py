@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,19 +45,13 @@ class BackgroundWork(Protocol):
         ...
 
 
-class Authenticator:
+class Authenticator(BackgroundWork, ABC):
     """Client authentication."""
 
-    async def start(self) -> None:
-        """Raises :class:`reference_registry.config.problem.CannotStart`."""
-
-    async def stop(self) -> None:
-        """Also called without :meth:`start`."""
-
+    @abstractmethod
     async def authenticate(self, request: Request, access: Sequence[Access]) -> str | None:
         """The user who makes *request*. Raises :func:`unauthorized` if the user is missing or may
         not do that, or :class:`AuthenticationBroken`."""
-        raise NotImplementedError
 
 
 def unauthorized(challenge: str, access: Sequence[Access]) -> RegistryError:

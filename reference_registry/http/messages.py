@@ -7,8 +7,11 @@ and sends the :class:`Response` that comes back.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import parse_qsl
@@ -16,11 +19,17 @@ from urllib.parse import parse_qsl
 _ESCAPES = {ord(each): f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"}
 _CHUNK = 256 * 1024
 
-VALID_HOST = (
+_HOST = re.compile(
     r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?\])"
     r"(?::[0-9]{0,5})?"
 )
-"""The host and port of a URL (RFC 3986, 3.2.2), without a user."""
+
+
+@lru_cache(maxsize=256)
+def is_valid_host(host: str) -> bool:
+    """Whether *host* is a value of ``Host`` (RFC 9110, 7.2; RFC 3986, 3.2.2): a host and a port
+    without a user, or empty."""
+    return not host or _HOST.fullmatch(host) is not None
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,17 @@ class Request:
     target: str = ""
     """Path and query exactly as the client sent them, for logs."""
     http_version: str = "1.1"
+
+    @property
+    def client_address(self) -> IPv4Address | IPv6Address | None:
+        """The client's address without its port; None for a Unix socket. A socket for both
+        families maps IPv4 addresses (RFC 4291, 2.5.5.2), which are IPv4 here."""
+        try:
+            address = ip_address(self.remote_address.rpartition(":")[0].strip("[]"))
+        except ValueError:
+            return None
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        return mapped or address
 
     def header(self, name: str) -> str | None:
         """The first header line called *name* (lower case), or None."""

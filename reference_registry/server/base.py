@@ -4,15 +4,12 @@ as ASGI's ``receive`` and ``send`` (https://asgi.readthedocs.io/en/latest/specs/
 from __future__ import annotations
 
 import asyncio
-import re
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, MutableMapping
-from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import unquote
-
-from reference_registry.http.messages import VALID_HOST
 
 _NO_CONTENT = frozenset({204, 304})
 """Statuses of responses without a body, as RFC 9110 defines them."""
@@ -27,7 +24,7 @@ class BadMessage(Exception):
     """The application's response cannot be sent."""
 
 
-class HttpConnection(asyncio.Protocol):
+class HttpConnection(asyncio.Protocol, ABC):
     """Gives each request to *serve*, which must call :meth:`HttpExchange.ended`. *connections*
     contains every open connection. An idle connection is closed after *timeout* seconds."""
 
@@ -70,13 +67,13 @@ class HttpConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.room.set()
 
+    @abstractmethod
     def finished(self, exchange: Any) -> None:
         """*exchange* is over."""
-        raise NotImplementedError
 
+    @abstractmethod
     def retire(self) -> None:
         """Close now, or after the responses that are being sent."""
-        raise NotImplementedError
 
     def check_deadline(self, now: float) -> None:
         """Abort the connection if its deadline is before *now* (``time.monotonic``), or if its
@@ -103,7 +100,7 @@ class HttpConnection(asyncio.Protocol):
         self.room.set()
 
 
-class HttpExchange:
+class HttpExchange(ABC):
     """One request and its response."""
 
     def __init__(self, connection: HttpConnection, scope: Message) -> None:
@@ -159,20 +156,20 @@ class HttpExchange:
             for name, value in self.scope["headers"]
         )
 
+    @abstractmethod
     def _continue(self) -> None:
         """Send 100 Continue."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _consumed(self, size: int) -> None:
         """The client may send *size* bytes more."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def send(self, message: Message) -> None:
         """Discards what is sent after the client has disconnected.
 
         Raises :class:`BadMessage`, and ``OSError`` or ``EOFError`` for a file that cannot be sent.
         """
-        raise NotImplementedError
 
     def _head(self, size: int | None) -> tuple[int, list[tuple[bytes, bytes]]]:
         """Status and headers of the response; *size* is the length of its whole body, if known."""
@@ -201,19 +198,13 @@ class HttpExchange:
         if self._left and not self._bodiless:
             raise BadMessage("the body is shorter than Content-Length")
 
+    @abstractmethod
     def abort(self) -> None:
         """Give the client no response."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ended(self) -> None:
         """The application has returned. If it sent nothing, the client gets 500."""
-        raise NotImplementedError
-
-
-@lru_cache(maxsize=256)
-def is_valid_host(host: bytes) -> bool:
-    """Whether *host* is a value of ``Host`` (RFC 9110, 7.2), which may be empty."""
-    return not host or re.fullmatch(VALID_HOST, host.decode("latin-1")) is not None
 
 
 Serve = Callable[[HttpExchange], object]

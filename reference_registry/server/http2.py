@@ -19,13 +19,13 @@ import h2.exceptions
 import h2.settings
 from hyperframe.frame import GoAwayFrame
 
+from reference_registry.http.messages import is_valid_host
 from reference_registry.server import base
 from reference_registry.server.base import (
     HttpConnection,
     HttpExchange,
     Message,
     Serve,
-    is_valid_host,
     request_scope,
 )
 from reference_registry.server.http1.connection import Http1Connection
@@ -171,7 +171,9 @@ class Http2Connection(HttpConnection):
         headers = list(event.headers)
         pseudo = {name: value for name, value in headers if name.startswith(b":")}
         target = pseudo.get(b":path", b"")
-        hosts = [value for name, value in headers if name in {b":authority", b"host"}]
+        hosts = [
+            value.decode("latin-1") for name, value in headers if name in {b":authority", b"host"}
+        ]
         # CONNECT, or "OPTIONS *"; or a host that is none
         if not target.startswith(b"/") or not all(map(is_valid_host, hosts)):
             self.h2.reset_stream(event.stream_id, h2.errors.ErrorCodes.PROTOCOL_ERROR)

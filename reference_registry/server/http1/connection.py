@@ -18,11 +18,11 @@ from collections import deque
 import httptools
 
 from reference_registry.http.asgi import PATHSEND, STILL_VALID
+from reference_registry.http.messages import is_valid_host
 from reference_registry.server.base import (
     HttpConnection,
     Message,
     Serve,
-    is_valid_host,
     request_scope,
 )
 from reference_registry.server.http1.exchange import Http1Exchange, StillValid, head, head_end
@@ -194,7 +194,7 @@ class Http1Connection(HttpConnection):
             self._status = 501  # RFC 9112, 6.1: a coding that the server does not understand
         elif len(hosts) > 1 or (not hosts and version == "1.1"):
             self._status = 400  # RFC 9112, 3.2
-        elif hosts and not is_valid_host(hosts[0]):
+        elif hosts and not is_valid_host(hosts[0].decode("latin-1")):
             self._status = 400
         elif self._head_size > _MAX_HEAD and _size(self._headers) > _MAX_HEAD:
             self._status = 431  # a long head that came in one piece

@@ -74,9 +74,14 @@ def test_prefix(prefix: str, path: str) -> None:
 
 
 def _ask(
-    app: Application, method: str, path: str, *headers: tuple[bytes, bytes], body: bytes = b""
+    app: Application,
+    method: str,
+    path: str,
+    *headers: tuple[bytes, bytes],
+    body: bytes = b"",
+    client: str = "10.0.0.5",
 ) -> dict[str, Any]:
-    """The status and headers of the response; the client is 10.0.0.5."""
+    """The status and headers of the response."""
     seen: dict[str, Any] = {}
 
     async def receive() -> dict[str, Any]:
@@ -98,7 +103,7 @@ def _ask(
         "raw_path": path.encode(),
         "query_string": b"",
         "headers": [(b"host", b"own"), *headers],
-        "client": ("10.0.0.5", 1),
+        "client": (client, 1),
     }
     asyncio.run(app(scope, receive, send))
     return seen
@@ -143,6 +148,23 @@ def test_forwarded_headers_of_trusted_proxies(
 ) -> None:
     app = _app(profile, HttpConfig(trusted_proxies=trusted))
     seen = _ask(app, "POST", "/v2/a/blobs/uploads/", (name, value))
+    assert seen["location"].startswith(f"{base}/v2/a/")
+
+
+@pytest.mark.parametrize(
+    ("client", "base"),
+    [
+        ("::ffff:10.0.0.5", "https://own"),
+        ("fd00::5", "https://own"),
+        ("::ffff:10.0.1.5", "http://own"),
+        ("fd01::5", "http://own"),
+    ],
+)
+def test_a_proxy_on_a_socket_for_both_families_is_trusted(client: str, base: str) -> None:
+    """``addr: :5000``, the usual one, is such a socket."""
+    app = _app("ideal", HttpConfig(trusted_proxies=("10.0.0.0/24", "fd00::/64")))
+    header = (b"x-forwarded-proto", b"https")
+    seen = _ask(app, "POST", "/v2/a/blobs/uploads/", header, client=client)
     assert seen["location"].startswith(f"{base}/v2/a/")
 
 
